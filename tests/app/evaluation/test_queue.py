@@ -9,6 +9,11 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.evaluate import (
+    COMPARED_BY_VOXEL,
+    IDENTICAL,
+    REFERENCE_UNNAMED,
+)
 from napari_bayes_nnunet.app.evaluation.queue import (
     BEST,
     PHASES_LEFT_OUT,
@@ -31,6 +36,8 @@ from napari_bayes_nnunet.io.study.study import write_study
 from ...helpers.posteriors import posterior_of
 
 SHAPE = (6, 16, 16)
+SPACING = (8.0, 1.5, 1.5)
+POSITION = np.diag([1.5, 1.5, 8.0, 1.0])
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
 
@@ -61,7 +68,7 @@ def write(folder: Path, case: str, members: dict[int | None, list[np.ndarray]]) 
     """Write a study; a cine has all phases up to the last one given."""
     is_cine = None not in members
     shape = (max(members), *SHAPE) if is_cine else SHAPE
-    geometry = make_geometry(shape, (8.0, 1.5, 1.5))
+    geometry = make_geometry(shape, SPACING, affine=POSITION)
     info = StudyInfo(
         case=case,
         image=None,
@@ -75,9 +82,12 @@ def write(folder: Path, case: str, members: dict[int | None, list[np.ndarray]]) 
     write_study(folder / case, info, posteriors, image=np.ones(shape, np.int16))
 
 
-def write_reference(file: Path, labels: np.ndarray) -> None:
+def write_reference(file: Path, labels: np.ndarray, affine: np.ndarray | None = POSITION) -> None:
+    """Write a reference and the names of its labels."""
     file.parent.mkdir(exist_ok=True)
-    write_labels(file, labels, make_geometry(labels.shape, (8.0, 1.5, 1.5)))
+    names = {"labels": {"background": 0, **STRUCTURES}}
+    (file.parent / "dataset.json").write_text(json.dumps(names), encoding="utf-8")
+    write_labels(file, labels, make_geometry(labels.shape, SPACING, affine=affine))
 
 
 @pytest.fixture
@@ -151,7 +161,7 @@ def test_intervals_are_over_patients(studies, labels):
 
 
 def test_labels_are_mapped_by_name(studies, labels, evaluation):
-    for file in labels.iterdir():
+    for file in labels.glob("*.nii.gz"):
         write_reference(file, (reference(4) > 0).astype(np.uint8))
     content = {"labels": {"background": 0, "LV cavity": 1, "right ventricle": 2, "myocardium": 3}}
     (labels / "dataset.json").write_text(json.dumps(content))
@@ -166,7 +176,8 @@ def test_cine_is_evaluated_on_labelled_phases(tmp_path):
     write_reference(tmp_path / "labels" / "p1_frame04_gt.nii.gz", reference(5))
     found = evaluate_queue(tmp_path / "studies", tmp_path / "labels")
     assert (found.studies, found.slices, found.errors["all"]) == (1, 12, 16)
-    assert found.notes == (PHASES_LEFT_OUT.format(case="p1_4d", phases="2"),)
+    left_out = PHASES_LEFT_OUT.format(case="p1_4d", phases="2")
+    assert found.notes == (left_out, f"{IDENTICAL}: p1_4d.")
     # The first of the two uncertain slices is correct, and comes first among equals.
     np.testing.assert_allclose(
         found.find_result("all", "entropy").found.curve[[8, 17]], [0, 1], atol=0.05
@@ -178,6 +189,16 @@ def test_study_without_labels_is_noted(studies, labels):
     found = evaluate_queue(studies, labels)
     assert found.studies == 2
     assert found.notes == (STUDY_LEFT_OUT.format(case="p1_frame01"),)
+
+
+def test_comparison_without_positions_is_noted(studies, labels):
+    write_reference(labels / "p1_frame01.nii.gz", reference(4), affine=None)
+    write_reference(labels / "p2_frame01.nii.gz", heart())
+    found = evaluate_queue(studies, labels)
+    assert found.notes == (f"{COMPARED_BY_VOXEL}: p1_frame01.", f"{IDENTICAL}: p2_frame01.")
+    (labels / "dataset.json").unlink()
+    cases = "p1_frame01, p1_frame09, p2_frame01"
+    assert f"{REFERENCE_UNNAMED}: {cases}." in evaluate_queue(studies, labels).notes
 
 
 def test_missing_posterior_is_noted(studies, labels):

@@ -30,7 +30,8 @@ def cine_geometry(tmp_path):
 
 
 def read(folder, geometry, case="case", phase=None, structures=STRUCTURES):
-    return reference_labels(folder, case, phase, structures=structures, geometry=geometry)
+    reference = reference_labels(folder, case, phase, structures=structures, geometry=geometry)
+    return None if reference is None else reference.labels
 
 
 def name_labels(folder, **numbers):

@@ -27,13 +27,19 @@ from ...core.types import Phase
 from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patient_of
 from ...io.dataset.raw_dataset import join_names
 from ...io.evaluation.label_tree import ReferenceTree
-from ...io.evaluation.references import reference_labels
+from ...io.evaluation.references import Reference, reference_labels
 from ...io.study.info import read_study_info
 from ...io.study.study import Study, read_study
 from ...io.study.summary import list_studies
 from .. import AppError
 from ..prediction.output_files import frame_name
-from .evaluate import NO_SHARED_PATIENT, check_folder
+from .evaluate import (
+    COMPARED_BY_VOXEL,
+    IDENTICAL,
+    NO_SHARED_PATIENT,
+    REFERENCE_UNNAMED,
+    check_folder,
+)
 
 Errors = Literal["gross", "all"]
 KINDS: Final[tuple[Errors, ...]] = ("gross", "all")
@@ -126,19 +132,24 @@ def evaluate_queue(
     """
     check_folder(labels, "reference labels")
     evaluated, notes = [], []
+    remarks: dict[str, list[str]] = {}
     patients: dict[str, str] = {}
     cases = _cases(studies)
     references = _references(cases, labels)
     for folder, case in cases.items():
         study = read_study(folder)
-        wrong = _wrong_of(study, labels, references[folder])
+        compared = _compared(study, labels, references[folder])
+        wrong = _wrong_of(study, compared)
+        for remark in _remarks(study, compared):
+            remarks.setdefault(remark, []).append(case)
         notes += [*study.problems, *_unlabelled(study, wrong)]
         if wrong:
             patients[case] = patient_of(case, patient)
             evaluated.append(_queued(study, wrong, patients[case]))
             notes += _fallbacks(study)
     if patient == DEFAULT_PATIENT and no_patient_is_shared(patients):
-        notes.append(f"{NO_SHARED_PATIENT}: {join_names(list(patients))}.")
+        remarks[NO_SHARED_PATIENT] = list(patients)
+    notes += [f"{remark}: {join_names(noted)}." for remark, noted in remarks.items()]
     if not evaluated:
         raise AppError(
             "{labels} has no reference for any study in {studies}. Rename each reference to "
@@ -187,20 +198,44 @@ def _references(cases: Mapping[Path, str], labels: Path) -> dict[Path, dict[Phas
     return references
 
 
-def _wrong_of(
+def _compared(
     study: Study, labels: Path, references: Mapping[Phase, str]
-) -> dict[Phase, WrongVoxels]:
-    """Return the wrong voxels of each phase that has a reference."""
-    info, wrong = study.info, {}
-    for phase, posterior in study.posteriors.items():
+) -> dict[Phase, Reference]:
+    """Return the reference of each phase that has one."""
+    info, compared = study.info, {}
+    for phase in study.posteriors:
         if phase not in references:
             continue
         reference = reference_labels(
             labels, references[phase], phase, structures=info.structures, geometry=info.geometry
         )
         if reference is not None:
-            wrong[phase] = wrong_voxels(posterior.prediction, reference, info.geometry.spacing)
-    return wrong
+            compared[phase] = reference
+    return compared
+
+
+def _wrong_of(study: Study, references: Mapping[Phase, Reference]) -> dict[Phase, WrongVoxels]:
+    """Return the wrong voxels of each phase that has a reference."""
+    spacing = study.info.geometry.spacing
+    return {
+        phase: wrong_voxels(study.posteriors[phase].prediction, reference.labels, spacing)
+        for phase, reference in references.items()
+    }
+
+
+def _remarks(study: Study, references: Mapping[Phase, Reference]) -> Iterator[str]:
+    """Yield remarks on a study, worded as those of `evaluate`."""
+    known = references.values()
+    if not all(reference.is_named for reference in known):
+        yield REFERENCE_UNNAMED
+    has_position = study.info.geometry.letters is not None
+    if known and not (has_position and all(reference.is_placed for reference in known)):
+        yield COMPARED_BY_VOXEL
+    if any(
+        np.array_equal(study.posteriors[phase].prediction, reference.labels)
+        for phase, reference in references.items()
+    ):
+        yield IDENTICAL
 
 
 def _unlabelled(study: Study, wrong: Mapping[Phase, WrongVoxels]) -> list[str]:

@@ -38,7 +38,7 @@ def reference_labels(
     *,
     structures: Mapping[str, int],
     geometry: Geometry,
-) -> VoxelArray | None:
+) -> Reference | None:
     """Return the (Z, Y, X) labels of a phase, numbered like ``structures``, 0 for the rest.
 
     ``folder`` contains ``<case>.nii.gz`` or ``<case>_gt.nii.gz``. Phases of a cine are one 4D file
@@ -50,8 +50,12 @@ def reference_labels(
     Raises DataError for another grid than ``geometry``, for undefined labels, and if the reference
     lacks a structure of the study.
     """
-    labels = _read_on_grid(folder, case, phase, geometry)
-    return None if labels is None else _renumbered(labels, structures, structure_numbers(folder))
+    volume = _read_on_grid(folder, case, phase, geometry)
+    if volume is None:
+        return None
+    numbers = structure_numbers(folder)
+    labels = _renumbered(volume, structures, numbers)
+    return _reference(volume, labels, dict(structures), numbers)
 
 
 def known_reference(
@@ -80,8 +84,17 @@ def known_reference(
     labels = _renumbered(volume, known, numbers)
     if numbers is None:
         known = {name: value for name, value in known.items() if (labels == value).any()}
+    return _reference(volume, labels, known, numbers)
+
+
+def _reference(
+    volume: Volume,
+    labels: VoxelArray,
+    structures: dict[str, int],
+    numbers: Mapping[str, int] | None,
+) -> Reference:
     is_placed = volume.geometry.letters is not None
-    return Reference(labels, known, is_named=numbers is not None, is_placed=is_placed)
+    return Reference(labels, structures, is_named=numbers is not None, is_placed=is_placed)
 
 
 @dataclass(frozen=True)
