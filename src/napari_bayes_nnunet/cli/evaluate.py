@@ -53,8 +53,9 @@ def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: s
     NAME_gt.nii.gz for each study NAME. The command writes REPORT.csv and the figure REPORT.png.
     """
     from ..app.evaluation.queue import evaluate_queue
-    from ..app.evaluation.queue_report import queue_text, write_queue_report
+    from ..app.evaluation.queue_report import check_queue_report, queue_text, write_queue_report
 
+    check_queue_report(output)
     evaluation = evaluate_queue(studies, labels, **({"patient": patient} if patient else {}))
     write_queue_report(evaluation, output)
     click.echo(queue_text(evaluation))

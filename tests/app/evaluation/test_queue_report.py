@@ -19,6 +19,7 @@ from napari_bayes_nnunet.app.evaluation.queue import (
 )
 from napari_bayes_nnunet.app.evaluation.queue_report import (
     STYLES,
+    check_queue_report,
     queue_text,
     report_csv,
     write_queue_report,
@@ -93,6 +94,16 @@ def test_table_and_figure_are_written_together(evaluation, tmp_path, name):
     assert table.read_text(encoding="utf-8") == report_csv(evaluation)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert sorted(table.parent.iterdir()) == [table, picture]
+
+
+def test_files_of_others_are_not_replaced(evaluation, tmp_path):
+    check_queue_report(tmp_path / "new" / "queue")
+    write_queue_report(evaluation, tmp_path / "queue.csv")
+    check_queue_report(tmp_path / "queue.png")
+    (tmp_path / "cohort.csv").write_text("study,outcome")
+    with pytest.raises(AppError) as caught:
+        check_queue_report(tmp_path / "cohort")
+    assert caught.value.values == {"file": "cohort.csv", "folder": tmp_path}
 
 
 def test_every_order_has_its_own_line():

@@ -94,6 +94,9 @@ def test_preview_refuses_what_would_fail(request_, tmp_path):
     same = {"multi": tmp_path / "multi", "again": tmp_path / "other" / ".." / "multi"}
     gone, empty = tmp_path / "gone", tmp_path / "new_labels"
     empty.mkdir()
+    scored = tmp_path / "scored"
+    scored.mkdir()
+    (scored / "summary.json").write_text('{"foreground_mean": {}}')  # of nnUNetv2_evaluate_folder
     for changes, values in (
         ({"labels": gone}, {"folder": gone, "contents": "reference labels"}),
         ({"images": gone}, {"folder": gone, "contents": "images"}),
@@ -102,6 +105,9 @@ def test_preview_refuses_what_would_fail(request_, tmp_path):
         ({"labels": tmp_path / "multi"}, {"method": "multi"}),
         ({"labels": empty}, {"labels": empty, "case": "p1_frame01"}),
         ({"report": tmp_path / "file"}, {"folder": tmp_path / "file"}),
+        ({"report": tmp_path / "labels"}, {"contents": "reference labels"}),
+        ({"report": tmp_path, "images": tmp_path}, {"contents": "images"}),
+        ({"report": scored}, {"file": "summary.json", "folder": scored}),
     ):
         with pytest.raises(AppError) as caught:
             preview_evaluation(changed(request_, **changes))
@@ -129,6 +135,7 @@ def test_nothing_is_written_before_the_end(request_):
     }
     assert existing_files(request_.report)[0] == outcome.page
     assert existing_files(request_.labels) == []
+    preview_evaluation(request_)  # an earlier report may be replaced
 
 
 def test_report_that_cannot_be_written_is_refused(request_, tmp_path):

@@ -32,6 +32,7 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_WITH_OTHER_PRECISION,
     finished_phases,
 )
+from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
 from napari_bayes_nnunet.cli import main
@@ -44,6 +45,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     TRUNCATED,
     read_labels,
     read_volume,
+    write_labels,
 )
 from napari_bayes_nnunet.io.search import case_image
 from napari_bayes_nnunet.io.study.info import find_image
@@ -378,6 +380,20 @@ class TestExistingOutput:
         code, said = run(model, image, "-o", out, "--continue")
         assert code == 1
         assert "members, until stable, mirroring full" in said
+
+    def test_references_of_a_dataset_are_never_replaced(self, model, tmp_path):
+        image = write_image(tmp_path / "heart.nii.gz", made_image((20, 24, 4)))
+        folder = tmp_path / "Dataset001_heart" / "labelsTr"
+        reference = folder / "heart.nii.gz"
+        write_labels(reference, np.ones((4, 24, 20), np.uint8), read_volume(image))
+        (folder.parent / "dataset.json").write_text("{}")
+        before = reference.read_bytes()
+        for flag in ("--continue", "--overwrite"):
+            code, said = run(model, image, "-o", folder, flag)
+            assert code == 1
+            values = {"folder": folder, "contents": "cases of a dataset"}
+            assert OUTPUT_IS_INPUT.format(**values) in said
+        assert reference.read_bytes() == before
 
     def test_the_image_itself_is_never_replaced(self, model, tmp_path):
         image = write_image(tmp_path / "heart.nii.gz", made_image((20, 24, 4)))

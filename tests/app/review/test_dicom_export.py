@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet import __version__
+from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.review.dicom_export import export_dicom
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
@@ -70,6 +71,14 @@ def test_command_lists_the_files(study: Path, images: Path, tmp_path: Path) -> N
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) == 4
+
+
+def test_folder_of_the_images_is_refused(study: Path, images: Path) -> None:
+    before = sorted(images.rglob("*"))
+    with pytest.raises(AppError) as caught:
+        export_dicom(study, images, images)
+    assert caught.value.values == {"folder": images, "contents": "images"}
+    assert sorted(images.rglob("*")) == before
 
 
 def test_images_of_another_patient_are_refused(study: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from napari_bayes_nnunet.app.trajectory.figures import (
 from napari_bayes_nnunet.app.trajectory.output_files import (
     CONTROL_MODES,
     ONLY_MEMBERS_KNOWN,
+    check_trajectory_report,
     distances_csv,
     draw_figures,
     trajectory_csv,
@@ -255,6 +256,11 @@ def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Pat
     assert row[:4] == ["144", "17.6", "0.100 0.57 %", "9.10 52 %"]
     assert row[6:] == ["80.0", "0.983", "1.00"]
     assert report.joinpath("trajectory.csv").read_text(encoding="utf-8") == trajectory_csv(two)
+    check_trajectory_report(report)
+    (report / "distances.csv").write_text("from,to,km")
+    with pytest.raises(AppError) as caught:
+        check_trajectory_report(report)
+    assert caught.value.values == {"file": "distances.csv", "folder": report}
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -21,7 +21,7 @@ from ...core.problems import Action
 from ...io.dataset.acdc import read_acdc
 from ...io.dataset.groups import GROUPS_FILE, write_groups
 from ...io.dataset.mnms import read_mnms
-from ...io.dataset.raw_dataset import SPLITS, patient_splits, splits_to_json
+from ...io.dataset.raw_dataset import CASE_FOLDERS, SPLITS, patient_splits, splits_to_json
 from ...io.dataset.release import CaseReader, CaseVolumes, Release, ReleaseCase
 from ...io.dataset.writer import BUILDING, ENDING, appearing
 from ...io.files.atomic import write_json, write_text
@@ -31,8 +31,7 @@ from .. import AppError
 
 READERS: Final[Mapping[str, Callable[[Path], Release]]] = {"acdc": read_acdc, "mnms": read_mnms}
 PATIENTS: Final = "patients.csv"
-FOLDERS: Final = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
-CONTENTS: Final = {*FOLDERS, "dataset.json", SPLITS, GROUPS_FILE, PATIENTS}
+CONTENTS: Final = {*CASE_FOLDERS, "dataset.json", SPLITS, GROUPS_FILE, PATIENTS}
 EMPTY_PHASE: Final = "{phase} of {patient} was left out, because {file} is empty in this phase."
 NO_FOLDS: Final = "No folds were written, because validation needs at least two patients."
 OVERLAP: Final = (

@@ -10,7 +10,12 @@ from typing import Any, Final
 
 from ...io.files.atomic import null_for_nan, write_json, write_text
 from ...io.files.csv_text import csv_text
-from ..report.output_folder import unwritable
+from ..report.output_folder import (
+    check_writable,
+    refuse_folder_of_inputs,
+    refuse_foreign_files,
+    unwritable,
+)
 from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation, StructureResult
 from .evaluate import MethodEvaluation, judged_structures
@@ -21,6 +26,15 @@ from .paper_tables import Methods, dice_table, ece_table
 from .tables import describe_extent, list_groups, text_table
 
 CASES, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
+_FIRST_COLUMNS: Final = ("method", "case", "patient")
+
+
+def check_report_folder(report: Path, *, labels: Path, images: Path | None) -> None:
+    """Raise AppError, before long work, if the folder ``report`` cannot be used."""
+    check_writable(report)
+    refuse_folder_of_inputs(report, {"reference labels": labels, "images": images})
+    tables = {CASES: ",".join(_FIRST_COLUMNS), SUMMARY: '{\n "interval": '}
+    refuse_foreign_files(report, tables, [PAGE])
 
 
 def write_evaluation(methods: Methods, report: Path, *, shown: Iterable[ShownCase] = ()) -> Path:
@@ -129,7 +143,7 @@ def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
     detection = sorted({name for m in methods for case in m.cases for name in case.detection})
     rows: list[Sequence[Any]] = []
     of_detection = [f"{kind} {name}" for name in detection for kind in ("auroc", "auprc")]
-    others = ("method", "case", "patient", "structure", *_OF_STRUCTURE, *_OF_CASE)
+    others = (*_FIRST_COLUMNS, "structure", *_OF_STRUCTURE, *_OF_CASE)
     of_groups = (f"group {name}" if name in others else name for name in groups)
     head = (*others[:3], *of_groups, *others[3:])
     rows.append([*head, *of_detection])

@@ -15,6 +15,7 @@ from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
 from .. import AppError
+from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_files
 from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvaluation
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _TITLES: Final[dict[Errors, str]] = {
     "gross": "Gross errors (more than 3 mm from the contour)",
     "all": "All wrong voxels",
 }
+_FIRST_COLUMNS: Final = ("errors", "order", "title", "border")
 STYLES: Final[dict[str, dict[str, Any]]] = {
     BEST: {"color": "black", "linestyle": "-", "linewidth": 1.2},
     "gross-errors": {"color": "#d55e00"},
@@ -37,13 +39,25 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
 """Lines of the figure, in colours for colour-blind readers (Okabe and Ito)."""
 
 
+def queue_report_files(report: Path) -> tuple[Path, Path, Path]:
+    """Return the stem, table and figure of a ``report``, which may end in .csv or .png."""
+    stem = report.with_suffix("") if report.suffix in (".csv", ".png") else report
+    return stem, stem.with_name(f"{stem.name}.csv"), stem.with_name(f"{stem.name}.png")
+
+
+def check_queue_report(report: Path) -> None:
+    """Raise AppError, before long work, if files of the user would be replaced."""
+    stem, table, picture = queue_report_files(report)
+    refuse_folder_of_inputs(stem.parent, {})
+    refuse_foreign_files(stem.parent, {table.name: ",".join(_FIRST_COLUMNS)}, [picture.name])
+
+
 def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path, Path]:
     """Write the table ``report``.csv and the figure ``report``.png, and return both.
 
-    ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
+    ``report`` is as for `queue_report_files`. Raises AppError if the files cannot be written.
     """
-    stem = report.with_suffix("") if report.suffix in (".csv", ".png") else report
-    table, picture = (stem.with_name(stem.name + ending) for ending in (".csv", ".png"))
+    stem, table, picture = queue_report_files(report)
     try:
         write_text(table, report_csv(evaluation))
         with replacing(picture) as temporary:
@@ -68,7 +82,7 @@ def report_csv(evaluation: QueueEvaluation) -> str:
     steps = range(0, 101, 10)
     rows.append(
         [
-            *("errors", "order", "title", "border"),
+            *_FIRST_COLUMNS,
             *(f"{number}{end}" for number in numbers for end in ("", "_low", "_high")),
             *(f"found_at_{step}" for step in steps),
         ]

@@ -16,7 +16,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.evaluation.predictions import match_references, predicted_cases
 from ...io.files.atomic import write_text
 from .. import AppError
-from ..report.output_folder import check_writable, unwritable
+from ..report.output_folder import unwritable
 from .evaluate import (
     EvaluationProgress,
     MethodEvaluation,
@@ -29,7 +29,7 @@ from .evaluate import (
 from .example_cases import shown_cases
 from .figures import reliability_picture
 from .measures import ECE, dice_measures
-from .output_files import CASES, PAGE, SUMMARY, write_evaluation
+from .output_files import CASES, PAGE, SUMMARY, check_report_folder, write_evaluation
 from .tables import Block, Table, describe_extent, evaluation_table
 
 FILES = (PAGE, CASES, SUMMARY)
@@ -126,7 +126,7 @@ def preview_evaluation(request: EvaluationRequest) -> EvaluationPreview:
     if request.images is not None:
         check_folder(request.images, "images")
     refuse_same_folders(request.methods, request.labels)
-    check_writable(request.report)
+    check_report_folder(request.report, labels=request.labels, images=request.images)
     cases = sorted(common_cases(predicted))
     labelled = len(match_references(next(iter(request.methods.values())), cases, request.labels))
     if not labelled:

@@ -11,11 +11,10 @@ from ...core.problems import Setting
 from ...core.steps import drain
 from ...io.dataset.patients import DEFAULT_PATIENT
 from .. import AppError
-from ..report.output_folder import check_writable
 from ..terminal import progress_bar
 from .evaluate import check_folder, evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
-from .output_files import evaluation_text, write_evaluation
+from .output_files import check_report_folder, evaluation_text, write_evaluation
 
 DUPLICATE_METHOD = "Two methods are called {name}. Give each method its own name."
 
@@ -41,7 +40,7 @@ def evaluate_in_terminal(
     if images is not None:
         check_folder(images, "images")
     refuse_same_folders(methods, labels)
-    check_writable(report)
+    check_report_folder(report, labels=labels, images=images)
     steps = evaluate_methods(methods, labels, patient=patient or DEFAULT_PATIENT)
     with progress_bar() as bar:
         evaluated = drain(steps, lambda step: bar.progress(step.case, step.done, step.total))

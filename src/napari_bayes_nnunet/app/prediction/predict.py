@@ -16,6 +16,7 @@ from ...io.search.case_image import CaseImage, case_image
 from ...io.study.info import STUDY_FILE, read_study_info
 from ...nnunet import ModelError
 from .. import AppError
+from ..report.output_folder import refuse_folder_of_inputs
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Segmentation, Snapshot
 from .geometry_report import with_geometry
@@ -51,6 +52,7 @@ def predict(
     file last, so that a case with this file is complete. A study ``<case>`` has all phases of the
     image. Raises AppError if the request cannot be met.
     """
+    refuse_folder_of_inputs(request.output, {})
     check_request(ensemble.folder, request)
     seen: set[str] = set()
     for image in request.images:

@@ -1,12 +1,56 @@
-"""Checks of the folder to write a report into."""
+"""Checks of the folder to write results or a report into."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from ...core.problems import Action
+from ...io.dataset.raw_dataset import CASE_FOLDERS
 from .. import AppError
+
+OUTPUT_IS_INPUT: Final = "The output folder {folder} is also the folder of the {contents}."
+FOREIGN_FILE: Final = (
+    "{file} exists in {folder}, but it is not from an earlier report, so it is not replaced."
+)
+
+
+def refuse_folder_of_inputs(output: Path, inputs: Mapping[str, Path | None]) -> None:
+    """Raise AppError if ``output`` is a folder of ``inputs`` or of the cases of a dataset.
+
+    ``inputs``: contents of a folder, such as "images" → folder, None if there is none.
+    """
+    target = output.resolve()
+    found = [c for c, folder in inputs.items() if folder is not None and folder.resolve() == target]
+    if target.name in CASE_FOLDERS and (target.parent / "dataset.json").is_file():
+        found.append("cases of a dataset")
+    if found:
+        raise AppError(OUTPUT_IS_INPUT, Action.OTHER_OUTPUT, folder=output, contents=found[0])
+
+
+def refuse_foreign_files(folder: Path, tables: Mapping[str, str], others: Iterable[str]) -> None:
+    """Raise AppError if a report would replace a file that is not from an earlier report.
+
+    ``tables``: name of a file → the text that it begins with. ``others`` are the files written
+    after all tables, so none of them exists without the tables.
+    """
+    missing = [name for name in tables if not (folder / name).exists()]
+    foreign = [name for name in others if missing and (folder / name).exists()]
+    foreign += [
+        name for name in tables if name not in missing and not _begins(folder / name, tables[name])
+    ]
+    if foreign:
+        raise AppError(FOREIGN_FILE, Action.OTHER_OUTPUT, file=foreign[0], folder=folder)
+
+
+def _begins(file: Path, text: str) -> bool:
+    try:
+        with file.open("rb") as content:
+            return content.read(len(text)) == text.encode()
+    except OSError:  # a folder, or not readable
+        return False
 
 
 def check_writable(report: Path) -> None:

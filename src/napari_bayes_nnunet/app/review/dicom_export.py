@@ -20,6 +20,7 @@ from ...io.study.arrays import select_phase
 from ...io.study.info import find_image, read_study_image
 from ...io.study.study import Study, read_study
 from ..prediction.output_files import dicom_file_names
+from ..report.output_folder import refuse_folder_of_inputs
 from .report_files import write_numbers
 from .session import ReviewSession
 
@@ -35,9 +36,10 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     """Write one SEG per segmented phase, and the numbers as CSV and, if SR has terms, as SR.
 
     The files are named after the case, but contain the patient's name like the images, because a
-    PACS needs it. Raises DataError if the study was not made from ``images`` or a file cannot be
-    written.
+    PACS needs it. Raises AppError if ``output`` is the folder ``images``, and DataError if the
+    study was not made from ``images`` or a file cannot be written.
     """
+    refuse_folder_of_inputs(output, {"images": images})
     study = session.study
     stack = find_stack(study, images)
     labels, case = session.labels_to_save(), study.info.case

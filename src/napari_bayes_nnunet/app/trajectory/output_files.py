@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
 from ..report.figures import encode_png
-from ..report.output_folder import unwritable
+from ..report.output_folder import (
+    check_writable,
+    refuse_folder_of_inputs,
+    refuse_foreign_files,
+    unwritable,
+)
 from .analysis import LayerDistances, TrajectoryAnalysis
 from .figures import draw_distances, draw_layers, draw_trajectory
 from .member_comparison import MemberCase
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE, TABLE, DISTANCES = "trajectory.html", "trajectory.csv", "distances.csv"
+FIGURES: Final = ("trajectory.png", "layers.png", "distances.png")
+_FIRST_TITLES: Final = ("epoch", "cycle", "member", "learning_rate")
 PAPER_DPI: Final = 300
 ONLY_MEMBERS_KNOWN: Final = "only members known"
 MODES: Final = (
@@ -35,6 +42,14 @@ CONTROL_MODES: Final = (
     "silhouette is {modes.silhouette:.2f}."
 )
 _LAYER_COLUMNS: Final = ("x", "y", "member_x", "member_y", "step")
+
+
+def check_trajectory_report(report: Path) -> None:
+    """Raise AppError, before long work, if the folder ``report`` cannot be used."""
+    check_writable(report)
+    refuse_folder_of_inputs(report, {})
+    tables = {TABLE: ",".join(_FIRST_TITLES), DISTANCES: "layer,"}
+    refuse_foreign_files(report, tables, [*FIGURES, PAGE])
 
 
 def write_trajectory(
@@ -61,10 +76,11 @@ def write_trajectory(
 
 def draw_figures(analysis: TrajectoryAnalysis, cases: Sequence[MemberCase]) -> dict[str, Figure]:
     """Return file name → figure, in the order of the page."""
-    figures = {"trajectory.png": draw_trajectory(analysis)}
+    trajectory, layers, distances = FIGURES
+    figures = {trajectory: draw_trajectory(analysis)}
     if len(analysis.maps) > 1:
-        figures["layers.png"] = draw_layers(analysis)
-    figures["distances.png"] = draw_distances(analysis)
+        figures[layers] = draw_layers(analysis)
+    figures[distances] = draw_distances(analysis)
     for case in cases:
         if case.shown:
             figures[picture_name(case)] = draw_members(case)
@@ -86,7 +102,7 @@ def trajectory_csv(analysis: TrajectoryAnalysis) -> str:
     }
     rows: list[Sequence[Any]] = []
     titles = [f"pseudo_dice_{name}" for name in structures]
-    rows.append(["epoch", "cycle", "member", "learning_rate", *titles, *columns])
+    rows.append([*_FIRST_TITLES, *titles, *columns])
     indices = {int(epoch): index for index, epoch in enumerate(analysis.epochs)}
     for epoch in sorted({*reports, *indices}):
         dice = reports[epoch].pseudo_dice if epoch in reports else {}

@@ -11,12 +11,11 @@ import click
 from ...io.ensemble.run_folder import RunFolder
 from ...io.images.nifti import case_name
 from .. import AppError
-from ..report.output_folder import check_writable
 from ..segmentation.ensemble import Ensemble
 from ..terminal import progress_bar, show_member
 from .analysis import analyse_trajectory, with_control
 from .member_comparison import MemberCase, compare_members, read_image
-from .output_files import trajectory_text, write_trajectory
+from .output_files import check_trajectory_report, trajectory_text, write_trajectory
 
 
 def trajectory_in_terminal(
@@ -45,7 +44,7 @@ def trajectory_in_terminal(
     analysis = analyse_trajectory(run, fold=fold, layers=layers)
     if control is not None:
         analysis = with_control(analysis, control)
-    check_writable(report)
+    check_trajectory_report(report)
     shown = list(_with_bars(RunFolder(run).fold(fold), cases, device)) if cases else []
     page = write_trajectory(analysis, report, cases=shown)
     click.echo(trajectory_text(analysis))

@@ -19,6 +19,7 @@ from .patients import DEFAULT_PATIENT, patient_of
 
 CORRECTIONS = "corrections.json"
 FOLDS = 5
+CASE_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 SPLITS = "splits_final.json"
 NAMED = 3
 """Number of cases that a sentence names before "…"."""

@@ -1,0 +1,60 @@
+"""Folders that results and reports are not written into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.report.output_folder import (
+    FOREIGN_FILE,
+    OUTPUT_IS_INPUT,
+    refuse_folder_of_inputs,
+    refuse_foreign_files,
+)
+from napari_bayes_nnunet.core.problems import Action, Remedy
+
+TABLES = {"cases.csv": "method,case", "summary.json": "{"}
+
+
+def test_folder_of_the_inputs_is_refused(tmp_path: Path) -> None:
+    inputs = {"images": tmp_path / "a", "reference labels": None}
+    refuse_folder_of_inputs(tmp_path / "a" / "report", inputs)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for output in (tmp_path / "a", tmp_path / "b" / ".." / "a", tmp_path / "link"):
+        with pytest.raises(AppError) as caught:
+            refuse_folder_of_inputs(output, inputs)
+        assert caught.value.statement.template == OUTPUT_IS_INPUT
+        assert caught.value.values == {"folder": output, "contents": "images"}
+        assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
+
+
+def test_cases_of_a_dataset_are_refused(tmp_path: Path) -> None:
+    refuse_folder_of_inputs(tmp_path / "labelsTr", {})
+    (tmp_path / "dataset.json").write_text("{}")
+    refuse_folder_of_inputs(tmp_path / "predictions", {})
+    for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
+        with pytest.raises(AppError):
+            refuse_folder_of_inputs(tmp_path / name, {})
+
+
+def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
+    def refused() -> str:
+        with pytest.raises(AppError) as caught:
+            refuse_foreign_files(tmp_path, TABLES, ["report.html"])
+        assert caught.value.statement.template == FOREIGN_FILE
+        return str(caught.value.values["file"])
+
+    refuse_foreign_files(tmp_path / "new", TABLES, ["report.html"])
+    (tmp_path / "report.html").touch()
+    assert refused() == "report.html"  # ours is written after the tables
+    (tmp_path / "cases.csv").write_text("case,age\n")
+    assert refused() == "report.html"
+    (tmp_path / "summary.json").write_text("{}")
+    assert refused() == "cases.csv"
+    (tmp_path / "cases.csv").write_text("method,case,patient\n")
+    refuse_foreign_files(tmp_path, TABLES, ["report.html"])
+    (tmp_path / "summary.json").unlink()
+    (tmp_path / "summary.json").mkdir()
+    assert refused() == "summary.json"
