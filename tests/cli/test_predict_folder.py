@@ -141,7 +141,7 @@ def test_sigterm_stops_cohort_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
     def terminated(request):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(cohort_terminal, "find_cohort", terminated)
+    monkeypatch.setattr(cohort_terminal, "open_cohort", terminated)
     before = signal.getsignal(signal.SIGTERM)
     asked = PredictionRequest(images=(tmp_path,), output=tmp_path / "out")
     request = CohortRequest(ensemble=tmp_path, prediction=asked)

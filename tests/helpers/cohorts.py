@@ -11,7 +11,7 @@ import numpy as np
 from pydicom.uid import generate_uid
 
 from napari_bayes_nnunet.app.cohort.row import StudyRow
-from napari_bayes_nnunet.app.cohort.run import CohortRequest, Work, find_cohort, run_cohort
+from napari_bayes_nnunet.app.cohort.run import CohortRequest, Work, open_cohort, run_cohort
 from napari_bayes_nnunet.app.cohort.task import StudyTask, segment_study
 from napari_bayes_nnunet.app.messages import StudyDone
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
@@ -52,7 +52,8 @@ def run_here(
     """Segment all studies in this process, one after another."""
     request = made_request(ensemble, places, output, **asked)
     work = partial(segment_study, ensemble)
-    return list(run_cohort(request, find_cohort(request), in_this_process, work=work))
+    with open_cohort(request) as studies:
+        return list(run_cohort(request, studies, in_this_process, work=work))
 
 
 def made_request(

@@ -19,7 +19,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cohort import run as cohort
 from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
 from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row
-from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, run_cohort
+from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, open_cohort, run_cohort
 from napari_bayes_nnunet.app.cohort.task import segment_study
 from napari_bayes_nnunet.app.prediction.output_lock import locked_output
 from napari_bayes_nnunet.app.prediction.resume_check import MADE_BY_OTHER_TRAINING
@@ -315,7 +315,7 @@ class TestRefused:
     def test_results_among_the_images(self, ensemble, tree):
         with pytest.raises(AppError) as caught:
             find_cohort(request_of(ensemble, tree, tree))
-        assert caught.value.values == {"folder": tree}
+        assert caught.value.values == {"folder": tree, "contents": "images"}
         assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
 
     def test_invalid_phases(self, ensemble, tree, tmp_path):
@@ -348,3 +348,12 @@ def test_folder_of_a_running_cohort_is_refused(ensemble, tree, tmp_path) -> None
             run_here(ensemble, [tree], output)
         assert caught.value.remedies[0] == Remedy(Action.WAIT)
         assert not (output / "cohort.csv").exists()
+
+
+def test_studies_are_found_under_the_lock(ensemble, tree, tmp_path) -> None:
+    output = tmp_path / "out"
+    with open_cohort(request_of(ensemble, tree, output)):
+        with pytest.raises(AppError) as caught:
+            run_here(ensemble, [tree], output)
+        assert caught.value.remedies[0] == Remedy(Action.WAIT)
+    assert list(output.iterdir()) == []

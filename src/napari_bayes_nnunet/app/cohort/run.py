@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,7 @@ from .. import AppError
 from ..messages import StudyDone, speech
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
-from ..report.output_folder import unwritable
+from ..report.output_folder import refuse_folder_of_inputs, unwritable
 from .mixture import refuse_mixture
 from .page import PAGE, CohortPage
 from .row import StudyRow, failed_row
@@ -41,16 +41,29 @@ class CohortRequest:
     prediction: PredictionRequest
 
 
+@contextmanager
+def open_cohort(request: CohortRequest) -> Iterator[FoundStudies]:
+    """Lock the output folder for the block and give it the studies, see `find_cohort`.
+
+    The lock is taken first: what another run writes between the checks and the segmentation could
+    not be checked. Raises AppError also if another run is writing there.
+    """
+    _refuse_output_of_images(request.prediction)
+    with locked_output(request.prediction.output):
+        yield find_cohort(request)
+
+
+def _refuse_output_of_images(prediction: PredictionRequest) -> None:
+    folders: list[Path | None] = [path for path in prediction.images if path.is_dir()]
+    for folder in folders or [None]:
+        refuse_folder_of_inputs(prediction.output, {"images": folder})
+
+
 def find_cohort(request: CohortRequest) -> FoundStudies:
     """Return the studies. Raises AppError or DataError if the request cannot be met."""
     prediction = request.prediction
+    _refuse_output_of_images(prediction)
     output = prediction.output.resolve()
-    if any(path.is_dir() and path.resolve() == output for path in prediction.images):
-        raise AppError(
-            "The output folder {folder} is also the folder of the images.",
-            Action.OTHER_OUTPUT,
-            folder=prediction.output,
-        )
     check_request(find_ensemble(request.ensemble), prediction)
     may_replace = prediction.overwrite or prediction.skip_finished
     if is_cohort_table(output / COHORT) and not may_replace:
@@ -74,16 +87,9 @@ def run_cohort(
 ) -> Generator[StudyDone, None, None]:
     """Segment the studies, yield the outcome of each, and write cohort.csv and cohort.html.
 
-    Both files are complete however the generator ends. Studies that seem finished come first, so
-    that their rows are soon in the table again. Raises AppError.
+    It runs within `open_cohort`. Both files are complete however the generator ends. Studies that
+    seem finished come first, so that their rows are soon in the table again. Raises AppError.
     """
-    with locked_output(request.prediction.output):
-        yield from _run_locked(request, cohort, run_tasks, work=work)
-
-
-def _run_locked(
-    request: CohortRequest, cohort: FoundStudies, run_tasks: RunTasks, *, work: Work
-) -> Generator[StudyDone, None, None]:
     tasks = sorted(_tasks(request, cohort), key=lambda task: not task.picture.exists())
     refused = _refused(request, tasks)
     pictures = {task.study.name: task.picture for task in tasks}

@@ -26,7 +26,7 @@ from ..messages import (
 )
 from ..signals import on_first_signal
 from ..terminal import JsonLines, MessageView
-from .run import CohortRequest, RunTasks, find_cohort, run_cohort
+from .run import CohortRequest, RunTasks, open_cohort, run_cohort
 from .terminal_output import CohortText, StudyCounts, describe_cohort
 
 INTERRUPTED: Final = 130
@@ -53,9 +53,8 @@ def run_in_terminal(
         view.show(Notice(**speech(sentence)))
 
     try:
-        with on_first_signal(_interrupt):
-            view.show(StageStarted(text="Looking for studies"))
-            cohort = find_cohort(request)
+        view.show(StageStarted(text="Looking for studies"))
+        with on_first_signal(_interrupt), open_cohort(request) as cohort:
             for sentence in _problems(request):
                 notify(sentence)
             counts.total = len(cohort.inputs)
