@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from filelock import BaseFileLock
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction.output_lock import (
@@ -43,6 +44,28 @@ def test_second_run_into_one_output_is_refused(tmp_path: Path, first, second) ->
 
 def test_other_cases_of_one_output_are_free(tmp_path: Path) -> None:
     with locked_case(tmp_path, "a"), locked_case(tmp_path, "b"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_removed_lock_file_is_not_taken_for_the_new_one(tmp_path: Path, monkeypatch) -> None:
+    """The last owner removes the file between opening and locking, and a third run makes one."""
+    file = tmp_path / LOCKS / "cohort.lock"
+    acquire = BaseFileLock.acquire
+    third = ExitStack()
+
+    def late(lock: BaseFileLock, **options: object) -> object:
+        monkeypatch.setattr(BaseFileLock, "acquire", acquire)
+        proxy = acquire(lock, **options)
+        file.unlink()
+        third.enter_context(locked_output(tmp_path))
+        return proxy
+
+    monkeypatch.setattr(BaseFileLock, "acquire", late)
+    with third, pytest.raises(AppError) as caught, locked_output(tmp_path):
+        pass
+    assert_in_use(caught.value, tmp_path)
+    with locked_output(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 

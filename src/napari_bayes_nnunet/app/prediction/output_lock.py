@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from ...core.problems import Action
 from ...io.files.atomic import write_json
@@ -76,7 +76,7 @@ def _enter(stack: ExitStack, output: Path, name: str) -> None:
     file, record = folder / f"{name}.lock", folder / f"{name}.json"
     lock = FileLock(file, timeout=0, thread_local=False)
     try:
-        while not (lock.is_locked and file.exists()):  # its last owner may be removing it
+        while not _holds(lock, file):
             lock.release()
             folder.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):
@@ -88,6 +88,21 @@ def _enter(stack: ExitStack, output: Path, name: str) -> None:
     stack.callback(_leave, lock, file, record)
     with suppress(OSError):
         write_json(record, asdict(_this_process()))
+
+
+def _holds(lock: BaseFileLock, file: Path) -> bool:
+    """Return whether the locked file is the one that other processes find at its path.
+
+    Its last owner may have removed it between opening and locking, and a third process may have
+    locked a new file of this name.
+    """
+    locked = lock._context.lock_file_fd  # filelock has no public name for it
+    if locked is None:
+        return False
+    try:
+        return os.path.samestat(os.fstat(locked), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _leave(lock: FileLock, file: Path, record: Path) -> None:
