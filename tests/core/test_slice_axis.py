@@ -7,6 +7,7 @@ import pytest
 from napari_bayes_nnunet.core.slice_axis import (
     contradicts_shape,
     find_slice_axis,
+    fourth_axis_holds_slices,
     order_with_slices_on,
 )
 
@@ -35,6 +36,30 @@ def test_slices_lie_along_the_coarse_or_short_axis(
     shape: tuple[int, ...], spacing: tuple[float, ...], axis: int | None
 ) -> None:
     assert find_slice_axis(shape, spacing) == axis
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "pixel", "slices"),
+    [
+        (10, 8.0, 1.4, True),
+        (12, 10.0, 1.4, True),
+        (6, 5.0, 1.8, True),
+        (25, 30.0, 1.4, False),  # ms
+        (30, 0.03, 1.4, False),  # s
+        (30, 20.0, 1.4, False),
+        (25, 1.0, 0.6, None),  # a header without a step
+        (2, 1.0, 1.4, None),
+        (25, 0.0, 1.4, None),
+        (10, 2.0, 1.4, None),
+        (100, 10.0, 1.4, False),
+        (2, 8.0, 1.4, None),
+        (12, float("nan"), 1.4, None),
+    ],
+)
+def test_fourth_axis_holds_slices_of_a_heart(
+    count: int, step: float, pixel: float, slices: bool | None
+) -> None:
+    assert fourth_axis_holds_slices(count, step, pixel) is slices
 
 
 def test_only_swapped_axes_contradict_the_spacing() -> None:

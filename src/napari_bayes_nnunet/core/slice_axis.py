@@ -11,6 +11,14 @@ FEW: Final = 4
 """Lowest ratio by which the axis of the slices has fewer voxels than both others."""
 
 
+THICK: Final = 3.0
+"""Smallest distance of two slices on a fourth axis, mm."""
+STACK_LENGTH: Final = (20.0, 250.0)
+"""Extent of a stack of slices, mm."""
+BEATS: Final = ((0.3, 3.0), (300.0, 3000.0))
+"""Duration of a cine in s and in ms. Which of the two is often not in the header."""
+
+
 def find_slice_axis(shape: Sequence[int], spacing: Sequence[float]) -> int | None:
     """Return the axis of the slices (0, 1 or 2), or None if spacing and shape do not tell.
 
@@ -51,6 +59,19 @@ def is_stack(spacing: Sequence[float]) -> bool:
     """Return whether one spacing is `COARSE` times coarser than both others."""
     *_, second, largest = sorted(spacing)
     return largest >= COARSE * second
+
+
+def fourth_axis_holds_slices(count: int, step: float, pixel: float) -> bool | None:
+    """Return whether the ``count`` images of one slice each are slices; False for phases.
+
+    ``step`` is their distance in the header, in mm or in a unit of time, and ``pixel`` is the
+    spacing in the slice, mm. None if the header does not tell; a step of 1 is a header's default.
+    """
+    if step == 1:
+        return None
+    if step >= max(THICK, COARSE * pixel) and STACK_LENGTH[0] <= count * step <= STACK_LENGTH[1]:
+        return True
+    return False if any(low <= count * step <= high for low, high in BEATS) else None
 
 
 def order_with_slices_on(

@@ -12,13 +12,16 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files.limits import LFS_START
+from napari_bayes_nnunet.io.images.integrity import nifti_header, phase_count
 from napari_bayes_nnunet.io.images.nifti import (
     BLANK_IMAGE,
     DAMAGED_NIFTI,
     IMAGE_POINTER,
     MORE_THAN_HEADER,
     NO_NIFTI,
+    ONE_SLICE_CINE,
     OTHER_GRID,
+    SLICES_ON_FOURTH_AXIS,
     SURPLUS,
     TOO_LARGE,
     TRUNCATED,
@@ -100,6 +103,38 @@ def test_a_single_phase_is_a_volume(tmp_path: Path, trailing: tuple[int, ...]) -
 def test_a_cine_of_one_slice(tmp_path: Path) -> None:
     cine = read_volume(save(tmp_path / "a.nii", XYZT[:, :, :1]))
     assert cine.shape == (2, 1, 4, 5)
+
+
+@pytest.mark.parametrize("unit", ["unknown", "sec"])
+def test_slices_on_the_fourth_axis_are_a_volume(tmp_path: Path, unit: str) -> None:
+    voxels = np.arange(1, 8 * 6 * 5 + 1, dtype=np.int16).reshape(8, 6, 5)
+    usual = nib.Nifti1Image(voxels, OBLIQUE)
+    usual.header.set_xyzt_units("mm")
+    nib.save(usual, tmp_path / "usual.nii")
+    joined = nib.Nifti1Image(voxels[:, :, np.newaxis], OBLIQUE @ np.diag([1, 1, 0.1, 1]))
+    step = usual.header.get_zooms()[2]
+    joined.header.set_zooms((*joined.header.get_zooms()[:3], step))
+    joined.header.set_xyzt_units("mm", unit)
+    nib.save(joined, tmp_path / "joined.nii")
+    volume, expected = (read_volume(tmp_path / f"{name}.nii") for name in ("joined", "usual"))
+    assert np.array_equal(volume.voxels, expected.voxels)
+    assert volume.geometry.same_grid(expected.geometry)
+    assert volume.geometry.affine == pytest.approx(expected.geometry.affine, abs=1e-4)
+    assert [note.template for note in volume.notes] == [SLICES_ON_FOURTH_AXIS]
+    assert (volume.notes[0].values["count"], volume.frame_time) == (5, None)
+    assert phase_count(nifti_header(tmp_path / "joined.nii")) == 1
+    write_labels(tmp_path / "labels.nii", volume.voxels % 4, volume)
+    assert nib.load(tmp_path / "labels.nii").shape == (8, 6, 5)
+    assert read_labels(tmp_path / "labels.nii").geometry.same_grid(volume.geometry)
+
+
+@pytest.mark.parametrize(("step", "noted"), [(0.0, True), (1.0, True), (150.0, False)])
+def test_unclear_fourth_axis_is_noted(tmp_path: Path, step: float, noted: bool) -> None:
+    change = lambda i: i.header.set_zooms((1.4, 1.4, 8, step))  # noqa: E731
+    cine = read_volume(save(tmp_path / "a.nii", XYZT[:, :, :1], change=change))
+    assert cine.phases == phase_count(nifti_header(tmp_path / "a.nii")) == 2
+    assert [note.template for note in cine.notes] == [ONE_SLICE_CINE] * noted
+    assert cine.frame(1).notes == cine.notes
 
 
 def test_spacing_is_pixdim_even_if_the_affine_lies(tmp_path: Path) -> None:

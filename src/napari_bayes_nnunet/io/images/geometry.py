@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ...core.slice_axis import find_slice_axis
+from ...core.slice_axis import find_slice_axis, fourth_axis_holds_slices
 from ...core.types import Spacing
 from .. import DataError
 from .nibabel_types import axis_codes, nifti_classes
@@ -237,6 +237,35 @@ class Geometry:
         # The step of the affine keeps the tolerance right if the scale of the affine is wrong.
         step = np.linalg.norm(self.affine[:3, :3], axis=0).min()
         return bool(np.linalg.norm(shifts[:3], axis=0).max() <= _SAME_PLACE * step)
+
+
+def slices_on_fourth_axis(header: Any) -> bool | None:
+    """Return whether an image of one slice has further slices on its fourth axis.
+
+    Some programs join slices along a new axis, where phases are expected. False for phases and for
+    other images, None if the header of an image (x, y, 1, n) does not tell.
+    """
+    axes, _, _, z, count = (int(length) for length in header["dim"][:5])
+    if axes < 4 or z != 1 or count < 2:
+        return False
+    mm = _mm_of_unit(header)
+    x, y, _, step = (float(value) * mm for value in header["pixdim"][1:5])
+    return fourth_axis_holds_slices(count, step, max(x, y))
+
+
+def with_slices_on_third_axis(header: Any) -> Any:
+    """Return the header (x, y, n) of an image (x, y, 1, n) whose fourth axis holds slices."""
+    changed, step = header.copy(), float(header["pixdim"][4])
+    x, y, _, count = (int(length) for length in header["dim"][1:5])
+    changed.set_data_shape((x, y, count))
+    changed["pixdim"][3] = step
+    sform = np.array(changed.get_sform(), dtype=np.float64)
+    length = float(np.linalg.norm(sform[:3, 2]))
+    is_unit = np.allclose(np.linalg.norm(sform[:3, :3], axis=0), 1, rtol=1e-3)
+    if int(changed["sform_code"]) > 0 and length > 0 and not is_unit:
+        sform[:3, 2] *= step / length
+        changed.set_sform(sform, code=int(changed["sform_code"]))
+    return changed
 
 
 def patient_letters(affine: npt.NDArray[np.float64]) -> Letters | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.special import refuse_special
-from .geometry import LABEL_INTENT
+from .geometry import LABEL_INTENT, slices_on_fourth_axis
 from .nibabel_types import nifti_classes, nifti_errors
 
 HEADER_BYTES = 540
@@ -61,7 +61,8 @@ def is_image(file: Path) -> bool:
 
 def phase_count(header: Any) -> int:
     """Return the number of phases of the image with this header; 1 for a volume."""
-    return int(header["dim"][4]) if int(header["dim"][0]) > 3 else 1
+    lengths = [int(length) for length in header["dim"]]
+    return lengths[4] if lengths[0] > 3 and not slices_on_fourth_axis(header) else 1
 
 
 def _length(header: Any) -> int:

@@ -20,7 +20,7 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ...core.problems import Statement
+from ...core.problems import Statement, statement
 from ...core.types import Spacing
 from .. import DataError
 from ..files.atomic import replacing
@@ -28,7 +28,7 @@ from ..files.case_names import nifti_stem
 from ..files.given_path import given_path
 from ..files.limits import CHUNK, LFS_START, read_small_text
 from ..files.special import refuse_special
-from .geometry import Geometry
+from .geometry import Geometry, slices_on_fourth_axis, with_slices_on_third_axis
 from .integrity import HEADER_BYTES
 from .nibabel_types import nifti_classes, nifti_errors
 
@@ -48,6 +48,14 @@ OTHER_GRID = (
 """For two files, each with its `Geometry`."""
 
 CANNOT_READ: Final = "{file} cannot be read ({reason})."
+SLICES_ON_FOURTH_AXIS: Final = (
+    "{file} stores {count} slices along its fourth axis, {step} mm apart, where other images have "
+    "phases. It was read as a 3D image, and its results are 3D files."
+)
+ONE_SLICE_CINE: Final = (
+    "{file} was read as a cine of {count} phases with one slice. If these are slices, save them as "
+    "a 3D image."
+)
 TOO_LARGE: Final = (
     "The header of {file} describes {voxels:.3g} voxels, but at most {most:.3g} can be read. "
     "Choose another image."
@@ -170,6 +178,9 @@ def read_volume(
     path = given_path(path)
     kind, content = _content(path)
     header = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
+    as_slices = slices_on_fourth_axis(header)
+    if as_slices:
+        header = with_slices_on_third_axis(header)
     geometry = Geometry(header.as_byteswapped("<").binaryblock)
     try:
         stored = np.asanyarray(kind.from_bytes(content).dataobj)
@@ -180,7 +191,16 @@ def read_volume(
     except nifti_errors(ValueError, OSError) as error:
         raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
     _check_voxels(path, voxels, allow_blank)
-    return Volume(voxels, geometry, path)
+    return Volume(voxels, geometry, path, _notes(path, geometry, as_slices))
+
+
+def _notes(path: Path, geometry: Geometry, as_slices: bool | None) -> tuple[Statement, ...]:
+    """Return a note on an image of one slice whose fourth axis may hold slices."""
+    if as_slices is False:
+        return ()
+    template = SLICES_ON_FOURTH_AXIS if as_slices else ONE_SLICE_CINE
+    z, *_ = geometry.shape
+    return (statement(template, file=path.name, count=z, step=f"{geometry.spacing[0]:.4g}"),)
 
 
 def read_labels(path: Path | str, *, like: Geometry | None = None) -> Volume:
