@@ -8,14 +8,68 @@ and ``tests/test_checked_files.py`` fails if it is old or if a line has no test.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
+from napari_bayes_nnunet.app.evaluation.evaluate import (
+    COMPARED_BY_VOXEL,
+    IDENTICAL,
+    NO_SHARED_PATIENT,
+    REFERENCE_UNNAMED,
+)
+from napari_bayes_nnunet.app.prediction.geometry_report import (
+    SKEWED,
+    SLICES_STORED,
+    TWO_VOXEL_SIZES,
+)
+from napari_bayes_nnunet.app.prediction.output_files import IS_IMAGE
+from napari_bayes_nnunet.app.prediction.output_lock import OUTPUT_IN_USE
+from napari_bayes_nnunet.app.prediction.resume_check import (
+    MADE_BY_OTHER_TRAINING,
+    MADE_FROM_OTHER_IMAGE,
+    MADE_WITH_OTHER_DROPOUT,
+    MADE_WITH_OTHER_LABELS,
+    MADE_WITH_OTHER_MEMBERS,
+    MADE_WITH_OTHER_PLANS,
+    MADE_WITH_OTHER_SPACING,
+    NO_CHECKSUMS,
+    NO_IMAGE_CHECKSUM,
+)
+from napari_bayes_nnunet.app.remote.wire_format import LARGEST_ARRAY
+from napari_bayes_nnunet.app.report.output_folder import FOREIGN_FILE, OUTPUT_IS_INPUT
+from napari_bayes_nnunet.app.segmentation.image_check import CLIPPED, CONSTANT_IMAGE
+from napari_bayes_nnunet.app.segmentation.slice_order import CONTRADICTION, UNKNOWN_SLICES
+from napari_bayes_nnunet.io.dicom.limits import (
+    MOST_FRAMES,
+    MOST_PIXELS,
+    MOST_UNPACKED,
+)
+from napari_bayes_nnunet.io.evaluation.label_tree import SEVERAL_REFERENCES, SHARED_REFERENCE
+from napari_bayes_nnunet.io.files.limits import LARGEST_TEXT
+from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
+from napari_bayes_nnunet.io.images.nifti import (
+    MORE_THAN_HEADER,
+    MOST_VOXELS,
+    ONE_SLICE_CINE,
+    SLICES_ON_FOURTH_AXIS,
+    SURPLUS,
+    TOO_LARGE,
+)
+from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE
+from napari_bayes_nnunet.nnunet.weights import LARGE_NETWORK, MOST_WEIGHTS
+
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "reference" / "what-is-checked.md"
 CODE = "Files that could run code"
+MEMORY = "Files that could fill the memory or never end"
+GEOMETRY = "Images that are stored unusually"
+EARLIER = "Results of an earlier run"
+EVALUATION = "References of an evaluation"
+OUTPUT = "Folders to write to"
 
 REFUSED = "The command stops with an error message."
 LEFT_OUT = "The member is refused with the reason. Other members are used."
@@ -24,10 +78,29 @@ TEXT = "The content is only ever text and numbers."
 
 TITLE = """# What is checked and what is refused
 
-A folder with an ensemble, a run, a study or images can come from anywhere. This page lists what its
-files could do and what happens instead. Each line has a test. This command writes the page:
-`python -m tests.helpers.checked_files`.
+A folder with an ensemble, a run, a study or images can come from anywhere. This page lists what
+could be wrong with its files and what happens then. In messages, … stands for a name or a number.
+Each line has a test. This command writes the page: `python -m tests.helpers.checked_files`.
 """
+
+
+def refusal(template: str) -> str:
+    """Return the outcome for an error message."""
+    return f"Refused: {_quoted(template)}"
+
+
+def note(template: str) -> str:
+    """Return the outcome for a note or warning."""
+    return f"Note: {_quoted(template)}"
+
+
+def _quoted(template: str) -> str:
+    return f"“{re.sub(r'{[^}]*}', '…', template)}”"
+
+
+def millions(number: int) -> str:
+    """Return a large number in words."""
+    return f"{number / 1e6:,.0f} million"
 
 
 class Check(NamedTuple):
@@ -51,7 +124,14 @@ READ_PLANS = (
 )
 READ_MEMBERS = ("inspect", "predict", "Segment (dock)", "cluster worker")
 
-NO_COMMANDS = ("Segment (dock)", "Review (dock)", "cluster worker")
+SEGMENT = ("predict", "Segment (dock)")
+CONTINUE = ("predict --continue",)
+NO_COMMANDS = ("Segment (dock)", "Review (dock)", "cluster worker", "all commands")
+HEADS = {
+    CODE: ("File", "What it could do", "Read by", "What happens"),
+    OUTPUT: ("Folder or file", "What is asked for", "Asked by", "What happens"),
+}
+HEAD = ("File", "It may …", "Read by", "What happens")
 
 # fmt: off
 CHECKS: tuple[Check, ...] = (
@@ -83,6 +163,57 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "table of M&Ms", "contain a shell command and a path", ("prepare mnms",), TEXT, "write_commands_into_mnms"),
     Check(CODE, "DICOM", "have UIDs and names that are shell commands and paths", ("predict", "export-dicom"), TEXT, "write_commands_into_dicom"),
     Check(CODE, "text of any file", "become part of a page as HTML", ("evaluate", "predict", "Review (dock)"), TEXT, "app/report/test_html.py::test_values_are_escaped"),
+    Check(MEMORY, "image", f"have a header of more than {millions(MOST_VOXELS)} voxels", SEGMENT, refusal(TOO_LARGE), "io/images/test_nifti.py::test_header_with_too_many_voxels_is_refused"),
+    Check(MEMORY, "image", f"unpack to more than {millions(SURPLUS)} bytes behind its voxels", SEGMENT, refusal(MORE_THAN_HEADER), "io/images/test_nifti.py::test_long_tail_behind_voxels_is_refused"),
+    Check(MEMORY, "member", "unpack to more than its size", READ_MEMBERS, LEFT_OUT, "io/ensemble/test_model_folder.py::test_checkpoint_that_unpacks_to_more_is_refused"),
+    Check(MEMORY, "member", "have a pickle that repeats its content", READ_MEMBERS, LEFT_OUT, "nnunet/test_weights.py::test_pickle_that_fills_the_memory_is_refused"),
+    Check(MEMORY, "plans.json", f"describe a network of more than {millions(MOST_WEIGHTS)} weights", READ_PLANS, refusal(LARGE_NETWORK), "nnunet/test_weights.py::test_network_that_fills_the_memory_is_not_built"),
+    Check(MEMORY, "JSON and CSV", f"have more than {millions(LARGEST_TEXT)} bytes", ("all commands",), REFUSED, "io/files/test_limits.py::test_huge_json_file_is_refused_unread"),
+    Check(MEMORY, "posterior of a study (.npz)", "unpack to more than the study needs", ("evaluate-queue", "Review (dock)"), REFUSED, "io/study/test_arrays.py::test_posterior_arrays_are_measured_before_unpacking"),
+    Check(MEMORY, "probabilities (.npz)", "unpack to more than the prediction needs", ("evaluate",), REFUSED, "io/evaluation/test_predictions.py::test_probabilities_are_measured_before_unpacking"),
+    Check(MEMORY, "DICOM", f"be deflated to more than {millions(MOST_UNPACKED)} bytes", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_deflated_file_is_read_up_to_a_limit"),
+    Check(MEMORY, "DICOM", f"announce more than {MOST_FRAMES:,} frames", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_file_with_billions_of_frames_is_left_out"),
+    Check(MEMORY, "DICOM", f"have frames of more than {millions(MOST_PIXELS)} pixels", SEGMENT, REFUSED, "io/dicom/test_limits.py::test_frame_with_too_many_pixels_is_refused"),
+    Check(MEMORY, "DICOM", "have endlessly nested sequences", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_endlessly_nested_sequences_are_left_out"),
+    Check(MEMORY, "array of another computer", f"announce more than {millions(LARGEST_ARRAY)} bytes", ("Segment (dock)", "cluster worker"), REFUSED, "app/remote/test_wire_format.py::test_small_frame_of_huge_array_raises"),
+    Check(MEMORY, "any path that is given", "be a pipe, a socket or a device", ("all commands",), refusal(SPECIAL_FILE), "cli/test_options.py::test_every_path_refuses_a_device"),
+    Check(MEMORY, "any file in a folder", "be a pipe, a socket or a device", ("all commands",), REFUSED, "io/files/test_special.py::test_no_reader_waits_for_a_pipe"),
+    Check(GEOMETRY, "image", "store its slices along x or y", (*SEGMENT, "evaluate"), note(SLICES_STORED), "app/prediction/test_geometry_report.py::test_slices_on_another_axis_change_no_result"),
+    Check(GEOMETRY, "image", "have a spacing that contradicts its shape", SEGMENT, refusal(CONTRADICTION), "app/segmentation/test_ensemble.py::test_spacing_that_contradicts_the_shape_is_refused"),
+    Check(GEOMETRY, "image", "have nothing that shows the axis of its slices", SEGMENT, note(UNKNOWN_SLICES), "app/segmentation/test_ensemble.py::test_slices_that_cannot_be_told_are_a_warning"),
+    Check(GEOMETRY, "image", "store its slices along a fourth axis", SEGMENT, note(SLICES_ON_FOURTH_AXIS), "io/images/test_nifti.py::test_slices_on_the_fourth_axis_are_a_volume"),
+    Check(GEOMETRY, "image", "have one slice and a fourth axis of unclear meaning", SEGMENT, note(ONE_SLICE_CINE), "io/images/test_nifti.py::test_unclear_fourth_axis_is_noted"),
+    Check(GEOMETRY, "image", "have another voxel size in its pixdim than in its affine", SEGMENT, note(TWO_VOXEL_SIZES), "app/prediction/test_geometry_report.py::test_affine_decides_the_volumes_and_report_has_both"),
+    Check(GEOMETRY, "image", "have axes that are not perpendicular", SEGMENT, note(SKEWED), "app/prediction/test_geometry_report.py::test_skewed_axes_are_noted_with_their_factor"),
+    Check(GEOMETRY, "image", "have an impossible size, such as metres called mm", SEGMENT, refusal(WRONG_SIZE), "app/segmentation/test_ensemble.py::test_spacing_in_another_unit_is_refused"),
+    Check(GEOMETRY, "image", "have extreme voxels", SEGMENT, note(CLIPPED), "app/segmentation/test_ensemble.py::test_outlier_changes_nothing_but_the_notes"),
+    Check(GEOMETRY, "image", "have the same value everywhere", SEGMENT, refusal(CONSTANT_IMAGE), "app/segmentation/test_image_check.py::test_constant_image_is_refused"),
+    Check(EARLIER, "report of a case, study", "be made by another training of the same name", CONTINUE, refusal(MADE_BY_OTHER_TRAINING), "app/prediction/test_resume_check.py::test_weights_of_another_training_are_refused"),
+    Check(EARLIER, "report of a case, study", "be made with other members", CONTINUE, refusal(MADE_WITH_OTHER_MEMBERS), "app/prediction/test_resume_check.py::test_other_members_are_refused_with_the_difference"),
+    Check(EARLIER, "report of a case, study", "be made with other plans", CONTINUE, refusal(MADE_WITH_OTHER_PLANS), "app/prediction/test_resume_check.py::test_other_plans_are_refused"),
+    Check(EARLIER, "report of a case, study", "be made with other labels", CONTINUE, refusal(MADE_WITH_OTHER_LABELS), "app/prediction/test_resume_check.py::test_swapped_labels_are_refused"),
+    Check(EARLIER, "report of a case, study", "be made from another image", CONTINUE, refusal(MADE_FROM_OTHER_IMAGE), "app/prediction/test_resume_check.py::test_another_image_is_refused"),
+    Check(EARLIER, "report of a case, study", "be made with another voxel size", CONTINUE, refusal(MADE_WITH_OTHER_SPACING), "app/prediction/test_geometry_report.py::test_given_spacing_decides_and_is_kept"),
+    Check(EARLIER, "report of a case, study", "be made with MC-Dropout by version 0.1.0", CONTINUE, refusal(MADE_WITH_OTHER_DROPOUT), "app/prediction/test_resume_check.py::test_old_passes_with_dropout_are_refused"),
+    Check(EARLIER, "report of a case, study", "have no checksums", CONTINUE, f"{note(NO_CHECKSUMS)} {_quoted(NO_IMAGE_CHECKSUM)}", "app/prediction/test_resume_check.py::test_old_report_is_accepted_with_notes"),
+    Check(EARLIER, "cohort.csv", "have results of another ensemble or other settings", ("predict FOLDER",), refusal(MIXTURE), "app/cohort/test_run.py::test_cohort_of_two_ensembles_is_refused"),
+    Check(EARLIER, "result in the window", "be of an ensemble that has been replaced", ("Segment (dock)",), "The earlier phases are removed, and a message says so.", "widgets/segment/test_job.py::test_phases_of_another_training_are_removed"),
+    Check(EARLIER, "temperatures.json", "be fitted to another training or other plans", ("predict", "Segment (dock)"), "The temperature is not used.", "app/segmentation/test_temperature.py::test_temperature_of_another_training_is_not_used"),
+    Check(EARLIER, "results of a running command", "be written at the same time", ("predict",), refusal(OUTPUT_IN_USE), "app/prediction/test_output_lock.py::test_second_run_into_one_output_is_refused"),
+    Check(EVALUATION, "reference labels", "have no position in the patient", ("evaluate",), note(COMPARED_BY_VOXEL), "app/prediction/test_geometry_report.py::test_evaluation_says_what_has_no_position"),
+    Check(EVALUATION, "reference labels", "have no position in the patient", ("evaluate-queue",), note(COMPARED_BY_VOXEL), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
+    Check(EVALUATION, "reference labels", "have no dataset.json with the names of the labels", ("evaluate-queue",), note(REFERENCE_UNNAMED), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
+    Check(EVALUATION, "reference labels", "be a copy of the prediction", ("evaluate",), note(IDENTICAL), "app/evaluation/test_evaluate.py::test_a_copy_of_the_reference_is_noted"),
+    Check(EVALUATION, "reference labels", "lie on another grid", ("evaluate-queue",), REFUSED, "app/evaluation/test_queue.py::test_reference_on_another_grid_is_refused"),
+    Check(EVALUATION, "reference labels", "be possible for two cases", ("evaluate",), refusal(SHARED_REFERENCE), "app/evaluation/test_evaluate.py::test_one_reference_for_two_patients_is_refused"),
+    Check(EVALUATION, "reference labels", "be one of several for a case", ("evaluate", "evaluate-queue"), refusal(SEVERAL_REFERENCES), "io/evaluation/test_label_tree.py::test_several_references_of_a_case_are_refused"),
+    Check(EVALUATION, "names of the cases", "not show which cases are of one patient", ("evaluate", "evaluate-queue"), note(NO_SHARED_PATIENT), "app/evaluation/test_evaluate.py::test_cases_without_shared_names_are_noted"),
+    Check(OUTPUT, "folder of the images", "write results there", ("predict FOLDER",), refusal(OUTPUT_IS_INPUT), "app/cohort/test_run.py::test_results_among_the_images"),
+    Check(OUTPUT, "folder of the DICOM images", "write results there", ("export-dicom",), refusal(OUTPUT_IS_INPUT), "app/review/test_dicom_export.py::test_folder_of_the_images_is_refused"),
+    Check(OUTPUT, "folder of reference labels or of images", "write a report there", ("evaluate",), refusal(OUTPUT_IS_INPUT), "app/evaluation/test_request.py::test_preview_refuses_what_would_fail"),
+    Check(OUTPUT, "imagesTr, labelsTr, imagesTs, labelsTs of a dataset", "write results or a report there", ("predict", "evaluate", "evaluate-queue", "trajectory"), refusal(OUTPUT_IS_INPUT), "app/report/test_output_folder.py::test_cases_of_a_dataset_are_refused"),
+    Check(OUTPUT, "image", "replace it with labels", ("predict --overwrite",), refusal(IS_IMAGE), "app/prediction/test_predict.py::test_the_image_itself_is_never_replaced"),
+    Check(OUTPUT, "file of another program with the name of a report", "replace it", ("evaluate", "evaluate-queue", "trajectory"), refusal(FOREIGN_FILE), "app/report/test_output_folder.py::test_files_of_others_are_not_replaced"),
 )
 # fmt: on
 
@@ -98,7 +229,7 @@ def page() -> str:
     """Return the page of the documentation, with a table for each section."""
     parts = [TITLE]
     for section, checks in groupby(CHECKS, key=lambda check: check.section):
-        rows = [("File", "What it could do", "Read by", "What happens")]
+        rows = [HEADS.get(section, HEAD)]
         rows += [(c.file, c.threat, _listed(c.commands), c.outcome) for c in checks]
         lines = ["| " + " | ".join(row) + " |" for row in rows]
         parts.append(
