@@ -105,3 +105,11 @@ def test_earlier_row_without_a_number_is_left_out(tmp_path) -> None:
     table.write_text(f"{table.read_text()}a,done,good{fields * ','}\nb,done,0.5{fields * ','}\n")
     summary(tmp_path).close()
     assert cases(tmp_path) == ["b"]
+
+
+def test_undecoded_bytes_of_names_end_no_run(tmp_path) -> None:
+    made = summary(tmp_path)
+    made.add(StudyRow(case="a", outcome="failed", failure="a\udcff.nii is damaged."))
+    assert cases(tmp_path) == ["a"]
+    made.close()
+    assert cases(tmp_path) == ["a"]

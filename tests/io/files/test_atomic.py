@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from napari_bayes_nnunet.io.files.atomic import (
     write_json,
     write_text,
 )
+from napari_bayes_nnunet.io.files.json_files import parse_json
 
 WRITE_SLOWLY = """
 import sys, time
@@ -61,8 +63,8 @@ def test_temporary_name_keeps_the_suffixes_beside_the_target(tmp_path: Path) -> 
 def test_failed_write_keeps_the_old_content_and_leaves_nothing(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     write_text(file, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(file, "new, then what UTF-8 cannot hold: \ud800")
+    with pytest.raises(TypeError):
+        write_text(file, b"no text")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError), replacing(file) as temporary:
         temporary.unlink()
     assert file.read_text() == "old"
@@ -133,3 +135,14 @@ def test_null_for_nan():
         "b": [None],
         "c": "text",
     }
+
+
+def test_undecoded_bytes_of_names_are_written_as_escapes(tmp_path: Path) -> None:
+    write_text(tmp_path / "page", "a\udcffb ü")
+    assert (tmp_path / "page").read_text(encoding="utf-8") == "a\\udcffb ü"
+
+
+def test_undecoded_bytes_of_names_are_read_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "report.json", {"image": "a\udcffb ü", "values": [1.5, None]})
+    read = parse_json((tmp_path / "report.json").read_bytes(), dict[str, Any])
+    assert read == {"image": "a?b ü", "values": [1.5, None]}

@@ -12,6 +12,7 @@ from napari_bayes_nnunet.io.files.case_names import (
     label_names,
     may_share_patient,
     patient_folders,
+    result_name,
     safe_name,
 )
 
@@ -116,3 +117,18 @@ def test_sub_folders_of_one_patient() -> None:
 def test_names_that_are_safe_in_paths() -> None:
     assert safe_name("Herz 7 (ä):x") == "Herz_7_ä_x"
     assert safe_name("..") == ""
+
+
+@pytest.mark.parametrize("name", ["Herz für alle_4d", "h  2", "x" * 180, "-a", "é" * 90])
+def test_results_are_called_like_their_file(name: str) -> None:
+    assert result_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "a\x1b[31mb", "a\udcffb", "a\u202eb", "x" * 181, "é" * 91]
+)
+def test_results_of_odd_names_are_called_otherwise(name: str) -> None:
+    shown = result_name(name)
+    assert shown.isprintable()
+    assert len(shown.encode()) < 190
+    assert shown != result_name(name.replace("\n", "\t").replace("x", "y").replace("é", "è") + " ")

@@ -13,6 +13,7 @@ import pytest
 from napari_bayes_nnunet.app.cohort.table import CohortTable
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM
+from napari_bayes_nnunet.io.files.case_names import result_name
 from napari_bayes_nnunet.io.images.nifti import read_volume, write_labels
 from napari_bayes_nnunet.io.search import nifti_files as nifti_inputs
 from napari_bayes_nnunet.io.search.case_image import UNNAMED_FILE, study_image
@@ -44,6 +45,16 @@ class TestNifti:
         assert names(found) == ["a/heart", "a/b/heart", "c/heart"]
         assert {study.kind for study in found.inputs} == {"NIfTI"}
         assert pickle.loads(pickle.dumps(found)) == found
+
+    @pytest.mark.parametrize("name", ["a\nb", "x" * 240, os.fsdecode(b"a\xff")])
+    def test_results_of_odd_names_can_be_written(self, tree, name):
+        try:
+            write_volume(tree / name[:100] / f"{name}.nii.gz")
+        except (OSError, UnicodeError) as error:
+            pytest.skip(f"this file system refuses the name ({error})")
+        (study,) = find(tree).inputs
+        assert (study.case, study.folder) == (result_name(name), result_name(name[:100]))
+        assert study_image(study).read()[0].source.name == f"{name}.nii.gz"
 
     def test_trees_of_equal_names_do_not_collide(self, tree, tmp_path):
         write_volume(tree / "heart.nii")

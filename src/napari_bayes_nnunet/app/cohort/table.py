@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ...io.files.atomic import write_text
+from ...io.files.atomic import ESCAPED, write_text
 from ...io.files.csv_text import csv_rows, csv_text
 from ...io.files.limits import read_small
 from ...io.search.folder_walk import COHORT
@@ -68,7 +68,7 @@ class CohortTable:
         """Append a row at once, unless an earlier row has to be replaced at the end."""
         if row.case not in self._before:
             with self._file.open("ab", buffering=0) as file:
-                file.write(csv_text([_values(row)]).encode())
+                file.write(csv_text([_values(row)]).encode(errors=ESCAPED))
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
         """Write all rows: failures, then by predicted quality, worst first."""

@@ -10,7 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+ESCAPED: Final = "backslashreplace"
+"""What becomes of text that UTF-8 does not allow, such as undecoded bytes of a file name."""
 
 
 @contextmanager
@@ -37,14 +40,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8."""
+    """Write ``text`` to ``path`` as UTF-8; bytes of file names that are not become escapes."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=ESCAPED)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` to ``path`` as indented JSON."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    """Write ``content`` to ``path`` as indented JSON.
+
+    Undecoded bytes of file names become question marks, because they cannot be read back.
+    """
+    decoded = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+    write_text(path, json.dumps(json.loads(decoded), indent=1) + "\n")
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:

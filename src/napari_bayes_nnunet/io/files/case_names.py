@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 NamedPhase: TypeAlias = int | str | None
 """Frame of a cine, from 1; "ED" or "ES" if the name has no number; None if it has no phase."""
@@ -23,6 +25,10 @@ _FRAME = re.compile(
 )
 _PHASE = re.compile(rf"(.*?)(?:^|{_GAP})(E[DS])", re.IGNORECASE)
 _CINE = re.compile(rf"(.*?)(?:^|{_GAP})(?:4d|cine)", re.IGNORECASE)
+
+
+_LONGEST: Final = 180
+"""Bytes of a name that leave room for the ends of results; file systems allow 255."""
 
 
 class CaseName(NamedTuple):
@@ -92,6 +98,20 @@ def may_share_patient(first: PatientFolders, second: PatientFolders) -> bool:
 def safe_name(name: str) -> str:
     """Return ``name`` without characters that have a meaning in paths on any system."""
     return re.sub(r"[^\w.-]+", "_", name).strip("_.")
+
+
+def result_name(name: str) -> str:
+    """Return the name of results for a file or folder called ``name``.
+
+    It is ``name`` itself, unless it is too long or has characters that tables and terminals cannot
+    show: line breaks, control characters, bytes that are not UTF-8. It is then shortened and
+    cleaned, and ends in a checksum, so that two files never get one name.
+    """
+    shown = "".join(character if character.isprintable() else "_" for character in name)
+    if shown == name and len(name.encode()) <= _LONGEST:
+        return name
+    checksum = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    return f"{shown.encode()[:_LONGEST].decode(errors='ignore')}-{checksum}"
 
 
 def _without(words: str, spelled: str) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from .. import DataError
 from ..dicom.files import group_by_study, hash_content, is_dicom, make_pseudonym
+from ..files.case_names import result_name
 from ..images.nifti import case_name
 from .folder_walk import Folder, walk_folders
 from .nifti_files import is_nifti, select_images
@@ -27,7 +28,8 @@ class StudyInput:
     """One image to segment: a NIfTI file, or a DICOM study in one or more folders.
 
     ``paths`` are the file or the folders. If a folder also holds other studies, ``paths`` has the
-    single files instead. ``folder``, relative to the output folder, and ``case`` name the results.
+    single files instead. ``folder``, relative to the output folder, and ``case`` name the results;
+    see `result_name`.
     ``study`` is the UID of a DICOM study, or "" if its files do not give it.
     """
 
@@ -97,7 +99,14 @@ def find_studies(
             folders=" and ".join(map(str, places)),
             left_out="; ".join(reasons),
         )
-    return FoundStudies(tuple(_with_unique_places(named)), reasons)
+    clean = [(_with_result_names(study), name) for study, name in named]
+    return FoundStudies(tuple(_with_unique_places(clean)), reasons)
+
+
+def _with_result_names(study: StudyInput) -> StudyInput:
+    """Return the study with names that all its results can have."""
+    folder = "/".join(map(result_name, study.folder.split("/")))
+    return replace(study, folder=folder, case=result_name(study.case))
 
 
 @dataclass(frozen=True)
