@@ -286,3 +286,12 @@ def test_a_whole_cine_is_compared_quickly(qapp) -> None:
         watch.check()
     assert (thread_time() - start) / 5 < 0.05
     watch.close()
+
+
+def test_foreign_labels_that_do_not_fit_are_rejected(watch, layer) -> None:
+    before = layer.data.copy()
+    foreign = before.astype(np.int64)
+    foreign[0, 0, 0, :2] = -1, 259
+    layer.data = foreign
+    watch.check()
+    assert np.array_equal(layer.data, before)

@@ -15,7 +15,13 @@ from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result_layers import CONTOUR_WIDTH, result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
-from napari_bayes_nnunet.widgets.reading.picture import MISSING_IMAGE, OpenedStudy, ReviewPicture
+from napari_bayes_nnunet.widgets.reading.picture import (
+    COPY_IS_NOT_SAVED,
+    LAYERS_STAY,
+    MISSING_IMAGE,
+    OpenedStudy,
+    ReviewPicture,
+)
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 
 from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
@@ -295,3 +301,47 @@ def test_the_study_is_opened_in_front_of_other_images(viewer, make_picture) -> N
     other.opacity = 1
     assert picture.uncover()
     assert not other.visible
+
+
+@pytest.mark.parametrize("name", ["image", "edited"])
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("translate", [0, 8, 5, 0]),
+        ("scale", [1, 8, 1, 1]),
+        ("affine", np.diag([1, 1, 1, -1, 1])),
+    ],
+)
+def test_moved_layers_are_put_back(make_picture, name, attribute, value) -> None:
+    picture = make_picture()
+    said: list[str] = []
+    picture.said.connect(said.append)
+    layer = getattr(picture, name)
+    before = np.array(getattr(layer, attribute))
+    layer.mode = "transform"
+    setattr(layer, attribute, value)
+    assert np.allclose(np.array(getattr(layer, attribute)), before)
+    assert (said, layer.mode) == ([LAYERS_STAY], "pan_zoom")
+
+
+def test_hidden_layers_are_revealed(make_picture) -> None:
+    picture = make_picture()
+    assert not picture.reveal()
+    for layer, name, hidden, shown in (
+        (picture.image, "visible", False, True),
+        (picture.edited, "visible", False, True),
+        (picture.edited, "opacity", 0.0, 1.0),
+        (picture.edited, "show_selected_label", True, False),
+    ):
+        setattr(layer, name, hidden)
+        assert picture.reveal()
+        assert getattr(layer, name) == shown
+
+
+def test_a_copy_of_the_labels_is_said_to_be_unsaved(viewer, make_picture) -> None:
+    picture = make_picture()
+    said: list[str] = []
+    picture.said.connect(said.append)
+    copy = Layer.create(*picture.edited.as_layer_data_tuple())
+    viewer.add_layer(copy)
+    assert said == [COPY_IS_NOT_SAVED.format(layer=copy.name)]

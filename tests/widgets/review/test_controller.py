@@ -18,10 +18,15 @@ from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.info import StudyInfo
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import Study, read_study, save_review
-from napari_bayes_nnunet.widgets.editing.corrections import NO_CONTOUR, NO_POSTERIOR
+from napari_bayes_nnunet.widgets.editing.corrections import (
+    NO_CONTOUR,
+    NO_POSTERIOR,
+    NOT_A_STRUCTURE,
+)
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
+from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.controller import (
@@ -32,6 +37,7 @@ from napari_bayes_nnunet.widgets.review.controller import (
     QUEUE_EMPTY,
     QUEUE_ENDS,
     WAS_COVERED,
+    WAS_HIDDEN,
     ReviewController,
 )
 from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
@@ -762,3 +768,28 @@ def test_an_edit_of_a_large_cine_is_fast(qtbot, tmp_path) -> None:
     controller.corrections.accept_preview()
     assert min(times) < 0.05
     controller.close()
+
+
+def test_nothing_is_decided_with_hidden_labels(review) -> None:
+    review.layer.visible = False
+    review.press("A")
+    assert (review.said, review.session.state.decisions) == ([WAS_HIDDEN], {})
+    review.press("A")
+    assert list(review.session.state.decisions) == [WORST]
+
+
+def test_only_structures_can_be_painted(review) -> None:
+    before = review.now(WORST)
+    paint(review.layer, WORST, 2, 2, 7, review.qtbot)
+    assert np.array_equal(review.now(WORST), before)
+    assert review.said == [NOT_A_STRUCTURE.format(label=7, structures="RV, MYO, LV")]
+    assert review.session.edited_places() == []
+
+
+def test_an_unfinished_stroke_is_limited_when_closing(review) -> None:
+    review.session.change(protected=("LV",))
+    y, x = np.argwhere(review.now(WORST) == LV)[0]
+    review.layer._begin_stroke()  # as napari does at the press of the mouse
+    review.layer.paint((*index_of(WORST), y, x), RV)
+    review.close()
+    assert review.now(WORST)[y, x] == LV

@@ -14,12 +14,14 @@ from qtpy.QtCore import QTimer
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
+from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
 from napari_bayes_nnunet.widgets.review import saver as module
-from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, NOT_SAVED, StudySaver
+from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, NOT_SAVED, OTHER_WORK, StudySaver
 
-from ...helpers.cines import ED, ES, LV, WORST, make_cine
+from ...helpers.cines import ED, ES, LV, RV, WORST, make_cine
 
 NEVER = 1_000_000
 
@@ -273,3 +275,34 @@ def test_a_missing_folder_is_reported(make_saver, session, folder, qtbot) -> Non
         saver.save()
     assert folder.name in failed.args[0]
     folder.with_name("elsewhere").rename(folder)
+
+
+def test_work_of_another_computer_is_kept(session, folder, make_saver) -> None:
+    saver = make_saver()
+    said: list[str] = []
+    saver.other_found.connect(said.append)
+    other = session.labels.copy()
+    other[0, 0] = LV
+    write_labels(folder / EDITED, other, session.study.info.geometry)
+    session.labels[1, 1] = RV
+    saver.note_change()
+    saver.save_now()
+    (copy,) = folder.glob(f"other_*_{EDITED}")
+    assert np.array_equal(read_labels(copy).voxels, other)
+    assert np.array_equal(read_labels(folder / EDITED).voxels, session.labels)
+    assert said == [OTHER_WORK.format(files=copy.name)]
+    saver.note_change()
+    saver.save_now()
+    assert len(said) == 1
+
+
+def test_another_study_in_its_place_is_not_replaced(session, folder, make_saver) -> None:
+    saver = make_saver()
+    write_labels(folder / EDITED, session.labels[0], session.study.info.geometry.frame())
+    before = (folder / EDITED).read_bytes()
+    saver.note_change()
+    with pytest.raises(DataError):
+        saver.save_now()
+    assert (folder / EDITED).read_bytes() == before
+    assert list(folder.glob("other_*")) == []
+    (folder / EDITED).unlink()  # so that the last save succeeds

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import errno
 import filecmp
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,7 @@ from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import remove_leftovers, write_text
+from ..files.checksum import sha256
 from ..images.geometry import Geometry
 from ..images.nifti import VoxelArray, read_labels, write_image, write_labels, write_map
 from .arrays import (
@@ -199,6 +202,36 @@ def save_review(folder: Path, review: ReviewState) -> None:
     if not folder.is_dir():
         raise DataError(FOLDER_GONE, folder=folder, work="the review")
     write_review(folder, review)
+
+
+def work_checksums(folder: Path) -> dict[str, str]:
+    """Return the checksums of the files of a reader's work, "" for one that cannot be read."""
+    checksums = {}
+    for name in (EDITED, REVIEW):
+        try:
+            checksums[name] = sha256(folder / name)
+        except OSError:
+            checksums[name] = ""
+    return checksums
+
+
+def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) -> list[Path]:
+    """Copy a reader's work that another program has written since its checksums were ``known``.
+
+    A lock does not reach other computers if they synchronise the folder. Returns the copies. Raises
+    DataError if that fails, or if the new labels are damaged or on another grid.
+    """
+    current = work_checksums(folder)
+    changed = [name for name, checksum in current.items() if checksum not in ("", known[name])]
+    if EDITED in changed:
+        read_labels_on(folder / EDITED, geometry)
+    copies = [folder / f"other_{datetime.now():%Y%m%d_%H%M%S}_{name}" for name in changed]
+    try:
+        for name, copy in zip(changed, copies, strict=True):
+            shutil.copy2(folder / name, copy)
+    except OSError as error:
+        raise DataError(UNWRITABLE_STUDY, folder=folder, reason=error.strerror) from error
+    return copies
 
 
 def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: ReviewState) -> None:

@@ -37,6 +37,7 @@ UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 NOT_HERE: Final = "The {} is not in this slice."
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an alternative."
+NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
 
 Plane = NDArray[Any]
@@ -328,9 +329,16 @@ class Corrections(QObject):
             self.accept_preview()
 
     def _may_paint(self, change: SliceChange) -> NDArray[np.bool_]:
-        """Return (n,) True for voxels the brush may change: not protected, and uncertain enough."""
-        protected = list(self._protected_labels())
-        fixed = np.isin(change.before, protected) | np.isin(change.after, protected)
+        """Return (n,) True for voxels the brush may change: not protected, and uncertain enough.
+
+        Only labels of structures can be painted, because others would count for no volume.
+        """
+        protected, structures = list(self._protected_labels()), self._session.structures
+        foreign = ~np.isin(change.after, [0, *structures.values()])
+        if foreign.any():
+            label, names = int(change.after[foreign][0]), ", ".join(structures)
+            self.said.emit(NOT_A_STRUCTURE.format(label=label, structures=names))
+        fixed = np.isin(change.before, protected) | np.isin(change.after, protected) | foreign
         if self.threshold is None:
             return ~fixed
         entropy = self._session.entropy_in(change.place)[change.rows, change.columns]

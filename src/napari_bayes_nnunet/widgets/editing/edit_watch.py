@@ -78,7 +78,9 @@ class EditWatch(QObject):
         self._emit(self._changes(), painted=False)
 
     def flush(self) -> None:
-        """Report pending changes: a stroke that has just ended, or a change in the array."""
+        """Report pending changes: a stroke, which is ended here, or a change in the array."""
+        if self._layer._staged_history:
+            self._layer._commit_stroke()
         self._later.flush(restart_timer=False)
         self.check()
 
@@ -126,7 +128,8 @@ class EditWatch(QObject):
     def _restore_array(self) -> None:
         """Copy the labels of a foreign array into ours, the only one that is saved."""
         foreign = np.asarray(self._layer.data)
-        if foreign.shape == self._array.shape and foreign.dtype.kind in "bui":
+        same_shape = foreign.shape == self._array.shape and foreign.dtype.kind in "bui"
+        if same_shape and foreign.min() >= 0 and foreign.max() <= np.iinfo(np.uint8).max:
             self._array[...] = foreign
         self._is_reverting = True
         self._layer.data = self._array

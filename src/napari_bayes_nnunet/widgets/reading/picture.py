@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from filelock import BaseFileLock
 from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import QSignalDebouncer
 
@@ -34,6 +36,17 @@ from ..layers.viewing import (
 )
 
 MISSING_IMAGE: Final = "image not found"
+_PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine")
+"""Attributes that say where a layer lies."""
+LEAST_OPACITY: Final = 0.1
+"""Opacity below which a layer counts as hidden."""
+LAYERS_STAY: Final = (
+    "Image and labels of a study stay where they are, because contours would not fit. The layer "
+    "was put back."
+)
+COPY_IS_NOT_SAVED: Final = (
+    "{layer} is a copy of the corrected labels. Changes of the copy are not saved in the study."
+)
 Center: TypeAlias = tuple[float, ...]
 
 
@@ -59,11 +72,13 @@ class ReviewPicture(QObject):
     """The layers of one study in a viewer. ``moved`` carries the displayed phase and slice.
 
     ``lost`` carries the name of the image or of the edited labels if the user removes this layer.
-    The corrections are still in the session.
+    The corrections are still in the session. ``said`` carries a message if the user moves one of
+    both layers, which is reverted, or copies the edited labels.
     """
 
     moved = Signal(object)
     lost = Signal(str)
+    said = Signal(str)
 
     def __init__(self, viewer: Any, opened: OpenedStudy, *, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -84,6 +99,11 @@ class ReviewPicture(QObject):
         self._soon.triggered.connect(self._on_moved)
         viewer.dims.events.point.connect(self._on_point)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        self._is_placing = False
+        self._placements = {layer: _placement_of(layer) for layer in (self.image, self.edited)}
+        for events in self._placement_events():
+            events.connect(self._on_placed)
 
     @property
     def place(self) -> Place:
@@ -107,6 +127,17 @@ class ReviewPicture(QObject):
         bring_to_front(self._viewer, self.image)
         self.zoom_to_heart()
         return True
+
+    def reveal(self) -> bool:
+        """Show image and edited labels, and return True if one of them was hidden."""
+        present = [layer for layer in (self.image, self.edited) if layer in self._viewer.layers]
+        hidden = [layer for layer in present if not layer.visible or layer.opacity < LEAST_OPACITY]
+        for layer in hidden:
+            layer.visible, layer.opacity = True, max(layer.opacity, self._opacity)
+        if self.edited.show_selected_label:
+            self.edited.show_selected_label = False
+            return True
+        return bool(hidden)
 
     @property
     def shows_slices(self) -> bool:
@@ -143,7 +174,11 @@ class ReviewPicture(QObject):
         """Switch between outlines and filled structures."""
         self._is_filled = not self._is_filled
         self.edited.contour = 0 if self._is_filled else CONTOUR_WIDTH
-        self.edited.opacity = 0.4 if self._is_filled else 1.0
+        self.edited.opacity = self._opacity
+
+    @property
+    def _opacity(self) -> float:
+        return 0.4 if self._is_filled else 1.0
 
     def centre_on(self, y: int, x: int) -> None:
         """Centre the camera on a voxel of the displayed slice, at the same zoom."""
@@ -169,6 +204,9 @@ class ReviewPicture(QObject):
         self._soon.cancel()
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        for events in self._placement_events():
+            events.disconnect(self._on_placed)
 
     def leave(self, *, saved: bool) -> None:
         """Close, and leave the edited labels on screen, which can no longer be changed.
@@ -257,8 +295,41 @@ class ReviewPicture(QObject):
             self._place = place
             self.moved.emit(place)
 
+    def _placement_events(self) -> Iterator[Any]:
+        for layer in self._placements:
+            yield from (getattr(layer.events, name) for name in _PLACEMENT)
+
+    def _on_placed(self) -> None:
+        """Put a layer back that the user, or another plugin, has moved."""
+        if self._is_placing:
+            return
+        self._is_placing = True
+        moved = [layer for layer, at in self._placements.items() if not _lies_at(layer, at)]
+        for layer in moved:
+            layer.mode = "pan_zoom"
+            for name, value in self._placements[layer].items():
+                setattr(layer, name, value)
+        self._is_placing = False
+        if moved:
+            self.said.emit(LAYERS_STAY)
+
+    def _on_inserted(self, event: Any) -> None:
+        about = bayes_metadata(event.value)
+        if about.get("role") == "edited" and about.get("image") == self.image.unique_id:
+            self.said.emit(COPY_IS_NOT_SAVED.format(layer=event.value.name))
+
     def _on_removed(self, event: Any) -> None:
         if self._is_closing or event.value not in (self.edited, self.image):
             return
         self._is_closing = True
         self.lost.emit("edited labels" if event.value is self.edited else "voxels of the image")
+
+
+def _placement_of(layer: Layer) -> dict[str, NDArray[Any]]:
+    """Return copies of the attributes that say where a layer lies."""
+    return {name: np.array(getattr(layer, name)) for name in _PLACEMENT}
+
+
+def _lies_at(layer: Layer, placement: dict[str, NDArray[Any]]) -> bool:
+    now = _placement_of(layer)
+    return all(np.allclose(now[name], value) for name, value in placement.items())

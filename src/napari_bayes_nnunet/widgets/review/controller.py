@@ -34,6 +34,7 @@ CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it.
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
 )
+WAS_HIDDEN: Final = "Image or labels were hidden. Check the slice, then repeat the action."
 WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
 NO_LANDMARKS: Final = "ED and ES are unknown. Choose them in the volume curve."
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
@@ -240,12 +241,15 @@ class ReviewController(QObject):
     def _can(self, part: str) -> bool:
         """Stop the cine; return whether the action is possible, and show the reason if not.
 
-        Nothing is decided or changed while another image covers this one. A contour being edited is
-        ended first, because it would hide the result.
+        Nothing is decided or changed while another image covers this one, or image or labels are
+        hidden. A contour being edited is ended first, because it would hide the result.
         """
         self.player.stop()
         if self.picture.uncover():
             self.said.emit(WAS_COVERED)
+            return False
+        if self.picture.reveal():
+            self.said.emit(WAS_HIDDEN)
             return False
         reason = self.view.why_not(part)
         if not reason and part != "contour":
@@ -356,6 +360,7 @@ class ReviewController(QObject):
         self.contour.active_changed.connect(corrections.set_contour_active)
         self.picture.moved.connect(self._on_moved)
         self.picture.lost.connect(self.lost)
+        self.picture.said.connect(self.said)
         self._connect_corrections(corrections)
 
     def _connect_corrections(self, form: CorrectionForm) -> None:

@@ -206,6 +206,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
         self.controller.saver.saved.connect(self._on_saved)
         self.controller.saver.failed.connect(self.unsaved.say)
+        self.controller.saver.other_found.connect(self._add_problem)
         forms.export.export_requested.connect(self._on_export_requested)
         forms.export.dicom_requested.connect(self._on_dicom_requested)
         forms.export.training_requested.connect(self._on_training_requested)
@@ -225,6 +226,9 @@ class ReviewWidget(FolderDrop, DockContent):
         self._save_failed_at = -math.inf
         self.saved.say(message)
         self.unsaved.say("")
+
+    def _add_problem(self, problem: str) -> None:
+        self.problems.say("\n".join(filter(None, (self.problems.text(), problem))))
 
     def _show_study(self, opened: OpenedStudy | None) -> None:
         self.close_button.setVisible(opened is not None)

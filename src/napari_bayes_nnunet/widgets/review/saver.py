@@ -14,13 +14,17 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ...app.review.session import ReviewSession
 from ...io import DataError
 from ...io.study.review_state import ReviewState
-from ...io.study.study import save_work
+from ...io.study.study import keep_other_work, save_work, work_checksums
 from ...io.study.usage_log import USE_LOG, UseRow, append_use
 from ..common.background import Background
 
 EVERY_MS: Final = 30_000
 SAVED: Final = "Saved at {:%H:%M:%S}."
 NOT_SAVED: Final = "The study could not be saved. {reason}"
+OTHER_WORK: Final = (
+    "Another program changed this study while it was open here. Its changes are not shown, but "
+    "they are kept in the folder of the study as {files}."
+)
 RETRIED: Final = "Saving is tried again every half minute."
 
 
@@ -29,10 +33,12 @@ class StudySaver(QObject):
 
     Without a ``lock`` the study is ``read_only``: another window has opened it, or its folder
     cannot be written to. ``saved`` carries a message with the time, ``failed`` one with the reason.
+    ``other_found`` carries a message if another program has written to the study meanwhile.
     """
 
     saved = Signal(str)
     failed = Signal(str)
+    other_found = Signal(str)
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class StudySaver(QObject):
         )
         self._rows: list[UseRow] = []  # rows of the log that are being written
         self._lock = lock
+        self._known = work_checksums(session.study.folder)
         self._timer = QTimer(self)
         self._timer.setInterval(every_ms)
         self._timer.timeout.connect(self.save)
@@ -119,11 +126,22 @@ class StudySaver(QObject):
         study = self._session.study
         with self._writing:
             if number > self._written:
+                self._keep_other_work()
                 save_work(study.folder, labels, study.info.geometry, state)
+                self._known = work_checksums(study.folder)
                 self._written = number
             while self._rows:
                 append_use(study.folder / USE_LOG, self._rows[0])
                 del self._rows[0]
+
+    def _keep_other_work(self) -> None:
+        """Copy what another program has written to the study, before it is replaced."""
+        study = self._session.study
+        copies = keep_other_work(study.folder, self._known, study.info.geometry)
+        if copies:
+            self._known = work_checksums(study.folder)
+            names = " and ".join(copy.name for copy in copies)
+            self.other_found.emit(OTHER_WORK.format(files=names))
 
     def _keep(self) -> None:
         """Keep what could not be written for the next save."""
