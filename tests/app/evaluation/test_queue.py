@@ -16,13 +16,15 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
 )
 from napari_bayes_nnunet.app.evaluation.queue import (
     BEST,
-    PHASES_LEFT_OUT,
     RANDOM,
-    SAME_CASE,
     SLICES,
-    STUDY_LEFT_OUT,
     QueueEvaluation,
     evaluate_queue,
+)
+from napari_bayes_nnunet.app.evaluation.referenced_studies import (
+    PHASES_LEFT_OUT,
+    SAME_CASE,
+    STUDY_LEFT_OUT,
 )
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES

@@ -116,5 +116,5 @@ def test_report_that_cannot_be_written_is_refused(evaluation, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AppError) as caught:
         write_queue_report(evaluation, tmp_path / "file" / "report")
-    assert caught.value.values["file"] == tmp_path / "file" / "report"
+    assert caught.value.values["file"] == tmp_path / "file" / "report.csv"
     assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)

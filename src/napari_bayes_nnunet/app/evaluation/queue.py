@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.metrics.bootstrap import Estimate
-from ...core.problems import Action
 from ...core.review.queue import REVIEW_SCORES, QueueItem, review_queue, slice_scores, usable_score
 from ...core.review.queue_yield import (
     QueueYield,
@@ -24,29 +23,14 @@ from ...core.review.queue_yield import (
     wrong_voxels,
 )
 from ...core.types import Phase
-from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patient_of
-from ...io.dataset.raw_dataset import join_names
-from ...io.evaluation.label_tree import ReferenceTree
-from ...io.evaluation.references import Reference, reference_labels
-from ...io.study.info import read_study_info
-from ...io.study.study import Study, read_study
-from ...io.study.summary import list_studies
-from .. import AppError
-from ..prediction.output_files import frame_name
-from .evaluate import (
-    COMPARED_BY_VOXEL,
-    IDENTICAL,
-    NO_SHARED_PATIENT,
-    REFERENCE_UNNAMED,
-    check_folder,
-)
+from ...io.dataset.patients import DEFAULT_PATIENT
+from ...io.evaluation.references import Reference
+from ...io.study.study import Study
+from .referenced_studies import ReferencedStudies, ReferencedStudy
 
 Errors = Literal["gross", "all"]
 KINDS: Final[tuple[Errors, ...]] = ("gross", "all")
 BEST, SLICES, RANDOM = "best possible", "slice order", "random"
-STUDY_LEFT_OUT: Final = "{case} has no reference labels and was left out."
-SAME_CASE: Final = "{first} and {second} are both studies of {case}. Keep only one of them."
-PHASES_LEFT_OUT: Final = "{case} has no reference labels for phases {phases}, which were left out."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +81,7 @@ class QueueEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _ReferencedStudy:
+class _QueuedStudy:
     """A study with a reference: wrong voxels of each phase, and the queue of every score."""
 
     patient: str
@@ -123,95 +107,22 @@ def evaluate_queue(
 ) -> QueueEvaluation:
     """Return the wrong voxels found when the studies in a folder are reviewed by every score.
 
-    ``studies`` and ``labels`` are trees; `ReferenceTree` says which reference belongs to a study.
-    Phases and studies without a reference are left out and noted. ``patient`` is the pattern of the
-    patient's part of a case name, for intervals over patients.
-
-    Raises AppError and DataError if there is nothing to evaluate, a study cannot be read, or a
-    reference does not match its study.
+    `ReferencedStudies` describes the arguments, what is left out and what is refused. Patients are
+    resampled for the intervals.
     """
-    check_folder(labels, "reference labels")
+    known = ReferencedStudies(studies, labels, patient=patient)
     evaluated, notes = [], []
-    remarks: dict[str, list[str]] = {}
-    patients: dict[str, str] = {}
-    cases = _cases(studies)
-    references = _references(cases, labels)
-    for folder, case in cases.items():
-        study = read_study(folder)
-        compared = _compared(study, labels, references[folder])
-        wrong = _wrong_of(study, compared)
-        for remark in _remarks(study, compared):
-            remarks.setdefault(remark, []).append(case)
-        notes += [*study.problems, *_unlabelled(study, wrong)]
-        if wrong:
-            patients[case] = patient_of(case, patient)
-            evaluated.append(_queued(study, wrong, patients[case]))
-            notes += _fallbacks(study)
-    if patient == DEFAULT_PATIENT and no_patient_is_shared(patients):
-        remarks[NO_SHARED_PATIENT] = list(patients)
-    notes += [f"{remark}: {join_names(noted)}." for remark, noted in remarks.items()]
-    if not evaluated:
-        raise AppError(
-            "{labels} has no reference for any study in {studies}. Rename each reference to "
-            "NAME.nii.gz or NAME_gt.nii.gz, with the NAME of its study.",
-            labels=labels,
-            studies=studies,
-        )
+    for referenced in known:
+        evaluated.append(_queued(referenced))
+        notes += _fallbacks(referenced.study)
     return QueueEvaluation(
         results=tuple(result for kind in KINDS for result in _results(evaluated, kind)),
         studies=len(evaluated),
         patients=len({study.patient for study in evaluated}),
         slices=sum(len(wrong.all) for study in evaluated for wrong in study.wrong.values()),
         errors={kind: _total(evaluated, kind) for kind in KINDS},
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys((*known.notes, *notes))),
     )
-
-
-def _cases(studies: Path) -> dict[Path, str]:
-    """Return folder → case of each study, such as "p1/heart" for one in a sub-folder."""
-    check_folder(studies, "studies")
-    summaries = sorted(list_studies(studies), key=lambda summary: summary.case)
-    if not summaries:
-        raise AppError("{studies} contains no studies.", Action.SAVE_STUDIES, studies=studies)
-    if problem := next((s.problem for s in summaries if s.problem is not None), None):
-        raise AppError.from_statement(problem)
-    folders: dict[str, Path] = {}
-    for summary in summaries:
-        case = (summary.folder.relative_to(studies).parent / summary.case).as_posix()
-        if (other := folders.setdefault(case, summary.folder)) != summary.folder:
-            raise AppError(SAME_CASE, first=other, second=summary.folder, case=case)
-    return {folder: case for case, folder in folders.items()}
-
-
-def _references(cases: Mapping[Path, str], labels: Path) -> dict[Path, dict[Phase, str]]:
-    """Return folder → phase → case of the reference. Raises DataError if it is not unique."""
-    named = {
-        (folder, phase): frame_name(case, phase)
-        for folder, case in cases.items()
-        for phase in read_study_info(folder).phases
-    }
-    matches = ReferenceTree(labels).match({name: phase for (_, phase), name in named.items()})
-    references: dict[Path, dict[Phase, str]] = {folder: {} for folder in cases}
-    for (folder, phase), name in named.items():
-        if name in matches:
-            references[folder][phase] = matches[name]
-    return references
-
-
-def _compared(
-    study: Study, labels: Path, references: Mapping[Phase, str]
-) -> dict[Phase, Reference]:
-    """Return the reference of each phase that has one."""
-    info, compared = study.info, {}
-    for phase in study.posteriors:
-        if phase not in references:
-            continue
-        reference = reference_labels(
-            labels, references[phase], phase, structures=info.structures, geometry=info.geometry
-        )
-        if reference is not None:
-            compared[phase] = reference
-    return compared
 
 
 def _wrong_of(study: Study, references: Mapping[Phase, Reference]) -> dict[Phase, WrongVoxels]:
@@ -223,32 +134,8 @@ def _wrong_of(study: Study, references: Mapping[Phase, Reference]) -> dict[Phase
     }
 
 
-def _remarks(study: Study, references: Mapping[Phase, Reference]) -> Iterator[str]:
-    """Yield remarks on a study, worded as those of `evaluate`."""
-    known = references.values()
-    if not all(reference.is_named for reference in known):
-        yield REFERENCE_UNNAMED
-    has_position = study.info.geometry.letters is not None
-    if known and not (has_position and all(reference.is_placed for reference in known)):
-        yield COMPARED_BY_VOXEL
-    if any(
-        np.array_equal(study.posteriors[phase].prediction, reference.labels)
-        for phase, reference in references.items()
-    ):
-        yield IDENTICAL
-
-
-def _unlabelled(study: Study, wrong: Mapping[Phase, WrongVoxels]) -> list[str]:
-    without = [phase for phase in study.posteriors if phase not in wrong]
-    if not without:
-        return []
-    if not wrong:
-        return [STUDY_LEFT_OUT.format(case=study.info.case)]
-    phases = ", ".join(map(str, without))
-    return [PHASES_LEFT_OUT.format(case=study.info.case, phases=phases)]
-
-
-def _queued(study: Study, wrong: Mapping[Phase, WrongVoxels], patient: str) -> _ReferencedStudy:
+def _queued(referenced: ReferencedStudy) -> _QueuedStudy:
+    study, wrong = referenced.study, _wrong_of(referenced.study, referenced.references)
     posteriors = {phase: study.posteriors[phase] for phase in wrong}
     queues = {}
     for name in REVIEW_SCORES:
@@ -265,7 +152,7 @@ def _queued(study: Study, wrong: Mapping[Phase, WrongVoxels], patient: str) -> _
                 for phase, posterior in posteriors.items()
             }
             queues[name, leaves_out_border] = review_queue(scores)
-    return _ReferencedStudy(patient=patient, wrong=wrong, queues=queues)
+    return _QueuedStudy(patient=referenced.patient, wrong=wrong, queues=queues)
 
 
 def _fallbacks(study: Study) -> list[str]:
@@ -273,7 +160,7 @@ def _fallbacks(study: Study) -> list[str]:
     return [f"{study.info.case}: {sentence}" for sentence in sentences if sentence]
 
 
-def _results(studies: Sequence[_ReferencedStudy], errors: Errors) -> Iterator[OrderResult]:
+def _results(studies: Sequence[_QueuedStudy], errors: Errors) -> Iterator[OrderResult]:
     """Yield the results of all orders, the best possible first."""
     reviews = [study.review(errors) for study in studies]
 
@@ -302,6 +189,6 @@ def _results(studies: Sequence[_ReferencedStudy], errors: Errors) -> Iterator[Or
     yield result(RANDOM, random)
 
 
-def _total(studies: Sequence[_ReferencedStudy], errors: Errors) -> int:
+def _total(studies: Sequence[_QueuedStudy], errors: Errors) -> int:
     counts: list[NDArray[np.float64]] = [study.review(errors).errors for study in studies]
     return int(sum(count.sum() for count in counts))

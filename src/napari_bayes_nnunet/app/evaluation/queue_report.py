@@ -15,7 +15,7 @@ from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
 from .. import AppError
-from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_files
+from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_files, report_files
 from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvaluation
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _TITLES: Final[dict[Errors, str]] = {
     "gross": "Gross errors (more than 3 mm from the contour)",
     "all": "All wrong voxels",
 }
+_ENDINGS: Final = (".csv", ".png")
 _FIRST_COLUMNS: Final = ("errors", "order", "title", "border")
 STYLES: Final[dict[str, dict[str, Any]]] = {
     BEST: {"color": "black", "linestyle": "-", "linewidth": 1.2},
@@ -39,25 +40,19 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
 """Lines of the figure, in colours for colour-blind readers (Okabe and Ito)."""
 
 
-def queue_report_files(report: Path) -> tuple[Path, Path, Path]:
-    """Return the stem, table and figure of a ``report``, which may end in .csv or .png."""
-    stem = report.with_suffix("") if report.suffix in (".csv", ".png") else report
-    return stem, stem.with_name(f"{stem.name}.csv"), stem.with_name(f"{stem.name}.png")
-
-
 def check_queue_report(report: Path) -> None:
     """Raise AppError, before long work, if files of the user would be replaced."""
-    stem, table, picture = queue_report_files(report)
-    refuse_folder_of_inputs(stem.parent, {})
-    refuse_foreign_files(stem.parent, {table.name: ",".join(_FIRST_COLUMNS)}, [picture.name])
+    table, picture = report_files(report, *_ENDINGS)
+    refuse_folder_of_inputs(table.parent, {})
+    refuse_foreign_files(table.parent, {table.name: ",".join(_FIRST_COLUMNS)}, [picture.name])
 
 
 def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path, Path]:
     """Write the table ``report``.csv and the figure ``report``.png, and return both.
 
-    ``report`` is as for `queue_report_files`. Raises AppError if the files cannot be written.
+    ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
-    stem, table, picture = queue_report_files(report)
+    table, picture = report_files(report, *_ENDINGS)
     try:
         write_text(table, report_csv(evaluation))
         with replacing(picture) as temporary:
@@ -66,7 +61,7 @@ def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path,
         raise AppError(
             "{file} cannot be written ({reason}).",
             Action.OTHER_OUTPUT,
-            file=stem,
+            file=table,
             reason=error.strerror or error,
         ) from error
     return table, picture

@@ -53,6 +53,15 @@ def _begins(file: Path, text: str) -> bool:
         return False
 
 
+def report_files(report: Path, *endings: str) -> tuple[Path, ...]:
+    """Return the files of a ``report``, one for each ending such as "_tools.csv".
+
+    ``report`` may end in .csv or .png.
+    """
+    stem = report.with_suffix("") if report.suffix in (".csv", ".png") else report
+    return tuple(stem.with_name(f"{stem.name}{ending}") for ending in endings)
+
+
 def check_writable(report: Path) -> None:
     """Raise AppError, before long work, if the folder cannot be created or written to."""
     try:

@@ -1,0 +1,167 @@
+"""Studies of a folder together with their reference labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ...core.problems import Action
+from ...core.types import Phase
+from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patient_of
+from ...io.dataset.raw_dataset import join_names
+from ...io.evaluation.label_tree import ReferenceTree
+from ...io.evaluation.references import Reference, reference_labels
+from ...io.study.info import read_study_info
+from ...io.study.study import Study, read_study
+from ...io.study.summary import list_studies
+from .. import AppError
+from ..prediction.output_files import frame_name
+from .evaluate import (
+    COMPARED_BY_VOXEL,
+    IDENTICAL,
+    NO_SHARED_PATIENT,
+    REFERENCE_UNNAMED,
+    check_folder,
+)
+
+STUDY_LEFT_OUT: Final = "{case} has no reference labels and was left out."
+SAME_CASE: Final = "{first} and {second} are both studies of {case}. Keep only one of them."
+PHASES_LEFT_OUT: Final = "{case} has no reference labels for phases {phases}, which were left out."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReferencedStudy:
+    """Study, its case and patient, and the reference of each phase that has one."""
+
+    study: Study
+    case: str
+    patient: str
+    references: Mapping[Phase, Reference]
+
+
+class ReferencedStudies:
+    """Studies in a folder with a reference, read one after another.
+
+    ``studies`` and ``labels`` are trees; `ReferenceTree` says which reference belongs to a study.
+    Phases and studies without a reference are left out and noted. ``patient`` is the pattern of the
+    patient's part of a case name.
+    """
+
+    def __init__(self, studies: Path, labels: Path, *, patient: str = DEFAULT_PATIENT) -> None:
+        self._studies = studies
+        self._labels = labels
+        self._patient = patient
+        self._notes: list[str] = []
+        self._remarks: dict[str, list[str]] = {}
+        self._patients: dict[str, str] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was left out or cannot be known, after all studies were read."""
+        remarks = {**self._remarks}
+        if self._patient == DEFAULT_PATIENT and no_patient_is_shared(self._patients):
+            remarks[NO_SHARED_PATIENT] = list(self._patients)
+        worded = (f"{remark}: {join_names(noted)}." for remark, noted in remarks.items())
+        return tuple(dict.fromkeys((*self._notes, *worded)))
+
+    def __iter__(self) -> Iterator[ReferencedStudy]:
+        """Yield the studies in the order of their cases.
+
+        Raises AppError and DataError if no study has a reference, a study cannot be read, or a
+        reference does not match its study.
+        """
+        check_folder(self._labels, "reference labels")
+        cases = _cases(self._studies)
+        references = _references(cases, self._labels)
+        for folder, case in cases.items():
+            study = read_study(folder)
+            compared = _compared(study, self._labels, references[folder])
+            for remark in _remarks(study, compared):
+                self._remarks.setdefault(remark, []).append(case)
+            self._notes += [*study.problems, *_unlabelled(study, compared)]
+            if compared:
+                patient = self._patients[case] = patient_of(case, self._patient)
+                yield ReferencedStudy(study=study, case=case, patient=patient, references=compared)
+        if not self._patients:
+            raise AppError(
+                "{labels} has no reference for any study in {studies}. Rename each reference to "
+                "NAME.nii.gz or NAME_gt.nii.gz, with the NAME of its study.",
+                labels=self._labels,
+                studies=self._studies,
+            )
+
+
+def _cases(studies: Path) -> dict[Path, str]:
+    """Return folder → case of each study, such as "p1/heart" for one in a sub-folder."""
+    check_folder(studies, "studies")
+    summaries = sorted(list_studies(studies), key=lambda summary: summary.case)
+    if not summaries:
+        raise AppError("{studies} contains no studies.", Action.SAVE_STUDIES, studies=studies)
+    if problem := next((s.problem for s in summaries if s.problem is not None), None):
+        raise AppError.from_statement(problem)
+    folders: dict[str, Path] = {}
+    for summary in summaries:
+        case = (summary.folder.relative_to(studies).parent / summary.case).as_posix()
+        if (other := folders.setdefault(case, summary.folder)) != summary.folder:
+            raise AppError(SAME_CASE, first=other, second=summary.folder, case=case)
+    return {folder: case for case, folder in folders.items()}
+
+
+def _references(cases: Mapping[Path, str], labels: Path) -> dict[Path, dict[Phase, str]]:
+    """Return folder → phase → case of the reference. Raises DataError if it is not unique."""
+    named = {
+        (folder, phase): frame_name(case, phase)
+        for folder, case in cases.items()
+        for phase in read_study_info(folder).phases
+    }
+    matches = ReferenceTree(labels).match({name: phase for (_, phase), name in named.items()})
+    references: dict[Path, dict[Phase, str]] = {folder: {} for folder in cases}
+    for (folder, phase), name in named.items():
+        if name in matches:
+            references[folder][phase] = matches[name]
+    return references
+
+
+def _compared(
+    study: Study, labels: Path, references: Mapping[Phase, str]
+) -> dict[Phase, Reference]:
+    """Return the reference of each phase that has one."""
+    info, compared = study.info, {}
+    for phase in study.posteriors:
+        if phase not in references:
+            continue
+        reference = reference_labels(
+            labels, references[phase], phase, structures=info.structures, geometry=info.geometry
+        )
+        if reference is not None:
+            compared[phase] = reference
+    return compared
+
+
+def _remarks(study: Study, references: Mapping[Phase, Reference]) -> Iterator[str]:
+    """Yield remarks on a study, worded as those of `evaluate`."""
+    known = references.values()
+    if not all(reference.is_named for reference in known):
+        yield REFERENCE_UNNAMED
+    has_position = study.info.geometry.letters is not None
+    if known and not (has_position and all(reference.is_placed for reference in known)):
+        yield COMPARED_BY_VOXEL
+    if any(
+        np.array_equal(study.posteriors[phase].prediction, reference.labels)
+        for phase, reference in references.items()
+    ):
+        yield IDENTICAL
+
+
+def _unlabelled(study: Study, references: Mapping[Phase, Reference]) -> list[str]:
+    without = [phase for phase in study.posteriors if phase not in references]
+    if not without:
+        return []
+    if not references:
+        return [STUDY_LEFT_OUT.format(case=study.info.case)]
+    phases = ", ".join(map(str, without))
+    return [PHASES_LEFT_OUT.format(case=study.info.case, phases=phases)]
