@@ -49,7 +49,7 @@ def apply_level(
     """
     labels = check_slice(labels)
     check_same_shape(slice_.prediction, labels, name="the labels")
-    grown = _ranks(slice_, label) >= _rank_of(margin)
+    grown = level_ranks(slice_, label) >= _rank_of(margin)
     if label in protected:
         return labels.copy()
     fixed = structure_mask(labels, protected)
@@ -59,7 +59,7 @@ def apply_level(
     return result
 
 
-def _ranks(slice_: SlicePosterior, label: int) -> _Ranks:
+def level_ranks(slice_: SlicePosterior, label: int) -> _Ranks:
     """Return the (Y, X) margin up to which each voxel belongs to a structure, in steps.
 
     Whole steps are differences of stored probabilities. Predicted voxels rank at least 0, all

@@ -1,0 +1,75 @@
+"""Presence of a structure in a slice: where its members see it, and how it appears."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import InputError
+from ..ensemble.stored_posterior import StoredPosterior
+from .alternatives import Alternative
+from .slice_checks import Labels, check_structures, structure_mask
+from .slice_edits import copy_structures, interpolate_slice, remove_structure
+
+
+def presence(posterior: StoredPosterior, label: int) -> NDArray[np.float64]:
+    """Return the (Z,) share of the members, 0 … 1, that see a structure in each slice.
+
+    Raises InputError for a label that is not a structure.
+    """
+    check_structures([label])
+    shares = np.zeros(posterior.shape[0])
+    if posterior.count:
+        seen = (posterior.members == label).any(axis=(2, 3))
+        shares[posterior.box[0]] = seen.mean(axis=0)
+    return shares
+
+
+def add_structure(
+    volume: Labels,
+    z: int,
+    *,
+    label: int,
+    alternatives: Sequence[Alternative],
+    protected: Collection[int] = (),
+) -> Labels:
+    """Return (Y, X) labels of slice ``z`` with a structure that it lacks.
+
+    ``volume`` is (Z, Y, X) uint8. The structure is that of the alternative of most members among
+    those that have it. If there is none, it is interpolated between the nearest slices that have
+    it, or copied from the only side that has it. ``protected`` structures stay.
+
+    Raises InputError if no alternative and no other slice has the structure.
+    """
+    (label,) = check_structures([label])
+    slice_ = volume[z]
+    if seen := [a for a in alternatives if (a.labels == label).any()]:
+        return copy_structures(seen[0].labels, slice_, label=label, protected=protected)
+    (having,) = np.nonzero((volume == label).any(axis=(1, 2)))
+    below, above = having[having < z], having[having > z]
+    if not len(below) and not len(above):
+        raise InputError("No slice has the structure {label}. Draw it.", label=label)
+    if len(below) and len(above):
+        sources = int(below[-1]), int(above[0])
+        return interpolate_slice(
+            volume, z, sources=sources, structures=[label], protected=protected
+        )
+    source = int(below[-1] if len(below) else above[0])
+    return copy_structures(volume[source], slice_, label=label, protected=protected)
+
+
+def remove_at_end(
+    labels: Labels, label: int, *, with_wall: int | None = None, protected: Collection[int] = ()
+) -> Labels:
+    """Return (Y, X) labels without a structure that ends before this slice.
+
+    ``with_wall`` is the label of the myocardium, which ends together with its cavity at the base;
+    None at the apex, where it closes over the cavity. ``protected`` structures stay.
+    """
+    gone = (label, *([] if with_wall is None or with_wall in protected else [with_wall]))
+    for structure in gone:
+        if structure_mask(labels, {structure}).any():
+            labels = remove_structure(labels, structure, protected=protected)
+    return labels

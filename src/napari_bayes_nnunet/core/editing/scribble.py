@@ -1,0 +1,125 @@
+"""Correction of a structure by one stroke, with the shape that the posterior has for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from .. import InputError
+from ..ensemble.stored_posterior import SlicePosterior
+from ..types import Mask
+from .alternatives import Alternative
+from .level import LEVEL_STEPS, apply_level, level_ranks
+from .slice_checks import Labels, check_same_shape, check_slice, structure_mask
+
+AGREED: Final = 0.9
+"""Share of the voxels of a stroke with which a shape must agree; hands are not exact."""
+UNKNOWN_SHAPE: Final = (
+    "No model has a shape that agrees with this stroke. Paint the structure, or draw its contour."
+)
+_AROUND = np.ones((3, 3), bool)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scribbled:
+    """(Y, X) ``labels`` after a stroke, and where their shape comes from.
+
+    Either the ``margin`` of a level, -1 … 1, or the number of an ``alternative``, counted from 1.
+    """
+
+    labels: Labels
+    margin: float | None = None
+    alternative: int | None = None
+
+
+def apply_scribble(
+    slice_: SlicePosterior,
+    labels: Labels,
+    stroke: Mask,
+    *,
+    label: int,
+    inside: bool,
+    alternatives: Sequence[Alternative] = (),
+    protected: Collection[int] = (),
+) -> Scribbled:
+    """Return (Y, X) labels in which a structure contains a stroke, or leaves it out.
+
+    ``stroke`` is a (Y, X) mask; ``inside`` says whether its voxels belong to the structure. Levels
+    of the structure and the alternatives of the slice are tried. Those that agree with at least
+    `AGREED` of the stroke are candidates, and the one that changes fewest voxels is taken. Only the
+    pieces of a change that touch the stroke are made, so the rest of the slice stays as it is.
+    Voxels of ``protected`` structures neither change nor are gained.
+
+    Raises InputError if no candidate agrees, for an empty stroke, a label the posterior lacks or
+    another shape.
+    """
+    labels = check_slice(labels)
+    check_same_shape(labels, stroke, name="the stroke")
+    drawn = stroke & ~structure_mask(labels, protected)
+    if label in protected or not drawn.any():
+        raise InputError("The stroke covers nothing that may change.")
+    candidates: list[tuple[int, int, Scribbled]] = []
+    level = _at_level(slice_, labels, drawn, label=label, inside=inside, protected=protected)
+    others = [(a.labels, None, number) for number, a in enumerate(alternatives, start=1)]
+    for other, margin, number in (*level, *others):
+        changed = _changed(labels, other, drawn, label=label, inside=inside, protected=protected)
+        result = np.where(changed, other, labels)
+        if not inside:
+            result = np.where(changed & structure_mask(other, protected), np.uint8(0), result)
+        agreed = np.mean((result[drawn] == label) == inside)
+        if agreed >= AGREED:
+            size = int(np.count_nonzero(changed & ~drawn))
+            candidates.append((size, len(candidates), Scribbled(
+                labels=result, margin=margin, alternative=number
+            )))  # fmt: skip
+    if not candidates:
+        raise InputError(UNKNOWN_SHAPE)
+    return min(candidates, key=lambda candidate: candidate[:2])[2]
+
+
+def _at_level(
+    slice_: SlicePosterior,
+    labels: Labels,
+    drawn: Mask,
+    *,
+    label: int,
+    inside: bool,
+    protected: Collection[int],
+) -> Iterator[tuple[Labels, float, None]]:
+    """Yield the labels at the level nearest to the prediction that agrees, if there is one."""
+    ranks = np.sort(level_ranks(slice_, label)[drawn])
+    spared = len(ranks) - math.ceil(AGREED * len(ranks))
+    step = int(ranks[spared]) if inside else int(ranks[len(ranks) - 1 - spared]) + 1
+    if -LEVEL_STEPS <= step <= LEVEL_STEPS:
+        margin = step / LEVEL_STEPS
+        yield (
+            apply_level(slice_, labels, label=label, margin=margin, protected=protected),
+            margin,
+            None,
+        )
+
+
+def _changed(
+    labels: Labels,
+    other: Labels,
+    drawn: Mask,
+    *,
+    label: int,
+    inside: bool,
+    protected: Collection[int],
+) -> Mask:
+    """Return the gained voxels, or those given up, in pieces that touch the stroke."""
+    had, has = labels == label, other == label
+    change = (has & ~had) if inside else (had & ~has)
+    change &= ~structure_mask(labels, protected)
+    pieces, count = ndimage.label(change, structure=_AROUND)
+    touched = np.zeros(count + 1, bool)
+    touched[pieces[drawn]] = True
+    touched[0] = False
+    result: Mask = touched[pieces]
+    return result
