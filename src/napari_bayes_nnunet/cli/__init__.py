@@ -2,7 +2,12 @@
 
 import click
 
-from .evaluate import evaluate_command, evaluate_queue_command, export_dicom_command
+from .evaluate import (
+    evaluate_command,
+    evaluate_queue_command,
+    evaluate_reader_command,
+    export_dicom_command,
+)
 from .segment import (
     calibrate_command,
     demo_command,
@@ -28,6 +33,7 @@ for _command in (
     calibrate_command,
     evaluate_command,
     evaluate_queue_command,
+    evaluate_reader_command,
     devices_command,
     demo_command,
     prepare_command,

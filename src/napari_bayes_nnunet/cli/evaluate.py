@@ -61,6 +61,32 @@ def evaluate_queue_command(studies: Path, labels: Path, output: Path, patient: s
     click.echo(queue_text(evaluation))
 
 
+@click.command("evaluate-reader", cls=Command)
+@click.argument("studies", type=PATH)
+@click.argument("labels", type=PATH)
+@output_option("File to write, without its ending.", metavar="REPORT")
+@patient_option
+def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: str | None) -> None:
+    """Simulate a reader who corrects STUDIES with the reference LABELS in mind.
+
+    In every slice the reader takes the cheapest correction after which no voxel is wrong by more
+    than 3 mm from the reference contour. REPORT.csv has the errors left, Dice and the errors of EF,
+    volumes and mass against the number of actions, REPORT_tools.csv what each tool contributes.
+    REPORT.png is a figure of both. The arguments are those of evaluate-queue.
+    """
+    from ..app.evaluation.reader import evaluate_reader
+    from ..app.evaluation.reader_report import (
+        check_reader_report,
+        reader_text,
+        write_reader_report,
+    )
+
+    check_reader_report(output)
+    evaluation = evaluate_reader(studies, labels, **({"patient": patient} if patient else {}))
+    write_reader_report(evaluation, output)
+    click.echo(reader_text(evaluation))
+
+
 @click.command("export-dicom", cls=Command)
 @click.argument("study", type=PATH)
 @click.argument("images", type=PATH)

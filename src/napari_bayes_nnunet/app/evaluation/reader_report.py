@@ -1,0 +1,175 @@
+"""Report of a simulated review: two CSV tables, a figure and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ...core.counts import format_count
+from ...core.metrics.bootstrap import Estimate
+from ...core.problems import Action
+from ...core.review.queue_yield import SHARE
+from ...io.files.atomic import replacing, write_text
+from ...io.files.csv_text import csv_text
+from .. import AppError
+from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_files, report_files
+from .reader import ACTIONS, BEST, QUEUE, REVIEWED_NUMBERS, SLICES, ReaderEvaluation, ReviewCourse
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ORACLE: Final = (
+    "The reader is simulated and knows the reference, so this is what the tools allow, not what "
+    "readers do."
+)
+_ENDINGS: Final = (".csv", "_tools.csv", ".png")
+_STYLES: Final[dict[str, dict[str, Any]]] = {
+    QUEUE: {"color": "#0072b2", "linewidth": 2.4},
+    SLICES: {"color": "grey", "linestyle": ":", "linewidth": 1.6},
+    BEST: {"color": "black", "linewidth": 1.2},
+}
+_TITLES: Final = {
+    QUEUE: "Order of the queue",
+    SLICES: "Slice by slice",
+    BEST: "Most gross errors first",
+}
+
+
+def check_reader_report(report: Path) -> None:
+    """Raise AppError, before long work, if files of the user would be replaced."""
+    course, tools, picture = report_files(report, *_ENDINGS)
+    refuse_folder_of_inputs(course.parent, {})
+    tables = {course.name: "order,actions", tools.name: "tool,corrections"}
+    refuse_foreign_files(course.parent, tables, [picture.name])
+
+
+def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Path, ...]:
+    """Write ``report``.csv, ``report``_tools.csv and the figure ``report``.png; return them.
+
+    ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
+    """
+    course, tools, picture = report_files(report, *_ENDINGS)
+    try:
+        write_text(course, course_csv(evaluation))
+        write_text(tools, tools_csv(evaluation))
+        with replacing(picture) as temporary:
+            _draw(evaluation, temporary)
+    except OSError as error:
+        raise AppError(
+            "{file} cannot be written ({reason}).",
+            Action.OTHER_OUTPUT,
+            file=course,
+            reason=error.strerror or error,
+        ) from error
+    return course, tools, picture
+
+
+def course_csv(evaluation: ReaderEvaluation) -> str:
+    """Return a row for each order and number of actions per patient.
+
+    ``gross_left`` is a share of all gross errors, Dice a fraction, errors are mean absolute ones in
+    the unit of their heading. ``_low`` and ``_high`` bound the 95 % interval over patients.
+    """
+    errors = [f"{name} error, {unit}" for name, unit in REVIEWED_NUMBERS.items()]
+    columns = ("gross_left", "dice", *errors)
+    heading = [f"{name}{end}" for name in columns for end in ("", "_low", "_high")]
+    rows: list[Sequence[Any]] = [("order", "actions", *heading)]
+    for course in evaluation.courses:
+        for n, actions in enumerate(ACTIONS):
+            estimates = [series[n] for series in _series(course)]
+            values = [v for e in estimates for v in (e.value, *e.interval)]
+            rows.append((course.order, actions, *(f"{value:.4f}" for value in values)))
+    return csv_text(rows)
+
+
+def tools_csv(evaluation: ReaderEvaluation) -> str:
+    """Return a row for each tool, as it is used in the order of the queue.
+
+    ``one_action`` is the share of all gross errors that the tool alone removes by one action in
+    each of the first 30 % of the slices; empty for a tool that takes more than one.
+    """
+    rows: list[Sequence[Any]] = [
+        ("tool", "corrections", "actions", "gross_removed", *_bounded("one_action"))
+    ]
+    for use in evaluation.tools:
+        alone = use.alone
+        shares = ("",) * 3 if alone is None else [f"{v:.4f}" for v in _values(alone)]
+        rows.append((use.tool.value, use.corrections, use.actions, use.removed, *shares))
+    return csv_text(rows)
+
+
+def reader_text(evaluation: ReaderEvaluation) -> str:
+    """Return the extent of the evaluation and its main results."""
+    queue = next(course for course in evaluation.courses if course.order == QUEUE)
+    lines = [
+        f"{format_count(evaluation.patients, 'patient')}, "
+        f"{format_count(evaluation.volumes, 'volume')}, "
+        f"{format_count(evaluation.slices, 'slice')}, {evaluation.gross} gross errors (more than "
+        "3 mm from the reference contour).",
+        ORACLE,
+        f"One action in each of the first {_percent(SHARE)} of the slices removes "
+        f"{_with_interval(evaluation.one_action)} of the gross errors; with alternatives and level "
+        f"only, {_with_interval(evaluation.one_action_todays)}.",
+        f"A whole review takes {evaluation.actions.value:.0f} actions per patient.",
+    ]
+    for actions in (20, 40):
+        n = ACTIONS.index(actions)
+        ef = queue.errors["LV EF"]
+        lines.append(
+            f"After {actions} actions in the order of the queue, "
+            f"{_percent(queue.gross_left[n].value)} of the gross errors are left, and the LV EF "
+            f"is wrong by {ef[n].value:.1f} points (before: {ef[0].value:.1f})."
+        )
+    return "\n".join([*lines, *evaluation.notes])
+
+
+def _series(course: ReviewCourse) -> Iterator[Sequence[Estimate]]:
+    yield course.gross_left
+    yield course.dice
+    yield from course.errors.values()
+
+
+def _values(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, *estimate.interval
+
+
+def _bounded(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}{end}" for end in ("", "_low", "_high"))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _with_interval(share: Estimate) -> str:
+    low, high = share.interval
+    return (
+        f"{_percent(share.value)} (95 % interval over patients {_percent(low)} to {_percent(high)})"
+    )
+
+
+def _draw(evaluation: ReaderEvaluation, file: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    gross, dice, ejection = figure.subplots(1, 3)
+    for course in evaluation.courses:
+        _draw_line(gross, course, course.gross_left, factor=100)
+        _draw_line(dice, course, course.dice)
+        _draw_line(ejection, course, course.errors["LV EF"])
+    gross.set(title="Gross errors left, %", ylim=(0, 101))
+    dice.set(title="Mean Dice")
+    ejection.set(title="Mean absolute error of the LV EF, points")
+    ejection.set_ylim(bottom=0)
+    for panel in (gross, dice, ejection):
+        panel.set(xlabel="actions per patient", xlim=(0, ACTIONS[-1]))
+    figure.legend(*gross.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.savefig(file, dpi=120)
+
+
+def _draw_line(
+    panel: Axes, course: ReviewCourse, series: Sequence[Estimate], *, factor: float = 1
+) -> None:
+    values = [factor * estimate.value for estimate in series]
+    panel.plot(ACTIONS, values, label=_TITLES[course.order], marker=".", **_STYLES[course.order])

@@ -1,0 +1,324 @@
+"""Simulated reader, who corrects slices with the reference in mind and counts actions.
+
+It is an oracle: in each slice it takes the cheapest action after which no voxel is wrong by more
+than 3 mm from the reference contour. So it tells what the tools allow, not what readers do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from .. import InputError
+from ..editing.alternatives import Alternative, find_alternatives
+from ..editing.level import apply_level
+from ..editing.presence import add_structure, remove_at_end
+from ..editing.scribble import apply_scribble
+from ..editing.slice_checks import Labels
+from ..ensemble.stored_posterior import SlicePosterior, StoredPosterior
+from ..heart.slice_volumes import base_is_first, heart_structures
+from ..metrics.border import far_from_contours
+from ..types import Mask
+
+
+class Tool(StrEnum):
+    """Way to correct a slice."""
+
+    ALTERNATIVE = "alternative"
+    LEVEL = "level"
+    ENDS = "base or apex"
+    SCRIBBLE = "scribble"
+    CONTOUR = "contour"
+    REDRAW = "redraw"
+
+
+QUICK: Final = (Tool.ALTERNATIVE, Tool.LEVEL, Tool.ENDS, Tool.SCRIBBLE)
+"""Tools that take one action and the posterior's own shapes."""
+ACCEPT_COST: Final = 1
+"""Actions to accept a slice: one key."""
+DRAG_COST: Final = 1
+HANDLE_MM: Final = 10.0
+"""Length of a wrong border, in mm, that one handle of a contour mends."""
+REDRAW_COST: Final = 10
+"""Actions to draw a structure anew: about ten points around it."""
+_LEVELS: Final = np.linspace(-1, 1, 81)
+_MOST_STEPS: Final = 4
+"""Corrections with quick tools before the reader takes contour or pencil."""
+_MARGIN: Final = 6
+_AROUND: Final = np.ones((3, 3), bool)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Correction:
+    """Correction of a slice by one tool.
+
+    ``labels`` (y, x) after it, its ``cost`` in actions, and the gross errors it ``removed``.
+    """
+
+    tool: Tool
+    labels: Labels
+    cost: int
+    removed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SliceReading:
+    """Corrections of one slice in their order, and the (Y, X) ``labels`` that were accepted."""
+
+    corrections: tuple[Correction, ...]
+    labels: Labels
+
+    @property
+    def cost(self) -> int:
+        """Actions, with the one that accepts the slice."""
+        return ACCEPT_COST + sum(correction.cost for correction in self.corrections)
+
+
+class SimulatedReader:
+    """Reader of one volume.
+
+    ``reference`` (Z, Y, X), ``spacing`` (z, y, x) in mm. ``structures`` maps names to labels.
+    ``tools`` are those the reader may use; without CONTOUR and REDRAW errors may stay.
+
+    ``labels`` and ``reference`` (Z, y, x) are cropped to all that the prediction, its members and
+    the reference contain. ``labels`` are corrected slice by slice.
+
+    Raises InputError if the shapes differ.
+    """
+
+    def __init__(
+        self,
+        posterior: StoredPosterior,
+        reference: Labels,
+        *,
+        spacing: tuple[float, float, float],
+        structures: Mapping[str, int],
+        tools: Collection[Tool] = tuple(Tool),
+    ) -> None:
+        if reference.shape != posterior.shape:
+            raise InputError(
+                "Expected a reference of shape {expected}, found {found}.",
+                expected=posterior.shape,
+                found=reference.shape,
+            )
+        self._posterior = posterior
+        self._crop = _find_crop(posterior, reference)
+        inside = (slice(None), *self._crop)
+        self.labels = posterior.prediction[inside].copy()
+        self.reference: Labels = reference[inside].astype(np.uint8)
+        self._far = far_from_contours(reference, spacing)[inside]
+        self._spacing = spacing
+        self._structures = tuple(structures.values())
+        self._names = dict(structures)
+        self._heart = heart_structures(structures)
+        self._tools = tools
+
+    def gross(self, z: int, labels: Labels | None = None) -> int:
+        """Return the gross errors in a slice, of other (y, x) ``labels`` if given."""
+        shown = self.labels[z] if labels is None else labels
+        return int(np.count_nonzero(self._far[z] & (shown != self.reference[z])))
+
+    def read(self, z: int) -> SliceReading:
+        """Correct and accept a slice."""
+        made: list[Correction] = []
+        while self.gross(z) and len(made) <= _MOST_STEPS + 2 * len(self._structures):
+            best = self._choose(z, quick=len(made) < _MOST_STEPS)
+            if best is None:
+                break
+            before = self.gross(z)
+            self.labels[z] = best.labels
+            made.append(replace(best, removed=before - self.gross(z)))
+        return SliceReading(corrections=tuple(made), labels=self.labels[z].copy())
+
+    def left_after_one(self, z: int) -> dict[Tool, int]:
+        """Return the gross errors left in a slice by the best single correction of each quick tool.
+
+        A reader who sees that a tool does not help leaves the slice as it is. The labels stay.
+        """
+        before = self.gross(z)
+        left = dict.fromkeys((tool for tool in QUICK if tool in self._tools), before)
+        for correction in self._corrections(z) if before else ():
+            if correction.tool in left:
+                errors = self.gross(z, correction.labels)
+                left[correction.tool] = min(left[correction.tool], errors)
+        return left
+
+    def _choose(self, z: int, *, quick: bool) -> Correction | None:
+        """Return the cheapest correction that solves the slice, else the one that pays most."""
+        before = self.gross(z)
+        left = {
+            c: self.gross(z, c.labels) for c in self._corrections(z) if quick or c.tool not in QUICK
+        }
+        if solving := [c for c, errors in left.items() if errors == 0]:
+            wrong = self.reference[z]
+            return min(solving, key=lambda c: (c.cost, np.count_nonzero(c.labels != wrong)))
+        paying = [c for c, errors in left.items() if errors < before]
+        return max(paying, key=lambda c: (before - left[c]) / c.cost, default=None)
+
+    def _corrections(self, z: int) -> Iterator[Correction]:
+        """Yield one correction, or several, by every tool that the reader may use."""
+        slice_ = _cropped(self._posterior.slice_at(z), self._crop)
+        alternatives = find_alternatives(slice_, self._names) if len(slice_.members) else []
+        by_tool: dict[Tool, Callable[[], Iterator[Correction]]] = {
+            Tool.ALTERNATIVE: lambda: _by_alternative(alternatives),
+            Tool.LEVEL: lambda: self._by_level(slice_, z),
+            Tool.ENDS: lambda: self._by_ends(alternatives, z),
+            Tool.SCRIBBLE: lambda: self._by_scribble(slice_, alternatives, z),
+            Tool.CONTOUR: lambda: self._by_contour(z),
+            Tool.REDRAW: lambda: self._by_redrawing(z),
+        }
+        for tool, corrections in by_tool.items():
+            if tool in self._tools:
+                yield from corrections()
+
+    def _by_level(self, slice_: SlicePosterior, z: int) -> Iterator[Correction]:
+        """Yield the best level of each structure, nearest to the prediction among equals."""
+        for label in self._structures:
+            tried = [
+                (apply_level(slice_, self.labels[z], label=label, margin=float(margin)), margin)
+                for margin in _LEVELS
+            ]
+            labels, _ = min(tried, key=lambda t: (self.gross(z, t[0]), abs(t[1])))
+            yield Correction(tool=Tool.LEVEL, labels=labels, cost=DRAG_COST)
+
+    def _by_ends(self, alternatives: Sequence[Alternative], z: int) -> Iterator[Correction]:
+        """Yield each structure removed from, or added to, the slice as the reference has it."""
+        basal = self._is_basal(z)
+        for label in self._structures:
+            has, should = ((x == label).any() for x in (self.labels[z], self.reference[z]))
+            if has == should:
+                continue
+            if has:
+                both = basal and label == self._heart.get("LV")
+                wall = self._heart.get("MYO") if both else None
+                labels = remove_at_end(self.labels[z], label, with_wall=wall)
+            else:
+                try:
+                    labels = add_structure(self.labels, z, label=label, alternatives=alternatives)
+                except InputError:
+                    continue
+            yield Correction(tool=Tool.ENDS, labels=labels, cost=DRAG_COST)
+
+    def _by_scribble(
+        self, slice_: SlicePosterior, alternatives: Sequence[Alternative], z: int
+    ) -> Iterator[Correction]:
+        """Yield a stroke through the largest piece that each structure lacks or has too much."""
+        for label in self._structures:
+            for inside in (True, False):
+                stroke = self._stroke(z, label, inside=inside)
+                if stroke is None:
+                    continue
+                try:
+                    scribbled = apply_scribble(
+                        slice_,
+                        self.labels[z],
+                        stroke,
+                        label=label,
+                        inside=inside,
+                        alternatives=alternatives,
+                    )
+                except InputError:
+                    continue
+                yield Correction(tool=Tool.SCRIBBLE, labels=scribbled.labels, cost=DRAG_COST)
+
+    def _by_contour(self, z: int) -> Iterator[Correction]:
+        """Yield each structure of the slice with its wrong pieces mended by dragging handles."""
+        for label in self._structures:
+            if not (self.labels[z] == label).any() or not (self.reference[z] == label).any():
+                continue
+            pieces = self._gross_pieces(z, label)
+            if not pieces.any():
+                continue
+            handles = sum(
+                max(1, math.ceil(_extent_mm(piece, self._spacing) / HANDLE_MM))
+                for piece in ndimage.find_objects(ndimage.label(pieces, structure=_AROUND)[0])
+            )
+            labels = _as_reference(self.labels[z], self.reference[z], label, pieces)
+            yield Correction(tool=Tool.CONTOUR, labels=labels, cost=1 + handles)
+
+    def _by_redrawing(self, z: int) -> Iterator[Correction]:
+        """Yield each structure drawn as the reference has it."""
+        for label in self._structures:
+            wrong = (self.labels[z] == label) != (self.reference[z] == label)
+            if (wrong & self._far[z]).any():
+                labels = _as_reference(self.labels[z], self.reference[z], label, wrong)
+                yield Correction(tool=Tool.REDRAW, labels=labels, cost=REDRAW_COST)
+
+    def _stroke(self, z: int, label: int, *, inside: bool) -> Mask | None:
+        """Return a line through the piece with most gross errors; None without any."""
+        has, should = self.labels[z] == label, self.reference[z] == label
+        wrong = (should & ~has) if inside else (has & ~should)
+        pieces, count = ndimage.label(wrong)
+        gross = np.bincount(pieces[wrong & self._far[z]], minlength=count + 1)
+        if not gross[1:].any():
+            return None
+        from skimage.morphology import skeletonize
+
+        piece = pieces == 1 + int(gross[1:].argmax())
+        line: Mask = skeletonize(piece)  # type: ignore[no-untyped-call]
+        return line
+
+    def _gross_pieces(self, z: int, label: int) -> Mask:
+        """Return the pieces of the structure's wrong voxels that have gross errors."""
+        wrong = (self.labels[z] == label) != (self.reference[z] == label)
+        pieces, count = ndimage.label(wrong, structure=_AROUND)
+        has_gross = np.zeros(count + 1, bool)
+        has_gross[pieces[wrong & self._far[z]]] = True
+        has_gross[0] = False
+        result: Mask = has_gross[pieces]
+        return result
+
+    def _is_basal(self, z: int) -> bool:
+        (slices,) = np.nonzero(self._posterior.prediction.any(axis=(1, 2)))
+        first = base_is_first(self._posterior.prediction)
+        if first is None or not len(slices):
+            return False
+        middle = (slices[0] + slices[-1]) / 2
+        return bool(z < middle if first else z > middle)
+
+
+def _by_alternative(alternatives: Sequence[Alternative]) -> Iterator[Correction]:
+    """Yield the alternatives; each press of a key shows the next or the previous one."""
+    count = len(alternatives)
+    for number, alternative in enumerate(alternatives, start=1):
+        presses = min(number, count + 1 - number)  # the present labels are one of the round
+        yield Correction(tool=Tool.ALTERNATIVE, labels=alternative.labels, cost=presses)
+
+
+def _as_reference(labels: Labels, reference: Labels, label: int, where: Mask) -> Labels:
+    """Return labels with the structure as in the reference ``where``, others as they are."""
+    result = labels.copy()
+    result[where & (reference == label)] = label
+    gone = where & (labels == label) & (reference != label)
+    result[gone] = reference[gone]
+    return result
+
+
+def _extent_mm(piece: tuple[slice, ...], spacing: tuple[float, float, float]) -> float:
+    y, x = piece
+    return math.hypot((y.stop - y.start) * spacing[1], (x.stop - x.start) * spacing[2])
+
+
+def _cropped(slice_: SlicePosterior, crop: tuple[slice, slice]) -> SlicePosterior:
+    return SlicePosterior(
+        **{field.name: getattr(slice_, field.name)[(..., *crop)] for field in fields(slice_)}
+    )
+
+
+def _find_crop(posterior: StoredPosterior, reference: Labels) -> tuple[slice, slice]:
+    """Return the (y, x) box of all structures with a margin of a few voxels."""
+    used = np.asarray(((reference > 0) | (posterior.prediction > 0)).any(axis=0))
+    _, y, x = posterior.box
+    used[y, x] = True
+    if not used.any():
+        return slice(0, used.shape[0]), slice(0, used.shape[1])
+    ((rows, columns),) = ndimage.find_objects(used.astype(np.uint8))
+    grown = (slice(max(0, s.start - _MARGIN), s.stop + _MARGIN) for s in (rows, columns))
+    y, x = grown
+    return y, x

@@ -1,0 +1,149 @@
+"""Tests of a whole review by a simulated reader, and of its report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.reader import (
+    ACTIONS,
+    BEST,
+    ORDERS,
+    QUEUE,
+    REVIEWED_NUMBERS,
+    SLICES,
+    ReaderEvaluation,
+    evaluate_reader,
+)
+from napari_bayes_nnunet.app.evaluation.reader_report import (
+    ORACLE,
+    check_reader_report,
+    course_csv,
+    reader_text,
+    tools_csv,
+    write_reader_report,
+)
+from napari_bayes_nnunet.core.review.simulated_reader import Tool
+
+from .test_queue import STRUCTURES, doubtful, reference, write, write_reference
+
+
+def whole(labels: np.ndarray) -> np.ndarray:
+    """Return labels with a myocardium beside the LV, so that there is a mass."""
+    labels[:, 4:10, 11] = STRUCTURES["MYO"]
+    labels[:, 4:10, 2:5] = STRUCTURES["RV"]
+    return labels
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two patients with ED and ES; what the references have, some members see."""
+    folder = tmp_path_factory.mktemp("reader")
+    for patient in ("p1", "p2"):
+        for case, (place, top) in {"frame01": (4, None), "frame09": (2, 6)}.items():
+            members = [whole(m) for m in doubtful(place)]
+            right = whole(reference(place))
+            for labels in (*members, right):
+                if top is not None:  # a smaller LV at end-systole
+                    labels[:, 4:top, 5:11] = 0
+            write(folder / "studies", f"{patient}_{case}", {None: members})
+            write_reference(folder / "labels" / f"{patient}_{case}.nii.gz", right)
+    return folder / "studies", folder / "labels"
+
+
+@pytest.fixture(scope="module")
+def evaluation(folders: tuple[Path, Path]) -> ReaderEvaluation:
+    return evaluate_reader(*folders)
+
+
+def course(evaluation: ReaderEvaluation, order: str):
+    return next(course for course in evaluation.courses if course.order == order)
+
+
+def test_volumes_of_a_patient_are_reviewed_together(evaluation):
+    assert (evaluation.patients, evaluation.volumes, evaluation.slices) == (2, 4, 24)
+    assert evaluation.gross > 0
+    assert evaluation.notes == ()
+
+
+def test_errors_fall_with_actions_until_none_is_left(evaluation):
+    for order in ORDERS:
+        shares = [estimate.value for estimate in course(evaluation, order).gross_left]
+        assert shares[0] == 1
+        assert shares[-1] == 0
+        assert shares == sorted(shares, reverse=True)
+        dice = [estimate.value for estimate in course(evaluation, order).dice]
+        assert dice[-1] == 1 > dice[0]
+    assert evaluation.actions.value == 12 + 2  # every slice accepted, two corrected
+
+
+def test_queue_finds_the_errors_before_slice_order(evaluation):
+    after_five = {order: course(evaluation, order).gross_left[1].value for order in ORDERS}
+    assert after_five[QUEUE] == after_five[BEST] == 0
+    assert after_five[SLICES] > 0
+
+
+def test_numbers_of_ed_and_es_become_right(evaluation):
+    for name in REVIEWED_NUMBERS:
+        errors = [estimate.value for estimate in course(evaluation, QUEUE).errors[name]]
+        assert errors[-1] == pytest.approx(0)
+    assert course(evaluation, QUEUE).errors["LV EF"][0].value > 0
+
+
+def test_one_action_in_the_first_slices_removes_all(evaluation):
+    assert evaluation.one_action.value == 1
+    assert evaluation.one_action_todays.value == 1
+    use = {use.tool: use for use in evaluation.tools}
+    assert sum(u.removed for u in use.values()) == evaluation.gross
+    assert sum(u.actions for u in use.values()) == 4
+    assert use[Tool.LEVEL].alone is not None
+    assert use[Tool.REDRAW].alone is None
+
+
+def test_tables_have_a_row_for_every_point_and_tool(evaluation):
+    rows = list(csv.DictReader(io.StringIO(course_csv(evaluation))))
+    assert [(row["order"], int(row["actions"])) for row in rows] == [
+        (order, actions) for order in ORDERS for actions in ACTIONS
+    ]
+    assert float(rows[0]["gross_left"]) == 1
+    assert float(rows[0]["LV EF error, points_low"]) >= 0
+    tools = list(csv.DictReader(io.StringIO(tools_csv(evaluation))))
+    assert [row["tool"] for row in tools] == [tool.value for tool in Tool]
+    assert tools[-1]["one_action"] == ""
+
+
+def test_report_is_written_and_replaced_only_by_itself(evaluation, tmp_path):
+    check_reader_report(tmp_path / "reader.csv")
+    files = write_reader_report(evaluation, tmp_path / "reader.csv")
+    assert [file.name for file in files] == ["reader.csv", "reader_tools.csv", "reader.png"]
+    assert all(file.stat().st_size > 0 for file in files)
+    check_reader_report(tmp_path / "reader")
+    (tmp_path / "reader_tools.csv").write_text("mine")
+    with pytest.raises(AppError):
+        check_reader_report(tmp_path / "reader")
+
+
+def test_report_that_cannot_be_written_is_refused(evaluation, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AppError) as caught:
+        write_reader_report(evaluation, tmp_path / "file" / "report")
+    assert caught.value.values["file"] == tmp_path / "file" / "report.csv"
+
+
+def test_summary_says_that_the_reader_is_an_oracle(evaluation):
+    lines = reader_text(evaluation).splitlines()
+    assert ORACLE in lines
+    assert str(evaluation.gross) in lines[0]
+
+
+def test_patient_with_one_volume_has_no_ejection_fraction(tmp_path):
+    write(tmp_path / "studies", "p1_frame01", {None: doubtful(4)})
+    write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", reference(4))
+    alone = evaluate_reader(tmp_path / "studies", tmp_path / "labels")
+    assert np.isnan(course(alone, QUEUE).errors["LV EF"][0].value)
+    assert course(alone, QUEUE).gross_left[-1].value == 0
