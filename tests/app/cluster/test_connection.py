@@ -9,6 +9,7 @@ import pytest
 from distributed import Client
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.cluster import connection
 from napari_bayes_nnunet.app.cluster.connection import (
     NEEDS_CERTIFICATES,
     NEEDS_ENCRYPTION,
@@ -64,7 +65,7 @@ def test_port_without_scheduler_raises():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        assert_no_scheduler(refusal(address, timeout=1), NO_SCHEDULER, address)
+        assert_no_scheduler(refusal(address, timeout=0.3), NO_SCHEDULER, address)
 
 
 def test_failed_connection_leaves_no_thread():
@@ -130,10 +131,11 @@ def test_mismatched_or_invalid_certificates_raise(certificates, tmp_path):
         (folder / "cert.pem").write_text("no certificate")
 
 
-def test_silent_port_is_given_up() -> None:
+def test_silent_port_is_given_up(monkeypatch) -> None:
+    monkeypatch.setattr(connection, "HANDSHAKE_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        assert_no_scheduler(refusal(address, timeout=1), NO_SCHEDULER, address)
+        assert_no_scheduler(refusal(address, timeout=0.3), NO_SCHEDULER, address)
 
 
 def test_unknown_host_is_named() -> None:

@@ -43,6 +43,13 @@ def lone(tmp_path_factory, warm_command):
         yield made
 
 
+@pytest.fixture
+def short_waits(monkeypatch):
+    """Let unfit workers wait for a moment, and check the workers often."""
+    monkeypatch.setattr(task_queue, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(task_queue, "_POLL_SECONDS", 0.1)
+
+
 @contextmanager
 def killer(client, *, every, at_most):
     """Kill a worker, now and then, while the block lasts; the processes killed."""
@@ -130,7 +137,7 @@ def test_tasks_are_submitted_as_they_are_needed(trio):
         wait_until(lambda: not client.run_on_scheduler(cluster_work.tasks_known))
 
 
-def test_run_without_workers_notifies_and_waits(lone, monkeypatch):
+def test_run_without_workers_notifies_and_waits(lone, short_waits, monkeypatch):
     monkeypatch.setattr(task_queue, "NOTICE_SECONDS", 0.5)
     said = []
 
@@ -175,7 +182,7 @@ def test_folder_that_a_worker_cannot_see_raises(trio, tmp_path):
     assert caught.value.values == {"problem": missing(tmp_path / "away")}
 
 
-def test_folder_that_comes_back_loses_no_task(trio, tmp_path):
+def test_folder_that_comes_back_loses_no_task(trio, short_waits, tmp_path):
     folder, said = tmp_path / "drive", []
     folder.mkdir()
 
@@ -198,8 +205,8 @@ def test_folder_that_comes_back_loses_no_task(trio, tmp_path):
     assert said[0] == missing(folder)
 
 
-def test_folder_that_stays_away_ends_the_run(trio, tmp_path, monkeypatch):
-    monkeypatch.setattr(task_queue, "UNFIT_SECONDS", 1.0)
+def test_folder_that_stays_away_ends_the_run(trio, short_waits, tmp_path, monkeypatch):
+    monkeypatch.setattr(task_queue, "UNFIT_SECONDS", 0.3)
     folder = tmp_path / "drive"
     folder.mkdir()
     with open_cluster(trio.address) as client:
@@ -214,7 +221,7 @@ def test_folder_that_stays_away_ends_the_run(trio, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("resources", [{}, {"GPU": 1}])
-def test_worker_that_refuses_the_ensemble_loses_no_task(trio, tmp_path, resources):
+def test_worker_that_refuses_the_ensemble_loses_no_task(trio, short_waits, tmp_path, resources):
     said = []
     with open_cluster(trio.address) as client:
         client.wait_for_workers(3, timeout=60)
@@ -227,8 +234,8 @@ def test_worker_that_refuses_the_ensemble_loses_no_task(trio, tmp_path, resource
     assert said == [REFUSED.format(computer=gethostname(), reason=cluster_work.NO_CUDA)]
 
 
-def test_ensemble_that_all_workers_refuse_ends_the_run(trio, monkeypatch):
-    monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 1.0)
+def test_ensemble_that_all_workers_refuse_ends_the_run(trio, short_waits, monkeypatch):
+    monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.3)
     with open_cluster(trio.address) as client, pytest.raises(AppError) as caught:
         list(run_tasks(client, range(100), cluster_work.refuse))
     reason = REFUSED.format(computer=gethostname(), reason=cluster_work.NO_CUDA)
@@ -236,7 +243,7 @@ def test_ensemble_that_all_workers_refuse_ends_the_run(trio, monkeypatch):
     assert caught.value.remedies == (Remedy(Action.CONTINUE),)
 
 
-def test_task_of_a_lost_worker_is_resubmitted(lone, tmp_path):
+def test_task_of_a_lost_worker_is_resubmitted(lone, short_waits, tmp_path):
     """One worker refuses, and the one its study is given to ends and does not come back."""
     first = lone.add_workers(1, "--resources", "LONE=1")
     said = []

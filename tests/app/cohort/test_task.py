@@ -39,6 +39,13 @@ def address(tmp_path_factory, warm_command) -> Iterator[str]:
 
 
 @pytest.fixture
+def short_waits(monkeypatch) -> None:
+    monkeypatch.setattr(task_queue, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(task_queue, "_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.5)
+
+
+@pytest.fixture
 def tasks(ensemble, tmp_path) -> list[StudyTask]:
     """Two studies for a made ensemble."""
     for number in range(2):
@@ -58,8 +65,7 @@ def test_worker_with_broken_cuda_is_replaced(tasks, address):
     assert [row.outcome for row in rows.values()] == ["done", "done"]
 
 
-def test_device_that_no_worker_has_ends_the_run(tasks, address, monkeypatch):
-    monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.5)
+def test_device_that_no_worker_has_ends_the_run(tasks, address, short_waits):
     settings = SegmentationSettings(device="cuda:99")
     elsewhere = [replace(task, request=replace(task.request, settings=settings)) for task in tasks]
     with open_cluster(address) as client, pytest.raises(AppError) as caught:
@@ -68,8 +74,7 @@ def test_device_that_no_worker_has_ends_the_run(tasks, address, monkeypatch):
     assert caught.value.remedies == (Remedy(Action.CONTINUE),)
 
 
-def test_unreadable_ensemble_ends_the_run(tasks, address, monkeypatch):
-    monkeypatch.setattr(task_queue, "REFUSAL_SECONDS", 0.5)
+def test_unreadable_ensemble_ends_the_run(tasks, address, short_waits):
     with open_cluster(address) as client, pytest.raises(AppError) as caught:
         list(run_tasks(client, tasks, study_work.load_in_vain))
     assert "(OSError: [Errno 116] Stale file handle)" in caught.value.values["reason"]

@@ -106,7 +106,7 @@ class _Attempt(Generic[Task]):
     task: Task
     rounds: int = 0
     deaths: int = 0
-    pause: float = FIRST_PAUSE
+    pause: float = field(default_factory=lambda: FIRST_PAUSE)
     workers: frozenset[str] = frozenset()
 
 
