@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,21 +20,19 @@ ALLOWED = {
 }
 GUI = {"qtpy", "superqt", "magicgui", "napari", "pyqtgraph"}
 HEAVY = {"torch", "nnunetv2", "nnunet"}
-
-
-def imports(file: Path) -> Iterator[tuple[str, bool]]:
-    """Yield each layer or outside package that a file imports, and whether on loading."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    inside = {id(n) for f in ast.walk(tree) if isinstance(f, FUNCTIONS) for n in ast.walk(f)}
-    for node in ast.walk(tree):
-        at_load = id(node) not in inside
-        if isinstance(node, ast.Import):
-            yield from ((alias.name.partition(".")[0], at_load) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield _target(file, node), at_load
-
-
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@cache
+def imports(file: Path) -> frozenset[str]:
+    """Return each layer or outside package that a file imports."""
+    targets: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            targets.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            targets.add(_target(file, node))
+    return frozenset(targets)
 
 
 def _target(file: Path, node: ast.ImportFrom) -> str:
@@ -50,7 +49,7 @@ def _target(file: Path, node: ast.ImportFrom) -> str:
 def test_a_layer_imports_only_those_below(layer):
     own = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
     for file in (PACKAGE / layer).rglob("*.py"):
-        for target, _ in imports(file):
+        for target in imports(file):
             assert target not in own - ALLOWED[layer], f"{file.name} imports {target}"
             if layer != "widgets":
                 assert target not in GUI, f"{file.name} imports {target}"
@@ -58,7 +57,7 @@ def test_a_layer_imports_only_those_below(layer):
 
 def test_widgets_never_import_torch():
     for file in (PACKAGE / "widgets").rglob("*.py"):
-        assert not {target for target, _ in imports(file)} & HEAVY, file.name
+        assert not imports(file) & HEAVY, file.name
 
 
 LAYER_LIST_CHANGES = {
@@ -164,7 +163,7 @@ def _defined(node: ast.stmt) -> list[str]:
 def test_no_module_imports_itself_in_a_circle():
     """Imports in functions and behind TYPE_CHECKING count, too."""
     modules = {_module(file): file for file in FILES}
-    arrows = {name: set(_imported(file)) & set(modules) - {name} for name, file in modules.items()}
+    arrows = {name: _imported(file) & modules.keys() - {name} for name, file in modules.items()}
     while leaves := {name for name, targets in arrows.items() if not targets}:
         arrows = {name: targets - leaves for name, targets in arrows.items() if name not in leaves}
     assert arrows == {}
@@ -186,8 +185,10 @@ def _module(file: Path) -> tuple[str, ...]:
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
-def _imported(file: Path) -> Iterator[tuple[str, ...]]:
+@cache
+def _imported(file: Path) -> frozenset[tuple[str, ...]]:
     package = file.relative_to(PACKAGE).parent.parts
+    targets = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - node.level + 1]
@@ -195,4 +196,6 @@ def _imported(file: Path) -> Iterator[tuple[str, ...]]:
             for alias in node.names:
                 whole = (*target, alias.name)
                 is_module = PACKAGE.joinpath(*whole).with_suffix(".py").exists()
-                yield whole if is_module or PACKAGE.joinpath(*whole).is_dir() else target
+                is_room = PACKAGE.joinpath(*whole).is_dir()
+                targets.add(whole if is_module or is_room else target)
+    return frozenset(targets)

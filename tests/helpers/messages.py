@@ -5,6 +5,7 @@ The command rewrites tests/messages.txt, so that a change of wording appears as 
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import napari_bayes_nnunet
@@ -14,6 +15,7 @@ SNAPSHOT = Path(__file__).parents[1] / "messages.txt"
 FEWEST_WORDS = 3
 
 
+@cache
 def messages() -> str:
     """Return the sentences of every module, with braces in place of values."""
     parts = []
