@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +21,23 @@ from .helpers.warm_command import WarmCommand
 if "PYTEST_XDIST_WORKER" in os.environ:  # otherwise every process uses all cores
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while tests are imported."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that is imported by now out of garbage collections, which are quicker then.
+
+    A plugin of napari imports its window before the first test.
+    """
+    importlib.import_module("napari._qt.qt_main_window")
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+
 
 SMALL_TRAINING = (
     *("--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--iterations-per-epoch", 4),
