@@ -32,7 +32,12 @@ from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.evaluation.predictions import read_prediction
-from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
+from napari_bayes_nnunet.io.images.nifti import (
+    SLICES_ON_FOURTH_AXIS,
+    read_labels,
+    read_volume,
+)
+from napari_bayes_nnunet.io.study.info import read_study_image
 from napari_bayes_nnunet.io.study.study import read_study
 
 from ...helpers.evaluations import name_labels
@@ -134,6 +139,25 @@ def test_slices_on_another_axis_change_no_result(
     assert prediction.probabilities is not None
     assert plain.probabilities is not None
     assert np.array_equal(prediction.probabilities, plain.probabilities)
+
+
+def test_slices_on_a_fourth_axis_change_no_result(
+    ensemble: Ensemble, usual: Path, tmp_path: Path
+) -> None:
+    joined = nib.Nifti1Image(made_image((4, 50, 40)).T[:, :, np.newaxis], None)
+    joined.header.set_zooms((1.2, 1.9, 1.0, 8.0))
+    (tmp_path / "in").mkdir()
+    nib.save(joined, tmp_path / "in/heart.nii.gz")
+    outcome = segment(ensemble, tmp_path / "in/heart.nii.gz", tmp_path)
+    note = str(statement(SLICES_ON_FOURTH_AXIS, file="heart.nii.gz", count=4, step="8"))
+    report, expected = read_report(tmp_path), read_report(usual)
+    assert note in outcome.notes
+    assert note in report["notes"]
+    assert report["volumes_ml"] == expected["volumes_ml"]
+    study = read_study(tmp_path / "heart")
+    assert study.problems == ()
+    assert study.info.slices == 4
+    assert read_study_image(study.info, tmp_path / "in/heart.nii.gz").shape == (4, 50, 40)
 
 
 def test_cine_with_slices_on_x_is_segmented_like_usual(ensemble: Ensemble, tmp_path: Path) -> None:

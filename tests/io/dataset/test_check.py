@@ -20,6 +20,7 @@ from napari_bayes_nnunet.io.dataset.check import (
     ONLY_BACKGROUND,
     SHIFTED,
     SLICES_NOT_LAST,
+    STACKED_CASE,
     TWO_SPACINGS_STORED,
     UNNAMED_VALUES,
     check_case,
@@ -293,6 +294,16 @@ def test_a_cine(which, data):
     write_nifti(which(data), np.ones((*SHAPE, 5), np.uint8))
     problem = only(checked(data).problems)
     assert problem.text == statement(CINE_CASE, file=which(data), phases=5)
+    assert (problem.file, problem.blocks) == (which(data), True)
+
+
+@pytest.mark.parametrize("which", [label_file, image_file])
+def test_slices_on_a_fourth_axis_are_refused(which, data):
+    joined = nibabel.Nifti1Image(np.ones((48, 40, 1, 3), np.uint8), np.eye(4))
+    joined.header.set_zooms((1.5, 1.5, 1.0, 8.0))
+    nibabel.save(joined, which(data))
+    problem = only(checked(data).problems)
+    assert problem.text == statement(STACKED_CASE, file=which(data))
     assert (problem.file, problem.blocks) == (which(data), True)
 
 

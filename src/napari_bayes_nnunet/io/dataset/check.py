@@ -23,7 +23,14 @@ from ...core.problems import Action, Remedy, Statement, statement
 from ...core.types import Spacing
 from .. import DataError
 from ..images.geometry import FILE_AXES, Geometry
-from ..images.nifti import ENDINGS, OTHER_GRID, Volume, read_labels, read_volume
+from ..images.nifti import (
+    ENDINGS,
+    OTHER_GRID,
+    SLICES_ON_FOURTH_AXIS,
+    Volume,
+    read_labels,
+    read_volume,
+)
 from .raw_dataset import RawDataset, TrainingCase, format_label_names, join_names
 
 IGNORE = "ignore"
@@ -55,6 +62,10 @@ ONLY_BACKGROUND = "{file} has only background. Leave the case out if its image s
 CINE_CASE = (
     "{file} is a cine of {phases} phases, but a training case has one phase. Extract the labelled "
     "phases."
+)
+STACKED_CASE = (
+    "{file} stores its slices along a fourth axis, which nnU-Net takes for channels. Save it as a "
+    "3D image."
 )
 OTHER_SHAPE = (
     "{file} has the shape {shape} (z, y, x), but its image {image} has {expected}. Correct the "
@@ -268,6 +279,9 @@ def _read(
     if volume.is_cine:
         text = statement(CINE_CASE, file=file, phases=volume.phases)
         problems.append(DatasetProblem(text, file))
+        return None
+    if any(note.template == SLICES_ON_FOURTH_AXIS for note in volume.notes):
+        problems.append(DatasetProblem(statement(STACKED_CASE, file=file), file))
         return None
     return volume
 
