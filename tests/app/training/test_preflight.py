@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.training.preflight import (
     OUTPUT_BELOW_FILE,
-    OUTPUT_IS_DATASET,
     SINGLE_CASE,
     SINGLE_PATIENT,
     UNUSED_CASES,
@@ -305,9 +305,11 @@ def test_an_output_below_a_file(data):
 
 
 def test_an_output_in_the_dataset_blocks(data):
-    problem = only(judge(ask(data, output=data)).problems)
-    assert problem.text == statement(OUTPUT_IS_DATASET, dataset=data)
-    assert problem.blocks
+    for output, contents in ((data, "dataset"), (data / "labelsTr", "cases of a dataset")):
+        problem = only(judge(ask(data, output=output)).problems)
+        values = {"folder": output, "contents": contents}
+        assert problem.text == statement(OUTPUT_IS_INPUT, Action.OTHER_OUTPUT, **values)
+        assert problem.blocks
 
 
 # A run that was started

@@ -19,6 +19,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
+from ..report.output_folder import refuse_folder_of_inputs
 from .added_cycle import with_added_cycle
 from .request import (
     PRESETS,
@@ -118,8 +119,7 @@ def _locked(run: RunFolder, dataset: RawDataset) -> Iterator[None]:
     """Keep other trainings out of the run folder; the lock ends with the process."""
     from filelock import FileLock, Timeout
 
-    if run.path.resolve() == dataset.path.resolve():
-        raise AppError("The output cannot be the folder of the dataset.", Action.OTHER_OUTPUT)
+    refuse_folder_of_inputs(run.path, {"dataset": dataset.path})
     for file in (run.lock, run.log, run.progress):  # appended to, not replaced
         if file.is_symlink():
             raise AppError(LINKED_FILE, file=file)

@@ -14,6 +14,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import RawDataset, Split, join_names
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
+from ..report.output_folder import refuse_folder_of_inputs
 from .disk_space import DiskNeed, estimate_disk_need, free_bytes, nearest_existing
 from .request import (
     TrainingRequest,
@@ -34,9 +35,6 @@ SINGLE_CASE = (
 SINGLE_PATIENT = (
     "A fold needs at least two patients, one of them for validation, but all {count} cases belong "
     "to {patient}."
-)
-OUTPUT_IS_DATASET = (
-    "The ensemble cannot be written to the folder of the dataset {dataset}. Choose another folder."
 )
 OUTPUT_BELOW_FILE = (
     "The folder of the ensemble cannot be made, because {file} is a file. Choose another folder."
@@ -169,9 +167,8 @@ def _start(
 ) -> tuple[TrainingRecord | None, str]:
     """Return the record of the run, if it is settled, and the fold that would be trained."""
     settled, fold = None, request.fold or "0"
-    if run.path.resolve() == dataset.path.resolve():
-        text = statement(OUTPUT_IS_DATASET, dataset=dataset.path)
-        problems.append(DatasetProblem(text, run.path))
+    with _noting_errors(problems, run.path):
+        refuse_folder_of_inputs(run.path, {"dataset": dataset.path})
     with _noting_errors(problems, run.path):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
