@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from napari_bayes_nnunet.app.cluster.ensemble_cache import ENSEMBLE_CHANGED
 from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
 from napari_bayes_nnunet.app.evaluation.evaluate import (
     COMPARED_BY_VOXEL,
@@ -43,6 +44,7 @@ from napari_bayes_nnunet.app.remote.wire_format import LARGEST_ARRAY
 from napari_bayes_nnunet.app.report.output_folder import FOREIGN_FILE, OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.segmentation.image_check import CLIPPED, CONSTANT_IMAGE
 from napari_bayes_nnunet.app.segmentation.slice_order import CONTRADICTION, UNKNOWN_SLICES
+from napari_bayes_nnunet.io.dataset.check import STACKED_CASE
 from napari_bayes_nnunet.io.dicom.limits import (
     MOST_FRAMES,
     MOST_PIXELS,
@@ -182,6 +184,7 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "image", "have a spacing that contradicts its shape", SEGMENT, refusal(CONTRADICTION), "app/segmentation/test_ensemble.py::test_spacing_that_contradicts_the_shape_is_refused"),
     Check(GEOMETRY, "image", "have nothing that shows the axis of its slices", SEGMENT, note(UNKNOWN_SLICES), "app/segmentation/test_ensemble.py::test_slices_that_cannot_be_told_are_a_warning"),
     Check(GEOMETRY, "image", "store its slices along a fourth axis", SEGMENT, note(SLICES_ON_FOURTH_AXIS), "io/images/test_nifti.py::test_slices_on_the_fourth_axis_are_a_volume"),
+    Check(GEOMETRY, "image or label of a dataset", "store its slices along a fourth axis", ("train",), refusal(STACKED_CASE), "io/dataset/test_check.py::test_slices_on_a_fourth_axis_are_refused"),
     Check(GEOMETRY, "image", "have one slice and a fourth axis of unclear meaning", SEGMENT, note(ONE_SLICE_CINE), "io/images/test_nifti.py::test_unclear_fourth_axis_is_noted"),
     Check(GEOMETRY, "image", "have another voxel size in its pixdim than in its affine", SEGMENT, note(TWO_VOXEL_SIZES), "app/prediction/test_geometry_report.py::test_affine_decides_the_volumes_and_report_has_both"),
     Check(GEOMETRY, "image", "have axes that are not perpendicular", SEGMENT, note(SKEWED), "app/prediction/test_geometry_report.py::test_skewed_axes_are_noted_with_their_factor"),
@@ -197,6 +200,7 @@ CHECKS: tuple[Check, ...] = (
     Check(EARLIER, "report of a case, study", "be made with MC-Dropout by version 0.1.0", CONTINUE, refusal(MADE_WITH_OTHER_DROPOUT), "app/prediction/test_resume_check.py::test_old_passes_with_dropout_are_refused"),
     Check(EARLIER, "report of a case, study", "have no checksums", CONTINUE, f"{note(NO_CHECKSUMS)} {_quoted(NO_IMAGE_CHECKSUM)}", "app/prediction/test_resume_check.py::test_old_report_is_accepted_with_notes"),
     Check(EARLIER, "cohort.csv", "have results of another ensemble or other settings", ("predict FOLDER",), refusal(MIXTURE), "app/cohort/test_run.py::test_cohort_of_two_ensembles_is_refused"),
+    Check(EARLIER, "ensemble of a running cohort", "change, as by a training that continues", ("predict FOLDER",), refusal(ENSEMBLE_CHANGED), "app/cluster/test_ensemble_cache.py::test_ensemble_that_changed_during_a_run_is_refused"),
     Check(EARLIER, "result in the window", "be of an ensemble that has been replaced", ("Segment (dock)",), "The earlier phases are removed, and a message says so.", "widgets/segment/test_job.py::test_phases_of_another_training_are_removed"),
     Check(EARLIER, "temperatures.json", "be fitted to another training or other plans", ("predict", "Segment (dock)"), "The temperature is not used.", "app/segmentation/test_temperature.py::test_temperature_of_another_training_is_not_used"),
     Check(EARLIER, "results of a running command", "be written at the same time", ("predict",), refusal(OUTPUT_IN_USE), "app/prediction/test_output_lock.py::test_second_run_into_one_output_is_refused"),
@@ -212,6 +216,7 @@ CHECKS: tuple[Check, ...] = (
     Check(OUTPUT, "folder of the DICOM images", "write results there", ("export-dicom",), refusal(OUTPUT_IS_INPUT), "app/review/test_dicom_export.py::test_folder_of_the_images_is_refused"),
     Check(OUTPUT, "folder of reference labels or of images", "write a report there", ("evaluate",), refusal(OUTPUT_IS_INPUT), "app/evaluation/test_request.py::test_preview_refuses_what_would_fail"),
     Check(OUTPUT, "imagesTr, labelsTr, imagesTs, labelsTs of a dataset", "write results or a report there", ("predict", "evaluate", "evaluate-queue", "trajectory"), refusal(OUTPUT_IS_INPUT), "app/report/test_output_folder.py::test_cases_of_a_dataset_are_refused"),
+    Check(OUTPUT, "folder of a dataset", "write a run there", ("train",), refusal(OUTPUT_IS_INPUT), "app/training/test_preflight.py::test_an_output_in_the_dataset_blocks"),
     Check(OUTPUT, "image", "replace it with labels", ("predict --overwrite",), refusal(IS_IMAGE), "app/prediction/test_predict.py::test_the_image_itself_is_never_replaced"),
     Check(OUTPUT, "file of another program with the name of a report", "replace it", ("evaluate", "evaluate-queue", "trajectory"), refusal(FOREIGN_FILE), "app/report/test_output_folder.py::test_files_of_others_are_not_replaced"),
 )

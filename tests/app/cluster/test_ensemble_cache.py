@@ -6,11 +6,13 @@ import threading
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleCache
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.cluster.ensemble_cache import ENSEMBLE_CHANGED, EnsembleCache
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.fingerprint import fingerprint
 
 from ...helpers import study_work
 from ...helpers.clusters import cluster
@@ -57,6 +59,17 @@ def test_ensemble_is_reloaded_only_after_a_change(folder, cache, loads):
     with cache.ensemble(folder, device="cpu", precision="full"):
         pass
     assert loads == [folder] * 3
+
+
+def test_ensemble_that_changed_during_a_run_is_refused(folder, cache):
+    expected = fingerprint(find_ensemble(folder))
+    with cache.ensemble(folder, device="cpu", expected=expected):
+        pass
+    find_ensemble(folder).members[-1].path.unlink()
+    with pytest.raises(AppError) as caught, cache.ensemble(folder, expected=expected):
+        pass
+    assert caught.value.statement.template == ENSEMBLE_CHANGED
+    assert caught.value.values == {"folder": folder}
 
 
 def test_other_files_of_a_training_are_ignored(folder, cache, loads):

@@ -27,6 +27,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.core.durations import TimeLeft
 from napari_bayes_nnunet.core.problems import Action, Remedy, Statement
+from napari_bayes_nnunet.io.ensemble.fingerprint import fingerprint
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
 from napari_bayes_nnunet.io.study.study import read_study
@@ -202,6 +203,18 @@ def test_cohort_of_two_ensembles_is_refused(ensemble, tree, run, tmp_path):
     assert files(output) == files(run[0])
     find_cohort(request_of(other, tree, output, overwrite=True))
     find_cohort(made_request(ensemble, [volume], output, overwrite=True))
+
+
+def test_tasks_name_the_ensemble_of_the_run(ensemble, tree, tmp_path):
+    request = request_of(ensemble, tree, tmp_path / "out")
+    seen = []
+
+    def noted(task):
+        seen.append(task.fingerprint)
+        return made_row(task.study)
+
+    list(run_cohort(request, find_cohort(request), in_this_process, work=noted))
+    assert set(seen) == {fingerprint(ensemble.folder)}
 
 
 def test_table_that_cannot_be_read_is_an_error(ensemble, tree, tmp_path):

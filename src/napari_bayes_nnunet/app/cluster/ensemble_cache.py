@@ -7,17 +7,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.utils import sync
 
+from ...core.problems import Action
 from ...core.types import Precision
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
+from .. import AppError
 
 if TYPE_CHECKING:
     from ..segmentation.ensemble import Ensemble
+
+
+ENSEMBLE_CHANGED: Final = "The ensemble {folder} has changed since this run began."
 
 
 class EnsembleCache(WorkerPlugin):
@@ -32,14 +37,20 @@ class EnsembleCache(WorkerPlugin):
 
     @contextmanager
     def ensemble(
-        self, folder: Path, *, device: str = "auto", precision: Precision = "auto"
+        self,
+        folder: Path,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        expected: str = "",
     ) -> Iterator[Ensemble]:
         """Give the block exclusive use of the ensemble, reloaded if its folder has changed.
 
-        Raises DataError, ModelError or AppError if it cannot be used.
+        ``expected`` is the fingerprint that it must have, if any. Raises DataError, ModelError or
+        AppError if it cannot be used.
         """
         with self.exclusive():
-            yield self._load(folder, device, precision)
+            yield self._load(folder, device, precision, expected)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -47,11 +58,14 @@ class EnsembleCache(WorkerPlugin):
         with self._lock:
             yield
 
-    def _load(self, folder: Path, device: str, precision: Precision) -> Ensemble:
+    def _load(self, folder: Path, device: str, precision: Precision, expected: str) -> Ensemble:
         from ..segmentation.ensemble import Ensemble
 
         current = find_ensemble(folder)  # a training may have added or replaced members
-        key = (folder, device, precision, fingerprint(current))
+        found = fingerprint(current)
+        if expected not in ("", found):
+            raise AppError(ENSEMBLE_CHANGED, Action.OTHER_OUTPUT, Action.OVERWRITE, folder=folder)
+        key = (folder, device, precision, found)
         if self._ensemble is None or self._loaded != key:
             self._ensemble = None
             gc.collect()  # its network is in a reference cycle and may fill most of the GPU memory

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from ...core.durations import TimeLeft
 from ...core.problems import Action, statement
 from ...io.ensemble.ensemble_folder import find_ensemble
+from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.atomic import remove_leftovers
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
@@ -124,8 +125,10 @@ def _tasks(request: CohortRequest, cohort: FoundStudies) -> Iterator[StudyTask]:
     """
     prediction = request.prediction
     prediction = replace(prediction, images=(), skip_finished=not prediction.overwrite)
+    folder = request.ensemble
+    known = fingerprint(find_ensemble(folder))
     for study in cohort.inputs:
-        yield StudyTask(ensemble=request.ensemble, request=prediction, study=study)
+        yield StudyTask(ensemble=folder, request=prediction, study=study, fingerprint=known)
 
 
 def _refused(request: CohortRequest, tasks: Iterable[StudyTask]) -> dict[StudyTask, StudyRow]:

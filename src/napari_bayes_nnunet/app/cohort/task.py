@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ _PICTURE: Final = "_picture.png"
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTask:
-    """Study to segment with the ensemble in a folder.
+    """Study to segment with the ensemble in a folder, which must have the ``fingerprint``, if any.
 
     ``request`` is the same for all studies of the run; its ``output`` is that of the run.
     """
@@ -47,6 +47,7 @@ class StudyTask:
     ensemble: Path
     request: PredictionRequest
     study: StudyInput
+    fingerprint: str = ""
 
     @property
     def output(self) -> Path:
@@ -77,9 +78,10 @@ def run_study(task: StudyTask) -> StudyRow:
     """
     from ...nnunet.device import is_broken
 
-    device, precision = task.request.settings.device, task.request.settings.precision
+    settings, cache = task.request.settings, worker_cache()
+    options: dict[str, Any] = {"device": settings.device, "precision": settings.precision}
     try:
-        with worker_cache().ensemble(task.ensemble, device=device, precision=precision) as ensemble:
+        with cache.ensemble(task.ensemble, expected=task.fingerprint, **options) as ensemble:
             return segment_study(ensemble, task)
     except (DataError, ModelError, AppError):
         raise
