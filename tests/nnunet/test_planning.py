@@ -10,7 +10,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
-from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet import ModelError, planning
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
     DAMAGED_PLANS_FILE,
@@ -254,3 +254,15 @@ def test_an_error_of_nnunet_is_one_line(tmp_path, nnunet_environment):
     assert caught.value.statement.template == PLANNING_FAILED
     assert caught.value.values["reason"]
     assert "\n" not in str(caught.value)
+
+
+def test_tiny_spacing_of_kept_plans_is_refused(hearts, tmp_path, nnunet_environment, monkeypatch):
+    """The preprocessed images would fill the disk."""
+    tiny = plans()
+    tiny["configurations"]["2d"]["spacing"] = [0.01, 0.01]
+    monkeypatch.setattr(planning, "_plan", lambda *_: plans())
+    workspace = nnunet_environment(tmp_path / "workspace")
+    with pytest.raises(ModelError) as caught:
+        plan_and_preprocess(read_dataset(hearts), workspace, configuration="2d", plans=tiny)
+    assert caught.value.values["factor"] == pytest.approx(150 * 150)
+    assert caught.value.remedies == (Remedy(Action.START_NEW),)

@@ -22,6 +22,7 @@ from ..core.slice_axis import is_stack, order_with_slices_on
 from ..core.types import Mirroring, Precision
 from . import ModelError, Stopped
 from .device import is_out_of_memory
+from .memory import check_image
 from .network import Network
 from .plans import open_plans
 from .tiles import Tiles, Window
@@ -185,6 +186,8 @@ class Predictor:
     def _check_size(self, image: NDArray[Any], spacing: tuple[float, ...]) -> None:
         """Raise ModelError if the image has no voxel, or too many, at the network's spacing.
 
+        Also raises it if the image would fill the memory.
+
         nnU-Net resamples the part of an image that is not 0.
         """
         order = self._plans.transpose_forward
@@ -203,6 +206,7 @@ class Predictor:
                 size=_lengths_text(lengths * steps, order),
                 spacing=_lengths_text(steps, order),
             )
+        check_image(image.shape, resampled, self.patch_size, spacing=target, classes=self.classes)
 
     def probabilities(
         self,

@@ -26,6 +26,7 @@ from ..io.files.json_files import parse_json
 from ..io.files.limits import read_small
 from ..io.files.nnunet_names import check_plans
 from . import ModelError
+from .memory import check_dataset_spacing
 from .network import Network
 from .plans import open_plans, refuse_foreign_parts
 from .small_dataset import is_small, threads_for_processes
@@ -109,6 +110,10 @@ def plan_and_preprocess(
         pools = threads_for_processes() if is_small(dataset) else nullcontext()
         with _without(AUGMENTATION_PROCESSES), _explained(), pools:
             done = _plan(dataset, folder, configuration)
+            if plans is not None:
+                check_dataset_spacing(
+                    *(made["configurations"][configuration]["spacing"] for made in (plans, done))
+                )
             write_plans(dataset, workspace, plans or done)
             _preprocess(dataset, configuration, (plans or done)["plans_name"])
         write_json(folder / "dataset.json", dataset.json)

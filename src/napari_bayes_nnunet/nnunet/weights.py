@@ -29,6 +29,7 @@ from ..io.ensemble.model_folder import why_unreadable
 from ..io.files.atomic import replacing
 from ..io.files.checksum import sha256 as checksum
 from . import ModelError
+from .memory import check_patch
 from .plans import open_plans
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def build_network(
 
     nnU-Net's trainers call the same function, but importing a trainer takes three times as long as
     all imports of a segmentation. Raises ModelError, before memory is allocated, if the network has
-    more than `MOST_WEIGHTS`.
+    more than `MOST_WEIGHTS`, or if a patch would fill the memory.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
@@ -250,9 +251,11 @@ def build_network(
         deep_supervision=False,
     )
     with torch.device("meta"):
-        weights = sum(parameter.numel() for parameter in build().parameters())
+        drawn = build()
+    weights = sum(parameter.numel() for parameter in drawn.parameters())
     if weights > MOST_WEIGHTS:
         raise ModelError(LARGE_NETWORK, weights=weights, most=MOST_WEIGHTS)
+    check_patch(drawn, configuration.patch_size)
     network: torch.nn.Module = build()
     return network
 

@@ -24,7 +24,7 @@ from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.nnunet import ModelError
+from napari_bayes_nnunet.nnunet import ModelError, inference
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE, Predictor
 from tests.helpers.models import made_image, make_model
 
@@ -314,6 +314,22 @@ def test_public_names():
         assert getattr(napari_bayes_nnunet, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         napari_bayes_nnunet.nonsense  # noqa: B018
+
+
+def test_ensemble_without_usable_members_builds_no_network(tmp_path, monkeypatch):
+    model = make_model(tmp_path, members=2)
+    for member in model.rglob("*.pth"):
+        torch.save({"network_weights": {"a": torch.ones(1)}}, member)
+    monkeypatch.setattr(inference, "Predictor", lambda *_, **__: pytest.fail("It was built."))
+    ensemble = Ensemble(model, device="cpu")
+    assert len(ensemble.folder.refusals) == 2
+    for use in (
+        lambda: ensemble.segment(made_image((3, 40, 40)), SPACING),
+        lambda: ensemble.device,
+    ):
+        with pytest.raises(AppError) as caught:
+            use()
+        assert caught.value.values["ensemble"] == ensemble.folder.name
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e4])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -30,13 +30,16 @@ from .image_check import Image, checked_image
 from .inspection import check_weights
 from .member_predictions import InputImage, MemberPredictor
 from .member_statistics import MemberStatistics, to_numpy
-from .methods import choose_members
+from .methods import choose_members, no_usable_member
 from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
 from .prediction_cache import PredictionCache
 from .result import Segmentation, Snapshot
 from .settings import SegmentationSettings
 from .slice_order import check_slices, slice_notes, slice_warnings
 from .temperature import chosen_temperature
+
+if TYPE_CHECKING:
+    from ...nnunet.inference import Predictor
 
 LV_NOT_SEGMENTED = (
     "ED and ES are found from the LV, which this ensemble does not segment. Choose the phases by "
@@ -47,7 +50,8 @@ LV_NOT_SEGMENTED = (
 class Ensemble:
     """Ensemble folder that is ready to segment on a device.
 
-    Every member is read and checked once; unusable members are marked as refused in ``folder``.
+    Every member is read and checked once; unusable members are marked as refused in ``folder``. If
+    no member is usable, no network is built and everything but ``folder`` raises AppError.
 
     Parameters
     ----------
@@ -84,16 +88,34 @@ class Ensemble:
             folder = find_ensemble(given_path(folder))
         self._notes: list[str] = []
         self._notify = notify
-        self._predictor = Predictor(
-            folder.plans,
-            folder.dataset_json,
-            folder.configuration,
-            device=choose_device(device),
-            precision=precision,
-            notify=self._note,
-        )
+        chosen = choose_device(device)
         self.folder = folder.with_refused(check_weights(folder)).with_checksums()
-        self._members = MemberPredictor(self._predictor, self.folder, cache)
+        self._made: tuple[Predictor, MemberPredictor] | None = None
+        if self.folder.usable:
+            predictor = Predictor(
+                folder.plans,
+                folder.dataset_json,
+                folder.configuration,
+                device=chosen,
+                precision=precision,
+                notify=self._note,
+            )
+            self._made = predictor, MemberPredictor(predictor, self.folder, cache)
+
+    @property
+    def _predictor(self) -> Predictor:
+        return self._ready[0]
+
+    @property
+    def _members(self) -> MemberPredictor:
+        return self._ready[1]
+
+    @property
+    def _ready(self) -> tuple[Predictor, MemberPredictor]:
+        """Parts that segment. Raises AppError if no member is usable, so that there are none."""
+        if self._made is None:
+            raise no_usable_member(self.folder)
+        return self._made
 
     @property
     def device(self) -> str:

@@ -64,13 +64,18 @@ def choose_members(
     if count < 1:
         raise AppError("{count} members were requested. Use at least one.", count=count)
     if not folder.usable:
-        reason = next((f"{m.path.name}: {m.refused}" for m in folder.members), "no files")
-        raise AppError(
-            "{ensemble} has no usable member ({reason}). Choose another ensemble.",
-            ensemble=folder.name,
-            reason=reason,
-        )
+        raise no_usable_member(folder)
     return tuple(METHODS[method].choose(folder, count))
+
+
+def no_usable_member(folder: EnsembleFolder) -> AppError:
+    """Return the error for a folder that cannot segment at all."""
+    reason = next((f"{m.path.name}: {m.refused}" for m in folder.members), "no files")
+    return AppError(
+        "{ensemble} has no usable member ({reason}). Choose another ensemble.",
+        ensemble=folder.name,
+        reason=reason,
+    )
 
 
 def refused_methods(folder: EnsembleFolder) -> dict[str, AppError]:

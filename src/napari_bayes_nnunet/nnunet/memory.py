@@ -1,0 +1,129 @@
+"""Memory and work that plans and images ask for, checked before anything is allocated.
+
+Linux grants more memory than there is and then kills the process, so an error would come too late.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import psutil
+import torch
+
+from ..core.problems import Action
+from . import ModelError
+
+MOST_ENLARGED = 64
+"""Largest ratio of the voxels that a network computes to those of the image.
+
+nnU-Net takes spacing and patches from the training images, so the ratio is near 1.
+"""
+ENOUGH_VOXELS = 2**24
+"""Voxels that a network may compute whatever the size of the image."""
+FLOAT = 4
+"""Bytes of a number in float32."""
+GIB = 2**30
+
+ENLARGED = (
+    "plans.json would make the image {factor:.0f} times as large (voxels of {spacing} mm, patches "
+    "of {patch} voxels), and at most {most} times is accepted. Choose an ensemble that was trained "
+    "on images like this one."
+)
+ENLARGED_DATASET = (
+    "The plans of this run would make the images {factor:.0f} times as large as new plans (voxels "
+    "of {spacing} mm), and at most {most} times is accepted."
+)
+IMAGE_NEEDS_MEMORY = (
+    "This image needs about {needed:.3g} GiB of memory with the voxels of {spacing} mm in "
+    "plans.json, but only {free:.3g} GiB are free. Close other programs, or use a computer with "
+    "more memory."
+)
+PATCH_NEEDS_MEMORY = (
+    "One patch of {patch} voxels, as in plans.json, needs about {needed:.3g} GiB of memory, but "
+    "only {free:.3g} GiB are free. Close other programs, or use a computer with more memory."
+)
+
+
+def free_memory() -> int:
+    """Return the free bytes of the main memory or of the GPU with the most."""
+    gpus = range(torch.cuda.device_count())
+    return max([int(psutil.virtual_memory().available), *map(_free_on_gpu, gpus)])
+
+
+def check_patch(network: torch.nn.Module, patch: Sequence[int]) -> None:
+    """Raise ModelError if one patch would fill the memory.
+
+    The encoder's features of all stages are kept for the decoder, which joins those of a stage with
+    its own and computes new ones.
+    """
+    encoder: Any = network.encoder
+    voxels, features = float(math.prod(patch)), []
+    for channels, stride in zip(encoder.output_channels, encoder.strides, strict=True):
+        voxels /= math.prod(stride) if isinstance(stride, list | tuple) else stride ** len(patch)
+        features.append(channels * voxels)
+    needed, free = FLOAT * (sum(features) + 3 * max(features)), free_memory()
+    if needed > free:
+        size = _sides(patch)
+        raise ModelError(PATCH_NEEDS_MEMORY, patch=size, needed=needed / GIB, free=free / GIB)
+
+
+def check_image(
+    shape: Sequence[int],
+    resampled: Sequence[float],
+    patch: Sequence[int],
+    *,
+    spacing: Sequence[float],
+    classes: int,
+) -> None:
+    """Raise ModelError if an image (channels, Z, Y, X) would take too long or fill the memory.
+
+    ``resampled`` (Z, Y, X) is its size at the ``spacing`` of the network, in mm.
+    """
+    channels, *sides = shape
+    padded = [1.0] * (3 - len(patch)) + [float(side) for side in patch]
+    computed = math.prod(map(max, resampled, padded))
+    factor = computed / math.prod(sides)
+    if computed > ENOUGH_VOXELS and factor > MOST_ENLARGED:
+        raise ModelError(
+            ENLARGED,
+            factor=factor,
+            spacing=_sides(spacing),
+            patch=_sides(patch),
+            most=MOST_ENLARGED,
+        )
+    # nnU-Net resamples copies in float64; the sums of the logits become probabilities.
+    numbers = computed * (4 * channels + 2 * classes + 1)
+    needed, free = FLOAT * numbers, free_memory()
+    if needed > free:
+        raise ModelError(
+            IMAGE_NEEDS_MEMORY, spacing=_sides(spacing), needed=needed / GIB, free=free / GIB
+        )
+
+
+def check_dataset_spacing(kept: Sequence[float], planned: Sequence[float]) -> None:
+    """Raise ModelError if images at the spacing of ``kept`` plans would fill memory and disk.
+
+    ``planned`` is the spacing, in mm, that nnU-Net plans for these images.
+    """
+    factor = math.prod(planned) / math.prod(kept)
+    if factor > MOST_ENLARGED:
+        raise ModelError(
+            ENLARGED_DATASET,
+            Action.START_NEW,
+            factor=factor,
+            spacing=_sides(kept),
+            most=MOST_ENLARGED,
+        )
+
+
+def _sides(lengths: Sequence[float]) -> str:
+    return " x ".join(f"{length:.3g}" for length in lengths)
+
+
+def _free_on_gpu(index: int) -> int:
+    try:
+        return int(torch.cuda.mem_get_info(index)[0])
+    except RuntimeError:  # a full or exclusively used GPU
+        return 0
