@@ -456,6 +456,15 @@ def test_wrong_number_of_channels_is_named(image, tmp_path):
     assert "needs 2 channel(s)" in said
 
 
+def test_names_that_differ_in_case_only_raise(model, image, tmp_path):
+    twin = image.with_name(image.name.replace("patient", "PATIENT"))
+    shutil.copyfile(image, twin)
+    code, said = run(model, image, twin, "-o", tmp_path / "out")
+    assert code == 1
+    assert NAME_TAKEN.format(name="PATIENT7_frame01") in said
+    assert (tmp_path / "out" / "patient7_frame01.json").exists()
+
+
 def test_two_images_with_one_name_raise(model, image, tmp_path):
     twin = write_image(tmp_path / "other" / image.name, made_image((20, 24, 4), seed=5))
     code, said = run(model, image, twin, "-o", tmp_path / "out")

@@ -168,15 +168,16 @@ def test_damaged_study_has_a_problem_and_comes_last(studies) -> None:
     assert drain(find_corrected(studies / "good" / "posterior")) == []
 
 
-def test_two_reviews_of_one_case_are_refused(studies) -> None:
-    first, second = studies / "A" / "heart", studies / "B" / "heart"
+@pytest.mark.parametrize("name", ["heart", "HEART"])
+def test_two_reviews_of_one_case_are_refused(name: str, studies: Path) -> None:
+    first, second = studies / "A" / "heart", studies / "B" / name
     for folder in (first, second):
         folder.parent.mkdir()
         reviewed(folder)
     found = {study.folder: study for study in drain(find_corrected(studies))}
     assert found[first].ready == found[second].ready == ()
     assert found[first].problem == statement(DUPLICATE, case="heart", other=second)
-    assert found[second].problem == statement(DUPLICATE, case="heart", other=first)
+    assert found[second].problem == statement(DUPLICATE, case=name, other=first)
 
 
 def test_review_that_has_not_started_is_no_duplicate(studies) -> None:

@@ -30,6 +30,7 @@ from napari_bayes_nnunet.io.dataset.corrected_cases import (
     LABELS_SHAPE,
     NAMELESS_LABEL,
     ORIGINAL_CASE,
+    SIMILAR_CASE,
     UNKNOWN_STRUCTURE,
     WRONG_CHANNELS,
     add_training_case,
@@ -267,6 +268,16 @@ def test_an_image_without_a_label_is_not_replaced(data: Path, image: Volume) -> 
         add(data, image)
     assert caught.value.statement.template == DIFFERENT_IMAGE
     assert caught.value.values == {"file": file}
+    assert files(data) == before
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_name_that_differs_in_case_is_refused(data: Path, image: Volume, replace: bool) -> None:
+    before = files(data)
+    with pytest.raises(DataError) as caught:
+        add(data, image, name="PATIENT001_frame01", replace=replace)
+    assert caught.value.statement.template == SIMILAR_CASE
+    assert caught.value.values["other"] == "patient001_frame01"
     assert files(data) == before
 
 

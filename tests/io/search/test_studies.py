@@ -13,7 +13,7 @@ import pytest
 from napari_bayes_nnunet.app.cohort.table import CohortTable
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM
-from napari_bayes_nnunet.io.files.case_names import result_name
+from napari_bayes_nnunet.io.files.case_names import result_name, same_file_key
 from napari_bayes_nnunet.io.images.nifti import read_volume, write_labels
 from napari_bayes_nnunet.io.search import nifti_files as nifti_inputs
 from napari_bayes_nnunet.io.search.case_image import UNNAMED_FILE, study_image
@@ -55,6 +55,22 @@ class TestNifti:
         (study,) = find(tree).inputs
         assert (study.case, study.folder) == (result_name(name), result_name(name[:100]))
         assert study_image(study).read()[0].source.name == f"{name}.nii.gz"
+
+    def test_names_that_differ_in_case_only_are_numbered(self, tree):
+        """They are one file on macOS and Windows, also if the case of a folder differs."""
+        for name in (
+            "Heart.nii.gz",
+            "heart.nii.gz",
+            "a/p1.nii",
+            "A/P1.nii",
+            "é.nii",
+            "e\u0301.nii",
+        ):
+            write_volume(tree / name)
+        found = names(find(tree))
+        assert len(found) == 6
+        assert sorted(name for name in found if name[-2:] == "-2") == ["a/p1-2", "heart-2", "é-2"]
+        assert len({same_file_key(name) for name in found}) == 6
 
     def test_trees_of_equal_names_do_not_collide(self, tree, tmp_path):
         write_volume(tree / "heart.nii")

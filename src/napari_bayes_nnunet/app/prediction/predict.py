@@ -10,6 +10,7 @@ from typing import Any
 from ...core.problems import Action
 from ...core.steps import drain
 from ...io import DataError
+from ...io.files.case_names import same_file_key
 from ...io.images.integrity import is_whole
 from ...io.images.nifti import Volume, case_name, channel_files, is_further_channel
 from ...io.search.case_image import CaseImage, case_image
@@ -36,7 +37,10 @@ from .resume_check import check_report, finished_phases, matches_request, unveri
 from .study_output import StudyParts, has_study, start_study
 
 MADE_BY_UNKNOWN = "The study {study} does not record the ensemble and settings it was made with."
-NAME_TAKEN = "Another image also has the name {name}. Rename one of the two."
+NAME_TAKEN = (
+    "Another image also has the name {name}, at least where a disk does not tell upper from lower "
+    "case. Rename one of the two."
+)
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -227,10 +231,10 @@ def _start_study(
 
 
 def _claim_names(names: Sequence[str], seen: set[str]) -> None:
-    """Add the names to ``seen``. Raises AppError if another image has one of them."""
-    if taken := sorted(seen.intersection(names)):
+    """Add the names to ``seen``. Raises AppError if a file system may confuse one with another."""
+    if taken := [name for name in names if same_file_key(name) in seen]:
         raise AppError(NAME_TAKEN, name=taken[0])
-    seen.update(names)
+    seen.update(map(same_file_key, names))
 
 
 def _is_finished(

@@ -19,6 +19,7 @@ from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.corrected_cases import add_training_case
 from ...io.dataset.raw_dataset import RawDataset, read_dataset
+from ...io.files.case_names import same_file_key
 from ...io.images.nifti import Volume
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image, read_study_image
@@ -211,21 +212,16 @@ def _without_duplicates(studies: Sequence[CorrectedStudy]) -> list[CorrectedStud
     ready: dict[str, list[CorrectedStudy]] = defaultdict(list)
     for study in studies:
         if study.ready:
-            ready[study.case].append(study)
-    return [
-        replace(
-            study,
-            ready=(),
-            problem=statement(DUPLICATE, case=study.case, other=_other(study, ready[study.case])),
-        )
-        if study.ready and len(ready[study.case]) > 1
-        else study
-        for study in studies
-    ]
+            ready[same_file_key(study.case)].append(study)
+    return [_alone(study, ready[same_file_key(study.case)]) for study in studies]
 
 
-def _other(study: CorrectedStudy, same: Sequence[CorrectedStudy]) -> Path:
-    return next(other.folder for other in same if other.folder != study.folder)
+def _alone(study: CorrectedStudy, same: Sequence[CorrectedStudy]) -> CorrectedStudy:
+    """Return the study, with a problem if it is ready and one of several."""
+    if not study.ready or len(same) < 2:
+        return study
+    other = next(other.folder for other in same if other.folder != study.folder)
+    return replace(study, ready=(), problem=statement(DUPLICATE, case=study.case, other=other))
 
 
 def _read(folder: Path) -> Study:

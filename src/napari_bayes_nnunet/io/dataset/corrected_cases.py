@@ -14,6 +14,7 @@ import numpy as np
 from ...core.heart.structures import match_structure
 from .. import DataError
 from ..files.atomic import write_json
+from ..files.case_names import same_file_key
 from ..images.nifti import (
     ENDINGS,
     OTHER_GRID,
@@ -70,6 +71,10 @@ ORIGINAL_CASE = (
     "{case} is an original case of the dataset {dataset}, which may be used for validation. Choose "
     "another name."
 )
+SIMILAR_CASE = (
+    "The dataset {dataset} has the case {other}, and on macOS and Windows {case} would have the "
+    "same files. Choose another name."
+)
 ALREADY_ADDED = "{case} was already added to {dataset}. Choose another name, or replace it."
 DIFFERENT_IMAGE = "{file} exists and is another image. Choose another name."
 NOT_ADDED = "{case} could not be added to the dataset ({reason}). Check its drive and try again."
@@ -100,6 +105,9 @@ def add_training_case(
     """
     raw = read_dataset(dataset)
     files = _files_of(raw, name)
+    for case in raw.cases:
+        if case.name != name and same_file_key(case.name) == same_file_key(name):
+            raise DataError(SIMILAR_CASE, dataset=raw.path, other=case.name, case=name)
     _check_images(raw, images)
     numbered = _renumbered(_on_grid(labels, images[0]), names, raw)
     _check_origin(origin)

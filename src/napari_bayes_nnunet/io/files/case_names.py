@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
@@ -112,6 +113,15 @@ def result_name(name: str) -> str:
         return name
     checksum = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return f"{shown.encode()[:_LONGEST].decode(errors='ignore')}-{checksum}"
+
+
+def same_file_key(path: str) -> str:
+    """Return a key that is equal for paths that are one file on some file systems.
+
+    Those of macOS and Windows do not tell upper from lower case, and that of macOS composes
+    letters with accents.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
 def _without(words: str, spelled: str) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from .. import DataError
 from ..dicom.files import group_by_study, hash_content, is_dicom, make_pseudonym
-from ..files.case_names import result_name
+from ..files.case_names import result_name, same_file_key
 from ..images.nifti import case_name
 from .folder_walk import Folder, walk_folders
 from .nifti_files import is_nifti, select_images
@@ -144,18 +144,23 @@ def _with_unique_places(named: Sequence[tuple[StudyInput, str]]) -> Iterator[Stu
     """Yield the studies with unique places.
 
     A DICOM study that shares a place gets its pseudonym, if given, as a suffix. Studies that
-    still share a place are numbered in order.
+    still share a place are numbered in order. Places that differ in upper and lower case are
+    shared, because they are one file on macOS and Windows.
     """
-    wanted = Counter(study.place for study, _ in named)
+    wanted = Counter(_place_key(study) for study, _ in named)
     folders = {PurePosixPath(folder) for folder in {study.folder for study, _ in named}}
-    parents = {str(above) for folder in folders for above in (folder, *folder.parents)}
+    parents = {same_file_key(str(f)) for folder in folders for f in (folder, *folder.parents)}
     taken, next_number = set(parents), Counter[str]()
     for study, name in named:
-        if name and (wanted[study.place] > 1 or study.place in parents):
+        if name and (wanted[_place_key(study)] > 1 or _place_key(study) in parents):
             study = replace(study, case=f"{study.case}-{name}")
-        case, place = study.case, study.place
-        while study.place in taken or (study.case != case and study.place in wanted):
+        case, place = study.case, _place_key(study)
+        while (key := _place_key(study)) in taken or (study.case != case and key in wanted):
             next_number[place] += 1
             study = replace(study, case=f"{case}-{1 + next_number[place]}")
-        taken.add(study.place)
+        taken.add(key)
         yield study
+
+
+def _place_key(study: StudyInput) -> str:
+    return same_file_key(study.place)
