@@ -73,6 +73,8 @@ class Action(StrEnum):
     """Give the voxel size of the image."""
     NAME_STRUCTURES = "name structures"
     """Name the structures, for example ``labels``."""
+    MAKE_ROOM = "make room"
+    """Make room on the disk, then do only what is missing."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -107,6 +109,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.WAIT: "wait until that process has ended",
     Action.GIVE_SPACING: "give the correct voxel size with --spacing",
     Action.NAME_STRUCTURES: "name the structures, for example with --labels {labels}",
+    Action.MAKE_ROOM: "free some disk space, then use --continue to do only what is missing",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files import atomic
 from napari_bayes_nnunet.io.images.nifti import (
     CardiacPhases,
     read_labels,
@@ -24,6 +25,7 @@ from napari_bayes_nnunet.widgets.segment.save import (
     save_result,
 )
 
+from ...helpers.small_disk import FullFrom
 from ..conftest import CINE, VOLUME, grow, make_result
 
 FROM_THE_FILE = {"spacing_mm": [8.0, 1.5, 1.25], "spacing_from": "pixdim", "notes": []}
@@ -156,3 +158,15 @@ def test_files_are_known_beforehand(tmp_path) -> None:
         "heart_frame03_mutual_information.nii.gz",
         "heart_frame03.json",
     ]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_full_disk_leaves_no_labels_without_report(tmp_path, monkeypatch, number) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    out = tmp_path / "out"
+    save_result(result, out, mutual_information=False)
+    monkeypatch.setattr(atomic.os, "fsync", FullFrom(number))
+    with pytest.raises((DataError, OSError)):
+        save_result(result, out, mutual_information=False)
+    assert files(out) == []

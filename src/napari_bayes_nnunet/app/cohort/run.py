@@ -14,10 +14,12 @@ from ...core.problems import Action, statement
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.atomic import remove_leftovers
+from ...io.files.disk import is_disk_full
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
 from ..messages import StudyDone, speech
+from ..prediction.output_files import disk_full, is_about_full_disk
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import refuse_folder_of_inputs, unwritable
@@ -89,7 +91,8 @@ def run_cohort(
     """Segment the studies, yield the outcome of each, and write cohort.csv and cohort.html.
 
     It runs within `open_cohort`. Both files are complete however the generator ends. Studies that
-    seem finished come first, so that their rows are soon in the table again. Raises AppError.
+    seem finished come first, so that their rows are soon in the table again. Raises AppError, also
+    when the disk is full.
     """
     tasks = sorted(_tasks(request, cohort), key=lambda task: not task.picture.exists())
     refused = _refused(request, tasks)
@@ -112,9 +115,13 @@ def run_cohort(
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
                     row = replace(row, outcome="done")  # by a worker that died before it answered
+                if is_about_full_disk(row.failure):
+                    raise disk_full(output)
                 summary.add(row)
                 yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(output) from error
         raise unwritable(output, error) from error
 
 

@@ -66,9 +66,13 @@ class CohortTable:
 
     def append(self, row: StudyRow) -> None:
         """Append a row at once, unless an earlier row has to be replaced at the end."""
-        if row.case not in self._before:
-            with self._file.open("ab", buffering=0) as file:
-                file.write(csv_text([_values(row)]).encode(errors=ESCAPED))
+        if row.case in self._before:
+            return
+        line = csv_text([_values(row)]).encode(errors=ESCAPED)
+        with self._file.open("ab", buffering=0) as file:
+            size = file.tell()
+            if file.write(line) < len(line):  # the disk is full
+                file.truncate(size)
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
         """Write all rows: failures, then by predicted quality, worst first."""

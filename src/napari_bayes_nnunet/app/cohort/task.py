@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
+from ...core.problems import Problem
 from ...io import DataError
 from ...io.files.atomic import remove_leftovers, replacing
+from ...io.files.disk import is_disk_full
 from ...io.images.nifti import read_labels
 from ...io.search.case_image import CaseImage, study_image
 from ...io.search.studies import StudyInput
@@ -25,7 +27,7 @@ from ...nnunet import ModelError
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
 from ..cluster.worker_call import FAILED_TASK, error_line
-from ..prediction.output_files import MAPS, case_files, frame_name
+from ..prediction.output_files import MAPS, case_files, disk_full, frame_name
 from ..prediction.predict import predict_case
 from ..prediction.request import PredictionRequest
 from ..report.pictures import crop_around, thumbnail
@@ -116,11 +118,13 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
             phase = row.ed if row.ed in names else outcome.phases[0]
             _write_picture(task, image, phase, ensemble.structures)
         return row
-    except (DataError, ModelError, AppError) as error:
-        return failed_row(study.name, error.statement)
     except Exception as error:  # nnU-Net may fail on an image in any way; others continue
         from ...nnunet.device import is_broken
 
+        if is_disk_full(error):
+            return failed_row(study.name, disk_full(task.request.output).statement)
+        if isinstance(error, Problem):
+            return failed_row(study.name, error.statement)
         if is_broken(error):  # all other studies would fail here, too
             raise
         _LOGGER.debug("%s", study.name, exc_info=True)

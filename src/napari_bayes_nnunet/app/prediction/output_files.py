@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.problems import Action
+from ...core.problems import Action, Statement
 from ...io import DataError
 from ...io.files.atomic import remove_leftovers, replacing, write_json
 from ...io.images.integrity import is_image
@@ -25,6 +26,7 @@ INFO_CFG = "Info.cfg next to the image"
 FOUND_BY_VOLUME = "largest and smallest LV volume found by one member"
 """Source of the phases ED and ES in a report."""
 IS_IMAGE = "The labels would replace the image {image}."
+DISK_FULL = "The disk is full, so nothing more can be written to {folder}. Complete results stay."
 
 
 def frame_name(case: str, phase: int | None) -> str:
@@ -61,20 +63,22 @@ def write_case(
 ) -> None:
     """Write labels, maps and, last, the report of a 3D image with the geometry of ``like``.
 
-    Maps of an earlier result are removed. Raises DataError if the folder cannot be written to.
+    Maps of an earlier result are removed, and after an error all files of the case. Raises
+    DataError if the folder cannot be written to.
     """
     files = {key: folder / file for key, file in case_files(name, maps).items()}
     try:
         remove_case(folder, name)
-        if "entropy" in files:
-            write_map(files["entropy"], result.entropy, like)
-        if "mutual-information" in files:
-            write_map(files["mutual-information"], result.mutual_information, like)
-        if "probabilities" in files:
-            probabilities = like.geometry.to_file_order(result.probabilities)
-            write_probabilities(files["probabilities"], probabilities)
-        write_labels(files["labels"], result.labels, like)
-        write_json(files["report"], report)
+        with whole_or_absent(*files.values()):
+            if "entropy" in files:
+                write_map(files["entropy"], result.entropy, like)
+            if "mutual-information" in files:
+                write_map(files["mutual-information"], result.mutual_information, like)
+            if "probabilities" in files:
+                probabilities = like.geometry.to_file_order(result.probabilities)
+                write_probabilities(files["probabilities"], probabilities)
+            write_labels(files["labels"], result.labels, like)
+            write_json(files["report"], report)
     except OSError as error:
         raise DataError(
             "The results cannot be written to {folder} ({reason}).",
@@ -82,6 +86,29 @@ def write_case(
             folder=folder,
             reason=error.strerror,
         ) from error
+
+
+@contextmanager
+def whole_or_absent(*files: Path) -> Iterator[None]:
+    """Remove these files after an error in the block, so that none is taken for a result."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for file in files:
+                file.unlink(missing_ok=True)
+        raise
+
+
+def disk_full(folder: Path) -> AppError:
+    """Return the error that ends a run, because all further images would fail too."""
+    return AppError(DISK_FULL, Action.MAKE_ROOM, folder=folder)
+
+
+def is_about_full_disk(failure: Statement | str) -> bool:
+    """Return whether a failure, perhaps of a worker, is `disk_full`."""
+    remedies = failure.remedies if isinstance(failure, Statement) else ()
+    return any(remedy.action == Action.MAKE_ROOM for remedy in remedies)
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> None:

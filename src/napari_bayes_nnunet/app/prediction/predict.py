@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core.problems import Action
+from ...core.problems import Action, Problem
 from ...core.steps import drain
-from ...io import DataError
 from ...io.files.case_names import same_file_key
+from ...io.files.disk import is_disk_full
 from ...io.images.integrity import is_whole
 from ...io.images.nifti import Volume, case_name, channel_files, is_further_channel
 from ...io.search.case_image import CaseImage, case_image
 from ...io.study.info import STUDY_FILE, read_study_info
-from ...nnunet import ModelError
 from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
 from ..segmentation.ensemble import Ensemble
@@ -23,6 +22,7 @@ from ..segmentation.result import Segmentation, Snapshot
 from .geometry_report import with_geometry
 from .output_files import (
     case_files,
+    disk_full,
     frame_name,
     refuse_inside_study,
     refuse_replacing,
@@ -54,7 +54,7 @@ def predict(
 
     Writes ``<case>.nii.gz``, the requested maps and ``<case>.json`` for each 3D image, the JSON
     file last, so that a case with this file is complete. A study ``<case>`` has all phases of the
-    image. Raises AppError if the request cannot be met.
+    image. Raises AppError if the request cannot be met, or when the disk is full.
     """
     refuse_folder_of_inputs(request.output, {})
     check_request(ensemble.folder, request)
@@ -69,14 +69,19 @@ def predict(
             _claim_names([case], seen)
             with locked_case(request.output, case):
                 outcome = predict_case(ensemble, request, source, on_member=on_member, seen=seen)
-            yield outcome
-        except (DataError, ModelError, AppError) as error:
-            named = image.name in str(error)
-            yield CaseOutcome(case=case, failure=f"{'' if named else image.name + ': '}{error}")
         except Exception as error:  # nnU-Net may fail on an image in any way; others continue
+            if is_disk_full(error):
+                raise disk_full(request.output) from error
             _LOGGER.debug("%s", case, exc_info=True)
-            reason = f"{type(error).__name__}: {error}"
-            yield CaseOutcome(case=case, failure=f"{image.name} could not be segmented ({reason}).")
+            outcome = CaseOutcome(case=case, failure=_failure(image, error))
+        yield outcome
+
+
+def _failure(image: Path, error: Exception) -> str:
+    """Return the sentence on an image that could not be segmented."""
+    if isinstance(error, Problem):
+        return f"{'' if image.name in str(error) else image.name + ': '}{error}"
+    return f"{image.name} could not be segmented ({type(error).__name__}: {error})."
 
 
 def _comes_with_first_channel(image: Path, images: Sequence[Path]) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
+from typing import Final
 
 from ...core.problems import Action, Setting
 from ...core.types import Spacing
@@ -15,6 +17,8 @@ from ..segmentation.settings import SegmentationSettings
 from ..segmentation.temperature import chosen_temperature
 from .output_files import MAPS, STUDY_OUTPUT
 from .phases import parse_phases
+
+READ_ONLY_OUTPUT: Final = "The output folder {folder} is read-only."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,3 +97,5 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
             folder=request.output,
             reason=error.strerror,
         ) from error
+    if not os.access(request.output, os.W_OK):
+        raise AppError(READ_ONLY_OUTPUT, Action.OTHER_OUTPUT, folder=request.output)

@@ -13,8 +13,8 @@ from __future__ import annotations
 import errno
 import filecmp
 import shutil
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -153,10 +153,11 @@ def write_study(
         with _lock_to_write(folder, wait):
             check_replaceable(folder)  # a review may have begun meanwhile
             _clear(folder)
-            if image is not None and info.image is None:
-                write_image(folder / IMAGE, image, info.geometry)
-            _write_arrays(folder, info, posteriors)
-            write_study_info(folder, info)
+            with _absent_after_error(folder):
+                if image is not None and info.image is None:
+                    write_image(folder / IMAGE, image, info.geometry)
+                _write_arrays(folder, info, posteriors)
+                write_study_info(folder, info)
             (folder / _UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         full = error.errno == errno.ENOSPC
@@ -285,7 +286,24 @@ def _clear(folder: Path) -> None:
     With the prediction, labels can still be recognised as uncorrected after a kill.
     """
     write_text(folder / _UNFINISHED, "This study was not written completely.\n")
-    for name in (STUDY_FILE, REVIEW, EDITED, PREDICTION):
+    _remove(folder, STUDY_FILE, REVIEW, EDITED, PREDICTION)
+
+
+@contextmanager
+def _absent_after_error(folder: Path) -> Iterator[None]:
+    """Remove a study that could not be written, also to give its space back."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            arrays = (ENTROPY_FILE, MUTUAL_INFORMATION_FILE, IMAGE, PREDICTION)
+            _remove(folder, STUDY_FILE, EDITED, *arrays)
+        raise
+
+
+def _remove(folder: Path, *names: str) -> None:
+    """Remove these files of a study, then its posteriors."""
+    for name in names:
         (folder / name).unlink(missing_ok=True)
     for file in (folder / POSTERIOR).glob("*.npz"):
         file.unlink()

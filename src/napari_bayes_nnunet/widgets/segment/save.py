@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...app import AppError
-from ...app.prediction.output_files import case_files, frame_name
+from ...app.prediction.output_files import case_files, frame_name, whole_or_absent
 from ...io.files.atomic import write_json
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import write_labels, write_map
@@ -54,13 +54,17 @@ def save_result(
     check_savable(result, folder)
     assert result.geometry is not None
     geometry = result.geometry.frame()
+    maps = _MAPS if mutual_information else _MAPS[:1]
     for phase, name, state in _parts(result):
-        _save_maps(result, folder, phase, name, geometry, mutual_information)
-        labels = result.of_phase(result.labels, phase)
-        write_labels(folder / f"{name}.nii.gz", labels, geometry)
-        write_json(folder / f"{name}.json", _report(result, phase, name, state))
+        with whole_or_absent(*(folder / file for file in case_files(name, maps).values())):
+            _save_maps(result, folder, phase, name, geometry, mutual_information)
+            labels = result.of_phase(result.labels, phase)
+            write_labels(folder / f"{name}.nii.gz", labels, geometry)
+            write_json(folder / f"{name}.json", _report(result, phase, name, state))
     if _is_whole_cine(result):
-        write_labels(folder / f"{result.case}.nii.gz", result.labels, result.geometry)
+        whole_cine = folder / f"{result.case}.nii.gz"
+        with whole_or_absent(whole_cine):  # an older one would have other labels
+            write_labels(whole_cine, result.labels, result.geometry)
     return result_files(result, folder, mutual_information=mutual_information)
 
 

@@ -1,0 +1,223 @@
+"""Tests of a disk that is full or read-only, on a file system of 50 MB and by injection."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.cohort.row import failed_row
+from napari_bayes_nnunet.app.cohort.table import CohortTable
+from napari_bayes_nnunet.app.review.dicom_export import export_dicom
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.problems import Action
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.reader import read_dicom
+from napari_bayes_nnunet.io.dicom.seg import read_seg
+from napari_bayes_nnunet.io.files import atomic
+from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.io.search.folder_walk import COHORT
+from napari_bayes_nnunet.io.study.info import is_study
+from napari_bayes_nnunet.io.study.study import check_replaceable, open_study_lock, read_study
+from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
+from napari_bayes_nnunet.widgets.review.saver import StudySaver
+
+from ..helpers.cines import LV, SHAPE, WORST, make_cine
+from ..helpers.cohorts import run_here, write_volume
+from ..helpers.dicoms import write_cine
+from ..helpers.models import make_model
+from ..helpers.small_disk import FullFrom, SmallDisk, mounted_disk
+
+STUDIES = 5
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with mounted_disk(tmp_path / "disk") as disk:
+        yield disk
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Ensemble:
+    return Ensemble(make_model(tmp_path_factory.mktemp("model"), members=2), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(STUDIES):
+        write_volume(folder / f"p{number}.nii.gz", seed=number)
+    return folder
+
+
+def predict(ensemble: Ensemble, *arguments: Any) -> tuple[int, str, str]:
+    """Return exit code, output and errors of the command."""
+    settings = ("--members", 2, "--mirroring", "none", "--device", "cpu")
+    texts = map(str, ("predict", ensemble.folder.path, *arguments, *settings))
+    done = CliRunner().invoke(main, list(texts))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+    return done.exit_code, done.stdout, done.stderr
+
+
+def check_whole(folder: Path) -> list[str]:
+    """Return the cases with results, all of which must be whole; nothing else may be there."""
+    cases = sorted(file.stem for file in folder.glob("*.json"))
+    labels = {file.name.removesuffix(".nii.gz") for file in folder.glob("*.nii.gz")}
+    assert {name for name in labels if not name.endswith("_entropy")} == {*cases}
+    for case in cases:
+        read_labels(folder / f"{case}.nii.gz")
+    for study in (file.parent for file in folder.glob("*/study.json")):
+        assert read_study(study).problems == ()
+    for unfinished in (path for path in folder.iterdir() if path.is_dir() and not is_study(path)):
+        assert not [file for file in unfinished.rglob("*.n*z*") if file.is_file()]
+        check_replaceable(unfinished)
+    assert not list(folder.rglob(".writing-*"))
+    return cases
+
+
+def rows(folder: Path) -> dict[str, str]:
+    """Return study → outcome of the table."""
+    with (folder / COHORT).open(newline="", encoding="utf-8") as file:
+        return {row["study"]: row["outcome"] for row in csv.DictReader(file)}
+
+
+def assert_full(error: AppError, folder: Path) -> None:
+    assert error.values["folder"] == folder
+    assert [remedy.action for remedy in error.remedies] == [Action.MAKE_ROOM]
+
+
+@pytest.mark.parametrize("leaving", [0, 40_000, 150_000, 260_000])
+def test_cohort_on_a_full_disk_continues_later(
+    leaving: int, ensemble: Ensemble, images: Path, disk: SmallDisk
+) -> None:
+    output = disk.folder / "out"
+    output.mkdir()
+    disk.fill(leaving=leaving)
+    with pytest.raises(AppError) as caught:
+        run_here(ensemble, [images], output)
+    assert_full(caught.value, output)
+    done = check_whole(output)
+    assert len(done) < STUDIES
+    disk.make_room()
+    told = run_here(ensemble, [images], output, skip_finished=True)
+    outcomes = [study.outcome for study in told]
+    assert outcomes.count("done") >= STUDIES - len(done)
+    assert len(check_whole(output)) == len(rows(output)) == STUDIES
+
+
+@pytest.mark.parametrize("save", ["", "study,entropy,probabilities"])
+def test_disk_full_at_any_write_leaves_no_halves(
+    save: str, ensemble: Ensemble, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = frozenset(filter(None, save.split(",")))
+    image, number, full = images / "p0.nii.gz", 0, True
+    while full:
+        number += 1
+        output = tmp_path / f"out{number}"
+        fsync = FullFrom(number)
+        monkeypatch.setattr(atomic.os, "fsync", fsync)
+        try:
+            run_here(ensemble, [image], output, save=kinds)
+            full = False
+        except AppError as error:
+            assert_full(error, output)
+        monkeypatch.undo()
+        check_whole(output)
+        if full:
+            (study,) = run_here(ensemble, [image], output, save=kinds, skip_finished=True)
+            assert study.outcome in ("done", "finished before")
+            assert check_whole(output) == ["p0"]
+    assert number > (3 if not save else 10)
+
+
+def test_command_on_a_full_disk_stops_with_one_sentence(
+    ensemble: Ensemble, images: Path, disk: SmallDisk
+) -> None:
+    files, output = sorted(images.iterdir()), disk.folder / "out"
+    disk.fill(leaving=8192)
+    code, told, errors = predict(ensemble, *files, "-o", output)
+    assert code == 1
+    assert len(errors.splitlines()) == 1
+    assert str(output) in errors
+    done = check_whole(output)
+    assert len(done) == len(told.splitlines()) < STUDIES
+    disk.make_room()
+    code, told, errors = predict(ensemble, *files, "-o", output, "--continue")
+    assert (code, errors) == (0, "")
+    assert len(check_whole(output)) == STUDIES
+
+
+def test_read_only_output_is_refused_before_segmenting(
+    ensemble: Ensemble, images: Path, disk: SmallDisk
+) -> None:
+    output = disk.folder / "out"
+    output.mkdir()
+    disk.make_read_only()
+    for places in ([images], sorted(images.iterdir())):
+        for folder in (output, disk.folder / "new"):
+            code, told, errors = predict(ensemble, *places, "-o", folder)
+            assert (code, told, errors.count("Error: ")) == (1, "", 1)
+            assert str(folder) in errors.splitlines()[-1]
+
+
+def test_row_that_does_not_fit_is_left_out(tmp_path: Path, disk: SmallDisk) -> None:
+    table = CohortTable(disk.folder)
+    table.append(failed_row("first", "It failed."))
+    before = (disk.folder / COHORT).read_bytes()
+    disk.fill()
+    table.append(failed_row("second", "x" * 10_000))
+    assert (disk.folder / COHORT).read_bytes() == before
+    disk.make_room()
+    table.append(failed_row("third", "It failed."))
+    assert [*rows(disk.folder)] == ["first", "third"]
+
+
+def test_edits_on_a_full_disk_are_kept(qapp: Any, qtbot: Any, disk: SmallDisk) -> None:
+    study = make_cine(disk.folder / "heart")
+    session = ReviewSession(read_study(study))
+    saver = StudySaver(session, open_study_lock(study), every_ms=30)
+    before = read_labels(study / "edited.nii.gz").voxels
+    disk.fill()
+    labels = session.labels_in(WORST).copy()
+    rng = np.random.default_rng(0)
+    session.labels_in(WORST)[:] = rng.integers(0, LV + 1, labels.shape)
+    session.note_change([WORST], tool="paint", before={WORST: labels})
+    session.decide(WORST, "accepted")
+    saver.note_change()
+    with qtbot.waitSignal(saver.failed):
+        saver.save()
+    assert saver.has_unsaved
+    with pytest.raises(DataError):
+        saver.save_now()
+    on_disk = read_study(study)
+    assert np.array_equal(on_disk.edited, before)
+    assert WORST not in on_disk.review.decisions
+    disk.make_room()
+    qtbot.waitUntil(lambda: not saver.has_unsaved)
+    saver.close()
+    on_disk = read_study(study)
+    assert np.array_equal(on_disk.edited, session.labels)
+    assert on_disk.review.decisions[WORST].state == "accepted"
+    assert [row.tool for row in read_use(study / USE_LOG)] == ["paint", ""]
+
+
+def test_dicom_export_on_a_full_disk_leaves_whole_files(tmp_path: Path, disk: SmallDisk) -> None:
+    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
+    write_cine(tmp_path / "in", voxels)
+    study = make_cine(tmp_path / "study", geometry=read_dicom(tmp_path / "in").geometry)
+    whole = export_dicom(study, tmp_path / "in", disk.folder / "whole")
+    disk.fill(leaving=whole[0].stat().st_size + 8192)
+    with pytest.raises(DataError) as caught:
+        export_dicom(study, tmp_path / "in", disk.folder / "out")
+    assert Path(caught.value.values["file"]).parent == disk.folder / "out"
+    left = sorted((disk.folder / "out").iterdir())
+    assert [file.name for file in left] == [whole[0].name]
+    assert np.array_equal(read_seg(left[0]).voxels, read_seg(whole[0]).voxels)

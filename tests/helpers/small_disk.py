@@ -1,0 +1,72 @@
+"""A file system of 50 MB in memory, and writers for which any disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MEGABYTES = 50
+_BALLAST = "ballast"
+
+
+class SmallDisk:
+    """A mounted file system of 50 MB."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fill(self, *, leaving: int = 0) -> None:
+        """Write a file that leaves so many bytes free."""
+        free = shutil.disk_usage(self.folder).free - leaving
+        with (self.folder / _BALLAST).open("ab") as file:
+            for start in range(0, free, 1 << 20):
+                file.write(bytes(min(1 << 20, free - start)))
+        assert shutil.disk_usage(self.folder).free <= leaving
+
+    def make_room(self) -> None:
+        """Delete that file."""
+        (self.folder / _BALLAST).unlink()
+
+    def make_read_only(self) -> None:
+        """Forbid all writing, also by root."""
+        _mount("-o", "remount,ro", str(self.folder))
+
+
+@contextmanager
+def mounted_disk(folder: Path) -> Iterator[SmallDisk]:
+    """Mount a disk at ``folder``, or skip the test with the reason why that is not possible."""
+    folder.mkdir(parents=True)
+    try:
+        _mount("-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", str(folder))
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        pytest.skip(f"no file system can be mounted: {str(reason).strip()}")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, capture_output=True, text=True)
+
+
+class FullFrom:
+    """Replacement of ``os.fsync`` for which the disk is full from write number ``number`` on."""
+
+    def __init__(self, number: int) -> None:
+        self.writes = 0
+        self._number = number
+
+    def __call__(self, descriptor: Any) -> None:
+        self.writes += 1
+        if self.writes >= self._number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
