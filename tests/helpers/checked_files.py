@@ -27,8 +27,10 @@ from napari_bayes_nnunet.app.prediction.geometry_report import (
     SLICES_STORED,
     TWO_VOXEL_SIZES,
 )
-from napari_bayes_nnunet.app.prediction.output_files import IS_IMAGE
+from napari_bayes_nnunet.app.prediction.output_files import DISK_FULL, IS_IMAGE
 from napari_bayes_nnunet.app.prediction.output_lock import OUTPUT_IN_USE
+from napari_bayes_nnunet.app.prediction.predict import NAME_TAKEN
+from napari_bayes_nnunet.app.prediction.request import READ_ONLY_OUTPUT
 from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_BY_OTHER_TRAINING,
     MADE_FROM_OTHER_IMAGE,
@@ -62,6 +64,13 @@ from napari_bayes_nnunet.io.images.nifti import (
     TOO_LARGE,
 )
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE
+from napari_bayes_nnunet.nnunet.memory import (
+    ENLARGED,
+    ENLARGED_DATASET,
+    IMAGE_NEEDS_MEMORY,
+    MOST_ENLARGED,
+    PATCH_NEEDS_MEMORY,
+)
 from napari_bayes_nnunet.nnunet.weights import LARGE_NETWORK, MOST_WEIGHTS
 
 TESTS = Path(__file__).parents[1]
@@ -170,6 +179,10 @@ CHECKS: tuple[Check, ...] = (
     Check(MEMORY, "member", "unpack to more than its size", READ_MEMBERS, LEFT_OUT, "io/ensemble/test_model_folder.py::test_checkpoint_that_unpacks_to_more_is_refused"),
     Check(MEMORY, "member", "have a pickle that repeats its content", READ_MEMBERS, LEFT_OUT, "nnunet/test_weights.py::test_pickle_that_fills_the_memory_is_refused"),
     Check(MEMORY, "plans.json", f"describe a network of more than {millions(MOST_WEIGHTS)} weights", READ_PLANS, refusal(LARGE_NETWORK), "nnunet/test_weights.py::test_network_that_fills_the_memory_is_not_built"),
+    Check(MEMORY, "plans.json", f"give voxels or patches with which the network computes more than {MOST_ENLARGED} times the voxels of the image", SEGMENT, refusal(ENLARGED), "nnunet/test_memory.py::test_plans_that_enlarge_every_image_are_refused"),
+    Check(MEMORY, "plans.json", f"give voxels with which the images of a dataset become more than {MOST_ENLARGED} times as large", ("train --resume", "train --add-cycle"), refusal(ENLARGED_DATASET), "nnunet/test_planning.py::test_tiny_spacing_of_kept_plans_is_refused"),
+    Check(MEMORY, "plans.json", "give patches and features that need more memory than is free", READ_PLANS, refusal(PATCH_NEEDS_MEMORY), "nnunet/test_memory.py::test_patch_that_fills_the_memory_is_refused"),
+    Check(MEMORY, "plans.json and image", "need more memory together than is free", SEGMENT, refusal(IMAGE_NEEDS_MEMORY), "nnunet/test_memory.py::test_image_that_fills_the_memory_is_refused"),
     Check(MEMORY, "JSON and CSV", f"have more than {millions(LARGEST_TEXT)} bytes", ("all commands",), REFUSED, "io/files/test_limits.py::test_huge_json_file_is_refused_unread"),
     Check(MEMORY, "posterior of a study (.npz)", "unpack to more than the study needs", ("evaluate-queue", "Review (dock)"), REFUSED, "io/study/test_arrays.py::test_posterior_arrays_are_measured_before_unpacking"),
     Check(MEMORY, "probabilities (.npz)", "unpack to more than the prediction needs", ("evaluate",), REFUSED, "io/evaluation/test_predictions.py::test_probabilities_are_measured_before_unpacking"),
@@ -218,6 +231,11 @@ CHECKS: tuple[Check, ...] = (
     Check(OUTPUT, "imagesTr, labelsTr, imagesTs, labelsTs of a dataset", "write results or a report there", ("predict", "evaluate", "evaluate-queue", "trajectory"), refusal(OUTPUT_IS_INPUT), "app/report/test_output_folder.py::test_cases_of_a_dataset_are_refused"),
     Check(OUTPUT, "folder of a dataset", "write a run there", ("train",), refusal(OUTPUT_IS_INPUT), "app/training/test_preflight.py::test_an_output_in_the_dataset_blocks"),
     Check(OUTPUT, "image", "replace it with labels", ("predict --overwrite",), refusal(IS_IMAGE), "app/prediction/test_predict.py::test_the_image_itself_is_never_replaced"),
+    Check(OUTPUT, "images whose names differ in upper and lower case only", "write both results into one folder", ("predict",), refusal(NAME_TAKEN), "app/prediction/test_predict.py::test_names_that_differ_in_case_only_raise"),
+    Check(OUTPUT, "images whose names differ in upper and lower case only", "write both results into one folder", ("predict FOLDER",), "The results of the second have a number (heart-2).", "io/search/test_studies.py::test_names_that_differ_in_case_only_are_numbered"),
+    Check(OUTPUT, "full disk", "write results there", ("predict", "predict FOLDER"), f"The run stops with exit code 1: {_quoted(DISK_FULL)} Nothing half written is left, and `--continue` does the rest.", "end_to_end/test_full_disk.py::test_disk_full_at_any_write_leaves_no_halves"),
+    Check(OUTPUT, "full disk", "save a review there", ("Review (dock)",), "The corrections stay in the window, which says so, tries again and refuses to close once.", "end_to_end/test_full_disk.py::test_edits_on_a_full_disk_are_kept"),
+    Check(OUTPUT, "read-only disk", "write results there", ("predict", "predict FOLDER"), refusal(READ_ONLY_OUTPUT), "end_to_end/test_full_disk.py::test_read_only_output_is_refused_before_segmenting"),
     Check(OUTPUT, "file of another program with the name of a report", "replace it", ("evaluate", "evaluate-queue", "trajectory"), refusal(FOREIGN_FILE), "app/report/test_output_folder.py::test_files_of_others_are_not_replaced"),
 )
 # fmt: on
