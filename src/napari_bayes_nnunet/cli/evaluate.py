@@ -95,9 +95,16 @@ def export_dicom_command(study: Path, images: Path, output: Path) -> None:
     """Write the labels and measurements of STUDY as DICOM SEG and SR.
 
     IMAGES is the folder of the DICOM images from which the study was made. The files refer to these
-    images and contain the patient's name as they do.
+    images and contain the patient's name as they do. Their descriptions say how many slices were
+    accepted in the review.
     """
-    from ..app.review.dicom_export import export_dicom
+    from ..app.review.accepted_slices import describe_open_slices
+    from ..app.review.dicom_export import export_session
+    from ..app.review.session import ReviewSession
+    from ..io.study.study import read_study
 
-    for file in export_dicom(study, images, output):
+    session = ReviewSession(read_study(study))
+    for file in export_session(session, images, output):
         click.echo(file)
+    if note := describe_open_slices(session):
+        click.echo(note, err=True)

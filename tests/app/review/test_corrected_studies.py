@@ -13,16 +13,15 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.review import corrected_studies as module
+from napari_bayes_nnunet.app.review.accepted_slices import count_open_slices
 from napari_bayes_nnunet.app.review.corrected_studies import (
     DUPLICATE,
     AddedStudies,
     CorrectedStudy,
     add_studies,
     add_study,
-    count_open_slices,
     find_corrected,
     ready_phases,
-    whole_queue,
 )
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.problems import statement
@@ -80,8 +79,7 @@ def session(folder: Path) -> ReviewSession:
 
 
 def open_slices(folder: Path) -> dict[Any, int]:
-    review = session(folder)
-    return count_open_slices(review, whole_queue(review))
+    return count_open_slices(session(folder))
 
 
 def added(*folders: Path, data: Path) -> AddedStudies:

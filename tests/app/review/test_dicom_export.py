@@ -8,17 +8,23 @@ import highdicom as hd
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pydicom import dcmread
 
 from napari_bayes_nnunet import __version__
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.review.dicom_export import export_dicom
+from napari_bayes_nnunet.app.review.accepted_slices import (
+    count_accepted,
+    describe_open_slices,
+    sum_accepted,
+)
+from napari_bayes_nnunet.app.review.dicom_export import export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.study.arrays import save_edited
-from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.io.study.study import read_study, save_review
 
 from ...helpers.cines import ED, ES, LV, SHAPE, make_cine
 from ...helpers.dicoms import write_cine
@@ -45,15 +51,23 @@ def study(images: Path, tmp_path: Path) -> Path:
     return folder
 
 
+def accept(folder: Path, phase: int) -> None:
+    """Save a review in which all slices of a phase are accepted."""
+    session = ReviewSession(read_study(folder))
+    for z in range(session.slices):
+        session.decide((phase, z), "accepted")
+    save_review(folder, session.state)
+
+
 def test_labels_and_numbers_are_exported(study: Path, images: Path, tmp_path: Path) -> None:
-    files = export_dicom(study, images, tmp_path / "out")
+    session = ReviewSession(read_study(study))
+    files = export_session(session, images, tmp_path / "out")
     assert [file.name for file in files] == [
         f"{CASE}_frame01_seg.dcm",
         f"{CASE}_frame03_seg.dcm",
         f"{CASE}_measurements.dcm",
         f"{CASE}_numbers.csv",
     ]
-    session = ReviewSession(read_study(study))
     for file, phase in zip(files, (ED, ES), strict=False):
         assert np.array_equal(read_seg(file).voxels, session.labels[phase - 1])
     groups = hd.sr.srread(files[2]).content.get_image_measurement_groups()
@@ -70,13 +84,53 @@ def test_command_lists_the_files(study: Path, images: Path, tmp_path: Path) -> N
     arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
-    assert len(done.output.splitlines()) == 4
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path: Path) -> None:
+    session = ReviewSession(read_study(study))
+    session.decide((ED, 0), "accepted")
+    *labels, report, _ = export_session(session, images, tmp_path / "out")
+    counts = count_accepted(session, session.phases)
+    for file, phase in zip(labels, (ED, ES), strict=True):
+        header = dcmread(file)
+        assert header.ContentDescription == str(counts[phase])
+        assert header.SeriesDescription.endswith(str(sum_accepted(counts)))
+    header = dcmread(report)
+    assert header.CompletionFlag == "PARTIAL"
+    assert header.CompletionFlagDescription == str(sum_accepted(counts))
+    for phase in (ED, ES):
+        for z in range(session.slices):
+            session.decide((phase, z), "accepted")
+    *_, report, _ = export_session(session, images, tmp_path / "all")
+    assert dcmread(report).CompletionFlag == "COMPLETE"
+
+
+def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) -> None:
+    geometry = read_dicom(images).geometry
+    folder = make_cine(tmp_path / "study", geometry=geometry, phases=(1, 2, 3), ed=ED, es=ES)
+    session = ReviewSession(read_study(folder))
+    for phase in (ED, ES):
+        for z in range(session.slices):
+            session.decide((phase, z), "accepted")
+    accepted = sum_accepted(count_accepted(session, session.phases))
+    assert accepted.still_open == accepted.total - 2 * session.slices > 0
+    assert str(accepted.total) in describe_open_slices(session)
+
+
+def test_command_notes_open_slices(study: Path, images: Path, tmp_path: Path) -> None:
+    arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
+    note = CliRunner().invoke(main, arguments).stderr
+    assert note.strip() == describe_open_slices(ReviewSession(read_study(study)))
+    for phase in (ED, ES):
+        accept(study, phase)
+    assert not CliRunner().invoke(main, arguments).stderr
 
 
 def test_folder_of_the_images_is_refused(study: Path, images: Path) -> None:
     before = sorted(images.rglob("*"))
     with pytest.raises(AppError) as caught:
-        export_dicom(study, images, images)
+        export_session(ReviewSession(read_study(study)), images, images)
     assert caught.value.values == {"folder": images, "contents": "images"}
     assert sorted(images.rglob("*")) == before
 
@@ -85,7 +139,7 @@ def test_images_of_another_patient_are_refused(study: Path, tmp_path: Path) -> N
     voxels = np.random.default_rng(2).integers(1, 400, (4, *SHAPE), dtype=np.int16)
     write_cine(tmp_path / "other", voxels)
     with pytest.raises(DataError) as caught:
-        export_dicom(study, tmp_path / "other", tmp_path / "out")
+        export_session(ReviewSession(read_study(study)), tmp_path / "other", tmp_path / "out")
     assert caught.value.values["case"] == CASE
     assert caught.value.values["expected"] == read_study(study).info.geometry
     assert not (tmp_path / "out").exists()

@@ -27,7 +27,11 @@ from ...helpers.dicoms import write_cine, write_enhanced
 
 SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
-ORIGIN = LabelOrigin(algorithm="Bayesian nnU-Net (demo)", version="1.2")
+ORIGIN = LabelOrigin(
+    algorithm="Bayesian nnU-Net (a long name of an ensemble)",
+    version="1.2",
+    review="8 of 20 slices accepted",
+)
 UID_OF_A_SOURCE = "Referenced SOP Instance UID"
 SUMMARY = "Dicom dataset contains invalid data values"
 
@@ -71,7 +75,7 @@ def export(source: Path, folder: Path) -> Export:
     made = Export(folder, folder / "seg.dcm", folder / "sr.dcm", folder / "own.nii.gz", values)
     folder.mkdir()
     write_labels(made.labels, labels, geometry)
-    write_seg(made.seg, labels, images, STRUCTURES, origin=ORIGIN)
+    write_seg(made.seg, labels, images, STRUCTURES, origin=ORIGIN, description=ORIGIN.review)
     write_structured_report(made.sr, measured, images, [made.seg], origin=ORIGIN)
     return made
 

@@ -15,6 +15,7 @@ from qtpy.QtGui import QCloseEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_bayes_nnunet.app.review.accepted_slices import describe_open_slices
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import make_geometry
@@ -84,6 +85,7 @@ def make_dock(qtbot, asked, request) -> Iterator[Callable[..., ReviewWidget]]:
         elif viewer is None:
             viewer = ViewerModel()
         options = {"every_ms": NEVER, "ask_folder": asked, "ask_image": asked, **options}
+        options.setdefault("may_save", lambda *_: True)
         dock = ReviewWidget(viewer, **options)
         made.append(dock)
         if window:
@@ -344,6 +346,39 @@ def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> Non
     asked.answers = [""]
     dock.forms.export.dicom_button.click()
     assert asked.titles[-1] == CHOOSE_DICOM_IMAGES
+
+
+def test_removed_dicom_images_stay_known(dock, asked, tmp_path, qtbot) -> None:
+    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
+    write_cine(tmp_path / "in", voxels)
+    (image,) = read_layers(str(tmp_path / "in"))
+    about = image[1]["metadata"]["bayes"]
+    study = make_cine(tmp_path / "heart", geometry=about["geometry"], case=about["case"])
+    dock._viewer.add_layer(Layer.create(*image))
+    open_in(dock, study, qtbot)
+    dock._viewer.layers.clear()
+    qtbot.waitUntil(lambda: dock.controller is None)
+    open_in(dock, study, qtbot)
+    asked.answers = [""]
+    dock.forms.export.dicom_button.click()
+    assert asked.titles == [CHOOSE_DICOM_OUTPUT]
+
+
+def test_dicom_export_asks_about_open_slices(make_dock, folder, asked, qtbot) -> None:
+    doubts: list[str] = []
+    dock = make_dock(may_save=lambda _, doubt: bool(doubts.append(doubt)))
+    open_in(dock, folder, qtbot)
+    dock.forms.export.dicom_button.click()
+    session = dock.controller.session
+    assert doubts == [describe_open_slices(session)] != [""]
+    assert not asked.titles
+    for phase in (ED, ES):
+        for z in range(session.slices):
+            session.decide((phase, z), "accepted")
+    asked.answers = [""]
+    dock.forms.export.dicom_button.click()
+    assert len(doubts) == 1
+    assert asked.titles == [CHOOSE_DICOM_IMAGES]
 
 
 def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_path, qtbot) -> None:

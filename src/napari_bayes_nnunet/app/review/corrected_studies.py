@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from ...core.problems import Statement, statement
-from ...core.review.queue import QueueItem, review_queue, slice_scores
 from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.corrected_cases import add_training_case
@@ -28,6 +27,7 @@ from ...io.study.study import Study, read_study
 from ...io.study.summary import StudySummary, list_studies
 from .. import AppError
 from ..prediction.output_files import frame_name
+from .accepted_slices import count_open_slices
 from .session import ReviewSession
 
 DUPLICATE = "{case} is also in {other}. Choose a folder that contains only one of the two studies."
@@ -104,46 +104,10 @@ def add_study(folder: Path, dataset: Path) -> list[str]:
     image is missing, and DataError if the study cannot be read or added.
     """
     session = ReviewSession(_read(folder))
-    open_slices = count_open_slices(session, whole_queue(session))
+    open_slices = count_open_slices(session)
     check_ready(open_slices)
     phases = ready_phases(open_slices)
     return add_phases(session, _image_of(session.study), dataset, phases=phases)
-
-
-def whole_queue(session: ReviewSession) -> list[QueueItem]:
-    """Return the queue of all structures, even if the reader has chosen only one."""
-    posteriors = session.study.posteriors
-    scores = {
-        phase: slice_scores(
-            posteriors[phase],
-            session.structures,
-            session.spacing,
-            score=session.score,
-            leave_out_border=session.state.leave_out_border,
-        )
-        for phase in session.queue_phases
-        if phase in posteriors
-    }
-    return review_queue(scores)
-
-
-def count_open_slices(session: ReviewSession, queue: Iterable[QueueItem]) -> dict[Phase, int]:
-    """Return the number of slices still to accept in each phase of the queue; 0 if reviewed.
-
-    Flagged slices are open even outside the queue. All slices of a phase count if none is queued,
-    because the posterior is missing or the members agree everywhere.
-    """
-    queued: dict[Phase, set[int]] = defaultdict(set)
-    for item in queue:
-        queued[item.phase].add(item.z)
-    decisions = session.state.decisions
-    counts = {}
-    for phase in session.queue_phases:
-        accepted = {z for (p, z), d in decisions.items() if p == phase and d.state == "accepted"}
-        flagged = {z for (p, z), d in decisions.items() if p == phase and d.state == "flagged"}
-        to_accept = queued[phase] or set(range(session.slices))
-        counts[phase] = len((to_accept - accepted) | flagged)
-    return counts
 
 
 def ready_phases(open_slices: Mapping[Phase, int]) -> tuple[Phase, ...]:
@@ -202,7 +166,7 @@ def _corrected_study(summary: StudySummary) -> CorrectedStudy:
         session = ReviewSession(_read(summary.folder))
     except DataError as error:
         return replace(study, problem=error.statement)
-    open_slices = count_open_slices(session, whole_queue(session))
+    open_slices = count_open_slices(session)
     still_open = {phase: count for phase, count in open_slices.items() if count}
     return replace(study, ready=ready_phases(open_slices), open_slices=still_open)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,40 +14,39 @@ from ...core.problems import Action
 from ...io import DataError
 from ...io.dicom.headers import DicomImage
 from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
-from ...io.dicom.seg import LabelOrigin, read_seg, write_seg
+from ...io.dicom.seg import LONGEST_TEXT, LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image, read_study_image
-from ...io.study.study import Study, read_study
+from ...io.study.study import Study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
+from .accepted_slices import count_accepted, sum_accepted
 from .report_files import write_numbers
 from .session import ReviewSession
 
 ALGORITHM = "Bayesian nnU-Net"
 
 
-def export_dicom(folder: Path, images: Path, output: Path) -> list[Path]:
-    """Write the study in ``folder`` as DICOM into ``output``; ``images`` is its DICOM folder."""
-    return export_session(ReviewSession(read_study(folder)), images, output)
-
-
 def export_session(session: ReviewSession, images: Path, output: Path) -> list[Path]:
     """Write one SEG per segmented phase, and the numbers as CSV and, if SR has terms, as SR.
 
-    The files are named after the case, but contain the patient's name like the images, because a
-    PACS needs it. Raises AppError if ``output`` is the folder ``images``, and DataError if the
-    study was not made from ``images`` or a file cannot be written.
+    The descriptions of SEG and SR say how many slices were accepted. The files are named after the
+    case, but contain the patient's name like the images, because a PACS needs it. Raises AppError
+    if ``output`` is the folder ``images``, and DataError if the study was not made from ``images``
+    or a file cannot be written.
     """
     refuse_folder_of_inputs(output, {"images": images})
     study = session.study
     stack = find_stack(study, images)
     labels, case = session.labels_to_save(), study.info.case
+    accepted = count_accepted(session, study.info.phases)
     origin = LabelOrigin(
-        algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:64],
+        algorithm=f"{ALGORITHM} ({study.info.ensemble or 'ensemble'})"[:LONGEST_TEXT],
         version=__version__,
         corrected=bool(session.edited_places()),
+        review=str(sum_accepted(accepted)),
     )
     names, report, table = dicom_file_names(case, study.info.phases)
     files = [output / name for name in names]
@@ -62,14 +62,30 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     for number, (file, phase) in enumerate(zip(files, study.info.phases, strict=True), 1):
         drawn = select_phase(labels, phase)
         slices = images_of_phase(stack, phase)
-        write_seg(file, drawn, slices, study.info.structures, origin=origin, number=number)
+        write_seg(
+            file,
+            drawn,
+            slices,
+            study.info.structures,
+            origin=origin,
+            number=number,
+            description=str(accepted[phase]),
+        )
         _check(file, drawn, study)
     measured = session.measured()
     write_numbers(output / table, session.predicted(), measured)
     if not CONCEPTS.keys() & measured.keys():
         return [*files, output / table]
     slices = images_of_phase(stack, session.state.ed or session.state.es or session.phases[0])
-    write_structured_report(output / report, measured, slices, files, origin=origin)
+    in_numbers = sum_accepted({phase: accepted[phase] for phase in session.queue_phases})
+    write_structured_report(
+        output / report,
+        measured,
+        slices,
+        files,
+        origin=replace(origin, review=str(in_numbers)),
+        is_reviewed=not in_numbers.still_open,
+    )
     return [*files, output / report, output / table]
 
 

@@ -18,13 +18,8 @@ from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, read_use, summarise_use
-from .corrected_studies import (
-    add_phases,
-    check_ready,
-    count_open_slices,
-    ready_phases,
-    whole_queue,
-)
+from .accepted_slices import count_open_slices
+from .corrected_studies import add_phases, check_ready, ready_phases
 from .outcome import CorrectedSlice, ReviewOutcome
 from .report_files import FILE_UNWRITABLE, write_numbers, write_review_report
 from .session import ReviewSession
@@ -87,7 +82,7 @@ def add_to_training_set(session: ReviewSession, image: Volume, dataset: Path) ->
     A phase is reviewed if all its slices in the queue of all structures are accepted. Raises
     AppError if no phase is, and DataError if a case cannot be added.
     """
-    open_slices = count_open_slices(session, whole_queue(session))
+    open_slices = count_open_slices(session)
     check_ready(open_slices)
     return add_phases(session, image, dataset, phases=ready_phases(open_slices))
 

@@ -37,6 +37,8 @@ ABOUT_THE_PATIENT: Final = (
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
 )
 """Attributes that a file derived from images must repeat, even if they are empty."""
+LONGEST_TEXT: Final = 64
+"""Characters of a DICOM Long String."""
 MAKER: Final = "napari-bayes-nnunet"
 CODES: Final[dict[Structure, Any]] = {
     "LV": codes.SCT.LeftVentricle,
@@ -50,12 +52,14 @@ CODES: Final[dict[Structure, Any]] = {
 class LabelOrigin:
     """Source of labels: ``algorithm`` and ``version``, and if a reader ``corrected`` them.
 
-    All files of one export share ``series``, a UID, and its ``series_number``.
+    ``review`` says how many slices were accepted. All files of one export share ``series``, a UID,
+    and its ``series_number``.
     """
 
     algorithm: str
     version: str
     corrected: bool = False
+    review: str = ""
     series: str = field(default_factory=hd.UID)
     series_number: int = 9000
 
@@ -68,11 +72,13 @@ def write_seg(
     *,
     origin: LabelOrigin,
     number: int = 1,
+    description: str = "",
 ) -> None:
     """Write the (Z, Y, X) labels of one phase as a DICOM Segmentation of ``images``, one a slice.
 
     The segments are the ``structures``, sorted by label, in the colours of the layers. Patient and
-    study are those of the images. Raises DataError if writing fails.
+    study are those of the images. ``description`` is about this phase, at most 64 characters.
+    Raises DataError if writing fails.
     """
     names = sorted(structures, key=lambda name: structures[name])
     colors = structure_colors(structures)
@@ -98,13 +104,20 @@ def write_seg(
             software_versions=origin.version,
             device_serial_number="0",
             content_label="SEGMENTATION",
-            series_description=f"Labels of {origin.algorithm}",
+            content_description=description or None,
+            series_description=describe_series("Labels", origin),
             omit_empty_frames=False,
         )
         _refer_to_frames(segmentation, images)
         _refer_to_series(segmentation, images)
         with replacing(file) as temporary:
             segmentation.save_as(temporary)
+
+
+def describe_series(content: str, origin: LabelOrigin) -> str:
+    """Return a description with the algorithm, shortened to fit, and the state of the review."""
+    review = f", {origin.review}" if origin.review else ""
+    return f"{content} of {origin.algorithm}"[: LONGEST_TEXT - len(review)] + review
 
 
 @contextmanager

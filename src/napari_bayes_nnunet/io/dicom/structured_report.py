@@ -17,7 +17,13 @@ from .. import DataError
 from ..files.atomic import replacing
 from .headers import DicomImage
 from .limits import read_dicom_file
-from .seg import MAKER, LabelOrigin, dicom_write_errors, read_source_headers
+from .seg import (
+    MAKER,
+    LabelOrigin,
+    describe_series,
+    dicom_write_errors,
+    read_source_headers,
+)
 
 MILLILITRE: Final = Code("mL", "UCUM", "mL")
 GRAM: Final = Code("g", "UCUM", "g")
@@ -43,11 +49,13 @@ def write_structured_report(
     labels: Sequence[Path],
     *,
     origin: LabelOrigin,
+    is_reviewed: bool = False,
 ) -> None:
     """Write the ``measured`` volumes, EF and mass of both ventricles.
 
     ``images`` are the slices of one phase, ``labels`` the segmentations that were measured. The
-    report is marked as not verified. Raises DataError if no measurement is given or writing fails.
+    report is marked as not verified, and as partial unless all measured slices were accepted
+    (``is_reviewed``). Raises DataError if no measurement is given or writing fails.
     """
     groups = [group for side in SITES if (group := _group(side, measured, origin))]
     if not groups:
@@ -69,8 +77,11 @@ def write_structured_report(
             sop_instance_uid=hd.UID(),
             instance_number=1,
             manufacturer=MAKER,
-            series_description=f"Measurements of {origin.algorithm}",
+            is_complete=is_reviewed,
+            series_description=describe_series("Measurements", origin),
         )
+        if origin.review:
+            document.CompletionFlagDescription = origin.review
         with replacing(file) as temporary:
             document.save_as(temporary)
 

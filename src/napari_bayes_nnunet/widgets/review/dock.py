@@ -27,7 +27,7 @@ from ...app.review.export import export_files
 from ...io import DataError
 from ...io.study.info import is_study
 from ..common.background import Background
-from ..common.dialogs import ask_to_replace
+from ..common.dialogs import ask_to_replace, ask_to_save
 from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, make_scrollable
 from ..common.folder_drop import FolderDrop
 from ..common.wording import in_the_window
@@ -87,6 +87,7 @@ class ReviewWidget(FolderDrop, DockContent):
         ask_folder: Choose = choose_folder,
         ask_image: Choose = choose_image,
         may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
+        may_save: Callable[[QWidget, str], bool] = ask_to_save,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -94,9 +95,11 @@ class ReviewWidget(FolderDrop, DockContent):
         self._ask_folder = ask_folder
         self._ask_image = ask_image
         self._may_replace = may_replace
+        self._may_save = may_save
         self._background = Background(self)
         self._image_error = ""
         self._opening: Path | None = None
+        self._dicom_paths: dict[str, str] = {}
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None
         self.studies = StudyList()
@@ -240,6 +243,7 @@ class ReviewWidget(FolderDrop, DockContent):
             self.problems.say("")
             return
         info = opened.session.study.info
+        self._dicom_images(info.case)  # keeps the folder, even if the layer is removed
         self.title.setText(info.case)
         self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
         problems = (*opened.problems, *info.warnings)
@@ -319,13 +323,23 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_dicom_requested(self) -> None:
         assert self.controller is not None
+        doubt = self.controller.exporter.doubt_about_dicom()
+        if doubt and not self._may_save(self, doubt):
+            return
         info = self.controller.session.study.info
-        images = dicom_path(self._viewer.layers, info.case)
-        images = images or self._ask_folder(self, CHOOSE_DICOM_IMAGES)
+        images = self._dicom_images(info.case) or self._ask_folder(self, CHOOSE_DICOM_IMAGES)
         chosen = self._ask_folder(self, CHOOSE_DICOM_OUTPUT) if images else ""
         labels, *reports = dicom_file_names(info.case, info.phases)
         if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
             self.controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
+
+    def _dicom_images(self, case: str) -> str:
+        """Return the folder of the DICOM images of a case that were open in this window, or ""."""
+        path = dicom_path(self._viewer.layers, case)
+        if path:
+            self._dicom_paths[case] = path
+        known = self._dicom_paths.get(case, "")
+        return known if known and Path(known).exists() else ""
 
     def _may_write(self, files: Sequence[Path]) -> bool:
         """Return whether no file exists, or the user agrees to replace the files."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from ...app.review.accepted_slices import describe_open_slices
 from ...app.review.export import add_to_training_set, export_review
 from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
@@ -83,6 +84,10 @@ class ReviewExporter(QObject):
         queue = session.queue(session.scores())
         work = partial(export_review, session, self._image, folder, queue=queue)
         self._background.run(work, self._on_exported, self._form.say)
+
+    def doubt_about_dicom(self) -> str:
+        """Return a sentence about slices that were not accepted, else ""."""
+        return describe_open_slices(self._session)
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""

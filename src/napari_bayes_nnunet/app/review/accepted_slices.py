@@ -1,0 +1,76 @@
+"""Accepted slices of a review, phase by phase."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ...core.review.queue import review_queue
+from ...core.types import Phase
+from .session import ReviewSession
+
+NOT_ALL_ACCEPTED: Final = (
+    "Not accepted: {open} of {total} slices. The descriptions of the DICOM files say how many "
+    "slices were accepted."
+)
+
+
+@dataclass(frozen=True)
+class AcceptedSlices:
+    """Number of slices that were ``accepted``, of the ``total`` that a reader has to accept."""
+
+    accepted: int
+    total: int
+
+    @property
+    def still_open(self) -> int:
+        """Number of slices still to accept."""
+        return self.total - self.accepted
+
+    def __str__(self) -> str:
+        return f"{self.accepted} of {self.total} slices accepted"
+
+
+def count_accepted(
+    session: ReviewSession, phases: Iterable[Phase] | None = None
+) -> dict[Phase, AcceptedSlices]:
+    """Return the accepted slices of ``phases``, by default those of the queue.
+
+    The slices to accept are those in the queue of all structures, even if the reader has chosen
+    only one. Flagged slices are open even outside the queue. All slices of a phase count if none is
+    queued, because the posterior is missing or the members agree everywhere.
+    """
+    queued: dict[Phase, set[int]] = defaultdict(set)
+    for item in review_queue(session.scores()):
+        queued[item.phase].add(item.z)
+    decisions = session.state.decisions
+    counts = {}
+    for phase in session.queue_phases if phases is None else phases:
+        accepted = {z for (p, z), d in decisions.items() if p == phase and d.state == "accepted"}
+        flagged = {z for (p, z), d in decisions.items() if p == phase and d.state == "flagged"}
+        to_accept = (queued[phase] or set(range(session.slices))) | flagged
+        counts[phase] = AcceptedSlices(len(to_accept & accepted), len(to_accept))
+    return counts
+
+
+def count_open_slices(session: ReviewSession) -> dict[Phase, int]:
+    """Return the number of slices still to accept in each phase of the queue; 0 if reviewed."""
+    return {phase: count.still_open for phase, count in count_accepted(session).items()}
+
+
+def sum_accepted(counts: Mapping[Phase, AcceptedSlices]) -> AcceptedSlices:
+    """Return the accepted slices of all phases together."""
+    return AcceptedSlices(
+        sum(count.accepted for count in counts.values()),
+        sum(count.total for count in counts.values()),
+    )
+
+
+def describe_open_slices(session: ReviewSession) -> str:
+    """Return a sentence about the slices that a DICOM export contains unaccepted; "" for none."""
+    accepted = sum_accepted(count_accepted(session, session.phases))
+    if not accepted.still_open:
+        return ""
+    return NOT_ALL_ACCEPTED.format(open=accepted.still_open, total=accepted.total)
