@@ -111,6 +111,22 @@ def test_an_image_without_geometry_is_left_as_it_is() -> None:
     assert viewer.dims.order == (2, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("shape", "scale", "order"),
+    [
+        ((256, 216, 10), (1.5, 1.5, 10), (2, 0, 1)),
+        ((5, 256, 10, 216), (1, 1.5, 10, 1.5), (0, 2, 1, 3)),
+        ((10, 256, 216), (10, 1.5, 1.5), (0, 1, 2)),
+        ((64, 64, 64), (1, 1, 1), (0, 1, 2)),
+    ],
+)
+def test_slices_of_a_layer_without_a_file_are_shown(shape, scale, order) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(np.zeros(shape, np.uint8), scale=scale)
+    show_in_reading_orientation(viewer, layer)
+    assert viewer.dims.order == order
+
+
 def test_going_to_a_phase_shows_its_middle_slice(tmp_path) -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(image_layer(tmp_path, CINE))

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases, read_volume
-from napari_bayes_nnunet.io.study.info import find_image
+from napari_bayes_nnunet.io.study.info import find_image, read_study_image
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import (
     has_corrections,
@@ -32,6 +33,7 @@ from napari_bayes_nnunet.widgets.segment.new_study import (
     NOTHING_DONE,
     OTHER_IMAGE_REVIEWED,
     PACKAGE,
+    SLICES_MOVED,
     default_study_folder,
     make_result_study,
     study_folder_in,
@@ -153,6 +155,37 @@ def test_an_image_without_geometry_goes_into_the_study(tmp_path) -> None:
     file = find_image(study.info, study.folder)
     assert file == study.folder / "image.nii.gz"
     np.testing.assert_array_equal(voxels_in(file), voxels.astype(np.float32))
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_slices_of_a_layer_come_first(axis, tmp_path) -> None:
+    """Slices along y or x of a layer without a file, with 8 mm between them."""
+    order = [0, 1, 2]
+    order.insert(axis, order.pop(0))
+    spacing = tuple(VOLUME.spacing[i] for i in order)
+    voxels = np.random.default_rng(0).integers(0, 400, VOLUME.shape, dtype=np.int16)
+    layer = voxels.transpose(order)
+    result = result_of(None, None, shape=layer.shape, spacing=spacing)
+    stored = made_posterior()
+    result.posteriors[None] = stored.with_first_axis(1) if axis == 1 else _slices_last(stored)
+    made = make_result_study(result, tmp_path / "study", image=layer)
+    assert made.sentence.endswith(SLICES_MOVED.format(axis=axis + 1))
+    study = read_study(made.folder)
+    assert study.info.shape == VOLUME.shape
+    assert study.info.geometry.spacing == pytest.approx(VOLUME.spacing)
+    np.testing.assert_array_equal(study.prediction, stored.prediction)
+    np.testing.assert_array_equal(study.posteriors[None].member(0), stored.member(0))
+    image = read_study_image(study.info, study.folder / "image.nii.gz")
+    np.testing.assert_array_equal(image.voxels, voxels)
+    save_review(made.folder, BEGUN)
+    assert not make_result_study(result, made.folder, image=layer).is_new
+    with pytest.raises(DataError):
+        make_result_study(result, made.folder, image=layer + 1)
+
+
+def _slices_last(stored: StoredPosterior) -> StoredPosterior:
+    """Return the posterior with the axes (y, x, z)."""
+    return stored.with_first_axis(1).with_first_axis(2).with_first_axis(1)
 
 
 def test_an_image_without_its_file_goes_into_the_study(result, image, tmp_path) -> None:

@@ -90,6 +90,23 @@ class StoredPosterior:
         """Number n of members."""
         return len(self.members)
 
+    def with_first_axis(self, axis: int) -> StoredPosterior:
+        """Return the posterior with ``axis`` (0, 1 or 2) as the first one, that of the slices."""
+        box = list(self.box)
+        z, y, x = box.pop(axis), *box
+
+        def moved(values: NDArray[Any]) -> NDArray[Any]:
+            return np.ascontiguousarray(np.moveaxis(values, axis - 3, -3))
+
+        return StoredPosterior(
+            prediction=moved(self.prediction),
+            entropy=moved(self.entropy),
+            mutual_information=moved(self.mutual_information),
+            box=(z, y, x),
+            probabilities=moved(self.probabilities),
+            members=moved(self.members),
+        )
+
     def slice_at(self, z: int) -> SlicePosterior:
         """Return the posterior of the whole slice ``z``."""
         shape = self.shape[1:]

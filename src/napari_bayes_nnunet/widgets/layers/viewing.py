@@ -18,9 +18,10 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
+from ...core.slice_axis import find_slice_axis
 from ...core.types import Place
 from ...io.images.geometry import Geometry
-from .metadata import layer_geometry, layer_voxels
+from .metadata import layer_geometry, layer_spacing, layer_voxels
 
 Vertical = Literal["down", "up"]
 Horizontal = Literal["right", "left"]
@@ -66,14 +67,30 @@ def find_orientation(geometry: Geometry) -> StackOrientation:
 
 
 def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
-    """Show ``layer`` in the usual orientation, in 2D and fitted to the canvas."""
+    """Show ``layer`` in the usual orientation, in 2D and fitted to the canvas.
+
+    Of a layer without a file, only the slices are shown one by one, if their axis is found.
+    """
     geometry = layer_geometry(layer)
     if geometry is None:
+        _show_slices(viewer, layer)
         return
     view = find_orientation(geometry)
     first = viewer.dims.ndim - 3
     viewer.dims.order = (*range(first), *(first + axis for axis in view.order))
     viewer.scene.camera.orientation2d = (view.vertical, view.horizontal)
+    viewer.reset_view()
+
+
+def _show_slices(viewer: Any, layer: Image) -> None:
+    """Show the slices of a layer without a file, unless they are shown or their axis is unclear."""
+    steps = layer_spacing(layer) or tuple(abs(float(step)) for step in layer.scale[-3:])
+    slices = find_slice_axis(layer_voxels(layer).shape, steps)
+    first = viewer.dims.ndim - 3
+    if slices is None or viewer.dims.order[first] == first + slices:
+        return
+    rest = [axis for axis in range(3) if axis != slices]
+    viewer.dims.order = (*range(first), *(first + axis for axis in (slices, *rest)))
     viewer.reset_view()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...app import AppError
 from ...io import DataError
-from ...io.images.geometry import make_geometry
+from ...io.images.geometry import Geometry, make_geometry
 from ...io.study.info import (
     SourceImage,
     StudyInfo,
@@ -34,17 +34,29 @@ OTHER_IMAGE_REVIEWED = (
 )
 
 
+SLICES_MOVED = (
+    "The slices lie along axis {axis} of the layer, so the review shows a copy of the image with "
+    "this axis first."
+)
+
+
 @dataclass(frozen=True)
 class ResultStudy:
-    """The study of a result; ``is_new`` unless its review has already begun."""
+    """The study of a result; ``is_new`` unless its review has already begun.
+
+    ``slice_axis`` is the axis of the layer, from 1, that holds the slices if it is not the first.
+    """
 
     folder: Path
     is_new: bool
+    slice_axis: int | None = None
 
     @property
     def sentence(self) -> str:
         """The sentence for the user."""
-        return (NEW_STUDY if self.is_new else BEGUN_STUDY).format(folder=self.folder)
+        text = (NEW_STUDY if self.is_new else BEGUN_STUDY).format(folder=self.folder)
+        moved = "" if self.slice_axis is None else SLICES_MOVED.format(axis=self.slice_axis)
+        return f"{text} {moved}".rstrip()
 
 
 def default_study_folder(result: SegmentationResult) -> Path | None:
@@ -77,25 +89,36 @@ def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -
     are the voxels of the layer, which are saved in the study if they come from no file. Raises
     AppError if no phase is finished, DataError if nothing can be written to ``folder`` or if its
     study is of another image.
+
+    A layer without a file may hold its slices on any axis. In the study they come first, as in
+    images that were read from files, because they are reviewed one by one.
     """
     if not result.posteriors:
         raise AppError(NOTHING_DONE)
+    geometry = result.geometry or make_geometry(result.shape, result.spacing).with_slices_found()
+    axis = 0 if result.geometry is not None else 2 - geometry.slice_axis
+    slice_axis = axis + 1 if axis else None
     if is_study(folder) and (has_corrections(folder) or _is_open(folder)):
-        _check_same_image(result, folder, image)
-        return ResultStudy(folder, is_new=False)
-    info = _info(result)
-    voxels = load_voxels(image) if info.image is None else None
-    write_study(folder, info, result.posteriors, image=voxels)
-    return ResultStudy(folder, is_new=True)
+        _check_same_image(result, geometry, folder, image, axis)
+        return ResultStudy(folder, is_new=False, slice_axis=slice_axis)
+    info = _info(result, geometry)
+    voxels = _load(image, axis) if info.image is None else None
+    posteriors = {p: stored.with_first_axis(axis) for p, stored in result.posteriors.items()}
+    write_study(folder, info, posteriors, image=voxels)
+    return ResultStudy(folder, is_new=True, slice_axis=slice_axis)
+
+
+def _load(image: Any, axis: int) -> Any:
+    """Return the voxels of the layer ``image`` with ``axis`` as the first axis of its volumes."""
+    return np.moveaxis(load_voxels(image), axis - 3, -3)
 
 
 def _name(result: SegmentationResult) -> str:
     return f"{result.case}_study"
 
 
-def _info(result: SegmentationResult) -> StudyInfo:
+def _info(result: SegmentationResult, geometry: Geometry) -> StudyInfo:
     known = result.known_phases
-    geometry = result.geometry or make_geometry(result.shape, result.spacing)
     return StudyInfo(
         case=result.case,
         image=_image_file(result),
@@ -125,21 +148,23 @@ def _is_open(folder: Path) -> bool:
     return False
 
 
-def _check_same_image(result: SegmentationResult, folder: Path, image: Any) -> None:
+def _check_same_image(
+    result: SegmentationResult, geometry: Geometry, folder: Path, image: Any, axis: int
+) -> None:
     """Raise DataError if the study in ``folder`` is of another image."""
     info, file = read_study_info(folder), _image_file(result)
     if info.image is not None and file is not None:
         same = (info.image.bytes, info.image.sha256) == (file.bytes, file.sha256)
     else:
-        same = info.shape == result.shape and _shows(info, folder, image)
+        same = info.shape == geometry.shape and _shows(info, folder, image, axis)
     if not same:
         raise DataError(OTHER_IMAGE_REVIEWED, folder=folder)
 
 
-def _shows(info: StudyInfo, folder: Path, image: Any) -> bool:
+def _shows(info: StudyInfo, folder: Path, image: Any, axis: int) -> bool:
     """Return True if the image of a study has these voxels, or if it is missing."""
     file = find_image(info, folder)
     if file is None:
         return True
     voxels = read_study_image(info, file).voxels
-    return np.array_equal(voxels, np.asarray(load_voxels(image), dtype=voxels.dtype))
+    return np.array_equal(voxels, np.asarray(_load(image, axis), dtype=voxels.dtype))
