@@ -40,7 +40,7 @@ def shown(viewer: ViewerModel) -> set[str]:
 
 
 def group(name: str) -> set[str]:
-    return {name, f"{name} entropy", f"{name} prediction"}
+    return {name, f"{name} entropy, bit", f"{name} prediction"}
 
 
 def test_the_uppermost_visible_image_is_in_front(viewer, patients) -> None:
@@ -63,10 +63,10 @@ def test_an_image_seen_through_does_not_cover(viewer, patients, changes) -> None
 
 def test_one_patient_at_a_time_is_shown(viewer, patients) -> None:
     first, second = patients
-    viewer.layers["p1_ED entropy"].visible = False  # by the user
+    viewer.layers["p1_ED entropy, bit"].visible = False  # by the user
     before = [layer.name for layer in viewer.layers]
     assert bring_to_front(viewer, first)
-    assert shown(viewer) == group("p1_ED") - {"p1_ED entropy"}
+    assert shown(viewer) == group("p1_ED") - {"p1_ED entropy, bit"}
     assert bring_to_front(viewer, second)
     assert shown(viewer) == group("p2_ED")
     assert not bring_to_front(viewer, second)

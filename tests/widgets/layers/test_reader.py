@@ -198,7 +198,7 @@ def test_a_study_opens_as_four_layers(study: Path) -> None:
     assert [type(layer) for layer in layers] == [Image, Image, Labels, Labels]
     assert [layer.name for layer in layers] == [
         "heart",
-        "heart entropy",
+        "heart entropy, bit",
         "heart prediction",
         "heart edited",
     ]

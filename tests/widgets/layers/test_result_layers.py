@@ -48,8 +48,8 @@ def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:
     put_result(viewer, image, result, mutual_information=True)
     assert names(viewer) == [
         "heart",
-        "heart entropy",
-        "heart mutual information",
+        "heart entropy, bit",
+        "heart mutual information, bit",
         "heart prediction",
     ]
     for layer in viewer.layers:
@@ -101,8 +101,8 @@ def test_the_entropy_scale_is_fixed(viewer, image, tmp_path, classes: int) -> No
         assert layer.data.dtype == np.float32
     grow(result, tmp_path, phase=1)
     refresh_result(viewer, image, result)
-    assert viewer.layers["heart entropy"].contrast_limits == [0, np.log2(classes)]
-    assert viewer.layers["heart entropy"].colorbar.visible
+    assert viewer.layers["heart entropy, bit"].contrast_limits == [0, np.log2(classes)]
+    assert viewer.layers["heart entropy, bit"].colorbar.visible
 
 
 def test_layers_are_refined_in_place(viewer, image, result, tmp_path) -> None:
@@ -134,7 +134,7 @@ def test_renamed_layers_are_found_by_their_image(viewer, image, tmp_path) -> Non
     viewer.layers["heart prediction"].name = "mine"
     assert {layer.name for layer in result_layers(viewer, image).values()} == {
         "mine",
-        "heart entropy",
+        "heart entropy, bit",
     }
     assert result_layers(viewer, other)["prediction"].name == "other prediction"
 
@@ -155,7 +155,7 @@ def test_a_new_result_replaces_the_old_and_nothing_else(viewer, image, result) -
 
 def test_a_deleted_layer_is_not_added_again(viewer, image, result, tmp_path) -> None:
     put_result(viewer, image, result, mutual_information=False)
-    viewer.layers.remove("heart entropy")
+    viewer.layers.remove("heart entropy, bit")
     grow(result, tmp_path, phase=2)
     refresh_result(viewer, image, result)
     assert names(viewer) == ["heart", "heart prediction"]
@@ -171,10 +171,10 @@ def test_mutual_information_comes_and_goes(viewer, image, result) -> None:
     put_result(viewer, image, result, mutual_information=False)
     show_mutual_information(viewer, image, result, True)
     show_mutual_information(viewer, image, result, True)
-    assert names(viewer).count("heart mutual information") == 1
-    assert names(viewer).index("heart mutual information") == 2
+    assert names(viewer).count("heart mutual information, bit") == 1
+    assert names(viewer).index("heart mutual information, bit") == 2
     show_mutual_information(viewer, image, result, False)
-    assert "heart mutual information" not in names(viewer)
+    assert "heart mutual information, bit" not in names(viewer)
 
 
 def test_the_prediction_layer_can_be_saved_by_napari(viewer, tmp_path) -> None:

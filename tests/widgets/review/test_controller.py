@@ -348,8 +348,8 @@ def test_one_switch_shows_the_uncertainty(review, view) -> None:
         UncertaintyView.NOTHING: set(),
         UncertaintyView.INCLUSION: {"heart outlines", "heart strong outlines"},
         UncertaintyView.MEMBERS: {"heart outlines"},
-        UncertaintyView.ENTROPY: {"heart entropy"},
-        UncertaintyView.MUTUAL_INFORMATION: {"heart mutual information"},
+        UncertaintyView.ENTROPY: {"heart entropy, bit"},
+        UncertaintyView.MUTUAL_INFORMATION: {"heart mutual information, bit"},
     }[view]
     assert visible == {"heart", "heart edited"} | wanted
 

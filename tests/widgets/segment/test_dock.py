@@ -188,15 +188,15 @@ def test_the_image_opened_last_is_segmented(ready, tmp_path, qtbot) -> None:
     dock = two_patients(ready, tmp_path)
     assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="b")
     run(dock, qtbot)
-    assert visible(dock) == {"b", "b entropy", "b prediction"}
+    assert visible(dock) == {"b", "b entropy, bit", "b prediction"}
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
     assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="a")
     assert visible(dock) == {"a"}
     assert not dock.run.save_button.isEnabled()
     run(dock, qtbot)
-    assert visible(dock) == {"a", "a entropy", "a prediction"}
+    assert visible(dock) == {"a", "a entropy, bit", "a prediction"}
     dock._viewer.layers.selection.active = dock._viewer.layers["b"]  # was hidden by the dock
-    assert visible(dock) == {"b", "b entropy", "b prediction"}
+    assert visible(dock) == {"b", "b entropy, bit", "b prediction"}
 
 
 def test_segment_brings_the_chosen_image_to_the_front(ready, tmp_path, qtbot) -> None:
@@ -204,7 +204,7 @@ def test_segment_brings_the_chosen_image_to_the_front(ready, tmp_path, qtbot) ->
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
     assert dock.image.hint.text() == OTHER_IN_FRONT.format(front="b", image="a")
     begin(dock, qtbot)
-    assert visible(dock) == {"a", "a entropy", "a prediction"}
+    assert visible(dock) == {"a", "a entropy, bit", "a prediction"}
     assert dock.image.hint.text() == ""
 
 
@@ -232,7 +232,7 @@ def test_a_run_keeps_its_image(ready, tmp_path, qtbot) -> None:
     assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="b")
     assert not dock.run.save_button.isEnabled()
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
-    assert visible(dock) == {"a", "a entropy", "a prediction"}
+    assert visible(dock) == {"a", "a entropy, bit", "a prediction"}
     assert dock.run.save_button.isEnabled()
 
 
@@ -325,7 +325,7 @@ def test_a_volume_is_segmented(ready, tmp_path, qtbot) -> None:
     finished, warning = run(dock, qtbot).splitlines()
     assert finished.startswith("Finished in ")
     assert warning == "Look twice."
-    assert names(dock) == ["heart", "heart entropy", "heart prediction"]
+    assert names(dock) == ["heart", "heart entropy, bit", "heart prediction"]
     prediction, entropy = dock._viewer.layers[2].data, dock._viewer.layers[1].data
     assert prediction[1:3, 4:12, 5:15].min() == 1
     assert entropy.max() == 1
@@ -336,11 +336,11 @@ def test_the_first_member_is_shown_before_the_last(ready, tmp_path, qtbot) -> No
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.3])
     begin(dock, qtbot)
     assert dock.job.is_running
-    layer = dock._viewer.layers["heart entropy"]
+    layer = dock._viewer.layers["heart entropy, bit"]
     assert layer.data.max() == pytest.approx(1 / 3)
     assert "1 of 3, 4 s" in dock.run.progress_text.text()
     wait_until(lambda: not dock.job.is_running, qtbot)
-    assert dock._viewer.layers["heart entropy"] is layer
+    assert dock._viewer.layers["heart entropy, bit"] is layer
     assert layer.data.max() == 1
 
 
@@ -413,7 +413,7 @@ def test_what_was_painted_stays_when_results_are_replaced(ready, tmp_path, qtbot
     run(dock, qtbot)
     assert painted in dock._viewer.layers
     assert dock._viewer.layers["heart prediction"].metadata["bayes"]["method"] == "vanilla"
-    assert names(dock) == ["heart", "heart entropy", "heart prediction", "heart edited"]
+    assert names(dock) == ["heart", "heart entropy, bit", "heart prediction", "heart edited"]
 
 
 def test_the_spacing_typed_in_is_used(ready, qtbot) -> None:
@@ -612,14 +612,14 @@ def test_the_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) 
     with qtbot.waitSignal(dock.job.ended):
         dock._viewer.layers.remove("heart")
     assert dock.run.status.text().startswith("The image was removed.")
-    assert names(dock) == ["heart entropy", "heart prediction"]
+    assert names(dock) == ["heart entropy, bit", "heart prediction"]
     assert visible(dock) == set()
 
 
 def test_layers_can_be_removed_while_they_are_refined(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
     begin(dock, qtbot)
-    dock._viewer.layers.remove("heart entropy")
+    dock._viewer.layers.remove("heart entropy, bit")
     wait_until(lambda: not dock.job.is_running, qtbot)
     assert names(dock) == ["heart", "heart prediction"]
 
@@ -690,12 +690,12 @@ def test_mutual_information_can_be_shown_any_time(ready, tmp_path, qtbot) -> Non
     dock = ready(image_layer(tmp_path))
     dock.run.mutual_information.setChecked(True)
     run(dock, qtbot)
-    assert "heart mutual information" in names(dock)
-    assert dock._viewer.layers["heart mutual information"].data.max() == 0.5
+    assert "heart mutual information, bit" in names(dock)
+    assert dock._viewer.layers["heart mutual information, bit"].data.max() == 0.5
     dock.run.mutual_information.setChecked(False)
-    assert "heart mutual information" not in names(dock)
+    assert "heart mutual information, bit" not in names(dock)
     dock.run.mutual_information.setChecked(True)
-    assert "heart mutual information" in names(dock)
+    assert "heart mutual information, bit" in names(dock)
 
 
 # Saving

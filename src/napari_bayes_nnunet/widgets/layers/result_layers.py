@@ -21,6 +21,8 @@ from .result import SegmentationResult
 ResultRole: TypeAlias = Literal["entropy", "mutual information", "prediction"]
 ROLES: Final[tuple[ResultRole, ...]] = ("entropy", "mutual information", "prediction")
 """From bottom to top."""
+UNITS: Final[Mapping[str, str]] = dict.fromkeys(ROLES[:2], ", bit")
+"""Ends of the names of the maps, because napari's colour bar has no unit."""
 CONTOUR_WIDTH = 1
 """Width in voxels; a wider outline would hide the entropy along the contours."""
 ENTROPY_OPACITY = 0.6
@@ -165,7 +167,7 @@ def _common(image: Image, result: SegmentationResult, role: ResultRole) -> dict[
         "method": result.settings.method,
     }
     return {
-        "name": f"{result.case} {role}",
+        "name": f"{result.case} {role}{UNITS.get(role, '')}",
         "metadata": {"bayes": about},
         **layer_placement(image),
     }
