@@ -25,6 +25,7 @@ from napari_bayes_nnunet.widgets.editing.corrections import (
 )
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
+from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, has_letters
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
@@ -80,6 +81,21 @@ def test_the_review_starts_at_the_worst_slice(review) -> None:
 
 
 def test_the_review_continues_at_the_last_slice(make_review, tmp_path) -> None:
+def test_the_patient_directions_are_shown(review) -> None:
+    overlays = review.viewer.canvas.overlays
+    shown = {name for name, overlay in overlays.items() if overlay.visible and overlay.text}
+    assert {name.rpartition("_")[2] for name in shown} >= {"top", "bottom", "left", "right"}
+    review.controller.close()
+    assert not has_letters(review.viewer)
+    review.viewer.layers.clear()
+    other = PatientLetters(review.viewer)  # as of the dock Segment
+    again = ReviewController(review.viewer, opened(review.session.study.folder), ReviewForms())
+    assert again.letters is None
+    again.close()
+    assert has_letters(review.viewer)
+    other.close()
+
+
     folder = make_cine(tmp_path / "heart")
     save_review(folder, ReviewState(current=(2, 1)))
     assert make_review(folder).controller.place == (2, 1)

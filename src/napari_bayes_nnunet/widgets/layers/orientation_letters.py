@@ -64,8 +64,10 @@ class PatientLetters:
         """Remove the letters."""
         for signal in self._signals():
             signal.disconnect(self._update)
-        for edge in self._overlays:
-            self._viewer.canvas.overlays.pop(_key(edge), None)
+        overlays = self._viewer.canvas.overlays
+        for edge, overlay in self._overlays.items():
+            if overlays.get(_key(edge)) is overlay:  # or another dock has replaced them
+                overlays.pop(_key(edge))
 
     def _signals(self) -> tuple[Any, ...]:
         dims = self._viewer.dims.events
@@ -88,6 +90,11 @@ class PatientLetters:
         vertical, horizontal = self._viewer.scene.camera.orientation2d
         directions = (str(vertical), str(horizontal))
         return edge_letters(geometry.letters, (rows, columns), directions)
+
+
+def has_letters(viewer: Any) -> bool:
+    """Return whether a dock already shows letters in this viewer."""
+    return any(_key(edge) in viewer.canvas.overlays for edge in EDGES)
 
 
 def _key(edge: str) -> str:

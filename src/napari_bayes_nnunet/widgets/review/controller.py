@@ -17,6 +17,7 @@ from ..editing.correction_form import CorrectionForm
 from ..editing.corrections import LEVEL, Corrections
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ReviewKeys
+from ..layers.orientation_letters import PatientLetters, has_letters
 from ..layers.window_level import WindowLevel
 from ..reading.picture import OpenedStudy, ReviewPicture
 from ..reading.uncertainty_view import OutlineLayers
@@ -70,6 +71,8 @@ class ReviewController(QObject):
         self.handles = self.contour.handles
         self.player = CinePlayer(viewer, self)
         self.window_level = WindowLevel(viewer)
+        # The dock Segment shows them for its image, which is in front with its study.
+        self.letters = None if has_letters(viewer) else PatientLetters(viewer)
         self.keys = ReviewKeys(viewer, self._actions(), {"peek": self._on_peek})
         self.exporter = ReviewExporter(self.session, opened.image, forms.export, self)
         self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
@@ -405,6 +408,8 @@ class ReviewController(QObject):
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
+        if self.letters is not None:
+            self.letters.set_layer(image)
             for part in (self.contour, self.player, self.corrections, self.keys, self.window_level):
                 part.close()
             self.outlines.close()
@@ -414,3 +419,5 @@ class ReviewController(QObject):
                 self.saver.close()
             finally:
                 self.picture.leave(saved=not self.saver.has_unsaved)
+            if self.letters is not None:
+                self.letters.close()
