@@ -55,7 +55,7 @@ def test_key_figures_come_first() -> None:
     progress = ReviewProgress(done=9, total=24, uncertain_share=0.839)
     text = page_of(progress=progress).text
     assert "LV EF 57.8 ± 1.2 % prediction 55.5" in text
-    assert "Slices reviewed 9 of 24 83 % of uncertain volume" in text
+    assert "Slices accepted 9 of 24 83 % of uncertain volume" in text
 
 
 def test_numbers_stand_under_their_ventricle() -> None:

@@ -162,7 +162,7 @@ def test_phase_without_posterior_is_not_queued(folder) -> None:
     assert session.alternatives_in((ES, 0)) == []
     edit(session, (ES, 0))
     session.decide((ES, 0), "accepted")
-    assert session.marks()[(ES, 0)] == {"edited", "reviewed"}
+    assert session.marks()[(ES, 0)] == {"edited", "accepted"}
     session.most_uncertain_in((ES, 0))
 
 

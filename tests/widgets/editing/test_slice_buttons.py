@@ -37,11 +37,11 @@ def test_every_button_shows_its_key(buttons: SliceButtons) -> None:
 
 
 def test_buttons_show_the_decision(buttons: SliceButtons) -> None:
-    buttons.set_slice(reviewed=True, flagged=True, comment="papillary muscle")
+    buttons.set_slice(accepted=True, flagged=True, comment="papillary muscle")
     assert buttons.accept_button.text() == "Accepted  A"
     assert buttons.flag_button.text() == "Flagged  K"
     assert buttons.comment.text() == "papillary muscle"
-    buttons.set_slice(reviewed=False, flagged=False, comment="")
+    buttons.set_slice(accepted=False, flagged=False, comment="")
     assert buttons.accept_button.text() == "Accept  A"
     assert buttons.flag_button.text() == "Flag  K"
     assert buttons.comment.text() == ""
@@ -50,7 +50,7 @@ def test_buttons_show_the_decision(buttons: SliceButtons) -> None:
 def test_every_letter_of_a_comment_is_emitted(buttons: SliceButtons, qtbot: Any) -> None:
     heard: list[str] = []
     buttons.comment_changed.connect(heard.append)
-    buttons.set_slice(reviewed=False, flagged=False, comment="R")
+    buttons.set_slice(accepted=False, flagged=False, comment="R")
     qtbot.keyClicks(buttons.comment, "V?")
     assert heard == ["RV", "RV?"]
 
@@ -58,7 +58,7 @@ def test_every_letter_of_a_comment_is_emitted(buttons: SliceButtons, qtbot: Any)
 def test_the_cursor_stays_in_a_stored_comment(buttons: SliceButtons, qtbot: Any) -> None:
     qtbot.keyClicks(buttons.comment, "apex")
     buttons.comment.setCursorPosition(1)
-    buttons.set_slice(reviewed=False, flagged=True, comment="apex")
+    buttons.set_slice(accepted=False, flagged=True, comment="apex")
     assert buttons.comment.cursorPosition() == 1
 
 

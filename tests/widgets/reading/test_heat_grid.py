@@ -152,7 +152,7 @@ def test_phases_that_were_not_segmented_are_skipped(make_grid: Any, qtbot: Any) 
 
 def test_setters_are_silent(grid: HeatGrid, chosen: Any) -> None:
     grid.set_current(3, 4)
-    grid.set_marks({(3, 4): {"reviewed"}})
+    grid.set_marks({(3, 4): {"accepted"}})
     grid.set_landmarks(1, 10)
     grid.set_ends(True)
     grid.set_scores(SCORES[:, :2], [1, 10], "mL")
@@ -164,19 +164,19 @@ def test_setters_are_silent(grid: HeatGrid, chosen: Any) -> None:
 
 def test_a_reading_has_slice_phase_score_and_state(grid: HeatGrid) -> None:
     grid.set_landmarks(1, 10)
-    grid.set_marks({(10, 2): {"edited", "reviewed"}, (11, 2): {"flagged"}, (12, 2): set()})
+    grid.set_marks({(10, 2): {"edited", "accepted"}, (11, 2): {"flagged"}, (12, 2): set()})
     place, state = grid.reading(10, 2).splitlines()
     assert re.findall(r"[\d.]+", place) == ["3", "10", "59.0"]
     assert "(ES)" in place
     assert place.endswith(UNIT)
-    assert state == "reviewed, edited"
+    assert state == "accepted, edited"
     place, state = grid.reading(11, 2).splitlines()
     assert re.findall(r"[\d.]+", place) == ["3", "11", "60.0"]
     assert "(ES)" not in place
     assert state == "flagged"
-    assert grid.reading(12, 2).endswith("not reviewed")
+    assert grid.reading(12, 2).endswith("not accepted")
     grid.set_marks({})
-    assert grid.reading(10, 2).endswith("not reviewed")
+    assert grid.reading(10, 2).endswith("not accepted")
 
 
 def test_pointing_shows_the_reading(grid: HeatGrid, monkeypatch: Any) -> None:
@@ -208,7 +208,7 @@ def test_marks_outline_and_headings_are_drawn(grid: HeatGrid) -> None:
         return QRect(QPoint(x.min(), y.min()), QPoint(x.max(), y.max()))
 
     cell = grid.cell_rect(7, 5)
-    assert cell.contains(changes(grid.set_marks, {(7, 5): {"reviewed"}}))
+    assert cell.contains(changes(grid.set_marks, {(7, 5): {"accepted"}}))
     assert changes(grid.set_current, 7, 5).contains(cell.adjusted(0, 0, -1, -1))
     heading = changes(grid.set_landmarks, 7, None)
     assert heading.bottom() < grid.cell_rect(7, 0).top()
@@ -315,11 +315,11 @@ class Painted(QObject):
 
 
 def test_only_changed_cells_are_painted(grid: HeatGrid) -> None:
-    grid.set_marks({(2, 3): {"reviewed"}})
+    grid.set_marks({(2, 3): {"accepted"}})
     QApplication.processEvents()
     painted = Painted()
     grid.installEventFilter(painted)
-    grid.set_marks({(2, 3): {"reviewed"}, (20, 9): {"flagged"}})
+    grid.set_marks({(2, 3): {"accepted"}, (20, 9): {"flagged"}})
     QApplication.processEvents()
     cell = grid.cell_rect(20, 9)
     assert [rect.contains(cell) for rect in painted.rects] == [True]
@@ -332,7 +332,7 @@ def test_a_change_is_on_screen_within_10_ms(grid: HeatGrid) -> None:
     for step in range(30):
         start = process_time()
         grid.set_current(1 + step % PHASES, step % SLICES)
-        grid.set_marks({(1 + step % PHASES, step % SLICES): {"reviewed", "edited"}})
+        grid.set_marks({(1 + step % PHASES, step % SLICES): {"accepted", "edited"}})
         QApplication.processEvents()
         times.append(process_time() - start)
     assert median(times) < 0.01
@@ -408,7 +408,7 @@ def test_unknown_scores_are_hatched(metrics: QFontMetrics) -> None:
     picture.fill(GROUND)
     painter = QPainter(picture)
     drawing = HeatPainter(painter, plan, CINE, HeatScale(1, ""), QColor("white"))
-    drawing.draw_cell(QRect(0, 0, 40, 40), math.nan, {"reviewed"})
+    drawing.draw_cell(QRect(0, 0, 40, 40), math.nan, {"accepted"})
     painter.end()
     colors = {picture.pixelColor(x, 20).name() for x in range(38)}
     assert GROUND.name() in colors

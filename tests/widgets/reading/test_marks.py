@@ -57,5 +57,5 @@ def test_a_cell_without_marks_is_unchanged(qapp) -> None:
 
 
 def test_every_mark_is_explained() -> None:
-    assert list(MARKS) == ["reviewed", "flagged", "edited"]
+    assert list(MARKS) == ["accepted", "flagged", "edited"]
     assert all(help_text.endswith(".") for help_text in MARKS.values())

@@ -8,9 +8,9 @@ import pytest
 
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.widgets.reading.progress import (
-    ALL_DONE,
+    ACCEPTED_SHARE,
+    ALL_ACCEPTED,
     BAR_STEPS,
-    REVIEWED_SHARE,
     ReviewProgressPanel,
 )
 
@@ -38,8 +38,8 @@ def test_the_panel_is_hidden_without_a_study(widget: ReviewProgressPanel) -> Non
 
 def test_slices_and_share_are_shown(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress())
-    assert widget.slices.text() == "12 of 20 slices"
-    assert widget.share.text() == REVIEWED_SHARE.format(percent=63)
+    assert widget.slices.text() == "12 of 20 accepted"
+    assert widget.share.text() == ACCEPTED_SHARE.format(percent=63)
     assert widget.bar.value() == int(0.639 * BAR_STEPS)
     assert widget.end.isHidden()
 
@@ -52,4 +52,4 @@ def test_shares_are_rounded_down(widget: ReviewProgressPanel, share: float, text
 
 def test_a_finished_review_is_shown(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress(done=20))
-    assert widget.end.text() == ALL_DONE
+    assert widget.end.text() == ALL_ACCEPTED

@@ -71,9 +71,9 @@ def test_a_row_has_all_columns(table: QueueTable) -> None:
 
 
 def test_the_decision_hides_an_edit_in_the_column(table: QueueTable) -> None:
-    states = ("edited, reviewed", "edited, flagged", "edited")
+    states = ("edited, accepted", "edited, flagged", "edited")
     table.set_items([QueueRow(1, z, "LV", 1.0, state) for z, state in enumerate(states)])
-    assert [texts(table, row)[-1] for row in range(3)] == ["reviewed", "flagged", "edited"]
+    assert [texts(table, row)[-1] for row in range(3)] == ["accepted", "flagged", "edited"]
     assert table.table.rows[0].help.splitlines()[1] == states[0]
 
 
@@ -105,7 +105,7 @@ def test_new_items_keep_row_and_scroll_position(table: QueueTable, heard: Any) -
     table.set_current(10, 8)
     scrolled = table.table.verticalScrollBar().value()
     assert scrolled > 0
-    table.set_items([*ITEMS[:17], QueueRow(10, 8, "LV", 20.0, "reviewed"), *ITEMS[18:]], UNIT)
+    table.set_items([*ITEMS[:17], QueueRow(10, 8, "LV", 20.0, "accepted"), *ITEMS[18:]], UNIT)
     assert table.table.verticalScrollBar().value() == scrolled
     table.set_items(ITEMS[4:], UNIT)
     assert table.table.currentIndex().row() == 13
@@ -113,7 +113,7 @@ def test_new_items_keep_row_and_scroll_position(table: QueueTable, heard: Any) -
 
 
 def test_states_are_coloured(table: QueueTable) -> None:
-    states = ("flagged", "reviewed", "reviewed, flagged", "edited", "")
+    states = ("flagged", "accepted", "accepted, flagged", "edited", "")
     table.set_items([QueueRow(1, z, "LV", 1.0, state) for z, state in enumerate(states)])
     levels = [row.level for row in table.table.rows]
     assert levels == ["warning", "done", "warning", "fine", "fine"]

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLabel
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
 from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
-from napari_bayes_nnunet.widgets.reading.progress import ALL_DONE
+from napari_bayes_nnunet.widgets.reading.progress import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.view import EDITS, NOT_SEGMENTED, ONE_ALTERNATIVE, ONE_PHASE
 
 from ...helpers.cines import ED, ES, WORST, make_cine
@@ -33,7 +33,7 @@ def test_the_table_shows_the_worst_slice_first(review) -> None:
 def test_the_grid_has_one_column_per_phase(review) -> None:
     grid = review.forms.grid
     assert grid.current == WORST
-    assert "not reviewed" in grid.reading(*WORST)
+    assert "not accepted" in grid.reading(*WORST)
     assert "phase 3 (ES)" in grid.reading(ES, 0)
     assert grid.cell_rect(2, 0).isEmpty()
 
@@ -68,8 +68,8 @@ def test_marks_follow_decisions_edits_and_undo(review) -> None:
     assert states(review)[WORST] == "edited"
     review.press("A")
     review.settle()
-    assert states(review)[WORST] == "edited, reviewed"
-    assert "reviewed" in review.forms.grid.reading(*WORST)
+    assert states(review)[WORST] == "accepted, edited"
+    assert "accepted" in review.forms.grid.reading(*WORST)
     review.controller.corrections.undo()
     review.settle()
     assert states(review)[WORST] == ""
@@ -128,7 +128,7 @@ def test_accepting_moves_progress_without_judging_the_ef(review) -> None:
     review.settle()
     assert "8 of 8" in progress.slices.text()
     assert "100 %" in progress.share.text()
-    assert progress.end.text() == ALL_DONE
+    assert progress.end.text() == ALL_ACCEPTED
 
 
 def test_the_volume_curve_shows_ed_and_es(review) -> None:

@@ -72,7 +72,7 @@ def _tiles(review: ReviewOutcome) -> Iterator[Tile]:
     progress = review.progress
     if progress is not None:
         share = f"{math.floor(100 * progress.uncertain_share)} % of uncertain volume"
-        yield Tile("Slices reviewed", f"{progress.done}", f"of {progress.total}", share)
+        yield Tile("Slices accepted", f"{progress.done}", f"of {progress.total}", share)
 
 
 def _curve(review: ReviewOutcome) -> dict[str, Any] | None:

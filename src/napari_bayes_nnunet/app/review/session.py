@@ -246,11 +246,10 @@ class ReviewSession:
         return sorted(self._edited, key=lambda place: (place[0] or 0, place[1]))
 
     def marks(self) -> dict[Place, set[str]]:
-        """Return the marks of each slice: "reviewed", "flagged", "edited"."""
+        """Return the marks of each slice: "accepted", "flagged", "edited"."""
         marks: dict[Place, set[str]] = {place: {"edited"} for place in self._edited}
         for place, decision in self.state.decisions.items():
-            mark = "reviewed" if decision.state == "accepted" else "flagged"
-            marks.setdefault(place, set()).add(mark)
+            marks.setdefault(place, set()).add(decision.state)
         return marks
 
     # Actions of the reader

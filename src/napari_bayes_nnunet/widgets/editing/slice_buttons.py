@@ -43,9 +43,9 @@ class SliceButtons(QWidget):
         self.comment.textEdited.connect(self.comment_changed)
         self.comment.left.connect(self.comment_left)
 
-    def set_slice(self, *, reviewed: bool, flagged: bool, comment: str) -> None:
+    def set_slice(self, *, accepted: bool, flagged: bool, comment: str) -> None:
         """Show the decision on the slice; an unchanged comment keeps its cursor."""
-        self.accept_button.setText(add_key("Accepted" if reviewed else "Accept", "accept"))
+        self.accept_button.setText(add_key("Accepted" if accepted else "Accept", "accept"))
         self.flag_button.setText(add_key("Flagged" if flagged else "Flag", "flag"))
         if comment != self.comment.text():
             self.comment.setText(comment)

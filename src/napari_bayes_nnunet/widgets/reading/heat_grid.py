@@ -105,7 +105,7 @@ class HeatGrid(QWidget):
         self._arrange()
 
     def set_marks(self, marks: Mapping[Place, Set[str]]) -> None:
-        """Mark cells as reviewed, flagged or edited (``marks.MARKS``) and clear all other cells."""
+        """Mark cells as accepted, flagged or edited (``marks.MARKS``) and clear all other cells."""
         new = {cell: frozenset(names) for cell, names in marks.items() if names}
         unknown = set[str]().union(*new.values()) - set(MARKS)
         if unknown:
@@ -145,7 +145,7 @@ class HeatGrid(QWidget):
         if not np.isfinite(score):
             return f"{place}: {NO_SCORE}"
         marks = self._marks.get((phase, z), frozenset())
-        state = ", ".join(mark for mark in MARKS if mark in marks) or "not reviewed"
+        state = ", ".join(mark for mark in MARKS if mark in marks) or "not accepted"
         return f"{place}: {self._scale.text(score)}\n{state}"
 
     def sizeHint(self) -> QSize:

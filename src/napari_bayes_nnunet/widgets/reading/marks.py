@@ -8,9 +8,9 @@ from typing import Final
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen, QTransform
 
-REVIEWED, FLAGGED, EDITED = "reviewed", "flagged", "edited"
+ACCEPTED, FLAGGED, EDITED = "accepted", "flagged", "edited"
 MARKS: Final[Mapping[str, str]] = {
-    REVIEWED: "The contours of this slice were accepted.",
+    ACCEPTED: "The contours of this slice were accepted.",
     FLAGGED: "This slice must be checked again, by you or another reader.",
     EDITED: "The contours of this slice were changed.",
 }
@@ -55,13 +55,13 @@ def _mark_rooms(cell: QRectF) -> dict[str, QRectF]:
     if width >= 2.5 * height:
         side = 0.8 * height
         top, middle = y + 0.1 * height, x + (width - side) / 2
-        lefts = {EDITED: middle - 1.1 * side, REVIEWED: middle, FLAGGED: middle + 1.1 * side}
+        lefts = {EDITED: middle - 1.1 * side, ACCEPTED: middle, FLAGGED: middle + 1.1 * side}
         return {mark: QRectF(left, top, side, side) for mark, left in lefts.items()}
     upper = UPPER * height
     return {
         EDITED: QRectF(x, y, width / 2, upper),
         FLAGGED: QRectF(x + width / 2, y, width / 2, upper),
-        REVIEWED: QRectF(x, y + upper, width, height - upper),
+        ACCEPTED: QRectF(x, y + upper, width, height - upper),
     }
 
 
@@ -85,5 +85,5 @@ def _dot() -> QPainterPath:
     return path
 
 
-PATHS: Final[Mapping[str, QPainterPath]] = {REVIEWED: _tick(), FLAGGED: _flag(), EDITED: _dot()}
+PATHS: Final[Mapping[str, QPainterPath]] = {ACCEPTED: _tick(), FLAGGED: _flag(), EDITED: _dot()}
 FILLED = (FLAGGED, EDITED)

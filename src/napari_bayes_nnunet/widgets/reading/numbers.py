@@ -20,7 +20,7 @@ NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
 NO_NUMBERS = "No numbers are available. They need the labels RV, MYO or LV."
 CONTRIBUTIONS_TITLE = "Slices that contribute most to the spread of the EF"
 CONTRIBUTIONS_HELP = (
-    "Reduction of the EF spread, in points, if only this slice is reviewed. Click to go to the "
+    "Reduction of the EF spread, in points, if only this slice is accepted. Click to go to the "
     "slice."
 )
 _COLUMNS = (
@@ -106,7 +106,7 @@ HEADINGS = (
     ("Now", "Measured in the current contours."),
     (
         "Spread",
-        "Standard deviation over the models in slices not yet reviewed. It is not a clinical "
+        "Standard deviation over the models in slices not yet accepted. It is not a clinical "
         "confidence interval.",
     ),
     ("", ""),

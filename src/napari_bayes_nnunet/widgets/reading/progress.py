@@ -12,12 +12,12 @@ SHARE_HELP = (
     "Share of the study's uncertain volume that lies in accepted slices, with each voxel weighted "
     "by its uncertainty."
 )
-ALL_DONE = "All slices of the queue are reviewed."
-REVIEWED_SHARE = "{percent} % of the uncertain volume"
+ALL_ACCEPTED = "All slices of the queue are accepted."
+ACCEPTED_SHARE = "{percent} % of the uncertain volume"
 
 
 class ReviewProgressPanel(QWidget):
-    """Reviewed slices of the queue, and a bar of the reviewed uncertain volume."""
+    """Accepted slices of the queue, and a bar of the uncertain volume that lies in them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,7 +48,7 @@ class ReviewProgressPanel(QWidget):
         if progress is None:
             return
         share = progress.uncertain_share
-        self.slices.setText(f"{progress.done} of {progress.total} slices")
-        self.share.setText(REVIEWED_SHARE.format(percent=int(100 * share)))
+        self.slices.setText(f"{progress.done} of {progress.total} accepted")
+        self.share.setText(ACCEPTED_SHARE.format(percent=int(100 * share)))
         self.bar.setValue(int(BAR_STEPS * share))
-        self.end.say(ALL_DONE if progress.done == progress.total else "")
+        self.end.say(ALL_ACCEPTED if progress.done == progress.total else "")

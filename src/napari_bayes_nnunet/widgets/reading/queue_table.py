@@ -18,7 +18,7 @@ from ..common.dock import MessageLabel
 from ..common.levels import Level
 from ..common.rows_table import SHARE_ROLE, Column, Row, RowsTable
 from .heat_grid import format_score
-from .marks import FLAGGED, MARKS, REVIEWED
+from .marks import ACCEPTED, FLAGGED, MARKS
 
 QUEUE_COLUMNS = (
     Column("#", "Position in the queue; 1 is the most urgent."),
@@ -26,7 +26,7 @@ QUEUE_COLUMNS = (
     Column("Phase", "Phase of the cine, counted from 1."),
     Column("Structure", "Structure with the largest score in this slice."),
     Column("Score", "Disagreement of the models in this slice. Not a probability of error."),
-    Column("State", "State of the slice: reviewed, flagged or edited."),
+    Column("State", "State of the slice: accepted, flagged or edited."),
 )
 PHASE, SCORE = 2, 4
 SCORE_WIDTH = 50
@@ -44,7 +44,7 @@ _KEYS = (
 class QueueRow:
     """One slice: ``phase`` from 1 or None, ``z`` from 0, ``state`` as text, "" for none.
 
-    The row is coloured if the state contains "flagged" or "reviewed".
+    The row is coloured if the state contains "flagged" or "accepted".
     """
 
     phase: int | None
@@ -167,4 +167,4 @@ def _short_state(state: str) -> str:
 def _level(state: str) -> Level:
     if FLAGGED in state:
         return "warning"
-    return "done" if REVIEWED in state else "fine"
+    return "done" if ACCEPTED in state else "fine"

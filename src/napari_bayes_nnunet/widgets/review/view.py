@@ -110,7 +110,7 @@ class ReviewView:
         self._forms.grid.set_current(*place)
         self._forms.table.set_current(*place)
         self._forms.slice.set_slice(
-            reviewed=state == "accepted",
+            accepted=state == "accepted",
             flagged=state == "flagged",
             comment=decision.comment if decision is not None else "",
         )
