@@ -452,6 +452,8 @@ def test_interpolation_needs_corrected_slices_on_both_sides(bench) -> None:
     bench.corrections.interpolate(WORST, LV)
     assert not np.array_equal(bench.now(), before)
     assert np.array_equal(bench.now() == RV, before == RV)
+    below, above = 2, APEX[1] + 1
+    assert bench.said[1:] == [module.INTERPOLATED.format("LV", below=below, above=above)]
 
 
 def test_interpolation_of_nothing_keeps_the_labels(bench) -> None:

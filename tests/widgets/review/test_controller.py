@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import thread_time
 
 import numpy as np
@@ -24,8 +25,8 @@ from napari_bayes_nnunet.widgets.editing.corrections import (
     NOT_A_STRUCTURE,
 )
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
-from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, has_letters
+from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
@@ -46,7 +47,7 @@ from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 from napari_bayes_nnunet.widgets.review.view import IN_3D, NOT_SEGMENTED, ONE_PHASE
 
 from ...helpers.cines import ED, ES, LV, RV, STRUCTURES, WORST, image_of, make_cine
-from ...helpers.reviewing import Review, make_review, paint, predicted, review, steps_of
+from ...helpers.reviewing import Review, make_review, opened, paint, predicted, review, steps_of
 from ...helpers.settling import settle
 
 __all__ = ["make_review", "review"]
@@ -80,7 +81,6 @@ def test_the_review_starts_at_the_worst_slice(review) -> None:
     assert review.viewer.layers.selection.active is review.layer
 
 
-def test_the_review_continues_at_the_last_slice(make_review, tmp_path) -> None:
 def test_the_patient_directions_are_shown(review) -> None:
     overlays = review.viewer.canvas.overlays
     shown = {name for name, overlay in overlays.items() if overlay.visible and overlay.text}
@@ -96,6 +96,7 @@ def test_the_patient_directions_are_shown(review) -> None:
     other.close()
 
 
+def test_the_review_continues_at_the_last_slice(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     save_review(folder, ReviewState(current=(2, 1)))
     assert make_review(folder).controller.place == (2, 1)
@@ -120,6 +121,21 @@ def test_next_and_previous_stop_at_queue_ends(review) -> None:
     review.press("N")
     assert review.controller.place == places[-1]
     assert review.said[-1] == QUEUE_ENDS.format("last")
+
+
+def test_the_structure_follows_the_queue(review) -> None:
+    form, items = review.forms.corrections, review.controller.view.queue
+    other = items[1] = replace(items[1], structure="MYO")
+    assert form.structure == items[0].structure
+    review.forms.table.row_chosen.emit(other.phase, other.z)
+    assert form.structure == other.structure
+    assert review.layer.selected_label == STRUCTURES[other.structure]
+    review.forms.grid.cell_chosen.emit(*WORST)  # not a row about one structure
+    assert form.structure == other.structure
+    review.session.change(protected=(other.structure,))
+    review.forms.table.row_chosen.emit(*WORST)
+    review.forms.table.row_chosen.emit(other.phase, other.z)
+    assert form.structure == items[0].structure  # the other one is finished
 
 
 def test_the_next_slice_clears_the_message(review) -> None:
@@ -449,6 +465,7 @@ def test_the_level_of_a_slice_is_remembered(review) -> None:
     review.press("N")
     assert form.level.margin == 0
     review.press("Shift-N")
+    form.structures.chips["LV"].click()  # the queue has chosen another
     assert form.level.margin == pytest.approx(-0.5, abs=0.01)
     review.controller.corrections.undo()
     review.settle()

@@ -80,7 +80,9 @@ def nearest_sources(z: int, corrected: Iterable[int]) -> tuple[int, int]:
     above = min((source for source in corrected if source > z), default=None)
     if below is None or above is None:
         raise InputError(
-            "Slice {slice} needs a corrected slice on either side. Correct them first.", slice=z + 1
+            "Slice {slice} can only be interpolated between two slices that were corrected or "
+            "accepted, one on either side.",
+            slice=z + 1,
         )
     return below, above
 

@@ -36,6 +36,7 @@ UNDO: Final = "undo or redo"
 UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 NOT_HERE: Final = "The {} is not in this slice."
+INTERPOLATED: Final = "The {} was interpolated between slices {below} and {above}."
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an alternative."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -192,6 +193,8 @@ class Corrections(QObject):
             self.said.emit(in_the_window(error))
             return
         self._put(place, labels, INTERPOLATE)
+        below, above = (source + 1 for source in sources)
+        self.said.emit(INTERPOLATED.format(self._name(label), below=below, above=above))
 
     def copy(self, place: Place, source: Place, label: int) -> None:
         """Copy a structure from another slice or phase."""

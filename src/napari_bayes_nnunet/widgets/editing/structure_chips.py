@@ -58,7 +58,7 @@ class StructureChips(QWidget):
         chip.setToolTip(f"Correct {structure_title(name)}.")
         chip.setStyleSheet(
             f"QToolButton {{ padding: 3px 8px; border: 2px solid transparent; border-radius: 4px }}"
-            f"QToolButton:checked {{ border-color: {color} }}"
+            f"QToolButton:checked {{ border-color: {color}; font-weight: bold }}"
         )
         chip.clicked.connect(lambda: self.structure_chosen.emit(name))
         self._group.addButton(chip)

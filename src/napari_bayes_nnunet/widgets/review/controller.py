@@ -102,11 +102,24 @@ class ReviewController(QObject):
         self.picture.return_to_heart()
         self.picture.go_to((phase, z))
 
+    def go_to_queued(self, phase: Phase, z: int) -> None:
+        """Show a slice of the queue, and choose the structure that its row names."""
+        self.go_to(phase, z)
+        self._follow_queue()
+
+    def _follow_queue(self) -> None:
+        """Choose the structure of the queued slice on screen, unless it is finished."""
+        items = {(item.phase, item.z): item.structure for item in self.view.queue}
+        name = items.get(self.place)
+        if name is not None and name not in self.session.state.protected:
+            self.forms.corrections.set_structure(name)
+            self._on_structure_chosen(name)
+
     def step(self, step: int) -> None:
         """Show the next (+1) or previous (-1) slice of the queue."""
         place = self.session.after(self.place, self.view.queue, step=step)
         if place is not None:
-            self.go_to(*place)
+            self.go_to_queued(*place)
         elif not self.view.queue:
             self.said.emit(QUEUE_EMPTY)
         else:
@@ -126,7 +139,7 @@ class ReviewController(QObject):
         next_place = self.session.next_open(place, self.view.queue)
         self.session.change(finished=next_place is None)
         if next_place is not None:
-            self.go_to(*next_place)
+            self.go_to_queued(*next_place)
         else:
             self.said.emit(ALL_ACCEPTED)
         self._save_decision()
@@ -345,8 +358,9 @@ class ReviewController(QObject):
     def _connect(self) -> None:
         forms, corrections = self.forms, self.forms.corrections
         forms.queue.changed.connect(self.refresh_queue)
-        for chosen in (forms.grid.cell_chosen, forms.table.row_chosen, forms.numbers.cell_chosen):
+        for chosen in (forms.grid.cell_chosen, forms.numbers.cell_chosen):
             chosen.connect(self.go_to)
+        forms.table.row_chosen.connect(self.go_to_queued)
         forms.slice.previous_requested.connect(partial(self.step, -1))
         forms.slice.next_requested.connect(partial(self.step, 1))
         forms.slice.accept_requested.connect(self.accept)
@@ -394,12 +408,15 @@ class ReviewController(QObject):
         self._on_structure_chosen(self.forms.corrections.structure)
         self.player.set_layer(image)
         self.window_level.set_layer(image)
+        if self.letters is not None:
+            self.letters.set_layer(image)
         self.outlines.set_image(image, self.session.study.posteriors.get, self.session.structures)
         self.view.score()
         place = self.session.state.current
         if place is None or not self.session.has_place(place):
             place = self.session.after(None, self.view.queue) or self._middle()
         self.picture.go_to(place)
+        self._follow_queue()
         self.picture.zoom_to_heart()
 
     def _middle(self) -> Place:
@@ -408,16 +425,14 @@ class ReviewController(QObject):
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
-        if self.letters is not None:
-            self.letters.set_layer(image)
             for part in (self.contour, self.player, self.corrections, self.keys, self.window_level):
                 part.close()
             self.outlines.close()
+            if self.letters is not None:
+                self.letters.close()
             self._soon.cancel()  # last, because discarding a preview counts as an edit
         finally:
             try:
                 self.saver.close()
             finally:
                 self.picture.leave(saved=not self.saver.has_unsaved)
-            if self.letters is not None:
-                self.letters.close()
