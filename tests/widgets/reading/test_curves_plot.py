@@ -9,7 +9,8 @@ import pytest
 from qtpy.QtCore import QPointF
 from qtpy.QtGui import QColor, QPalette
 
-from napari_bayes_nnunet.widgets.common.plotting import pg
+from napari_bayes_nnunet.core.heart.structures import CARDIAC
+from napari_bayes_nnunet.widgets.common.plotting import pg, readable
 from napari_bayes_nnunet.widgets.reading.curves_plot import CurvesPlot, PhaseLine
 
 from ...helpers.settling import settle
@@ -37,6 +38,19 @@ def test_the_band_is_one_standard_deviation_wide(plot: CurvesPlot) -> None:
     assert edges(plot, "LV") == pytest.approx([volume - 3, volume + 3])
     assert edges(plot, "RV") == [plot.curve("RV")[1]] * 2
     plot.grab()
+
+
+def test_curves_are_darker_on_a_light_window(plot: CurvesPlot) -> None:
+    for text, is_yellow in (("#FFFFFF", True), ("#202020", False)):
+        palette = plot.palette()
+        palette.setColor(QPalette.ColorRole.WindowText, QColor(text))
+        plot.setPalette(palette)
+        plot.draw([curve(), curve("MYO")], PHASES, None)
+        for structure, band in plot._drawn.items():
+            line = band.line.opts["pen"].color()
+            assert line == readable(CARDIAC[structure], QColor(text))
+        line = plot._drawn["LV"].line.opts["pen"].color()
+        assert (line == QColor(CARDIAC["LV"])) == is_yellow
 
 
 def test_all_volumes_are_in_view(plot: CurvesPlot) -> None:

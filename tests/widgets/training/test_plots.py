@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport
+from napari_bayes_nnunet.widgets.common.plotting import readable
 from napari_bayes_nnunet.widgets.training.plots import (
     TRAINING,
     VALIDATION,
@@ -150,11 +152,25 @@ def test_structures_have_their_colours_and_a_legend(plots: TrainingPlots) -> Non
     plots.add_report(report(0))
     assert colors_of(["RV", "MYO", "LV"]) == {name: CARDIAC[name] for name in CARDIAC}
     legend = plots.dice_legend.text()
+    foreground = plots.palette().color(QPalette.ColorRole.WindowText)
     for name, color in CARDIAC.items():
         assert name in legend
-        assert color in legend
+        assert readable(color, foreground).name() in legend
     plots.add_report(report(0, pseudo_dice={"a<b": 0.5}))
     assert "a&lt;b" in plots.dice_legend.text()
+
+
+def test_lines_are_readable_on_a_light_window(plots: TrainingPlots) -> None:
+    plots.add_report(report(0))
+    plots.show()
+    for text, is_dark in (("#FFFFFF", True), ("#202020", False)):
+        palette = plots.palette()
+        palette.setColor(QPalette.ColorRole.WindowText, QColor(text))
+        plots.setPalette(palette)
+        QApplication.processEvents()
+        line = plots.dice_plot._lines["LV"][0].opts["pen"].color().name()
+        assert (line == CARDIAC["LV"].lower()) == is_dark
+        assert line in plots.dice_legend.text()
 
 
 def test_plots_share_the_axis_of_epochs(plots: TrainingPlots) -> None:

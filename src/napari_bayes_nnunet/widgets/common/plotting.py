@@ -10,7 +10,7 @@ from typing import Any
 import qtpy
 from qtpy.QtCore import QEvent, QRectF, Qt
 from qtpy.QtGui import QColor, QMouseEvent, QPalette, QShowEvent, QWheelEvent
-from qtpy.QtWidgets import QToolTip, QWidget
+from qtpy.QtWidgets import QLabel, QToolTip, QWidget
 
 _CHOICE = "PYQTGRAPH_QT_LIB"
 _before = os.environ.get(_CHOICE)
@@ -26,11 +26,13 @@ finally:
         os.environ[_CHOICE] = _before
 
 # Import pyqtgraph only from here, so that it uses the right Qt.
-__all__ = ["EPOCH_AXIS", "MEMBER_COLOR", "EpochPlot", "faint", "pen", "pg"]
+__all__ = ["EPOCH_AXIS", "MEMBER_COLOR", "EpochPlot", "Legend", "faint", "pen", "pg", "readable"]
 
 AXIS_WIDTH = 56  # px, the same for all, so that stacked plots line up
 EPOCH_AXIS = "epoch, counted from 0"
 MEMBER_COLOR = "#E69F00"
+LIGHTEST = 0.3
+"""Largest luminance of a line on white, for a contrast of 3 to 1."""
 THEME_CHANGES = (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
 
 
@@ -130,13 +132,58 @@ def faint(color: QColor) -> QColor:
     return thin
 
 
-def legend(title: str, colors: Mapping[str, str]) -> str:
-    """Return HTML of ``title`` with `MORE`, and each name after a square of its colour."""
-    parts = [
-        f'<span style="color:{color}">■</span>&nbsp;{escape(name)}'
-        for name, color in colors.items()
-    ]
-    return " &nbsp; ".join([f"{title} {MORE}", *parts])
+def readable(color: str, foreground: QColor) -> QColor:
+    """Return the colour for a line in a window with this text colour, darker on a light window.
+
+    The yellow of the LV, for example, cannot be seen on white.
+    """
+    line = QColor(color)
+    if foreground.lightness() < 128:
+        while _luminance(line) > LIGHTEST:
+            line = line.darker(105)
+    return line
+
+
+def _luminance(color: QColor) -> float:
+    """Return the relative luminance of WCAG 2, from 0 (black) to 1 (white)."""
+    parts = (color.redF(), color.greenF(), color.blueF())
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    luminance: float = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return luminance
+
+
+class Legend(QLabel):
+    """Title of a plot with `MORE`, and each name after a square in the colour of its line."""
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._title, self._more = title, ""
+        self._colors: Mapping[str, str] = {}
+        self.setWordWrap(True)
+        self.set_colors({})
+
+    def set_colors(self, colors: Mapping[str, str], more: str = "") -> None:
+        """Show these names and colours, and ``more`` as HTML after them."""
+        self._colors, self._more = dict(colors), more
+        foreground = self.palette().color(QPalette.ColorRole.WindowText)
+        parts = [
+            f'<span style="color:{readable(color, foreground).name()}">■</span>&nbsp;{escape(name)}'
+            for name, color in self._colors.items()
+        ]
+        self.setText(" &nbsp; ".join([f"{self._title} {MORE}", *parts]) + more)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the colours of the window."""
+        super().showEvent(event)
+        self.set_colors(self._colors, self._more)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the colours of another theme."""
+        super().changeEvent(event)
+        if event.type() in THEME_CHANGES and hasattr(self, "_colors"):
+            self.set_colors(self._colors, self._more)
 
 
 MORE = "(?)"

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QWidget
 from ...core.heart.measurements import Structure
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
-from ..common.plotting import EpochPlot, faint, pen, pg
+from ..common.plotting import EpochPlot, faint, pen, pg, readable
 
 _HEIGHT = 150
 ED, ES = "ED", "ES"
@@ -95,6 +95,8 @@ class CurvesPlot(EpochPlot):
     def recolor(self, foreground: QColor) -> None:
         """Draw the lines in the text colour."""
         super().recolor(foreground)
+        for band in self._drawn.values():
+            band.recolor(foreground)
         for line in self._lines.values():
             line.recolor(foreground)
         for line in self._proposed:
@@ -103,6 +105,8 @@ class CurvesPlot(EpochPlot):
     def _band(self, structure: Structure) -> _Band:
         if structure not in self._drawn:
             self._drawn[structure] = _Band(CARDIAC[structure])
+            if self._foreground is not None:
+                self._drawn[structure].recolor(self._foreground)
             for item in self._drawn[structure].items:
                 self.addItem(item, ignoreBounds=True)
         return self._drawn[structure]
@@ -117,13 +121,19 @@ class _Band:
     """Items of one curve: a line, a dot at each phase, and a band for the spread."""
 
     def __init__(self, color: str) -> None:
-        light = QColor(color)
-        light.setAlpha(BAND)
+        self._color = color
         self.line = pg.PlotCurveItem(pen=pen(color), antialias=True)
         self._dots = pg.ScatterPlotItem(size=_DOT, brush=color, pen=None)
         self._edges = [pg.PlotCurveItem(pen=None), pg.PlotCurveItem(pen=None)]
-        self._band = pg.FillBetweenItem(*self._edges, brush=light)
+        self._band = pg.FillBetweenItem(*self._edges, brush=_see_through(QColor(color)))
         self.items = (*self._edges, self._band, self.line, self._dots)
+
+    def recolor(self, foreground: QColor) -> None:
+        """Draw in a colour that is readable next to texts in this one."""
+        color = readable(self._color, foreground)
+        self.line.setPen(pen(color))
+        self._dots.setBrush(color)
+        self._band.setBrush(_see_through(color))
 
     def draw(self, curve: VolumeCurve) -> None:
         """Show ``curve``; if its spread is unknown, the band has no width."""
@@ -133,6 +143,12 @@ class _Band:
         self._dots.setData(x=phases, y=volumes)
         for edge, sign in zip(self._edges, (-1, 1), strict=True):
             edge.setData(phases, volumes + sign * spreads)
+
+
+def _see_through(color: QColor) -> QColor:
+    light = QColor(color)
+    light.setAlpha(BAND)
+    return light
 
 
 def _describe_volume(curve: VolumeCurve, phase: int) -> str:

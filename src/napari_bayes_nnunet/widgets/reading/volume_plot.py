@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
 from ..common.form import NarrowComboBox
-from ..common.plotting import legend
+from ..common.plotting import Legend
 from .curves_plot import CurvesPlot
 
 _HELP = (
@@ -19,6 +19,9 @@ _HELP = (
 )
 ED_HELP = "Phase of end-diastole, with the largest ventricle."
 ES_HELP = "Phase of end-systole, with the smallest ventricle."
+PROPOSAL = " &nbsp; ┊&nbsp;proposal"
+"""Entry of the legend for the dotted lines."""
+PROPOSED_PHASES = "ED is phase {}, ES is phase {}."
 PROPOSED_HELP = "Use the phases of the largest and the smallest volume."
 
 
@@ -34,7 +37,7 @@ class VolumePlot(QWidget):
         super().__init__(parent)
         self._proposal: tuple[int, int] | None = None
         self.plot = CurvesPlot()
-        self.legend = QLabel()
+        self.legend = Legend("Volume")
         self.ed_box, self.es_box = PhaseBox(), PhaseBox()
         self.proposed_button = QPushButton("Use proposal")
         self._explain()
@@ -57,7 +60,7 @@ class VolumePlot(QWidget):
         self.setVisible(len(phases) > 1)
         self.plot.draw(curves, phases, self._proposal)
         colors: dict[str, str] = {c.structure: CARDIAC[c.structure] for c in curves}
-        self.legend.setText(legend("Volume", colors) + _proposal_text(self._proposal))
+        self.legend.set_colors(colors, PROPOSAL if self._proposal is not None else "")
         for box in (self.ed_box, self.es_box):
             box.set_phases(phases)
         self.set_landmarks(*self.landmarks)
@@ -68,13 +71,13 @@ class VolumePlot(QWidget):
         self.ed_box.set_phase(ed)
         self.es_box.set_phase(es)
         self.proposed_button.setEnabled(self._proposal not in (None, (ed, es)))
+        proposal = "" if self._proposal is None else PROPOSED_PHASES.format(*self._proposal)
+        self.proposed_button.setToolTip(f"{PROPOSED_HELP} {proposal}".rstrip())
 
     def _explain(self) -> None:
         self.legend.setToolTip(_HELP)
-        self.legend.setWordWrap(True)
         self.ed_box.setToolTip(ED_HELP)
         self.es_box.setToolTip(ES_HELP)
-        self.proposed_button.setToolTip(PROPOSED_HELP)
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -119,13 +122,6 @@ def propose_landmarks(curves: Sequence[VolumeCurve]) -> tuple[int, int] | None:
         if curve.ed is not None and curve.es is not None:
             return curve.ed, curve.es
     return None
-
-
-def _proposal_text(proposal: tuple[int, int] | None) -> str:
-    if proposal is None:
-        return ""
-    ed, es = proposal
-    return f" &nbsp; ┊&nbsp;proposed: ED&nbsp;{ed}, ES&nbsp;{es}"
 
 
 class PhaseBox(NarrowComboBox):

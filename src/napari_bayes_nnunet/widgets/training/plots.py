@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.run_folder import EpochReport
-from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, MORE, EpochPlot, legend, pen, pg
+from ..common.plotting import EPOCH_AXIS, MEMBER_COLOR, MORE, EpochPlot, Legend, pen, pg, readable
 from .schedule_plot import SchedulePlot
 
 TRAINING, VALIDATION = "training", "validation"
@@ -76,10 +77,11 @@ class HistoryPlot(EpochPlot):
         super().__init__(left=left, bottom=bottom, height=height, parent=parent)
         self._history = History(1)
         self._lines: dict[str, tuple[pg.PlotCurveItem, pg.ScatterPlotItem]] = {}
+        self._colors: dict[str, str] = {}
 
     def draw(self, history: History, colors: Mapping[str, str]) -> None:
         """Show ``history``, each name in its colour."""
-        self._history = history
+        self._history, self._colors = history, dict(colors)
         for name in [name for name in self._lines if name not in history.names]:
             for item in self._lines.pop(name):
                 self.removeItem(item)
@@ -90,6 +92,12 @@ class HistoryPlot(EpochPlot):
             line.setData(epochs, values, connect="finite")
             last = np.flatnonzero(np.isfinite(values))[-1:]
             latest.setData(x=last, y=values[last])
+
+    def recolor(self, foreground: QColor) -> None:
+        """Draw the lines in colours that are readable next to texts in this one."""
+        super().recolor(foreground)
+        for name in self._lines:
+            self._recolor(name)
 
     def line(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the epochs and values that are drawn."""
@@ -110,9 +118,17 @@ class HistoryPlot(EpochPlot):
             line = pg.PlotCurveItem(pen=pen(color), antialias=True)
             latest = pg.ScatterPlotItem(size=5, brush=color, pen=None)
             self._lines[name] = line, latest
+            self._recolor(name)
             for item in (line, latest):
                 self.addItem(item)
         return self._lines[name]
+
+    def _recolor(self, name: str) -> None:
+        if self._foreground is not None:
+            color = readable(self._colors[name], self._foreground)
+            line, latest = self._lines[name]
+            line.setPen(pen(color))
+            latest.setBrush(color)
 
 
 class TrainingPlots(QWidget):
@@ -130,7 +146,7 @@ class TrainingPlots(QWidget):
         self.rate_plot = SchedulePlot(bottom="", height=_HEIGHT)
         self.loss_plot = HistoryPlot(left="loss")
         self.dice_plot = HistoryPlot(left="pseudo Dice", bottom=EPOCH_AXIS, height=_HEIGHT + 20)
-        self.dice_legend = QLabel()
+        self.dice_legend = Legend("Pseudo Dice")
         self._lay_out()
         self.dice_plot.setYRange(0, 1, padding=0.03)
         for plot in (self.loss_plot, self.dice_plot):
@@ -175,14 +191,14 @@ class TrainingPlots(QWidget):
         self.rate_plot.set_done(self.losses.done, kept=sorted(self._members))
         self.loss_plot.draw(self.losses, LOSS_COLORS)
         self.dice_plot.draw(self.dices, colors)
-        self.dice_legend.setText(legend("Pseudo Dice", colors))
+        self.dice_legend.set_colors(colors)
 
     def _lay_out(self) -> None:
         kept = f'<span style="color:{MEMBER_COLOR}">●</span> member kept'
         planned = f'<span style="color:{MEMBER_COLOR}">○</span> planned'
         rate_legend = QLabel(f"Learning rate {MORE} &nbsp; {kept} &nbsp; {planned}")
-        loss_legend = QLabel(legend("Loss", LOSS_COLORS))
-        self.dice_legend.setText(legend("Pseudo Dice", {}))
+        loss_legend = Legend("Loss")
+        loss_legend.set_colors(LOSS_COLORS)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
