@@ -21,6 +21,7 @@ from napari_bayes_nnunet.widgets.training.label_picture import (
 )
 from napari_bayes_nnunet.widgets.training.structure_names import (
     NAMES_GUESSED,
+    NAMES_KEPT,
     SHAPE_DIFFERS,
     UNNAMED_LV,
     StructureNames,
@@ -65,6 +66,18 @@ def test_known_names_are_kept(names) -> None:
     names.ask(HEART, example(guess={}))
     assert names.names == HEART
     assert names.hint.text() == ""
+
+
+def test_names_kept_for_other_folders_are_said(names) -> None:
+    names.ask(UNKNOWN, example())
+    names.keep(UNKNOWN, example())
+    assert names.hint.text() == NAMES_GUESSED  # the same would be proposed
+    rename(names, 1, "right ventricle")
+    names.keep(UNKNOWN, example())
+    assert names.names[1] == "right ventricle"
+    assert names.hint.text() == NAMES_KEPT
+    rename(names, 1, "RV")
+    assert names.hint.text() != NAMES_KEPT
 
 
 def test_a_missing_lv_is_said(names) -> None:

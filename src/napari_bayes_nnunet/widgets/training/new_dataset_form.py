@@ -86,14 +86,14 @@ class NewDatasetForm(QWidget):
         target: Path,
         example: LabelExample | None = None,
     ) -> None:
-        """Show the defaults for a new match; names typed for the same values stay.
+        """Show the defaults for a new match; names typed for the same values stay, with a note.
 
         ``example`` shows the values in a slice.
         """
         if set(names) != set(self.names.names):
             self.structures.ask(names, example)
         else:
-            self.structures.set_example(example)
+            self.structures.keep(names, example)
         if channels != self._count:
             self._count = channels
             several = ", ".join(f"MRI {number}" for number in range(1, channels + 1))

@@ -15,6 +15,9 @@ from .label_names import LabelNames
 from .label_picture import LabelPicture
 
 NAMES_GUESSED = "These names are guesses from the shapes. Check them against the picture."
+NAMES_KEPT = (
+    "These names are those given to the folders chosen before. Check them against the picture."
+)
 UNNAMED_LV = (
     "No structure is named LV, so the ensemble will not give ED, ES or EF. Name the structures RV, "
     "MYO and LV as the picture shows them."
@@ -32,6 +35,7 @@ class StructureNames(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._guessed: dict[int, str] = {}
+        self._kept: dict[int, str] = {}
         self._is_editable = True
         self.picture = LabelPicture()
         self.table = LabelNames()
@@ -65,9 +69,16 @@ class StructureNames(QWidget):
     def ask(self, names: Mapping[int, str], example: LabelExample | None) -> None:
         """Show ``names``; the guess of ``example`` replaces those without a meaning."""
         proposed = propose_names(names, example.guess if example is not None else {})
+        self._kept = {}
         self._guessed = {v: name for v, name in proposed.items() if name != names[v]}
         self.table.set_names(proposed)
         self._show_table()
+        self.set_example(example)
+
+    def keep(self, names: Mapping[int, str], example: LabelExample | None) -> None:
+        """Keep the names as typed; say so if `ask` would propose others for ``names``."""
+        proposed = propose_names(names, example.guess if example is not None else {})
+        self._kept = self.names if self.names != proposed else {}
         self.set_example(example)
 
     def set_example(self, example: LabelExample | None) -> None:
@@ -94,5 +105,7 @@ class StructureNames(QWidget):
             if canonical_structure(names.get(value, "")) not in (None, structure)
         ]
         lacking = UNNAMED_LV if any(names) and lacks_lv(names.values()) else ""
+        kept = NAMES_KEPT if any(names) and names == self._kept else ""
         is_guess = self._guessed and all(names.get(v) == n for v, n in self._guessed.items())
-        self.hint.say(wrong[0] if wrong else lacking or (NAMES_GUESSED if is_guess else ""))
+        guessed = NAMES_GUESSED if is_guess else ""
+        self.hint.say(wrong[0] if wrong else lacking or kept or guessed)
