@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation import figures
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation, evaluate_methods
 from napari_bayes_nnunet.app.evaluation.example_cases import (
     ShownCase,
@@ -183,6 +185,21 @@ def test_figure_fits_any_number_of_methods(methods, bare, draw):
         assert int.from_bytes(png[16:20]) <= FIGURE_WIDTH * DPI + 1
     assert draw(bare) is None
     assert draw([bare[0], methods[0]]).startswith(PNG)
+
+
+def test_no_bar_of_reliability_hides_a_text(methods, monkeypatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
+    reliability_picture(methods)
+    figure = drawn[0]
+    figure.draw_without_rendering()
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    assert len(panels) == len(methods)
+    for panel in panels:
+        texts = [*panel.texts, panel.xaxis.label, panel.title]
+        assert "ECE" in panel.get_xlabel()
+        bars = [bar.get_window_extent() for bar in panel.patches]
+        assert not any(text.get_window_extent().overlaps(bar) for text in texts for bar in bars)
 
 
 def test_chosen_cases_are_best_and_worst():

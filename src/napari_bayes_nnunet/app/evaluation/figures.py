@@ -34,11 +34,11 @@ def reliability_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     known = [(n, m, bins) for n, m, bins in known if bins.voxel_count]
     if not known:
         return None
-    figure, panels = _grid(len(known), height=2.85)
+    figure, panels = _grid(len(known), height=3.1)
     for index, (panel, (n, method, bins)) in enumerate(zip(panels, known, strict=True)):
         _reliability(panel, bins, METHOD_COLORS[n % len(METHOD_COLORS)])
         _title(panel, method.name)
-        panel.set_xlabel("confidence, %", fontsize=9)
+        panel.set_xlabel(f"confidence, %\n{_calibration_text(bins)}", fontsize=9)
         if index % _PER_ROW == 0:
             panel.set_ylabel("correct, %", fontsize=9)
     return encode_png(figure)
@@ -59,15 +59,16 @@ def _reliability(panel: Axes, bins: ReliabilityBins, color: str) -> None:
     panel.plot([0, 100], [0, 100], color=INK, lw=0.9, ls=(0, (4, 3)))
     panel.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xticks=range(0, 101, 25),
               yticks=range(0, 101, 25))  # fmt: skip
+
+
+def _calibration_text(bins: ReliabilityBins) -> str:
+    """Return the calibration error and the share of voxels in the last bin, in two lines.
+
+    They stand below the diagram, where no bar can hide them.
+    """
     share = 100 * bins.voxels[-1] / bins.voxel_count
-    panel.text(
-        4, 96, f"ECE {100 * bins.ece:.2f} %\n{share:.0f} % of voxels\nabove {_last_edge(bins)} %",
-        fontsize=8.5, va="top", color=INK,
-    )  # fmt: skip
-
-
-def _last_edge(bins: ReliabilityBins) -> str:
-    return f"{100 * (1 - 1 / len(bins.voxels)):g}"
+    edge = 100 * (1 - 1 / len(bins.voxels))
+    return f"ECE {100 * bins.ece:.2f} %\n{share:.0f} % of voxels above {edge:g} %"
 
 
 def _coarser(bins: ReliabilityBins) -> ReliabilityBins:
@@ -146,7 +147,7 @@ def entropy_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
 
 def _title(panel: Axes, text: str) -> None:
     """Write the title, smaller if it is long, because panels stand side by side."""
-    size = min(10.0, 250 / max(1, len(text)))
+    size = min(10.0, 205 / max(1, len(text)))
     panel.set_title(text, fontsize=size, loc="left", fontweight="bold", color=INK)
 
 
