@@ -164,6 +164,28 @@ def test_start_with_missing_choices_shows_the_problem(make, tmp_path, qtbot) -> 
     assert not window.stop_button.isEnabled()
 
 
+def test_a_complaint_ends_with_its_cause(make, tmp_path) -> None:
+    answers: list[Any] = [AppError("No ensemble.")]
+
+    def read():
+        if isinstance(answers[0], AppError):
+            raise answers[0]
+        return answers[0]
+
+    window = make(read_settings=read)
+    window.start_button.click()
+    window.form.results.choose(tmp_path / "out")
+    assert window.status.text() == NO_IMAGES
+    window.form.images.choose(make_images(tmp_path / "images"))
+    assert window.status.text() == ""
+    window.start_button.click()
+    window.refresh_settings()
+    assert window.status.text() == "No ensemble."
+    answers[0] = made_settings(Path("ensemble"))
+    window.refresh_settings()
+    assert window.status.text() == ""
+
+
 def test_folders_that_cannot_be_used_are_reported(make, images, tmp_path, qtbot) -> None:
     window = make()
     window.form.results.choose(images)

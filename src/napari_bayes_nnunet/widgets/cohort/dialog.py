@@ -69,6 +69,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._checked: CohortCommand | None = None
         self._results: Path | None = None
         self._studies, self._started = 0, 0.0
+        self._complaint = ""
         self._background = Background(self)
         self._shower = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._shower.setTimeout(SHOWN_AFTER_MS)
@@ -96,6 +97,7 @@ class CohortWindow(FolderDrop, QWidget):
         """Show the settings of the dock; during a run, keep the settings that it uses."""
         if self.is_busy:
             return
+        self._withdraw_complaint()
         try:
             chosen = self._read_settings()
             self.chosen.say(FROM_THE_DOCK.format(chosen=chosen) + chosen.advice)
@@ -109,7 +111,8 @@ class CohortWindow(FolderDrop, QWidget):
         try:
             request = self._request()
         except AppError as error:
-            self._say(in_the_window(error), "blocking")
+            self._complaint = in_the_window(error)
+            self._say(self._complaint, "blocking")
             return
         self.refresh_settings()
         self._checked = request
@@ -127,6 +130,17 @@ class CohortWindow(FolderDrop, QWidget):
         if self._checked is not None:
             self._on_refused(self._checked, "Stopped.")
         self._run.stop()
+
+    def _withdraw_complaint(self) -> None:
+        """Remove the message about what Start lacked if it is no longer true."""
+        if not self._complaint or self.status.text() != self._complaint:
+            return
+        try:
+            self._request()
+        except AppError as error:
+            if in_the_window(error) == self._complaint:
+                return
+        self._say("")
 
     def _request(self) -> CohortCommand:
         images, results = self.form.images.path, self.form.results.path
@@ -169,6 +183,8 @@ class CohortWindow(FolderDrop, QWidget):
         self.start_button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self.stop)
         self.review_button.clicked.connect(self._on_review_clicked)
+        self.form.images.chosen.connect(self._withdraw_complaint)
+        self.form.results.chosen.connect(self._withdraw_complaint)
         self._shower.triggered.connect(self._show_studies)
         self._run.found.connect(self._on_found)
         self._run.stage_started.connect(self._on_stage_started)
@@ -216,7 +232,8 @@ class CohortWindow(FolderDrop, QWidget):
         self.progress.bar.setValue(done)
         self.progressed.emit(count)
         if self.stop_button.isEnabled():
-            self.progress.text.setText(f"{count} studies{left}" if done else first)
+            studies = format_count(self._studies, "study", "studies")
+            self.progress.text.setText(f"{done} of {studies}{left}" if done else first)
 
     def _show_studies(self) -> None:
         self.table.refresh()
