@@ -125,7 +125,7 @@ def test_wrong_number_of_channels_is_refused(tmp_path):
     ensemble = Ensemble(make_model(tmp_path, channels=2, members=1), device="cpu")
     with pytest.raises(ModelError) as caught:
         ensemble.segment(made_image((3, 40, 40)), SPACING)
-    assert caught.value.values == {"needed": 2, "names": "cine0, cine1", "channels": 1}
+    assert caught.value.values == {"needed": "2 channels", "names": "cine0, cine1", "channels": 1}
 
 
 def test_transposed_plans_equal_nnunets_predictor(tmp_path):
@@ -277,7 +277,7 @@ def test_out_of_memory_steps_down_without_changing_the_result(tmp_path):
     predictor = ensemble._predictor
     predictor.network = FailsAtFirst(predictor.network, times=1)
     result = ensemble.segment(image, SPACING, members=3)
-    assert notes == [FEWER_SLICES.format(count=1)]
+    assert notes == [FEWER_SLICES.format(slices="1 slice")]
     assert result.notes == tuple(notes)
     np.testing.assert_allclose(result.probabilities, expected.probabilities, atol=1e-6)
 
@@ -295,7 +295,7 @@ def test_out_of_memory_on_a_gpu_ends_on_the_cpu(tmp_path):
     error = torch.OutOfMemoryError("CUDA out of memory.")
     for _ in range(5):
         predictor.step_down(error)
-    fewer = [FEWER_SLICES.format(count=count) for count in (16, 4, 1)]
+    fewer = [FEWER_SLICES.format(slices=text) for text in ("16 slices", "4 slices", "1 slice")]
     assert notes == [*fewer, SUMS_ON_CPU, ALL_ON_CPU]
     assert network.device.type == "cpu"
     with pytest.raises(ModelError) as caught:

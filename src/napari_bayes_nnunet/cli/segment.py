@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..core.counts import format_count
 from .options import (
     PATH,
     Command,
@@ -191,7 +192,8 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
         if isinstance(step, str):
             click.echo(step, err=True)
         else:
-            click.echo(f"Temperature {step.temperature:g}, fitted on {len(step.cases)} cases.")
+            cases = format_count(len(step.cases), "case")
+            click.echo(f"Temperature {step.temperature:g}, fitted on {cases}.")
 
 
 @click.command("demo", cls=Command)

@@ -18,6 +18,7 @@ from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.preprocessing.resampling.default_resampling import determine_do_sep_z_and_axis
 from numpy.typing import NDArray
 
+from ..core.counts import format_count
 from ..core.slice_axis import is_stack, order_with_slices_on
 from ..core.types import Mirroring, Precision
 from . import ModelError, Stopped
@@ -46,7 +47,7 @@ WRONG_SIZE = (
 )
 MOST_RESAMPLED = 2**29
 """Voxels at the spacing of the network."""
-FEWER_SLICES = "The device is short of memory. Now {count} slice(s) are computed at a time."
+FEWER_SLICES = "The device is short of memory. It now computes {slices} at a time."
 SUMS_ON_CPU = "The device is short of memory. Sums are now kept on the CPU."
 ALL_ON_CPU = "The device is short of memory. Everything is now computed on the CPU, more slowly."
 
@@ -160,9 +161,9 @@ class Predictor:
         names = self._names
         if len(image) != len(names):
             raise ModelError(
-                "The ensemble needs {needed} channel(s) ({names}), but the image has {channels}. "
+                "The ensemble needs {needed} ({names}), but the image has {channels}. "
                 "Choose an image with the channels of the training.",
-                needed=len(names),
+                needed=format_count(len(names), "channel"),
                 names=", ".join(str(name) for name in names.values()),
                 channels=len(image),
             )
@@ -361,7 +362,7 @@ class Predictor:
             torch.cuda.empty_cache()
         if len(self.patch_size) == 2 and self.batch_size > 1:
             self.batch_size = max(1, self.batch_size // 4)
-            self._notify(FEWER_SLICES.format(count=self.batch_size))
+            self._notify(FEWER_SLICES.format(slices=format_count(self.batch_size, "slice")))
         elif self.sums_device.type != "cpu":
             self.sums_device = torch.device("cpu")
             self._notify(SUMS_ON_CPU)

@@ -306,7 +306,7 @@ def moved(image: Volume) -> Volume:
     [
         (
             lambda i: {"images": [i, i]},
-            *(WRONG_CHANNELS, {"expected": 1, "channels": "cine 0", "count": 2}),
+            *(WRONG_CHANNELS, {"expected": "1 channel", "channels": "cine 0", "count": 2}),
         ),
         (lambda i: {"images": []}, WRONG_CHANNELS, {"count": 0}),
         (lambda i: {"images": [four_dimensions(i)]}, CINE_IMAGE, {"phases": 2}),

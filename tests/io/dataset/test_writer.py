@@ -105,7 +105,7 @@ def test_channels_and_their_names(tmp_path: Path) -> None:
     assert len(dataset.cases[0].images) == 2
     with pytest.raises(DataError) as caught:
         make(found, tmp_path / "e", names={1: "LV"}, channels=["T1"])
-    assert caught.value.values == {"count": 2, "given": 1, "names": "T1"}
+    assert caught.value.values == {"channels": "2 channels", "names": "T1"}
 
 
 @pytest.mark.parametrize("link", [True, False], ids=["links", "copies"])

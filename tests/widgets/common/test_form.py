@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection
 from napari_bayes_nnunet.widgets.common.form import NO_NUMBER, DataForm
 
 from ..training.test_schedule_plot import turn
@@ -164,6 +165,15 @@ def test_units_and_examples_are_shown(form: DataForm) -> None:
     assert {label.text() for label in form.weight.native.findChildren(QLabel)} >= {"Weight", "kg"}
     assert editor(form, "cine").text() == "Moves"
     assert all(editor(form, field.name).toolTip() == f"{field.label}." for field in form)
+
+
+def test_a_unit_is_singular_after_one(qtbot: Any) -> None:
+    form = DataForm(MemberSelection)
+    qtbot.addWidget(form.native)
+    for step, text in ((1, "1 epoch"), (2, "2 epochs")):
+        form.update({"step": step})
+        assert editor(form, "step").text() == text
+        assert form.step.value == step
 
 
 def test_the_wheel_is_left_to_the_scroll_area(form: DataForm) -> None:

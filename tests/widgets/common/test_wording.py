@@ -48,7 +48,6 @@ def test_a_setting_of_the_schedule_has_the_label_of_its_field() -> None:
         for field in fields(kind):
             if "label" in field.metadata:
                 label = field.metadata["unit" if field.default is True else "label"]
-                label += f" {field.metadata['unit']}" if field.name == "per_cycle" else ""
                 assert field_name(Setting(options.get(field.name, field.name))) == label
 
 

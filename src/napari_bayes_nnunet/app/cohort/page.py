@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from ...core.counts import format_count
 from ...io.files.atomic import write_text
 from ..report.html import UNKNOWN, Tile, render_page
 from ..review.report_numbers import format_number, format_spread
@@ -62,7 +63,7 @@ class CohortPage:
         units = {name: n.unit for row in shown for name, n in row.numbers.items()}
         return render_page(
             "cohort.html.j2",
-            heading=f"{len(rows)} of {self._total} studies",
+            heading=f"{len(rows)} of {format_count(self._total, 'study', 'studies')}",
             facts=[],
             warnings=[],
             tiles=list(_tiles(rows, self._total, len(failed))),

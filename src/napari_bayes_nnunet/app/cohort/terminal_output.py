@@ -48,7 +48,7 @@ class CohortText:
     def _show_study(self, message: StudyDone) -> None:
         if message.outcome == "failed":
             self._view.line(f"{message.case}: {message.text}")
-        count = f"{message.done} of {message.total} studies"
+        count = f"{message.done} of {format_count(message.total, 'study', 'studies')}"
         note = time_left_text(message.eta_seconds)
         line = ", ".join(filter(None, (count, note)))
         self._view.progress(count, message.done, message.total, note=note, line=line)
@@ -69,7 +69,8 @@ class StudyCounts:
     def finished(self) -> str:
         """Sentence for a run that has ended."""
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"Segmented {self.done - self.failed} of {self.total} studies{failed}."
+        studies = format_count(self.total, "study", "studies")
+        return f"Segmented {self.done - self.failed} of {studies}{failed}."
 
     @property
     def stopped(self) -> Statement:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ...core.counts import format_count
 from ...core.problems import Action
 from ...io.dataset.acdc import read_acdc
 from ...io.dataset.groups import GROUPS_FILE, write_groups
@@ -112,7 +113,8 @@ def prepared_text(prepared: PreparedDataset) -> str:
     )
     return "\n".join(
         [
-            f"{prepared.folder} has {cases} cases of {prepared.patients} patients, "
+            f"{prepared.folder} has {format_count(cases, 'case')} of "
+            f"{format_count(prepared.patients, 'patient')}, "
             f"{prepared.training_cases} to train on and {prepared.held_out_cases} held out. "
             f"Cases by group: {counts}.",
             *prepared.notes,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.counts import format_count
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
 from ..report.figures import encode_png
@@ -161,11 +162,16 @@ def _number_text(value: float | None) -> str:
 def trajectory_text(analysis: TrajectoryAnalysis) -> str:
     """Return the results of the first layer, for a terminal."""
     layer = analysis.first
-    epochs = f"{len(analysis.epochs)} epochs known" if analysis.is_whole else ONLY_MEMBERS_KNOWN
+    epochs = (
+        f"{format_count(len(analysis.epochs), 'epoch')} known"
+        if analysis.is_whole
+        else ONLY_MEMBERS_KNOWN
+    )
     cycles = len(np.unique(analysis.cycles[analysis.is_member]))
     lines = [
-        f"{analysis.name}, fold {analysis.fold}: {epochs}, {len(analysis.members)} members of "
-        f"{cycles} cycles, layer {layer.name}."
+        f"{analysis.name}, fold {analysis.fold}: {epochs}, "
+        f"{format_count(len(analysis.members), 'member')} of {format_count(cycles, 'cycle')}, "
+        f"layer {layer.name}."
     ]
     if not math.isnan(layer.modes.ratio):
         lines.append(MODES.format(modes=layer.modes))

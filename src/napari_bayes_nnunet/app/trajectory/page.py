@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from ...core.counts import format_count
 from ..report.html import UNKNOWN, Tile, render_page
 from .analysis import SEED, LayerDistances, TrajectoryAnalysis
 from .member_comparison import MemberCase
@@ -56,8 +57,9 @@ def _facts(analysis: TrajectoryAnalysis) -> list[str]:
     return [
         f"{datetime.now():%Y-%m-%d %H:%M}",
         f"fold {analysis.fold}",
-        f"{schedule.all_cycles} cycles of {schedule.cycle_length} epochs",
-        f"{len(analysis.members)} members",
+        f"{format_count(schedule.all_cycles, 'cycle')} of "
+        f"{format_count(schedule.cycle_length, 'epoch')}",
+        format_count(len(analysis.members), "member"),
         analysis.first.name,
     ]
 

@@ -279,7 +279,8 @@ class MemberSelection:
         default=2,
         metadata={
             "label": "Step",
-            "unit": "epoch(s)",
+            "unit": "epoch",
+            "units": "epochs",
             "help": "Epochs from one member to the next, counted back from the end of the cycle: "
             "2 takes every second epoch.",
         },
@@ -288,7 +289,8 @@ class MemberSelection:
     def __post_init__(self) -> None:
         if self.per_cycle < 1 or self.step < 1:
             raise InputError(
-                "Members per cycle and their step must be at least 1, not {per_cycle} and {step}.",
+                "Each cycle needs at least 1 member and a step of at least 1 epoch, not "
+                "{per_cycle} and {step}.",
                 per_cycle=self.per_cycle,
                 step=self.step,
             )

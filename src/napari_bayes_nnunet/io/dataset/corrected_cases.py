@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.counts import format_count
 from ...core.heart.structures import match_structure
 from .. import DataError
 from ..files.atomic import write_json
@@ -49,7 +50,7 @@ BAD_CASE_NAME = (
     "with a letter or digit."
 )
 WRONG_CHANNELS = (
-    "The cases of {dataset} have {expected} channels ({channels}), but this case has {count}. "
+    "Each case of {dataset} has {expected} ({channels}), but this case has {count}. "
     "Choose another dataset."
 )
 CINE_IMAGE = "{image} has {phases} frames, but a case has one frame. Extract the frame."
@@ -150,7 +151,7 @@ def _check_images(raw: RawDataset, images: Sequence[Volume]) -> None:
         raise DataError(
             WRONG_CHANNELS,
             dataset=raw.path,
-            expected=len(raw.channels),
+            expected=format_count(len(raw.channels), "channel"),
             channels=", ".join(raw.channels),
             count=len(images),
         )

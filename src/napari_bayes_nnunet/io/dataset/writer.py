@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.counts import format_count
 from .. import DataError
 from ..files.atomic import replacing, write_json
 from ..images.geometry import Geometry
@@ -46,8 +47,7 @@ REPEATED_NAME = (
 )
 NAMED_BACKGROUND = "The label value 0 is the background and cannot have the name {name}. Remove it."
 OTHER_CHANNEL_COUNT = (
-    "The images have {count} channels, but there are {given} names ({names}). Give a name for each "
-    "channel."
+    "The images have {channels}, but the names given are {names}. Give one name for each channel."
 )
 BUSY_FOLDER = "{folder} is being written by another window. Wait until it is finished."
 
@@ -203,7 +203,9 @@ def _channel_names(match: Match, channels: Sequence[str] | None) -> dict[str, st
     count = len(match.pairs[0].images)
     names = channels or (["MRI"] if count == 1 else [f"MRI {n}" for n in range(1, count + 1)])
     if len(names) != count:
-        raise DataError(OTHER_CHANNEL_COUNT, count=count, given=len(names), names=", ".join(names))
+        raise DataError(
+            OTHER_CHANNEL_COUNT, channels=format_count(count, "channel"), names=", ".join(names)
+        )
     return {str(number): name for number, name in enumerate(names)}
 
 

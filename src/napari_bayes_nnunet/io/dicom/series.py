@@ -112,7 +112,7 @@ class Stack:
     def size(self) -> str:
         """Numbers of slices and phases, and the spacing (x, y, z) in mm."""
         z, y, x = self.spacing
-        count = f"{len(self.slices)} slices × {self.phases} phases"
+        count = f"{format_count(len(self.slices), 'slice')} × {format_count(self.phases, 'phase')}"
         return f"{count}, {x:.4g} × {y:.4g} × {z:.4g} mm"
 
     @property

@@ -34,7 +34,7 @@ class DataForm(Container["FormField"]):
 
     The metadata of a dataclass field are ``label`` and ``help``, and optionally
 
-    - ``unit``: the text after a number or a check box,
+    - ``unit``: the text after a number or a check box; ``units`` after a number other than 1,
     - ``prefix``, ``limits`` (low, high) and ``step`` of a number,
     - ``choices`` (value to text), with the ``choice_help`` of each value,
     - ``example``: the text shown while the field is empty,
@@ -349,8 +349,21 @@ def _make_box(types: set[type], about: Mapping[str, Any]) -> BaseValueWidget[Any
     box = kind(min=low, max=high, step=about.get("step", 1))
     box.native.setPrefix(about.get("prefix", ""))
     if "unit" in about:
-        box.native.setSuffix(f" {about['unit']}")
+        _show_unit(box, about["unit"], about.get("units", about["unit"]))
     if "condition" not in about:
         return box
     box.value = about["example"]
     return OptionalNumberBox(text=about["condition"], box=box)
+
+
+def _show_unit(box: FloatSpinBox, unit: str, units: str) -> None:
+    """Show ``unit`` after the number 1 and ``units`` after any other, as 1 epoch and 2 epochs."""
+
+    def show(value: float) -> None:
+        suffix = f" {unit if value == 1 else units}"
+        if box.native.suffix() != suffix:  # setting it rewrites a half-typed number
+            box.native.setSuffix(suffix)
+
+    show(box.native.value())
+    if unit != units:
+        box.native.valueChanged.connect(show)

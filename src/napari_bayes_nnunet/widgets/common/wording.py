@@ -45,7 +45,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
 FIELDS: Final[Mapping[str, str]] = {
     "epochs": "Epochs",
     "cycles": "Cycles",
-    "members_per_cycle": "Members per cycle",
+    "members_per_cycle": "Members",
     "member_step": "Step",
     "batch_size": "Batch size",
     "iterations_per_epoch": "Iterations",

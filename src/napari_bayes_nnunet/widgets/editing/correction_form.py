@@ -168,7 +168,7 @@ class CorrectionForm(QWidget):
             alternatives = format_count(count, "alternative")
             text = f"{alternatives} from {format_count(total, 'member')}"
         else:
-            text = f"{number} of {count}, from {members} of {total} members"
+            text = f"{number} of {count}, from {members} of {format_count(total, 'member')}"
         self.alternative.setText(text)
         self._number = number
         self._enable()
