@@ -728,14 +728,22 @@ def test_nothing_is_proposed_inside_the_installation(ready, tmp_path, qtbot, mon
     dock = ready(image_layer(tmp_path))
     run(dock, qtbot)
     starts: list[Path] = []
-    monkeypatch.setattr(
-        QFileDialog, "getExistingDirectory", lambda *asked: starts.append(Path(asked[2])) or ""
-    )
+    answers = ["", "", "", str(tmp_path / "out"), ""]
+
+    def ask(*asked: object) -> str:
+        starts.append(Path(str(asked[2])))
+        return answers.pop(0)
+
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", ask)
     dock.run.save_button.click()
     dock.result.source = PACKAGE / "sample_data" / "cine.nii.gz"
     dock.run.save_button.click()
     dock.run.review_button.click()
     assert starts == [tmp_path, Path.home(), Path.home()]
+    dock.run.save_button.click()
+    wait_until(lambda: (tmp_path / "out" / "heart.json").is_file(), qtbot)
+    dock.run.save_button.click()
+    assert starts[3:] == [Path.home(), tmp_path / "out"]
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])

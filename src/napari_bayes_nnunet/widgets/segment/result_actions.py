@@ -54,6 +54,7 @@ class ResultActions(QObject):
         self._window = parent
         self._background = Background(self)
         self._makes_study = False
+        self._last_folder = Path.home()
         run.save_requested.connect(self._on_save_requested)
         run.review_requested.connect(self._on_review_requested)
 
@@ -92,11 +93,12 @@ class ResultActions(QObject):
         result = self._result
         if result is None or self._refuses(result, None):
             return
-        start = folder_of_image(result) or Path.home()
+        start = folder_of_image(result) or self._last_folder
         chosen = QFileDialog.getExistingDirectory(
             self._window, f"Save {result.case} in", str(start)
         )
         if chosen and not self._refuses(result, Path(chosen)) and self._may_replace(Path(chosen)):
+            self._last_folder = Path(chosen)
             self.save_to(Path(chosen))
 
     def _on_review_requested(self) -> None:
@@ -113,8 +115,11 @@ class ResultActions(QObject):
     def _ask_for_folder(self, result: SegmentationResult) -> Path | None:
         """Ask for the folder of a study that cannot be next to the image."""
         title = f"Folder for the study of {result.case}"
-        chosen = QFileDialog.getExistingDirectory(self._window, title, str(Path.home()))
-        return study_folder_in(result, Path(chosen)) if chosen else None
+        chosen = QFileDialog.getExistingDirectory(self._window, title, str(self._last_folder))
+        if not chosen:
+            return None
+        self._last_folder = Path(chosen)
+        return study_folder_in(result, Path(chosen))
 
     def _on_study_made(self, study: ResultStudy) -> None:
         self._makes_study = False
