@@ -1,12 +1,14 @@
 """Tests of ``bayes-nnunet train`` and ``schedule``, as a user calls them.
 
-The shared run, and the training that survives a closed terminal, have a Python of their own.
+The shared run has a Python of its own.
 """
 
 import csv
 import io
 import json
+import os
 import re
+import select
 import shutil
 import signal
 from dataclasses import replace
@@ -31,7 +33,6 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, w
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet.device import UNAVAILABLE
 
-from ..helpers.command import start
 from ..helpers.hearts import LABELS, make_dataset
 
 KEYS = {
@@ -386,15 +387,23 @@ def numbers_in(line):
     return list(map(int, re.findall(r"\d+", line)))
 
 
-def test_training_survives_a_closed_terminal(planned_run, hearts, tmp_path):
+def test_training_survives_a_closed_terminal(planned_run, hearts, warm_command, tmp_path):
     run = RunFolder(shutil.copytree(planned_run, tmp_path / "run"))
     flags = ["--preset", "demo", "--epochs", 4, "--iterations-per-epoch", 1, "--batch-size", 2]
-    flags += ["--cycles", 1]  # after which nnU-Net draws a figure, for a second
-    with start("train", hearts, "--output", run.path, *flags, "--jsonl") as process:
-        process.stdout.readline()
-        process.stdout.close()
-        process.stderr.close()
-        assert process.wait(120) == 0
+    flags += ["--cycles", 1]
+    terminal = []
+    for name in ("stdout", "stderr"):
+        os.mkfifo(tmp_path / name)
+        terminal.append(os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK))
+    process = warm_command.start(
+        "train", hearts, "--output", run.path, *flags, "--jsonl", folder=tmp_path
+    )
+    assert select.select(terminal[:1], [], [], 120)[0]
+    assert os.read(terminal[0], 1).startswith(b"{")
+    for end in terminal:
+        os.close(end)
+    process.wait()
+    assert process.code == 0
     assert (run.fold("0") / "checkpoint_final.pth").exists()
 
 

@@ -39,17 +39,3 @@ def bayes_nnunet(*arguments: object, **options: object) -> subprocess.CompletedP
         timeout=1200,
         **options,
     )
-
-
-def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
-    """Start the command in its own process group."""
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,
-        **options,
-    )

@@ -3,8 +3,8 @@
 Each run is a separate process, which can be killed, but starts at once instead of within seconds:
 a test can kill a training dozens of times. So do the Dask workers that a run starts, and those of
 the command ``dask``. Run as a script, this file is the forking process. Two things differ from a
-start by a user: modules are imported already, and nnU-Net's figure of the progress, which takes a
-second after every cycle, is an empty file.
+start by a user: modules are imported already, and two files of nnU-Net that take long and that
+nothing reads are empty: the figure of the progress, and debug.json with the text of all weights.
 """
 
 from __future__ import annotations
@@ -188,8 +188,12 @@ def _prepare() -> None:
     for module in (*(f"napari_bayes_nnunet.{name}" for name in AHEAD), *ALSO_AHEAD):
         importlib.import_module(module)
     from nnunetv2.training.logging.nnunet_logger import LocalLogger
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     LocalLogger.plot_progress_png = lambda self, folder: Path(folder, "progress.png").touch()
+    nnUNetTrainer._save_debug_information = lambda self: Path(
+        self.output_folder, "debug.json"
+    ).touch()
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of these modules
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy
@@ -75,8 +76,9 @@ def make_trainer(run, monkeypatch):
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    # The figure takes a second, and cli/test_train.py has a real one.
+    # The figure and the text of all weights take long, and cli/test_train.py has real ones.
     monkeypatch.setattr(LocalLogger, "plot_progress_png", lambda logger, folder: None)
+    monkeypatch.setattr(nnUNetTrainer, "_save_debug_information", lambda trainer: None)
     (dataset,) = (run.workspace / "preprocessed").iterdir()
 
     def make(fold=0, **settings):
@@ -116,6 +118,8 @@ import multiprocessing
 forks = multiprocessing.get_context("fork")
 multiprocessing.get_context = lambda method=None: forks  # else the validation imports torch again
 multiprocessing.cpu_count = lambda: 1  # threads would not survive the fork
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
+LocalLogger.plot_progress_png = lambda logger, folder: None  # takes a second
 import nnunetv2.run.run_training as command
 command.run_training_entry()
 """
