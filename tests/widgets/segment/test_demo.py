@@ -9,15 +9,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import napari
 import numpy as np
 import pytest
 from imageio.v3 import imread
+from napari.components import ViewerModel
+from pydantic import PrivateAttr
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.widgets.common.process import CHILD_FAILED
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.segment import demo as demo_module
 from napari_bayes_nnunet.widgets.segment.demo import (
     CANNOT_WRITE_PICTURE,
     CLOSED_EARLY,
@@ -94,6 +99,36 @@ def demo_here(
     run_demo(picture, make_dock=make, timeout_s=timeout)
 
 
+class BareViewer(ViewerModel):
+    """Viewer whose window is a dock alone, and whose event loop ends with it."""
+
+    _docks: list[SegmentWidget] = PrivateAttr(default_factory=list)
+
+    @property
+    def window(self) -> BareViewer:
+        return self
+
+    def resize(self, width: int, height: int) -> None:
+        pass
+
+    def add_dock_widget(self, dock: SegmentWidget, **place: str) -> None:
+        self._docks.append(dock)
+
+    def close(self) -> None:
+        for dock in self._docks:
+            dock.close_child()
+            dock.deleteLater()
+        QApplication.exit()
+
+
+@pytest.fixture
+def no_window(monkeypatch: pytest.MonkeyPatch, qapp: Any) -> None:
+    """Run the demo without napari's window, which takes seconds."""
+    monkeypatch.setattr(demo_module, "check_reachable", lambda platform: None)
+    monkeypatch.setattr(napari, "Viewer", BareViewer)
+    monkeypatch.setattr(napari, "run", qapp.exec)
+
+
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "demo")
@@ -123,24 +158,35 @@ CRASHED = CHILD_FAILED.format(subject=SUBJECT, code=3, reason=": RuntimeError: f
 @pytest.mark.parametrize(
     ("flags", "options", "sentence"),
     [
-        (["--fails", "The image is empty."], {}, "The image is empty."),
         (["--dies-at", 2], {"process": True}, CRASHED),
-        (["--hangs-at", 1], {"timeout": 0.4, "process": True}, TOO_SLOW.format(seconds=0.4)),
         (["--hangs-at", 1], {"closes": 200, "process": True}, CLOSED_EARLY),
     ],
 )
-def test_a_failure_is_one_sentence(ensemble, tmp_path, flags, options, sentence) -> None:
+def test_a_failure_closes_the_window(ensemble, tmp_path, flags, options, sentence) -> None:
     with pytest.raises(AppError, match=re.escape(sentence)):
         demo_here(ensemble, *flags, picture=tmp_path / "picture.png", **options)
     assert not (tmp_path / "picture.png").exists()
 
 
-def test_a_missing_demo_ensemble_is_one_sentence(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "options", "sentence"),
+    [
+        (["--fails", "The image is empty."], {}, "The image is empty."),
+        (["--hangs-at", 1], {"timeout": 0.4, "process": True}, TOO_SLOW.format(seconds=0.4)),
+    ],
+)
+def test_a_failure_is_one_sentence(no_window, ensemble, tmp_path, flags, options, sentence) -> None:
+    with pytest.raises(AppError, match=re.escape(sentence)):
+        demo_here(ensemble, *flags, picture=tmp_path / "picture.png", **options)
+    assert not (tmp_path / "picture.png").exists()
+
+
+def test_a_missing_demo_ensemble_is_one_sentence(no_window, tmp_path) -> None:
     with pytest.raises(AppError, match=re.escape(NO_DEMO)):
         demo_here(tmp_path / "none", picture=tmp_path / "picture.png")
 
 
-def test_a_demo_ensemble_without_usable_members_is_one_sentence(tmp_path) -> None:
+def test_a_demo_ensemble_without_usable_members_is_one_sentence(no_window, tmp_path) -> None:
     folder = make_folder(tmp_path / "broken", epochs=(), damaged=True)
     sentence = NO_USABLE_MEMBER.format(ensemble=find_ensemble(folder).name)
     with pytest.raises(AppError, match=re.escape(sentence)):
