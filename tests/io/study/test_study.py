@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -482,9 +483,9 @@ def test_a_killed_review_is_consistent(folder, saver) -> None:
     """At most one slice is lost, and no decision is without its labels."""
     longest = 4 * seconds_of(lambda: save_review(folder, ReviewState())) + 0.02
     dice = random.Random(7)
-    ahead = set()
+    ahead: Counter[int] = Counter()
     decided = 0
-    for _ in range(60):
+    while min(ahead[0], ahead[1]) < 6 and ahead.total() < 60:  # killed before and after a decision
         saver.killed_after(dice.uniform(0, longest), "review")
         study = read_study(folder)
         assert study.problems == ()
@@ -493,12 +494,13 @@ def test_a_killed_review_is_consistent(folder, saver) -> None:
         assert [d.comment for d in study.review.decisions.values()] == [
             str(number) for number in range(decided)
         ]
-        ahead.add(saved_number(study) - max(decided - 1, 0))
-        assert ahead <= {0, 1}
+        ahead[saved_number(study) - max(decided - 1, 0)] += 1
+        assert ahead.keys() <= {0, 1}
         untouched = study.edited.copy()
         untouched[0, 0, :5] = 0
         np.testing.assert_array_equal(untouched, study.prediction)
-    assert ahead == {0, 1}  # some were killed between labels and decision
+    assert ahead[0]
+    assert ahead[1]  # some were killed between labels and decision
     open_study_lock(folder).release()
     assert not list(folder.glob(".writing-*"))
 
