@@ -132,12 +132,13 @@ def test_predict_gives_the_labels_of_the_study(copy: Path, study: Path, tmp_path
     assert abs(again.entropy - before.entropy).max() < 0.01
 
 
-def test_continued_cohort_leaves_finished_studies_alone(copy: Path) -> None:
+def test_continued_cohort_leaves_finished_studies_alone(
+    copy: Path, warm_command: WarmCommand, tmp_path: Path
+) -> None:
     output, expected = copy / "cohort" / "output", EXPECTED["cohort"]
-    command(
-        *("predict", copy / "finished_run", copy / "cohort" / "images", "-o", output, *ASKED),
-        *("--continue", "--jsonl"),
-    )
+    asked = (copy / "finished_run", copy / "cohort" / "images", "-o", output, *ASKED)
+    done = warm_command.run("predict", *asked, "--continue", "--jsonl", folder=tmp_path)
+    assert done.code == 0, done.errors
     with (output / "cohort.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["study"]: row for row in csv.DictReader(file)}
     assert rows["third"]["outcome"] == "done"
@@ -162,6 +163,9 @@ def test_training_is_continued(
     run: str, flag: str, members: list[int], copy: Path, warm_command: WarmCommand, tmp_path: Path
 ) -> None:
     folder = copy / run
+    record = json.loads((folder / "ensemble.json").read_text(encoding="utf-8"))
+    record["iterations_per_epoch"] = 4  # of 40
+    (folder / "ensemble.json").write_text(json.dumps(record), encoding="utf-8")
     before = members_of(folder)
     asked = ("train", copy / "dataset", "--output", folder, flag, "--device", "cpu", "--jsonl")
     done = warm_command.run(*asked, folder=tmp_path)
