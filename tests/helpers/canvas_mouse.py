@@ -54,7 +54,7 @@ class CanvasMouse:
         self.release(at, button, keys)
 
     def drag(
-        self, start: Any, end: Any, button: Any = LEFT, keys: Any = NO_KEY, steps: int = 5
+        self, start: Any, end: Any, button: Any = LEFT, keys: Any = NO_KEY, steps: int = 2
     ) -> None:
         self.press(start, button, keys)
         for share in np.linspace(0, 1, steps + 1)[1:]:

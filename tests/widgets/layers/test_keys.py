@@ -78,10 +78,10 @@ def keymaps(viewer: Any) -> list[dict[Any, Any]]:
 
 
 @pytest.fixture
-def window(make_napari_viewer, told) -> Iterator[Any]:
-    """Return a shown viewer with all our layers."""
+def window(make_napari_viewer, told, request) -> Iterator[Any]:
+    """Return a shown viewer with our layers of the given roles."""
     viewer = make_napari_viewer(show=True)
-    for role in LAYERS:
+    for role in request.param:
         viewer.add_layer(make(role))
     viewer.layers.selection.clear()
     keys = told.keys(viewer)
@@ -94,6 +94,7 @@ def canvas(window) -> QWidget:
     return window.window._qt_viewer.canvas.native
 
 
+@pytest.mark.parametrize("window", [[*LAYERS]], indirect=True, ids=["all layers"])
 def test_every_key_works_on_every_active_layer(qtbot, window, canvas, told) -> None:
     for active in (None, *window.layers):
         window.layers.selection.active = active
@@ -113,6 +114,7 @@ def test_every_key_works_on_every_active_layer(qtbot, window, canvas, told) -> N
         assert edited.mode == mode
 
 
+@pytest.mark.parametrize("window", [["entropy"]], indirect=True, ids=["entropy"])
 def test_peeking_lasts_while_the_key_is_held(qtbot, window, canvas, told, qapp) -> None:
     qtbot.keyPress(canvas, Qt.Key.Key_U)
     assert told.peeks == [True]
@@ -132,6 +134,7 @@ def test_peeking_lasts_while_the_key_is_held(qtbot, window, canvas, told, qapp) 
     assert told.peeks == [True, False, True, False]
 
 
+@pytest.mark.parametrize("window", [["edited"]], indirect=True, ids=["edited"])
 def test_foreign_layers_keep_their_keys(qtbot, window, canvas, told) -> None:
     points = window.add_points(np.zeros((1, 3)), name="theirs")
     assert window.layers.selection.active is points
@@ -160,6 +163,7 @@ def dock(window) -> QWidget:
     return made
 
 
+@pytest.mark.parametrize("window", [["edited"]], indirect=True, ids=["edited"])
 def test_typing_in_a_field_calls_no_action(qtbot, window, canvas, told, dock, monkeypatch) -> None:
     for name in ("line", "text", "number", "combo"):
         field = dock.fields[name]
