@@ -34,9 +34,7 @@ from napari_bayes_nnunet.app.messages import (
     from_line,
     speech,
 )
-from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.problems import Action, statement
-from napari_bayes_nnunet.io.study.arrays import write_posterior
 
 TESTED = statement("The fake GPU is busy.", Action.START_AGAIN)
 
@@ -147,6 +145,10 @@ class FakeChild:
         return False
 
     def posterior(self, request: SegmentImage, shape: tuple[int, ...], phase: int | None) -> str:
+        # imported late, because many tests end a process before
+        from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+        from napari_bayes_nnunet.io.study.arrays import write_posterior
+
         label = 1 + ((phase or 1) - 1) % 3
         members = np.zeros((request.settings.members, *shape), np.uint8)
         for number in range(request.settings.members):

@@ -19,11 +19,13 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
+from napari_bayes_nnunet.widgets.common import background
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
+from napari_bayes_nnunet.widgets.training import watch
 
 from ..helpers import HELPERS
 from ..helpers.models import plans
@@ -120,6 +122,15 @@ def grow(
     counts = {"done": 1, "total": 2, "eta_seconds": 1.0}
     result.read(SnapshotReady(job=1, phase=phase, **counts, **files), phase)
     result.count(phase, 1, 2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_results() -> Iterator[None]:
+    """Read results of threads and trainings often, because hundreds of tests wait for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(background, "_POLL_MS", 2)
+        patch.setattr(watch, "_POLL_MS", 50)
+        yield
 
 
 @pytest.fixture

@@ -291,7 +291,7 @@ def test_a_folder_without_studies(make, tmp_path, qtbot) -> None:
 
 def test_start_after_a_stop_continues(make, images, tmp_path, qtbot) -> None:
     finish(tmp_path)
-    window = make("--seconds", 1.5)
+    window = make("--seconds", 0.8)
     window.start_button.click()
     wait_until(lambda: window.table.done == 1, qtbot)
     window.stop_button.click()
@@ -360,7 +360,7 @@ def test_finished_studies_can_be_opened_during_a_run(make, images, tmp_path, qtb
 
 def test_closing_the_window_ends_nothing(make, images, tmp_path, qtbot) -> None:
     finish(tmp_path)
-    window = make("--seconds", 1)
+    window = make("--seconds", 0.5)
     window.start_button.click()
     wait_until(lambda: window.table.done == 1, qtbot)
     window.close()

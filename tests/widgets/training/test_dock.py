@@ -168,7 +168,7 @@ def test_resume_is_disabled_until_the_first_report(
     dock.watch.polled.connect(
         lambda state, *_: states.append((state.kind, dock.form.resume_button.isEnabled()))
     )
-    dock.watch._command = [*dock.watch._command, "--late", "1.5"]
+    dock.watch._command = [*dock.watch._command, "--late", "0.8"]
     done = epochs(dock)
     dock.form.resume_button.click()
     assert not dock.form.resume_button.isEnabled()
