@@ -137,6 +137,7 @@ def test_claim_is_the_difference_of_two_rows(output) -> None:
     assert not any("MC-Dropout" in measured for measured in findings)  # it was not trained
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_report_has_only_finished_rows(output, cases, tmp_path) -> None:
     write_report(output, tmp_path, preset=PRESET, cases=cases)
     text = (tmp_path / "paper_tables.md").read_text(encoding="utf-8")

@@ -54,6 +54,7 @@ def test_evaluation_prints_table_and_writes_report(folders, tmp_path):
     assert names == {"cases.csv", "summary.json", "report.html"}
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_predictions_are_named_after_their_folder(folders, tmp_path):
     done = run(folders, "-o", tmp_path, "--patient", "^(p)")
     assert done.exit_code == 0, done.output

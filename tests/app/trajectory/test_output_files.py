@@ -234,6 +234,7 @@ def test_figures_do_not_need_members(tmp_path: Path) -> None:
 # Files
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_all_files_lie_in_one_folder(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
     report = tmp_path / "new folder" / "report"
     (maps,) = analysis.maps.values()

@@ -505,6 +505,7 @@ def test_notes_are_collapsed_until_expanded(ready, outcome, qtbot) -> None:
     assert not results.notes_text.isVisibleTo(dock)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_existing_report_is_replaced_after_consent(ready, folders, user, qtbot) -> None:
     dock = ready()
     report = folders / "multi_report"
@@ -533,6 +534,7 @@ def test_predictions_without_probabilities_have_no_diagram(make_dock, folders, q
     assert all(note in dock.results.notes_text.text() for note in dock.results.outcome.notes)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_failed_evaluation_names_the_damaged_file(ready, folders, qtbot) -> None:
     dock = ready()
     whole = (folders / "multi" / "p2_frame01_probabilities.npz").read_bytes()
@@ -565,6 +567,7 @@ def test_unexpected_error_is_shown_and_raised(ready, qtbot) -> None:
 # Stopping and closing
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("stage", [0, 2, 3], ids=["case", "pictures", "report"])
 def test_stopped_evaluation_ends_without_files(stage, ready, folders, qtbot) -> None:
     halting = Halting(stage)
