@@ -61,10 +61,10 @@ def train(
     )  # fmt: skip
     write_record(run.record, record)
     dataset = words[words.index("--") + 1]
-    write_process_record(run, dataset=dataset, fold="0", arguments=words)
-    run.log.open("a").write(f"{' '.join(words)}\n")
     journal = ProgressFile(run.progress)
     journal.append(StageStarted(text="Pretending"))
+    write_process_record(run, dataset=dataset, fold="0", arguments=words)
+    run.log.open("a").write(f"{' '.join(words)}\n")
     epochs = schedule.epochs + added * schedule.cycle_length
     first = run.progress.read_text().count('"kind": "epoch"') if before else 0
     journal.append(TrainingStarted(fold="0", epoch=first, epochs=epochs, cycles=3 + added))

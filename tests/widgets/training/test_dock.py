@@ -198,7 +198,7 @@ def test_refused_start_does_not_hide_running_training(
     dock.form.stop_button.click()
     wait_for(dock, "stopped", qtbot)
     assert dock.form.status.text() == "Stopped."
-    assert dock.watch.started_here() == []
+    qtbot.waitUntil(lambda: not dock.watch.started_here())
 
 
 def test_followed_run_forgets_an_earlier_refusal(

@@ -230,10 +230,12 @@ def _read_state(run: RunFolder, process: StartedTraining | None, is_starting: bo
 
     A running training comes first, whoever started it, because only that one can be stopped.
     """
+    # The process is asked before the files are read: if it begins in between, they say so.
+    is_starting = is_starting or bool(process and not process.has_ended and not process.has_begun)
     state = read_run_state(run)
     if state.kind == "running":
         return state
-    if is_starting or (process and not process.has_ended and not process.has_begun):
+    if is_starting:
         return replace(state, kind="starting", text="Training is starting.")
     complaint = process.complaint() if process else None
     return replace(state, kind="refused", text=complaint) if complaint else state
