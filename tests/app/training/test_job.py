@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.training.job import prepare_job
+from napari_bayes_nnunet.app.training.job import LINKED_FILE, prepare_job
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.problems import Action, Remedy
 
@@ -52,3 +53,25 @@ def test_lost_split_must_be_named(hearts, run, tmp_path) -> None:
     request = TrainingRequest(dataset=hearts, output=run, add_cycle=True, split=own)
     with prepare_job(request) as job:
         assert [list(split.train) for split in job.splits] == [fold["train"] for fold in folds]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")
+@pytest.mark.parametrize(
+    "name",
+    ["train.log", "stop", "fold_0/debug.json", "fold_0/progress.png", "nnunet_data", "fold_0"],
+)
+def test_links_in_a_run_are_refused(hearts, run, tmp_path, name) -> None:
+    """nnU-Net writes text from the run's files to debug.json, and deletes folders of its data."""
+    link, target = run / name, tmp_path / "elsewhere"
+    if link.exists():
+        link.rename(target)
+    link.symlink_to(target)
+    problem = refusal(hearts, run)
+    assert (problem.statement.template, problem.values) == (LINKED_FILE, {"file": link})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")
+def test_link_to_another_folder_is_no_obstacle(hearts, run) -> None:
+    (run / "data").symlink_to(hearts)
+    with prepare_job(TrainingRequest(dataset=hearts, output=run, add_cycle=True)) as job:
+        assert job.settled

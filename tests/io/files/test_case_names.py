@@ -125,7 +125,7 @@ def test_results_are_called_like_their_file(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a\nb", "a\x1b[31mb", "a\udcffb", "a\u202eb", "x" * 181, "é" * 91]
+    "name", ["a\nb", "a\x1b[31mb", "a\udcffb", "a\u202eb", "../a", "a\\b", "x" * 181, "é" * 91]
 )
 def test_results_of_odd_names_are_called_otherwise(name: str) -> None:
     shown = result_name(name)

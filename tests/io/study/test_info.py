@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files.case_names import result_name
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.study.info import (
     CHANGED_IMAGE,
@@ -265,3 +266,12 @@ def test_impossible_slice_axis_is_damage(folder, image, axis) -> None:
     change(folder, format=2, slice_axis=axis)
     with pytest.raises(DataError):
         read_study_info(folder)
+
+
+@pytest.mark.parametrize("case", ["../../elsewhere/heart", "/tmp/heart", "..\\heart", "a\nb"])
+def test_case_never_leads_to_another_folder(folder, image, case) -> None:
+    write_study_info(folder, made_info(image))
+    change(folder, case=case)
+    named = read_study_info(folder).case
+    assert named == result_name(case)
+    assert not set("/\\\n") & set(named)

@@ -355,6 +355,25 @@ class TestBadDays:
         first.release()
         open_study_lock(folder).release()
 
+    @pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")
+    def test_files_behind_a_link_are_never_deleted(self, folder, tmp_path) -> None:
+        other = (folder / "posterior").rename(tmp_path / "other")
+        (folder / "posterior").symlink_to(other)
+        before = files(other)
+        make_study(folder)
+        assert files(other) == before
+        assert set(read_study(folder).posteriors) == {None}
+
+    @pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")
+    def test_lock_that_is_a_link_changes_no_other_file(self, folder, tmp_path) -> None:
+        target = tmp_path / "precious"
+        target.write_text("content")
+        (folder / "study.lock").unlink(missing_ok=True)
+        (folder / "study.lock").symlink_to(target)
+        with pytest.raises(DataError):
+            open_study_lock(folder)
+        assert target.read_text() == "content"
+
     def test_a_killed_window_releases_the_lock(self, folder) -> None:
         code = (
             "import sys, time; from pathlib import Path\n"

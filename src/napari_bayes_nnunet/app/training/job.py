@@ -114,17 +114,31 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
         )
 
 
+def _links(run: RunFolder) -> Iterator[Path]:
+    """Yield the links through which a training, or nnU-Net, would write to other files.
+
+    nnU-Net puts text of plans.json and dataset.json into debug.json, which could link to a file
+    that the shell runs. A link to a folder is only refused where the training writes into it.
+    """
+    for path in run.path.iterdir():
+        is_ours = path == run.workspace or path.name.startswith("fold_")
+        if path.is_symlink():
+            if is_ours or not path.is_dir():
+                yield path
+        elif is_ours:
+            yield from (inside for inside in path.rglob("*") if inside.is_symlink())
+
+
 @contextmanager
 def _locked(run: RunFolder, dataset: RawDataset) -> Iterator[None]:
     """Keep other trainings out of the run folder; the lock ends with the process."""
     from filelock import FileLock, Timeout
 
     refuse_folder_of_inputs(run.path, {"dataset": dataset.path})
-    for file in (run.lock, run.log, run.progress):  # appended to, not replaced
-        if file.is_symlink():
-            raise AppError(LINKED_FILE, file=file)
     try:
         run.path.mkdir(parents=True, exist_ok=True)
+        for link in _links(run):
+            raise AppError(LINKED_FILE, file=link)
         lock = FileLock(run.lock, timeout=0)
         lock.acquire()
     except Timeout as error:

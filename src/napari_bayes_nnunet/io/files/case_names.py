@@ -28,6 +28,7 @@ _PHASE = re.compile(rf"(.*?)(?:^|{_GAP})(E[DS])", re.IGNORECASE)
 _CINE = re.compile(rf"(.*?)(?:^|{_GAP})(?:4d|cine)", re.IGNORECASE)
 
 
+_SEPARATORS: Final = "/\\"
 _LONGEST: Final = 180
 """Bytes of a name that leave room for the ends of results; file systems allow 255."""
 
@@ -104,11 +105,12 @@ def safe_name(name: str) -> str:
 def result_name(name: str) -> str:
     """Return the name of results for a file or folder called ``name``.
 
-    It is ``name`` itself, unless it is too long or has characters that tables and terminals cannot
-    show: line breaks, control characters, bytes that are not UTF-8. It is then shortened and
-    cleaned, and ends in a checksum, so that two files never get one name.
+    It is ``name`` itself, unless it is too long or has characters that lead to another folder or
+    that tables and terminals cannot show: separators of paths, line breaks, control characters,
+    bytes that are not UTF-8. It is then shortened and cleaned, and ends in a checksum, so that two
+    files never get one name.
     """
-    shown = "".join(character if character.isprintable() else "_" for character in name)
+    shown = "".join("_" if c in _SEPARATORS or not c.isprintable() else c for c in name)
     if shown == name and len(name.encode()) <= _LONGEST:
         return name
     checksum = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]

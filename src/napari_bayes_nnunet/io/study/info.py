@@ -15,6 +15,7 @@ from annotated_types import Interval
 from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import write_json
+from ..files.case_names import result_name
 from ..files.checksum import sha256
 from ..files.json_files import Count, Ordinal, Positive, parse_json, reading_json
 from ..images.geometry import Geometry
@@ -277,7 +278,7 @@ def _info(content: _StudyFile) -> StudyInfo:
     if missing:
         raise ValueError("A phase has no report.")
     return StudyInfo(
-        case=content.case,
+        case=result_name(content.case),  # a stranger's study may call it ../../elsewhere
         image=content.image,
         geometry=geometry,
         structures=content.structures,

@@ -305,6 +305,8 @@ def _remove(folder: Path, *names: str) -> None:
     """Remove these files of a study, then its posteriors."""
     for name in names:
         (folder / name).unlink(missing_ok=True)
+    if (folder / POSTERIOR).is_symlink():  # else the files of another folder would be deleted
+        (folder / POSTERIOR).unlink()
     for file in (folder / POSTERIOR).glob("*.npz"):
         file.unlink()
     remove_leftovers(folder / POSTERIOR)
