@@ -18,6 +18,7 @@ from napari_bayes_nnunet.app.cluster.ensemble_cache import ENSEMBLE_CHANGED
 from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
 from napari_bayes_nnunet.app.evaluation.evaluate import (
     COMPARED_BY_VOXEL,
+    EMPTY_REFERENCE,
     IDENTICAL,
     NO_SHARED_PATIENT,
     REFERENCE_UNNAMED,
@@ -46,13 +47,17 @@ from napari_bayes_nnunet.app.remote.wire_format import LARGEST_ARRAY
 from napari_bayes_nnunet.app.report.output_folder import FOREIGN_FILE, OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.segmentation.image_check import CLIPPED, CONSTANT_IMAGE
 from napari_bayes_nnunet.app.segmentation.slice_order import CONTRADICTION, UNKNOWN_SLICES
+from napari_bayes_nnunet.app.training.job import LINKED_FILE
 from napari_bayes_nnunet.io.dataset.check import STACKED_CASE
 from napari_bayes_nnunet.io.dicom.limits import (
     MOST_FRAMES,
     MOST_PIXELS,
     MOST_UNPACKED,
 )
+from napari_bayes_nnunet.io.dicom.reader import IMAGES_LEFT_OUT
+from napari_bayes_nnunet.io.dicom.series import REPEATS_LEFT_OUT, SLICES_LEFT_OUT
 from napari_bayes_nnunet.io.evaluation.label_tree import SEVERAL_REFERENCES, SHARED_REFERENCE
+from napari_bayes_nnunet.io.evaluation.predictions import MIRRORED_PROBABILITIES
 from napari_bayes_nnunet.io.files.limits import LARGEST_TEXT
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 from napari_bayes_nnunet.io.images.nifti import (
@@ -163,12 +168,15 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "preprocessed .b2nd", "name a codec for which blosc2 starts Python", ("train --resume",), REFUSED, "forge_codecs"),
     Check(CODE, "preprocessed .b2nd", "name another file, an address or an expression to compute", ("train --resume",), REFUSED, "nnunet/test_preprocessed.py::test_anything_but_a_plain_array_is_refused"),
     Check(CODE, "preprocessed .npz", "run a function when it is unpickled", ("train --resume",), REFUSED, "replace_arrays"),
+    Check(CODE, "any file of a run", "be a link to a file that nnU-Net then writes text of the plans to", ("train --resume", "train --add-cycle"), refusal(LINKED_FILE), "app/training/test_job.py::test_links_in_a_run_are_refused"),
     Check(CODE, "train.log and progress.jsonl", "be a link to a file that the shell runs", ("train --resume", "train --add-cycle"), REFUSED, "link_logs"),
     Check(CODE, "use_log.csv of a study", "be a link to a file that the shell runs", ("Review (dock)",), "The use is not recorded, and a message says so.", "io/study/test_usage_log.py::test_a_log_that_is_a_link_is_refused"),
     Check(CODE, "splits, fingerprint, job.json and progress.jsonl", "contain a shell command", ("train --resume", "inspect", "predict"), TEXT, "write_commands"),
     Check(CODE, "layers of an epoch (.npz)", "run a function when it is unpickled", ("trajectory",), REFUSED, "pickle_layers"),
     Check(CODE, "posterior of a study (.npz)", "run a function when it is unpickled", ("evaluate-queue",), REFUSED, "pickle_posteriors"),
     Check(CODE, "study.json and review.json", "contain a shell command and a path", ("evaluate-queue",), TEXT, "write_commands_into_studies"),
+    Check(CODE, "study.json", "call the case by a path to another folder", ("export-dicom", "Review (dock)"), TEXT, "io/study/test_info.py::test_case_never_leads_to_another_folder"),
+    Check(CODE, "lock of a study", "be a link to a file that is then emptied", ("Review (dock)",), "The study is opened to be viewed only.", "io/study/test_study.py::test_lock_that_is_a_link_changes_no_other_file"),
     Check(CODE, "probabilities (.npz)", "run a function when it is unpickled", ("evaluate",), REFUSED, "pickle_probabilities"),
     Check(CODE, "Info.cfg", "contain a shell command", ("prepare acdc",), TEXT, "write_commands_into_acdc"),
     Check(CODE, "table of M&Ms", "contain a shell command and a path", ("prepare mnms",), TEXT, "write_commands_into_mnms"),
@@ -204,6 +212,12 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "image", "have an impossible size, such as metres called mm", SEGMENT, refusal(WRONG_SIZE), "app/segmentation/test_ensemble.py::test_spacing_in_another_unit_is_refused"),
     Check(GEOMETRY, "image", "have extreme voxels", SEGMENT, note(CLIPPED), "app/segmentation/test_ensemble.py::test_outlier_changes_nothing_but_the_notes"),
     Check(GEOMETRY, "image", "have the same value everywhere", SEGMENT, refusal(CONSTANT_IMAGE), "app/segmentation/test_image_check.py::test_constant_image_is_refused"),
+    Check(GEOMETRY, "DICOM", "have several images with one UID", SEGMENT, "All of them are read.", "io/dicom/test_odd_headers.py::test_images_with_one_uid_are_all_read"),
+    Check(GEOMETRY, "DICOM", "have images of one slice at the same time", SEGMENT, note(REPEATS_LEFT_OUT), "io/dicom/test_odd_headers.py::test_images_at_the_same_time_are_noted"),
+    Check(GEOMETRY, "DICOM", "have slices at the ends with another spacing, size, direction or kind", SEGMENT, note(SLICES_LEFT_OUT), "io/dicom/test_odd_headers.py::test_left_out_end_slices_are_noted"),
+    Check(GEOMETRY, "DICOM", "be damaged or have an impossible position in some files", SEGMENT, note(IMAGES_LEFT_OUT), "io/dicom/test_odd_headers.py::test_impossible_geometry_is_refused_or_noted"),
+    Check(GEOMETRY, "DICOM", "have two patients in one series", SEGMENT, REFUSED, "io/dicom/test_odd_headers.py::test_two_patients_are_never_one_stack"),
+    Check(GEOMETRY, "DICOM", "have high values that are dark", SEGMENT, "The values are reversed.", "io/dicom/test_odd_headers.py::test_dark_high_values_are_read_bright"),
     Check(EARLIER, "report of a case, study", "be made by another training of the same name", CONTINUE, refusal(MADE_BY_OTHER_TRAINING), "app/prediction/test_resume_check.py::test_weights_of_another_training_are_refused"),
     Check(EARLIER, "report of a case, study", "be made with other members", CONTINUE, refusal(MADE_WITH_OTHER_MEMBERS), "app/prediction/test_resume_check.py::test_other_members_are_refused_with_the_difference"),
     Check(EARLIER, "report of a case, study", "be made with other plans", CONTINUE, refusal(MADE_WITH_OTHER_PLANS), "app/prediction/test_resume_check.py::test_other_plans_are_refused"),
@@ -221,6 +235,8 @@ CHECKS: tuple[Check, ...] = (
     Check(EVALUATION, "reference labels", "have no position in the patient", ("evaluate-queue",), note(COMPARED_BY_VOXEL), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
     Check(EVALUATION, "reference labels", "have no dataset.json with the names of the labels", ("evaluate-queue",), note(REFERENCE_UNNAMED), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
     Check(EVALUATION, "reference labels", "be a copy of the prediction", ("evaluate",), note(IDENTICAL), "app/evaluation/test_evaluate.py::test_a_copy_of_the_reference_is_noted"),
+    Check(EVALUATION, "reference labels", "be empty", ("evaluate",), note(EMPTY_REFERENCE), "app/evaluation/test_evaluate.py::test_an_empty_reference_is_noted"),
+    Check(EVALUATION, "probabilities (.npz)", "be mirrored", ("evaluate",), refusal(MIRRORED_PROBABILITIES), "io/evaluation/test_predictions.py::test_mirrored_probabilities_are_refused"),
     Check(EVALUATION, "reference labels", "lie on another grid", ("evaluate-queue",), REFUSED, "app/evaluation/test_queue.py::test_reference_on_another_grid_is_refused"),
     Check(EVALUATION, "reference labels", "be possible for two cases", ("evaluate",), refusal(SHARED_REFERENCE), "app/evaluation/test_evaluate.py::test_one_reference_for_two_patients_is_refused"),
     Check(EVALUATION, "reference labels", "be one of several for a case", ("evaluate", "evaluate-queue"), refusal(SEVERAL_REFERENCES), "io/evaluation/test_label_tree.py::test_several_references_of_a_case_are_refused"),

@@ -12,6 +12,7 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.evaluate import (
+    EMPTY_REFERENCE,
     IDENTICAL,
     NO_MUTUAL_INFORMATION,
     NO_PROBABILITIES,
@@ -38,7 +39,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.label_tree import SHARED_REFERENCE
-from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 
 from ...helpers.evaluations import (
@@ -224,6 +225,14 @@ def test_a_copy_of_the_reference_is_noted(tmp_path, labels):
     for case in CASES:
         write_answer(tmp_path / "copy", case, {"labels": heart()})
     assert run(tmp_path / "copy", labels).notes[-1].startswith(f"{IDENTICAL}: p1_frame01")
+
+
+def test_an_empty_reference_is_noted(predictions, labels):
+    file = labels / f"{CASES[0]}.nii.gz"
+    reference = read_labels(file)
+    write_labels(file, np.zeros_like(reference.voxels), reference)
+    notes = run(predictions, labels).notes
+    assert [note for note in notes if note.startswith(f"{EMPTY_REFERENCE}: {CASES[0]} ")]
 
 
 @pytest.mark.parametrize("link", [False, True])

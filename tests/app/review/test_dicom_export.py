@@ -17,7 +17,7 @@ from napari_bayes_nnunet.app.review.accepted_slices import (
     describe_open_slices,
     sum_accepted,
 )
-from napari_bayes_nnunet.app.review.dicom_export import export_session
+from napari_bayes_nnunet.app.review.dicom_export import NOT_COMPARABLE, export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io import DataError
@@ -26,7 +26,7 @@ from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 
-from ...helpers.cines import ED, ES, LV, SHAPE, make_cine
+from ...helpers.cines import ED, ES, LV, SHAPE, image_of, make_cine
 from ...helpers.dicoms import write_cine
 
 CASE = "dicom-1234"
@@ -142,4 +142,14 @@ def test_images_of_another_patient_are_refused(study: Path, tmp_path: Path) -> N
         export_session(ReviewSession(read_study(study)), tmp_path / "other", tmp_path / "out")
     assert caught.value.values["case"] == CASE
     assert caught.value.values["expected"] == read_study(study).info.geometry
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_are_refused_if_they_cannot_be_compared(
+    study: Path, images: Path, tmp_path: Path
+) -> None:
+    image_of(study).unlink()
+    with pytest.raises(DataError) as caught:
+        export_session(ReviewSession(read_study(study)), images, tmp_path / "out")
+    assert caught.value.statement.template == NOT_COMPARABLE
     assert not (tmp_path / "out").exists()

@@ -14,7 +14,11 @@ import pytest
 
 from napari_bayes_nnunet.app.prediction.output_files import case_files, frame_name
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.evaluation.predictions import predicted_cases, read_prediction
+from napari_bayes_nnunet.io.evaluation.predictions import (
+    MIRRORED_PROBABILITIES,
+    predicted_cases,
+    read_prediction,
+)
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels, write_map
 
@@ -164,6 +168,27 @@ def test_probabilities_of_another_prediction_are_refused(ours, given):
     with pytest.raises(DataError) as caught:
         read_prediction(ours, "p1_frame01")
     assert caught.value.values == {"file": file, "labels": "p1_frame01.nii.gz"}
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_mirrored_probabilities_are_refused(ours, given, axis):
+    """Their overlap with the labels may be large, as that of a mirrored heart is."""
+    file = ours / "p1_frame01_probabilities.npz"
+    drawn = np.zeros(SHAPE, np.uint8)
+    drawn[1:-1, 2:-2, 2:-2] = 1
+    drawn[0, 2:4, 2:4] = 2
+    grid = make_geometry(SHAPE, SPACING)
+    write_labels(ours / "p1_frame01.nii.gz", drawn, grid)
+    for name in ("entropy", "mutual_information"):
+        write_map(ours / f"p1_frame01_{name}.nii.gz", np.ones(SHAPE, np.float32), grid)
+    classes = len(given["probabilities"])
+    probabilities = np.eye(classes, dtype=np.float32)[drawn].transpose(3, 0, 1, 2)
+    np.savez_compressed(file, probabilities=probabilities)
+    assert read_prediction(ours, "p1_frame01").probabilities is not None
+    np.savez_compressed(file, probabilities=np.flip(probabilities, axis))
+    with pytest.raises(DataError) as caught:
+        read_prediction(ours, "p1_frame01")
+    assert caught.value.statement.template == MIRRORED_PROBABILITIES
 
 
 @pytest.mark.parametrize(

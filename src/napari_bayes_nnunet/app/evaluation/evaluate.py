@@ -44,6 +44,7 @@ COMPARED_BY_VOXEL: Final = "Compared voxel by voxel (a file has no position)"
 NO_PROBABILITIES: Final = "No calibration (probabilities not saved)"
 NO_MUTUAL_INFORMATION: Final = "No mutual information (not saved)"
 SINGLE_MODEL: Final = "No mutual information (0 everywhere, as from a single model)"
+EMPTY_REFERENCE: Final = "Empty reference, which counts as a missed heart (Dice 0)"
 IDENTICAL: Final = "Identical to the reference, which may be a copy"
 NOT_IN_GROUPS: Final = "Not in groups.csv"
 NO_SHARED_PATIENT: Final = "Counted as one patient each (no two names share a patient)"
@@ -266,6 +267,8 @@ def _remarks(pair: CasePair) -> Iterator[str]:
         yield SINGLE_MODEL
     if np.array_equal(prediction.labels.voxels, reference.labels):
         yield IDENTICAL
+    elif not reference.labels.any():
+        yield EMPTY_REFERENCE
 
 
 def _evaluated(

@@ -17,7 +17,7 @@ from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
 from ...io.dicom.seg import LONGEST_TEXT, LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
-from ...io.study.arrays import select_phase
+from ...io.study.arrays import IMAGE, select_phase
 from ...io.study.info import find_image, read_study_image
 from ...io.study.study import Study
 from ..prediction.output_files import dicom_file_names
@@ -27,6 +27,10 @@ from .report_files import write_numbers
 from .session import ReviewSession
 
 ALGORITHM = "Bayesian nnU-Net"
+NOT_COMPARABLE = (
+    "{image} was not found, so the DICOM images may be of another patient than {case}. Put the "
+    "file next to the study."
+)
 
 
 def export_session(session: ReviewSession, images: Path, output: Path) -> list[Path]:
@@ -90,18 +94,25 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
 
 
 def find_stack(study: Study, images: Path) -> Stack:
-    """Return the stack in a DICOM folder with the grid and the voxels of a study."""
+    """Return the stack in a DICOM folder with the grid and the voxels of a study.
+
+    Raises DataError also if the image of the study is missing, because images of another patient
+    can lie on the same grid.
+    """
+    own = find_image(study.info, study.folder)
+    if own is None:
+        name = study.info.image.name if study.info.image else IMAGE
+        raise DataError(NOT_COMPARABLE, image=name, case=study.info.case)
     stacks = read_stacks(images)
     matching = [
         stack
         for stack in stacks
         if not stack.problem and stack_geometry(stack).same_grid(study.info.geometry)
     ]
-    own = find_image(study.info, study.folder)
-    expected = None if own is None else read_study_image(study.info, own).voxels
+    expected = read_study_image(study.info, own).voxels
     for stack in matching:
         with suppress(DataError):  # a damaged stack may be of another patient
-            if expected is None or np.array_equal(read_stack(stack, images).voxels, expected):
+            if np.array_equal(read_stack(stack, images).voxels, expected):
                 return stack
     raise DataError(
         "{case} was not made from these DICOM images ({found}). Choose the folder of its images "

@@ -34,6 +34,16 @@ ROUNDING: Final = 0.02
 LEAST_AGREEMENT: Final = 0.5
 """Smallest share of the foreground with the most probable class; postprocessing changes less."""
 
+_MIRRORS: Final = ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))
+"""Axes along which probabilities may be mirrored by mistake."""
+OF_ANOTHER_PREDICTION: Final = (
+    "{file} and {labels} do not belong together, because less than half of the foreground has the "
+    "most probable class. Predict both together, without reorienting either."
+)
+MIRRORED_PROBABILITIES: Final = (
+    "{file} and {labels} do not belong together, because mirrored probabilities fit the labels "
+    "better. Predict both together, without reorienting either."
+)
 
 _REPAIR: Final = "Segment the case again."
 
@@ -202,15 +212,20 @@ def _checked_probabilities(file: Path, probabilities: VoxelArray, labels: Volume
         )
     probabilities = labels.geometry.from_file_order(probabilities)
     drawn, probable = labels.voxels, most_probable(probabilities)
-    foreground = (drawn > 0) | (probable > 0)
-    if foreground.any() and np.mean((drawn == probable)[foreground]) < LEAST_AGREEMENT:
-        raise DataError(
-            "{file} and {labels} do not belong together, because less than half of the foreground "
-            "has the most probable class. Predict both together, without reorienting either.",
-            file=file,
-            labels=labels.source.name,
-        )
+    agreement = _agreement(drawn, probable)
+    files: dict[str, object] = {"file": file, "labels": labels.source.name}
+    if agreement < LEAST_AGREEMENT:
+        raise DataError(OF_ANOTHER_PREDICTION, **files)
+    mirrored = (np.flip(probable, axes) for axes in _MIRRORS)
+    if agreement < 1 and any(_agreement(drawn, other) > agreement for other in mirrored):
+        raise DataError(MIRRORED_PROBABILITIES, **files)
     return probabilities
+
+
+def _agreement(drawn: VoxelArray, probable: VoxelArray) -> float:
+    """Return the share of the foreground with the same label in both, 1 without foreground."""
+    foreground = (drawn > 0) | (probable > 0)
+    return float(np.mean((drawn == probable)[foreground])) if foreground.any() else 1.0
 
 
 def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
