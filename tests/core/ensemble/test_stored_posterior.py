@@ -81,3 +81,16 @@ def test_nothing_found_is_an_empty_box():
     assert stored.slice_at(2).probabilities[0].min() == 1
     assert not stored.slice_at(2).members.any()
     assert not stored.member(0).any()
+
+
+@pytest.mark.parametrize(("axis", "number"), [(0, 2), (0, 0), (1, 5), (2, 3)])
+def test_a_plane_has_the_probabilities_of_its_voxels(stored, axis, number):
+    volume = np.stack([stored.slice_at(z).probabilities for z in range(SHAPE[0])], axis=1)
+    index = tuple(number if a == axis else slice(None) for a in range(3))
+    plane = stored.plane_at(index)
+    np.testing.assert_array_equal(plane.prediction, stored.prediction[index])
+    row, column = (grid.ravel() for grid in np.indices(plane.prediction.shape))
+    for label in range(3):
+        found = plane.probability(np.full(len(row), label), row, column)
+        expected = volume[(label, *index)].ravel() * 255
+        np.testing.assert_allclose(found, expected, atol=1e-4)

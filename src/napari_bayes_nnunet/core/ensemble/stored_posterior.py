@@ -33,6 +33,30 @@ class SlicePosterior:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class PlanePosterior:
+    """Mean probabilities in one plane of a volume, without copies.
+
+    ``prediction`` (a, b) uint8 is that of the whole plane. ``probabilities`` (C, p, q) uint8, 255
+    for 1, are those of a part that begins at ``origin``; outside it, all is background.
+    """
+
+    prediction: NDArray[np.uint8]
+    probabilities: NDArray[np.uint8]
+    origin: tuple[int, int]
+
+    def probability(
+        self, label: NDArray[Any], row: NDArray[np.intp], column: NDArray[np.intp]
+    ) -> NDArray[np.int16]:
+        """Return (n,) probabilities of a label each in these voxels of the plane, 255 for 1."""
+        row, column = row - self.origin[0], column - self.origin[1]
+        rows, columns = self.probabilities.shape[1:]
+        stored = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        values = np.where(np.equal(label, 0), np.int16(CERTAIN), np.int16(0))
+        values[stored] = self.probabilities[label[stored], row[stored], column[stored]]
+        return values
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class StoredPosterior:
     """Posterior of one volume, with probabilities in 8 bit.
 
@@ -124,6 +148,23 @@ class StoredPosterior:
             members=members,
             entropy=self.entropy[z],
             mutual_information=self.mutual_information[z],
+        )
+
+    def plane_at(self, index: tuple[int | slice, ...]) -> PlanePosterior:
+        """Return the plane in which one axis of (z, y, x) has this number and two are whole."""
+        ((axis, number),) = [(a, i) for a, i in enumerate(index) if not isinstance(i, slice)]
+        first, second = (side for other, side in enumerate(self.box) if other != axis)
+        side = self.box[axis]
+        inside = number - side.start if side.start <= number < side.stop else None
+        probabilities = np.moveaxis(self.probabilities, axis + 1, 0)
+        return PlanePosterior(
+            prediction=self.prediction[index],
+            probabilities=(
+                probabilities[inside]
+                if inside is not None
+                else np.zeros((self.classes, 0, 0), np.uint8)
+            ),
+            origin=(first.start, second.start),
         )
 
     def member(self, number: int) -> NDArray[np.uint8]:
