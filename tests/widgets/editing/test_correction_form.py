@@ -55,7 +55,7 @@ def test_keys_are_printed_on_their_buttons(form) -> None:
     texts = [button.text() for button in form.findChildren(QPushButton)]
     for text in (
         *("Q", "W", "Use this  A", "Interpolate  I", "Revert slice  R", "Mark absent  D"),
-        *("Toggle fill  H", "Most uncertain  G", "ED ↔ ES  T", "Copy from…", "Play"),
+        *("Most uncertain  G", "ED ↔ ES  T", "Copy from…", "Play"),
     ):
         assert text in texts
 
@@ -69,7 +69,6 @@ def test_keys_are_printed_on_their_buttons(form) -> None:
         ("interpolate_button", "interpolate_requested", []),
         ("revert_button", "revert_requested", []),
         ("absent_button", "absent_requested", []),
-        ("outline_button", "outline_requested", []),
         ("uncertain_button", "most_uncertain_requested", []),
         ("landmark_button", "landmark_requested", []),
         ("play_button", "play_requested", []),

@@ -98,7 +98,7 @@ def test_a_volume_has_lines_too(viewer, tmp_path) -> None:
 
 def test_the_width_on_the_screen_stays(viewer, image, lines) -> None:
     def pixels() -> float:
-        step = np.mean(image.scale[-2:])
+        step = np.sqrt(np.prod(image.scale[-2:]))
         return float(lines.layer.edge_width * step * viewer.scene.camera.zoom)
 
     viewer.scene.camera.zoom = 3

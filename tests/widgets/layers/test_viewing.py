@@ -154,7 +154,7 @@ def test_zooming_to_labels_centres_on_them() -> None:
     viewer.dims.set_point(0, 8)
     zoom_to_labels(viewer, labels)
     assert viewer.scene.camera.center[-2:] == pytest.approx((49, 69.5))
-    assert viewer.scene.camera.zoom == pytest.approx(0.55 * min(800 / 19, 600 / 20))
+    assert viewer.scene.camera.zoom == pytest.approx(0.5 * 800 / 19)
 
 
 def test_zooming_to_empty_labels_keeps_the_view() -> None:
@@ -240,3 +240,24 @@ def test_outside_the_stack_the_nearest_slice_counts(tmp_path) -> None:
 def test_a_place_indexes_arrays() -> None:
     assert index_of((None, 2)) == (2,)
     assert index_of((3, 1)) == (2, 1)
+
+
+@pytest.mark.parametrize("size", [(700, 575), (880, 1200), (600, 1300)])
+@pytest.mark.parametrize("corner", [(70, 70), (10, 120)])
+def test_zooming_shows_no_band_beside_the_image(size, corner) -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_layer(Labels(np.zeros((3, 200, 190), np.uint8), scale=(8, 1.5, 1.5)))
+    viewer.canvas.size = size
+    area = np.zeros((200, 190), bool)
+    area[corner[0] : corner[0] + 60, corner[1] : corner[1] + 60] = True
+    zoom_to_area(viewer, labels, area)
+    reach = np.array(viewer.canvas.size) / viewer.scene.camera.zoom / 2
+    centre = np.array(viewer.scene.camera.center[-2:])
+    assert (centre - reach >= -0.76).all()
+    assert (centre + reach <= (299.26, 284.26)).all()
+    first, last = np.array(corner) * 1.5, (np.array(corner) + 59) * 1.5
+    assert (centre - reach <= first).all()
+    assert (centre + reach >= last).all()
+    if corner == (70, 70) and size == (700, 575):
+        assert 89.5 * viewer.scene.camera.zoom == pytest.approx(0.5 * size[0], rel=0.02)
+        assert centre == pytest.approx((first + last) / 2, abs=8)

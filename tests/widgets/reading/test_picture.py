@@ -11,10 +11,12 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
-from napari_bayes_nnunet.widgets.layers.result_layers import CONTOUR_WIDTH, result_layers
-from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
+from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
+from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED, find_layer
+from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, SMOOTH
 from napari_bayes_nnunet.widgets.reading.picture import (
     COPY_IS_NOT_SAVED,
     LAYERS_STAY,
@@ -64,13 +66,14 @@ def images(viewer: ViewerModel) -> list[Image]:
     return [layer for layer in viewer.layers if bayes_metadata(layer).get("role") == "image"]
 
 
-def test_the_edited_labels_are_on_top_and_active(viewer, make_picture) -> None:
+def test_only_contours_lie_above_the_active_labels(viewer, make_picture) -> None:
     picture = make_picture()
-    assert viewer.layers[-1] is picture.edited
+    contours = find_layer(viewer, picture.image, "contours")
+    assert [*viewer.layers][-2:] == [picture.edited, contours]
     assert viewer.layers.selection.active is picture.edited
     assert picture.edited.data is picture._session.labels
     shown = [layer for layer in viewer.layers if layer.visible]
-    assert shown == [picture.image, picture.edited]
+    assert shown == [picture.image, picture.edited, contours]
     assert not result_layers(viewer, picture.image)["prediction"].editable
 
 
@@ -114,7 +117,7 @@ def test_the_image_of_a_dropped_study_is_reused(viewer, folder, make_picture) ->
     picture = make_picture()
     assert len(images(viewer)) == 1
     names = [layer.name for layer in viewer.layers]
-    assert len(names) == len(set(names)) == 4
+    assert len(names) == len(set(names)) == 5
     assert picture.edited.editable
 
 
@@ -189,14 +192,17 @@ def test_centring_keeps_the_zoom(viewer, make_picture) -> None:
     assert viewer.scene.camera.zoom == zoom
 
 
-def test_outline_or_filled(make_picture) -> None:
+def test_fill_contours_and_image_are_switched(viewer, make_picture) -> None:
     picture = make_picture()
-    assert picture.edited.contour == CONTOUR_WIDTH
-    picture.toggle_fill()
-    assert picture.edited.contour == 0
-    assert picture.edited.opacity < 1
-    picture.toggle_fill()
-    assert (picture.edited.contour, picture.edited.opacity) == (CONTOUR_WIDTH, 1)
+    contours = find_layer(viewer, picture.image, "contours")
+    assert (picture.edited.contour, picture.edited.opacity, contours.visible) == (0, 0, True)
+    assert str(picture.image.interpolation2d) == SMOOTH
+    picture.set_display(Display(fill=True, contours=False, smooth=False))
+    assert 0 < picture.edited.opacity < 1
+    assert not contours.visible
+    assert str(picture.image.interpolation2d) == NEAREST
+    picture.set_display(Display())
+    assert (picture.edited.opacity, contours.visible) == (0, True)
 
 
 def test_the_brush_paints_the_chosen_structure(make_picture) -> None:
@@ -211,7 +217,7 @@ def test_a_map_is_added_hidden_and_only_once(viewer, make_picture) -> None:
     picture.add_map("mutual information")
     layer = result_layers(viewer, picture.image)["mutual information"]
     assert not layer.visible
-    assert len(viewer.layers) == 5
+    assert len(viewer.layers) == 6
     viewer.layers.remove(result_layers(viewer, picture.image)["entropy"])
     prediction = result_layers(viewer, picture.image)["prediction"]
     viewer.layers.remove(prediction)
@@ -239,7 +245,7 @@ def test_a_renamed_layer_is_recognised(viewer, make_picture) -> None:
         layer.name = f"my {layer.name}"
     picture.go_to(WORST)
     picture.add_map("mutual information")
-    assert len(viewer.layers) == 5
+    assert len(viewer.layers) == 6
     assert told == []
 
 
@@ -303,7 +309,7 @@ def test_the_study_is_opened_in_front_of_other_images(viewer, make_picture) -> N
     assert not other.visible
 
 
-@pytest.mark.parametrize("name", ["image", "edited"])
+@pytest.mark.parametrize("name", ["image", "edited", "contours"])
 @pytest.mark.parametrize(
     ("attribute", "value"),
     [
@@ -312,11 +318,12 @@ def test_the_study_is_opened_in_front_of_other_images(viewer, make_picture) -> N
         ("affine", np.diag([1, 1, 1, -1, 1])),
     ],
 )
-def test_moved_layers_are_put_back(make_picture, name, attribute, value) -> None:
+def test_moved_layers_are_put_back(viewer, make_picture, name, attribute, value) -> None:
     picture = make_picture()
     said: list[str] = []
     picture.said.connect(said.append)
-    layer = getattr(picture, name)
+    contours = find_layer(viewer, picture.image, "contours")
+    layer = contours if name == "contours" else getattr(picture, name)
     before = np.array(getattr(layer, attribute))
     layer.mode = "transform"
     setattr(layer, attribute, value)
@@ -324,18 +331,26 @@ def test_moved_layers_are_put_back(make_picture, name, attribute, value) -> None
     assert (said, layer.mode) == ([LAYERS_STAY], "pan_zoom")
 
 
-def test_hidden_layers_are_revealed(make_picture) -> None:
+def test_hidden_layers_are_revealed(viewer, make_picture) -> None:
     picture = make_picture()
+    contours = find_layer(viewer, picture.image, "contours")
     assert not picture.reveal()
     for layer, name, hidden, shown in (
         (picture.image, "visible", False, True),
         (picture.edited, "visible", False, True),
-        (picture.edited, "opacity", 0.0, 1.0),
+        (contours, "visible", False, True),
+        (contours, "opacity", 0.0, 1.0),
         (picture.edited, "show_selected_label", True, False),
     ):
         setattr(layer, name, hidden)
         assert picture.reveal()
         assert getattr(layer, name) == shown
+    picture.set_display(Display(contours=False, fill=True))
+    assert not picture.reveal()
+    viewer.layers.remove(contours)
+    picture.edited.opacity = 0
+    assert picture.reveal()
+    assert picture.edited.opacity == 1
 
 
 def test_a_copy_of_the_labels_is_said_to_be_unsaved(viewer, make_picture) -> None:

@@ -159,7 +159,7 @@ def test_a_study_is_opened_and_closed(dock, folder, qtbot) -> None:
     assert dock.controller is None
     assert dock.status.text() == NO_STUDY
     shown = [layer.name for layer in dock._viewer.layers if layer.visible]
-    assert shown == [*shown[:-1], f"heart edited ({CLOSED})"]
+    assert shown == [*shown[:-2], f"heart edited ({CLOSED})", "heart contours"]
     assert "heart prediction" not in shown
     open_study_lock(folder).release()
 
@@ -175,7 +175,7 @@ def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
     assert np.array_equal(dock.controller.session.labels, labels)
     assert dock.controller.session.measured() == numbers
     assert dock.controller.session.state.decisions[WORST].state == "accepted"
-    assert len(dock._viewer.layers) == 4  # the image layer was reused
+    assert len(dock._viewer.layers) == 5  # the image layer was reused
 
 
 def test_reopening_keeps_level_and_alternatives(dock, folder, qtbot) -> None:
@@ -251,7 +251,7 @@ def test_a_study_dropped_on_the_window_is_opened(make_dock, folder, qtbot) -> No
         viewer.add_layer(layer)
     ended(dock, qtbot)
     assert dock.controller is not None
-    assert len(viewer.layers) == 4
+    assert len(viewer.layers) == 5
     dock.close_study()
     viewer.add_image(np.zeros((4, 5)))  # does not reopen the study
     settle(qtbot, dock)
@@ -544,7 +544,7 @@ def test_renamed_layers_are_still_saved(dock, folder, qtbot) -> None:
     labels = edit(dock)
     dock.close_study()
     assert np.array_equal(read_study(folder).edited, labels)
-    assert len(dock._viewer.layers) == 4
+    assert len(dock._viewer.layers) == 5
 
 
 def test_an_image_without_orientation_is_reviewed(dock, tmp_path, qtbot) -> None:
@@ -578,7 +578,7 @@ def test_an_unsaved_study_closes_only_when_asked_twice(
     dock.close_button.click()
     assert dock.controller is None
     assert dock.status.text() == not_saved
-    assert dock._viewer.layers[-1].name.endswith(f"({CLOSED_UNSAVED})")
+    assert dock._viewer.layers[-2].name.endswith(f"({CLOSED_UNSAVED})")
 
 
 def test_a_failed_save_keeps_a_study_without_layer(dock, folder, monkeypatch, qtbot) -> None:

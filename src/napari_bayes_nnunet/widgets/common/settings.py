@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,16 @@ _RUNS = "recent_runs"
 _EVALUATION = "last_evaluation"
 _COHORT = "last_cohort"
 _REMOTE = "other_computer"
+_DISPLAY = "display"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Display:
+    """What the picture shows: smooth contours, filled structures, an interpolated image."""
+
+    contours: bool = True
+    fill: bool = False
+    smooth: bool = True
 
 
 def default_path() -> Path:
@@ -82,6 +92,17 @@ class Settings:
         """Save the address, certificates and folder of a remote computer."""
         if device != self.remote():
             self._put(_REMOTE, asdict(device))
+
+    def display(self) -> Display:
+        """Return what the picture shows."""
+        kept = self._choices(_DISPLAY)
+        known = [field.name for field in fields(Display)]
+        return Display(**{name: kept[name] for name in known if isinstance(kept.get(name), bool)})
+
+    def keep_display(self, display: Display) -> None:
+        """Save what the picture shows."""
+        if display != self.display():
+            self._put(_DISPLAY, asdict(display))
 
     def _folders(self, key: str) -> list[Path]:
         entries = self._content().get(key)

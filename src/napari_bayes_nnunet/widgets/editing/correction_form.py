@@ -44,7 +44,6 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
     "the base the myocardium is removed with the LV.",
     "copy": "Copy the structure from an adjacent slice or phase.",
-    "outline or fill": "Show the labels as outlines or filled.",
     "most uncertain": "Centre on the voxel of this slice on which the members disagree most.",
     "ED or ES": "Switch between ED and ES in the same slice.",
     "play": "Play the cine with the contours.",
@@ -87,7 +86,6 @@ class CorrectionForm(QWidget):
     revert_requested = Signal()
     absent_requested = Signal()
     copy_requested = Signal(str)  # one of COPIES
-    outline_requested = Signal()
     most_uncertain_requested = Signal()
     landmark_requested = Signal()
     play_requested = Signal()
@@ -111,7 +109,6 @@ class CorrectionForm(QWidget):
         self.revert_button = _button("Revert slice", "revert")
         self.absent_button = _button("Mark absent", "absent")
         self.copy_button = _button("Copy from…")
-        self.outline_button = _button("Toggle fill", "outline or fill")
         self.uncertain_button = _button("Most uncertain", "most uncertain")
         self.landmark_button = _button("ED ↔ ES", "ED or ES")
         self.play_button = _button("Play")
@@ -235,7 +232,6 @@ class CorrectionForm(QWidget):
             "revert": (self.revert_button,),
             "absent": (self.absent_button,),
             "copy": (self.copy_button,),
-            "outline or fill": (self.outline_button,),
             "most uncertain": (self.uncertain_button,),
             "ED or ES": (self.landmark_button,),
             "play": (self.play_button,),
@@ -257,7 +253,6 @@ class CorrectionForm(QWidget):
             (self.interpolate_button, self.interpolate_requested),
             (self.revert_button, self.revert_requested),
             (self.absent_button, self.absent_requested),
-            (self.outline_button, self.outline_requested),
             (self.uncertain_button, self.most_uncertain_requested),
             (self.landmark_button, self.landmark_requested),
             (self.play_button, self.play_requested),
@@ -298,8 +293,7 @@ class CorrectionForm(QWidget):
         column.addLayout(
             _in_two_columns(
                 self.interpolate_button, self.revert_button, self.absent_button,
-                self.copy_button, self.outline_button, self.uncertain_button,
-                self.landmark_button, self.play_button,
+                self.copy_button, self.uncertain_button, self.landmark_button, self.play_button,
             )
         )  # fmt: skip
 

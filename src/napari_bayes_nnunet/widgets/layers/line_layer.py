@@ -7,20 +7,28 @@ in 15 ms instead of 80 ms). A dotted line leaves out every second segment.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Vectors
+from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from ...core.types import Place
 from .review_layers import ReviewRole, lines_layer, put_on_top, remove_layers
-from .viewing import index_of
+from .viewing import PlaneIndex, index_of
 
 Color = tuple[float, float, float, float]
 ZOOM_STEP = 1.2
 """Change of the zoom that updates the line width."""
+
+
+def line_color(color: str, opacity: float = 1.0) -> Color:
+    """Return the colour of a line from the name or the hexadecimal code of a colour."""
+    red, green, blue, _ = map(float, transform_color(color)[0])
+    return red, green, blue, opacity
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +50,15 @@ class LineLayer:
         self._pixels = pixels
         self.layer: Vectors | None = None
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
+        viewer.dims.events.order.connect(self._on_zoom)
 
     def draw(self, lines: Sequence[Line], place: Place) -> None:
         """Show these lines in a slice and remove all others."""
-        vectors, colors = line_segments(lines, index_of(place))
+        self.draw_in(lines, index_of(place))
+
+    def draw_in(self, lines: Sequence[Line], index: PlaneIndex) -> None:
+        """Show these lines, and no others, in a plane of the image (see `line_segments`)."""
+        vectors, colors = line_segments(lines, index)
         if self.layer is None:
             width = self._width()
             self.layer = lines_layer(self._image, self._role, vectors, colors, width=width)
@@ -53,7 +66,9 @@ class LineLayer:
             return
         same = len(colors) == len(self.layer.data) and (colors == self.layer.edge_color).all()
         # The lines do not change the extent, and computing it again takes longest.
-        with self.layer.events.data.blocker():
+        with self.layer.events.data.blocker(), ExitStack() as stack:
+            if len(colors) and not same:  # drawn with the new colours only
+                stack.enter_context(self.layer.events.set_data.blocker())
             self.layer.data = vectors
         if len(colors) and not same:
             self.layer.edge_color = colors
@@ -66,6 +81,7 @@ class LineLayer:
     def release(self) -> Vectors | None:
         """Stop following the zoom, and return the layer for the caller to remove."""
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        self._viewer.dims.events.order.disconnect(self._on_zoom)
         layer, self.layer = self.layer, None
         return layer
 
@@ -82,14 +98,22 @@ class LineLayer:
 
     def _width(self) -> float:
         """Return the line width at the current zoom, in voxels."""
-        step = float(np.mean(np.abs(self._image.scale[-2:])))
+        image, dims = self._image, self._viewer.dims
+        shown = [axis - dims.ndim for axis in dims.displayed[-2:]]
+        steps = np.abs([image.scale[axis] for axis in shown if axis >= -image.ndim])
+        step = float(np.sqrt(steps.prod())) if len(steps) else 1.0
         return self._pixels / (float(self._viewer.scene.camera.zoom) * step)
 
 
 def line_segments(
-    lines: Sequence[Line], index: tuple[int, ...]
+    lines: Sequence[Line], index: PlaneIndex
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (n, 2, D) segments, start and direction, in the slice ``index``; (n, 4) colours."""
+    """Return (n, 2, D) segments, start and direction, in the plane ``index``; (n, 4) colours.
+
+    As for an array, an index without slices is that of the last two axes.
+    """
+    if not any(isinstance(number, slice) for number in index):
+        index = (*index, slice(None), slice(None))
     starts, directions, colors = [np.zeros((0, 2))], [np.zeros((0, 2))], [np.zeros((0, 4))]
     for line in lines:
         step = 2 if line.dotted else 1
@@ -97,8 +121,9 @@ def line_segments(
         directions.append((np.roll(line.points, -1, axis=0) - line.points)[::step])
         colors.append(np.tile(line.color, (len(starts[-1]), 1)))
     start = np.concatenate(starts)
-    vectors = np.zeros((len(start), 2, len(index) + 2))
-    vectors[:, 0, : len(index)] = index
-    vectors[:, 0, len(index) :] = start
-    vectors[:, 1, len(index) :] = np.concatenate(directions)
+    vectors = np.zeros((len(start), 2, len(index)))
+    shown = [axis for axis, number in enumerate(index) if isinstance(number, slice)]
+    vectors[:, 0] = [0 if isinstance(number, slice) else number for number in index]
+    vectors[:, 0, shown] = start
+    vectors[:, 1, shown] = np.concatenate(directions)
     return vectors, np.concatenate(colors)

@@ -25,6 +25,8 @@ from .metadata import layer_geometry, layer_spacing, layer_voxels
 
 Vertical = Literal["down", "up"]
 Horizontal = Literal["right", "left"]
+PlaneIndex = tuple[int | slice, ...]
+"""Index of a plane: a slice for each displayed axis, a number for each slider."""
 Box = list[tuple[float, float]]
 """Limits along the vertical and the horizontal axis, in mm."""
 
@@ -34,8 +36,10 @@ DOWN = np.array([0.0, -0.5, -1.0])
 STACK = 1.2
 """Ratio of the longest to the second voxel side from which an image is a stack of slices."""
 
-CLOSE = 0.55
-"""Share of the canvas that the labels fill after zooming in."""
+HEART_HEIGHT, HEART_WIDTH = 0.5, 0.9
+"""Share of the height of the canvas that labels fill after zooming in, and most of its width."""
+WHOLE = 0.9
+"""Largest share of either side that they fill if the image must be enlarged to fill the canvas."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,13 @@ def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
 
 def zoom_to_labels(viewer: Any, labels: Labels) -> None:
     """Zoom in on the labelled voxels of the displayed slice."""
-    _zoom_to(viewer, _displayed_box(viewer, labels, labels.data[_shown_slice(viewer, labels)]))
+    plane = labels.data[shown_plane(viewer, labels)]
+    _zoom_to(viewer, labels, _displayed_box(viewer, labels, plane))
 
 
 def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
     """Zoom in on an ``area`` (Y, X) of a (Z, Y, X) or (T, Z, Y, X) layer if slices are shown."""
-    _zoom_to(viewer, _area_box(viewer, layer, area))
+    _zoom_to(viewer, layer, _area_box(viewer, layer, area))
 
 
 def is_area_shown(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> bool:
@@ -156,16 +161,26 @@ def _displayed_box(viewer: Any, layer: Layer, mask: Any) -> Box | None:
     ]
 
 
-def _zoom_to(viewer: Any, box: Box | None) -> None:
+def _zoom_to(viewer: Any, layer: Layer, box: Box | None) -> None:
+    """Centre on a box and enlarge it, without a band beside the image if that can be avoided."""
     if box is None:
         return
-    viewer.scene.camera.center = tuple((low + high) / 2 for low, high in box)
-    lengths = [high - low + 1 for low, high in box]
-    pixels = zip(viewer.canvas.size, lengths, strict=True)
-    viewer.scene.camera.zoom = CLOSE * min(size / length for size, length in pixels)
+    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+    steps = np.abs(layer.scale[axes])
+    first, last = -steps / 2, (np.array(layer.data.shape)[axes] - 0.5) * steps
+    size, (low, high) = np.array(viewer.canvas.size), np.transpose(box)
+    scales = size / (high - low + 1)
+    zoom = min(HEART_HEIGHT * scales[0], HEART_WIDTH * scales[1])
+    zoom = max(zoom, min((size / (last - first)).max(), WHOLE * scales.min()))
+    reach, centre = size / zoom / 2, (low + high) / 2
+    inside = np.clip(centre, first + reach, np.maximum(last - reach, first + reach))
+    centre = np.where(last - first >= 2 * reach - 1e-6, inside, centre)
+    viewer.scene.camera.zoom = float(zoom)
+    viewer.scene.camera.center = tuple(map(float, centre))
 
 
-def _shown_slice(viewer: Any, layer: Labels) -> tuple[int | slice, ...]:
+def shown_plane(viewer: Any, layer: Layer) -> PlaneIndex:
+    """Return the index of the displayed plane in the data of a layer, in 3D of the volume."""
     index = np.round(layer.world_to_data(viewer.dims.point[-layer.ndim :])).astype(int)
     displayed = [axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed]
     return tuple(slice(None) if a in displayed else int(i) for a, i in enumerate(index))

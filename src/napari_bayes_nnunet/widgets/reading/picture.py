@@ -16,10 +16,11 @@ from superqt.utils import QSignalDebouncer
 from ...app.review.session import ReviewSession
 from ...core.types import Place
 from ...io.images.nifti import Volume
+from ..common.settings import Display
 from ..layers.front import bring_to_front, image_in_front
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
-from ..layers.result_layers import CONTOUR_WIDTH, add_image, put_result, result_layers
+from ..layers.result_layers import add_image, put_result, result_layers
 from ..layers.review_layers import (
     edited_layer,
     find_layer,
@@ -27,6 +28,7 @@ from ..layers.review_layers import (
     remove_layers,
     show_as_closed,
 )
+from ..layers.structure_contours import CONTOURS, apply_display, show_contours
 from ..layers.viewing import (
     is_area_shown,
     show_in_reading_orientation,
@@ -80,7 +82,14 @@ class ReviewPicture(QObject):
     lost = Signal(str)
     said = Signal(str)
 
-    def __init__(self, viewer: Any, opened: OpenedStudy, *, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        opened: OpenedStudy,
+        *,
+        display: Display = Display(),  # noqa: B008 - it is frozen
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._session = opened.session
@@ -89,10 +98,11 @@ class ReviewPicture(QObject):
         put_result(viewer, self.image, self._result(), mutual_information=False)
         self._show_only_edited()
         self.edited = self._add_edited()
+        contours = show_contours(viewer, self.image, opened.session.study.posteriors, display)
+        apply_display(viewer, self.image, display)
         bring_to_front(viewer, self.image)
         self._place: Place | None = None
         self._left: tuple[Center, Center] | None = None
-        self._is_filled = False
         self._is_closing = False
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
@@ -101,7 +111,8 @@ class ReviewPicture(QObject):
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.inserted.connect(self._on_inserted)
         self._is_placing = False
-        self._placements = {layer: _placement_of(layer) for layer in (self.image, self.edited)}
+        placed = self.image, self.edited, contours.layer
+        self._placements = {layer: _placement_of(layer) for layer in placed}
         for events in self._placement_events():
             events.connect(self._on_placed)
 
@@ -130,14 +141,20 @@ class ReviewPicture(QObject):
 
     def reveal(self) -> bool:
         """Show image and edited labels, and return True if one of them was hidden."""
-        present = [layer for layer in (self.image, self.edited) if layer in self._viewer.layers]
-        hidden = [layer for layer in present if not layer.visible or layer.opacity < LEAST_OPACITY]
+        layers = self._viewer.layers
+        filled = self.edited.opacity >= LEAST_OPACITY
+        drawn: Layer = self.edited if filled else self._contours or self.edited
+        present = [layer for layer in (self.image, self.edited, drawn) if layer in layers]
+        hidden = [layer for layer in present if not layer.visible]
+        faint = [layer for layer in (self.image, drawn) if layer.opacity < LEAST_OPACITY]
         for layer in hidden:
-            layer.visible, layer.opacity = True, max(layer.opacity, self._opacity)
+            layer.visible = True
+        for layer in faint:
+            layer.opacity = 1.0
         if self.edited.show_selected_label:
             self.edited.show_selected_label = False
             return True
-        return bool(hidden)
+        return bool(hidden or faint)
 
     @property
     def shows_slices(self) -> bool:
@@ -170,15 +187,9 @@ class ReviewPicture(QObject):
             for present, layer in result_layers(self._viewer, self.image).items():
                 layer.visible = layer.visible and present in before
 
-    def toggle_fill(self) -> None:
-        """Switch between outlines and filled structures."""
-        self._is_filled = not self._is_filled
-        self.edited.contour = 0 if self._is_filled else CONTOUR_WIDTH
-        self.edited.opacity = self._opacity
-
-    @property
-    def _opacity(self) -> float:
-        return 0.4 if self._is_filled else 1.0
+    def set_display(self, display: Display) -> None:
+        """Show contours, fill and image as chosen."""
+        apply_display(self._viewer, self.image, display)
 
     def centre_on(self, y: int, x: int) -> None:
         """Centre the camera on a voxel of the displayed slice, at the same zoom."""
@@ -218,11 +229,15 @@ class ReviewPicture(QObject):
         self.close()
         if saved and self._is_black:
             results = result_layers(self._viewer, self.image).values()
-            remove_layers(self._viewer, self.edited, *results, self.image)
+            remove_layers(self._viewer, self._contours, self.edited, *results, self.image)
         elif saved and self.image not in self._viewer.layers:
-            remove_layers(self._viewer, self.edited)
+            remove_layers(self._viewer, self._contours, self.edited)
         elif self.edited in self._viewer.layers:
             show_as_closed(self.edited, saved=saved)
+
+    @property
+    def _contours(self) -> Layer | None:
+        return find_layer(self._viewer, self.image, CONTOURS)
 
     def _find_image(self, volume: Volume | None) -> Image | None:
         """Return the image if it is already open in this window."""

@@ -11,14 +11,13 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from napari.layers import Image
-from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QObject, Signal
 
 from ...core.editing.outlines import level_outlines, member_outlines
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.types import Place
-from ..layers.line_layer import Color, Line, LineLayer
+from ..layers.line_layer import Line, LineLayer, line_color
 from ..layers.review_layers import find_layer, remove_layers
 from ..layers.viewing import shown_place
 
@@ -202,11 +201,14 @@ class OutlineLayers(QObject):
         color = structure_colors(self._structures)[label]
         slice_ = posterior.slice_at(z)
         if self._view == UncertaintyView.MEMBERS:
-            faint = _rgba(color, MEMBER_OPACITY)
+            faint = line_color(color, MEMBER_OPACITY)
             outlines = member_outlines(slice_, label)
             return [Line(points, faint) for member in outlines for points in member], []
         lines = [
-            [Line(points, _rgba(color, opacity), dotted=level == _LEVELS[0]) for points in outlines]
+            [
+                Line(points, line_color(color, opacity), dotted=level == _LEVELS[0])
+                for points in outlines
+            ]
             for level, opacity, outlines in zip(
                 _LEVELS, OPACITIES, level_outlines(slice_, label, _LEVELS), strict=True
             )
@@ -237,11 +239,6 @@ class OutlineLayers(QObject):
             self._view = UncertaintyView.NOTHING
             self._remove_outlines()
             self.view_changed.emit(self._view)
-
-
-def _rgba(color: str, opacity: float) -> Color:
-    red, green, blue, _ = map(float, transform_color(color)[0])
-    return red, green, blue, opacity
 
 
 def _no_posterior(phase: int | None) -> None:

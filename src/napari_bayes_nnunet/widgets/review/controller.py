@@ -64,7 +64,7 @@ class ReviewController(QObject):
         self.session = opened.session
         self.forms = forms
         self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
-        self.picture = ReviewPicture(viewer, opened, parent=self)
+        self.picture = ReviewPicture(viewer, opened, display=forms.display.display, parent=self)
         self.corrections = Corrections(viewer, self.session, self.picture.edited, parent=self)
         self.outlines = OutlineLayers(viewer, self)
         self.contour = ContourEdit(viewer, self.corrections, self)
@@ -265,6 +265,8 @@ class ReviewController(QObject):
             self.said.emit(WAS_COVERED)
             return False
         if self.picture.reveal():
+            if not self.forms.display.fill.isChecked():
+                self.forms.display.contours.setChecked(True)
             self.said.emit(WAS_HIDDEN)
             return False
         reason = self.view.why_not(part)
@@ -344,7 +346,7 @@ class ReviewController(QObject):
             "accept": self.accept,
             "flag": self.flag,
             "most uncertain": self.centre,
-            "outline or fill": self.picture.toggle_fill,
+            "outline or fill": self.forms.display.toggle_fill,
             "previous alternative": partial(self.step_alternative, -1),
             "next alternative": partial(self.step_alternative, 1),
             "interpolate": self.interpolate,
@@ -366,6 +368,7 @@ class ReviewController(QObject):
         forms.slice.accept_requested.connect(self.accept)
         forms.slice.flag_requested.connect(self.flag)
         forms.slice.comment_changed.connect(self.comment)
+        forms.display.changed.connect(self.picture.set_display)
         forms.view.view_chosen.connect(self.outlines.set_view)
         forms.numbers.patient.patient_changed.connect(self._on_patient_changed)
         forms.volumes.phases_changed.connect(self._on_landmarks_changed)
@@ -395,7 +398,6 @@ class ReviewController(QObject):
         form.revert_requested.connect(self.revert)
         form.absent_requested.connect(self.remove)
         form.copy_requested.connect(self.copy_from)
-        form.outline_requested.connect(self.picture.toggle_fill)
         form.most_uncertain_requested.connect(self.centre)
         form.landmark_requested.connect(self.other_landmark)
         form.play_requested.connect(self.player.toggle)

@@ -30,6 +30,7 @@ from ..common.background import Background
 from ..common.dialogs import ask_to_replace, ask_to_save
 from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, make_scrollable
 from ..common.folder_drop import FolderDrop
+from ..common.settings import Settings
 from ..common.wording import in_the_window
 from ..layers.metadata import bayes_metadata, dicom_path
 from ..layers.result_layers import warm_up_imports
@@ -88,6 +89,7 @@ class ReviewWidget(FolderDrop, DockContent):
         ask_image: Choose = choose_image,
         may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
         may_save: Callable[[QWidget, str], bool] = ask_to_save,
+        settings: Settings | None = None,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -96,6 +98,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._ask_image = ask_image
         self._may_replace = may_replace
         self._may_save = may_save
+        self._settings = settings or Settings()
         self._background = Background(self)
         self._image_error = ""
         self._opening: Path | None = None
@@ -190,7 +193,7 @@ class ReviewWidget(FolderDrop, DockContent):
         if folder != self._opening:
             opened.dismiss()
             return
-        forms = ReviewForms()
+        forms = ReviewForms(settings=self._settings)
         self._forms_area.addWidget(forms)
         self.status.say(self._image_error)
         self._image_error = ""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.review.queue import REVIEW_SCORES
+from ..common.display_form import DisplayForm
 from ..common.dock import CollapsibleSection, heading
+from ..common.settings import Settings
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
+from ..layers.keys import KEYS
 from ..reading.heat_grid import HeatGrid
 from ..reading.numbers import NumbersForm
 from ..reading.progress import ReviewProgressPanel
@@ -21,7 +24,7 @@ from .export import ExportForm
 class ReviewForms(QWidget):
     """All forms of one study. They know neither study nor viewer."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
         super().__init__(parent)
         self.queue = QueueForm({s.name: (s.title, s.unit, s.help) for s in REVIEW_SCORES.values()})
         self.grid = HeatGrid()
@@ -29,6 +32,7 @@ class ReviewForms(QWidget):
         self.slice = SliceButtons()
         self.progress = ReviewProgressPanel()
         self.corrections = CorrectionForm()
+        self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
         self.view = ViewForm()
         self.volumes = VolumePlot()
         self.numbers = NumbersForm()
@@ -39,6 +43,7 @@ class ReviewForms(QWidget):
             *(heading("Where to look"), self.queue, self.grid, self.table),
             *(self.slice, self.progress),
             *(heading("Correct"), self.corrections),
+            *(heading("Picture"), self.display),
             *(heading("Uncertainty"), self.view),
         ):
             column.addWidget(part)

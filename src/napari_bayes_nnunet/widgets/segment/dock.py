@@ -23,9 +23,10 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..cohort.command import CohortSettings
 from ..cohort.process import CohortRun
 from ..common.background import Background
+from ..common.display_form import DisplayForm
 from ..common.dock import DOCK_WIDTH, DockContent, heading, line, make_scrollable
 from ..common.folder_drop import FolderDrop
-from ..common.settings import Settings
+from ..common.settings import Display, Settings
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
@@ -42,6 +43,7 @@ from ..layers.result_layers import (
     warm_up_imports,
 )
 from ..layers.review_layers import hide_closed_review
+from ..layers.structure_contours import apply_display, find_contours, show_contours
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
@@ -98,6 +100,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image = ImageForm(napari_viewer)
         self.method = MethodForm(self._settings)
         self.run = RunForm()
+        self.display = DisplayForm(self._settings)
         self.actions = ResultActions(napari_viewer, self.run, chosen=self._chosen, parent=self)
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)
@@ -215,6 +218,7 @@ class SegmentWidget(FolderDrop, DockContent):
             ("Image", self.image),
             ("Options", self.method.native),
             ("", self.run),
+            ("Picture", self.display),
         ):
             column.addWidget(heading(title) if title else line())
             column.addWidget(form)
@@ -246,6 +250,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.job.result_grown.connect(self._on_result_grown)
         self.job.ended.connect(self._on_ended)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.display.changed.connect(self._on_display_changed)
         self.run.folder_requested.connect(self._on_folder_requested)
         # They are not Qt children of this widget, so that they still exist when it is destroyed.
         self.destroyed.connect(self.child.close)
@@ -285,10 +290,15 @@ class SegmentWidget(FolderDrop, DockContent):
         if layer.unique_id not in self._turned:
             self._turned.add(layer.unique_id)
             show_in_reading_orientation(self._viewer, layer)
+        apply_display(self._viewer, layer, self.display.display)
         if is_set_aside(self._viewer, layer):
             bring_to_front(self._viewer, *self.image.layers)
         if not self.job.is_running:
             self.run.say(*self._notes_on_result())
+
+    def _on_display_changed(self, display: Display) -> None:
+        if self.image.layer is not None:
+            apply_display(self._viewer, self.image.layer, display)
 
     def _on_image_picked(self, layer: Image) -> None:
         """Show the image that the user has picked, and make it the active one."""
@@ -336,6 +346,7 @@ class SegmentWidget(FolderDrop, DockContent):
         both = self.run.mutual_information.isChecked()
         put_result(self._viewer, layer, result, mutual_information=both)
         hide_closed_review(self._viewer, layer)
+        show_contours(self._viewer, layer, result.posteriors, self.display.display)
         if layer is not self.image.layer:
             set_aside(self._viewer, layer)
             return
@@ -359,6 +370,9 @@ class SegmentWidget(FolderDrop, DockContent):
         whose = f"{running.name}: " if running not in (None, self.image.layer) else ""
         self.run.say_also(whose + (STOPPED_EARLY if is_lost else finished))
         if running is not None and result is not None:
+            contours = find_contours(self._viewer, running)
+            if contours is not None:
+                contours.draw()  # with the posterior of the last phase
             self.run.say_also(self._where_result_is(running))
         for warning in result.warnings if outcome == FINISHED and result is not None else ():
             self.run.say_also(warning)

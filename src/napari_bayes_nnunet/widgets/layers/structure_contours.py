@@ -1,0 +1,294 @@
+"""Smooth contours of the structures in the displayed plane of an image.
+
+They are drawn for the labels of a review, or else for the prediction. The labels stay the truth:
+their layer is what is painted in and saved. It is transparent while contours are drawn for it,
+unless structures are filled or the brush is down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
+from superqt.utils import QSignalThrottler
+
+from ...core.editing.smooth_contours import smooth_contours
+from ...core.ensemble.stored_posterior import PlanePosterior, StoredPosterior
+from ...core.heart.structures import structure_colors
+from ...core.types import Phase
+from ..common.settings import Display
+from .line_layer import Line, LineLayer, line_color
+from .metadata import bayes_metadata
+from .result_layers import CONTOUR_WIDTH
+from .review_layers import find_layer
+from .viewing import PlaneIndex, shown_plane
+
+CONTOURS: Final = "contours"
+"""Role of the layer, and key of its `StructureContours` in its metadata."""
+CONTOUR_SOURCES: Final = ("edited", "prediction")
+"""Roles of the labels that have contours; the first that is visible counts."""
+CONTOUR_PIXELS: Final = 2.0
+"""Width of the contours on the screen."""
+FILLED, TRANSPARENT = 0.4, 0.0
+"""Opacities of labels that have contours."""
+STROKE_MS: Final = 30
+"""Shortest time between two drawings during a stroke, which leaves time for the painting."""
+SMOOTH, NEAREST = "catrom", "nearest"
+"""Interpolations of the image; Catmull-Rom does not blur, unlike napari's "cubic"."""
+_CACHE_SIZE: Final = 400
+"""Number of cached planes, enough for a cine to play."""
+
+Posteriors = Mapping[Phase, StoredPosterior]
+
+
+class StructureContours:
+    """The layer of the contours of one image; it follows sliders, labels and their layers.
+
+    It lives as long as its layer, which keeps it. If the user deletes the layer, the labels are
+    shown as outlines again.
+    """
+
+    def __init__(self, viewer: Any, image: Image, posteriors: Posteriors, display: Display) -> None:
+        self._viewer = viewer
+        self._image = image
+        self._posteriors = posteriors
+        self._display = display
+        self._followed: list[Labels] = []
+        self._lines = LineLayer(viewer, image, CONTOURS, pixels=CONTOUR_PIXELS)
+        self._cache: dict[tuple[int, str], _Drawing] = {}
+        self._drawn: _Drawing | None = None
+        self._stroke = QSignalThrottler(QSignalThrottler.EmissionPolicy.Leading)
+        self._stroke.setTimeout(STROKE_MS)
+        self._stroke.triggered.connect(self.draw)
+        self._lines.draw_in([], (0,) * (image.ndim - 2))
+        self.layer.metadata["bayes"][CONTOURS] = self
+        self.layer.visible = display.contours
+        self.layer.events.visible.connect(self._on_shown)
+        viewer.layers.events.inserted.connect(self._on_layers_changed)
+        viewer.layers.events.removed.connect(self._on_layers_changed)
+        # After napari: it need not draw our lines in the slice that is left.
+        viewer.dims.events.point.connect(self.draw, position="last")
+        viewer.dims.events.order.connect(self.draw)
+        viewer.dims.events.ndisplay.connect(self._on_shown)
+        viewer.mouse_drag_callbacks.insert(0, self._on_press)
+        self._on_layers_changed()
+
+    def __deepcopy__(self, memo: object) -> None:
+        """Return None: a copy of the layer is not drawn in."""
+
+    @property
+    def layer(self) -> Layer:
+        """The layer of the contours."""
+        assert self._lines.layer is not None
+        return self._lines.layer
+
+    @property
+    def source(self) -> Labels | None:
+        """The visible labels whose contours are drawn."""
+        for role in CONTOUR_SOURCES:
+            layer = find_layer(self._viewer, self._image, role)
+            if isinstance(layer, Labels) and layer.visible:
+                return layer
+        return None
+
+    def set_display(self, display: Display) -> None:
+        """Show or hide the contours and the fill, as far as the choice has changed."""
+        before, self._display = self._display, display
+        if display.fill != before.fill:
+            self._show_labels()
+        if display.contours != before.contours:
+            self.layer.visible = display.contours
+
+    def set_posteriors(self, posteriors: Posteriors) -> None:
+        """Use the posteriors of another result."""
+        self._posteriors = posteriors
+        self.draw()
+
+    def raise_above_labels(self) -> None:
+        """Move the contours above the labels."""
+        layers = self._viewer.layers
+        above = max((layers.index(layer) for layer in self._followed), default=-1)
+        if layers.index(self.layer) < above:
+            layers.move(layers.index(self.layer), above + 1)
+
+    def draw(self) -> None:
+        """Draw the contours of the displayed plane, unless they are already drawn."""
+        source = self.source
+        if not self.layer.visible:
+            return
+        drawing = self._drawing(source) if source is not None else None
+        if drawing is not self._drawn:
+            self._drawn = drawing
+            if drawing is None:
+                self._lines.draw_in([], (0,) * (self._image.ndim - 2))
+            else:
+                self._lines.draw_in(drawing.lines, drawing.index)
+
+    def _drawing(self, source: Labels) -> _Drawing | None:
+        """Return the contours of the displayed plane; None in 3D or outside the image."""
+        index = shown_plane(self._viewer, source)
+        numbers = [(i, size) for i, size in zip(index, source.data.shape, strict=True)]
+        if sum(isinstance(number, slice) for number in index) != 2 or not all(
+            isinstance(number, slice) or 0 <= number < size for number, size in numbers
+        ):
+            return None
+        labels = np.asarray(source.data[index])
+        posterior = self._posteriors.get(_phase(index))
+        key = id(source), str(index)
+        drawing = self._cache.get(key)
+        if drawing is None or not drawing.is_of(labels, posterior):
+            while len(self._cache) >= _CACHE_SIZE:
+                self._cache.pop(next(iter(self._cache)))
+            drawing = _Drawing(index, labels, posterior, bayes_metadata(source)["structures"])
+            self._cache[key] = drawing
+        return drawing
+
+    def _show_labels(self) -> None:
+        """Make labels that have contours transparent or filled; show others as outlines."""
+        source = self.source if self.layer in self._viewer.layers else None
+        flat = self._viewer.dims.ndisplay == 2
+        for layer in self._followed:
+            if source is not None and layer is source and flat:
+                layer.contour = 0
+                layer.opacity = FILLED if self._display.fill else TRANSPARENT
+            else:
+                layer.contour = CONTOUR_WIDTH if flat else 0
+                layer.opacity = 1.0
+
+    def _follow(self) -> None:
+        """Follow the labels that are in the viewer now."""
+        layers = [find_layer(self._viewer, self._image, role) for role in CONTOUR_SOURCES]
+        present = [layer for layer in layers if isinstance(layer, Labels)]
+        for layer in self._followed:
+            if layer not in present:
+                self._disconnect(layer)
+        for layer in present:
+            if layer not in self._followed:
+                layer.events.set_data.connect(self.draw)
+                layer.events.paint.connect(self.draw)
+                layer.events.labels_update.connect(self._on_stroke)
+                layer.events.visible.connect(self._on_shown)
+        self._followed = present
+
+    def _disconnect(self, layer: Labels) -> None:
+        layer.events.set_data.disconnect(self.draw)
+        layer.events.paint.disconnect(self.draw)
+        layer.events.labels_update.disconnect(self._on_stroke)
+        layer.events.visible.disconnect(self._on_shown)
+
+    def _on_layers_changed(self) -> None:
+        if self.layer not in self._viewer.layers:
+            self._end()
+            return
+        before = list(self._followed)
+        self._follow()
+        if self._followed != before:
+            self._on_shown()
+
+    def _on_shown(self) -> None:
+        self._show_labels()
+        self.draw()
+
+    def _on_stroke(self) -> None:
+        self._stroke.throttle()
+
+    def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
+        """Show the labels themselves while the reader paints in them."""
+        layer = self.source
+        paints = layer is not None and str(layer.mode) in ("paint", "erase")
+        if layer is None or not paints or viewer.layers.selection.active is not layer:
+            return
+        before = layer.opacity
+        layer.opacity = max(before, FILLED)
+        try:
+            yield
+            while event.type == "mouse_move":
+                yield
+        finally:  # a stroke can end without a release, if the window loses focus
+            layer.opacity = before
+
+    def _end(self) -> None:
+        """Disconnect, because the layer was removed."""
+        self._stroke.cancel()
+        viewer = self._viewer
+        viewer.layers.events.inserted.disconnect(self._on_layers_changed)
+        viewer.layers.events.removed.disconnect(self._on_layers_changed)
+        viewer.dims.events.point.disconnect(self.draw)
+        viewer.dims.events.order.disconnect(self.draw)
+        viewer.dims.events.ndisplay.disconnect(self._on_shown)
+        viewer.mouse_drag_callbacks.remove(self._on_press)
+        self._show_labels()
+        for layer in self._followed:
+            self._disconnect(layer)
+        self._followed = []
+        self._lines.release()
+
+
+class _Drawing:
+    """Contours of one plane, with what they were computed from."""
+
+    def __init__(
+        self,
+        index: PlaneIndex,
+        labels: NDArray[Any],
+        posterior: StoredPosterior | None,
+        structures: Mapping[str, int],
+    ) -> None:
+        self.index = index
+        self._labels = labels.copy()
+        self._posterior = posterior
+        contours = smooth_contours(labels, structures.values(), _plane(posterior, index))
+        colors = structure_colors(structures)
+        self.lines = [
+            Line(points, line_color(colors[label]))
+            for label, loops in contours.items()
+            for points in loops
+        ]
+
+    def is_of(self, labels: NDArray[Any], posterior: StoredPosterior | None) -> bool:
+        """Return whether labels and posterior are still the same."""
+        return posterior is self._posterior and np.array_equal(labels, self._labels)
+
+
+def show_contours(
+    viewer: Any, image: Image, posteriors: Posteriors, display: Display
+) -> StructureContours:
+    """Draw contours of the labels of an image, with the posteriors of its phases."""
+    contours = find_contours(viewer, image)
+    if contours is None:
+        contours = StructureContours(viewer, image, posteriors, display)
+    else:
+        contours.set_display(display)
+        contours.set_posteriors(posteriors)
+    contours.raise_above_labels()
+    return contours
+
+
+def apply_display(viewer: Any, image: Image, display: Display) -> None:
+    """Show contours, fill and image as chosen."""
+    if image in viewer.layers:
+        image.interpolation2d = SMOOTH if display.smooth else NEAREST
+    contours = find_contours(viewer, image)
+    if contours is not None:
+        contours.set_display(display)
+
+
+def find_contours(viewer: Any, image: Image) -> StructureContours | None:
+    """Return the contours of an image, None if it has none or the user has deleted them."""
+    layer = find_layer(viewer, image, CONTOURS)
+    contours = bayes_metadata(layer).get(CONTOURS) if layer is not None else None
+    return contours if isinstance(contours, StructureContours) else None
+
+
+def _phase(index: PlaneIndex) -> Phase:
+    """Return the phase of a plane; that of a plane along the time has no posterior."""
+    if len(index) == 3:
+        return None
+    return -1 if isinstance(index[0], slice) else index[0] + 1
+
+
+def _plane(posterior: StoredPosterior | None, index: PlaneIndex) -> PlanePosterior | None:
+    return posterior.plane_at(index[-3:]) if posterior is not None else None

@@ -1,0 +1,216 @@
+"""Tests of the layer of smooth contours: what it follows, and how the labels are shown."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.core.heart.structures import CARDIAC
+from napari_bayes_nnunet.widgets.common.settings import Display
+from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
+from napari_bayes_nnunet.widgets.layers.result_layers import put_result, result_layers
+from napari_bayes_nnunet.widgets.layers.review_layers import (
+    edited_layer,
+    put_on_top,
+    set_slice,
+)
+from napari_bayes_nnunet.widgets.layers.structure_contours import (
+    StructureContours,
+    apply_display,
+    find_contours,
+    show_contours,
+)
+from napari_bayes_nnunet.widgets.layers.viewing import show_place
+
+from ..conftest import CINE, image_layer, make_result
+
+PLACE = (2, 1)
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+
+
+@pytest.fixture
+def viewer(qapp) -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def image(viewer, tmp_path) -> Image:
+    layer = viewer.add_layer(image_layer(tmp_path, CINE))
+    show_place(viewer, layer, PLACE)
+    return layer
+
+
+@pytest.fixture
+def result(viewer, image) -> SegmentationResult:
+    made = make_result(CINE)
+    made.labels[1, 1, 4:12, 5:14] = 3
+    made.labels[1, 2, 4:8, 5:9] = 2
+    put_result(viewer, image, made, mutual_information=False)
+    return made
+
+
+@pytest.fixture
+def contours(viewer, image, result) -> StructureContours:
+    return show_contours(viewer, image, result.posteriors, Display())
+
+
+def add_edited(viewer: ViewerModel, image: Image, labels: Any) -> Labels:
+    layer = edited_layer(image, labels, STRUCTURES, None)
+    put_on_top(viewer, layer, active=True)
+    return layer
+
+
+def drawn(contours: StructureContours) -> Any:
+    """Return the (n, 2) starts of the segments on screen, in voxels."""
+    return contours.layer._view_data[:, 0]
+
+
+def test_contours_are_drawn_in_the_colour_of_their_structure(contours) -> None:
+    assert drawn(contours).min(axis=0) == pytest.approx([3.5, 4.5], abs=0.3)
+    assert drawn(contours).max(axis=0) == pytest.approx([11.5, 13.5], abs=0.3)
+    rgb = [int(CARDIAC["LV"][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    assert contours.layer.edge_color[0] == pytest.approx([*rgb, 1])
+
+
+def test_contours_follow_slices_and_phases(viewer, image, contours) -> None:
+    show_place(viewer, image, (2, 2))
+    assert drawn(contours).max(axis=0) == pytest.approx([7.5, 8.5], abs=0.3)
+    show_place(viewer, image, (1, 2))
+    assert not len(drawn(contours))
+    show_place(viewer, image, PLACE)
+    assert len(drawn(contours))
+
+
+def test_the_labels_are_transparent_unless_filled(viewer, image, contours) -> None:
+    labels = contours.source
+    assert (labels.contour, labels.opacity, labels.visible) == (0, 0, True)
+    apply_display(viewer, image, Display(fill=True))
+    assert (labels.contour, contours.layer.visible) == (0, True)
+    assert 0 < labels.opacity < 1
+    apply_display(viewer, image, Display(contours=False))
+    assert (labels.opacity, contours.layer.visible) == (0, False)
+
+
+def test_edits_undo_and_strokes_are_followed(qtbot, viewer, image, result, contours) -> None:
+    edited = add_edited(viewer, image, result.labels.copy())
+    assert contours.source is edited
+    larger = edited.data[1, 1].copy()
+    larger[12:15, 5:14] = 3
+    set_slice(edited, PLACE, larger)
+    assert drawn(contours).max(axis=0) == pytest.approx([14.5, 13.5], abs=0.3)
+    edited.undo()
+    assert drawn(contours).max(axis=0) == pytest.approx([11.5, 13.5], abs=0.3)
+    edited.brush_size = 1
+    edited.paint((1, 1, 1, 17), 3)
+    edited.paint((1, 1, 1, 18), 3)
+    qtbot.waitUntil(lambda: drawn(contours)[:, 1].max() > 18)
+
+
+def test_edited_labels_replace_the_prediction(viewer, image, result, contours) -> None:
+    prediction = contours.source
+    edited = add_edited(viewer, image, np.zeros_like(result.labels))
+    assert not len(drawn(contours))
+    assert (prediction.contour, prediction.opacity) == (1, 1)
+    edited.visible = False
+    assert contours.source is prediction
+    assert len(drawn(contours))
+    viewer.layers.remove(edited)
+    assert contours.source is prediction
+    assert show_contours(viewer, image, {}, Display()) is contours
+
+
+def test_contours_of_another_result_are_drawn_above_it(viewer, image, contours) -> None:
+    again = make_result(CINE)
+    put_result(viewer, image, again, mutual_information=False)
+    add_edited(viewer, image, again.labels)
+    show_contours(viewer, image, again.posteriors, Display())
+    assert viewer.layers[-1] is contours.layer
+
+
+def test_the_posterior_moves_predicted_contours(viewer, image, result, contours) -> None:
+    z, y, x = result.labels.shape[1:]
+    shares = np.zeros((4, z, y, x), np.float32)
+    shares[3] = np.clip(0.9 - 0.4 * np.maximum(np.abs(np.arange(x) - 9) - 4, 0), 0, 0.9)
+    shares[0] = 1 - shares[3]
+    prediction = (shares[3] > 0.5).astype(np.uint8) * 3
+    nothing = np.zeros((z, y, x), np.float32)
+    result.labels[1] = prediction
+    contours.source.refresh()
+    before = drawn(contours)[:, 1].max()
+    posterior = StoredPosterior.from_members(
+        shares, prediction[None], prediction=prediction, entropy=nothing, mutual_information=nothing
+    )
+    contours.set_posteriors({2: posterior})
+    assert before == pytest.approx(13.5, abs=0.15)
+    assert drawn(contours)[:, 1].max() == pytest.approx(14, abs=0.15)  # 0.9, 0.5, 0.1
+
+
+def test_other_planes_have_contours_and_volumes_show_labels(viewer, contours) -> None:
+    viewer.dims.order = (0, 2, 1, 3)
+    assert drawn(contours)[:, 0].max() == pytest.approx(2.5, abs=0.3)  # slices 1 and 2
+    viewer.dims.ndisplay = 3
+    assert not len(contours.layer.data)
+    assert contours.source.opacity == 1
+    viewer.dims.ndisplay = 2
+    assert contours.source.opacity == 0
+    assert len(drawn(contours))
+
+
+def test_hidden_contours_are_not_computed(viewer, image, contours) -> None:
+    contours.layer.visible = False
+    before = contours.layer.data
+    show_place(viewer, image, (2, 2))
+    assert contours.layer.data is before
+    contours.layer.visible = True
+    assert drawn(contours).max(axis=0) == pytest.approx([7.5, 8.5], abs=0.3)
+
+
+def test_without_their_layer_labels_are_outlines_again(viewer, image, contours) -> None:
+    labels, layer = contours.source, contours.layer
+    callbacks = len(viewer.mouse_drag_callbacks)
+    viewer.layers.remove(layer)
+    assert (labels.contour, labels.opacity) == (1, 1)
+    assert find_contours(viewer, image) is None
+    assert len(viewer.mouse_drag_callbacks) == callbacks - 1
+    show_place(viewer, image, (2, 2))
+    assert show_contours(viewer, image, {}, Display()) is not contours
+
+
+def test_labels_removed_and_added_are_followed(viewer, image, result, contours) -> None:
+    viewer.layers.remove(contours.source)
+    assert not len(drawn(contours))
+    put_result(viewer, image, result, mutual_information=False)
+    assert contours.source is result_layers(viewer, image)["prediction"]
+    assert len(drawn(contours))
+
+
+def test_a_copy_of_the_layer_draws_nothing(contours) -> None:
+    assert copy.deepcopy(contours.layer.metadata)["bayes"]["contours"] is None
+
+
+class Press:
+    def __init__(self, kind: str) -> None:
+        self.type = kind
+
+
+def test_the_labels_are_seen_while_painting(viewer, image, result, contours) -> None:
+    edited = add_edited(viewer, image, result.labels)
+    edited.mode = "paint"
+    event = Press("mouse_press")
+    stroke = contours._on_press(viewer, event)
+    next(stroke)
+    assert edited.opacity > 0
+    event.type = "mouse_move"
+    next(stroke)
+    assert edited.opacity > 0
+    event.type = "mouse_release"
+    assert next(stroke, "end") == "end"
+    assert edited.opacity == 0
+    edited.mode = "pan_zoom"
+    assert next(contours._on_press(viewer, event), "end") == "end"
