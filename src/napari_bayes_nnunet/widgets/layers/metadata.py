@@ -38,6 +38,7 @@ def layer_data(
     }
     if role == "image":
         attributes |= _window(volume.voxels)
+        attributes["metadata"]["bayes"]["window"] = attributes.get("contrast_limits")
     return volume.voxels, attributes, role
 
 

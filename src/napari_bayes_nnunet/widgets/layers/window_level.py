@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from .double_click import DoubleClick
-from .metadata import layer_voxels
+from .metadata import bayes_metadata, layer_voxels
 
 Limits = tuple[float, float]
 
@@ -42,11 +42,19 @@ class WindowLevel:
         viewer.mouse_drag_callbacks.append(self._on_drag)
         self._double_click = DoubleClick(viewer, self._on_double_click)
 
-    def set_layer(self, layer: Image | None) -> None:
-        """Choose the image to control."""
+    def set_layer(self, layer: Image | None, automatic: Limits | None = None) -> None:
+        """Choose the image to control, and its automatic limits if they are known."""
         self._layer = layer
-        self._automatic: Limits | None = None
+        self._automatic = automatic
         self._slider: Limits | None = None
+
+    def show_automatic(self) -> None:
+        """Use the automatic limits, unless the user has chosen others since the image was read."""
+        if self._layer is not None:
+            limits, read = self._layer.contrast_limits, bayes_metadata(self._layer).get("window")
+            if read is not None and np.allclose(limits, read):
+                self.reset()
+                self._layer.metadata["bayes"]["window"] = tuple(self._layer.contrast_limits)
 
     def reset(self) -> None:
         """Restore the automatic limits."""
@@ -110,9 +118,11 @@ class WindowLevel:
 
     def _limits(self, layer: Image) -> tuple[Limits, Limits]:
         """Return the automatic limits and napari's slider range, computed on first use."""
-        if self._automatic is None or self._slider is None:
+        if self._automatic is None:
+            self._automatic = automatic_limits(layer)
+        if self._slider is None:
             first, last = layer.contrast_limits_range
-            self._automatic, self._slider = automatic_limits(layer), (first, last)
+            self._slider = first, last
         return self._automatic, self._slider
 
 

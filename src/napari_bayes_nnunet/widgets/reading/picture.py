@@ -56,12 +56,14 @@ Center: TypeAlias = tuple[float, ...]
 class OpenedStudy:
     """A study that was read for this window. Without ``image``, its labels lie on black.
 
+    ``window`` are the intensities to show as black and white, None if they are unknown.
     Without ``lock`` it is read-only; ``problems`` give the reasons.
     """
 
     session: ReviewSession
     image: Volume | None
     problems: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
     lock: BaseFileLock | None = None
 
     def dismiss(self) -> None:

@@ -61,7 +61,7 @@ class ReviewController(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self.session = opened.session
+        self.session, self._window = opened.session, opened.window
         self.forms = forms
         self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
         self.picture = ReviewPicture(viewer, opened, display=forms.display.display, parent=self)
@@ -409,7 +409,9 @@ class ReviewController(QObject):
         self.view.show_setup()
         self._on_structure_chosen(self.forms.corrections.structure)
         self.player.set_layer(image)
-        self.window_level.set_layer(image)
+        self.window_level.set_layer(image, self._window)
+        if self._window is not None:
+            self.window_level.show_automatic()
         if self.letters is not None:
             self.letters.set_layer(image)
         self.outlines.set_image(image, self.session.study.posteriors.get, self.session.structures)

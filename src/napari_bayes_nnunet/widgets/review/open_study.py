@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from ...app.review.session import ReviewSession
+from ...core.heart.intensity_window import heart_window
 from ...io import DataError
 from ...io.images.nifti import Volume
 from ...io.study.arrays import EDITED, IMAGE
@@ -53,7 +54,10 @@ def _read_all(folder: Path, image: Path | None) -> OpenedStudy:
     problems = (*study.problems, problem) if problem else study.problems
     session = ReviewSession(study)
     session.scores()  # computed here, and kept, so that the window need not wait
-    return OpenedStudy(session, volume, problems)
+    window = None
+    if volume is not None:
+        window = heart_window(volume.voxels, study.prediction, study.info.structures)
+    return OpenedStudy(session, volume, problems, window)
 
 
 def _read_chosen(study: Study, image: Path) -> tuple[Volume, str]:

@@ -1,0 +1,41 @@
+"""Range of intensities that shows blood and muscle of the heart well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .measurements import canonical_structure
+
+DARK, BRIGHT = 5, 95
+"""Percentiles of the intensities of muscle and blood."""
+WINDOW_MARGIN: Final = 0.25
+"""Share of the range between them that is added below and above."""
+FEWEST: Final = 50
+"""Number of voxels of blood and of muscle that are needed."""
+
+
+def heart_window(
+    voxels: NDArray[Any], labels: NDArray[Any], structures: Mapping[str, int]
+) -> tuple[float, float] | None:
+    """Return the intensities to show as black and as white, from the predicted heart.
+
+    ``voxels`` and ``labels`` are (Z, Y, X) or (T, Z, Y, X), ``structures`` maps names to labels.
+    Returns None if the heart is absent, or if blood is not brighter than muscle.
+    """
+    names = {label: canonical_structure(name) for name, label in structures.items()}
+    blood = [label for label, name in names.items() if name in ("LV", "RV")]
+    muscle = [label for label, name in names.items() if name == "MYO"]
+    shown = labels.any(axis=tuple(range(1, labels.ndim)))  # slices, or phases of a cine
+    voxels, labels = np.asarray(voxels[shown]), labels[shown]
+    bright, dark = voxels[np.isin(labels, blood)], voxels[np.isin(labels, muscle)]
+    if min(bright.size, dark.size) < FEWEST:
+        return None
+    low, high = float(np.percentile(dark, DARK)), float(np.percentile(bright, BRIGHT))
+    if not low < high or np.median(bright) <= np.median(dark):
+        return None
+    margin = WINDOW_MARGIN * (high - low)
+    return max(low - margin, float(voxels.min())), high + margin
