@@ -12,15 +12,18 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QMainWindow
 
+from napari_bayes_nnunet.app.messages import JobEnded, StageStarted
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
+from napari_bayes_nnunet.widgets.training import watch
 from napari_bayes_nnunet.widgets.training.dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
 from ...helpers import HELPERS
+from ...helpers.jobs import enter, say
 from .test_watch_form import numbers
 
 FAKE = str(HELPERS / "fake_training.py")
@@ -177,6 +180,30 @@ def test_resume_is_disabled_until_the_first_report(
     assert set(kinds) == {"starting", "running"}
     assert kinds.count("starting") > 1
     assert not any(enabled for _, enabled in states)
+
+
+class Beginning:
+    """Process of a training that begins when it is asked whether it has begun."""
+
+    has_ended = False
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+
+    @property
+    def has_begun(self) -> bool:
+        say(self._run, StageStarted(text="Starting"))
+        enter(self._run)
+        return True
+
+    def complaint(self) -> None:
+        return None
+
+
+def test_training_that_begins_meanwhile_is_running(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    say(run, JobEnded(outcome="stopped", text="Stopped."))
+    assert watch._read_state(run, Beginning(run), is_starting=False).kind == "running"
 
 
 def test_refused_start_does_not_hide_running_training(
