@@ -43,12 +43,14 @@ def test_the_first_score_is_chosen_and_explained(form: QueueForm) -> None:
 
 
 def test_another_score_is_signalled(form: QueueForm, changes: Any) -> None:
+    notes: list[str] = []
+    form.noted.connect(notes.append)
     form.set_score("disagreement", "Single member.")
     assert (form.score, form.unit, changes) == ("disagreement", "", [])
-    assert form.note.text() == "Single member."
+    assert notes == ["Single member."]
     form.scores.setCurrentIndex(0)
     assert (form.score, changes) == ("mutual-information", [1])
-    assert form.note.text() == ""
+    assert notes == ["Single member.", ""]
     assert form.scores.toolTip().startswith("Disagreement in bit.")
 
 

@@ -36,6 +36,8 @@ from napari_bayes_nnunet.widgets.review.dock import (
     CHOOSE_DICOM_OUTPUT,
     CLOSE_AGAIN,
     NO_STUDY,
+    PROBLEMS,
+    UNSAVED,
     ReviewWidget,
 )
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK
@@ -75,7 +77,7 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def make_dock(qtbot, asked, request) -> Iterator[Callable[..., ReviewWidget]]:
+def make_dock(qtbot, asked, settings, request) -> Iterator[Callable[..., ReviewWidget]]:
     """Return a function that makes a dock, by default without a window."""
     made: list[ReviewWidget] = []
 
@@ -84,7 +86,8 @@ def make_dock(qtbot, asked, request) -> Iterator[Callable[..., ReviewWidget]]:
             viewer = request.getfixturevalue("make_napari_viewer")(show=True)
         elif viewer is None:
             viewer = ViewerModel()
-        options = {"every_ms": NEVER, "ask_folder": asked, "ask_image": asked, **options}
+        given = {"every_ms": NEVER, "ask_folder": asked, "ask_image": asked, "settings": settings}
+        options = given | options
         options.setdefault("may_save", lambda *_: True)
         dock = ReviewWidget(viewer, **options)
         made.append(dock)
@@ -108,7 +111,7 @@ def dock(make_dock) -> ReviewWidget:
 def open_in(dock: ReviewWidget, folder: Path, qtbot: Any, **options: Any) -> None:
     dock.open(folder, **options)
     ended(dock, qtbot)
-    assert dock.controller is not None, dock.status.text()
+    assert dock.controller is not None, dock.status.message
 
 
 def ended(dock: ReviewWidget, qtbot: Any) -> None:
@@ -143,7 +146,7 @@ def fail(monkeypatch: Any) -> None:
 
 
 def test_an_empty_dock_shows_how_to_start(dock) -> None:
-    assert dock.status.text() == NO_STUDY
+    assert dock.hint.text() == NO_STUDY
     assert dock.close_button.isHidden()
     assert dock.image_button.isHidden()
     assert dock.controller is None
@@ -152,12 +155,12 @@ def test_an_empty_dock_shows_how_to_start(dock) -> None:
 def test_a_study_is_opened_and_closed(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     assert "heart" in dock.title.text()
-    assert dock.problems.text() == ""
+    assert dock.status.notice(PROBLEMS) == ""
     assert not dock.close_button.isHidden()
     assert dock.image_button.isHidden()
     dock.close_button.click()
     assert dock.controller is None
-    assert dock.status.text() == NO_STUDY
+    assert dock.hint.text() == NO_STUDY
     shown = [layer.name for layer in dock._viewer.layers if layer.visible]
     assert shown == [*shown[:-2], f"heart edited ({CLOSED})", "heart contours"]
     assert "heart prediction" not in shown
@@ -263,7 +266,7 @@ def test_a_folder_without_study_shows_the_error(dock, tmp_path, qtbot) -> None:
     dock.open(tmp_path)
     ended(dock, qtbot)
     assert dock.controller is None
-    assert "study.json" in dock.status.text()
+    assert "study.json" in dock.status.message
 
 
 def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
@@ -272,7 +275,7 @@ def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
         dock.controller.go_to(*place)
         dock.controller.accept()
     qtbot.waitUntil(lambda: dock.saved.text().startswith("Saved"))
-    assert dock.status.text() == ALL_ACCEPTED
+    assert dock.status.message == ALL_ACCEPTED
 
 
 def test_changes_are_saved_automatically(make_dock, folder, qtbot) -> None:
@@ -289,9 +292,9 @@ def test_a_failed_save_is_shown_until_success(make_dock, folder, monkeypatch, qt
     with monkeypatch.context() as patch:
         fail(patch)
         labels = edit(dock)
-        qtbot.waitUntil(lambda: "Disk full." in dock.unsaved.text())
+        qtbot.waitUntil(lambda: "Disk full." in dock.status.notice(UNSAVED))
     qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
-    assert dock.unsaved.text() == ""
+    assert dock.status.notice(UNSAVED) == ""
     assert np.array_equal(read_study(folder).edited, labels)
 
 
@@ -300,14 +303,14 @@ def test_exports_ask_for_their_folders(dock, folder, asked, tmp_path, qtbot) -> 
     status = dock.forms.export.status
     asked.answers = ["", str(tmp_path / "out"), "", str(make_dataset(tmp_path / "data"))]
     dock.forms.export.export_button.click()
-    assert status.text() == ""
+    assert status.message == ""
     dock.forms.export.export_button.click()
-    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+    qtbot.waitUntil(lambda: status.message.startswith("Saved"))
     assert (tmp_path / "out" / "heart_report.html").is_file()
     dock.forms.export.training_button.click()
     dock.forms.export.training_button.click()
-    qtbot.waitUntil(lambda: not status.text().endswith("…"))
-    assert not status.text().startswith("Added")
+    qtbot.waitUntil(lambda: not status.message.endswith("…"))
+    assert not status.message.startswith("Added")
 
 
 def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -> None:
@@ -318,16 +321,16 @@ def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -
     images, out = str(tmp_path / "in"), str(tmp_path / "out")
     asked.answers = ["", images, "", images, out]
     for _ in range(3):
-        assert dock.forms.export.status.text() == ""
+        assert dock.forms.export.status.message == ""
         dock.forms.export.dicom_button.click()
     status = dock.forms.export.status
-    qtbot.waitUntil(lambda: status.text().startswith("Saved heart"))
+    qtbot.waitUntil(lambda: status.message.startswith("Saved heart"))
     assert asked.titles[-2:] == [CHOOSE_DICOM_IMAGES, CHOOSE_DICOM_OUTPUT]
     assert (tmp_path / "out" / "heart_frame01_seg.dcm").is_file()
     dock._may_replace = lambda _, names: False
     asked.answers = [images, out]
     dock.forms.export.dicom_button.click()
-    assert status.text().startswith("Saved heart_frame01_seg.dcm")
+    assert status.message.startswith("Saved heart_frame01_seg.dcm")
 
 
 def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> None:
@@ -340,7 +343,7 @@ def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> Non
     open_in(dock, study, qtbot)
     asked.answers = [str(tmp_path / "out")]
     dock.forms.export.dicom_button.click()
-    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved dicom"))
+    qtbot.waitUntil(lambda: dock.forms.export.status.message.startswith("Saved dicom"))
     assert asked.titles == [CHOOSE_DICOM_OUTPUT]
     (tmp_path / "in").rename(tmp_path / "moved")
     asked.answers = [""]
@@ -396,7 +399,7 @@ def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_pat
     assert report.read_text() == "of another reader"
     dock.forms.export.export_button.click()
     status = dock.forms.export.status
-    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+    qtbot.waitUntil(lambda: status.message.startswith("Saved"))
     assert report.read_text() != "of another reader"
 
 
@@ -421,7 +424,7 @@ def test_truncated_corrections_are_kept(dock, folder, qtbot) -> None:
     dock.open(folder)
     ended(dock, qtbot)
     assert dock.controller is None
-    assert EDITED in dock.status.text()
+    assert EDITED in dock.status.message
     assert len(file.read_bytes()) == 150
 
 
@@ -431,14 +434,14 @@ def test_corrections_on_another_grid_are_rejected(dock, folder, qtbot) -> None:
     dock.open(folder)
     ended(dock, qtbot)
     assert dock.controller is None
-    assert EDITED in dock.status.text()
+    assert EDITED in dock.status.message
 
 
 def test_a_moved_image_is_found(dock, tmp_path, qtbot) -> None:
     folder = make_cine(tmp_path / "one" / "heart")
     (tmp_path / "one").rename(tmp_path / "two")
     open_in(dock, tmp_path / "two" / "heart", qtbot)
-    assert dock.problems.text() == ""
+    assert dock.status.notice(PROBLEMS) == ""
     assert dock.image_button.isHidden()
     assert not folder.exists()
 
@@ -446,7 +449,7 @@ def test_a_moved_image_is_found(dock, tmp_path, qtbot) -> None:
 def test_a_changed_image_leaves_labels_on_black(dock, folder, qtbot) -> None:
     write_image(image_of(folder), np.ones(CINE.shape, np.int16), CINE)
     open_in(dock, folder, qtbot)
-    assert ON_BLACK in dock.problems.text()
+    assert ON_BLACK in dock.status.notice(PROBLEMS)
     assert not dock.image_button.isHidden()
     assert not np.asarray(dock.controller.picture.image.data).any()
 
@@ -456,13 +459,13 @@ def test_the_image_can_be_chosen(dock, folder, asked, tmp_path, qtbot) -> None:
     hidden.parent.mkdir(parents=True)
     image_of(folder).rename(hidden)
     open_in(dock, folder, qtbot)
-    assert ON_BLACK in dock.problems.text()
+    assert ON_BLACK in dock.status.notice(PROBLEMS)
     labels = edit(dock)
     asked.answers = ["", str(hidden)]
     dock.image_button.click()
     dock.image_button.click()
     ended(dock, qtbot)
-    assert dock.problems.text() == ""
+    assert dock.status.notice(PROBLEMS) == ""
     assert dock.image_button.isHidden()
     assert np.array_equal(dock.controller.session.labels, labels)
     assert [bayes_metadata(layer).get("role") for layer in dock._viewer.layers].count("image") == 1
@@ -476,7 +479,7 @@ def test_a_wrong_image_leaves_labels_on_black(dock, folder, asked, tmp_path, qtb
     asked.answers = [str(wrong)]
     dock.image_button.click()
     qtbot.waitUntil(lambda: dock.controller is not None and dock._opening is None)
-    assert "wrong.nii.gz" in dock.status.text()
+    assert "wrong.nii.gz" in dock.status.message
     assert not dock.image_button.isHidden()
 
 
@@ -486,7 +489,7 @@ def test_a_read_only_study_is_not_saved(dock, folder, qtbot) -> None:
     files = (folder / EDITED, folder / "review.json")
     before = [file.read_bytes() for file in files]
     open_in(dock, folder, qtbot)
-    assert str(folder) in dock.problems.text()
+    assert str(folder) in dock.status.notice(PROBLEMS)
     labels = dock.controller.session.labels.copy()
     for letter in "DA":
         press(dock._viewer, letter)
@@ -500,14 +503,14 @@ def test_a_second_window_is_read_only(make_dock, folder, qtbot) -> None:
     first, second = make_dock(), make_dock()
     open_in(first, folder, qtbot)
     open_in(second, folder, qtbot)
-    assert first.problems.text() == ""
-    assert str(folder) in second.problems.text()
+    assert first.status.notice(PROBLEMS) == ""
+    assert str(folder) in second.status.notice(PROBLEMS)
     before = second.controller.session.labels.copy()
     for letter in "DAKWR":
         press(second._viewer, letter)
     assert np.array_equal(second.controller.session.labels, before)
     assert second.controller.session.state.decisions == {}
-    assert second.status.text() == READ_ONLY
+    assert second.status.message == READ_ONLY
     assert not second.controller.picture.edited.editable
     assert not second.forms.corrections.level.isEnabled()
     second.close_study()
@@ -522,7 +525,7 @@ def test_removing_a_layer_saves_and_closes(dock, folder, qtbot, which: str) -> N
     labels = edit(dock)
     dock._viewer.layers.remove(getattr(dock.controller.picture, which))
     qtbot.waitUntil(lambda: dock.controller is None)
-    assert ALL_SAVED in dock.status.text()
+    assert ALL_SAVED in dock.status.message
     assert np.array_equal(read_study(folder).edited, labels)
     open_in(dock, folder, qtbot)
     assert np.array_equal(dock.controller.session.labels, labels)
@@ -565,7 +568,7 @@ def test_an_unsaved_study_closes_only_when_asked_twice(
         fail(patch)
         dock.close_button.click()
         assert dock.controller is not None
-        assert dock.status.text() == f"{not_saved} {CLOSE_AGAIN}"
+        assert dock.status.message == f"{not_saved} {CLOSE_AGAIN}"
         assert np.array_equal(dock.controller.session.labels, labels)
     dock.controller.saver.save()
     qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
@@ -577,7 +580,7 @@ def test_an_unsaved_study_closes_only_when_asked_twice(
     assert dock.controller.session.study.folder == folder
     dock.close_button.click()
     assert dock.controller is None
-    assert dock.status.text() == not_saved
+    assert dock.status.message == not_saved
     assert dock._viewer.layers[-2].name.endswith(f"({CLOSED_UNSAVED})")
 
 
@@ -587,7 +590,7 @@ def test_a_failed_save_keeps_a_study_without_layer(dock, folder, monkeypatch, qt
     with monkeypatch.context() as patch:
         fail(patch)
         dock._viewer.layers.remove(dock.controller.picture.edited)
-        qtbot.waitUntil(lambda: "Disk full." in dock.status.text())
+        qtbot.waitUntil(lambda: "Disk full." in dock.status.message)
         assert dock.controller is not None
     dock.controller.saver.save()
     qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
@@ -653,7 +656,7 @@ def test_closing_the_window_saves(make_dock, folder, qtbot, monkeypatch) -> None
         event = QCloseEvent()
         assert dock.eventFilter(window, event)  # the window stays open once
         assert not event.isAccepted()
-        assert CLOSE_AGAIN in dock.status.text()
+        assert CLOSE_AGAIN in dock.status.message
         assert not dock.eventFilter(window, QCloseEvent())
     dock._viewer.close()
     assert np.array_equal(read_study(folder).edited, labels)

@@ -51,7 +51,7 @@ def test_the_buttons_have_their_tooltips(form) -> None:
 def test_the_last_message_is_shown(form) -> None:
     form.say("Saving…")
     form.say("Saved.")
-    assert form.status.text() == "Saved."
+    assert form.status.message == "Saved."
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def message(form, qtbot) -> Callable[[], str]:
     """Return a function that waits for the message at the end of an export."""
 
     def wait() -> str:
-        qtbot.waitUntil(lambda: form.status.text() and not form.status.text().endswith("…"))
-        return str(form.status.text())
+        qtbot.waitUntil(lambda: form.status.message and not form.status.message.endswith("…"))
+        return str(form.status.message)
 
     return wait
 
@@ -148,7 +148,7 @@ def test_only_accepted_phases_become_training_cases(exporter, session, message, 
 
 def test_training_cases_need_the_image(session, form, tmp_path: Path) -> None:
     ReviewExporter(session, None, form).add_to_training_set(tmp_path)
-    assert form.status.text() == IMAGE_NEEDED
+    assert form.status.message == IMAGE_NEEDED
 
 
 def test_dicom_files_are_exported(form, message, tmp_path) -> None:

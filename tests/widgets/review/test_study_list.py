@@ -112,9 +112,9 @@ def test_equal_case_names_are_shown_with_folders(make_list, tmp_path, qtbot) -> 
 def test_a_warning_is_shown_for_its_row(study_list: StudyList, qtbot: Any) -> None:
     assert make_study_row(BAD).help.splitlines() == [OUT_OF_RANGE, str(BAD.folder)]
     click(study_list, 1, qtbot)
-    assert study_list.detail.text() == OUT_OF_RANGE
+    assert study_list.detail.message == OUT_OF_RANGE
     click(study_list, 3, qtbot)
-    assert study_list.detail.isHidden()
+    assert study_list.detail.message == ""
 
 
 @pytest.mark.parametrize("way", ["double click", "return", "button"])
@@ -134,7 +134,7 @@ def test_an_unusable_study_is_not_opened(study_list: StudyList, heard: Any, qtbo
     click(study_list, 0, qtbot)
     click(study_list, 0, qtbot, double=True)
     assert not study_list.open_button.isEnabled()
-    assert study_list.detail.text() == in_the_window(CUT_SHORT) != str(CUT_SHORT)
+    assert study_list.detail.message == in_the_window(CUT_SHORT) != str(CUT_SHORT)
     assert heard == []
 
 
@@ -143,14 +143,14 @@ def test_without_a_folder_buttons_are_disabled(make_list: Any) -> None:
     assert not study_list.open_button.isEnabled()
     assert not study_list.refresh_button.isEnabled()
     assert study_list.table.isHidden()
-    assert study_list.detail.isHidden()
+    assert study_list.detail.message == ""
 
 
 def test_an_empty_folder_shows_a_message(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
     study_list = make_list(lambda _: [])
     study_list.set_folder(tmp_path)
-    assert study_list.detail.text() == SEARCHING
-    qtbot.waitUntil(lambda: study_list.detail.text() == NO_STUDIES)
+    assert study_list.detail.message == SEARCHING
+    qtbot.waitUntil(lambda: study_list.detail.message == NO_STUDIES)
 
 
 def test_an_unreadable_folder_shows_the_error(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
@@ -159,7 +159,7 @@ def test_an_unreadable_folder_shows_the_error(make_list: Any, tmp_path: Path, qt
 
     study_list = make_list(fail)
     study_list.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: study_list.detail.text() == "Unreadable folder.")
+    qtbot.waitUntil(lambda: study_list.detail.message == "Unreadable folder.")
     assert study_list.studies == []
 
 
@@ -219,4 +219,4 @@ def test_a_real_folder_is_searched(qtbot: Any, tmp_path: Path) -> None:
     study_list = StudyList()
     qtbot.addWidget(study_list)
     study_list.set_folder(tmp_path)
-    qtbot.waitUntil(lambda: study_list.detail.text() == NO_STUDIES)
+    qtbot.waitUntil(lambda: study_list.detail.message == NO_STUDIES)

@@ -29,7 +29,7 @@ from napari_bayes_nnunet.io.study.info import is_study, read_study_info
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
-from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
 from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
 from napari_bayes_nnunet.widgets.segment import ensemble_form
@@ -55,9 +55,8 @@ from napari_bayes_nnunet.widgets.segment.new_study import (
 from napari_bayes_nnunet.widgets.segment.result_actions import (
     FILES_SAVED,
     MAKING_STUDY,
-    PLUGIN,
     REPLACE_FILES,
-    REVIEW,
+    REVIEW_DOCK,
 )
 from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SEGMENT_IMAGE, SEGMENTING_IMAGE
 from napari_bayes_nnunet.widgets.segment.save import NO_POSITION, SAME_FILE
@@ -834,7 +833,7 @@ def test_a_result_is_reviewed_next_to_its_image(ready, tmp_path, qtbot, review, 
     folder = tmp_path / "heart_study"
     assert review_of(dock, qtbot) == NEW_STUDY.format(folder=folder)
     assert review.opened == [folder]
-    assert review.asked == [(PLUGIN, REVIEW)]
+    assert review.asked == [(PLUGIN, REVIEW_DOCK)]
     assert review.in_front == 2
     study = read_study(folder)
     assert set(study.posteriors) == {2, 5}
@@ -951,7 +950,7 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     dock = ready(image_layer(tmp_path, CINE), window=True)
     run(dock, qtbot)
     review_of(dock, qtbot)
-    frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
+    frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW_DOCK)
     wait_until(lambda: opened.controller is not None, qtbot)
     assert opened.controller.session.study.folder == tmp_path / "heart_study"
     assert frame.isVisible()
@@ -1025,7 +1024,7 @@ def test_studies_of_a_folder_are_listed_in_review(our_plugin, cohort, tmp_path, 
     window.start_button.click()
     wait_until(window.review_button.isEnabled, qtbot)
     window.review_button.click()
-    _, review = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW)
+    _, review = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW_DOCK)
     wait_until(lambda: bool(review.studies.studies), qtbot)
     assert review.studies.folder.path == tmp_path / "images_segmented"
     assert review.studies.isVisible()

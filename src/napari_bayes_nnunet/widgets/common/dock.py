@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from typing import Any, ClassVar
+
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QShowEvent
 from qtpy.QtWidgets import (
     QWIDGETSIZE_MAX,
@@ -10,16 +12,18 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QLabel,
+    QMainWindow,
     QScrollArea,
     QSizePolicy,
     QWidget,
 )
-from superqt import QCollapsible, QElidingLabel
+from superqt import QCollapsible
 
 from .levels import Level, level_color
 
+PLUGIN = "napari-bayes-nnunet"
 DOCK_WIDTH = 360
-"""Minimum width of a dock in pixels; laptop screens have no more to spare."""
+"""Smallest width of a dock in pixels; laptop screens have no more to spare."""
 
 
 def heading(text: str) -> QLabel:
@@ -36,22 +40,46 @@ def line() -> QFrame:
     return frame
 
 
-def make_scrollable(content: QWidget) -> QScrollArea:
-    """Return ``content`` in a vertical scroll area, so that small screens reach all buttons."""
-    area = QScrollArea()
-    area.setWidget(content)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    return area
+class FittingScrollArea(QScrollArea):
+    """Vertical scroll area that is as wide as its content needs, so that nothing is cut off."""
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the smallest width of the content beside a scroll bar."""
+        size = super().minimumSizeHint()
+        bar = self.verticalScrollBar().sizeHint().width()
+        size.setWidth(max(self.widget().minimumSizeHint().width() + bar, DOCK_WIDTH))
+        return size
+
+    def sizeHint(self) -> QSize:
+        """Return the preferred height of a scroll area, and the smallest width."""
+        return QSize(self.minimumSizeHint().width(), super().sizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take the new width of the content."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
 
 
 class DockContent(QWidget):
-    """Base class of the docks, with hooks for closing; a tab in front only hides a dock."""
+    """Base class of the docks, with hooks for closing; a tab in front only hides a dock.
+
+    When a dock is shown first, it becomes a tab beside our other docks, named ``TITLE``. napari
+    0.9.2 ignores ``tabify`` in the manifest and names a tab after widget and plugin.
+    """
+
+    TITLE: ClassVar[str]
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Call `_on_dock_closed` when the dock is closed."""
-        if event.type() == QEvent.Type.Close:
+        if event.type() == QEvent.Type.Close and isinstance(watched, QDockWidget):
             self._on_dock_closed()
         return bool(super().eventFilter(watched, event))
 
@@ -61,9 +89,43 @@ class DockContent(QWidget):
             dock = self.parent()
             if isinstance(dock, QDockWidget):
                 dock.installEventFilter(self)
+                dock.topLevelChanged.connect(self._show_title)  # napari makes a new title bar
+                dock.dockLocationChanged.connect(self._show_title)
+                QTimer.singleShot(0, self._join_tabs)  # after napari has placed the dock
             elif dock is None:
                 self._on_taken_out()
         return bool(super().event(event))
+
+    def raise_dock(self) -> None:
+        """Show the dock in front of the other tabs."""
+        dock = self.parent()
+        if isinstance(dock, QDockWidget):
+            dock.show()  # it may be closed
+            dock.raise_()
+
+    def _join_tabs(self) -> None:
+        """Put the dock beside our docks in the same area, in front of them."""
+        self._show_title()
+        dock, window = self.parent(), main_window(self)
+        if not isinstance(dock, QDockWidget) or window is None:
+            return
+        area = window.dockWidgetArea(dock)
+        for content in dock_contents(window):
+            other = content.parent()
+            is_beside = window.dockWidgetArea(other) == area and not other.isFloating()
+            if other is not dock and is_beside and not other.isHidden():
+                if other not in window.tabifiedDockWidgets(dock):
+                    window.tabifyDockWidget(other, dock)
+                dock.raise_()
+                return
+
+    def _show_title(self) -> None:
+        dock = self.parent()
+        if isinstance(dock, QDockWidget):
+            dock.setWindowTitle(self.TITLE)
+            bar = dock.titleBarWidget()
+            for label in bar.findChildren(QLabel) if bar is not None else ():
+                label.setText(self.TITLE)
 
     def _on_dock_closed(self) -> None:
         """Handle the closing of the dock, which may be shown again."""
@@ -72,7 +134,30 @@ class DockContent(QWidget):
         """Release the viewer, because the dock was removed."""
 
 
-LABEL_WIDTH = 84
+def main_window(widget: QWidget | None) -> QMainWindow | None:
+    """Return the main window of ``widget``, also of one in a floating dock."""
+    while widget is not None and not isinstance(widget, QMainWindow):
+        widget = widget.parentWidget()
+    return widget
+
+
+def dock_contents(window: QMainWindow) -> list[DockContent]:
+    """Return the contents of our docks in ``window``."""
+    contents = (dock.widget() for dock in window.findChildren(QDockWidget))
+    return [content for content in contents if isinstance(content, DockContent)]
+
+
+def raise_dock(viewer: Any, asking: QWidget, title: str) -> Any:
+    """Return the dock ``title`` in the window of ``asking``, opened and in front."""
+    window = main_window(asking)
+    for content in dock_contents(window) if window is not None else ():
+        if title == content.TITLE:
+            content.raise_dock()
+            return content
+    dock, content = viewer.window.add_plugin_dock_widget(PLUGIN, title, tabify=True)
+    dock.show()
+    dock.raise_()
+    return content
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:
@@ -83,11 +168,27 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
     return rows
 
 
-def row_label(text: str) -> QElidingLabel:
-    """Return the label of a row, shortened if it is too long."""
-    label = QElidingLabel(text)
-    label.setFixedWidth(LABEL_WIDTH)
+class RowLabel(QLabel):
+    """Label of a row, as wide as `WIDEST_LABEL` in the font in use so that all rows line up."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size that fits the longest label."""
+        return self.sizeHint()
+
+    def sizeHint(self) -> QSize:
+        """Return the size that fits the longest label."""
+        width = self.fontMetrics().horizontalAdvance(WIDEST_LABEL)
+        return super().sizeHint().expandedTo(QSize(width, 0))
+
+
+WIDEST_LABEL = "Alternatives"
+
+
+def row_label(text: str) -> RowLabel:
+    """Return the label of a row."""
+    label = RowLabel(text)
     label.setToolTip(text)
+    label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
     return label
 
 

@@ -8,15 +8,25 @@ from qtpy.QtWidgets import QPushButton, QSizePolicy, QStyle, QStyleOptionButton,
 
 
 class ElidingButton(QPushButton):
-    """Button that takes the width it is given; ``title`` is its whole text."""
+    """Button that takes the width it is given; ``title`` is its whole text.
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+    ``mode`` is the end at which the text is shortened, by default the middle.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        parent: QWidget | None = None,
+        *,
+        mode: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle,
+    ) -> None:
         super().__init__(title, parent)
         self.title = title
+        self._mode = mode
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def set_title(self, title: str) -> None:
-        """Show ``title``, shortened in the middle if it is too long."""
+        """Show ``title``, shortened if it is too long."""
         self.title = title
         self._elide()
 
@@ -34,5 +44,4 @@ class ElidingButton(QPushButton):
         self.initStyleOption(option)
         element = QStyle.SubElement.SE_PushButtonContents
         width = self.style().subElementRect(element, option, self).width()
-        middle = Qt.TextElideMode.ElideMiddle
-        self.setText(self.fontMetrics().elidedText(self.title, middle, width))
+        self.setText(self.fontMetrics().elidedText(self.title, self._mode, width))

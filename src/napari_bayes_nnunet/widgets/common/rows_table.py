@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QEvent, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QCursor, QFocusEvent, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from .levels import Level, level_color
 
 ROW_HEIGHT = 22
+"""Smallest height in pixels; large fonts need more."""
 ROWS_SHOWN = 6
 WIDEST = 220
 MEASURED_ROWS = 60
@@ -105,7 +106,7 @@ class RowsModel(QAbstractTableModel):
 
 
 class RowsTable(QTableView):
-    """Read-only table of at most ``rows_shown`` visible rows.
+    """Read-only table of at most ``rows_shown`` visible rows; of always as many if ``is_steady``.
 
     ``row_chosen`` carries the Row, or None. A double click or the return key opens a row:
     ``row_opened`` carries it. A double click also copies the path of the row's file.
@@ -120,9 +121,11 @@ class RowsTable(QTableView):
         parent: QWidget | None = None,
         *,
         rows_shown: int = ROWS_SHOWN,
+        is_steady: bool = False,
     ) -> None:
         super().__init__(parent)
         self._rows_shown = rows_shown
+        self._fewest_rows = rows_shown if is_steady else 1
         self._model = RowsModel(columns, self)
         self.setModel(self._model)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -134,7 +137,6 @@ class RowsTable(QTableView):
         side = self.verticalHeader()
         side.hide()
         side.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        side.setDefaultSectionSize(ROW_HEIGHT)
         header = self.horizontalHeader()
         header.setMinimumSectionSize(30)
         header.setStretchLastSection(True)
@@ -155,10 +157,7 @@ class RowsTable(QTableView):
         self._model.set_rows(rows)
         self._span(rows)
         self._fit_columns(rows[:MEASURED_ROWS])
-        shown = min(max(len(rows), 1), self._rows_shown)
-        header = self.horizontalHeader().sizeHint().height()
-        bar = self.horizontalScrollBar().sizeHint().height() if self._scrolls_sideways else 0
-        self.setFixedHeight(header + shown * ROW_HEIGHT + bar + 2 * self.frameWidth() + 2)
+        self._fit_height()
         self.row_chosen.emit(None)
 
     def choose_row(self, number: int | None) -> None:
@@ -188,6 +187,21 @@ class RowsTable(QTableView):
             self.row_opened.emit(self.rows[index.row()])
         else:
             super().keyPressEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Fit rows and columns to a new font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit_columns(self.rows[:MEASURED_ROWS])
+            self._fit_height()
+
+    def _fit_height(self) -> None:
+        height = max(ROW_HEIGHT, self.fontMetrics().height() + 6)
+        self.verticalHeader().setDefaultSectionSize(height)
+        shown = min(max(len(self.rows), self._fewest_rows), self._rows_shown)
+        header = self.horizontalHeader().sizeHint().height()
+        bar = self.horizontalScrollBar().sizeHint().height() if self._scrolls_sideways else 0
+        self.setFixedHeight(header + shown * height + bar + 2 * self.frameWidth() + 2)
 
     @property
     def _scrolls_sideways(self) -> bool:

@@ -21,6 +21,8 @@ _EVALUATION = "last_evaluation"
 _COHORT = "last_cohort"
 _REMOTE = "other_computer"
 _DISPLAY = "display"
+_SECTIONS = "open_sections"
+_READING = "reading_layout"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,22 @@ class Settings:
     def keep_cohort(self, choices: Mapping[str, Any]) -> None:
         """Save the choices of a cohort, as plain JSON."""
         self._put(_COHORT, dict(choices))
+
+    def is_open(self, section: str, *, default: bool) -> bool:
+        """Return whether a section of a dock was open last."""
+        return bool(self._choices(_SECTIONS).get(section, default))
+
+    def keep_open(self, section: str, is_open: bool) -> None:
+        """Save whether a section of a dock is open."""
+        self._put(_SECTIONS, {**self._choices(_SECTIONS), section: is_open})
+
+    def reading_layout(self) -> bool:
+        """Return whether the reader gave the window to the picture last."""
+        return self._content().get(_READING) is True
+
+    def keep_reading_layout(self, is_on: bool) -> None:
+        """Save whether the window is given to the picture."""
+        self._put(_READING, is_on)
 
     def _choices(self, key: str) -> dict[str, Any]:
         kept = self._content().get(key, {})

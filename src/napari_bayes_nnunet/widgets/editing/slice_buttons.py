@@ -15,6 +15,7 @@ LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 class SliceButtons(QWidget):
     """Buttons for the slice on screen, each with its key; `ReviewKeys` binds the keys.
 
+    The field of the ``comment`` has its place elsewhere, because the buttons never scroll.
     ``comment_changed`` carries the text after every letter, so that nothing is lost.
     ``comment_left`` is emitted when the keyboard returns to the image.
     """
@@ -69,7 +70,6 @@ class SliceButtons(QWidget):
         grid.addWidget(self.next_button, 0, 1)
         grid.addWidget(self.accept_button, 1, 0)
         grid.addWidget(self.flag_button, 1, 1)
-        grid.addWidget(self.comment, 2, 0, 1, 2)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
 

@@ -21,7 +21,7 @@ from ...app.evaluation.request import (
 )
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace
-from ..common.dock import DockContent, MessageLabel, make_scrollable
+from ..common.dock import DockContent, FittingScrollArea, MessageLabel
 from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
@@ -30,7 +30,6 @@ from .form import EvaluationForm
 from .job import EvaluationJob
 from .results import EvaluationResults, open_path
 
-NARROWEST = 300
 _READING = "Reading the folders…"
 EVALUATION_STOPPED = "Stopped. Nothing was written."
 CASES_FOUND = "{cases} of {patients}."
@@ -43,6 +42,8 @@ class EvaluationWidget(DockContent):
     ``may_replace`` asks whether existing files may be replaced. ``open_path`` opens a file or a
     folder.
     """
+
+    TITLE = "Evaluate"
 
     def __init__(
         self,
@@ -100,11 +101,10 @@ class EvaluationWidget(DockContent):
             column.addWidget(part)
         column.addStretch(1)
         # Long case names are shortened, so that they do not widen the dock.
-        self._area = make_scrollable(content)
+        self._area = FittingScrollArea(content)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self._area)
-        self.setMinimumWidth(NARROWEST)
 
     def _connect(self) -> None:
         self.form.changed.connect(self._on_changed)

@@ -50,7 +50,7 @@ class NumbersForm(QWidget):
         self.contributions_title = QLabel(CONTRIBUTIONS_TITLE)
         self.contributions_title.setWordWrap(True)
         self.contributions_title.setToolTip(CONTRIBUTIONS_HELP)
-        self.slices = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
+        self.slices = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN, is_steady=True)
         self.slices.setAccessibleName(CONTRIBUTIONS_TITLE)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -79,7 +79,10 @@ class NumbersForm(QWidget):
     def set_contributions(
         self, slices: Sequence[Contribution], *, ed: int | None = None, es: int | None = None
     ) -> None:
-        """List the slices that contribute to the EF spread; hide the list if there are none."""
+        """List the slices that contribute to the EF spread, unless ED or ES is unknown.
+
+        The list keeps its height, so that no button below moves after a decision.
+        """
         self._contributions = tuple(slices)
         names = {ed: " (ED)", es: " (ES)"} if ed != es else {}
         rows = [_make_row(slice_, names.get(slice_.phase, "")) for slice_ in slices]
@@ -88,7 +91,7 @@ class NumbersForm(QWidget):
             self.slices.set_rows(rows)
         self.slices.blockSignals(before)
         for widget in (self.contributions_title, self.slices):
-            widget.setVisible(bool(slices))
+            widget.setVisible(bool(slices) or None not in (ed, es))
 
     def _on_row_chosen(self, row: Row | None) -> None:
         if row is not None:

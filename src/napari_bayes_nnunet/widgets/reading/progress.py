@@ -5,14 +5,13 @@ from __future__ import annotations
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from ...core.review.progress import ReviewProgress
-from ..common.dock import MessageLabel
 
 BAR_STEPS = 1000
 SHARE_HELP = (
     "Share of the study's uncertain volume that lies in accepted slices, with each voxel weighted "
     "by its uncertainty."
 )
-ALL_ACCEPTED = "All slices of the queue are accepted."
+DONE_MARK = "✓"
 ACCEPTED_SHARE = "{percent} % of the uncertain volume"
 
 
@@ -24,7 +23,6 @@ class ReviewProgressPanel(QWidget):
         self.slices = QLabel()
         self.share = QLabel()
         self.bar = QProgressBar()
-        self.end = MessageLabel()
         self.bar.setRange(0, BAR_STEPS)
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
@@ -39,7 +37,6 @@ class ReviewProgressPanel(QWidget):
         column.setSpacing(3)
         column.addLayout(row)
         column.addWidget(self.bar)
-        column.addWidget(self.end)
         self.set_progress(None)
 
     def set_progress(self, progress: ReviewProgress | None) -> None:
@@ -48,7 +45,7 @@ class ReviewProgressPanel(QWidget):
         if progress is None:
             return
         share = progress.uncertain_share
-        self.slices.setText(f"{progress.done} of {progress.total} accepted")
+        done = f" {DONE_MARK}" if progress.done == progress.total else ""
+        self.slices.setText(f"{progress.done} of {progress.total} accepted{done}")
         self.share.setText(ACCEPTED_SHARE.format(percent=int(100 * share)))
         self.bar.setValue(int(BAR_STEPS * share))
-        self.end.say(ALL_ACCEPTED if progress.done == progress.total else "")

@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from ...core.heart.structures import structure_title
-from ..common.dock import MessageLabel
 from ..common.form import NarrowComboBox
 from ..common.patient_pattern import labelled_row
 
@@ -41,10 +40,12 @@ class ScoreWords:
 class QueueForm(QWidget):
     """Choices of score, structure and slices; ``scores`` maps names to title, unit and help.
 
-    ``changed`` is emitted when the user changes a choice, not by setters.
+    ``changed`` is emitted when the user changes a choice, not by setters. ``noted`` carries why
+    another score than the chosen one orders the slices, "" if it does not.
     """
 
     changed = Signal()
+    noted = Signal(str)
 
     def __init__(
         self, scores: Mapping[str, tuple[str, str, str]], parent: QWidget | None = None
@@ -55,7 +56,6 @@ class QueueForm(QWidget):
         self.structures = NarrowComboBox()
         self.phases_switch = QCheckBox("All phases")
         self.borders_switch = QCheckBox("Ignore borders")
-        self.note = MessageLabel()
         for combo in (self.scores, self.structures):
             combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
         self._fill()
@@ -93,11 +93,11 @@ class QueueForm(QWidget):
         return bool(self.borders_switch.isChecked())
 
     def set_score(self, name: str, note: str = "") -> None:
-        """Choose the score ``name`` and show the reason ``note``. Raises KeyError if unknown."""
+        """Choose the score ``name`` and emit the reason ``note``. Raises KeyError if unknown."""
         self._scores[name]
         _choose(self.scores, name)
         self._show_help()
-        self.note.say(note)
+        self.noted.emit(note)
 
     def set_structures(self, names: Sequence[str]) -> None:
         """Offer these structures, and keep the chosen structure if it is one of them."""
@@ -152,7 +152,6 @@ class QueueForm(QWidget):
         column.addLayout(labelled_row("Order by", self.scores))
         column.addLayout(labelled_row("Structure", self.structures))
         column.addLayout(labelled_row("", switches))
-        column.addWidget(self.note)
 
     def _show_help(self) -> None:
         words = self._scores.get(self.score)
@@ -160,7 +159,7 @@ class QueueForm(QWidget):
 
     def _on_score_changed(self) -> None:
         self._show_help()
-        self.note.say("")
+        self.noted.emit("")
         self.changed.emit()
 
 

@@ -20,7 +20,6 @@ from ..layers.keys import ReviewKeys
 from ..layers.orientation_letters import PatientLetters, has_letters
 from ..layers.window_level import WindowLevel
 from ..reading.picture import OpenedStudy, ReviewPicture
-from ..reading.progress import ALL_ACCEPTED
 from ..reading.uncertainty_view import OutlineLayers
 from .export import ReviewExporter
 from .forms import ReviewForms
@@ -31,6 +30,7 @@ NUMBERS_AFTER_MS: Final = 40
 """Delay of numbers and lists after an edit, so that the image is drawn first."""
 QUEUE_EMPTY: Final = "The queue is empty."
 QUEUE_ENDS: Final = "This is the {} slice of the queue."
+ALL_ACCEPTED: Final = "All slices of the queue are accepted."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QDockWidget,
     QFileDialog,
     QHBoxLayout,
+    QLayout,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -28,19 +29,31 @@ from ...io import DataError
 from ...io.study.info import is_study
 from ..common.background import Background
 from ..common.dialogs import ask_to_replace, ask_to_save
-from ..common.dock import DOCK_WIDTH, CollapsibleSection, DockContent, MessageLabel, make_scrollable
+from ..common.dock import (
+    CollapsibleSection,
+    DockContent,
+    FittingScrollArea,
+    MessageLabel,
+    line,
+    main_window,
+)
 from ..common.folder_drop import FolderDrop
+from ..common.message_line import MessageLine
 from ..common.settings import Settings
 from ..common.wording import in_the_window
+from ..layers.canvas_notice import CanvasNotice
 from ..layers.metadata import bayes_metadata, dicom_path
 from ..layers.result_layers import warm_up_imports
 from ..reading.picture import OpenedStudy
 from .controller import ReviewController
 from .forms import ReviewForms
 from .open_study import open_study
+from .reading_layout import ReadingLayout
 from .saver import EVERY_MS, NOT_SAVED
 from .study_list import StudyList
 
+PROBLEMS, SCORE = "problems", "score"
+"""Names of the notices that stay on the line of messages."""
 NO_STUDY = (
     "Open a study, or drop its folder here. To make a study, press Review… in the dock Segment."
 )
@@ -52,6 +65,11 @@ CLOSE_AGAIN = "The study stays open. Close it again to discard unsaved changes."
 LAYER_REMOVED = (
     "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
     "to continue."
+)
+UNSAVED, VIEWED_ONLY = "Not saved", "Read only"
+READING_HELP = (
+    "Give the window to the picture: hide napari's layer list and layer controls. Press again to "
+    "show them."
 )
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
 CHOOSE_STUDY = "Choose a study or a folder of studies"
@@ -77,8 +95,12 @@ def choose_image(parent: QWidget, title: str) -> str:
 class ReviewWidget(FolderDrop, DockContent):
     """Dock that opens and closes studies; a `ReviewController` handles the open one.
 
-    ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is the interval of saving.
+    Case, save state, numbers, the buttons of the queue and the line of messages never scroll, and
+    no message moves them. ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is the
+    interval of saving.
     """
+
+    TITLE = "Review"
 
     def __init__(
         self,
@@ -100,6 +122,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._may_save = may_save
         self._settings = settings or Settings()
         self._background = Background(self)
+        self._layout = ReadingLayout()
+        self.notice = CanvasNotice(napari_viewer, self)
         self._image_error = ""
         self._opening: Path | None = None
         self._dicom_paths: dict[str, str] = {}
@@ -109,13 +133,13 @@ class ReviewWidget(FolderDrop, DockContent):
         self.title = QElidingLabel()
         self.title.setStyleSheet("font-weight: bold")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.open_button = QPushButton("Open study…")
-        self.close_button = QPushButton("Close study")
+        self.open_button = QPushButton("Open…")
+        self.close_button = QPushButton("Close")
+        self.reading_button = QPushButton("Reading layout")
         self.image_button = QPushButton("Find image…")
-        self.problems = MessageLabel(level="warning")
-        self.status = MessageLabel(NO_STUDY)
+        self.hint = MessageLabel(NO_STUDY)
+        self.status = MessageLine(NO_STUDY)
         self.saved = MessageLabel()
-        self.unsaved = MessageLabel(level="warning")
         self._lay_out()
         self._connect()
         self._show_study(None)
@@ -133,11 +157,11 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def open(self, folder: Path, *, image: Path | None = None) -> None:
         """Close the open study, then read a study in a thread and show it."""
-        self.close_study()
+        self._close_study(leaves_layout=False)  # otherwise the window would change twice
         if self.controller is not None:
             return
         self._opening = folder
-        self.status.say(f"Opening {folder.name}…")
+        self._say(f"Opening {folder.name}…")
         work = partial(open_study, folder, image=image)
         on_result = partial(self._on_opened, folder)
         self._background.run(work, on_result, partial(self._on_not_opened, folder, image))
@@ -152,10 +176,12 @@ class ReviewWidget(FolderDrop, DockContent):
 
         If saving fails, the study stays open; closing it again discards unsaved changes.
         """
+        self._close_study(leaves_layout=True)
+
+    def _close_study(self, *, leaves_layout: bool) -> None:
         self._opening = None
-        if self.controller is None or not self._is_saved():
-            return
-        self._remove_study(NO_STUDY)
+        if self.controller is not None and self._is_saved():
+            self._remove_study(NO_STUDY, leaves_layout=leaves_layout)
 
     def _is_saved(self) -> bool:
         """Save now; return whether the study may be closed, and show why not."""
@@ -168,22 +194,24 @@ class ReviewWidget(FolderDrop, DockContent):
             if monotonic() - self._save_failed_at < DISCARD_S:
                 return True
             self._save_failed_at = monotonic()
-            self.status.say(f"{_save_failure(error)} {CLOSE_AGAIN}")
+            self._ask(f"{_save_failure(error)} {CLOSE_AGAIN}")
             return False
         return True
 
-    def _remove_study(self, message: str) -> None:
+    def _remove_study(self, message: str, *, leaves_layout: bool = True) -> None:
         if self.controller is None:
             return
         controller, self.controller, self._save_failed_at = self.controller, None, -math.inf
         try:
             controller.close()
-            self.status.say(message)
         except DataError as error:
-            self.status.say(_save_failure(error))
-        controller.forms.deleteLater()
+            message = _save_failure(error)
+        controller.forms.discard()
         controller.deleteLater()
         self._show_study(None)
+        if leaves_layout:
+            self._leave_layout()
+        self._say(message)
         self.studies.refresh()
 
     def _on_idle(self) -> None:
@@ -194,7 +222,7 @@ class ReviewWidget(FolderDrop, DockContent):
             opened.dismiss()
             return
         forms = ReviewForms(settings=self._settings)
-        self._forms_area.addWidget(forms)
+        self._place(forms)
         self.status.say(self._image_error)
         self._image_error = ""
         every_ms = self._every_ms
@@ -204,14 +232,17 @@ class ReviewWidget(FolderDrop, DockContent):
             )
         except Exception:
             opened.dismiss()
-            forms.deleteLater()
+            forms.discard()
+            self._show_study(None)
+            self._say(NO_STUDY)
+            self._leave_layout()
             raise
         finally:
             self._opening = None  # only now, so that the new layers do not open another study
-        self.controller.said.connect(self.status.say)
+        self.controller.said.connect(self._ask)
         self.controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
         self.controller.saver.saved.connect(self._on_saved)
-        self.controller.saver.failed.connect(self.unsaved.say)
+        self.controller.saver.failed.connect(self._on_not_saved)
         self.controller.saver.other_found.connect(self._add_problem)
         forms.export.export_requested.connect(self._on_export_requested)
         forms.export.dicom_requested.connect(self._on_dicom_requested)
@@ -225,32 +256,75 @@ class ReviewWidget(FolderDrop, DockContent):
         if image is not None:
             self.open(folder)  # again with the previous image
         self._image_error = message if image is not None else ""
-        self.status.say(message)
+        self._leave_layout()
+        self._say(message)
 
     def _on_saved(self, message: str) -> None:
         """Show the time of the save, and keep other messages."""
         self._save_failed_at = -math.inf
-        self.saved.say(message)
-        self.unsaved.say("")
+        self.saved.say(message, "fine")
+        self.status.keep(UNSAVED, "")
+
+    def _on_not_saved(self, message: str) -> None:
+        """Show that saving failed until it succeeds."""
+        self.saved.say(UNSAVED, "warning")
+        self.status.keep(UNSAVED, message)
+        self.notice.show(message)
+
+    def _say(self, message: str) -> None:
+        """Show a message on the line, or in full while no study is open."""
+        self.status.say(message)
+        self.hint.say(message if self.controller is None else "")
+
+    def _ask(self, message: str) -> None:
+        """Show a message that asks for something, also on the canvas."""
+        self._say(message)
+        self.notice.show(message)
 
     def _add_problem(self, problem: str) -> None:
-        self.problems.say("\n".join(filter(None, (self.problems.text(), problem))))
+        """Add a problem to those of the opening, and show it on the canvas."""
+        problems = (self.status.notice(PROBLEMS), problem)
+        self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
+        self.notice.show(problem)
 
     def _show_study(self, opened: OpenedStudy | None) -> None:
-        self.close_button.setVisible(opened is not None)
+        is_open = opened is not None and self.controller is not None
+        for part in (self.close_button, self.reading_button, self.title, self.status, self._foot):
+            part.setVisible(is_open)
         self.image_button.setVisible(opened is not None and opened.image is None)
-        self.title.setVisible(opened is not None)
-        self.saved.say("")
-        self.unsaved.say("")
+        self.saved.say("", "fine")
+        self.notice.hide()
         if opened is None or self.controller is None:
-            self.problems.say("")
+            for name in (PROBLEMS, SCORE, UNSAVED):
+                self.status.keep(name, "")
             return
+        self._say(self.status.message)
         info = opened.session.study.info
         self._dicom_images(info.case)  # keeps the folder, even if the layer is removed
         self.title.setText(info.case)
         self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
         problems = (*opened.problems, *info.warnings)
-        self.problems.say("\n".join(filter(None, problems)))
+        self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
+        if self.controller.saver.read_only:
+            self.saved.say(VIEWED_ONLY, "warning")
+        if self._settings.reading_layout():
+            self._enter_layout()
+
+    def _enter_layout(self) -> None:
+        self._layout.enter(main_window(self))
+        self._show_layout()
+
+    def _leave_layout(self) -> None:
+        """Show the window as it was; the choice of the reader is kept for the next study."""
+        self._layout.leave()
+        self._show_layout()
+
+    def _show_layout(self) -> None:
+        self.reading_button.setChecked(self._layout.is_on)
+
+    def _on_reading_clicked(self, is_on: bool) -> None:
+        (self._enter_layout if is_on else self._leave_layout)()
+        self._settings.keep_reading_layout(is_on)
 
     def _open_shown_study(self) -> None:
         """Open a study that was dropped on the window before the dock existed."""
@@ -269,27 +343,57 @@ class ReviewWidget(FolderDrop, DockContent):
     def _lay_out(self) -> None:
         content = QWidget()
         column = QVBoxLayout(content)
-        head = QHBoxLayout()
-        head.addWidget(self.title, 1)
-        head.addWidget(self.open_button)
-        head.addWidget(self.close_button)
-        column.addLayout(head)
-        for part in (self.problems, self.image_button, self.status, self.unsaved, self.saved):
-            column.addWidget(part)
         self._studies_section = CollapsibleSection("Studies of a folder", self.studies)
         column.addWidget(self._studies_section)
+        column.addWidget(self.image_button)
+        column.addWidget(self.hint)
         self._forms_area = QVBoxLayout()
         column.addLayout(self._forms_area)
         column.addStretch(1)
+        self._head, self._foot = QWidget(), QWidget()
+        self._head_area = self._lay_out_head()
+        self._foot_area = QVBoxLayout(self._foot)
+        self._foot_area.addWidget(line())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(make_scrollable(content))
-        self.setMinimumWidth(DOCK_WIDTH)
+        layout.setSpacing(0)
+        layout.addWidget(self._head)
+        layout.addWidget(FittingScrollArea(content), 1)
+        layout.addWidget(self._foot)
+        layout.addWidget(self.status)
         self.setAcceptDrops(True)
+
+    def _lay_out_head(self) -> QLayout:
+        """Lay out case, save state and buttons; return where the numbers are placed."""
+        self.saved.setWordWrap(False)
+        case = QHBoxLayout()
+        case.addWidget(self.title, 1)
+        case.addWidget(self.saved)
+        buttons = QHBoxLayout()
+        for button in (self.open_button, self.close_button, self.reading_button):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        column = QVBoxLayout(self._head)
+        column.addLayout(case)
+        column.addLayout(buttons)
+        return column
+
+    def _place(self, forms: ReviewForms) -> None:
+        """Place the forms of a study, which are not all in one place."""
+        forms.queue.noted.connect(partial(self.status.keep, SCORE))
+        self._head_area.addWidget(forms.key_numbers)
+        self._forms_area.addWidget(forms)
+        self._foot_area.addWidget(forms.slice)
 
     def _connect(self) -> None:
         self.open_button.clicked.connect(self._on_open_clicked)
         self.close_button.clicked.connect(self.close_study)
+        self.reading_button.setCheckable(True)
+        self.reading_button.setToolTip(READING_HELP)
+        self.open_button.setToolTip("Open a study, or list the studies of a folder.")
+        self.close_button.setToolTip("Save and close the study.")
+        self.reading_button.clicked.connect(self._on_reading_clicked)
         self.image_button.clicked.connect(self._on_image_clicked)
         self.studies.study_chosen.connect(self.open)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
@@ -367,10 +471,11 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Save when the window or the dock closes; refuse once if saving fails."""
-        if event.type() == QEvent.Type.Close and self.controller is not None:
-            if not self._is_saved():
+        if event.type() == QEvent.Type.Close:
+            if self.controller is not None and not self._is_saved():
                 event.ignore()
                 return True
+            self._leave_layout()  # napari saves the layout of its window when it closes
             if isinstance(watched, QDockWidget):
                 self.close_study()
         return bool(super().eventFilter(watched, event))
@@ -378,6 +483,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _on_taken_out(self) -> None:
         self._opening = None
         self._remove_study(NO_STUDY)
+        self.notice.close()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
 
 

@@ -13,7 +13,7 @@ from ...app.review.export import add_to_training_set, export_review
 from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
 from ..common.background import Background
-from ..common.dock import MessageLabel
+from ..common.message_line import MessageLine
 
 EXPORT_HELP = (
     "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
@@ -41,7 +41,7 @@ class ExportForm(QWidget):
         self.export_button = QPushButton("Save labels, numbers and report…")
         self.dicom_button = QPushButton("Save DICOM SEG and SR…")
         self.training_button = QPushButton("Add to training set…")
-        self.status = MessageLabel()
+        self.status = MessageLine()
         self.export_button.setToolTip(EXPORT_HELP)
         self.dicom_button.setToolTip(DICOM_HELP)
         self.training_button.setToolTip(TRAINING_HELP)

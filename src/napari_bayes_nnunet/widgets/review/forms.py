@@ -1,17 +1,20 @@
-"""Forms of the dock *Review*, one below the other."""
+"""Forms of the dock *Review*."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.review.queue import REVIEW_SCORES
 from ..common.display_form import DisplayForm
-from ..common.dock import CollapsibleSection, heading
+from ..common.dock import CollapsibleSection
 from ..common.settings import Settings
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
 from ..layers.keys import KEYS
 from ..reading.heat_grid import HeatGrid
+from ..reading.key_numbers import KeyNumbers
 from ..reading.numbers import NumbersForm
 from ..reading.progress import ReviewProgressPanel
 from ..reading.queue_form import QueueForm
@@ -20,12 +23,23 @@ from ..reading.view_form import ViewForm
 from ..reading.volume_plot import VolumePlot
 from .export import ExportForm
 
+QUEUE, CORRECT, PICTURE, UNCERTAINTY, NUMBERS, EXPORT = (
+    "Queue", "Correct", "Picture", "Uncertainty", "Numbers", "Save and export",
+)  # fmt: skip
+OPEN_AT_FIRST = (QUEUE, CORRECT, PICTURE, UNCERTAINTY)
+
 
 class ReviewForms(QWidget):
-    """All forms of one study. They know neither study nor viewer."""
+    """All forms of one study, which know neither study nor viewer.
+
+    This widget holds the sections, which scroll; ``settings`` keep which of them are open.
+    ``key_numbers`` and ``slice`` have fixed places above and below the sections.
+    """
 
     def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
         super().__init__(parent)
+        self._settings = settings
+        self.key_numbers = KeyNumbers()
         self.queue = QueueForm({s.name: (s.title, s.unit, s.help) for s in REVIEW_SCORES.values()})
         self.grid = HeatGrid()
         self.table = QueueTable()
@@ -37,26 +51,33 @@ class ReviewForms(QWidget):
         self.volumes = VolumePlot()
         self.numbers = NumbersForm()
         self.export = ExportForm()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (
-            *(heading("Where to look"), self.queue, self.grid, self.table),
-            *(self.slice, self.progress),
-            *(heading("Correct"), self.corrections),
-            *(heading("Picture"), self.display),
-            *(heading("Uncertainty"), self.view),
-        ):
-            column.addWidget(part)
-        self._add_folded(column, "Numbers", self.volumes, self.numbers)
-        self._add_folded(column, "Save and export", self.export)
+        self.sections: dict[str, CollapsibleSection] = {}
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._add(QUEUE, self.queue, self.grid, self.table, self.slice.comment, self.progress)
+        self._add(CORRECT, self.corrections)
+        self._add(PICTURE, self.display)
+        self._add(UNCERTAINTY, self.view)
+        self._add(NUMBERS, self.volumes, self.numbers)
+        self._add(EXPORT, self.export)
 
-    def _add_folded(self, column: QVBoxLayout, title: str, *parts: QWidget) -> None:
+    def discard(self) -> None:
+        """Delete all forms, also those with a fixed place."""
+        for part in (self.key_numbers, self.slice, self):
+            part.deleteLater()
+
+    def _add(self, title: str, *parts: QWidget) -> None:
         content = QWidget()
         inner = QVBoxLayout(content)
         inner.setContentsMargins(0, 0, 0, 0)
         for part in parts:
             inner.addWidget(part)
-        section = CollapsibleSection(title, content)
-        if title == "Numbers":
+        section = self.sections[title] = CollapsibleSection(title, content)
+        is_open = title in OPEN_AT_FIRST
+        if self._settings is not None:
+            is_open = self._settings.is_open(title, default=is_open)
+        if is_open:
             section.expand()
-        column.addWidget(section)
+        if self._settings is not None:
+            section.toggled.connect(partial(self._settings.keep_open, title))
+        self._column.addWidget(section)

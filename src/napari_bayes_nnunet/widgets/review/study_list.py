@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...io.study.summary import StudySummary, list_studies
 from ..common.background import Background
-from ..common.dock import MessageLabel
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
+from ..common.message_line import MessageLine
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.wording import in_the_window
 
@@ -57,7 +57,7 @@ class StudyList(FolderDrop, QWidget):
         self._studies: list[StudySummary] = []
         self.folder = FolderRow("Folder of studies", hint=_HINT)
         self.table = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
-        self.detail = MessageLabel()
+        self.detail = MessageLine()
         self.open_button = QPushButton("Open")
         self.refresh_button = QPushButton("Refresh")
         self._lay_out()

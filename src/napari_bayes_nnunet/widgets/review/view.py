@@ -134,7 +134,9 @@ class ReviewView:
     def show_numbers(self) -> None:
         """Show the measurements, the volume curves and the progress of the review."""
         session, state = self._session, self._session.state
-        self._forms.numbers.set_numbers(session.measured(), session.predicted())
+        measured, predicted = session.measured(), session.predicted()
+        self._forms.numbers.set_numbers(measured, predicted)
+        self._forms.key_numbers.set_numbers(measured, predicted, ed=state.ed, es=state.es)
         self._forms.numbers.set_contributions(
             session.numbers.contributions(state.ed, state.es), ed=state.ed, es=state.es
         )

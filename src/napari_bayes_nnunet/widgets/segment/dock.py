@@ -24,7 +24,7 @@ from ..cohort.command import CohortSettings
 from ..cohort.process import CohortRun
 from ..common.background import Background
 from ..common.display_form import DisplayForm
-from ..common.dock import DOCK_WIDTH, DockContent, heading, line, make_scrollable
+from ..common.dock import DockContent, FittingScrollArea, heading, line, raise_dock
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Display, Settings
 from ..common.wording import in_the_window
@@ -50,7 +50,7 @@ from .image_form import ImageForm
 from .inference_child import InferenceChild
 from .job import STOPPED_EARLY, SegmentationJob, SegmentationProgress, stopped_sentence
 from .method_form import MethodForm
-from .result_actions import ResultActions, shown_review
+from .result_actions import REVIEW_DOCK, ResultActions
 from .run_form import RunForm
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ PREDICTION_REMOVED = (
 
 class SegmentWidget(FolderDrop, DockContent):
     """Coordinator of the forms, the inference child and the layers."""
+
+    TITLE = "Segment"
 
     def __init__(
         self,
@@ -225,8 +227,7 @@ class SegmentWidget(FolderDrop, DockContent):
         column.addStretch(1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(make_scrollable(content))
-        self.setMinimumWidth(DOCK_WIDTH)
+        whole.addWidget(FittingScrollArea(content))
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:
@@ -407,7 +408,7 @@ class SegmentWidget(FolderDrop, DockContent):
         return CohortSettings(folder=path, ensemble=folder.name, settings=self.method.settings)
 
     def _on_cohort_review_requested(self, results: Path) -> None:
-        shown_review(self._viewer).list_studies(results)
+        raise_dock(self._viewer, self, REVIEW_DOCK).list_studies(results)
 
     def _on_layer_removed(self, event: Any) -> None:
         set_aside(self._viewer, event.value)  # its contours would lie on another image

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from ...app import AppError
 from ..common.background import Background
+from ..common.dock import raise_dock
 from ..common.wording import in_the_window
 from ..layers.metadata import layer_voxels
 from ..layers.result import SegmentationResult
@@ -27,7 +28,7 @@ from .new_study import (
 from .run_form import RunForm
 from .save import check_savable, result_files, save_result
 
-PLUGIN, REVIEW = "napari-bayes-nnunet", "Review"
+REVIEW_DOCK = "Review"
 FILES_SAVED = "Saved {count} files in {folder}."
 MAKING_STUDY = "Writing a study to {folder}…"
 REPLACE_FILES = "Replace these files in {folder}?\n\n{names}"
@@ -124,7 +125,7 @@ class ResultActions(QObject):
     def _on_study_made(self, study: ResultStudy) -> None:
         self._makes_study = False
         self._run.say(study.sentence)
-        shown_review(self._viewer).open(study.folder)
+        raise_dock(self._viewer, self._window, REVIEW_DOCK).open(study.folder)
 
     def _on_no_study_made(self, sentence: str) -> None:
         self._makes_study = False
@@ -154,11 +155,3 @@ class ResultActions(QObject):
 
     def _on_saved(self, files: list[Path]) -> None:
         self._run.say(FILES_SAVED.format(count=len(files), folder=files[0].parent))
-
-
-def shown_review(viewer: Any) -> Any:
-    """Return the dock Review, opened and in front."""
-    dock, review = viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW, tabify=True)
-    dock.show()  # it may exist, but be closed or behind other docks
-    dock.raise_()
-    return review

@@ -15,7 +15,7 @@ from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState
 from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.dock import DOCK_WIDTH, make_scrollable
+from ..common.dock import DockContent, FittingScrollArea, raise_dock
 from ..common.settings import Settings
 from .dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING, ask_on_closing, ask_to_kill
 from .new_training_form import NewTrainingForm
@@ -23,15 +23,15 @@ from .run_chooser import RunChooser
 from .watch import TrainingWatch
 from .watch_form import WatchForm
 
-PLUGIN, SEGMENT = "napari-bayes-nnunet", "Segment"
 
-
-class TrainingWidget(QWidget):
+class TrainingWidget(DockContent):
     """The dock "Train": a form for a new training, and a view of a run.
 
     ``ask_closing`` is called if the window closes while trainings that it started are running, and
     returns "continue", "stop" or "stay". ``ask_killing`` returns whether to kill a training.
     """
+
+    TITLE = "Train"
 
     def __init__(
         self,
@@ -73,12 +73,11 @@ class TrainingWidget(QWidget):
         self.watch.follow(None)
 
     def use_ensemble(self) -> None:
-        """Open the members so far in the dock Segment."""
+        """Open the members so far in the dock Segment, in front."""
         run = self.watch.run
         if run is None:
             return
-        _, segment = self._viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT, tabify=True)
-        segment.ensemble.choose(run.path)
+        raise_dock(self._viewer, self, "Segment").ensemble.choose(run.path)
 
     def _show_run(self, path: Path) -> None:
         self._settings.add_recent_run(path)
@@ -101,8 +100,7 @@ class TrainingWidget(QWidget):
         self._show_page(self.new)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(make_scrollable(content))
-        self.setMinimumWidth(DOCK_WIDTH)
+        whole.addWidget(FittingScrollArea(content))
 
     def _connect(self) -> None:
         self.chooser.new_requested.connect(self.show_new)

@@ -1,0 +1,103 @@
+"""Line of fixed height for messages."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from .dock import MessageLabel
+from .eliding_button import ElidingButton
+from .levels import Level, level_color
+
+MORE_MESSAGES = "+{count}  {text}"
+"""Text of the line if a click shows further messages."""
+_STYLE = """
+QPushButton {{ text-align: left; border: 0; background: transparent; {color} }}
+QPushButton:hover, QPushButton:focus {{ text-decoration: underline; }}
+"""
+
+
+class MessageLine(ElidingButton):
+    """Line for the latest message, which never changes its height; a click shows all messages.
+
+    `say` sets the message of the moment. `keep` sets a notice that stays until it is replaced; it
+    is on the line while there is no message.
+    """
+
+    def __init__(self, message: str = "", parent: QWidget | None = None) -> None:
+        self._message: tuple[str, Level] = (message, "fine")
+        self._notices: dict[str, tuple[str, Level]] = {}
+        self._is_styling = False
+        super().__init__("", parent, mode=Qt.TextElideMode.ElideRight)
+        self.panel: QFrame | None = None
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setAccessibleName("Messages")
+        self.clicked.connect(self.unfold)
+        self._show()
+
+    @property
+    def message(self) -> str:
+        """The whole message of the moment."""
+        return self._message[0]
+
+    def notice(self, name: str) -> str:
+        """Return the notice ``name``, "" if there is none."""
+        return self._notices.get(name, ("", "fine"))[0]
+
+    def say(self, text: str, level: Level = "fine") -> None:
+        """Show ``text`` in place of the previous message; "" removes it."""
+        self._message = text, level
+        self._show()
+
+    def keep(self, name: str, text: str, level: Level = "warning") -> None:
+        """Set the notice ``name``; "" removes it."""
+        self._notices[name] = text, level
+        self._show()
+
+    def unfold(self) -> None:
+        """Show all messages in full above the line, until a click elsewhere."""
+        if not self._texts():
+            return
+        if self.panel is not None:
+            self.panel.deleteLater()
+        self.panel = QFrame(self, Qt.WindowType.Popup)
+        self.panel.setFrameShape(QFrame.Shape.StyledPanel)
+        column = QVBoxLayout(self.panel)
+        for text, level in self._texts():
+            column.addWidget(MessageLabel(text, level=level))
+        self.panel.setFixedWidth(self.width())
+        self.panel.setFixedHeight(column.totalHeightForWidth(self.width()))
+        corner = self.mapToGlobal(self.rect().topLeft())
+        self.panel.move(corner.x(), corner.y() - self.panel.height())
+        self.panel.show()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the colour of the new theme, and shorten the text in the new font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._show()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the colour of the window's theme."""
+        super().showEvent(event)
+        self._show()
+
+    def _texts(self) -> list[tuple[str, Level]]:
+        """Return message and notices with their levels, the one on the line first."""
+        return [(text, level) for text, level in (self._message, *self._notices.values()) if text]
+
+    def _show(self) -> None:
+        if self._is_styling:
+            return
+        self._is_styling = True  # setting a style emits another change
+        texts = self._texts()
+        text, level = texts[0] if texts else ("", "fine")
+        color = level_color(level, self)
+        style = _STYLE.format(color=f"color: {color};" if color else "")
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
+        title, others = " ".join(text.split()), len(texts) - 1
+        self.set_title(MORE_MESSAGES.format(count=others, text=title) if others > 0 else title)
+        self.setToolTip("\n\n".join(text for text, _ in texts))
+        self._is_styling = False

@@ -1,0 +1,50 @@
+"""Message on the canvas that goes away by itself."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import Any, Final
+
+from napari.components.overlays import TextOverlay
+from qtpy.QtCore import QObject, QTimer
+
+NOTICE_MS: Final = 3000
+NOTICE_WIDTH: Final = 60
+"""Longest line in letters."""
+NOTICE_KEY: Final = "review_notice"
+_SHADE = (0.0, 0.0, 0.0, 0.75)
+
+
+class CanvasNotice(QObject):
+    """Message near the lower edge of the canvas, where the reader looks, for three seconds."""
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.overlay = TextOverlay(
+            position="bottom_center", font_size=12, color="white", box_color=_SHADE
+        )
+        viewer.canvas.overlays[NOTICE_KEY] = self.overlay
+        self.timer = QTimer(self)
+        self.timer.setSingleShot(True)
+        self.timer.setInterval(NOTICE_MS)
+        self.timer.timeout.connect(self.hide)
+
+    def show(self, text: str) -> None:
+        """Show ``text`` for a while; "" hides the message at once."""
+        if not text:
+            self.hide()
+            return
+        self.overlay.text = fill(text, NOTICE_WIDTH)
+        self.overlay.visible = True
+        self.timer.start()
+
+    def hide(self) -> None:
+        """Hide the message."""
+        self.timer.stop()
+        self.overlay.visible = False
+
+    def close(self) -> None:
+        """Remove the message from the canvas."""
+        self.timer.stop()
+        self._viewer.canvas.overlays.pop(NOTICE_KEY, None)

@@ -1,0 +1,51 @@
+"""Tests of the message on the canvas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.components import ViewerModel
+
+from napari_bayes_nnunet.widgets.layers.canvas_notice import (
+    NOTICE_KEY,
+    NOTICE_MS,
+    NOTICE_WIDTH,
+    CanvasNotice,
+)
+
+from ...helpers.settling import settle
+
+LONG = "This phase was not segmented. Go to a segmented phase, such as ED or ES, and continue."
+
+
+def test_a_notice_goes_away_by_itself(qtbot: Any) -> None:
+    notice = CanvasNotice(ViewerModel())
+    assert not notice.overlay.visible
+    assert notice.timer.interval() == NOTICE_MS == 3000
+    notice.timer.setInterval(20)
+    notice.show(LONG)
+    assert notice.overlay.visible
+    lines = notice.overlay.text.splitlines()
+    assert " ".join(lines) == LONG
+    assert max(map(len, lines)) <= NOTICE_WIDTH
+    qtbot.waitUntil(lambda: not notice.overlay.visible)
+
+
+def test_an_empty_notice_hides_the_one_before(qtbot: Any) -> None:
+    notice = CanvasNotice(ViewerModel())
+    notice.show(LONG)
+    notice.show("")
+    assert not notice.overlay.visible
+    assert not notice.timer.isActive()
+
+
+def test_the_text_of_the_user_is_left_alone(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    viewer.canvas.overlays["text"].text = "mine"
+    notice = CanvasNotice(viewer)
+    notice.show(LONG)
+    assert viewer.canvas.overlays["text"].text == "mine"
+    notice.close()
+    settle(qtbot)
+    assert NOTICE_KEY not in viewer.canvas.overlays
+    assert viewer.canvas.overlays["text"].text == "mine"

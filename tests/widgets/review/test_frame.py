@@ -1,0 +1,239 @@
+"""Frame of the dock *Review*: what never scrolls or moves, its sections and the reading layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QApplication,
+    QComboBox,
+    QDockWidget,
+    QLineEdit,
+    QScrollArea,
+    QScrollBar,
+    QWidget,
+)
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.review import dock as review_dock
+from napari_bayes_nnunet.widgets.review import saver as study_saver
+from napari_bayes_nnunet.widgets.review.dock import PROBLEMS, UNSAVED, VIEWED_ONLY, ReviewWidget
+from napari_bayes_nnunet.widgets.review.forms import CORRECT, NUMBERS, QUEUE
+from napari_bayes_nnunet.widgets.review.reading_layout import LAYER_DOCKS
+from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
+
+from ...helpers.cines import ED, ES, make_cine
+from ...helpers.reviewing import press
+from ...helpers.settling import settle
+
+NEVER = 1_000_000
+CONTROLS = (QAbstractButton, QComboBox, QAbstractSlider, QLineEdit)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_cine(tmp_path / "heart")
+
+
+@pytest.fixture
+def dock(qtbot: Any, folder: Path, settings: Settings) -> Iterator[ReviewWidget]:
+    """The dock with an open study, in a window of its own."""
+    made = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
+    qtbot.addWidget(made)
+    open_in(made, folder, qtbot)
+    made.resize(380, 760)
+    made.show()
+    settle(qtbot, made)
+    yield made
+    made.close_study()
+    settle(qtbot)
+
+
+def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+    dock.open(folder)
+    qtbot.waitUntil(lambda: dock._opening is None)
+    assert dock.controller is not None, dock.status.message
+
+
+def positions(dock: ReviewWidget) -> dict[QWidget, tuple[int, int]]:
+    """Return where each visible control is on the screen."""
+    QApplication.processEvents()
+    controls = [part for kind in CONTROLS for part in dock.findChildren(kind)]
+    return {
+        part: (part.mapToGlobal(QPoint()).x(), part.mapToGlobal(QPoint()).y())
+        for part in controls
+        if part.isVisible() and not isinstance(part, QScrollBar)
+    }
+
+
+def scrolls(part: QWidget) -> bool:
+    parent = part.parentWidget()
+    while parent is not None and not isinstance(parent, QScrollArea):
+        parent = parent.parentWidget()
+    return parent is not None
+
+
+def test_case_numbers_and_queue_never_scroll(dock: ReviewWidget) -> None:
+    slice_ = dock.forms.slice
+    fixed = (
+        *(dock.title, dock.saved, dock.forms.key_numbers, dock.status),
+        *(slice_.previous_button, slice_.next_button, slice_.accept_button, slice_.flag_button),
+    )
+    assert not any(scrolls(part) for part in fixed)
+    assert all(part.isVisible() for part in fixed if part is not dock.saved)
+    assert scrolls(dock.forms.corrections)
+
+
+def test_no_message_decision_or_edit_moves_a_control(
+    dock: ReviewWidget, monkeypatch: Any, qtbot: Any
+) -> None:
+    for section in dock.forms.sections.values():
+        section.expand()
+    before = positions(dock)
+    assert len(before) > 30
+
+    def check(step: str) -> None:
+        settle(qtbot, dock, dock.controller)
+        assert positions(dock) == before, step
+
+    dock.controller.said.emit("Short.")
+    check("a short message")
+    dock.controller.said.emit("A very long message that needs several lines. " * 5)
+    check("a long message")
+    dock.status.keep(PROBLEMS, "The image was not found.\nThe labels are on black.\n" * 3)
+    check("problems")
+    dock.forms.queue.noted.emit("Another score orders the slices. " * 3)
+    check("a note")
+    dock.forms.export.say("Saved a.nii.gz, b.csv and c.html in /a/long/path. " * 4)
+    check("an export")
+    press(dock._viewer, "D")
+    check("an edit")
+    dock.forms.corrections.next_button.click()
+    check("an alternative")
+    dock.forms.slice.flag_button.click()
+    check("a flag")
+    dock.controller.comment("valve plane?")
+    check("a comment")
+    with monkeypatch.context() as patch:
+        patch.setattr(study_saver, "save_work", fail)
+        dock.forms.slice.accept_button.click()
+        qtbot.waitUntil(lambda: dock.status.notice(UNSAVED) != "")
+    check("a failed save")
+    assert dock.saved.text() == UNSAVED
+    for _ in range(8):
+        press(dock._viewer, "A")
+    check("the end of the queue")
+
+
+def fail(*_: object) -> None:
+    raise DataError("Disk full.")
+
+
+def test_the_key_numbers_follow_a_correction(dock: ReviewWidget, qtbot: Any) -> None:
+    numbers = dock.forms.key_numbers
+    assert str(ED) in numbers.caption.text()
+    assert str(ES) in numbers.caption.text()
+    before = numbers.texts("LV EF")
+    assert before[-1] == ""
+    dock.controller.go_to(ED, 1)
+    dock.forms.corrections.structures.chips["LV"].click()
+    press(dock._viewer, "D")
+    settle(qtbot, dock, dock.controller)
+    after = numbers.texts("LV EF")
+    assert after[2] != before[2]
+    measured, predicted = dock.controller.session.measured(), dock.controller.session.predicted()
+    change = measured["LV EF"].value - predicted["LV EF"].value
+    assert float(after[-1].replace("−", "-")) == pytest.approx(change, abs=0.051)
+
+
+def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None:
+    dock.controller.picture.go_to((2, 0))
+    settle(qtbot, dock.controller)
+    press(dock._viewer, "A")
+    assert dock.notice.overlay.visible
+    assert " ".join(dock.notice.overlay.text.split()) == NOT_SEGMENTED == dock.status.message
+    dock.controller.go_to(ED, 0)
+    assert not dock.notice.overlay.visible
+
+
+def test_a_read_only_study_says_so_at_the_top(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+    second = ReviewWidget(ViewerModel(), every_ms=NEVER)
+    qtbot.addWidget(second)
+    open_in(second, folder, qtbot)
+    assert second.saved.text() == VIEWED_ONLY
+    second.close_study()
+
+
+def test_sections_stay_as_they_were_left(
+    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
+) -> None:
+    assert dock.forms.sections[QUEUE].isExpanded()
+    assert not dock.forms.sections[NUMBERS].isExpanded()
+    for name in (CORRECT, NUMBERS):
+        dock.forms.sections[name].toggleButton().click()
+    dock.close_study()
+    open_in(dock, folder, qtbot)
+    are_open = {name: part.isExpanded() for name, part in dock.forms.sections.items()}
+    assert (are_open[QUEUE], are_open[CORRECT], are_open[NUMBERS]) == (True, False, True)
+
+
+# Reading layout
+
+
+def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
+    """Return whether each dock of the window is shown, and its width."""
+    QApplication.processEvents()
+    docks = dock.window().findChildren(QDockWidget)
+    return {part.objectName(): (part.isVisible(), part.width()) for part in docks}
+
+
+def test_the_reading_layout_comes_and_goes(
+    make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    dock = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    open_in(dock, folder, qtbot)
+    settle(qtbot, dock)
+    before, controller = docks_of(dock), dock.controller
+    qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
+    reading = docks_of(dock)
+    assert not any(reading[name][0] for name in LAYER_DOCKS)
+    assert reading["Review"] == before["Review"]
+    qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
+    assert docks_of(dock) == before
+    qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
+    dock.close_study()
+    assert docks_of(dock) == before
+    # It is remembered, and ends also when a study cannot be shown
+    open_in(dock, folder, qtbot)
+    assert dock.controller is not controller
+    assert dock.reading_button.isChecked()
+    assert docks_of(dock) == reading
+    monkeypatch.setattr(review_dock, "ReviewController", broken)
+    with qtbot.captureExceptions() as raised:
+        dock.open(folder)
+        qtbot.waitUntil(lambda: dock._opening is None)
+    assert [kind for kind, _, _ in raised] == [RuntimeError]
+    assert docks_of(dock) == before
+    assert settings.reading_layout()
+    monkeypatch.undo()
+    open_in(dock, folder, qtbot)
+    assert docks_of(dock) == reading
+    dock.eventFilter(dock.window(), QCloseEvent())  # napari saves the layout as it closes
+    assert docks_of(dock) == before
+    dock.close_study()
+    settle(qtbot)
+
+
+def broken(*_: object, **__: object) -> None:
+    raise RuntimeError("No controller.")
