@@ -183,7 +183,8 @@ def review() -> None:
     """Take the pictures review*.png."""
     with (
         tempfile.TemporaryDirectory() as temporary,
-        shown(ReviewWidget, "Review") as (viewer, dock),
+        temporary_settings() as settings,
+        shown(lambda viewer: ReviewWidget(viewer, settings=settings), "Review") as (viewer, dock),
     ):
         dock.open(make_study(Path(temporary)))
         wait_until(lambda: dock.controller is not None)
@@ -191,7 +192,7 @@ def review() -> None:
         controller.accept()
         controller.outlines.set_view(UncertaintyView.INCLUSION)
         dock.forms.view.set_view(UncertaintyView.INCLUSION)
-        viewer.window._qt_viewer.dockLayerControls.hide()
+        dock.reading_button.click()
         wait(DRAWN_AFTER_MS)
         zoom_to_labels(viewer, controller.picture.edited)
         wait(DRAWN_AFTER_MS)
@@ -203,8 +204,9 @@ def review() -> None:
         controller.corrections.accept_preview()  # so that predicted values differ
         wait(DRAWN_AFTER_MS)
         wait_until(lambda: not dock.forms.numbers.numbers.highlighted)
+        for section in dock.forms.sections.values():
+            section.expand()
         take_part(dock.forms.numbers, "review_numbers")
-        dock.forms.export.parentWidget().show()
         take_part(dock.forms.export, "review_export")
         dock.close_study()
 

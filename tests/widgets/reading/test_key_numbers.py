@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from napari.qt import get_stylesheet
 from qtpy.QtWidgets import QLabel
 
 from napari_bayes_nnunet.core.heart.function import Measured
@@ -78,7 +79,7 @@ def test_a_change_keeps_the_height(table: KeyNumbers) -> None:
 
 @pytest.mark.parametrize("points", [8, 12])
 def test_the_table_fits_a_narrow_dock(table: KeyNumbers, points: int) -> None:
-    table.setStyleSheet(f"QLabel {{ font-size: {points}pt }}")
+    table.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"}))
     table.set_numbers(numbers(LV_EF=98.7), numbers(LV_EF=12.3, LV_mass=300.0), ed=20, es=10)
     table.show()
     assert table.minimumSizeHint().width() <= DOCK_WIDTH - MARGINS

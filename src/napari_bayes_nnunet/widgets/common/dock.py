@@ -22,6 +22,8 @@ from superqt import QCollapsible
 from .levels import Level, level_color
 
 PLUGIN = "napari-bayes-nnunet"
+TITLE_STYLE = "font-size: 13px"
+"""Size of a text that fits napari's title bar, which does not grow with the font."""
 DOCK_WIDTH = 360
 """Smallest width of a dock in pixels; laptop screens have no more to spare."""
 
@@ -116,7 +118,7 @@ class DockContent(QWidget):
             if other is not dock and is_beside and not other.isHidden():
                 if other not in window.tabifiedDockWidgets(dock):
                     window.tabifyDockWidget(other, dock)
-                dock.raise_()
+                QTimer.singleShot(0, self.raise_dock)  # once the window has made the tab
                 return
 
     def _show_title(self) -> None:
@@ -126,6 +128,7 @@ class DockContent(QWidget):
             bar = dock.titleBarWidget()
             for label in bar.findChildren(QLabel) if bar is not None else ():
                 label.setText(self.TITLE)
+                label.setStyleSheet(TITLE_STYLE)
 
     def _on_dock_closed(self) -> None:
         """Handle the closing of the dock, which may be shown again."""

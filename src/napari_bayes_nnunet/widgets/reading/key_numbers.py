@@ -118,7 +118,8 @@ def _label(row: int) -> QLabel:
     label = QLabel(" ")
     label.setAlignment(Qt.AlignmentFlag.AlignLeft)
     style = {UNIT: GREY, VALUE: "font-weight: bold", CHANGED: "font-style: italic"}
-    label.setStyleSheet(style.get(row, ""))
+    # With napari's padding the columns would not fit a narrow dock.
+    label.setStyleSheet(f"padding: 0; {style.get(row, '')}")
     return label
 
 

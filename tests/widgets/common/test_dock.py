@@ -1,0 +1,177 @@
+"""Tests of what our docks share: tabs, titles and widths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from napari.qt import get_stylesheet
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QDockWidget,
+    QLabel,
+    QMainWindow,
+    QScrollArea,
+    QWidget,
+)
+
+from napari_bayes_nnunet.widgets.common.dock import PLUGIN, DockContent, raise_dock
+from napari_bayes_nnunet.widgets.common.eliding_button import ElidingButton
+from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
+
+from ...helpers.cines import make_cine
+from ...helpers.settling import settle
+from ...helpers.thread_child import ThreadChild
+
+RIGHT, LEFT = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.LeftDockWidgetArea
+
+
+class First(DockContent):
+    TITLE = "First"
+
+
+class Second(DockContent):
+    TITLE = "Second"
+
+
+@pytest.fixture
+def window(qtbot: Any) -> QMainWindow:
+    """A window in which docks are placed as napari places them."""
+    made = QMainWindow()
+    qtbot.addWidget(made)
+    made.setCentralWidget(QWidget())
+    made.resize(1000, 700)
+    made.show()
+    return made
+
+
+@pytest.fixture
+def add(window: QMainWindow, qtbot: Any) -> Callable[..., QDockWidget]:
+    """Return a function that adds a dock as napari does, with a long name and a title bar."""
+
+    def add_dock(content: QWidget, area: Qt.DockWidgetArea = RIGHT) -> QDockWidget:
+        dock = QDockWidget(f"{type(content).__name__} ({PLUGIN})")
+        dock.setTitleBarWidget(QLabel(dock.windowTitle()))
+        dock.setWidget(content)
+        window.addDockWidget(area, dock)
+        dock.setFloating(False)
+        QApplication.processEvents()
+        return dock
+
+    return add_dock
+
+
+def test_docks_join_as_tabs_with_short_titles(window: QMainWindow, add: Any) -> None:
+    of_others = add(QLabel("another plugin"))
+    first = add(First())
+    assert window.tabifiedDockWidgets(first) == []
+    second = add(Second())
+    assert window.tabifiedDockWidgets(second) == [first]
+    assert window.tabifiedDockWidgets(of_others) == []
+    assert (first.windowTitle(), second.windowTitle()) == ("First", "Second")
+    second.setFloating(True)
+    assert window.tabifiedDockWidgets(first) == []
+
+
+def test_a_dock_in_another_area_stays_there(window: QMainWindow, add: Any) -> None:
+    first, second = add(First()), add(Second(), LEFT)
+    assert window.tabifiedDockWidgets(first) == []
+    assert window.dockWidgetArea(second) == LEFT
+
+
+def test_raising_finds_the_dock_in_the_window(add: Any) -> None:
+    first, second = First(), Second()
+    add(first)
+    add(second)
+    assert first.visibleRegion().isEmpty()
+    assert raise_dock(None, second, "First") is first
+    QApplication.processEvents()
+    assert not first.visibleRegion().isEmpty()
+    first.parent().close()
+    raise_dock(None, second, "First")
+    QApplication.processEvents()
+    assert first.isVisible()
+
+
+def test_raising_opens_a_missing_dock(add: Any) -> None:
+    asked: list[tuple[str, str]] = []
+    frame = SimpleNamespace(show=lambda: asked.append("show"), raise_=lambda: asked.append("raise"))
+
+    def add_plugin_dock_widget(plugin: str, name: str, tabify: bool) -> tuple[Any, str]:
+        asked.append((plugin, name))
+        return frame, "opened"
+
+    first = First()
+    add(first)
+    window = SimpleNamespace(add_plugin_dock_widget=add_plugin_dock_widget)
+    assert raise_dock(SimpleNamespace(window=window), first, "Second") == "opened"
+    assert asked == [(PLUGIN, "Second"), "show", "raise"]
+
+
+# Widths
+
+
+@pytest.fixture
+def docks(qtbot: Any, settings: Settings, tmp_path: Any) -> Iterator[list[DockContent]]:
+    """All docks, the dock Review with an open study."""
+    child: Any = ThreadChild()
+    segment = SegmentWidget(
+        ViewerModel(), child=child, settings=settings, demo=tmp_path / "no_demo"
+    )
+    review = ReviewWidget(ViewerModel(), settings=settings)
+    training = TrainingWidget(ViewerModel(), settings=settings)
+    evaluation = EvaluationWidget(ViewerModel(), settings=settings)
+    made = [segment, review, training, evaluation]
+    for dock in made:
+        qtbot.addWidget(dock)
+    review.open(make_cine(tmp_path / "heart"))
+    qtbot.waitUntil(lambda: review.controller is not None)
+    for section in review.forms.sections.values():
+        section.expand()
+    yield made
+    review.close_study()
+    segment.close_child()
+    settle(qtbot)
+
+
+def cut_off(dock: DockContent) -> list[str]:
+    """Return the texts of labels and buttons that are wider than their widget."""
+    texts = []
+    for label in dock.findChildren(QLabel):
+        width = label.fontMetrics().horizontalAdvance(label.text())
+        is_plain = label.text().isprintable() and not label.text().startswith("<")
+        if label.isVisible() and is_plain and not label.wordWrap() and not _elides(label):
+            texts += [label.text()] if width > label.width() else []
+    for button in dock.findChildren(QAbstractButton):
+        if button.isVisible() and button.text() and not isinstance(button, ElidingButton):
+            texts += [button.text()] if button.sizeHint().width() > button.width() else []
+    return texts
+
+
+def _elides(label: QLabel) -> bool:
+    return type(label).__name__ == "QElidingLabel"
+
+
+@pytest.mark.parametrize("points", [8, 12, 18])
+def test_no_word_is_cut_off_at_any_font(docks: list[DockContent], points: int) -> None:
+    style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
+    for dock in docks:
+        dock.setStyleSheet(style)
+        dock.show()
+        QApplication.processEvents()
+        dock.resize(dock.minimumSizeHint().width(), 900)
+        QApplication.processEvents()
+        assert cut_off(dock) == [], dock.TITLE
+        for area in dock.findChildren(QScrollArea):
+            if area.isVisible():
+                assert area.widget().width() <= area.viewport().width(), dock.TITLE
+        dock.hide()
