@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from napari.qt import get_stylesheet
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QApplication,
+    QComboBox,
     QDockWidget,
     QLabel,
     QMainWindow,
     QScrollArea,
+    QStyle,
+    QStyleOptionComboBox,
     QWidget,
 )
 
@@ -32,14 +35,18 @@ from ...helpers.cines import make_cine
 from ...helpers.settling import settle
 from ...helpers.thread_child import ThreadChild
 
+ADJUSTS = QComboBox.SizeAdjustPolicy.AdjustToContents
 RIGHT, LEFT = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.LeftDockWidgetArea
 
 
 class First(DockContent):
     TITLE = "First"
 
+    def sizeHint(self) -> QSize:
+        return QSize(300, 300)
 
-class Second(DockContent):
+
+class Second(First):
     TITLE = "Second"
 
 
@@ -54,17 +61,25 @@ def window(qtbot: Any) -> QMainWindow:
     return made
 
 
+def process_events() -> None:
+    """Process the events of a window that arranges its docks in several steps."""
+    for _ in range(5):
+        QApplication.processEvents()
+
+
 @pytest.fixture
 def add(window: QMainWindow, qtbot: Any) -> Callable[..., QDockWidget]:
     """Return a function that adds a dock as napari does, with a long name and a title bar."""
 
     def add_dock(content: QWidget, area: Qt.DockWidgetArea = RIGHT) -> QDockWidget:
         dock = QDockWidget(f"{type(content).__name__} ({PLUGIN})")
-        dock.setTitleBarWidget(QLabel(dock.windowTitle()))
+        bar = QWidget()
+        QLabel(dock.windowTitle(), bar)
+        dock.setTitleBarWidget(bar)
         dock.setWidget(content)
         window.addDockWidget(area, dock)
         dock.setFloating(False)
-        QApplication.processEvents()
+        process_events()
         return dock
 
     return add_dock
@@ -78,6 +93,7 @@ def test_docks_join_as_tabs_with_short_titles(window: QMainWindow, add: Any) -> 
     assert window.tabifiedDockWidgets(second) == [first]
     assert window.tabifiedDockWidgets(of_others) == []
     assert (first.windowTitle(), second.windowTitle()) == ("First", "Second")
+    assert second.titleBarWidget().findChild(QLabel).text() == "Second"
     second.setFloating(True)
     assert window.tabifiedDockWidgets(first) == []
 
@@ -93,13 +109,14 @@ def test_raising_finds_the_dock_in_the_window(add: Any) -> None:
     add(first)
     add(second)
     assert first.visibleRegion().isEmpty()
+    assert not second.visibleRegion().isEmpty()
     assert raise_dock(None, second, "First") is first
-    QApplication.processEvents()
+    process_events()
     assert not first.visibleRegion().isEmpty()
     first.parent().close()
     raise_dock(None, second, "First")
-    QApplication.processEvents()
-    assert first.isVisible()
+    process_events()
+    assert not first.visibleRegion().isEmpty()
 
 
 def test_raising_opens_a_missing_dock(add: Any) -> None:
@@ -144,7 +161,7 @@ def docks(qtbot: Any, settings: Settings, tmp_path: Any) -> Iterator[list[DockCo
 
 
 def cut_off(dock: DockContent) -> list[str]:
-    """Return the texts of labels and buttons that are wider than their widget."""
+    """Return the texts of labels, buttons and fixed choices that are wider than their widget."""
     texts = []
     for label in dock.findChildren(QLabel):
         width = label.fontMetrics().horizontalAdvance(label.text())
@@ -154,6 +171,14 @@ def cut_off(dock: DockContent) -> list[str]:
     for button in dock.findChildren(QAbstractButton):
         if button.isVisible() and button.text() and not isinstance(button, ElidingButton):
             texts += [button.text()] if button.sizeHint().width() > button.width() else []
+    for box in dock.findChildren(QComboBox):
+        if box.isVisible() and box.sizeAdjustPolicy() == ADJUSTS:
+            option = QStyleOptionComboBox()
+            box.initStyleOption(option)
+            kind, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+            room = box.style().subControlRect(kind, option, field, box).width()
+            choices = [box.itemText(index) for index in range(box.count())]
+            texts += [c for c in choices if box.fontMetrics().horizontalAdvance(c) > room]
     return texts
 
 

@@ -27,6 +27,7 @@ from napari_bayes_nnunet.app.evaluation.request import (
 )
 from napari_bayes_nnunet.core.heart.structures import structure_title
 from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.patient_pattern import ONE_GROUP
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import (
@@ -691,11 +692,11 @@ def test_dock_with_long_names_stays_narrow(ready, folders, outcome, qtbot) -> No
     compare(dock, folders / "vanilla", name, qtbot)
     evaluated(dock, qtbot)
     dock.status.say(f"{folders}/a_folder/with_a_long_name")
-    dock.parent().window().resizeDocks([dock.parent()], [300], Qt.Orientation.Horizontal)
+    dock.parent().window().resizeDocks([dock.parent()], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     content = dock._area.widget()
     qtbot.waitUntil(lambda: content.width() == dock._area.viewport().width())
-    assert dock.minimumSizeHint().width() <= dock.minimumWidth() == 300
-    assert content.minimumSizeHint().width() <= 300 - 20
+    assert dock.minimumSizeHint().width() == DOCK_WIDTH
+    assert content.minimumSizeHint().width() <= DOCK_WIDTH - 20
     assert content.width() == dock._area.viewport().width()
     table = dock.results.table
     assert sum(table.columnWidth(column) for column in range(5)) <= table.viewport().width()

@@ -55,8 +55,8 @@ class FittingScrollArea(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         """Return the smallest width of the content beside a scroll bar."""
         size = super().minimumSizeHint()
-        bar = self.verticalScrollBar().sizeHint().width()
-        size.setWidth(max(self.widget().minimumSizeHint().width() + bar, DOCK_WIDTH))
+        beside = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
+        size.setWidth(max(self.widget().minimumSizeHint().width() + beside, DOCK_WIDTH))
         return size
 
     def sizeHint(self) -> QSize:

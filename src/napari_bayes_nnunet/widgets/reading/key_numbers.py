@@ -66,7 +66,7 @@ class KeyNumbers(QWidget):
         super().__init__(parent)
         self._columns: dict[str, _Column] = {}
         self.caption = QLabel(" ")
-        self.caption.setStyleSheet(GREY)
+        self.caption.setStyleSheet(f"padding: 0; {GREY}")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(4)

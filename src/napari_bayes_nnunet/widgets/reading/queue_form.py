@@ -53,6 +53,7 @@ class QueueForm(QWidget):
         super().__init__(parent)
         self._scores = {name: ScoreWords(*words) for name, words in scores.items()}
         self.scores = NarrowComboBox()
+        self.scores.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.structures = NarrowComboBox()
         self.phases_switch = QCheckBox("All phases")
         self.borders_switch = QCheckBox("Ignore borders")
