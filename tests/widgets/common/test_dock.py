@@ -95,6 +95,7 @@ def test_docks_join_as_tabs_with_short_titles(window: QMainWindow, add: Any) -> 
     assert (first.windowTitle(), second.windowTitle()) == ("First", "Second")
     assert second.titleBarWidget().findChild(QLabel).text() == "Second"
     second.setFloating(True)
+    process_events()
     assert window.tabifiedDockWidgets(first) == []
 
 

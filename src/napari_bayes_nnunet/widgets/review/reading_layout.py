@@ -16,6 +16,7 @@ class ReadingLayout:
 
     def __init__(self) -> None:
         self._window: QMainWindow | None = None
+        self._folded: list[str] = []
         self._sizes: dict[str, QSize] = {}
 
     @property
@@ -28,27 +29,33 @@ class ReadingLayout:
         if self.is_on or window is None:
             return
         self._window = window
-        for dock in _layer_docks(window):
-            if not dock.isHidden():
-                self._sizes[dock.objectName()] = dock.size()
-                dock.hide()
+        docks = {dock.objectName(): dock for dock in _docks_at_the_sides(window)}
+        self._sizes = {name: dock.size() for name, dock in docks.items() if dock.isVisible()}
+        self._folded = [
+            name for name in LAYER_DOCKS if name in docks and not docks[name].isHidden()
+        ]
+        for name in self._folded:
+            docks[name].hide()
 
     def leave(self) -> None:
-        """Show the docks that were folded away, in their sizes."""
+        """Show the docks that were folded away, all docks in their sizes."""
         window, self._window = self._window, None
-        sizes, self._sizes = self._sizes, {}
         if window is None:
             return
-        docks = [dock for dock in _layer_docks(window) if dock.objectName() in sizes]
+        docks = _docks_at_the_sides(window)
         for dock in docks:
-            dock.show()
-        docked = [dock for dock in docks if not dock.isFloating()]
-        for orientation in (Qt.Orientation.Horizontal, Qt.Orientation.Vertical):
-            is_width = orientation == Qt.Orientation.Horizontal
-            lengths = [sizes[dock.objectName()] for dock in docked]
-            pixels = [size.width() if is_width else size.height() for size in lengths]
-            window.resizeDocks(docked, pixels, orientation)
+            if dock.objectName() in self._folded:
+                dock.show()
+        sized = [dock for dock in docks if dock.objectName() in self._sizes and dock.isVisible()]
+        sizes = [self._sizes[dock.objectName()] for dock in sized]
+        window.resizeDocks(sized, [size.width() for size in sizes], Qt.Orientation.Horizontal)
+        window.resizeDocks(sized, [size.height() for size in sizes], Qt.Orientation.Vertical)
 
 
-def _layer_docks(window: QMainWindow) -> list[QDockWidget]:
-    return [dock for dock in window.findChildren(QDockWidget) if dock.objectName() in LAYER_DOCKS]
+def _docks_at_the_sides(window: QMainWindow) -> list[QDockWidget]:
+    """Return the docks to the left and the right of the canvas, without floating ones."""
+    sides = (Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea)
+    docks = window.findChildren(QDockWidget)
+    return [
+        dock for dock in docks if window.dockWidgetArea(dock) in sides and not dock.isFloating()
+    ]
