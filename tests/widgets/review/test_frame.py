@@ -190,10 +190,16 @@ def test_sections_stay_as_they_were_left(
 
 
 def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
-    """Return whether each dock of the window is shown, and its width."""
+    """Return whether each dock of the window is shown, and the widths of napari's.
+
+    The dock Review is a little wider with a study than without.
+    """
     QApplication.processEvents()
-    docks = dock.window().findChildren(QDockWidget)
-    return {part.objectName(): (part.isVisible(), part.width()) for part in docks}
+    docks = {part.objectName(): part for part in dock.window().findChildren(QDockWidget)}
+    return {
+        name: (part.isVisible(), part.width() if name in LAYER_DOCKS else 0)
+        for name, part in docks.items()
+    }
 
 
 def test_the_reading_layout_comes_and_goes(
@@ -206,11 +212,12 @@ def test_the_reading_layout_comes_and_goes(
     settle(qtbot, dock)
     before, controller = docks_of(dock), dock.controller
     qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
-    reading = docks_of(dock)
+    reading, width = docks_of(dock), dock.width()
     assert not any(reading[name][0] for name in LAYER_DOCKS)
     assert reading["Review"] == before["Review"]
     qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
     assert docks_of(dock) == before
+    assert dock.width() == width
     qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
     dock.close_study()
     assert docks_of(dock) == before
