@@ -1,4 +1,6 @@
-"""Temperatures of an ensemble: default, given or fitted.
+"""Temperature of a segmentation: default, given, or looked up among the fitted ones.
+
+`calibrate` fits them.
 
 MODEL/temperatures.json has an entry for each combination of method, members and mirroring.
 """
