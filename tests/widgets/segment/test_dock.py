@@ -187,15 +187,15 @@ def test_the_image_opened_last_is_segmented(ready, tmp_path, qtbot) -> None:
     dock = two_patients(ready, tmp_path)
     assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="b")
     run(dock, qtbot)
-    assert visible(dock) == {"b", "b entropy, bit", "b prediction"}
+    assert visible(dock) == {"b", "b entropy, bit", "b prediction", "b contours"}
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
     assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="a")
     assert visible(dock) == {"a"}
     assert not dock.run.save_button.isEnabled()
     run(dock, qtbot)
-    assert visible(dock) == {"a", "a entropy, bit", "a prediction"}
+    assert visible(dock) == {"a", "a entropy, bit", "a prediction", "a contours"}
     dock._viewer.layers.selection.active = dock._viewer.layers["b"]  # was hidden by the dock
-    assert visible(dock) == {"b", "b entropy, bit", "b prediction"}
+    assert visible(dock) == {"b", "b entropy, bit", "b prediction", "b contours"}
 
 
 def test_segment_brings_the_chosen_image_to_the_front(ready, tmp_path, qtbot) -> None:
@@ -203,7 +203,7 @@ def test_segment_brings_the_chosen_image_to_the_front(ready, tmp_path, qtbot) ->
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
     assert dock.image.hint.text() == OTHER_IN_FRONT.format(front="b", image="a")
     begin(dock, qtbot)
-    assert visible(dock) == {"a", "a entropy, bit", "a prediction"}
+    assert visible(dock) == {"a", "a entropy, bit", "a prediction", "a contours"}
     assert dock.image.hint.text() == ""
 
 
@@ -231,7 +231,7 @@ def test_a_run_keeps_its_image(ready, tmp_path, qtbot) -> None:
     assert dock.run.segment_button.title == SEGMENT_IMAGE.format(title="b")
     assert not dock.run.save_button.isEnabled()
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
-    assert visible(dock) == {"a", "a entropy, bit", "a prediction"}
+    assert visible(dock) == {"a", "a entropy, bit", "a prediction", "a contours"}
     assert dock.run.save_button.isEnabled()
 
 
@@ -324,7 +324,7 @@ def test_a_volume_is_segmented(ready, tmp_path, qtbot) -> None:
     finished, warning = run(dock, qtbot).splitlines()
     assert finished.startswith("Finished in ")
     assert warning == "Look twice."
-    assert names(dock) == ["heart", "heart entropy, bit", "heart prediction"]
+    assert names(dock) == ["heart", "heart entropy, bit", "heart prediction", "heart contours"]
     prediction, entropy = dock._viewer.layers[2].data, dock._viewer.layers[1].data
     assert prediction[1:3, 4:12, 5:15].min() == 1
     assert entropy.max() == 1
@@ -385,7 +385,7 @@ def test_phases_add_up_while_the_settings_stay(ready, tmp_path, qtbot) -> None:
     run(dock, qtbot)
     layer = dock._viewer.layers["heart prediction"]
     assert [bool(frame.any()) for frame in layer.data] == [False, False, True, False, False]
-    assert len(names(dock)) == 3
+    assert len(names(dock)) == 4
 
 
 def test_phases_of_a_replaced_ensemble_are_not_mixed(ready, ensemble_folder, tmp_path, qtbot):
@@ -412,7 +412,10 @@ def test_what_was_painted_stays_when_results_are_replaced(ready, tmp_path, qtbot
     run(dock, qtbot)
     assert painted in dock._viewer.layers
     assert dock._viewer.layers["heart prediction"].metadata["bayes"]["method"] == "vanilla"
-    assert names(dock) == ["heart", "heart entropy, bit", "heart prediction", "heart edited"]
+    assert {*names(dock)} == {
+        "heart", "heart entropy, bit", "heart prediction",
+        "heart contours", "heart edited",
+    }  # fmt: skip
 
 
 def test_the_spacing_typed_in_is_used(ready, qtbot) -> None:
@@ -611,7 +614,7 @@ def test_the_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) 
     with qtbot.waitSignal(dock.job.ended):
         dock._viewer.layers.remove("heart")
     assert dock.run.status.text().startswith("The image was removed.")
-    assert names(dock) == ["heart entropy, bit", "heart prediction"]
+    assert names(dock) == ["heart entropy, bit", "heart prediction", "heart contours"]
     assert visible(dock) == set()
 
 
@@ -620,7 +623,7 @@ def test_layers_can_be_removed_while_they_are_refined(ready, tmp_path, qtbot) ->
     begin(dock, qtbot)
     dock._viewer.layers.remove("heart entropy, bit")
     wait_until(lambda: not dock.job.is_running, qtbot)
-    assert names(dock) == ["heart", "heart prediction"]
+    assert names(dock) == ["heart", "heart prediction", "heart contours"]
 
 
 def test_ensemble_and_image_can_be_changed_while_it_runs(ready, tmp_path, qtbot) -> None:
