@@ -33,13 +33,13 @@ STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
 
 def make_posterior() -> StoredPosterior:
-    """Return a heart of the size of a large one at 1.25 mm, whose borders are uneven."""
+    """Return a heart with uneven borders, whose LV is 50 mm wide at voxels of 1.4 mm."""
     z, y, x = np.mgrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]].astype(np.float32)
     angle = np.arctan2(y - 130, x - 140)
     distance = np.hypot(y - 130, x - 140) + 1.5 * np.sin(5 * angle + z) + z - 5
-    right = np.hypot((y - 126) / 1.1, x - 108) + 1.5 * np.sin(4 * angle - z)
-    scores = np.stack([0 * x, 24 - right, 31 - distance, 43 - 1.5 * distance])
-    scores[1] = np.minimum(scores[1], distance - 31)
+    right = np.hypot((y - 126) / 1.1, x - 114) + 1.5 * np.sin(4 * angle - z)
+    scores = np.stack([0 * x, 21 - right, 25 - distance, 34 - 1.5 * distance])
+    scores[1] = np.minimum(scores[1], distance - 25)
     shares = np.exp(np.clip(scores, -20, 20))
     shares /= shares.sum(axis=0)
     prediction = shares.argmax(axis=0).astype(np.uint8)
@@ -68,7 +68,7 @@ def show(title: str, times: NDArray[np.float64]) -> None:
 def time_computing(posterior: StoredPosterior, repeats: int) -> None:
     """Time the contours of a slice without a window."""
     edited = posterior.prediction.copy()
-    edited[:, 100:112, 150:160] = 2
+    edited[:, 108:120, 148:158] = 2
     labels = STRUCTURES.values()
 
     def compute(volume: NDArray[np.uint8], *, known: bool) -> Callable[[int], object]:
@@ -89,7 +89,7 @@ def time_painting(posterior: StoredPosterior, repeats: int) -> None:
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 800)
     noise = np.random.default_rng(0).integers(1, 400, SHAPE, dtype=np.int16)
-    volume = Volume(noise, make_geometry(SHAPE, (8, 1.25, 1.25)), None)
+    volume = Volume(noise, make_geometry(SHAPE, (8, 1.4, 1.4)), None)
     image = Image.create(*layer_data(volume, case="heart"))
     viewer.add_layer(image)
     labels = edited_layer(image, posterior.prediction.copy(), STRUCTURES, None)

@@ -24,7 +24,7 @@ from ..ensemble.stored_posterior import PlanePosterior
 from ..types import Mask
 from .closed_curve import Points
 
-SUBDIVISIONS: Final = 3
+SUBDIVISIONS: Final = 2
 """Points of a contour for each crossing."""
 _NEAREST: Final = 0.04
 """Voxels between a crossing and the nearest centre, so that the centre stays on its side."""
@@ -269,9 +269,9 @@ def _match_areas(
     for _ in range(_STEPS):
         position = _positions(edges, at)[nodes.edge]
         missing = sizes - np.bincount(numbers, _node_areas(_subdivide(position, nodes), nodes))
-        missing = np.sign(missing) * np.maximum(np.abs(missing) - tolerance, 0)
-        if not missing.any():
+        if (np.abs(missing) <= tolerance).all():
             break
+        missing = np.sign(missing) * np.maximum(np.abs(missing) - tolerance / 2, 0)
         turned = (position[nodes.following] - position[nodes.previous]) / 2
         step = edges.step[nodes.edge]
         growth = step[:, 0] * turned[:, 1] - step[:, 1] * turned[:, 0]
@@ -282,6 +282,16 @@ def _match_areas(
     return at
 
 
+def _hermite_weights() -> NDArray[np.float64]:
+    """Return (SUBDIVISIONS, 4) weights of both ends and both tangents of a cubic curve."""
+    t = np.arange(SUBDIVISIONS) / SUBDIVISIONS
+    weights = (1 + 2 * t) * (1 - t) ** 2, t**2 * (3 - 2 * t), t * (1 - t) ** 2, t**2 * (t - 1)
+    return np.stack(weights, axis=1)
+
+
+_HERMITE: Final = _hermite_weights()
+
+
 def _subdivide(position: Points, nodes: _Nodes) -> NDArray[np.float64]:
     """Return (k, SUBDIVISIONS, 2) points of a cubic curve from each node to the next."""
     following = position[nodes.following]
@@ -290,13 +300,8 @@ def _subdivide(position: Points, nodes: _Nodes) -> NDArray[np.float64]:
     backward, before = forward[nodes.previous], length[nodes.previous]
     # The tangent of the parabola through three points, in voxels per voxel.
     tangent = (backward / before * length + forward / length * before) / (length + before)
-    leaving, arriving = tangent * length, tangent[nodes.following] * length
-    points = np.empty((len(position), SUBDIVISIONS, 2))
-    for part in range(SUBDIVISIONS):
-        t = part / SUBDIVISIONS
-        points[:, part] = (1 + 2 * t) * (1 - t) ** 2 * position + t**2 * (3 - 2 * t) * following
-        points[:, part] += t * (1 - t) ** 2 * leaving + t**2 * (t - 1) * arriving
-    return points
+    ends = position, following, tangent * length, tangent[nodes.following] * length
+    return np.tensordot(_HERMITE, np.stack(ends), axes=1).transpose(1, 0, 2)
 
 
 def _node_areas(points: NDArray[np.float64], nodes: _Nodes) -> _Floats:
