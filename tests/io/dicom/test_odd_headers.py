@@ -16,6 +16,7 @@ from napari_bayes_nnunet.io.dicom.reader import (
     NO_DICOM,
     SEVERAL_SHORT_AXES,
     read_dicom,
+    read_stacks,
 )
 from napari_bayes_nnunet.io.dicom.series import REPEATS_LEFT_OUT, SLICES_LEFT_OUT
 from napari_bayes_nnunet.io.images.nifti import Volume
@@ -82,6 +83,16 @@ def test_left_out_series_at_the_end_is_noted(tmp_path: Path) -> None:
             image.PixelSpacing = [1.6, 1.3]
             image.save_as(file)
     assert templates(read_dicom(tmp_path)) == [SLICES_LEFT_OUT]
+
+
+def test_slices_of_another_study_are_not_missing(tmp_path: Path) -> None:
+    """Both studies have a series per slice, and the second has more slices."""
+    write_cine(tmp_path / "first", made_voxels((2, 4, 12, 10)), series_per_slice=True)
+    other: dict[str, Any] = {"series": 50, "StudyInstanceUID": "1.2.3.4"}
+    write_cine(tmp_path / "second", made_voxels((2, 6, 12, 10)), series_per_slice=True, **other)
+    stacks = read_stacks(tmp_path)
+    assert sorted(len(stack.slices) for stack in stacks) == [4, 6]
+    assert [stack.notes for stack in stacks] == [(), ()]
 
 
 @pytest.mark.parametrize(

@@ -172,13 +172,15 @@ def _with_note_on_ends(stack: Stack, images: Iterable[DicomImage]) -> Stack:
     series = {image.series for of_slice in stack.slices for image in of_slice}
     normal = slice_normal(stack.first)
     taken = [float(normal @ np.array(of_slice[0].position)) for of_slice in stack.slices]
+    lowest, highest = min(taken) - SAME_SLICE, max(taken) + SAME_SLICE
     beyond = set()
     for image in images:
-        same = image.description == stack.description if len(series) > 1 else False
+        same = len(series) > 1 and image.description == stack.description
+        if image.study != stack.first.study or not (same or image.series in series):
+            continue
         along = float(normal @ np.array(image.position))
-        is_beyond = not min(taken) - SAME_SLICE <= along <= max(taken) + SAME_SLICE
         is_parallel = float(normal @ slice_normal(image)) > PARALLEL
-        if is_beyond and is_parallel and (same or image.series in series):
+        if is_parallel and not lowest <= along <= highest:
             beyond.add(round(along / SAME_SLICE))
     if not beyond:
         return stack
