@@ -15,6 +15,7 @@ from qtpy.QtCore import QTimer
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
+from napari_bayes_nnunet.io.study import study as study_module
 from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
@@ -294,6 +295,24 @@ def test_work_of_another_computer_is_kept(session, folder, make_saver) -> None:
     saver.note_change()
     saver.save_now()
     assert len(said) == 1
+
+
+def test_own_labels_are_not_kept_as_others(session, folder, make_saver, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise DataError("Disk full.")
+
+    saver = make_saver()
+    said: list[str] = []
+    saver.other_found.connect(said.append)
+    edit(session)
+    saver.note_change()
+    with monkeypatch.context() as full:
+        full.setattr(study_module, "save_review", fail)  # after the labels were saved
+        with pytest.raises(DataError):
+            saver.save_now()
+    saver.save_now()
+    assert said == []
+    assert list(folder.glob("other_*")) == []
 
 
 def test_another_study_in_its_place_is_not_replaced(session, folder, make_saver) -> None:

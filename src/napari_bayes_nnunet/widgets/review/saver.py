@@ -127,8 +127,10 @@ class StudySaver(QObject):
         with self._writing:
             if number > self._written:
                 self._keep_other_work()
-                save_work(study.folder, labels, study.info.geometry, state)
-                self._known = work_checksums(study.folder)
+                try:
+                    save_work(study.folder, labels, study.info.geometry, state)
+                finally:  # the labels may be saved and the decisions not
+                    self._note_work()
                 self._written = number
             while self._rows:
                 append_use(study.folder / USE_LOG, self._rows[0])
@@ -139,9 +141,14 @@ class StudySaver(QObject):
         study = self._session.study
         copies = keep_other_work(study.folder, self._known, study.info.geometry)
         if copies:
-            self._known = work_checksums(study.folder)
+            self._note_work()
             names = " and ".join(copy.name for copy in copies)
             self.other_found.emit(OTHER_WORK.format(files=names))
+
+    def _note_work(self) -> None:
+        """Note what is on the disk now; a file that cannot be read counts as unchanged."""
+        current = work_checksums(self._session.study.folder)
+        self._known |= {name: checksum for name, checksum in current.items() if checksum}
 
     def _keep(self) -> None:
         """Keep what could not be written for the next save."""
