@@ -58,3 +58,8 @@ def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "summary.json").unlink()
     (tmp_path / "summary.json").mkdir()
     assert refused() == "summary.json"
+
+
+def test_report_written_on_windows_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_bytes(b'{\r\n "interval": 0.95\r\n}\r\n')
+    refuse_foreign_files(tmp_path, {"summary.json": '{\n "interval": '}, [])

@@ -47,8 +47,8 @@ def refuse_foreign_files(folder: Path, tables: Mapping[str, str], others: Iterab
 
 def _begins(file: Path, text: str) -> bool:
     try:
-        with file.open("rb") as content:
-            return content.read(len(text)) == text.encode()
+        with file.open(encoding="utf-8", errors="replace") as content:  # Windows ends lines by \r\n
+            return content.read(len(text)) == text
     except OSError:  # a folder, or not readable
         return False
 
