@@ -94,8 +94,8 @@ def whole_or_absent(*files: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(OSError):
-            for file in files:
+        for file in files:
+            with suppress(OSError):  # Windows does not delete a file that is open elsewhere
                 file.unlink(missing_ok=True)
         raise
 
