@@ -183,6 +183,16 @@ def test_slices_of_a_layer_come_first(axis, tmp_path) -> None:
         make_result_study(result, made.folder, image=layer + 1)
 
 
+def test_axis_of_a_cine_counts_from_its_time(tmp_path) -> None:
+    z, y, x = VOLUME.shape
+    shape, spacing = (2, y, x, z), (*VOLUME.spacing[1:], VOLUME.spacing[0])
+    result = result_of(None, None, (1,), shape=shape, spacing=spacing)
+    result.posteriors[1] = _slices_last(made_posterior())
+    made = make_result_study(result, tmp_path / "study", image=np.ones(shape, np.int16))
+    assert made.slice_axis == 4
+    assert read_study(made.folder).info.shape == (2, z, y, x)
+
+
 def _slices_last(stored: StoredPosterior) -> StoredPosterior:
     """Return the posterior with the axes (y, x, z)."""
     return stored.with_first_axis(1).with_first_axis(2).with_first_axis(1)

@@ -97,7 +97,7 @@ def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -
         raise AppError(NOTHING_DONE)
     geometry = result.geometry or make_geometry(result.shape, result.spacing).with_slices_found()
     axis = 0 if result.geometry is not None else 2 - geometry.slice_axis
-    slice_axis = axis + 1 if axis else None
+    slice_axis = len(result.shape) - 2 + axis if axis else None
     if is_study(folder) and (has_corrections(folder) or _is_open(folder)):
         _check_same_image(result, geometry, folder, image, axis)
         return ResultStudy(folder, is_new=False, slice_axis=slice_axis)
