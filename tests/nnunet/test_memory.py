@@ -39,7 +39,7 @@ def changed(**entries: Any) -> dict[str, Any]:
 @pytest.fixture
 def scarce(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave 4 MB of memory free."""
-    monkeypatch.setattr(memory, "free_memory", lambda: 4_000_000)
+    monkeypatch.setattr(memory, "free_memory", lambda needed: 4_000_000)
 
 
 def prepare(content: dict[str, Any]) -> None:
@@ -92,8 +92,16 @@ def test_small_images_may_be_enlarged_more(
 
 def test_free_memory_is_that_of_the_computer_or_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     main = psutil.virtual_memory().total
-    assert free_memory() > 0
-    monkeypatch.setattr(memory.torch.cuda, "device_count", lambda: 2)
+    asked: list[int] = []
     free = {0: main * 2, 1: 0}
-    monkeypatch.setattr(memory.torch.cuda, "mem_get_info", lambda gpu: (free[gpu], main * 3))
-    assert free_memory() == main * 2
+
+    def mem_get_info(gpu: int) -> tuple[int, int]:
+        asked.append(gpu)
+        return free[gpu], main * 3
+
+    monkeypatch.setattr(memory.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(memory.torch.cuda, "mem_get_info", mem_get_info)
+    assert 0 < free_memory(1) <= main
+    assert asked == []  # asking takes memory on the GPU
+    assert free_memory(main * 1.5) == main * 2
+    assert asked == [0, 1]

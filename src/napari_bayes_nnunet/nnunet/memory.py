@@ -46,10 +46,16 @@ PATCH_NEEDS_MEMORY = (
 )
 
 
-def free_memory() -> int:
-    """Return the free bytes of the main memory or of the GPU with the most."""
-    gpus = range(torch.cuda.device_count())
-    return max([int(psutil.virtual_memory().available), *map(_free_on_gpu, gpus)])
+def free_memory(needed: float) -> int:
+    """Return the free bytes of the main memory; if more are ``needed``, of the GPU with the most.
+
+    GPUs are not asked without need: the answer costs time and memory on each of them, also on
+    those that other programs use.
+    """
+    free = int(psutil.virtual_memory().available)
+    if needed <= free:
+        return free
+    return max([free, *map(_free_on_gpu, range(torch.cuda.device_count()))])
 
 
 def check_patch(network: torch.nn.Module, patch: Sequence[int]) -> None:
@@ -63,8 +69,8 @@ def check_patch(network: torch.nn.Module, patch: Sequence[int]) -> None:
     for channels, stride in zip(encoder.output_channels, encoder.strides, strict=True):
         voxels /= math.prod(stride) if isinstance(stride, list | tuple) else stride ** len(patch)
         features.append(channels * voxels)
-    needed, free = FLOAT * (sum(features) + 3 * max(features)), free_memory()
-    if needed > free:
+    needed = FLOAT * (sum(features) + 3 * max(features))
+    if needed > (free := free_memory(needed)):
         size = _sides(patch)
         raise ModelError(PATCH_NEEDS_MEMORY, patch=size, needed=needed / GIB, free=free / GIB)
 
@@ -94,9 +100,8 @@ def check_image(
             most=MOST_ENLARGED,
         )
     # nnU-Net resamples copies in float64; the sums of the logits become probabilities.
-    numbers = computed * (4 * channels + 2 * classes + 1)
-    needed, free = FLOAT * numbers, free_memory()
-    if needed > free:
+    needed = FLOAT * computed * (4 * channels + 2 * classes + 1)
+    if needed > (free := free_memory(needed)):
         raise ModelError(
             IMAGE_NEEDS_MEMORY, spacing=_sides(spacing), needed=needed / GIB, free=free / GIB
         )
