@@ -11,6 +11,7 @@ from ...core.problems import Action
 from ...core.types import Spacing
 from ...io.dataset.raw_dataset import join_names
 from ...io.ensemble.ensemble_folder import EnsembleFolder
+from ...io.files.checksum import may_be_same
 from ...io.files.json_files import parse_json
 from ...io.files.limits import read_small
 from ...io.images.integrity import nifti_header, phase_count
@@ -148,10 +149,10 @@ def check_same_ensemble(
         raise _mismatch(report, MADE_WITH_OTHER_MEMBERS, **values)
     checksums = {_member_key(vars(member)): member.sha256 for member in members}
     used_checksums = _checksums_in(content)
-    changed = [m for m, known in used_checksums.items() if not _may_be_same(known, checksums[m])]
+    changed = [m for m, known in used_checksums.items() if not may_be_same(known, checksums[m])]
     if changed:
         raise _mismatch(report, MADE_BY_OTHER_TRAINING, members=_named(changed))
-    if not _may_be_same(content.get("plans_sha256"), folder.plans_sha256):
+    if not may_be_same(content.get("plans_sha256"), folder.plans_sha256):
         raise _mismatch(report, MADE_WITH_OTHER_PLANS, ensemble=folder.name)
 
 
@@ -162,18 +163,14 @@ def may_be_of_one_ensemble(first: Mapping[str, Any], second: Mapping[str, Any]) 
     """
     fewer, more = sorted((_checksums_in(first), _checksums_in(second)), key=len)
     return (
-        all(key in more and _may_be_same(known, more[key]) for key, known in fewer.items())
+        all(key in more and may_be_same(known, more[key]) for key, known in fewer.items())
         and first.get("labels") == second.get("labels")
-        and _may_be_same(first.get("plans_sha256"), second.get("plans_sha256"))
+        and may_be_same(first.get("plans_sha256"), second.get("plans_sha256"))
     )
 
 
 def _checksums_in(report: Mapping[str, Any]) -> dict[_MemberKey, str]:
     return {_member_key(m): m.get("sha256", "") for m in report.get("members", ())}
-
-
-def _may_be_same(first: str | None, second: str | None) -> bool:
-    return first == second or not (first and second)
 
 
 def unverified_notes(reports: Iterable[Path]) -> list[str]:

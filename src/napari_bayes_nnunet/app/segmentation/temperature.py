@@ -17,6 +17,7 @@ from ...core.problems import Action, Remedy, Setting, option
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.atomic import write_json
+from ...io.files.checksum import may_be_same
 from ...io.files.json_files import Positive, read_json
 from .. import AppError
 from .methods import METHODS, choose_members
@@ -57,7 +58,8 @@ def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
     checksums = (*_checksums(folder, settings), folder.plans_sha256)
     for fitted in read_temperatures(folder.path):
         known = (*(fitted.sha256 or [""] * len(fitted.members)), fitted.plans_sha256)
-        if _key(fitted) == key and _may_be_same(known, checksums):
+        # Another training may have the same epochs.
+        if _key(fitted) == key and all(map(may_be_same, known, checksums)):
             return fitted.temperature
     values = {
         "method": settings.method,
@@ -115,11 +117,6 @@ def read_temperatures(model: Path) -> list[FittedTemperature]:
 def _checksums(folder: EnsembleFolder, settings: SegmentationSettings) -> tuple[str, ...]:
     members = choose_members(folder, settings.method, settings.members)
     return tuple(member.sha256 for member in members)
-
-
-def _may_be_same(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Return whether no two known checksums differ: another training may have the same epochs."""
-    return all(a == b or not (a and b) for a, b in zip(first, second, strict=False))
 
 
 def _key(fitted: FittedTemperature) -> tuple[Any, ...]:

@@ -16,6 +16,11 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def may_be_same(first: str | None, second: str | None) -> bool:
+    """Return whether two checksums may be of one content; an unknown one agrees with any."""
+    return first == second or not (first and second)
+
+
 def sha256_of_files(files: Iterable[Path]) -> str:
     """Return a SHA-256 of several files, whatever their names and their order."""
     return hashlib.sha256("".join(sorted(map(sha256, files))).encode()).hexdigest()
