@@ -12,6 +12,7 @@ from napari_bayes_nnunet.app.report.output_folder import (
     OUTPUT_IS_INPUT,
     refuse_folder_of_inputs,
     refuse_foreign_files,
+    report_files,
 )
 from napari_bayes_nnunet.core.problems import Action, Remedy
 
@@ -63,3 +64,11 @@ def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
 def test_report_written_on_windows_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_bytes(b'{\r\n "interval": 0.95\r\n}\r\n')
     refuse_foreign_files(tmp_path, {"summary.json": '{\n "interval": '}, [])
+
+
+@pytest.mark.parametrize("report", [".", "..", "/", "results/.."])
+def test_report_needs_a_name(report: str) -> None:
+    with pytest.raises(AppError) as caught:
+        report_files(Path(report), ".csv", ".png")
+    assert caught.value.values["folder"] == Path(report)
+    assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)

@@ -56,8 +56,10 @@ def _begins(file: Path, text: str) -> bool:
 def report_files(report: Path, *endings: str) -> tuple[Path, ...]:
     """Return the files of a ``report``, one for each ending such as "_tools.csv".
 
-    ``report`` may end in .csv or .png.
+    ``report`` may end in .csv or .png. Raises AppError for a path without a name, such as ".".
     """
+    if report.name in ("", ".."):
+        raise unwritable(report, IsADirectoryError("it is a folder"))
     stem = report.with_suffix("") if report.suffix in (".csv", ".png") else report
     return tuple(stem.with_name(f"{stem.name}{ending}") for ending in endings)
 
