@@ -51,7 +51,7 @@ class Ensemble:
     """Ensemble folder that is ready to segment on a device.
 
     Every member is read and checked once; unusable members are marked as refused in ``folder``. If
-    no member is usable, no network is built and everything but ``folder`` raises AppError.
+    no member is usable, no network is built, and all that needs one raises AppError.
 
     Parameters
     ----------
