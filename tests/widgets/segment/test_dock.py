@@ -30,7 +30,9 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
+from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
+from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import (
@@ -660,6 +662,14 @@ def test_oblique_stacks_are_turned_once_and_have_letters(make_dock, tmp_path, qt
     assert not any(edge.visible for edge in edges)
     dock.image.choose(viewer.layers[0])
     assert viewer.dims.order == (0, 1, 2)
+
+
+def test_a_choice_in_another_dock_counts(make_dock, settings, qtbot) -> None:
+    dock = make_dock()
+    settings.keep_display(Display(smooth=False))  # while this dock is behind the other
+    image = dock._viewer.add_image(np.ones((3, 8, 8)))
+    assert image.interpolation2d == NEAREST
+    assert not dock.display.smooth.isChecked()
 
 
 def test_letters_are_drawn_on_the_canvas(make_dock, tmp_path) -> None:

@@ -14,8 +14,8 @@ from .settings import Display, Settings
 class DisplayForm(QWidget):
     """Three switches; ``changed`` carries the new `Display`.
 
-    Without ``settings``, choices are not remembered. Forms of several docks agree, because a form
-    reads the settings again when it is shown.
+    Without ``settings``, choices are not remembered. A form takes over what was chosen in another
+    dock when it is shown, and by `refresh`.
     """
 
     changed = Signal(object)
@@ -35,7 +35,7 @@ class DisplayForm(QWidget):
             box.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
             row.addWidget(box)
         row.addStretch(1)
-        self._read()
+        self.refresh()
         for box in self._boxes():
             box.toggled.connect(self._on_toggled)
 
@@ -68,9 +68,10 @@ class DisplayForm(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Take over what was chosen in another dock."""
         super().showEvent(event)
-        self._read()
+        self.refresh()
 
-    def _read(self) -> None:
+    def refresh(self) -> None:
+        """Take over what was chosen in another dock."""
         self.set_display(self._settings.display() if self._settings is not None else Display())
 
     def _keep(self) -> None:

@@ -291,6 +291,7 @@ class SegmentWidget(FolderDrop, DockContent):
         if layer.unique_id not in self._turned:
             self._turned.add(layer.unique_id)
             show_in_reading_orientation(self._viewer, layer)
+        self.display.refresh()  # this dock may be behind the one in which it was chosen
         apply_display(self._viewer, layer, self.display.display)
         if is_set_aside(self._viewer, layer):
             bring_to_front(self._viewer, *self.image.layers)
