@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from .helpers.warm_command import WarmCommand
 if "PYTEST_XDIST_WORKER" in os.environ:  # otherwise every process uses all cores
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts a command in the background with SIGINT ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection() -> None:
@@ -63,7 +69,7 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
 
     def save(figure: Figure, file: Any, **options: Any) -> None:
-        Image.new("L", (1, 1)).save(file, format="png")
+        Image.new("RGBA", (1, 1), "black").save(file, format="png")
 
     monkeypatch.setattr(Figure, "savefig", save)
 
