@@ -94,7 +94,7 @@ def test_the_entropy_scale_is_fixed(viewer, image, tmp_path, classes: int) -> No
     result = make_result(CINE, classes=classes)
     put_result(viewer, image, result, mutual_information=True)
     for role in ("entropy", "mutual information"):
-        layer = viewer.layers[f"heart {role}"]
+        layer = viewer.layers[f"heart {role}, bit"]
         assert layer.contrast_limits == [0, np.log2(classes)]
         assert layer.colormap.name == "inferno"
         assert layer.blending == "additive"
