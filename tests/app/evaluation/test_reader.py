@@ -147,3 +147,11 @@ def test_patient_with_one_volume_has_no_ejection_fraction(tmp_path):
     alone = evaluate_reader(tmp_path / "studies", tmp_path / "labels")
     assert np.isnan(course(alone, QUEUE).errors["LV EF"][0].value)
     assert course(alone, QUEUE).gross_left[-1].value == 0
+
+
+def test_patient_without_any_structure_has_no_dice(tmp_path):
+    empty = np.zeros_like(reference(4))
+    write(tmp_path / "studies", "p1_frame01", {None: [empty, empty]})
+    write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", empty)
+    alone = evaluate_reader(tmp_path / "studies", tmp_path / "labels")
+    assert np.isnan(course(alone, QUEUE).dice[0].value)

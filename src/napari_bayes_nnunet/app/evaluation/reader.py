@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -226,7 +226,7 @@ class _Measurer:
         return _State(
             actions=actions,
             gross=sum(total[0] for total in self._totals),
-            dice=float(np.nanmean([total[1] for total in self._totals])),
+            dice=_mean([total[1] for total in self._totals]),
             errors={
                 name: abs(now[name] - true[name]) if name in now and name in true else math.nan
                 for name in REVIEWED_NUMBERS
@@ -236,11 +236,10 @@ class _Measurer:
     def _measure(self, number: int) -> tuple[int, float, dict[str, float]]:
         volume, reader = self._volumes[number], self._readers[number]
         overlap = dice(reader.labels, reader.reference, volume.structures)
-        known = [value for value in overlap.values() if not math.isnan(value)]
         sizes = label_volumes(reader.labels, volume.spacing, volume.structures)
         return (
             sum(reader.gross(z) for z in range(len(reader.labels))),
-            float(np.mean(known)) if known else math.nan,
+            _mean(overlap.values()),
             {name: float(values.sum()) for name, values in sizes.items()},
         )
 
@@ -258,6 +257,12 @@ class _Measurer:
         if "MYO" in ed:
             numbers["LV mass"] = ed["MYO"] * MYOCARDIUM_G_PER_ML
         return numbers
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Return the mean without NaN; NaN if nothing is left."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
