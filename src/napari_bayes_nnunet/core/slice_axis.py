@@ -16,7 +16,7 @@ THICK: Final = 3.0
 STACK_LENGTH: Final = (20.0, 250.0)
 """Extent of a stack of slices, mm."""
 BEATS: Final = ((0.3, 3.0), (300.0, 3000.0))
-"""Duration of a cine in s and in ms. Which of the two is often not in the header."""
+"""Duration of a cine in s and in ms; the header often does not name the unit."""
 
 
 def find_slice_axis(shape: Sequence[int], spacing: Sequence[float]) -> int | None:
@@ -62,7 +62,7 @@ def is_stack(spacing: Sequence[float]) -> bool:
 
 
 def fourth_axis_holds_slices(count: int, step: float, pixel: float) -> bool | None:
-    """Return whether the ``count`` images of one slice each are slices; False for phases.
+    """Return whether the ``count`` images along a fourth axis are slices; False for phases.
 
     ``step`` is their distance in the header, in mm or in a unit of time, and ``pixel`` is the
     spacing in the slice, mm. None if the header does not tell; a step of 1 is a header's default.

@@ -1,4 +1,4 @@
-"""Presence of a structure in a slice: where its members see it, and how it appears."""
+"""Presence of a structure in the slices: shares of members, addition and removal."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def add_structure(
 ) -> Labels:
     """Return (Y, X) labels of slice ``z`` with a structure that it lacks.
 
-    ``volume`` is (Z, Y, X) uint8. The structure is that of the alternative of most members among
-    those that have it. If there is none, it is interpolated between the nearest slices that have
-    it, or copied from the only side that has it. ``protected`` structures stay.
+    ``volume`` is (Z, Y, X) uint8. The structure is copied from the alternative of most members that
+    has it. If none has it, it is interpolated between the nearest slices that have it, or copied
+    from the nearest one if all of them are on one side. ``protected`` structures stay.
 
     Raises InputError if no alternative and no other slice has the structure.
     """

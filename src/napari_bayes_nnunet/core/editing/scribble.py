@@ -1,4 +1,4 @@
-"""Correction of a structure by one stroke, with the shape that the posterior has for it."""
+"""Correction of a structure by one stroke, with a shape from the posterior."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .level import LEVEL_STEPS, apply_level, level_ranks
 from .slice_checks import Labels, check_same_shape, check_slice, structure_mask
 
 AGREED: Final = 0.9
-"""Share of the voxels of a stroke with which a shape must agree; hands are not exact."""
+"""Share of the voxels of a stroke that a shape must match, because strokes are not exact."""
 UNKNOWN_SHAPE: Final = (
-    "No model has a shape that agrees with this stroke. Paint the structure, or draw its contour."
+    "No model has a shape that fits this stroke. Paint the structure, or edit its contour."
 )
 _AROUND = np.ones((3, 3), bool)
 
@@ -51,9 +51,9 @@ def apply_scribble(
 
     ``stroke`` is a (Y, X) mask; ``inside`` says whether its voxels belong to the structure. Levels
     of the structure and the alternatives of the slice are tried. Those that agree with at least
-    `AGREED` of the stroke are candidates, and the one that changes fewest voxels is taken. Only the
-    pieces of a change that touch the stroke are made, so the rest of the slice stays as it is.
-    Voxels of ``protected`` structures neither change nor are gained.
+    `AGREED` of the stroke are candidates, and the one that changes fewest voxels is taken. Only
+    changed pieces that touch the stroke are applied, so the rest of the slice stays as it is.
+    ``protected`` structures stay.
 
     Raises InputError if no candidate agrees, for an empty stroke, a label the posterior lacks or
     another shape.
@@ -62,7 +62,10 @@ def apply_scribble(
     check_same_shape(labels, stroke, name="the stroke")
     drawn = stroke & ~structure_mask(labels, protected)
     if label in protected or not drawn.any():
-        raise InputError("The stroke covers nothing that may change.")
+        raise InputError(
+            "The stroke covers no voxel that may change. Draw it elsewhere, or unprotect the "
+            "structure."
+        )
     candidates: list[tuple[int, int, Scribbled]] = []
     level = _at_level(slice_, labels, drawn, label=label, inside=inside, protected=protected)
     others = [(a.labels, None, number) for number, a in enumerate(alternatives, start=1)]
@@ -113,7 +116,7 @@ def _changed(
     inside: bool,
     protected: Collection[int],
 ) -> Mask:
-    """Return the gained voxels, or those given up, in pieces that touch the stroke."""
+    """Return the voxels that the structure gains or loses, in pieces that touch the stroke."""
     had, has = labels == label, other == label
     change = (has & ~had) if inside else (had & ~has)
     change &= ~structure_mask(labels, protected)

@@ -80,8 +80,8 @@ def nearest_sources(z: int, corrected: Iterable[int]) -> tuple[int, int]:
     above = min((source for source in corrected if source > z), default=None)
     if below is None or above is None:
         raise InputError(
-            "Slice {slice} can only be interpolated between two slices that were corrected or "
-            "accepted, one on either side.",
+            "Slice {slice} can only be interpolated between corrected or accepted slices. Correct "
+            "or accept a slice on either side first.",
             slice=z + 1,
         )
     return below, above

@@ -1,14 +1,13 @@
 """Smooth contours of all structures of a slice, with sub-pixel accuracy.
 
-Points are (y, x) in voxels, with whole numbers at the centres of voxels. A contour crosses every
-edge between two neighbouring centres of which one belongs to the structure, and no other edge. So
-no piece, hole or thin wall is lost or merged, whatever is smoothed. Two structures that touch share
-their crossings, so that their contours meet.
+Points are (y, x) in voxels, with whole numbers at the centres of voxels. A contour crosses an
+edge between two neighbouring centres if exactly one of them belongs to the structure. So no piece,
+hole or thin wall is lost or merged, however much is smoothed. Two structures that touch share their
+crossings, so that their contours meet.
 
-Where a crossing lies on its edge follows from the posterior as long as both voxels are labelled as
-predicted: both structures are equally probable there. Elsewhere the crossings are placed so that
-the contour bends least (constrained elastic surface nets, Gibson 1998), and so that the contour
-encloses as much as the mask.
+If both voxels of an edge are labelled as predicted, the posterior gives the crossing, at which both
+structures are equally probable. Elsewhere the crossings are placed so that the contour bends least
+(constrained elastic surface nets, Gibson 1998) and encloses the same area as the mask.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from .closed_curve import Points
 SUBDIVISIONS: Final = 2
 """Points of a contour for each crossing."""
 _NEAREST: Final = 0.04
-"""Voxels between a crossing and the nearest centre, so that the centre stays on its side."""
+"""Smallest distance of a crossing from a centre, in voxels, so that the centre keeps its side."""
 _NEAREST_THIN: Final = 0.3
 """The same for a structure that is one voxel wide there, so that it stays visible."""
 _ANCHOR: Final = 2e-3
-"""Weight of the middle of an edge against straightness: it is felt beyond some six voxels."""
+"""Weight of the middle of an edge against straightness; it matters beyond about six voxels."""
 _KNOWN_ANCHOR: Final = 0.3
 """Weight of a crossing that the posterior gives: half of them move by at most 0.02 voxels."""
 _LARGEST: Final = 8.0
-"""Bound of the curvature of the form: two contours share an edge, each bend has weights 1, ½, ½."""
+"""Bound of the curvature: two contours share an edge, and each bend has weights 1, ½, ½."""
 _ROUNDS, _FEW_ROUNDS = 40, 10
 _STEPS: Final = 8
-"""Largest number of steps to the areas; a heart needs one, scattered voxels need more."""
+"""Most steps towards the areas of the masks; a heart needs one, scattered voxels need more."""
 _SHORTEST: Final = 1e-6
 _TOLERANCE, _TOLERATED_VOXELS = 0.008, 1.5
 """Share and number of voxels by which the enclosed area may differ from the mask."""

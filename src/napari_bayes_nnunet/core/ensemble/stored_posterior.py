@@ -47,7 +47,7 @@ class PlanePosterior:
     def probability(
         self, label: NDArray[Any], row: NDArray[np.intp], column: NDArray[np.intp]
     ) -> NDArray[np.int16]:
-        """Return (n,) probabilities of a label each in these voxels of the plane, 255 for 1."""
+        """Return the (n,) probabilities, 255 for 1, of one label for each of these voxels."""
         row, column = row - self.origin[0], column - self.origin[1]
         rows, columns = self.probabilities.shape[1:]
         stored = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
@@ -151,7 +151,7 @@ class StoredPosterior:
         )
 
     def plane_at(self, index: tuple[int | slice, ...]) -> PlanePosterior:
-        """Return the plane in which one axis of (z, y, x) has this number and two are whole."""
+        """Return the plane at an index of (z, y, x) that has one number and two whole slices."""
         ((axis, number),) = [(a, i) for a, i in enumerate(index) if not isinstance(i, slice)]
         first, second = (side for other, side in enumerate(self.box) if other != axis)
         side = self.box[axis]

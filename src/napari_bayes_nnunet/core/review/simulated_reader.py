@@ -1,7 +1,7 @@
-"""Simulated reader, who corrects slices with the reference in mind and counts actions.
+"""Simulated reader who corrects slices with the reference in mind, and whose actions are counted.
 
-It is an oracle: in each slice it takes the cheapest action after which no voxel is wrong by more
-than 3 mm from the reference contour. So it tells what the tools allow, not what readers do.
+It is an oracle: in each slice it takes the cheapest correction that leaves no gross error. So the
+results show what the tools allow, not what readers do.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ ACCEPT_COST: Final = 1
 """Actions to accept a slice: one key."""
 DRAG_COST: Final = 1
 HANDLE_MM: Final = 10.0
-"""Length of a wrong border, in mm, that one handle of a contour mends."""
+"""Length of a wrong contour, in mm, that one handle corrects."""
 REDRAW_COST: Final = 10
-"""Actions to draw a structure anew: about ten points around it."""
+"""Actions to redraw a structure: about ten points around it."""
 _LEVELS: Final = np.linspace(-1, 1, 81)
 _MOST_STEPS: Final = 4
 """Corrections with quick tools before the reader takes contour or pencil."""
@@ -139,7 +139,7 @@ class SimulatedReader:
     def left_after_one(self, z: int) -> dict[Tool, int]:
         """Return the gross errors left in a slice by the best single correction of each quick tool.
 
-        A reader who sees that a tool does not help leaves the slice as it is. The labels stay.
+        A reader who sees that a tool does not help leaves the slice as it is. No labels change.
         """
         before = self.gross(z)
         left = dict.fromkeys((tool for tool in QUICK if tool in self._tools), before)
@@ -150,7 +150,7 @@ class SimulatedReader:
         return left
 
     def _choose(self, z: int, *, quick: bool) -> Correction | None:
-        """Return the cheapest correction that solves the slice, else the one that pays most."""
+        """Return the cheapest correction without gross errors, else the best one for its cost."""
         before = self.gross(z)
         left = {
             c: self.gross(z, c.labels) for c in self._corrections(z) if quick or c.tool not in QUICK
@@ -162,7 +162,7 @@ class SimulatedReader:
         return max(paying, key=lambda c: (before - left[c]) / c.cost, default=None)
 
     def _corrections(self, z: int) -> Iterator[Correction]:
-        """Yield one correction, or several, by every tool that the reader may use."""
+        """Yield the corrections by every tool that the reader may use."""
         slice_ = _cropped(self._posterior.slice_at(z), self._crop)
         alternatives = find_alternatives(slice_, self._names) if len(slice_.members) else []
         by_tool: dict[Tool, Callable[[], Iterator[Correction]]] = {
@@ -178,7 +178,7 @@ class SimulatedReader:
                 yield from corrections()
 
     def _by_level(self, slice_: SlicePosterior, z: int) -> Iterator[Correction]:
-        """Yield the best level of each structure, nearest to the prediction among equals."""
+        """Yield the best level of each structure; of equal ones, the nearest to the prediction."""
         for label in self._structures:
             tried = [
                 (apply_level(slice_, self.labels[z], label=label, margin=float(margin)), margin)
@@ -188,7 +188,7 @@ class SimulatedReader:
             yield Correction(tool=Tool.LEVEL, labels=labels, cost=DRAG_COST)
 
     def _by_ends(self, alternatives: Sequence[Alternative], z: int) -> Iterator[Correction]:
-        """Yield each structure removed from, or added to, the slice as the reference has it."""
+        """Yield the removal or addition of each structure that only labels or reference have."""
         basal = self._is_basal(z)
         for label in self._structures:
             has, should = ((x == label).any() for x in (self.labels[z], self.reference[z]))
@@ -208,7 +208,7 @@ class SimulatedReader:
     def _by_scribble(
         self, slice_: SlicePosterior, alternatives: Sequence[Alternative], z: int
     ) -> Iterator[Correction]:
-        """Yield a stroke through the largest piece that each structure lacks or has too much."""
+        """Yield strokes through the largest piece that each structure lacks or has in excess."""
         for label in self._structures:
             for inside in (True, False):
                 stroke = self._stroke(z, label, inside=inside)
@@ -228,7 +228,7 @@ class SimulatedReader:
                 yield Correction(tool=Tool.SCRIBBLE, labels=scribbled.labels, cost=DRAG_COST)
 
     def _by_contour(self, z: int) -> Iterator[Correction]:
-        """Yield each structure of the slice with its wrong pieces mended by dragging handles."""
+        """Yield each structure of the slice with its wrong pieces corrected by handles."""
         for label in self._structures:
             if not (self.labels[z] == label).any() or not (self.reference[z] == label).any():
                 continue
@@ -243,7 +243,7 @@ class SimulatedReader:
             yield Correction(tool=Tool.CONTOUR, labels=labels, cost=1 + handles)
 
     def _by_redrawing(self, z: int) -> Iterator[Correction]:
-        """Yield each structure drawn as the reference has it."""
+        """Yield each wrong structure, redrawn as in the reference."""
         for label in self._structures:
             wrong = (self.labels[z] == label) != (self.reference[z] == label)
             if (wrong & self._far[z]).any():
@@ -287,12 +287,12 @@ def _by_alternative(alternatives: Sequence[Alternative]) -> Iterator[Correction]
     """Yield the alternatives; each press of a key shows the next or the previous one."""
     count = len(alternatives)
     for number, alternative in enumerate(alternatives, start=1):
-        presses = min(number, count + 1 - number)  # the present labels are one of the round
+        presses = min(number, count + 1 - number)  # the keys also go through the current labels
         yield Correction(tool=Tool.ALTERNATIVE, labels=alternative.labels, cost=presses)
 
 
 def _as_reference(labels: Labels, reference: Labels, label: int, where: Mask) -> Labels:
-    """Return labels with the structure as in the reference ``where``, others as they are."""
+    """Return labels in which the structure is as in the reference inside the mask ``where``."""
     result = labels.copy()
     result[where & (reference == label)] = label
     gone = where & (labels == label) & (reference != label)
