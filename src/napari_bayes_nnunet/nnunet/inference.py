@@ -187,7 +187,7 @@ class Predictor:
     def _check_size(self, image: NDArray[Any], spacing: tuple[float, ...]) -> None:
         """Raise ModelError if the image has no voxel, or too many, at the network's spacing.
 
-        Also raises it if the image would fill the memory.
+        It is also raised if the image would fill the memory.
 
         nnU-Net resamples the part of an image that is not 0.
         """

@@ -1,4 +1,4 @@
-"""Memory and work that plans and images ask for, checked before anything is allocated.
+"""Checks of the memory and work that plans and images need, before anything is allocated.
 
 Linux grants more memory than there is and then kills the process, so an error would come too late.
 """
@@ -21,19 +21,19 @@ MOST_ENLARGED = 64
 nnU-Net takes spacing and patches from the training images, so the ratio is near 1.
 """
 ENOUGH_VOXELS = 2**24
-"""Voxels that a network may compute whatever the size of the image."""
+"""Voxels that a network may compute for an image of any size."""
 FLOAT = 4
 """Bytes of a number in float32."""
 GIB = 2**30
 
 ENLARGED = (
     "plans.json would make the image {factor:.0f} times as large (voxels of {spacing} mm, patches "
-    "of {patch} voxels), and at most {most} times is accepted. Choose an ensemble that was trained "
+    "of {patch} voxels), but at most {most} times is accepted. Choose an ensemble that was trained "
     "on images like this one."
 )
 ENLARGED_DATASET = (
     "The plans of this run would make the images {factor:.0f} times as large as new plans (voxels "
-    "of {spacing} mm), and at most {most} times is accepted."
+    "of {spacing} mm), but at most {most} times is accepted."
 )
 IMAGE_NEEDS_MEMORY = (
     "This image needs about {needed:.3g} GiB of memory with the voxels of {spacing} mm in "

@@ -45,7 +45,7 @@ class DicomImage:
     ``position`` of the first pixel's centre and ``orientation`` (row, then column direction) are
     DICOM's, in mm to the left, back and head. ``pixel_spacing`` (between rows, between columns)
     and ``thickness`` in mm. ``trigger_time`` after the R wave and ``beat`` (R-R interval) in ms.
-    A number is None if the file does not give it. ``patient`` is the number of the patient, and
+    A number is None if the file does not give it. ``patient`` is the ID of the patient, which
     is only compared.
     """
 
@@ -124,7 +124,7 @@ def _is_image(header: pydicom.Dataset) -> bool:
 
 
 def _frames(header: pydicom.Dataset) -> int:
-    """Return the number of frames. Raises ValueError for more than any file has or describes."""
+    """Return the number of frames. Raises ValueError if it is implausible or not as described."""
     frames = int(header.get("NumberOfFrames") or 1)
     described = len(header.get("PerFrameFunctionalGroupsSequence") or [])
     if frames > MOST_FRAMES or described not in (0, frames):
@@ -182,7 +182,7 @@ def _vector(name: str, length: int, *datasets: pydicom.Dataset) -> Vector:
 def _orientation(*datasets: pydicom.Dataset) -> Vector:
     """Return the directions of rows and columns. Raises ValueError if they are not perpendicular.
 
-    Their length is 1, as it has to be, but for rounding.
+    Both have the length 1, apart from rounding. Other lengths also raise ValueError.
     """
     name = "ImageOrientationPatient"
     values = _vector(name, 6, *datasets)

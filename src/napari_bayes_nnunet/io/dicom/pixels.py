@@ -75,7 +75,7 @@ def _check_decodable(file: Path, content: pydicom.Dataset) -> None:
 
 
 def _with_high_values_white(pixels: NDArray[Any], *, bits: int) -> NDArray[Any]:
-    """Return pixels whose lowest value was white, in reverse order and in the same range."""
+    """Return pixels whose high values were black, reversed within the same range."""
     if pixels.dtype.kind == "i":
         return ~pixels
     return np.asarray((1 << bits) - 1 - pixels.astype(np.int64)).astype(pixels.dtype)

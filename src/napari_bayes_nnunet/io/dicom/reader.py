@@ -33,7 +33,7 @@ INVALID_UIDS = (
     "refuse the files."
 )
 IMAGES_LEFT_OUT = (
-    "The image lacks what is in {files}, because of damage or an invalid position in the patient. "
+    "The image was read without {files}, because of damage or an invalid position in the patient. "
     "Check that no slice of the heart is missing."
 )
 NO_SUCH_SERIES = "Series {series} is not among {stacks}."

@@ -38,12 +38,13 @@ SAME_SLICE: Final = 1.0
 """Distance in mm up to which two images show the same slice."""
 FEWEST_SLICES: Final = 3
 REPEATS_LEFT_OUT: Final = (
-    "{count} of {images} DICOM images show the same slice at the same time as another image. Only "
-    "the latest image of each slice and time was used."
+    "{count} of {images} DICOM images repeated the slice and time of another image. Only the "
+    "latest image of each slice and time was used."
 )
 SLICES_LEFT_OUT: Final = (
     "The volumes do not include {slices} of the same series beyond the ends of the stack, because "
-    "pixel spacing, size, direction or kind differs from that of the others."
+    "pixel spacing, size, direction or kind differs from that of the others. Check that no slice "
+    "of the heart is missing."
 )
 ALONG_THE_BODY: Final = 0.97
 """Cosine to an axis of the body above which a stack is axial, coronal or sagittal."""
@@ -162,13 +163,13 @@ def find_stacks(images: Iterable[DicomImage]) -> list[Stack]:
 
 
 def _identity(image: DicomImage) -> tuple[object, ...]:
-    """Return what copies of an image share; some anonymisers give several images the same UID."""
+    """Return the key of an image and its copies; anonymisers may repeat the UID of an image."""
     time = image.trigger_time, image.temporal_position, image.number
     return image.instance, image.series, image.frame, image.position, *time
 
 
 def _with_note_on_ends(stack: Stack, images: Iterable[DicomImage]) -> Stack:
-    """Note parallel slices of the same series beyond the ends of a stack that are not in it."""
+    """Return the stack with a note on parallel slices of its series beyond its ends."""
     series = {image.series for of_slice in stack.slices for image in of_slice}
     normal = slice_normal(stack.first)
     taken = [float(normal @ np.array(of_slice[0].position)) for of_slice in stack.slices]

@@ -118,9 +118,9 @@ class ModelFolder:
         return shared | {key: self.settings.get(key) for key in _SHARED}
 
     def checksum(self) -> str:
-        """Return a SHA-256 of all settings that decide a segmentation, besides the weights.
+        """Return the SHA-256 of all settings, besides the weights, that affect a segmentation.
 
-        Their content counts, not how the files write it.
+        It does not depend on the format of the files.
         """
         trained_with = self.plans.get(PLANS_ENTRY)
         placement = trained_with.get(_PLACEMENT) if isinstance(trained_with, dict) else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ESCAPED: Final = "backslashreplace"
-"""What becomes of text that UTF-8 does not allow, such as undecoded bytes of a file name."""
+"""Error handler for text that UTF-8 does not allow, such as undecoded bytes of a file name."""
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8; bytes of file names that are not become escapes."""
+    """Write ``text`` to ``path`` as UTF-8, with escapes for undecoded bytes of file names."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors=ESCAPED)
 

@@ -108,7 +108,7 @@ def result_name(name: str) -> str:
     It is ``name`` itself, unless it is too long or has characters that lead to another folder or
     that tables and terminals cannot show: separators of paths, line breaks, control characters,
     bytes that are not UTF-8. It is then shortened and cleaned, and ends in a checksum, so that two
-    files never get one name.
+    files never get the same name.
     """
     shown = "".join("_" if c in _SEPARATORS or not c.isprintable() else c for c in name)
     if shown == name and len(name.encode()) <= _LONGEST:
@@ -118,10 +118,9 @@ def result_name(name: str) -> str:
 
 
 def same_file_key(path: str) -> str:
-    """Return a key that is equal for paths that are one file on some file systems.
+    """Return a key that is equal for two paths if they are the same file on some file systems.
 
-    Those of macOS and Windows do not tell upper from lower case, and that of macOS composes
-    letters with accents.
+    Those of macOS and Windows ignore case, and that of macOS also how accents are encoded.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 

@@ -219,7 +219,7 @@ def work_checksums(folder: Path) -> dict[str, str]:
 def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) -> list[Path]:
     """Copy a reader's work that another program has written since its checksums were ``known``.
 
-    A lock does not reach other computers if they synchronise the folder. Returns the copies. Raises
+    A lock does not hold on other computers that synchronise the folder. Returns the copies. Raises
     DataError if that fails, or if the new labels are damaged or on another grid.
     """
     current = work_checksums(folder)
@@ -291,7 +291,7 @@ def _clear(folder: Path) -> None:
 
 @contextmanager
 def _absent_after_error(folder: Path) -> Iterator[None]:
-    """Remove a study that could not be written, also to give its space back."""
+    """Remove a study after an error in the block, which also frees its disk space."""
     try:
         yield
     except BaseException:
