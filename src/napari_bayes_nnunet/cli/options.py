@@ -109,8 +109,8 @@ class LabelNamesType(click.ParamType):  # type: ignore[type-arg]
 class GivenPath(click.Path):
     """Type of a path of a file or folder, which may not exist yet.
 
-    It is not empty, because an unset variable must not mean the current folder, and no pipe, from
-    which reading may never end.
+    An empty path is refused, because an unset variable must not mean the current folder. So is a
+    pipe, a socket or a device, from which reading may never end.
     """
 
     def convert(

@@ -97,7 +97,7 @@ def test_numbers_of_ed_and_es_become_right(evaluation):
 
 def test_one_action_in_the_first_slices_removes_all(evaluation):
     assert evaluation.one_action.value == 1
-    assert evaluation.one_action_todays.value == 1
+    assert evaluation.one_action_first.value == 1
     use = {use.tool: use for use in evaluation.tools}
     assert sum(u.removed for u in use.values()) == evaluation.gross
     assert sum(u.actions for u in use.values()) == 4
@@ -105,7 +105,7 @@ def test_one_action_in_the_first_slices_removes_all(evaluation):
     assert use[Tool.REDRAW].alone is None
 
 
-def test_tables_have_a_row_for_every_point_and_tool(evaluation):
+def test_tables_have_all_points_and_tools(evaluation):
     rows = list(csv.DictReader(io.StringIO(course_csv(evaluation))))
     assert [(row["order"], int(row["actions"])) for row in rows] == [
         (order, actions) for order in ORDERS for actions in ACTIONS

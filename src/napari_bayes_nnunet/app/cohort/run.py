@@ -46,10 +46,10 @@ class CohortRequest:
 
 @contextmanager
 def open_cohort(request: CohortRequest) -> Iterator[FoundStudies]:
-    """Lock the output folder for the block and give it the studies, see `find_cohort`.
+    """Lock the output folder for the block, and yield the studies of `find_cohort`.
 
-    The lock is taken first: what another run writes between the checks and the segmentation could
-    not be checked. Raises AppError also if another run is writing there.
+    The lock is taken before the checks, so that no other run can write after them. Raises AppError
+    also if another run is writing there.
     """
     _refuse_output_of_images(request.prediction)
     with locked_output(request.prediction.output):
@@ -90,7 +90,7 @@ def run_cohort(
 ) -> Generator[StudyDone, None, None]:
     """Segment the studies, yield the outcome of each, and write cohort.csv and cohort.html.
 
-    It runs within `open_cohort`. Both files are complete however the generator ends. Studies that
+    Call it within `open_cohort`. Both files are complete however the generator ends. Studies that
     seem finished come first, so that their rows are soon in the table again. Raises AppError, also
     when the disk is full.
     """

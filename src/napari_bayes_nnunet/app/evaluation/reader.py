@@ -1,4 +1,4 @@
-"""Evaluation of a whole review by a simulated reader: errors and numbers against actions."""
+"""Evaluation of whole reviews by a simulated reader."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REVIEWED_NUMBERS: Final[Mapping[str, str]] = {
     "RV EF": "points",
 }
 """Numbers of a patient, and the unit of their errors."""
-TODAYS: Final = (Tool.ALTERNATIVE, Tool.LEVEL)
+FIRST_TOOLS: Final = (Tool.ALTERNATIVE, Tool.LEVEL)
 """Quick tools of 0.1.0."""
 
 _Values: TypeAlias = NDArray[np.float64]
@@ -75,14 +75,14 @@ class ReaderEvaluation:
     """Results of the simulated reader.
 
     ``one_action`` is the share of all gross errors removed by one action of any quick tool in each
-    of the first 30 % of the slices of every patient, ``one_action_todays`` the same with the tools
-    of 0.1.0. ``actions`` is the mean number of actions for a whole review of a patient.
+    of the first 30 % of the slices of every patient, ``one_action_first`` the same with the
+    `FIRST_TOOLS`. ``actions`` is the mean number of actions for a whole review of a patient.
     """
 
     courses: tuple[ReviewCourse, ...]
     tools: tuple[ToolUse, ...]
     one_action: Estimate
-    one_action_todays: Estimate
+    one_action_first: Estimate
     actions: Estimate
     patients: int
     volumes: int
@@ -126,7 +126,7 @@ class _Review:
 def evaluate_reader(
     studies: Path, labels: Path, *, patient: str = DEFAULT_PATIENT
 ) -> ReaderEvaluation:
-    """Return what a simulated reader reaches with the tools of the review, by its actions.
+    """Return what a simulated reader reaches with the tools of a review after its actions.
 
     All volumes of a patient, such as ED and ES, are reviewed together. The volume with the largest
     LV in the reference is taken as ED, that with the smallest as ES. `ReferencedStudies` describes
@@ -143,7 +143,7 @@ def evaluate_reader(
         courses=tuple(_course(order, reviews[order], names) for order in ORDERS),
         tools=tuple(_tool_use(tool, reviews[QUEUE], first, names) for tool in Tool),
         one_action=_removed_share(first, QUICK, names),
-        one_action_todays=_removed_share(first, TODAYS, names),
+        one_action_first=_removed_share(first, FIRST_TOOLS, names),
         actions=mean_estimate([r.states[-1].actions for r in reviews[QUEUE]], names),
         patients=len(names),
         volumes=sum(len(volumes) for volumes in by_patient.values()),
@@ -202,7 +202,7 @@ def _order(
 
 
 class _Measurer:
-    """Measures Dice, gross errors and the numbers of a patient's corrected labels."""
+    """Measurements of a patient's corrected labels: Dice, gross errors and numbers."""
 
     def __init__(self, volumes: Sequence[_Volume], readers: Sequence[SimulatedReader]) -> None:
         self._volumes, self._readers = volumes, readers
@@ -219,7 +219,7 @@ class _Measurer:
         self._es = min(with_lv, key=lambda n: self._true[n]["LV"], default=None)
 
     def state(self, actions: int, *, changed: int | None = None) -> _State:
-        """Return the measurements; only the volume ``changed`` is measured again."""
+        """Return the measurements, of which only those of the volume ``changed`` are repeated."""
         if changed is not None:
             self._totals[changed] = self._measure(changed)
         now, true = self._numbers([t[2] for t in self._totals]), self._numbers(self._true)

@@ -66,7 +66,7 @@ def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Pat
 
 
 def course_csv(evaluation: ReaderEvaluation) -> str:
-    """Return a row for each order and number of actions per patient.
+    """Return CSV text with a row for each order and number of actions per patient.
 
     ``gross_left`` is a share of all gross errors, Dice a fraction, errors are mean absolute ones in
     the unit of their heading. ``_low`` and ``_high`` bound the 95 % interval over patients.
@@ -84,7 +84,7 @@ def course_csv(evaluation: ReaderEvaluation) -> str:
 
 
 def tools_csv(evaluation: ReaderEvaluation) -> str:
-    """Return a row for each tool, as it is used in the order of the queue.
+    """Return CSV text with a row for each tool, used in the order of the queue.
 
     ``one_action`` is the share of all gross errors that the tool alone removes by one action in
     each of the first 30 % of the slices; empty for a tool that takes more than one.
@@ -105,12 +105,13 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
     lines = [
         f"{format_count(evaluation.patients, 'patient')}, "
         f"{format_count(evaluation.volumes, 'volume')}, "
-        f"{format_count(evaluation.slices, 'slice')}, {evaluation.gross} gross errors (more than "
-        "3 mm from the reference contour).",
+        f"{format_count(evaluation.slices, 'slice')}, "
+        f"{format_count(evaluation.gross, 'gross error')} (more than 3 mm from the reference "
+        "contour).",
         ORACLE,
         f"One action in each of the first {_percent(SHARE)} of the slices removes "
         f"{_with_interval(evaluation.one_action)} of the gross errors; with alternatives and level "
-        f"only, {_with_interval(evaluation.one_action_todays)}.",
+        f"only, {_with_interval(evaluation.one_action_first)}.",
         f"A whole review takes {evaluation.actions.value:.0f} actions per patient.",
     ]
     for actions in (20, 40):

@@ -38,8 +38,8 @@ from .study_output import StudyParts, has_study, start_study
 
 MADE_BY_UNKNOWN = "The study {study} does not record the ensemble and settings it was made with."
 NAME_TAKEN = (
-    "Another image also has the name {name}, at least where a disk does not tell upper from lower "
-    "case. Rename one of the two."
+    "Another image is also called {name}, or differs from it only in upper and lower case. Rename "
+    "one of the two."
 )
 _LOGGER = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ NOT_ALL_ACCEPTED: Final = (
 
 @dataclass(frozen=True)
 class AcceptedSlices:
-    """Number of slices that were ``accepted``, of the ``total`` that a reader has to accept."""
+    """Number of ``accepted`` slices, of the ``total`` that a reader has to accept."""
 
     accepted: int
     total: int
@@ -56,7 +56,7 @@ def count_accepted(
 
 
 def count_open_slices(session: ReviewSession) -> dict[Phase, int]:
-    """Return the number of slices still to accept in each phase of the queue; 0 if reviewed."""
+    """Return the number of slices still to accept in each phase of the queue."""
     return {phase: count.still_open for phase, count in count_accepted(session).items()}
 
 
@@ -69,7 +69,7 @@ def sum_accepted(counts: Mapping[Phase, AcceptedSlices]) -> AcceptedSlices:
 
 
 def describe_open_slices(session: ReviewSession) -> str:
-    """Return a sentence about the slices that a DICOM export contains unaccepted; "" for none."""
+    """Return a sentence on the slices of a DICOM export that are not accepted; "" for none."""
     accepted = sum_accepted(count_accepted(session, session.phases))
     if not accepted.still_open:
         return ""

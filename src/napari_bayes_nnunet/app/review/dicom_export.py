@@ -28,8 +28,8 @@ from .session import ReviewSession
 
 ALGORITHM = "Bayesian nnU-Net"
 NOT_COMPARABLE = (
-    "{image} was not found, so the DICOM images may be of another patient than {case}. Put the "
-    "file next to the study."
+    "{image} was not found, so the DICOM images cannot be compared with {case} and may be of "
+    "another patient. Put the file back into the study or next to it."
 )
 
 

@@ -112,7 +112,7 @@ class Ensemble:
 
     @property
     def _ready(self) -> tuple[Predictor, MemberPredictor]:
-        """Parts that segment. Raises AppError if no member is usable, so that there are none."""
+        """Predictor and members. Raises AppError if no member is usable."""
         if self._made is None:
             raise no_usable_member(self.folder)
         return self._made
