@@ -1,4 +1,4 @@
-"""Switches of the picture: contours, fill and smooth image, remembered from start to start."""
+"""Switches for contours, fill and smooth image, which are remembered."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class DisplayForm(QWidget):
         self._keep()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Take over what was chosen in another dock."""
+        """Take over the choices of another dock."""
         super().showEvent(event)
         self.refresh()
 

@@ -53,7 +53,7 @@ class FittingScrollArea(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def minimumSizeHint(self) -> QSize:
-        """Return the smallest width of the content beside a scroll bar."""
+        """Return the smallest width of the content next to a scroll bar."""
         size = super().minimumSizeHint()
         beside = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
         size.setWidth(max(self.widget().minimumSizeHint().width() + beside, DOCK_WIDTH))
@@ -73,7 +73,7 @@ class FittingScrollArea(QScrollArea):
 class DockContent(QWidget):
     """Base class of the docks, with hooks for closing; a tab in front only hides a dock.
 
-    When a dock is shown first, it becomes a tab beside our other docks, named ``TITLE``. napari
+    When a dock is first shown, it becomes a tab named ``TITLE`` next to our other docks. napari
     0.9.2 ignores ``tabify`` in the manifest and names a tab after widget and plugin.
     """
 
@@ -106,7 +106,7 @@ class DockContent(QWidget):
             dock.raise_()
 
     def _join_tabs(self) -> None:
-        """Put the dock beside our docks in the same area, in front of them."""
+        """Make the dock a tab in front of our other docks in the same area."""
         self._show_title()
         dock, window = self.parent(), main_window(self)
         if not isinstance(dock, QDockWidget) or window is None:

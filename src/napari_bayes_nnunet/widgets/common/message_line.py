@@ -21,8 +21,8 @@ QPushButton:hover, QPushButton:focus {{ text-decoration: underline; }}
 class MessageLine(ElidingButton):
     """Line for the latest message, which never changes its height; a click shows all messages.
 
-    `say` sets the message of the moment. `keep` sets a notice that stays until it is replaced; it
-    is on the line while there is no message.
+    `say` sets the current message. `keep` sets a notice that stays until it is replaced and is
+    shown while there is no message.
     """
 
     def __init__(self, message: str = "", parent: QWidget | None = None) -> None:
@@ -38,7 +38,7 @@ class MessageLine(ElidingButton):
 
     @property
     def message(self) -> str:
-        """The whole message of the moment."""
+        """The whole current message."""
         return self._message[0]
 
     def notice(self, name: str) -> str:

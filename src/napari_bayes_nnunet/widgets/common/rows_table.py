@@ -106,7 +106,7 @@ class RowsModel(QAbstractTableModel):
 
 
 class RowsTable(QTableView):
-    """Read-only table of at most ``rows_shown`` visible rows; of always as many if ``is_steady``.
+    """Read-only table with at most ``rows_shown`` visible rows; exactly so many if ``is_steady``.
 
     ``row_chosen`` carries the Row, or None. A double click or the return key opens a row:
     ``row_opened`` carries it. A double click also copies the path of the row's file.

@@ -27,7 +27,7 @@ _READING = "reading_layout"
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """What the picture shows: smooth contours, filled structures, an interpolated image."""
+    """Parts of the picture: smooth contours, filled structures, an interpolated image."""
 
     contours: bool = True
     fill: bool = False
@@ -89,11 +89,11 @@ class Settings:
         self._put(_SECTIONS, {**self._choices(_SECTIONS), section: is_open})
 
     def reading_layout(self) -> bool:
-        """Return whether the reader gave the window to the picture last."""
+        """Return whether the reading layout was on last."""
         return self._content().get(_READING) is True
 
     def keep_reading_layout(self, is_on: bool) -> None:
-        """Save whether the window is given to the picture."""
+        """Save whether the reading layout is on."""
         self._put(_READING, is_on)
 
     def _choices(self, key: str) -> dict[str, Any]:
@@ -112,13 +112,13 @@ class Settings:
             self._put(_REMOTE, asdict(device))
 
     def display(self) -> Display:
-        """Return what the picture shows."""
+        """Return the parts of the picture that are shown."""
         kept = self._choices(_DISPLAY)
         known = [field.name for field in fields(Display)]
         return Display(**{name: kept[name] for name in known if isinstance(kept.get(name), bool)})
 
     def keep_display(self, display: Display) -> None:
-        """Save what the picture shows."""
+        """Save the parts of the picture that are shown."""
         if display != self.display():
             self._put(_DISPLAY, asdict(display))
 

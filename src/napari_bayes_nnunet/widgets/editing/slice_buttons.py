@@ -15,7 +15,7 @@ LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 class SliceButtons(QWidget):
     """Buttons for the slice on screen, each with its key; `ReviewKeys` binds the keys.
 
-    The field of the ``comment`` has its place elsewhere, because the buttons never scroll.
+    The field for the ``comment`` is placed elsewhere, because the buttons never scroll.
     ``comment_changed`` carries the text after every letter, so that nothing is lost.
     ``comment_left`` is emitted when the keyboard returns to the image.
     """

@@ -1,4 +1,4 @@
-"""Message on the canvas that goes away by itself."""
+"""Message on the canvas that disappears by itself."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def line_segments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (n, 2, D) segments, start and direction, in the plane ``index``; (n, 4) colours.
 
-    As for an array, an index without slices is that of the last two axes.
+    An index without slices stands for the whole of the last two axes, as in NumPy.
     """
     if not any(isinstance(number, slice) for number in index):
         index = (*index, slice(None), slice(None))

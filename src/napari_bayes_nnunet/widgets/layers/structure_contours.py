@@ -1,8 +1,8 @@
 """Smooth contours of the structures in the displayed plane of an image.
 
-They are drawn for the labels of a review, or else for the prediction. The labels stay the truth:
-their layer is what is painted in and saved. It is transparent while contours are drawn for it,
-unless structures are filled or the brush is down.
+They are drawn for the labels of a review, or else for the prediction. Only the labels are painted
+and saved. Their layer is transparent while contours are drawn for it, unless structures are filled
+or the brush is down.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Posteriors = Mapping[Phase, StoredPosterior]
 
 
 class StructureContours:
-    """The layer of the contours of one image; it follows sliders, labels and their layers.
+    """Layer of the contours of one image, which follows sliders, labels and their layers.
 
     It lives as long as its layer, which keeps it. If the user deletes the layer, the labels are
     shown as outlines again.
@@ -77,7 +77,7 @@ class StructureContours:
         self._on_layers_changed()
 
     def __deepcopy__(self, memo: object) -> None:
-        """Return None: a copy of the layer is not drawn in."""
+        """Return None, because nothing is drawn in a copy of the layer."""
 
     @property
     def layer(self) -> Layer:

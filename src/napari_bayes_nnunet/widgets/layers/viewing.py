@@ -37,7 +37,7 @@ STACK = 1.2
 """Ratio of the longest to the second voxel side from which an image is a stack of slices."""
 
 HEART_HEIGHT, HEART_WIDTH = 0.5, 0.9
-"""Share of the height of the canvas that labels fill after zooming in, and most of its width."""
+"""Share of the canvas height that labels fill after zooming in, and most of its width."""
 WHOLE = 0.9
 """Largest share of either side that they fill if the image must be enlarged to fill the canvas."""
 
@@ -73,7 +73,7 @@ def find_orientation(geometry: Geometry) -> StackOrientation:
 def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
     """Show ``layer`` in the usual orientation, in 2D and fitted to the canvas.
 
-    Of a layer without a file, only the slices are shown one by one, if their axis is found.
+    For a layer without a file, only the axis of the slices is chosen, if it is found.
     """
     geometry = layer_geometry(layer)
     if geometry is None:
@@ -180,7 +180,7 @@ def _zoom_to(viewer: Any, layer: Layer, box: Box | None) -> None:
 
 
 def shown_plane(viewer: Any, layer: Layer) -> PlaneIndex:
-    """Return the index of the displayed plane in the data of a layer, in 3D of the volume."""
+    """Return the index of the displayed plane in the data of a layer; in 3D, of the volume."""
     index = np.round(layer.world_to_data(viewer.dims.point[-layer.ndim :])).astype(int)
     displayed = [axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed]
     return tuple(slice(None) if a in displayed else int(i) for a, i in enumerate(index))

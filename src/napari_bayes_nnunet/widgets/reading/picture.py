@@ -43,11 +43,11 @@ _PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine")
 LEAST_OPACITY: Final = 0.1
 """Opacity below which a layer counts as hidden."""
 LAYERS_STAY: Final = (
-    "Image and labels of a study stay where they are, because contours would not fit. The layer "
+    "Image and labels of a study cannot be moved, because they would no longer match. The layer "
     "was put back."
 )
 COPY_IS_NOT_SAVED: Final = (
-    "{layer} is a copy of the corrected labels. Changes of the copy are not saved in the study."
+    "{layer} is a copy of the corrected labels. Changes to the copy are not saved in the study."
 )
 Center: TypeAlias = tuple[float, ...]
 

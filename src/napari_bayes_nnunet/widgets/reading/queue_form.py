@@ -40,8 +40,8 @@ class ScoreWords:
 class QueueForm(QWidget):
     """Choices of score, structure and slices; ``scores`` maps names to title, unit and help.
 
-    ``changed`` is emitted when the user changes a choice, not by setters. ``noted`` carries why
-    another score than the chosen one orders the slices, "" if it does not.
+    ``changed`` is emitted when the user changes a choice, not by setters. ``noted`` carries the
+    reason if the slices are ordered by another score than the chosen one, else "".
     """
 
     changed = Signal()

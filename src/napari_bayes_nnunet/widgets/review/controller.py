@@ -35,7 +35,7 @@ CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it.
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
 )
-WAS_HIDDEN: Final = "Image or labels were hidden. Check the slice, then repeat the action."
+WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
 WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
 NO_LANDMARKS: Final = "ED and ES are unknown. Choose them in the volume curve."
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
@@ -257,8 +257,8 @@ class ReviewController(QObject):
     def _can(self, part: str) -> bool:
         """Stop the cine; return whether the action is possible, and show the reason if not.
 
-        Nothing is decided or changed while another image covers this one, or image or labels are
-        hidden. A contour being edited is ended first, because it would hide the result.
+        Nothing is decided or changed while another image covers this one, or while image or labels
+        are hidden. A contour being edited is ended first, because it would hide the result.
         """
         self.player.stop()
         if self.picture.uncover():

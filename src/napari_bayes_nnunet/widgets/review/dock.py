@@ -66,9 +66,9 @@ LAYER_REMOVED = (
     "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
     "to continue."
 )
-UNSAVED, VIEWED_ONLY = "Not saved", "Read only"
+UNSAVED, VIEWED_ONLY = "Not saved", "Read-only"
 READING_HELP = (
-    "Give the window to the picture: hide napari's layer list and layer controls. Press again to "
+    "Hide napari's layer list and layer controls, so that the image gets more room. Press again to "
     "show them."
 )
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
@@ -282,7 +282,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.notice.show(message)
 
     def _add_problem(self, problem: str) -> None:
-        """Add a problem to those of the opening, and show it on the canvas."""
+        """Add a problem to those found when the study was opened, and show it on the canvas."""
         problems = (self.status.notice(PROBLEMS), problem)
         self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
         self.notice.show(problem)
@@ -380,7 +380,7 @@ class ReviewWidget(FolderDrop, DockContent):
         return column
 
     def _place(self, forms: ReviewForms) -> None:
-        """Place the forms of a study, which are not all in one place."""
+        """Place the forms of a study at the top, in the middle and at the bottom."""
         forms.queue.noted.connect(partial(self.status.keep, SCORE))
         self._head_area.addWidget(forms.key_numbers)
         self._forms_area.addWidget(forms)

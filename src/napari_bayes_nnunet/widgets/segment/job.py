@@ -245,7 +245,7 @@ class SegmentationJob(QObject):
     def _on_posterior_read(
         self, job: _Job, phase: int | None, report: dict[str, Any], posterior: StoredPosterior
     ) -> None:
-        """Finish a phase; remove those of earlier jobs if another training made them."""
+        """Finish a phase, and remove those of earlier jobs if another ensemble made them."""
         job.result.finish(phase, report, posterior)
         earlier = [p for p in job.result.phases if p not in job.shown]
         reports = (job.result.phases[p].report for p in earlier)

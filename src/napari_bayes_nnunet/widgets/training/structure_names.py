@@ -15,9 +15,7 @@ from .label_names import LabelNames
 from .label_picture import LabelPicture
 
 NAMES_GUESSED = "These names are guesses from the shapes. Check them against the picture."
-NAMES_KEPT = (
-    "These names are those given to the folders chosen before. Check them against the picture."
-)
+NAMES_KEPT = "These names were given for the folders chosen before. Check them against the picture."
 UNNAMED_LV = (
     "No structure is named LV, so the ensemble will not give ED, ES or EF. Name the structures RV, "
     "MYO and LV as the picture shows them."
