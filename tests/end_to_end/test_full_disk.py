@@ -113,7 +113,7 @@ def test_cohort_on_a_full_disk_continues_later(
     assert len(check_whole(output)) == len(rows(output)) == STUDIES
 
 
-def test_disk_full_at_any_write_leaves_no_halves(
+def test_disk_full_leaves_nothing_half_written(
     ensemble: Ensemble, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = {"save": frozenset({"study", "entropy", "probabilities"})}
@@ -136,7 +136,7 @@ def test_disk_full_at_any_write_leaves_no_halves(
     assert number > 10
 
 
-def test_command_on_a_full_disk_stops_with_one_sentence(
+def test_command_on_full_disk_ends_with_one_sentence(
     ensemble: Ensemble, images: Path, disk: SmallDisk
 ) -> None:
     files, output = sorted(images.iterdir()), disk.folder / "out"
@@ -207,7 +207,7 @@ def test_edits_on_a_full_disk_are_kept(qapp: Any, qtbot: Any, disk: SmallDisk) -
     assert [row.tool for row in read_use(study / USE_LOG)] == ["paint", ""]
 
 
-def test_dicom_export_on_a_full_disk_leaves_whole_files(
+def test_dicom_export_on_full_disk_leaves_whole_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)

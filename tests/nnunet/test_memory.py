@@ -90,7 +90,7 @@ def test_small_images_may_be_enlarged_more(
     check_image(shape, resampled, patch, spacing=spacing, classes=4)
 
 
-def test_free_memory_is_that_of_the_computer_or_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_memory_includes_that_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     main = psutil.virtual_memory().total
     asked: list[int] = []
     free = {0: main * 2, 1: 0}

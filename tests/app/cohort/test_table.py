@@ -107,7 +107,7 @@ def test_earlier_row_without_a_number_is_left_out(tmp_path) -> None:
     assert cases(tmp_path) == ["b"]
 
 
-def test_undecoded_bytes_of_names_end_no_run(tmp_path) -> None:
+def test_undecoded_bytes_of_names_are_no_error(tmp_path) -> None:
     made = summary(tmp_path)
     made.add(StudyRow(case="a", outcome="failed", failure="a\udcff.nii is damaged."))
     assert cases(tmp_path) == ["a"]

@@ -48,7 +48,7 @@ def test_other_cases_of_one_output_are_free(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_removed_lock_file_is_not_taken_for_the_new_one(tmp_path: Path, monkeypatch) -> None:
+def test_removed_lock_file_is_no_lock(tmp_path: Path, monkeypatch) -> None:
     """The last owner removes the file between opening and locking, and a third run makes one."""
     file = tmp_path / LOCKS / "cohort.lock"
     acquire = BaseFileLock.acquire

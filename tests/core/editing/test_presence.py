@@ -24,7 +24,7 @@ def posterior_of(members):
     )  # fmt: skip
 
 
-def test_presence_is_the_share_of_members_in_each_slice():
+def test_presence_is_the_share_of_members():
     first = [heart(), heart(), heart(rv=0), NOTHING]
     second = [heart(), heart(rv=0), heart(rv=0), NOTHING]
     posterior = posterior_of([first, second])
@@ -63,7 +63,7 @@ def test_protected_structures_stay_when_one_appears():
     np.testing.assert_array_equal(added == MYO, volume[1] == MYO)
 
 
-def test_cavity_ends_with_its_wall_at_the_base_only():
+def test_cavity_ends_with_its_wall_at_base():
     basal = remove_at_end(heart(), LV, with_wall=MYO)
     assert set(np.unique(basal)) == {0, RV}
     apical = remove_at_end(heart(), LV)

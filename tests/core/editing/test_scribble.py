@@ -92,7 +92,7 @@ def test_protected_structures_neither_change_nor_are_gained():
     assert not (result.labels[shrunk.prediction == LV] == MYO).any()
 
 
-def test_stroke_where_no_model_sees_the_structure_is_refused():
+def test_stroke_outside_every_model_is_refused():
     slice_ = slice_of_members([WITH_RV, WITHOUT_RV])
     with pytest.raises(InputError) as caught:
         apply_scribble(slice_, WITH_RV, line(60, slice(55, 62)), label=RV, inside=True)

@@ -74,7 +74,7 @@ def test_a_thin_ring_stays_whole(radius, width):
     ],
     ids=["one", "two", "corner", "three", "line", "ten", "edges"],
 )
-def test_a_few_voxels_stay_what_they_are(labels):
+def test_few_voxels_stay_unchanged(labels):
     assert_encloses(labels, smooth_contours(labels, [MYO]))
 
 

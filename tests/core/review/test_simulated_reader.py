@@ -64,7 +64,7 @@ def test_every_quick_tool_finds_a_missing_structure(tool):
     assert reader.left_after_one(0) == {tool: 0}
 
 
-def test_what_no_model_sees_is_drawn():
+def test_structure_no_model_sees_is_drawn():
     members = [[heart(rv=0)], [heart(rv=0)]]
     reader, reading = read(members, [heart()])
     assert tools_of(reading) == [Tool.REDRAW]
@@ -93,7 +93,7 @@ def test_structures_beyond_the_base_are_removed_together():
     assert not reader.labels[0].any()
 
 
-def test_left_after_one_leaves_the_labels_as_they_are():
+def test_left_after_one_changes_no_labels():
     reader, _ = read([[heart(), heart(rv=0)], [heart(), heart()]], [heart(), heart()])
     before = reader.labels.copy()
     left = reader.left_after_one(1)

@@ -127,7 +127,7 @@ def test_results_are_called_like_their_file(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["a\nb", "a\x1b[31mb", "a\udcffb", "a\u202eb", "../a", "a\\b", "x" * 181, "é" * 91]
 )
-def test_results_of_odd_names_are_called_otherwise(name: str) -> None:
+def test_odd_names_give_clean_result_names(name: str) -> None:
     shown = result_name(name)
     assert shown.isprintable()
     assert len(shown.encode()) < 190

@@ -365,7 +365,7 @@ class TestBadDays:
         assert set(read_study(folder).posteriors) == {None}
 
     @pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")
-    def test_lock_that_is_a_link_changes_no_other_file(self, folder, tmp_path) -> None:
+    def test_linked_lock_changes_no_other_file(self, folder, tmp_path) -> None:
         target = tmp_path / "precious"
         target.write_text("content")
         (folder / "study.lock").unlink(missing_ok=True)

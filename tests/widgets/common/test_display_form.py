@@ -30,6 +30,6 @@ def test_another_dock_takes_the_choices_over(qtbot, settings) -> None:
     assert not second.contours.isChecked()
 
 
-def test_damaged_choices_count_as_the_usual(settings) -> None:
+def test_damaged_choices_count_as_defaults(settings) -> None:
     settings._put("display", {"fill": "yes", "smooth": False, "later": 1})
     assert settings.display() == Display(smooth=False)

@@ -39,7 +39,7 @@ def test_an_empty_notice_hides_the_one_before(qtbot: Any) -> None:
     assert not notice.timer.isActive()
 
 
-def test_the_text_of_the_user_is_left_alone(qtbot: Any) -> None:
+def test_text_of_the_user_stays(qtbot: Any) -> None:
     viewer = ViewerModel()
     viewer.canvas.overlays["text"].text = "mine"
     notice = CanvasNotice(viewer)

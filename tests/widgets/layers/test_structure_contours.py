@@ -71,7 +71,7 @@ def drawn(contours: StructureContours) -> Any:
     return contours.layer._view_data[:, 0]
 
 
-def test_contours_are_drawn_in_the_colour_of_their_structure(contours) -> None:
+def test_contours_have_the_colour_of_their_structure(contours) -> None:
     assert drawn(contours).min(axis=0) == pytest.approx([3.5, 4.5], abs=0.3)
     assert drawn(contours).max(axis=0) == pytest.approx([11.5, 13.5], abs=0.3)
     rgb = [int(CARDIAC["LV"][i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -120,7 +120,7 @@ def test_an_image_without_geometry_is_left_as_it_is() -> None:
         ((64, 64, 64), (1, 1, 1), (0, 1, 2)),
     ],
 )
-def test_slices_of_a_layer_without_a_file_are_shown(shape, scale, order) -> None:
+def test_layer_without_file_shows_its_slices(shape, scale, order) -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(np.zeros(shape, np.uint8), scale=scale)
     show_in_reading_orientation(viewer, layer)

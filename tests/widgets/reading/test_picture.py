@@ -353,7 +353,7 @@ def test_hidden_layers_are_revealed(viewer, make_picture) -> None:
     assert picture.edited.opacity == 1
 
 
-def test_a_copy_of_the_labels_is_said_to_be_unsaved(viewer, make_picture) -> None:
+def test_copied_labels_are_reported_as_unsaved(viewer, make_picture) -> None:
     picture = make_picture()
     said: list[str] = []
     picture.said.connect(said.append)

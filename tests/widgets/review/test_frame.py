@@ -165,7 +165,7 @@ def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None
     assert not dock.notice.overlay.visible
 
 
-def test_a_read_only_study_says_so_at_the_top(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+def test_read_only_study_is_marked_at_the_top(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
     second = ReviewWidget(ViewerModel(), every_ms=NEVER)
     qtbot.addWidget(second)
     open_in(second, folder, qtbot)
@@ -202,7 +202,7 @@ def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
     }
 
 
-def test_the_reading_layout_comes_and_goes(
+def test_reading_layout_hides_and_shows_docks(
     make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
 ) -> None:
     viewer = make_napari_viewer(show=True)

@@ -175,18 +175,20 @@ def test_a_failure_closes_the_window(ensemble, tmp_path, flags, options, sentenc
         (["--hangs-at", 1], {"timeout": 0.4, "process": True}, TOO_SLOW.format(seconds=0.4)),
     ],
 )
-def test_a_failure_is_one_sentence(no_window, ensemble, tmp_path, flags, options, sentence) -> None:
+def test_failure_gives_one_sentence(
+    no_window, ensemble, tmp_path, flags, options, sentence
+) -> None:
     with pytest.raises(AppError, match=re.escape(sentence)):
         demo_here(ensemble, *flags, picture=tmp_path / "picture.png", **options)
     assert not (tmp_path / "picture.png").exists()
 
 
-def test_a_missing_demo_ensemble_is_one_sentence(no_window, tmp_path) -> None:
+def test_missing_demo_ensemble_gives_one_sentence(no_window, tmp_path) -> None:
     with pytest.raises(AppError, match=re.escape(NO_DEMO)):
         demo_here(tmp_path / "none", picture=tmp_path / "picture.png")
 
 
-def test_a_demo_ensemble_without_usable_members_is_one_sentence(no_window, tmp_path) -> None:
+def test_demo_ensemble_without_members_gives_one_sentence(no_window, tmp_path) -> None:
     folder = make_folder(tmp_path / "broken", epochs=(), damaged=True)
     sentence = NO_USABLE_MEMBER.format(ensemble=find_ensemble(folder).name)
     with pytest.raises(AppError, match=re.escape(sentence)):

@@ -68,7 +68,7 @@ def test_known_names_are_kept(names) -> None:
     assert names.hint.text() == ""
 
 
-def test_names_kept_for_other_folders_are_said(names) -> None:
+def test_names_kept_for_other_folders_are_reported(names) -> None:
     names.ask(UNKNOWN, example())
     names.keep(UNKNOWN, example())
     assert names.hint.text() == NAMES_GUESSED  # the same would be proposed
