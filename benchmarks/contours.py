@@ -1,7 +1,7 @@
-"""Time smooth contours of a slice take, and the time to the painted frame.
+"""Time smooth contours of a slice, and the time to the painted frame.
 
 Needs a display: ``xvfb-run -a python benchmarks/contours.py``. Three structures at 256×256, in a
-slice as predicted, with one edit, and drawn anew everywhere; then slices changed in a window,
+slice as predicted, with one edit, and redrawn everywhere; then slices changed in a window,
 with the contours and without. Measures the CPU time of the thread, because other programs may run.
 """
 

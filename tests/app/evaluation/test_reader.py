@@ -34,7 +34,7 @@ from .test_queue import STRUCTURES, doubtful, reference, write, write_reference
 
 
 def whole(labels: np.ndarray) -> np.ndarray:
-    """Return labels with a myocardium beside the LV, so that there is a mass."""
+    """Return labels with a myocardium next to the LV, so that there is a mass."""
     labels[:, 4:10, 11] = STRUCTURES["MYO"]
     labels[:, 4:10, 2:5] = STRUCTURES["RV"]
     return labels

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons, add_
 def buttons(qtbot: Any) -> SliceButtons:
     made = SliceButtons()
     qtbot.addWidget(made)
-    made.layout().addWidget(made.comment)  # which has its place elsewhere in the dock
+    made.layout().addWidget(made.comment)  # which is elsewhere in the dock
     made.show()
     qtbot.waitExposed(made)
     return made
