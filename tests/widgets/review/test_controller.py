@@ -409,7 +409,7 @@ def test_leaving_the_slice_discards_an_alternative(review) -> None:
     assert np.array_equal(review.now(WORST), start)
     assert steps_of(review.layer) == 0
     review.press("Shift-N")
-    assert "from 5 members" in review.forms.corrections.alternative.text()
+    assert "from 5 models" in review.forms.corrections.alternative.text()
     assert not review.forms.corrections.take_button.isEnabled()
 
 

@@ -53,7 +53,7 @@ def apply_scribble(
     of the structure and the alternatives of the slice are tried. Those that agree with at least
     `AGREED` of the stroke are candidates, and the one that changes fewest voxels is taken. Only
     changed pieces that touch the stroke are applied, so the rest of the slice stays as it is.
-    ``protected`` structures stay.
+    ``protected`` structures neither lose nor gain voxels.
 
     Raises InputError if no candidate agrees, for an empty stroke, a label the posterior lacks or
     another shape.

@@ -35,16 +35,16 @@ COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 CORRECTION_HELP: Final[Mapping[str, str]] = {
     "level": "Grow or shrink the structure in this slice along the posterior. Double-click to "
     "return to the prediction.",
-    "alternatives": "Step through the distinct segmentations of the members for this slice, the "
+    "alternatives": "Step through the distinct segmentations of the models for this slice, the "
     "most common first. Ctrl+Z discards the one on screen.",
     "contour": CONTOUR_HELP,
     "uncertain brush": "Limit brush, fill and polygon to voxels above this entropy.",
-    "interpolate": "Interpolate the structure between the nearest corrected slices.",
+    "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
     "revert": "Return this slice to the prediction. Ctrl+Z undoes this.",
     "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
     "the base the myocardium is removed with the LV.",
     "copy": "Copy the structure from an adjacent slice or phase.",
-    "most uncertain": "Centre on the voxel of this slice on which the members disagree most.",
+    "most uncertain": "Centre on the voxel of this slice on which the models disagree most.",
     "ED or ES": "Switch between ED and ES in the same slice.",
     "play": "Play the cine with the contours.",
 }
@@ -163,9 +163,9 @@ class CorrectionForm(QWidget):
             text = NO_ALTERNATIVES
         elif number == 0:
             alternatives = format_count(count, "alternative")
-            text = f"{alternatives} from {format_count(total, 'member')}"
+            text = f"{alternatives} from {format_count(total, 'model')}"
         else:
-            text = f"{number} of {count}, from {members} of {format_count(total, 'member')}"
+            text = f"{number} of {count}, from {members} of {format_count(total, 'model')}"
         self.alternative.setText(text)
         self._number = number
         self._enable()

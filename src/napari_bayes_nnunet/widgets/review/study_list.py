@@ -23,7 +23,7 @@ _COLUMNS = (
     Column("Case", "Name of the study; ⚠ marks a warning. Double-click to open the study."),
     Column(
         "Quality",
-        "Predicted quality, 0 to 1: the mean Dice of all pairs of members. It is not the true "
+        "Predicted quality, 0 to 1: the mean Dice of all pairs of models. It is not the true "
         "quality.",
     ),
     Column("Slices", "Number of slices accepted or flagged, of all slices."),

@@ -25,7 +25,7 @@ EDITS: Final = (
 IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
 ONE_PHASE: Final = "There is only one phase."
-ONE_ALTERNATIVE: Final = "All members give the same segmentation of this slice."
+ONE_ALTERNATIVE: Final = "All models give the same segmentation of this slice."
 
 
 class ReviewView:
