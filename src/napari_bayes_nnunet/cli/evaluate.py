@@ -72,7 +72,8 @@ def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: 
     In every slice the reader takes the cheapest correction after which no voxel is wrong by more
     than 3 mm from the reference contour. REPORT.csv has the errors left, Dice and the errors of EF,
     volumes and mass against the number of actions, REPORT_tools.csv what each tool contributes.
-    REPORT.png is a figure of the first. The arguments are those of evaluate-queue.
+    REPORT.png draws the errors left, Dice and the error of the LV EF against the actions. The
+    arguments are those of evaluate-queue.
     """
     from ..app.evaluation.reader import evaluate_reader
     from ..app.evaluation.reader_report import (
