@@ -50,8 +50,11 @@ def write_json(path: Path, content: Any) -> None:
 
     Undecoded bytes of file names become question marks, because they cannot be read back.
     """
-    decoded = json.dumps(content, ensure_ascii=False).encode(errors="replace")
-    write_text(path, json.dumps(json.loads(decoded), indent=1) + "\n")
+    text = json.dumps(content, indent=1)
+    if r"\ud" in text:  # half of a character: such a byte, or one half of a pair
+        decoded = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+        text = json.dumps(json.loads(decoded), indent=1)
+    write_text(path, text + "\n")
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:
