@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.queue import SLICES
 from napari_bayes_nnunet.app.evaluation.reader import (
     ACTIONS,
-    BEST,
+    MOST_FIRST,
     ORDERS,
     QUEUE,
     REVIEWED_NUMBERS,
-    SLICES,
     ReaderEvaluation,
     evaluate_reader,
 )
@@ -84,7 +84,7 @@ def test_errors_fall_with_actions_until_none_is_left(evaluation):
 
 def test_queue_finds_the_errors_before_slice_order(evaluation):
     after_five = {order: course(evaluation, order).gross_left[1].value for order in ORDERS}
-    assert after_five[QUEUE] == after_five[BEST] == 0
+    assert after_five[QUEUE] == after_five[MOST_FIRST] == 0
     assert after_five[SLICES] > 0
 
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ...core.counts import format_count
-from ...core.problems import Action
 from ...core.review.queue import DEFAULT_SCORE
 from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
-from .. import AppError
-from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_files, report_files
+from ..report.output_folder import (
+    refuse_folder_of_inputs,
+    refuse_foreign_files,
+    report_files,
+    writing_report,
+)
 from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvaluation
 
 if TYPE_CHECKING:
@@ -53,17 +56,10 @@ def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path,
     ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
     table, picture = report_files(report, *_ENDINGS)
-    try:
+    with writing_report(table):
         write_text(table, report_csv(evaluation))
         with replacing(picture) as temporary:
             _draw(evaluation, temporary)
-    except OSError as error:
-        raise AppError(
-            "{file} cannot be written ({reason}).",
-            Action.OTHER_OUTPUT,
-            file=table,
-            reason=error.strerror or error,
-        ) from error
     return table, picture
 
 

@@ -20,10 +20,11 @@ from ...core.review.queue import DEFAULT_SCORE, review_queue, slice_scores, usab
 from ...core.review.queue_yield import SHARE
 from ...core.review.simulated_reader import QUICK, SimulatedReader, SliceReading, Tool
 from ...io.dataset.patients import DEFAULT_PATIENT
+from .queue import SLICES
 from .referenced_studies import ReferencedStudies, ReferencedStudy
 
-QUEUE, SLICES, BEST = "queue", "slice order", "best possible"
-ORDERS: Final = (QUEUE, SLICES, BEST)
+QUEUE, MOST_FIRST = "queue", "most errors first"
+ORDERS: Final = (QUEUE, SLICES, MOST_FIRST)
 ACTIONS: Final = (0, 5, 10, 15, 20, 30, 40, 60, 80, 120)
 """Actions per patient after which the review is measured."""
 REVIEWED_NUMBERS: Final[Mapping[str, str]] = {
@@ -194,7 +195,7 @@ def _order(
     all_slices = [(n, z) for n, reader in enumerate(readers) for z in range(len(reader.labels))]
     if order == SLICES:
         return all_slices
-    if order == BEST:
+    if order == MOST_FIRST:
         return sorted(all_slices, key=lambda place: -readers[place[0]].gross(place[1]))
     items = review_queue({number: volume.scores for number, volume in enumerate(volumes)})
     queued = [(int(item.phase or 0), item.z) for item in items]

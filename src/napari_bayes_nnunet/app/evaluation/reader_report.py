@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...core.counts import format_count
 from ...core.metrics.bootstrap import Estimate
-from ...core.problems import Action
 from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
-from .. import AppError
-from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_files, report_files
-from .reader import ACTIONS, BEST, QUEUE, REVIEWED_NUMBERS, SLICES, ReaderEvaluation, ReviewCourse
+from ..report.output_folder import (
+    refuse_folder_of_inputs,
+    refuse_foreign_files,
+    report_files,
+    writing_report,
+)
+from .queue import SLICES
+from .reader import ACTIONS, MOST_FIRST, QUEUE, REVIEWED_NUMBERS, ReaderEvaluation, ReviewCourse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +31,12 @@ _ENDINGS: Final = (".csv", "_tools.csv", ".png")
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     QUEUE: {"color": "#0072b2", "linewidth": 2.4},
     SLICES: {"color": "grey", "linestyle": ":", "linewidth": 1.6},
-    BEST: {"color": "black", "linewidth": 1.2},
+    MOST_FIRST: {"color": "black", "linewidth": 1.2},
 }
 _TITLES: Final = {
     QUEUE: "Order of the queue",
     SLICES: "Slice by slice",
-    BEST: "Most gross errors first",
+    MOST_FIRST: "Most gross errors first",
 }
 
 
@@ -50,18 +54,11 @@ def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Pat
     ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
     course, tools, picture = report_files(report, *_ENDINGS)
-    try:
+    with writing_report(course):
         write_text(course, course_csv(evaluation))
         write_text(tools, tools_csv(evaluation))
         with replacing(picture) as temporary:
             _draw(evaluation, temporary)
-    except OSError as error:
-        raise AppError(
-            "{file} cannot be written ({reason}).",
-            Action.OTHER_OUTPUT,
-            file=course,
-            reason=error.strerror or error,
-        ) from error
     return course, tools, picture
 
 

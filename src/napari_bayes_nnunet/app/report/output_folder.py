@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +63,20 @@ def report_files(report: Path, *endings: str) -> tuple[Path, ...]:
         raise unwritable(report, IsADirectoryError("it is a folder"))
     stem = report.with_suffix("") if report.suffix in (".csv", ".png") else report
     return tuple(stem.with_name(f"{stem.name}{ending}") for ending in endings)
+
+
+@contextmanager
+def writing_report(file: Path) -> Iterator[None]:
+    """Raise AppError, which names ``file``, for an OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise AppError(
+            "{file} cannot be written ({reason}).",
+            Action.OTHER_OUTPUT,
+            file=file,
+            reason=error.strerror or error,
+        ) from error
 
 
 def check_writable(report: Path) -> None:
