@@ -64,9 +64,9 @@ def test_protected_structures_stay_when_one_appears():
 
 
 def test_cavity_ends_with_its_wall_at_base():
-    basal = remove_at_end(heart(), LV, with_wall=MYO)
+    basal = remove_at_end(heart(), LV, walls=[MYO])
     assert set(np.unique(basal)) == {0, RV}
     apical = remove_at_end(heart(), LV)
     assert set(np.unique(apical)) == {0, RV, MYO}
-    kept = remove_at_end(heart(), LV, with_wall=MYO, protected={MYO})
+    kept = remove_at_end(heart(), LV, walls=[MYO], protected={MYO})
     np.testing.assert_array_equal(kept == MYO, heart() == MYO)

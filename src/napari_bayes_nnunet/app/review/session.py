@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured, Patient
-from ...core.heart.slice_volumes import base_is_first
+from ...core.heart.slice_volumes import base_is_first, is_basal
 from ...core.heart.surroundings import find_heart, find_surroundings
 from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
@@ -116,11 +116,8 @@ class ReviewSession:
     def is_basal(self, place: Place) -> bool:
         """Return whether a slice is in the basal half of the heart or beyond; False if unknown."""
         phase, z = place
-        heart = np.flatnonzero(select_phase(self.study.prediction, phase).any(axis=(1, 2)))
-        if self.base_is_first is None or not len(heart):
-            return False
-        middle = (heart[0] + heart[-1]) / 2
-        return bool(z < middle if self.base_is_first else z > middle)
+        predicted = select_phase(self.study.prediction, phase)
+        return is_basal(predicted, z, base_first=self.base_is_first)
 
     def labels_in(self, place: Place) -> NDArray[Any]:
         """Return the corrected (Y, X) labels of a slice, not a copy."""

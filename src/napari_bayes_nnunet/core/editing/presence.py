@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import InputError
 from ..ensemble.stored_posterior import StoredPosterior
 from .alternatives import Alternative
-from .slice_checks import Labels, check_structures, structure_mask
+from .slice_checks import Labels, check_structures
 from .slice_edits import copy_structures, interpolate_slice, remove_structure
 
 
@@ -61,15 +61,14 @@ def add_structure(
 
 
 def remove_at_end(
-    labels: Labels, label: int, *, with_wall: int | None = None, protected: Collection[int] = ()
+    labels: Labels, label: int, *, walls: Collection[int] = (), protected: Collection[int] = ()
 ) -> Labels:
     """Return (Y, X) labels without a structure that ends before this slice.
 
-    ``with_wall`` is the label of the myocardium, which ends together with its cavity at the base;
-    None at the apex, where it closes over the cavity. ``protected`` structures stay.
+    ``walls`` are the labels of the myocardium, which ends together with its cavity at the base;
+    none at the apex, where it closes over the cavity. ``protected`` structures stay, and a
+    protected cavity keeps its walls.
     """
-    gone = (label, *([] if with_wall is None or with_wall in protected else [with_wall]))
-    for structure in gone:
-        if structure_mask(labels, {structure}).any():
-            labels = remove_structure(labels, structure, protected=protected)
+    for structure in (label, *(() if label in protected else walls)):
+        labels = remove_structure(labels, structure, protected=protected)
     return labels

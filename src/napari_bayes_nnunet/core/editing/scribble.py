@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
 from .. import InputError
 from ..ensemble.stored_posterior import SlicePosterior
 from ..types import Mask
 from .alternatives import Alternative
 from .level import LEVEL_STEPS, apply_level, level_ranks
-from .slice_checks import Labels, check_same_shape, check_slice, structure_mask
+from .slice_checks import Labels, check_same_shape, check_slice, pieces_at, structure_mask
 
 AGREED: Final = 0.9
 """Share of the voxels of a stroke that a shape must match, because strokes are not exact."""
 UNKNOWN_SHAPE: Final = (
     "No model has a shape that fits this stroke. Paint the structure, or edit its contour."
 )
-_AROUND = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,9 +118,4 @@ def _changed(
     had, has = labels == label, other == label
     change = (has & ~had) if inside else (had & ~has)
     change &= ~structure_mask(labels, protected)
-    pieces, count = ndimage.label(change, structure=_AROUND)
-    touched = np.zeros(count + 1, bool)
-    touched[pieces[drawn]] = True
-    touched[0] = False
-    result: Mask = touched[pieces]
-    return result
+    return pieces_at(change, drawn, corners=True)

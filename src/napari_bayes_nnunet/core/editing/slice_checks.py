@@ -80,6 +80,19 @@ def largest_piece(mask: Mask) -> Mask:
     return largest
 
 
+def pieces_at(mask: Mask, where: Mask, *, corners: bool = False) -> Mask:
+    """Return the connected pieces of a (Y, X) ``mask`` with a voxel in the mask ``where``.
+
+    With ``corners``, voxels that touch only at a corner are connected.
+    """
+    pieces, count = ndimage.label(mask, structure=np.ones((3, 3)) if corners else None)
+    found = np.zeros(count + 1, np.bool_)
+    found[pieces[where]] = True
+    found[0] = False
+    result: Mask = found[pieces]
+    return result
+
+
 def give_up_voxels(
     labels: Labels,
     voxels: Mask,
@@ -134,12 +147,7 @@ def _given_up(
 
 def _touching(mask: Mask, others: Mask) -> Mask:
     """Return the pieces of a mask that touch the mask ``others``."""
-    pieces, count = ndimage.label(mask)
-    touched = np.zeros(count + 1, np.bool_)
-    touched[pieces[ndimage.binary_dilation(others)]] = True
-    touched[0] = False
-    touching: Mask = touched[pieces]
-    return touching
+    return pieces_at(mask, ndimage.binary_dilation(others))
 
 
 def find_holes(labels: Labels) -> Mask:

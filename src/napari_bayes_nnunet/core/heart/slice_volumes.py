@@ -131,6 +131,18 @@ def base_is_first(labels: NDArray[np.integer]) -> bool | None:
     return bool(voxels[labelled[0]] > voxels[labelled[-1]])
 
 
+def is_basal(labels: NDArray[np.integer], z: int, *, base_first: bool | None) -> bool:
+    """Return whether a slice is in the basal half of the heart or beyond; False if unknown.
+
+    ``labels`` (Z, Y, X); ``base_first`` as from `base_is_first`.
+    """
+    heart = np.flatnonzero(labels.any(axis=(1, 2)))
+    if base_first is None or not len(heart):
+        return False
+    middle = (heart[0] + heart[-1]) / 2
+    return bool(z < middle if base_first else z > middle)
+
+
 def standard_deviation(values: Values) -> Values:
     """Return the sample SD (…) over (n, …) members, NaN left out; NaN below two values."""
     finite = np.isfinite(values)

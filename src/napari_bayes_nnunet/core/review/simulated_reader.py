@@ -20,9 +20,9 @@ from ..editing.alternatives import Alternative, find_alternatives
 from ..editing.level import apply_level
 from ..editing.presence import add_structure, remove_at_end
 from ..editing.scribble import apply_scribble
-from ..editing.slice_checks import Labels
+from ..editing.slice_checks import Labels, pieces_at
 from ..ensemble.stored_posterior import SlicePosterior, StoredPosterior
-from ..heart.slice_volumes import base_is_first, heart_structures
+from ..heart.slice_volumes import base_is_first, heart_structures, is_basal
 from ..metrics.border import far_from_contours
 from ..types import Mask
 
@@ -69,10 +69,9 @@ class Correction:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SliceReading:
-    """Corrections of one slice in their order, and the (Y, X) ``labels`` that were accepted."""
+    """Corrections of one slice in their order, until it was accepted."""
 
     corrections: tuple[Correction, ...]
-    labels: Labels
 
     @property
     def cost(self) -> int:
@@ -134,7 +133,7 @@ class SimulatedReader:
             before = self.gross(z)
             self.labels[z] = best.labels
             made.append(replace(best, removed=before - self.gross(z)))
-        return SliceReading(corrections=tuple(made), labels=self.labels[z].copy())
+        return SliceReading(corrections=tuple(made))
 
     def left_after_one(self, z: int) -> dict[Tool, int]:
         """Return the gross errors left in a slice by the best single correction of each quick tool.
@@ -189,15 +188,16 @@ class SimulatedReader:
 
     def _by_ends(self, alternatives: Sequence[Alternative], z: int) -> Iterator[Correction]:
         """Yield the removal or addition of each structure that only labels or reference have."""
-        basal = self._is_basal(z)
+        predicted = self._posterior.prediction
+        basal = is_basal(predicted, z, base_first=base_is_first(predicted))
         for label in self._structures:
             has, should = ((x == label).any() for x in (self.labels[z], self.reference[z]))
             if has == should:
                 continue
             if has:
                 both = basal and label == self._heart.get("LV")
-                wall = self._heart.get("MYO") if both else None
-                labels = remove_at_end(self.labels[z], label, with_wall=wall)
+                walls = [self._heart["MYO"]] if both and "MYO" in self._heart else []
+                labels = remove_at_end(self.labels[z], label, walls=walls)
             else:
                 try:
                     labels = add_structure(self.labels, z, label=label, alternatives=alternatives)
@@ -267,20 +267,7 @@ class SimulatedReader:
     def _gross_pieces(self, z: int, label: int) -> Mask:
         """Return the pieces of the structure's wrong voxels that have gross errors."""
         wrong = (self.labels[z] == label) != (self.reference[z] == label)
-        pieces, count = ndimage.label(wrong, structure=_AROUND)
-        has_gross = np.zeros(count + 1, bool)
-        has_gross[pieces[wrong & self._far[z]]] = True
-        has_gross[0] = False
-        result: Mask = has_gross[pieces]
-        return result
-
-    def _is_basal(self, z: int) -> bool:
-        (slices,) = np.nonzero(self._posterior.prediction.any(axis=(1, 2)))
-        first = base_is_first(self._posterior.prediction)
-        if first is None or not len(slices):
-            return False
-        middle = (slices[0] + slices[-1]) / 2
-        return bool(z < middle if first else z > middle)
+        return pieces_at(wrong, wrong & self._far[z], corners=True)
 
 
 def _by_alternative(alternatives: Sequence[Alternative]) -> Iterator[Correction]:

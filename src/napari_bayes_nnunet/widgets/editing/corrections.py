@@ -16,11 +16,11 @@ from ...app.review.session import ReviewSession
 from ...core import InputError
 from ...core.editing.contour import apply_contour, contour_region, fit_handles
 from ...core.editing.level import apply_level
+from ...core.editing.presence import remove_at_end
 from ...core.editing.slice_edits import (
     copy_structures,
     interpolate_slice,
     nearest_sources,
-    remove_structure,
 )
 from ...core.heart.measurements import canonical_structure
 from ...core.types import Place
@@ -171,9 +171,8 @@ class Corrections(QObject):
             return
         # Beyond the base there is no myocardium either; at the apex it closes over the LV.
         both = label in self._of("LV") and self._session.is_basal(place)
-        protected = self._protected_labels()
-        for removed in (label, *(self._of("MYO") if both and label not in protected else ())):
-            labels = remove_structure(labels, removed, protected=protected)
+        walls, protected = self._of("MYO") if both else (), self._protected_labels()
+        labels = remove_at_end(labels, label, walls=walls, protected=protected)
         self._put(place, labels, ABSENT)
 
     def interpolate(self, place: Place, label: int) -> None:
