@@ -297,6 +297,17 @@ def test_work_of_another_computer_is_kept(session, folder, make_saver) -> None:
     assert len(said) == 1
 
 
+def test_work_written_while_a_study_opens_is_kept(session, folder, make_saver) -> None:
+    other = session.labels.copy()
+    other[0, 0] = LV
+    write_labels(folder / EDITED, other, session.study.info.geometry)
+    saver = make_saver()
+    saver.note_change()
+    saver.save_now()
+    (copy,) = folder.glob(f"other_*_{EDITED}")
+    assert np.array_equal(read_labels(copy).voxels, other)
+
+
 def test_own_labels_are_not_kept_as_others(session, folder, make_saver, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise DataError("Disk full.")

@@ -15,7 +15,7 @@ import filecmp
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -94,6 +94,7 @@ class Study:
     ``posteriors``: phase → posterior, without phases whose file is lost. ``edited`` are the labels
     with all corrections so far. ``entropy`` and ``mutual_information`` are float32 in bit, 0 in
     phases that were not segmented. ``problems`` are sentences about unreadable or wrong files.
+    ``work``: `work_checksums` of the corrections and decisions that were read.
     """
 
     folder: Path
@@ -105,6 +106,7 @@ class Study:
     mutual_information: NDArray[np.float32]
     review: ReviewState
     problems: tuple[str, ...] = ()
+    work: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
@@ -183,6 +185,7 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     """
     info = read_study_info(folder)
     problems: list[str] = []
+    work = work_checksums(folder)  # before it is read, or a change in between would go unnoticed
     prediction = read_labels_on(folder / PREDICTION, info.geometry)
     study = Study(
         folder=folder,
@@ -193,6 +196,7 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
         entropy=_map_or_zeros(folder / ENTROPY_FILE, info.geometry, problems),
         mutual_information=_map_or_zeros(folder / MUTUAL_INFORMATION_FILE, info.geometry, problems),
         review=read_review(folder) or ReviewState(ed=info.ed, es=info.es),
+        work=work,
     )
     readable = _read_posteriors(study, problems) if posteriors else {}
     return replace(study, posteriors=readable, problems=tuple(problems))
@@ -222,8 +226,8 @@ def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) 
     A lock does not hold on other computers that synchronise the folder. Returns the copies. Raises
     DataError if that fails, or if the new labels are damaged or on another grid.
     """
-    current = work_checksums(folder)
-    changed = [name for name, checksum in current.items() if checksum not in ("", known[name])]
+    current = work_checksums(folder).items()
+    changed = [name for name, checksum in current if checksum not in ("", known.get(name, ""))]
     if EDITED in changed:
         read_labels_on(folder / EDITED, geometry)
     copies = [folder / f"other_{datetime.now():%Y%m%d_%H%M%S}_{name}" for name in changed]

@@ -60,7 +60,7 @@ class StudySaver(QObject):
         )
         self._rows: list[UseRow] = []  # rows of the log that are being written
         self._lock = lock
-        self._known = work_checksums(session.study.folder)
+        self._known = dict(session.study.work)
         self._timer = QTimer(self)
         self._timer.setInterval(every_ms)
         self._timer.timeout.connect(self.save)
