@@ -134,6 +134,20 @@ def quick_results() -> Iterator[None]:
 
 
 @pytest.fixture
+def viewer(qapp: Any) -> ViewerModel:
+    """Return a viewer without a window."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def image(viewer: ViewerModel, tmp_path: Path) -> Image:
+    """Return the layer of a cine in ``viewer``."""
+    layer = image_layer(tmp_path, CINE)
+    viewer.add_layer(layer)
+    return layer
+
+
+@pytest.fixture
 def ensemble_folder(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "ensemble")
 

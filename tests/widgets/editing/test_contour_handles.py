@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
@@ -59,16 +58,10 @@ def layer_of(viewer: Any, role: str) -> Any:
 
 
 @pytest.fixture
-def viewer(qapp) -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def image(viewer, tmp_path) -> Image:
-    layer = viewer.add_layer(image_layer(tmp_path, CINE))
-    show_in_reading_orientation(viewer, layer)
+def image(viewer, image) -> Image:
+    show_in_reading_orientation(viewer, image)
     viewer.dims.set_point([0, 1], [46 * 2, 8 * 2])
-    return layer
+    return image
 
 
 def test_handles_and_curve_are_shown_in_their_slice(viewer, image) -> None:

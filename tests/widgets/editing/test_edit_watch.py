@@ -33,13 +33,7 @@ class Told:
 
 
 @pytest.fixture
-def viewer(qapp) -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def layer(viewer, tmp_path) -> Labels:
-    image = viewer.add_layer(image_layer(tmp_path, CINE))
+def layer(viewer, image) -> Labels:
     made = edited_layer(image, np.zeros(CINE.shape, np.uint8), {"MYO": 2, "LV": 3}, CINE)
     put_on_top(viewer, made, active=True)
     viewer.dims.set_point([0, 1], [46, 24])

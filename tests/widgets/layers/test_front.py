@@ -22,11 +22,6 @@ from ..conftest import OBLIQUE, VOLUME, image_layer, make_result
 
 
 @pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def patients(viewer, tmp_path) -> tuple[Image, Image]:
     """Two images, each with its result; the second is in front."""
     images = [viewer.add_layer(image_layer(tmp_path, name=f"p{n}_ED")) for n in (1, 2)]

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
-from napari.layers import Image
 
 from napari_bayes_nnunet.widgets.layers.line_layer import Line, LineLayer, line_segments
 
-from ..conftest import CINE, VOLUME, image_layer
+from ..conftest import VOLUME, image_layer
 
 SQUARE = np.array([[4.0, 5], [4, 9], [8, 9], [8, 5]])
 RED, FAINT = (1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 0.25)
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def image(viewer, tmp_path) -> Image:
-    return viewer.add_layer(image_layer(tmp_path, CINE))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Labels
 
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -21,16 +21,6 @@ from napari_bayes_nnunet.widgets.layers.result_layers import (
 from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
 
 from ..conftest import CINE, VOLUME, grow, image_layer, make_result
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def image(viewer: ViewerModel, tmp_path: Path) -> Image:
-    return viewer.add_layer(image_layer(tmp_path, CINE))
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Labels
 
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -27,16 +26,6 @@ from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
 from ..conftest import CINE, VOLUME, grow, image_layer, make_result
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def image(viewer, tmp_path) -> Image:
-    return viewer.add_layer(image_layer(tmp_path, CINE))
 
 
 @pytest.fixture

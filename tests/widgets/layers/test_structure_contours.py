@@ -28,22 +28,16 @@ from napari_bayes_nnunet.widgets.layers.structure_contours import (
 )
 from napari_bayes_nnunet.widgets.layers.viewing import show_place
 
-from ..conftest import CINE, image_layer, make_result
+from ..conftest import CINE, make_result
 
 PLACE = (2, 1)
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
 
 @pytest.fixture
-def viewer(qapp) -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def image(viewer, tmp_path) -> Image:
-    layer = viewer.add_layer(image_layer(tmp_path, CINE))
-    show_place(viewer, layer, PLACE)
-    return layer
+def image(viewer, image) -> Image:
+    show_place(viewer, image, PLACE)
+    return image
 
 
 @pytest.fixture

@@ -31,11 +31,6 @@ from ...helpers.settling import settle
 
 
 @pytest.fixture
-def viewer(qapp) -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
 def folder(tmp_path) -> Path:
     return make_cine(tmp_path / "heart")
 

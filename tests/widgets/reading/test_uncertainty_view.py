@@ -43,15 +43,9 @@ def posterior(members: int = 4, label: int = 3) -> StoredPosterior:
 
 
 @pytest.fixture
-def viewer(qapp) -> ViewerModel:
-    return ViewerModel()
-
-
-@pytest.fixture
-def image(viewer, tmp_path) -> Image:
-    layer = viewer.add_layer(image_layer(tmp_path, CINE))
-    show_place(viewer, layer, (2, 1))
-    return layer
+def image(viewer, image) -> Image:
+    show_place(viewer, image, (2, 1))
+    return image
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
@@ -31,11 +30,6 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
 
 from ..conftest import CINE, VOLUME, image_layer, make_result, two_voxel_sizes
 from ..training.test_schedule_plot import turn
-
-
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return ViewerModel()
 
 
 @pytest.fixture
