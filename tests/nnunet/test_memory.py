@@ -79,7 +79,7 @@ def test_image_that_fills_the_memory_is_refused(scarce: None) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "spacing", "patch"),
-    [((1, 10, 60, 60), (10, 0.5, 0.5), (256, 256)), ((1, 4, 20, 24), (0.5, 0.1, 0.1), (8, 32, 32))],
+    [((1, 4, 20, 24), (10, 1.5, 1.5), (256, 256)), ((1, 4, 20, 24), (0.5, 0.1, 0.1), (8, 32, 32))],
 )
 def test_small_images_may_be_enlarged_more(
     shape: tuple[int, ...], spacing: tuple[float, ...], patch: tuple[int, ...]

@@ -109,9 +109,23 @@ def test_reference_of_another_shape_is_refused():
 
 
 def test_labels_of_structures_may_be_of_any_number():
+    numbers = np.array([0, 7, 2, 5], np.uint8)
+    members, right = np.asarray([[heart(rv=0)], [heart()]]), np.asarray([heart()])
+    _, usual = read(members, right)
+    reading = SimulatedReader(
+        posterior_of(numbers[members], classes=8), numbers[right], spacing=SPACING,
+        structures={name: int(numbers[label]) for name, label in HEART.items()},
+    ).read(0)  # fmt: skip
+    assert len(reading.corrections) == len(usual.corrections) > 0
+    assert tools_of(reading) == tools_of(usual)
+    np.testing.assert_array_equal(reading.labels, numbers[usual.labels])
+
+
+def test_structure_without_a_name_is_left_as_predicted():
     members = np.asarray([[heart(rv=0)], [heart()]])
     reader = SimulatedReader(
         posterior_of(members), np.asarray([heart()]), spacing=SPACING,
         structures={"LV": LV, "MYO": MYO},
     )  # fmt: skip
-    assert RV not in {c.labels.max() for c in reader.read(0).corrections}
+    assert reader.read(0).corrections == ()
+    assert reader.gross(0) > 0
