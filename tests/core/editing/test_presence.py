@@ -6,28 +6,17 @@ import pytest
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.alternatives import Alternative
 from napari_bayes_nnunet.core.editing.presence import add_structure, presence, remove_at_end
-from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 
+from ...helpers.posteriors import posterior_of
 from ...helpers.slices import LV, MYO, RV, heart
 
 NOTHING = np.zeros((64, 64), np.uint8)
 
 
-def posterior_of(members):
-    """Return the posterior of (n, Z, Y, X) labels."""
-    members = np.asarray(members)
-    shares = np.stack([(members == c).mean(axis=0) for c in range(4)]).astype(np.float32)
-    nothing = np.zeros(members.shape[1:], np.float32)
-    return StoredPosterior.from_members(
-        shares, members, prediction=shares.argmax(axis=0).astype(np.uint8), entropy=nothing,
-        mutual_information=nothing,
-    )  # fmt: skip
-
-
 def test_presence_is_the_share_of_members():
     first = [heart(), heart(), heart(rv=0), NOTHING]
     second = [heart(), heart(rv=0), heart(rv=0), NOTHING]
-    posterior = posterior_of([first, second])
+    posterior = posterior_of(np.asarray([first, second]))
     np.testing.assert_array_equal(presence(posterior, RV), [1, 0.5, 0, 0])
     np.testing.assert_array_equal(presence(posterior, LV), [1, 1, 1, 0])
     with pytest.raises(InputError):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.heart.slice_volumes import (
     PhaseVolumes,
@@ -20,6 +19,8 @@ from napari_bayes_nnunet.core.heart.slice_volumes import (
     standard_deviation,
 )
 
+from ...helpers.posteriors import posterior_of
+
 SPACING = (10.0, 1.5, 1.25)
 MNMS = {"background": 0, "LV": 1, "myocardium": 2, "right ventricle": 3, "scar": 4}
 
@@ -30,18 +31,6 @@ def members() -> np.ndarray:
     labels = np.zeros((4, 5, 20, 16), np.uint8)
     labels[:, 1:4, 5:15, 3:12] = np.random.default_rng(5).integers(0, 4, (4, 3, 10, 9))
     return labels
-
-
-def stored(members: np.ndarray) -> StoredPosterior:
-    probabilities = np.stack([(members == label).mean(axis=0) for label in range(4)])
-    nothing = np.zeros(members.shape[1:], np.float32)
-    return StoredPosterior.from_members(
-        probabilities.astype(np.float32),
-        members,
-        prediction=probabilities.argmax(axis=0).astype(np.uint8),
-        entropy=nothing,
-        mutual_information=nothing,
-    )
 
 
 def test_slices_add_up_to_the_volume(members: np.ndarray) -> None:
@@ -63,7 +52,7 @@ def test_a_spacing_that_is_none(spacing: tuple[float, ...], members: np.ndarray)
         slice_volumes(members[0], spacing, 1)
     assert error.value.values["spacing"] == spacing
     with pytest.raises(InputError) as error:
-        member_slice_volumes(stored(members), spacing, 1)
+        member_slice_volumes(posterior_of(members), spacing, 1)
     assert error.value.values["spacing"] == spacing
 
 
@@ -74,7 +63,7 @@ def test_slices_need_three_dimensions() -> None:
 
 
 def test_members_are_counted_inside_the_box_as_if_whole(members: np.ndarray) -> None:
-    posterior = stored(members)
+    posterior = posterior_of(members)
     assert posterior.box[0] == slice(1, 4)
     for label in (1, 2, 3):
         expected = [slice_volumes(labels, SPACING, label) for labels in members]
@@ -82,13 +71,13 @@ def test_members_are_counted_inside_the_box_as_if_whole(members: np.ndarray) -> 
 
 
 def test_an_empty_volume_has_empty_members() -> None:
-    posterior = stored(np.zeros((2, 5, 8, 8), np.uint8))
+    posterior = posterior_of(np.zeros((2, 5, 8, 8), np.uint8))
     assert member_slice_volumes(posterior, SPACING, 1).tolist() == [[0] * 5] * 2
 
 
 def test_background_has_no_volume(members: np.ndarray) -> None:
     with pytest.raises(InputError) as error:
-        member_slice_volumes(stored(members), SPACING, 0)
+        member_slice_volumes(posterior_of(members), SPACING, 0)
     assert error.value.values["label"] == 0
 
 
@@ -99,7 +88,7 @@ def test_structures_are_found_by_name() -> None:
 
 
 def test_a_phase_from_its_labels_and_members(members: np.ndarray) -> None:
-    volumes = PhaseVolumes.from_labels(members[0], stored(members), SPACING, MNMS)
+    volumes = PhaseVolumes.from_labels(members[0], posterior_of(members), SPACING, MNMS)
     assert volumes.labels.keys() == volumes.members.keys() == {"LV", "MYO", "RV"}
     np.testing.assert_array_equal(volumes.labels["RV"], slice_volumes(members[0], SPACING, 3))
     np.testing.assert_array_equal(volumes.members["RV"][0], volumes.labels["RV"])

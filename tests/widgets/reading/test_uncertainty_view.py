@@ -20,6 +20,7 @@ from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
     UncertaintyView,
 )
 
+from ...helpers.posteriors import posterior_of
 from ..conftest import CINE, grow, image_layer, make_result
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
@@ -31,15 +32,7 @@ def posterior(members: int = 4, label: int = 3) -> StoredPosterior:
     labels = np.zeros((members, 4, 16, 20), np.uint8)
     for member in range(members):
         labels[member, 1:, 4 : 8 + member, 5 : 9 + member] = label
-    shares = np.stack([(labels == c).mean(axis=0) for c in range(4)]).astype(np.float32)
-    flat = np.zeros(labels.shape[1:], np.float32)
-    return StoredPosterior.from_members(
-        shares,
-        labels,
-        prediction=shares.argmax(axis=0).astype(np.uint8),
-        entropy=flat,
-        mutual_information=flat,
-    )
+    return posterior_of(labels)
 
 
 @pytest.fixture
@@ -58,12 +51,12 @@ def asked() -> list[int | None]:
 def outlines(viewer, image, asked) -> OutlineLayers:
     known = {2: posterior(), 3: posterior(label=1)}
 
-    def posterior_of(phase: int | None) -> StoredPosterior | None:
+    def ask(phase: int | None) -> StoredPosterior | None:
         asked.append(phase)
         return known.get(phase)
 
     made = OutlineLayers(viewer)
-    made.set_image(image, posterior_of, STRUCTURES)
+    made.set_image(image, ask, STRUCTURES)
     made.set_structure("LV")
     yield made
     made.close()
