@@ -75,17 +75,9 @@ def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: 
     REPORT.png draws the errors left, Dice and the error of the LV EF against the actions. The
     arguments are those of evaluate-queue.
     """
-    from ..app.evaluation.reader import evaluate_reader
-    from ..app.evaluation.reader_report import (
-        check_reader_report,
-        reader_text,
-        write_reader_report,
-    )
+    from ..app.evaluation.terminal import evaluate_reader_in_terminal
 
-    check_reader_report(output)
-    evaluation = evaluate_reader(studies, labels, **({"patient": patient} if patient else {}))
-    write_reader_report(evaluation, output)
-    click.echo(reader_text(evaluation))
+    evaluate_reader_in_terminal(studies, labels, output, patient=patient)
 
 
 @click.command("export-dicom", cls=Command)

@@ -29,6 +29,7 @@ from napari_bayes_nnunet.app.evaluation.reader_report import (
     write_reader_report,
 )
 from napari_bayes_nnunet.core.review.simulated_reader import Tool
+from napari_bayes_nnunet.core.steps import drain
 
 from .test_queue import STRUCTURES, doubtful, reference, write, write_reference
 
@@ -58,11 +59,16 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def evaluation(folders: tuple[Path, Path]) -> ReaderEvaluation:
-    return evaluate_reader(*folders)
+    return drain(evaluate_reader(*folders))
 
 
 def course(evaluation: ReaderEvaluation, order: str):
     return next(course for course in evaluation.courses if course.order == order)
+
+
+def test_every_patient_is_a_step(folders):
+    steps = [(step.done, step.total, step.case) for step in evaluate_reader(*folders)]
+    assert steps == [(1, 2, "p1"), (2, 2, "p2")]
 
 
 def test_volumes_of_a_patient_are_reviewed_together(evaluation):
@@ -144,7 +150,7 @@ def test_summary_says_that_the_reader_is_an_oracle(evaluation):
 def test_patient_with_one_volume_has_no_ejection_fraction(tmp_path):
     write(tmp_path / "studies", "p1_frame01", {None: doubtful(4)})
     write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", reference(4))
-    alone = evaluate_reader(tmp_path / "studies", tmp_path / "labels")
+    alone = drain(evaluate_reader(tmp_path / "studies", tmp_path / "labels"))
     assert np.isnan(course(alone, QUEUE).errors["LV EF"][0].value)
     assert course(alone, QUEUE).gross_left[-1].value == 0
 
@@ -153,5 +159,5 @@ def test_patient_without_any_structure_has_no_dice(tmp_path):
     empty = np.zeros_like(reference(4))
     write(tmp_path / "studies", "p1_frame01", {None: [empty, empty]})
     write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", empty)
-    alone = evaluate_reader(tmp_path / "studies", tmp_path / "labels")
+    alone = drain(evaluate_reader(tmp_path / "studies", tmp_path / "labels"))
     assert np.isnan(course(alone, QUEUE).dice[0].value)

@@ -53,7 +53,7 @@ NOT_IN_COMMON: Final = "Left out (not in another method)"
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """``done`` of ``total`` cases of all methods; ``case`` was measured last."""
+    """``done`` of ``total`` cases or patients; ``case`` was measured last."""
 
     done: int
     total: int

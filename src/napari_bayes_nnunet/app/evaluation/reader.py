@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from ...core.review.queue import DEFAULT_SCORE, review_queue, slice_scores, usab
 from ...core.review.queue_yield import SHARE
 from ...core.review.simulated_reader import QUICK, SimulatedReader, SliceReading, Tool
 from ...io.dataset.patients import DEFAULT_PATIENT
+from .evaluate import EvaluationProgress
 from .queue import SLICES
 from .referenced_studies import ReferencedStudies, ReferencedStudy
 
@@ -126,8 +127,8 @@ class _Review:
 
 def evaluate_reader(
     studies: Path, labels: Path, *, patient: str = DEFAULT_PATIENT
-) -> ReaderEvaluation:
-    """Return what a simulated reader reaches with the tools of a review after its actions.
+) -> Generator[EvaluationProgress, None, ReaderEvaluation]:
+    """Yield each patient, and return what a simulated reader reaches after its actions.
 
     All volumes of a patient, such as ED and ES, are reviewed together. The volume with the largest
     LV in the reference is taken as ED, that with the smallest as ES. `ReferencedStudies` describes
@@ -138,8 +139,13 @@ def evaluate_reader(
     for referenced in known:
         by_patient.setdefault(referenced.patient, []).extend(_volumes(referenced))
     names = list(by_patient)
-    reviews = {order: [_review(by_patient[p], order) for p in names] for order in ORDERS}
-    first = [_one_action(by_patient[p]) for p in names]
+    reviews: dict[str, list[_Review]] = {order: [] for order in ORDERS}
+    first = []
+    for done, (name, volumes) in enumerate(by_patient.items(), start=1):
+        for order in ORDERS:
+            reviews[order].append(_review(volumes, order))
+        first.append(_one_action(volumes))
+        yield EvaluationProgress(done=done, total=len(names), case=name)
     return ReaderEvaluation(
         courses=tuple(_course(order, reviews[order], names) for order in ORDERS),
         tools=tuple(_tool_use(tool, reviews[QUEUE], first, names) for tool in Tool),

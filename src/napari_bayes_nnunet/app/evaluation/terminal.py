@@ -1,4 +1,4 @@
-"""Evaluation in a terminal, with a progress bar and the main tables."""
+"""Evaluations in a terminal, with a progress bar and the main results."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ..terminal import progress_bar
 from .evaluate import check_folder, evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
 from .output_files import check_report_folder, evaluation_text, write_evaluation
+from .reader import evaluate_reader
+from .reader_report import check_reader_report, reader_text, write_reader_report
 
 DUPLICATE_METHOD = "Two methods are called {name}. Give each method its own name."
 
@@ -47,6 +49,18 @@ def evaluate_in_terminal(
     page = write_evaluation(evaluated, report, shown=shown_cases(evaluated, labels, images=images))
     click.echo(evaluation_text(evaluated))
     click.echo(f"Report: {page}")
+
+
+def evaluate_reader_in_terminal(
+    studies: Path, labels: Path, report: Path, *, patient: str | None = None
+) -> None:
+    """Evaluate a simulated reader, write the report and print the main results."""
+    check_reader_report(report)
+    steps = evaluate_reader(studies, labels, patient=patient or DEFAULT_PATIENT)
+    with progress_bar() as bar:
+        evaluated = drain(steps, lambda step: bar.progress(step.case, step.done, step.total))
+    write_reader_report(evaluated, report)
+    click.echo(reader_text(evaluated))
 
 
 def _named_folder(text: str) -> tuple[str, Path]:
