@@ -20,7 +20,6 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.files import atomic
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -30,9 +29,8 @@ from napari_bayes_nnunet.io.study.study import check_replaceable, open_study_loc
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
 from napari_bayes_nnunet.widgets.review.saver import StudySaver
 
-from ..helpers.cines import LV, SHAPE, WORST, make_cine
+from ..helpers.cines import LV, WORST, make_cine, write_dicoms
 from ..helpers.cohorts import run_here, write_volume
-from ..helpers.dicoms import write_cine
 from ..helpers.models import make_model
 from ..helpers.small_disk import FullFrom, SmallDisk, mounted_disk
 
@@ -210,9 +208,7 @@ def test_edits_on_a_full_disk_are_kept(qapp: Any, qtbot: Any, disk: SmallDisk) -
 def test_dicom_export_on_full_disk_leaves_whole_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
-    write_cine(tmp_path / "in", voxels)
-    study = make_cine(tmp_path / "study", geometry=read_dicom(tmp_path / "in").geometry)
+    study = make_cine(tmp_path / "study", geometry=write_dicoms(tmp_path / "in"))
     session = ReviewSession(read_study(study))
     monkeypatch.setattr(atomic.os, "fsync", FullFrom(2))
     with pytest.raises(DataError) as caught:

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
+from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.info import SourceImage, StudyInfo
 from napari_bayes_nnunet.io.study.review_state import ReviewState
 from napari_bayes_nnunet.io.study.study import save_review, write_study
 
+from .dicoms import write_cine
 from .posteriors import posterior_of
 from .studies import AFFINE, made_report
 
@@ -72,8 +75,7 @@ def make_cine(
     """Write a study to ``folder`` and its image next to it: a cine, or a volume for phase None."""
     geometry = geometry or (VOLUME if phases == (None,) else CINE)
     image = folder.parent / f"{folder.name}_image.nii.gz"
-    voxels = np.random.default_rng(1).integers(1, 400, geometry.shape, dtype=np.int16)
-    write_image(image, voxels, geometry)
+    write_image(image, voxels_of(geometry.shape), geometry)
     given: dict[str, Any] = {
         "case": "heart",
         "image": SourceImage.from_file(image),
@@ -88,6 +90,24 @@ def make_cine(
     write_study(folder, info, posteriors)
     save_review(folder, ReviewState(score="gross-errors", ed=info.ed, es=info.es))
     return folder
+
+
+def voxels_of(shape: tuple[int, ...], *, seed: int = 1) -> np.ndarray:
+    """Return the voxels of the image of a made study, or of another patient by another seed."""
+    return np.random.default_rng(seed).integers(1, 400, shape, dtype=np.int16)
+
+
+def write_dicoms(folder: Path, *, seed: int = 1, **options: Any) -> Geometry:
+    """Write the DICOM images of a made study, and return their geometry for `make_cine`."""
+    write_cine(folder, voxels_of(CINE.shape, seed=seed), **options)
+    return read_dicom(folder).geometry
+
+
+def accept(session: ReviewSession, *phases: int | None, slices: range = range(SHAPE[0])) -> None:
+    """Accept slices of some phases."""
+    for phase in phases:
+        for z in slices:
+            session.decide((phase, z), "accepted")
 
 
 def image_of(folder: Path) -> Path:

@@ -26,8 +26,7 @@ from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 
-from ...helpers.cines import ED, ES, LV, SHAPE, image_of, make_cine
-from ...helpers.dicoms import write_cine
+from ...helpers.cines import ED, ES, LV, accept, image_of, make_cine, write_dicoms
 
 CASE = "dicom-1234"
 
@@ -35,8 +34,7 @@ CASE = "dicom-1234"
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Write the DICOM folder that the study is made from."""
-    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
-    write_cine(tmp_path / "in" / "Doe", voxels, series_per_slice=True)
+    write_dicoms(tmp_path / "in" / "Doe", series_per_slice=True)
     return tmp_path / "in" / "Doe"
 
 
@@ -49,14 +47,6 @@ def study(images: Path, tmp_path: Path) -> Path:
     edited[ED - 1, 2, :5, :5] = LV
     save_edited(folder, edited, geometry)
     return folder
-
-
-def accept(folder: Path, phase: int) -> None:
-    """Save a review in which all slices of a phase are accepted."""
-    session = ReviewSession(read_study(folder))
-    for z in range(session.slices):
-        session.decide((phase, z), "accepted")
-    save_review(folder, session.state)
 
 
 def test_labels_and_numbers_are_exported(study: Path, images: Path, tmp_path: Path) -> None:
@@ -99,9 +89,7 @@ def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path:
     header = dcmread(report)
     assert header.CompletionFlag == "PARTIAL"
     assert header.CompletionFlagDescription == str(sum_accepted(counts))
-    for phase in (ED, ES):
-        for z in range(session.slices):
-            session.decide((phase, z), "accepted")
+    accept(session, ED, ES)
     *_, report, _ = export_session(session, images, tmp_path / "all")
     assert dcmread(report).CompletionFlag == "COMPLETE"
 
@@ -110,9 +98,7 @@ def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) ->
     geometry = read_dicom(images).geometry
     folder = make_cine(tmp_path / "study", geometry=geometry, phases=(1, 2, 3), ed=ED, es=ES)
     session = ReviewSession(read_study(folder))
-    for phase in (ED, ES):
-        for z in range(session.slices):
-            session.decide((phase, z), "accepted")
+    accept(session, ED, ES)
     accepted = sum_accepted(count_accepted(session, session.phases))
     assert accepted.still_open == accepted.total - 2 * session.slices > 0
     assert str(accepted.total) in describe_open_slices(session)
@@ -120,10 +106,11 @@ def test_phases_outside_the_queue_count_as_open(images: Path, tmp_path: Path) ->
 
 def test_command_notes_open_slices(study: Path, images: Path, tmp_path: Path) -> None:
     arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
+    session = ReviewSession(read_study(study))
     note = CliRunner().invoke(main, arguments).stderr
-    assert note.strip() == describe_open_slices(ReviewSession(read_study(study)))
-    for phase in (ED, ES):
-        accept(study, phase)
+    assert note.strip() == describe_open_slices(session)
+    accept(session, ED, ES)
+    save_review(study, session.state)
     assert not CliRunner().invoke(main, arguments).stderr
 
 
@@ -136,8 +123,7 @@ def test_folder_of_the_images_is_refused(study: Path, images: Path) -> None:
 
 
 def test_images_of_another_patient_are_refused(study: Path, tmp_path: Path) -> None:
-    voxels = np.random.default_rng(2).integers(1, 400, (4, *SHAPE), dtype=np.int16)
-    write_cine(tmp_path / "other", voxels)
+    write_dicoms(tmp_path / "other", seed=2)
     with pytest.raises(DataError) as caught:
         export_session(ReviewSession(read_study(study)), tmp_path / "other", tmp_path / "out")
     assert caught.value.values["case"] == CASE

@@ -38,7 +38,7 @@ from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, append_use
 from napari_bayes_nnunet.sample_data import CINE
 
-from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
+from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, accept, image_of, make_cine
 from ...helpers.hearts import make_dataset
 
 
@@ -61,12 +61,6 @@ def edit(session: ReviewSession, place: tuple) -> None:
     before = session.labels_in(place).copy()
     session.labels_in(place)[:4, :5] = LV
     session.note_change([place], tool="paint", before={place: before})
-
-
-def accept(session: ReviewSession, *phases: int | None, slices: range = range(4)) -> None:
-    for phase in phases:
-        for z in slices:
-            session.decide((phase, z), "accepted")
 
 
 def exported(session: ReviewSession, image: Volume | None, folder: Path) -> list[Path]:

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.app.review.accepted_slices import describe_open_slices
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.arrays import EDITED
@@ -45,8 +44,19 @@ from napari_bayes_nnunet.widgets.review.saver import NOT_SAVED
 from napari_bayes_nnunet.widgets.review.view import READ_ONLY
 
 from ...helpers.canvas_mouse import CanvasMouse
-from ...helpers.cines import CINE, ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
-from ...helpers.dicoms import write_cine
+from ...helpers.cines import (
+    CINE,
+    ED,
+    ES,
+    LV,
+    SHAPE,
+    SPACING,
+    WORST,
+    accept,
+    image_of,
+    make_cine,
+    write_dicoms,
+)
 from ...helpers.hearts import make_dataset
 from ...helpers.reviewing import opened, plane, predicted, press, steps_of
 from ...helpers.settling import settle
@@ -112,6 +122,17 @@ def open_in(dock: ReviewWidget, folder: Path, qtbot: Any, **options: Any) -> Non
     dock.open(folder, **options)
     ended(dock, qtbot)
     assert dock.controller is not None, dock.status.message
+
+
+def open_with_dicoms(dock: ReviewWidget, folder: Path, qtbot: Any) -> Path:
+    """Open the images in ``folder / "in"`` and their study, whose folder is returned."""
+    write_dicoms(folder / "in")
+    (image,) = read_layers(str(folder / "in"))
+    about = image[1]["metadata"]["bayes"]
+    study = make_cine(folder / "heart", geometry=about["geometry"], case=about["case"])
+    dock._viewer.add_layer(Layer.create(*image))
+    open_in(dock, study, qtbot)
+    return study
 
 
 def ended(dock: ReviewWidget, qtbot: Any) -> None:
@@ -314,9 +335,7 @@ def test_exports_ask_for_their_folders(dock, folder, asked, tmp_path, qtbot) -> 
 
 
 def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -> None:
-    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
-    write_cine(tmp_path / "in", voxels)
-    geometry = read_dicom(tmp_path / "in").geometry
+    geometry = write_dicoms(tmp_path / "in")
     open_in(dock, make_cine(tmp_path / "heart", geometry=geometry), qtbot)
     images, out = str(tmp_path / "in"), str(tmp_path / "out")
     asked.answers = ["", images, "", images, out]
@@ -334,13 +353,7 @@ def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -
 
 
 def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> None:
-    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
-    write_cine(tmp_path / "in", voxels)
-    (image,) = read_layers(str(tmp_path / "in"))
-    dock._viewer.add_layer(Layer.create(*image))
-    about = image[1]["metadata"]["bayes"]
-    study = make_cine(tmp_path / "heart", geometry=about["geometry"], case=about["case"])
-    open_in(dock, study, qtbot)
+    open_with_dicoms(dock, tmp_path, qtbot)
     asked.answers = [str(tmp_path / "out")]
     dock.forms.export.dicom_button.click()
     qtbot.waitUntil(lambda: dock.forms.export.status.message.startswith("Saved dicom"))
@@ -352,13 +365,7 @@ def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> Non
 
 
 def test_removed_dicom_images_stay_known(dock, asked, tmp_path, qtbot) -> None:
-    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
-    write_cine(tmp_path / "in", voxels)
-    (image,) = read_layers(str(tmp_path / "in"))
-    about = image[1]["metadata"]["bayes"]
-    study = make_cine(tmp_path / "heart", geometry=about["geometry"], case=about["case"])
-    dock._viewer.add_layer(Layer.create(*image))
-    open_in(dock, study, qtbot)
+    study = open_with_dicoms(dock, tmp_path, qtbot)
     dock._viewer.layers.clear()
     qtbot.waitUntil(lambda: dock.controller is None)
     open_in(dock, study, qtbot)
@@ -375,9 +382,7 @@ def test_dicom_export_asks_about_open_slices(make_dock, folder, asked, qtbot) ->
     session = dock.controller.session
     assert doubts == [describe_open_slices(session)] != [""]
     assert not asked.titles
-    for phase in (ED, ES):
-        for z in range(session.slices):
-            session.decide((phase, z), "accepted")
+    accept(session, ED, ES)
     asked.answers = [""]
     dock.forms.export.dicom_button.click()
     assert len(doubts) == 1

@@ -13,12 +13,11 @@ import pytest
 from napari_bayes_nnunet.app.review.corrected_studies import NOT_REVIEWED
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.review import export
 from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED, ExportForm, ReviewExporter
 
-from ...helpers.cines import ED, ES, LV, SHAPE, WORST, make_cine
+from ...helpers.cines import ED, ES, LV, WORST, accept, make_cine, write_dicoms
 from ...helpers.dicoms import write_cine
 from ...helpers.hearts import make_dataset
 from ...helpers.reviewing import opened
@@ -138,9 +137,7 @@ def test_only_accepted_phases_become_training_cases(exporter, session, message, 
     exporter.add_to_training_set(dataset)
     assert message() == NOT_REVIEWED.format(open="4 in phase 1, 4 in phase 3")
     assert read_dataset(dataset) == before
-    for phase in (ED, ES):
-        for z in range(4):
-            session.decide((phase, z), "accepted")
+    accept(session, ED, ES)
     exporter.add_to_training_set(dataset)
     assert "heart_frame01, heart_frame03" in message()
     assert len(read_dataset(dataset).cases) == len(before.cases) + 2
@@ -152,9 +149,7 @@ def test_training_cases_need_the_image(session, form, tmp_path: Path) -> None:
 
 
 def test_dicom_files_are_exported(form, message, tmp_path) -> None:
-    voxels = np.random.default_rng(1).integers(1, 400, (4, *SHAPE), dtype=np.int16)
-    write_cine(tmp_path / "in", voxels)
-    folder = make_cine(tmp_path / "heart", geometry=read_dicom(tmp_path / "in").geometry)
+    folder = make_cine(tmp_path / "heart", geometry=write_dicoms(tmp_path / "in"))
     study = opened(folder)
     exporter = ReviewExporter(study.session, study.image, form)
     exporter.export_dicom_to(tmp_path / "out", images=tmp_path / "in")
