@@ -142,6 +142,7 @@ READ_MEMBERS = ("inspect", "predict", "Segment (dock)", "cluster worker")
 
 SEGMENT = ("predict", "Segment (dock)")
 CONTINUE = ("predict --continue",)
+EVALUATE = ("evaluate", "evaluate-queue", "evaluate-reader")
 NO_COMMANDS = ("Segment (dock)", "Review (dock)", "cluster worker", "all commands")
 HEADS = {
     CODE: ("File", "What it could do", "Read by", "What happens"),
@@ -231,20 +232,19 @@ CHECKS: tuple[Check, ...] = (
     Check(EARLIER, "result in the window", "be of an ensemble that has been replaced", ("Segment (dock)",), "The earlier phases are removed, and a message says so.", "widgets/segment/test_job.py::test_phases_of_another_training_are_removed"),
     Check(EARLIER, "temperatures.json", "be fitted to another training or other plans", ("predict", "Segment (dock)"), "The temperature is not used.", "app/segmentation/test_temperature.py::test_temperature_of_another_training_is_not_used"),
     Check(EARLIER, "results of a running command", "be written at the same time", ("predict",), refusal(OUTPUT_IN_USE), "app/prediction/test_output_lock.py::test_second_run_into_one_output_is_refused"),
-    Check(EVALUATION, "reference labels", "have no position in the patient", ("evaluate",), note(COMPARED_BY_VOXEL), "app/prediction/test_geometry_report.py::test_evaluation_says_what_has_no_position"),
-    Check(EVALUATION, "reference labels", "have no position in the patient", ("evaluate-queue", "evaluate-reader"), note(COMPARED_BY_VOXEL), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
-    Check(EVALUATION, "reference labels", "have no dataset.json with the names of the labels", ("evaluate-queue", "evaluate-reader"), note(REFERENCE_UNNAMED), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
-    Check(EVALUATION, "reference labels", "be a copy of the prediction", ("evaluate",), note(IDENTICAL), "app/evaluation/test_evaluate.py::test_a_copy_of_the_reference_is_noted"),
+    Check(EVALUATION, "reference labels", "have no position in the patient", EVALUATE, note(COMPARED_BY_VOXEL), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
+    Check(EVALUATION, "reference labels", "have no dataset.json with the names of the labels", EVALUATE, note(REFERENCE_UNNAMED), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
+    Check(EVALUATION, "reference labels", "be a copy of the prediction", EVALUATE, note(IDENTICAL), "app/evaluation/test_evaluate.py::test_a_copy_of_the_reference_is_noted"),
     Check(EVALUATION, "reference labels", "be empty", ("evaluate",), note(EMPTY_REFERENCE), "app/evaluation/test_evaluate.py::test_an_empty_reference_is_noted"),
     Check(EVALUATION, "probabilities (.npz)", "be mirrored", ("evaluate",), refusal(MIRRORED_PROBABILITIES), "io/evaluation/test_predictions.py::test_mirrored_probabilities_are_refused"),
-    Check(EVALUATION, "reference labels", "lie on another grid", ("evaluate-queue", "evaluate-reader"), REFUSED, "app/evaluation/test_queue.py::test_reference_on_another_grid_is_refused"),
-    Check(EVALUATION, "reference labels", "be possible for two cases", ("evaluate",), refusal(SHARED_REFERENCE), "app/evaluation/test_evaluate.py::test_one_reference_for_two_patients_is_refused"),
-    Check(EVALUATION, "reference labels", "be one of several for a case", ("evaluate", "evaluate-queue", "evaluate-reader"), refusal(SEVERAL_REFERENCES), "io/evaluation/test_label_tree.py::test_several_references_of_a_case_are_refused"),
-    Check(EVALUATION, "names of the cases", "not show which cases are of one patient", ("evaluate", "evaluate-queue", "evaluate-reader"), note(NO_SHARED_PATIENT), "app/evaluation/test_evaluate.py::test_cases_without_shared_names_are_noted"),
+    Check(EVALUATION, "reference labels", "lie on another grid", EVALUATE, REFUSED, "io/evaluation/test_references.py::test_reference_on_another_grid_is_refused"),
+    Check(EVALUATION, "reference labels", "be possible for two cases", EVALUATE, refusal(SHARED_REFERENCE), "app/evaluation/test_evaluate.py::test_one_reference_for_two_patients_is_refused"),
+    Check(EVALUATION, "reference labels", "be one of several for a case", EVALUATE, refusal(SEVERAL_REFERENCES), "io/evaluation/test_label_tree.py::test_several_references_of_a_case_are_refused"),
+    Check(EVALUATION, "names of the cases", "not show which cases are of one patient", EVALUATE, note(NO_SHARED_PATIENT), "app/evaluation/test_evaluate.py::test_cases_without_shared_names_are_noted"),
     Check(OUTPUT, "folder of the images", "write results there", ("predict FOLDER",), refusal(OUTPUT_IS_INPUT), "app/cohort/test_run.py::test_results_among_the_images"),
     Check(OUTPUT, "folder of the DICOM images", "write results there", ("export-dicom",), refusal(OUTPUT_IS_INPUT), "app/review/test_dicom_export.py::test_folder_of_the_images_is_refused"),
     Check(OUTPUT, "folder of reference labels or of images", "write a report there", ("evaluate",), refusal(OUTPUT_IS_INPUT), "app/evaluation/test_request.py::test_preview_refuses_what_would_fail"),
-    Check(OUTPUT, "imagesTr, labelsTr, imagesTs, labelsTs of a dataset", "write results or a report there", ("predict", "evaluate", "evaluate-queue", "evaluate-reader", "trajectory"), refusal(OUTPUT_IS_INPUT), "app/report/test_output_folder.py::test_cases_of_a_dataset_are_refused"),
+    Check(OUTPUT, "imagesTr, labelsTr, imagesTs, labelsTs of a dataset", "write results or a report there", ("predict", *EVALUATE, "trajectory"), refusal(OUTPUT_IS_INPUT), "app/report/test_output_folder.py::test_cases_of_a_dataset_are_refused"),
     Check(OUTPUT, "folder of a dataset", "write a run there", ("train",), refusal(OUTPUT_IS_INPUT), "app/training/test_preflight.py::test_an_output_in_the_dataset_blocks"),
     Check(OUTPUT, "image", "replace it with labels", ("predict --overwrite",), refusal(IS_IMAGE), "app/prediction/test_predict.py::test_the_image_itself_is_never_replaced"),
     Check(OUTPUT, "images whose names differ only in upper and lower case", "write both results into one folder", ("predict",), refusal(NAME_TAKEN), "app/prediction/test_predict.py::test_names_that_differ_in_case_only_raise"),
@@ -252,7 +252,7 @@ CHECKS: tuple[Check, ...] = (
     Check(OUTPUT, "full disk", "write results there", ("predict", "predict FOLDER"), f"The run stops with exit code 1: {_quoted(DISK_FULL)} Nothing half written is left, and `--continue` does the rest.", "end_to_end/test_full_disk.py::test_disk_full_leaves_nothing_half_written"),
     Check(OUTPUT, "full disk", "save a review there", ("Review (dock)",), "The corrections stay in the window, which says so, tries again and refuses to close once.", "end_to_end/test_full_disk.py::test_edits_on_a_full_disk_are_kept"),
     Check(OUTPUT, "read-only disk", "write results there", ("predict", "predict FOLDER"), refusal(READ_ONLY_OUTPUT), "end_to_end/test_full_disk.py::test_read_only_output_is_refused_before_segmenting"),
-    Check(OUTPUT, "file of another program with the name of a report", "replace it", ("evaluate", "evaluate-queue", "evaluate-reader", "trajectory"), refusal(FOREIGN_FILE), "app/report/test_output_folder.py::test_files_of_others_are_not_replaced"),
+    Check(OUTPUT, "file of another program with the name of a report", "replace it", (*EVALUATE, "trajectory"), refusal(FOREIGN_FILE), "app/report/test_output_folder.py::test_files_of_others_are_not_replaced"),
 )
 # fmt: on
 
