@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.layers._layer_actions import _duplicate_layer
 
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -141,6 +142,19 @@ def test_a_new_result_replaces_the_old_and_nothing_else(viewer, image, result) -
     assert set(layers) == {"prediction", "entropy"}
     assert painted in viewer.layers
     assert unknown in viewer.layers
+
+
+def test_a_copied_prediction_stays_beside_the_new(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=False)
+    first = result_layers(viewer, image)["prediction"]
+    viewer.layers.selection.active = first
+    _duplicate_layer(viewer.layers)
+    copied = viewer.layers[-1]
+    new = make_result(CINE)
+    put_result(viewer, image, new, mutual_information=False)
+    assert result_layers(viewer, image)["prediction"].data is new.labels
+    assert copied in viewer.layers
+    assert first not in viewer.layers
 
 
 def test_a_deleted_layer_is_not_added_again(viewer, image, result, tmp_path) -> None:

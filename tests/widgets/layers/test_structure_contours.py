@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
+from napari.layers._layer_actions import _duplicate_layer
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
@@ -182,6 +183,34 @@ def test_labels_removed_and_added_are_followed(viewer, image, result, contours) 
     put_result(viewer, image, result, mutual_information=False)
     assert contours.source is result_layers(viewer, image)["prediction"]
     assert len(drawn(contours))
+
+
+def copy_of(viewer: ViewerModel, layer: Layer) -> Layer:
+    """Duplicate a layer as napari's menu does, and move the copy below all others."""
+    viewer.layers.selection.active = layer
+    _duplicate_layer(viewer.layers)
+    copied = viewer.layers[viewer.layers.index(layer) + 1]
+    viewer.layers.move(viewer.layers.index(copied), 0)
+    return copied
+
+
+def test_contours_are_of_labels_not_their_copy(viewer, image, result, contours) -> None:
+    edited = add_edited(viewer, image, result.labels)
+    copied = copy_of(viewer, edited)
+    contours.draw()
+    assert contours.source is edited
+    assert edited.opacity == 0
+    viewer.layers.remove(edited)
+    assert contours.source is not copied
+
+
+def test_contours_survive_a_copy_of_theirs(viewer, image, contours) -> None:
+    copy_of(viewer, contours.layer)
+    assert find_contours(viewer, image) is contours
+    viewer.layers.remove(contours.layer)
+    assert find_contours(viewer, image) is None
+    apply_display(viewer, image, Display(fill=True))
+    assert show_contours(viewer, image, {}, Display()) is not contours
 
 
 def test_a_copy_of_the_layer_draws_nothing(contours) -> None:

@@ -79,6 +79,16 @@ def bayes_metadata(layer: Layer) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
+def sign(layer: Layer) -> None:
+    """Note in the plugin's metadata of a layer that they are its own; copies keep the note."""
+    layer.metadata["bayes"]["layer"] = layer.unique_id
+
+
+def is_copy(layer: Layer) -> bool:
+    """Return whether a layer is the user's copy of a layer of this plugin."""
+    return bool(bayes_metadata(layer).get("layer", layer.unique_id) != layer.unique_id)
+
+
 def layer_voxels(layer: Image) -> Any:
     """Return the array of a layer at full resolution; a lazy array stays lazy."""
     return layer.data[0] if layer.multiscale else layer.data

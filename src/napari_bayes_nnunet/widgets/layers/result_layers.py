@@ -15,7 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors, structure_title
-from .metadata import LayerData, bayes_metadata
+from .metadata import LayerData, bayes_metadata, is_copy, sign
 from .result import SegmentationResult
 
 ResultRole: TypeAlias = Literal["entropy", "mutual information", "prediction"]
@@ -89,11 +89,12 @@ def show_mutual_information(
 
 
 def result_layers(viewer: Any, image: Image) -> dict[ResultRole, Layer]:
-    """Return the result layers of ``image`` by role."""
+    """Return the result layers of ``image`` by role; copies made by the user do not count."""
     layers: dict[ResultRole, Layer] = {}
     for layer in viewer.layers:
         about = bayes_metadata(layer)
-        if about.get("image") == image.unique_id and about.get("role") in ROLES:
+        is_of_image = about.get("image") == image.unique_id and about.get("role") in ROLES
+        if is_of_image and not is_copy(layer):
             layers[about["role"]] = layer
     return layers
 
@@ -101,7 +102,9 @@ def result_layers(viewer: Any, image: Image) -> dict[ResultRole, Layer]:
 def result_layer(image: Image, result: SegmentationResult, role: ResultRole) -> Layer:
     """Make the layer of one array of ``result``; it shares the array and the grid of ``image``."""
     make = _make_prediction if role == "prediction" else _make_map
-    return make(image, result, role)
+    layer = make(image, result, role)
+    sign(layer)
+    return layer
 
 
 def _add(viewer: Any, image: Image, result: SegmentationResult, role: ResultRole) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...core.types import Place
 from ...io.images.geometry import Geometry
-from .metadata import bayes_metadata, layer_case, layer_source
+from .metadata import bayes_metadata, is_copy, layer_case, layer_source, sign
 from .result_layers import CONTOUR_WIDTH, labels_look, layer_placement
 from .viewing import index_of
 
@@ -69,6 +69,7 @@ def edited_layer(
         ),
         opacity=1.0,
     )
+    sign(layer)
     layer.contour = CONTOUR_WIDTH
     layer.n_edit_dimensions = 2
     layer.brush_size = max(1, round(BRUSH_MM / float(np.mean(np.abs(image.scale[-2:])))))
@@ -85,7 +86,7 @@ def lines_layer(
     width: float,
 ) -> Vectors:
     """Make lines of (n, 2, D) segments (start, direction), (n, 4) colours; ``width`` in voxels."""
-    return LinesLayer(
+    layer = LinesLayer(
         vectors,
         ndim=image.ndim,
         **layer_placement(image),
@@ -96,6 +97,8 @@ def lines_layer(
         vector_style="line",
         opacity=1.0,
     )
+    sign(layer)
+    return layer
 
 
 def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
@@ -146,10 +149,11 @@ def remove_layers(viewer: Any, *layers: Layer | None) -> None:
 
 
 def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
-    """Return the layer of this role for ``image``, whatever its name, or None."""
+    """Return the layer of this role for ``image``, whatever its name; copies do not count."""
     for layer in viewer.layers:
         about = bayes_metadata(layer)
-        if about.get("role") == role and about.get("image") == image.unique_id:
+        is_of_image = about.get("role") == role and about.get("image") == image.unique_id
+        if is_of_image and not is_copy(layer):
             return layer
     return None
 
