@@ -244,7 +244,7 @@ CHECKS: tuple[Check, ...] = (
     Check(OUTPUT, "folder of the images", "write results there", ("predict FOLDER",), refusal(OUTPUT_IS_INPUT), "app/cohort/test_run.py::test_results_among_the_images"),
     Check(OUTPUT, "folder of the DICOM images", "write results there", ("export-dicom",), refusal(OUTPUT_IS_INPUT), "app/review/test_dicom_export.py::test_folder_of_the_images_is_refused"),
     Check(OUTPUT, "folder of reference labels or of images", "write a report there", ("evaluate",), refusal(OUTPUT_IS_INPUT), "app/evaluation/test_request.py::test_preview_refuses_what_would_fail"),
-    Check(OUTPUT, "imagesTr, labelsTr, imagesTs, labelsTs of a dataset", "write results or a report there", ("predict", *EVALUATE, "trajectory"), refusal(OUTPUT_IS_INPUT), "app/report/test_output_folder.py::test_cases_of_a_dataset_are_refused"),
+    Check(OUTPUT, "imagesTr, labelsTr, imagesTs, labelsTs of a dataset", "write results, a run or a report there", ("predict", "train", "export-dicom", *EVALUATE, "trajectory"), refusal(OUTPUT_IS_INPUT), "app/report/test_output_folder.py::test_cases_of_a_dataset_are_refused"),
     Check(OUTPUT, "folder of a dataset", "write a run there", ("train",), refusal(OUTPUT_IS_INPUT), "app/training/test_preflight.py::test_an_output_in_the_dataset_blocks"),
     Check(OUTPUT, "image", "replace it with labels", ("predict --overwrite",), refusal(IS_IMAGE), "app/prediction/test_predict.py::test_the_image_itself_is_never_replaced"),
     Check(OUTPUT, "images whose names differ only in upper and lower case", "write both results into one folder", ("predict",), refusal(NAME_TAKEN), "app/prediction/test_predict.py::test_names_that_differ_in_case_only_raise"),
