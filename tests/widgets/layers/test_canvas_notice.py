@@ -7,6 +7,7 @@ from typing import Any
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.widgets.layers.canvas_notice import (
+    LETTER_PX,
     NOTICE_KEY,
     NOTICE_MS,
     NOTICE_WIDTH,
@@ -29,6 +30,16 @@ def test_a_notice_goes_away_by_itself(qtbot: Any) -> None:
     assert " ".join(lines) == LONG
     assert max(map(len, lines)) <= NOTICE_WIDTH
     qtbot.waitUntil(lambda: not notice.overlay.visible)
+
+
+def test_a_notice_fits_a_narrow_canvas(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    viewer.canvas.size = (700, 400)
+    notice = CanvasNotice(viewer)
+    notice.show(LONG)
+    lines = notice.overlay.text.splitlines()
+    assert " ".join(lines) == LONG
+    assert max(map(len, lines)) * LETTER_PX <= 400
 
 
 def test_an_empty_notice_hides_the_one_before(qtbot: Any) -> None:

@@ -10,7 +10,10 @@ from qtpy.QtCore import QObject, QTimer
 
 NOTICE_MS: Final = 3000
 NOTICE_WIDTH: Final = 60
-"""Longest line in letters."""
+"""Longest line in letters; shorter on a narrow canvas."""
+_NARROWEST: Final = 12
+LETTER_PX: Final = 11
+"""Mean width of a letter in the overlay, with some room."""
 NOTICE_KEY: Final = "review_notice"
 _SHADE = (0.0, 0.0, 0.0, 0.75)
 
@@ -35,7 +38,8 @@ class CanvasNotice(QObject):
         if not text:
             self.hide()
             return
-        self.overlay.text = fill(text, NOTICE_WIDTH)
+        fitting = self._viewer.canvas.size[1] // LETTER_PX
+        self.overlay.text = fill(text, min(NOTICE_WIDTH, max(fitting, _NARROWEST)))
         self.overlay.visible = True
         self.timer.start()
 
