@@ -40,7 +40,7 @@ class UncertaintyView(StrEnum):
 EXPLAINED: Final[Mapping[UncertaintyView, str]] = {
     UncertaintyView.NOTHING: "Only the labels.",
     UncertaintyView.INCLUSION: (
-        "Regions with a probability of at least 10 % (dotted), 50 % (thin) and 90 % (strong)."
+        "Regions with a probability of at least 10 % (dashed), 50 % (thin) and 90 % (strong)."
     ),
     UncertaintyView.MEMBERS: "The outline of each model.",
     UncertaintyView.ENTROPY: (
