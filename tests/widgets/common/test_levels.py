@@ -8,9 +8,9 @@ import pytest
 from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPalette
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_bayes_nnunet.widgets.common.dock import MessageLabel
+from napari_bayes_nnunet.widgets.common.dock import LevelLabel, MessageLabel
 from napari_bayes_nnunet.widgets.common.levels import ON_DARK, ON_LIGHT
 
 THEMES = {"dark": ON_DARK, "light": ON_LIGHT}
@@ -46,3 +46,29 @@ def test_message_follows_the_theme(qtbot: Any) -> None:
     assert label.textFormat() == Qt.TextFormat.PlainText
     label.say("", "fine")
     assert label.styleSheet() == ""
+
+
+def test_label_keeps_its_style_beside_the_colour(qtbot: Any) -> None:
+    label = LevelLabel("mL", level="done", style="padding: 0")
+    qtbot.addWidget(label)
+    assert label.styleSheet().startswith("padding: 0; color: #")
+    plain = LevelLabel("216", style="padding: 0")
+    qtbot.addWidget(plain)
+    assert plain.styleSheet() == "padding: 0"
+
+
+def test_message_appears_only_with_its_form(qtbot: Any) -> None:
+    form = QWidget()
+    qtbot.addWidget(form)
+    said, empty, emptied = MessageLabel("One."), MessageLabel(), MessageLabel("Two.")
+    emptied.say("")
+    labels = said, empty, emptied
+    assert not any(label.isVisible() for label in labels)
+    column = QVBoxLayout(form)
+    for label in labels:
+        column.addWidget(label)
+    with qtbot.waitExposed(form):
+        form.show()
+    assert [label.isVisible() for label in labels] == [True, False, False]
+    empty.say("Three.")
+    assert empty.isVisible()

@@ -232,27 +232,22 @@ class CollapsibleSection(QCollapsible):
         self.setText(self._title)
 
 
-class MessageLabel(QLabel):
-    """Text that wraps and can be copied, in the colour of its level; hidden while it is empty."""
+class LevelLabel(QLabel):
+    """Text in the colour of its level, which follows the theme; ``style`` adds other properties."""
 
     def __init__(
-        self, text: str = "", *, level: Level = "fine", parent: QWidget | None = None
+        self,
+        text: str = "",
+        *,
+        level: Level = "fine",
+        style: str = "",
+        parent: QWidget | None = None,
     ) -> None:
         self._level: Level = level
+        self._style = style
         self._is_styling = False
-        super().__init__(parent)
-        self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.PlainText)  # names from files may look like HTML
-        self.setMinimumSize(QSize(0, 0))
-        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.say(text, level)
-
-    def say(self, text: str, level: Level | None = None) -> None:
-        """Show ``text`` in place of the previous text, in the same level unless one is given."""
-        self._level = level or self._level
+        super().__init__(text, parent)
         self._take_color()
-        self.setText(text)
-        self.setVisible(bool(text))
 
     def changeEvent(self, event: QEvent) -> None:
         """Take the colour of the new theme."""
@@ -267,8 +262,32 @@ class MessageLabel(QLabel):
 
     def _take_color(self) -> None:
         color = level_color(self._level, self)
-        style = f"color: {color}" if color else ""
+        style = "; ".join(filter(None, (self._style, f"color: {color}" if color else "")))
         if style != self.styleSheet() and not self._is_styling:
             self._is_styling = True  # setting a style emits another change
             self.setStyleSheet(style)
             self._is_styling = False
+
+
+class MessageLabel(LevelLabel):
+    """Text that wraps and can be copied, in the colour of its level; hidden while it is empty."""
+
+    def __init__(
+        self, text: str = "", *, level: Level = "fine", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(level=level, parent=parent)
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)  # names from files may look like HTML
+        self.setMinimumSize(QSize(0, 0))
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.say(text, level)
+
+    def say(self, text: str, level: Level | None = None) -> None:
+        """Show ``text`` in place of the previous text, in the same level unless one is given."""
+        self._level = level or self._level
+        self._take_color()
+        self.setText(text)
+        if self.isWindow():  # not yet in a form; shown now, it would flash as a window of its own
+            self.setAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide, not text)
+        else:
+            self.setVisible(bool(text))

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 Level = Literal["fine", "warning", "blocking", "done"]
 ON_DARK: dict[Level, str] = {"warning": "#FFB347", "blocking": "#FF7B72", "done": "#8E939C"}
 ON_LIGHT: dict[Level, str] = {"warning": "#8A4B00", "blocking": "#B3261E", "done": "#6B7078"}
-"""Amber, red, and grey for rows that need no attention, readable on the theme's background."""
+"""Amber, red, and grey for what needs no attention, readable on the theme's background."""
 
 
 def level_color(level: Level, widget: QWidget) -> str:

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...core.heart.function import Measured
 from ...core.types import Phase
-from .numbers import GREY, format_value
+from ..common.dock import LevelLabel
+from .numbers import format_value
 
 KEY_NUMBERS: Final[Mapping[str, str]] = {
     "LV EF": "EF",
@@ -65,8 +66,7 @@ class KeyNumbers(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._columns: dict[str, _Column] = {}
-        self.caption = QLabel(" ")
-        self.caption.setStyleSheet(f"padding: 0; {GREY}")
+        self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(4)
@@ -115,11 +115,11 @@ class KeyNumbers(QWidget):
 
 
 def _label(row: int) -> QLabel:
-    label = QLabel(" ")
-    label.setAlignment(Qt.AlignmentFlag.AlignLeft)
-    style = {UNIT: GREY, VALUE: "font-weight: bold", CHANGED: "font-style: italic"}
+    fonts = {VALUE: "; font-weight: bold", CHANGED: "; font-style: italic"}
     # With napari's padding the columns would not fit a narrow dock.
-    label.setStyleSheet(f"padding: 0; {style.get(row, '')}")
+    style = f"padding: 0{fonts.get(row, '')}"
+    label = LevelLabel(" ", level="done" if row == UNIT else "fine", style=style)
+    label.setAlignment(Qt.AlignmentFlag.AlignLeft)
     return label
 
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 from ...app.review.export import PAPILLARY
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
-from ..common.dock import MessageLabel
+from ..common.dock import LevelLabel, MessageLabel
 from ..common.rows_table import Column, Row, RowsTable
 from .patient_fields import PatientFields
 
@@ -118,7 +118,6 @@ HEADINGS = (
 NAME, VALUE, SPREAD, UNIT, PREDICTED = range(5)
 FLASH_MS = 1500
 FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
-GREY = "color: #7C828C"  # readable on both themes
 _UNKNOWN = "–"
 
 
@@ -190,13 +189,13 @@ class NumbersTable(QWidget):
             item.widget().deleteLater()
         self._lines = {}
         for column, (text, help_text) in enumerate(HEADINGS if names else ()):
-            heading = QLabel(text)
-            heading.setStyleSheet(GREY)
+            heading = LevelLabel(text, level="done")
             heading.setToolTip(help_text)
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
-            line = self._lines[name] = _Line(QLabel(name), *(QLabel() for _ in range(4)))
-            line.predicted.setStyleSheet(GREY)
+            numbers = (QLabel() for _ in range(3))
+            predicted = LevelLabel(level="done")
+            line = self._lines[name] = _Line(QLabel(name), *numbers, predicted)
             for column, label in enumerate(_labels(line)):
                 self._grid.addWidget(label, row, column, _side(column))
 
