@@ -28,6 +28,7 @@ from napari_bayes_nnunet.app.evaluation.figures import (
     reliability_picture,
     risk_coverage_picture,
 )
+from napari_bayes_nnunet.app.evaluation.measures import CASE_SCORES
 from napari_bayes_nnunet.app.evaluation.output_files import evaluation_text, write_evaluation
 from napari_bayes_nnunet.app.evaluation.page import evaluation_page
 from napari_bayes_nnunet.app.evaluation.paper_tables import dice_table
@@ -200,6 +201,24 @@ def test_no_bar_of_reliability_hides_a_text(methods, monkeypatch) -> None:
         assert "ECE" in panel.get_xlabel()
         bars = [bar.get_window_extent() for bar in panel.patches]
         assert not any(text.get_window_extent().overlaps(bar) for text in texts for bar in bars)
+
+
+def test_no_point_of_entropy_hides_the_correlation(methods, monkeypatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
+    entropy_picture(methods[:1])
+    panel = drawn[0].axes[0]
+    assert "Spearman" in panel.get_xlabel()
+    assert not panel.texts
+
+
+def test_titles_of_the_scores_have_one_size(methods, monkeypatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
+    risk_coverage_picture(methods)
+    panels = drawn[0].axes
+    assert len(panels) == len(CASE_SCORES)
+    assert len({panel._left_title.get_fontsize() for panel in panels}) == 1
 
 
 def test_chosen_cases_are_best_and_worst():

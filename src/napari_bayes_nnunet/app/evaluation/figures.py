@@ -25,6 +25,9 @@ BARS: Final = 20
 """Bins of a reliability diagram; the calibration error has 100."""
 OVERCONFIDENT: Final = "#c0392b"
 FIGURE_WIDTH: Final = 9.6
+TITLE_SIZE: Final = 10.0
+LETTERS_PER_INCH: Final = 8.5
+"""Letters of a title of that size, in points."""
 _PER_ROW: Final = 4
 
 
@@ -138,25 +141,24 @@ def entropy_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
             entropy, risks, s=22, color=METHOD_COLORS[n % len(METHOD_COLORS)], alpha=0.75, lw=0
         )
         _title(panel, method.name)
-        panel.set_xlabel("mean entropy, bit", fontsize=9)
+        correlation = _correlation_text(rank_correlation(entropy, risks))
+        panel.set_xlabel(f"mean entropy, bit\n{correlation}", fontsize=9)
         if index % _PER_ROW == 0:
             panel.set_ylabel("1 − Dice", fontsize=9)
-        _write_correlation(panel, rank_correlation(entropy, risks))
     return encode_png(figure)
 
 
 def _title(panel: Axes, text: str) -> None:
-    """Write the title, smaller if it is long, because panels stand side by side."""
-    size = min(10.0, 205 / max(1, len(text)))
+    """Write the title, smaller if it is too long for its column of panels."""
+    grid = panel.get_subplotspec().get_gridspec()
+    room = LETTERS_PER_INCH * panel.figure.get_figwidth() / grid.ncols
+    size = TITLE_SIZE * min(1.0, room / max(1, len(text)))
     panel.set_title(text, fontsize=size, loc="left", fontweight="bold", color=INK)
 
 
-def _write_correlation(panel: Axes, correlation: float) -> None:
-    if not math.isnan(correlation):
-        panel.text(
-            0.04, 0.96, f"Spearman {correlation:.2f}", transform=panel.transAxes, fontsize=8.5,
-            va="top", color=INK,
-        )  # fmt: skip
+def _correlation_text(correlation: float) -> str:
+    """Return the correlation, which stands below the panel, where no point can hide it."""
+    return "" if math.isnan(correlation) else f"Spearman {correlation:.2f}"
 
 
 def _pairs(method: MethodEvaluation, score: Callable[..., float]) -> list[tuple[float, float]]:
