@@ -8,7 +8,7 @@ from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-NARROWEST, WIDEST = 165, 260
+NARROWEST, WIDEST = 160, 260
 """Width of a picture in pixels; text in a narrower one cannot be read."""
 _GAP = 6
 
