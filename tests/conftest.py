@@ -52,6 +52,14 @@ SMALL_TRAINING = (
 """3 cycles of 4 epochs; the last 2 of each are kept: members 2, 3, 6, 7, 10 and 11."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def empty_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tests, and the processes that they start, from the settings of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def made_dataset() -> Callable[..., Path]:
     """Return ``made_dataset(folder, patients=4, frames=2, channels=1)``, which writes a dataset."""

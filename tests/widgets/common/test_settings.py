@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -83,3 +84,8 @@ def test_the_last_folder_of_studies_is_kept(tmp_path: Path) -> None:
 def test_the_file_lies_in_the_users_config_folder() -> None:
     assert default_path().is_relative_to(platformdirs.user_config_path())
     assert default_path().name == "settings.json"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems ignore XDG_CONFIG_HOME")
+def test_tests_leave_the_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert default_path().is_relative_to(tmp_path_factory.getbasetemp())

@@ -165,8 +165,10 @@ def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None
     assert not dock.notice.overlay.visible
 
 
-def test_read_only_study_is_marked_at_the_top(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
-    second = ReviewWidget(ViewerModel(), every_ms=NEVER)
+def test_read_only_study_is_marked_at_the_top(
+    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
+) -> None:
+    second = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
     qtbot.addWidget(second)
     open_in(second, folder, qtbot)
     assert second.saved.text() == VIEWED_ONLY
