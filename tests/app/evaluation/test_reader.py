@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.evaluation.queue import SLICES
+from napari_bayes_nnunet.app.evaluation.queue import SLICES, evaluate_queue
+from napari_bayes_nnunet.app.evaluation.queue_report import queue_text
 from napari_bayes_nnunet.app.evaluation.reader import (
     ACTIONS,
     MOST_FIRST,
@@ -153,6 +154,16 @@ def test_patient_with_one_volume_has_no_ejection_fraction(tmp_path):
     alone = drain(evaluate_reader(tmp_path / "studies", tmp_path / "labels"))
     assert np.isnan(course(alone, QUEUE).errors["LV EF"][0].value)
     assert course(alone, QUEUE).gross_left[-1].value == 0
+    assert "nan" not in reader_text(alone)
+
+
+def test_summary_without_gross_errors_has_no_shares(tmp_path):
+    write(tmp_path / "studies", "p1_frame01", {None: [reference(4)] * 2})
+    write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", reference(4))
+    right = drain(evaluate_reader(tmp_path / "studies", tmp_path / "labels"))
+    assert right.gross == 0
+    assert "nan" not in reader_text(right)
+    assert "nan" not in queue_text(evaluate_queue(tmp_path / "studies", tmp_path / "labels"))
 
 
 def test_patient_without_any_structure_has_no_dice(tmp_path):

@@ -102,6 +102,8 @@ def queue_text(evaluation: QueueEvaluation) -> str:
         f"{evaluation.errors['gross']} of them gross (more than 3 mm from the reference contour)."
     ]
     for kind in KINDS:
+        if not evaluation.errors[kind]:  # nothing to find
+            continue
         default = evaluation.find_result(kind, DEFAULT_SCORE)
         best = evaluation.find_result(kind, BEST)
         low, high = default.found.at_share.interval

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -106,20 +107,30 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
         f"{format_count(evaluation.gross, 'gross error')} (more than 3 mm from the reference "
         "contour).",
         ORACLE,
+        f"A whole review takes {evaluation.actions.value:.0f} actions per patient.",
+    ]
+    if evaluation.gross:
+        lines += _shares_of_errors(evaluation, queue)
+    return "\n".join([*lines, *evaluation.notes])
+
+
+def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCourse) -> list[str]:
+    """Return what one action in the first slices, and more actions, make of the gross errors."""
+    lines = [
         f"One action in each of the first {_percent(SHARE)} of the slices removes "
         f"{_with_interval(evaluation.one_action)} of the gross errors; with alternatives and level "
         f"only, {_with_interval(evaluation.one_action_first)}.",
-        f"A whole review takes {evaluation.actions.value:.0f} actions per patient.",
     ]
     for actions in (20, 40):
         n = ACTIONS.index(actions)
-        ef = queue.errors["LV EF"]
-        lines.append(
+        left = (
             f"After {actions} actions in the order of the queue, "
-            f"{_percent(queue.gross_left[n].value)} of the gross errors are left, and the LV EF "
-            f"is wrong by {ef[n].value:.1f} points (before: {ef[0].value:.1f})."
+            f"{_percent(queue.gross_left[n].value)} of the gross errors are left"
         )
-    return "\n".join([*lines, *evaluation.notes])
+        before, now = (queue.errors["LV EF"][number].value for number in (0, n))
+        wrong = f", and the LV EF is wrong by {now:.1f} points (before: {before:.1f})"
+        lines.append(f"{left}{'' if math.isnan(now) else wrong}.")  # without ED and ES no EF
+    return lines
 
 
 def _series(course: ReviewCourse) -> Iterator[Sequence[Estimate]]:
