@@ -157,6 +157,17 @@ def test_zooming_to_labels_centres_on_them() -> None:
     assert viewer.scene.camera.zoom == pytest.approx(0.5 * 800 / 19)
 
 
+def test_zooming_follows_a_translated_layer() -> None:
+    data = np.zeros((3, 100, 100), np.uint8)
+    data[1, 20:30, 60:80] = 1
+    viewer = ViewerModel()
+    labels = viewer.add_layer(Labels(data, scale=(8, 2, 1), translate=(0, 500, -300)))
+    viewer.dims.set_point(0, 8)
+    zoom_to_labels(viewer, labels)
+    assert viewer.scene.camera.center[-2:] == pytest.approx((549, -230.5))
+    assert is_area_shown(viewer, labels, data[1] > 0)
+
+
 def test_zooming_to_empty_labels_keeps_the_view() -> None:
     viewer = ViewerModel()
     labels = viewer.add_layer(Labels(np.zeros((3, 10, 10), np.uint8)))

@@ -155,9 +155,9 @@ def _displayed_box(viewer: Any, layer: Layer, mask: Any) -> Box | None:
     first = viewer.dims.ndim - layer.ndim
     axes = [axis - first for axis in viewer.dims.displayed]
     values = (columns, rows) if axes[0] > axes[1] else (rows, columns)
-    steps = layer.scale[axes]
     return [
-        (index.min() * step, index.max() * step) for index, step in zip(values, steps, strict=True)
+        (index.min() * step + start, index.max() * step + start)
+        for index, step, start in zip(values, layer.scale[axes], layer.translate[axes], strict=True)
     ]
 
 
@@ -167,7 +167,8 @@ def _zoom_to(viewer: Any, layer: Layer, box: Box | None) -> None:
         return
     axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
     steps = np.abs(layer.scale[axes])
-    first, last = -steps / 2, (np.array(layer.data.shape)[axes] - 0.5) * steps
+    start, shape = layer.translate[axes], np.array(layer.data.shape)[axes]
+    first, last = start - steps / 2, start + (shape - 0.5) * steps
     size, (low, high) = np.array(viewer.canvas.size), np.transpose(box)
     scales = size / (high - low + 1)
     zoom = min(HEART_HEIGHT * scales[0], HEART_WIDTH * scales[1])
