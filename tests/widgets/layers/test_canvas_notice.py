@@ -60,3 +60,10 @@ def test_text_of_the_user_stays(qtbot: Any) -> None:
     settle(qtbot)
     assert NOTICE_KEY not in viewer.canvas.overlays
     assert viewer.canvas.overlays["text"].text == "mine"
+
+
+def test_a_notice_of_another_dock_stays(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    first, second = CanvasNotice(viewer), CanvasNotice(viewer)
+    first.close()
+    assert viewer.canvas.overlays[NOTICE_KEY] is second.overlay

@@ -27,6 +27,7 @@ class CanvasNotice(QObject):
         self.overlay = TextOverlay(
             position="bottom_center", font_size=12, color="white", box_color=_SHADE
         )
+        viewer.canvas.overlays.pop(NOTICE_KEY, None)  # napari keeps an equal one
         viewer.canvas.overlays[NOTICE_KEY] = self.overlay
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
@@ -51,4 +52,6 @@ class CanvasNotice(QObject):
     def close(self) -> None:
         """Remove the message from the canvas."""
         self.timer.stop()
-        self._viewer.canvas.overlays.pop(NOTICE_KEY, None)
+        overlays = self._viewer.canvas.overlays
+        if overlays.get(NOTICE_KEY) is self.overlay:  # or another dock has replaced it
+            overlays.pop(NOTICE_KEY)
