@@ -26,12 +26,14 @@ COVERS_FROM: Final = 0.8
 def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
     """Return the uppermost visible image, None if there is none or images are side by side.
 
-    Results of this plugin do not count. With ``opaque``, see-through images do not count either.
+    Results of this plugin and RGB images do not count. With ``opaque``, RGB images count, but no
+    see-through images.
     """
     if viewer.canvas.grid.enabled:
         return None
     for layer in reversed(viewer.layers):
-        shown = is_segmentable(layer) and layer.visible and layer.opacity > 0
+        counts = is_segmentable(layer) or (opaque and _is_rgb(layer))
+        shown = counts and layer.visible and layer.opacity > 0
         if shown and (not opaque or _covers(layer)):
             assert isinstance(layer, Image)
             return layer
@@ -87,13 +89,17 @@ def _covers(layer: Layer) -> bool:
     return layer.opacity >= COVERS_FROM and str(layer.blending) not in SEE_THROUGH
 
 
+def _is_rgb(layer: Layer) -> bool:
+    return isinstance(layer, Image) and bool(layer.rgb)
+
+
 def _is_of_another(viewer: Any, layer: Layer, image: Image) -> bool:
     """Return whether a layer is another image, or belongs to one."""
     about = bayes_metadata(layer)
     if owner := about.get("image"):
         return bool(owner != image.unique_id)
     if about.get("role") != "labels":
-        return is_segmentable(layer)
+        return is_segmentable(layer) or _is_rgb(layer)
     # Files of labels are named after their image: patient011_frame01 and patient011_frame01_gt.
     shared = {
         other: _shared_words(layer_case(other), layer_case(layer))
