@@ -26,9 +26,16 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import saver as study_saver
-from napari_bayes_nnunet.widgets.review.dock import PROBLEMS, UNSAVED, VIEWED_ONLY, ReviewWidget
+from napari_bayes_nnunet.widgets.review.dock import (
+    NO_STUDY,
+    PROBLEMS,
+    UNSAVED,
+    VIEWED_ONLY,
+    ReviewWidget,
+)
 from napari_bayes_nnunet.widgets.review.forms import CORRECT, NUMBERS, QUEUE
 from napari_bayes_nnunet.widgets.review.reading_layout import LAYER_DOCKS
+from napari_bayes_nnunet.widgets.review.saver import OTHER_WORK
 from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
 
 from ...helpers.cines import ED, ES, make_cine
@@ -242,6 +249,29 @@ def test_reading_layout_hides_and_shows_docks(
     assert docks_of(dock) == before
     dock.close_study()
     settle(qtbot)
+
+
+def test_a_refused_close_keeps_the_reading_layout(
+    make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(review_dock, "CLOSING_MS", 20)
+    viewer = make_napari_viewer(show=True)
+    dock = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    open_in(dock, folder, qtbot)
+    dock.reading_button.click()
+    reading = docks_of(dock)
+    dock.eventFilter(dock.window(), QCloseEvent())  # and the window stays open
+    qtbot.waitUntil(lambda: dock.reading_button.isChecked() and docks_of(dock) == reading)
+    dock.close_study()
+    settle(qtbot)
+
+
+def test_work_of_others_is_told_at_closing(dock: ReviewWidget) -> None:
+    dock.controller.saver.other_found.emit(OTHER_WORK)
+    dock.close_study()
+    assert OTHER_WORK in dock.hint.text()
+    assert NO_STUDY in dock.hint.text()
 
 
 def broken(*_: object, **__: object) -> None:

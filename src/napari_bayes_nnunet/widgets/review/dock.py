@@ -12,6 +12,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
+    QApplication,
     QDockWidget,
     QFileDialog,
     QHBoxLayout,
@@ -59,6 +60,8 @@ NO_STUDY = (
 )
 WARM_UP_AFTER_MS = 1000
 """Delay of slow imports, so that the dock opens first."""
+CLOSING_MS = 500
+"""Delay after which a window that was to close is looked at again."""
 DISCARD_S = 30.0
 """Seconds within which closing again discards unsaved changes."""
 CLOSE_AGAIN = "The study stays open. Close it again to discard unsaved changes."
@@ -125,6 +128,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._layout = ReadingLayout()
         self.notice = CanvasNotice(napari_viewer, self)
         self._image_error = ""
+        self._found: list[str] = []
         self._opening: Path | None = None
         self._dicom_paths: dict[str, str] = {}
         self._save_failed_at = -math.inf
@@ -211,7 +215,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._show_study(None)
         if leaves_layout:
             self._leave_layout()
-        self._say(message)
+        self._say("\n".join([*self._found, message]))
+        self._found = []
         self.studies.refresh()
 
     def _on_idle(self) -> None:
@@ -286,6 +291,7 @@ class ReviewWidget(FolderDrop, DockContent):
         problems = (self.status.notice(PROBLEMS), problem)
         self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
         self.notice.show(problem)
+        self._found.append(problem)  # said again at closing, when it may just have been found
 
     def _show_study(self, opened: OpenedStudy | None) -> None:
         is_open = opened is not None and self.controller is not None
@@ -318,6 +324,15 @@ class ReviewWidget(FolderDrop, DockContent):
         """Show the window as it was; the choice of the reader is kept for the next study."""
         self._layout.leave()
         self._show_layout()
+
+    def _return_to_layout(self) -> None:
+        """Enter the layout again if napari, or the user when asked, refused to close the window."""
+        if QApplication.activeModalWidget() is not None:  # the user is being asked
+            QTimer.singleShot(CLOSING_MS, self._return_to_layout)
+            return
+        is_open = self.controller is not None and self.window().isVisible()
+        if is_open and self._settings.reading_layout():
+            self._enter_layout()
 
     def _show_layout(self) -> None:
         self.reading_button.setChecked(self._layout.is_on)
@@ -475,7 +490,9 @@ class ReviewWidget(FolderDrop, DockContent):
             if self.controller is not None and not self._is_saved():
                 event.ignore()
                 return True
-            self._leave_layout()  # napari saves the layout of its window when it closes
+            if self._layout.is_on:
+                self._leave_layout()  # napari saves the layout of its window when it closes
+                QTimer.singleShot(CLOSING_MS, self._return_to_layout)
             if isinstance(watched, QDockWidget):
                 self.close_study()
         return bool(super().eventFilter(watched, event))
