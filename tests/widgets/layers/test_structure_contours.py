@@ -177,6 +177,14 @@ def test_without_their_layer_labels_are_outlines_again(viewer, image, contours) 
     assert show_contours(viewer, image, {}, Display()) is not contours
 
 
+def test_a_switch_draws_deleted_contours_again(viewer, image, result, contours) -> None:
+    viewer.layers.remove(contours.layer)
+    apply_display(viewer, image, Display(fill=True), result.posteriors)
+    again = find_contours(viewer, image)
+    assert len(drawn(again))
+    assert 0 < again.source.opacity < 1
+
+
 def test_labels_removed_and_added_are_followed(viewer, image, result, contours) -> None:
     viewer.layers.remove(contours.source)
     assert not len(drawn(contours))

@@ -79,6 +79,28 @@ def test_all_layers_lie_on_the_grid_of_the_image(viewer, make_picture) -> None:
     assert len({tuple(map(str, layer.units)) for layer in viewer.layers}) == 1
 
 
+def test_a_study_opens_in_2d(viewer, tmp_path, make_picture) -> None:
+    viewer.add_labels(np.zeros((3, 5, 5), np.uint8))
+    viewer.dims.ndisplay, viewer.mouse_over_canvas = 3, True
+    assert make_picture().shows_slices
+
+
+def test_deleted_contours_come_back_with_a_switch(viewer, make_picture) -> None:
+    picture = make_picture()
+    viewer.layers.remove(find_layer(viewer, picture.image, "contours"))
+    picture.set_display(Display(fill=True))
+    assert find_layer(viewer, picture.image, "contours").visible
+
+
+def test_an_rgb_image_covers_the_slice(viewer, make_picture) -> None:
+    picture = make_picture()
+    rgb = viewer.add_image(np.zeros((*SHAPE[-2:], 3), np.uint8), rgb=True, opacity=0.5)
+    assert not picture.uncover()
+    rgb.opacity = 1
+    assert picture.uncover()
+    assert not rgb.visible
+
+
 def test_going_to_a_slice_is_signalled_once(viewer, make_picture, qtbot) -> None:
     picture, told = make_picture(), []
     picture.moved.connect(told.append)

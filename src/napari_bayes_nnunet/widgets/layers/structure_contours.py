@@ -267,13 +267,20 @@ def show_contours(
     return contours
 
 
-def apply_display(viewer: Any, image: Image, display: Display) -> None:
-    """Show contours, fill and image as chosen."""
+def apply_display(
+    viewer: Any, image: Image, display: Display, posteriors: Posteriors | None = None
+) -> None:
+    """Show contours, fill and image as chosen.
+
+    With ``posteriors``, contours that the user has deleted are drawn again.
+    """
     if image in viewer.layers:
         image.interpolation2d = SMOOTH if display.smooth else NEAREST
     contours = find_contours(viewer, image)
     if contours is not None:
         contours.set_display(display)
+    elif posteriors is not None:
+        show_contours(viewer, image, posteriors, display)
 
 
 def find_contours(viewer: Any, image: Image) -> StructureContours | None:

@@ -95,6 +95,7 @@ class ReviewPicture(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._session = opened.session
+        viewer.dims.ndisplay = 2  # napari may also fail to add labels in 3D
         self._is_black = opened.image is None
         self.image = self._find_image(opened.image) or self._add_image(opened)
         put_result(viewer, self.image, self._result(), mutual_information=False)
@@ -191,7 +192,7 @@ class ReviewPicture(QObject):
 
     def set_display(self, display: Display) -> None:
         """Show contours, fill and image as chosen."""
-        apply_display(self._viewer, self.image, display)
+        apply_display(self._viewer, self.image, display, self._session.study.posteriors)
 
     def centre_on(self, y: int, x: int) -> None:
         """Centre the camera on a voxel of the displayed slice, at the same zoom."""

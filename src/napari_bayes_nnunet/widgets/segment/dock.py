@@ -299,8 +299,11 @@ class SegmentWidget(FolderDrop, DockContent):
             self.run.say(*self._notes_on_result())
 
     def _on_display_changed(self, display: Display) -> None:
-        if self.image.layer is not None:
-            apply_display(self._viewer, self.image.layer, display)
+        layer, result = self.image.layer, self.result
+        if layer is not None:
+            has_labels = result is not None and "prediction" in result_layers(self._viewer, layer)
+            posteriors = result.posteriors if result is not None and has_labels else None
+            apply_display(self._viewer, layer, display, posteriors)
 
     def _on_image_picked(self, layer: Image) -> None:
         """Show the image that the user has picked, and make it the active one."""
