@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +144,14 @@ def main(output: Path | None) -> None:
 @main.command
 def segment() -> None:
     """Take demo.png and segment.png."""
-    run_demo(images_folder / "demo.png", make_dock=_make_pictured_dock)
+    with temporary_settings() as settings:
+        make = partial(_make_pictured_dock, settings=settings)
+        run_demo(images_folder / "demo.png", make_dock=make)
 
 
-def _make_pictured_dock(viewer: Any) -> SegmentWidget:
+def _make_pictured_dock(viewer: Any, *, settings: Settings) -> SegmentWidget:
     """Return the dock of the demo; its picture is taken after the last member."""
-    dock = SegmentWidget(viewer)
+    dock = SegmentWidget(viewer, settings=settings)
 
     def take(outcome: str, _: str) -> None:
         if outcome == "finished":

@@ -25,6 +25,7 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 from napari_bayes_nnunet.io.study.info import SourceImage, StudyInfo
 from napari_bayes_nnunet.io.study.study import write_study
+from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.review.controller import ReviewController
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
@@ -95,7 +96,7 @@ def make_study(folder: Path) -> Path:
 
 def open_in_dock(viewer: napari.Viewer, study: Path) -> ReviewController:
     """Open a study in the dock Review with all phases in the queue."""
-    dock = ReviewWidget(viewer)
+    dock = ReviewWidget(viewer, settings=Settings(study.with_name("settings.json")))
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.open(study)
     while dock.controller is None:
