@@ -97,7 +97,7 @@ def take_whole_dock(dock: QWidget, name: str) -> None:
     """Take a picture of the whole dock, including what would need scrolling."""
     content = dock.layout().itemAt(0).widget().widget()
     content.setFixedWidth(WIDTH)
-    QApplication.processEvents()
+    wait(DRAWN_AFTER_MS)  # parts whose height follows the width are laid out again
     height = content.layout().heightForWidth(WIDTH)
     content.grab(QRect(0, 0, WIDTH, height)).save(picture(name))
 
