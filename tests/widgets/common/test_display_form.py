@@ -30,6 +30,15 @@ def test_another_dock_takes_the_choices_over(qtbot, settings) -> None:
     assert not second.contours.isChecked()
 
 
+def test_the_key_switches_what_another_dock_chose(qtbot, settings) -> None:
+    first, second = DisplayForm(settings), DisplayForm(settings)
+    for form in (first, second):
+        qtbot.addWidget(form)
+    first.toggle_fill()
+    second.toggle_fill()  # never shown since, as in a folded section
+    assert not settings.display().fill
+
+
 def test_damaged_choices_count_as_defaults(settings) -> None:
     settings._put("display", {"fill": "yes", "smooth": False, "later": 1})
     assert settings.display() == Display(smooth=False)

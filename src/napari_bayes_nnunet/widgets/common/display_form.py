@@ -61,7 +61,9 @@ class DisplayForm(QWidget):
         self.changed.emit(display)
 
     def toggle_fill(self) -> None:
-        """Switch the fill."""
+        """Switch the fill, from what is on screen: another dock may have changed it meanwhile."""
+        if self._settings is not None:
+            self.refresh()
         self.set_display(replace(self.display, fill=not self.fill.isChecked()))
         self._keep()
 
