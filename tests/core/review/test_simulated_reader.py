@@ -111,14 +111,15 @@ def test_reference_of_another_shape_is_refused():
 def test_labels_of_structures_may_be_of_any_number():
     numbers = np.array([0, 7, 2, 5], np.uint8)
     members, right = np.asarray([[heart(rv=0)], [heart()]]), np.asarray([heart()])
-    _, usual = read(members, right)
-    reading = SimulatedReader(
+    usual_reader, usual = read(members, right)
+    reader = SimulatedReader(
         posterior_of(numbers[members], classes=8), numbers[right], spacing=SPACING,
         structures={name: int(numbers[label]) for name, label in HEART.items()},
-    ).read(0)  # fmt: skip
+    )  # fmt: skip
+    reading = reader.read(0)
     assert len(reading.corrections) == len(usual.corrections) > 0
     assert tools_of(reading) == tools_of(usual)
-    np.testing.assert_array_equal(reading.labels, numbers[usual.labels])
+    np.testing.assert_array_equal(reader.labels, numbers[usual_reader.labels])
 
 
 def test_structure_without_a_name_is_left_as_predicted():

@@ -97,7 +97,7 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     for panel, score in zip(panels, scores, strict=True):
         for n, method in enumerate(methods):
             _risk_curve(panel, method, score, n)
-        _title(panel, score.description)
+        _title(panel, score.description, per_row=len(CASE_SCORES))
         panel.set_xlabel("cases kept, %", fontsize=9)
         panel.set_xlim(0, 100)
     panels[0].set_ylim(bottom=0)
@@ -148,10 +148,9 @@ def entropy_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     return encode_png(figure)
 
 
-def _title(panel: Axes, text: str) -> None:
-    """Write the title, smaller if it is too long for its column of panels."""
-    grid = panel.get_subplotspec().get_gridspec()
-    room = LETTERS_PER_INCH * panel.figure.get_figwidth() / grid.ncols
+def _title(panel: Axes, text: str, *, per_row: int = _PER_ROW) -> None:
+    """Write the title, smaller if it is too long for its panel."""
+    room = LETTERS_PER_INCH * FIGURE_WIDTH / per_row
     size = TITLE_SIZE * min(1.0, room / max(1, len(text)))
     panel.set_title(text, fontsize=size, loc="left", fontweight="bold", color=INK)
 

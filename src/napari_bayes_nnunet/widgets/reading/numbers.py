@@ -193,9 +193,9 @@ class NumbersTable(QWidget):
             heading.setToolTip(help_text)
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
-            numbers = (QLabel() for _ in range(3))
-            predicted = LevelLabel(level="done")
-            line = self._lines[name] = _Line(QLabel(name), *numbers, predicted)
+            line = self._lines[name] = _Line(
+                QLabel(name), QLabel(), QLabel(), QLabel(), LevelLabel(level="done")
+            )
             for column, label in enumerate(_labels(line)):
                 self._grid.addWidget(label, row, column, _side(column))
 
