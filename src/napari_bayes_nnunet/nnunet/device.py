@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from . import ModelError
+from .main_memory import free_main_memory
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 NOT_A_DEVICE = "{device!r} is not a device. Choose one of {choices}."
@@ -75,7 +76,8 @@ def describe_devices() -> dict[str, str]:
             devices[f"cuda:{index}"] = f"{name}, in use by another program"
     if torch.backends.mps.is_available():
         devices["mps"] = "Apple graphics processor"
-    devices["cpu"] = f"CPU, {torch.get_num_threads()} threads{_free_memory()}"
+    free = free_main_memory() / 2**30
+    devices["cpu"] = f"CPU, {torch.get_num_threads()} threads, {free:.1f} GiB free"
     return devices
 
 
@@ -121,12 +123,3 @@ def has_fast_bfloat16() -> bool:
 
 def _gpus() -> list[str]:
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-
-
-def _free_memory() -> str:
-    """Return the free main memory as text, "" if the system does not report it."""
-    try:
-        gib = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    except (AttributeError, ValueError, OSError):
-        return ""
-    return f", {gib:.1f} GiB free"

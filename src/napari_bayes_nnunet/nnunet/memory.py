@@ -9,11 +9,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import psutil
 import torch
 
 from ..core.problems import Action
 from . import ModelError
+from .main_memory import free_main_memory
 
 MOST_ENLARGED = 64
 """Largest ratio of the voxels that a network computes to those of the image.
@@ -52,7 +52,7 @@ def free_memory(needed: float) -> int:
     GPUs are not asked without need: the answer costs time and memory on each of them, also on
     those that other programs use.
     """
-    free = int(psutil.virtual_memory().available)
+    free = free_main_memory()
     if needed <= free:
         return free
     return max([free, *map(_free_on_gpu, range(torch.cuda.device_count()))])
