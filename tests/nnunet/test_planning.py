@@ -1,6 +1,8 @@
 """Plans of a training, and nnU-Net's planning in a workspace."""
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -18,6 +20,7 @@ from napari_bayes_nnunet.nnunet.planning import (
     NO_DICTIONARY,
     OTHER_DATASET,
     PLANNING_FAILED,
+    PLANNING_FILLED_DISK,
     UNUSUAL_ENTRY,
     add_dropout,
     plan_and_preprocess,
@@ -31,6 +34,7 @@ from napari_bayes_nnunet.nnunet.trainer import TrainerSettings
 
 from ..helpers.hearts import make_dataset
 from ..helpers.models import LABELS, plans
+from ..helpers.small_disk import mounted_disk
 
 
 def configuration(dimension, *, stages, patch, residual=False):
@@ -254,6 +258,31 @@ def test_an_error_of_nnunet_is_one_line(tmp_path, nnunet_environment):
     assert caught.value.statement.template == PLANNING_FAILED
     assert caught.value.values["reason"]
     assert "\n" not in str(caught.value)
+
+
+def test_full_disk_names_its_remedy(hearts, tmp_path, nnunet_environment, monkeypatch):
+    def fill(dataset, folder, configuration):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(planning, "_plan", fill)
+    workspace = nnunet_environment(tmp_path / "workspace")
+    check_filled(workspace, read_dataset(hearts))
+
+
+def test_full_disk_while_preprocessing_names_its_remedy(hearts, tmp_path, nnunet_environment):
+    """blosc2 raises an error that does not name the cause."""
+    with mounted_disk(tmp_path / "disk") as disk:
+        workspace = nnunet_environment(disk.folder / "workspace")
+        disk.fill(leaving=150_000)
+        check_filled(workspace, read_dataset(hearts))
+
+
+def check_filled(workspace, dataset):
+    with pytest.raises(ModelError) as caught:
+        plan_and_preprocess(dataset, workspace, configuration="2d")
+    assert caught.value.statement.template == PLANNING_FILLED_DISK
+    assert caught.value.remedies == (Remedy(Action.FREE_AND_REPEAT),)
+    assert not [file for file in workspace.rglob("*") if file.is_file()]
 
 
 def test_tiny_spacing_of_kept_plans_is_refused(hearts, tmp_path, nnunet_environment, monkeypatch):

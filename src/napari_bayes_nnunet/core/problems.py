@@ -75,6 +75,8 @@ class Action(StrEnum):
     """Name the structures, for example ``labels``."""
     MAKE_ROOM = "make room"
     """Make room on the disk, then do only what is missing."""
+    FREE_AND_REPEAT = "free and repeat"
+    """Make room on the disk, then repeat the same command or press the same button."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -110,6 +112,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.GIVE_SPACING: "give the correct voxel size with --spacing",
     Action.NAME_STRUCTURES: "name the structures, for example with --labels {labels}",
     Action.MAKE_ROOM: "free some disk space, then use --continue to do only what is missing",
+    Action.FREE_AND_REPEAT: "free some disk space, then start it again with the same command",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

@@ -22,6 +22,7 @@ from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
 from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.ensemble.plans_format import PlansFormat
 from ..io.files.atomic import write_json
+from ..io.files.disk import has_filled_disk
 from ..io.files.json_files import parse_json
 from ..io.files.limits import read_small
 from ..io.files.nnunet_names import check_plans
@@ -61,6 +62,7 @@ DAMAGED_PLANS_FILE = "{file} is damaged or from another version of nnU-Net ({rea
 NO_DICTIONARY = "it is not a JSON dictionary"
 UNUSUAL_ENTRY = "an entry has a type or value that nnU-Net does not write"
 OTHER_DATASET = "it names a different dataset from ensemble.json"
+PLANNING_FILLED_DISK = "The disk is full, so the images could not be preprocessed in {folder}."
 PLANNING_FAILED = (
     "nnU-Net could not plan and preprocess the dataset ({reason}). See train.log for details."
 )
@@ -106,9 +108,9 @@ def plan_and_preprocess(
     done = _read_done(folder, signature, configuration)
     if done is None:
         _clear(workspace)
-        _write_raw(dataset, workspace / "raw" / dataset.nnunet_name)
         pools = threads_for_processes() if is_small(dataset) else nullcontext()
-        with _without(AUGMENTATION_PROCESSES), _explained(), pools:
+        with _without(AUGMENTATION_PROCESSES), _explained(workspace), pools:
+            _write_raw(dataset, workspace / "raw" / dataset.nnunet_name)
             done = _plan(dataset, folder, configuration)
             if plans is not None:
                 check_dataset_spacing(
@@ -116,11 +118,11 @@ def plan_and_preprocess(
                 )
             write_plans(dataset, workspace, plans or done)
             _preprocess(dataset, configuration, (plans or done)["plans_name"])
-        write_json(folder / "dataset.json", dataset.json)
-        write_json(
-            folder / DONE,
-            {"signature": signature, "configuration": configuration, "plans": done},
-        )
+            write_json(folder / "dataset.json", dataset.json)
+            write_json(
+                folder / DONE,
+                {"signature": signature, "configuration": configuration, "plans": done},
+            )
     elif not _holds(folder / "dataset.json", dataset.json):  # the structures were renamed
         write_json(folder / "dataset.json", dataset.json)
     return plans or done
@@ -322,11 +324,21 @@ def _without(variable: str) -> Iterator[None]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn nnU-Net's errors into ModelError, with the likely cause if nnU-Net names none."""
+def _explained(workspace: Path) -> Iterator[None]:
+    """Turn nnU-Net's errors into ModelError, with the likely cause if nnU-Net names none.
+
+    If the disk is full, the unfinished files are removed, so that other files can be written again.
+    """
     try:
         yield
-    except (RuntimeError, AssertionError) as error:
+    except (OSError, RuntimeError, AssertionError) as error:
+        if has_filled_disk(error, workspace.parent):
+            _clear(workspace)
+            raise ModelError(
+                PLANNING_FILLED_DISK, Action.FREE_AND_REPEAT, folder=workspace
+            ) from error
+        if isinstance(error, OSError):
+            raise
         reason = str(error).partition("\n")[0].rstrip(".")
         if "background worker" in reason:
             reason = "one of its processes ended, probably because memory ran out"

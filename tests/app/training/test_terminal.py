@@ -14,11 +14,11 @@ from napari_bayes_nnunet.app.training.process import command_arguments
 from napari_bayes_nnunet.app.training.process_record import read_process_record
 from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.app.training.request import TrainingRequest
-from napari_bayes_nnunet.app.training.terminal import train_in_terminal
+from napari_bayes_nnunet.app.training.terminal import TRAINING_FILLED_DISK, train_in_terminal
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
-NO_SPACE = os.strerror(errno.ENOSPC)
+NO_SPACE, READ_ONLY = (os.strerror(number) for number in (errno.ENOSPC, errno.EROFS))
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def failing(error):
         (KeyError("x"), {"reason": "'x'"}),
         (AssertionError(), {"reason": "AssertionError"}),
         (
-            OSError(errno.ENOSPC, NO_SPACE, "file"),
-            {"file": "file", "reason": NO_SPACE},
+            OSError(errno.EROFS, READ_ONLY, "file"),
+            {"file": "file", "reason": READ_ONLY},
         ),
     ],
 )
@@ -60,7 +60,25 @@ def test_every_failure_is_a_sentence_and_a_message(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_failure_on_a_full_disk_is_raised(request_and_run, monkeypatch):
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_full_disk_names_its_remedy(has_begun, request_and_run, monkeypatch):
+    request, run = request_and_run
+
+    def fill(job, tell, stop):
+        if has_begun:
+            run.record.touch()
+        raise OSError(errno.ENOSPC, NO_SPACE, "file")
+
+    monkeypatch.setattr(training_terminal, "run_job", fill)
+    with pytest.raises(AppError) as caught:
+        train_in_terminal(request, jsonl=False)
+    again = Action.FREE_SPACE if has_begun else Action.FREE_AND_REPEAT
+    assert caught.value.remedies == (Remedy(again),)
+    last = from_line(run.progress.read_text().splitlines()[-1])
+    assert last.statement == caught.value.statement.to_json()
+
+
+def test_failure_is_raised_if_nothing_can_be_written(request_and_run, monkeypatch):
     request, run = request_and_run
 
     def full(journal, message):
@@ -70,7 +88,7 @@ def test_a_failure_on_a_full_disk_is_raised(request_and_run, monkeypatch):
     monkeypatch.setattr(training_terminal, "run_job", lambda job, tell, stop: tell(None))
     with pytest.raises(AppError) as caught:
         train_in_terminal(request, jsonl=False)
-    assert caught.value.values["file"] == str(run.progress)
+    assert caught.value.statement.template == TRAINING_FILLED_DISK
 
 
 def test_output_of_nnunet_goes_to_the_log(request_and_run, monkeypatch, capfd):

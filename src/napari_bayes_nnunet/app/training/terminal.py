@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from ...core.problems import Action, Problem, Remedy, Statement, statement
+from ...io.files.disk import is_disk_full
 from .. import AppError
 from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarted, speech
 from ..signals import StopRequest
@@ -24,6 +25,7 @@ from .request import TrainingRequest
 from .run import run_job
 from .terminal_output import choose_view
 
+TRAINING_FILLED_DISK = "The disk is full, so nothing more can be written to {run}."
 FINISHED_FOLD = "The training of fold {fold} is finished. The ensemble is in {run}."
 
 
@@ -92,6 +94,9 @@ def _problem(job: TrainingJob, error: Exception) -> Problem:
     """Return the error as one for the user."""
     if isinstance(error, Problem):
         return error
+    if is_disk_full(error):
+        again = Action.FREE_SPACE if job.run.record.exists() else Action.FREE_AND_REPEAT
+        return AppError(TRAINING_FILLED_DISK, again, run=job.run.path)
     if isinstance(error, OSError) and error.strerror:
         file = error.filename or job.run.path
         return AppError(

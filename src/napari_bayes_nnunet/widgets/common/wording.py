@@ -40,6 +40,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.GIVE_SPACING: "enter the correct voxel size",
     Action.NAME_STRUCTURES: "name the structures",
     Action.MAKE_ROOM: "free some disk space, then start again to do only what is missing",
+    Action.FREE_AND_REPEAT: "free some disk space, then start it again",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {
