@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import (
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
@@ -158,9 +162,23 @@ def test_dark_high_values_are_read_bright(tmp_path: Path, sign: int) -> None:
     assert np.array_equal(np.diff(read.astype(int)), -np.diff(voxels.astype(int)))
 
 
+def test_converted_images_with_a_position_are_read(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path / "a", SOPClassUID=SecondaryCaptureImageStorage)
+    assert np.array_equal(read_dicom(tmp_path / "a").voxels, voxels)
+    frames = write_enhanced(
+        tmp_path / "frames", SOPClassUID=MultiFrameGrayscaleWordSecondaryCaptureImageStorage
+    )
+    assert np.array_equal(read_dicom(tmp_path / "frames").voxels, frames)
+    converted: dict[str, Any] = {"ImageType": ["DERIVED", "SECONDARY"]}
+    converted["SOPClassUID"] = SecondaryCaptureImageStorage
+    write_with_other_apex(tmp_path / "b", **converted)
+    assert templates(read_dicom(tmp_path / "b")) == [SLICES_LEFT_OUT]
+
+
 def test_palettes_and_screenshots_are_no_images(tmp_path: Path) -> None:
     write_cine(tmp_path / "a", PhotometricInterpretation="PALETTE COLOR")
-    write_cine(tmp_path / "b", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    screenshot = dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient"))
+    write_cine(tmp_path / "b", SOPClassUID=SecondaryCaptureImageStorage, **screenshot)
     with pytest.raises(DataError) as caught:
         read_dicom(tmp_path)
     assert caught.value.statement.template == NO_DICOM

@@ -35,7 +35,10 @@ MONOCHROME: Final = ("MONOCHROME2", "MONOCHROME1")
 ROUGH_DIRECTION: Final = 0.01
 """Largest error of the length of a direction, and of the cosine between rows and columns."""
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
-"""First part of the classes of screenshots, which have no position in the patient."""
+"""First part of the classes of screenshots, and of images that another program has converted.
+
+Only the latter may have a position in the patient.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +119,18 @@ def functional_group(header: pydicom.Dataset, frame: int, name: str) -> pydicom.
 
 def _is_image(header: pydicom.Dataset) -> bool:
     kind = str(header.get("SOPClassUID", ""))
-    if header.get("Modality") in DERIVED or kind.startswith(SECONDARY_CAPTURE):
+    if header.get("Modality") in DERIVED:
+        return False
+    if kind.startswith(SECONDARY_CAPTURE) and not _has_position(header):
         return False
     grey = str(header.get("PhotometricInterpretation", MONOCHROME[0])) in MONOCHROME
     has_pixels = "Rows" in header or kind in (MRImageStorage, EnhancedMRImageStorage)
     return has_pixels and grey and header.get("SamplesPerPixel", 1) == 1
+
+
+def _has_position(header: pydicom.Dataset) -> bool:
+    in_frame = functional_group(header, 0, "PlanePositionSequence")
+    return any("ImagePositionPatient" in source for source in (in_frame, header))
 
 
 def _frames(header: pydicom.Dataset) -> int:
