@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,12 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.calibrate import calibrate
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.temperature import FILE, fitted_temperature
+from napari_bayes_nnunet.app.segmentation.temperature import (
+    FILE,
+    fitted_temperature,
+    read_temperatures,
+    write_fitted,
+)
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.core.problems import Action, Remedy
@@ -145,6 +152,43 @@ def test_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         fitted_temperature(folder, settings_of("multi"))
     assert FILE in str(caught.value)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.app.segmentation.temperature import write_fitted
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+
+def die(*_, **__):
+    os.kill(os.getpid(), 9)
+
+folder = find_ensemble(Path(sys.argv[1]))
+settings = SegmentationSettings(method="multi", mirroring="none")
+for moment in ("fsync", "chmod", "replace"):
+    child = os.fork()
+    if not child:
+        setattr(os, moment, die)
+        write_fitted(folder, settings, 9.0, [])
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_kill_while_saving_keeps_earlier_temperatures(calibrated: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    before = (copy / FILE).read_bytes()
+    command = [sys.executable, "-c", KILLED, str(copy)]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert done.stdout.split() == ["-9"] * 3, done.stderr
+    assert (copy / FILE).read_bytes() == before
+    folder = Ensemble(copy, device="cpu").folder
+    fitted = write_fitted(folder, settings_of("multi"), 1.5, [])
+    assert read_temperatures(copy)[-1] == fitted
+    assert len(read_temperatures(copy)) == len(json.loads(before))
 
 
 def test_temperature_of_another_training_is_not_used(calibrated: Path) -> None:
