@@ -279,6 +279,7 @@ def test_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp
 def test_run_without_training_cannot_be_continued(flag, hearts, tmp_path):
     sentence = refusal(hearts, "--output", tmp_path / "run", flag)
     assert sentence.endswith(advice(Action.START_NEW))
+    assert not (tmp_path / "run").exists()
 
 
 def test_missing_dataset_is_refused(tmp_path):

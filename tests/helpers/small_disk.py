@@ -1,4 +1,4 @@
-"""A file system of 50 MB in memory, and writers for which any disk is full."""
+"""File systems of tests: one of 50 MB, one folder at two paths, and writers with a full disk."""
 
 from __future__ import annotations
 
@@ -43,14 +43,27 @@ class SmallDisk:
 @contextmanager
 def mounted_disk(folder: Path) -> Iterator[SmallDisk]:
     """Mount a disk at ``folder``, or skip the test with the reason why that is not possible."""
+    with _mounted(folder, "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs"):
+        yield SmallDisk(folder)
+
+
+@contextmanager
+def second_path(folder: Path) -> Iterator[Path]:
+    """Yield another path of a folder, its name in capitals, as on a disk that ignores the case."""
+    with _mounted(folder.with_name(folder.name.upper()), "--bind", str(folder)) as other:
+        yield other
+
+
+@contextmanager
+def _mounted(folder: Path, *arguments: str) -> Iterator[Path]:
     folder.mkdir(parents=True)
     try:
-        _mount("-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", str(folder))
+        _mount(*arguments, str(folder))
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
         pytest.skip(f"no file system can be mounted: {str(reason).strip()}")
     try:
-        yield SmallDisk(folder)
+        yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 

@@ -454,6 +454,7 @@ def test_wrong_number_of_channels_is_named(image, tmp_path):
     code, said = run(two, image, "-o", tmp_path / "out")
     assert code == 1
     assert all(value in said for value in ("2 channels", "cine0, cine1", "1."))
+    assert not (tmp_path / "out").exists()
 
 
 def test_names_that_differ_in_case_only_raise(model, image, tmp_path):

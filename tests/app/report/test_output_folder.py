@@ -12,9 +12,12 @@ from napari_bayes_nnunet.app.report.output_folder import (
     OUTPUT_IS_INPUT,
     refuse_folder_of_inputs,
     refuse_foreign_files,
+    removing_if_empty,
     report_files,
 )
 from napari_bayes_nnunet.core.problems import Action, Remedy
+
+from ...helpers.small_disk import second_path
 
 TABLES = {"cases.csv": "method,case", "summary.json": "{"}
 
@@ -38,6 +41,34 @@ def test_cases_of_a_dataset_are_refused(tmp_path: Path) -> None:
     for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         with pytest.raises(AppError):
             refuse_folder_of_inputs(tmp_path / name, {})
+
+
+def test_inputs_at_another_path_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "labelsTr").mkdir()
+    (tmp_path / "dataset.json").write_text("{}")
+    with second_path(tmp_path / "labelsTr") as output:
+        for inputs in ({"images": tmp_path / "labelsTr"}, {}):
+            with pytest.raises(AppError) as caught:
+                refuse_folder_of_inputs(output, inputs)
+            assert caught.value.statement.template == OUTPUT_IS_INPUT
+
+
+@pytest.mark.parametrize("has_content", [False, True])
+@pytest.mark.parametrize("exists", [False, True])
+def test_new_folder_left_empty_is_removed(tmp_path: Path, exists: bool, has_content: bool) -> None:
+    output = tmp_path / "results" / "out"
+    lock = output / "lock"
+    if exists:
+        output.mkdir(parents=True)
+    with pytest.raises(KeyError), removing_if_empty(output, lock):
+        output.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+        if has_content:
+            (output / "file").touch()
+        raise KeyError
+    assert output.exists() == lock.exists() == (exists or has_content)
+    assert output.parent.exists() == (exists or has_content)
+    assert tmp_path.exists()
 
 
 def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:

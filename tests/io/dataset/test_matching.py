@@ -33,6 +33,7 @@ from ...helpers.folders import (
     names,
     reasons,
 )
+from ...helpers.small_disk import second_path
 
 SAMPLE = Path(__file__).parents[3] / "src" / "napari_bayes_nnunet" / "sample_data"
 ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"
@@ -93,6 +94,16 @@ def test_one_folder_may_lie_in_the_other(tmp_path: Path, images: str, labels: st
     add_good(tmp_path / "data" / "images", tmp_path / "data" / "labels")
     found = match(tmp_path / images, tmp_path / labels)
     assert (names(found), found.mismatches) == (["good"], ())
+
+
+def test_inner_folder_at_another_path_is_recognised(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    add_good(data, data / "labels")
+    with second_path(data) as other:
+        found = match(data, other / "labels")
+        same = match(data, other)
+    assert (names(found), found.mismatches) == (["good"], ())
+    assert (names(same), same.mismatches) == (["good"], ())
 
 
 # Sub-folders, and images next to labels

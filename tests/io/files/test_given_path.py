@@ -8,7 +8,9 @@ import pytest
 
 from napari_bayes_nnunet import Ensemble, read_volume
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.files.given_path import NO_PATH, given_path
+from napari_bayes_nnunet.io.files.given_path import NO_PATH, given_path, is_same_path, is_within
+
+from ...helpers.small_disk import second_path
 
 
 @pytest.mark.parametrize("function", [given_path, read_volume, Ensemble])
@@ -21,3 +23,20 @@ def test_empty_text_is_not_the_current_folder(function, text: str) -> None:
 
 def test_other_paths_are_as_given() -> None:
     assert given_path(".") == given_path(Path()) == Path()
+
+
+def test_new_paths_are_compared_by_their_names(tmp_path: Path) -> None:
+    assert is_same_path(tmp_path / "new", tmp_path / "a" / ".." / "new")
+    assert not is_same_path(tmp_path / "new", tmp_path)
+    assert is_within(tmp_path / "a" / "new", tmp_path)
+    assert is_within(tmp_path, tmp_path)
+    assert not is_within(tmp_path, tmp_path / "new")
+
+
+def test_one_folder_at_two_paths_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "images" / "p1").mkdir(parents=True)
+    with second_path(tmp_path / "images") as other:
+        assert other.resolve() != (tmp_path / "images").resolve()
+        assert is_same_path(tmp_path / "images", other)
+        assert is_within(other / "p1", tmp_path / "images")
+        assert not is_within(tmp_path, other)

@@ -20,6 +20,7 @@ from napari_bayes_nnunet.io.search.case_image import UNNAMED_FILE, study_image
 from napari_bayes_nnunet.io.search.studies import FoundStudies, find_studies
 from tests.helpers import dicoms
 from tests.helpers.cohorts import write_dicom_study, write_volume
+from tests.helpers.small_disk import second_path
 from tests.helpers.studies import make_study
 
 
@@ -118,6 +119,13 @@ class TestNifti:
         found = find_studies([tree], output=tree / "out")
         assert names(found) == ["a study_image", "heart"]
         assert found.left_out == ("Folders with results of this program: 4",)
+
+    def test_results_at_another_path_are_no_inputs(self, tree):
+        write_volume(tree / "heart.nii.gz")
+        write_volume(tree / "out" / "heart.nii.gz")
+        with second_path(tree) as other:
+            found = find_studies([tree], output=other / "out")
+        assert names(found) == ["heart"]
 
     def test_a_table_of_patients_beside_images_is_no_result(self, tree):
         write_volume(tree / "heart.nii.gz")

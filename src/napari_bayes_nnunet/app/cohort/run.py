@@ -22,7 +22,7 @@ from ..messages import StudyDone, speech
 from ..prediction.output_files import disk_full, is_about_full_disk
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
-from ..report.output_folder import refuse_folder_of_inputs, unwritable
+from ..report.output_folder import refuse_folder_of_inputs, removing_if_empty, unwritable
 from .mixture import refuse_mixture
 from .page import PAGE, CohortPage
 from .row import StudyRow, failed_row
@@ -52,7 +52,8 @@ def open_cohort(request: CohortRequest) -> Iterator[FoundStudies]:
     also if another run is writing there.
     """
     _refuse_output_of_images(request.prediction)
-    with locked_output(request.prediction.output):
+    output = request.prediction.output
+    with removing_if_empty(output), locked_output(output):
         yield find_cohort(request)
 
 

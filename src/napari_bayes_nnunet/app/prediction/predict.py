@@ -16,7 +16,7 @@ from ...io.images.nifti import Volume, case_name, channel_files, is_further_chan
 from ...io.search.case_image import CaseImage, case_image
 from ...io.study.info import STUDY_FILE, read_study_info
 from .. import AppError
-from ..report.output_folder import refuse_folder_of_inputs
+from ..report.output_folder import refuse_folder_of_inputs, removing_if_empty
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Segmentation, Snapshot
 from .geometry_report import with_geometry
@@ -57,7 +57,14 @@ def predict(
     image. Raises AppError if the request cannot be met, or when the disk is full.
     """
     refuse_folder_of_inputs(request.output, {})
-    check_request(ensemble.folder, request)
+    with removing_if_empty(request.output):
+        check_request(ensemble.folder, request)
+        yield from _outcomes(ensemble, request, on_member)
+
+
+def _outcomes(
+    ensemble: Ensemble, request: PredictionRequest, on_member: Callable[[str, Snapshot], None]
+) -> Iterator[CaseOutcome]:
     seen: set[str] = set()
     for image in request.images:
         if _comes_with_first_channel(image, request.images):

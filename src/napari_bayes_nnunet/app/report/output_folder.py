@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from ...core.problems import Action
 from ...io.dataset.raw_dataset import CASE_FOLDERS
+from ...io.files.given_path import is_same_path
 from .. import AppError
 
 OUTPUT_IS_INPUT: Final = "The output folder {folder} is also the folder of the {contents}."
@@ -23,12 +24,30 @@ def refuse_folder_of_inputs(output: Path, inputs: Mapping[str, Path | None]) -> 
 
     ``inputs``: contents of a folder, such as "images" → folder, None if there is none.
     """
-    target = output.resolve()
-    found = [c for c, folder in inputs.items() if folder is not None and folder.resolve() == target]
-    if target.name in CASE_FOLDERS and (target.parent / "dataset.json").is_file():
+    found = [c for c, folder in inputs.items() if folder and is_same_path(folder, output)]
+    parent = output.resolve().parent
+    is_of_cases = any(is_same_path(parent / name, output) for name in CASE_FOLDERS)
+    if is_of_cases and (parent / "dataset.json").is_file():
         found.append("cases of a dataset")
     if found:
         raise AppError(OUTPUT_IS_INPUT, Action.OTHER_OUTPUT, folder=output, contents=found[0])
+
+
+@contextmanager
+def removing_if_empty(output: Path, *locks: Path) -> Iterator[None]:
+    """Remove the folders of ``output`` that the block made, if it leaves nothing but ``locks``."""
+    made: list[Path] = []
+    with suppress(OSError):  # a name that is too long
+        made = [path for path in (output, *output.absolute().parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # not made, or not empty
+            if made and {*output.iterdir()} <= {*locks}:
+                for lock in locks:
+                    lock.unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
 
 
 def refuse_foreign_files(folder: Path, tables: Mapping[str, str], others: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from .. import AppError
-from ..report.output_folder import refuse_folder_of_inputs
+from ..report.output_folder import refuse_folder_of_inputs, removing_if_empty
 from .added_cycle import with_added_cycle
 from .request import (
     PRESETS,
@@ -79,13 +79,13 @@ class TrainingJob:
 def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
     """Check a request against its dataset and its run folder, and lock the folder.
 
-    Imports no torch. Raises AppError or DataError; then nothing but the empty folder is written.
+    Imports no torch. Raises AppError or DataError; then nothing is written.
     """
     if request.add_cycle:
         request = replace(request, resume=True)
     dataset = read_dataset(Path(os.path.abspath(request.dataset)))
     run = RunFolder(Path(os.path.abspath(request.output)))
-    with _locked(run, dataset):
+    with removing_if_empty(run.path, run.lock), _locked(run, dataset):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
         _check_start(request, run, fold, settled)

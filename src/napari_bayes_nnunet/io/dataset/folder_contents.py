@@ -17,6 +17,7 @@ from ..files.case_names import (
     label_names,
     patient_folders,
 )
+from ..files.given_path import is_same_path, is_within
 from ..images.nifti import ENDINGS, channel_files, is_further_channel
 
 NO_FOLDER = "{folder} is not a folder. Choose a folder."
@@ -60,7 +61,7 @@ def list_contents(images: Path, labels: Path) -> Generator[tuple[int, int], None
     contents = FolderFiles()
     image_files = yield from _nifti_files(images, contents.reasons)
     label_files = yield from _nifti_files(labels, contents.reasons)
-    if images.resolve() == labels.resolve():
+    if is_same_path(images, labels):
         contents.labels = [file for file in label_files if is_named_label(file, labels)]
         image_files = [file for file in image_files if not is_named_label(file, images)]
     else:
@@ -100,11 +101,9 @@ def _nifti_files(
 
 def _without_nested(files: list[Path], other: Path, *, in_root: Path) -> list[Path]:
     """Return the files without those in the ``other`` folder, if that is inside this one."""
-    inner = other.resolve()
-    if in_root.resolve() not in inner.parents:
+    if not is_within(other, in_root):
         return files
-    folders = {file.parent for file in files}
-    outside = {folder for folder in folders if not folder.resolve().is_relative_to(inner)}
+    outside = {folder for folder in {file.parent for file in files} if not is_within(folder, other)}
     return [file for file in files if file.parent in outside]
 
 

@@ -41,7 +41,7 @@ def walk_folders(
     are left out. If there are several trees, each title begins with the name of its tree.
     """
     seen: set[tuple[int, int]] = set()
-    output = output.resolve()
+    own = _identity(output) if output.exists() else None
 
     def note(error: OSError) -> None:
         left_out[f"Folders that cannot be opened ({error.strerror})"] += 1
@@ -51,12 +51,12 @@ def walk_folders(
             yield Folder(place, "", (place,))
             continue
         for path, inside, names in os.walk(place, onerror=note, followlinks=True):
-            folder, status = Path(path), os.stat(path)
-            identity = status.st_dev, status.st_ino
+            folder = Path(path)
+            identity = _identity(folder)
             results = (
                 STUDY_FILE in names
                 or (COHORT in names and is_cohort_table(folder / COHORT))
-                or folder.resolve() == output
+                or identity == own
             )
             left_out[RESULTS] += results and identity not in seen
             if results or identity in seen:
@@ -68,6 +68,11 @@ def walk_folders(
             files = filter(Path.is_file, visible)  # reading a pipe would block for ever
             title = PurePosixPath(tree, folder.relative_to(place).as_posix())
             yield Folder(folder, "" if title == PurePosixPath() else str(title), tuple(files))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def is_cohort_table(table: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...app import AppError
 from ...app.remote.device import RemoteDevice, is_remote
 from ...app.segmentation.settings import SegmentationSettings
+from ...io.files.given_path import is_same_path
 
 ED_AND_ES, ALL = "ED,ES", "all"
 NO_IMAGES = "No folder of images is chosen. Choose it first."
@@ -94,5 +95,5 @@ def check_folders(images: Path, output: Path) -> None:
         raise AppError(UNREADABLE_IMAGES, images=images, reason=error.strerror) from error
     if output.exists() and not output.is_dir():
         raise AppError(RESULTS_ARE_FILE, results=output)
-    if output.resolve() == images.resolve():
+    if is_same_path(output, images):
         raise AppError(SAME_FOLDER, images=images, proposed=propose_results(images))
