@@ -6,6 +6,7 @@ run in this process, except trainings, which are forks of a warm one.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import pickle
@@ -23,19 +24,22 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleCache
 from napari_bayes_nnunet.app.messages import FAILED, EnsembleLoaded, JobEnded, LoadEnsemble, Message
+from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.worker import Worker
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Problem
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.nnunet.planning import (
     plan_and_preprocess,
     read_plans,
     workspace_environment,
 )
 
-from .helpers.checked_files import LEFT_OUT, REFUSED, Check, pairs
+from .helpers.checked_files import LEFT_OUT, OPENED_WITHOUT, REFUSED, Check, pairs
 from .helpers.cohorts import run_here, write_dicom_study
 from .helpers.evaluations import answer, heart, write_answer, write_reference
 from .helpers.hostile import Toucher, forge_codec
@@ -226,6 +230,23 @@ def write_commands_into_studies(place: Place) -> None:
         edit(file, change)
 
 
+def write_commands_into_a_cohort(place: Place) -> None:
+    file = place.path / "cohort" / "output" / "cohort.csv"
+    with file.open(newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    texts = ("outcome", "ed_phase", "device", "warnings", "notes", "failure")
+    rows = [row | dict.fromkeys(texts, place.shell) for row in rows]
+    with file.open("w", newline="", encoding="utf-8") as table:
+        writer = csv.DictWriter(table, list(rows[0]))
+        writer.writeheader()
+        writer.writerows([*rows, rows[0] | {"study": place.shell}])
+
+
+def write_commands_next_to_the_image(place: Place) -> None:
+    text = f"ED: 1\nES: 1\nGroup: {place.shell}\n"
+    (place.path / "study" / "image" / "Info.cfg").write_text(text)
+
+
 def pickle_probabilities(place: Place) -> None:
     write_answer(place.path / "predictions", "p1_frame01", answer(1))
     write_reference(place.path / "labels", "p1_frame01", heart())
@@ -261,6 +282,7 @@ PAYLOADS: dict[str, Callable[[Place], None]] = {
         *(name_a_reader, name_a_dataset_elsewhere, pickle_a_member, pickle_the_latest_state),
         *(pickle_the_final_state, pickle_properties, forge_codecs, replace_arrays, link_logs),
         *(write_commands, pickle_layers, pickle_posteriors, write_commands_into_studies),
+        *(write_commands_into_a_cohort, write_commands_next_to_the_image),
         *(pickle_probabilities, write_commands_into_acdc, write_commands_into_mnms),
         write_commands_into_dicom,
     )
@@ -286,6 +308,7 @@ def arguments(command: str, place: Place) -> list[object]:
         "train --add-cycle": ["train", dataset, "--output", finished, "--add-cycle", *ON_CPU],
         "evaluate": ["evaluate", place.path / "predictions", place.path / "labels", "-o", output],
         "evaluate-queue": ["evaluate-queue", cohort, cohort, "-o", output],
+        "evaluate-reader": ["evaluate-reader", cohort, cohort, "-o", output],
         "prepare acdc": ["prepare", "acdc", place.path / "acdc", "-o", output],
         "prepare mnms": ["prepare", "mnms", place.path / "mnms", "-o", output],
     }[command]
@@ -297,6 +320,10 @@ def run_command(command: str, check: Check, place: Place, warm: WarmCommand) -> 
         return load_in_worker(place)
     if command == "cluster worker":
         return load_in_cache(place)
+    if command == "Review (dock)":
+        return open_studies(place)
+    if command == "predict --continue":
+        return continue_cohort(place)
     if check.file == "DICOM":
         return segment_and_export(place, command)
     given = list(map(str, arguments(command, place)))
@@ -328,6 +355,23 @@ def load_in_cache(place: Place) -> tuple[bool, str]:
         return False, f"Error: {problem}"
 
 
+def open_studies(place: Place) -> tuple[bool, str]:
+    files = sorted((place.path / "cohort" / "output").rglob("study.json"))
+    sessions = [ReviewSession(read_study(file.parent)) for file in files]
+    assert sessions
+    assert all(session.queue(session.scores()) for session in sessions)
+    return True, str([session.study.problems for session in sessions])
+
+
+def continue_cohort(place: Place) -> tuple[bool, str]:
+    """Continue the cohort without the workers of ``predict``."""
+    ensemble = Ensemble(place.path / "finished_run", device="cpu")
+    cohort = place.path / "cohort"
+    asked = {"settings": SegmentationSettings(device="cpu"), "skip_finished": True}
+    done = run_here(ensemble, [cohort / "images"], cohort / "output", **asked)
+    return FAILED not in [study.outcome for study in done], str(done)
+
+
 def segment_and_export(place: Place, command: str) -> tuple[bool, str]:
     """Segment a DICOM study without the workers of ``predict``, and export the result."""
     output = place.path / "new"
@@ -357,6 +401,8 @@ def test_no_file_runs_code(
     if check.outcome == REFUSED:
         assert text.startswith("Error: ")
         assert "Traceback" not in text
+    if check.outcome == OPENED_WITHOUT:
+        assert "posterior" in text
     if check.outcome == LEFT_OUT and command in ("inspect", "Segment (dock)"):
         assert "Toucher" not in text
         assert "epoch_0003.pth" in text

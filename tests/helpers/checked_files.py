@@ -76,6 +76,7 @@ from napari_bayes_nnunet.nnunet.memory import (
     MOST_ENLARGED,
     PATCH_NEEDS_MEMORY,
 )
+from napari_bayes_nnunet.nnunet.planning import PLANNING_FILLED_DISK
 from napari_bayes_nnunet.nnunet.weights import LARGE_NETWORK, MOST_WEIGHTS
 
 TESTS = Path(__file__).parents[1]
@@ -90,6 +91,7 @@ OUTPUT = "Folders to write to"
 REFUSED = "The command stops with an error message."
 LEFT_OUT = "The member is refused with the reason. Other members are used."
 NOT_READ = "The file is not read."
+OPENED_WITHOUT = "The study is opened without it, and a message says so."
 TEXT = "The content is only ever text and numbers."
 
 TITLE = """# What is checked and what is refused
@@ -138,7 +140,7 @@ READ_PLANS = (
     *("inspect", "predict", "calibrate", "train --resume", "train --add-cycle"),
     *("Segment (dock)", "cluster worker"),
 )
-READ_MEMBERS = ("inspect", "predict", "Segment (dock)", "cluster worker")
+READ_MEMBERS = ("inspect", "predict", "calibrate", "Segment (dock)", "cluster worker")
 
 SEGMENT = ("predict", "Segment (dock)")
 CONTINUE = ("predict --continue",)
@@ -174,12 +176,15 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "use_log.csv of a study", "be a link to a file that the shell runs", ("Review (dock)",), "The use is not recorded, and a message says so.", "io/study/test_usage_log.py::test_a_log_that_is_a_link_is_refused"),
     Check(CODE, "splits, fingerprint, job.json and progress.jsonl", "contain a shell command", ("train --resume", "inspect", "predict"), TEXT, "write_commands"),
     Check(CODE, "layers of an epoch (.npz)", "run a function when it is unpickled", ("trajectory",), REFUSED, "pickle_layers"),
-    Check(CODE, "posterior of a study (.npz)", "run a function when it is unpickled", ("evaluate-queue",), REFUSED, "pickle_posteriors"),
-    Check(CODE, "study.json and review.json", "contain a shell command and a path", ("evaluate-queue",), TEXT, "write_commands_into_studies"),
+    Check(CODE, "posterior of a study (.npz)", "run a function when it is unpickled", ("evaluate-queue", "evaluate-reader"), REFUSED, "pickle_posteriors"),
+    Check(CODE, "posterior of a study (.npz)", "run a function when it is unpickled", ("Review (dock)",), OPENED_WITHOUT, "pickle_posteriors"),
+    Check(CODE, "study.json and review.json", "contain a shell command and a path", ("evaluate-queue", "evaluate-reader", "Review (dock)"), TEXT, "write_commands_into_studies"),
+    Check(CODE, "cohort.csv", "contain a shell command and a path", ("predict --continue",), TEXT, "write_commands_into_a_cohort"),
     Check(CODE, "study.json", "call the case by a path to another folder", ("export-dicom", "Review (dock)"), TEXT, "io/study/test_info.py::test_case_never_leads_to_another_folder"),
     Check(CODE, "lock of a study", "be a link to another file, which would be emptied", ("Review (dock)",), "The study is opened read-only.", "io/study/test_study.py::test_linked_lock_changes_no_other_file"),
     Check(CODE, "probabilities (.npz)", "run a function when it is unpickled", ("evaluate",), REFUSED, "pickle_probabilities"),
     Check(CODE, "Info.cfg", "contain a shell command", ("prepare acdc",), TEXT, "write_commands_into_acdc"),
+    Check(CODE, "Info.cfg", "contain a shell command", ("predict",), TEXT, "write_commands_next_to_the_image"),
     Check(CODE, "table of M&Ms", "contain a shell command and a path", ("prepare mnms",), TEXT, "write_commands_into_mnms"),
     Check(CODE, "DICOM", "have UIDs and names that are shell commands and paths", ("predict", "export-dicom"), TEXT, "write_commands_into_dicom"),
     Check(CODE, "text of any file", "become part of a page as HTML", ("evaluate", "predict", "Review (dock)"), TEXT, "app/report/test_html.py::test_values_are_escaped"),
@@ -217,6 +222,7 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "DICOM", "have images of one slice at the same time", SEGMENT, note(REPEATS_LEFT_OUT), "io/dicom/test_odd_headers.py::test_images_at_the_same_time_are_noted"),
     Check(GEOMETRY, "DICOM", "have slices at the ends with another spacing, size, direction or kind", SEGMENT, note(SLICES_LEFT_OUT), "io/dicom/test_odd_headers.py::test_left_out_end_slices_are_noted"),
     Check(GEOMETRY, "DICOM", "be damaged or have an impossible position in some files", SEGMENT, note(IMAGES_LEFT_OUT), "io/dicom/test_odd_headers.py::test_impossible_geometry_is_refused_or_noted"),
+    Check(GEOMETRY, "DICOM", "be converted by another program (Secondary Capture), with a position", SEGMENT, "They are read like other images.", "io/dicom/test_odd_headers.py::test_converted_images_with_a_position_are_read"),
     Check(GEOMETRY, "DICOM", "have two patients in one series", SEGMENT, REFUSED, "io/dicom/test_odd_headers.py::test_two_patients_are_never_one_stack"),
     Check(GEOMETRY, "DICOM", "show high values as dark", SEGMENT, "The values are reversed.", "io/dicom/test_odd_headers.py::test_dark_high_values_are_read_bright"),
     Check(EARLIER, "report of a case, study", "be made by another training of the same name", CONTINUE, refusal(MADE_BY_OTHER_TRAINING), "app/prediction/test_resume_check.py::test_weights_of_another_training_are_refused"),
@@ -250,6 +256,7 @@ CHECKS: tuple[Check, ...] = (
     Check(OUTPUT, "images whose names differ only in upper and lower case", "write both results into one folder", ("predict",), refusal(NAME_TAKEN), "app/prediction/test_predict.py::test_names_that_differ_in_case_only_raise"),
     Check(OUTPUT, "images whose names differ only in upper and lower case", "write both results into one folder", ("predict FOLDER",), "The results of the second have a number (heart-2).", "io/search/test_studies.py::test_names_that_differ_in_case_only_are_numbered"),
     Check(OUTPUT, "full disk", "write results there", ("predict", "predict FOLDER"), f"The run stops with exit code 1: {_quoted(DISK_FULL)} Nothing half written is left, and `--continue` does the rest.", "end_to_end/test_full_disk.py::test_disk_full_leaves_nothing_half_written"),
+    Check(OUTPUT, "full disk", "train there", ("train",), f"The training stops: {_quoted(PLANNING_FILLED_DISK)} What was preprocessed is removed, and the same command starts again.", "nnunet/test_planning.py::test_full_disk_names_its_remedy"),
     Check(OUTPUT, "full disk", "save a review there", ("Review (dock)",), "The corrections stay in the window, which says so, tries again and refuses to close once.", "end_to_end/test_full_disk.py::test_edits_on_a_full_disk_are_kept"),
     Check(OUTPUT, "read-only disk", "write results there", ("predict", "predict FOLDER"), refusal(READ_ONLY_OUTPUT), "end_to_end/test_full_disk.py::test_read_only_output_is_refused_before_segmenting"),
     Check(OUTPUT, "file of another program with the name of a report", "replace it", (*EVALUATE, "trajectory"), refusal(FOREIGN_FILE), "app/report/test_output_folder.py::test_files_of_others_are_not_replaced"),
