@@ -52,6 +52,21 @@ def test_protected_structures_stay_when_one_appears():
     np.testing.assert_array_equal(added == MYO, volume[1] == MYO)
 
 
+def test_cavity_appears_with_its_wall():
+    bare = np.where(heart() == RV, heart(), 0).astype(np.uint8)
+    seen = Alternative(labels=heart(lv=8), members=(0,))
+    copied = add_structure(np.stack([bare]), 0, label=LV, alternatives=[seen], walls=[MYO])
+    np.testing.assert_array_equal(copied, heart())
+    beyond = add_structure(np.stack([bare, heart()]), 0, label=LV, alternatives=[], walls=[MYO])
+    np.testing.assert_array_equal(beyond, heart())
+    volume = np.stack([heart(), bare, heart()])
+    between = add_structure(volume, 1, label=LV, alternatives=[], walls=[MYO])
+    np.testing.assert_array_equal(between, heart())
+    walled = np.stack([heart(lv=0, wall=20)])
+    kept = add_structure(walled, 0, label=LV, alternatives=[seen], walls=[MYO])
+    np.testing.assert_array_equal(kept[kept != LV], walled[0][kept != LV])
+
+
 def test_cavity_ends_with_its_wall_at_base():
     basal = remove_at_end(heart(), LV, walls=[MYO])
     assert set(np.unique(basal)) == {0, RV}

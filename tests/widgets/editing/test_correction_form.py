@@ -55,6 +55,7 @@ def test_keys_are_printed_on_their_buttons(form) -> None:
     texts = [button.text() for button in form.findChildren(QPushButton)]
     for text in (
         *("Q", "W", "Use this  A", "Interpolate  I", "Revert slice  R", "Mark absent  D"),
+        *("‹ Base  Shift+Q", "Base ›  Shift+W", "‹ Apex  Shift+E", "Apex ›  Shift+R"),
         *("Most uncertain  G", "ED ↔ ES  T", "Copy from…", "Play"),
     ):
         assert text in texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
+from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
@@ -36,9 +38,15 @@ PRESSES = {
     "revert": (Qt.Key.Key_R, Qt.KeyboardModifier.NoModifier),
     "ED or ES": (Qt.Key.Key_T, Qt.KeyboardModifier.NoModifier),
     "absent": (Qt.Key.Key_D, Qt.KeyboardModifier.NoModifier),
+    "base outwards": (Qt.Key.Key_Q, Qt.KeyboardModifier.ShiftModifier),
+    "base inwards": (Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier),
+    "apex inwards": (Qt.Key.Key_E, Qt.KeyboardModifier.ShiftModifier),
+    "apex outwards": (Qt.Key.Key_R, Qt.KeyboardModifier.ShiftModifier),
     "previous phase": (Qt.Key.Key_Comma, Qt.KeyboardModifier.NoModifier),
     "next phase": (Qt.Key.Key_Period, Qt.KeyboardModifier.NoModifier),
 }
+NEW = ("base outwards", "base inwards", "apex inwards", "apex outwards")
+"""Actions without a key in 0.1.0."""
 VOLUME = np.zeros((4, 16, 20), np.uint8)
 LAYERS: dict[str, Callable[..., Layer]] = {
     "image": lambda **kw: Image(VOLUME, **kw),
@@ -112,6 +120,28 @@ def test_every_key_works_on_every_active_layer(qtbot, window, canvas, told) -> N
         qtbot.keyClick(canvas, Qt.Key.Key_D)
         assert told.names == ["accept", "absent"], mode
         assert edited.mode == mode
+
+
+def test_keys_of_0_1_0_are_kept() -> None:
+    kept = {
+        "next": "N", "previous": "Shift-N", "accept": "A", "flag": "K", "peek": "U",
+        "most uncertain": "G", "outline or fill": "H", "previous alternative": "Q",
+        "next alternative": "W", "interpolate": "I", "revert": "R", "ED or ES": "T",
+        "absent": "D", "previous phase": ",", "next phase": ".",
+    }  # fmt: skip
+    assert KEYS.items() >= kept.items()
+
+
+@pytest.mark.parametrize("action", NEW)
+def test_a_new_key_is_free_and_on_every_keyboard(action) -> None:
+    shortcuts = get_settings().shortcuts.shortcuts.values()
+    taken = {str(key) for keys in shortcuts for key in keys}
+    for owner in (ViewerModel, Labels, Image, Points, Shapes, Vectors):
+        taken |= {str(key) for key in owner.class_keymap}
+    assert taken >= {"[", "]", "Shift+Up", "Ctrl+Z"}
+    assert KEYS[action].replace("-", "+") not in taken
+    # Y and Z change places on a German keyboard, and all other signs need other keys.
+    assert re.fullmatch(r"(Shift-)?[A-X]", KEYS[action])
 
 
 @pytest.mark.parametrize("window", [["entropy"]], indirect=True, ids=["entropy"])

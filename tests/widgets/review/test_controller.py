@@ -8,6 +8,7 @@ from time import thread_time
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.review.session import SAME_PHASE, SWAPPED_PHASES, ReviewSession
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
@@ -20,6 +21,7 @@ from napari_bayes_nnunet.io.study.info import StudyInfo
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import Study, read_study, save_review
 from napari_bayes_nnunet.widgets.editing.corrections import (
+    ENDS,
     NO_CONTOUR,
     NO_POSTERIOR,
     NOT_A_STRUCTURE,
@@ -479,6 +481,77 @@ def test_leaving_the_slice_discards_an_unreleased_level(review) -> None:
     review.qtbot.waitUntil(lambda: not review.controller.corrections.is_preview)
     assert np.array_equal(review.now(WORST), start)
     assert steps_of(review.layer) == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "place"), [("Shift-W", (ED, 0)), ("Shift-E", (ED, 3))], ids=["base", "apex"]
+)
+def test_an_end_moves_by_one_undo_step(review, tmp_path, key, place) -> None:
+    review.forms.corrections.set_structure("RV")
+    before = review.session.labels.copy()
+    review.press(key)
+    assert review.controller.place == place  # the changed slice is shown
+    assert not (review.now(place) == RV).any()
+    assert steps_of(review.layer) == 1
+    assert review.session.edited_places() == [place]
+    assert "edited" in review.session.marks()[place]
+    row = review.session.peek_log()[-1]
+    assert (row.tool, row.phase, row.z) == (ENDS, *place)
+    review.settle()
+    strip = review.forms.corrections.ends.strip
+    assert not strip.presence.drawn[place[1]]
+    review.controller.saver.save()
+    review.saved()
+    assert np.array_equal(read_study(tmp_path / "heart").edited, review.session.labels)
+    review.controller.go_to(*WORST)
+    review.controller.corrections.undo()
+    assert review.controller.place == place
+    assert np.array_equal(review.session.labels, before)
+    assert review.session.edited_places() == []
+    review.settle()
+    assert strip.presence.drawn.all()
+
+
+def test_an_end_that_moved_in_moves_out(review) -> None:
+    review.forms.corrections.set_structure("RV")
+    before = review.session.labels.copy()
+    for key in ("Shift-W", "Shift-W", "Shift-Q"):
+        review.press(key)
+    assert review.controller.place == (ED, 1)
+    review.press("Shift-Q")
+    assert review.controller.place == (ED, 0)
+    assert np.array_equal(review.session.labels, before)
+    assert steps_of(review.layer) == 4
+    assert len(review.said) == 4
+    for key in ("Shift-Q", "Shift-R"):
+        review.press(key)
+    assert steps_of(review.layer) == 4  # refused at the edge of the image
+    assert [e in said for e, said in zip(("base", "apex"), review.said[4:], strict=True)]
+
+
+def test_moving_an_end_keeps_the_preview(review) -> None:
+    review.press("Q")
+    shown = review.now(WORST)
+    review.press("Shift-W")
+    assert np.array_equal(review.now(WORST), shown)
+    assert steps_of(review.layer) == 2
+
+
+def test_the_strip_shows_members_and_slice(review) -> None:
+    corrections = review.forms.corrections
+    corrections.structures.chips["LV"].click()
+    shown = corrections.ends.strip.presence
+    assert (shown.models, shown.current, shown.base_first) == (5, WORST[1], True)
+    assert shown.shares.tolist() == [1, 1, 1, 1]
+    point = corrections.ends.strip.cell_rect(0).center()
+    review.qtbot.mouseClick(corrections.ends.strip, Qt.MouseButton.LeftButton, pos=point)
+    assert review.controller.place == (ED, 0)
+    assert corrections.ends.strip.presence.current == 0
+    review.controller.go_to(2, 1)  # not segmented
+    shown = corrections.ends.strip.presence
+    assert shown.shares is None
+    assert not shown.drawn.any()
+    assert not any(button.isEnabled() for button in corrections.ends.buttons.values())
 
 
 def test_apply_keeps_the_contour(review) -> None:

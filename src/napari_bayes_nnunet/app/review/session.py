@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.editing.alternatives import Alternative, find_alternatives
+from ...core.editing.presence import presence
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured, Patient
 from ...core.heart.slice_volumes import base_is_first, is_basal
@@ -66,6 +67,7 @@ class ReviewSession:
         self.preview: tuple[Place, NDArray[Any]] | None = None
         """A slice with previewed labels, and its (Y, X) labels to save instead."""
         self._alternatives: tuple[Place, list[Alternative]] | None = None
+        self._presence: dict[tuple[Phase, int], NDArray[np.float64]] = {}
         self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
         self._before_flag: dict[Place, State] = {}
         self._flagged_by_comment: set[Place] = set()
@@ -148,6 +150,24 @@ class ReviewSession:
                 find_alternatives(posterior, self.structures) if posterior is not None else [],
             )
         return self._alternatives[1]
+
+    def presence_in(self, phase: Phase, label: int) -> NDArray[np.float64] | None:
+        """Return the (Z,) share of the members that see a structure; None without a posterior."""
+        posterior = self.study.posteriors.get(phase)
+        if posterior is None:
+            return None
+        if (phase, label) not in self._presence:
+            self._presence[phase, label] = presence(posterior, label)
+        return self._presence[phase, label]
+
+    def structure_name(self, label: int) -> str:
+        """Return the name of a structure."""
+        return next(name for name, value in self.structures.items() if value == label)
+
+    @property
+    def protected_labels(self) -> set[int]:
+        """Labels of the finished structures."""
+        return {self.structures[n] for n in self.state.protected if n in self.structures}
 
     def volume_in(self, place: Place, label: int) -> float:
         """Return the volume of a structure in one slice, mL."""

@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QMenu,
-    QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -23,8 +22,9 @@ from ...core.counts import format_count
 from ..common.dock import form_layout, row_label
 from ..common.form import DataForm
 from .contour_handles import CONTOUR_HELP as CONTOUR_HELP
+from .ends_form import EndsForm, SlicePresence
 from .level_slider import LevelSlider
-from .slice_buttons import add_key
+from .slice_buttons import key_button
 from .structure_chips import FinishedBoxes, StructureChips
 
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
@@ -37,6 +37,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "return to the prediction.",
     "alternatives": "Step through the distinct segmentations of the models for this slice, the "
     "most common first. Ctrl+Z discards the one on screen.",
+    "base or apex": "Move the base or the apex of the structure by one slice. In a new slice it "
+    "appears as predicted, or as most models draw it.",
     "contour": CONTOUR_HELP,
     "uncertain brush": "Limit brush, fill and polygon to voxels above this entropy.",
     "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
@@ -78,6 +80,8 @@ class CorrectionForm(QWidget):
     level_released = Signal()
     alternative_requested = Signal(int)  # +1 for the next, -1 for the previous one
     alternative_taken = Signal()
+    end_moved = Signal(object, bool)  # an End, and whether it moves outwards
+    slice_chosen = Signal(int)  # from 0
     contour_requested = Signal()
     contour_applied = Signal()
     contour_cancelled = Signal()
@@ -95,23 +99,24 @@ class CorrectionForm(QWidget):
         self.structures = StructureChips()
         self.finished = FinishedBoxes()
         self.level = LevelSlider()
+        self.ends = EndsForm()
         self.alternative = QElidingLabel()
         # Or a longer text would widen the dock beyond its window.
         self.alternative.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.previous_button = _button("", "previous alternative")
-        self.next_button = _button("", "next alternative")
-        self.take_button = _button("Use this", "accept")
-        self.edit_button = _button("Edit")
-        self.apply_button = _button("Apply")
-        self.cancel_button = _button("Cancel")
+        self.previous_button = key_button("", "previous alternative")
+        self.next_button = key_button("", "next alternative")
+        self.take_button = key_button("Use this", "accept")
+        self.edit_button = key_button("Edit")
+        self.apply_button = key_button("Apply")
+        self.cancel_button = key_button("Cancel")
         self.brush = DataForm(Brush)
-        self.interpolate_button = _button("Interpolate", "interpolate")
-        self.revert_button = _button("Revert slice", "revert")
-        self.absent_button = _button("Mark absent", "absent")
-        self.copy_button = _button("Copy from…")
-        self.uncertain_button = _button("Most uncertain", "most uncertain")
-        self.landmark_button = _button("ED ↔ ES", "ED or ES")
-        self.play_button = _button("Play")
+        self.interpolate_button = key_button("Interpolate", "interpolate")
+        self.revert_button = key_button("Revert slice", "revert")
+        self.absent_button = key_button("Mark absent", "absent")
+        self.copy_button = key_button("Copy from…")
+        self.uncertain_button = key_button("Most uncertain", "most uncertain")
+        self.landmark_button = key_button("ED ↔ ES", "ED or ES")
+        self.play_button = key_button("Play")
         self._copies = self._copy_menu()
         self._reasons: dict[str, str] = {EVERY_STRUCTURE: NOTHING_TO_CORRECT}
         self._is_contour_active = False
@@ -170,6 +175,10 @@ class CorrectionForm(QWidget):
         self._number = number
         self._enable()
 
+    def set_presence(self, presence: SlicePresence) -> None:
+        """Show in which slices the structure is seen and drawn."""
+        self.ends.strip.set_presence(presence)
+
     def set_contour_active(self, active: bool) -> None:
         """Set whether a contour is being edited."""
         self._is_contour_active = active
@@ -226,6 +235,7 @@ class CorrectionForm(QWidget):
             "alternatives": (
                 *(self.alternative, self.previous_button, self.next_button, self.take_button),
             ),
+            "base or apex": self.ends.buttons.values(),
             "contour": (self.edit_button, self.apply_button, self.cancel_button),
             "uncertain brush": (brush.check.native, brush.box.native),
             "interpolate": (self.interpolate_button,),
@@ -244,6 +254,8 @@ class CorrectionForm(QWidget):
         self.level.level_released.connect(self.level_released)
         self.previous_button.clicked.connect(lambda: self.alternative_requested.emit(-1))
         self.next_button.clicked.connect(lambda: self.alternative_requested.emit(1))
+        self.ends.end_moved.connect(self.end_moved)
+        self.ends.slice_chosen.connect(self.slice_chosen)
         self.brush.changed.connect(self._on_brush)
         for button, signal in (
             (self.take_button, self.alternative_taken),
@@ -282,6 +294,7 @@ class CorrectionForm(QWidget):
         rows.addRow(
             row_label(""), _side_by_side(self.previous_button, self.next_button, self.take_button)
         )
+        rows.addRow(row_label("Base, apex"), self.ends)
         rows.addRow(
             row_label("Contour"),
             _side_by_side(self.edit_button, self.apply_button, self.cancel_button),
@@ -296,13 +309,6 @@ class CorrectionForm(QWidget):
                 self.copy_button, self.uncertain_button, self.landmark_button, self.play_button,
             )
         )  # fmt: skip
-
-
-def _button(text: str, key: str = "") -> QPushButton:
-    """Return a button that does not take the keyboard focus when clicked."""
-    button = QPushButton(add_key(text, key).strip() if key else text)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    return button
 
 
 def _side_by_side(*widgets: QWidget) -> QHBoxLayout:

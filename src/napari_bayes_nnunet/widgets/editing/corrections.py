@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,8 +12,10 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from ...app.review.ends import End, ShapeSource, move_end
 from ...app.review.session import ReviewSession
 from ...core import InputError
+from ...core.counts import format_count
 from ...core.editing.contour import apply_contour, contour_region, fit_handles
 from ...core.editing.level import apply_level
 from ...core.editing.presence import remove_at_end
@@ -23,6 +25,7 @@ from ...core.editing.slice_edits import (
     nearest_sources,
 )
 from ...core.heart.measurements import canonical_structure
+from ...core.problems import Problem
 from ...core.types import Place
 from ...io.study.arrays import select_phase
 from ..common.wording import in_the_window
@@ -32,11 +35,19 @@ from .edit_watch import EditWatch, SliceChange
 
 LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
+ENDS: Final = "base or apex"
 UNDO: Final = "undo or redo"
 UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 NOT_HERE: Final = "The {} is not in this slice."
 INTERPOLATED: Final = "The {} was interpolated between slices {below} and {above}."
+END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
+    None: "the {} was removed.",
+    ShapeSource.PREDICTION: "the {} was added, as predicted.",
+    ShapeSource.MODELS: "the {} was added, as {models} drew it.",
+    ShapeSource.NEIGHBOUR: "the {} was copied from the next slice, as it was not predicted here.",
+}
+"""Sentence after a step of base or apex, by the source of the shape."""
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an alternative."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -109,7 +120,7 @@ class Corrections(QObject):
             return
         base = self._base(place, LEVEL)
         labels = apply_level(
-            posterior, base, label=label, margin=margin, protected=self._protected_labels()
+            posterior, base, label=label, margin=margin, protected=self._session.protected_labels
         )
         self._show(place, base, labels, LEVEL)
         self._level = place, label, margin
@@ -167,13 +178,35 @@ class Corrections(QObject):
         self.accept_preview()
         labels = self._session.labels_in(place)
         if not (labels == label).any():
-            self.said.emit(NOT_HERE.format(self._name(label)))
+            self.said.emit(NOT_HERE.format(self._session.structure_name(label)))
             return
         # Beyond the base there is no myocardium either; at the apex it closes over the LV.
         both = label in self._of("LV") and self._session.is_basal(place)
-        walls, protected = self._of("MYO") if both else (), self._protected_labels()
+        walls, protected = self._of("MYO") if both else (), self._session.protected_labels
         labels = remove_at_end(labels, label, walls=walls, protected=protected)
         self._put(place, labels, ABSENT)
+
+    def move_end(
+        self,
+        place: Place,
+        label: int,
+        end: End,
+        *,
+        outwards: bool,
+        show: Callable[[Place], object],
+    ) -> None:
+        """Move an end of a structure by one slice; ``show`` is called with the slice to change."""
+        self.accept_preview()
+        try:
+            step = move_end(self._session, place, label, end, outwards=outwards)
+        except Problem as error:
+            self.said.emit(in_the_window(error))
+            return
+        show(step.place)
+        self._put(step.place, step.labels, ENDS)
+        models = format_count(step.members, "model")
+        said = END_MOVED[step.source].format(self._session.structure_name(label), models=models)
+        self.said.emit(f"Slice {step.place[1] + 1}: {said}")
 
     def interpolate(self, place: Place, label: int) -> None:
         """Interpolate a structure between the nearest corrected slices."""
@@ -186,14 +219,16 @@ class Corrections(QObject):
                 z,
                 sources=sources,
                 structures=[label],
-                protected=self._protected_labels(),
+                protected=self._session.protected_labels,
             )
         except InputError as error:
             self.said.emit(in_the_window(error))
             return
         self._put(place, labels, INTERPOLATE)
         below, above = (source + 1 for source in sources)
-        self.said.emit(INTERPOLATED.format(self._name(label), below=below, above=above))
+        self.said.emit(
+            INTERPOLATED.format(self._session.structure_name(label), below=below, above=above)
+        )
 
     def copy(self, place: Place, source: Place, label: int) -> None:
         """Copy a structure from another slice or phase."""
@@ -204,7 +239,7 @@ class Corrections(QObject):
                 self._session.labels_in(source),
                 self._session.labels_in(place),
                 label=label,
-                protected=self._protected_labels(),
+                protected=self._session.protected_labels,
             ),
             COPY,
         )
@@ -214,7 +249,7 @@ class Corrections(QObject):
         self.accept_preview()
         mask = contour_region(self._session.labels_in(place), label, inner=self._inner(label))
         if not mask.any():
-            self.said.emit(NO_CONTOUR.format(self._name(label)))
+            self.said.emit(NO_CONTOUR.format(self._session.structure_name(label)))
             return None
         handles: NDArray[np.float64] = fit_handles(mask)
         return handles
@@ -236,7 +271,7 @@ class Corrections(QObject):
             start=start,
             inner=self._inner(label),
             over=self._shared_border(label),
-            protected=self._protected_labels(),
+            protected=self._session.protected_labels,
         )
         self._put(place, labels, CONTOUR)
 
@@ -335,7 +370,7 @@ class Corrections(QObject):
 
         Only labels of structures can be painted, because others would count for no volume.
         """
-        protected, structures = list(self._protected_labels()), self._session.structures
+        protected, structures = list(self._session.protected_labels), self._session.structures
         foreign = ~np.isin(change.after, [0, *structures.values()])
         if foreign.any():
             label, names = int(change.after[foreign][0]), ", ".join(structures)
@@ -346,19 +381,13 @@ class Corrections(QObject):
         entropy = self._session.entropy_in(change.place)[change.rows, change.columns]
         return ~fixed & (entropy > self.threshold)
 
-    def _protected_labels(self) -> set[int]:
-        structures, names = self._session.structures, self._session.state.protected
-        return {structures[name] for name in names if name in structures}
-
     def _unprotected(self, labels: Plane, other: Plane) -> Plane:
         """Return ``other`` with the protected structures of ``labels``."""
         return copy_structures(
-            other.astype(np.uint8), labels.astype(np.uint8), protected=self._protected_labels()
+            other.astype(np.uint8),
+            labels.astype(np.uint8),
+            protected=self._session.protected_labels,
         )
-
-    def _name(self, label: int) -> str:
-        structures = self._session.structures.items()
-        return next(name for name, value in structures if value == label)
 
     def _of(self, structure: str) -> list[int]:
         """Return the labels of a structure of the heart, under any of its usual names."""

@@ -88,6 +88,13 @@ class CommentLine(QLineEdit):
             super().keyPressEvent(event)
 
 
+def key_button(text: str, action: str = "") -> QPushButton:
+    """Return a button with the key of its action that takes no keyboard focus when clicked."""
+    button = QPushButton(add_key(text, action).strip() if action else text)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return button
+
+
 def add_key(text: str, action: str) -> str:
     """Return the text of a button with the key of its action: "Previous  Shift+N"."""
     return f"{text}  {KEYS[action].replace('-', '+')}"

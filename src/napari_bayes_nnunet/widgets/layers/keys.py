@@ -41,6 +41,10 @@ KEYS: Final[Mapping[str, str]] = {
     "revert": "R",
     "ED or ES": "T",
     "absent": "D",
+    "base outwards": "Shift-Q",
+    "base inwards": "Shift-W",
+    "apex inwards": "Shift-E",
+    "apex outwards": "Shift-R",
     "previous phase": ",",
     "next phase": ".",
 }

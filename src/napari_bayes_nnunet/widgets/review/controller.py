@@ -9,12 +9,14 @@ from typing import Any, Final
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import QSignalThrottler
 
+from ...app.review.ends import End
 from ...core.heart.function import Patient
 from ...core.heart.structures import structure_colors
 from ...core.types import Phase, Place
 from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
 from ..editing.corrections import LEVEL, Corrections
+from ..editing.ends_form import END_BUTTONS
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ReviewKeys
 from ..layers.orientation_letters import PatientLetters, has_letters
@@ -209,6 +211,17 @@ class ReviewController(QObject):
             color = structure_colors(self.session.structures)[self.label]
             self.contour.start(self.picture.image, self.place, self.label, color=color)
 
+    def move_end(self, end: End, outwards: bool) -> None:
+        """Move the base or the apex of the structure by one slice, and show this slice."""
+        if self._can("base or apex"):
+            self.corrections.move_end(
+                self.place, self.label, end, outwards=outwards, show=lambda p: self.go_to(*p)
+            )
+
+    def go_to_slice(self, z: int) -> None:
+        """Show a slice of the phase on screen."""
+        self.go_to(self.place[0], z)
+
     def copy_from(self, where: str) -> None:
         """Copy the structure from ``where``, one of ``COPIES``."""
         phase, z = self.place
@@ -309,6 +322,7 @@ class ReviewController(QObject):
         self.picture.set_structure(self.session.structures[name])
         self.outlines.set_structure(name)
         self.view.show_level()
+        self.view.show_ends()
 
     def _on_protection_toggled(self, name: str, protected: bool) -> None:
         names = {*self.session.state.protected} - {name} | ({name} if protected else set())
@@ -353,6 +367,10 @@ class ReviewController(QObject):
             "revert": self.revert,
             "ED or ES": self.other_landmark,
             "absent": self.remove,
+            **{
+                action: partial(self.move_end, end, outwards)
+                for action, (_, end, outwards) in END_BUTTONS.items()
+            },
             "previous phase": partial(self.step_phase, -1),
             "next phase": partial(self.step_phase, 1),
         }
@@ -390,6 +408,8 @@ class ReviewController(QObject):
         form.level_released.connect(partial(self.corrections.accept_preview, LEVEL))
         form.alternative_requested.connect(self.step_alternative)
         form.alternative_taken.connect(self._on_alternative_taken)
+        form.end_moved.connect(self.move_end)
+        form.slice_chosen.connect(self.go_to_slice)
         form.contour_requested.connect(self.edit_contour)
         form.contour_applied.connect(self.handles.apply)
         form.contour_cancelled.connect(self.handles.cancel)

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...app.review.session import ReviewSession
+from ...core.heart.structures import structure_colors
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
+from ...io.study.arrays import select_phase
 from ..editing.corrections import NO_POSTERIOR, Corrections
+from ..editing.ends_form import SlicePresence
 from ..layers.cine_player import CinePlayer
 from ..reading.picture import ReviewPicture
 from ..reading.queue_table import QueueRow
@@ -19,8 +22,8 @@ from .forms import ReviewForms
 
 NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
 EDITS: Final = (
-    "level", "alternatives", "contour", "uncertain brush", "interpolate", "revert", "absent",
-    "copy",
+    "level", "alternatives", "base or apex", "contour", "uncertain brush", "interpolate", "revert",
+    "absent", "copy",
 )  # fmt: skip
 IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
@@ -120,6 +123,7 @@ class ReviewView:
         )
         self.show_alternative()
         self.show_level()
+        self.show_ends()
         self.show_usable()
 
     def show_alternative(self) -> None:
@@ -182,6 +186,21 @@ class ReviewView:
         corrections.set_volume(self._session.volume_in(self._place, self._label))
         if not self._corrections.is_preview:  # else the reader may be moving the slider
             corrections.set_level(self._corrections.margin_at(self._place, self._label))
+
+    def show_ends(self) -> None:
+        """Show in which slices of the phase the structure is seen and drawn."""
+        session, (phase, z) = self._session, self._place
+        volume, posterior = select_phase(session.labels, phase), session.study.posteriors.get(phase)
+        self._forms.corrections.set_presence(
+            SlicePresence(
+                shares=session.presence_in(phase, self._label),
+                drawn=(volume == self._label).any(axis=(1, 2)),
+                current=z,
+                models=posterior.count if posterior is not None else 0,
+                base_first=session.base_is_first,
+                color=structure_colors(session.structures)[self._label],
+            )
+        )
 
     @property
     def _place(self) -> Place:

@@ -1,0 +1,138 @@
+"""Base and apex of a structure, moved by one slice at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.editing.alternatives import Alternative
+from ...core.editing.presence import add_structure, remove_at_end, slices_with
+from ...core.heart.slice_volumes import heart_structures
+from ...core.types import Place
+from ...io.study.arrays import select_phase
+from .. import AppError
+from .session import ReviewSession
+
+IS_FINISHED: Final = "The {structure} is marked as finished, so it was not changed."
+NO_SLICE_LEFT: Final = "The {structure} already reaches the last slice of the image at the {end}."
+NOWHERE: Final = "The {structure} is in no slice of this phase."
+NOTHING_KNOWN: Final = (
+    "No model sees the {structure} in slice {slice}, and no other slice has it. Go to a slice in "
+    "which models see it, or paint it."
+)
+UNDER_FINISHED: Final = "Finished structures cover the {structure} in slice {slice}."
+
+
+class End(StrEnum):
+    """End of a structure along the slices."""
+
+    BASE = "base"
+    APEX = "apex"
+
+
+class ShapeSource(StrEnum):
+    """Origin of the shape of a structure that appears in a slice."""
+
+    PREDICTION = "prediction"
+    MODELS = "models"
+    NEIGHBOUR = "neighbour"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EndStep:
+    """(Y, X) ``labels`` of the slice in which a structure appears, or from which it vanishes.
+
+    ``source`` is None if it vanishes; ``members`` is the number of models that a shape of
+    `ShapeSource.MODELS` is from.
+    """
+
+    place: Place
+    labels: NDArray[np.uint8]
+    source: ShapeSource | None = None
+    members: int = 0
+
+
+def move_end(
+    session: ReviewSession, place: Place, label: int, end: End, *, outwards: bool
+) -> EndStep:
+    """Return the step of a structure's end by one slice, away from its middle or towards it.
+
+    ``place`` is the slice on screen, in which a structure begins that no slice of the phase has. A
+    structure appears as predicted, else as most of the models draw it, else as in the next slice.
+    If the order of the slices is unknown, the first one counts as the base. The myocardium appears
+    with the LV, and vanishes with it at the base.
+
+    Raises AppError if the structure is finished, no slice is left, or its shape is unknown.
+    """
+    phase = place[0]
+    volume = select_phase(session.labels, phase)
+    name = session.structure_name(label)
+    if label in session.protected_labels:
+        raise AppError(IS_FINISHED, structure=name)
+    having, at_start = slices_with(volume, label), _is_first(session, end)
+    if not len(having):
+        if not outwards:
+            raise AppError(NOWHERE, structure=name)
+        return _appear(session, place, label)
+    limit = int(having[0] if at_start else having[-1])
+    if not outwards:
+        return _vanish(session, (phase, limit), label, end)
+    target = limit - 1 if at_start else limit + 1
+    if not 0 <= target < session.slices:
+        raise AppError(NO_SLICE_LEFT, structure=name, end=end.value)
+    return _appear(session, (phase, target), label)
+
+
+def _appear(session: ReviewSession, place: Place, label: int) -> EndStep:
+    """Return the labels of a slice with the structure. Raises AppError if nothing is known."""
+    (phase, z), name = place, session.structure_name(label)
+    volume = select_phase(session.labels, phase)
+    predicted = Alternative(labels=session.predicted_in(place), members=())
+    shapes = [predicted, *session.alternatives_in(place)]
+    seen = next((shape for shape in shapes if (shape.labels == label).any()), None)
+    if seen is None and not (volume == label).any():
+        raise AppError(NOTHING_KNOWN, structure=name, slice=z + 1)
+    labels = add_structure(
+        volume,
+        z,
+        label=label,
+        alternatives=shapes,
+        walls=_walls(session, label),
+        protected=session.protected_labels,
+    )
+    if not (labels == label).any():
+        raise AppError(UNDER_FINISHED, structure=name, slice=z + 1)
+    source = ShapeSource.NEIGHBOUR if seen is None else ShapeSource.MODELS
+    if seen is predicted:
+        source = ShapeSource.PREDICTION
+    return EndStep(
+        place=place, labels=labels, source=source, members=len(seen.members) if seen else 0
+    )
+
+
+def _vanish(session: ReviewSession, place: Place, label: int, end: End) -> EndStep:
+    """Return the labels of a slice without the structure."""
+    # Beyond the base there is no myocardium either; at the apex it closes over the LV.
+    beyond_base = end is End.BASE and session.base_is_first is not None
+    walls = _walls(session, label) if beyond_base else ()
+    labels = session.labels_in(place)
+    return EndStep(
+        place=place,
+        labels=remove_at_end(labels, label, walls=walls, protected=session.protected_labels),
+    )
+
+
+def _is_first(session: ReviewSession, end: End) -> bool:
+    """Return whether an end is that of the first slice."""
+    return (end is End.BASE) == (session.base_is_first is not False)
+
+
+def _walls(session: ReviewSession, label: int) -> Collection[int]:
+    """Return the labels of the myocardium if the structure is the LV."""
+    heart = heart_structures(session.structures)
+    return [heart["MYO"]] if label == heart.get("LV") and "MYO" in heart else []
