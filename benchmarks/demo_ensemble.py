@@ -19,7 +19,7 @@ from time import perf_counter
 
 import numpy as np
 
-from napari_bayes_nnunet.app.segmentation.case_scores import case_scores, score_ranges
+from napari_bayes_nnunet.app.segmentation.case_scores import case_scores, mean_scores, score_ranges
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
@@ -117,7 +117,7 @@ def _read_bins(values: dict[str, list[float]]) -> ReliabilityBins:
 
 
 def ship(run: Path, results: Path, folder: Path) -> None:
-    """Copy plans, record and members of ``SHIPPED`` into ``folder``, and add their score ranges."""
+    """Copy plans, record and members of ``SHIPPED`` into ``folder``, and add their scores."""
     record = read_record(run / "ensemble.json")
     chosen = choose_members(find_ensemble(run), *METHODS[SHIPPED])
     for name in ("plans.json", "dataset.json"):
@@ -127,15 +127,16 @@ def ship(run: Path, results: Path, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(member.path, target)
     files = {member.path.relative_to(run).as_posix() for member in chosen}
-    cases = [json.loads(line)["methods"][SHIPPED]["case_scores"] for line in _lines(results)]
+    measured = [json.loads(line)["methods"][SHIPPED] for line in _lines(results)]
     for fold, content in record.folds.items():
         content["members"] = [row for row in content["members"] if row["file"] in files]
         record.validation[fold] = {
             "method": "multi",
             "members": len(chosen),
             "mirroring": "full",
-            "cases": len(cases),
-            "structures": score_ranges(cases),
+            "cases": len(measured),
+            "structures": score_ranges(scores["case_scores"] for scores in measured),
+            "dice": mean_scores(scores["dice"] for scores in measured),
         }
     # Do not publish the paths of the training machine.
     words = [word.rpartition("/")[2] for word in shlex.split(record.command)]

@@ -63,6 +63,7 @@ def test_members_of_three_cycles_fit_in_20_mb():
     assert sum(f.stat().st_size for f in FOLDER.rglob("*") if f.is_file()) <= 20e6
     assert folder.record.licence == "CC BY-NC-SA 4.0"
     assert folder.validation_range("LV", "pairwise_dice") is not None
+    assert min(folder.validation_dice.values()) > 0.8
 
 
 def test_no_training_image_or_path_is_shipped():

@@ -10,6 +10,7 @@ from napari_bayes_nnunet.app.segmentation.case_scores import (
     HIGH_SPREAD,
     LOW_AGREEMENT,
     UNUSUAL_VOLUME,
+    mean_scores,
     validation_warnings,
 )
 from napari_bayes_nnunet.core.heart.measurements import measure_spread
@@ -36,3 +37,8 @@ def test_scores_outside_the_range_give_warnings() -> None:
     assert warnings(ml=126.4) == (UNUSUAL_VOLUME.format(name="LV", value=126, low=127, high=166),)
     assert warnings(dice=0.8994) == (LOW_AGREEMENT.format(name="LV", value=0.899, low=0.9),)
     assert warnings(deviation=2.2) == (HIGH_SPREAD.format(name="LV", value=2.2, high=2),)
+
+
+def test_mean_scores_leave_unknown_values_out() -> None:
+    cases = [{"RV": 0.8, "LV": 0.9}, {"RV": float("nan"), "LV": 0.7}]
+    assert mean_scores(cases) == pytest.approx({"RV": 0.8, "LV": 0.8})

@@ -229,6 +229,7 @@ def test_validation_range_is_that_of_the_one_fold(tmp_path: Path) -> None:
     folder = find_ensemble(run)
     assert folder.validation_range("LV", "volume_ml") == (20.0, 250.0)
     assert folder.validation_range("RV", "volume_ml") is None
+    assert folder.validation_dice == {}  # as in a training of version 0.1.0
     make_weights(run / "fold_1/members/epoch_0009.pth")
     assert find_ensemble(run).validation_range("LV", "volume_ml") is None
 

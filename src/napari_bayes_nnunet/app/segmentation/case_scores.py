@@ -54,6 +54,16 @@ def score_ranges(cases: Iterable[CaseScores]) -> dict[str, dict[str, list[float]
     }
 
 
+def mean_scores(cases: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return structure → mean over the cases whose score is known."""
+    seen: dict[str, list[float]] = {}
+    for case in cases:
+        for name, value in case.items():
+            if math.isfinite(value):
+                seen.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in seen.items()}
+
+
 def validation_warnings(
     folder: EnsembleFolder,
     volumes: Mapping[str, float],

@@ -149,13 +149,32 @@ class EnsembleFolder:
         The range is unknown if members of several trainings or folds segment together, because
         ranges are recorded for the members of one fold.
         """
+        limits = self._validation.get("structures", {}).get(structure, {}).get(score)
+        return None if limits is None else (float(limits[0]), float(limits[1]))
+
+    @property
+    def validation_dice(self) -> dict[str, float]:
+        """Structure → mean Dice with the reference of the validation cases, {} if unknown.
+
+        Trainings of version 0.1.0 did not record it.
+        """
+        scores = self._validation.get("dice")
+        known = scores.items() if isinstance(scores, dict) else ()
+        return {name: value for name, value in known if isinstance(value, float)}
+
+    @property
+    def validation_cases(self) -> int:
+        """Number of validation cases that were measured, 0 if none or unknown."""
+        count = self._validation.get("cases")
+        return count if isinstance(count, int) else 0
+
+    @property
+    def _validation(self) -> dict[str, Any]:
+        """What was measured on the validation cases of the only fold, {} if unknown."""
         folds = {(member.training, member.fold) for member in self.usable_members}
         if self.record is None or len(folds) != 1:
-            return None
-        fold = folds.pop()[1]
-        structures = self.record.validation.get(fold, {}).get("structures", {})
-        limits = structures.get(structure, {}).get(score)
-        return None if limits is None else (float(limits[0]), float(limits[1]))
+            return {}
+        return self.record.validation.get(folds.pop()[1], {})
 
 
 @dataclass(frozen=True, kw_only=True)

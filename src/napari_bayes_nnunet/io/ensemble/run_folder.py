@@ -118,7 +118,8 @@ class TrainingRecord:
 
     ``validation`` holds, per fold, how the validation cases were segmented and the range of their
     case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
-    "structures": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}}}}.
+    "structures": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}},
+    "dice": {"LV": mean, ...}}}. Records of version 0.1.0 have no ``dice``.
     """
 
     name: str
