@@ -20,8 +20,9 @@ import torch
 from click.testing import CliRunner
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from napari_bayes_nnunet.app.messages import FAILED, from_line
+from napari_bayes_nnunet.app.messages import FAILED, StageStarted, from_line
 from napari_bayes_nnunet.app.training.request import STARTED_WITH
+from napari_bayes_nnunet.app.training.run import CASES_DONE
 from napari_bayes_nnunet.app.training.terminal import FINISHED_FOLD
 from napari_bayes_nnunet.app.training.validation import MEASURING_CASE
 from napari_bayes_nnunet.cli import main
@@ -123,12 +124,30 @@ def test_patients_are_never_split(trained_run):
     )
 
 
+def test_planning_and_preprocessing_count_their_cases(trained_run):
+    lines = (trained_run / "progress.jsonl").read_text().splitlines()
+    messages = [from_line(line) for line in lines]
+    cases = len(read_record(trained_run / "ensemble.json").dataset["cases"])
+    for step in CASES_DONE.values():
+        counts = [
+            message.done
+            for message in messages
+            if isinstance(message, StageStarted)
+            and message.text == step.format(done=message.done, total=cases)
+        ]
+        assert counts[0] == 0
+        assert counts[-1] == cases
+        assert counts == sorted(counts)
+
+
 def test_validation_range_is_measured(trained_run):
     measured = read_record(trained_run / "ensemble.json").validation["0"]
     assert (measured["cases"], measured["members"]) == (2, 6)
     for scores in measured["structures"].values():
         low, high = scores["volume_ml"]
         assert 0 <= low <= high
+    assert set(measured["dice"]) == set(measured["structures"])
+    assert all(0 <= score <= 1 for score in measured["dice"].values())
 
 
 def test_members_are_small_safe_and_found(trained_run):
@@ -379,8 +398,9 @@ def test_read_only_channels_in_3d_are_trained(warm_command, tmp_path):
     assert record.validation["2"]["cases"] == 1
     lines = done.output.splitlines()
     assert numbers_in(lines[1])[-2:] == [1, 30]  # members kept in a cycle, and wanted
-    assert numbers_in(lines[3]) == [2, 2, 2, 1, 1]  # fold; training, validation cases, patients
-    assert numbers_in(lines[4])[:4] == [1, 3, 1, 3]  # cycles, epochs
+    fold = next(number for number, line in enumerate(lines) if line.startswith("Fold "))
+    assert numbers_in(lines[fold]) == [2, 2, 2, 1, 1]  # fold; training, validation cases, patients
+    assert numbers_in(lines[fold + 1])[:4] == [1, 3, 1, 3]  # cycles, epochs
 
 
 def numbers_in(line):

@@ -27,6 +27,7 @@ from ..io.files.json_files import parse_json
 from ..io.files.limits import read_small
 from ..io.files.nnunet_names import check_plans
 from . import ModelError
+from .case_progress import OnCases, counting_cases
 from .memory import check_dataset_spacing
 from .network import Network
 from .plans import open_plans, refuse_foreign_parts
@@ -95,12 +96,14 @@ def plan_and_preprocess(
     *,
     configuration: str,
     plans: dict[str, Any] | None = None,
+    on_cases: OnCases = lambda step, done, total: None,
 ) -> dict[str, Any]:
     """Plan ``configuration`` and preprocess all cases unless this is done, and return the plans.
 
     ``plans`` are those of a training to continue: they are returned unchanged, and cases are only
     preprocessed if the workspace is missing. The environment must hold
-    ``workspace_environment(workspace)``. The dataset is only read. Raises ModelError if nnU-Net
+    ``workspace_environment(workspace)``. The dataset is only read. ``on_cases`` is called for every
+    case that is read, then for every case that is preprocessed. Raises ModelError if nnU-Net
     fails or does not plan the configuration.
     """
     folder = workspace / "preprocessed" / dataset.nnunet_name
@@ -109,7 +112,8 @@ def plan_and_preprocess(
     if done is None:
         _clear(workspace)
         pools = threads_for_processes() if is_small(dataset) else nullcontext()
-        with _without(AUGMENTATION_PROCESSES), _explained(workspace), pools:
+        counting = counting_cases(on_cases)
+        with _without(AUGMENTATION_PROCESSES), _explained(workspace), pools, counting:
             _write_raw(dataset, workspace / "raw" / dataset.nnunet_name)
             done = _plan(dataset, folder, configuration)
             if plans is not None:

@@ -131,6 +131,15 @@ def test_validation_shows_its_cases_and_time(form: WatchForm) -> None:
     assert form.stop_button.text() == STOP_AFTER_EPOCH
 
 
+def test_preprocessing_shows_its_cases_and_time(form: WatchForm) -> None:
+    stage = StageStarted(text="3 of 8", done=3, total=8, eta_seconds=300)
+    form.show_run(RunState(kind="running", text="Training here."), progress_of([stage]))
+    assert form.position.text().split(", ")[0] == stage.text
+    assert duration_text(300) in form.position.text()
+    assert form.bar.value() / form.bar.maximum() == pytest.approx(3 / 8)
+    assert form.stop_button.text() == STOP_AFTER_EPOCH
+
+
 @pytest.mark.parametrize(("number", "eta"), [(0, 100.0), (5, 0.0)])
 def test_epochs_before_validation_announce_it(number: int, eta: float) -> None:
     started = TrainingStarted(fold="0", epoch=0, epochs=6, cycles=3, validation_cases=8)

@@ -10,9 +10,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ...core.counts import format_count
+from ...core.durations import TimeLeft
 from ...core.problems import Statement
 from ...io.dataset.check import check_labels
 from ...io.dataset.patients import patient_of
@@ -35,6 +37,13 @@ from .validation import measure_validation_range
 if TYPE_CHECKING:
     from ...nnunet.trainer import TrainerSettings
 
+PLANNING = "Planning and preprocessing"
+CASES_DONE = {
+    "read": "Planning: {done} of {total} cases read",
+    "preprocessed": "Preprocessing: {done} of {total} cases done",
+}
+REPORTS_EVERY_S = 0.5
+"""Shortest time between two reports on cases, which are lines of progress.jsonl."""
 Tell = Callable[[Message], None]
 OnEpoch = Callable[[EpochReport], None]
 
@@ -82,10 +91,11 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
         stage("Checking the labels")
         for text in _warnings(job):
             tell(Notice(**speech(text)))
-    stage("Planning and preprocessing")
+    stage(PLANNING)
     make_runner = _runner_on_cards if job.request.num_gpus > 1 else _runner_on_device
+    plans = _write_plans(job, CaseReports(tell))
     epoch, run_training = make_runner(
-        job, _write_plans(job), lambda report: tell(EpochDone(**asdict(report))), stop
+        job, plans, lambda report: tell(EpochDone(**asdict(report))), stop
     )
     if job.request.add_cycle:
         _begin_cycle(job)
@@ -107,6 +117,28 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
             run_training()
         except TrainingStopped as error:
             raise Stopped from error
+
+
+class CaseReports:
+    """Reports on the cases that are planned and preprocessed, with the time left."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._time_left = TimeLeft()
+        self._last = -REPORTS_EVERY_S
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Report that so many cases have taken a step, unless the last report is too recent."""
+        if done:
+            self._time_left.step()
+        else:
+            self._time_left = TimeLeft()
+        if 0 < done < total and monotonic() - self._last < REPORTS_EVERY_S:
+            return
+        self._last = monotonic()
+        text = CASES_DONE[step].format(done=done, total=total)
+        left = self._time_left.seconds(total - done)
+        self._tell(StageStarted(text=text, done=done, total=total, eta_seconds=left))
 
 
 def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
@@ -137,7 +169,7 @@ def _tell_leftovers(job: TrainingJob, epoch: int, tell: Tell) -> None:
     mailbox.empty()
 
 
-def _write_plans(job: TrainingJob) -> str:
+def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
     """Write plans, split and record for the trainer and for a later resume.
 
     Returns the name of the plans. ``ensemble.json`` is written last: if it is there, all files that
@@ -157,7 +189,11 @@ def _write_plans(job: TrainingJob) -> str:
         kept = read_plans(job.run.plans, job.dataset, configuration=record.configuration)
     _set_environment(job.run)
     plans = plan_and_preprocess(
-        job.dataset, workspace, configuration=record.configuration, plans=kept
+        job.dataset,
+        workspace,
+        configuration=record.configuration,
+        plans=kept,
+        on_cases=on_cases,
     )
     settings = _trainer_settings(record, job.fold)
     if kept is None:

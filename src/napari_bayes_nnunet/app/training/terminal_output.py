@@ -15,7 +15,7 @@ def choose_view(terminal: TextIO, *, jsonl: bool) -> MessageView:
 
 
 class TrainingText:
-    """Progress bars of the epochs and of the validation cases; lines if there is no terminal."""
+    """Progress bars of cases and epochs; lines of text if there is no terminal."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._view = ProgressView(terminal, leave=True)

@@ -137,7 +137,7 @@ class WatchForm(QWidget):
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.goes_on
         complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
-        stop = STOP_VALIDATION if progress.stage_total else STOP_AFTER_EPOCH
+        stop = STOP_VALIDATION if progress.stage_total and complete else STOP_AFTER_EPOCH
         self.stop_button.setText(stop)
         self.stop_button.setToolTip(STOP_HELP[stop])
         self.stop_button.setEnabled(active and not self._is_stopping)
@@ -159,7 +159,10 @@ class WatchForm(QWidget):
         self.use_button.setToolTip(
             "Open the members so far in the dock Segment, even during the training."
         )
-        self.bar.setToolTip("Share of the epochs done, and then of the validation cases measured.")
+        self.bar.setToolTip(
+            "Share of the cases preprocessed, of the epochs done, then of the validation cases "
+            "measured."
+        )
 
     def _lay_out(self) -> None:
         self.bar.setRange(0, _STEPS)
