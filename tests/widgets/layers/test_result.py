@@ -9,6 +9,7 @@ import pytest
 
 from napari_bayes_nnunet.app.messages import PhaseDone
 from napari_bayes_nnunet.app.prediction.geometry_report import SLICES_STORED, TWO_VOXEL_SIZES
+from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.arrays import FOREIGN_POSTERIOR, write_posterior
@@ -162,3 +163,22 @@ def test_a_study_is_a_result(tmp_path) -> None:
     assert (result.ensemble, result.settings.members) == ("made", 3)
     assert result.source == tmp_path / "heart_image.nii.gz"
     assert result.geometry == study.info.geometry
+
+
+def test_numbers_are_those_of_a_review(tmp_path) -> None:
+    study = read_study(make_study(tmp_path / "study", phases=(2, 4), ed=2, es=4))
+    numbers = SegmentationResult.from_study(study).numbers()
+    session = ReviewSession(study)
+    assert (numbers.ed, numbers.es) == (session.state.ed, session.state.es)
+    expected = session.measured()
+    assert expected
+    assert numbers.measured == expected
+
+
+def test_numbers_need_a_finished_phase(tmp_path) -> None:
+    result = make_result()
+    assert result.numbers().measured == {}
+    grow(result, tmp_path)
+    assert result.numbers().measured == {}
+    result.finish(None, {}, made_posterior(VOLUME.shape))
+    assert "LV volume" in result.numbers().measured

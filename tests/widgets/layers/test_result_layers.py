@@ -10,15 +10,21 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.layers._layer_actions import _duplicate_layer
 
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.layers.result_layers import (
+    forget_result,
+    keep_result,
+    kept_result,
+    kept_results,
     put_result,
     refresh_result,
     result_layers,
     show_mutual_information,
 )
+from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
 
 from ..conftest import CINE, VOLUME, grow, image_layer, make_result
@@ -140,21 +146,22 @@ def test_a_new_result_replaces_the_old_and_nothing_else(viewer, image, result) -
     layers = result_layers(viewer, image)
     assert layers["prediction"].data is new.labels
     assert set(layers) == {"prediction", "entropy"}
+    assert "heart mutual information, bit" not in names(viewer)
     assert painted in viewer.layers
     assert unknown in viewer.layers
 
 
 def test_a_copied_prediction_stays_beside_the_new(viewer, image, result) -> None:
     put_result(viewer, image, result, mutual_information=False)
-    first = result_layers(viewer, image)["prediction"]
-    viewer.layers.selection.active = first
+    viewer.layers.selection.active = result_layers(viewer, image)["prediction"]
     _duplicate_layer(viewer.layers)
     copied = viewer.layers[-1]
+    before = copied.data
     new = make_result(CINE)
     put_result(viewer, image, new, mutual_information=False)
     assert result_layers(viewer, image)["prediction"].data is new.labels
     assert copied in viewer.layers
-    assert first not in viewer.layers
+    assert copied.data is before
 
 
 def test_a_deleted_layer_is_not_added_again(viewer, image, result, tmp_path) -> None:
@@ -200,3 +207,62 @@ def test_reports_are_in_the_metadata(viewer, image, result) -> None:
     assert about["reports"][2]["method"] == "multi"
     assert about["role"] == "prediction"
     assert about["structures"] == {"RV": 1, "MYO": 2, "LV": 3}
+
+
+# Several methods
+
+
+def put(viewer, image, method: str, *, label: int = 3) -> SegmentationResult:
+    """Show and keep a result of ``method`` with one label everywhere in phase 2."""
+    made = make_result(CINE, settings=SegmentationSettings(method=method))
+    made.labels[1] = label
+    keep_result(image, made)
+    put_result(viewer, image, made, mutual_information=False)
+    return made
+
+
+def test_another_method_keeps_the_first_hidden(viewer, image) -> None:
+    first, second = put(viewer, image, "multi"), put(viewer, image, "single")
+    assert {layer.name: layer.visible for layer in viewer.layers} == {
+        "heart": True,
+        "heart entropy, bit (multi)": False,
+        "heart prediction (multi)": False,
+        "heart entropy, bit (single)": True,
+        "heart prediction (single)": True,
+    }
+    assert kept_results(image) == {"multi": first, "single": second}
+    assert kept_result(image) is second
+    assert find_layer(viewer, image, "prediction").data is second.labels
+
+
+def test_a_method_in_front_again_shows_its_layers(viewer, image) -> None:
+    first = put(viewer, image, "multi")
+    layers = list(result_layers(viewer, image).values())
+    layers[0].visible = False  # the user's choice stays
+    put(viewer, image, "single")
+    keep_result(image, first)
+    put_result(viewer, image, first, mutual_information=False)
+    assert list(result_layers(viewer, image).values()) == layers
+    assert [layer.visible for layer in layers] == [False, True]
+    assert not viewer.layers["heart prediction (single)"].visible
+
+
+def test_the_same_method_updates_its_layers(viewer, image) -> None:
+    put(viewer, image, "multi")
+    layers = result_layers(viewer, image)
+    new = put(viewer, image, "multi", label=1)
+    assert result_layers(viewer, image) == layers
+    assert layers["prediction"].data is new.labels
+    assert names(viewer) == ["heart", "heart entropy, bit", "heart prediction"]
+
+
+def test_a_forgotten_method_leaves_the_other(viewer, image) -> None:
+    first = put(viewer, image, "multi")
+    viewer.layers["heart prediction"].name = "mine"
+    put(viewer, image, "single")
+    forget_result(viewer, image, "single")
+    assert kept_result(image) is first
+    assert names(viewer) == ["heart", "heart entropy, bit", "mine"]
+    forget_result(viewer, image, "multi")
+    assert kept_result(image) is None
+    assert names(viewer) == ["heart"]

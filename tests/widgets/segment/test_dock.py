@@ -17,7 +17,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.plugins import _npe2
 from npe2 import PluginManager, PluginManifest
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
@@ -32,8 +32,9 @@ from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
-from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST
+from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, find_contours
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
+from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import (
     CANNOT_FIND_PHASES,
@@ -318,6 +319,88 @@ def test_stop_or_another_choice_ends_waiting(
     assert not dock.job.is_running
 
 
+# Details and numbers
+
+
+def press(button, qtbot) -> None:
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_details_and_ensemble_stay_from_start_to_start(ready, make_dock, tmp_path, qtbot) -> None:
+    dock = ready(window=True)
+    assert not dock.ensemble.table.isVisible()
+    assert not dock.method.native.isVisible()
+    press(dock.details.toggleButton(), qtbot)
+    assert dock.ensemble.table.isVisible()
+    assert dock.method.native.isVisible()
+    again = make_dock(window=True)
+    wait_until(lambda: again.ensemble.folder is not None, qtbot)
+    assert again.ensemble.path == dock.ensemble.path
+    assert again.ensemble.table.isVisible()
+
+
+def test_unusual_options_are_shown_while_folded(ready, qtbot) -> None:
+    dock = ready()
+    dock.show()
+    assert not dock.chosen_options.isVisible()
+    dock.method.mirroring.value = "none"
+    assert str(dock.method.settings) in dock.chosen_options.text()
+    assert dock.chosen_options.isVisible()
+    press(dock.details.toggleButton(), qtbot)
+    assert not dock.chosen_options.isVisible()
+
+
+def test_numbers_are_shown_after_a_run(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    dock.show()
+    assert not dock.run.results.isVisible()
+    run(dock, qtbot)
+    assert dock.run.results.isVisible()
+    block = dock.run.results.blocks["multi"]
+    assert not block.head.isVisible()
+    numbers = dock.result.numbers().measured
+    assert set(block.numbers.names) == set(numbers) & set(KEY_NUMBERS) != set()
+    dock._viewer.add_layer(image_layer(tmp_path, name="other"))
+    assert not dock.run.results.isVisible()
+
+
+def test_results_of_two_methods_stay_side_by_side(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path), window=True)
+    run(dock, qtbot)
+    dock.method.method.value = "vanilla"
+    run(dock, qtbot)
+    assert set(dock.run.results.blocks) == {"multi", "vanilla"}
+    shown = {
+        "heart",
+        "heart entropy, bit (vanilla)",
+        "heart prediction (vanilla)",
+        "heart contours",
+    }
+    assert visible(dock) == shown
+    multi = dock.run.results.blocks["multi"]
+    press(multi.show_button, qtbot)
+    assert visible(dock) == {name.replace("vanilla", "multi") for name in shown}
+    assert dock.result.settings.method == "multi"
+    contours = find_contours(dock._viewer, dock.image.layer)
+    assert contours.source.data is dock.result.labels
+    press(multi.remove_button, qtbot)
+    assert set(dock.run.results.blocks) == {"vanilla"}
+    assert dock.result.settings.method == "vanilla"
+    assert visible(dock) == {name.replace(" (vanilla)", "") for name in shown}
+
+
+def test_a_method_run_again_updates_its_layers(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    layers = list(dock._viewer.layers)
+    dock.method.members.value = 2
+    first = dock.result
+    run(dock, qtbot)
+    assert list(dock._viewer.layers) == layers
+    assert dock.result is not first
+    assert layers[2].data is dock.result.labels
+
+
 # Segmenting
 
 
@@ -410,10 +493,11 @@ def test_what_was_painted_stays_when_results_are_replaced(ready, tmp_path, qtbot
     dock = ready(image_layer(tmp_path))
     run(dock, qtbot)
     painted = dock._viewer.add_labels(np.ones(VOLUME.shape, np.uint8), name="heart edited")
-    dock.method.method.value = "vanilla"
+    first = dock.result
+    dock.method.members.value = 2
     run(dock, qtbot)
+    assert dock.result is not first
     assert painted in dock._viewer.layers
-    assert dock._viewer.layers["heart prediction"].metadata["bayes"]["method"] == "vanilla"
     assert {*names(dock)} == {
         "heart", "heart entropy, bit", "heart prediction",
         "heart contours", "heart edited",

@@ -10,6 +10,7 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import NOT_USED, POINTERS
 from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.widgets.segment.ensemble_form import (
     DEMO_TITLE,
+    DICE,
     MORE_REFUSED,
     NO_DEMO,
     EnsembleForm,
@@ -51,7 +52,7 @@ def test_a_chosen_folder_is_searched(form, ensemble_folder, qtbot) -> None:
     assert form.folder is not None
     assert changes == [None, form.folder]
     assert form.path == ensemble_folder
-    assert form.summary.text().startswith("Checkpoints (2d), 3 usable")
+    assert form.kind.text().startswith("Checkpoints (2d), 3 usable")
     for name, color in (("RV", "#56B4E9"), ("MYO", "#009E73"), ("LV", "#F0E442")):
         assert f"<span style='color:{color}'>■</span>&nbsp;{name}" in form.summary.text()
     assert not form.problems.text()
@@ -86,7 +87,7 @@ def test_the_button_opens_a_folder_dialog(form, ensemble_folder, qtbot, monkeypa
 
 def test_refused_members_are_shown_as_sentences(form, tmp_path, qtbot) -> None:
     choose(form, make_folder(tmp_path / "damaged", damaged=True), qtbot)
-    assert "3 of 4" in form.summary.text()
+    assert "3 of 4" in form.kind.text()
     (reason,) = (member.refused for member in form.folder.members if member.refused)
     assert form.problems.text() == NOT_USED.format(file="checkpoint_epoch_99.pth", reason=reason)
 
@@ -115,7 +116,7 @@ def test_a_folder_without_ensemble_is_a_sentence(form, tmp_path, qtbot) -> None:
     assert "plans.json" in failed.args[0]
     assert form.problems.text() == failed.args[0]
     assert form.folder is None
-    assert not form.table.isVisibleTo(form)
+    assert not form.members.isVisibleTo(form)
 
 
 def test_members_the_child_refuses_are_shown(form, ensemble_folder, qtbot) -> None:
@@ -173,3 +174,27 @@ def test_the_demo_is_one_click_away(make_form, ensemble_folder, settings, qtbot)
 def test_the_demo_lies_in_the_package() -> None:
     assert demo_folder().name == "demo_ensemble"
     assert demo_folder().parent.name == "napari_bayes_nnunet"
+
+
+def test_the_line_has_the_dice_of_validation_cases(make_form, qtbot) -> None:
+    form = make_form(demo_folder())
+    with qtbot.waitSignal(form.found):
+        form.choose_demo()
+    scores = form.folder.validation_dice
+    assert set(scores) == {"RV", "MYO", "LV"}
+    assert form.summary.text().count("■") == 3
+    for name, score in scores.items():
+        assert f"{name}&nbsp;{score:.2f}" in form.summary.text()
+    assert DICE.format(cases="32 cases") in form.summary.text()
+
+
+def test_the_last_ensemble_is_chosen_again(form, make_form, ensemble_folder, qtbot) -> None:
+    choose(form, ensemble_folder, qtbot)
+    again = make_form()
+    with qtbot.waitSignal(again.found):
+        again.choose_last()
+    assert again.path == ensemble_folder
+    again.folders.activated.emit(0)
+    last = make_form()
+    last.choose_last()
+    assert last.path is None

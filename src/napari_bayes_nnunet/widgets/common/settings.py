@@ -16,6 +16,8 @@ from ...io.files.limits import read_small
 
 KEPT = 8
 _ENSEMBLES = "recent_ensembles"
+_LAST_ENSEMBLE = "last_ensemble"
+_PRESET = "preset"
 _RUNS = "recent_runs"
 _EVALUATION = "last_evaluation"
 _COHORT = "last_cohort"
@@ -52,6 +54,25 @@ class Settings:
     def add_recent_folder(self, folder: Path) -> None:
         """Put ``folder`` first; errors of writing are ignored."""
         self._put_first(_ENSEMBLES, folder)
+
+    def last_ensemble(self) -> Path | None:
+        """Return the ensemble that was chosen last, None if there is none or it is missing."""
+        kept = self._content().get(_LAST_ENSEMBLE)
+        folder = Path(kept) if isinstance(kept, str) and kept else None
+        return folder if folder is not None and folder.exists() else None
+
+    def keep_last_ensemble(self, path: Path | None) -> None:
+        """Save the chosen ensemble."""
+        self._put(_LAST_ENSEMBLE, "" if path is None else str(path))
+
+    def preset(self) -> str:
+        """Return the preset that the user chose last for a training, "" if none was chosen."""
+        kept = self._content().get(_PRESET)
+        return kept if isinstance(kept, str) else ""
+
+    def keep_preset(self, name: str) -> None:
+        """Save the preset that the user chose for a training."""
+        self._put(_PRESET, name)
 
     def recent_runs(self) -> list[Path]:
         """Return folders of trainings that were started or followed, the latest first.

@@ -15,6 +15,10 @@ from ...app.messages import Message, PhaseDone, SnapshotReady
 from ...app.prediction.geometry_report import with_geometry
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.heart.function import Measured, heart_function
+from ...core.heart.slice_volumes import PhaseVolumes
+from ...core.heart.volume_curve import volume_curve
+from ...core.types import Phase
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
@@ -33,6 +37,15 @@ class PhaseState:
     done: int
     total: int
     report: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultNumbers:
+    """Measurements by name, with the phases taken as ED and ES, None if unknown."""
+
+    measured: Mapping[str, Measured]
+    ed: Phase = None
+    es: Phase = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -64,6 +77,9 @@ class SegmentationResult:
     phases_from: str = ""
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
     posteriors: dict[int | None, StoredPosterior] = field(default_factory=dict)
+    _volumes: dict[int | None, tuple[StoredPosterior, PhaseVolumes]] = field(
+        default_factory=dict, init=False
+    )
     labels: NDArray[np.uint8] = field(init=False)
     entropy: NDArray[np.float32] = field(init=False)
     mutual_information: NDArray[np.float32] = field(init=False)
@@ -90,6 +106,7 @@ class SegmentationResult:
             source=Path(info.image.path) if info.image is not None else None,
             geometry=info.geometry,
             spacing=info.geometry.spacing,
+            known_phases=CardiacPhases(info.ed, info.es) if info.ed and info.es else None,
             phases={phase: PhaseState(1, 1, info.reports[phase]) for phase in info.phases},
             posteriors=dict(study.posteriors),
         )
@@ -117,6 +134,29 @@ class SegmentationResult:
     def largest_entropy(self) -> float:
         """Entropy if all C classes, background included, are equally probable: log2 C, bit."""
         return math.log2(self.classes)
+
+    def numbers(self) -> ResultNumbers:
+        """Return EF, volumes and mass of the finished phases, with the spread of the members.
+
+        ED and ES are the known ones, or else those of the volume curve, as in a review.
+        """
+        volumes = {phase: self._measure(phase, p) for phase, p in self.posteriors.items()}
+        ed, es = self.known_phases or (None, None)
+        if ed not in volumes or es not in volumes:
+            curves = (volume_curve(volumes, structure=side) for side in ("LV", "RV"))
+            curve = next((curve for curve in curves if len(curve.phases) > 1), None)
+            ed, es = (curve.ed, curve.es) if curve is not None else (None, None)
+        return ResultNumbers(measured=heart_function(volumes, ed=ed, es=es), ed=ed, es=es)
+
+    def _measure(self, phase: int | None, posterior: StoredPosterior) -> PhaseVolumes:
+        """Return the volumes of a phase, which are counted once for its posterior."""
+        counted = self._volumes.get(phase)
+        if counted is None or counted[0] is not posterior:
+            volumes = PhaseVolumes.from_labels(
+                posterior.prediction, posterior, self.spacing, self.structures
+            )
+            counted = self._volumes[phase] = posterior, volumes
+        return counted[1]
 
     def read(self, snapshot: SnapshotReady, phase: int | None) -> None:
         """Read the arrays of a snapshot into ``phase`` and delete their files.
@@ -149,6 +189,7 @@ class SegmentationResult:
             mutual_information=round_map(self.of_phase(self.mutual_information, phase)),
         )
         file.unlink()
+        self._measure(phase, posterior)  # here, because it may take longer than a frame
         return posterior
 
     def finish(

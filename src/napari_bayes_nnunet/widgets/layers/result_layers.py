@@ -28,6 +28,10 @@ CONTOUR_WIDTH = 1
 ENTROPY_OPACITY = 0.6
 RESULT: Final = "bayes result"
 """Key in the metadata of an image."""
+BEHIND: Final = "behind"
+"""Key in our metadata of a layer whose result is not the chosen one: whether it was visible."""
+NAME: Final = "name"
+"""Key in our metadata of a layer: the name that it was given here."""
 
 
 def warm_up_imports() -> None:
@@ -41,29 +45,115 @@ def add_image(viewer: Any, data: LayerData) -> Layer:
 
 
 def keep_result(image: Image, result: SegmentationResult) -> None:
-    """Keep ``result`` with its image, so that it outlives the dock that made it."""
-    image.metadata[RESULT] = {"image": image.unique_id, "result": result}
+    """Keep ``result`` with its image, in place of an earlier one of its method, as the chosen one.
+
+    It outlives the dock that made it.
+    """
+    method = result.settings.method
+    results = {**_kept(image).get("results", {}), method: result}
+    image.metadata[RESULT] = {"image": image.unique_id, "chosen": method, "results": results}
 
 
 def kept_result(image: Image) -> SegmentationResult | None:
-    """Return the result kept with an image; None for a copy of the layer."""
+    """Return the chosen result kept with an image; None for a copy of the layer."""
+    return kept_results(image).get(_kept(image).get("chosen", ""))
+
+
+def kept_results(image: Image) -> dict[str, SegmentationResult]:
+    """Return the results kept with an image by method, the oldest first."""
+    return dict(_kept(image).get("results", {}))
+
+
+def forget_result(viewer: Any, image: Image, method: str) -> None:
+    """Remove the result of a method and its layers; the last of the others becomes the chosen."""
+    results = kept_results(image)
+    results.pop(method, None)
+    chosen = next(reversed(results), "")
+    image.metadata[RESULT] = {"image": image.unique_id, "chosen": chosen, "results": results}
+    layers = [layer for layer in _all_layers(viewer, image) if _method(layer) == method]
+    with viewer.layers.batched_update():
+        for layer in layers:
+            viewer.layers.remove(layer)
+    _name_by_method(viewer, image)
+
+
+def _kept(image: Image) -> dict[str, Any]:
     kept = image.metadata.get(RESULT, {})
-    return kept["result"] if kept.get("image") == image.unique_id else None
+    return kept if kept.get("image") == image.unique_id else {}
 
 
 def put_result(
     viewer: Any, image: Image, result: SegmentationResult, *, mutual_information: bool
 ) -> None:
-    """Show ``result`` over ``image`` and remove an earlier result; other layers do not change."""
-    for role, layer in result_layers(viewer, image).items():
-        if layer.data is not _array(result, role):
-            viewer.layers.remove(layer)
+    """Show ``result`` over ``image``.
+
+    Layers of an earlier result of its method take its arrays. Those of other methods stay, hidden
+    and named by their method.
+    """
+    _bring_method_to_front(viewer, image, result.settings.method)
     present = result_layers(viewer, image)
     wanted = [role for role in ROLES if role != "mutual information" or mutual_information]
+    for role, layer in present.items():
+        if layer.data is not _array(result, role):
+            if role in wanted:
+                _replace(layer, image, result, role)
+            else:
+                viewer.layers.remove(layer)
     for role in wanted:
         if role not in present:
             _add(viewer, image, result, role)
     refresh_result(viewer, image, result)
+    _name_by_method(viewer, image)
+
+
+def _bring_method_to_front(viewer: Any, image: Image, method: str) -> None:
+    """Hide the layers of other methods, and show those of ``method`` as they were before."""
+    for layer in _all_layers(viewer, image):
+        about = bayes_metadata(layer)
+        if _method(layer) == method and BEHIND in about:
+            layer.visible = about.pop(BEHIND)
+        elif _method(layer) != method and BEHIND not in about:
+            about[BEHIND] = layer.visible
+            layer.visible = False
+
+
+def _replace(layer: Layer, image: Image, result: SegmentationResult, role: ResultRole) -> None:
+    """Let a layer show another result of its method, which is quicker than a new layer."""
+    new = result_layer(image, result, role)
+    name = layer.metadata["bayes"].get(NAME, new.name)
+    layer.metadata["bayes"] = {**new.metadata["bayes"], NAME: name}
+    sign(layer)
+    if isinstance(layer, Labels):
+        layer.colormap, layer.features = new.colormap, new.features
+    else:
+        layer.contrast_limits_range = new.contrast_limits_range
+        layer.contrast_limits = new.contrast_limits
+    layer.data = new.data
+
+
+def _name_by_method(viewer: Any, image: Image) -> None:
+    """Name layers by their method if there are several; names that the user has given stay."""
+    layers = _all_layers(viewer, image)
+    has_several = len({_method(layer) for layer in layers}) > 1
+    for layer in layers:
+        about = bayes_metadata(layer)
+        name = _name(about["case"], about["role"], _method(layer) if has_several else "")
+        before = about.get(NAME, name)
+        if name != before and layer.name.startswith(before):
+            layer.name = name
+        about[NAME] = name
+
+
+def _method(layer: Layer) -> str:
+    return str(bayes_metadata(layer).get("method", ""))
+
+
+def _name(case: str, role: str, method: str = "") -> str:
+    """Return the name of a layer: "heart prediction", "heart entropy, bit (single)".
+
+    napari shortens long names in the middle.
+    """
+    return f"{case} {role}{UNITS.get(role, '')}{f' ({method})' if method else ''}"
 
 
 def refresh_result(viewer: Any, image: Image, result: SegmentationResult) -> None:
@@ -89,14 +179,28 @@ def show_mutual_information(
 
 
 def result_layers(viewer: Any, image: Image) -> dict[ResultRole, Layer]:
-    """Return the result layers of ``image`` by role; copies made by the user do not count."""
-    layers: dict[ResultRole, Layer] = {}
-    for layer in viewer.layers:
-        about = bayes_metadata(layer)
-        is_of_image = about.get("image") == image.unique_id and about.get("role") in ROLES
-        if is_of_image and not is_copy(layer):
-            layers[about["role"]] = layer
-    return layers
+    """Return the layers of the chosen result of ``image`` by role; the user's copies do not count.
+
+    Layers of other methods do not count either.
+    """
+    layers = (layer for layer in _all_layers(viewer, image) if not is_behind(layer))
+    return {bayes_metadata(layer)["role"]: layer for layer in layers}
+
+
+def is_behind(layer: Layer) -> bool:
+    """Return whether a layer belongs to a result that is not the chosen one of its image."""
+    return BEHIND in bayes_metadata(layer)
+
+
+def _all_layers(viewer: Any, image: Image) -> list[Layer]:
+    """Return the layers of all results of ``image``."""
+    return [
+        layer
+        for layer in viewer.layers
+        if bayes_metadata(layer).get("image") == image.unique_id
+        and bayes_metadata(layer).get("role") in ROLES
+        and not is_copy(layer)
+    ]
 
 
 def result_layer(image: Image, result: SegmentationResult, role: ResultRole) -> Layer:
@@ -168,9 +272,10 @@ def _common(image: Image, result: SegmentationResult, role: ResultRole) -> dict[
         "structures": dict(result.structures),
         "ensemble": result.ensemble,
         "method": result.settings.method,
+        NAME: _name(result.case, role),
     }
     return {
-        "name": f"{result.case} {role}{UNITS.get(role, '')}",
+        "name": about[NAME],
         "metadata": {"bayes": about},
         **layer_placement(image),
     }

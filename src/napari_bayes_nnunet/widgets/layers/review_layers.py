@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...core.types import Place
 from ...io.images.geometry import Geometry
 from .metadata import bayes_metadata, is_copy, layer_case, layer_source, sign
-from .result_layers import CONTOUR_WIDTH, labels_look, layer_placement
+from .result_layers import CONTOUR_WIDTH, is_behind, labels_look, layer_placement
 from .viewing import index_of
 
 ReviewRole: TypeAlias = Literal[
@@ -149,11 +149,14 @@ def remove_layers(viewer: Any, *layers: Layer | None) -> None:
 
 
 def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
-    """Return the layer of this role for ``image``, whatever its name; copies do not count."""
+    """Return the layer of this role for ``image``, whatever its name.
+
+    Copies and the layers of a result that is not the chosen one do not count.
+    """
     for layer in viewer.layers:
         about = bayes_metadata(layer)
         is_of_image = about.get("role") == role and about.get("image") == image.unique_id
-        if is_of_image and not is_copy(layer):
+        if is_of_image and not is_copy(layer) and not is_behind(layer):
             return layer
     return None
 

@@ -103,8 +103,9 @@ class StructureContours:
             self.layer.visible = display.contours
 
     def set_posteriors(self, posteriors: Posteriors) -> None:
-        """Use the posteriors of another result."""
+        """Use the posteriors of another result, and follow its labels."""
         self._posteriors = posteriors
+        self._on_layers_changed()
         self.draw()
 
     def raise_above_labels(self) -> None:
@@ -165,6 +166,8 @@ class StructureContours:
         for layer in self._followed:
             if layer not in present:
                 self._disconnect(layer)
+                if layer in self._viewer.layers:  # of another method: outlined if it is shown
+                    layer.contour, layer.opacity = CONTOUR_WIDTH, 1.0
         for layer in present:
             if layer not in self._followed:
                 layer.events.set_data.connect(self.draw)

@@ -55,16 +55,20 @@ class _Column:
         )
         if texts[CHANGED]:
             help_text += f"\n{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}"
-        for label, text in zip(self.labels, texts, strict=True):
+        for label, text in zip(self.labels, texts, strict=False):
             label.setText(text or " ")  # an empty label has no height
             label.setToolTip(f"{help_text}\n{measured.help}")
 
 
 class KeyNumbers(QWidget):
-    """EF, volumes and mass with spread and change, in a table that keeps its height."""
+    """EF, volumes and mass with spread and change, in a table that keeps its height.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Without ``shows_changes`` the table has no row for them.
+    """
+
+    def __init__(self, parent: QWidget | None = None, *, shows_changes: bool = True) -> None:
         super().__init__(parent)
+        self._rows = _ROWS if shows_changes else CHANGED
         self._columns: dict[str, _Column] = {}
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self._grid = QGridLayout(self)
@@ -105,7 +109,7 @@ class KeyNumbers(QWidget):
             if item.widget() is not self.caption:
                 item.widget().deleteLater()
         self._columns = {
-            name: _Column(tuple(_label(row) for row in range(_ROWS))) for name in names
+            name: _Column(tuple(_label(row) for row in range(self._rows))) for name in names
         }
         self._grid.addWidget(self.caption, 0, 0, 1, max(len(names), 1))
         for number, column in enumerate(self._columns.values()):

@@ -24,7 +24,15 @@ from ..cohort.command import CohortSettings
 from ..cohort.process import CohortRun
 from ..common.background import Background
 from ..common.display_form import DisplayForm
-from ..common.dock import DockContent, FittingScrollArea, heading, line, raise_dock
+from ..common.dock import (
+    CollapsibleSection,
+    DockContent,
+    FittingScrollArea,
+    LevelLabel,
+    heading,
+    line,
+    raise_dock,
+)
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Display, Settings
 from ..common.wording import in_the_window
@@ -34,8 +42,10 @@ from ..layers.metadata import layer_case, layer_source
 from ..layers.orientation_letters import PatientLetters
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
+    forget_result,
     keep_result,
     kept_result,
+    kept_results,
     put_result,
     refresh_result,
     result_layers,
@@ -59,11 +69,13 @@ if TYPE_CHECKING:
 STILL_LOOKING = "The ensemble is still being checked. Try again in a moment."
 CANNOT_FIND_PHASES = "ED and ES are found from the LV, which this ensemble does not segment."
 NO_ENSEMBLE = "No ensemble is chosen. Choose an ensemble first."
-NO_USABLE_MEMBER = "{ensemble} has no usable member. See the table for the reasons."
+NO_USABLE_MEMBER = "{ensemble} has no usable member. See Details for the reasons."
 WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"
 IMAGE_REMOVED = "The image was removed."
 PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."
 FINISHED_IN = "Finished in {duration}."
+DETAILS, KEPT_DETAILS = "Details", "Segment details"
+"""Title of the folded part, and its name in the settings."""
 CHOOSE_TO_SEE = "The result of {image} is hidden. Choose {image} to see it."
 PREDICTION_REMOVED = (
     "The layer with the prediction was removed, so the result is not on screen. Segment again to "
@@ -89,6 +101,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._viewer = napari_viewer
         self._turned: set[Any] = set()
         self._running: Image | None = None
+        self._growing: SegmentationResult | None = None
         self._complaint = ""
         self._is_first = self._is_waiting = False
         self._started = 0.0
@@ -113,7 +126,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     @property
     def result(self) -> SegmentationResult | None:
-        """The result of the chosen image."""
+        """The chosen result of the chosen image."""
         layer = self.image.layer
         return kept_result(layer) if layer is not None else None
 
@@ -139,7 +152,7 @@ class SegmentWidget(FolderDrop, DockContent):
         bring_to_front(self._viewer, *self.image.layers)
         self._running, self._is_first = self.image.layer, True
         self._started = perf_counter()
-        result = self._result_for(image, path, folder)
+        self._growing = result = self._result_for(image, path, folder)
         self._background.run(warm_up_imports, _ignore, _ignore)
         self.run.say()
         self.run.set_running(True)
@@ -188,10 +201,10 @@ class SegmentWidget(FolderDrop, DockContent):
     def _result_for(
         self, image: ImageInput, path: Path, folder: EnsembleFolder
     ) -> SegmentationResult:
-        """Return the image's result so far if ensemble and settings are the same, or a new one."""
+        """Return the method's result so far if ensemble and settings are the same, or a new one."""
         layer, settings = self.image.layer, self.method.settings
         assert layer is not None
-        result = kept_result(layer)
+        result = kept_results(layer).get(settings.method)
         if result is None or not _is_result_of(result, image, folder, settings):
             result = SegmentationResult(
                 case=layer_case(layer),
@@ -218,17 +231,33 @@ class SegmentWidget(FolderDrop, DockContent):
         for title, form in (
             ("Ensemble", self.ensemble),
             ("Image", self.image),
-            ("Options", self.method.native),
             ("", self.run),
             ("Picture", self.display),
         ):
             column.addWidget(heading(title) if title else line())
             column.addWidget(form)
+        column.addWidget(self._lay_out_details())
+        column.addWidget(self.chosen_options)
         column.addStretch(1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(FittingScrollArea(content))
         self.setAcceptDrops(True)
+
+    def _lay_out_details(self) -> CollapsibleSection:
+        """Return the section of members and options, which remembers whether it is open."""
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (self.ensemble.members, self.method.native):
+            column.addWidget(part)
+        self.details = CollapsibleSection(DETAILS, content)
+        self.chosen_options = LevelLabel(level="done")
+        self.chosen_options.setWordWrap(True)
+        if self._settings.is_open(KEPT_DETAILS, default=False):
+            self.details.expand()
+        self.details.toggled.connect(self._on_details_toggled)
+        return self.details
 
     def _connect(self) -> None:
         self.ensemble.ensemble_changed.connect(self._on_ensemble_changed)
@@ -240,6 +269,9 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run.segment_requested.connect(self.segment)
         self.run.stop_requested.connect(self._on_stop_requested)
         self.run.mutual_information_toggled.connect(self._on_mutual_information_toggled)
+        self.run.results.chosen.connect(self._on_result_chosen)
+        self.run.results.remove_requested.connect(self._on_result_removed)
+        self.method.changed.connect(self._show_options)
         self.method.remote.test_requested.connect(self.job.test)
         self.job.devices_found.connect(self.method.set_devices)
         self.job.connection_tested.connect(self.method.remote.show_test)
@@ -259,6 +291,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
         self.method.set_ensemble(folder)
+        self._show_options()
         if folder is None:
             self._stop_waiting()
             return
@@ -286,6 +319,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._withdraw_complaint()
         self._letters.set_layer(layer)
         self._offer_result()
+        self._show_numbers()
         if layer is None:
             return
         if layer.unique_id not in self._turned:
@@ -347,17 +381,63 @@ class SegmentWidget(FolderDrop, DockContent):
         The layers of an image that was left are shown when it is chosen again.
         """
         self._is_first = False
-        keep_result(layer, result)
-        both = self.run.mutual_information.isChecked()
-        put_result(self._viewer, layer, result, mutual_information=both)
-        hide_closed_review(self._viewer, layer)
-        show_contours(self._viewer, layer, result.posteriors, self.display.display)
+        self._put(layer, result)
         if layer is not self.image.layer:
             set_aside(self._viewer, layer)
             return
         bring_to_front(self._viewer, *self.image.layers)
         if phase is not None and current_phase(self._viewer, layer) not in result.phases:
             go_to_phase(self._viewer, layer, phase)
+
+    def _put(self, layer: Image, result: SegmentationResult) -> None:
+        """Make a result the chosen one of its image, and show it."""
+        keep_result(layer, result)
+        both = self.run.mutual_information.isChecked()
+        put_result(self._viewer, layer, result, mutual_information=both)
+        hide_closed_review(self._viewer, layer)
+        show_contours(self._viewer, layer, result.posteriors, self.display.display)
+
+    def _show_numbers(self) -> None:
+        """Show the numbers of all results of the chosen image."""
+        layer, chosen = self.image.layer, self.result
+        results = kept_results(layer) if layer is not None else {}
+        numbers = {method: result.numbers() for method, result in results.items()}
+        self.run.results.set_results(numbers, chosen.settings.method if chosen else "")
+
+    def _on_result_chosen(self, method: str) -> None:
+        layer = self.image.layer
+        if layer is not None and (result := kept_results(layer).get(method)) is not None:
+            self._put(layer, result)
+            self._show_result()
+
+    def _on_result_removed(self, method: str) -> None:
+        """Remove a result with its layers, and show the one that remains."""
+        layer = self.image.layer
+        if layer is None:
+            return
+        if self.job.is_running and kept_results(layer).get(method) is self._growing:
+            self.job.stop()
+        forget_result(self._viewer, layer, method)
+        if self.result is not None:
+            self._put(layer, self.result)
+        self._show_result()
+
+    def _show_result(self) -> None:
+        """Show what belongs to the result that was chosen."""
+        self._offer_result()
+        self._show_numbers()
+        if not self.job.is_running:
+            self.run.say(*self._notes_on_result())
+
+    def _on_details_toggled(self, is_open: bool) -> None:
+        self._settings.keep_open(KEPT_DETAILS, is_open)
+        self._show_options()
+
+    def _show_options(self) -> None:
+        """Show unusual options below the folded details, so that they are not overlooked."""
+        text = "" if self.details.isExpanded() else self.method.summary
+        self.chosen_options.setText(text)
+        self.chosen_options.setVisible(bool(text))
 
     def _offer_result(self) -> None:
         """Enable saving and review of the result, unless a job is running."""
@@ -368,7 +448,10 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run.set_running(False)
         self._offer_result()
         running, self._running = self._running, None
-        result = kept_result(running) if running is not None else None
+        kept = kept_results(running).values() if running is not None else ()
+        growing, self._growing = self._growing, None
+        result = growing if growing in kept else None
+        self._show_numbers()
         is_lost = outcome == STOPPED and result is None
         duration = duration_text(perf_counter() - self._started)
         finished = FINISHED_IN.format(duration=duration) if outcome == FINISHED else sentence
@@ -426,9 +509,10 @@ class SegmentWidget(FolderDrop, DockContent):
             show_mutual_information(self._viewer, layer, result, shown)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Start the child, so that it lists the devices early."""
+        """Start the child, so that it lists the devices early, and choose the last ensemble."""
         super().showEvent(event)
         self.child.start()
+        self.ensemble.choose_last()
 
     def _on_dock_closed(self) -> None:
         self.close_child()

@@ -31,7 +31,9 @@ DEMO_TITLE = "Demo ensemble (built in)"
 NO_DEMO = "The built-in ensemble is missing from this installation."
 _NOTHING = "Choose an ensemble…"
 _PROBLEMS_SHOWN = 3
-MORE_REFUSED = "… and {count} more, see the table."
+MORE_REFUSED = "… and {count} more, see Details."
+DICE = "Dice, {cases}"
+DICE_HELP = "Mean Dice with the reference on the validation cases of the training, 0 to 1."
 
 
 def demo_folder() -> Path:
@@ -40,7 +42,7 @@ def demo_folder() -> Path:
 
 
 class EnsembleForm(QWidget):
-    """A list of folders and the members of the chosen one.
+    """A list of folders, and a line on the chosen one; ``members`` are for another place.
 
     ``ensemble_changed`` carries the EnsembleFolder, or None. ``found`` carries the path of an
     ensemble whose weights have not been opened yet, ``failed`` why a folder has no ensemble.
@@ -64,7 +66,9 @@ class EnsembleForm(QWidget):
         self.choose_button = QPushButton("Choose folder…")
         self.summary = MessageLabel()
         self.summary.setTextFormat(Qt.TextFormat.RichText)
+        self.kind = MessageLabel()
         self.table = MembersTable()
+        self.members = QWidget()
         self.problems = MessageLabel()
         self._lay_out()
         self._list_folders()
@@ -99,6 +103,12 @@ class EnsembleForm(QWidget):
             partial(self._on_not_found, path),
         )
 
+    def choose_last(self) -> None:
+        """Choose the ensemble of the last time, unless one is chosen or it is missing."""
+        last = self._settings.last_ensemble()
+        if self._requested is None and last is not None:
+            self.choose(last)
+
     def choose_demo(self) -> None:
         """Choose the built-in ensemble."""
         if self._demo.is_dir():
@@ -128,8 +138,12 @@ class EnsembleForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
-        for widget in (self.summary, self.table, self.problems):
+        for widget in (self.summary, self.problems):
             column.addWidget(widget)
+        inner = QVBoxLayout(self.members)
+        inner.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.kind, self.table):
+            inner.addWidget(widget)
 
     def _list_folders(self) -> None:
         self.folders.clear()
@@ -157,6 +171,7 @@ class EnsembleForm(QWidget):
             self.choose(path)
         else:
             self._requested, self._is_looking = None, False
+            self._settings.keep_last_ensemble(None)
             self._show(None)
 
     def _on_choose_clicked(self) -> None:
@@ -169,6 +184,7 @@ class EnsembleForm(QWidget):
             return
         if path != self._demo:
             self._settings.add_recent_folder(path)
+        self._settings.keep_last_ensemble(path)
         self._is_looking = False
         self._show(folder)
         self.found.emit(path)
@@ -183,8 +199,10 @@ class EnsembleForm(QWidget):
     def _show(self, folder: EnsembleFolder | None) -> None:
         self._folder = folder
         self.table.set_folder(folder)
-        self.table.setVisible(folder is not None)
+        self.members.setVisible(folder is not None)
+        self.kind.say(_kind(folder) if folder else "")
         self.summary.say(_summary(folder) if folder else "")
+        self.summary.setToolTip(DICE_HELP if folder and folder.validation_dice else "")
         self._show_problems(_problems(folder) if folder else [])
         self.ensemble_changed.emit(folder)
 
@@ -194,20 +212,28 @@ class EnsembleForm(QWidget):
         self.problems.say("\n".join([*sentences[:_PROBLEMS_SHOWN], *rest]))
 
 
-def _summary(folder: EnsembleFolder) -> str:
-    """Return rich text with kind, number of members, and structures in their colours."""
+def _kind(folder: EnsembleFolder) -> str:
+    """Return kind, configuration and number of members."""
     count, usable = len(folder.members), len(folder.usable_members)
     members = format_count(usable, "usable member")
     if usable < count:
         members = f"{usable} of {count} members usable"
-    colors = structure_colors(folder.labels)
+    return f"{folder.kind[0].upper()}{folder.kind[1:]} ({folder.configuration}), {members}."
+
+
+def _summary(folder: EnsembleFolder) -> str:
+    """Return rich text with the structures in their colours, and their Dice if it is known."""
+    colors, scores = structure_colors(folder.labels), folder.validation_dice
     legend = " &nbsp; ".join(
         f"<span style='color:{colors[label]}'>■</span>&nbsp;{escape(name)}"
+        + (f"&nbsp;{scores[name]:.2f}" if name in scores else "")
         for name, label in folder.labels.items()
         if label
     )
-    kind = folder.kind[0].upper() + folder.kind[1:]
-    return f"{kind} ({escape(folder.configuration)}), {members}.<br>{legend}"
+    if not scores:
+        return legend
+    cases = format_count(folder.validation_cases, "case")
+    return f"{legend} &nbsp; ({DICE.format(cases=cases)})"
 
 
 def _problems(folder: EnsembleFolder) -> list[str]:

@@ -59,6 +59,15 @@ class MethodForm(DataForm):
         """The chosen settings."""
         return self.make(SegmentationSettings, device=self.device_name)
 
+    @property
+    def summary(self) -> str:
+        """The options in one line if any differs from what is chosen at first, else ""."""
+        settings = self.settings
+        most = min(DEFAULT_COUNT, self._most_members(settings.method))
+        usual = SegmentationSettings(members=most, temperature=METHODS[settings.method].temperature)
+        on = "" if settings.device == usual.device else f", on {settings.device}"
+        return f"{settings}{on}" if on or settings != usual else ""
+
     def set_ensemble(self, folder: EnsembleFolder | None) -> None:
         """Disable the methods that ``folder`` cannot serve, with the reason as their help."""
         self._folder = folder

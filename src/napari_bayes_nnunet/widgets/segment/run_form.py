@@ -1,4 +1,4 @@
-"""Buttons, progress and messages of the dock Segment."""
+"""Buttons, progress, messages and numbers of the dock Segment."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from ..common.dock import MessageLabel
 from ..common.eliding_button import ElidingButton
 from .job import SegmentationProgress
+from .results_form import ResultsForm
 
 _STEPS = 1000
 SEGMENT_IMAGE = "Segment {title}"
@@ -46,6 +47,7 @@ class RunForm(QWidget):
         self.progress_text = QLabel()
         self.progress = QProgressBar()
         self.status = MessageLabel()
+        self.results = ResultsForm()
         self.scale = QLabel()
         self.mutual_information = QCheckBox("Show mutual information")
         self.folder_button = QPushButton(A_FOLDER)
@@ -148,7 +150,7 @@ class RunForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(buttons)
-        for part in (self.progress_text, self.progress, self.status):
+        for part in (self.progress_text, self.progress, self.status, self.results):
             column.addWidget(part)
         column.addLayout(below)
         column.addWidget(self.mutual_information)
