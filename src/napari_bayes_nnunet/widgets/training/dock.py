@@ -51,7 +51,7 @@ class TrainingWidget(DockContent):
         self.state: RunState | None = None
         self._window: QWidget | None = None
         self.chooser = RunChooser(self._settings)
-        self.new = NewTrainingForm()
+        self.new = NewTrainingForm(settings=self._settings)
         self.form = WatchForm()
         self.watch = TrainingWatch(command, parent=self)
         self._lay_out()

@@ -11,19 +11,23 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from ...app.training.process import command_arguments
-from ...app.training.request import TrainingRequest
+from ...app.training.request import PRESETS, TrainingRequest
 from ...io import DataError
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, heading, row_label
 from ..common.folder_row import FolderRow
+from ..common.settings import Settings
 from .data_form import TrainingDataForm
 from .preflight_form import NO_DATA, PreflightForm
 from .schedule_form import ScheduleForm
 
 CONFIGURATION = "2d"
 _NO_RUN = "Choose the folder of a finished training under Ensemble first."
+PROPOSED = (
+    "Quick look is proposed, because the training would run on the CPU, where Paper takes weeks."
+)
 SLOW = "Without a GPU, the preset Paper takes weeks to train. Quick look takes minutes."
 _UNFINISHED = "The training in the ensemble's folder is not finished. Follow and resume it first."
 
@@ -38,10 +42,13 @@ class NewTrainingForm(QWidget):
         *,
         data: TrainingDataForm | None = None,
         preflight: PreflightForm | None = None,
+        settings: Settings | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._background = Background(self)
+        self._settings = settings
+        self._proposes, self._is_proposed = True, False
         self._record: TrainingRecord | None = None
         self.data = data or TrainingDataForm()
         self.preflight = preflight or PreflightForm()
@@ -53,6 +60,7 @@ class NewTrainingForm(QWidget):
         self._lay_out()
         self._connect()
         self._offer_cycle(None)
+        self._choose_last_preset()
         self._on_changed()
 
     def request(self) -> TrainingRequest | None:
@@ -110,6 +118,8 @@ class NewTrainingForm(QWidget):
         ):
             column.addWidget(heading(title))
             column.addWidget(form)
+            if form is self.schedule:
+                column.addWidget(self.advice)
         column.addWidget(heading("4  Start"))
         self.output.setToolTip(
             "Output folder for members, curves and log. It is an nnU-Net model folder, which the "
@@ -118,7 +128,6 @@ class NewTrainingForm(QWidget):
         rows = form_layout()
         rows.addRow(row_label("Ensemble"), self.output)
         column.addLayout(rows)
-        column.addWidget(self.advice)
         column.addWidget(self.missing)
         column.addWidget(self.start_button)
         column.addStretch(1)
@@ -127,6 +136,7 @@ class NewTrainingForm(QWidget):
         self.data.dataset_changed.connect(self._on_dataset_changed)
         self.preflight.changed.connect(self._on_changed)
         self.schedule.changed.connect(self._on_plan_changed)
+        self.schedule.preset_picked.connect(self._on_preset_picked)
         self.output.chosen.connect(self._on_output_chosen)
         self.start_button.clicked.connect(self._on_start_clicked)
 
@@ -179,10 +189,40 @@ class NewTrainingForm(QWidget):
                 add_cycle=values.add_cycle,
             )
 
-    def _on_changed(self) -> None:
+    def _choose_last_preset(self) -> None:
+        """Choose the preset that the user picked last, which ends proposals."""
+        kept = self._settings.preset() if self._settings is not None else ""
+        if kept in PRESETS:
+            self._proposes = False
+            self.schedule.choose_preset(kept)
+
+    def _on_preset_picked(self, name: str) -> None:
+        self._proposes = self._is_proposed = False
+        if self._settings is not None and name in PRESETS:
+            self._settings.keep_preset(name)
+        self._on_changed()
+
+    def _propose_preset(self) -> None:
+        """Choose Quick look for a CPU, and Paper again for a GPU, unless the user has decided."""
+        values, is_slow = self.schedule.values(), self.preflight.has_only_a_cpu
+        if not self._proposes or values is None or not self.schedule.is_preset:
+            return
+        if is_slow != self._is_proposed and values.preset == ("paper" if is_slow else "quick"):
+            self._is_proposed = is_slow
+            self.schedule.choose_preset("quick" if is_slow else "paper")
+
+    def _advice(self) -> str:
+        """Return why a preset is proposed, or why it is slow."""
         values = self.schedule.values()
-        is_slow = values is not None and values.preset == "paper" and self.preflight.has_only_a_cpu
-        self.advice.say(SLOW if is_slow else "")
+        if values is None or not self.preflight.has_only_a_cpu:
+            return ""
+        if values.preset == "paper":
+            return SLOW
+        return PROPOSED if self._is_proposed and values.preset == "quick" else ""
+
+    def _on_changed(self) -> None:
+        self._propose_preset()
+        self.advice.say(self._advice())
         missing = self._find_missing()
         self.missing.say(missing)
         self.start_button.setEnabled(not missing)

@@ -84,11 +84,12 @@ class ScheduleValues:
 class ScheduleForm(QWidget):
     """A preset, its numbers and their curve.
 
-    ``changed`` is emitted after every edit. While a number is invalid, ``values`` returns None and
-    ``problem`` is a sentence on it.
+    ``changed`` is emitted after every edit, ``preset_picked`` with its name when the user picks a
+    preset. While a number is invalid, ``values`` returns None and ``problem`` is a sentence on it.
     """
 
     changed = Signal()
+    preset_picked = Signal(str)
 
     def __init__(
         self, presets: Mapping[str, PresetValues] = PRESETS, parent: QWidget | None = None
@@ -110,6 +111,7 @@ class ScheduleForm(QWidget):
         self._fill_presets()
         self._lay_out()
         self.preset.currentIndexChanged.connect(self._on_preset_chosen)
+        self.preset.activated.connect(lambda _: self.preset_picked.emit(self.preset.currentData()))
         self.reset_button.clicked.connect(self._on_preset_chosen)
         for form in (self.usual, self.rare):
             form.changed.connect(self._on_edited)
@@ -120,6 +122,11 @@ class ScheduleForm(QWidget):
     def problem(self) -> str:
         """A sentence on the first invalid number, "" if all are valid."""
         return self._problem
+
+    @property
+    def is_preset(self) -> bool:
+        """Whether the numbers are those of a preset, not of a run or edited."""
+        return not self._adds_cycle and self.reset_button.isHidden()
 
     def values(self) -> ScheduleValues | None:
         """Return the values of the form, or None while a number is invalid."""
