@@ -51,6 +51,7 @@ def modules(tmp_path_factory):
         ("results", {*NETWORK, "matplotlib", "pandas"}),
         ("plots", {*NETWORK, "matplotlib"}),
         ("warm_up", NETWORK),
+        ("first_labels", NETWORK),
         ("opening", NETWORK),
         ("review", NETWORK),
         ("figures", {*NETWORK, "matplotlib.pyplot"}),

@@ -111,6 +111,19 @@ def warm_up() -> None:
     warm_up_imports()
 
 
+def first_labels() -> None:
+    """Make labels with colours of structures, for which napari must not compile anything."""
+    import numpy as np
+    from napari.layers import Labels
+    from numba.core.event import install_recorder
+
+    from napari_bayes_nnunet.widgets.layers.result_layers import labels_look
+
+    with install_recorder("numba:compile") as compiled:
+        Labels(np.ones((4, 4), np.uint8), **labels_look({"RV": 1, "LV": 2}))
+    assert not compiled.buffer
+
+
 def opening() -> None:
     """Open a study as napari does."""
     from napari_bayes_nnunet.widgets.layers.reader import get_reader
@@ -153,7 +166,7 @@ def segmentation() -> None:
 
 USES: tuple[Callable[[], None], ...] = (
     *(start, commands, package, core, readers, review_report, files, results, plots),
-    *(warm_up, opening, review, figures, everything, segmentation),
+    *(warm_up, first_labels, opening, review, figures, everything, segmentation),
 )
 
 
