@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from ..core.command import refuse_start_by_hand
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
 PhaseSteps: TypeAlias = Generator[
     Mapping[int, Snapshot | RemoteSnapshot], None, Sequence[Segmentation | RemoteSegmentation]
 ]
+LATER_THAN_THE_WINDOW: Final = 10
+"""Added to the niceness; a process of 10 gets a tenth of a core that one of 0 also wants."""
 NO_REVIEW: Final = (
     "The posterior could not be saved ({reason}). This result can be viewed but not reviewed."
 )
@@ -295,11 +298,20 @@ def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]
     os._exit(0)
 
 
+def yield_to_the_window() -> None:
+    """Lower the priority of this process, so that the window is drawn first; work is as fast."""
+    if sys.platform == "win32":
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        os.nice(LATER_THAN_THE_WINDOW)
+
+
 def main() -> None:
     """Serve on standard input and output; send prints of libraries to standard error."""
     if "--scratch" not in sys.argv[:-1]:
         refuse_start_by_hand()
     scratch = Path(sys.argv[sys.argv.index("--scratch") + 1])
+    yield_to_the_window()
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     serve(sys.stdin, replies, scratch)
