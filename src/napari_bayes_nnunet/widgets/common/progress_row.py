@@ -5,13 +5,14 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel
+
+from .progress_bar import ProgressBar
 
 
 class ProgressRow(QWidget):
@@ -25,9 +26,7 @@ class ProgressRow(QWidget):
         self.text = QElidingLabel()
         self.text.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setMaximumHeight(8)
+        self.bar = ProgressBar()
         self.stop_button = QPushButton("Stop")
         self.stop_button.setVisible(can_stop)
         row = QHBoxLayout()

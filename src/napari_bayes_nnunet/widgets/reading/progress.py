@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ...core.review.progress import ReviewProgress
+from ..common.progress_bar import ProgressBar
 
 BAR_STEPS = 1000
 SHARE_HELP = (
@@ -22,10 +23,8 @@ class ReviewProgressPanel(QWidget):
         super().__init__(parent)
         self.slices = QLabel()
         self.share = QLabel()
-        self.bar = QProgressBar()
+        self.bar = ProgressBar()
         self.bar.setRange(0, BAR_STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setMaximumHeight(8)
         for widget in (self.bar, self.share):
             widget.setToolTip(SHARE_HELP)
         row = QHBoxLayout()

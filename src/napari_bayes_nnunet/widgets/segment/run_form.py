@@ -7,7 +7,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -15,6 +14,7 @@ from qtpy.QtWidgets import (
 
 from ..common.dock import MessageLabel
 from ..common.eliding_button import ElidingButton
+from ..common.progress_bar import ProgressBar
 from .job import SegmentationProgress
 from .results_form import ResultsForm
 
@@ -45,7 +45,7 @@ class RunForm(QWidget):
         self.save_button = QPushButton("Save…")
         self.review_button = QPushButton("Review…")
         self.progress_text = QLabel()
-        self.progress = QProgressBar()
+        self.progress = ProgressBar()
         self.status = MessageLabel()
         self.results = ResultsForm()
         self.scale = QLabel()
@@ -139,8 +139,6 @@ class RunForm(QWidget):
         )
 
     def _lay_out(self) -> None:
-        self.progress.setTextVisible(False)
-        self.progress.setMaximumHeight(8)
         buttons = QHBoxLayout()
         buttons.addWidget(self.segment_button, 3)
         buttons.addWidget(self.stop_button, 1)

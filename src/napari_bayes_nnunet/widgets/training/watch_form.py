@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QPlainTextEdit,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -25,6 +24,7 @@ from ...core.durations import duration_text
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
 from ..common.dock import CollapsibleSection, MessageLabel
+from ..common.progress_bar import ProgressBar
 from ..common.wording import in_the_window
 from .plots import TrainingPlots
 
@@ -56,7 +56,7 @@ class WatchForm(QWidget):
         self._plan: tuple[RestartSchedule, MemberSelection] | None = None
         self.name = QLabel()
         self.position = QLabel()
-        self.bar = QProgressBar()
+        self.bar = ProgressBar()
         self.status = MessageLabel()
         self.stop_button = QPushButton()
         self.kill_button = QPushButton("Kill…")
@@ -166,8 +166,6 @@ class WatchForm(QWidget):
 
     def _lay_out(self) -> None:
         self.bar.setRange(0, _STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setMaximumHeight(8)
         self.log.setReadOnly(True)
         self.log.setMaximumBlockCount(LOG_LINES)
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
