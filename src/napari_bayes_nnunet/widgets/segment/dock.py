@@ -153,7 +153,6 @@ class SegmentWidget(FolderDrop, DockContent):
         self._running, self._is_first = self.image.layer, True
         self._started = perf_counter()
         self._growing = result = self._result_for(image, path, folder)
-        self._background.run(warm_up_imports, _ignore, _ignore)
         self.run.say()
         self.run.set_running(True)
         self.job.start(image, result)
@@ -509,10 +508,11 @@ class SegmentWidget(FolderDrop, DockContent):
             show_mutual_information(self._viewer, layer, result, shown)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Start the child, so that it lists the devices early, and choose the last ensemble."""
+        """Start the child early, choose the last ensemble, and import for the first labels."""
         super().showEvent(event)
         self.child.start()
         self.ensemble.choose_last()
+        self._background.run(warm_up_imports, _ignore, _ignore)
 
     def _on_dock_closed(self) -> None:
         self.close_child()
