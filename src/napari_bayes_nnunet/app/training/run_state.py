@@ -37,7 +37,9 @@ GONE_WITHIN = 5.0
 
 NEVER_STARTED = "No training was started in {run}."
 NO_RUN_FOLDER = "The folder {run} does not exist."
-ENDED_UNEXPECTEDLY = "The training ended unexpectedly (killed, power loss or out of memory)."
+ENDED_UNEXPECTEDLY = (
+    "The training ended unexpectedly (killed, power loss, full disk or out of memory)."
+)
 RUNS_HERE = "Training on this computer."
 RUNS_ELSEWHERE = "Training on {host}, last heard {silence} ago."
 RUN_IS_SILENT = (
