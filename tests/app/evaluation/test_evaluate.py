@@ -39,6 +39,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.label_tree import SHARED_REFERENCE
+from napari_bayes_nnunet.io.evaluation.references import REFERENCE_GRID
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 
@@ -54,6 +55,7 @@ from ...helpers.evaluations import (
     write_reference,
 )
 from ...helpers.folders import finish
+from ...helpers.problems import says
 from ...test_demo_ensemble import FOLDER as DEMO_ENSEMBLE
 
 CLOSE = {"rel": 0, "abs": 1e-6}
@@ -258,7 +260,7 @@ def test_folders_that_do_not_match_are_refused(tmp_path, predictions, labels):
         run(predictions, tmp_path / "others")
     assert caught.value.values == {"labels": tmp_path / "others", "predictions": predictions}
     write_reference(labels, CASES[0], heart()[1:])
-    with pytest.raises(DataError, match="a different grid"):
+    with pytest.raises(DataError, check=says(REFERENCE_GRID)):
         run(predictions, labels)
 
 

@@ -21,6 +21,9 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     write_record,
 )
 from napari_bayes_nnunet.io.files.checksum import sha256
+from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON
+
+from ...helpers.problems import says
 
 SCHEDULE = RestartSchedule(epochs=30, cycles=3)
 
@@ -145,7 +148,7 @@ def test_missing_record_is_named(tmp_path: Path) -> None:
 
 def test_record_of_a_newer_version_is_refused(run: RunFolder) -> None:
     edit(run.record, format=2)
-    with pytest.raises(DataError, match="newer version") as caught:
+    with pytest.raises(DataError, check=says(NEWER_JSON)) as caught:
         read_record(run.record)
     assert caught.value.values == {"file": run.record}
 
@@ -163,12 +166,12 @@ def test_record_of_a_newer_version_is_refused(run: RunFolder) -> None:
 )
 def test_record_with_wrong_entries_is_damaged(run: RunFolder, changes: dict[str, Any]) -> None:
     edit(run.record, **changes)
-    with pytest.raises(DataError, match=r"ensemble\.json is damaged"):
+    with pytest.raises(DataError, check=says(DAMAGED_JSON, file=run.record)):
         read_record(run.record)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', "{", '"text"'])
 def test_file_that_is_not_a_record_is_damaged(run: RunFolder, text: str) -> None:
     run.record.write_text(text)
-    with pytest.raises(DataError, match=r"ensemble\.json is damaged"):
+    with pytest.raises(DataError, check=says(DAMAGED_JSON, file=run.record)):
         read_record(run.record)

@@ -19,11 +19,13 @@ from napari_bayes_nnunet.io.evaluation.predictions import (
     predicted_cases,
     read_prediction,
 )
+from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels, write_map
 
 from ...helpers.evaluations import SHAPE, SPACING, STRUCTURES, answer, name_labels, plain_entropy
 from ...helpers.evaluations import write_answer as write
+from ...helpers.problems import says
 
 ALL = ["entropy", "mutual-information", "probabilities"]
 
@@ -259,7 +261,7 @@ def test_damaged_probabilities_are_refused(ours, content):
 @pytest.mark.parametrize("text", ["{", "[]", '{"labels": 3}', '{"phase": "ED"}'])
 def test_damaged_report_is_refused(ours, text):
     (ours / "p1_frame01.json").write_text(text)
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError, check=says(DAMAGED_JSON)):
         read_prediction(ours, "p1_frame01")
 
 

@@ -23,10 +23,19 @@ from napari_bayes_nnunet.app.messages import (
 )
 from napari_bayes_nnunet.app.segmentation import temperature
 from napari_bayes_nnunet.app.training.process_record import JobInfo
+from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.model_folder import read_model
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
-from napari_bayes_nnunet.io.files.json_files import Count, Ordinal, parse_json, read_json
+from napari_bayes_nnunet.io.files.json_files import (
+    DAMAGED_JSON,
+    NEWER_JSON,
+    UNREADABLE_JSON,
+    Count,
+    Ordinal,
+    parse_json,
+    read_json,
+)
 from napari_bayes_nnunet.io.study.case_report import read_report
 from napari_bayes_nnunet.io.study.info import read_study_info
 from napari_bayes_nnunet.io.study.review_state import read_review
@@ -77,25 +86,28 @@ def test_lists_become_tuples_and_unknown_keys_are_ignored(file: Path) -> None:
 def test_damaged_file_is_one_sentence_and_what_to_do(file: Path, entry: str) -> None:
     with pytest.raises(DataError) as error:
         read(file, f'{{"format": 1, "number": 1, {entry}}}')
-    assert str(error.value) == f"{file} is damaged. Buy another."
+    assert error.value.statement == statement(DAMAGED_JSON, file=file, repair="Buy another.")
     assert error.value.__cause__ is None
 
 
 @pytest.mark.parametrize("start", ["[]", "", "{}", '{"format": "1"}', '{"format": true}', "\xff"])
 def test_file_without_a_format_is_damaged(file: Path, start: str) -> None:
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError) as error:
         read(file, start)
+    assert error.value.statement.template == DAMAGED_JSON
 
 
 def test_newer_file_is_told_from_a_damaged_one(file: Path) -> None:
-    with pytest.raises(DataError, match=r"small\.json was written by a newer version"):
+    with pytest.raises(DataError) as error:
         read(file, '{"format": 2, "number": "of another type"}')
+    assert error.value.statement == statement(NEWER_JSON, file=file)
 
 
 def test_unreadable_file_is_told_from_a_damaged_one(file: Path) -> None:
     file.mkdir()
-    with pytest.raises(DataError, match=r"small\.json cannot be read \(Is a directory\)"):
+    with pytest.raises(DataError) as error:
         read_json(file, Small, repair="")
+    assert error.value.statement == statement(UNREADABLE_JSON, file=file, reason="Is a directory")
 
 
 def test_missing_file_is_left_to_the_caller(file: Path) -> None:

@@ -17,6 +17,7 @@ from napari_bayes_nnunet.io.files.case_names import result_name, same_file_key
 from napari_bayes_nnunet.io.images.nifti import read_volume, write_labels
 from napari_bayes_nnunet.io.search import nifti_files as nifti_inputs
 from napari_bayes_nnunet.io.search.case_image import UNNAMED_FILE, study_image
+from napari_bayes_nnunet.io.search.folder_walk import RESULTS, UNOPENED
 from napari_bayes_nnunet.io.search.studies import FoundStudies, find_studies
 from tests.helpers import dicoms
 from tests.helpers.cohorts import write_dicom_study, write_volume
@@ -91,8 +92,8 @@ class TestNifti:
         found = find(tree)
         assert names(found) == ["p1"]
         assert found.left_out == (
-            "NIfTI files that are labels or maps by their names, folders or headers: 8",
-            "NIfTI files that are further channels of an image: 1",
+            f"{nifti_inputs.NIFTI_LABELS}: 8",
+            f"{nifti_inputs.FURTHER_CHANNELS}: 1",
         )
 
     def test_phases_beside_their_cine_are_left_out(self, tree):
@@ -118,7 +119,7 @@ class TestNifti:
         (tree / "saved again" / "cohort.csv").write_text(table, encoding="utf-8-sig")
         found = find_studies([tree], output=tree / "out")
         assert names(found) == ["a study_image", "heart"]
-        assert found.left_out == ("Folders with results of this program: 4",)
+        assert found.left_out == (f"{RESULTS}: 4",)
 
     def test_results_at_another_path_are_no_inputs(self, tree):
         write_volume(tree / "heart.nii.gz")
@@ -201,7 +202,7 @@ class TestNifti:
             return scandir(path)
 
         monkeypatch.setattr(os, "scandir", refusing)
-        assert find(tree).left_out == ("Folders that cannot be opened (Permission denied): 1",)
+        assert find(tree).left_out == (f"{UNOPENED.format(reason='Permission denied')}: 1",)
 
 
 class TestDicom:

@@ -15,6 +15,7 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files.case_names import result_name
+from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON, UNREADABLE_JSON
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.study.info import (
     CHANGED_IMAGE,
@@ -27,6 +28,7 @@ from napari_bayes_nnunet.io.study.info import (
     write_study_info,
 )
 
+from ...helpers.problems import says
 from ...helpers.studies import CINE, VOLUME, made_image, made_info, made_report
 
 
@@ -122,13 +124,13 @@ class TestBadFile:
         whole = file.read_text()
         for length in range(0, len(whole) - 2, 7):
             file.write_text(whole[:length])
-            with pytest.raises(DataError, match=r"study\.json is damaged"):
+            with pytest.raises(DataError, check=says(DAMAGED_JSON, file=folder / "study.json")):
                 read_study_info(folder)
 
     def test_of_a_newer_version(self, folder, image) -> None:
         write_study_info(folder, made_info(image))
         change(folder, format=3)
-        with pytest.raises(DataError, match="newer version") as caught:
+        with pytest.raises(DataError, check=says(NEWER_JSON)) as caught:
             read_study_info(folder)
         assert caught.value.values == {"file": folder / "study.json"}
 
@@ -153,7 +155,7 @@ class TestBadFile:
     def test_damaged(self, folder, image, changes) -> None:
         write_study_info(folder, made_info(image))
         change(folder, **changes)
-        with pytest.raises(DataError, match="is damaged"):
+        with pytest.raises(DataError, check=says(DAMAGED_JSON)):
             read_study_info(folder)
 
     @pytest.mark.parametrize("phases", [[], [0, 1], [6]])
@@ -161,12 +163,12 @@ class TestBadFile:
         image = made_image(tmp_path / "cine.nii.gz", CINE)
         write_study_info(folder, made_info(image, phases=(1,)))
         change(folder, phases=phases, reports={f"phase{p:02d}": {} for p in phases})
-        with pytest.raises(DataError, match="is damaged"):
+        with pytest.raises(DataError, check=says(DAMAGED_JSON)):
             read_study_info(folder)
 
     def test_that_cannot_be_read(self, folder) -> None:
         (folder / "study.json").mkdir()
-        with pytest.raises(DataError, match="cannot be read"):
+        with pytest.raises(DataError, check=says(UNREADABLE_JSON)):
             read_study_info(folder)
 
 

@@ -12,12 +12,15 @@ import pytest
 
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON
 from napari_bayes_nnunet.io.study.review_state import (
     Decision,
     ReviewState,
     read_review,
     write_review,
 )
+
+from ...helpers.problems import says
 
 FLAGGED = Decision(
     state="flagged", comment="Base? „ja“", seconds=4.5, when="2026-03-01T12:00:00+01:00"
@@ -91,7 +94,7 @@ def test_entries_missing_in_older_versions_have_defaults(tmp_path: Path) -> None
 def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
     write_review(tmp_path, REVIEW)
     change(tmp_path, format=2)
-    with pytest.raises(DataError, match="newer version") as caught:
+    with pytest.raises(DataError, check=says(NEWER_JSON)) as caught:
         read_review(tmp_path)
     assert caught.value.values == {"file": tmp_path / "review.json"}
     assert content(tmp_path)["format"] == 2
@@ -112,7 +115,7 @@ def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "review.json").write_text(text)
-    with pytest.raises(DataError, match=r"review\.json is damaged"):
+    with pytest.raises(DataError, check=says(DAMAGED_JSON, file=tmp_path / "review.json")):
         read_review(tmp_path)
 
 
@@ -122,7 +125,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     whole = file.read_text(encoding="utf-8")
     for length in range(len(whole) - 2):
         file.write_text(whole[:length], encoding="utf-8")
-        with pytest.raises(DataError, match="is damaged"):
+        with pytest.raises(DataError, check=says(DAMAGED_JSON)):
             read_review(tmp_path)
 
 

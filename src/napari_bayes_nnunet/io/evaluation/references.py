@@ -17,6 +17,11 @@ from ..images.geometry import Geometry
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels
 from .label_tree import reference_names
 
+REFERENCE_GRID = (
+    "{file} has a different grid ({found}) from {case} ({expected}). Use a reference drawn on the "
+    "segmented image."
+)
+
 
 class Reference(NamedTuple):
     """(Z, Y, X) labels of a reference, and its structures (name: label).
@@ -168,8 +173,7 @@ def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry
         labels = labels.with_spacing(geometry.given_spacing)
     if labels is not None and not labels.geometry.same_grid(grid):
         raise DataError(
-            "{file} has a different grid ({found}) from {case} ({expected}). Use a reference drawn "
-            "on the segmented image.",
+            REFERENCE_GRID,
             file=labels.source,
             found=labels.geometry,
             case=case,

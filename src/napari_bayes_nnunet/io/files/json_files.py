@@ -24,6 +24,14 @@ Count: TypeAlias = Annotated[int, Interval(ge=0, le=2**53)]
 Ordinal: TypeAlias = Annotated[int, Interval(ge=1, le=2**31 - 1)]
 """A whole number from 1, such as a phase or a slice in a file."""
 Positive: TypeAlias = Annotated[float, Interval(gt=0)]
+NEWER_JSON = (
+    "{file} was written by a newer version of this program. Install that version to open it."
+)
+UNREADABLE_JSON = (
+    "{file} cannot be read ({reason}). Check that its drive is connected and that you may read the "
+    "file."
+)
+DAMAGED_JSON = "{file} is damaged. {repair}"
 LARGE_FILE = "{file} is larger than any file that this program writes. {repair}"
 Content = TypeVar("Content")
 LONGEST: Final = 80
@@ -54,20 +62,11 @@ def reading_json(file: Path, *, repair: str, newest: int | None = None) -> Itera
         if error.errno == errno.EFBIG:
             raise DataError(LARGE_FILE, file=file, repair=repair) from error
         reason = error.strerror or type(error).__name__
-        raise DataError(
-            "{file} cannot be read ({reason}). Check that its drive is connected and that you may "
-            "read the file.",
-            file=file,
-            reason=reason,
-        ) from error
+        raise DataError(UNREADABLE_JSON, file=file, reason=reason) from error
     except _NewerFormatError:
-        raise DataError(
-            "{file} was written by a newer version of this program. Install that version to open "
-            "it.",
-            file=file,
-        ) from None
+        raise DataError(NEWER_JSON, file=file) from None
     except (ValueError, ArithmeticError):
-        raise DataError("{file} is damaged. {repair}", file=file, repair=repair) from None
+        raise DataError(DAMAGED_JSON, file=file, repair=repair) from None
 
 
 def read_json(

@@ -18,6 +18,7 @@ COHORT: Final = "cohort.csv"
 _HEAD: Final = re.compile(rb"\W*study\W+outcome\W+predicted_quality\W")
 """Column names of the table, also as a spreadsheet saves them."""
 RESULTS: Final = "Folders with results of this program"
+UNOPENED: Final = "Folders that cannot be opened ({reason})"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def walk_folders(
     own = _identity(output) if output.exists() else None
 
     def note(error: OSError) -> None:
-        left_out[f"Folders that cannot be opened ({error.strerror})"] += 1
+        left_out[UNOPENED.format(reason=error.strerror)] += 1
 
     for place, tree in zip(places, _tree_names(places), strict=True):
         if not place.is_dir():

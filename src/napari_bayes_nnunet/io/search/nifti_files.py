@@ -14,8 +14,8 @@ from ..images.geometry import LABEL_INTENT
 from ..images.integrity import nifti_header, phase_count
 from ..images.nifti import ENDINGS, is_further_channel
 
-_LABELS: Final = "NIfTI files that are labels or maps by their names, folders or headers"
-_CHANNELS: Final = "NIfTI files that are further channels of an image"
+NIFTI_LABELS: Final = "NIfTI files that are labels or maps by their names, folders or headers"
+FURTHER_CHANNELS: Final = "NIfTI files that are further channels of an image"
 FRAMES: Final = "NIfTI files that are single phases of a cine in the same folder"
 _LABELS_OF_TEST = re.compile(r"labels?_?ts", re.IGNORECASE)
 
@@ -35,13 +35,13 @@ def select_images(files: Sequence[Path], folder: str, left_out: Counter[str]) ->
     cines: set[str] = set()
     for file in filter(is_nifti, files):
         if is_further_channel(file):
-            left_out[_CHANNELS] += 1
+            left_out[FURTHER_CHANNELS] += 1
             continue
         # A file is only opened if its name is not that of a label.
         named = _is_called_label(Path(folder, file.name))
         header = None if named else nifti_header(file)
         if named or (header is not None and int(header["intent_code"]) == LABEL_INTENT):
-            left_out[_LABELS] += 1
+            left_out[NIFTI_LABELS] += 1
             continue
         images[file] = name = image_names(file, is_channel=True)[0].key
         if name.phase is None and _is_cine(file, name, header):
