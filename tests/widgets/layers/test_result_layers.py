@@ -15,10 +15,12 @@ from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.layers.result_layers import (
+    MUTUAL_INFORMATION_END,
     forget_result,
     keep_result,
     kept_result,
     kept_results,
+    map_colormap,
     put_result,
     refresh_result,
     result_layers,
@@ -86,20 +88,64 @@ def test_the_user_cannot_delete_the_prediction(viewer, image, result) -> None:
     assert "heart prediction" in names(viewer)
 
 
-@pytest.mark.parametrize("classes", [4, 2])
-def test_the_entropy_scale_is_fixed(viewer, image, tmp_path, classes: int) -> None:
+@pytest.mark.parametrize(("classes", "end"), [(4, 2), (2, 1)])
+def test_the_scale_of_a_map_is_fixed(viewer, image, tmp_path, classes: int, end: int) -> None:
     result = make_result(CINE, classes=classes)
     put_result(viewer, image, result, mutual_information=True)
-    for role in ("entropy", "mutual information"):
-        layer = viewer.layers[f"heart {role}, bit"]
-        assert layer.contrast_limits == [0, np.log2(classes)]
-        assert layer.colormap.name == "inferno"
-        assert layer.blending == "additive"
-        assert layer.data.dtype == np.float32
     grow(result, tmp_path, phase=1)
     refresh_result(viewer, image, result)
-    assert viewer.layers["heart entropy, bit"].contrast_limits == [0, np.log2(classes)]
-    assert viewer.layers["heart entropy, bit"].colorbar.visible
+    for role, limit in (("entropy", end), ("mutual information", MUTUAL_INFORMATION_END)):
+        layer = viewer.layers[f"heart {role}, bit"]
+        assert layer.contrast_limits == [0, limit]
+        assert layer.data.dtype == np.float32
+        assert layer.colorbar.visible
+
+
+def test_a_map_covers_more_with_its_value() -> None:
+    cover = map_colormap().map(np.linspace(0, 1, 50))[:, 3]
+    assert cover[0] == 0
+    assert (np.diff(cover) > 0).all()
+    assert cover[-1] == pytest.approx(0.5)
+
+
+def test_the_anatomy_stays_under_a_map(make_napari_viewer) -> None:
+    viewer = make_napari_viewer(show=True)
+    blood = np.zeros(VOLUME.shape, np.uint8)
+    blood[:, :8] = 255
+    image = viewer.add_image(blood, scale=VOLUME.spacing, contrast_limits=(0, 255))
+    result = make_result(classes=4)
+    result.entropy[:] = np.clip(np.linspace(-1, 4, VOLUME.shape[-1]), 0, 2)
+    put_result(viewer, image, result, mutual_information=False)
+    viewer.layers["heart prediction"].visible = False
+    layer = viewer.layers["heart entropy, bit"]
+    layer.colorbar.visible = False
+    viewer.reset_view()
+    covered = viewer.screenshot(flash=False)[..., :3].astype(int)
+    layer.visible = False
+    bare = viewer.screenshot(flash=False)[..., :3].astype(int)
+    bright, dark = (bare > 250).all(axis=-1), (bare < 5).all(axis=-1)
+    change = np.abs(covered - bare).max(axis=-1)
+    for part in (bright, dark):
+        assert (change[part] == 0).any()
+        assert 100 < change[part].max() <= 129
+    x = np.nonzero(bright)[1]
+    first = bright & (np.arange(bright.shape[1]) < x.min() + (x.max() - x.min()) * 0.15)
+    assert (change[first] == 0).all()
+
+
+def test_one_map_is_visible_at_a_time(viewer, image, result) -> None:
+    put_result(viewer, image, result, mutual_information=True)
+    maps = [viewer.layers[f"heart {role}, bit"] for role in ("entropy", "mutual information")]
+    assert [layer.visible for layer in maps] == [False, True]
+    for layer in (*maps, *maps[::-1]):
+        layer.visible = True
+        assert [other.visible for other in maps] == [other is layer for other in maps]
+    maps[0].visible = False
+    show_mutual_information(viewer, image, result, False)
+    assert not maps[0].visible
+    show_mutual_information(viewer, image, result, True)
+    show_mutual_information(viewer, image, result, False)
+    assert maps[0].visible
 
 
 def test_layers_are_refined_in_place(viewer, image, result, tmp_path) -> None:

@@ -1,31 +1,46 @@
 """Layers of a segmentation result.
 
 They are found by role and image in ``metadata["bayes"]``, because users rename layers. They have
-scale, units and axis labels of the image and share its voxel grid.
+scale, units and axis labels of the image and share its voxel grid. Of the uncertainty maps at most
+one is visible, because their values must not be added up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors, structure_title
 from .metadata import LayerData, bayes_metadata, is_copy, sign
+from .orientation_letters import SHADE
 from .result import SegmentationResult
 
 ResultRole: TypeAlias = Literal["entropy", "mutual information", "prediction"]
 ROLES: Final[tuple[ResultRole, ...]] = ("entropy", "mutual information", "prediction")
 """From bottom to top."""
-UNITS: Final[Mapping[str, str]] = dict.fromkeys(ROLES[:2], ", bit")
+UNCERTAINTY_MAPS: Final = ROLES[:2]
+"""Uncertainty maps."""
+UNITS: Final[Mapping[str, str]] = dict.fromkeys(UNCERTAINTY_MAPS, ", bit")
 """Ends of the names of the maps, because napari's colour bar has no unit."""
 CONTOUR_WIDTH = 1
 """Width in voxels; a wider outline would hide the entropy along the contours."""
-ENTROPY_OPACITY = 0.6
+MOST_COVERED: Final = 0.5
+"""Opacity of a map at the end of its scale; at 0 it is transparent."""
+MAP_COLORS: Final = ("#FFB000", "#FF0080")
+"""Colours at the ends of the scale, unlike those of the structures, blood, muscle and air."""
+_COLOR_STEPS: Final = 32
+MUTUAL_INFORMATION_END: Final = 1.0
+"""End of its scale in bit, which two halves of the members reach that disagree in a voxel."""
+_BAR_SIZE: Final = (15.0, 100.0)
+"""Width and height of the colour bar in pixels."""
 RESULT: Final = "bayes result"
 """Key in the metadata of an image."""
 BEHIND: Final = "behind"
@@ -108,13 +123,14 @@ def put_result(
 
 def _bring_method_to_front(viewer: Any, image: Image, method: str) -> None:
     """Hide the layers of other methods, and show those of ``method`` as they were before."""
-    for layer in _all_layers(viewer, image):
-        about = bayes_metadata(layer)
-        if _method(layer) == method and BEHIND in about:
-            layer.visible = about.pop(BEHIND)
-        elif _method(layer) != method and BEHIND not in about:
-            about[BEHIND] = layer.visible
+    layers = _all_layers(viewer, image)
+    for layer in (layer for layer in layers if _method(layer) != method):
+        if not is_behind(layer):
+            bayes_metadata(layer)[BEHIND] = layer.visible
             layer.visible = False
+    for layer in (layer for layer in layers if _method(layer) == method):
+        if is_behind(layer):
+            layer.visible = bayes_metadata(layer).pop(BEHIND)
 
 
 def _replace(layer: Layer, image: Image, result: SegmentationResult, role: ResultRole) -> None:
@@ -170,12 +186,16 @@ def refresh_result(viewer: Any, image: Image, result: SegmentationResult) -> Non
 def show_mutual_information(
     viewer: Any, image: Image, result: SegmentationResult, shown: bool
 ) -> None:
-    """Add or remove the layer of the mutual information."""
-    present = result_layers(viewer, image).get("mutual information")
+    """Show the mutual information in place of the entropy, or remove it and show the entropy."""
+    layers = result_layers(viewer, image)
+    present, entropy = layers.get("mutual information"), layers.get("entropy")
     if shown and present is None:
         _add(viewer, image, result, "mutual information")
     elif not shown and present is not None:
+        was_visible = present.visible
         viewer.layers.remove(present)
+        if entropy is not None:
+            entropy.visible = was_visible or entropy.visible
 
 
 def result_layers(viewer: Any, image: Image) -> dict[ResultRole, Layer]:
@@ -222,9 +242,22 @@ def _add(viewer: Any, image: Image, result: SegmentationResult, role: ResultRole
     below = [image, *(layer for lower, layer in results if _is_below(lower, role))]
     index = 1 + max(viewer.layers.index(layer) for layer in below)
     selection, active = set(viewer.layers.selection), viewer.layers.selection.active
-    viewer.layers.insert(index, result_layer(image, result, role))
+    layer = result_layer(image, result, role)
+    viewer.layers.insert(index, layer)
     viewer.layers.selection = selection
     viewer.layers.selection.active = active
+    if role in UNCERTAINTY_MAPS:
+        show_one = partial(_show_one_map, viewer, image, layer)
+        layer.events.visible.connect(show_one)
+        show_one()
+
+
+def _show_one_map(viewer: Any, image: Image, shown: Layer, event: object = None) -> None:
+    """Hide the other maps, of any method, while this one is visible."""
+    if shown.visible and shown in viewer.layers:
+        for layer in _all_layers(viewer, image):
+            if layer is not shown and bayes_metadata(layer)["role"] in UNCERTAINTY_MAPS:
+                layer.visible = False
 
 
 def _is_below(lower: ResultRole, upper: ResultRole) -> bool:
@@ -247,19 +280,39 @@ def _make_prediction(image: Image, result: SegmentationResult, role: ResultRole)
 
 def _make_map(image: Image, result: SegmentationResult, role: ResultRole) -> Image:
     """Return an uncertainty map, with a fixed scale so that cases can be compared."""
+    end = result.largest_entropy
+    if role == "mutual information":
+        end = min(end, MUTUAL_INFORMATION_END)
     layer = Image(
         _array(result, role),
         **_common(image, result, role),
-        contrast_limits=(0.0, result.largest_entropy),
-        colormap="inferno",
-        blending="additive",
-        opacity=ENTROPY_OPACITY,
-        interpolation2d="nearest",
+        contrast_limits=(0.0, end),
+        colormap=map_colormap(),
+        blending="translucent_no_depth",
+        opacity=1.0,
+        interpolation2d="linear",
     )
     layer.editable = False
-    if role == "entropy" and hasattr(layer, "colorbar"):
-        layer.colorbar.visible = True
+    if hasattr(layer, "colorbar"):
+        layer.colorbar.update(
+            {
+                "position": "bottom_right",
+                "size": _BAR_SIZE,
+                "color": "white",
+                "box_color": SHADE,
+                "visible": True,
+            }
+        )
     return layer
+
+
+def map_colormap() -> Colormap:
+    """Return colours that cover nothing at 0, and at most half of the image at the other end."""
+    share = np.linspace(0.0, 1.0, _COLOR_STEPS)[:, None]
+    low, high = transform_color([*MAP_COLORS])
+    colors = (1 - share) * low + share * high
+    colors[:, 3:] = MOST_COVERED * np.sqrt(share)  # so that small values can be seen
+    return Colormap(colors, name="uncertainty")
 
 
 def _common(image: Image, result: SegmentationResult, role: ResultRole) -> dict[str, Any]:
