@@ -16,6 +16,8 @@ LETTER_PX: Final = 11
 """Mean width of a letter in the overlay, with some room."""
 NOTICE_KEY: Final = "review_notice"
 _SHADE = (0.0, 0.0, 0.0, 0.75)
+_ABOVE_OTHERS: Final = 2 * 10**6
+"""Drawn over a colour bar, which may lie there in a narrow canvas."""
 
 
 class CanvasNotice(QObject):
@@ -25,7 +27,11 @@ class CanvasNotice(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self.overlay = TextOverlay(
-            position="bottom_center", font_size=12, color="white", box_color=_SHADE
+            position="bottom_center",
+            font_size=12,
+            color="white",
+            box_color=_SHADE,
+            order=_ABOVE_OTHERS,
         )
         viewer.canvas.overlays.pop(NOTICE_KEY, None)  # napari keeps an equal one
         viewer.canvas.overlays[NOTICE_KEY] = self.overlay
@@ -39,7 +45,7 @@ class CanvasNotice(QObject):
         if not text:
             self.hide()
             return
-        fitting = self._viewer.canvas.size[1] // LETTER_PX
+        fitting = self._viewer.canvas.size[1] // LETTER_PX - 2
         self.overlay.text = fill(text, min(NOTICE_WIDTH, max(fitting, _NARROWEST)))
         self.overlay.visible = True
         self.timer.start()
