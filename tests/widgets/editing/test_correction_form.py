@@ -29,7 +29,7 @@ def form(qtbot) -> CorrectionForm:
     qtbot.addWidget(made)
     made.set_structures(HEART)
     made.set_unusable({})
-    made.set_alternative(0, 4, 0, 30)
+    made.set_alternative(0, 4, 30)
     return made
 
 
@@ -91,13 +91,13 @@ def numbers(form: CorrectionForm) -> list[int]:
 def test_an_alternative_is_used_only_if_shown(qtbot, form) -> None:
     assert numbers(form) == [4, 30]
     assert not form.take_button.isEnabled()
-    form.set_alternative(2, 4, 11, 30)
-    assert numbers(form) == [2, 4, 11, 30]
+    form.set_alternative(2, 4, 30)
+    assert numbers(form) == [4, 30]
     with qtbot.waitSignal(form.alternative_taken):
         form.take_button.click()
-    form.set_alternative(0, 0, 0, 0)
+    form.set_alternative(0, 0, 0)
     assert form.alternative.text() == NO_ALTERNATIVES
-    form.set_alternative(0, 1, 0, 1)
+    form.set_alternative(0, 1, 1)
     assert numbers(form) == [1, 1]
 
 
@@ -184,7 +184,7 @@ def test_an_unusable_part_gives_its_reason(form) -> None:
     form.set_unusable({"alternatives": "One alternative."})
     assert form.revert_button.isEnabled()
     assert form.revert_button.toolTip() == CORRECTION_HELP["revert"]
-    form.set_alternative(1, 2, 3, 4)
+    form.set_alternative(1, 2, 4)
     assert not form.take_button.isEnabled()
     form.set_unusable({EVERY_STRUCTURE: NOTHING_TO_CORRECT})
     assert not form.structures.isEnabled()
@@ -211,7 +211,7 @@ def test_a_click_does_not_take_the_focus(form) -> None:
 
 
 def test_the_form_fits_into_a_narrow_dock(form) -> None:
-    form.set_alternative(12, 12, 30, 300)
+    form.set_alternative(12, 12, 300)
     assert form.minimumSizeHint().width() <= DOCK_WIDTH - 20
-    form.set_alternative(0, 12, 30, 10**30)
+    form.set_alternative(0, 12, 10**30)
     assert form.minimumSizeHint().width() <= DOCK_WIDTH - 20

@@ -152,9 +152,7 @@ def test_alternatives_are_counted(review) -> None:
     whole = text.text()
     assert re.findall(r"\d+", whole) == [str(count), "5"]
     review.press("W")
-    assert re.findall(r"\d+", text.text())[:2] == ["1", str(count)]
-    review.press("Q")
-    assert text.text() == whole
+    assert text.text() == whole  # the canvas names the one on screen
 
 
 def test_one_alternative_cannot_be_chosen(make_review) -> None:

@@ -124,7 +124,7 @@ class CorrectionForm(QWidget):
         self._rate = ""
         self._lay_out()
         self._connect()
-        self.set_alternative(0, 0, 0, 0)
+        self.set_alternative(0, 0, 0)
         self._enable()
 
     @property
@@ -159,19 +159,14 @@ class CorrectionForm(QWidget):
         """Show the volume of the structure in this slice, mL."""
         self.level.set_volume(volume)
 
-    def set_alternative(self, number: int, count: int, members: int, total: int) -> None:
-        """Show alternative ``number`` of ``count``, given by ``members`` of ``total`` members.
+    def set_alternative(self, number: int, count: int, total: int) -> None:
+        """Show that ``total`` members have ``count`` alternatives, of which ``number`` is shown.
 
-        The number 0 stands for the current labels.
+        The number 0 stands for the current labels; the canvas names the one on screen.
         """
-        if count == 0:
-            text = NO_ALTERNATIVES
-        elif number == 0:
-            alternatives = format_count(count, "alternative")
-            text = f"{alternatives} from {format_count(total, 'model')}"
-        else:
-            text = f"{number} of {count}, from {members} of {format_count(total, 'model')}"
-        self.alternative.setText(text)
+        alternatives = format_count(count, "alternative")
+        text = f"{alternatives} from {format_count(total, 'model')}"
+        self.alternative.setText(text if count else NO_ALTERNATIVES)
         self._number = number
         self._enable()
 

@@ -36,6 +36,8 @@ from ..layers.viewing import (
     shown_place,
     zoom_to_area,
 )
+from .caption import CanvasCaption
+from .slider_labels import SliderLabels
 
 MISSING_IMAGE: Final = "image not found"
 _PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine")
@@ -75,6 +77,8 @@ class OpenedStudy:
 class ReviewPicture(QObject):
     """The layers of one study in a viewer. ``moved`` carries the displayed phase and slice.
 
+    The ``caption`` in the corners of the canvas and the labels of the sliders go with them.
+
     ``lost`` carries the name of the image or of the edited labels if the user removes this layer.
     The corrections are still in the session. ``said`` carries a message if the user moves one of
     both layers, which is reverted, or copies the edited labels.
@@ -96,6 +100,7 @@ class ReviewPicture(QObject):
         self._viewer = viewer
         self._session = opened.session
         viewer.dims.ndisplay = 2  # napari may also fail to add labels in 3D
+        self._sliders = SliderLabels(viewer, is_cine=len(opened.session.study.info.shape) == 4)
         self._is_black = opened.image is None
         self.image = self._find_image(opened.image) or self._add_image(opened)
         put_result(viewer, self.image, self._result(), mutual_information=False)
@@ -104,6 +109,8 @@ class ReviewPicture(QObject):
         contours = show_contours(viewer, self.image, opened.session.study.posteriors, display)
         apply_display(viewer, self.image, display)
         bring_to_front(viewer, self.image)
+        self._sliders.show()
+        self.caption = CanvasCaption(viewer, self.image)
         self._place: Place | None = None
         self._left: tuple[Center, Center] | None = None
         self._is_closing = False
@@ -215,6 +222,8 @@ class ReviewPicture(QObject):
     def close(self) -> None:
         """Disconnect from the viewer; the layers stay."""
         self._is_closing = True
+        self.caption.close()
+        self._sliders.close()
         self._soon.cancel()
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.layers.events.removed.disconnect(self._on_removed)

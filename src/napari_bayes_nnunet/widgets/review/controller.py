@@ -347,7 +347,7 @@ class ReviewController(QObject):
 
     def _on_landmarks_changed(self, ed: int, es: int) -> None:
         self.session.change(ed=ed, es=es)
-        self.forms.grid.set_landmarks(ed, es)
+        self.view.show_landmarks()
         self.view.score()
         self.saver.note_change()
         self.said.emit(self.session.landmarks_doubt())

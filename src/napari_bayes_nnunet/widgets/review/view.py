@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...app.review.session import ReviewSession
+from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
@@ -28,6 +29,7 @@ EDITS: Final = (
 IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
 ONE_PHASE: Final = "There is only one phase."
+ALTERNATIVE: Final = "Alternative {number} of {count}, from {members} of {models}"
 ONE_ALTERNATIVE: Final = "All models give the same segmentation of this slice."
 
 
@@ -60,12 +62,18 @@ class ReviewView:
         forms.queue.set_switches(
             all_phases=state.all_phases, leave_out_borders=state.leave_out_border
         )
-        forms.grid.set_landmarks(state.ed, state.es)
+        self.show_landmarks()
         forms.grid.set_ends(session.base_is_first)
         forms.numbers.set_patient(state.patient)
         forms.corrections.set_structures(session.structures)
         forms.corrections.set_protected(state.protected)
         forms.corrections.set_largest_entropy(math.log2(session.study.info.classes))
+
+    def show_landmarks(self) -> None:
+        """Show which phases are ED and ES, in the heat grid and on the canvas."""
+        state = self._session.state
+        self._forms.grid.set_landmarks(state.ed, state.es)
+        self._picture.caption.set_landmarks(state.ed, state.es)
 
     def show_edited(self) -> None:
         """Show numbers and marks after a change of the labels."""
@@ -127,13 +135,19 @@ class ReviewView:
         self.show_usable()
 
     def show_alternative(self) -> None:
-        """Show the number of the alternative on screen and of its members."""
+        """Show how many alternatives there are, and which of them is on screen."""
         alternatives = self._session.alternatives_in(self._place)
         number = self._corrections.shown_alternative
         members = [len(alternative.members) for alternative in alternatives]
-        self._forms.corrections.set_alternative(
-            number, len(alternatives), members[number - 1] if number else 0, sum(members)
-        )
+        count, total = len(alternatives), sum(members)
+        self._forms.corrections.set_alternative(number, count, total)
+        note = ""
+        if number:
+            models = format_count(total, "model")
+            note = ALTERNATIVE.format(
+                number=number, count=count, members=members[number - 1], models=models
+            )
+        self._picture.caption.set_note(note)
 
     def show_numbers(self) -> None:
         """Show the measurements, the volume curves and the progress of the review."""

@@ -1,0 +1,142 @@
+"""Slice, phase, notes, title of the uncertainty and scale bar in the corners of the canvas."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import Any, Final
+
+from napari.components.overlays import ScaleBarOverlay, TextOverlay
+from napari.layers import Image
+
+from ..layers.metadata import layer_spacing
+from ..layers.orientation_letters import SHADE
+from ..layers.viewing import shown_place
+
+CAPTION_KEY: Final = "review_caption"
+TITLE_KEY: Final = "review_title"
+SCALE_KEY: Final = "review_scale_bar"
+SLICE_TEXT: Final = "Slice {number} of {count}"
+PHASE_TEXT: Final = "phase {number} of {count}"
+_FONT_SIZE: Final = 10
+_LETTER_PX: Final = 9
+"""Mean width of a letter, with some room."""
+
+
+class CanvasCaption:
+    """Caption of the slice on screen and scale bar, as overlays of our own over one image.
+
+    Slices and phases count from 1. The caption is hidden in 3D and if the slices are not those of
+    the image. The scale bar is hidden if the size of the voxels is unknown.
+    """
+
+    def __init__(self, viewer: Any, image: Image) -> None:
+        self._viewer = viewer
+        self._image = image
+        self._landmarks: dict[int, str] = {}
+        self._note = self._title = ""
+        self._units = ""
+        look = {"font_size": _FONT_SIZE, "color": "white", "box_color": SHADE}
+        self.text = TextOverlay(position="top_left", **look)
+        self.title = TextOverlay(position="bottom_right", **look)
+        self._put(CAPTION_KEY, self.text)
+        self._put(TITLE_KEY, self.title)  # below the colour bar, which belongs to its layer
+        self._put_bar()
+        for signal in self._signals():
+            signal.connect(self._update)
+        for signal in self._layer_signals():
+            signal.connect(self._update_bar)
+        self._update()
+
+    def set_landmarks(self, ed: int | None, es: int | None) -> None:
+        """Name the phases of ED and ES, from 1."""
+        self._landmarks = {phase: name for phase, name in ((es, "ES"), (ed, "ED")) if phase}
+        self._update()
+
+    def set_note(self, note: str) -> None:
+        """Add a line below slice and phase, or remove it ("")."""
+        self._note = note
+        self._update()
+
+    def set_title(self, title: str) -> None:
+        """Name the uncertainty that is displayed, with its unit; "" for none."""
+        self._title = title
+        self._update()
+
+    def close(self) -> None:
+        """Remove caption, title and scale bar."""
+        for signal in self._signals():
+            signal.disconnect(self._update)
+        for signal in self._layer_signals():
+            signal.disconnect(self._update_bar)
+        overlays = self._viewer.canvas.overlays
+        ours = {CAPTION_KEY: self.text, TITLE_KEY: self.title, SCALE_KEY: self.bar}
+        for key, overlay in ours.items():
+            if overlays.get(key) is overlay:  # or another dock has replaced it
+                overlays.pop(key)
+
+    def _signals(self) -> tuple[Any, ...]:
+        dims = self._viewer.dims.events
+        return dims.point, dims.order, dims.ndisplay, self._viewer.canvas.events.size
+
+    def _layer_signals(self) -> tuple[Any, ...]:
+        layers, dims = self._viewer.layers.events, self._viewer.dims.events
+        return layers.inserted, layers.removed, dims.order, dims.ndisplay
+
+    def _put(self, key: str, overlay: Any) -> None:
+        self._viewer.canvas.overlays.pop(key, None)  # napari keeps an equal one
+        self._viewer.canvas.overlays[key] = overlay
+
+    def _update(self, event: object = None) -> None:
+        parts = self._parts()
+        # Half of the width, because the middle of each edge has a letter.
+        fitting = max(1, self._viewer.canvas.size[1] // (2 * _LETTER_PX) - 2)
+        first = " · ".join(parts)
+        lines = [first] if len(first) <= fitting else parts
+        if self._note:
+            lines = [*lines, fill(self._note, fitting)]
+        title = [fill(line, fitting) for line in self._title.splitlines()]
+        texts = {self.text: "\n".join(lines), self.title: "\n".join(title)}
+        for overlay, text in texts.items():
+            if text != overlay.text:
+                overlay.text = text
+            overlay.visible = bool(parts and text)
+
+    def _parts(self) -> list[str]:
+        """Return slice and phase in words; nothing if no slice of the image is shown."""
+        dims, image = self._viewer.dims, self._image
+        in_plane = {dims.ndim - 2, dims.ndim - 1}
+        if image not in self._viewer.layers or {*dims.displayed} != in_plane:
+            return []
+        phase, z = shown_place(self._viewer, image)
+        parts = [SLICE_TEXT.format(number=z + 1, count=image.data.shape[-3])]
+        if phase is not None:
+            text = PHASE_TEXT.format(number=phase, count=image.data.shape[0])
+            name = self._landmarks.get(phase)
+            parts.append(f"{name} ({text})" if name else text)
+        return parts
+
+    def _put_bar(self) -> None:
+        """Add a scale bar, which takes its unit from the layers that are in the viewer now."""
+        self._units = str(self._viewer.layers.units)
+        self.bar = ScaleBarOverlay(
+            position="bottom_left",
+            font_size=_FONT_SIZE,
+            colored=True,
+            color="white",
+            box_color=SHADE,
+            visible=self._has_scale(),
+        )
+        self._put(SCALE_KEY, self.bar)
+
+    def _update_bar(self, event: object = None) -> None:
+        if str(self._viewer.layers.units) != self._units:
+            self._put_bar()
+        else:
+            self.bar.visible = self._has_scale()
+
+    def _has_scale(self) -> bool:
+        """Return whether lengths on the screen are known."""
+        units, dims = self._viewer.layers.units, self._viewer.dims
+        if units is None or layer_spacing(self._image) is None:
+            return False
+        return all(units[axis].is_compatible_with("millimeter") for axis in dims.displayed)
