@@ -31,6 +31,7 @@ PRESSES = {
     "accept": (Qt.Key.Key_A, Qt.KeyboardModifier.NoModifier),
     "flag": (Qt.Key.Key_K, Qt.KeyboardModifier.NoModifier),
     "most uncertain": (Qt.Key.Key_G, Qt.KeyboardModifier.NoModifier),
+    "next view": (Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier),
     "outline or fill": (Qt.Key.Key_H, Qt.KeyboardModifier.NoModifier),
     "previous alternative": (Qt.Key.Key_Q, Qt.KeyboardModifier.NoModifier),
     "next alternative": (Qt.Key.Key_W, Qt.KeyboardModifier.NoModifier),

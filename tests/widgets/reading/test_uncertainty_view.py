@@ -191,6 +191,56 @@ def test_deleting_the_outlines_selects_nothing(viewer, image, outlines) -> None:
     assert drawn(viewer) is not None
 
 
+def test_the_view_follows_the_layer_list(viewer, image, outlines, tmp_path) -> None:
+    told: list[UncertaintyView] = []
+    outlines.view_changed.connect(told.append)
+    result = make_result(CINE)
+    put_result(viewer, image, result, mutual_information=True)
+    entropy, mutual = drawn(viewer, "entropy"), drawn(viewer, "mutual information")
+    assert outlines.view == told[-1] == UncertaintyView.MUTUAL_INFORMATION
+    entropy.visible = True
+    assert outlines.view == told[-1] == UncertaintyView.ENTROPY
+    assert not mutual.visible
+    entropy.visible = False
+    assert outlines.view == told[-1] == UncertaintyView.NOTHING
+    outlines.set_view(UncertaintyView.INCLUSION)
+    mutual.visible = True
+    lines = drawn(viewer), drawn(viewer, "strong outlines")
+    assert [line.visible for line in lines] == [False, False]
+    lines[0].visible = True
+    assert outlines.view == told[-1] == UncertaintyView.INCLUSION
+    assert lines[1].visible
+    assert not mutual.visible
+
+
+def test_hidden_lines_are_drawn_when_shown_again(viewer, image, outlines) -> None:
+    outlines.set_view(UncertaintyView.MEMBERS)
+    outlines.set_view(UncertaintyView.NOTHING)
+    show_place(viewer, image, (3, 2))
+    outlines.set_structure("RV")
+    layer, colors = drawn(viewer), []
+    layer.events.edge_color.connect(lambda: colors.append(layer._view_face_color))  # as a window
+    outlines.set_view(UncertaintyView.INCLUSION)
+    assert len(layer._view_data) == len(layer.data) > 0
+    assert colors
+
+
+def test_the_title_names_what_is_displayed(outlines, viewer, image) -> None:
+    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    titles: list[str] = []
+    outlines.titled.connect(titles.append)
+    outlines.set_view(UncertaintyView.INCLUSION)
+    assert titles[-1].splitlines() == ["LV", UncertaintyView.INCLUSION.value]
+    outlines.set_structure("RV")
+    assert titles[-1].splitlines() == ["RV", UncertaintyView.INCLUSION.value]
+    outlines.peek(True)
+    assert titles[-1] == UncertaintyView.ENTROPY.value
+    outlines.peek(False)
+    assert titles[-1] == outlines.title != UncertaintyView.ENTROPY.value
+    viewer.layers.remove(drawn(viewer))
+    assert titles[-1] == ""
+
+
 def test_outlines_are_removed_with_their_image(viewer, image, outlines) -> None:
     outlines.set_view(UncertaintyView.INCLUSION)
     viewer.layers.remove(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from time import thread_time
 
@@ -31,6 +32,7 @@ from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetter
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
+from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.controller import (
@@ -85,8 +87,9 @@ def test_the_review_starts_at_the_worst_slice(review) -> None:
 
 def test_the_patient_directions_are_shown(review) -> None:
     overlays = review.viewer.canvas.overlays
-    shown = {name for name, overlay in overlays.items() if overlay.visible and overlay.text}
-    assert {name.rpartition("_")[2] for name in shown} >= {"top", "bottom", "left", "right"}
+    edges = ("top", "bottom", "left", "right")
+    shown = [overlays[f"patient_letter_{edge}"] for edge in edges]
+    assert all(overlay.visible and overlay.text for overlay in shown)
     review.controller.close()
     assert not has_letters(review.viewer)
     review.viewer.layers.clear()
@@ -376,6 +379,7 @@ def test_peeking_shows_the_entropy(review) -> None:
 @pytest.mark.parametrize("view", list(UncertaintyView))
 def test_one_switch_shows_the_uncertainty(review, view) -> None:
     review.forms.view.view_chosen.emit(view)
+    assert review.controller.picture.caption.title.text == review.controller.outlines.title
     assert review.controller.outlines.view == view
     visible = {layer.name for layer in review.viewer.layers if layer.visible}
     wanted = {
@@ -386,6 +390,32 @@ def test_one_switch_shows_the_uncertainty(review, view) -> None:
         UncertaintyView.MUTUAL_INFORMATION: {"heart mutual information, bit"},
     }[view]
     assert visible == {"heart", "heart edited", "heart contours"} | wanted
+
+
+def test_shift_u_shows_the_next_view(review) -> None:
+    assert review.controller.outlines.view == UncertaintyView.INCLUSION
+    review.press("Shift-U")
+    assert review.controller.outlines.view == review.forms.view.view == UncertaintyView.MEMBERS
+
+
+def test_the_canvas_names_slice_and_alternative(review) -> None:
+    caption = review.controller.picture.caption
+    review.controller.go_to(ES, 1)
+    place = caption.text.text
+    assert "ES" in place
+    review.press("W")
+    count = len(review.session.alternatives_in((ES, 1)))
+    members = len(review.session.alternatives_in((ES, 1))[0].members)
+    models = review.session.study.posteriors[ES].count
+    note = caption.text.text.removeprefix(place)
+    assert [int(number) for number in re.findall(r"\d+", note)] == [1, count, members, models]
+    review.press("Shift-N")
+    assert "ED" in caption.text.text
+    assert note.strip() not in caption.text.text
+    review.forms.volumes.phases_changed.emit(2, ES)
+    assert "ED" not in caption.text.text
+    review.controller.close()
+    assert CAPTION_KEY not in review.viewer.canvas.overlays
 
 
 # Corrections

@@ -23,6 +23,7 @@ _EVALUATION = "last_evaluation"
 _COHORT = "last_cohort"
 _REMOTE = "other_computer"
 _DISPLAY = "display"
+_VIEW = "uncertainty_view"
 _SECTIONS = "open_sections"
 _READING = "reading_layout"
 
@@ -116,6 +117,14 @@ class Settings:
     def keep_reading_layout(self, is_on: bool) -> None:
         """Save whether the reading layout is on."""
         self._put(_READING, is_on)
+
+    def uncertainty_view(self) -> str:
+        """Return the name of the view of the uncertainty that was chosen last, or ""."""
+        return str(self._content().get(_VIEW, ""))
+
+    def keep_uncertainty_view(self, name: str) -> None:
+        """Save the name of the view of the uncertainty."""
+        self._put(_VIEW, name)
 
     def _choices(self, key: str) -> dict[str, Any]:
         kept = self._content().get(key, {})

@@ -33,6 +33,7 @@ KEYS: Final[Mapping[str, str]] = {
     "accept": "A",
     "flag": "K",
     "peek": "U",
+    "next view": "Shift-U",
     "most uncertain": "G",
     "outline or fill": "H",
     "previous alternative": "Q",

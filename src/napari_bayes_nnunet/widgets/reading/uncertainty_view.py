@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from napari.layers import Image
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from ...core.editing.outlines import level_outlines, member_outlines
@@ -18,6 +18,7 @@ from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.types import Place
 from ..layers.line_layer import Line, LineLayer, line_color
+from ..layers.metadata import bayes_metadata
 from ..layers.review_layers import find_layer, remove_layers
 from ..layers.viewing import shown_place
 
@@ -28,28 +29,34 @@ _Lines: TypeAlias = tuple[list[Line], list[Line]]
 
 
 class UncertaintyView(StrEnum):
-    """View of the uncertainty; the values are the entries of the switch."""
+    """View of the uncertainty; the values are the entries of the switch, with their unit."""
 
     NOTHING = "Nothing"
-    INCLUSION = "10, 50 and 90 %"
-    MEMBERS = "All models"
-    ENTROPY = "Entropy"
-    MUTUAL_INFORMATION = "Disagreement"
+    INCLUSION = "Probability 10, 50, 90 %"
+    MEMBERS = "Outlines, one per model"
+    ENTROPY = "Entropy, bit"
+    MUTUAL_INFORMATION = "Disagreement, bit"
 
 
 EXPLAINED: Final[Mapping[UncertaintyView, str]] = {
-    UncertaintyView.NOTHING: "Only the labels.",
-    UncertaintyView.INCLUSION: (
-        "Regions with a probability of at least 10 % (dashed), 50 % (thin) and 90 % (strong)."
+    UncertaintyView.NOTHING: (
+        "Only the contours of the labels. The queue still leads to uncertain slices."
     ),
-    UncertaintyView.MEMBERS: "The outline of each model.",
+    UncertaintyView.INCLUSION: (
+        "Dashed at 10 %, thin at 50 %, strong at 90 %. Where the lines part, the border is "
+        "uncertain."
+    ),
+    UncertaintyView.MEMBERS: (
+        "The structure as each model draws it. Where the lines part, the models disagree."
+    ),
     UncertaintyView.ENTROPY: (
-        "Uncertainty of the ensemble, in bit. It is not a probability of error."
+        "Uncertainty of the ensemble, clear at 0. It is not a probability of error."
     ),
     UncertaintyView.MUTUAL_INFORMATION: (
-        "The part of the entropy on which the models disagree, in bit."
+        "Part of the entropy on which the models disagree (mutual information), clear at 0."
     ),
 }
+"""Text of two lines for each view."""
 _MAPS: Final[Mapping[UncertaintyView, str]] = {
     UncertaintyView.ENTROPY: "entropy",
     UncertaintyView.MUTUAL_INFORMATION: "mutual information",
@@ -72,12 +79,14 @@ class OutlineLayers(QObject):
     Unused outlines are hidden rather than removed, because napari removes layers slowly.
 
     ``map_wanted`` carries the role of a missing uncertainty map, which the receiver must add at
-    once. If the user deletes the outlines, the view becomes ``NOTHING`` and ``view_changed``
-    carries it.
+    once. ``view_changed`` carries the view if the user chooses it in napari's layer list: a map
+    that is shown or hidden there, or ``NOTHING`` if outlines are hidden or deleted. ``titled``
+    carries the title of what is displayed, with its unit.
     """
 
     map_wanted = Signal(str)
     view_changed = Signal(object)
+    titled = Signal(str)
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -92,13 +101,25 @@ class OutlineLayers(QObject):
         self._strong: LineLayer | None = None
         self._drawn: tuple[Any, ...] | None = None
         self._cache: dict[tuple[Any, ...], _Lines] = {}
+        self._outline_view = UncertaintyView.INCLUSION
+        self._watched: list[Layer] = []
+        self._is_showing = False
         viewer.dims.events.point.connect(self._on_moved)
+        viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def view(self) -> UncertaintyView:
         """The chosen view, also while peeking."""
         return self._peeked_from or self._view
+
+    @property
+    def title(self) -> str:
+        """What is displayed, with its unit; for outlines, below the structure. "" for nothing."""
+        view = self._view
+        if self._image is None or view == UncertaintyView.NOTHING:
+            return ""
+        return f"{self._structure}\n{view.value}" if view in OUTLINES else view.value
 
     def set_image(
         self, image: Image | None, posterior_of: PosteriorOf, structures: Mapping[str, int]
@@ -115,6 +136,7 @@ class OutlineLayers(QObject):
         """Choose the structure to outline."""
         self._structure = name
         self._draw()
+        self.titled.emit(self.title)
 
     def set_view(self, view: UncertaintyView) -> None:
         """Show this view only."""
@@ -142,6 +164,7 @@ class OutlineLayers(QObject):
         """Remove the outlines and disconnect from the viewer; maps stay."""
         self._leave_image()
         self._viewer.dims.events.point.disconnect(self._on_moved)
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _change(self, view: UncertaintyView) -> None:
@@ -151,11 +174,18 @@ class OutlineLayers(QObject):
     def _show(self) -> None:
         if self._image is None:
             return
-        for view, role in _MAPS.items():
-            self._show_map(role, view == self._view)
-        self._draw()
-        for lines in self._layers():
-            lines.show(self._view in OUTLINES)
+        self._is_showing = True
+        try:
+            for view, role in _MAPS.items():
+                self._show_map(role, view == self._view)
+            for lines in self._layers():  # first, because napari does not slice hidden layers
+                is_used = lines is self._thin or self._view == UncertaintyView.INCLUSION
+                lines.show(is_used and self._view in OUTLINES)
+            self._draw()
+        finally:
+            self._is_showing = False
+        self._watch()
+        self.titled.emit(self.title)
 
     def _show_map(self, role: str, shown: bool) -> None:
         assert self._image is not None
@@ -172,6 +202,7 @@ class OutlineLayers(QObject):
         if image not in self._viewer.layers or self._view not in OUTLINES:
             return
         assert image is not None
+        self._outline_view = self._view
         place = shown_place(self._viewer, image)
         wanted = (place, self._structure, self._view)
         if wanted == self._drawn:
@@ -215,10 +246,47 @@ class OutlineLayers(QObject):
         ]
         return lines[0] + lines[1], lines[2]
 
+    def _watch(self) -> None:
+        """Follow the visibility of the maps and outlines that are in the viewer now."""
+        for layer in self._watched:
+            layer.events.visible.disconnect(self._on_visible)
+        self._watched = [layer for layer in self._viewer.layers if self._view_of(layer)]
+        for layer in self._watched:  # before the map that is shown hides the other one
+            layer.events.visible.connect(self._on_visible, position="first")
+
+    def _view_of(self, layer: Layer) -> UncertaintyView | None:
+        """Return the view that a layer belongs to."""
+        if any(lines.layer is layer for lines in self._layers()):
+            return self._outline_view
+        if self._image is None:
+            return None
+        role = bayes_metadata(layer).get("role")
+        view = next((view for view, wanted in _MAPS.items() if role == wanted), None)
+        is_ours = view is not None and find_layer(self._viewer, self._image, role) is layer
+        return view if is_ours else None
+
+    def _on_visible(self, event: Any) -> None:
+        self._follow(event.source)
+
+    def _on_inserted(self, event: Any) -> None:
+        if not self._is_showing and self._view_of(event.value):
+            self._watch()
+            if event.value.visible:
+                self._follow(event.value)
+
+    def _follow(self, layer: Layer) -> None:
+        """Choose the view of a layer that was shown elsewhere, or nothing if it was hidden."""
+        view = self._view_of(layer)
+        if self._is_showing or view is None or layer.visible == (view == self._view):
+            return
+        self.set_view(view if layer.visible else UncertaintyView.NOTHING)
+        self.view_changed.emit(self.view)
+
     def _leave_image(self) -> None:
         # Cleared first: removing layers can move the sliders, which would draw outlines.
         self._image = None
         self._remove_outlines()
+        self._watch()
 
     def _remove_outlines(self) -> None:
         layers = self._layers()
@@ -238,6 +306,7 @@ class OutlineLayers(QObject):
         elif any(lines.layer is event.value for lines in self._layers()):
             self._view = UncertaintyView.NOTHING
             self._remove_outlines()
+            self.titled.emit(self.title)
             self.view_changed.emit(self._view)
 
 

@@ -1,4 +1,4 @@
-"""Switch between the views of the uncertainty."""
+"""Switch between the views of the uncertainty, which is remembered."""
 
 from __future__ import annotations
 
@@ -7,44 +7,70 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.form import WheelGuard
+from ..common.settings import Settings
+from ..layers.keys import KEYS
 from .uncertainty_view import EXPLAINED, UncertaintyView
+
+DEFAULT_VIEW = UncertaintyView.INCLUSION
+NEXT_KEY = KEYS["next view"].replace("-", "+")
+PEEK_KEY = f"hold {KEYS['peek']}"
 
 
 class ViewForm(QWidget):
-    """Switch of the view; ``view_chosen`` carries the user's choice, and `set_view` is silent."""
+    """Switch of the view; ``view_chosen`` carries the user's choice, and `set_view` is silent.
+
+    Only the user's choices are remembered, in ``settings`` if they are given.
+    """
 
     view_chosen = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Settings | None = None) -> None:
+        super().__init__()
+        self._settings = settings
         self.views = QComboBox()
         self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
         self.views.installEventFilter(WheelGuard(self.views))
         self.explained = MessageLabel()
         for view in UncertaintyView:
-            self.views.addItem(view.value, view)
+            key = f"  ({PEEK_KEY})" if view is UncertaintyView.ENTROPY else ""
+            self.views.addItem(view.value + key, view)
             self.views.setItemData(
                 self.views.count() - 1, EXPLAINED[view], Qt.ItemDataRole.ToolTipRole
             )
         rows = form_layout()
-        rows.addRow(row_label("Show"), self.views)
+        rows.addRow(row_label(f"Show  {NEXT_KEY}"), self.views)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(rows)
         column.addWidget(self.explained)
-        self.set_view(UncertaintyView.NOTHING)
+        self.set_view(self._kept())
         self.views.activated.connect(self._on_activated)
+
+    @property
+    def view(self) -> UncertaintyView:
+        """The selected view."""
+        return list(UncertaintyView)[self.views.currentIndex()]
 
     def set_view(self, view: UncertaintyView) -> None:
         """Select a view."""
         self.views.setCurrentIndex(list(UncertaintyView).index(view))
-        self._explain(view)
+        self.views.setToolTip(EXPLAINED[view])
+        self.explained.say(EXPLAINED[view])
+
+    def choose_next(self) -> None:
+        """Select the next view for the user; after the last one, the first."""
+        views = list(UncertaintyView)
+        self._choose(views[(views.index(self.view) + 1) % len(views)])
 
     def _on_activated(self, index: int) -> None:
-        view = list(UncertaintyView)[index]
-        self._explain(view)
+        self._choose(list(UncertaintyView)[index])
+
+    def _choose(self, view: UncertaintyView) -> None:
+        self.set_view(view)
+        if self._settings is not None:
+            self._settings.keep_uncertainty_view(view.name)
         self.view_chosen.emit(view)
 
-    def _explain(self, view: UncertaintyView) -> None:
-        self.views.setToolTip(EXPLAINED[view])
-        self.explained.say("" if view is UncertaintyView.NOTHING else EXPLAINED[view])
+    def _kept(self) -> UncertaintyView:
+        name = self._settings.uncertainty_view() if self._settings is not None else ""
+        return UncertaintyView.__members__.get(name, DEFAULT_VIEW)

@@ -360,6 +360,7 @@ class ReviewController(QObject):
             "accept": self.accept,
             "flag": self.flag,
             "most uncertain": self.centre,
+            "next view": self.forms.view.choose_next,
             "outline or fill": self.forms.display.toggle_fill,
             "previous alternative": partial(self.step_alternative, -1),
             "next alternative": partial(self.step_alternative, 1),
@@ -392,6 +393,7 @@ class ReviewController(QObject):
         forms.volumes.phases_changed.connect(self._on_landmarks_changed)
         self.outlines.map_wanted.connect(self.picture.add_map)
         self.outlines.view_changed.connect(forms.view.set_view)
+        self.outlines.titled.connect(self.picture.caption.set_title)
         self.corrections.changed.connect(self._on_edited)
         self.corrections.undone.connect(self._on_undone)
         self.corrections.said.connect(self.said)
@@ -435,6 +437,7 @@ class ReviewController(QObject):
         if self.letters is not None:
             self.letters.set_layer(image)
         self.outlines.set_image(image, self.session.study.posteriors.get, self.session.structures)
+        self.outlines.set_view(self.forms.view.view)
         self.view.score()
         place = self.session.state.current
         if place is None or not self.session.has_place(place):

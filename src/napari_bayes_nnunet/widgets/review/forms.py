@@ -47,7 +47,7 @@ class ReviewForms(QWidget):
         self.progress = ReviewProgressPanel()
         self.corrections = CorrectionForm()
         self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
-        self.view = ViewForm()
+        self.view = ViewForm(settings)
         self.volumes = VolumePlot()
         self.numbers = NumbersForm()
         self.export = ExportForm()
