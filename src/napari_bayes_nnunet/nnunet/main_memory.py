@@ -31,12 +31,11 @@ def free_main_memory() -> int:
 
     Beyond the limit of its control group, Linux kills it although the computer has free memory.
     """
-    return max(0, min(int(psutil.virtual_memory().available), *_left_in_groups()))
+    return max(0, min([psutil.virtual_memory().available, *_left_in_groups()]))
 
 
-def _left_in_groups() -> Iterator[float]:
-    """Yield what the limits of the groups that contain this process leave, after infinity."""
-    yield float("inf")
+def _left_in_groups() -> Iterator[int]:
+    """Yield what the limits of the groups that contain this process leave."""
     with suppress(OSError):  # not Linux
         for line in MEMBERSHIP.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
@@ -46,7 +45,7 @@ def _left_in_groups() -> Iterator[float]:
                 yield from _left_in(CONTROL_GROUPS / "memory", path, _VERSION_1)
 
 
-def _left_in(root: Path, path: str, files: _Files) -> Iterator[float]:
+def _left_in(root: Path, path: str, files: _Files) -> Iterator[int]:
     """Yield what a group and those above it leave.
 
     In a container, ``root`` may be the group of the container although ``path`` is longer.
