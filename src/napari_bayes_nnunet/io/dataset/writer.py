@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
@@ -19,6 +18,7 @@ import numpy as np
 from ...core.counts import format_count
 from .. import DataError
 from ..files.atomic import replacing, write_json
+from ..files.disk import is_disk_full
 from ..images.geometry import Geometry
 from ..images.nibabel_types import nifti_errors
 from ..images.nifti import Volume, VoxelArray, read_labels, read_volume, write_image, write_labels
@@ -164,7 +164,7 @@ class _CaseWriter:
         try:
             target.symlink_to(os.path.abspath(file))
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_disk_full(error):
                 raise
             folder = self.folder.parent
             raise DataError(NO_LINKS, folder=folder, reason=error.strerror) from error

@@ -10,7 +10,6 @@ first edited.nii.gz, then review.json, so no decision is ever without its labels
 
 from __future__ import annotations
 
-import errno
 import filecmp
 import shutil
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import remove_leftovers, write_text
 from ..files.checksum import sha256
+from ..files.disk import is_disk_full
 from ..images.geometry import Geometry
 from ..images.nifti import VoxelArray, read_labels, write_image, write_labels, write_map
 from .arrays import (
@@ -162,8 +162,7 @@ def write_study(
                 write_study_info(folder, info)
             (folder / _UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
-        full = error.errno == errno.ENOSPC
-        reason = "the disk is full" if full else error.strerror or str(error)
+        reason = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
         raise DataError(UNWRITABLE_STUDY, folder=folder, reason=reason) from error
 
 
