@@ -161,6 +161,7 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "dataset.json of a run", "name a Python function as the reader of images", ("inspect", "predict"), REFUSED, "name_a_reader"),
     Check(CODE, "dataset.json of a dataset", "name a Python function as the reader of images", ("train", "train --resume", "train --add-cycle"), REFUSED, "name_a_reader"),
     Check(CODE, "ensemble.json", "name a dataset outside the run, whose folder nnU-Net would replace", ("train --resume", "train --add-cycle"), REFUSED, "name_a_dataset_elsewhere"),
+    Check(CODE, "ensemble.json", "call a fold by a path to another folder", ("train --resume", "train --add-cycle"), REFUSED, "io/ensemble/test_run_folder.py::test_fold_never_leads_to_another_folder"),
     Check(CODE, "member", "run a function when it is unpickled", READ_MEMBERS, LEFT_OUT, "pickle_a_member"),
     Check(CODE, "member", "run a function when it is unpickled", ("trajectory",), REFUSED, "pickle_a_member"),
     Check(CODE, "checkpoint_latest.pth", "run a function when it is unpickled", ("train --resume",), REFUSED, "pickle_the_latest_state"),

@@ -170,6 +170,16 @@ def test_record_with_wrong_entries_is_damaged(run: RunFolder, changes: dict[str,
         read_record(run.record)
 
 
+@pytest.mark.parametrize("entry", ["folds", "validation"])
+@pytest.mark.parametrize("fold", ["./../../other run/fold_0", "x", "", "1_0", "-1", "0\n"])
+def test_fold_never_leads_to_another_folder(run: RunFolder, entry: str, fold: str) -> None:
+    edit(run.record, **{entry: {"0": {}, "all": {}, "12": {}}})
+    read_record(run.record)
+    edit(run.record, **{entry: {fold: {}}})
+    with pytest.raises(DataError, check=says(DAMAGED_JSON, file=run.record)):
+        read_record(run.record)
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', "{", '"text"'])
 def test_file_that_is_not_a_record_is_damaged(run: RunFolder, text: str) -> None:
     run.record.write_text(text)

@@ -32,13 +32,13 @@ from .model_folder import (
     read_model,
     why_unreadable,
 )
-from .run_folder import RECORD, MemberRecord, TrainingRecord
+from .run_folder import FOLD_NAME, RECORD, MemberRecord, TrainingRecord
 
 EnsembleKind = Literal[
     "checkpoint ensemble", "cross-validation ensemble", "deep ensemble", "checkpoints"
 ]
 
-_FOLD = re.compile(r"fold_(all|\d+)")
+_FOLD = re.compile(f"fold_({FOLD_NAME.pattern})")
 _EPOCH = re.compile(r"epoch_\d+")
 _DATASET = re.compile(r"Dataset\d{3}_.+")
 _LEVELS_UP, _LEVELS_DOWN = 2, 3

@@ -6,6 +6,7 @@ fold_X/{checkpoint_latest.pth, members/epoch_0399.pth}}
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from .trajectory import epoch_files
 RECORD = "ensemble.json"
 _FORMAT = 1
 _REPAIR = "Restore it from a backup."
+FOLD_NAME = re.compile(r"all|[0-9]+")
+"""Name of a fold, which is part of the name of its folder."""
 NO_RECORD = "{file} does not exist. Choose the folder of a training."
 
 
@@ -243,7 +246,9 @@ def read_record(path: Path) -> TrainingRecord:
     """Return the content of ``ensemble.json``. Raises DataError if it is missing or damaged."""
     try:
         with reading_json(path, newest=_FORMAT, repair=_REPAIR) as text:
-            parse_json(text, _Folds)
+            folds = parse_json(text, _Folds)
+            if not all(map(FOLD_NAME.fullmatch, (*folds.folds, *folds.validation))):
+                raise ValueError  # such as "./../..", which would lead out of the run
             return parse_json(text, TrainingRecord)
     except FileNotFoundError as error:
         raise DataError(NO_RECORD, file=path) from error
