@@ -5,7 +5,11 @@ import pytest
 
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.alternatives import find_alternatives
-from napari_bayes_nnunet.core.editing.scribble import UNKNOWN_SHAPE, apply_scribble
+from napari_bayes_nnunet.core.editing.scribble import (
+    UNKNOWN_SHAPE,
+    apply_scribble,
+    draw_stroke,
+)
 
 from ...helpers.slices import HEART, LV, MYO, RV, disk, heart, slice_of, slice_of_members
 
@@ -21,6 +25,16 @@ def line(y, x):
 
 
 IN_RV = line(32, slice(12, 18))
+
+
+def test_stroke_covers_voxels_under_its_line():
+    points = np.array([[3.4, 1.6], [3.4, 4.4], [5.6, 4.4]])
+    wanted = np.zeros((8, 6), bool)
+    wanted[3, 2:5] = wanted[3:7, 4] = True
+    np.testing.assert_array_equal(draw_stroke(points, (8, 6)), wanted)
+    np.testing.assert_array_equal(np.argwhere(draw_stroke(points[:1], (8, 6))), [[3, 2]])
+    beyond = draw_stroke(np.array([[3, -5], [3, 1]]), (8, 6))
+    np.testing.assert_array_equal(np.argwhere(beyond), [[3, 0], [3, 1]])
 
 
 def test_missing_structure_appears_after_one_stroke():

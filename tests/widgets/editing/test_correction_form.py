@@ -66,6 +66,7 @@ def test_keys_are_printed_on_their_buttons(form) -> None:
     [
         ("previous_button", "alternative_requested", [-1]),
         ("next_button", "alternative_requested", [1]),
+        ("scribble_button", "scribble_requested", []),
         ("edit_button", "contour_requested", []),
         ("interpolate_button", "interpolate_requested", []),
         ("revert_button", "revert_requested", []),

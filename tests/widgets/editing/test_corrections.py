@@ -11,8 +11,10 @@ import pytest
 from app_model.types import KeyBinding
 from napari.components import ViewerModel
 
+from napari_bayes_nnunet.app.review.ends import IS_FINISHED
 from napari_bayes_nnunet.core.editing.closed_curve import draw_curve
 from napari_bayes_nnunet.core.editing.level import apply_level
+from napari_bayes_nnunet.core.editing.scribble import UNKNOWN_SHAPE
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.widgets.editing import corrections as module
 from napari_bayes_nnunet.widgets.editing.corrections import Corrections
@@ -93,6 +95,13 @@ def alternative(bench: Bench) -> None:
     bench.corrections.accept_preview()
 
 
+def scribble(bench: Bench) -> None:
+    """Draw inside of the LV where two of the five members have it, but the prediction has not."""
+    posterior = bench.session.posterior_in(WORST)
+    seen = (posterior.members == LV).sum(axis=0)
+    bench.corrections.scribble(WORST, LV, seen == 2, inside=True)
+
+
 def interpolate(bench: Bench) -> None:
     for z in (1, 3):
         bench.session.decide((ED, z), "accepted")
@@ -103,6 +112,7 @@ EDITS: dict[str, Callable[[Bench], None]] = {
     "level": level,
     "alternative": alternative,
     "contour": move_contour,
+    "scribble": scribble,
     "interpolate": interpolate,
     "copy": lambda bench: bench.corrections.copy(WORST, (ES, 2), LV),
     "absent": lambda bench: bench.corrections.remove(WORST, LV),
@@ -387,6 +397,41 @@ def test_the_brush_is_limited_by_entropy(bench, qtbot) -> None:
 # Single tools
 
 
+def test_a_structure_one_model_sees_is_one_stroke(bench) -> None:
+    stray = bench.session.posterior_in(WORST).members[4][30:, 40:] == RV
+    stroke = np.zeros(bench.now().shape, bool)
+    stroke[31:35, 43] = True
+    before = bench.now()
+    assert not (before[stroke] == RV).any()
+    bench.corrections.scribble(WORST, RV, stroke, inside=True)
+    assert np.array_equal(bench.now()[30:, 40:] == RV, stray)
+    changed = bench.now() != before
+    assert not changed[:30, :40].any()
+    bench.corrections.scribble(WORST, RV, stroke, inside=False)
+    assert not (bench.now()[stroke] == RV).any()
+    assert steps_of(bench.layer) == 2
+    assert len(bench.said) == 2
+
+
+def test_a_stroke_that_fits_nothing_is_refused(bench) -> None:
+    corner, inside = np.zeros((2, *bench.now().shape), bool)
+    corner[:3, 0] = True
+    inside[bench.now() == RV] = True
+    for stroke, is_inside, wanted in (
+        (corner, True, UNKNOWN_SHAPE),
+        (corner, False, module.ALREADY_OUTSIDE.format("RV")),
+        (inside, True, module.ALREADY_INSIDE.format("RV")),
+    ):
+        bench.corrections.scribble(WORST, RV, stroke, inside=is_inside)
+        assert bench.said.pop() == wanted
+    bench.corrections.scribble(WORST, RV, corner & False, inside=True)  # beside the image
+    assert len(bench.said) == 1
+    bench.session.change(protected=("RV",))
+    bench.corrections.scribble(WORST, RV, inside, inside=False)
+    assert bench.said.pop() == IS_FINISHED.format(structure="RV")
+    assert steps_of(bench.layer) == 0
+
+
 def test_the_contour_of_an_untouched_structure_changes_nothing(bench) -> None:
     for label in (RV, MYO, LV):
         start, _ = curve_of(bench, label, 0)
@@ -478,7 +523,8 @@ def test_a_missing_posterior_disables_level_and_alternatives(make_bench, tmp_pat
     bench = make_bench(folder)
     bench.corrections.show_level(WORST, LV, -0.5)
     bench.corrections.step_alternative(WORST, 1)
-    assert bench.said == [module.NO_POSTERIOR] * 2
+    bench.corrections.scribble(WORST, LV, bench.now() == RV, inside=True)
+    assert bench.said == [module.NO_POSTERIOR] * 3
     assert not bench.corrections.is_preview
     move_contour(bench)
     bench.corrections.remove(WORST, RV)

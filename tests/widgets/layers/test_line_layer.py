@@ -30,6 +30,14 @@ def test_a_line_is_closed_and_lies_in_its_slice() -> None:
     assert (colors == RED).all()
 
 
+def test_an_open_line_ends_at_its_last_point() -> None:
+    vectors, colors = line_segments([Line(SQUARE, RED, closed=False)], (3, 2))
+    np.testing.assert_array_equal(vectors[:, 0, 2:], SQUARE[:-1])
+    np.testing.assert_array_equal(vectors[:, 0, 2:] + vectors[:, 1, 2:], SQUARE[1:])
+    assert len(colors) == 3
+    assert len(line_segments([Line(SQUARE[:1], RED, closed=False)], (3, 2))[0]) == 0
+
+
 def test_a_dotted_line_skips_every_second_segment() -> None:
     vectors, colors = line_segments([Line(SQUARE, RED, dotted=True), Line(SQUARE, FAINT)], (2,))
     assert vectors.shape == (6, 2, 3)

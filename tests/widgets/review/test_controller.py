@@ -26,6 +26,7 @@ from napari_bayes_nnunet.widgets.editing.corrections import (
     NO_CONTOUR,
     NO_POSTERIOR,
     NOT_A_STRUCTURE,
+    SCRIBBLE,
 )
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, has_letters
@@ -582,6 +583,54 @@ def test_the_strip_shows_members_and_slice(review) -> None:
     assert shown.shares is None
     assert not shown.drawn.any()
     assert not any(button.isEnabled() for button in corrections.ends.buttons.values())
+
+
+def test_j_lets_the_mouse_draw_strokes(review) -> None:
+    form = review.forms.corrections
+    form.set_structure("RV")
+    review.press("J")
+    assert review.controller.scribble.is_active
+    assert form.scribble_button.isChecked()
+    assert review.controller.window_level.needs_shift
+    stroke = np.zeros(review.now().shape, bool)
+    stroke[31:35, 43] = True
+    before = review.now()
+    review.controller.scribble.drawn.emit(stroke, True)
+    assert (review.now()[stroke] == RV).all()
+    assert review.session.peek_log()[-1].tool == SCRIBBLE
+    assert review.session.edited_places() == [WORST]
+    review.controller.corrections.undo()
+    assert np.array_equal(review.now(), before)
+    review.press("A")
+    assert review.controller.scribble.is_active  # for the next slice
+    form.scribble_button.click()
+    assert not review.controller.scribble.is_active
+    assert not form.scribble_button.isChecked()
+    assert not review.controller.window_level.needs_shift
+
+
+def test_only_one_tool_has_the_mouse(review) -> None:
+    review.press("J")
+    review.controller.edit_contour()
+    assert not review.controller.scribble.is_active
+    assert review.controller.handles.is_active
+    review.press("J")
+    assert review.controller.scribble.is_active
+    assert not review.controller.handles.is_active
+    review.layer.mode = "paint"
+    assert not review.controller.scribble.is_active
+    assert not review.forms.corrections.scribble_button.isChecked()
+
+
+def test_strokes_need_a_posterior(make_review, tmp_path) -> None:
+    folder = make_cine(tmp_path / "heart")
+    posterior_file(folder, ED).unlink()
+    review = make_review(folder)
+    review.controller.go_to(*WORST)
+    review.press("J")
+    assert review.said == [NO_POSTERIOR]
+    assert not review.controller.scribble.is_active
+    assert not review.forms.corrections.scribble_button.isChecked()
 
 
 def test_apply_keeps_the_contour(review) -> None:

@@ -13,6 +13,7 @@ from .. import InputError
 from ..ensemble.stored_posterior import SlicePosterior
 from ..types import Mask
 from .alternatives import Alternative
+from .closed_curve import Points
 from .level import LEVEL_STEPS, apply_level, level_ranks
 from .slice_checks import Labels, check_same_shape, check_slice, pieces_at, structure_mask
 
@@ -33,6 +34,22 @@ class Scribbled:
     labels: Labels
     margin: float | None = None
     alternative: int | None = None
+
+
+def draw_stroke(points: Points, shape: tuple[int, int]) -> Mask:
+    """Return the (Y, X) mask of the voxels under a line through (n, 2) ``points`` (y, x).
+
+    Parts of the line outside of the slice are left out. A single point is one voxel.
+    """
+    from skimage.draw import line
+
+    mask = np.zeros(shape, np.bool_)
+    corners = np.rint(points).astype(int)
+    for start, end in zip(corners, np.vstack([corners[1:], corners[-1:]]), strict=True):
+        y, x = line(*start, *end)  # type: ignore[no-untyped-call]
+        within = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
+        mask[y[within], x[within]] = True
+    return mask
 
 
 def apply_scribble(

@@ -11,6 +11,7 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
+    QLabel,
     QMenu,
     QSizePolicy,
     QVBoxLayout,
@@ -24,6 +25,7 @@ from ..common.form import DataForm
 from .contour_handles import CONTOUR_HELP as CONTOUR_HELP
 from .ends_form import EndsForm, SlicePresence
 from .level_slider import LevelSlider
+from .scribble_tool import SCRIBBLE_BUTTONS
 from .slice_buttons import key_button
 from .structure_chips import FinishedBoxes, StructureChips
 
@@ -39,6 +41,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "most common first. Ctrl+Z discards the one on screen.",
     "base or apex": "Move the base or the apex of the structure by one slice. In a new slice it "
     "appears as predicted, or as most models draw it.",
+    "scribble": "Draw a stroke: the structure takes the level or the alternative that agrees with "
+    "it and changes least. Ctrl with the left button draws outside. J or Escape ends.",
     "contour": CONTOUR_HELP,
     "uncertain brush": "Limit brush, fill and polygon to voxels above this entropy.",
     "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
@@ -82,6 +86,7 @@ class CorrectionForm(QWidget):
     alternative_taken = Signal()
     end_moved = Signal(object, bool)  # an End, and whether it moves outwards
     slice_chosen = Signal(int)  # from 0
+    scribble_requested = Signal()  # on or off
     contour_requested = Signal()
     contour_applied = Signal()
     contour_cancelled = Signal()
@@ -106,6 +111,9 @@ class CorrectionForm(QWidget):
         self.previous_button = key_button("", "previous alternative")
         self.next_button = key_button("", "next alternative")
         self.take_button = key_button("Use this", "accept")
+        self.scribble_button = key_button("Draw", "scribble")
+        self.scribble_button.setCheckable(True)
+        self.scribble_buttons = QLabel(SCRIBBLE_BUTTONS)
         self.edit_button = key_button("Edit")
         self.apply_button = key_button("Apply")
         self.cancel_button = key_button("Cancel")
@@ -174,6 +182,10 @@ class CorrectionForm(QWidget):
         """Show in which slices the structure is seen and drawn."""
         self.ends.strip.set_presence(presence)
 
+    def set_scribble_active(self, active: bool) -> None:
+        """Show whether the mouse draws strokes."""
+        self.scribble_button.setChecked(active)
+
     def set_contour_active(self, active: bool) -> None:
         """Set whether a contour is being edited."""
         self._is_contour_active = active
@@ -231,6 +243,7 @@ class CorrectionForm(QWidget):
                 *(self.alternative, self.previous_button, self.next_button, self.take_button),
             ),
             "base or apex": self.ends.buttons.values(),
+            "scribble": (self.scribble_button, self.scribble_buttons),
             "contour": (self.edit_button, self.apply_button, self.cancel_button),
             "uncertain brush": (brush.check.native, brush.box.native),
             "interpolate": (self.interpolate_button,),
@@ -254,6 +267,7 @@ class CorrectionForm(QWidget):
         self.brush.changed.connect(self._on_brush)
         for button, signal in (
             (self.take_button, self.alternative_taken),
+            (self.scribble_button, self.scribble_requested),
             (self.edit_button, self.contour_requested),
             (self.apply_button, self.contour_applied),
             (self.cancel_button, self.contour_cancelled),
@@ -290,6 +304,9 @@ class CorrectionForm(QWidget):
             row_label(""), _side_by_side(self.previous_button, self.next_button, self.take_button)
         )
         rows.addRow(row_label("Base, apex"), self.ends)
+        rows.addRow(
+            row_label("Scribble"), _side_by_side(self.scribble_button, self.scribble_buttons)
+        )
         rows.addRow(
             row_label("Contour"),
             _side_by_side(self.edit_button, self.apply_button, self.cancel_button),

@@ -12,13 +12,14 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ...app.review.ends import End, ShapeSource, move_end
+from ...app.review.ends import IS_FINISHED, End, ShapeSource, move_end
 from ...app.review.session import ReviewSession
 from ...core import InputError
 from ...core.counts import format_count
 from ...core.editing.contour import apply_contour, contour_region, fit_handles
 from ...core.editing.level import apply_level
 from ...core.editing.presence import remove_at_end
+from ...core.editing.scribble import Scribbled, apply_scribble
 from ...core.editing.slice_edits import (
     copy_structures,
     interpolate_slice,
@@ -26,7 +27,7 @@ from ...core.editing.slice_edits import (
 )
 from ...core.heart.measurements import canonical_structure
 from ...core.problems import Problem
-from ...core.types import Place
+from ...core.types import Mask, Place
 from ...io.study.arrays import select_phase
 from ..common.wording import in_the_window
 from ..layers.review_layers import set_slice
@@ -36,6 +37,7 @@ from .edit_watch import EditWatch, SliceChange
 LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
 ENDS: Final = "base or apex"
+SCRIBBLE: Final = "scribble"
 UNDO: Final = "undo or redo"
 UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
@@ -48,6 +50,10 @@ END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
     ShapeSource.NEIGHBOUR: "the {} was copied from the next slice, as it was not predicted here.",
 }
 """Sentence after a step of base or apex, by the source of the shape."""
+BY_LEVEL: Final = "Level {margin} of the {} fits the stroke."
+BY_ALTERNATIVE: Final = "Alternative {number}, from {models}, fits the stroke."
+ALREADY_INSIDE: Final = "This stroke is already inside of the {}."
+ALREADY_OUTSIDE: Final = "This stroke is already outside of the {}."
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an alternative."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -207,6 +213,44 @@ class Corrections(QObject):
         models = format_count(step.members, "model")
         said = END_MOVED[step.source].format(self._session.structure_name(label), models=models)
         self.said.emit(f"Slice {step.place[1] + 1}: {said}")
+
+    def scribble(self, place: Place, label: int, stroke: Mask, *, inside: bool) -> None:
+        """Fit a structure to a (Y, X) stroke inside or outside of it, by the posterior."""
+        self.accept_preview()
+        session, name = self._session, self._session.structure_name(label)
+        posterior, labels = session.posterior_in(place), session.labels_in(place)
+        if label in session.protected_labels:
+            self.said.emit(IS_FINISHED.format(structure=name))
+        elif posterior is None:
+            self.said.emit(NO_POSTERIOR)
+        elif stroke.any() and ((labels[stroke] == label) == inside).all():
+            self.said.emit((ALREADY_INSIDE if inside else ALREADY_OUTSIDE).format(name))
+        else:
+            try:
+                fitted = apply_scribble(
+                    posterior,
+                    labels,
+                    stroke,
+                    label=label,
+                    inside=inside,
+                    alternatives=session.alternatives_in(place),
+                    protected=session.protected_labels,
+                )
+            except InputError as error:
+                self.said.emit(in_the_window(error))
+                return
+            self._put(place, fitted.labels, SCRIBBLE)
+            self.said.emit(self._source_of(place, name, fitted))
+
+    def _source_of(self, place: Place, name: str, fitted: Scribbled) -> str:
+        """Return where the shape after a stroke comes from, as a sentence."""
+        number = fitted.alternative
+        if number is None:
+            margin = f"{fitted.margin:+.2f}".replace("-", "−")
+            return BY_LEVEL.format(name, margin=margin)
+        members = self._session.alternatives_in(place)[number - 1].members
+        models = format_count(len(members), "model")
+        return BY_ALTERNATIVE.format(number=number, models=models)
 
     def interpolate(self, place: Place, label: int) -> None:
         """Interpolate a structure between the nearest corrected slices."""

@@ -46,6 +46,7 @@ KEYS: Final[Mapping[str, str]] = {
     "base inwards": "Shift-W",
     "apex inwards": "Shift-E",
     "apex outwards": "Shift-R",
+    "scribble": "J",
     "previous phase": ",",
     "next phase": ".",
 }

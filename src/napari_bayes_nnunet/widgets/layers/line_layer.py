@@ -33,11 +33,15 @@ def line_color(color: str, opacity: float = 1.0) -> Color:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A closed line through (m, 2) ``points`` (y, x) in voxels; the first point is not repeated."""
+    """A line through (m, 2) ``points`` (y, x) in voxels.
+
+    The first point of a ``closed`` line is not repeated at its end.
+    """
 
     points: NDArray[np.float64]
     color: Color
     dotted: bool = False
+    closed: bool = True
 
 
 class LineLayer:
@@ -117,8 +121,9 @@ def line_segments(
     starts, directions, colors = [np.zeros((0, 2))], [np.zeros((0, 2))], [np.zeros((0, 4))]
     for line in lines:
         step = 2 if line.dotted else 1
-        starts.append(line.points[::step])
-        directions.append((np.roll(line.points, -1, axis=0) - line.points)[::step])
+        path = np.vstack([line.points, line.points[:1]]) if line.closed else line.points
+        starts.append(path[:-1:step])
+        directions.append(np.diff(path, axis=0)[::step])
         colors.append(np.tile(line.color, (len(starts[-1]), 1)))
     start = np.concatenate(starts)
     vectors = np.zeros((len(start), 2, len(index)))

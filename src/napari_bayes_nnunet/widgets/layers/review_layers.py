@@ -20,7 +20,7 @@ from .result_layers import CONTOUR_WIDTH, is_behind, labels_look, layer_placemen
 from .viewing import index_of
 
 ReviewRole: TypeAlias = Literal[
-    "edited", "contours", "outlines", "strong outlines", "contour", "contour handles"
+    "edited", "contours", "outlines", "strong outlines", "contour", "contour handles", "stroke"
 ]
 
 BRUSH_MM = 8.0

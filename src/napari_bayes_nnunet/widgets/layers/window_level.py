@@ -2,7 +2,7 @@
 
 Dragging right widens the window (less contrast), dragging up lowers the level (brighter). A double
 click with the right button restores the automatic limits. napari's brush and polygon use this
-button themselves, so with them Shift must be held.
+button themselves, so with them Shift must be held, and with any tool that sets ``needs_shift``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class WindowLevel:
 
     def __init__(self, viewer: Any, layer: Image | None = None) -> None:
         self._viewer = viewer
+        self.needs_shift = False
         self.set_layer(layer)
         viewer.mouse_drag_callbacks.append(self._on_drag)
         self._double_click = DoubleClick(viewer, self._on_double_click)
@@ -114,7 +115,8 @@ class WindowLevel:
 
     def _uses_right_button(self) -> bool:
         active = self._viewer.layers.selection.active
-        return isinstance(active, Labels) and str(active.mode) in RIGHT_BUTTON_MODES
+        paints = isinstance(active, Labels) and str(active.mode) in RIGHT_BUTTON_MODES
+        return self.needs_shift or paints
 
     def _limits(self, layer: Image) -> tuple[Limits, Limits]:
         """Return the automatic limits and napari's slider range, computed on first use."""

@@ -12,11 +12,12 @@ from superqt.utils import QSignalThrottler
 from ...app.review.ends import End
 from ...core.heart.function import Patient
 from ...core.heart.structures import structure_colors
-from ...core.types import Phase, Place
+from ...core.types import Mask, Phase, Place
 from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
 from ..editing.corrections import LEVEL, Corrections
 from ..editing.ends_form import END_BUTTONS
+from ..editing.scribble_tool import ScribbleTool
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ReviewKeys
 from ..layers.orientation_letters import PatientLetters, has_letters
@@ -71,6 +72,7 @@ class ReviewController(QObject):
         self.outlines = OutlineLayers(viewer, self)
         self.contour = ContourEdit(viewer, self.corrections, self)
         self.handles = self.contour.handles
+        self.scribble = ScribbleTool(viewer, self.picture.image, self.picture.edited, self)
         self.player = CinePlayer(viewer, self)
         self.window_level = WindowLevel(viewer)
         # The dock Segment shows them for its image, which is in front with its study.
@@ -208,6 +210,7 @@ class ReviewController(QObject):
     def edit_contour(self) -> None:
         """Show handles on the outline of the structure."""
         if self._can("contour"):
+            self.scribble.stop()
             color = structure_colors(self.session.structures)[self.label]
             self.contour.start(self.picture.image, self.place, self.label, color=color)
 
@@ -221,6 +224,14 @@ class ReviewController(QObject):
     def go_to_slice(self, z: int) -> None:
         """Show a slice of the phase on screen."""
         self.go_to(self.place[0], z)
+
+    def toggle_scribble(self) -> None:
+        """Let the mouse draw strokes, or end this."""
+        if self.scribble.is_active:
+            self.scribble.stop()
+        elif self._can("scribble"):
+            self.scribble.start()
+        self.forms.corrections.set_scribble_active(self.scribble.is_active)
 
     def copy_from(self, where: str) -> None:
         """Copy the structure from ``where``, one of ``COPIES``."""
@@ -317,9 +328,19 @@ class ReviewController(QObject):
     def _on_peek(self, shown: bool) -> None:
         self.outlines.peek(shown)
 
+    def _on_stroke(self, stroke: Mask, inside: bool) -> None:
+        if self._can("scribble"):
+            self.corrections.scribble(self.place, self.label, stroke, inside=inside)
+
+    def _on_scribble_active(self, active: bool) -> None:
+        self.forms.corrections.set_scribble_active(active)
+        self.window_level.needs_shift = active
+
     def _on_structure_chosen(self, name: str) -> None:
         self.corrections.accept_preview(LEVEL)
-        self.picture.set_structure(self.session.structures[name])
+        label = self.session.structures[name]
+        self.picture.set_structure(label)
+        self.scribble.set_color(structure_colors(self.session.structures)[label])
         self.outlines.set_structure(name)
         self.view.show_level()
         self.view.show_ends()
@@ -372,6 +393,7 @@ class ReviewController(QObject):
                 action: partial(self.move_end, end, outwards)
                 for action, (_, end, outwards) in END_BUTTONS.items()
             },
+            "scribble": self.toggle_scribble,
             "previous phase": partial(self.step_phase, -1),
             "next phase": partial(self.step_phase, 1),
         }
@@ -397,6 +419,9 @@ class ReviewController(QObject):
         self.corrections.changed.connect(self._on_edited)
         self.corrections.undone.connect(self._on_undone)
         self.corrections.said.connect(self.said)
+        self.scribble.active_changed.connect(self._on_scribble_active)
+        self.scribble.pressed.connect(self.player.stop)
+        self.scribble.drawn.connect(self._on_stroke)
         self.contour.active_changed.connect(corrections.set_contour_active)
         self.picture.moved.connect(self._on_moved)
         self.picture.lost.connect(self.lost)
@@ -412,6 +437,7 @@ class ReviewController(QObject):
         form.alternative_taken.connect(self._on_alternative_taken)
         form.end_moved.connect(self.move_end)
         form.slice_chosen.connect(self.go_to_slice)
+        form.scribble_requested.connect(self.toggle_scribble)
         form.contour_requested.connect(self.edit_contour)
         form.contour_applied.connect(self.handles.apply)
         form.contour_cancelled.connect(self.handles.cancel)
@@ -452,7 +478,10 @@ class ReviewController(QObject):
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
-            for part in (self.contour, self.player, self.corrections, self.keys, self.window_level):
+            for part in (
+                *(self.scribble, self.contour, self.player),
+                *(self.corrections, self.keys, self.window_level),
+            ):
                 part.close()
             self.outlines.close()
             if self.letters is not None:

@@ -23,8 +23,8 @@ from .forms import ReviewForms
 
 NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
 EDITS: Final = (
-    "level", "alternatives", "base or apex", "contour", "uncertain brush", "interpolate", "revert",
-    "absent", "copy",
+    "level", "alternatives", "base or apex", "scribble", "contour", "uncertain brush",
+    "interpolate", "revert", "absent", "copy",
 )  # fmt: skip
 IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
@@ -185,7 +185,7 @@ class ReviewView:
         if phase not in self._session.phases:
             reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
         elif phase not in self._session.study.posteriors:
-            reasons |= dict.fromkeys(("level", "alternatives"), NO_POSTERIOR)
+            reasons |= dict.fromkeys(("level", "alternatives", "scribble"), NO_POSTERIOR)
         elif len(self._session.alternatives_in(self._place)) < 2:
             reasons["alternatives"] = ONE_ALTERNATIVE
         if phase is None or len(self._session.phases) < 2:
