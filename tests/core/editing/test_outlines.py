@@ -6,6 +6,7 @@ import pytest
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.closed_curve import fill_curve
 from napari_bayes_nnunet.core.editing.outlines import (
+    hatch_lines,
     level_outlines,
     member_outlines,
     trace_outlines,
@@ -124,3 +125,20 @@ def test_a_level_that_is_no_inclusion_is_refused(level):
     with pytest.raises(InputError) as error:
         level_outlines(slice_of_members([heart()]), LV, (0.5, level))
     assert error.value.values["level"] == level
+
+
+def test_hatching_fills_the_mask_and_stands_still():
+    whole, part = disk(20), disk(20) & ~disk(8)
+
+    def hatched(mask):
+        voxels = set()
+        for start, end in hatch_lines(mask):
+            steps = np.arange(0.5, end[0] - start[0])[:, None]
+            voxels |= {tuple(v) for v in (start + steps * [1, -1]).astype(int).tolist()}
+        return voxels
+
+    fine = hatch_lines(whole, step=1)
+    assert sum(end[0] - start[0] for start, end in fine) == np.count_nonzero(whole)
+    assert hatched(part) == hatched(whole) & {tuple(v) for v in np.argwhere(part).tolist()}
+    assert 0.2 < len(hatched(whole)) / np.count_nonzero(whole) < 0.5
+    assert hatch_lines(whole & False) == []

@@ -16,7 +16,8 @@ from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientati
 from napari_bayes_nnunet.widgets.layers.window_level import WindowLevel
 
 from ...helpers.canvas_mouse import LEFT, RIGHT, CanvasMouse
-from ..conftest import CINE, LABELS, image_layer
+from ...helpers.cines import STRUCTURES
+from ..conftest import CINE, image_layer
 
 COLOR = "#56B4E9"
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -30,7 +31,7 @@ class Bench:
         self.viewer, self.qtbot = viewer, qtbot
         self.image = viewer.add_layer(image_layer(folder, CINE))
         show_in_reading_orientation(viewer, self.image)
-        self.edited = edited_layer(self.image, np.zeros(CINE.shape, np.uint8), LABELS, CINE)
+        self.edited = edited_layer(self.image, np.zeros(CINE.shape, np.uint8), STRUCTURES, CINE)
         put_on_top(viewer, self.edited, active=True)
         viewer.dims.set_point([0, 1], [46 * 2, 8 * 2])
         self.tool = ScribbleTool(viewer, self.image, self.edited)
@@ -127,7 +128,9 @@ def test_the_tool_ends_by_escape_and_by_other_tools(bench) -> None:
     assert bench.edited.mode == "paint"
     bench.tool.start()
     assert bench.edited.mode == "pan_zoom"
-    other = bench.viewer.add_layer(edited_layer(bench.image, bench.edited.data + 0, LABELS, CINE))
+    other = bench.viewer.add_layer(
+        edited_layer(bench.image, bench.edited.data + 0, STRUCTURES, CINE)
+    )
     other.mode = "paint"
     bench.stroke()
     assert bench.drawn == []  # the brush of another layer paints

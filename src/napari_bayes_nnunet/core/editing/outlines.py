@@ -12,6 +12,7 @@ from skimage.measure import find_contours
 
 from .. import InputError
 from ..ensemble.stored_posterior import SlicePosterior
+from ..types import Mask
 from .closed_curve import Points
 from .slice_checks import check_label
 
@@ -56,3 +57,23 @@ def member_outlines(slice_: SlicePosterior, label: int) -> list[list[Points]]:
     """
     check_label(slice_, label)
     return [trace_outlines(labels == label, 0.5) for labels in slice_.members]
+
+
+def hatch_lines(mask: Mask, step: int = 3) -> list[Points]:
+    """Return the (2, 2) ends (y, x) of diagonal lines, ``step`` voxels apart, inside a (Y, X) mask.
+
+    Lines rise to the right. They lie at the same places for every mask, so that they stand still
+    when it changes.
+    """
+    lines: list[Points] = []
+    mirrored, columns = mask[:, ::-1], mask.shape[1]
+    for offset in range(1 - mask.shape[0], columns):
+        if offset % step:
+            continue
+        borders = np.flatnonzero(
+            np.diff(np.diagonal(mirrored, offset), prepend=False, append=False)
+        )
+        first = np.array([max(-offset, 0), columns - 1 - max(offset, 0)])
+        for start, end in zip(borders[::2] - 0.5, borders[1::2] - 0.5, strict=True):
+            lines.append(first + np.outer([start, end], [1, -1]))
+    return lines

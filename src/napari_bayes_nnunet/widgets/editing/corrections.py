@@ -414,16 +414,33 @@ class Corrections(QObject):
 
         Only labels of structures can be painted, because others would count for no volume.
         """
-        protected, structures = list(self._session.protected_labels), self._session.structures
-        foreign = ~np.isin(change.after, [0, *structures.values()])
+        foreign = self._is_foreign(change)
         if foreign.any():
-            label, names = int(change.after[foreign][0]), ", ".join(structures)
+            label, names = int(change.after[foreign][0]), ", ".join(self._session.structures)
             self.said.emit(NOT_A_STRUCTURE.format(label=label, structures=names))
-        fixed = np.isin(change.before, protected) | np.isin(change.after, protected) | foreign
+        return self._is_paintable(change)
+
+    def _is_foreign(self, change: SliceChange) -> NDArray[np.bool_]:
+        """Return (n,) True for voxels that get a label that is not a structure."""
+        return ~np.isin(change.after, [0, *self._session.structures.values()])
+
+    def _is_paintable(self, change: SliceChange) -> NDArray[np.bool_]:
+        protected = list(self._session.protected_labels)
+        fixed = np.isin(change.before, protected) | np.isin(change.after, protected)
+        fixed |= self._is_foreign(change)
         if self.threshold is None:
             return ~fixed
         entropy = self._session.entropy_in(change.place)[change.rows, change.columns]
         return ~fixed & (entropy > self.threshold)
+
+    def paintable_in(self, place: Place) -> Mask:
+        """Return the (Y, X) mask of the voxels of a slice that the tool of napari may change."""
+        labels = self._session.labels_in(place)
+        rows, columns = (axis.ravel() for axis in np.indices(labels.shape))
+        painted = 0 if self._layer.mode == "erase" else self._layer.selected_label
+        after = np.full(labels.size, painted)
+        change = SliceChange(place, rows, columns, labels.ravel(), after)
+        return self._is_paintable(change).reshape(labels.shape)
 
     def _unprotected(self, labels: Plane, other: Plane) -> Plane:
         """Return ``other`` with the protected structures of ``labels``."""

@@ -20,7 +20,14 @@ from .result_layers import CONTOUR_WIDTH, is_behind, labels_look, layer_placemen
 from .viewing import index_of
 
 ReviewRole: TypeAlias = Literal[
-    "edited", "contours", "outlines", "strong outlines", "contour", "contour handles", "stroke"
+    "edited",
+    "contours",
+    "outlines",
+    "strong outlines",
+    "contour",
+    "contour handles",
+    "stroke",
+    "brush region",
 ]
 
 BRUSH_MM = 8.0

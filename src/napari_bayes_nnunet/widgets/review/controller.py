@@ -13,6 +13,7 @@ from ...app.review.ends import End
 from ...core.heart.function import Patient
 from ...core.heart.structures import structure_colors
 from ...core.types import Mask, Phase, Place
+from ..editing.brush_region import BrushRegion
 from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
 from ..editing.corrections import LEVEL, Corrections
@@ -73,6 +74,9 @@ class ReviewController(QObject):
         self.contour = ContourEdit(viewer, self.corrections, self)
         self.handles = self.contour.handles
         self.scribble = ScribbleTool(viewer, self.picture.image, self.picture.edited, self)
+        self.brush = BrushRegion(
+            viewer, self.picture.image, self.picture.edited, self.corrections, self
+        )
         self.player = CinePlayer(viewer, self)
         self.window_level = WindowLevel(viewer)
         # The dock Segment shows them for its image, which is in front with its study.
@@ -340,7 +344,9 @@ class ReviewController(QObject):
         self.corrections.accept_preview(LEVEL)
         label = self.session.structures[name]
         self.picture.set_structure(label)
-        self.scribble.set_color(structure_colors(self.session.structures)[label])
+        color = structure_colors(self.session.structures)[label]
+        for tool in (self.scribble, self.brush):
+            tool.set_color(color)
         self.outlines.set_structure(name)
         self.view.show_level()
         self.view.show_ends()
@@ -348,10 +354,12 @@ class ReviewController(QObject):
     def _on_protection_toggled(self, name: str, protected: bool) -> None:
         names = {*self.session.state.protected} - {name} | ({name} if protected else set())
         self.session.change(protected=tuple(sorted(names)))
+        self.brush.refresh()
         self.saver.note_change()
 
     def _on_brush_limited(self, bits: float | None) -> None:
         self.corrections.threshold = bits
+        self.brush.refresh()
 
     def _on_alternative_taken(self) -> None:
         self.corrections.accept_preview()
@@ -479,7 +487,7 @@ class ReviewController(QObject):
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
             for part in (
-                *(self.scribble, self.contour, self.player),
+                *(self.scribble, self.brush, self.contour, self.player),
                 *(self.corrections, self.keys, self.window_level),
             ):
                 part.close()

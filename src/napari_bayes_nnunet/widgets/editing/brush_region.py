@@ -1,0 +1,89 @@
+"""Hatching of the voxels that the uncertain brush may paint, while it is the tool."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject
+
+from ...core.editing.outlines import hatch_lines
+from ..layers.line_layer import Line, LineLayer, line_color
+from ..layers.review_layers import remove_layers
+from ..layers.viewing import shown_place
+from .corrections import Corrections
+
+PAINTING: Final = ("paint", "erase", "fill", "polygon")
+"""Modes of napari's tools that the limit applies to."""
+HATCH_OPACITY: Final = 0.8
+HATCH_PIXELS: Final = 1.2
+
+
+class BrushRegion(QObject):
+    """Hatching of the slice on screen that follows tool, slice, limit and finished structures."""
+
+    def __init__(
+        self,
+        viewer: Any,
+        image: Image,
+        edited: Labels,
+        corrections: Corrections,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._image = image
+        self._edited = edited
+        self._corrections = corrections
+        self._color = line_color("white", HATCH_OPACITY)
+        self._lines: LineLayer | None = None
+        self._events = (
+            viewer.dims.events.point,
+            viewer.dims.events.ndisplay,
+            viewer.layers.selection.events.active,
+            edited.events.mode,
+            edited.events.selected_label,
+        )
+        for events in self._events:
+            events.connect(self.refresh)
+        corrections.changed.connect(self.refresh)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a tool of napari is chosen that the limit applies to."""
+        active = self._viewer.layers.selection.active
+        painting = active is self._edited and str(self._edited.mode) in PAINTING
+        limited = self._corrections.threshold is not None
+        return painting and limited and self._viewer.dims.ndisplay == 2
+
+    def refresh(self) -> None:
+        """Hatch what the tool may change in the slice on screen, or hide the hatching."""
+        lines = self._lines
+        if lines is not None and lines.layer not in self._viewer.layers:  # the user deleted it
+            lines.release()
+            lines = self._lines = None
+        if self._image not in self._viewer.layers or not self.is_shown:
+            if lines is not None:
+                lines.show(False)
+            return
+        if lines is None:
+            lines = LineLayer(self._viewer, self._image, "brush region", pixels=HATCH_PIXELS)
+            self._lines = lines
+        place = shown_place(self._viewer, self._image)
+        hatching = hatch_lines(self._corrections.paintable_in(place))
+        lines.draw([Line(points, self._color, closed=False) for points in hatching], place)
+        lines.show(True)
+
+    def set_color(self, color: str) -> None:
+        """Set the colour of the hatching, that of the structure to paint."""
+        self._color = line_color(color, HATCH_OPACITY)
+        self.refresh()
+
+    def close(self) -> None:
+        """Remove the hatching and disconnect from viewer and layer."""
+        for events in self._events:
+            events.disconnect(self.refresh)
+        self._corrections.changed.disconnect(self.refresh)
+        if self._lines is not None:
+            remove_layers(self._viewer, self._lines.release())
+            self._lines = None
