@@ -16,7 +16,6 @@ from qtpy.QtGui import (
     QPainter,
     QPaintEvent,
     QPalette,
-    QPen,
 )
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QToolTip, QWidget
 
@@ -108,10 +107,10 @@ class PresenceStrip(QWidget):
     def event(self, event: QEvent) -> bool:
         """Show the slice under the mouse as a tooltip."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            z = self._slice_at(event.pos())
-            known = z is not None and self._presence is not None
-            reading = f"{self._presence.reading(z)}\n" if known else ""  # type: ignore[union-attr, arg-type]
-            QToolTip.showText(event.globalPos(), reading + STRIP_HELP, self)
+            z, text = self._slice_at(event.pos()), STRIP_HELP
+            if self._presence is not None and z is not None:
+                text = f"{self._presence.reading(z)}\n{STRIP_HELP}"
+            QToolTip.showText(event.globalPos(), text, self)
             return True
         return bool(super().event(event))
 
@@ -165,17 +164,16 @@ class PresenceStrip(QWidget):
 
     def _draw_line(self, painter: QPainter, presence: SlicePresence) -> None:
         """Draw a line under the slices that have the structure, with a tick at either end."""
-        painter.setPen(QPen(self._ink(), 1))
         top = BAR_HEIGHT + _GAP - 1
         drawn = [z for z in presence.order if presence.drawn[z]]
         for z in drawn:
             room = self.cell_rect(z)
             painter.fillRect(QRect(room.left(), top, room.width(), _LINE), self._ink())
-        for z, side in zip((drawn[:1], drawn[-1:]), ("left", "right"), strict=True):
-            if z:
-                room = self.cell_rect(z[0])
-                x = room.left() if side == "left" else room.right()
-                painter.fillRect(QRect(x - (side == "right"), 0, 2, top + _LINE), self._ink())
+        if not drawn:
+            return
+        left, right = self.cell_rect(drawn[0]).left(), self.cell_rect(drawn[-1]).right()
+        for x in (left, right - 1):
+            painter.fillRect(QRect(x, 0, 2, top + _LINE), self._ink())
 
     def _draw_ends(self, painter: QPainter) -> None:
         left, width = self._room()
