@@ -7,7 +7,8 @@ import pytest
 from napari_bayes_nnunet.widgets.segment.job import SegmentationProgress
 from napari_bayes_nnunet.widgets.segment.run_form import (
     A_FOLDER,
-    SCALE,
+    ENTROPY_SCALE,
+    MUTUAL_INFORMATION_SCALE,
     SEGMENT_IMAGE,
     SEGMENTING_IMAGE,
     RunForm,
@@ -85,7 +86,11 @@ def test_a_result_shows_the_scale_and_enables_buttons(form) -> None:
     assert form.save_button.isEnabled()
     assert form.review_button.isEnabled()
     assert "2 bit" in form.scale.text()
-    assert form.scale.text() == SCALE.format(largest=2)
+    assert form.scale.text() == ENTROPY_SCALE.format(largest=2)
+    form.mutual_information.setChecked(True)
+    assert form.scale.text() == MUTUAL_INFORMATION_SCALE.format(largest=1)
+    form.mutual_information.setChecked(False)
+    assert form.scale.text() == ENTROPY_SCALE.format(largest=2)
     form.set_result(None)
     assert not form.scale.isVisibleTo(form)
     assert not form.review_button.isEnabled()

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 from ..common.dock import MessageLabel
 from ..common.eliding_button import ElidingButton
 from ..common.progress_bar import ProgressBar
+from ..layers.result_layers import MUTUAL_INFORMATION_END
 from .job import SegmentationProgress
 from .results_form import ResultsForm
 
@@ -22,9 +23,12 @@ _STEPS = 1000
 SEGMENT_IMAGE = "Segment {title}"
 SEGMENTING_IMAGE = "Segmenting {title}"
 A_FOLDER = "Segment a folder…"
-SCALE = (
+ENTROPY_SCALE = (
     "Entropy: 0 if all members are certain of one structure, {largest:.3g} bit if all structures "
     "are equally probable. It is not a probability of error."
+)
+MUTUAL_INFORMATION_SCALE = (
+    "Mutual information: 0 if all members agree, {largest:.3g} bit if two halves of them disagree."
 )
 
 
@@ -58,6 +62,7 @@ class RunForm(QWidget):
         self.save_button.clicked.connect(self.save_requested)
         self.review_button.clicked.connect(self.review_requested)
         self.mutual_information.toggled.connect(self.mutual_information_toggled)
+        self.mutual_information.toggled.connect(self._show_scale)
         self.folder_button.clicked.connect(self.folder_requested)
         self._title = self._running_title = ""
         self.set_running(False)
@@ -81,8 +86,8 @@ class RunForm(QWidget):
         """Show the end of the entropy scale in bit; None if there is no result to save."""
         for button in (self.save_button, self.review_button):
             button.setEnabled(largest_entropy is not None)
-        self.scale.setText(SCALE.format(largest=largest_entropy or 0.0))
-        self.scale.setVisible(largest_entropy is not None)
+        self._largest_entropy = largest_entropy
+        self._show_scale()
 
     def show_stage(self, text: str) -> None:
         """Show a step of unknown duration."""
@@ -119,6 +124,18 @@ class RunForm(QWidget):
         self.segment_button.set_title(text)
         self.segment_button.setToolTip(f"{text} in the background.")
 
+    def _show_scale(self) -> None:
+        """Explain the scale of the map on screen, if there is a result."""
+        largest = self._largest_entropy
+        text = ENTROPY_SCALE
+        if self.mutual_information.isChecked():
+            text, largest = (
+                MUTUAL_INFORMATION_SCALE,
+                largest and min(MUTUAL_INFORMATION_END, largest),
+            )
+        self.scale.setText(text.format(largest=largest or 0.0))
+        self.scale.setVisible(largest is not None)
+
     def _explain(self) -> None:
         self.stop_button.setToolTip("Stop within a second and keep the result so far.")
         self.save_button.setToolTip(
@@ -130,8 +147,8 @@ class RunForm(QWidget):
             "next to the image."
         )
         self.mutual_information.setToolTip(
-            "Part of the entropy on which the members disagree, in bit. The rest is the "
-            "uncertainty of each member."
+            "In place of the entropy, the part of it on which the members disagree, in bit. The "
+            "rest is the uncertainty of each member."
         )
         self.folder_button.setToolTip(
             "Segment all NIfTI and DICOM studies of a folder with this ensemble and these options, "
