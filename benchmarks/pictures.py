@@ -35,7 +35,6 @@ from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
 from napari_bayes_nnunet.widgets.layers.viewing import zoom_to_labels
-from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
@@ -193,8 +192,6 @@ def review() -> None:
         wait_until(lambda: dock.controller is not None)
         controller = dock.controller
         controller.accept()
-        controller.outlines.set_view(UncertaintyView.INCLUSION)
-        dock.forms.view.set_view(UncertaintyView.INCLUSION)
         dock.reading_button.click()
         wait(DRAWN_AFTER_MS)
         zoom_to_labels(viewer, controller.picture.edited)

@@ -18,7 +18,7 @@ EDGES: Final[Mapping[str, str]] = {
     "right": "middle_right",
 }
 FONT_SIZE = 14
-SHADE = (0.0, 0.0, 0.0, 0.5)
+SHADE = (0.0, 0.0, 0.0, 0.65)
 """Background of the letters, to make them legible on bright images and in a light theme."""
 
 
