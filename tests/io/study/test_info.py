@@ -148,6 +148,8 @@ class TestBadFile:
             {"phases": [1]},
             {"reports": {}},
             {"structures": ["LV"]},
+            {"structures": {"LV": 0}},
+            {"structures": {"LV": 256}},
             {"image": {"name": "a"}},
             {"format": "new"},
         ],

@@ -146,7 +146,7 @@ class _StudyFile:
     case: str
     image: SourceImage | None
     geometry: str
-    structures: dict[str, Count]
+    structures: dict[str, Annotated[int, Interval(ge=1, le=255)]]
     classes: Count
     phases: tuple[Ordinal, ...] | None
     ED: Ordinal | None
