@@ -78,13 +78,15 @@ def thumbnail(
     return encode_png(figure)
 
 
-def crop_around(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> CropBox:
+def crop_around(
+    mask: NDArray[np.bool_], spacing: tuple[float, float], *, margin_mm: float = MARGIN_MM
+) -> CropBox:
     """Return the box around the true voxels with a margin, or the whole slice if none is true."""
     sides = []
     for axis, step in enumerate(spacing):
         (indices,) = np.nonzero(mask.any(axis=1 - axis))
         low, high = (indices[0], indices[-1] + 1) if len(indices) else (0, mask.shape[axis])
-        margin = max(MARGIN_MM, (SMALLEST_MM - (high - low) * step) / 2) / step
+        margin = max(margin_mm, (SMALLEST_MM - (high - low) * step) / 2) / step
         start, stop = math.floor(low - margin), math.ceil(high + margin)
         sides.append(slice(max(0, start), min(mask.shape[axis], stop)))
     return sides[0], sides[1]

@@ -70,6 +70,26 @@ def find_orientation(geometry: Geometry) -> StackOrientation:
     )
 
 
+@dataclass(frozen=True)
+class PlaneOrientation:
+    """How (Y, X) slices lie on the screen: transposed first, then turned over along each side."""
+
+    transposed: bool = False
+    is_upside_down: bool = False
+    is_mirrored: bool = False
+
+
+def shown_orientation(viewer: Any) -> PlaneOrientation:
+    """Return how the last two axes lie on the screen; in another view they are not transposed."""
+    order = tuple(viewer.dims.order[-2:])
+    vertical, horizontal = map(str, viewer.scene.camera.orientation2d)
+    return PlaneOrientation(
+        transposed=order == (viewer.dims.ndim - 1, viewer.dims.ndim - 2),
+        is_upside_down=vertical == "up",
+        is_mirrored=horizontal == "left",
+    )
+
+
 def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
     """Show ``layer`` in the usual orientation, in 2D and fitted to the canvas.
 

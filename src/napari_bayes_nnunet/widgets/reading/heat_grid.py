@@ -137,16 +137,9 @@ class HeatGrid(QWidget):
 
     def reading(self, phase: Phase, z: int) -> str:
         """Return slice, phase, score and marks of a cell as text."""
-        landmarks = [n for n, marked in self._frame.landmarks.items() if marked == phase]
-        place = f"Slice {z + 1}"
-        if phase is not None:
-            place += f", phase {phase}" + "".join(f" ({name})" for name in landmarks)
-        score = self._scores[z, self._frame.phases.index(phase)]
-        if not np.isfinite(score):
-            return f"{place}: {NO_SCORE}"
+        score = float(self._scores[z, self._frame.phases.index(phase)])
         marks = self._marks.get((phase, z), frozenset())
-        state = ", ".join(mark for mark in MARKS if mark in marks) or "not accepted"
-        return f"{place}: {self._scale.text(score)}\n{state}"
+        return describe_slice((phase, z), score, marks, self._frame.landmarks, self._scale)
 
     def sizeHint(self) -> QSize:
         """Return the size with the height that the slices need."""
@@ -267,7 +260,7 @@ NUMBER_STEPS = (1, 5, 10, 20, 50, 100)
 GAP, SPACE = 4, 12
 SCALE_WIDTH = 90
 BASE, APEX = "base", "apex"
-NO_SCORE = "not segmented"
+NO_SCORE = "no score"
 LEFT, RIGHT, CENTRE = (
     Qt.AlignmentFlag.AlignVCenter | side
     for side in (
@@ -345,12 +338,7 @@ class HeatPainter:
 
     def draw_outline(self, room: QRect) -> None:
         """Draw the outline of the current cell, visible on every colour."""
-        self._painter.setBrush(Qt.BrushStyle.NoBrush)
-        for color, width in (("black", 4), ("white", 2)):
-            pen = QPen(QColor(color), width)
-            pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
-            self._painter.setPen(pen)
-            self._painter.drawRect(room.adjusted(-1, -1, 0, 0))
+        draw_slice_outline(self._painter, room.adjusted(-1, -1, 0, 0))
 
     def draw_frame(self) -> None:
         """Draw the numbers of slices and phases, ED and ES, base and apex."""
@@ -411,6 +399,16 @@ class HeatPainter:
 
     def _advance(self, text: str) -> int:
         return int(self._painter.fontMetrics().horizontalAdvance(text))
+
+
+def draw_slice_outline(painter: QPainter, room: QRect) -> None:
+    """Draw the outline of the slice on screen, visible on every colour."""
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for color, width in (("black", 4), ("white", 2)):
+        pen = QPen(QColor(color), width)
+        pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+        painter.setPen(pen)
+        painter.drawRect(room)
 
 
 def _numbered(count: int, room: float, needed: float) -> list[int]:
@@ -512,6 +510,25 @@ class HeatScale:
         for step in range(0, COLOR_STEPS, 15):
             gradient.setColorAt(step / (COLOR_STEPS - 1), self._colors[step])
         painter.fillRect(bar, gradient)
+
+
+def describe_slice(
+    place: Place,
+    score: float,
+    marks: Set[str],
+    landmarks: Mapping[str, Phase],
+    scale: HeatScale,
+) -> str:
+    """Return slice, phase, score and state as text; ``landmarks`` name ED and ES."""
+    phase, z = place
+    text = f"Slice {z + 1}"
+    if phase is not None:
+        names = [name for name, marked in landmarks.items() if marked == phase]
+        text += f", phase {phase}" + "".join(f" ({name})" for name in names)
+    state = ", ".join(mark for mark in MARKS if mark in marks) or "not accepted"
+    if not math.isfinite(score):
+        return f"{text}: {NO_SCORE}" + (f"\n{state}" if marks else "")
+    return f"{text}: {scale.text(score)}\n{state}"
 
 
 @cache

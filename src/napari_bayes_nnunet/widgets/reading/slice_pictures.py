@@ -1,0 +1,110 @@
+"""Small pictures of the slices of a study: the heart and the contours of its structures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...app.report.pictures import crop_around
+from ...app.review.session import ReviewSession
+from ...core.editing.closed_curve import Points
+from ...core.editing.smooth_contours import smooth_contours
+from ...core.heart.structures import structure_colors
+from ...core.types import Place
+from ..layers.viewing import PlaneOrientation, index_of
+
+CROP_MARGIN_MM: Final = 6.0
+"""Width of the band around the heart, so that contours that were moved outwards stay in sight."""
+
+NARROWEST_WINDOW: Final = 1e-9
+"""Range of intensities from black to white of a constant image."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePicture:
+    """Crop of one slice as it is seen on the screen.
+
+    ``grey`` is (h, w), uint8. ``contours`` are pairs of label and closed (m, 2) points (y, x) from
+    0 to 1 across the picture; those of structures outside the crop lie beyond. ``labels`` are a
+    copy of the (Y, X) labels that are drawn.
+    """
+
+    grey: NDArray[np.uint8]
+    contours: tuple[tuple[int, Points], ...]
+    labels: NDArray[Any]
+
+
+class SlicePictures:
+    """Pictures of the slices of one session, all of the same part.
+
+    They show the heart, as the zoom to the heart does. ``voxels`` are the (Z, Y, X) or
+    (T, Z, Y, X) image, ``window`` the intensities to show as black and white. ``colors`` are those
+    of the labels.
+    """
+
+    def __init__(
+        self,
+        session: ReviewSession,
+        voxels: Any,
+        window: tuple[float, float],
+        orientation: PlaneOrientation,
+    ) -> None:
+        self._session = session
+        self._voxels = voxels
+        self._window = window
+        self._orientation = orientation
+        self.colors = structure_colors(session.structures)
+        self._crop = crop_around(session.heart, session.spacing[1:], margin_mm=CROP_MARGIN_MM)
+
+    @property
+    def aspect(self) -> float:
+        """Width of a picture divided by its height, on the screen."""
+        rows, columns = self._crop
+        height = float(rows.stop - rows.start) * self._session.spacing[1]
+        width = float(columns.stop - columns.start) * self._session.spacing[2]
+        return height / width if self._orientation.transposed else width / height
+
+    def draw(self, place: Place) -> SlicePicture:
+        """Return the picture of a slice with the labels as they are now."""
+        session = self._session
+        labels = session.labels_in(place).copy()
+        posterior = session.study.posteriors.get(place[0])
+        plane = None
+        if posterior is not None:
+            plane = posterior.plane_at((place[1], slice(None), slice(None)))
+        curves = smooth_contours(labels, session.structures.values(), plane)
+        contours = [
+            (label, self._turn_points(points))
+            for label, loops in curves.items()
+            for points in loops
+        ]
+        return SlicePicture(self._grey(place), tuple(contours), labels)
+
+    def is_current(self, place: Place, picture: SlicePicture) -> bool:
+        """Return whether the labels of a slice are those of its picture."""
+        return np.array_equal(self._session.labels_in(place), picture.labels)
+
+    def _grey(self, place: Place) -> NDArray[np.uint8]:
+        voxels = np.asarray(self._voxels[index_of(place)][self._crop], np.float32)
+        low, high = self._window
+        share = np.clip((voxels - low) / max(high - low, NARROWEST_WINDOW), 0, 1)
+        grey = (255 * np.nan_to_num(share)).astype(np.uint8)
+        orientation = self._orientation
+        grey = grey.T if orientation.transposed else grey
+        grey = grey[::-1] if orientation.is_upside_down else grey
+        grey = grey[:, ::-1] if orientation.is_mirrored else grey
+        return np.ascontiguousarray(grey)
+
+    def _turn_points(self, points: Points) -> Points:
+        """Return voxel coordinates as shares of the picture; voxels reach from −½ to ½."""
+        start = np.array([part.start for part in self._crop])
+        size = np.array([part.stop for part in self._crop]) - start
+        shares = (points - start + 0.5) / size
+        orientation = self._orientation
+        shares = shares[:, ::-1] if orientation.transposed else shares
+        flipped = np.array([orientation.is_upside_down, orientation.is_mirrored])
+        turned: Points = np.where(flipped, 1 - shares, shares)
+        return turned
