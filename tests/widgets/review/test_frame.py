@@ -36,6 +36,7 @@ from napari_bayes_nnunet.widgets.review.dock import (
 from napari_bayes_nnunet.widgets.review.forms import CORRECT, NUMBERS, QUEUE
 from napari_bayes_nnunet.widgets.review.reading_layout import LAYER_DOCKS
 from napari_bayes_nnunet.widgets.review.saver import OTHER_WORK
+from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
 from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
 
 from ...helpers.cines import ED, ES, make_cine
@@ -201,10 +202,11 @@ def test_sections_stay_as_they_were_left(
 def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
     """Return whether each dock of the window is shown, and the widths of napari's.
 
-    The dock Review is a little wider with a study than without.
+    The dock Review is a little wider with a study than without. Thumbnails belong to the study.
     """
     QApplication.processEvents()
     docks = {part.objectName(): part for part in dock.window().findChildren(QDockWidget)}
+    docks.pop(THUMBNAIL_TITLE, None)
     return {
         name: (part.isVisible(), part.width() if name in LAYER_DOCKS else 0)
         for name, part in docks.items()

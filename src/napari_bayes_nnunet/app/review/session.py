@@ -99,10 +99,15 @@ class ReviewSession:
         return int(self.labels.shape[-3])
 
     @property
+    def end_phases(self) -> tuple[Phase, ...]:
+        """ED and ES, as far as they were segmented; all phases if both are unknown."""
+        chosen = [phase for phase in (self.state.ed, self.state.es) if phase in self.phases]
+        return tuple(dict.fromkeys(chosen)) or self.phases
+
+    @property
     def queue_phases(self) -> tuple[Phase, ...]:
         """Phases in the queue: ED and ES, or all if they are unknown or the reader wants all."""
-        chosen = [phase for phase in (self.state.ed, self.state.es) if phase in self.phases]
-        return self.phases if self.state.all_phases or not chosen else tuple(dict.fromkeys(chosen))
+        return self.phases if self.state.all_phases else self.end_phases
 
     @cached_property
     def base_is_first(self) -> bool | None:

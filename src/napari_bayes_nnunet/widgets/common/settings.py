@@ -26,6 +26,7 @@ _DISPLAY = "display"
 _VIEW = "uncertainty_view"
 _SECTIONS = "open_sections"
 _READING = "reading_layout"
+_THUMBNAILS = "thumbnails"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +126,14 @@ class Settings:
     def keep_uncertainty_view(self, name: str) -> None:
         """Save the name of the view of the uncertainty."""
         self._put(_VIEW, name)
+
+    def thumbnails(self) -> bool:
+        """Return whether the thumbnails are shown; they are, unless the user closed them."""
+        return self._content().get(_THUMBNAILS) is not False
+
+    def keep_thumbnails(self, are_shown: bool) -> None:
+        """Save whether the thumbnails are shown."""
+        self._put(_THUMBNAILS, are_shown)
 
     def _choices(self, key: str) -> dict[str, Any]:
         kept = self._content().get(key, {})

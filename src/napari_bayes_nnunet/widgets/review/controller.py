@@ -22,8 +22,11 @@ from ..editing.scribble_tool import ScribbleTool
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ReviewKeys
 from ..layers.orientation_letters import PatientLetters, has_letters
+from ..layers.viewing import shown_orientation
 from ..layers.window_level import WindowLevel
 from ..reading.picture import OpenedStudy, ReviewPicture
+from ..reading.slice_pictures import SlicePictures
+from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
 from .export import ReviewExporter
 from .forms import ReviewForms
@@ -41,7 +44,6 @@ COMMENT_KEEPS_FLAG: Final = (
 )
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
 WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
-NO_LANDMARKS: Final = "ED and ES are unknown. Choose them in the volume curve."
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
 
@@ -65,6 +67,7 @@ class ReviewController(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        self._viewer = viewer
         self.session, self._window = opened.session, opened.window
         self.forms = forms
         self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
@@ -308,7 +311,7 @@ class ReviewController(QObject):
         if self.handles.is_active and self.handles.place != place:
             self.contour.leave()
         if self.player.is_playing:
-            self.forms.grid.set_current(*place)  # the rest follows when the cine stops
+            self.view.show_in_overview(place)  # the rest follows when the cine stops
             return
         self.said.emit("")  # the message was about the previous slice
         if place != self.session.state.current:
@@ -409,8 +412,8 @@ class ReviewController(QObject):
     def _connect(self) -> None:
         forms, corrections = self.forms, self.forms.corrections
         forms.queue.changed.connect(self.refresh_queue)
-        for chosen in (forms.grid.cell_chosen, forms.numbers.cell_chosen):
-            chosen.connect(self.go_to)
+        for part in (*forms.overviews, forms.numbers):
+            part.cell_chosen.connect(self.go_to)
         forms.table.row_chosen.connect(self.go_to_queued)
         forms.slice.previous_requested.connect(partial(self.step, -1))
         forms.slice.next_requested.connect(partial(self.step, 1))
@@ -434,6 +437,8 @@ class ReviewController(QObject):
         self.picture.moved.connect(self._on_moved)
         self.picture.lost.connect(self.lost)
         self.picture.said.connect(self.said)
+        for events in self._turned_events():
+            events.connect(self._show_thumbnails)
         self._connect_corrections(corrections)
 
     def _connect_corrections(self, form: CorrectionForm) -> None:
@@ -473,12 +478,25 @@ class ReviewController(QObject):
         self.outlines.set_image(image, self.session.study.posteriors.get, self.session.structures)
         self.outlines.set_view(self.forms.view.view)
         self.view.score()
+        self._show_thumbnails()
         place = self.session.state.current
         if place is None or not self.session.has_place(place):
             place = self.session.after(None, self.view.queue) or self._middle()
         self.picture.go_to(place)
         self._follow_queue()
         self.picture.zoom_to_heart()
+
+    def _turned_events(self) -> tuple[Any, ...]:
+        return self._viewer.dims.events.order, self._viewer.scene.camera.events.orientation
+
+    def _show_thumbnails(self, event: object = None) -> None:
+        """Draw the thumbnails as slices lie on the screen."""
+        image = self.picture.image
+        window = self._window or tuple(image.contrast_limits)
+        orientation = shown_orientation(self._viewer)
+        self.forms.thumbnails.set_pictures(
+            SlicePictures(self.session, image.data, window, orientation)
+        )
 
     def _middle(self) -> Place:
         return self.session.phases[0], self.session.slices // 2
@@ -492,6 +510,8 @@ class ReviewController(QObject):
             ):
                 part.close()
             self.outlines.close()
+            for events in self._turned_events():
+                events.disconnect(self._show_thumbnails)
             if self.letters is not None:
                 self.letters.close()
             self._soon.cancel()  # last, because discarding a preview counts as an edit

@@ -52,6 +52,7 @@ from .open_study import open_study
 from .reading_layout import ReadingLayout
 from .saver import EVERY_MS, NOT_SAVED
 from .study_list import StudyList
+from .thumbnail_dock import ThumbnailDock
 
 PROBLEMS, SCORE = "problems", "score"
 """Names of the notices that stay on the line of messages."""
@@ -74,6 +75,7 @@ READING_HELP = (
     "Hide napari's layer list and layer controls, so that the image gets more room. Press again to "
     "show them."
 )
+THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or the heat grid here."
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
@@ -126,6 +128,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._settings = settings or Settings()
         self._background = Background(self)
         self._layout = ReadingLayout()
+        self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.notice = CanvasNotice(napari_viewer, self)
         self._image_error = ""
         self._found: list[str] = []
@@ -140,6 +143,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.open_button = QPushButton("Open…")
         self.close_button = QPushButton("Close")
         self.reading_button = QPushButton("Reading layout")
+        self.thumbnails_button = QPushButton("Thumbnails")
         self.image_button = QPushButton("Find image…")
         self.hint = MessageLabel(NO_STUDY)
         self.status = MessageLine(NO_STUDY)
@@ -213,8 +217,9 @@ class ReviewWidget(FolderDrop, DockContent):
         controller.forms.discard()
         controller.deleteLater()
         self._show_study(None)
+        self._thumbnails.clear()
         if leaves_layout:
-            self._leave_layout()
+            self._restore_window()
         self._say("\n".join([*self._found, message]))
         self._found = []
         self.studies.refresh()
@@ -228,6 +233,7 @@ class ReviewWidget(FolderDrop, DockContent):
             return
         forms = ReviewForms(settings=self._settings)
         self._place(forms)
+        self._thumbnails.open(forms.thumbnails)
         self.status.say(self._image_error)
         self._image_error = ""
         every_ms = self._every_ms
@@ -240,7 +246,7 @@ class ReviewWidget(FolderDrop, DockContent):
             forms.discard()
             self._show_study(None)
             self._say(NO_STUDY)
-            self._leave_layout()
+            self._restore_window()
             raise
         finally:
             self._opening = None  # only now, so that the new layers do not open another study
@@ -253,6 +259,12 @@ class ReviewWidget(FolderDrop, DockContent):
         forms.export.dicom_requested.connect(self._on_dicom_requested)
         forms.export.training_requested.connect(self._on_training_requested)
         self._show_study(opened)
+        self._zoom_soon()
+
+    def _zoom_soon(self) -> None:
+        """Zoom in on the heart, once the canvas has its size next to our docks."""
+        if self.controller is not None:
+            QTimer.singleShot(0, self.controller.picture.zoom_to_heart)
 
     def _on_not_opened(self, folder: Path, image: Path | None, message: str) -> None:
         if folder != self._opening:
@@ -261,7 +273,7 @@ class ReviewWidget(FolderDrop, DockContent):
         if image is not None:
             self.open(folder)  # again with the previous image
         self._image_error = message if image is not None else ""
-        self._leave_layout()
+        self._restore_window()
         self._say(message)
 
     def _on_saved(self, message: str) -> None:
@@ -295,7 +307,8 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _show_study(self, opened: OpenedStudy | None) -> None:
         is_open = opened is not None and self.controller is not None
-        for part in (self.close_button, self.reading_button, self.title, self.status, self._foot):
+        buttons = self.close_button, self.reading_button, self.thumbnails_button
+        for part in (*buttons, self.title, self.status, self._foot):
             part.setVisible(is_open)
         self.image_button.setVisible(opened is not None and opened.image is None)
         self.saved.say("", "fine")
@@ -320,6 +333,11 @@ class ReviewWidget(FolderDrop, DockContent):
         self._layout.enter(main_window(self))
         self._show_layout()
 
+    def _restore_window(self) -> None:
+        """Show the window as it is without a study."""
+        self._leave_layout()
+        self._thumbnails.close()
+
     def _leave_layout(self) -> None:
         """Show the window as it was; the choice of the reader is kept for the next study."""
         self._layout.leave()
@@ -340,6 +358,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _on_reading_clicked(self, is_on: bool) -> None:
         (self._enter_layout if is_on else self._leave_layout)()
         self._settings.keep_reading_layout(is_on)
+        self._zoom_soon()
 
     def _open_shown_study(self) -> None:
         """Open a study that was dropped on the window before the dock existed."""
@@ -385,7 +404,8 @@ class ReviewWidget(FolderDrop, DockContent):
         case.addWidget(self.title, 1)
         case.addWidget(self.saved)
         buttons = QHBoxLayout()
-        for button in (self.open_button, self.close_button, self.reading_button):
+        layouts = self.reading_button, self.thumbnails_button
+        for button in (self.open_button, self.close_button, *layouts):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             buttons.addWidget(button)
         buttons.addStretch(1)
@@ -400,6 +420,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._head_area.addWidget(forms.key_numbers)
         self._forms_area.addWidget(forms)
         self._foot_area.addWidget(forms.slice)
+        self._thumbnails.shown_changed.connect(forms.show_thumbnails)
+        forms.show_thumbnails(self._thumbnails.is_shown)
 
     def _connect(self) -> None:
         self.open_button.clicked.connect(self._on_open_clicked)
@@ -409,6 +431,10 @@ class ReviewWidget(FolderDrop, DockContent):
         self.open_button.setToolTip("Open a study, or list the studies of a folder.")
         self.close_button.setToolTip("Save and close the study.")
         self.reading_button.clicked.connect(self._on_reading_clicked)
+        self.thumbnails_button.setCheckable(True)
+        self.thumbnails_button.setToolTip(THUMBNAILS_HELP)
+        self.thumbnails_button.clicked.connect(self._thumbnails.set_shown)
+        self._thumbnails.shown_changed.connect(self.thumbnails_button.setChecked)
         self.image_button.clicked.connect(self._on_image_clicked)
         self.studies.study_chosen.connect(self.open)
         self._viewer.layers.events.inserted.connect(self._on_inserted)

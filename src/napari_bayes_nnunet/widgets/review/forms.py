@@ -19,6 +19,7 @@ from ..reading.numbers import NumbersForm
 from ..reading.progress import ReviewProgressPanel
 from ..reading.queue_form import QueueForm
 from ..reading.queue_table import QueueTable
+from ..reading.thumbnails import Thumbnails
 from ..reading.view_form import ViewForm
 from ..reading.volume_plot import VolumePlot
 from .export import ExportForm
@@ -33,7 +34,8 @@ class ReviewForms(QWidget):
     """All forms of one study, which know neither study nor viewer.
 
     This widget holds the sections, which scroll; ``settings`` keep which of them are open.
-    ``key_numbers`` and ``slice`` have fixed places above and below the sections.
+    ``key_numbers`` and ``slice`` have fixed places above and below the sections, ``thumbnails`` at
+    the bottom of the window, in place of the heat grid.
     """
 
     def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
@@ -42,6 +44,9 @@ class ReviewForms(QWidget):
         self.key_numbers = KeyNumbers()
         self.queue = QueueForm({s.name: (s.title, s.unit, s.help) for s in REVIEW_SCORES.values()})
         self.grid = HeatGrid()
+        self.thumbnails = Thumbnails()
+        self.overviews = (self.grid, self.thumbnails)
+        self._needs_grid, self._has_thumbnails = False, False
         self.table = QueueTable()
         self.slice = SliceButtons()
         self.progress = ReviewProgressPanel()
@@ -61,10 +66,23 @@ class ReviewForms(QWidget):
         self._add(NUMBERS, self.volumes, self.numbers)
         self._add(EXPORT, self.export)
 
+    def need_grid(self, is_needed: bool) -> None:
+        """Show the heat grid also next to thumbnails, because more phases are reviewed."""
+        self._needs_grid = is_needed
+        self._show_grid()
+
+    def show_thumbnails(self, are_shown: bool) -> None:
+        """Show the heat grid unless the thumbnails take its place."""
+        self._has_thumbnails = are_shown
+        self._show_grid()
+
     def discard(self) -> None:
         """Delete all forms, also those with a fixed place."""
-        for part in (self.key_numbers, self.slice, self):
+        for part in (self.key_numbers, self.slice, self.thumbnails, self):
             part.deleteLater()
+
+    def _show_grid(self) -> None:
+        self.grid.setVisible(self._needs_grid or not self._has_thumbnails)
 
     def _add(self, title: str, *parts: QWidget) -> None:
         content = QWidget()

@@ -28,6 +28,8 @@ EDITS: Final = (
 )  # fmt: skip
 IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
+MOST_THUMBNAIL_ROWS: Final = 2
+"""Number of phases up to which slices are shown as thumbnails."""
 ONE_PHASE: Final = "There is only one phase."
 ALTERNATIVE: Final = "Alternative {number} of {count}, from {members} of {models}"
 ONE_ALTERNATIVE: Final = "All models give the same segmentation of this slice."
@@ -63,25 +65,28 @@ class ReviewView:
             all_phases=state.all_phases, leave_out_borders=state.leave_out_border
         )
         self.show_landmarks()
-        forms.grid.set_ends(session.base_is_first)
+        for overview in forms.overviews:
+            overview.set_ends(session.base_is_first)
         forms.numbers.set_patient(state.patient)
         forms.corrections.set_structures(session.structures)
         forms.corrections.set_protected(state.protected)
         forms.corrections.set_largest_entropy(math.log2(session.study.info.classes))
 
     def show_landmarks(self) -> None:
-        """Show which phases are ED and ES, in the heat grid and on the canvas."""
+        """Show which phases are ED and ES, in the overviews and on the canvas."""
         state = self._session.state
-        self._forms.grid.set_landmarks(state.ed, state.es)
+        for overview in self._forms.overviews:
+            overview.set_landmarks(state.ed, state.es)
         self._picture.caption.set_landmarks(state.ed, state.es)
 
     def show_edited(self) -> None:
-        """Show numbers and marks after a change of the labels."""
+        """Show thumbnails, numbers and marks after a change of the labels."""
+        self._forms.thumbnails.refresh()
         self.show_numbers()
         self.show_marks()
 
     def score(self) -> None:
-        """Score the slices with the settings of the review; show queue and heat grid."""
+        """Score the slices with the settings of the review; show queue, heat grid, thumbnails."""
         self.scores = self._session.scores()
         self.queue = self._session.queue(self.scores)
         self._forms.queue.set_score(self._session.score, self._session.score_sentence)
@@ -92,14 +97,26 @@ class ReviewView:
                 parts = self.scores[phase]
                 chosen = [parts[structure]] if structure is not None else list(parts.values())
                 table[:, column] = np.sum(chosen, axis=0)
-        self._forms.grid.set_scores(table, phases, self._forms.queue.unit)
+        self._show_scores(table)
         self.show_marks()
         self.show_numbers()
 
+    def _show_scores(self, scores: NDArray[np.float64]) -> None:
+        """Show the (Z, P) scores of all phases: two as thumbnails, more in the heat grid."""
+        phases, shown = self._session.phases, self._session.end_phases
+        unit, top = self._forms.queue.unit, float(np.nanmax(scores, initial=0.0))
+        self._forms.grid.set_scores(scores, phases, unit, top=top)
+        if len(shown) > MOST_THUMBNAIL_ROWS:
+            shown = ()
+        columns = [phases.index(phase) for phase in shown]
+        self._forms.thumbnails.set_scores(scores[:, columns], shown, unit, top=top)
+        self._forms.need_grid(len(self._session.queue_phases) > MOST_THUMBNAIL_ROWS)
+
     def show_marks(self) -> None:
-        """Show the decisions and edits of all slices in grid and table."""
+        """Show the decisions and edits of all slices in overview and table."""
         marks = self._session.marks()
-        self._forms.grid.set_marks(marks)
+        for overview in self._forms.overviews:
+            overview.set_marks(marks)
         rows = [
             QueueRow(
                 item.phase,
@@ -114,11 +131,11 @@ class ReviewView:
         self.show_place()
 
     def show_place(self) -> None:
-        """Show the current slice in grid, table and buttons."""
+        """Show the current slice in overview, table and buttons."""
         place = self._place
         decision = self._session.state.decisions.get(place)
         state = decision.state if decision is not None else ""
-        self._forms.grid.set_current(*place)
+        self.show_in_overview(place)
         self._forms.table.set_current(*place)
         self._forms.slice.set_slice(
             accepted=state == "accepted",
@@ -133,6 +150,11 @@ class ReviewView:
         self.show_level()
         self.show_ends()
         self.show_usable()
+
+    def show_in_overview(self, place: Place) -> None:
+        """Mark a slice in heat grid and thumbnails."""
+        for overview in self._forms.overviews:
+            overview.set_current(*place)
 
     def show_alternative(self) -> None:
         """Show how many alternatives there are, and which of them is on screen."""

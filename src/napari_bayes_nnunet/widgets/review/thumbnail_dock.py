@@ -1,0 +1,135 @@
+"""Dock at the bottom of the window for the thumbnails of the open study."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, QObject, QRect, Qt, QTimer, Signal
+from qtpy.QtWidgets import QDockWidget, QFrame, QScrollArea
+
+from ..common.dock import main_window
+from ..common.settings import Settings
+from ..reading.thumbnails import Thumbnails
+
+THUMBNAIL_TITLE: Final = "Thumbnails"
+DOCK_HEIGHT_SHARE: Final = 0.18
+"""Height of the dock relative to the window: 144 px on the smallest screen."""
+SIDE_CORNER: Final = Qt.Corner.BottomRightCorner
+"""Corner that goes to the docks on the right, because *Review* needs the height more."""
+
+
+class ThumbnailArea(QScrollArea):
+    """Area that scrolls sideways through thumbnails if there are very many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def set_thumbnails(self, thumbnails: Thumbnails) -> None:
+        """Show these thumbnails in place of the previous ones."""
+        self.setWidget(thumbnails)
+        self.setMinimumHeight(thumbnails.minimumSizeHint().height())
+        thumbnails.current_moved.connect(self._show)
+
+    def _show(self, cell: QRect) -> None:
+        center = cell.center()
+        self.ensureVisible(center.x(), center.y(), cell.width(), 0)
+
+
+class ThumbnailDock(QObject):
+    """Dock with the thumbnails of the open study; it exists while they are shown.
+
+    ``shown_changed`` is emitted when it appears or goes. If the user closes it, that is remembered
+    in ``settings``. Without a window, nothing is shown.
+    """
+
+    shown_changed = Signal(bool)
+
+    def __init__(self, viewer: Any, settings: Settings, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._settings = settings
+        self._thumbnails: Thumbnails | None = None
+        self._area: ThumbnailArea | None = None
+        self._corner = Qt.DockWidgetArea.BottomDockWidgetArea
+        self._height = 0
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the dock is in the window."""
+        return self._area is not None
+
+    def open(self, thumbnails: Thumbnails) -> None:
+        """Show the thumbnails of a study, unless the user has closed those of another one."""
+        self._thumbnails = thumbnails
+        if self._area is not None:
+            self._area.set_thumbnails(thumbnails)
+        elif self._settings.thumbnails():
+            self._add()
+
+    def set_shown(self, are_shown: bool) -> None:
+        """Show or hide the thumbnails as the user wants, and remember the choice."""
+        self._settings.keep_thumbnails(are_shown)
+        if are_shown and self._area is None:
+            self._add()
+        elif not are_shown:
+            self._remove()
+        self.shown_changed.emit(self.is_shown)
+
+    def clear(self) -> None:
+        """Show no thumbnails, but keep the dock for the next study."""
+        self._thumbnails = None
+
+    def close(self) -> None:
+        """Remove the dock, because no study is open."""
+        self.clear()
+        self._remove()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Remove the dock if the user hides it; napari removes it if the user closes it."""
+        area = self._area
+        if area is not None and isalive(area):
+            is_hidden = event.type() == QEvent.Type.Close and watched is area.parent()
+            is_taken = event.type() == QEvent.Type.ParentChange and area.parent() is None
+            if is_hidden or (is_taken and watched is area):
+                QTimer.singleShot(0, self._on_closed)  # after napari has ended
+        return bool(super().eventFilter(watched, event))
+
+    def _on_closed(self) -> None:
+        if self._area is not None:
+            self.set_shown(False)
+
+    def _add(self) -> None:
+        window = getattr(self._viewer, "window", None)
+        if window is None or self._thumbnails is None:
+            return
+        self._area = area = ThumbnailArea()
+        area.set_thumbnails(self._thumbnails)
+        window.add_dock_widget(area, name=THUMBNAIL_TITLE, area="bottom")
+        dock, main = area.parent(), main_window(area)
+        if isinstance(dock, QDockWidget) and main is not None:
+            self._corner = main.corner(SIDE_CORNER)
+            main.setCorner(SIDE_CORNER, Qt.DockWidgetArea.RightDockWidgetArea)
+            height = self._height or round(DOCK_HEIGHT_SHARE * main.height())
+            main.resizeDocks([dock], [height], Qt.Orientation.Vertical)
+            dock.installEventFilter(self)
+            area.installEventFilter(self)
+        self.shown_changed.emit(True)
+
+    def _remove(self) -> None:
+        area, self._area = self._area, None
+        if area is None or not isalive(area):  # the window was closed
+            return
+        dock, main = area.parent(), main_window(area)
+        if isinstance(dock, QDockWidget):
+            self._height = 0 if dock.isFloating() else dock.height()
+            self._viewer.window.remove_dock_widget(area)
+        if main is not None:
+            main.setCorner(SIDE_CORNER, self._corner)
+        area.takeWidget()
+        area.deleteLater()
+        self.shown_changed.emit(False)

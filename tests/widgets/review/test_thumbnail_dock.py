@@ -1,0 +1,238 @@
+"""Dock with the thumbnails of the open study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QDockWidget
+
+from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.review import dock as review_dock
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
+
+from ...helpers.cines import ED, ES, SHAPE, WORST, make_cine
+from ...helpers.reviewing import make_review, press, review
+from ...helpers.settling import settle
+
+__all__ = ["make_review", "review"]
+
+NEVER = 1_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_cine(tmp_path / "heart")
+
+
+@pytest.fixture
+def dock(
+    make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any
+) -> Iterator[ReviewWidget]:
+    """The dock with an open study in a real window, and all thumbnails drawn."""
+    viewer = make_napari_viewer(show=True)
+    made = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
+    viewer.window.add_dock_widget(made, name="Review", area="right")
+    viewer.window.resize(1280, 800)
+    open_in(made, folder, qtbot)
+    yield made
+    if isalive(made):
+        made.close_study()
+        settle(qtbot)
+
+
+def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+    dock.open(folder)
+    qtbot.waitUntil(lambda: dock._opening is None)
+    assert dock.controller is not None, dock.status.message
+    settle(qtbot, dock)
+    if dock.forms.thumbnails.isVisible():
+        qtbot.waitUntil(lambda: not dock.forms.thumbnails.is_drawing)
+
+
+def thumbnail_docks(dock: ReviewWidget) -> list[QDockWidget]:
+    QApplication.processEvents()
+    docks = dock._viewer.window._qt_window.findChildren(QDockWidget)
+    return [part for part in docks if part.objectName() == THUMBNAIL_TITLE and part.isVisible()]
+
+
+def click(dock: ReviewWidget, phase: int | None, z: int, qtbot: Any) -> None:
+    strip = dock.forms.thumbnails
+    point = strip.cell_rect(phase, z).center()
+    qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=point)
+
+
+def test_thumbnails_live_as_long_as_the_study(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+    (shown,) = thumbnail_docks(dock)
+    window = dock._viewer.window._qt_window
+    assert window.dockWidgetArea(shown) == Qt.DockWidgetArea.BottomDockWidgetArea
+    assert shown.height() <= 150
+    assert dock.forms.thumbnails.phases == (ED, ES)
+    assert dock.forms.thumbnails.current == WORST == dock.controller.place
+    dock.open(folder)  # the dock stays, with other thumbnails
+    assert thumbnail_docks(dock) == [shown]
+    qtbot.waitUntil(lambda: dock._opening is None)
+    assert thumbnail_docks(dock) == [shown]
+    assert shown.widget().widget() is dock.forms.thumbnails
+    corner = window.corner(Qt.Corner.BottomRightCorner)
+    window.resizeDocks([shown], [210], Qt.Orientation.Vertical)
+    QApplication.processEvents()
+    height = shown.height()
+    dock.close_study()
+    assert thumbnail_docks(dock) == []
+    assert THUMBNAIL_TITLE not in dock._viewer.window.dock_widgets
+    assert window.corner(Qt.Corner.BottomRightCorner) != corner
+    open_in(dock, folder, qtbot)
+    assert [part.height() for part in thumbnail_docks(dock)] == [height]
+
+
+def test_mouse_and_keys_in_thumbnails_change_the_slice(dock: ReviewWidget, qtbot: Any) -> None:
+    strip, place = dock.forms.thumbnails, dock.controller.place
+    before = {key: pixmap.toImage() for key, pixmap in strip._pixmaps.items()}
+    assert len(before) == 2 * SHAPE[0]
+
+    def changed() -> list[Any]:
+        settle(qtbot, dock, dock.controller)
+        return [key for key, pixmap in strip._pixmaps.items() if pixmap.toImage() != before[key]]
+
+    press(dock._viewer, "D")
+    assert changed() == [place]
+    assert strip.reading(*place).endswith("edited")
+    dock.controller.corrections.undo()
+    assert changed() == []
+    click(dock, ES, 1, qtbot)
+    assert dock.controller.place == (ES, 1)
+    strip.setFocus()
+    qtbot.keyClick(strip, Qt.Key.Key_Up)
+    assert dock.controller.place == (ED, 1)
+    qtbot.keyClick(strip, Qt.Key.Key_T)  # a key of the review
+    assert strip.current == dock.controller.place == (ES, 1)
+    qtbot.keyClick(strip, Qt.Key.Key_K)
+    settle(qtbot, dock, dock.controller)
+    assert strip.reading(ES, 1).endswith("flagged")
+    qtbot.keyClick(strip, Qt.Key.Key_A)
+    settle(qtbot, dock, dock.controller)
+    assert strip.reading(ES, 1).endswith("accepted")
+    assert strip.current == dock.controller.place != (ES, 1)
+
+
+def test_closed_thumbnails_stay_closed_until_wanted(
+    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
+) -> None:
+    for button in ("hide_button", "close_button"):
+        (shown,) = thumbnail_docks(dock)
+        assert dock.thumbnails_button.isChecked()
+        assert dock.forms.grid.isHidden()
+        qtbot.mouseClick(getattr(shown.titleBarWidget(), button), Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: not dock.thumbnails_button.isChecked())
+        assert thumbnail_docks(dock) == []
+        assert not dock.forms.grid.isHidden()
+        assert not settings.thumbnails()
+        if button == "close_button":
+            open_in(dock, folder, qtbot)  # another study
+            assert thumbnail_docks(dock) == []
+            assert not dock.forms.grid.isHidden()
+        qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
+        assert len(thumbnail_docks(dock)) == 1
+        assert settings.thumbnails()
+        assert dock.forms.thumbnails.current == dock.controller.place
+        click(dock, ED, 0, qtbot)
+        assert dock.controller.place == (ED, 0)
+    qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
+    assert thumbnail_docks(dock) == []
+
+
+def test_thumbnails_fit_layout_failures_and_end(
+    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
+) -> None:
+    camera = dock._viewer.scene.camera
+    seen = camera.zoom, camera.center
+    dock.controller.picture.zoom_to_heart()
+    assert (camera.zoom, camera.center) == seen  # it was zoomed with the thumbnails in place
+    (shown,) = thumbnail_docks(dock)
+    dock._viewer.window._qt_window.resizeDocks([shown], [190], Qt.Orientation.Vertical)
+    QApplication.processEvents()
+    height = shown.height()
+    for _ in range(2):
+        qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
+        assert thumbnail_docks(dock) == [shown]
+        assert shown.height() == height
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("No controller.")
+
+    with monkeypatch.context() as patch, qtbot.captureExceptions() as raised:
+        patch.setattr(review_dock, "ReviewController", broken)
+        dock.open(folder)
+        qtbot.waitUntil(lambda: dock._opening is None)
+    assert [kind for kind, _, _ in raised] == [RuntimeError]
+    assert thumbnail_docks(dock) == []
+    open_in(dock, folder, qtbot)
+    assert len(thumbnail_docks(dock)) == 1
+    dock.open(folder / "missing")
+    qtbot.waitUntil(lambda: dock._opening is None)
+    assert thumbnail_docks(dock) == []
+    open_in(dock, folder, qtbot)
+    dock._viewer.close()
+    QApplication.processEvents()
+    assert settings.thumbnails()
+
+
+# Without a window
+
+
+def test_without_a_window_the_heat_grid_is_shown(
+    folder: Path, settings: Settings, qtbot: Any
+) -> None:
+    dock = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
+    qtbot.addWidget(dock)
+    dock.open(folder)
+    qtbot.waitUntil(lambda: dock._opening is None)
+    assert not dock.forms.grid.isHidden()
+    dock.thumbnails_button.click()
+    assert not dock.thumbnails_button.isChecked()
+    dock.close_study()
+
+
+def test_the_heat_grid_shows_more_than_two_phases(make_review: Any, tmp_path: Path) -> None:
+    review = make_review(make_cine(tmp_path / "heart", phases=(1, 2, 3), ed=ED, es=ES))
+    forms = review.forms
+    forms.show_thumbnails(True)
+    assert forms.grid.isHidden()
+    forms.queue.phases_switch.click()
+    assert not forms.grid.isHidden()
+    assert forms.thumbnails.phases == (ED, ES)
+    forms.queue.phases_switch.click()
+    assert forms.grid.isHidden()
+
+
+def test_phases_without_ed_and_es_have_no_thumbnails(make_review: Any, tmp_path: Path) -> None:
+    names = {"A": 1, "B": 2, "C": 3}
+    folder = make_cine(tmp_path / "heart", phases=(1, 2, 3), structures=names)
+    review = make_review(folder)
+    review.forms.show_thumbnails(True)
+    assert review.forms.thumbnails.phases == ()
+    assert not review.forms.grid.isHidden()
+
+
+def test_a_volume_has_one_row_of_thumbnails(make_review: Any) -> None:
+    review = make_review(phases=(None,))
+    assert review.forms.thumbnails.phases == (None,)
+    review.controller.go_to(None, 2)
+    assert review.forms.thumbnails.current == (None, 2)
+    review.forms.thumbnails._choose((None, 1))
+    assert review.controller.place == (None, 1)
+
+
+def test_thumbnails_turn_with_the_slice(review: Any) -> None:
+    strip = review.forms.thumbnails
+    wide = strip._aspect
+    order = review.viewer.dims.order
+    review.viewer.dims.order = (*order[:-2], order[-1], order[-2])
+    assert strip._aspect == pytest.approx(1 / wide)
