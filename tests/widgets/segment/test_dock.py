@@ -82,9 +82,10 @@ def wait_until(condition, qtbot) -> None:
 
 
 def begin(dock, qtbot) -> None:
-    """Press Segment and wait for the first member."""
+    """Press Segment and wait until the first member is shown."""
     with qtbot.waitSignal(dock.job.progressed):
         dock.run.segment_button.click()
+    dock._turns.finish()
 
 
 # Opening

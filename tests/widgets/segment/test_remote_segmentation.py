@@ -83,3 +83,4 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
 def begin(dock: SegmentWidget, qtbot) -> None:
     with qtbot.waitSignal(dock.job.progressed):
         dock.run.segment_button.click()
+    dock._turns.finish()

@@ -7,7 +7,7 @@ one is visible, because their values must not be added up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
@@ -19,6 +19,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors, structure_title
+from ...core.steps import drain
 from .metadata import LayerData, bayes_metadata, is_copy, sign
 from .orientation_letters import SHADE
 from .result import SegmentationResult
@@ -105,6 +106,13 @@ def put_result(
     Layers of an earlier result of its method take its arrays. Those of other methods stay, hidden
     and named by their method.
     """
+    drain(steps_to_put(viewer, image, result, mutual_information=mutual_information))
+
+
+def steps_to_put(
+    viewer: Any, image: Image, result: SegmentationResult, *, mutual_information: bool
+) -> Generator[None, None, None]:
+    """Do the steps of `put_result`; napari needs 0.1 to 0.3 s for each new layer."""
     _bring_method_to_front(viewer, image, result.settings.method)
     present = result_layers(viewer, image)
     wanted = [role for role in ROLES if role != "mutual information" or mutual_information]
@@ -116,7 +124,9 @@ def put_result(
                 viewer.layers.remove(layer)
     for role in wanted:
         if role not in present:
+            yield
             _add(viewer, image, result, role)
+    yield
     refresh_result(viewer, image, result)
     _name_by_method(viewer, image)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from ..common.dock import (
 )
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Display, Settings
+from ..common.turns import Turns
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
@@ -46,10 +47,10 @@ from ..layers.result_layers import (
     keep_result,
     kept_result,
     kept_results,
-    put_result,
     refresh_result,
     result_layers,
     show_mutual_information,
+    steps_to_put,
     warm_up_imports,
 )
 from ..layers.review_layers import hide_closed_review
@@ -119,6 +120,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.actions = ResultActions(napari_viewer, self.run, chosen=self._chosen, parent=self)
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)
+        self._turns = Turns(self)
         self._lay_out()
         self._connect()
         self.run.set_title(self.image.title)
@@ -380,7 +382,12 @@ class SegmentWidget(FolderDrop, DockContent):
         The layers of an image that was left are shown when it is chosen again.
         """
         self._is_first = False
-        self._put(layer, result)
+        self._turns.run(self._steps_to_first(layer, result, phase))
+
+    def _steps_to_first(
+        self, layer: Image, result: SegmentationResult, phase: int | None
+    ) -> Generator[None, None, None]:
+        yield from self._steps_to_put(layer, result)
         if layer is not self.image.layer:
             set_aside(self._viewer, layer)
             return
@@ -390,11 +397,19 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _put(self, layer: Image, result: SegmentationResult) -> None:
         """Make a result the chosen one of its image, and show it."""
+        self._turns.run(self._steps_to_put(layer, result))
+        self._turns.finish()
+
+    def _steps_to_put(
+        self, layer: Image, result: SegmentationResult
+    ) -> Generator[None, None, None]:
         keep_result(layer, result)
         both = self.run.mutual_information.isChecked()
-        put_result(self._viewer, layer, result, mutual_information=both)
+        yield from steps_to_put(self._viewer, layer, result, mutual_information=both)
+        yield
         hide_closed_review(self._viewer, layer)
-        show_contours(self._viewer, layer, result.posteriors, self.display.display)
+        if layer in self._viewer.layers:
+            show_contours(self._viewer, layer, result.posteriors, self.display.display)
 
     def _show_numbers(self) -> None:
         """Show the numbers of all results of the chosen image."""
@@ -444,6 +459,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run.set_result(result.largest_entropy if result is not None else None)
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
+        self._turns.finish()
         self.run.set_running(False)
         self._offer_result()
         running, self._running = self._running, None
