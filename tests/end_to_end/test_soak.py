@@ -24,6 +24,7 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_image
 from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.segment.image_form import ALL
 
 from ..helpers.models import made_image, make_model
@@ -122,7 +123,7 @@ class Session:
         edited.paint((*index_of(place), 20, 20), 3)
         edited.undo()
         edited.redo()
-        controller.outlines.set_view("entropy")
+        controller.outlines.set_view(UncertaintyView.ENTROPY)
         controller.step_phase(1)
         controller.go_to(*place)
         controller.accept()
