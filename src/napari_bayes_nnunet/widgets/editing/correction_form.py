@@ -44,7 +44,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "scribble": "Draw a stroke: the structure takes the level or the alternative that agrees with "
     "it and changes least. Ctrl with the left button draws outside. J or Escape ends.",
     "contour": CONTOUR_HELP,
-    "uncertain brush": "Limit brush, fill and polygon to voxels above this entropy.",
+    "uncertain brush": "Limit brush, eraser, fill and polygon to voxels above this entropy. "
+    "They are hatched while such a tool is chosen.",
     "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
     "revert": "Return this slice to the prediction. Ctrl+Z undoes this.",
     "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
