@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textwrap import fill
+from textwrap import wrap
 from typing import Any, Final
 
 from napari.components.overlays import ScaleBarOverlay, TextOverlay
@@ -20,6 +20,8 @@ PHASE_TEXT: Final = "phase {number} of {count}"
 _FONT_SIZE: Final = 10
 _LETTER_PX: Final = 9
 """Mean width of a letter, with some room."""
+_ROOM: Final = 2 * "\N{NO-BREAK SPACE}"
+"""Room at the open end of a line, because napari takes texts for up to 4 % narrower."""
 
 
 class CanvasCaption:
@@ -92,10 +94,12 @@ class CanvasCaption:
         fitting = max(1, self._viewer.canvas.size[1] // (2 * _LETTER_PX) - 2)
         first = " · ".join(parts)
         lines = [first] if len(first) <= fitting else parts
-        if self._note:
-            lines = [*lines, fill(self._note, fitting)]
-        title = [fill(line, fitting) for line in self._title.splitlines()]
-        texts = {self.text: "\n".join(lines), self.title: "\n".join(title)}
+        lines = [*lines, *wrap(self._note, fitting)]
+        title = [part for line in self._title.splitlines() for part in wrap(line, fitting)]
+        texts = {
+            self.text: "\n".join(line + _ROOM for line in lines),
+            self.title: "\n".join(_ROOM + line for line in title),
+        }
         for overlay, text in texts.items():
             if text != overlay.text:
                 overlay.text = text

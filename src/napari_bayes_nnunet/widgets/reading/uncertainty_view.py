@@ -260,7 +260,7 @@ class OutlineLayers(QObject):
             return self._outline_view
         if self._image is None:
             return None
-        role = bayes_metadata(layer).get("role")
+        role = str(bayes_metadata(layer).get("role"))
         view = next((view for view, wanted in _MAPS.items() if role == wanted), None)
         is_ours = view is not None and find_layer(self._viewer, self._image, role) is layer
         return view if is_ours else None

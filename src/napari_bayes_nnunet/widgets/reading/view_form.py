@@ -49,7 +49,7 @@ class ViewForm(QWidget):
     @property
     def view(self) -> UncertaintyView:
         """The selected view."""
-        return list(UncertaintyView)[self.views.currentIndex()]
+        return UncertaintyView(self.views.currentData())
 
     def set_view(self, view: UncertaintyView) -> None:
         """Select a view."""
