@@ -22,8 +22,8 @@ from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
 from ..common.dock import CollapsibleSection, MessageLabel, heading
-from ..common.picture_flow import PictureFlow
 from ..common.rows_table import ROW_HEIGHT
+from .picture_flow import PictureFlow
 
 TABLE_CAPTION = (
     "Dice and calibration error (ECE). The best value of each column is bold. Hover over a number "
