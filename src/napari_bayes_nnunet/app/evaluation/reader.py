@@ -43,8 +43,8 @@ _Values: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ReviewCourse:
-    """Course of all reviews in one order, each an estimate for every entry of `ACTIONS`.
+class ReviewCurves:
+    """Curves of all reviews in one order, each an estimate for every entry of `ACTIONS`.
 
     ``gross_left`` is the share of all gross errors, 0 … 1, ``dice`` the mean over volumes and
     structures, ``errors`` the mean absolute error of each of the `REVIEWED_NUMBERS`.
@@ -81,7 +81,7 @@ class ReaderEvaluation:
     `FIRST_TOOLS`. ``actions`` is the mean number of actions for a whole review of a patient.
     """
 
-    courses: tuple[ReviewCourse, ...]
+    curves: tuple[ReviewCurves, ...]
     tools: tuple[ToolUse, ...]
     one_action: Estimate
     one_action_first: Estimate
@@ -147,7 +147,7 @@ def evaluate_reader(
         first.append(_one_action(volumes))
         yield EvaluationProgress(done=done, total=len(names), case=name)
     return ReaderEvaluation(
-        courses=tuple(_course(order, reviews[order], names) for order in ORDERS),
+        curves=tuple(_curves(order, reviews[order], names) for order in ORDERS),
         tools=tuple(_tool_use(tool, reviews[QUEUE], first, names) for tool in Tool),
         one_action=_removed_share(first, QUICK, names),
         one_action_first=_removed_share(first, FIRST_TOOLS, names),
@@ -314,10 +314,10 @@ def _ratio(part: _Values, whole: _Values, names: Sequence[str]) -> Estimate:
         return Estimate(value, np.asarray((weights @ part) / (weights @ whole), np.float64))
 
 
-def _course(order: str, reviews: Sequence[_Review], names: Sequence[str]) -> ReviewCourse:
+def _curves(order: str, reviews: Sequence[_Review], names: Sequence[str]) -> ReviewCurves:
     states = [[review.at(actions) for review in reviews] for actions in ACTIONS]
     first = np.array([review.states[0].gross for review in reviews], np.float64)
-    return ReviewCourse(
+    return ReviewCurves(
         order=order,
         gross_left=tuple(
             _ratio(np.array([s.gross for s in at], np.float64), first, names) for at in states

@@ -19,7 +19,7 @@ from ..report.output_folder import (
     writing_report,
 )
 from .queue import SLICES
-from .reader import ACTIONS, MOST_FIRST, QUEUE, REVIEWED_NUMBERS, ReaderEvaluation, ReviewCourse
+from .reader import ACTIONS, MOST_FIRST, QUEUE, REVIEWED_NUMBERS, ReaderEvaluation, ReviewCurves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,10 +43,10 @@ _TITLES: Final = {
 
 def check_reader_report(report: Path) -> None:
     """Raise AppError, before long work, if files of the user would be replaced."""
-    course, tools, picture = report_files(report, *_ENDINGS)
-    refuse_folder_of_inputs(course.parent, {})
-    tables = {course.name: "order,actions", tools.name: "tool,corrections"}
-    refuse_foreign_files(course.parent, tables, [picture.name])
+    table, tools, picture = report_files(report, *_ENDINGS)
+    refuse_folder_of_inputs(table.parent, {})
+    tables = {table.name: "order,actions", tools.name: "tool,corrections"}
+    refuse_foreign_files(table.parent, tables, [picture.name])
 
 
 def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Path, ...]:
@@ -54,16 +54,16 @@ def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Pat
 
     ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
-    course, tools, picture = report_files(report, *_ENDINGS)
-    with writing_report(course):
-        write_text(course, course_csv(evaluation))
+    table, tools, picture = report_files(report, *_ENDINGS)
+    with writing_report(table):
+        write_text(table, curves_csv(evaluation))
         write_text(tools, tools_csv(evaluation))
         with replacing(picture) as temporary:
             _draw(evaluation, temporary)
-    return course, tools, picture
+    return table, tools, picture
 
 
-def course_csv(evaluation: ReaderEvaluation) -> str:
+def curves_csv(evaluation: ReaderEvaluation) -> str:
     """Return CSV text with a row for each order and number of actions per patient.
 
     ``gross_left`` is a share of all gross errors, Dice a fraction, errors are mean absolute ones in
@@ -73,11 +73,11 @@ def course_csv(evaluation: ReaderEvaluation) -> str:
     columns = ("gross_left", "dice", *errors)
     heading = [f"{name}{end}" for name in columns for end in ("", "_low", "_high")]
     rows: list[Sequence[Any]] = [("order", "actions", *heading)]
-    for course in evaluation.courses:
+    for curves in evaluation.curves:
         for n, actions in enumerate(ACTIONS):
-            estimates = [series[n] for series in _series(course)]
+            estimates = [series[n] for series in _series(curves)]
             values = [v for e in estimates for v in (e.value, *e.interval)]
-            rows.append((course.order, actions, *(f"{value:.4f}" for value in values)))
+            rows.append((curves.order, actions, *(f"{value:.4f}" for value in values)))
     return csv_text(rows)
 
 
@@ -99,7 +99,7 @@ def tools_csv(evaluation: ReaderEvaluation) -> str:
 
 def reader_text(evaluation: ReaderEvaluation) -> str:
     """Return the extent of the evaluation and its main results."""
-    queue = next(course for course in evaluation.courses if course.order == QUEUE)
+    queue = next(curves for curves in evaluation.curves if curves.order == QUEUE)
     lines = [
         f"{format_count(evaluation.patients, 'patient')}, "
         f"{format_count(evaluation.volumes, 'volume')}, "
@@ -114,7 +114,7 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
     return "\n".join([*lines, *evaluation.notes])
 
 
-def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCourse) -> list[str]:
+def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCurves) -> list[str]:
     """Return what one action in the first slices, and more actions, make of the gross errors."""
     lines = [
         f"One action in each of the first {_percent(SHARE)} of the slices removes "
@@ -133,10 +133,10 @@ def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCourse) -> list
     return lines
 
 
-def _series(course: ReviewCourse) -> Iterator[Sequence[Estimate]]:
-    yield course.gross_left
-    yield course.dice
-    yield from course.errors.values()
+def _series(curves: ReviewCurves) -> Iterator[Sequence[Estimate]]:
+    yield curves.gross_left
+    yield curves.dice
+    yield from curves.errors.values()
 
 
 def _values(estimate: Estimate) -> tuple[float, float, float]:
@@ -163,10 +163,10 @@ def _draw(evaluation: ReaderEvaluation, file: Path) -> None:
 
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     gross, dice, ejection = figure.subplots(1, 3)
-    for course in evaluation.courses:
-        _draw_line(gross, course, course.gross_left, factor=100)
-        _draw_line(dice, course, course.dice)
-        _draw_line(ejection, course, course.errors["LV EF"])
+    for curves in evaluation.curves:
+        _draw_line(gross, curves, curves.gross_left, factor=100)
+        _draw_line(dice, curves, curves.dice)
+        _draw_line(ejection, curves, curves.errors["LV EF"])
     gross.set(title="Gross errors left, %", ylim=(0, 101))
     dice.set(title="Mean Dice")
     ejection.set(title="Mean absolute error of the LV EF, points")
@@ -178,7 +178,7 @@ def _draw(evaluation: ReaderEvaluation, file: Path) -> None:
 
 
 def _draw_line(
-    panel: Axes, course: ReviewCourse, series: Sequence[Estimate], *, factor: float = 1
+    panel: Axes, curves: ReviewCurves, series: Sequence[Estimate], *, factor: float = 1
 ) -> None:
     values = [factor * estimate.value for estimate in series]
-    panel.plot(ACTIONS, values, label=_TITLES[course.order], marker=".", **_STYLES[course.order])
+    panel.plot(ACTIONS, values, label=_TITLES[curves.order], marker=".", **_STYLES[curves.order])
