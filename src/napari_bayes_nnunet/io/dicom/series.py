@@ -42,9 +42,8 @@ REPEATS_LEFT_OUT: Final = (
     "latest image of each slice and time was used."
 )
 SLICES_LEFT_OUT: Final = (
-    "The volumes do not include {slices} of the same series beyond the ends of the stack, because "
-    "pixel spacing, size, direction or kind differs from that of the others. Check that no slice "
-    "of the heart is missing."
+    "The volumes do not include {slices} of the same series beyond the ends of the stack, whose "
+    "pixel spacing, size, direction or kind differs. Check that no slice of the heart is missing."
 )
 ALONG_THE_BODY: Final = 0.97
 """Cosine to an axis of the body above which a stack is axial, coronal or sagittal."""
