@@ -1,10 +1,11 @@
-"""Progress of background work, with a button to stop it."""
+"""Progress of background work: a bar that does not hold up the window, and a row to stop it."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
+    QProgressBar,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -12,7 +13,23 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from .progress_bar import ProgressBar
+
+class ProgressBar(QProgressBar):
+    """Thin bar without text, painted with the rest of the window.
+
+    Qt's own bar paints at once in each `setValue`, and with it the whole window and its canvas.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setTextVisible(False)
+        self.setMaximumHeight(8)
+
+    def setValue(self, value: int) -> None:
+        """Show ``value`` when the window is painted next."""
+        self.setUpdatesEnabled(False)
+        super().setValue(value)
+        self.setUpdatesEnabled(True)
 
 
 class ProgressRow(QWidget):

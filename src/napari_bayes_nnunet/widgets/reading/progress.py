@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ...core.review.progress import ReviewProgress
-from ..common.progress_bar import ProgressBar
+from ..common.progress_row import ProgressBar
 
 BAR_STEPS = 1000
 SHARE_HELP = (

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 
 from ..common.dock import MessageLabel
 from ..common.eliding_button import ElidingButton
-from ..common.progress_bar import ProgressBar
+from ..common.progress_row import ProgressBar
 from ..layers.result_layers import MUTUAL_INFORMATION_END
 from .job import SegmentationProgress
 from .results_form import ResultsForm

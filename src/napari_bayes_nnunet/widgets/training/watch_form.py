@@ -24,7 +24,7 @@ from ...core.durations import duration_text
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...io.ensemble.run_folder import TrainingRecord
 from ..common.dock import CollapsibleSection, MessageLabel
-from ..common.progress_bar import ProgressBar
+from ..common.progress_row import ProgressBar
 from ..common.wording import in_the_window
 from .plots import TrainingPlots
 
