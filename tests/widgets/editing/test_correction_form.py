@@ -54,7 +54,14 @@ def test_nothing_can_be_used_without_a_study(qtbot) -> None:
 def test_keys_are_printed_on_their_buttons(form) -> None:
     texts = [button.text() for button in form.findChildren(QPushButton)]
     for text in (
-        *("Q", "W", "Use this  A", "Interpolate  I", "Revert slice  R", "Mark absent  D"),
+        *(
+            "‹ Previous answer  Q",
+            "Next answer ›  W",
+            "Use this  A",
+            "Interpolate  I",
+            "Revert slice  R",
+            "Mark absent  D",
+        ),
         *("‹ Base  Shift+Q", "Base ›  Shift+W", "‹ Apex  Shift+E", "Apex ›  Shift+R"),
         *("Most uncertain  G", "ED ↔ ES  T", "Copy from…", "Play"),
     ):
@@ -131,7 +138,7 @@ def test_only_user_changes_emit_signals(form) -> None:
     assert told == []
     assert "12.0 mL" in form.level.value.text()
     form.structures.chips["MYO"].click()
-    form.finished.boxes["RV"].click()
+    form.locks.boxes["RV"].click()
     form.level.slider.setValue(form.level.slider.maximum())
     assert told == ["MYO", ("RV", False), -1.0]
 

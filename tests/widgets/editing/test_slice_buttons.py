@@ -32,7 +32,12 @@ def test_every_button_shows_its_key(buttons: SliceButtons) -> None:
         buttons.previous_button, buttons.next_button, buttons.accept_button, buttons.flag_button,
     )  # fmt: skip
     texts = [button.text() for button in parts]
-    assert texts == ["Previous  Shift+N", "Next  N", "Accept  A", "Flag  K"]
+    assert texts == [
+        "‹ Previous slice  Shift+N",
+        "Next slice ›  N",
+        "Accept slice  A",
+        "Flag slice  K",
+    ]
     assert all(button.toolTip().endswith(".") for button in parts)
     assert add_key("Revert", "revert") == "Revert  R"
 
@@ -43,8 +48,8 @@ def test_buttons_show_the_decision(buttons: SliceButtons) -> None:
     assert buttons.flag_button.text() == "Flagged  K"
     assert buttons.comment.text() == "papillary muscle"
     buttons.set_slice(accepted=False, flagged=False, comment="")
-    assert buttons.accept_button.text() == "Accept  A"
-    assert buttons.flag_button.text() == "Flag  K"
+    assert buttons.accept_button.text() == "Accept slice  A"
+    assert buttons.flag_button.text() == "Flag slice  K"
     assert buttons.comment.text() == ""
 
 

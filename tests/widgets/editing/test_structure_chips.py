@@ -1,11 +1,11 @@
-"""Chips of the structures and boxes of the finished ones."""
+"""Chips of the structures and boxes that lock them."""
 
 from __future__ import annotations
 
 import pytest
 
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
-from napari_bayes_nnunet.widgets.editing.structure_chips import FinishedBoxes, StructureChips
+from napari_bayes_nnunet.widgets.editing.structure_chips import LockBoxes, StructureChips
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
 
@@ -19,8 +19,8 @@ def chips(qtbot) -> StructureChips:
 
 
 @pytest.fixture
-def boxes(qtbot) -> FinishedBoxes:
-    made = FinishedBoxes()
+def boxes(qtbot) -> LockBoxes:
+    made = LockBoxes()
     qtbot.addWidget(made)
     made.set_structures(HEART)
     return made
@@ -65,7 +65,7 @@ def test_new_structures_keep_the_choice_if_possible(chips) -> None:
     assert chips.structure == ""
 
 
-def test_finished_structures_are_emitted(boxes) -> None:
+def test_locked_structures_are_emitted(boxes) -> None:
     told: list[tuple[str, bool]] = []
     boxes.protection_toggled.connect(lambda name, on: told.append((name, on)))
     boxes.boxes["RV"].click()
@@ -75,7 +75,7 @@ def test_finished_structures_are_emitted(boxes) -> None:
     assert boxes.protected == ("LV",)
 
 
-def test_setting_finished_structures_emits_no_signal(boxes) -> None:
+def test_setting_locks_emits_no_signal(boxes) -> None:
     told: list[tuple[str, bool]] = []
     boxes.protection_toggled.connect(lambda name, on: told.append((name, on)))
     boxes.set_protected({"RV", "MYO"})

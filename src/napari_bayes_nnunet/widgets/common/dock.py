@@ -111,6 +111,7 @@ class DockContent(QWidget):
         dock, window = self.parent(), main_window(self)
         if not isinstance(dock, QDockWidget) or window is None:
             return
+        self._on_docked(window)
         area = window.dockWidgetArea(dock)
         for content in dock_contents(window):
             other = content.parent()
@@ -129,6 +130,9 @@ class DockContent(QWidget):
             for label in bar.findChildren(QLabel) if bar is not None else ():
                 label.setText(self.TITLE)
                 label.setStyleSheet(TITLE_STYLE)
+
+    def _on_docked(self, window: QMainWindow) -> None:
+        """Prepare the window in which the dock is shown."""
 
     def _on_dock_closed(self) -> None:
         """Handle the closing of the dock, which may be shown again."""

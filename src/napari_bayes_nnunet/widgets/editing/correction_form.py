@@ -27,25 +27,26 @@ from .ends_form import EndsForm, SlicePresence
 from .level_slider import LevelSlider
 from .scribble_tool import SCRIBBLE_BUTTONS
 from .slice_buttons import key_button
-from .structure_chips import FinishedBoxes, StructureChips
+from .structure_chips import LockBoxes, StructureChips
 
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
-NO_ALTERNATIVES: Final = "No alternatives in this slice"
+NO_ALTERNATIVES: Final = "No answers in this slice"
+PREVIOUS_ANSWER, NEXT_ANSWER = "‹ Previous answer", "Next answer ›"
 COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 
 CORRECTION_HELP: Final[Mapping[str, str]] = {
     "level": "Grow or shrink the structure in this slice along the posterior. Double-click to "
     "return to the prediction.",
-    "alternatives": "Step through the distinct segmentations of the models for this slice, the "
-    "most common first. Ctrl+Z discards the one on screen.",
+    "alternatives": "Step through the answers of the models: their distinct segmentations of "
+    "this slice, the most common first. Ctrl+Z discards the one on screen.",
     "base or apex": "Move the base or the apex of the structure by one slice. In a new slice it "
     "appears as predicted, or as most models draw it.",
-    "scribble": "Draw a stroke: the structure takes the level or the alternative that agrees with "
+    "scribble": "Draw a stroke: the structure takes the level or the answer that agrees with "
     "it and changes least. Ctrl with the left button draws outside. J or Escape ends.",
     "contour": CONTOUR_HELP,
-    "uncertain brush": "Limit brush, eraser, fill and polygon to voxels above this entropy. "
-    "They are hatched while such a tool is chosen.",
+    "uncertain brush": "Limit brush, eraser, fill and polygon to voxels above this entropy (0 bit: "
+    "the models are certain). They are hatched while such a tool is chosen.",
     "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
     "revert": "Return this slice to the prediction. Ctrl+Z undoes this.",
     "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
@@ -103,14 +104,14 @@ class CorrectionForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.structures = StructureChips()
-        self.finished = FinishedBoxes()
+        self.locks = LockBoxes()
         self.level = LevelSlider()
         self.ends = EndsForm()
         self.alternative = QElidingLabel()
         # Or a longer text would widen the dock beyond its window.
         self.alternative.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.previous_button = key_button("", "previous alternative")
-        self.next_button = key_button("", "next alternative")
+        self.previous_button = key_button(PREVIOUS_ANSWER, "previous alternative")
+        self.next_button = key_button(NEXT_ANSWER, "next alternative")
         self.take_button = key_button("Use this", "accept")
         self.scribble_button = key_button("Draw", "scribble")
         self.scribble_button.setCheckable(True)
@@ -149,7 +150,7 @@ class CorrectionForm(QWidget):
     def set_structures(self, structures: Mapping[str, int]) -> None:
         """Set the structures, name → label without background."""
         self.structures.set_structures(structures)
-        self.finished.set_structures(structures)
+        self.locks.set_structures(structures)
         self._enable()
 
     def set_structure(self, name: str) -> None:
@@ -157,8 +158,8 @@ class CorrectionForm(QWidget):
         self.structures.set_structure(name)
 
     def set_protected(self, names: Collection[str]) -> None:
-        """Mark these structures as finished, all others as not."""
-        self.finished.set_protected(names)
+        """Lock these structures, and no others."""
+        self.locks.set_protected(names)
 
     def set_level(self, margin: float) -> None:
         """Move the slider; 0 is the prediction."""
@@ -173,8 +174,8 @@ class CorrectionForm(QWidget):
 
         The number 0 stands for the current labels; the canvas names the one on screen.
         """
-        alternatives = format_count(count, "alternative")
-        text = f"{alternatives} from {format_count(total, 'model')}"
+        answers = format_count(count, "answer")
+        text = f"{answers} from {format_count(total, 'model')}"
         self.alternative.setText(text if count else NO_ALTERNATIVES)
         self._number = number
         self._enable()
@@ -225,7 +226,7 @@ class CorrectionForm(QWidget):
         for name, action in self._copies.items():
             action.setEnabled(name not in self._reasons)
             action.setToolTip(self._reasons.get(name, ""))
-        for choice in (self.structures, self.finished):
+        for choice in (self.structures, self.locks):
             choice.setEnabled(EVERY_STRUCTURE not in self._reasons)
         self.take_button.setEnabled(self.take_button.isEnabled() and self._number > 0)
         active, usable = self._is_contour_active, self.edit_button.isEnabled()
@@ -258,7 +259,7 @@ class CorrectionForm(QWidget):
 
     def _connect(self) -> None:
         self.structures.structure_chosen.connect(self.structure_chosen)
-        self.finished.protection_toggled.connect(self.protection_toggled)
+        self.locks.protection_toggled.connect(self.protection_toggled)
         self.level.level_moved.connect(self.level_moved)
         self.level.level_released.connect(self.level_released)
         self.previous_button.clicked.connect(lambda: self.alternative_requested.emit(-1))
@@ -298,12 +299,10 @@ class CorrectionForm(QWidget):
     def _lay_out(self) -> None:
         rows = form_layout()
         rows.addRow(row_label("Structure"), self.structures)
-        rows.addRow(row_label("Finished"), self.finished)
+        rows.addRow(row_label("Lock"), self.locks)
         rows.addRow(row_label("Level"), self.level)
-        rows.addRow(row_label("Alternatives"), self.alternative)
-        rows.addRow(
-            row_label(""), _side_by_side(self.previous_button, self.next_button, self.take_button)
-        )
+        rows.addRow(row_label("Answers"), _side_by_side(self.alternative, self.take_button))
+        rows.addRow(_side_by_side(self.previous_button, self.next_button))
         rows.addRow(row_label("Base, apex"), self.ends)
         rows.addRow(
             row_label("Scribble"), _side_by_side(self.scribble_button, self.scribble_buttons)

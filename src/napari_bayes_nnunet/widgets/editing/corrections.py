@@ -51,10 +51,10 @@ END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
 }
 """Sentence after a step of base or apex, by the source of the shape."""
 BY_LEVEL: Final = "Level {margin} of the {} fits the stroke."
-BY_ALTERNATIVE: Final = "Alternative {number}, from {models}, fits the stroke."
+BY_ALTERNATIVE: Final = "Answer {number}, from {models}, fits the stroke."
 ALREADY_INSIDE: Final = "This stroke is already inside of the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside of the {}."
-NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an alternative."
+NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
 

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
-from ..layers.keys import KEYS
+from ..layers.keys import key_text
 
 COMMENT_HINT = "Comment on this slice"
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
@@ -29,10 +29,10 @@ class SliceButtons(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.previous_button = QPushButton(add_key("Previous", "previous"))
-        self.next_button = QPushButton(add_key("Next", "next"))
-        self.accept_button = QPushButton(add_key("Accept", "accept"))
-        self.flag_button = QPushButton(add_key("Flag", "flag"))
+        self.previous_button = QPushButton(add_key("‹ Previous slice", "previous"))
+        self.next_button = QPushButton(add_key("Next slice ›", "next"))
+        self.accept_button = QPushButton(add_key("Accept slice", "accept"))
+        self.flag_button = QPushButton(add_key("Flag slice", "flag"))
         self.comment = CommentLine()
         self.comment.setPlaceholderText(COMMENT_HINT)
         self._explain()
@@ -46,8 +46,8 @@ class SliceButtons(QWidget):
 
     def set_slice(self, *, accepted: bool, flagged: bool, comment: str) -> None:
         """Show the decision on the slice; an unchanged comment keeps its cursor."""
-        self.accept_button.setText(add_key("Accepted" if accepted else "Accept", "accept"))
-        self.flag_button.setText(add_key("Flagged" if flagged else "Flag", "flag"))
+        self.accept_button.setText(add_key("Accepted" if accepted else "Accept slice", "accept"))
+        self.flag_button.setText(add_key("Flagged" if flagged else "Flag slice", "flag"))
         if comment != self.comment.text():
             self.comment.setText(comment)
 
@@ -96,5 +96,5 @@ def key_button(text: str, action: str = "") -> QPushButton:
 
 
 def add_key(text: str, action: str) -> str:
-    """Return the text of a button with the key of its action: "Previous  Shift+N"."""
-    return f"{text}  {KEYS[action].replace('-', '+')}"
+    """Return the text of a button with the key of its action: "Next slice ›  N"."""
+    return f"{text}  {key_text(action)}"

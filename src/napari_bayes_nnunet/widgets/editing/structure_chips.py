@@ -1,4 +1,4 @@
-"""Choice of the structure to correct and of the finished structures."""
+"""Choice of the structure to correct and of the locked structures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...core.heart.structures import structure_colors, structure_title
 _PER_ROW = 3
 SWATCH = 12
 """Size in pixels."""
-FINISHED_HELP = "Protect {name} from all tools and the brush."
+LOCK_HELP = "Lock {name}, so that no tool and no brush changes it."
 
 
 class StructureChips(QWidget):
@@ -65,7 +65,7 @@ class StructureChips(QWidget):
         return chip
 
 
-class FinishedBoxes(QWidget):
+class LockBoxes(QWidget):
     """Check boxes of the structures; ``protection_toggled`` carries the user's change."""
 
     protection_toggled = Signal(str, bool)
@@ -77,11 +77,11 @@ class FinishedBoxes(QWidget):
 
     @property
     def protected(self) -> tuple[str, ...]:
-        """Names of the finished structures."""
+        """Names of the locked structures."""
         return tuple(name for name, box in self.boxes.items() if box.isChecked())
 
     def set_structures(self, structures: Mapping[str, int]) -> None:
-        """Set the structures, name → label without background; keep those marked finished."""
+        """Set the structures, name → label without background; keep the locks."""
         protected = self.protected
         boxes = {name: self._box(name) for name in structures}
         _replace(self._grid, self.boxes.values(), boxes.values())
@@ -89,7 +89,7 @@ class FinishedBoxes(QWidget):
         self.set_protected(protected)
 
     def set_protected(self, names: Collection[str]) -> None:
-        """Mark these structures as finished without a signal."""
+        """Lock these structures only, without a signal."""
         for name, box in self.boxes.items():
             before = box.blockSignals(True)
             box.setChecked(name in names)
@@ -98,8 +98,8 @@ class FinishedBoxes(QWidget):
     def _box(self, name: str) -> QCheckBox:
         box = QCheckBox(name)
         box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        box.setToolTip(FINISHED_HELP.format(name=name))
-        box.setAccessibleName(f"{name} finished")
+        box.setToolTip(LOCK_HELP.format(name=name))
+        box.setAccessibleName(f"Lock {name}")
         box.toggled.connect(lambda on: self.protection_toggled.emit(name, on))
         return box
 

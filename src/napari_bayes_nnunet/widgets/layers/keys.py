@@ -50,9 +50,46 @@ KEYS: Final[Mapping[str, str]] = {
     "previous phase": ",",
     "next phase": ".",
 }
-"""Action → its key, shown on its button."""
+"""Action → its key, shown on its button and on the sheet of all keys."""
+KEY_HELP: Final[Mapping[str, Mapping[str, str]]] = {
+    "Queue": {
+        "next": "Next slice of the queue",
+        "previous": "Previous slice of the queue",
+        "accept": "Accept this slice, show the next",
+        "flag": "Flag this slice, or remove the flag",
+    },
+    "Look": {
+        "peek": "Show the entropy (hold the key)",
+        "next view": "Next view of the uncertainty",
+        "most uncertain": "Centre on the most uncertain voxel",
+        "outline or fill": "Fill the structures, or not",
+        "ED or ES": "Switch between ED and ES",
+        "previous phase": "Previous phase",
+        "next phase": "Next phase",
+    },
+    "Correct": {
+        "previous alternative": "Previous answer of the models",
+        "next alternative": "Next answer of the models",
+        "scribble": "Correct by a stroke, or stop",
+        "interpolate": "Interpolate the structure",
+        "absent": "Mark the structure as absent",
+        "revert": "Return the slice to the prediction",
+    },
+    "Base and apex": {
+        "base outwards": "Move the base outwards",
+        "base inwards": "Move the base inwards",
+        "apex inwards": "Move the apex inwards",
+        "apex outwards": "Move the apex outwards",
+    },
+}
+"""Group → action → what its key does; actions without a text are shown by their name."""
 
 TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
+
+
+def key_text(action: str) -> str:
+    """Return the key of an action as it is written on buttons: "Shift+N"."""
+    return KEYS[action].replace("-", "+")
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,12 @@ BORDERS_HELP = (
 )
 
 
+UNITS_EXPLAINED = {
+    "mm²·bit": " (area times uncertainty; a voxel has 1 bit if two structures are equally probable)"
+}
+"""What units mean that are not used in a clinic."""
+
+
 @dataclass(frozen=True)
 class ScoreWords:
     """Title, unit ("" for none) and description of a score."""
@@ -172,4 +178,6 @@ def _choose(combo: QComboBox, data: object) -> None:
 
 
 def _describe_score(words: ScoreWords) -> str:
-    return f"{words.help} Unit: {words.unit}." if words.unit else words.help
+    if not words.unit:
+        return words.help
+    return f"{words.help} Unit: {words.unit}{UNITS_EXPLAINED.get(words.unit, '')}."

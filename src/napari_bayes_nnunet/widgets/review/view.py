@@ -31,7 +31,7 @@ READ_ONLY: Final = "This study can only be viewed here. Changes would not be sav
 MOST_THUMBNAIL_ROWS: Final = 2
 """Number of phases up to which slices are shown as thumbnails."""
 ONE_PHASE: Final = "There is only one phase."
-ALTERNATIVE: Final = "Alternative {number} of {count}, from {members} of {models}"
+ALTERNATIVE: Final = "Answer {number} of {count}, from {members} of {models}"
 ONE_ALTERNATIVE: Final = "All models give the same segmentation of this slice."
 
 

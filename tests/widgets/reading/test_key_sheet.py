@@ -1,0 +1,53 @@
+"""Sheet of all keys, opened from napari's menu Help."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
+
+from napari_bayes_nnunet.widgets.layers.keys import KEY_HELP, KEYS, key_text
+from napari_bayes_nnunet.widgets.reading.key_sheet import (
+    KEYS_TITLE,
+    KeySheet,
+    add_keys_to_help,
+    key_groups,
+    show_keys,
+)
+
+from ...helpers.settling import settle
+
+
+def test_every_key_is_on_the_sheet_once(qtbot) -> None:
+    sheet = KeySheet()
+    qtbot.addWidget(sheet)
+    texts = [label.text() for label in sheet.findChildren(QLabel)]
+    for action in KEYS:
+        assert texts.count(f"<b>{key_text(action)}</b>") == 1
+    described = {action: text for texts in KEY_HELP.values() for action, text in texts.items()}
+    for action, text in described.items():
+        assert sheet.rows[key_text(action)] == text
+
+
+def test_a_key_without_a_text_has_its_name(monkeypatch) -> None:
+    monkeypatch.setitem(KEYS, "new action", "Shift-X")
+    rows = {key: text for keys in key_groups().values() for key, text in keys.items()}
+    assert rows["Shift+X"] == "New action"
+
+
+def test_help_opens_the_sheet_also_after_a_rebuild(make_napari_viewer, make_dock, qtbot) -> None:
+    dock = make_dock(window=True)
+    menu = dock._viewer.window.help_menu
+    window = dock.window()
+    qtbot.waitUntil(lambda: KEYS_TITLE in [action.text() for action in menu.actions()])
+    add_keys_to_help(window)
+    menu.rebuild()
+    menu.popup(window.pos())
+    (action,) = (action for action in menu.actions() if action.text() == KEYS_TITLE)
+    qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(action).center())
+    (sheet,) = window.findChildren(KeySheet)
+    assert sheet.isVisible()
+    again = show_keys(window)
+    settle(qtbot, again)
+    assert [child for child in window.findChildren(KeySheet) if child.isVisible()] == [again]
+    qtbot.keyClick(again, Qt.Key.Key_Escape)
+    assert not again.isVisible()
