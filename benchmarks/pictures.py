@@ -144,8 +144,11 @@ def main(output: Path | None) -> None:
 def segment() -> None:
     """Take demo.png and segment.png."""
     with temporary_settings() as settings:
-        make = partial(_make_pictured_dock, settings=settings)
-        run_demo(images_folder / "demo.png", make_dock=make)
+        run_demo(
+            images_folder / "demo.png",
+            make_dock=partial(_make_pictured_dock, settings=settings),
+            make_review=partial(ReviewWidget, settings=settings),
+        )
 
 
 def _make_pictured_dock(viewer: Any, *, settings: Settings) -> SegmentWidget:

@@ -200,10 +200,10 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
 @click.option(
     "--screenshot",
     type=PATH,
-    help="Save a picture of the window after the last member, and exit.",
+    help="Save a picture of the window when the review is open, and exit.",
 )
 def demo_command(screenshot: Path | None) -> None:
-    """Open napari with a real heart, segmented by the built-in ensemble."""
+    """Open napari with a real heart, segmented by the built-in ensemble and ready for review."""
     from ..widgets.segment.demo import run_demo
 
     run_demo(screenshot)

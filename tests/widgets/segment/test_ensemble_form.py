@@ -11,6 +11,7 @@ from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.widgets.segment.ensemble_form import (
     DEMO_TITLE,
     DICE,
+    DICE_HELP,
     MORE_REFUSED,
     NO_DEMO,
     EnsembleForm,
@@ -185,7 +186,8 @@ def test_the_line_has_the_dice_of_validation_cases(make_form, qtbot) -> None:
     assert form.summary.text().count("■") == 3
     for name, score in scores.items():
         assert f"{name}&nbsp;{score:.2f}" in form.summary.text()
-    assert DICE.format(cases="32 cases") in form.summary.text()
+    assert form.summary.text().startswith(DICE)
+    assert form.summary.toolTip() == DICE_HELP.format(cases="32 validation cases")
 
 
 def test_the_last_ensemble_is_chosen_again(form, make_form, ensemble_folder, qtbot) -> None:

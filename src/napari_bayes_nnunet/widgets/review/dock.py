@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLayout,
+    QMainWindow,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -45,6 +46,7 @@ from ..common.wording import in_the_window
 from ..layers.canvas_notice import CanvasNotice
 from ..layers.metadata import bayes_metadata, dicom_path
 from ..layers.result_layers import warm_up_imports
+from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import OpenedStudy
 from .controller import ReviewController
 from .forms import ReviewForms
@@ -102,10 +104,11 @@ class ReviewWidget(FolderDrop, DockContent):
 
     Case, save state, numbers, the buttons of the queue and the line of messages never scroll, and
     no message moves them. ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is the
-    interval of saving.
+    interval of saving. ``study_shown`` is emitted when a study is open.
     """
 
     TITLE = "Review"
+    study_shown = Signal()
 
     def __init__(
         self,
@@ -136,7 +139,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._dicom_paths: dict[str, str] = {}
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None
-        self.studies = StudyList()
+        self.studies = StudyList(settings=self._settings)
         self.title = QElidingLabel()
         self.title.setStyleSheet("font-weight: bold; padding: 0")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -146,6 +149,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.thumbnails_button = QPushButton("Thumbnails")
         self.image_button = QPushButton("Find image…")
         self.hint = MessageLabel(NO_STUDY)
+        self.guide = MessageLabel()
         self.status = MessageLine(NO_STUDY)
         self.saved = MessageLabel()
         self._lay_out()
@@ -173,6 +177,16 @@ class ReviewWidget(FolderDrop, DockContent):
         work = partial(open_study, folder, image=image)
         on_result = partial(self._on_opened, folder)
         self._background.run(work, on_result, partial(self._on_not_opened, folder, image))
+
+    def show_guide(self, text: str) -> None:
+        """Show lines of help above the sections, until the study is closed."""
+        self.guide.say(text)
+
+    def show_reading_layout(self) -> None:
+        """Enter the reading layout for the open study, without keeping this as a choice."""
+        if self.controller is not None:
+            self._enter_layout()
+            self._zoom_soon()
 
     def list_studies(self, folder: Path) -> None:
         """List the studies of ``folder``, the worst first."""
@@ -215,6 +229,7 @@ class ReviewWidget(FolderDrop, DockContent):
         except DataError as error:
             message = _save_failure(error)
         controller.forms.discard()
+        self.guide.say("")
         controller.deleteLater()
         self._show_study(None)
         self._thumbnails.clear()
@@ -260,6 +275,7 @@ class ReviewWidget(FolderDrop, DockContent):
         forms.export.training_requested.connect(self._on_training_requested)
         self._show_study(opened)
         self._zoom_soon()
+        self.study_shown.emit()
 
     def _zoom_soon(self) -> None:
         """Zoom in on the heart, once the canvas has its size next to our docks."""
@@ -320,7 +336,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._say(self.status.message)
         info = opened.session.study.info
         self._dicom_images(info.case)  # keeps the folder, even if the layer is removed
-        self.title.setText(info.case)
+        alias = self._settings.alias(info.case)
+        self.title.setText(f"{alias} ({info.case})" if alias else info.case)
         self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
         problems = (*opened.problems, *info.warnings)
         self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
@@ -381,6 +398,7 @@ class ReviewWidget(FolderDrop, DockContent):
         column.addWidget(self._studies_section)
         column.addWidget(self.image_button)
         column.addWidget(self.hint)
+        column.addWidget(self.guide)
         self._forms_area = QVBoxLayout()
         column.addLayout(self._forms_area)
         column.addStretch(1)
@@ -522,6 +540,9 @@ class ReviewWidget(FolderDrop, DockContent):
             if isinstance(watched, QDockWidget):
                 self.close_study()
         return bool(super().eventFilter(watched, event))
+
+    def _on_docked(self, window: QMainWindow) -> None:
+        add_keys_to_help(window)
 
     def _on_taken_out(self) -> None:
         self._opening = None

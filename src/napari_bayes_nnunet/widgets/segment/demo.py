@@ -1,4 +1,4 @@
-"""The command ``demo``: a real cine, segmented in the dock Segment by the built-in ensemble."""
+"""The command ``demo``: a real cine, segmented by the built-in ensemble and opened for review."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
 
 if TYPE_CHECKING:
+    from ..review.dock import ReviewWidget
     from .dock import SegmentWidget
+    from .new_study import ResultStudy
 
 TIMEOUT_S = 1800
 DRAWN_AFTER_MS = 500
@@ -41,19 +43,29 @@ CANNOT_WRITE_PICTURE = "{file} cannot be written ({reason})."
 PICTURE_IS_FOLDER = "{folder} is a folder. Name a file, such as {example}."
 TOO_SLOW = "The demo did not finish within {seconds:.0f} seconds."
 CLOSED_EARLY = "The window was closed before the picture was taken."
+DEMO_STUDY = "demo_study"
+GUIDE = (
+    "{next} shows the next slice of the queue, {accept} accepts the one on screen.\n"
+    "{previous_alternative} and {next_alternative} show other answers of the models. Ctrl+Z undoes "
+    "a correction.\n"
+    "Help → Keys lists all keys. This study is deleted when the window closes."
+)
+"""What to press, with the keys of the actions."""
 
 
 def run_demo(
     screenshot: Path | None = None,
     *,
     make_dock: Callable[[Any], SegmentWidget] | None = None,
+    make_review: Callable[[Any], ReviewWidget] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Open napari with the sample cine and segment ED and ES; return when the window is closed.
+    """Open napari with the sample cine, segment ED and ES, and open the review of the result.
 
-    With ``screenshot`` it runs unattended: after the last member it writes a picture of the window
-    to this file and closes the window. Raises AppError if anything is missing or fails, or if it
-    takes longer than ``timeout_s``.
+    Returns when the window is closed, and deletes the study. With ``screenshot`` it runs
+    unattended: when the study is open it writes a picture of the window to this file and closes
+    the window. Raises AppError if anything is missing or fails, or if it takes longer than
+    ``timeout_s``.
     """
     check_display(os.environ, sys.platform)
     if screenshot is not None:
@@ -65,10 +77,12 @@ def run_demo(
         raise AppError(NO_QT, error=error) from error
     check_reachable(sys.platform)
     viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
-    demo = _Demo(viewer, screenshot, make_dock or _dock)
-    demo.start(timeout_s)
-    if not demo.has_failed:
-        napari.run()
+    with tempfile.TemporaryDirectory(prefix="bayes-nnunet-demo-") as folder:
+        study = Path(folder) / DEMO_STUDY
+        demo = _Demo(viewer, study, screenshot, make_dock or _dock, make_review or _review)
+        demo.start(timeout_s)
+        if not demo.has_failed:
+            napari.run()
     demo.check()
 
 
@@ -107,15 +121,23 @@ def check_picture(file: Path) -> None:
 
 
 class _Demo:
-    """The steps from the empty window to the picture."""
+    """The steps from the empty window to the first slice of the queue, and the picture."""
 
     def __init__(
-        self, viewer: Any, screenshot: Path | None, make_dock: Callable[[Any], SegmentWidget]
+        self,
+        viewer: Any,
+        study: Path,
+        screenshot: Path | None,
+        make_dock: Callable[[Any], SegmentWidget],
+        make_review: Callable[[Any], ReviewWidget],
     ) -> None:
         self._viewer = viewer
+        self._study = study
         self._screenshot = screenshot
         self._make_dock = make_dock
+        self._make_review = make_review
         self._dock: SegmentWidget | None = None
+        self._review: ReviewWidget | None = None
         self._failure = ""
         self._is_done = screenshot is None
 
@@ -157,24 +179,45 @@ class _Demo:
             self._fail(self._dock.run.status.text())
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
-        from qtpy.QtCore import QTimer
-
-        if self._screenshot is None or outcome == STOPPED:  # the user pressed Stop or closed it
+        if outcome == STOPPED:  # the user pressed Stop or closed the window
             return
         if outcome != FINISHED:
             self._fail(sentence)
             return
-        self._zoom()
-        QTimer.singleShot(DRAWN_AFTER_MS, self._take_picture)
+        self._write_study()
 
-    def _zoom(self) -> None:
-        from ..layers.result_layers import result_layers
-        from ..layers.viewing import zoom_to_labels
+    def _write_study(self) -> None:
+        """Write the study of the first result, then open it."""
+        from ..common.background import Background
+        from ..layers.metadata import layer_voxels
+        from .new_study import make_result_study
 
         assert self._dock is not None
-        layer = self._dock.image.layer
-        assert layer is not None
-        zoom_to_labels(self._viewer, result_layers(self._viewer, layer)["prediction"])
+        self._dock.job.ended.disconnect(self._on_ended)
+        layer, result = self._dock.image.layer, self._dock.result
+        if layer is None or result is None:  # the user has chosen another image meanwhile
+            return
+        work = partial(make_result_study, result, self._study, image=layer_voxels(layer))
+        Background(self._dock).run(work, self._open_review, self._fail)
+
+    def _open_review(self, study: ResultStudy) -> None:
+        self._review = self._make_review(self._viewer)
+        self._viewer.window.add_dock_widget(self._review, name="Review", area="right")
+        self._review.study_shown.connect(self._on_study_shown)
+        self._review.open(study.folder)
+
+    def _on_study_shown(self) -> None:
+        from qtpy.QtCore import QTimer
+
+        from ..layers.keys import KEYS, key_text
+
+        assert self._review is not None
+        self._review.study_shown.disconnect(self._on_study_shown)
+        self._review.show_reading_layout()
+        keys = {action.replace(" ", "_"): key_text(action) for action in KEYS}
+        self._review.show_guide(GUIDE.format(**keys))
+        if self._screenshot is not None:
+            QTimer.singleShot(DRAWN_AFTER_MS, self._take_picture)
 
     def _take_picture(self) -> None:
         assert self._screenshot is not None
@@ -197,3 +240,9 @@ def _dock(viewer: Any) -> SegmentWidget:
     from .dock import SegmentWidget
 
     return SegmentWidget(viewer)
+
+
+def _review(viewer: Any) -> ReviewWidget:
+    from ..review.dock import ReviewWidget
+
+    return ReviewWidget(viewer)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
@@ -56,6 +56,7 @@ from ..layers.result_layers import (
 from ..layers.review_layers import hide_closed_review
 from ..layers.structure_contours import apply_display, find_contours, show_contours
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
+from ..reading.key_sheet import add_keys_to_help
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
@@ -540,6 +541,9 @@ class SegmentWidget(FolderDrop, DockContent):
     def take(self, path: Path) -> None:
         """Choose the dropped ``path`` as ensemble."""
         self.ensemble.choose(path)
+
+    def _on_docked(self, window: QMainWindow) -> None:
+        add_keys_to_help(window)
 
     def _on_taken_out(self) -> None:
         self.close_child()

@@ -32,8 +32,8 @@ NO_DEMO = "The built-in ensemble is missing from this installation."
 _NOTHING = "Choose an ensemble…"
 _PROBLEMS_SHOWN = 3
 MORE_REFUSED = "… and {count} more, see Details."
-DICE = "Dice, {cases}"
-DICE_HELP = "Mean Dice with the reference on the validation cases of the training, 0 to 1."
+DICE = "Dice:"
+DICE_HELP = "Mean Dice with the reference on {cases} of the training, 0 to 1."
 
 
 def demo_folder() -> Path:
@@ -202,7 +202,7 @@ class EnsembleForm(QWidget):
         self.members.setVisible(folder is not None)
         self.kind.say(_kind(folder) if folder else "")
         self.summary.say(_summary(folder) if folder else "")
-        self.summary.setToolTip(DICE_HELP if folder and folder.validation_dice else "")
+        self.summary.setToolTip(_summary_help(folder) if folder else "")
         self._show_problems(_problems(folder) if folder else [])
         self.ensemble_changed.emit(folder)
 
@@ -230,10 +230,13 @@ def _summary(folder: EnsembleFolder) -> str:
         for name, label in folder.labels.items()
         if label
     )
-    if not scores:
-        return legend
-    cases = format_count(folder.validation_cases, "case")
-    return f"{legend} &nbsp; ({DICE.format(cases=cases)})"
+    return f"{DICE} &nbsp;{legend}" if scores else legend
+
+
+def _summary_help(folder: EnsembleFolder) -> str:
+    """Return what the Dice is, "" if it is unknown."""
+    cases = format_count(folder.validation_cases, "validation case")
+    return DICE_HELP.format(cases=cases) if folder.validation_dice else ""
 
 
 def _problems(folder: EnsembleFolder) -> list[str]:

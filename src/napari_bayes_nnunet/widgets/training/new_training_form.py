@@ -117,9 +117,9 @@ class NewTrainingForm(QWidget):
             ("3  Schedule", self.schedule),
         ):
             column.addWidget(heading(title))
-            column.addWidget(form)
             if form is self.schedule:
                 column.addWidget(self.advice)
+            column.addWidget(form)
         column.addWidget(heading("4  Start"))
         self.output.setToolTip(
             "Output folder for members, curves and log. It is an nnU-Net model folder, which the "
