@@ -26,6 +26,7 @@ from napari_bayes_nnunet.io.dicom.reader import (
     read_dicom,
     read_stack,
     read_stacks,
+    read_study_date,
     read_thumbnail,
 )
 from napari_bayes_nnunet.io.images.nifti import BLANK_IMAGE, read_volume, write_image
@@ -335,3 +336,16 @@ def test_the_root_of_a_drive(tmp_path: Path) -> None:
     stack = choose_stack(read_stacks(tmp_path))
     root = Path(tmp_path.anchor)
     assert read_stack(stack, root).source == root / stack.pseudonym
+
+
+@pytest.mark.parametrize(
+    ("written", "date"), [("20040312", "2004-03-12"), ("", ""), ("12 March", "")]
+)
+def test_the_study_date_is_read_on_request(tmp_path: Path, written: str, date: str) -> None:
+    write_cine(tmp_path)
+    (stack,) = read_stacks(tmp_path)
+    with tolerant_reading():
+        header = pydicom.dcmread(stack.first.file)
+        header.StudyDate = written
+        header.save_as(stack.first.file)
+    assert read_study_date(stack) == date

@@ -11,15 +11,17 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.reader import read_stacks
+from napari_bayes_nnunet.io.dicom.reader import read_stacks, read_study_date
 from napari_bayes_nnunet.io.dicom.series import Stack
+from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.series_dialog import (
     CANDIDATE,
     NO_CANDIDATE,
     SEVERAL_CANDIDATES,
+    STUDY_DATE,
     StackChooser,
-    make_thumbnail,
 )
+from napari_bayes_nnunet.widgets.layers.study_card import make_thumbnail
 
 from ...helpers.dicoms import made_voxels, slice_file, write_cine
 
@@ -53,6 +55,34 @@ def test_series_are_listed_with_pictures(qtbot: Any, stacks: list[Stack]) -> Non
     assert not any(item.icon().isNull() for item in items)
     enabled = [bool(item.flags() & Qt.ItemFlag.ItemIsEnabled) for item in items]
     assert enabled == [True, False, True]
+
+
+def test_an_alias_is_shown_and_kept(qtbot: Any, stacks: list[Stack], settings: Settings) -> None:
+    chooser = StackChooser(stacks, settings=settings)
+    qtbot.addWidget(chooser)
+    chooser.show()
+    qtbot.keyClicks(chooser.notes.alias, "Bed 4")
+    rect = chooser.list.visualItemRect(chooser.list.item(2))
+    chooser.notes.alias.clearFocus()
+    qtbot.mouseClick(chooser.list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    assert chooser.list.item(0).text().splitlines()[0] == "Bed 4"
+    assert settings.alias(stacks[0].pseudonym) == "Bed 4"
+    assert chooser.chosen is stacks[2]
+    assert chooser.notes.alias.text() == ""
+
+
+def test_dates_are_shown_only_if_wanted(
+    qtbot: Any, stacks: list[Stack], settings: Settings
+) -> None:
+    chooser = StackChooser(stacks, settings=settings)
+    qtbot.addWidget(chooser)
+    line = STUDY_DATE.format(date=read_study_date(stacks[0]))
+    assert line not in chooser.list.item(0).text()
+    chooser.notes.dates.click()
+    assert chooser.list.item(0).text().splitlines()[-1] == line
+    again = StackChooser(stacks, settings=settings)
+    qtbot.addWidget(again)
+    assert line in again.list.item(0).text()
 
 
 def test_the_first_readable_series_is_selected(qtbot: Any, stacks: list[Stack]) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.study.summary import StudySummary
+from napari_bayes_nnunet.io.study.summary import StudySummary, list_studies
+from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
+from napari_bayes_nnunet.widgets.layers.study_card import THUMBNAIL_SIDE
 from napari_bayes_nnunet.widgets.review.study_list import (
     NO_STUDIES,
     SEARCHING,
@@ -25,6 +27,7 @@ from napari_bayes_nnunet.widgets.review.study_list import (
 )
 
 from ...helpers.settling import settle
+from ...helpers.studies import make_study
 
 
 def summary(case: str, quality: float | None = None, **known: Any) -> StudySummary:
@@ -43,9 +46,9 @@ ALL = [BROKEN, BAD, DONE, GOOD, UNKNOWN]
 
 
 @pytest.fixture
-def make_list(qtbot: Any) -> Any:
-    def make(list_studies: Any = lambda _: ALL) -> StudyList:
-        made = StudyList(list_studies=list_studies)
+def make_list(qtbot: Any, settings: Settings) -> Any:
+    def make(list_studies: Any = lambda _: ALL, **options: Any) -> StudyList:
+        made = StudyList(list_studies=list_studies, settings=settings, **options)
         qtbot.addWidget(made)
         made.resize(330, 300)
         made.show()
@@ -110,7 +113,7 @@ def test_equal_case_names_are_shown_with_folders(make_list, tmp_path, qtbot) -> 
 
 
 def test_a_warning_is_shown_for_its_row(study_list: StudyList, qtbot: Any) -> None:
-    assert make_study_row(BAD).help.splitlines() == [OUT_OF_RANGE, str(BAD.folder)]
+    assert make_study_row(BAD).help.splitlines() == [OUT_OF_RANGE, "bad", str(BAD.folder)]
     click(study_list, 1, qtbot)
     assert study_list.detail.message == OUT_OF_RANGE
     click(study_list, 3, qtbot)
@@ -220,3 +223,53 @@ def test_a_real_folder_is_searched(qtbot: Any, tmp_path: Path) -> None:
     qtbot.addWidget(study_list)
     study_list.set_folder(tmp_path)
     qtbot.waitUntil(lambda: study_list.detail.message == NO_STUDIES)
+
+
+# Studies told apart
+
+
+def test_a_chosen_study_shows_its_picture(make_list: Any, tmp_path: Path, qtbot: Any) -> None:
+    folder = make_study(tmp_path / "studies" / "heart")
+    study_list = make_list(list_studies)
+    study_list.set_folder(folder.parent)
+    qtbot.waitUntil(lambda: bool(study_list.studies))
+    assert study_list.card.isHidden()
+    click(study_list, 0, qtbot)
+    qtbot.waitUntil(lambda: not study_list.picture.pixmap().isNull())
+    picture = study_list.picture.pixmap()
+    assert max(picture.width(), picture.height()) == THUMBNAIL_SIDE
+
+
+def test_an_alias_replaces_the_case_in_the_list(
+    study_list: StudyList, make_list: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    click(study_list, 3, qtbot)
+    qtbot.keyClicks(study_list.notes.alias, "Tuesday, bed 4")
+    qtbot.keyClick(study_list.notes.alias, Qt.Key.Key_Return)
+    model = study_list.table.model()
+    assert model.index(3, 0).data() == "Tuesday, bed 4"
+    assert study_list.table.currentIndex().row() == 3
+    click(study_list, 2, qtbot)
+    assert study_list.notes.alias.text() == ""
+    again = make_list()
+    again.set_folder(tmp_path)
+    qtbot.waitUntil(lambda: bool(again.studies))
+    assert again.table.model().index(3, 0).data() == "Tuesday, bed 4"
+
+
+def test_dates_are_shown_only_if_wanted(
+    study_list: StudyList, settings: Settings, qtbot: Any
+) -> None:
+    settings.keep_study_date("good", "2004-03-12")  # not wanted yet, so not kept
+    click(study_list, 3, qtbot)
+    assert study_list.date.text() == ""
+    qtbot.mouseClick(study_list.notes.dates, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    assert study_list.date.text() == ""
+    settings.keep_study_date("good", "2004-03-12")
+    click(study_list, 2, qtbot)
+    click(study_list, 3, qtbot)
+    assert study_list.date.text() == "2004-03-12"
+    qtbot.mouseClick(study_list.notes.dates, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    assert study_list.date.text() == ""
+    settings.keep_dates(True)
+    assert settings.study_date("good") == ""  # forgotten when it was switched off

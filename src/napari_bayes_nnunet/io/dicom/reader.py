@@ -19,7 +19,8 @@ from .. import DataError
 from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import BLANK_IMAGE, Volume
 from .files import is_dicom, list_files
-from .headers import DAMAGED, DicomImage, has_valid_uids, images_of
+from .headers import DAMAGED, DicomImage, has_valid_uids, images_of, tolerant_reading
+from .limits import read_dicom_file
 from .pixels import read_pixels
 from .series import Stack, find_stacks
 from .slice_positions import stack_affine
@@ -166,6 +167,20 @@ def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.gene
     """Return the (Y, X) middle slice of the first phase. Raises DataError if it is unreadable."""
     middle: DicomImage = stack.slices[len(stack.slices) // 2][0]
     return np.asarray(read_pixels([middle])[0])
+
+
+def read_study_date(stack: Stack) -> str:
+    """Return the date of the study, as in "2004-03-12", or "" if it is missing or unreadable."""
+    try:
+        with tolerant_reading():
+            header = read_dicom_file(
+                stack.first.file, stop_before_pixels=True, specific_tags=["StudyDate"]
+            )
+            digits = str(header.get("StudyDate", "") or "")
+    except (*DAMAGED, InvalidDicomError):
+        return ""
+    is_date = len(digits) == 8 and digits.isdecimal()
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:]}" if is_date else ""
 
 
 def stack_geometry(stack: Stack) -> Geometry:

@@ -27,6 +27,9 @@ _VIEW = "uncertainty_view"
 _SECTIONS = "open_sections"
 _READING = "reading_layout"
 _THUMBNAILS = "thumbnails"
+_ALIASES = "study_aliases"
+_SHOWS_DATES = "shows_study_dates"
+_DATES = "study_dates"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +137,34 @@ class Settings:
     def keep_thumbnails(self, are_shown: bool) -> None:
         """Save whether the thumbnails are shown."""
         self._put(_THUMBNAILS, are_shown)
+
+    def alias(self, case: str) -> str:
+        """Return the user's own name for a case, "" if there is none. It is never exported."""
+        return str(self._choices(_ALIASES).get(case, ""))
+
+    def keep_alias(self, case: str, alias: str) -> None:
+        """Save the user's own name for a case; "" removes it."""
+        others = {name: kept for name, kept in self._choices(_ALIASES).items() if name != case}
+        self._put(_ALIASES, {**others, case: alias} if alias else others)
+
+    def shows_dates(self) -> bool:
+        """Return whether the user wants to see the dates of studies."""
+        return self._content().get(_SHOWS_DATES) is True
+
+    def keep_dates(self, shown: bool) -> None:
+        """Save whether dates of studies are shown; if not, forget those that are known."""
+        self._put(_SHOWS_DATES, shown)
+        if not shown:
+            self._put(_DATES, {})
+
+    def study_date(self, case: str) -> str:
+        """Return the date of the study of a case, "" if it is unknown or not wanted."""
+        return str(self._choices(_DATES).get(case, "")) if self.shows_dates() else ""
+
+    def keep_study_date(self, case: str, date: str) -> None:
+        """Save the date of the study of a case, if the user wants to see dates."""
+        if date and self.shows_dates():
+            self._put(_DATES, {**self._choices(_DATES), case: date})
 
     def _choices(self, key: str) -> dict[str, Any]:
         kept = self._content().get(key, {})

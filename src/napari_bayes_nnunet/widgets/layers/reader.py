@@ -18,6 +18,7 @@ from ...io import DataError
 from ...io.dicom.files import may_hold_dicom
 from ...io.images.nifti import ENDINGS, Volume, case_name, holds_labels, read_volume
 from ...io.study.info import is_study
+from ..common.settings import Settings
 from ..common.wording import in_the_window
 from .metadata import LayerData, layer_data
 
@@ -74,7 +75,7 @@ def _read_path(path: Path) -> list[Any]:
 
 def _read_dicom(path: Path) -> list[Any]:
     # Imported here, because it is slow and NIfTI files do not need it.
-    from ...io.dicom.reader import read_stack
+    from ...io.dicom.reader import read_stack, read_study_date
     from ...io.dicom.seg import find_seg_files, read_seg
 
     labels = [
@@ -87,6 +88,9 @@ def _read_dicom(path: Path) -> list[Any]:
         return []
     volume = read_stack(stack, path)
     _show_notes(volume)
+    settings = Settings()
+    if settings.shows_dates():
+        settings.keep_study_date(stack.pseudonym, read_study_date(stack))
     layer = layer_data(volume)
     layer[1]["metadata"]["bayes"]["dicom"] = str(path.absolute())
     return [layer]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QApplication,
     QDialog,
@@ -20,21 +19,24 @@ from qtpy.QtWidgets import (
 )
 
 from ...io import DataError
-from ...io.dicom.reader import read_thumbnail
+from ...io.dicom.reader import read_study_date, read_thumbnail
 from ...io.dicom.series import Stack
+from ..common.settings import Settings
 from ..common.wording import in_the_window
+from .study_card import THUMBNAIL_SIDE, AliasForm, make_thumbnail
 
 ReadPicture: TypeAlias = Callable[[Stack], Any]
-_PICTURE = 96
 SEVERAL_CANDIDATES = "Several series could be the short-axis cine. Choose the one to open."
 NO_CANDIDATE = "None of these series looks like a short-axis cine. Choose the one to open."
 CANDIDATE = "Possibly the short-axis cine."
+STUDY_DATE, NO_DATE = "Study of {date}", "unknown date"
 
 
 class StackChooser(QDialog):
     """List of stacks, each with a description and a picture of its middle slice.
 
-    ``read_picture`` returns (Y, X) intensities of a stack or raises DataError.
+    ``read_picture`` returns (Y, X) intensities of a stack or raises DataError. The user's own names
+    and, if the user wants them, the dates of the studies are shown too.
     """
 
     def __init__(
@@ -42,24 +44,31 @@ class StackChooser(QDialog):
         stacks: Sequence[Stack],
         *,
         read_picture: ReadPicture = read_thumbnail,
+        settings: Settings | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._stacks: list[Stack] = list(stacks)
+        self._settings = settings or Settings()
+        self._dates: dict[str, str] = {}
         self.setWindowTitle("DICOM series")
         has_candidate = any(stack.is_short_axis_cine for stack in stacks)
         self.question = QLabel(SEVERAL_CANDIDATES if has_candidate else NO_CANDIDATE)
         self.list = QListWidget()
-        self.list.setIconSize(QSize(_PICTURE, _PICTURE))
+        self.list.setIconSize(QSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         self.list.setMinimumSize(QSize(560, 340))
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
         )
         column = QVBoxLayout(self)
-        for part in (self.question, self.list, self.buttons):
+        self.notes = AliasForm(self._settings)
+        for part in (self.question, self.list, self.notes, self.buttons):
             column.addWidget(part)
         for stack in self._stacks:
             self.list.addItem(_make_item(stack, read_picture))
+        self._describe()
+        self.notes.changed.connect(self._describe)
+        self.list.currentRowChanged.connect(self._on_row_changed)
         self.list.setCurrentRow(_first_readable(self._stacks))
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
@@ -70,6 +79,24 @@ class StackChooser(QDialog):
         """The selected stack."""
         row: int = max(self.list.currentRow(), 0)
         return self._stacks[row]
+
+    def _on_row_changed(self, row: int) -> None:
+        self.notes.set_case(self.chosen.pseudonym if row >= 0 else "")
+
+    def _describe(self) -> None:
+        """Show the texts of all stacks, with names and dates as they are now wanted."""
+        for row, stack in enumerate(self._stacks):
+            alias = self._settings.alias(stack.pseudonym)
+            parts = [alias, describe_stack(stack), self._date_of(stack)]
+            self.list.item(row).setText("\n".join(filter(None, parts)))
+
+    def _date_of(self, stack: Stack) -> str:
+        """Return the line with the date of a stack, which is only read if it is shown."""
+        if not self._settings.shows_dates():
+            return ""
+        if stack.pseudonym not in self._dates:
+            self._dates[stack.pseudonym] = read_study_date(stack)
+        return STUDY_DATE.format(date=self._dates[stack.pseudonym] or NO_DATE)
 
     def _on_double_clicked(self, item: QListWidgetItem) -> None:
         if item.flags() & Qt.ItemFlag.ItemIsEnabled:
@@ -94,24 +121,8 @@ def describe_stack(stack: Stack) -> str:
     return "\n".join(lines)
 
 
-def make_thumbnail(pixels: Any) -> QPixmap:
-    """Return a grey picture of (Y, X) intensities, 96 pixels at its longer side."""
-    values = np.asarray(pixels, dtype=np.float32)
-    low, high = float(values.min()), float(np.percentile(values, 99.5))
-    grey = np.ascontiguousarray(
-        (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
-    )
-    rows, columns = grey.shape
-    image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
-    return QPixmap.fromImage(image).scaled(
-        QSize(_PICTURE, _PICTURE),
-        Qt.AspectRatioMode.KeepAspectRatio,
-        Qt.TransformationMode.SmoothTransformation,
-    )
-
-
 def _make_item(stack: Stack, read_picture: ReadPicture) -> QListWidgetItem:
-    item = QListWidgetItem(describe_stack(stack))
+    item = QListWidgetItem()
     try:
         item.setIcon(QIcon(make_thumbnail(read_picture(stack))))
     except DataError as error:

@@ -6,18 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ...io.study.summary import StudySummary, list_studies
+from ...io.study.thumbnail import read_study_thumbnail
 from ..common.background import Background
+from ..common.dock import MessageLabel
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
 from ..common.message_line import MessageLine
 from ..common.rows_table import Column, Row, RowsTable
+from ..common.settings import Settings
 from ..common.wording import in_the_window
+from ..layers.study_card import THUMBNAIL_SIDE, AliasForm, make_thumbnail
 
 _COLUMNS = (
     Column("Case", "Name of the study; ⚠ marks a warning. Double-click to open the study."),
@@ -48,16 +53,25 @@ class StudyList(FolderDrop, QWidget):
     def __init__(
         self,
         *,
+        settings: Settings | None = None,
         list_studies: Callable[[Path], Sequence[StudySummary]] = list_studies,
+        read_picture: Callable[[Path], Any] = read_study_thumbnail,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self._settings = settings or Settings()
         self._list_studies = list_studies
+        self._read_picture = read_picture
         self._background = Background(self)
+        self._pictures = Background(self)
         self._studies: list[StudySummary] = []
         self.folder = FolderRow("Folder of studies", hint=_HINT)
         self.table = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
         self.detail = MessageLine()
+        self.picture = QLabel()
+        self.date = MessageLabel()
+        self.notes = AliasForm(self._settings)
+        self.card = QWidget()
         self.open_button = QPushButton("Open")
         self.refresh_button = QPushButton("Refresh")
         self._lay_out()
@@ -67,6 +81,7 @@ class StudyList(FolderDrop, QWidget):
         self.table.row_opened.connect(self._on_opened)
         self.open_button.clicked.connect(self._on_opened)
         self.refresh_button.clicked.connect(self.refresh)
+        self.notes.changed.connect(self._on_notes_changed)
         self.set_folder(None)
 
     @property
@@ -100,12 +115,23 @@ class StudyList(FolderDrop, QWidget):
         self.refresh_button.setToolTip("Search the folder again.")
         self.table.setAccessibleName("Studies, the worst first")
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.picture.setFixedSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        about = QVBoxLayout()
+        about.addStretch(1)
+        for widget in (self.notes, self.date):
+            about.addWidget(widget)
+        about.addStretch(1)
+        card = QHBoxLayout(self.card)
+        card.setContentsMargins(0, 0, 0, 0)
+        card.addWidget(self.picture)
+        card.addLayout(about, 1)
+        self.card.hide()
         row = QHBoxLayout()
         row.addWidget(self.open_button, 2)
         row.addWidget(self.refresh_button, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.folder, self.table, self.detail):
+        for part in (self.folder, self.table, self.card, self.detail):
             column.addWidget(part)
         column.addLayout(row)
 
@@ -117,7 +143,7 @@ class StudyList(FolderDrop, QWidget):
         chosen = self._chosen()
         self._studies = studies
         self._case_counts = Counter(study.case for study in studies)
-        self.table.set_rows([make_study_row(study, name=self._name_of(study)) for study in studies])
+        self._show_rows()
         header = self.table.horizontalHeader()
         header.resizeSection(CASE, min(header.sectionSize(CASE), CASE_WIDTH))
         self.table.setVisible(bool(studies))
@@ -125,8 +151,35 @@ class StudyList(FolderDrop, QWidget):
         if chosen is not None and chosen.folder in folders:
             self.table.selectRow(folders.index(chosen.folder))
 
+    def _show_rows(self) -> None:
+        rows = [make_study_row(study, name=self._name_of(study)) for study in self._studies]
+        self.table.set_rows(rows)
+
+    def _on_notes_changed(self) -> None:
+        """Show new names and dates, and keep the chosen row."""
+        row = self.table.currentIndex().row()
+        self._show_rows()
+        self.table.selectRow(row)
+
+    def _show_card(self, study: StudySummary | None) -> None:
+        """Show the picture, the alias and the date of the chosen study."""
+        self.card.setVisible(study is not None)
+        self.notes.set_case(study.case if study is not None else "")
+        self.date.say(self._settings.study_date(study.case) if study is not None else "")
+        self.picture.clear()
+        if study is not None and not study.problem:
+            show = partial(self._on_picture_read, study)
+            self._pictures.run(partial(self._read_picture, study.folder), show, lambda _: None)
+
+    def _on_picture_read(self, study: StudySummary, pixels: Any) -> None:
+        if study is self._chosen() and pixels is not None:
+            self.picture.setPixmap(make_thumbnail(pixels))
+
     def _name_of(self, study: StudySummary) -> str:
-        """Return the case of a study, or its path in the folder if several have this case."""
+        """Return the user's name for a study, else its case or, if several have it, its path."""
+        alias = self._settings.alias(study.case)
+        if alias:
+            return alias
         folder = self.folder.path
         if (
             self._case_counts[study.case] < 2
@@ -142,6 +195,7 @@ class StudyList(FolderDrop, QWidget):
 
     def _on_row_chosen(self, row: Row | None) -> None:
         study = self._chosen() if row is not None else None
+        self._show_card(study)
         self.open_button.setEnabled(study is not None and not study.problem)
         self.detail.say("\n".join(_problems(study)) if study is not None else "")
 
@@ -157,7 +211,7 @@ def make_study_row(study: StudySummary, *, name: str = "") -> Row:
     quality = UNKNOWN if study.quality is None else f"{study.quality:.2f}"
     reviewed = f"{study.reviewed} of {study.slices}" if study.slices else UNKNOWN
     cells = (f"{sign}{name or study.case}", quality, reviewed, _state(study))
-    help_text = "\n".join([*_problems(study), str(study.folder)])
+    help_text = "\n".join([*_problems(study), study.case, str(study.folder)])
     return Row(cells, help_text, _level(study))
 
 

@@ -1,0 +1,88 @@
+"""What tells studies apart: a picture, the reader's own name for a study, and its date.
+
+Names and dates stay in the settings of the user.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLineEdit, QWidget
+
+from ..common.settings import Settings
+
+THUMBNAIL_SIDE: Final = 96
+"""Longer side in pixels."""
+ALIAS_HINT: Final = "Your own name for this study"
+ALIAS_HELP: Final = (
+    "Only shown on this computer, in your account. It is never saved in studies, exports or "
+    "reports."
+)
+DATES_HELP: Final = (
+    "Show the date of the study from the DICOM headers. Dates of opened studies are kept on this "
+    "computer, in your account, until you switch this off."
+)
+
+
+class AliasForm(QWidget):
+    """Field for the alias of a case, and the switch for dates.
+
+    ``changed`` is emitted when either has changed, and is already kept in the settings.
+    """
+
+    changed = Signal()
+
+    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._settings = settings
+        self._case = ""
+        self.alias = QLineEdit()
+        self.alias.setPlaceholderText(ALIAS_HINT)
+        self.alias.setToolTip(ALIAS_HELP)
+        self.alias.setAccessibleName(ALIAS_HINT)
+        self.dates = QCheckBox("Show study dates")
+        self.dates.setToolTip(DATES_HELP)
+        self.dates.setChecked(settings.shows_dates())
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(self.alias, 0, 0)
+        grid.addWidget(self.dates, 1, 0)
+        self.alias.editingFinished.connect(self._keep_alias)
+        self.dates.toggled.connect(self._on_dates_toggled)
+        self.set_case("")
+
+    def set_case(self, case: str) -> None:
+        """Show the alias of a case; "" for none."""
+        self._keep_alias()
+        self._case = case
+        self.alias.setEnabled(bool(case))
+        self.alias.setText(self._settings.alias(case))
+
+    def _keep_alias(self) -> None:
+        text = self.alias.text().strip()
+        if self._case and text != self._settings.alias(self._case):
+            self._settings.keep_alias(self._case, text)
+            self.changed.emit()
+
+    def _on_dates_toggled(self, shown: bool) -> None:
+        self._settings.keep_dates(shown)
+        self.changed.emit()
+
+
+def make_thumbnail(pixels: Any) -> QPixmap:
+    """Return a grey picture of (Y, X) intensities, 96 pixels at its longer side."""
+    values = np.asarray(pixels, dtype=np.float32)
+    low, high = float(values.min()), float(np.percentile(values, 99.5))
+    grey = np.ascontiguousarray(
+        (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
+    )
+    rows, columns = grey.shape
+    image = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8)
+    return QPixmap.fromImage(image).scaled(
+        QSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE),
+        Qt.AspectRatioMode.KeepAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
+    )

@@ -1,0 +1,26 @@
+"""Picture of a study for a list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_bayes_nnunet.io.images.nifti import read_volume
+from napari_bayes_nnunet.io.study.thumbnail import read_study_thumbnail
+
+from ...helpers.studies import make_study
+
+
+def test_the_middle_slice_of_ed_is_read(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", phases=(2, 4), ed=4, es=2)
+    voxels = read_volume(tmp_path / "study_image.nii.gz").voxels
+    thumbnail = read_study_thumbnail(folder)
+    assert thumbnail is not None
+    assert np.array_equal(thumbnail, voxels[3, 2])
+
+
+def test_a_missing_image_has_no_picture(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    (tmp_path / "study_image.nii.gz").unlink()
+    assert read_study_thumbnail(folder) is None

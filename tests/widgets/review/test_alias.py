@@ -1,0 +1,58 @@
+"""The user's own name for a study, and the date, stay out of everything that is written."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+
+from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+
+from ...helpers.cines import make_cine, write_dicoms
+
+ALIAS, DATE = "Mrs Quux of ward 7", "1987-06-05"
+
+
+def test_alias_and_date_are_never_exported(tmp_path: Path, settings: Settings, qtbot: Any) -> None:
+    images, out = tmp_path / "images", tmp_path / "out"
+    folder = make_cine(tmp_path / "studies" / "heart", geometry=write_dicoms(images))
+    settings.keep_dates(True)
+    settings.keep_study_date("heart", DATE)
+    answers = iter([str(out), str(images), str(out)])
+    dock = ReviewWidget(
+        ViewerModel(),
+        settings=settings,
+        ask_folder=lambda *_: next(answers),
+        may_save=lambda *_: True,
+        may_replace=lambda *_: True,
+    )
+    qtbot.addWidget(dock)
+    dock.list_studies(folder.parent)
+    qtbot.waitUntil(lambda: bool(dock.studies.studies))
+    dock.studies.table.selectRow(0)
+    qtbot.keyClicks(dock.studies.notes.alias, ALIAS)
+    qtbot.keyClick(dock.studies.notes.alias, Qt.Key.Key_Return)
+    dock.studies.open_button.click()
+    qtbot.waitUntil(lambda: dock.controller is not None)
+    assert ALIAS in dock.title.text()
+    dock.controller.accept()
+    for button in (dock.forms.export.export_button, dock.forms.export.dicom_button):
+        button.click()
+        qtbot.waitUntil(lambda: dock.forms.export.status.message.startswith("Saved"))
+        dock.forms.export.say("")
+    dock.close_study()
+    written = [file for file in tmp_path.rglob("*") if file.is_file()]
+    endings = {file.suffix for file in out.iterdir()}
+    assert endings == {".gz", ".csv", ".html", ".dcm"}
+    contents = {
+        file: gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        for file in written
+    }
+    for text in (ALIAS, ALIAS.split()[1], DATE, DATE.replace("-", "")):
+        named = {file.name for file, content in contents.items() if text.encode() in content}
+        assert named <= {"settings.json"}, text
+    assert not [file for file in tmp_path.rglob("*") if "Quux" in file.name]
