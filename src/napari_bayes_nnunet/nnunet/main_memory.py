@@ -31,7 +31,7 @@ def free_main_memory() -> int:
 
     Beyond the limit of its control group, Linux kills it although the computer has free memory.
     """
-    return max(0, min([psutil.virtual_memory().available, *_left_in_groups()]))
+    return max(0, min([int(psutil.virtual_memory().available), *_left_in_groups()]))
 
 
 def _left_in_groups() -> Iterator[int]:
