@@ -66,7 +66,12 @@ def predict(ensemble: Ensemble, *arguments: Any) -> tuple[int, str, str]:
 
 
 def check_whole(folder: Path) -> list[str]:
-    """Return the cases with results, all of which must be whole; nothing else may be there."""
+    """Return the cases with results, all of which must be whole; nothing else may be there.
+
+    A new folder is removed if nothing could be written to it.
+    """
+    if not folder.exists():
+        return []
     cases = sorted(file.stem for file in folder.glob("*.json"))
     labels = {file.name.removesuffix(".nii.gz") for file in folder.glob("*.nii.gz")}
     assert {name for name in labels if not name.endswith("_entropy")} == {*cases}
