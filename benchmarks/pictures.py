@@ -198,6 +198,7 @@ def review() -> None:
         dock.reading_button.click()
         wait(DRAWN_AFTER_MS)
         zoom_to_labels(viewer, controller.picture.edited)
+        wait_until(lambda: not dock.forms.thumbnails.is_drawing)
         wait(DRAWN_AFTER_MS)
         viewer.screenshot(picture("review"), canvas_only=False)
         controller.step_alternative(1)

@@ -268,6 +268,23 @@ def test_pictures_are_sharp_after_a_resize(strip: Thumbnails, qtbot: Any) -> Non
         assert pixmap.size() == size * strip.devicePixelRatioF()
 
 
+def test_the_fitting_height_is_that_of_the_pictures(strip: Thumbnails) -> None:
+    strip.resize(260, 400)
+    height = strip.fitting_height(400)
+    assert height == strip.cell_rect(ES, 0).bottom() + 1 < 400
+    strip.resize(260, height)
+    assert strip.cell_rect(ES, 0).bottom() + 1 == height
+    assert strip.fitting_height(100) <= 100
+
+
+def test_the_focus_is_visible(strip: Thumbnails, qtbot: Any) -> None:
+    before = picture(strip)
+    strip.activateWindow()
+    strip.setFocus()
+    qtbot.waitUntil(strip.hasFocus)
+    assert picture(strip) != before
+
+
 def test_text_grows_with_the_font_of_labels(strip: Thumbnails, qtbot: Any) -> None:
     before = strip.cell_rect(ED, 0)
     strip.setStyleSheet("QLabel { font-size: 24pt }")  # as napari sets it

@@ -145,6 +145,11 @@ class ThumbnailPainter:
         edge = OUTLINE_ROOM
         draw_slice_outline(self._painter, room.adjusted(edge, edge, -edge, -edge))
 
+    def draw_focus(self, area: QRect) -> None:
+        """Draw a thin line around the thumbnails, which take the arrow keys."""
+        self._painter.setPen(faint(self._ink))
+        self._painter.drawRect(area.adjusted(0, 0, -1, -1))
+
     def draw_legend(self, scale: HeatScale, area: QRect) -> None:
         """Draw scale and marks to the right of the thumbnails, if there is room."""
         texts = [f"0{scale.text(scale.top)}", *MARKS]

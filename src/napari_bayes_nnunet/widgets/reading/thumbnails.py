@@ -39,8 +39,11 @@ from .slice_pictures import SlicePicture, SlicePictures
 from .thumbnail_painter import ThumbnailPainter, render_picture
 from .thumbnail_plan import ThumbnailPlan, choose_frame, needed_size, plan_thumbnails
 
-STEP_MS: Final = 8
-"""Time after which drawing pauses, so that the window stays responsive."""
+STEP_MS: Final = 30
+"""Time after which drawing pauses, so that the window stays responsive.
+
+Shorter steps would draw the whole window more often, because it holds an OpenGL canvas.
+"""
 THUMBNAIL_HELP: Final = (
     "All slices of ED and ES, from base to apex. The brighter and wider a frame, the more the "
     "models disagree. Click or use the arrow keys to go to a slice."
@@ -177,6 +180,10 @@ class Thumbnails(QWidget):
         score, marks = self._score((phase, z)), self._marks.get((phase, z), frozenset())
         return describe_slice((phase, z), score, marks, self._landmarks, self._scale)
 
+    def fitting_height(self, most: int) -> int:
+        """Return the height, up to ``most`` px, that the pictures fill in the width they have."""
+        return self._plan_within(most).bottom
+
     def sizeHint(self) -> QSize:
         """Return a low strip."""
         return self.minimumSizeHint().expandedTo(QSize(400, 140))
@@ -248,6 +255,8 @@ class Thumbnails(QWidget):
         drawing.draw_legend(self._scale, self.rect())
         if self.current is not None:
             drawing.draw_outline(self._index(self.current))
+        if self.hasFocus():
+            drawing.draw_focus(self.rect())
         painter.end()
 
     def _draw_cell(self, drawing: ThumbnailPainter, place: Place) -> None:
@@ -260,17 +269,7 @@ class Thumbnails(QWidget):
 
     def _arrange(self) -> None:
         """Update the layout, and draw pictures again whose size has changed."""
-        left, top, right = self._text_room()
-        plan = plan_thumbnails(
-            len(self._phases),
-            len(self._scores),
-            left=left,
-            top=top,
-            room=(self.width() - left - right, self.height() - top),
-            aspect=self._aspect,
-            base_first=self._base_first is not False,
-        )
-        self._plan: ThumbnailPlan = plan
+        self._plan = self._plan_within(self.height())
         places = self._places()
         self._pixmaps = {p: pixmap for p, pixmap in self._pixmaps.items() if p in places}
         self._drawn = {p: picture for p, picture in self._drawn.items() if p in places}
@@ -278,6 +277,18 @@ class Thumbnails(QWidget):
         self._wait_for([place for place in places if not self._is_sharp(place)])
         self.updateGeometry()
         self.update()
+
+    def _plan_within(self, height: int) -> ThumbnailPlan:
+        left, top, right = self._text_room()
+        return plan_thumbnails(
+            len(self._phases),
+            len(self._scores),
+            left=left,
+            top=top,
+            room=(self.width() - left - right, height - top),
+            aspect=self._aspect,
+            base_first=self._base_first is not False,
+        )
 
     def _is_sharp(self, place: Place) -> bool:
         """Return whether a thumbnail is drawn in the size in which it is shown."""
@@ -288,11 +299,11 @@ class Thumbnails(QWidget):
         return bool(pixmap.size() == QSize(width, height) * self.devicePixelRatioF())
 
     def _wait_for(self, places: Sequence[Place]) -> None:
-        """Draw ``places`` soon, the slice on screen first."""
+        """Draw ``places`` soon: first those that are empty, of these first that on screen."""
         if self._pictures is None:
             return
         self._waiting += [place for place in places if place not in self._waiting]
-        self._waiting.sort(key=lambda place: place != self._current)
+        self._waiting.sort(key=lambda place: (place in self._pixmaps, place != self._current))
         if self._waiting and self.isVisible():
             self._timer.start(0)
 

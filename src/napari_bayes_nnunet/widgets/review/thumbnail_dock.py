@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, QTimer, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QDockWidget, QFrame, QScrollArea
 
 from ..common.dock import main_window
@@ -14,7 +15,9 @@ from ..reading.thumbnails import Thumbnails
 
 THUMBNAIL_TITLE: Final = "Thumbnails"
 DOCK_HEIGHT_SHARE: Final = 0.18
-"""Height of the dock relative to the window: 144 px on the smallest screen."""
+"""Largest height of the dock relative to the window: 144 px on the smallest screen."""
+ROUNDING_PX: Final = 2
+"""Difference of heights that the user has not chosen."""
 SIDE_CORNER: Final = Qt.Corner.BottomRightCorner
 """Corner that goes to the docks on the right, because *Review* needs the height more."""
 
@@ -44,7 +47,8 @@ class ThumbnailDock(QObject):
     """Dock with the thumbnails of the open study; it exists while they are shown.
 
     ``shown_changed`` is emitted when it appears or goes. If the user closes it, that is remembered
-    in ``settings``. Without a window, nothing is shown.
+    in ``settings``. It is no higher than pictures of this width need, unless the user chooses its
+    height. Without a window, nothing is shown.
     """
 
     shown_changed = Signal(bool)
@@ -56,7 +60,7 @@ class ThumbnailDock(QObject):
         self._thumbnails: Thumbnails | None = None
         self._area: ThumbnailArea | None = None
         self._corner = Qt.DockWidgetArea.BottomDockWidgetArea
-        self._height = 0
+        self._height, self._fitted = 0, 0  # chosen by the user, and by us
 
     @property
     def is_shown(self) -> bool:
@@ -90,7 +94,9 @@ class ThumbnailDock(QObject):
         self._remove()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Remove the dock if the user hides it; napari removes it if the user closes it."""
+        """Fit the height to the width; remove the dock if the user hides or closes it."""
+        if isinstance(event, QResizeEvent) and event.oldSize().width() != event.size().width():
+            QTimer.singleShot(0, self._fit)  # after the window has its layout
         area = self._area
         if area is not None and isalive(area):
             is_hidden = event.type() == QEvent.Type.Close and watched is area.parent()
@@ -103,6 +109,20 @@ class ThumbnailDock(QObject):
         if self._area is not None:
             self.set_shown(False)
 
+    def _fit(self) -> None:
+        """Make the dock as high as its thumbnails, unless the user has chosen the height."""
+        area, thumbnails = self._area, self._thumbnails
+        if area is None or thumbnails is None or not isalive(area):
+            return
+        dock, main = area.parent(), main_window(area)
+        if not isinstance(dock, QDockWidget) or main is None or dock.isFloating():
+            return
+        if self._is_fitted(dock):
+            beside = dock.height() - area.viewport().height()
+            most = round(DOCK_HEIGHT_SHARE * main.height()) - beside
+            self._fitted = thumbnails.fitting_height(most) + beside
+            main.resizeDocks([dock], [self._fitted], Qt.Orientation.Vertical)
+
     def _add(self) -> None:
         window = getattr(self._viewer, "window", None)
         if window is None or self._thumbnails is None:
@@ -114,10 +134,11 @@ class ThumbnailDock(QObject):
         if isinstance(dock, QDockWidget) and main is not None:
             self._corner = main.corner(SIDE_CORNER)
             main.setCorner(SIDE_CORNER, Qt.DockWidgetArea.RightDockWidgetArea)
-            height = self._height or round(DOCK_HEIGHT_SHARE * main.height())
+            self._fitted = round(DOCK_HEIGHT_SHARE * main.height())
+            height = self._height or self._fitted
             main.resizeDocks([dock], [height], Qt.Orientation.Vertical)
             dock.installEventFilter(self)
-            area.installEventFilter(self)
+            area.installEventFilter(self)  # it is as wide as the thumbnails, unless they scroll
         self.shown_changed.emit(True)
 
     def _remove(self) -> None:
@@ -126,10 +147,14 @@ class ThumbnailDock(QObject):
             return
         dock, main = area.parent(), main_window(area)
         if isinstance(dock, QDockWidget):
-            self._height = 0 if dock.isFloating() else dock.height()
+            is_chosen = not dock.isFloating() and not self._is_fitted(dock)
+            self._height = dock.height() if is_chosen else 0
             self._viewer.window.remove_dock_widget(area)
         if main is not None:
             main.setCorner(SIDE_CORNER, self._corner)
         area.takeWidget()
         area.deleteLater()
         self.shown_changed.emit(False)
+
+    def _is_fitted(self, dock: QDockWidget) -> bool:
+        return bool(abs(dock.height() - self._fitted) <= ROUNDING_PX)
