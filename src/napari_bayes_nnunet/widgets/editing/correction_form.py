@@ -301,8 +301,9 @@ class CorrectionForm(QWidget):
         rows.addRow(row_label("Structure"), self.structures)
         rows.addRow(row_label("Lock"), self.locks)
         rows.addRow(row_label("Level"), self.level)
-        rows.addRow(row_label("Answers"), _side_by_side(self.alternative, self.take_button))
+        rows.addRow(row_label("Answers"), self.alternative)
         rows.addRow(_side_by_side(self.previous_button, self.next_button))
+        rows.addRow(row_label(""), self.take_button)
         rows.addRow(row_label("Base, apex"), self.ends)
         rows.addRow(
             row_label("Scribble"), _side_by_side(self.scribble_button, self.scribble_buttons)

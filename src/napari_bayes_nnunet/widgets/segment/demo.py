@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .new_study import ResultStudy
 
 TIMEOUT_S = 1800
-DRAWN_AFTER_MS = 500
-"""Qt and the graphics card have drawn the layers by then."""
+DRAWN_AFTER_MS = 4000
+"""Layers and thumbnails are drawn by then."""
 WINDOW = (1500, 920)
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
