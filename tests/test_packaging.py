@@ -26,6 +26,7 @@ PACKAGE = Path("src", "napari_bayes_nnunet")
 MANIFEST = PACKAGE / "napari.yaml"
 LINK = "../../napari.yaml"
 NOT_IMPORTED = {
+    "PartSegCore-compiled-backend",  # found by napari
     "cryptography",  # imported by distributed, for the certificates of its workers
     "pylibjpeg",  # found by pydicom
     "setuptools",  # has distutils, which nnunetv2 imports
