@@ -1,7 +1,8 @@
 """Kernels with which a CPU trains a network faster than with those that nnU-Net calls.
 
 oneDNN convolves channels-last tensors without reordering them, but torch's instance norm would copy
-them to the other order and back. `ChannelsLastInstanceNorm` needs no copies.
+them to the other order and back. `ChannelsLastInstanceNorm` needs no copies. A transposed
+convolution whose stride is its kernel is a matrix product at each pixel, which is faster backwards.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.nn.functional import instance_norm
+from torch.nn.functional import instance_norm, linear
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 _FEWEST_PIXELS = 32 * 32
@@ -25,9 +26,28 @@ def train_channels_last(network: torch.nn.Module) -> None:
     if not any(isinstance(module, torch.nn.Conv2d) for module in network.modules()):
         return
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for norm in network.modules():
-        if isinstance(norm, _InstanceNorm) and norm.affine and not norm.track_running_stats:
-            norm.forward = partial(_normalise, norm)  # type: ignore[method-assign]
+    for module in network.modules():
+        if isinstance(module, _InstanceNorm) and module.affine and not module.track_running_stats:
+            module.forward = partial(_normalise, module)  # type: ignore[method-assign]
+        elif isinstance(module, torch.nn.ConvTranspose2d) and _fills_blocks(module):
+            module.forward = partial(_enlarge, module)  # type: ignore[method-assign]
+
+
+def _fills_blocks(convolution: torch.nn.ConvTranspose2d) -> bool:
+    # Then each input pixel makes a block of output pixels of its own.
+    plain = convolution.groups == 1 and set(convolution.dilation) == {1}
+    unpadded = {*convolution.padding, *convolution.output_padding} == {0}
+    return plain and unpadded and convolution.stride == convolution.kernel_size
+
+
+def _enlarge(convolution: torch.nn.ConvTranspose2d, features: torch.Tensor) -> torch.Tensor:
+    samples, _, rows, columns = features.shape
+    height, width = convolution.kernel_size
+    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    bias = None if convolution.bias is None else convolution.bias.repeat(height * width)
+    blocks = linear(features.permute(0, 2, 3, 1), weight, bias)
+    blocks = blocks.view(samples, rows, columns, height, width, -1).transpose(2, 3)
+    return blocks.reshape(samples, rows * height, columns * width, -1).permute(0, 3, 1, 2)
 
 
 def _normalise(norm: _InstanceNorm, features: torch.Tensor) -> torch.Tensor:
