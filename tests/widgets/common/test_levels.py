@@ -44,7 +44,7 @@ def test_message_follows_the_theme(qtbot: Any) -> None:
         ink = label.palette().color(QPalette.ColorRole.WindowText)
         assert ink.name().upper() == THEMES[name]["warning"]
     assert label.textFormat() == Qt.TextFormat.PlainText
-    label.say("", "fine")
+    label.show_message("", "fine")
     assert label.styleSheet() == ""
 
 
@@ -61,7 +61,7 @@ def test_message_appears_only_with_its_form(qtbot: Any) -> None:
     form = QWidget()
     qtbot.addWidget(form)
     said, empty, emptied = MessageLabel("One."), MessageLabel(), MessageLabel("Two.")
-    emptied.say("")
+    emptied.show_message("")
     labels = said, empty, emptied
     assert not any(label.isVisible() for label in labels)
     column = QVBoxLayout(form)
@@ -70,5 +70,5 @@ def test_message_appears_only_with_its_form(qtbot: Any) -> None:
     with qtbot.waitExposed(form):
         form.show()
     assert [label.isVisible() for label in labels] == [True, False, False]
-    empty.say("Three.")
+    empty.show_message("Three.")
     assert empty.isVisible()

@@ -27,14 +27,14 @@ def line(qtbot: Any) -> MessageLine:
 def test_no_message_changes_the_height(line: MessageLine) -> None:
     heights = {line.sizeHint().height(), line.minimumSizeHint().height()}
     line.keep("problem", LONG, "blocking")
-    line.say(LONG)
+    line.show_message(LONG)
     heights |= {line.sizeHint().height(), line.minimumSizeHint().height()}
     assert len(heights) == 1
     assert line.minimumSizeHint().width() == 0
 
 
 def test_a_long_message_is_shortened_and_kept_whole(line: MessageLine) -> None:
-    line.say(LONG)
+    line.show_message(LONG)
     assert line.message == LONG
     assert line.toolTip() == LONG
     assert line.fontMetrics().horizontalAdvance(line.text()) <= line.width()
@@ -43,9 +43,9 @@ def test_a_long_message_is_shortened_and_kept_whole(line: MessageLine) -> None:
 
 def test_a_notice_returns_when_the_message_ends(line: MessageLine) -> None:
     line.keep("problem", "No image.")
-    line.say("Done.")
+    line.show_message("Done.")
     assert line.title.endswith("Done.")
-    line.say("")
+    line.show_message("")
     assert line.title == "No image."
     line.keep("problem", "")
     assert (line.title, line.notice("problem")) == ("", "")
@@ -53,7 +53,7 @@ def test_a_notice_returns_when_the_message_ends(line: MessageLine) -> None:
 
 def test_a_click_shows_all_messages_in_full(line: MessageLine, qtbot: Any) -> None:
     line.keep("problem", LONG)
-    line.say("Done.")
+    line.show_message("Done.")
     qtbot.mouseClick(line, Qt.MouseButton.LeftButton)
     assert line.panel is not None
     labels = line.panel.findChildren(MessageLabel)

@@ -691,7 +691,7 @@ def test_dock_with_long_names_stays_narrow(ready, folders, outcome, qtbot) -> No
     name = "a very long name of a method that nobody would give to it"
     compare(dock, folders / "vanilla", name, qtbot)
     evaluated(dock, qtbot)
-    dock.status.say(f"{folders}/a_folder/with_a_long_name")
+    dock.status.show_message(f"{folders}/a_folder/with_a_long_name")
     dock.parent().window().resizeDocks([dock.parent()], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     content = dock._area.widget()
     qtbot.waitUntil(lambda: content.width() == dock._area.viewport().width())

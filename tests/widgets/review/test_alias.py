@@ -43,7 +43,7 @@ def test_alias_and_date_are_never_exported(tmp_path: Path, settings: Settings, q
     for button in (dock.forms.export.export_button, dock.forms.export.dicom_button):
         button.click()
         qtbot.waitUntil(lambda: dock.forms.export.status.message.startswith("Saved"))
-        dock.forms.export.say("")
+        dock.forms.export.show_message("")
     dock.close_study()
     written = [file for file in tmp_path.rglob("*") if file.is_file()]
     endings = {file.suffix for file in out.iterdir()}

@@ -48,8 +48,8 @@ def test_the_buttons_have_their_tooltips(form) -> None:
 
 
 def test_the_last_message_is_shown(form) -> None:
-    form.say("Saving…")
-    form.say("Saved.")
+    form.show_message("Saving…")
+    form.show_message("Saved.")
     assert form.status.message == "Saved."
 
 

@@ -121,7 +121,7 @@ def test_no_message_decision_or_edit_moves_a_control(
     check("problems")
     dock.forms.queue.noted.emit("Another score orders the slices. " * 3)
     check("a note")
-    dock.forms.export.say("Saved a.nii.gz, b.csv and c.html in /a/long/path. " * 4)
+    dock.forms.export.show_message("Saved a.nii.gz, b.csv and c.html in /a/long/path. " * 4)
     check("an export")
     press(dock._viewer, "D")
     check("an edit")

@@ -98,7 +98,7 @@ def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
     for seed in (1, 2):
         make_folder(tmp_path / "deep" / f"seed{seed}", channels=("bSSFP cine", "T2 weighted"))
     choose(dock, tmp_path / "deep", qtbot)
-    dock.run.say("x" * 30, "word " * 15)
+    dock.run.show_messages("x" * 30, "word " * 15)
     settle(qtbot, dock)
     area = dock.findChild(QScrollArea)
     room = area.viewport().width() - area.verticalScrollBar().sizeHint().width()
@@ -920,7 +920,7 @@ def no_dialog(monkeypatch) -> None:
 
 def review_of(dock, qtbot) -> str:
     """Press Review…, wait for the end and return the message of the dock."""
-    dock.run.say()
+    dock.run.show_messages()
     dock.run.review_button.click()
     wait_until(lambda: dock.run.status.text() and not dock.actions.makes_study, qtbot)
     return dock.run.status.text()

@@ -73,11 +73,11 @@ def test_progress_shows_member_and_time_left(form) -> None:
 
 
 def test_messages_are_shown_once(form) -> None:
-    form.say("One.")
-    form.say_also("Two.")
-    form.say_also("Two.")
+    form.show_messages("One.")
+    form.add_message("Two.")
+    form.add_message("Two.")
     assert form.status.text() == "One.\nTwo."
-    form.say()
+    form.show_messages()
     assert not form.status.isVisibleTo(form)
 
 

@@ -100,9 +100,9 @@ class CohortWindow(FolderDrop, QWidget):
         self._withdraw_complaint()
         try:
             chosen = self._read_settings()
-            self.chosen.say(FROM_THE_DOCK.format(chosen=chosen) + chosen.advice)
+            self.chosen.show_message(FROM_THE_DOCK.format(chosen=chosen) + chosen.advice)
         except AppError as error:
-            self.chosen.say(in_the_window(error))
+            self.chosen.show_message(in_the_window(error))
 
     def start(self) -> None:
         """Segment the studies that are not finished, or show what is missing."""
@@ -112,11 +112,11 @@ class CohortWindow(FolderDrop, QWidget):
             request = self._request()
         except AppError as error:
             self._complaint = in_the_window(error)
-            self._say(self._complaint, "blocking")
+            self._show_message(self._complaint, "blocking")
             return
         self.refresh_settings()
         self._checked = request
-        self._say("")
+        self._show_message("")
         self._set_running(True)
         self.progress.begin(_LOOKING)
         check = partial(check_folders, request.images, request.output)
@@ -140,7 +140,7 @@ class CohortWindow(FolderDrop, QWidget):
         except AppError as error:
             if in_the_window(error) == self._complaint:
                 return
-        self._say("")
+        self._show_message("")
 
     def _request(self) -> CohortCommand:
         images, results = self.form.images.path, self.form.results.path
@@ -199,7 +199,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._settings.keep_cohort(self.form.choices())
         self._studies, self._started = 0, perf_counter()
         self.table.clear(request.images)
-        self.made_by.say(RESULTS_OF.format(chosen=request.chosen))
+        self.made_by.show_message(RESULTS_OF.format(chosen=request.chosen))
         self.review_button.setEnabled(False)
         self._run.start(request)
 
@@ -207,7 +207,7 @@ class CohortWindow(FolderDrop, QWidget):
         if request is self._checked:
             self._checked = None
             self._set_running(False)
-            self._say(sentence, "blocking")
+            self._show_message(sentence, "blocking")
 
     def _on_found(self, message: StudiesFound) -> None:
         self._studies = message.studies
@@ -241,14 +241,16 @@ class CohortWindow(FolderDrop, QWidget):
 
     def _on_noticed(self, sentence: str) -> None:
         before = self.status.text().splitlines()[1 - NOTICES_SHOWN :]
-        self._say("\n".join([*before, sentence]))
+        self._show_message("\n".join([*before, sentence]))
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
         self._shower.cancel()
         self._show_studies()
         self._set_running(False)
         self.progressed.emit("")
-        self._say(self._ending(outcome, sentence), "blocking" if outcome == FAILED else "fine")
+        self._show_message(
+            self._ending(outcome, sentence), "blocking" if outcome == FAILED else "fine"
+        )
 
     def _ending(self, outcome: str, sentence: str) -> str:
         done, failed = self.table.done, self.table.failed
@@ -279,8 +281,8 @@ class CohortWindow(FolderDrop, QWidget):
         self.progress.setVisible(running)
         self.refresh_settings()
 
-    def _say(self, sentence: str, level: Level = "fine") -> None:
-        self.status.say(sentence, level)
+    def _show_message(self, sentence: str, level: Level = "fine") -> None:
+        self.status.show_message(sentence, level)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Refresh the settings, which may have changed in the dock."""

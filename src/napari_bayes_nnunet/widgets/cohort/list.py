@@ -67,7 +67,7 @@ class CohortList(QWidget):
         self._failed, self._others, self._images = [], [], images
         self.set_left_out(())
         self.refresh()
-        self.detail.say("")
+        self.detail.show_message("")
 
     def add(self, study: StudyDone) -> None:
         """Add a study that has ended."""
@@ -92,7 +92,7 @@ class CohortList(QWidget):
 
     def set_left_out(self, sentences: Sequence[str]) -> None:
         """Show the kinds of files that are not studies, with their numbers."""
-        self.left_out.say(f"Left out: {'; '.join(sentences)}." if sentences else "")
+        self.left_out.show_message(f"Left out: {'; '.join(sentences)}." if sentences else "")
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the column of the studies to the width."""
@@ -104,7 +104,7 @@ class CohortList(QWidget):
         self.table.setColumnWidth(STUDY, min(self._study_width, room))
 
     def _on_row_chosen(self, row: Row | None) -> None:
-        self.detail.say(row.help if row is not None else "")
+        self.detail.show_message(row.help if row is not None else "")
 
 
 def cohort_row(study: StudyDone, *, images: Path | None = None) -> Row:

@@ -284,9 +284,9 @@ class MessageLabel(LevelLabel):
         self.setTextFormat(Qt.TextFormat.PlainText)  # names from files may look like HTML
         self.setMinimumSize(QSize(0, 0))
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.say(text, level)
+        self.show_message(text, level)
 
-    def say(self, text: str, level: Level | None = None) -> None:
+    def show_message(self, text: str, level: Level | None = None) -> None:
         """Show ``text`` in place of the previous text, in the same level unless one is given."""
         self._level = level or self._level
         self._take_color()

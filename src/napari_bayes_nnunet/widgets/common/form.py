@@ -114,7 +114,7 @@ class FormField(ValuedContainerWidget[Any]):
             else ""
         )
         self.editor.native.setStyleSheet(border)
-        self.problem.say(text)
+        self.problem.show_message(text)
 
     def add_button(self, button: QPushButton) -> None:
         """Place ``button`` after the widget."""

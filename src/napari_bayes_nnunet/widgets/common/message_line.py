@@ -21,8 +21,8 @@ QPushButton:hover, QPushButton:focus {{ text-decoration: underline; }}
 class MessageLine(ElidingButton):
     """Line for the latest message, which never changes its height; a click shows all messages.
 
-    `say` sets the current message. `keep` sets a notice that stays until it is replaced and is
-    shown while there is no message.
+    `show_message` sets the current message. `keep` sets a notice that stays until it is replaced
+    and is shown while there is no message.
     """
 
     def __init__(self, message: str = "", parent: QWidget | None = None) -> None:
@@ -45,7 +45,7 @@ class MessageLine(ElidingButton):
         """Return the notice ``name``, "" if there is none."""
         return self._notices.get(name, ("", "fine"))[0]
 
-    def say(self, text: str, level: Level = "fine") -> None:
+    def show_message(self, text: str, level: Level = "fine") -> None:
         """Show ``text`` in place of the previous message; "" removes it."""
         self._message = text, level
         self._show()

@@ -77,7 +77,7 @@ class PatientForm(QWidget):
 
     def show_example(self, text: str) -> None:
         """Show what the pattern finds in the names of the dataset."""
-        self.example.say(text)
+        self.example.show_message(text)
 
     def _lay_out(self) -> None:
         below = QWidget()
@@ -93,9 +93,9 @@ class PatientForm(QWidget):
     def _on_changed(self) -> None:
         is_own = self.choice.currentData() == OWN
         self.own.setVisible(is_own)
-        self.problem_text.say(pattern_problem(self.own.text()) if is_own else "")
+        self.problem_text.show_message(pattern_problem(self.own.text()) if is_own else "")
         if self.problem:
-            self.example.say("")
+            self.example.show_message("")
         self.changed.emit()
 
 

@@ -88,7 +88,7 @@ class EvaluationWidget(DockContent):
             return
         self._settings.keep_evaluation(self.form.folders())
         self.results.set_outcome(None)
-        self.status.say("")
+        self.status.show_message("")
         self._set_running(True)
         self.job.start(request)
 
@@ -141,7 +141,7 @@ class EvaluationWidget(DockContent):
         request, preview = self.form.request(), self._preview
         text = self.form.missing or self._problem or _READING
         level: Level = "blocking" if self._problem else "fine"
-        self.hint.say(text if preview is None else _summary(preview), level)
+        self.hint.show_message(text if preview is None else _summary(preview), level)
         self.evaluate_button.setEnabled(preview is not None and not self.job.is_running)
         command = request.arguments if request is not None else []
         tooltip = shlex.join(["bayes-nnunet", "evaluate", *command])
@@ -175,7 +175,7 @@ class EvaluationWidget(DockContent):
 
     def _end(self, sentence: str, level: Level = "fine") -> None:
         self._set_running(False)
-        self.status.say(sentence, level)
+        self.status.show_message(sentence, level)
         self._show_readiness()
 
     def _show_results(self) -> None:

@@ -86,12 +86,12 @@ class EvaluationResults(QWidget):
     def set_outcome(self, outcome: EvaluationOutcome | None) -> None:
         """Show an outcome, or nothing."""
         self._outcome = outcome
-        self.problem.say("")
+        self.problem.show_message("")
         if outcome is not None:
             folder = outcome.page.parent
-            self.summary.say(REPORT_WRITTEN.format(extent=outcome.extent, folder=folder))
+            self.summary.show_message(REPORT_WRITTEN.format(extent=outcome.extent, folder=folder))
             self.table.set_table(outcome.table)
-            self.diagram_caption.say(DIAGRAM_CAPTION if outcome.pictures else NO_DIAGRAM)
+            self.diagram_caption.show_message(DIAGRAM_CAPTION if outcome.pictures else NO_DIAGRAM)
             self.pictures.set_pictures(outcome.pictures)
             self._show_notes(outcome.notes)
             self.report_button.setToolTip(f"Open {outcome.page} in the browser.")
@@ -128,7 +128,7 @@ class EvaluationResults(QWidget):
 
     def _open(self, path: Path) -> None:
         opened = path.exists() and self._open_path(path)
-        self.problem.say("" if opened else NOT_OPENED.format(path=path))
+        self.problem.show_message("" if opened else NOT_OPENED.format(path=path))
 
 
 _ROWS_SHOWN = 8

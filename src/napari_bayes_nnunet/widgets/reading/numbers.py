@@ -69,7 +69,7 @@ class NumbersForm(QWidget):
 
         Values that changed since the last call are highlighted for a moment.
         """
-        self.nothing.say("" if numbers else NO_NUMBERS)
+        self.nothing.show_message("" if numbers else NO_NUMBERS)
         self.numbers.set_numbers(numbers, predicted)
 
     def set_patient(self, patient: Patient) -> None:

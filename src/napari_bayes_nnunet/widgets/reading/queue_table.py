@@ -97,7 +97,7 @@ class QueueTable(QWidget):
         self.table.horizontalHeader().resizeSection(SCORE, SCORE_WIDTH)
         self.table.verticalScrollBar().setValue(scrolled)
         self.table.setVisible(bool(items))
-        self.nothing.say("" if items else NOTHING_QUEUED)
+        self.nothing.show_message("" if items else NOTHING_QUEUED)
         self._show_current()
 
     def set_current(self, phase: int | None, z: int | None) -> None:

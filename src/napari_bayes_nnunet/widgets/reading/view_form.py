@@ -55,7 +55,7 @@ class ViewForm(QWidget):
         """Select a view."""
         self.views.setCurrentIndex(list(UncertaintyView).index(view))
         self.views.setToolTip(EXPLAINED[view])
-        self.explained.say(EXPLAINED[view])
+        self.explained.show_message(EXPLAINED[view])
 
     def choose_next(self) -> None:
         """Select the next view for the user; after the last one, the first."""

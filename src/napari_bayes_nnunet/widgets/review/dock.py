@@ -173,14 +173,14 @@ class ReviewWidget(FolderDrop, DockContent):
         if self.controller is not None:
             return
         self._opening = folder
-        self._say(f"Opening {folder.name}…")
+        self._show_message(f"Opening {folder.name}…")
         work = partial(open_study, folder, image=image)
         on_result = partial(self._on_opened, folder)
         self._background.run(work, on_result, partial(self._on_not_opened, folder, image))
 
     def show_guide(self, text: str) -> None:
         """Show lines of help above the sections, until the study is closed."""
-        self.guide.say(text)
+        self.guide.show_message(text)
 
     def show_reading_layout(self) -> None:
         """Enter the reading layout for the open study, without keeping this as a choice."""
@@ -229,13 +229,13 @@ class ReviewWidget(FolderDrop, DockContent):
         except DataError as error:
             message = _save_failure(error)
         controller.forms.discard()
-        self.guide.say("")
+        self.guide.show_message("")
         controller.deleteLater()
         self._show_study(None)
         self._thumbnails.clear()
         if leaves_layout:
             self._restore_window()
-        self._say("\n".join([*self._found, message]))
+        self._show_message("\n".join([*self._found, message]))
         self._found = []
         self.studies.refresh()
 
@@ -249,7 +249,7 @@ class ReviewWidget(FolderDrop, DockContent):
         forms = ReviewForms(settings=self._settings)
         self._place(forms)
         self._thumbnails.open(forms.thumbnails)
-        self.status.say(self._image_error)
+        self.status.show_message(self._image_error)
         self._image_error = ""
         every_ms = self._every_ms
         try:
@@ -260,7 +260,7 @@ class ReviewWidget(FolderDrop, DockContent):
             opened.dismiss()
             forms.discard()
             self._show_study(None)
-            self._say(NO_STUDY)
+            self._show_message(NO_STUDY)
             self._restore_window()
             raise
         finally:
@@ -290,28 +290,28 @@ class ReviewWidget(FolderDrop, DockContent):
             self.open(folder)  # again with the previous image
         self._image_error = message if image is not None else ""
         self._restore_window()
-        self._say(message)
+        self._show_message(message)
 
     def _on_saved(self, message: str) -> None:
         """Show the time of the save, and keep other messages."""
         self._save_failed_at = -math.inf
-        self.saved.say(message, "fine")
+        self.saved.show_message(message, "fine")
         self.status.keep(UNSAVED, "")
 
     def _on_not_saved(self, message: str) -> None:
         """Show that saving failed until it succeeds."""
-        self.saved.say(UNSAVED, "warning")
+        self.saved.show_message(UNSAVED, "warning")
         self.status.keep(UNSAVED, message)
         self.notice.show(message)
 
-    def _say(self, message: str) -> None:
+    def _show_message(self, message: str) -> None:
         """Show a message on the line, or in full while no study is open."""
-        self.status.say(message)
-        self.hint.say(message if self.controller is None else "")
+        self.status.show_message(message)
+        self.hint.show_message(message if self.controller is None else "")
 
     def _ask(self, message: str) -> None:
         """Show a message that asks for something, also on the canvas."""
-        self._say(message)
+        self._show_message(message)
         self.notice.show(message)
 
     def _add_problem(self, problem: str) -> None:
@@ -327,13 +327,13 @@ class ReviewWidget(FolderDrop, DockContent):
         for part in (*buttons, self.title, self.status, self._foot):
             part.setVisible(is_open)
         self.image_button.setVisible(opened is not None and opened.image is None)
-        self.saved.say("", "fine")
+        self.saved.show_message("", "fine")
         self.notice.hide()
         if opened is None or self.controller is None:
             for name in (PROBLEMS, SCORE, UNSAVED):
                 self.status.keep(name, "")
             return
-        self._say(self.status.message)
+        self._show_message(self.status.message)
         info = opened.session.study.info
         self._dicom_images(info.case)  # keeps the folder, even if the layer is removed
         alias = self._settings.alias(info.case)
@@ -342,7 +342,7 @@ class ReviewWidget(FolderDrop, DockContent):
         problems = (*opened.problems, *info.warnings)
         self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
         if self.controller.saver.read_only:
-            self.saved.say(VIEWED_ONLY, "warning")
+            self.saved.show_message(VIEWED_ONLY, "warning")
         if self._settings.reading_layout():
             self._enter_layout()
 

@@ -30,7 +30,7 @@ TRAINING_HELP = (
 
 
 class ExportForm(QWidget):
-    """Buttons of the exports; ``say`` shows the outcome."""
+    """Buttons of the exports; ``show_message`` shows the outcome."""
 
     export_requested = Signal()
     dicom_requested = Signal()
@@ -53,9 +53,9 @@ class ExportForm(QWidget):
         self.dicom_button.clicked.connect(self.dicom_requested)
         self.training_button.clicked.connect(self.training_requested)
 
-    def say(self, message: str) -> None:
+    def show_message(self, message: str) -> None:
         """Show a message instead of the previous one."""
-        self.status.say(message)
+        self.status.show_message(message)
 
 
 IMAGE_NEEDED = "Training cases need the image. Choose the image with Find image…"
@@ -79,11 +79,11 @@ class ReviewExporter(QObject):
 
     def export_to(self, folder: Path) -> None:
         """Write labels, numbers and report into ``folder``."""
-        self._form.say(f"Saving to {folder}…")
+        self._form.show_message(f"Saving to {folder}…")
         session = self._session.snapshot()
         queue = session.queue(session.scores())
         work = partial(export_review, session, self._image, folder, queue=queue)
-        self._background.run(work, self._on_exported, self._form.say)
+        self._background.run(work, self._on_exported, self._form.show_message)
 
     def doubt_about_dicom(self) -> str:
         """Return a sentence about slices that were not accepted, else ""."""
@@ -91,25 +91,27 @@ class ReviewExporter(QObject):
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""
-        self._form.say(f"Saving to {folder}…")
+        self._form.show_message(f"Saving to {folder}…")
         work = partial(_export_dicom, self._session.snapshot(), images, folder)
-        self._background.run(work, self._on_exported, self._form.say)
+        self._background.run(work, self._on_exported, self._form.show_message)
 
     def add_to_training_set(self, dataset: Path) -> None:
         """Add the reviewed phases to the training cases of a dataset."""
         if self._image is None:
-            self._form.say(IMAGE_NEEDED)
+            self._form.show_message(IMAGE_NEEDED)
             return
-        self._form.say(f"Adding to {dataset.name}…")
+        self._form.show_message(f"Adding to {dataset.name}…")
         work = partial(add_to_training_set, self._session.snapshot(), self._image, dataset)
-        self._background.run(work, self._on_added, self._form.say)
+        self._background.run(work, self._on_added, self._form.show_message)
 
     def _on_exported(self, files: list[Path]) -> None:
         names = ", ".join(file.name for file in files)
-        self._form.say(f"Saved {names} in {files[0].parent}.")
+        self._form.show_message(f"Saved {names} in {files[0].parent}.")
 
     def _on_added(self, names: list[str]) -> None:
-        self._form.say(f"Added {', '.join(names)}. Train one more cycle in the dock Train.")
+        self._form.show_message(
+            f"Added {', '.join(names)}. Train one more cycle in the dock Train."
+        )
 
 
 def _export_dicom(session: ReviewSession, images: Path, folder: Path) -> list[Path]:

@@ -101,10 +101,10 @@ class StudyList(FolderDrop, QWidget):
         self.refresh_button.setEnabled(folder is not None)
         self._background.deleteLater()  # it may hang on an unreachable drive
         self._background = Background(self)
-        self.detail.say("" if folder is None else SEARCHING)
+        self.detail.show_message("" if folder is None else SEARCHING)
         if folder is not None:
             work = partial(self._list_studies, folder)
-            self._background.run(work, self._on_listed, self.detail.say)
+            self._background.run(work, self._on_listed, self.detail.show_message)
 
     def take(self, path: Path) -> None:
         """List the studies of a dropped folder."""
@@ -137,7 +137,7 @@ class StudyList(FolderDrop, QWidget):
 
     def _on_listed(self, studies: Sequence[StudySummary]) -> None:
         self._show(list(studies))
-        self.detail.say("" if studies else NO_STUDIES)
+        self.detail.show_message("" if studies else NO_STUDIES)
 
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()
@@ -165,7 +165,7 @@ class StudyList(FolderDrop, QWidget):
         """Show the picture, the alias and the date of the chosen study."""
         self.card.setVisible(study is not None)
         self.notes.set_case(study.case if study is not None else "")
-        self.date.say(self._settings.study_date(study.case) if study is not None else "")
+        self.date.show_message(self._settings.study_date(study.case) if study is not None else "")
         self.picture.clear()
         if study is not None and not study.problem:
             show = partial(self._on_picture_read, study)
@@ -197,7 +197,7 @@ class StudyList(FolderDrop, QWidget):
         study = self._chosen() if row is not None else None
         self._show_card(study)
         self.open_button.setEnabled(study is not None and not study.problem)
-        self.detail.say("\n".join(_problems(study)) if study is not None else "")
+        self.detail.show_message("\n".join(_problems(study)) if study is not None else "")
 
     def _on_opened(self) -> None:
         study = self._chosen()

@@ -150,13 +150,13 @@ class SegmentWidget(FolderDrop, DockContent):
             path, folder = self._usable_ensemble()
         except (AppError, DataError) as error:
             self._complaint = in_the_window(error)
-            self.run.say(self._complaint)
+            self.run.show_messages(self._complaint)
             return
         bring_to_front(self._viewer, *self.image.layers)
         self._running, self._is_first = self.image.layer, True
         self._started = perf_counter()
         self._growing = result = self._result_for(image, path, folder)
-        self.run.say()
+        self.run.show_messages()
         self.run.set_running(True)
         self.job.start(image, result)
         self._offer_result()
@@ -178,7 +178,7 @@ class SegmentWidget(FolderDrop, DockContent):
     def _wait_for_ensemble(self) -> None:
         """Segment once the ensemble is found; a choice, a failure or Stop cancels this."""
         self._is_waiting = True
-        self.run.say()
+        self.run.show_messages()
         self.run.set_running(True)
         self.run.show_stage(WAITING_FOR_ENSEMBLE)
 
@@ -280,7 +280,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.job.members_refused.connect(self.ensemble.refuse)
         self.job.stage_started.connect(self.run.show_stage)
         self.job.progressed.connect(self.run.show_progress)
-        self.job.noticed.connect(self.run.say_also)
+        self.job.noticed.connect(self.run.add_message)
         self.job.phases_found.connect(self._on_phases_found)
         self.job.result_grown.connect(self._on_result_grown)
         self.job.ended.connect(self._on_ended)
@@ -309,11 +309,11 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_ensemble_failed(self, sentence: str) -> None:
         if self._stop_waiting():
-            self.run.say(sentence)
+            self.run.show_messages(sentence)
 
     def _on_stop_requested(self) -> None:
         if self._stop_waiting():
-            self.run.say(STOPPED_EARLY)
+            self.run.show_messages(STOPPED_EARLY)
         self.job.stop()
 
     def _on_image_changed(self, layer: Image | None) -> None:
@@ -332,7 +332,7 @@ class SegmentWidget(FolderDrop, DockContent):
         if is_set_aside(self._viewer, layer):
             bring_to_front(self._viewer, *self.image.layers)
         if not self.job.is_running:
-            self.run.say(*self._notes_on_result())
+            self.run.show_messages(*self._notes_on_result())
 
     def _on_display_changed(self, display: Display) -> None:
         layer, result = self.image.layer, self.result
@@ -362,11 +362,11 @@ class SegmentWidget(FolderDrop, DockContent):
     def _withdraw_complaint(self) -> None:
         """Remove the message about what Segment lacked, because the choice has changed."""
         if self._complaint and self.run.status.text() == self._complaint:
-            self.run.say()
+            self.run.show_messages()
         self._complaint = ""
 
     def _on_phases_found(self, ed: int, es: int) -> None:
-        self.run.say_also(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
+        self.run.add_message(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
 
     def _on_result_grown(self, result: SegmentationResult, phase: int | None) -> None:
         layer = self._running
@@ -442,7 +442,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._offer_result()
         self._show_numbers()
         if not self.job.is_running:
-            self.run.say(*self._notes_on_result())
+            self.run.show_messages(*self._notes_on_result())
 
     def _on_details_toggled(self, is_open: bool) -> None:
         self._settings.keep_open(KEPT_DETAILS, is_open)
@@ -472,14 +472,14 @@ class SegmentWidget(FolderDrop, DockContent):
         duration = duration_text(perf_counter() - self._started)
         finished = FINISHED_IN.format(duration=duration) if outcome == FINISHED else sentence
         whose = f"{running.name}: " if running not in (None, self.image.layer) else ""
-        self.run.say_also(whose + (STOPPED_EARLY if is_lost else finished))
+        self.run.add_message(whose + (STOPPED_EARLY if is_lost else finished))
         if running is not None and result is not None:
             contours = find_contours(self._viewer, running)
             if contours is not None:
                 contours.draw()  # with the posterior of the last phase
-            self.run.say_also(self._where_result_is(running))
+            self.run.add_message(self._where_result_is(running))
         for warning in result.warnings if outcome == FINISHED and result is not None else ():
-            self.run.say_also(warning)
+            self.run.add_message(warning)
 
     def _where_result_is(self, image: Image) -> str:
         """Return where to find a result that is not on screen, else ""."""
@@ -517,7 +517,7 @@ class SegmentWidget(FolderDrop, DockContent):
         set_aside(self._viewer, event.value)  # its contours would lie on another image
         if event.value is self._running:
             self.job.stop()
-            self.run.say(IMAGE_REMOVED)
+            self.run.show_messages(IMAGE_REMOVED)
 
     def _on_mutual_information_toggled(self, shown: bool) -> None:
         layer, result = self.image.layer, self.result

@@ -96,7 +96,7 @@ class EnsembleForm(QWidget):
         self._requested, self._is_looking = path, True
         self._select(path)
         self._show(None)
-        self.summary.say(f"Searching {escape(path.name)}…")
+        self.summary.show_message(f"Searching {escape(path.name)}…")
         self._background.run(
             partial(find_ensemble, path),
             partial(self._on_found, path),
@@ -192,7 +192,7 @@ class EnsembleForm(QWidget):
     def _on_not_found(self, path: Path, sentence: str) -> None:
         if path == self._requested:
             self._is_looking = False
-            self.summary.say("")
+            self.summary.show_message("")
             self._show_problems([sentence])
             self.failed.emit(sentence)
 
@@ -200,8 +200,8 @@ class EnsembleForm(QWidget):
         self._folder = folder
         self.table.set_folder(folder)
         self.members.setVisible(folder is not None)
-        self.kind.say(_kind(folder) if folder else "")
-        self.summary.say(_summary(folder) if folder else "")
+        self.kind.show_message(_kind(folder) if folder else "")
+        self.summary.show_message(_summary(folder) if folder else "")
         self.summary.setToolTip(_summary_help(folder) if folder else "")
         self._show_problems(_problems(folder) if folder else [])
         self.ensemble_changed.emit(folder)
@@ -209,7 +209,7 @@ class EnsembleForm(QWidget):
     def _show_problems(self, sentences: list[str]) -> None:
         more = len(sentences) - _PROBLEMS_SHOWN
         rest = [MORE_REFUSED.format(count=more)] if more > 0 else []
-        self.problems.say("\n".join([*sentences[:_PROBLEMS_SHOWN], *rest]))
+        self.problems.show_message("\n".join([*sentences[:_PROBLEMS_SHOWN], *rest]))
 
 
 def _kind(folder: EnsembleFolder) -> str:

@@ -49,7 +49,7 @@ class RemoteForm(DataForm):
     def show_test(self, device: str, sentence: str) -> None:
         """Show the result of a test, unless the form names another ``device`` by now."""
         if device == self.device_name:
-            self.status.say(sentence)
+            self.status.show_message(sentence)
 
     def _device(self) -> RemoteDevice:
         typed = self.make(RemoteDevice)
@@ -63,10 +63,10 @@ class RemoteForm(DataForm):
 
     def _on_changed(self) -> None:
         self._show_fields()
-        self.status.say("")
+        self.status.show_message("")
 
     def _on_test_clicked(self) -> None:
-        self.status.say(TESTING)
+        self.status.show_message(TESTING)
         self.test_requested.emit(self.device_name)
 
     def _save(self) -> None:

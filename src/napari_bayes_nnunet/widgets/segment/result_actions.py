@@ -75,9 +75,9 @@ class ResultActions(QObject):
         if result is None:
             return
         both = self._run.mutual_information.isChecked()
-        self._run.say(f"Saving in {folder}…")
+        self._run.show_messages(f"Saving in {folder}…")
         work = partial(save_result, result, folder, mutual_information=both)
-        self._background.run(work, self._on_saved, self._run.say)
+        self._background.run(work, self._on_saved, self._run.show_messages)
 
     def review_in(self, folder: Path) -> None:
         """Open the study of the result in the dock Review; write it unless its review has begun."""
@@ -86,7 +86,7 @@ class ResultActions(QObject):
             return
         layer, result = chosen
         self._makes_study = True  # a second press would overwrite the study that is being opened
-        self._run.say(MAKING_STUDY.format(folder=folder))
+        self._run.show_messages(MAKING_STUDY.format(folder=folder))
         work = partial(make_result_study, result, folder, image=layer_voxels(layer))
         self._background.run(work, self._on_study_made, self._on_no_study_made)
 
@@ -107,7 +107,7 @@ class ResultActions(QObject):
         if result is None:
             return
         if not result.posteriors:
-            self._run.say(NOTHING_DONE)
+            self._run.show_messages(NOTHING_DONE)
             return
         folder = default_study_folder(result) or self._ask_for_folder(result)
         if folder is not None:
@@ -124,19 +124,19 @@ class ResultActions(QObject):
 
     def _on_study_made(self, study: ResultStudy) -> None:
         self._makes_study = False
-        self._run.say(study.sentence)
+        self._run.show_messages(study.sentence)
         raise_dock(self._viewer, self._window, REVIEW_DOCK).open(study.folder)
 
     def _on_no_study_made(self, sentence: str) -> None:
         self._makes_study = False
-        self._run.say(sentence)
+        self._run.show_messages(sentence)
 
     def _refuses(self, result: SegmentationResult, folder: Path | None) -> bool:
         """Show why the result cannot be saved and return True, or return False."""
         try:
             check_savable(result, folder)
         except AppError as error:
-            self._run.say(in_the_window(error))
+            self._run.show_messages(in_the_window(error))
             return True
         return False
 
@@ -154,4 +154,4 @@ class ResultActions(QObject):
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _on_saved(self, files: list[Path]) -> None:
-        self._run.say(FILES_SAVED.format(count=len(files), folder=files[0].parent))
+        self._run.show_messages(FILES_SAVED.format(count=len(files), folder=files[0].parent))

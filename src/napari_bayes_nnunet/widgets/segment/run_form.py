@@ -104,15 +104,15 @@ class RunForm(QWidget):
         """Show the progress of a cohort, such as "3 of 60"; "" if none is running."""
         self.folder_button.setText(f"{A_FOLDER} {count}" if count else A_FOLDER)
 
-    def say(self, *sentences: str) -> None:
+    def show_messages(self, *sentences: str) -> None:
         """Replace the messages."""
-        self.status.say("\n".join(sentence for sentence in sentences if sentence))
+        self.status.show_message("\n".join(sentence for sentence in sentences if sentence))
 
-    def say_also(self, sentence: str) -> None:
+    def add_message(self, sentence: str) -> None:
         """Add a message unless it is already shown."""
         lines = self.status.text().splitlines()
         if sentence not in lines:
-            self.say(*lines, sentence)
+            self.show_messages(*lines, sentence)
 
     def _name_button(self) -> None:
         running, title = self._running_title, self._title

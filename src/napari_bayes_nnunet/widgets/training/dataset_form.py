@@ -55,7 +55,7 @@ class DatasetFolderForm(QWidget):
 
     def show_dataset(self, dataset: RawDataset) -> None:
         """Show the present contents of the chosen dataset."""
-        self.summary.say(dataset_summary(dataset))
+        self.summary.show_message(dataset_summary(dataset))
         self._set_dataset(dataset)
 
     def _on_chosen(self, path: Path | None) -> None:
@@ -63,7 +63,7 @@ class DatasetFolderForm(QWidget):
         self._background.deleteLater()
         self._background = Background(self)
         self._set_dataset(None)
-        self.summary.say("" if path is None else READING_DATASET.format(name=path.name))
+        self.summary.show_message("" if path is None else READING_DATASET.format(name=path.name))
         if path is not None:
             work = partial(self._read, path)
             callbacks = partial(self._on_read, path), partial(self._on_not_read, path)
@@ -75,7 +75,7 @@ class DatasetFolderForm(QWidget):
 
     def _on_not_read(self, path: Path, sentence: str) -> None:
         if path == self.folder.path:
-            self.summary.say(sentence)
+            self.summary.show_message(sentence)
 
     def _set_dataset(self, dataset: RawDataset | None) -> None:
         if dataset is not self._dataset:

@@ -106,7 +106,7 @@ class FoldersForm(QWidget):
         if images is None or labels is None:
             self._end(FOLDERS_HINT)
             return
-        self.summary.say("")
+        self.summary.show_message("")
         self.progress.begin("Reading file {done} of {total}")
         work = partial(_match_and_target, self._match_work, images, labels)
         self._work.start(work, self._on_matched, self._end, partial(self._end, MATCHING_STOPPED))
@@ -119,7 +119,7 @@ class FoldersForm(QWidget):
         self.new.ask(match.suggested_names, channels=channels, target=target, example=example)
 
     def _on_row_chosen(self, row: Row | None) -> None:
-        self.detail.say(row.help if row is not None and row.level != "fine" else "")
+        self.detail.show_message(row.help if row is not None and row.level != "fine" else "")
 
     def _on_write_requested(self) -> None:
         match, target = self._match, self.new.target.path
@@ -147,7 +147,7 @@ class FoldersForm(QWidget):
     def _end(self, sentence: str) -> None:
         self.progress.hide()
         self._enable(True)
-        self.summary.say(sentence)
+        self.summary.show_message(sentence)
 
     def _enable(self, enabled: bool) -> None:
         for part in (self.images, self.labels, self.new):

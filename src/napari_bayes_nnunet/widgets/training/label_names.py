@@ -130,7 +130,7 @@ class LabelNames(QWidget):
             self._mark(self.table.item(row, 1), sentence, FIXED if value == 0 else "")
             sentences += [sentence] if sentence else []
         self.table.blockSignals(False)
-        self.problem_text.say(sentences[0] if sentences else "")
+        self.problem_text.show_message(sentences[0] if sentences else "")
 
     def _mark(self, item: QTableWidgetItem, sentence: str, help_text: str) -> None:
         item.setToolTip(sentence or help_text)

@@ -140,7 +140,7 @@ class NewDatasetForm(QWidget):
 
     def _show_problem(self) -> None:
         # Problems of the names are shown below their table.
-        self.problem_text.say(self._channel_problem() or self._target_problem)
+        self.problem_text.show_message(self._channel_problem() or self._target_problem)
         self.make_button.setEnabled(not self.problem)
 
 

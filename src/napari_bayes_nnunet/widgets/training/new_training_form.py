@@ -222,9 +222,9 @@ class NewTrainingForm(QWidget):
 
     def _on_changed(self) -> None:
         self._propose_preset()
-        self.advice.say(self._advice())
+        self.advice.show_message(self._advice())
         missing = self._find_missing()
-        self.missing.say(missing)
+        self.missing.show_message(missing)
         self.start_button.setEnabled(not missing)
         request = self.request()
         command = (

@@ -163,7 +163,7 @@ class PreflightForm(QWidget):
         self.progress.hide()
         for part in (self.table, self.settings):
             part.hide()
-        self.summary.say("" if dataset is not None else NO_DATA)
+        self.summary.show_message("" if dataset is not None else NO_DATA)
         if dataset is not None:
             self.progress.begin("Checking case {done} of {total}")
             self._checking.start(
@@ -332,19 +332,19 @@ class PreflightForm(QWidget):
 
     def _show(self, preflight: Preflight, rows: Sequence[Row]) -> None:
         faults = faults_text(rows)
-        self.summary.say(cases_text(preflight) + (f" {faults}" if faults else ""))
+        self.summary.show_message(cases_text(preflight) + (f" {faults}" if faults else ""))
         self._show_problems(preflight.problems, preflight.case_problems)
         if preflight.rows:
             first = preflight.rows[0]
             example = f"{first.check.name} → {first.patient}"
             self.patients.show_example(f"{example}; {patients_text(preflight)}.")
         self.patients.set_given(self._continues_run)
-        self.split_text.say(_split_text(preflight, self._split))
+        self.split_text.show_message(_split_text(preflight, self._split))
         self.split_text.setToolTip(str(preflight.split_file or ""))
         self._offer_folds(preflight)
         disk = preflight.disk
         needed, free = size_text(disk.needed_bytes), size_text(disk.free_bytes)
-        self.disk.say(DISK_SPACE.format(needed=needed, free=free))
+        self.disk.show_message(DISK_SPACE.format(needed=needed, free=free))
         parts = [f"{name}: {size_text(size)}" for name, size in disk.parts.items()]
         self.disk.setToolTip("\n".join(["At most:", *parts]))
 
@@ -369,7 +369,9 @@ class PreflightForm(QWidget):
             more = len(worst_first) - _PROBLEMS_SHOWN
             lines += [more_text.format(count=more)] if more > 0 else []
             self._problems += worst_first
-        self.problems.say("".join(f"<p style='margin: 0 0 4px 0'>{line}</p>" for line in lines))
+        self.problems.show_message(
+            "".join(f"<p style='margin: 0 0 4px 0'>{line}</p>" for line in lines)
+        )
         self.problems.setToolTip(
             "\n".join(in_the_window(problem.text) for problem in self._problems[:30])
         )
@@ -380,7 +382,7 @@ class PreflightForm(QWidget):
             copy_path(file, self.problems)
 
     def _on_row_chosen(self, row: Row | None) -> None:
-        self.detail.say(row.help if row is not None and row.level != "fine" else "")
+        self.detail.show_message(row.help if row is not None and row.level != "fine" else "")
         self.detail.setToolTip(str(row.file or "") if row is not None else "")
 
     def _on_split_clicked(self) -> None:

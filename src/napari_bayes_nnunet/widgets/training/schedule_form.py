@@ -188,7 +188,7 @@ class ScheduleForm(QWidget):
                 field.value = numbers[name]
                 field.enabled = not self._adds_cycle
         text = PRESET_TEXTS.get(self.preset.currentData(), ("", ""))[1]
-        self.explanation.say(text)
+        self.explanation.show_message(text)
         self.preset.setToolTip(text)
         self._on_edited()
 
@@ -219,15 +219,15 @@ class ScheduleForm(QWidget):
         notes = schedule_notes(values.schedule, values.selection) if values else {}
         for name, field in self.fields.items():
             note = notes.get(name, "")
-            field.note.say("" if note == preset_notes.get(name) else note)
+            field.note.show_message("" if note == preset_notes.get(name) else note)
 
     def _show_values(self) -> None:
         values = self._values
         if values is None:
-            self.summary.say("Correct the marked fields below.")
+            self.summary.show_message("Correct the marked fields below.")
             self.plot.set_schedule(None)
             return
-        self.summary.say(str(values))
+        self.summary.show_message(str(values))
         self.plot.set_done(values.schedule.all_epochs if values.add_cycle else 0)
         self.plot.set_schedule(values.planned, values.selection)
 

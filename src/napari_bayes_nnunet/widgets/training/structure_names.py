@@ -106,4 +106,4 @@ class StructureNames(QWidget):
         kept = NAMES_KEPT if any(names) and names == self._kept else ""
         is_guess = self._guessed and all(names.get(v) == n for v, n in self._guessed.items())
         guessed = NAMES_GUESSED if is_guess else ""
-        self.hint.say(wrong[0] if wrong else lacking or kept or guessed)
+        self.hint.show_message(wrong[0] if wrong else lacking or kept or guessed)

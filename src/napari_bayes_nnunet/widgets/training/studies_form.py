@@ -118,7 +118,7 @@ class StudiesForm(FolderDrop, QWidget):
             self._end(STUDIES_HINT)
             return
         self._enable(True)
-        self.summary.say("")
+        self.summary.show_message("")
         self.progress.begin("Reading study {done} of {total}")
         work = partial(self._find, folder)
         self._work.start(work, self._on_found, self._end, partial(self._end, SEARCH_STOPPED))
@@ -130,7 +130,7 @@ class StudiesForm(FolderDrop, QWidget):
             return
         self._set_dataset(None)
         self._enable(False)
-        self.summary.say("")
+        self.summary.show_message("")
         self.progress.begin("Adding study {done} of {total}")
         work = partial(self._add, ready, dataset.path)
         self._work.start(work, self._on_added, self._on_not_added, self._on_adding_stopped)
@@ -182,7 +182,7 @@ class StudiesForm(FolderDrop, QWidget):
         self._end(_readiness_text(studies))
 
     def _on_row_chosen(self, row: Row | None) -> None:
-        self.detail.say(row.help if row is not None and row.level == "blocking" else "")
+        self.detail.show_message(row.help if row is not None and row.level == "blocking" else "")
 
     def _on_target_changed(self, _: RawDataset | None) -> None:
         """Discard the last result, which belongs to another dataset."""
@@ -205,7 +205,7 @@ class StudiesForm(FolderDrop, QWidget):
     def _end(self, sentence: str) -> None:
         self.progress.hide()
         self._enable(True)
-        self.summary.say(sentence)
+        self.summary.show_message(sentence)
 
     def _enable(self, enabled: bool) -> None:
         for part in (self.folder, self.target):

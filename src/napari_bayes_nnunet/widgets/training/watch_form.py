@@ -74,7 +74,7 @@ class WatchForm(QWidget):
         """Show the name of another run, and clear the rest."""
         self.name.setText("" if path is None else f"<b>{escape(path.name)}</b>")
         self.name.setToolTip(str(path or ""))
-        self.status.say("")
+        self.status.show_message("")
         self.clear()
 
     def clear(self) -> None:
@@ -88,7 +88,7 @@ class WatchForm(QWidget):
 
     def show_error(self, sentence: str) -> None:
         """Show an error, until the next state of the run arrives."""
-        self.status.say(in_the_window(sentence))
+        self.status.show_message(in_the_window(sentence))
 
     def show_stopping(self) -> None:
         """Disable the stop button while the epoch ends, which may take minutes."""
@@ -111,7 +111,7 @@ class WatchForm(QWidget):
         self._enable(state, progress)
         stage = progress.stage if state.goes_on and not progress.stage_total else ""
         sentences = [text for text in (state.text, stage, *progress.notices) if text]
-        self.status.say("\n".join(map(in_the_window, sentences)))
+        self.status.show_message("\n".join(map(in_the_window, sentences)))
         self._draw(progress)
 
     def add_log(self, log: LogUpdate) -> None:
