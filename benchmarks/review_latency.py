@@ -1,4 +1,4 @@
-"""Time from a key press to the redrawn dock Review on a large cine.
+"""Time from a key press to the redrawn Review dock on a large cine.
 
 python benchmarks/review_latency.py   (needs a display, or xvfb-run -a; under a minute)
 
@@ -95,7 +95,7 @@ def make_study(folder: Path) -> Path:
 
 
 def open_in_dock(viewer: napari.Viewer, study: Path) -> ReviewController:
-    """Open a study in the dock Review with all phases in the queue."""
+    """Open a study in the Review dock with all phases in the queue."""
     dock = ReviewWidget(viewer, settings=Settings(study.with_name("settings.json")))
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.open(study)

@@ -96,7 +96,7 @@ def _run(explain: bool) -> None:
             with watch.watching(step):
                 dock.segment()
                 until(lambda: not dock.job.is_running)
-        with watch.watching("open the dock Review"):
+        with watch.watching("open the Review dock"):
             review = raise_dock(viewer, dock, REVIEW_DOCK)
             QTest.qWait(1500)
         with watch.watching("open the study"):

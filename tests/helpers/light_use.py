@@ -134,7 +134,7 @@ def opening() -> None:
 
 
 def review() -> None:
-    """Open a study as the dock Review does."""
+    """Open a study as the Review dock does."""
     from napari_bayes_nnunet.widgets.review.open_study import open_study
 
     session = open_study(FOLDER / "heart").session

@@ -82,7 +82,7 @@ def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
 
 
 def reviewed(viewer: Any, segment: SegmentWidget, clock: Clock) -> ReviewController:
-    """Open the new study in the dock Review."""
+    """Open the new study in the Review dock."""
     segment.run.review_button.click()
     docks: list[ReviewWidget] = []
 

@@ -1,4 +1,4 @@
-"""Opened studies, brush and keys for tests of the dock *Review*."""
+"""Opened studies, brush and keys for tests of the *Review* dock."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def test_raising_opens_a_missing_dock(add: Any) -> None:
 
 @pytest.fixture
 def docks(qtbot: Any, settings: Settings, tmp_path: Any) -> Iterator[list[DockContent]]:
-    """All docks, the dock Review with an open study."""
+    """All docks, the Review dock with an open study."""
     child: Any = ThreadChild()
     segment = SegmentWidget(
         ViewerModel(), child=child, settings=settings, demo=tmp_path / "no_demo"

@@ -1,4 +1,4 @@
-"""The dock Evaluate on made predictions."""
+"""The Evaluate dock on made predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of the dock *Review*: their actions and the restored bindings."""
+"""Keys of the *Review* dock: their actions and the restored bindings."""
 
 from __future__ import annotations
 

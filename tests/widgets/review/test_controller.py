@@ -94,7 +94,7 @@ def test_the_patient_directions_are_shown(review) -> None:
     review.controller.close()
     assert not has_letters(review.viewer)
     review.viewer.layers.clear()
-    other = PatientLetters(review.viewer)  # as of the dock Segment
+    other = PatientLetters(review.viewer)  # as of the Segment dock
     again = ReviewController(review.viewer, opened(review.session.study.folder), ReviewForms())
     assert again.letters is None
     again.close()

@@ -1,4 +1,4 @@
-"""Dock *Review*: opening, closing and saving of studies."""
+"""The Review dock: opening, closing and saving of studies."""
 
 from __future__ import annotations
 

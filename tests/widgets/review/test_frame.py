@@ -1,4 +1,4 @@
-"""Frame of the dock *Review*: what never scrolls or moves, its sections and the reading layout."""
+"""Frame of the *Review* dock: what never scrolls or moves, its sections and the reading layout."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_sections_stay_as_they_were_left(
 def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
     """Return whether each dock of the window is shown, and the widths of napari's.
 
-    The dock Review is a little wider with a study than without. Thumbnails belong to the study.
+    The Review dock is a little wider with a study than without. Thumbnails belong to the study.
     """
     QApplication.processEvents()
     docks = {part.objectName(): part for part in dock.window().findChildren(QDockWidget)}

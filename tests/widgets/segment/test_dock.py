@@ -1,4 +1,4 @@
-"""Tests of the dock Segment in a real viewer, with a fake child."""
+"""Tests of the Segment dock in a real viewer, with a fake child."""
 
 from __future__ import annotations
 
@@ -880,7 +880,7 @@ def test_saving_is_refused_without_geometry_and_over_the_image(
 
 
 class FakeReview:
-    """A dock Review, and the window it is in."""
+    """A Review dock, and the window it is in."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -1064,7 +1064,7 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     assert max(stretches) < MOST_SECONDS
     assert opened.controller.session.study.folder == tmp_path / "heart_study"
     assert frame.isVisible()
-    # Once more while it is open, and behind the dock Segment
+    # Once more while it is open, and behind the Segment dock
     dock.parent().raise_()
     first = opened.controller
     assert review_of(dock, qtbot) == BEGUN_STUDY.format(folder=tmp_path / "heart_study")

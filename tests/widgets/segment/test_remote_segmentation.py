@@ -1,4 +1,4 @@
-"""Test of the dock Segment with a real child, scheduler and worker."""
+"""Test of the Segment dock with a real child, scheduler and worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dock Train with fake trainings in real child processes."""
+"""The Train dock with fake trainings in real child processes."""
 
 from __future__ import annotations
 

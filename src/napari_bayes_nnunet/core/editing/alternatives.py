@@ -79,7 +79,7 @@ def _groups(distances: _Distances, furthest: float) -> list[NDArray[np.intp]]:
     """
     if len(distances) == 1:
         return [np.array([0])]
-    # Imported here because it would delay opening the dock Review by a tenth of a second.
+    # Imported here because it would delay opening the Review dock by a tenth of a second.
     from scipy.cluster import hierarchy
     from scipy.spatial.distance import squareform
 

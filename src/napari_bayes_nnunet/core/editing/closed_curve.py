@@ -91,7 +91,7 @@ def evaluate_spline(
     ``values`` (k, d) are the values at the first k of k + 1 knots.
     """
     closed = np.concatenate([values, values[:1]])
-    # Imported here because it would delay opening the dock Review by a tenth of a second.
+    # Imported here because it would delay opening the Review dock by a tenth of a second.
     from scipy.interpolate import CubicSpline
 
     interpolated: NDArray[np.float64] = CubicSpline(knots, closed, bc_type="periodic")(at)

@@ -1,4 +1,4 @@
-"""Command that segments a cohort with the settings of the dock Segment."""
+"""Command that segments a cohort with the settings of the Segment dock."""
 
 from __future__ import annotations
 

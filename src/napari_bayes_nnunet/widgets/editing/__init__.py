@@ -1,1 +1,1 @@
-"""Correction tools of the dock *Review*."""
+"""Correction tools of the *Review* dock."""

@@ -1,4 +1,4 @@
-"""Form of the corrections in the dock *Review*."""
+"""Form of the corrections in the *Review* dock."""
 
 from __future__ import annotations
 

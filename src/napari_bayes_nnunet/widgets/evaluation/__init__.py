@@ -1,1 +1,1 @@
-"""The dock Evaluate."""
+"""The Evaluate dock."""

@@ -1,4 +1,4 @@
-"""The dock "Evaluate", which compares predictions with reference labels."""
+"""The Evaluate dock, which compares predictions with reference labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FEW_LABELS = "{cases} of {patients}, {labelled} with reference labels."
 
 
 class EvaluationWidget(DockContent):
-    """The dock "Evaluate": the form, the background work and the results.
+    """The Evaluate dock: the form, the background work and the results.
 
     ``may_replace`` asks whether existing files may be replaced. ``open_path`` opens a file or a
     folder.

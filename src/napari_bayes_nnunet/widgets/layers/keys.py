@@ -1,4 +1,4 @@
-"""Keys of the dock *Review*, one for each action, whichever of our layers is active.
+"""Keys of the *Review* dock, one for each action, whichever of our layers is active.
 
 napari asks the keymap of the active layer before that of the viewer, and some layer classes use
 the same letters (Points and Shapes: A R T S D I). So the keys are also bound on our layers.

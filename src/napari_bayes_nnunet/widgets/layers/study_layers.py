@@ -1,4 +1,4 @@
-"""Read-only layers of a study; the dock Review opens a study for corrections."""
+"""Read-only layers of a study; the Review dock opens a study for corrections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .result_layers import result_layer
 from .review_layers import edited_layer
 
 IMAGE_NOT_FOUND = (
-    "{image} was not found. Copy it next to {folder}, or open the study in the dock Review and "
+    "{image} was not found. Copy it next to {folder}, or open the study in the Review dock and "
     "choose the image there."
 )
 

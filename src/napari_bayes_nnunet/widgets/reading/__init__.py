@@ -1,1 +1,1 @@
-"""Views of the dock Review: queue, heat grid, numbers, curves and layers."""
+"""Views of the Review dock: queue, heat grid, numbers, curves and layers."""

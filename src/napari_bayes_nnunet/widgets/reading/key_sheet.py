@@ -1,4 +1,4 @@
-"""Sheet of all keys of the dock *Review*, shown by *Help → Keys*."""
+"""Sheet of all keys of the *Review* dock, shown by *Help → Keys*."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..common.dock import heading
 from ..layers.keys import KEY_HELP, KEYS, key_text
 
 KEYS_TITLE: Final = "Keys"
-SHEET_TITLE: Final = "Keys of the dock Review"
+SHEET_TITLE: Final = "Keys of the Review dock"
 OTHER_KEYS: Final = "Others"
 OF_NAPARI: Final = {"Ctrl+Z": "Undo a correction", "Ctrl+Shift+Z": "Redo it"}
 """Keys of napari that a reader needs."""

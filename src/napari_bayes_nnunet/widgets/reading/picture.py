@@ -287,7 +287,7 @@ class ReviewPicture(QObject):
         return image
 
     def _result(self) -> SegmentationResult:
-        """Return the study as the dock Segment shows a result."""
+        """Return the study as the Segment dock shows a result."""
         self._shown = SegmentationResult.from_study(self._session.study)
         return self._shown
 

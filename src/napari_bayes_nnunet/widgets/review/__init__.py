@@ -1,1 +1,1 @@
-"""The dock Review: opening, saving and exporting studies."""
+"""The Review dock: opening, saving and exporting studies."""

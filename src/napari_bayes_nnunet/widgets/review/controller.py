@@ -82,7 +82,7 @@ class ReviewController(QObject):
         )
         self.player = CinePlayer(viewer, self)
         self.window_level = WindowLevel(viewer)
-        # The dock Segment shows them for its image, which is in front with its study.
+        # The Segment dock shows them for its image, which is in front with its study.
         self.letters = None if has_letters(viewer) else PatientLetters(viewer)
         self.keys = ReviewKeys(viewer, self._actions(), {"peek": self._on_peek})
         self.exporter = ReviewExporter(self.session, opened.image, forms.export, self)

@@ -1,4 +1,4 @@
-"""Dock *Review*: opens a study, shows its forms and closes it."""
+"""The Review dock: opens a study, shows its forms and closes it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from .thumbnail_dock import ThumbnailDock
 PROBLEMS, SCORE = "problems", "score"
 """Names of the notices that stay on the line of messages."""
 NO_STUDY = (
-    "Open a study, or drop its folder here. To make a study, press Review… in the dock Segment."
+    "Open a study, or drop its folder here. To make a study, press Review… in the Segment dock."
 )
 WARM_UP_AFTER_MS = 1000
 """Delay of slow imports, so that the dock opens first."""

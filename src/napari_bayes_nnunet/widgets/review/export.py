@@ -25,7 +25,7 @@ DICOM_HELP = (
 )
 TRAINING_HELP = (
     "Add each phase whose queued slices are all accepted to the training cases of an nnU-Net "
-    "dataset. Then train one more cycle in the dock Train."
+    "dataset. Then train one more cycle in the Train dock."
 )
 
 
@@ -110,7 +110,7 @@ class ReviewExporter(QObject):
 
     def _on_added(self, names: list[str]) -> None:
         self._form.show_message(
-            f"Added {', '.join(names)}. Train one more cycle in the dock Train."
+            f"Added {', '.join(names)}. Train one more cycle in the Train dock."
         )
 
 

@@ -1,4 +1,4 @@
-"""Forms of the dock *Review*."""
+"""Forms of the *Review* dock."""
 
 from __future__ import annotations
 

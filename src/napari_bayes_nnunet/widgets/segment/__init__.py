@@ -1,1 +1,1 @@
-"""The dock Segment."""
+"""The Segment dock."""

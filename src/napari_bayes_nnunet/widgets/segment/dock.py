@@ -1,4 +1,4 @@
-"""The dock Segment."""
+"""The Segment dock."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.actions.save_to(folder)
 
     def review_in(self, folder: Path) -> None:
-        """Open the study of the result in the dock Review; write it unless its review has begun."""
+        """Open the study of the result in the Review dock; write it unless its review has begun."""
         self.actions.review_in(folder)
 
     def close_child(self) -> None:

@@ -1,4 +1,4 @@
-"""Study of a result of the dock Segment, for the dock Review."""
+"""Study of a result of the Segment dock, for the Review dock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saving and reviewing of a result of the dock Segment."""
+"""Saving and reviewing of a result of the Segment dock."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ResultActions(QObject):
         self._background.run(work, self._on_saved, self._run.show_messages)
 
     def review_in(self, folder: Path) -> None:
-        """Open the study of the result in the dock Review; write it unless its review has begun."""
+        """Open the study of the result in the Review dock; write it unless its review has begun."""
         chosen = self._chosen()
         if chosen is None or self._makes_study:
             return

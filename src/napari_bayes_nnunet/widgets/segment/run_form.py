@@ -1,4 +1,4 @@
-"""Buttons, progress, messages and numbers of the dock Segment."""
+"""Buttons, progress, messages and numbers of the Segment dock."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The dock Train."""
+"""The Train dock."""

@@ -24,7 +24,7 @@ SOURCES = (
     ),
     (
         "Corrected studies",
-        "Studies reviewed in the dock Review, added to an nnU-Net dataset.",
+        "Studies reviewed in the Review dock, added to an nnU-Net dataset.",
     ),
 )
 

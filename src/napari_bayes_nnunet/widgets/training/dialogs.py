@@ -1,4 +1,4 @@
-"""Questions that the dock Train asks before it closes or kills a training."""
+"""Questions that the Train dock asks before it closes or kills a training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ask_on_closing(parent: QWidget, running: Sequence[Path]) -> str:
     box.setText(f"Continue the training of {names} after napari closes?")
     box.setInformativeText(
         "A training does not need the window. You can follow it again later from the list in the "
-        "dock Train."
+        "Train dock."
     )
     keep = box.addButton("Continue training", QMessageBox.ButtonRole.AcceptRole)
     stop = box.addButton("Stop after this epoch", QMessageBox.ButtonRole.DestructiveRole)

@@ -1,4 +1,4 @@
-"""The dock "Train", which starts, follows and stops trainings."""
+"""The Train dock, which starts, follows and stops trainings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .watch_form import WatchForm
 
 
 class TrainingWidget(DockContent):
-    """The dock "Train": a form for a new training, and a view of a run.
+    """The Train dock: a form for a new training, and a view of a run.
 
     ``ask_closing`` is called if the window closes while trainings that it started are running, and
     returns "continue", "stop" or "stay". ``ask_killing`` returns whether to kill a training.
@@ -73,7 +73,7 @@ class TrainingWidget(DockContent):
         self.watch.follow(None)
 
     def use_ensemble(self) -> None:
-        """Open the members so far in the dock Segment, in front."""
+        """Open the members so far in the Segment dock, in front."""
         run = self.watch.run
         if run is None:
             return

@@ -1,4 +1,4 @@
-"""The page of the dock Train for a new training."""
+"""The page of the Train dock for a new training."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class NewTrainingForm(QWidget):
         column.addWidget(heading("4  Start"))
         self.output.setToolTip(
             "Output folder for members, curves and log. It is an nnU-Net model folder, which the "
-            "dock Segment opens as an ensemble."
+            "Segment dock opens as an ensemble."
         )
         rows = form_layout()
         rows.addRow(row_label("Ensemble"), self.output)

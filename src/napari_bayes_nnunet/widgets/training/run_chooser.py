@@ -1,4 +1,4 @@
-"""The choice between a new training and the recent runs, in the dock Train."""
+"""The choice between a new training and the recent runs, in the Train dock."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ _COLUMNS = (
 )
 STUDY, STUDY_WIDTH = 0, 130
 STUDIES_HINT = "Choose a folder of studies. Their reviewed phases can be trained on."
-NO_REVIEWED_STUDY = "This folder contains no studies. Save a review in the dock Review first."
+NO_REVIEWED_STUDY = "This folder contains no studies. Save a review in the Review dock first."
 NOT_READY = (
-    "No phase is ready for training. Accept all queued slices of a phase in the dock Review."
+    "No phase is ready for training. Accept all queued slices of a phase in the Review dock."
 )
 READY_STUDIES = "{images} of {studies} can be trained on."
 SEARCH_STOPPED = "Stopped. Press Refresh to search again."
@@ -141,7 +141,7 @@ class StudiesForm(FolderDrop, QWidget):
 
     def _explain(self) -> None:
         self.folder.setToolTip(
-            "Folder of studies made by “Review…” in the dock Segment or by “bayes-nnunet predict”. "
+            "Folder of studies made by “Review…” in the Segment dock or by “bayes-nnunet predict”. "
             "Subfolders are searched too."
         )
         self.table.setAccessibleName("Studies, ready ones first")

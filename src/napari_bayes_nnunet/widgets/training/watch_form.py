@@ -1,4 +1,4 @@
-"""The progress, curves, log and buttons of one run in the dock Train."""
+"""The progress, curves, log and buttons of one run in the Train dock."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class WatchForm(QWidget):
             "ensemble."
         )
         self.use_button.setToolTip(
-            "Open the members so far in the dock Segment, even during the training."
+            "Open the members so far in the Segment dock, even during the training."
         )
         self.bar.setToolTip(
             "Share of the cases preprocessed, of the epochs done, then of the validation cases "
