@@ -41,6 +41,8 @@ AFTER = numbers(
     measured("RV CO", 5.126, 0.25, "L/min", "cardiac output"),
 )
 
+OPEN = {"LV EDV": 4, "LV EF": 9, "RV CO": 0}
+
 
 def ring(center: tuple[int, int] = (30, 24), radius: int = 9) -> np.ndarray:
     """Return (48, 60) labels of an LV in its myocardium."""
@@ -61,6 +63,7 @@ def review(**changes: Any) -> ReviewOutcome:
         "spacing": (10.0, 1.5, 1.5),
         "before": BEFORE,
         "after": AFTER,
+        "open_slices": OPEN,
         "papillary": PAPILLARY,
         "made": datetime(2026, 7, 1, 10, 32),
         "ed": 1,

@@ -87,6 +87,16 @@ def test_labels_numbers_and_report_are_written(session, image, tmp_path) -> None
     assert "heart" in text
 
 
+def test_numbers_have_the_open_slices_of_their_phases(session, image, tmp_path) -> None:
+    accept(session, ED)
+    session.decide((ES, 0), "accepted")
+    _, numbers, _ = exported(session, image, tmp_path / "out")
+    with numbers.open(encoding="utf-8", newline="") as stream:
+        found = {row["name"]: row["open_slices"] for row in csv.DictReader(stream)}
+    assert [found[name] for name in ("LV EDV", "LV mass", "RV EDV")] == ["0", "0", "0"]
+    assert [found[name] for name in ("LV ESV", "LV SV", "LV EF", "RV EF")] == ["3", "3", "3", "3"]
+
+
 def test_report_without_image_has_no_slices(session, tmp_path) -> None:
     edit(session, WORST)
     assert collect_outcome(session, None, []).corrected is None

@@ -11,12 +11,12 @@ from napari_bayes_nnunet.app.review.report_files import write_numbers, write_rev
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.reviews import AFTER, BEFORE, measured, numbers, review
+from ...helpers.reviews import AFTER, BEFORE, OPEN, measured, numbers, review
 
 
 def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
-    write_numbers(file, BEFORE, AFTER)
+    write_numbers(file, BEFORE, AFTER, OPEN)
     with file.open(encoding="ascii", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["name"] for row in rows] == ["LV EDV", "LV EF", "RV CO"]
@@ -28,14 +28,15 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "prediction_spread": "2.5",
         "reviewed": "57.75",
         "reviewed_spread": "1.25",
+        "open_slices": "9",
     }
 
 
 def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
-    write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")))
+    write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {})
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,,'
     )
 
 
@@ -50,7 +51,7 @@ def test_report_is_one_file(tmp_path: Path) -> None:
 def test_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for write in (
-        lambda file: write_numbers(file, BEFORE, AFTER),
+        lambda file: write_numbers(file, BEFORE, AFTER, OPEN),
         lambda file: write_review_report(file, review()),
     ):
         with pytest.raises(DataError) as caught:

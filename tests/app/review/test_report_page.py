@@ -54,16 +54,19 @@ def test_folder_of_the_study_stays_private() -> None:
 def test_key_figures_come_first() -> None:
     progress = ReviewProgress(done=9, total=24, uncertain_share=0.839)
     text = page_of(progress=progress).text
-    assert "LV EF 57.8 ± 1.2 % prediction 55.5" in text
+    assert "LV EF 57.8 ± 1.2 %, 9 open prediction 55.5" in text
     assert "Slices accepted 9 of 24 83 % of uncertain volume" in text
 
 
 def test_numbers_stand_under_their_ventricle() -> None:
     table = page_of().tables[0]
     assert [row[0] for row in table if len(row) == 1] == ["Left ventricle", "Right ventricle"]
-    assert table[0][1:] == ["Prediction", "± SD", "After review", "± SD", "Change", "Unit"]
+    assert table[0][1:] == [
+        *("Prediction", "± SD", "After review", "± SD", "Open slices", "Change", "Unit"),
+    ]
     assert table[2] == [
-        *("End-diastolic volume LV EDV", "120.0", "± 3.2", "118.0", "± 1.0", "−2.0", "mL"),
+        *("End-diastolic volume LV EDV", "120.0", "± 3.2", "118.0", "± 1.0", "4"),
+        *("−2.0", "mL"),
     ]
     assert table[5][0] == "Cardiac output RV CO"
 

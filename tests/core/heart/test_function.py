@@ -98,6 +98,18 @@ def test_indexed_by_body_surface_area() -> None:
     ]  # fmt: skip
 
 
+def test_every_number_names_its_phases() -> None:
+    found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN)
+    both, first, last = (1, 8), (1,), (8,)
+    expected = {
+        "EDV": first, "ESV": last, "SV": both, "EF": both, "CO": both, "mass": first,
+        "EDVi": first, "ESVi": last, "SVi": both, "CI": both, "mass index": first,
+    }  # fmt: skip
+    assert {name[3:]: m.phases for name, m in found.items() if name[:2] == "LV"} == expected
+    single = heart_function({None: ED}, patient=KNOWN)
+    assert {measured.phases for measured in single.values()} == {(None,)}
+
+
 def test_of_one_phase_volumes_and_mass_are_known() -> None:
     found = heart_function({None: ED}, patient=KNOWN)
     assert {name: m.value for name, m in found.items() if "index" not in name} == pytest.approx(

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
+from napari_bayes_nnunet.widgets.editing.correction_form import CorrectionForm
 from napari_bayes_nnunet.widgets.reading.key_numbers import (
     BOTH_PHASES,
     NO_KEY_NUMBERS,
@@ -46,11 +47,23 @@ def table(qtbot: Any) -> KeyNumbers:
 
 def test_value_spread_and_change_are_shown(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=48.25), numbers(LV_EF=50.0), ed=1, es=9)
-    assert table.texts("LV EF") == ("EF", "%", "48.2", "±11.2", "−1.8")
-    assert table.texts("LV EDV") == ("EDV", "mL", "123", "±11.2", "")
+    assert table.texts("LV EF") == ("EF", "%", "48.2", "±11.2", "", "−1.8")
+    assert table.texts("LV EDV") == ("EDV", "mL", "123", "±11.2", "", "")
     assert table.caption.text() == BOTH_PHASES.format(ed=1, es=9)
     table.set_numbers(numbers(LV_EF=62.04), numbers(LV_EF=62.0), ed=1, es=9)
     assert table.texts("LV EF")[-1] == ""
+
+
+def test_open_slices_stand_below_the_spread(table: KeyNumbers) -> None:
+    table.set_numbers(numbers(), numbers(), {"LV EF": 20, "LV EDV": 9}, ed=1, es=9)
+    assert table.texts("LV EF")[3:5] == ("±11.2", "20")
+    assert table.texts("LV EDV")[3:5] == ("±11.2", "9")
+
+
+def test_a_reviewed_number_has_no_spread(table: KeyNumbers) -> None:
+    table.set_numbers(numbers(), numbers(), {"LV EF": 0}, ed=1, es=9)
+    assert table.texts("LV EF")[3:5] == ("", "0")
+    assert "±" not in table._columns["LV EF"].labels[0].toolTip()
 
 
 def test_only_the_key_numbers_are_shown(table: KeyNumbers) -> None:
@@ -61,7 +74,7 @@ def test_only_the_key_numbers_are_shown(table: KeyNumbers) -> None:
 
 def test_an_unknown_number_is_a_dash(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=math.nan), numbers(), ed=1, es=9)
-    assert table.texts("LV EF")[2:] == ("–", "±11.2", "")
+    assert table.texts("LV EF")[2:] == ("–", "±11.2", "", "")
 
 
 def test_without_numbers_the_reason_is_shown(table: KeyNumbers) -> None:
@@ -78,11 +91,19 @@ def test_a_change_keeps_the_height(table: KeyNumbers) -> None:
 
 
 @pytest.mark.parametrize("points", [8, 12])
-def test_the_table_fits_a_narrow_dock(table: KeyNumbers, points: int) -> None:
-    table.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"}))
-    table.set_numbers(numbers(LV_EF=98.7), numbers(LV_EF=12.3, LV_mass=300.0), ed=20, es=10)
-    table.show()
-    assert table.minimumSizeHint().width() <= DOCK_WIDTH - MARGINS
-    table.setFixedWidth(DOCK_WIDTH - MARGINS)
+def test_the_table_is_no_wider_than_the_corrections(
+    table: KeyNumbers, points: int, qtbot: Any
+) -> None:
+    form = CorrectionForm()
+    qtbot.addWidget(form)
+    style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
+    for part in (table, form):
+        part.setStyleSheet(style)
+        part.show()
+    changed = numbers(LV_EF=12.3, LV_mass=300.0)
+    table.set_numbers(numbers(LV_EF=98.7), changed, dict.fromkeys(HEART, 20), ed=20, es=10)
+    width = max(form.minimumSizeHint().width(), DOCK_WIDTH - MARGINS)
+    assert table.minimumSizeHint().width() <= width
+    table.setFixedWidth(width)
     for label in table.findChildren(QLabel):
         assert label.fontMetrics().horizontalAdvance(label.text()) <= label.width()

@@ -59,7 +59,7 @@ def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:
     form.set_numbers(PREDICTED)
     assert form.nothing.isHidden()
     form.set_numbers(PREDICTED | numbers(measured("LV EDV", 150.0)), PREDICTED)
-    assert form.numbers.texts("LV EDV")[1::3] == ("150.0", "142.3")
+    assert form.numbers.texts("LV EDV")[1::4] == ("150.0", "142.3")
     form.set_numbers({})
     assert not form.nothing.isHidden()
 
@@ -132,9 +132,9 @@ def table(qtbot: Any) -> NumbersTable:
 
 
 def test_a_row_has_name_value_spread_and_unit(table: NumbersTable) -> None:
-    assert table.texts("LV EDV") == ("LV EDV", "142.3", "± 3.1", "mL", "")
-    assert table.texts("LV EF") == ("LV EF", "57.0", "± 1.7", "%", "")
-    assert table.texts("LV CO") == ("LV CO", "5.20", "± 0.30", "mL", "")
+    assert table.texts("LV EDV") == ("LV EDV", "142.3", "± 3.1", "mL", "", "")
+    assert table.texts("LV EF") == ("LV EF", "57.0", "± 1.7", "%", "", "")
+    assert table.texts("LV CO") == ("LV CO", "5.20", "± 0.30", "mL", "", "")
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,18 @@ def test_an_unknown_spread_is_a_dash(table: NumbersTable) -> None:
     assert table.texts("LV EDV")[2] == "± –"
 
 
+def test_open_slices_stand_next_to_the_spread(table: NumbersTable) -> None:
+    table.set_numbers(PREDICTED, PREDICTED, {"LV EF": 9, "LV EDV": 0})
+    assert table.texts("LV EF")[2:5] == ("± 1.7", "%", "9")
+    assert table.texts("LV EDV")[2:5] == ("", "mL", "0")
+
+
 def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None:
     table._timer.setInterval(50)
     assert table.highlighted == set()
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0, 3.1)), PREDICTED)
     assert table.highlighted == {"LV EDV"}
-    assert table.texts("LV EDV") == ("LV EDV", "145.0", "± 3.1", "mL", "142.3")
+    assert table.texts("LV EDV") == ("LV EDV", "145.0", "± 3.1", "mL", "", "142.3")
     assert table.texts("LV EF")[-1] == ""
     qtbot.waitUntil(lambda: not table.highlighted)
     assert table.texts("LV EDV")[-1] == "142.3"
@@ -204,5 +210,6 @@ def test_all_numbers_fit_a_narrow_dock(table: NumbersTable) -> None:
     table.set_numbers(
         numbers(*(measured(name, 188.8, 22.2, "mL/m²") for name in names)),
         numbers(*(measured(name, 177.7, 22.2, "mL/m²") for name in names)),
+        dict.fromkeys(names, 20),
     )
     assert table.minimumSizeHint().width() <= 330

@@ -100,7 +100,7 @@ def test_the_buttons_show_the_decision(review) -> None:
 
 def test_numbers_follow_every_edit_and_its_undo(review, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr(review.forms.numbers, "set_numbers", lambda now, _: seen.append(now))
+    monkeypatch.setattr(review.forms.numbers, "set_numbers", lambda now, *_: seen.append(now))
     review.forms.corrections.set_structure("LV")
     review.press("D")
     review.settle()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ...core.heart.function import Measured
 from ...core.review.queue import review_queue
 from ...core.types import Phase
 from .session import ReviewSession
@@ -58,6 +59,16 @@ def count_accepted(
 def count_open_slices(session: ReviewSession) -> dict[Phase, int]:
     """Return the number of slices still to accept in each phase of the queue."""
     return {phase: count.still_open for phase, count in count_accepted(session).items()}
+
+
+def count_open_by_number(session: ReviewSession, numbers: Mapping[str, Measured]) -> dict[str, int]:
+    """Return the number of slices still to accept in the phases of each number."""
+    phases = {phase for measured in numbers.values() for phase in measured.phases}
+    counts = count_accepted(session, phases)
+    return {
+        name: sum(counts[phase].still_open for phase in measured.phases)
+        for name, measured in numbers.items()
+    }
 
 
 def sum_accepted(counts: Mapping[Phase, AcceptedSlices]) -> AcceptedSlices:

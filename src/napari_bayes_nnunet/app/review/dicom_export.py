@@ -22,7 +22,7 @@ from ...io.study.info import find_image, read_study_image
 from ...io.study.study import Study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
-from .accepted_slices import count_accepted, sum_accepted
+from .accepted_slices import count_accepted, count_open_by_number, sum_accepted
 from .report_files import write_numbers
 from .session import ReviewSession
 
@@ -77,7 +77,8 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         )
         _check(file, drawn, study)
     measured = session.measured()
-    write_numbers(output / table, session.predicted(), measured)
+    open_slices = count_open_by_number(session, measured)
+    write_numbers(output / table, session.predicted(), measured, open_slices)
     if not CONCEPTS.keys() & measured.keys():
         return [*files, output / table]
     slices = images_of_phase(stack, session.state.ed or session.state.es or session.phases[0])

@@ -18,7 +18,7 @@ from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, read_use, summarise_use
-from .accepted_slices import count_open_slices
+from .accepted_slices import count_open_by_number, count_open_slices
 from .corrected_studies import add_phases, check_ready, ready_phases
 from .outcome import CorrectedSlice, ReviewOutcome
 from .report_files import FILE_UNWRITABLE, write_numbers, write_review_report
@@ -44,8 +44,9 @@ def export_review(
     info = session.study.info
     source = find_image(info, session.study.folder)
     export_labels(labels, session.labels_to_save(), info.geometry, source=source)
-    write_numbers(numbers, session.predicted(), session.measured())
-    write_review_report(report, collect_outcome(session, image, queue))
+    outcome = collect_outcome(session, image, queue)
+    write_numbers(numbers, outcome.before, outcome.after, outcome.open_slices)
+    write_review_report(report, outcome)
     return [labels, numbers, report]
 
 
@@ -55,12 +56,14 @@ def collect_outcome(
     """Return the contents of the report; without the image it has no pictures of slices."""
     info, state = session.study.info, session.state
     rows = [*read_use(session.study.folder / USE_LOG), *session.peek_log()]
+    measured = session.measured()
     return ReviewOutcome(
         study=info.case,
         structures=session.structures,
         spacing=session.spacing,
         before=session.predicted(),
-        after=session.measured(),
+        after=measured,
+        open_slices=count_open_by_number(session, measured),
         papillary=PAPILLARY,
         made=datetime.now().astimezone(),
         ed=state.ed,

@@ -36,7 +36,8 @@ class ReviewOutcome:
 
     ``study`` is the pseudonym; only the last part of a path is shown. ``spacing`` (z, y, x) in mm.
     ``before`` are the numbers of the prediction with nothing reviewed, ``after`` those of the
-    edited labels. ``papillary`` is a sentence on how papillary muscles count. ``predictions``:
+    edited labels, and ``open_slices`` how many slices of the phases of each are still to accept.
+    ``papillary`` is a sentence on how papillary muscles count. ``predictions``:
     phase → the report of its segmentation, as in the JSON file of a case. ``corrected`` is None if
     the image is not available.
     """
@@ -50,6 +51,7 @@ class ReviewOutcome:
     made: datetime
     ed: int | None = None
     es: int | None = None
+    open_slices: Mapping[str, int] = field(default_factory=dict)
     curves: Sequence[VolumeCurve] = ()
     progress: ReviewProgress | None = None
     corrected: Sequence[CorrectedSlice] | None = ()

@@ -18,23 +18,29 @@ from .report_page import report_page
 FILE_UNWRITABLE: Final = "{file} cannot be written ({reason})."
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
+    "open_slices",
 )  # fmt: skip
 
 
 def write_numbers(
-    file: Path, before: Mapping[str, Measured], after: Mapping[str, Measured]
+    file: Path,
+    before: Mapping[str, Measured],
+    after: Mapping[str, Measured],
+    open_slices: Mapping[str, int],
 ) -> None:
     """Write the numbers of the prediction and after review as CSV, one per row.
 
-    An unknown number is an empty field; spreads are sample SDs over the members. Raises DataError
-    if the file cannot be written.
+    An unknown number is an empty field; spreads are sample SDs over the members. ``open_slices``
+    are the slices still to accept by the name of a number. Raises DataError if the file cannot be
+    written.
     """
     rows: list[Sequence[Any]] = [_COLUMNS]
     for name in all_names(before, after):
         either = after.get(name) or before[name]
         # Some spreadsheets do not read CSV as UTF-8.
         texts = (name, either.title, either.unit.replace("²", "2"))
-        rows.append((*texts, *_cells(before.get(name)), *_cells(after.get(name))))
+        cells = (*_cells(before.get(name)), *_cells(after.get(name)))
+        rows.append((*texts, *cells, open_slices.get(name, "")))
     _write(file, csv_text(rows))
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ...core.heart.function import Measured
 from ..report.html import UNKNOWN
 from .outcome import all_names
 
+REVIEWED: Final = "reviewed"
+"""Word for a number if all slices of its phases are accepted; its spread is then no longer one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NumberRow:
-    """A formatted number of the report: "LV EDV", 120.0 before, 118.0 after, change −2.0."""
+    """A formatted number of the report: "LV EDV", 120.0 before, 118.0 after, change −2.0.
+
+    ``open_slices`` is how many slices of its phases are still to accept.
+    """
 
     ventricle: str
     title: str
@@ -24,6 +31,7 @@ class NumberRow:
     spread_before: str
     after: str
     spread_after: str
+    open_slices: str
     change: str
 
 
@@ -39,19 +47,28 @@ def format_spread(measured: Measured | None) -> str:
     return f"± {_rounded(measured.spread, measured.unit)}"
 
 
-def format_with_spread(measured: Measured) -> tuple[str, str]:
-    """Return the value, and its spread with the unit, such as "54.2" and "± 1.3 %"."""
+def format_with_spread(measured: Measured, open_slices: int | None) -> tuple[str, str]:
+    """Return the value, and its spread with the unit, such as "54.2" and "± 1.3 %, 9 open"."""
     spread = format_spread(measured)
+    if open_slices == 0:
+        return format_number(measured), f"{measured.unit}, {REVIEWED}"
     unit = f"{spread} {measured.unit}" if spread != UNKNOWN else measured.unit
-    return format_number(measured), unit
+    return format_number(measured), unit if open_slices is None else f"{unit}, {open_slices} open"
 
 
-def number_rows(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[NumberRow]:
+def number_rows(
+    before: Mapping[str, Measured],
+    after: Mapping[str, Measured],
+    open_slices: Mapping[str, int],
+) -> list[NumberRow]:
     """Return a row for each number that is known before or after the review."""
-    return [_row(before.get(name), after.get(name)) for name in all_names(before, after)]
+    return [
+        _row(before.get(name), after.get(name), open_slices.get(name))
+        for name in all_names(before, after)
+    ]
 
 
-def _row(before: Measured | None, after: Measured | None) -> NumberRow:
+def _row(before: Measured | None, after: Measured | None, open_slices: int | None) -> NumberRow:
     either = after or before
     assert either is not None
     ventricle, _, title = either.title.partition(", ")
@@ -64,7 +81,8 @@ def _row(before: Measured | None, after: Measured | None) -> NumberRow:
         before=format_number(before),
         spread_before=format_spread(before),
         after=format_number(after),
-        spread_after=format_spread(after),
+        spread_after=format_spread(after) if open_slices != 0 else "",
+        open_slices=UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
         change=_change(before, after),
     )
 

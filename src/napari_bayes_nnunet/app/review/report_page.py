@@ -32,7 +32,7 @@ def report_page(review: ReviewOutcome) -> str:
         facts=_facts(review),
         warnings=list(_warnings(review)),
         tiles=list(_tiles(review)),
-        numbers=number_rows(review.before, review.after),
+        numbers=number_rows(review.before, review.after, review.open_slices),
         curve=_curve(review),
         slices=list(_corrected(review, colors)),
         colors={
@@ -66,7 +66,7 @@ def _warnings(review: ReviewOutcome) -> Iterator[str]:
 
 def _tiles(review: ReviewOutcome) -> Iterator[Tile]:
     for name in [name for name in _KEY_FIGURES if name in review.after][:3]:
-        value, unit = format_with_spread(review.after[name])
+        value, unit = format_with_spread(review.after[name], review.open_slices.get(name))
         before = review.before.get(name)
         yield Tile(name, value, unit, f"prediction {format_number(before)}" if before else "")
     progress = review.progress

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from .. import InputError
+from ..types import Phase
 from .measurements import Structure
 from .slice_volumes import Values, VolumesByPhase, standard_deviation
 
@@ -88,8 +89,8 @@ class Patient:
 class Measured:
     """Measurement of a report, with a short ``name`` ("LV EF"), a ``title`` and a ``help`` text.
 
-    ``value`` is measured in the labels. ``spread`` is the sample SD over the members, NaN if
-    unknown. Both are in ``unit``.
+    ``value`` is measured in the labels of ``phases``. ``spread`` is the sample SD over the members,
+    NaN if unknown. Both are in ``unit``.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Measured:
     spread: float
     unit: str
     help: str
+    phases: tuple[Phase, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class _Quantity:
     unit: str
     help: str
 
-    def measured(self, side: Structure, name: str, values: Values) -> Measured:
+    def measured(
+        self, side: Structure, name: str, values: Values, phases: tuple[Phase, ...]
+    ) -> Measured:
         return Measured(
             name=f"{side} {name}",
             title=f"{_SIDES[side]}, {self.title}",
@@ -114,6 +118,7 @@ class _Quantity:
             spread=float(standard_deviation(values[1:])),
             unit=self.unit,
             help=self.help,
+            phases=phases,
         )
 
 
@@ -176,13 +181,25 @@ def _measured(
 ) -> Iterator[Measured]:
     values = dict(_values(side, phases, ed, es, patient))
     for name, value in values.items():
-        yield _QUANTITIES[name].measured(side, name, value)
+        yield _QUANTITIES[name].measured(side, name, value, _phases_of(name, phases, ed, es))
     area = patient.body_surface_area
     if area is None:
         return
     for name, index in _INDEXED.items():
         if name in values:
-            yield _index_of(name, area).measured(side, index, values[name] / area)
+            quantity, of = _index_of(name, area), _phases_of(name, phases, ed, es)
+            yield quantity.measured(side, index, values[name] / area, of)
+
+
+def _phases_of(
+    name: str, phases: VolumesByPhase, ed: int | None, es: int | None
+) -> tuple[Phase, ...]:
+    """Return the phases that a quantity is measured in."""
+    if None in phases:
+        return (None,)
+    if name in ("SV", "EF", "CO"):
+        return ed, es
+    return (es,) if name == "ESV" else (ed,)
 
 
 def _index_of(name: str, area: float) -> _Quantity:

@@ -30,8 +30,11 @@ CHANGE_HELP: Final = "Change since the prediction"
 NO_KEY_NUMBERS: Final = "No numbers. They need the labels RV, MYO or LV."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
 ONE_PHASE_SHOWN: Final = "LV in this phase"
-_ROWS = 5
-TITLE, UNIT, VALUE, SPREAD, CHANGED = range(_ROWS)
+_ROWS = 6
+TITLE, UNIT, VALUE, SPREAD, OPEN, CHANGED = range(_ROWS)
+ROW_TITLES: Final = {SPREAD: "Spread", OPEN: "Open", CHANGED: "Change"}
+OPEN_TEXT: Final = "Slices still to accept in its phases: {}"
+REVIEWED_TEXT: Final = "All slices of its phases are accepted."
 
 
 @dataclass(frozen=True)
@@ -40,40 +43,42 @@ class _Column:
 
     labels: tuple[QLabel, ...]
 
-    def fill(self, measured: Measured, predicted: Measured | None) -> None:
+    def fill(self, measured: Measured, predicted: Measured | None, open_slices: int | None) -> None:
         change = math.nan if predicted is None else measured.value - predicted.value
+        has_spread = open_slices != 0 and not math.isnan(measured.spread)
         texts = (
             KEY_NUMBERS[measured.name],
             measured.unit,
             _short(measured.value),
-            "" if math.isnan(measured.spread) else f"±{_short(measured.spread)}",
+            f"±{_short(measured.spread)}" if has_spread else "",
+            "" if open_slices is None else str(open_slices),
             _signed(change),
         )
-        help_text = (
-            f"{measured.title}: {format_value(measured.value)} ± "
-            f"{format_value(measured.spread, like=measured.value)} {measured.unit}"
-        )
+        spread = f" ± {format_value(measured.spread, like=measured.value)}" if has_spread else ""
+        lines = [f"{measured.title}: {format_value(measured.value)}{spread} {measured.unit}"]
+        if open_slices is not None:
+            lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
         if texts[CHANGED]:
-            help_text += f"\n{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}"
+            lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
         for label, text in zip(self.labels, texts, strict=False):
             label.setText(text or " ")  # an empty label has no height
-            label.setToolTip(f"{help_text}\n{measured.help}")
+            label.setToolTip("\n".join([*lines, measured.help]))
 
 
 class KeyNumbers(QWidget):
-    """EF, volumes and mass with spread and change, in a table that keeps its height.
+    """EF, volumes and mass with their spread, in a table that keeps its height.
 
-    Without ``shows_changes`` the table has no row for them.
+    ``in_review`` adds rows for the slices still to accept and for changes since the prediction.
     """
 
-    def __init__(self, parent: QWidget | None = None, *, shows_changes: bool = True) -> None:
+    def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
         super().__init__(parent)
-        self._rows = _ROWS if shows_changes else CHANGED
+        self._rows = _ROWS if in_review else OPEN
         self._columns: dict[str, _Column] = {}
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(4)
+        self._grid.setHorizontalSpacing(3)
         self._grid.setVerticalSpacing(0)
         self.set_numbers({}, {})
 
@@ -83,23 +88,24 @@ class KeyNumbers(QWidget):
         return tuple(self._columns)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return title, unit, value, spread and change in the column of ``name``."""
+        """Return title, unit, value, spread, open slices and change in the column of ``name``."""
         return tuple(label.text().strip() for label in self._columns[name].labels)
 
     def set_numbers(
         self,
         numbers: Mapping[str, Measured],
         predicted: Mapping[str, Measured],
+        open_slices: Mapping[str, int] | None = None,
         *,
         ed: Phase = None,
         es: Phase = None,
     ) -> None:
-        """Show the key numbers among ``numbers``, and their change since the prediction."""
+        """Show the key numbers among ``numbers``, their open slices and their changes."""
         names = [name for name in KEY_NUMBERS if name in numbers]
         if names != list(self._columns) or not names:
             self._make_columns(names)
         for name, column in self._columns.items():
-            column.fill(numbers[name], predicted.get(name))
+            column.fill(numbers[name], predicted.get(name), (open_slices or {}).get(name))
         has_phases = ed is not None and es is not None
         text = BOTH_PHASES.format(ed=ed, es=es) if has_phases else ONE_PHASE_SHOWN
         self.caption.setText(text if names else NO_KEY_NUMBERS)
@@ -111,8 +117,12 @@ class KeyNumbers(QWidget):
         self._columns = {
             name: _Column(tuple(_label(row) for row in range(self._rows))) for name in names
         }
-        self._grid.addWidget(self.caption, 0, 0, 1, max(len(names), 1))
-        for number, column in enumerate(self._columns.values()):
+        self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
+        for row, text in ROW_TITLES.items() if names else ():
+            if row < self._rows:
+                title = LevelLabel(text, level="done", style="padding: 0")
+                self._grid.addWidget(title, row + 1, 0)
+        for number, column in enumerate(self._columns.values(), start=1):
             self._grid.setColumnStretch(number, 1)
             for row, label in enumerate(column.labels, start=1):
                 self._grid.addWidget(label, row, number)

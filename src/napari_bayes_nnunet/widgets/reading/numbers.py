@@ -63,14 +63,17 @@ class NumbersForm(QWidget):
         self.set_contributions(())
 
     def set_numbers(
-        self, numbers: Mapping[str, Measured], predicted: Mapping[str, Measured] | None = None
+        self,
+        numbers: Mapping[str, Measured],
+        predicted: Mapping[str, Measured] | None = None,
+        open_slices: Mapping[str, int] | None = None,
     ) -> None:
-        """Show the numbers by name, and the ``predicted`` values that differ.
+        """Show the numbers by name with their open slices, and ``predicted`` values that differ.
 
         Values that changed since the last call are highlighted for a moment.
         """
         self.nothing.show_message("" if numbers else NO_NUMBERS)
-        self.numbers.set_numbers(numbers, predicted)
+        self.numbers.set_numbers(numbers, predicted, open_slices)
 
     def set_patient(self, patient: Patient) -> None:
         """Show the data of the patient."""
@@ -104,6 +107,7 @@ def _make_row(slice_: Contribution, name: str) -> Row:
     return Row((str(slice_.z + 1), f"{slice_.phase}{name}", points))
 
 
+OPEN_HELP = "Slices still to accept in the phases of this number. At 0 it is reviewed."
 HEADINGS = (
     ("", ""),
     ("Now", "Measured in the current contours."),
@@ -113,9 +117,10 @@ HEADINGS = (
         "confidence interval.",
     ),
     ("", ""),
+    ("Open", OPEN_HELP),
     ("Predicted", "Value predicted by the ensemble; empty if your corrections did not change it."),
 )
-NAME, VALUE, SPREAD, UNIT, PREDICTED = range(5)
+NAME, VALUE, SPREAD, UNIT, OPEN, PREDICTED = range(6)
 FLASH_MS = 1500
 FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
 _UNKNOWN = "–"
@@ -129,6 +134,7 @@ class _Line:
     value: QLabel
     spread: QLabel
     unit: QLabel
+    open: QLabel
     predicted: QLabel
 
 
@@ -154,27 +160,39 @@ class NumbersTable(QWidget):
         return {name for name, line in self._lines.items() if line.value.styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return name, value, spread, unit and predicted value in the row of ``name``."""
+        """Return name, value, spread, unit, open slices and predicted value of ``name``."""
         return tuple(label.text() for label in _labels(self._lines[name]))
 
     def set_numbers(
-        self, numbers: Mapping[str, Measured], predicted: Mapping[str, Measured] | None = None
+        self,
+        numbers: Mapping[str, Measured],
+        predicted: Mapping[str, Measured] | None = None,
+        open_slices: Mapping[str, int] | None = None,
     ) -> None:
-        """Show ``numbers``, and the ``predicted`` values that differ."""
+        """Show ``numbers`` with their open slices, and the ``predicted`` values that differ."""
         if list(numbers) != list(self._lines):
             self._make_lines(numbers)
         self._end_highlight()
         for name, measured in numbers.items():
-            self._fill(self._lines[name], measured, (predicted or {}).get(name))
+            before, is_open = (predicted or {}).get(name), (open_slices or {}).get(name)
+            self._fill(self._lines[name], measured, before, is_open)
         if self.highlighted:
             self._timer.start()
 
-    def _fill(self, line: _Line, measured: Measured, predicted: Measured | None) -> None:
+    def _fill(
+        self,
+        line: _Line,
+        measured: Measured,
+        predicted: Measured | None,
+        open_slices: int | None,
+    ) -> None:
         value = format_value(measured.value)
         if line.value.text() not in ("", value):
             line.value.setStyleSheet(FLASH)
         line.value.setText(value)
-        line.spread.setText(f"± {format_value(measured.spread, like=measured.value)}")
+        spread = f"± {format_value(measured.spread, like=measured.value)}"
+        line.spread.setText(spread if open_slices != 0 else "")
+        line.open.setText("" if open_slices is None else str(open_slices))
         line.unit.setText(measured.unit)
         before = "" if predicted is None else format_value(predicted.value)
         line.predicted.setText("" if before == value else before)
@@ -194,7 +212,7 @@ class NumbersTable(QWidget):
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
             line = self._lines[name] = _Line(
-                QLabel(name), QLabel(), QLabel(), QLabel(), LevelLabel(level="done")
+                *(QLabel(name), QLabel(), QLabel(), QLabel(), QLabel()), LevelLabel(level="done")
             )
             for column, label in enumerate(_labels(line)):
                 self._grid.addWidget(label, row, column, _side(column))
@@ -208,7 +226,7 @@ def format_value(value: float, *, like: float | None = None) -> str:
 
 
 def _labels(line: _Line) -> tuple[QLabel, ...]:
-    return line.name, line.value, line.spread, line.unit, line.predicted
+    return line.name, line.value, line.spread, line.unit, line.open, line.predicted
 
 
 def _side(column: int) -> Qt.AlignmentFlag:

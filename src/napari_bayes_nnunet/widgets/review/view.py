@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...app.review.accepted_slices import count_open_by_number
 from ...app.review.session import ReviewSession
 from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
@@ -175,8 +176,11 @@ class ReviewView:
         """Show the measurements, the volume curves and the progress of the review."""
         session, state = self._session, self._session.state
         measured, predicted = session.measured(), session.predicted()
-        self._forms.numbers.set_numbers(measured, predicted)
-        self._forms.key_numbers.set_numbers(measured, predicted, ed=state.ed, es=state.es)
+        open_slices = count_open_by_number(session, measured)
+        self._forms.numbers.set_numbers(measured, predicted, open_slices)
+        self._forms.key_numbers.set_numbers(
+            measured, predicted, open_slices, ed=state.ed, es=state.es
+        )
         self._forms.numbers.set_contributions(
             session.numbers.contributions(state.ed, state.es), ed=state.ed, es=state.es
         )

@@ -87,7 +87,7 @@ class ResultBlock(QWidget):
         self.show_button.setToolTip(SHOW_HELP.format(help=known.help if known is not None else ""))
         self.remove_button = QPushButton("Remove")
         self.remove_button.setToolTip(REMOVE_HELP)
-        self.numbers = KeyNumbers(shows_changes=False)
+        self.numbers = KeyNumbers(in_review=False)
         row = QHBoxLayout(self.head)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.show_button, 1)
