@@ -123,9 +123,9 @@ def interrupt(
     run.wait()
     run.wait_for_children()
     told = messages(run.output)
-    assert told[0] == StageStarted(text="Looking for studies")
+    assert told[0] == StageStarted(text=cohort_terminal.LOOKING_FOR_STUDIES)
     assert isinstance(told[1], StudiesFound)
-    assert told[2] == StageStarted(text="Starting the workers")
+    assert told[2] == StageStarted(text=cohort_terminal.STARTING_WORKERS)
     if number == signal.SIGKILL:
         assert run.code == -number
         return told

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from napari_bayes_nnunet.app.messages import FAILED, StageStarted, from_line
+from napari_bayes_nnunet.app.training.job import NO_CASCADES, OTHER_PROGRAM
 from napari_bayes_nnunet.app.training.request import STARTED_WITH
 from napari_bayes_nnunet.app.training.run import CASES_DONE
 from napari_bayes_nnunet.app.training.terminal import FINISHED_FOLD
@@ -329,12 +330,14 @@ def test_file_as_output_is_refused(hearts, tmp_path):
 
 def test_output_with_another_model_is_refused(hearts, tmp_path):
     (tmp_path / "plans.json").write_text("{}")
-    assert "ensemble.json is missing" in refusal(hearts, "--output", tmp_path)
+    sentence = OTHER_PROGRAM.format(run=tmp_path, record="ensemble.json")
+    refused = refusal(hearts, "--output", tmp_path)
+    assert refused == f"{sentence} {advice(Action.OTHER_OUTPUT)}"
 
 
 def test_cascade_is_refused(hearts, tmp_path):
     flags = ["--output", tmp_path / "run", "--configuration", "3d_cascade_fullres"]
-    assert refusal(hearts, *flags).startswith("Cascades are not supported")
+    assert refusal(hearts, *flags) == NO_CASCADES
 
 
 @pytest.mark.parametrize(

@@ -105,4 +105,4 @@ def check_files(out: Path, image: Path, labels: np.ndarray) -> None:
     (report,) = out.glob("*_report.html")
     text = report.read_text(encoding="utf-8")
     assert text.count("data:image/png;base64,") >= 1
-    assert "not a clinical confidence" in text
+    assert 'class="no-interval"' in text

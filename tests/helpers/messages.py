@@ -1,9 +1,12 @@
 """All messages of the program, read from the source: ``python -m tests.helpers.messages``.
 
+Messages are the sentences of the modules and of the templates of reports.
+
 The command rewrites tests/messages.txt, so that a change of wording appears as a diff.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,10 +20,11 @@ FEWEST_WORDS = 3
 
 @cache
 def messages() -> str:
-    """Return the sentences of every module, with braces in place of values."""
+    """Return the sentences of every file, with braces in place of values."""
     parts = []
-    for file in sorted(PACKAGE.rglob("*.py")):
-        sentences = list(dict.fromkeys(_sentences(file)))
+    for file in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2")]):
+        read = _sentences if file.suffix == ".py" else _template_sentences
+        sentences = list(dict.fromkeys(read(file)))
         if sentences:
             parts += [f"# {file.relative_to(PACKAGE).as_posix()}", *sentences, ""]
     return "\n".join(parts)
@@ -41,6 +45,14 @@ def _sentences(file: Path) -> Iterator[str]:
         text = _text(node)
         if len(text.split()) >= FEWEST_WORDS and "\n" not in text.strip("\n"):
             yield text.strip("\n")
+
+
+def _template_sentences(file: Path) -> Iterator[str]:
+    text = re.sub(r"\{[#%].*?[#%]\}", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for line in re.sub(r"\{\{.*?\}\}", "{}", text, flags=re.DOTALL).splitlines():
+        sentence = re.sub(r"<[^>]*>", " ", line)
+        if len(re.findall(r"[A-Za-z]{2,}", sentence)) >= FEWEST_WORDS:
+            yield " ".join(sentence.split())
 
 
 def _text(node: ast.AST) -> str:

@@ -10,7 +10,9 @@ HIDDEN = {"style", "title"}
 
 
 class Page(HTMLParser):
-    """Titles, tables, pictures and text of a page. Raises AssertionError if tags are unbalanced.
+    """Titles, tables, pictures, text and the classes of elements of a page.
+
+    Raises AssertionError if tags are unbalanced.
 
     ``tables`` has the text of each cell of each row.
     """
@@ -19,6 +21,7 @@ class Page(HTMLParser):
         super().__init__()
         self.source = source
         self.tags: set[str] = set()
+        self.classes: set[str] = set()
         self.titles: list[str] = []
         self.tables: list[list[list[str]]] = []
         self.pictures: list[dict[str, str | None]] = []
@@ -48,6 +51,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.classes.update((dict(attrs).get("class") or "").split())
         assert not {name for name, _ in attrs if name.startswith("on")}
         if tag == "img":
             self.pictures.append(dict(attrs))

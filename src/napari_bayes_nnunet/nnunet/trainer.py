@@ -59,7 +59,7 @@ _WEIGHTS_DIVERGED = (
 )
 _OUT_OF_MEMORY = "The {device} ran out of memory with batch size {batch_size}."
 _NOT_WRITTEN = "{file} could not be written ({reason}; {free:.0f} MiB are free)."
-_MEMBERS_USABLE = " The members so far can still be used."
+MEMBERS_USABLE = " The members so far can still be used."
 
 
 class TrainingStopped(Exception):
@@ -369,7 +369,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
     @property
     def _members_usable(self) -> str:
         has_members = any(self.run.members(str(self.fold)).glob("*.pth"))
-        return _MEMBERS_USABLE if has_members else ""
+        return MEMBERS_USABLE if has_members else ""
 
     def _ends_cycle(self) -> bool:
         return self.settings.schedule.epoch_in_cycle(self.current_epoch + 1) == 0

@@ -14,8 +14,10 @@ import torch
 
 from napari_bayes_nnunet.app.messages import JobEnded, from_line
 from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY
+from napari_bayes_nnunet.app.training.run import CHECKING_LABELS
+from napari_bayes_nnunet.app.training.terminal import STOPPED_TRAINING
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.core.problems import Action
+from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     EpochReport,
     RunFolder,
@@ -23,6 +25,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     write_record,
 )
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
+from napari_bayes_nnunet.nnunet.trainer import MEMBERS_USABLE
 
 SCHEDULE = RestartSchedule(epochs=18, gamma=0.5, restart_first_cycle=False)
 SELECTION = MemberSelection(per_cycle=30, step=1)
@@ -130,7 +133,7 @@ def test_a_stopped_training_resumes_with_next_epoch(
     assert process.code == 0
     last = epochs(run)[-1]["epoch"]
     assert 6 <= last < 17
-    assert process.errors == f"Stopped. Continue with: {continuation(hearts, run)}\n"
+    assert process.errors == f"{stopped(hearts, run)}\n"
     assert ended(run) == ("stopped", process.errors.strip())
     assert (run.fold("0") / "checkpoint_latest.pth").exists()
 
@@ -168,7 +171,7 @@ def test_a_stop_request_finishes_the_epoch(how, run, hearts, warm_command, tmp_p
         process.send_to_all(signal.SIGINT)
     process.wait()
     assert process.code == 0
-    assert process.errors == f"Stopped. Continue with: {continuation(hearts, run)}\n"
+    assert process.errors == f"{stopped(hearts, run)}\n"
     assert ended(run)[0] == "stopped"
     assert not run.stop.exists()
     assert epochs(run)[-1]["epoch"] < 17
@@ -189,6 +192,11 @@ def test_a_second_signal_ends_it_at_once(run, hearts, warm_command, tmp_path):
 
 def continuation(dataset, run):
     return f"bayes-nnunet train '{dataset}' --output {run.path} --fold 0 --resume"
+
+
+def stopped(dataset, run):
+    remedy = Remedy(Action.RESUME_RUN, {"command": continuation(dataset, run)})
+    return statement(STOPPED_TRAINING, remedy)
 
 
 def last_word(run):
@@ -286,7 +294,7 @@ def test_a_full_disk_before_the_first_member(run, hearts, warm_command, tmp_path
     failed = warm_command.run(*start, folder=tmp_path, largest_file=400_000)
     assert failed.code == 1
     assert all(word in failed.errors for word in ("epoch_0000.pth", TOO_LARGE, "--resume"))
-    assert "members so far" not in failed.errors
+    assert MEMBERS_USABLE.strip() not in failed.errors
 
 
 def test_warnings_come_before_planning(run, hearts, warm_command, tmp_path):
@@ -301,7 +309,7 @@ def test_warnings_come_before_planning(run, hearts, warm_command, tmp_path):
     process.kill()
     process.wait_for_children()
     lines = process.output.splitlines()
-    assert lines[0] == "Checking the labels"
+    assert lines[0] == CHECKING_LABELS
     assert "patient004_frame01, patient004_frame02" in lines[1]
     assert re.findall(r"\d+", lines[2])[1:] == ["1", "7"]  # members that are kept and requested
     assert "patient900_frame01_0000.nii.gz" in lines[3]
@@ -316,7 +324,7 @@ def test_a_stop_request_ends_the_validation(uninterrupted, hearts, warm_command,
     run.stop.touch()
     process.wait()
     assert process.code == 0
-    assert process.errors == f"Stopped. Continue with: {continuation(hearts, run)}\n"
+    assert process.errors == f"{stopped(hearts, run)}\n"
     assert "case 2" not in process.output
     assert read_record(run.record).validation == {}
 

@@ -106,7 +106,7 @@ def test_inner_folder_at_another_path_is_recognised(tmp_path: Path) -> None:
     assert (names(same), same.mismatches) == (["good"], ())
 
 
-# Sub-folders, and images next to labels
+# Subfolders, and images next to labels
 
 
 def make_acdc(root: Path, *, frames: bool = True) -> Path:

@@ -47,6 +47,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     add_member,
     write_record,
 )
+from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.files.limits import LFS_START
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
@@ -203,7 +204,7 @@ def test_damaged_record_refuses_no_member(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / "ensemble.json").write_text('{"format": 1')
     folder = find_ensemble(run)
-    assert "ensemble.json is damaged" in folder.problems[0]
+    assert folder.problems[0].startswith(DAMAGED_JSON.format(file=run / "ensemble.json", repair=""))
     assert (len(folder.usable_members), folder.record, folder.name) == (6, None, "run")
 
 

@@ -1,4 +1,4 @@
-"""Cases in sub-folders, and which reference belongs to which of them."""
+"""Cases in subfolders, and which reference belongs to which of them."""
 
 from __future__ import annotations
 

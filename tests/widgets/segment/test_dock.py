@@ -39,6 +39,7 @@ from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import (
     CANNOT_FIND_PHASES,
     CHOOSE_TO_SEE,
+    IMAGE_REMOVED,
     NO_ENSEMBLE,
     NO_USABLE_MEMBER,
     PHASES_BY_VOLUME,
@@ -69,7 +70,7 @@ from ...helpers import HELPERS
 from ...helpers.cohort_docks import fake_predict, make_images
 from ...helpers.settling import settle
 from ...helpers.studies import make_study
-from ...helpers.window_time import TICK_MS, computing_at_a_stretch
+from ...helpers.window_time import computing_at_a_stretch
 from ..conftest import CINE, VOLUME, choose, image_layer, make_folder, run
 from .test_inference_child import is_alive
 
@@ -701,7 +702,7 @@ def test_the_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) 
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.job.ended):
         dock._viewer.layers.remove("heart")
-    assert dock.run.status.text().startswith("The image was removed.")
+    assert dock.run.status.text().startswith(IMAGE_REMOVED)
     assert names(dock) == ["heart entropy, bit", "heart prediction", "heart contours"]
     assert visible(dock) == set()
 
@@ -1049,6 +1050,11 @@ MOST_SECONDS = 4.0
 """Of processor time; the first drawing of a study takes up to 2 s without a GPU."""
 
 
+def wait_for_ticks(stretches, count, qtbot) -> None:
+    last = len(stretches) + count
+    wait_until(lambda: len(stretches) >= last, qtbot)
+
+
 def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path, CINE), window=True)
     with computing_at_a_stretch() as stretches:
@@ -1060,7 +1066,7 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
         wait_until(lambda: opened.controller is not None, qtbot)
         for act in (opened.controller.other_landmark, opened.controller.accept):
             act()
-            qtbot.wait(3 * TICK_MS)
+            wait_for_ticks(stretches, 3, qtbot)
     assert max(stretches) < MOST_SECONDS
     assert opened.controller.session.study.folder == tmp_path / "heart_study"
     assert frame.isVisible()

@@ -30,6 +30,8 @@ from .run import CohortRequest, RunTasks, open_cohort, run_cohort
 from .terminal_output import CohortText, StudyCounts, describe_cohort
 
 INTERRUPTED: Final = 130
+LOOKING_FOR_STUDIES: Final = "Looking for studies"
+STARTING_WORKERS: Final = "Starting the workers"
 """Exit code after Ctrl-C."""
 
 
@@ -53,7 +55,7 @@ def run_in_terminal(
         view.show(Notice(**speech(sentence)))
 
     try:
-        view.show(StageStarted(text="Looking for studies"))
+        view.show(StageStarted(text=LOOKING_FOR_STUDIES))
         with on_first_signal(_interrupt), open_cohort(request) as cohort:
             for sentence in _problems(request):
                 notify(sentence)
@@ -61,7 +63,7 @@ def run_in_terminal(
             view.show(StudiesFound(studies=counts.total, left_out=cohort.left_out))
             if not jsonl:
                 click.echo(describe_cohort(cohort))
-            stage = f"Connecting to {scheduler}" if scheduler else "Starting the workers"
+            stage = f"Connecting to {scheduler}" if scheduler else STARTING_WORKERS
             view.show(StageStarted(text=stage))
             with open_cluster(
                 scheduler, certificates=certificates, device=request.prediction.settings.device

@@ -96,7 +96,7 @@ class ReferencedStudies:
 
 
 def _cases(studies: Path) -> dict[Path, str]:
-    """Return folder → case of each study, such as "p1/heart" for one in a sub-folder."""
+    """Return folder → case of each study, such as "p1/heart" for one in a subfolder."""
     check_folder(studies, "studies")
     summaries = sorted(list_studies(studies), key=lambda summary: summary.case)
     if not summaries:

@@ -37,6 +37,8 @@ from .request import (
 )
 
 LINKED_FILE = "{file} is a link, so a training would write to another file. Remove the link."
+OTHER_PROGRAM = "{run} has a model from another program, because {record} is missing."
+NO_CASCADES = "Cascades are not supported. Use the configuration 2d, 3d_lowres or 3d_fullres."
 RUN_IS_BUSY = "Another training is running in {run}. Wait until it ends, or stop it."
 
 
@@ -170,7 +172,7 @@ def _check_start(
             )
     elif has_begun(run, fold) or (run.plans.exists() and not run.record.exists()):
         raise AppError(
-            "{run} has a model from another program, because {record} is missing.",
+            OTHER_PROGRAM,
             Action.OTHER_OUTPUT,
             run=run.path,
             record=run.record.name,
@@ -181,9 +183,7 @@ def _check_start(
             dropout=request.dropout,
         )
     if "cascade" in (request.configuration or ""):
-        raise AppError(
-            "Cascades are not supported. Use the configuration 2d, 3d_lowres or 3d_fullres."
-        )
+        raise AppError(NO_CASCADES)
 
 
 def _has_state(run: RunFolder, fold: str) -> bool:

@@ -37,6 +37,7 @@ from .validation import measure_validation_range
 if TYPE_CHECKING:
     from ...nnunet.trainer import TrainerSettings
 
+CHECKING_LABELS = "Checking the labels"
 PLANNING = "Planning and preprocessing"
 CASES_DONE = {
     "read": "Planning: {done} of {total} cases read",
@@ -88,7 +89,7 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
 
     _check_device(job)
     if job.request.add_cycle or not job.settled:
-        stage("Checking the labels")
+        stage(CHECKING_LABELS)
         for text in _warnings(job):
             tell(Notice(**speech(text)))
     stage(PLANNING)

@@ -26,6 +26,7 @@ from .run import run_job
 from .terminal_output import choose_view
 
 TRAINING_FILLED_DISK = "The disk is full, so nothing more can be written to {run}."
+STOPPED_TRAINING = "Stopped."
 FINISHED_FOLD = "The training of fold {fold} is finished. The ensemble is in {run}."
 
 
@@ -122,7 +123,7 @@ def _ending(job: TrainingJob, *, finished: bool) -> Statement:
         )
     if not job.run.record.exists():
         return statement("Stopped before training began.", Action.START_AGAIN)
-    return statement("Stopped.", Remedy(Action.RESUME_RUN, {"command": job.continuation()}))
+    return statement(STOPPED_TRAINING, Remedy(Action.RESUME_RUN, {"command": job.continuation()}))
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from ..images.nifti import ENDINGS, channel_files, is_further_channel
 
 NO_FOLDER = "{folder} is not a folder. Choose a folder."
 NO_NIFTI_FILES = (
-    "{folder} and its sub-folders have no NIfTI files (.nii.gz or .nii). Choose another folder."
+    "{folder} and its subfolders have no NIfTI files (.nii.gz or .nii). Choose another folder."
 )
 LABEL_AMONG_IMAGES = "has the name of a label, but is among the images"
 IMAGE_AMONG_LABELS = "has the name of an image, but is among the labels"
@@ -33,7 +33,7 @@ MISSING_CHANNEL = "is a further channel, but a channel between it and _0000 is m
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Channels of an image, its possible names (that of the case last), and its sub-folders."""
+    """Channels of an image, its possible names (that of the case last), and its subfolders."""
 
     files: tuple[Path, ...]
     names: tuple[CaseName, ...]
@@ -54,7 +54,7 @@ class FolderFiles:
 
 
 def list_contents(images: Path, labels: Path) -> Generator[tuple[int, int], None, FolderFiles]:
-    """List two folders, which may be the same or one within the other, with all sub-folders.
+    """List two folders, which may be the same or one within the other, with all subfolders.
 
     Yields (0, files found so far). Raises DataError if one of them has no NIfTI files.
     """

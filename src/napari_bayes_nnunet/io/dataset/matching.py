@@ -76,7 +76,7 @@ class _Candidate:
 
     @property
     def long_name(self) -> str:
-        """Name that includes the sub-folders."""
+        """Name that includes the subfolders."""
         parts = [*self.image.folders, str(self.name).strip("_")]
         return safe_name("_".join(filter(None, parts))) or safe_name(
             nifti_stem(self.image.files[0])
@@ -84,7 +84,7 @@ class _Candidate:
 
 
 def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, None, Match]:
-    """Find the image of every label, by name, in two folders and their sub-folders.
+    """Find the image of every label, by name, in two folders and their subfolders.
 
     Both may be the same folder. The labelled frames of a cine become cases. Yields (done, total).
     Raises DataError if a folder has no NIfTI files, or if nothing matches.
@@ -183,7 +183,7 @@ class _Matching:
     def _image(
         self, names: Iterable[CaseName], folders: PatientFolders, *, is_cine: bool
     ) -> ImageFiles | None:
-        """Return the image with the first existing of these names, in the same sub-folders."""
+        """Return the image with the first existing of these names, in the same subfolders."""
         for name in names:
             fitting = [
                 image
@@ -250,7 +250,7 @@ class _Matching:
         return kept
 
     def _with_unique_names(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        """Return the pairs with case names, which include the sub-folders if they occur twice."""
+        """Return the pairs with case names, which include the subfolders if they occur twice."""
         short = Counter(c.short_name.casefold() for c in candidates)
         names = [
             c.short_name if short[c.short_name.casefold()] == 1 else c.long_name for c in candidates

@@ -24,7 +24,7 @@ _HASHED_BYTES: Final = 1 << 20
 
 
 def list_files(path: Path) -> Iterator[Path]:
-    """Yield the file itself, or all files in a folder and its sub-folders."""
+    """Yield the file itself, or all files in a folder and its subfolders."""
     if path.is_file():
         yield path
     else:

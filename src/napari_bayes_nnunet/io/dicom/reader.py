@@ -41,7 +41,7 @@ NO_SUCH_SERIES = "Series {series} is not among {stacks}."
 
 
 def read_stacks(*paths: Path, study: str | None = None) -> list[Stack]:
-    """Return all stacks in files, and in folders with their sub-folders; candidates first.
+    """Return all stacks in files, and in folders with their subfolders; candidates first.
 
     With the UID of a ``study``, only stacks of this study are returned. Raises DataError if a path
     does not exist, or if no stack is found.
@@ -109,7 +109,7 @@ def read_dicom(path: Path, *, series: int | None = None) -> Volume:
     Parameters
     ----------
     path : Path
-        A folder, which is searched with its sub-folders, or a DICOM file.
+        A folder, which is searched with its subfolders, or a DICOM file.
     series : int, optional
         Number of the series to read. Needed if the folder has several short-axis cines.
 

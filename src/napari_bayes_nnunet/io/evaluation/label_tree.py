@@ -1,6 +1,6 @@
-"""Trees of label files: the cases in sub-folders, and the reference of each case.
+"""Trees of label files: the cases in subfolders, and the reference of each case.
 
-A case in a sub-folder is called by its path in the tree, such as "p1/heart_frame01".
+A case in a subfolder is called by its path in the tree, such as "p1/heart_frame01".
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..study.info import STUDY_FILE
 
 SEVERAL_REFERENCES: Final = (
     "{case} has several possible references in {folder} ({files}). Put the references into the "
-    "same sub-folders as the predictions, or choose a folder with only one of them."
+    "same subfolders as the predictions, or choose a folder with only one of them."
 )
 SHARED_REFERENCE: Final = (
     "{first} and {second} have the same reference, {reference} in {folder}. Put the references "
-    "into the same sub-folders as the predictions, or evaluate one sub-folder at a time."
+    "into the same subfolders as the predictions, or evaluate one subfolder at a time."
 )
 
 
@@ -47,7 +47,7 @@ def label_folders(root: Path) -> Iterator[tuple[str, set[str]]]:
 
 
 class ReferenceTree:
-    """References in the folder ``root`` and its sub-folders, which is searched once."""
+    """References in the folder ``root`` and its subfolders, which is searched once."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

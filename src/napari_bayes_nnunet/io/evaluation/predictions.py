@@ -68,9 +68,9 @@ class Prediction:
 
 
 def predicted_cases(folder: Path) -> list[str]:
-    """Return the sorted names of the 3D images with labels in a folder and its sub-folders.
+    """Return the sorted names of the 3D images with labels in a folder and its subfolders.
 
-    A case in a sub-folder is called by its path, such as "p1/heart". Studies are left out, because
+    A case in a subfolder is called by its path, such as "p1/heart". Studies are left out, because
     their labels lie next to them too, and the labels of a whole cine if its phases have their own
     files. Raises DataError if there are none.
     """

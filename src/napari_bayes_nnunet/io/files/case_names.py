@@ -14,7 +14,7 @@ NamedPhase: TypeAlias = int | str | None
 """Frame of a cine, from 1; "ED" or "ES" if the name has no number; None if it has no phase."""
 
 PatientFolders: TypeAlias = tuple[str, ...]
-"""Sub-folders that contain a file, without those called "images", "labels" and the like."""
+"""Subfolders that contain a file, without those called "images", "labels" and the like."""
 
 _LABEL = (
     r"(?:gt|ground[_-]?truth|labels?|lbl|segs?|segmentations?|masks?|manual|annotations?|contours?)"
@@ -84,15 +84,15 @@ def is_named_label(path: Path, root: Path) -> bool:
 
 
 def patient_folders(path: Path, root: Path) -> PatientFolders:
-    """Return the sub-folders of ``root`` that contain a file and may name its patient."""
+    """Return the subfolders of ``root`` that contain a file and may name its patient."""
     parts = path.relative_to(root).parent.parts
     return tuple(p for p in parts if not (_is_folder_of(_LABEL, p) or _is_folder_of(_IMAGE, p)))
 
 
 def may_share_patient(first: PatientFolders, second: PatientFolders) -> bool:
-    """Return whether two files may be of one patient, by the sub-folders that contain them.
+    """Return whether two files may be of one patient, by the subfolders that contain them.
 
-    One of the files must lie in all sub-folders of the other.
+    One of the files must lie in all subfolders of the other.
     """
     return set(first) <= set(second) or set(second) <= set(first)
 

@@ -109,7 +109,7 @@ def _choose_stack(study: StudyInput, series: int | None) -> Stack:
 
 def _dicom_files(study: StudyInput) -> list[Path]:
     try:
-        # Sub-folders are not searched, because they may hold many other patients.
+        # Subfolders are not searched, because they may hold many other patients.
         return [file for path in study.paths for file in _files_at(path)]
     except OSError as error:
         raise DataError(
