@@ -154,8 +154,7 @@ def test_outcome_has_decisions_and_all_use(session, image, folder) -> None:
     review = collect_outcome(session, image, session.queue(session.scores()))
     assert review.decisions[WORST].state == "accepted"
     assert review.use is not None
-    assert review.use.changed == 20
-    assert review.use.tools == {"paint": 20}
+    assert review.use.slices == 1
     assert [(part.phase, part.z) for part in review.corrected or ()] == [WORST]
     assert review.progress is not None
     assert review.progress.done == 1
@@ -163,6 +162,20 @@ def test_outcome_has_decisions_and_all_use(session, image, folder) -> None:
     assert review.papillary == module.PAPILLARY
     assert np.array_equal(review.corrected[0].image, image.voxels[ED - 1, WORST[1]])
     assert review.after["LV EDV"].value > review.before["LV EDV"].value
+
+
+def test_only_what_differs_now_counts_as_changed(session, image) -> None:
+    changed, undone = WORST, (ES, 1)
+    edit(session, changed)
+    before = session.labels_in(undone).copy()
+    edit(session, undone)
+    session.labels_in(undone)[:] = before
+    session.note_change([undone], tool="undo or redo")
+    changes = collect_outcome(session, image, []).changes
+    assert (changes.slices, changes.voxels) == (1, 20)
+    session.entropy_in(changed)[:2, :5] = 0.9
+    session.entropy_in(changed)[2:4, :5] = 0.1
+    assert collect_outcome(session, image, []).changes.uncertain == 10
 
 
 def test_untouched_review_has_no_use(session, image) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app.review.outcome import LabelChanges
 from napari_bayes_nnunet.app.review.report_page import report_page
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
@@ -125,6 +126,7 @@ def test_missing_image_is_not_an_unchanged_slice() -> None:
     assert "not available" in page.text
     unchanged = page_of(corrected=())
     assert "not available" not in unchanged.text
+    assert "not available" not in page_of(corrected=None, changes=LabelChanges()).text
 
 
 def test_origin_names_phases_that_differ() -> None:
@@ -159,15 +161,19 @@ def test_curve_without_spread_has_no_band() -> None:
 def test_log_of_use_has_its_numbers() -> None:
     made = datetime(2026, 7, 1)
     looked = UseRow(time=made, phase=1, z=0, seconds=12.4)
-    worked = UseRow(time=made, phase=8, z=2, seconds=12.4, tool="level", inside=40, outside=10)
+    worked = UseRow(time=made, phase=8, z=2, seconds=12.4, tool="level", inside=7, outside=10)
     text = page_of(use=summarise_use([looked, worked])).text
-    for part in ("2 slices", "25 s (12 s per slice)", "1 corrected", "80 % of the 50"):
-        assert part in text
-    assert "level 50." in text
+    assert "2 slices viewed in 25 s (12 s per slice)." in text
+
+
+def test_changes_are_those_of_the_labels() -> None:
+    text = page_of().text
+    assert "50 voxels in 2 slices, 80 % of them" in text
+    assert "voxels in" not in page_of(changes=LabelChanges()).text
 
 
 def test_review_that_changed_nothing_is_short() -> None:
-    page = page_of(corrected=(), decisions={}, use=summarise_use([]))
+    page = page_of(corrected=(), changes=LabelChanges(), decisions={}, use=summarise_use([]))
     assert page.titles == ["Numbers", "Corrected slices"]
     assert "no-changes" in page.classes
 

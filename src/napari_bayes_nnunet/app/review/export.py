@@ -17,10 +17,10 @@ from ...io.images.geometry import Geometry
 from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
-from ...io.study.usage_log import USE_LOG, read_use, summarise_use
+from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
 from .accepted_slices import count_open_by_number, count_open_slices
 from .corrected_studies import add_phases, check_ready, ready_phases
-from .outcome import CorrectedSlice, ReviewOutcome
+from .outcome import CorrectedSlice, LabelChanges, ReviewOutcome
 from .report_files import FILE_UNWRITABLE, write_numbers, write_review_report
 from .session import ReviewSession
 
@@ -70,6 +70,7 @@ def collect_outcome(
         es=state.es,
         curves=session.numbers.curves(),
         progress=session.progress(queue),
+        changes=_changes(session),
         corrected=None if image is None else _corrected(session, image),
         decisions=state.decisions,
         use=summarise_use(rows) if rows else None,
@@ -88,6 +89,17 @@ def add_to_training_set(session: ReviewSession, image: Volume, dataset: Path) ->
     open_slices = count_open_slices(session)
     check_ready(open_slices)
     return add_phases(session, image, dataset, phases=ready_phases(open_slices))
+
+
+def _changes(session: ReviewSession) -> LabelChanges:
+    counts = [
+        changed_voxels(
+            session.predicted_in(place), session.labels_in(place), session.entropy_in(place)
+        )
+        for place in session.edited_places()
+    ]
+    inside, outside = (sum(part) for part in zip(*counts, strict=True)) if counts else (0, 0)
+    return LabelChanges(slices=len(counts), voxels=inside + outside, uncertain=inside)
 
 
 def _corrected(session: ReviewSession, image: Volume) -> list[CorrectedSlice]:

@@ -30,6 +30,18 @@ class CorrectedSlice:
     after: NDArray[np.integer]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelChanges:
+    """Labels that differ from the prediction now: ``voxels`` in ``slices``.
+
+    ``uncertain`` of the voxels have an entropy above `UNCERTAIN_ABOVE`.
+    """
+
+    slices: int = 0
+    voxels: int = 0
+    uncertain: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReviewOutcome:
     """Outcome of the review of one image.
@@ -54,6 +66,7 @@ class ReviewOutcome:
     open_slices: Mapping[str, int] = field(default_factory=dict)
     curves: Sequence[VolumeCurve] = ()
     progress: ReviewProgress | None = None
+    changes: LabelChanges = LabelChanges()
     corrected: Sequence[CorrectedSlice] | None = ()
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
     use: UseSummary | None = None

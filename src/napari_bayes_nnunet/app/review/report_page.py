@@ -9,15 +9,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from ...core.counts import format_count
 from ...core.durations import duration_text
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.types import Place
 from ...io.study.review_state import Decision
-from ...io.study.usage_log import UseSummary
+from ...io.study.usage_log import UNCERTAIN_ABOVE, UseSummary
 from ..report.html import Tile, render_page
 from ..report.pictures import crop_around, curve_picture, slice_picture
 from ..segmentation.methods import METHODS
-from .outcome import ReviewOutcome
+from .outcome import LabelChanges, ReviewOutcome
 from .report_numbers import format_number, format_with_spread, number_rows
 
 _KEY_FIGURES: Final = ("LV EF", "RV EF", "LV volume", "RV volume", "LV mass")
@@ -34,6 +35,7 @@ def report_page(review: ReviewOutcome) -> str:
         tiles=list(_tiles(review)),
         numbers=number_rows(review.before, review.after, review.open_slices),
         curve=_curve(review),
+        changes=_changes(review.changes),
         slices=list(_corrected(review, colors)),
         colors={
             structure_title(name): colors[label]
@@ -86,6 +88,18 @@ def _curve(review: ReviewOutcome) -> dict[str, Any] | None:
     }
 
 
+def _changes(changes: LabelChanges) -> str:
+    """Return what differs from the prediction in the labels as they are now, "" for nothing."""
+    if not changes.voxels:
+        return ""
+    share = 100 * changes.uncertain / changes.voxels
+    return (
+        f"Changed since the prediction: {format_count(changes.voxels, 'voxel')} in "
+        f"{format_count(changes.slices, 'slice')}, {share:.0f} % of them where the members were "
+        f"uncertain (entropy above {UNCERTAIN_ABOVE:g} bit)."
+    )
+
+
 def _corrected(review: ReviewOutcome, colors: Mapping[int, str]) -> Iterator[dict[str, Any]]:
     """Yield the picture and the caption's values of each corrected slice."""
     if not review.corrected:
@@ -119,19 +133,10 @@ def _in_order(item: tuple[Place, Decision]) -> tuple[int, int]:
 def _usage(use: UseSummary | None) -> Iterator[str]:
     if use is None or not use.slices:
         return
-    slices = "1 slice" if use.slices == 1 else f"{use.slices} slices"
     yield (
-        f"{slices} viewed in {duration_text(use.seconds)} "
-        f"({duration_text(use.seconds_per_slice)} per slice), {use.corrected} corrected."
+        f"{format_count(use.slices, 'slice')} viewed in {duration_text(use.seconds)} "
+        f"({duration_text(use.seconds_per_slice)} per slice)."
     )
-    if use.changed:
-        thresholds = " or ".join(f"{bits:g}" for bits in use.thresholds)
-        yield (
-            f"{100 * use.inside_share:.0f} % of the {use.changed:,} changed voxels were where the "
-            f"members were uncertain (entropy above {thresholds} bit)."
-        )
-        tools = ", ".join(f"{tool or 'other'} {count:,}" for tool, count in use.tools.items())
-        yield f"Changed voxels by tool: {tools}."
 
 
 _ORIGIN: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {

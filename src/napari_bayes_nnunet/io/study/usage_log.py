@@ -9,8 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,21 +59,15 @@ class UseRow:
 
 @dataclass(frozen=True, kw_only=True)
 class UseSummary:
-    """Totals of a log. Shares are 0 … 1; quotients without a divisor are NaN.
+    """Totals of a log: ``slices`` that were viewed in ``seconds`` altogether.
 
-    ``slices`` were visited and ``corrected`` of them changed, in ``seconds`` altogether.
-    ``inside_share`` of the ``changed`` voxels lie in the uncertain region, whose entropy is above
-    one of ``thresholds``, bit. ``tools``: tool → changed voxels, most first.
+    The log also has edits that were undone, so it does not say what was changed in the end.
+    ``seconds_per_slice`` is NaN without slices.
     """
 
     slices: int
-    corrected: int
     seconds: float
     seconds_per_slice: float
-    changed: int
-    inside_share: float
-    thresholds: tuple[float, ...]
-    tools: Mapping[str, int]
 
 
 def changed_voxels(
@@ -131,20 +124,10 @@ def summarise_use(rows: Iterable[UseRow]) -> UseSummary:
     rows = list(rows)
     slices = {(row.phase, row.z) for row in rows}
     seconds = math.fsum(row.seconds for row in rows)
-    tools: Counter[str] = Counter()
-    for row in rows:
-        tools[row.tool] += row.inside + row.outside
-    changed = tools.total()
-    inside = sum(row.inside for row in rows)
     return UseSummary(
         slices=len(slices),
-        corrected=len({(row.phase, row.z) for row in rows if row.inside + row.outside}),
         seconds=seconds,
         seconds_per_slice=seconds / len(slices) if slices else math.nan,
-        changed=changed,
-        inside_share=inside / changed if changed else math.nan,
-        thresholds=tuple(sorted({row.threshold for row in rows})),
-        tools={tool: count for tool, count in tools.most_common() if count},
     )
 
 

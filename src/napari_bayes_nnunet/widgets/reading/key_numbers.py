@@ -133,7 +133,7 @@ def _label(row: int) -> QLabel:
     # With napari's padding the columns would not fit a narrow dock.
     style = f"padding: 0{fonts.get(row, '')}"
     label = LevelLabel(" ", level="done" if row == UNIT else "fine", style=style)
-    label.setAlignment(Qt.AlignmentFlag.AlignLeft)
+    label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return label
 
 
