@@ -151,6 +151,14 @@ def test_no_letters_where_nothing_is_known() -> None:
     assert patient_letters(np.full((4, 4), np.nan)) is None
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_impossible_directions_are_described(number: float) -> None:
+    def change(header: Any) -> None:
+        header.set_sform(np.diag([number, 1.5, 8, 1]), code=1)
+
+    assert str(of((5, 4, 3), change)).endswith("axes ???")
+
+
 def test_letters_of_the_qform_when_only_it_is_given() -> None:
     def change(header: Any) -> None:
         header.set_qform(OBLIQUE, code=1)

@@ -89,6 +89,20 @@ def test_the_grid_of_a_big_endian_file_is_kept(tmp_path: Path) -> None:
     check_round_trip(tmp_path, tmp_path / "a.nii")
 
 
+@pytest.mark.parametrize("code", [-1, 6, 300])
+@pytest.mark.parametrize("form", ["qform_code", "sform_code"])
+def test_undefined_form_codes_are_read_like_nibabel(tmp_path: Path, form: str, code: int) -> None:
+    def change(header: Any) -> None:
+        header[form] = code
+
+    source = edit_header(save(tmp_path / "a.nii", XYZ, change=both_forms_that_differ), change)
+    image = read_volume(source)
+    write_labels(tmp_path / "l.nii", image.voxels, image)
+    assert np.array_equal(image.geometry.affine, nib.load(source).affine)
+    assert np.array_equal(nib.load(tmp_path / "l.nii").affine, nib.load(source).affine)
+    assert read_labels(tmp_path / "l.nii").geometry.same_grid(image.geometry)
+
+
 def check_round_trip(folder: Path, source: Path) -> None:
     volume = read_volume(source)
     labels = (np.arange(volume.voxels.size) % 4).reshape(volume.shape)

@@ -22,6 +22,8 @@ MM_OF_UNIT = {1: 1e3, 2: 1.0, 3: 1e-3}
 MS_OF_UNIT = {8: 1e3, 16: 1.0, 24: 1e-3}
 """s, ms and µs, by the code in the next three bits."""
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
+_FORM_CODES: Final = range(6)
+"""Values of ``qform_code`` and ``sform_code`` that NIfTI defines."""
 _SAME_PLACE = 0.1
 """Two grids are the same if all corners agree to this fraction of a voxel."""
 
@@ -57,13 +59,18 @@ class Geometry:
         steps = " x ".join(f"{step:.4g}" for step in self.spacing[::-1])
         phases = f", {self.shape[0]} phases" if len(self.shape) == 4 else ""
         origin = ", ".join(f"{coordinate:.1f}" for coordinate in self.affine[:3, 3])
-        axes = "".join(map(str, axis_codes(self.affine)))
+        axes = "".join(code or "?" for code in axis_codes(self.affine))
         return f"{lengths} voxels of {steps} mm{phases}, first voxel at {origin} mm, axes {axes}"
 
     def parsed(self) -> Any:
         """Return a fresh nibabel header, Nifti1 or Nifti2, to read from or to change."""
         kind = next(k for k in nifti_classes() if k.header_class.sizeof_hdr == len(self.header))
-        return kind.header_class(self.header, check=False)
+        header = kind.header_class(self.header, check=False)
+        for form in ("qform_code", "sform_code"):
+            # nibabel also takes an undefined code for 0, when it loads a file or writes it.
+            if int(header[form]) not in _FORM_CODES:
+                header[form] = 0
+        return header
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -274,10 +281,10 @@ def patient_letters(affine: npt.NDArray[np.float64]) -> Letters | None:
     ``affine`` is (4, 4), voxel (x, y, z) to (R, A, S). Only its directions count, not its scale;
     an oblique axis takes the closest direction. None if it does not have three directions.
     """
-    codes = axis_codes(affine) if np.isfinite(affine).all() else (None,)
-    if None in codes:
+    codes = [code for code in axis_codes(affine) if code]
+    if len(codes) < 3:
         return None
-    x, y, z = ((OPPOSITE[str(code)], str(code)) for code in codes)
+    x, y, z = ((OPPOSITE[code], code) for code in codes)
     return z, y, x
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 
 @cache
 def nifti_classes() -> tuple[Any, Any]:
@@ -17,8 +20,10 @@ def nifti_classes() -> tuple[Any, Any]:
     return Nifti1Image, Nifti2Image
 
 
-def axis_codes(affine: Any) -> tuple[Any, ...]:
+def axis_codes(affine: npt.NDArray[np.float64]) -> tuple[str | None, ...]:
     """Return the letter R L A P S I that each voxel axis (x, y, z) points to, or None."""
+    if not np.isfinite(affine).all():
+        return None, None, None
     from nibabel import orientations
 
     to_codes: Any = orientations.aff2axcodes
