@@ -27,7 +27,7 @@ from napari_bayes_nnunet.app.messages import (
     StopJob,
     TestConnection,
     from_line,
-    speech,
+    text_fields,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
@@ -194,7 +194,7 @@ def test_missing_phase_fails_with_its_number(child, model):
     child.send(request(child, model, cine, phases=[9]))
     end = child.until(JobEnded)[-1]
     assert end.outcome == "failed"
-    assert end.spoken.values == {"phase": 9, "phases": 3}
+    assert end.sentence.values == {"phase": 9, "phases": 3}
 
 
 def test_a_stop_overtakes_and_the_child_serves_on(child, model):
@@ -247,7 +247,7 @@ def test_full_disk_prevents_only_the_review(model, tmp_path, monkeypatch):
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
     Worker(tmp_path, told.append).answer(asked)
     (notice,) = [m for m in told if isinstance(m, Notice)]
-    assert notice.spoken == statement(NO_REVIEW, reason="No space left on device")
+    assert notice.sentence == statement(NO_REVIEW, reason="No space left on device")
     (done,) = [m for m in told if isinstance(m, PhaseDone)]
     assert done.posterior == ""
     assert told[-1] == JobEnded(outcome="finished", job=1)
@@ -321,5 +321,5 @@ def test_invalid_address_is_reported_in_one_sentence(tmp_path, model):
     worker.answer(LoadEnsemble(folder=str(model), device="tls://"))
     with pytest.raises(AppError) as caught:
         check_address("tls://")
-    assert told[0] == ConnectionTested(device="tls://", **speech(caught.value))
-    assert told[-1] == JobEnded(outcome="failed", **speech(caught.value))
+    assert told[0] == ConnectionTested(device="tls://", **text_fields(caught.value))
+    assert told[-1] == JobEnded(outcome="failed", **text_fields(caught.value))

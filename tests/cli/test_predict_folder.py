@@ -133,7 +133,7 @@ def interrupt(
     assert "Traceback" not in run.errors
     assert isinstance(told[-1], JobEnded)
     assert told[-1].outcome == "stopped"
-    assert told[-1].spoken.remedies == (Remedy(Action.CONTINUE),)
+    assert told[-1].sentence.remedies == (Remedy(Action.CONTINUE),)
     return told
 
 

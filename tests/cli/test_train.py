@@ -65,8 +65,8 @@ def test_refusal_with_json_lines_is_typed(tmp_path):
     result = CliRunner().invoke(main, ["train", str(tmp_path / "none"), *flags])
     end = from_line(result.stdout)
     assert (result.exit_code, end.outcome) == (1, FAILED)
-    assert end.spoken.values == {"folder": str(tmp_path / "none"), "missing": "dataset.json"}
-    assert str(end.spoken) in result.stderr
+    assert end.sentence.values == {"folder": str(tmp_path / "none"), "missing": "dataset.json"}
+    assert str(end.sentence) in result.stderr
 
 
 # The shared run

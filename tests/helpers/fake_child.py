@@ -32,7 +32,7 @@ from napari_bayes_nnunet.app.messages import (
     StopJob,
     TestConnection,
     from_line,
-    speech,
+    text_fields,
 )
 from napari_bayes_nnunet.core.problems import Action, statement
 
@@ -90,7 +90,7 @@ class FakeChild:
             elif isinstance(message, SegmentImage):
                 self.segment(message)
             elif isinstance(message, TestConnection):
-                self.tell(ConnectionTested(device=message.device, **speech(TESTED)))
+                self.tell(ConnectionTested(device=message.device, **text_fields(TESTED)))
 
     def receive(self, message: Message) -> None:
         if not isinstance(message, StopJob):

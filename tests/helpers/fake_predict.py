@@ -22,7 +22,7 @@ from napari_bayes_nnunet.app.messages import (
     StageStarted,
     StudiesFound,
     StudyDone,
-    speech,
+    text_fields,
 )
 from napari_bayes_nnunet.core.problems import Action, Statement, statement
 
@@ -42,7 +42,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN if flags.deaf else _on_signal)
     if flags.refuses:
         refusal = statement(flags.refuses, Action.OVERWRITE)
-        tell(JobEnded(outcome="failed", **speech(refusal)))
+        tell(JobEnded(outcome="failed", **text_fields(refusal)))
         sys.exit(f"Error: {refusal}")
     sys.exit(segment(flags))
 
@@ -83,7 +83,7 @@ def segment(flags: argparse.Namespace) -> int:
             return 130
         counts = {"done": number, "total": len(studies)}
         eta = 60.0 * (len(studies) - number)
-        tell(StudyDone(case=case, outcome=outcome, **speech(text), **counts, eta_seconds=eta))
+        tell(StudyDone(case=case, outcome=outcome, **text_fields(text), **counts, eta_seconds=eta))
     tell(JobEnded(outcome="failed" if flags.fails else "finished", text=flags.fails))
     return 1
 

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.app.messages import (
     JobEnded,
     StageStarted,
     TrainingStarted,
-    speech,
+    text_fields,
 )
 from napari_bayes_nnunet.app.training.process_record import write_process_record
 from napari_bayes_nnunet.app.training.progress_file import ProgressFile
@@ -41,7 +41,11 @@ def main() -> None:
     flags, _ = theirs.parse_known_args([word for word in rest if word != "--"])
     time.sleep(mine.late)
     if mine.refuse:
-        print(JobEnded(outcome="failed", **speech(statement(mine.refuse, Action.RESUME))).to_line())
+        print(
+            JobEnded(
+                outcome="failed", **text_fields(statement(mine.refuse, Action.RESUME))
+            ).to_line()
+        )
         sys.exit("Error: worded for the command line")
     train(RunFolder(flags.output), mine, flags, sys.argv[1:])
 

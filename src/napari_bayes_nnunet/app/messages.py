@@ -28,7 +28,7 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpokenMessage(Message):
+class TextMessage(Message):
     """Base of messages with a text for the user, worded for the command line.
 
     ``statement`` is the same text as the JSON of a `Statement`, which a window words itself. It is
@@ -39,7 +39,7 @@ class SpokenMessage(Message):
     statement: dict[str, Any] | None = None
 
     @property
-    def spoken(self) -> Statement | str:
+    def sentence(self) -> Statement | str:
         """The statement, or the text if this version cannot read the statement."""
         if self.statement is None:
             return self.text
@@ -49,8 +49,8 @@ class SpokenMessage(Message):
             return self.text
 
 
-def speech(words: Statement | Problem | str) -> dict[str, Any]:
-    """Return the fields ``text`` and ``statement`` of a `SpokenMessage`."""
+def text_fields(words: Statement | Problem | str) -> dict[str, Any]:
+    """Return the fields ``text`` and ``statement`` of a `TextMessage`."""
     if isinstance(words, Problem):
         words = words.statement
     statement = words.to_json() if isinstance(words, Statement) else None
@@ -124,7 +124,7 @@ class EnsembleLoaded(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectionTested(SpokenMessage):
+class ConnectionTested(TextMessage):
     """Sentence that describes the workers at ``device``, or says why they cannot be used."""
 
     kind: ClassVar[str] = "tested"
@@ -176,7 +176,7 @@ class PhaseDone(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice(SpokenMessage):
+class Notice(TextMessage):
     """One sentence for the user, for example that memory is short."""
 
     kind: ClassVar[str] = "notice"
@@ -228,7 +228,7 @@ class StudiesFound(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyDone(SpokenMessage):
+class StudyDone(TextMessage):
     """End of one study: ``outcome`` is "done", "finished before" or "failed".
 
     ``case`` is the folder of its results, relative to the output folder. ``text`` says why it
@@ -257,7 +257,7 @@ FAILED: Final = "failed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobEnded(SpokenMessage):
+class JobEnded(TextMessage):
     """Last message of a job: ``outcome`` is FINISHED, STOPPED or FAILED."""
 
     kind: ClassVar[str] = "ended"

@@ -49,7 +49,7 @@ from .messages import (
     StopJob,
     TestConnection,
     from_line,
-    speech,
+    text_fields,
 )
 from .remote.device import RemoteDevice, is_remote
 from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
@@ -79,9 +79,9 @@ NO_REVIEW: Final = (
 class Worker:
     """Handler of one request after the other; ``stop`` is the job to stop now."""
 
-    def __init__(self, scratch: Path, tell: Callable[[Message], None]) -> None:
+    def __init__(self, scratch: Path, send: Callable[[Message], None]) -> None:
         self.scratch = scratch
-        self._tell = tell
+        self._send = send
         self._ensemble: Ensemble | RemoteEnsemble | None = None
         self._loaded: tuple[str, str] | None = None
         self._files = 0
@@ -99,33 +99,33 @@ class Worker:
                 self._test(request.device)
             elif isinstance(request, SegmentImage):
                 stopped = self._segment(request)
-                self._tell(JobEnded(outcome=STOPPED if stopped else FINISHED, job=job))
+                self._send(JobEnded(outcome=STOPPED if stopped else FINISHED, job=job))
         except (AppError, DataError, ModelError) as error:
-            self._tell(JobEnded(outcome=FAILED, **speech(error), job=job))
+            self._send(JobEnded(outcome=FAILED, **text_fields(error), job=job))
         except Exception as error:  # the child must survive and report an unforeseen error
             traceback.print_exc()
             text = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
-            self._tell(JobEnded(outcome=FAILED, text=text, job=job))
+            self._send(JobEnded(outcome=FAILED, text=text, job=job))
 
     def _load(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if self._ensemble is None or self._loaded != (folder, device):
             self._ensemble = None
             gc.collect()  # its network is in a reference cycle and may fill most of the GPU memory
-            self._tell(StageStarted(text="Loading the ensemble"))
+            self._send(StageStarted(text="Loading the ensemble"))
             self._ensemble = self._open(folder, device)
             self._loaded = (folder, device)
             members = self._ensemble.folder.members
             refused = {str(m.path): m.refused for m in members if not m.usable}
-            self._tell(EnsembleLoaded(folder=folder, refused=refused))
+            self._send(EnsembleLoaded(folder=folder, refused=refused))
         return self._ensemble
 
     def _open(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if is_remote(device):
             from .remote.ensemble import RemoteEnsemble
 
-            show_stage = lambda text: self._tell(StageStarted(text=text))  # noqa: E731
+            show_stage = lambda text: self._send(StageStarted(text=text))  # noqa: E731
             return RemoteEnsemble(folder, device=RemoteDevice.parse(device), show_stage=show_stage)
-        notify = lambda sentence: self._tell(Notice(text=sentence))  # noqa: E731
+        notify = lambda sentence: self._send(Notice(text=sentence))  # noqa: E731
         cache = PredictionCache(self.scratch / "answers")
         return Ensemble(folder, device=device, notify=notify, cache=cache)
 
@@ -140,7 +140,7 @@ class Worker:
         except Exception as error:  # whatever Dask raises, the window waits for an answer
             traceback.print_exc()
             words = f"The test failed unexpectedly ({type(error).__name__}: {error})."
-        self._tell(ConnectionTested(device=device, **speech(words)))
+        self._send(ConnectionTested(device=device, **text_fields(words)))
 
     def _segment(self, request: SegmentImage) -> bool:
         """Segment the requested phases and return whether the job was stopped."""
@@ -171,9 +171,9 @@ class Worker:
                     phases=image.shape[1],
                 )
             return request.phases or list(range(1, image.shape[1] + 1))
-        self._tell(StageStarted(text="Finding end-diastole and end-systole"))
+        self._send(StageStarted(text="Finding end-diastole and end-systole"))
         ed, es = ensemble.find_phases(image, request.spacing, should_stop=self._stops(request.job))
-        self._tell(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
+        self._send(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
 
     def _segment_phases(
@@ -195,7 +195,7 @@ class Worker:
         for phase, result in zip(phases, results, strict=True):
             posterior = self._write_posterior(result)
             report = result.report()
-            self._tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
+            self._send(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
 
     def _show_snapshots(
         self,
@@ -217,7 +217,7 @@ class Worker:
                 per_phase = (time_left.seconds(total) or 0.0) / len(phases)
                 for index, snapshot in snapshots.items():
                     eta = snapshot.eta_seconds + remaining * per_phase
-                    self._tell(self._snapshot(snapshot, job, phases[index], eta))
+                    self._send(self._snapshot(snapshot, job, phases[index], eta))
 
         return drain(steps, show)
 
@@ -245,7 +245,7 @@ class Worker:
                 write_posterior(path, stored_posterior(result), compressed=False)
         except OSError as error:
             reason = error.strerror or error
-            self._tell(Notice(**speech(statement(NO_REVIEW, reason=reason))))
+            self._send(Notice(**text_fields(statement(NO_REVIEW, reason=reason))))
             return ""
         return str(path)
 
@@ -266,18 +266,18 @@ def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:
     """Answer the requests of a window until ``requests`` is closed."""
     lock = threading.Lock()
 
-    def tell(message: Message) -> None:
+    def send(message: Message) -> None:
         with lock:
             replies.write(message.to_line() + "\n")
             replies.flush()
 
-    worker = Worker(scratch, tell)
+    worker = Worker(scratch, send)
     waiting: queue.Queue[Message | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(requests, worker, waiting), daemon=True)
     reader.start()
     from ..nnunet.device import describe_devices
 
-    tell(ChildReady(devices=describe_devices()))
+    send(ChildReady(devices=describe_devices()))
     while (request := waiting.get()) is not None:
         worker.answer(request)
 

@@ -33,9 +33,9 @@ class Command(click.Command):
             return super().invoke(ctx)
         except Problem as error:
             if ctx.params.get("jsonl"):
-                from ..app.messages import FAILED, JobEnded, speech
+                from ..app.messages import FAILED, JobEnded, text_fields
 
-                click.echo(JobEnded(outcome=FAILED, **speech(error)).to_line())
+                click.echo(JobEnded(outcome=FAILED, **text_fields(error)).to_line())
             raise click.ClickException(str(error)) from error
 
 

@@ -178,7 +178,7 @@ def test_results_of_another_run_are_not_replaced(ensemble, tree, run, tmp_path):
     told = run_here(ensemble, [tree], output)
     assert all(study.outcome == "failed" for study in told)
     remedies = (Remedy(Action.OVERWRITE), Remedy(Action.CONTINUE))
-    texts = [study.spoken for study in told if isinstance(study.spoken, Statement)]
+    texts = [study.sentence for study in told if isinstance(study.sentence, Statement)]
     refused = [text for text in texts if text.remedies == remedies]
     assert [text.values for text in refused] == [{"folder": str(output)}] * 3
     assert files(output) == files(run[0])

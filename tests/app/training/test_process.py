@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from napari_bayes_nnunet import cli
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.messages import FAILED, JobEnded, speech
+from napari_bayes_nnunet.app.messages import FAILED, JobEnded, text_fields
 from napari_bayes_nnunet.app.training import terminal as training_terminal
 from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY
 from napari_bayes_nnunet.app.training.process import (
@@ -63,7 +63,7 @@ FULL = TrainingRequest(
     labels={1: "RV", 2: "LV, cavity"},
 )
 PLAIN = TrainingRequest(dataset=Path("data"), output=Path("run"))
-REFUSED = JobEnded(outcome=FAILED, **speech(statement("{n} is Zwölf.", Action.RESUME, n=12)))
+REFUSED = JobEnded(outcome=FAILED, **text_fields(statement("{n} is Zwölf.", Action.RESUME, n=12)))
 
 
 # The command line
@@ -165,7 +165,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     assert [report.epoch for report in progress.reports] == list(range(6))
     assert progress.members == 1
     assert progress.ended.outcome == "finished"
-    assert progress.ended.spoken == read_run_state(run).text
+    assert progress.ended.sentence == read_run_state(run).text
     assert (read_run_state(run).kind, started.complaint()) == ("finished", None)
     assert read_run_state(run).info.arguments == tuple(command_arguments(request))
     assert LogTail(run).read().text
@@ -232,7 +232,7 @@ def test_a_failed_import_complains_and_keeps_details():
             "import os; os.kill(os.getpid(), 9)",
             ENDED_AT_START.format(reason="killed by signal 9"),
         ),
-        (f"print('note'); print({REFUSED.to_line()!r}); raise SystemExit(1)", REFUSED.spoken),
+        (f"print('note'); print({REFUSED.to_line()!r}); raise SystemExit(1)", REFUSED.sentence),
     ],
 )
 def test_the_complaint_after_other_ends(code, complaint):

@@ -227,7 +227,7 @@ def test_an_interrupt_while_planning_ends_at_once(seconds, hearts, warm_command,
     assert (outcome, process.errors) == ("stopped", text + "\n")
     # On a fast machine planning may be over by then.
     begun = run.record.exists()
-    (remedy,) = last_word(run).spoken.remedies
+    (remedy,) = last_word(run).sentence.remedies
     assert remedy.action is (Action.RESUME_RUN if begun else Action.START_AGAIN)
     process.wait_for_children()
 
@@ -271,7 +271,7 @@ def test_an_unforeseen_error_names_the_log(run, hearts, warm_command, tmp_path):
     assert "Traceback" in run.log.read_text()
     last = last_word(run)
     assert (last.outcome, failed.errors) == ("failed", f"Error: {last.text}\n")
-    assert last.spoken.values["log"] == str(run.log)
+    assert last.sentence.values["log"] == str(run.log)
 
 
 def test_a_training_resumes_after_a_full_disk(uninterrupted, run, hearts, warm_command, tmp_path):

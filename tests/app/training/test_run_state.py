@@ -241,9 +241,9 @@ def test_the_whole_tree_is_killed(run, tmp_path):
         assert all(map(is_gone, tree))
     (ended,) = last_messages(run.progress)
     assert ended.outcome == "stopped"
-    assert actions(ended.spoken) == [Action.START_AGAIN]
+    assert actions(ended.sentence) == [Action.START_AGAIN]
     assert run.progress.read_text().splitlines()[0] == '{"kind": "epo'
-    assert (read_run_state(run).kind, read_run_state(run).text) == ("stopped", ended.spoken)
+    assert (read_run_state(run).kind, read_run_state(run).text) == ("stopped", ended.sentence)
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_a_training_is_followed_and_stopped(training):
     assert remedy.values["command"].startswith("bayes-nnunet train")
     assert epochs() < 3000
     assert messages == Follower(run).read().messages
-    assert (messages[-1].outcome, messages[-1].spoken) == ("stopped", state.text)
+    assert (messages[-1].outcome, messages[-1].sentence) == ("stopped", state.text)
     assert not run.stop.exists()
 
 
@@ -289,7 +289,7 @@ def test_a_killed_training_writes_a_last_message(training):
     kill_training(run)
     assert started.has_ended
     last = follower.read().messages[-1]
-    assert (last.outcome, actions(last.spoken)) == ("stopped", [Action.RESUME])
+    assert (last.outcome, actions(last.sentence)) == ("stopped", [Action.RESUME])
     assert read_run_state(run).kind == "stopped"
     with FileLock(run.lock, timeout=10):  # free for the next training
         pass

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.app.messages import StudyDone, speech
+from napari_bayes_nnunet.app.messages import StudyDone, text_fields
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.widgets.cohort.list import CohortList
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
@@ -75,7 +75,7 @@ def test_the_scroll_position_stays(table, qtbot) -> None:
 
 def test_remedies_have_the_words_of_the_window(table) -> None:
     told = statement("{report} differs.", Action.OVERWRITE, report="a.json")
-    table.add(StudyDone(case="a", outcome="failed", **speech(told), done=1, total=9))
+    table.add(StudyDone(case="a", outcome="failed", **text_fields(told), done=1, total=9))
     table.refresh()
     assert table.table.rows[0].cells[2] == in_the_window(told) != told.text()
 

@@ -18,7 +18,7 @@ from ...io.files.disk import is_disk_full
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
-from ..messages import StudyDone, speech
+from ..messages import StudyDone, text_fields
 from ..prediction.output_files import disk_full, is_about_full_disk
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
@@ -161,7 +161,7 @@ def _study_done(row: StudyRow, done: int, total: int, time_left: TimeLeft) -> St
     return StudyDone(
         case=row.case,
         outcome=row.outcome,
-        **speech(row.failure or " ".join(dict.fromkeys((*row.warnings, *row.notes)))),
+        **text_fields(row.failure or " ".join(dict.fromkeys((*row.warnings, *row.notes)))),
         done=done,
         total=total,
         eta_seconds=None if seconds is None else round(seconds, 1),

@@ -22,7 +22,7 @@ from ..messages import (
     Notice,
     StageStarted,
     StudiesFound,
-    speech,
+    text_fields,
 )
 from ..signals import on_first_signal
 from ..terminal import JsonLines, MessageView
@@ -52,7 +52,7 @@ def run_in_terminal(
     counts = StudyCounts()
 
     def notify(sentence: Statement | str) -> None:
-        view.show(Notice(**speech(sentence)))
+        view.show(Notice(**text_fields(sentence)))
 
     try:
         view.show(StageStarted(text=LOOKING_FOR_STUDIES))
@@ -80,7 +80,7 @@ def run_in_terminal(
                         counts.add(study)
                         view.show(study)
     except KeyboardInterrupt:
-        view.show(JobEnded(outcome=STOPPED, **speech(counts.stopped)))
+        view.show(JobEnded(outcome=STOPPED, **text_fields(counts.stopped)))
         return INTERRUPTED
     view.show(JobEnded(outcome=FINISHED, text=counts.finished))
     return 1 if counts.failed else 0

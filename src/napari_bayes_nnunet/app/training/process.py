@@ -172,7 +172,7 @@ class StartedTraining:
         if code == 0 or (begun and self._has_reported_its_end()):
             return None, False
         if end := end_in(messages_in(printed)):
-            return end.spoken, False
+            return end.sentence, False
         if begun:  # its output is in its log, and the state of the folder describes its end
             return None, False
         if text := printed.decode("utf-8", errors="replace").strip():

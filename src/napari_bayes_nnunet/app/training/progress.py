@@ -65,7 +65,7 @@ def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
     if isinstance(message, StageStarted):
         return _at_stage(progress, message)
     if isinstance(message, Notice):
-        return replace(progress, notices=(*progress.notices, message.spoken))
+        return replace(progress, notices=(*progress.notices, message.sentence))
     if isinstance(message, TrainingStarted):
         return replace(
             progress,

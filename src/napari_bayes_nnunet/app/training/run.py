@@ -28,7 +28,7 @@ from ...io.ensemble.run_folder import (
 )
 from ...io.files.atomic import write_json
 from ...nnunet import Stopped
-from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted, speech
+from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted, text_fields
 from ..signals import StopRequest
 from .job import TrainingJob, prepare_job
 from .request import PRESETS, TrainingRequest, pattern_warning, schedule_notes
@@ -45,35 +45,35 @@ CASES_DONE = {
 }
 REPORTS_EVERY_S = 0.5
 """Shortest time between two reports on cases, which are lines of progress.jsonl."""
-Tell = Callable[[Message], None]
+Send = Callable[[Message], None]
 OnEpoch = Callable[[EpochReport], None]
 
 
-def train(request: TrainingRequest, tell: Tell) -> bool:
+def train(request: TrainingRequest, send: Send) -> bool:
     """Train as requested; return True if all epochs are done, False if RUN/stop ended it.
 
-    ``tell`` receives TrainingStarted, an EpochDone per epoch, and a StageStarted for each other
+    ``send`` receives TrainingStarted, an EpochDone per epoch, and a StageStarted for each other
     step that takes a while. Raises AppError, DataError or ModelError, worded for the user.
     """
     with prepare_job(request) as job:
-        return run_job(job, tell, StopRequest(job.run.stop))
+        return run_job(job, send, StopRequest(job.run.stop))
 
 
-def run_job(job: TrainingJob, tell: Tell, stop: StopRequest) -> bool:
+def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
     """Run a prepared job, see ``train``."""
 
     def stage(message: StageStarted) -> None:
         stop.check()
-        tell(message)
+        send(message)
 
     try:
         if not job.is_trained:
-            _train(job, tell, lambda text: stage(StageStarted(text=text)), stop)
+            _train(job, send, lambda text: stage(StageStarted(text=text)), stop)
         if job.lacks_validation:
             measure_validation_range(
                 *(job.run, job.fold, job.dataset),
                 device=job.request.device,
-                tell=stage,
+                send=stage,
                 stop=stop,
             )
     except Stopped:
@@ -83,7 +83,7 @@ def run_job(job: TrainingJob, tell: Tell, stop: StopRequest) -> bool:
     return True
 
 
-def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: StopRequest) -> None:
+def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: StopRequest) -> None:
     """Plan, preprocess and train. Raises Stopped if a stop is requested."""
     from ...nnunet.trainer import TrainingStopped
 
@@ -91,20 +91,20 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
     if job.request.add_cycle or not job.settled:
         stage(CHECKING_LABELS)
         for text in _warnings(job):
-            tell(Notice(**speech(text)))
+            send(Notice(**text_fields(text)))
     stage(PLANNING)
     make_runner = _runner_on_cards if job.request.num_gpus > 1 else _runner_on_device
-    plans = _write_plans(job, CaseReports(tell))
+    plans = _write_plans(job, CaseReports(send))
     epoch, run_training = make_runner(
-        job, plans, lambda report: tell(EpochDone(**asdict(report))), stop
+        job, plans, lambda report: send(EpochDone(**asdict(report))), stop
     )
     if job.request.add_cycle:
         _begin_cycle(job)
     forget_from(job.run, job.fold, epoch)
-    _tell_leftovers(job, epoch, tell)
+    _report_leftovers(job, epoch, send)
     stage(_training_text(job))
     schedule = job.record.schedule_of(job.fold)
-    tell(
+    send(
         TrainingStarted(
             fold=job.fold,
             epoch=epoch,
@@ -123,8 +123,8 @@ def _train(job: TrainingJob, tell: Tell, stage: Callable[[str], None], stop: Sto
 class CaseReports:
     """Reports on the cases that are planned and preprocessed, with the time left."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, send: Send) -> None:
+        self._send = send
         self._time_left = TimeLeft()
         self._last = -REPORTS_EVERY_S
 
@@ -139,7 +139,7 @@ class CaseReports:
         self._last = monotonic()
         text = CASES_DONE[step].format(done=done, total=total)
         left = self._time_left.seconds(total - done)
-        self._tell(StageStarted(text=text, done=done, total=total, eta_seconds=left))
+        self._send(StageStarted(text=text, done=done, total=total, eta_seconds=left))
 
 
 def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
@@ -156,7 +156,7 @@ def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
     yield from (problem.text for problem in check_labels(job.dataset))
 
 
-def _tell_leftovers(job: TrainingJob, epoch: int, tell: Tell) -> None:
+def _report_leftovers(job: TrainingJob, epoch: int, send: Send) -> None:
     """Report epochs up to the saved state that a killed training on several GPUs did not report."""
     from ...nnunet.ranks import Mailbox
 
@@ -166,7 +166,7 @@ def _tell_leftovers(job: TrainingJob, epoch: int, tell: Tell) -> None:
     for report in mailbox.new_reports():
         message = EpochDone(**asdict(report))
         if report.epoch < epoch and message.to_line() not in reported:
-            tell(message)
+            send(message)
     mailbox.empty()
 
 

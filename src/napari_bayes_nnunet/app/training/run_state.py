@@ -18,7 +18,7 @@ from ...core.durations import duration_text
 from ...core.problems import Action, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
-from ..messages import STOPPED, EpochDone, JobEnded, Message, TrainingStarted, speech
+from ..messages import STOPPED, EpochDone, JobEnded, Message, TrainingStarted, text_fields
 from .process_record import JobInfo, is_gone, read_process_record
 from .progress_file import ProgressFile, end_in, last_messages, unreachable
 
@@ -135,7 +135,7 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
     with suppress(OSError):  # it has ended; without this message it would count as died
         if end_in(last_messages(run.progress)) is None:
             ProgressFile(run.progress).append(
-                JobEnded(outcome=STOPPED, **speech(statement("Killed.", _remedy(run))))
+                JobEnded(outcome=STOPPED, **text_fields(statement("Killed.", _remedy(run))))
             )
 
 
@@ -183,7 +183,7 @@ def _kind_and_text(
     run: RunFolder, info: JobInfo | None, messages: list[Message], heard: float | None
 ) -> tuple[RunStatus, Statement | str]:
     if end := end_in(messages):
-        return OUTCOMES.get(end.outcome, "failed"), end.spoken
+        return OUTCOMES.get(end.outcome, "failed"), end.sentence
     if info is None and not messages:
         return "none", statement(
             NEVER_STARTED if run.path.exists() else NO_RUN_FOLDER, run=run.path

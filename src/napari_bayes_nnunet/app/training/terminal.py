@@ -14,7 +14,7 @@ from typing import NoReturn, TextIO
 from ...core.problems import Action, Problem, Remedy, Statement, statement
 from ...io.files.disk import is_disk_full
 from .. import AppError
-from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarted, speech
+from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarted, text_fields
 from ..signals import StopRequest
 from ..terminal import MessageView
 from .job import TrainingJob, prepare_job
@@ -49,7 +49,7 @@ def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
     progress = ProgressFile(job.run.progress)
     stop = StopRequest(job.run.stop)
 
-    def tell(message: Message) -> None:
+    def send(message: Message) -> None:
         progress.append(message)
         with contextlib.suppress(OSError):  # training continues if the terminal is closed
             view.show(message)
@@ -57,23 +57,23 @@ def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
     def leave() -> NoReturn:
         ending = _ending(job, finished=False)
         with contextlib.suppress(OSError):
-            progress.append(JobEnded(outcome=STOPPED, **speech(ending)))
+            progress.append(JobEnded(outcome=STOPPED, **text_fields(ending)))
             os.write(errors, f"{ending}\n".encode())
         os._exit(0)
 
     try:
         with stop.listening(leave):
             _register(job, progress)
-            finished = run_job(job, tell, stop)
+            finished = run_job(job, send, stop)
     # The process ends here, so every failure needs a sentence and a last message.
     except Exception as error:
         traceback.print_exc()
         problem = _problem(job, error)
         with contextlib.suppress(OSError):  # the disk may be what failed
-            tell(JobEnded(outcome=FAILED, **speech(problem)))
+            send(JobEnded(outcome=FAILED, **text_fields(problem)))
         raise problem from error
     ending = _ending(job, finished=finished)
-    tell(JobEnded(outcome=FINISHED if finished else STOPPED, **speech(ending)))
+    send(JobEnded(outcome=FINISHED if finished else STOPPED, **text_fields(ending)))
     return str(ending)
 
 

@@ -36,12 +36,12 @@ def measure_validation_range(
     dataset: RawDataset,
     *,
     device: str,
-    tell: Callable[[StageStarted], None],
+    send: Callable[[StageStarted], None],
     stop: StopRequest,
 ) -> None:
     """Write mean Dice and score ranges to ``ensemble.json`` if the fold has validation cases.
 
-    Images that are not readable NIfTI files are left out. ``tell`` is called for every case.
+    Images that are not readable NIfTI files are left out. ``send`` is called for every case.
     Raises Stopped.
     """
     record = read_record(run.record)
@@ -51,7 +51,7 @@ def measure_validation_range(
     folder = find_ensemble(run.path)
     members = tuple(member for member in folder.members if member.fold == fold)
     ensemble = Ensemble(replace(folder, members=members), device=device)
-    measured = list(_measure(ensemble, dataset, cases, tell, stop))
+    measured = list(_measure(ensemble, dataset, cases, send, stop))
     if not measured:
         return
     record.validation[fold] = {
@@ -69,7 +69,7 @@ def _measure(
     ensemble: Ensemble,
     dataset: RawDataset,
     names: list[Any],
-    tell: Callable[[StageStarted], None],
+    send: Callable[[StageStarted], None],
     stop: StopRequest,
 ) -> Iterator[tuple[CaseScores, dict[str, float]]]:
     """Yield the case scores of each validation case, and its Dice with the reference."""
@@ -80,7 +80,7 @@ def _measure(
             time_left.step()
         left = time_left.seconds(len(cases) - done)
         text = MEASURING_CASE.format(number=done + 1, cases=len(cases))
-        tell(StageStarted(text=text, done=done, total=len(cases), eta_seconds=left))
+        send(StageStarted(text=text, done=done, total=len(cases), eta_seconds=left))
         try:
             channels = read_channels(case.images[0])
             reference = read_labels(case.label).voxels

@@ -109,7 +109,7 @@ class CohortList(QWidget):
 
 def cohort_row(study: StudyDone, *, images: Path | None = None) -> Row:
     """Return the row of a study, with files named relative to ``images``."""
-    text = in_the_window(study.spoken)
+    text = in_the_window(study.sentence)
     if images is not None:
         text = text.replace(f"{images.absolute()}{os.sep}", "")
     line = " ".join(text.split())

@@ -95,7 +95,7 @@ class CohortRun(QObject):
             handle(message)
 
     def _on_notice(self, message: Notice) -> None:
-        self.noticed.emit(in_the_window(message.spoken))
+        self.noticed.emit(in_the_window(message.sentence))
 
     def _on_job_ended(self, message: JobEnded) -> None:
         self._end = message
@@ -104,7 +104,7 @@ class CohortRun(QObject):
         self._patience.stop()
         last = self._end
         if last is not None and not (self._is_stopping and last.outcome == FAILED):
-            self.ended.emit(last.outcome, in_the_window(last.spoken))
+            self.ended.emit(last.outcome, in_the_window(last.sentence))
         elif self._is_stopping:
             self.ended.emit(STOPPED, "")
         else:

@@ -197,7 +197,7 @@ class SegmentationJob(QObject):
         self.devices_found.emit(message.devices)
 
     def _on_tested(self, message: ConnectionTested) -> None:
-        self.connection_tested.emit(message.device, in_the_window(message.spoken))
+        self.connection_tested.emit(message.device, in_the_window(message.sentence))
 
     def _on_loaded(self, message: EnsembleLoaded) -> None:
         self.members_refused.emit(message.folder, message.refused)
@@ -206,7 +206,7 @@ class SegmentationJob(QObject):
         self.stage_started.emit(message.text)
 
     def _on_notice(self, message: Notice) -> None:
-        self.noticed.emit(in_the_window(message.spoken))
+        self.noticed.emit(in_the_window(message.sentence))
 
     def _on_phases(self, message: PhasesFound) -> None:
         assert self._job is not None
@@ -258,14 +258,14 @@ class SegmentationJob(QObject):
         """End the job; an end without a job number concerns the ensemble or the connection."""
         job = self._job
         if not message.job or job is None:
-            self.noticed.emit(in_the_window(message.spoken))
+            self.noticed.emit(in_the_window(message.sentence))
             return
         all_read = partial(self._on_all_read, job)
         self._background.run(lambda: message, all_read, self._failing(job))
 
     def _on_all_read(self, job: _Job, message: JobEnded) -> None:
         if job is self._job:
-            self._end(message.outcome, in_the_window(message.spoken))
+            self._end(message.outcome, in_the_window(message.sentence))
 
     def _on_patience_lost(self) -> None:
         if self._job is not None:
