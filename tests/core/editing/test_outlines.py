@@ -93,6 +93,27 @@ def test_every_member_has_its_outlines():
         assert area(outline) == pytest.approx(np.count_nonzero(labels == LV), rel=0.03)
 
 
+def test_outlines_of_members_are_no_staircases():
+    def turn(outline):
+        """Return the largest angle between a piece and the next one, in degrees."""
+        steps = np.diff(outline, axis=0, append=outline[:1])
+        angles = np.degrees(np.arctan2(*steps.T))
+        return np.abs((np.diff(angles, append=angles[:1]) + 180) % 360 - 180).max()
+
+    ((outline,), (small,)) = member_outlines(slice_of_members([heart(), heart(lv=6)]), LV)
+    assert turn(trace_outlines(heart() == LV, 0.5)[0]) > 40
+    assert max(turn(outline), turn(small)) < 30
+
+
+@pytest.mark.parametrize("at", [(0, 0), (63, 63)])
+def test_an_outline_of_a_member_ends_at_the_edge_of_the_slice(at):
+    members = [disk(radius, at=at).astype(np.uint8) for radius in (9, 7)]
+    for (outline,), mask in zip(
+        member_outlines(slice_of_members(members), 1), members, strict=True
+    ):
+        np.testing.assert_array_equal(fill_curve(outline, mask.shape), mask)
+
+
 def test_a_ring_has_an_inner_and_an_outer_outline():
     slice_ = slice_of_members([heart(rv=0)])
     assert len(member_outlines(slice_, MYO)[0]) == 2

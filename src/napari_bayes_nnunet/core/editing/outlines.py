@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from ..ensemble.stored_posterior import SlicePosterior
 from ..types import Mask
 from .closed_curve import Points
 from .slice_checks import check_label
+from .smooth_contours import smooth_contours
+
+_APART: Final = 3
+"""Voxels between the outlines of two members while they are smoothed together."""
 
 
 def trace_outlines(map_: NDArray[Any], level: float) -> list[Points]:
@@ -51,12 +55,26 @@ def level_outlines(
 
 
 def member_outlines(slice_: SlicePosterior, label: int) -> list[list[Points]]:
-    """Return for each member the outlines of its structure ``label``, if it has any.
+    """Return for each member the smooth outlines of its structure ``label``, if it has any.
 
     Raises InputError for a label the posterior lacks.
     """
     check_label(slice_, label)
-    return [trace_outlines(labels == label, 0.5) for labels in slice_.members]
+    masks = slice_.members == label
+    outlines: list[list[Points]] = [[] for _ in masks]
+    boxes = ndimage.find_objects(masks.any(axis=0).astype(np.uint8))
+    if not boxes:
+        return outlines
+    # All members lie side by side in one slice, which takes no longer than a few of them alone.
+    y, x = boxes[0]
+    tiles = np.pad(masks[:, y, x], ((0, 0), (_APART, _APART), (_APART, 0)))
+    width = tiles.shape[2]
+    row = np.pad(np.concatenate(list(tiles), axis=1), ((0, 0), (0, _APART)))
+    for points in smooth_contours(row, [1])[1]:
+        member = int(points[:, 1].min() // width)
+        origin = y.start - _APART, x.start - _APART - member * width
+        outlines[member].append(points + origin)
+    return outlines
 
 
 def hatch_lines(mask: Mask, step: int = 3) -> list[Points]:
