@@ -165,7 +165,7 @@ def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypa
     np.save(tmp_path / "image.npy", cine)
     image = str(tmp_path / "image.npy")
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
-    Worker(tmp_path, told.append).answer(asked)
+    Worker(tmp_path, told.append).handle(asked)
     snapshots = [m for m in told if isinstance(m, SnapshotReady)]
     together = [(phase, done) for done in (1, 2, 3) for phase in (1, 2)]
     assert [(m.phase, m.done) for m in snapshots] == [*together, *((3, n) for n in (1, 2, 3))]
@@ -185,7 +185,7 @@ def test_snapshots_come_after_powers_of_two(tmp_path, monkeypatch):
     np.save(tmp_path / "image.npy", made_image((3, 20, 24))[None])
     image = str(tmp_path / "image.npy")
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
-    Worker(tmp_path, told.append).answer(asked)
+    Worker(tmp_path, told.append).handle(asked)
     assert [m.done for m in told if isinstance(m, SnapshotReady)] == [1, 2, 4, 8, 11]
 
 
@@ -245,7 +245,7 @@ def test_full_disk_prevents_only_the_review(model, tmp_path, monkeypatch):
     np.save(tmp_path / "image.npy", made_image((4, 20, 24))[None])
     image = str(tmp_path / "image.npy")
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
-    Worker(tmp_path, told.append).answer(asked)
+    Worker(tmp_path, told.append).handle(asked)
     (notice,) = [m for m in told if isinstance(m, Notice)]
     assert notice.sentence == statement(NO_REVIEW, reason="No space left on device")
     (done,) = [m for m in told if isinstance(m, PhaseDone)]
@@ -275,9 +275,9 @@ def test_another_computer_answers_as_this_one(tmp_path, warm_command):
             worker = Worker(tmp_path, told[place].append)
             settings = SegmentationSettings(device=device)
             asked = {"image": str(tmp_path / "image.npy"), "spacing": SPACING}
-            worker.answer(SegmentImage(job=1, folder=str(model), settings=settings, **asked))
-        worker.answer(TestConnection(device=server.address))
-        worker.answer(LoadEnsemble(folder=str(model), device="cpu"))  # lets go of the other one
+            worker.handle(SegmentImage(job=1, folder=str(model), settings=settings, **asked))
+        worker.handle(TestConnection(device=server.address))
+        worker.handle(LoadEnsemble(folder=str(model), device="cpu"))  # lets go of the other one
     here, there = ([m for m in said if not isinstance(m, StageStarted)] for said in told.values())
     assert [type(message) for message in here] == [type(message) for message in there[:-2]]
     assert here[0] == there[0] == EnsembleLoaded(folder=str(model), refused={})
@@ -307,7 +307,7 @@ def test_connection_test_reports_any_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr("napari_bayes_nnunet.app.remote.connection.describe_workers", break_down)
     told: list[Message] = []
-    Worker(tmp_path, told.append).answer(TestConnection(device="tcp://server:1"))
+    Worker(tmp_path, told.append).handle(TestConnection(device="tcp://server:1"))
     (tested,) = told
     assert isinstance(tested, ConnectionTested)
     assert tested.device == "tcp://server:1"
@@ -317,8 +317,8 @@ def test_connection_test_reports_any_error(tmp_path, monkeypatch):
 def test_invalid_address_is_reported_in_one_sentence(tmp_path, model):
     told: list[Message] = []
     worker = Worker(tmp_path, told.append)
-    worker.answer(TestConnection(device="tls://"))
-    worker.answer(LoadEnsemble(folder=str(model), device="tls://"))
+    worker.handle(TestConnection(device="tls://"))
+    worker.handle(LoadEnsemble(folder=str(model), device="tls://"))
     with pytest.raises(AppError) as caught:
         check_address("tls://")
     assert told[0] == ConnectionTested(device="tls://", **text_fields(caught.value))

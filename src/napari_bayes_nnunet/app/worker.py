@@ -88,7 +88,7 @@ class Worker:
         self._unread: Path | None = None  # the last array written, which its reader deletes
         self.stop: int | None = None
 
-    def answer(self, request: Message) -> None:
+    def handle(self, request: Message) -> None:
         """Carry out a request and turn every failure into a message."""
         job = request.job if isinstance(request, SegmentImage) else 0
         try:
@@ -279,7 +279,7 @@ def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:
 
     send(ChildReady(devices=describe_devices()))
     while (request := waiting.get()) is not None:
-        worker.answer(request)
+        worker.handle(request)
 
 
 def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]) -> None:

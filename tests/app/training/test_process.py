@@ -166,7 +166,7 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     assert progress.members == 1
     assert progress.ended.outcome == "finished"
     assert progress.ended.sentence == read_run_state(run).text
-    assert (read_run_state(run).kind, started.complaint()) == ("finished", None)
+    assert (read_run_state(run).kind, started.refusal()) == ("finished", None)
     assert read_run_state(run).info.arguments == tuple(command_arguments(request))
     assert LogTail(run).read().text
     assert not output_of(started).exists()
@@ -182,11 +182,11 @@ def test_a_training_that_is_refused_complains(hearts, tmp_path):
             TrainingRequest(dataset=tmp_path / "none", output=tmp_path / "other")
         )
         usage = start_training(TrainingRequest(dataset=hearts, output=run.path, batch_size=0))
-        assert busy.complaint() is None
+        assert busy.refusal() is None
         assert all(started.wait(60) for started in (busy, missing, usage))
-    assert busy.complaint() == statement(RUN_IS_BUSY, run=str(run.path))
-    assert missing.complaint().values["folder"] == str(tmp_path / "none")
-    assert "'--batch-size'" in usage.complaint()
+    assert busy.refusal() == statement(RUN_IS_BUSY, run=str(run.path))
+    assert missing.refusal().values["folder"] == str(tmp_path / "none")
+    assert "'--batch-size'" in usage.refusal()
     assert not busy.has_begun
     assert [output_of(started).exists() for started in (busy, missing, usage)] == [0, 0, 1]
     output_of(usage).unlink()
@@ -208,7 +208,7 @@ def test_a_failed_training_is_recorded_in_its_folder(hearts, tmp_path):
     request = TrainingRequest(dataset=hearts, output=run.path, device="a pocket watch")
     started = start_training(request, command=script(FAILING))
     assert started.wait(60)
-    assert started.complaint() is None
+    assert started.refusal() is None
     assert read_run_state(run).kind == "failed"
     assert read_run_state(run).text.values == {"device": "a pocket watch"}
 
@@ -216,7 +216,7 @@ def test_a_failed_training_is_recorded_in_its_folder(hearts, tmp_path):
 def test_a_failed_import_complains_and_keeps_details():
     started = start_training(PLAIN, command=script("print('ä')\nimport no_such_module"))
     assert started.wait(60)
-    assert started.complaint() == DIED_AT_START.format(
+    assert started.refusal() == DIED_AT_START.format(
         reason="ModuleNotFoundError: No module named 'no_such_module'", file=output_of(started)
     )
     assert "Traceback" in output_of(started).read_text()
@@ -224,7 +224,7 @@ def test_a_failed_import_complains_and_keeps_details():
 
 
 @pytest.mark.parametrize(
-    ("code", "complaint"),
+    ("code", "refusal"),
     [
         ("", None),
         ("raise SystemExit(3)", ENDED_AT_START.format(reason="exit code 3")),
@@ -235,10 +235,10 @@ def test_a_failed_import_complains_and_keeps_details():
         (f"print('note'); print({REFUSED.to_line()!r}); raise SystemExit(1)", REFUSED.sentence),
     ],
 )
-def test_the_complaint_after_other_ends(code, complaint):
+def test_the_refusal_after_other_ends(code, refusal):
     started = start_training(PLAIN, command=script(code))
     assert started.wait(60)
-    assert started.complaint() == complaint
+    assert started.refusal() == refusal
     assert not output_of(started).exists()
 
 
@@ -297,11 +297,11 @@ def test_a_training_outlives_the_window(end, tmp_path):
         if end != "closed":
             number = signal.SIGKILL if end == "killed" else signal.SIGINT
             os.killpg(window.pid, number)  # as a terminal does, which ends all its processes
-        complaint = window.stderr.read()
+        errors = window.stderr.read()
         window.wait(30)
     try:
-        assert ("KeyboardInterrupt" in complaint) == (end == "Ctrl-C")
-        assert "Warning" not in complaint
+        assert ("KeyboardInterrupt" in errors) == (end == "Ctrl-C")
+        assert "Warning" not in errors
         alive = tmp_path / "alive"
         wait_until(alive.exists)
         size = alive.stat().st_size

@@ -558,7 +558,7 @@ def new(qtbot, tmp_path) -> NewDatasetForm:
     new = NewDatasetForm()
     qtbot.addWidget(new)
     assert new.problem == NO_TARGET
-    new.ask(NAMES, channels=1, target=tmp_path / "new")
+    new.show_defaults(NAMES, channels=1, target=tmp_path / "new")
     qtbot.waitUntil(new.make_button.isEnabled)
     return new
 
@@ -573,9 +573,9 @@ def test_wrong_name_disables_the_make_button(new) -> None:
 
 def test_edited_names_stay_for_equal_values(new, tmp_path) -> None:
     new.names.table.item(1, 1).setText("right")
-    new.ask(NAMES, channels=1, target=tmp_path / "new")
+    new.show_defaults(NAMES, channels=1, target=tmp_path / "new")
     assert new.names.names[1] == "right"
-    new.ask({0: "background", 1: "LV"}, channels=1, target=tmp_path / "new")
+    new.show_defaults({0: "background", 1: "LV"}, channels=1, target=tmp_path / "new")
     assert new.names.names == {0: "background", 1: "LV"}
 
 
@@ -584,7 +584,7 @@ def test_each_channel_needs_a_name(new, tmp_path, qtbot) -> None:
     new.channel.setText(" ")
     assert new.problem_text.text() == NO_CHANNEL
     assert not new.make_button.isEnabled()
-    new.ask(NAMES, channels=2, target=tmp_path / "new")
+    new.show_defaults(NAMES, channels=2, target=tmp_path / "new")
     assert new.channels == ["MRI 1", "MRI 2"]
     for text in ("T1", "T1,", "T1, T2, T3"):
         new.channel.setText(text)

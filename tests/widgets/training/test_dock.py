@@ -196,7 +196,7 @@ class Beginning:
         enter(self._run)
         return True
 
-    def complaint(self) -> None:
+    def refusal(self) -> None:
         return None
 
 
@@ -217,7 +217,7 @@ def test_refused_start_does_not_hide_running_training(
     qtbot.waitUntil(lambda: len(dock.watch._started) == 2)
     second = dock.watch._started[-1][1]
     qtbot.waitUntil(lambda: second.has_ended)
-    assert second.complaint() == statement(REFUSAL, Action.RESUME)
+    assert second.refusal() == statement(REFUSAL, Action.RESUME)
     seen = epochs(dock)
     qtbot.waitUntil(lambda: epochs(dock) > seen)
     assert dock.state.kind == "running"

@@ -217,12 +217,12 @@ def test_plots_stay_fluent_at_1200_epochs(qtbot: Any) -> None:
 def test_history_grows_and_deletes_later_epochs() -> None:
     history = History(2)
     for epoch in range(5):
-        history.put(epoch, {"a": epoch})
-    history.put(5, {"a": 5, "late": 1})
+        history.set_epoch(epoch, {"a": epoch})
+    history.set_epoch(5, {"a": 5, "late": 1})
     assert history.values_of("a").tolist() == [0, 1, 2, 3, 4, 5]
     assert np.isnan(history.values_of("late")[:5]).all()
-    history.put(2, {"a": None})
+    history.set_epoch(2, {"a": None})
     assert history.done == 3
-    history.put(4, {"a": 9})
+    history.set_epoch(4, {"a": 9})
     assert np.isnan(history.values_of("a")[2:4]).all()
     assert history.values_of("a")[4] == 9

@@ -55,7 +55,7 @@ def rename(names: StructureNames, row: int, name: str) -> None:
 
 
 def test_a_guess_replaces_names_without_meaning(names) -> None:
-    names.ask(UNKNOWN, example())
+    names.show_names(UNKNOWN, example())
     assert names.names == HEART
     assert names.hint.text() == NAMES_GUESSED
     rename(names, 1, "right ventricle")
@@ -63,13 +63,13 @@ def test_a_guess_replaces_names_without_meaning(names) -> None:
 
 
 def test_known_names_are_kept(names) -> None:
-    names.ask(HEART, example(guess={}))
+    names.show_names(HEART, example(guess={}))
     assert names.names == HEART
     assert names.hint.text() == ""
 
 
 def test_names_kept_for_other_folders_are_reported(names) -> None:
-    names.ask(UNKNOWN, example())
+    names.show_names(UNKNOWN, example())
     names.keep(UNKNOWN, example())
     assert names.hint.text() == NAMES_GUESSED  # the same would be proposed
     rename(names, 1, "right ventricle")
@@ -81,7 +81,7 @@ def test_names_kept_for_other_folders_are_reported(names) -> None:
 
 
 def test_a_missing_lv_is_said(names) -> None:
-    names.ask(UNKNOWN, None)
+    names.show_names(UNKNOWN, None)
     assert names.names == UNKNOWN
     assert names.hint.text() == UNNAMED_LV
     rename(names, 3, "LV")
@@ -89,12 +89,12 @@ def test_a_missing_lv_is_said(names) -> None:
 
 
 def test_a_name_against_its_shape_is_said(names) -> None:
-    names.ask({0: "background", 1: "LV", 2: "MYO", 3: "RV"}, example())
+    names.show_names({0: "background", 1: "LV", 2: "MYO", 3: "RV"}, example())
     assert names.hint.text() == SHAPE_DIFFERS.format(name="LV", value=1, structure="RV")
 
 
 def test_a_name_is_chosen_from_the_hearts_structures(names) -> None:
-    names.ask(UNKNOWN, None)
+    names.show_names(UNKNOWN, None)
     changes: list[int] = []
     names.changed.connect(lambda: changes.append(1))
     names.show()
@@ -110,7 +110,7 @@ def test_a_name_is_chosen_from_the_hearts_structures(names) -> None:
 
 
 def test_only_the_picture_can_be_shown(names) -> None:
-    names.ask(HEART, example())
+    names.show_names(HEART, example())
     names.set_editable(False)
     assert not names.table.isVisibleTo(names)
     assert names.picture.isVisibleTo(names)
@@ -118,9 +118,9 @@ def test_only_the_picture_can_be_shown(names) -> None:
 
 def test_an_empty_table_is_hidden(names) -> None:
     assert not names.table.isVisibleTo(names)
-    names.ask(UNKNOWN, example())
+    names.show_names(UNKNOWN, example())
     assert names.table.isVisibleTo(names)
-    names.ask({}, None)
+    names.show_names({}, None)
     assert not names.table.isVisibleTo(names)
 
 
@@ -152,6 +152,6 @@ def test_the_picture_keeps_the_proportions(qtbot) -> None:
 
 
 def test_equal_names_are_a_problem(names) -> None:
-    names.ask(HEART, example())
+    names.show_names(HEART, example())
     rename(names, 1, "LV")
     assert names.problem == TWICE.format(name="LV")

@@ -34,7 +34,7 @@ CONNECTION_LOST = (
 NO_WORKERS = "The scheduler at {address} has no workers. Start a worker on that computer."
 
 
-def never() -> bool:
+def never_stop() -> bool:
     """Return False: do not stop."""
     return False
 
@@ -56,15 +56,15 @@ class RemoteConnection:
 
     def describe_workers(self) -> str:
         """Return a sentence with the number of workers and the device of the first."""
-        workers = self._workers(never)
+        workers = self._workers(never_stop)
         work = partial(self._client.run, describe_worker, workers=workers[:1])
-        device = self._result(self._pool.submit(work), never).get(workers[0])
+        device = self._result(self._pool.submit(work), never_stop).get(workers[0])
         if device is None:  # the worker has just died
             raise self._lost()
         count = len(workers)
         return f"{count} workers, the first with {device}." if count > 1 else f"1 worker: {device}."
 
-    def open(self, should_stop: Callable[[], bool] = never) -> None:
+    def open(self, should_stop: Callable[[], bool] = never_stop) -> None:
         """Wait until a worker has started the run."""
         workers = self._workers(should_stop)
         self._run = self._client.submit(  # Dask keeps the run as long as this reference exists
@@ -88,18 +88,20 @@ class RemoteConnection:
             raise self._lost()
         (self.worker,) = workers_of[self._key]
 
-    def ask(self, method: str, *arguments: Any, should_stop: Callable[[], bool] = never) -> Any:
+    def call(
+        self, method: str, *arguments: Any, should_stop: Callable[[], bool] = never_stop
+    ) -> Any:
         """Call a method of the run and return its result.
 
         Raises what the method raises, and AppError if the connection is lost.
         """
-        return self.answer(self.send(method, *arguments), should_stop)
+        return self.wait_for(self.send(method, *arguments), should_stop)
 
     def send(self, method: str, *arguments: Any) -> Future[Any]:
         """Call a method of the run without waiting for its result."""
         return self._pool.submit(self._call, method, *arguments)
 
-    def answer(self, sent: Future[Any], should_stop: Callable[[], bool] = never) -> Any:
+    def wait_for(self, sent: Future[Any], should_stop: Callable[[], bool] = never_stop) -> Any:
         """Wait for the result of a call. Raises Stopped once ``should_stop`` returns True."""
         answer = self._result(sent, should_stop)
         if isinstance(answer, Failure):
@@ -110,7 +112,7 @@ class RemoteConnection:
         """Return whether the scheduler and the worker of the run still answer."""
         try:
             return self._client.status == "running" and self._result(
-                self._pool.submit(self._has_run), never
+                self._pool.submit(self._has_run), never_stop
             )
         except AppError:
             return False

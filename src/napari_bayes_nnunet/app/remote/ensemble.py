@@ -15,7 +15,7 @@ from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ..segmentation.settings import SegmentationSettings
 from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
-from .connection import RemoteConnection, never
+from .connection import RemoteConnection, never_stop
 from .device import RemoteDevice
 from .wire_format import PackedArray, RemoteSegmentation, RemoteSnapshot
 
@@ -42,8 +42,8 @@ class RemoteEnsemble:
         self._reference = EnsembleReference(
             _remote_folder(Path(folder), device), fingerprint(local)
         )
-        with self._connected(never) as connection:
-            reasons: dict[int, str] = connection.ask("load", self._reference)
+        with self._connected(never_stop) as connection:
+            reasons: dict[int, str] = connection.call("load", self._reference)
         refused = {local.members[index].path: reason for index, reason in reasons.items()}
         self.folder = local.with_refused(refused)
 
@@ -59,17 +59,17 @@ class RemoteEnsemble:
 
     def phases_at_once(self, image: NDArray[Any], mirroring: Mirroring = "full") -> int:
         """Return how many phases of this size fill the other computer's device together."""
-        with self._connected(never) as connection:
-            count = connection.ask("phases_at_once", self._reference, image.shape, mirroring)
+        with self._connected(never_stop) as connection:
+            count = connection.call("phases_at_once", self._reference, image.shape, mirroring)
             return int(count)
 
     def find_phases(
-        self, cine: NDArray[Any], spacing: Spacing, *, should_stop: Callable[[], bool] = never
+        self, cine: NDArray[Any], spacing: Spacing, *, should_stop: Callable[[], bool] = never_stop
     ) -> tuple[int, int]:
         """Return ED and ES as `Ensemble.find_phases` does; the whole cine is sent."""
         with self._connected(should_stop) as connection:
             packed = PackedArray.pack(cine)
-            ed, es = connection.ask(
+            ed, es = connection.call(
                 *("find_phases", self._reference, packed, spacing), should_stop=should_stop
             )
         return ed, es
@@ -81,7 +81,7 @@ class RemoteEnsemble:
         settings: SegmentationSettings,
         *,
         keep_members: bool = False,
-        should_stop: Callable[[], bool] = never,
+        should_stop: Callable[[], bool] = never_stop,
     ) -> Generator[dict[int, RemoteSnapshot], None, list[RemoteSegmentation]]:
         """Segment images as `Ensemble.phase_steps` does.
 
@@ -91,13 +91,13 @@ class RemoteEnsemble:
             self._show_stage("Sending the image to the other computer")
             packed = [PackedArray.pack(image) for image in images]
             begin = ("begin", self._reference, packed, spacing, settings, keep_members)
-            connection.ask(*begin, should_stop=should_stop)
+            connection.call(*begin, should_stop=should_stop)
             self._show_stage("Waiting for the first member")
-            step = connection.ask("advance", should_stop=should_stop)
+            step = connection.call("advance", should_stop=should_stop)
             while isinstance(step, dict):
                 sent = connection.send("advance")
                 yield {index: snapshot.unpack() for index, snapshot in step.items()}
-                step = connection.answer(sent, should_stop)
+                step = connection.wait_for(sent, should_stop)
         return [self._with_address(result) for result in step]
 
     def _with_address(self, result: RemoteSegmentation) -> RemoteSegmentation:

@@ -74,7 +74,7 @@ def start_training(
     """Start the training in a process that outlives this one.
 
     ``command`` is followed by ``train --jsonl`` and its arguments. Raises AppError if the program
-    is missing. Any other error is reported by the process, see ``complaint``.
+    is missing. Any other error is reported by the process, see ``refusal``.
     """
     output = Path(os.path.abspath(request.output))
     dataset = Path(os.path.abspath(request.dataset))
@@ -123,7 +123,7 @@ class StartedTraining:
         self.run = run
         self._process = process
         self._printed = printed
-        self._complaint: Statement | str | None = None
+        self._refusal: Statement | str | None = None
         self._waiter = threading.Thread(target=self._wait_for_end, daemon=True)
         self._waiter.start()
 
@@ -150,24 +150,24 @@ class StartedTraining:
         self._waiter.join(seconds)
         return self.has_ended
 
-    def complaint(self) -> Statement | str | None:
+    def refusal(self) -> Statement | str | None:
         """Return why the training ended at once; None while it runs, or if a message says why.
 
         For example, another training runs in the folder, or the dataset is missing.
         """
-        return self._complaint if self.has_ended else None
+        return self._refusal if self.has_ended else None
 
     def _wait_for_end(self) -> None:
         code, printed = self._process.wait(), b""
         with suppress(OSError):  # the system may have emptied the temporary folder
             printed = self._printed.read_bytes()
-        self._complaint, keep = self._last_words(code, printed)
+        self._refusal, keep = self._last_words(code, printed)
         if not keep:
             with suppress(OSError):  # on Windows a grandchild may still have the file open
                 self._printed.unlink()
 
     def _last_words(self, code: int, printed: bytes) -> tuple[Statement | str | None, bool]:
-        """Return the complaint, and whether it names the output file, which must then be kept."""
+        """Return the refusal, and whether it names the output file, which must then be kept."""
         begun = self.has_begun
         if code == 0 or (begun and self._has_reported_its_end()):
             return None, False

@@ -69,7 +69,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._checked: CohortCommand | None = None
         self._results: Path | None = None
         self._studies, self._started = 0, 0.0
-        self._complaint = ""
+        self._refusal = ""
         self._background = Background(self)
         self._shower = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._shower.setTimeout(SHOWN_AFTER_MS)
@@ -97,7 +97,7 @@ class CohortWindow(FolderDrop, QWidget):
         """Show the settings of the dock; during a run, keep the settings that it uses."""
         if self.is_busy:
             return
-        self._withdraw_complaint()
+        self._remove_outdated_refusal()
         try:
             chosen = self._read_settings()
             self.chosen.show_message(FROM_THE_DOCK.format(chosen=chosen) + chosen.advice)
@@ -111,8 +111,8 @@ class CohortWindow(FolderDrop, QWidget):
         try:
             request = self._request()
         except AppError as error:
-            self._complaint = in_the_window(error)
-            self._show_message(self._complaint, "blocking")
+            self._refusal = in_the_window(error)
+            self._show_message(self._refusal, "blocking")
             return
         self.refresh_settings()
         self._checked = request
@@ -131,14 +131,14 @@ class CohortWindow(FolderDrop, QWidget):
             self._on_refused(self._checked, "Stopped.")
         self._run.stop()
 
-    def _withdraw_complaint(self) -> None:
+    def _remove_outdated_refusal(self) -> None:
         """Remove the message about what Start lacked if it is no longer true."""
-        if not self._complaint or self.status.text() != self._complaint:
+        if not self._refusal or self.status.text() != self._refusal:
             return
         try:
             self._request()
         except AppError as error:
-            if in_the_window(error) == self._complaint:
+            if in_the_window(error) == self._refusal:
                 return
         self._show_message("")
 
@@ -183,8 +183,8 @@ class CohortWindow(FolderDrop, QWidget):
         self.start_button.clicked.connect(self.start)
         self.stop_button.clicked.connect(self.stop)
         self.review_button.clicked.connect(self._on_review_clicked)
-        self.form.images.chosen.connect(self._withdraw_complaint)
-        self.form.results.chosen.connect(self._withdraw_complaint)
+        self.form.images.chosen.connect(self._remove_outdated_refusal)
+        self.form.results.chosen.connect(self._remove_outdated_refusal)
         self._shower.triggered.connect(self._show_studies)
         self._run.found.connect(self._on_found)
         self._run.stage_started.connect(self._on_stage_started)
@@ -293,6 +293,6 @@ class CohortWindow(FolderDrop, QWidget):
         """Return True if ``path`` is a folder and no studies are being segmented."""
         return super().can_take(path) and not self.is_busy
 
-    def take(self, path: Path) -> None:
+    def take_dropped(self, path: Path) -> None:
         """Choose the dropped folder as the folder of the images."""
         self.form.images.choose(path)

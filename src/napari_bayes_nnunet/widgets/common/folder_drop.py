@@ -14,7 +14,7 @@ class FolderDrop:
         """Return True if ``path`` may be dropped now; by default, if it is a folder."""
         return path.is_dir()
 
-    def take(self, path: Path) -> None:
+    def take_dropped(self, path: Path) -> None:
         """Use the dropped ``path``."""
         raise NotImplementedError
 
@@ -28,7 +28,7 @@ class FolderDrop:
         path = self._dropped(event)
         if path is not None:
             event.acceptProposedAction()
-            self.take(path)
+            self.take_dropped(path)
 
     def _dropped(self, event: QDropEvent) -> Path | None:
         urls = event.mimeData().urls()

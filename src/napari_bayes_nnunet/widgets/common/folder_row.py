@@ -61,6 +61,6 @@ class FolderRow(FolderDrop, QWidget):
         if chosen:
             self.choose(Path(chosen))
 
-    def take(self, path: Path) -> None:
+    def take_dropped(self, path: Path) -> None:
         """Choose a dropped folder."""
         self.choose(path)

@@ -79,7 +79,7 @@ def bayes_metadata(layer: Layer) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def sign(layer: Layer) -> None:
+def note_owner(layer: Layer) -> None:
     """Note in the plugin's metadata of a layer that they are its own; copies keep the note."""
     layer.metadata["bayes"]["layer"] = layer.unique_id
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.steps import drain
-from .metadata import LayerData, bayes_metadata, is_copy, sign
+from .metadata import LayerData, bayes_metadata, is_copy, note_owner
 from .orientation_letters import SHADE
 from .result import SegmentationResult
 
@@ -148,7 +148,7 @@ def _replace(layer: Layer, image: Image, result: SegmentationResult, role: Resul
     new = result_layer(image, result, role)
     name = layer.metadata["bayes"].get(NAME, new.name)
     layer.metadata["bayes"] = {**new.metadata["bayes"], NAME: name}
-    sign(layer)
+    note_owner(layer)
     if isinstance(layer, Labels):
         layer.colormap, layer.features = new.colormap, new.features
     else:
@@ -237,7 +237,7 @@ def result_layer(image: Image, result: SegmentationResult, role: ResultRole) -> 
     """Make the layer of one array of ``result``; it shares the array and the grid of ``image``."""
     make = _make_prediction if role == "prediction" else _make_map
     layer = make(image, result, role)
-    sign(layer)
+    note_owner(layer)
     return layer
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...core.types import Place
 from ...io.images.geometry import Geometry
-from .metadata import bayes_metadata, is_copy, layer_case, layer_source, sign
+from .metadata import bayes_metadata, is_copy, layer_case, layer_source, note_owner
 from .result_layers import CONTOUR_WIDTH, is_behind, labels_look, layer_placement
 from .viewing import index_of
 
@@ -76,7 +76,7 @@ def edited_layer(
         ),
         opacity=1.0,
     )
-    sign(layer)
+    note_owner(layer)
     layer.contour = CONTOUR_WIDTH
     layer.n_edit_dimensions = 2
     layer.brush_size = max(1, round(BRUSH_MM / float(np.mean(np.abs(image.scale[-2:])))))
@@ -104,7 +104,7 @@ def lines_layer(
         vector_style="line",
         opacity=1.0,
     )
-    sign(layer)
+    note_owner(layer)
     return layer
 
 

@@ -518,7 +518,7 @@ class ReviewWidget(FolderDrop, DockContent):
         if chosen:
             self.controller.exporter.add_to_training_set(Path(chosen))
 
-    def take(self, path: Path) -> None:
+    def take_dropped(self, path: Path) -> None:
         """Open a dropped study, or list the studies of a dropped folder."""
         (self.open if is_study(path) else self.list_studies)(path)
 

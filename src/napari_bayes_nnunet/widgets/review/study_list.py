@@ -106,7 +106,7 @@ class StudyList(FolderDrop, QWidget):
             work = partial(self._list_studies, folder)
             self._background.run(work, self._on_listed, self.detail.show_message)
 
-    def take(self, path: Path) -> None:
+    def take_dropped(self, path: Path) -> None:
         """List the studies of a dropped folder."""
         self.set_folder(path)
 

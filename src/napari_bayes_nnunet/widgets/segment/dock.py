@@ -104,7 +104,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._turned: set[Any] = set()
         self._running: Image | None = None
         self._growing: SegmentationResult | None = None
-        self._complaint = ""
+        self._refusal = ""
         self._is_first = self._is_waiting = False
         self._started = 0.0
         self._dock: QDockWidget | None = None
@@ -149,8 +149,8 @@ class SegmentWidget(FolderDrop, DockContent):
                 return
             path, folder = self._usable_ensemble()
         except (AppError, DataError) as error:
-            self._complaint = in_the_window(error)
-            self.run.show_messages(self._complaint)
+            self._refusal = in_the_window(error)
+            self.run.show_messages(self._refusal)
             return
         bring_to_front(self._viewer, *self.image.layers)
         self._running, self._is_first = self.image.layer, True
@@ -297,7 +297,7 @@ class SegmentWidget(FolderDrop, DockContent):
         if folder is None:
             self._stop_waiting()
             return
-        self._withdraw_complaint()
+        self._remove_outdated_refusal()
         self.image.set_channels(folder.channels)
         knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
         self.image.set_finds_phases("" if knows_lv else CANNOT_FIND_PHASES)
@@ -318,7 +318,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_image_changed(self, layer: Image | None) -> None:
         self._stop_waiting()
-        self._withdraw_complaint()
+        self._remove_outdated_refusal()
         self._letters.set_layer(layer)
         self._offer_result()
         self._show_numbers()
@@ -359,11 +359,11 @@ class SegmentWidget(FolderDrop, DockContent):
         stopped = [stopped_sentence(progress, phases=len(result.phases))] if progress else []
         return [*stopped, *result.warnings]
 
-    def _withdraw_complaint(self) -> None:
+    def _remove_outdated_refusal(self) -> None:
         """Remove the message about what Segment lacked, because the choice has changed."""
-        if self._complaint and self.run.status.text() == self._complaint:
+        if self._refusal and self.run.status.text() == self._refusal:
             self.run.show_messages()
-        self._complaint = ""
+        self._refusal = ""
 
     def _on_phases_found(self, ed: int, es: int) -> None:
         self.run.add_message(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
@@ -538,7 +538,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """Return True if ``path`` is a folder or a file of weights; images are for the viewer."""
         return super().can_take(path) or path.suffix == ".pth"
 
-    def take(self, path: Path) -> None:
+    def take_dropped(self, path: Path) -> None:
         """Choose the dropped ``path`` as ensemble."""
         self.ensemble.choose(path)
 

@@ -94,7 +94,7 @@ class TrainingDataForm(FolderDrop, QWidget):
             self._dataset = shown.dataset
             self.dataset_changed.emit(self._dataset)
 
-    def take(self, path: Path) -> None:
+    def take_dropped(self, path: Path) -> None:
         """Choose a dropped folder as the dataset, or as studies while these are the source."""
         shows_studies = self.source.currentIndex() == STUDIES
-        (self.studies.take if shows_studies else self.choose)(path)
+        (self.studies.take_dropped if shows_studies else self.choose)(path)

@@ -116,7 +116,9 @@ class FoldersForm(QWidget):
         self._show_match(match)
         self._end(_summary(match))
         channels = len(match.pairs[0].images)
-        self.new.ask(match.suggested_names, channels=channels, target=target, example=example)
+        self.new.show_defaults(
+            match.suggested_names, channels=channels, target=target, example=example
+        )
 
     def _on_row_chosen(self, row: Row | None) -> None:
         self.detail.show_message(row.help if row is not None and row.level != "fine" else "")

@@ -78,7 +78,7 @@ class NewDatasetForm(QWidget):
         """A sentence on the first missing or wrong setting, "" if there is none."""
         return self.names.problem or self._channel_problem() or self._target_problem
 
-    def ask(
+    def show_defaults(
         self,
         names: Mapping[int, str],
         *,
@@ -91,7 +91,7 @@ class NewDatasetForm(QWidget):
         ``example`` shows the values in a slice.
         """
         if set(names) != set(self.names.names):
-            self.structures.ask(names, example)
+            self.structures.show_names(names, example)
         else:
             self.structures.keep(names, example)
         if channels != self._count:

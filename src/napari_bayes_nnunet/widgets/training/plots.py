@@ -48,7 +48,7 @@ class History:
         """Names in the order in which they were added."""
         return list(self._values)
 
-    def put(self, epoch: int, values: Mapping[str, float | None]) -> None:
+    def set_epoch(self, epoch: int, values: Mapping[str, float | None]) -> None:
         """Set the values of ``epoch`` and delete those of later epochs."""
         while epoch >= self._capacity:
             self._capacity *= 2
@@ -183,8 +183,8 @@ class TrainingPlots(QWidget):
         if report.member:
             self._members.add(report.epoch)
         losses = {TRAINING: report.train_loss, VALIDATION: report.val_loss}
-        self.losses.put(report.epoch, losses)
-        self.dices.put(report.epoch, report.pseudo_dice)
+        self.losses.set_epoch(report.epoch, losses)
+        self.dices.set_epoch(report.epoch, report.pseudo_dice)
 
     def _draw(self) -> None:
         colors = colors_of(self.dices.names)

@@ -157,7 +157,7 @@ class PreflightForm(QWidget):
         """Check ``dataset`` in the background, and discard the last result."""
         self._checking.drop()
         self._dataset, self._checks, self._split = dataset, None, None
-        self.structures.ask({}, None)
+        self.structures.show_names({}, None)
         self._discard_result()
         self.table.set_rows(())
         self.progress.hide()
@@ -270,7 +270,7 @@ class PreflightForm(QWidget):
     def _on_example(self, dataset: RawDataset, example: LabelExample | None) -> None:
         """Show a slice with the labels; a dataset without an LV can be given other names."""
         if dataset is self._dataset:
-            self.structures.ask({v: n for n, v in dataset.labels.items()}, example)
+            self.structures.show_names({v: n for n, v in dataset.labels.items()}, example)
             self.structures.set_editable(lacks_lv(dataset.labels))
             if self.label_names:
                 self._reassess()

@@ -64,7 +64,7 @@ class StructureNames(QWidget):
         self._is_editable = editable
         self._show_table()
 
-    def ask(self, names: Mapping[int, str], example: LabelExample | None) -> None:
+    def show_names(self, names: Mapping[int, str], example: LabelExample | None) -> None:
         """Show ``names``; the guess of ``example`` replaces those without a meaning."""
         proposed = propose_names(names, example.guess if example is not None else {})
         self._kept = {}
@@ -74,7 +74,7 @@ class StructureNames(QWidget):
         self.set_example(example)
 
     def keep(self, names: Mapping[int, str], example: LabelExample | None) -> None:
-        """Keep the names as typed; say so if `ask` would propose others for ``names``."""
+        """Keep the names as typed; say so if `show_names` would propose others for ``names``."""
         proposed = propose_names(names, example.guess if example is not None else {})
         self._kept = self.names if self.names != proposed else {}
         self.set_example(example)

@@ -104,7 +104,7 @@ class StudiesForm(FolderDrop, QWidget):
         """The listed studies, in the order of the rows."""
         return self._studies
 
-    def take(self, folder: Path) -> None:
+    def take_dropped(self, folder: Path) -> None:
         """Choose a dropped folder as the dataset if it is one, otherwise as studies."""
         is_dataset = (folder / "dataset.json").is_file()
         (self.target.folder if is_dataset else self.folder).choose(folder)

@@ -237,8 +237,8 @@ def _read_state(run: RunFolder, process: StartedTraining | None, is_starting: bo
         return state
     if is_starting:
         return replace(state, kind="starting", text="Training is starting.")
-    complaint = process.complaint() if process else None
-    return replace(state, kind="refused", text=complaint) if complaint else state
+    refusal = process.refusal() if process else None
+    return replace(state, kind="refused", text=refusal) if refusal else state
 
 
 def _with_length(progress: TrainingProgress, record: TrainingRecord | None) -> TrainingProgress:
