@@ -1,4 +1,4 @@
-"""Requests to stop a run: Ctrl-C or SIGTERM, and for a training also a file in its folder."""
+"""Requests to stop a run: Ctrl-C or SIGTERM, or a file in the folder of a training."""
 
 from __future__ import annotations
 

@@ -26,4 +26,4 @@ def refuse_start_by_hand() -> NoReturn:
 
 
 BAYES_NNUNET: Final = python_command("napari_bayes_nnunet")
-"""The command ``bayes-nnunet``, also if its script is not on the path."""
+"""The command ``bayes-nnunet``, even if its script is not on the path."""

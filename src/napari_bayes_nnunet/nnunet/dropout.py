@@ -38,7 +38,7 @@ def dropout_placement(plans: Mapping[str, Any]) -> DropoutPlacement:
 
 
 def place_dropout(network: torch.nn.Module, placement: DropoutPlacement) -> None:
-    """Switch dropout off outside of ``placement``, in place; the names of the weights stay.
+    """Switch dropout off outside ``placement``, in place; the names of the weights stay.
 
     Raises AttributeError for "encoder" if the network has none.
     """

@@ -245,7 +245,7 @@ def shrink_network(configuration: dict[str, Any], size: str) -> None:
 def add_dropout(configuration: dict[str, Any], probability: float) -> None:
     """Add channel dropout to every block of a planned network, in place.
 
-    Blocks outside of the placement, which the plans of a training have too, drop nothing. Dropout
+    Blocks outside the placement, which the plans of a training have too, drop nothing. Dropout
     layers shift the numbers in the names of the weights, so the members of such a network only fit
     plans with dropout.
     """

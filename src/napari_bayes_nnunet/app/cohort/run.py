@@ -49,7 +49,7 @@ def open_cohort(request: CohortRequest) -> Iterator[FoundStudies]:
     """Lock the output folder for the block, and yield the studies of `find_cohort`.
 
     The lock is taken before the checks, so that no other run can write after them. Raises AppError
-    also if another run is writing there.
+    even if another run is writing there.
     """
     _refuse_output_of_images(request.prediction)
     output = request.prediction.output

@@ -105,7 +105,7 @@ def prepare_dataset(
 
 
 def prepared_text(prepared: PreparedDataset) -> str:
-    """Return the content of the dataset and its notes, one sentence a line."""
+    """Return the content of the dataset and its notes, one sentence per line."""
     cases = prepared.training_cases + prepared.held_out_cases
     counts = "; ".join(
         f"{name}: {', '.join(f'{value} {count}' for value, count in sorted(values.items()))}"

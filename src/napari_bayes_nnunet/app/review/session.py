@@ -412,7 +412,7 @@ class ReviewSession:
         return replace(state, ed=curve.ed, es=curve.es)
 
     def _find_edited(self) -> set[Place]:
-        """Return the edited slices, also of phases that were not segmented."""
+        """Return the edited slices, including those of phases that were not segmented."""
         changed = (self.labels != self.study.prediction).any(axis=(-2, -1))
         places = np.argwhere(changed).tolist()
         return {(None, p[0]) if len(p) == 1 else (p[0] + 1, p[1]) for p in places}

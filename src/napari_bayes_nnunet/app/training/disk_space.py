@@ -1,6 +1,6 @@
 """Upper estimate of the disk space that a training needs.
 
-Measured with nnU-Net 2.8.1 on 12 ACDC cases. A preprocessed image takes 1.2 to 3.3 bytes a voxel
+Measured with nnU-Net 2.8.1 on 12 ACDC cases. A preprocessed image takes 1.2 to 3.3 bytes per voxel
 (float32, compressed by blosc2; more if it was resampled), its labels take 0.03, and each listed
 voxel, from which patches are drawn, takes 32 bytes. One member (float16) of the full network takes
 41, 67 or 93 MB in 2D with six, seven or eight stages (images of up to 255, 511 or more pixels) and

@@ -93,7 +93,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
         _check_start(request, run, fold, settled)
         dataset = with_given_names(dataset, request, settled)
         record = _record(request, run, dataset, fold, settled)
-        # nnU-Net's plans, also those in saved states, contain the name that the dataset had first.
+        # nnU-Net's plans, even in saved states, contain the name that the dataset had first.
         dataset = replace(dataset, known_as=record.dataset.get("name", ""))
         pattern_warning(request.patient, [case.name for case in dataset.cases])
         frozen = run.splits if settled and run.splits.exists() else None

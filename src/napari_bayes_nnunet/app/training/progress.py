@@ -37,7 +37,7 @@ class TrainingProgress:
 
     @property
     def reports(self) -> tuple[EpochDone, ...]:
-        """Finished epochs of the current fold in order, from 0 on also after a resume."""
+        """Finished epochs of the current fold in order, from 0 even after a resume."""
         return self.reports_of.get(self.fold, ())
 
     @property

@@ -1,4 +1,4 @@
-"""File of a training's messages, RUN/progress.jsonl, with one JSON message a line."""
+"""File of a training's messages, RUN/progress.jsonl, with one JSON message per line."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def choose_shown_members(members: Sequence[Member]) -> list[int]:
 
 
 def _spread(indices: Sequence[int], count: int) -> list[int]:
-    """Return ``count`` of the indices: always the last, and from two on also the first."""
+    """Return ``count`` of the indices: always the last, and with two or more the first."""
     if count == 1:
         return [indices[-1]]
     chosen = np.linspace(0, len(indices) - 1, count).round().astype(int)

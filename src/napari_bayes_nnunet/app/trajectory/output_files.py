@@ -89,7 +89,7 @@ def draw_figures(analysis: TrajectoryAnalysis, cases: Sequence[MemberCase]) -> d
 
 
 def trajectory_csv(analysis: TrajectoryAnalysis) -> str:
-    """Return one row an epoch: rate, pseudo Dice, and the points and the step of each drawn layer.
+    """Return one row per epoch: rate, pseudo Dice, and the points and the step of each drawn layer.
 
     Epochs and cycles count from 0; unknown values are empty.
     """

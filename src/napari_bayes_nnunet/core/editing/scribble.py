@@ -39,7 +39,7 @@ class Scribbled:
 def draw_stroke(points: Points, shape: tuple[int, int]) -> Mask:
     """Return the (Y, X) mask of the voxels under a line through (n, 2) ``points`` (y, x).
 
-    Parts of the line outside of the slice are left out. A single point is one voxel.
+    Parts of the line outside the slice are left out. A single point is one voxel.
     """
     from skimage.draw import line
 

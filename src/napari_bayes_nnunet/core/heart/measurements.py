@@ -127,6 +127,6 @@ def canonical_structure(name: str) -> Structure | None:
 
 
 def _words(name: str) -> list[str]:
-    """Return the words in lower case, also of LeftVentricle, heart_ventricle_left and LVmyo."""
+    """Return the words in lower case, even of LeftVentricle, heart_ventricle_left and LVmyo."""
     separated = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", name).casefold()
     return re.sub(r"\b([lr]v)(?=[a-z])", r"\1 ", separated).split()

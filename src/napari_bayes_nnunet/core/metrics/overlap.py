@@ -102,7 +102,7 @@ class PairwiseDice:
     """Mean Dice over all pairs of members of one volume, per structure: the case score.
 
     A pair in which both members lack the structure agrees and counts as 1. Each pair needs both
-    label maps, so earlier members are kept, but only as one bit a voxel inside the box of each
+    label maps, so earlier members are kept, but only as one bit per voxel inside the box of each
     structure: 0.5 MB for 30 members of a heart in 12 x 256 x 256 voxels, instead of 24 MB of label
     maps.
 

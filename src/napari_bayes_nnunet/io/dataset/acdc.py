@@ -1,4 +1,4 @@
-"""Reader of the ACDC release as downloaded: one folder a patient, with ``Info.cfg`` and NIfTI.
+"""Reader of the ACDC release as downloaded: one folder per patient, with ``Info.cfg`` and NIfTI.
 
 The layout is ``training/patient001/{Info.cfg, patient001_4d.nii.gz, patient001_frame01.nii.gz,
 patient001_frame01_gt.nii.gz, …}``, and the same in ``testing``; or the folders of the patients

@@ -19,8 +19,8 @@ CASE, PATIENT = "case", "patient"
 """Columns that are not groups."""
 UNREADABLE_TEXT = "{file} cannot be read ({reason}). Check its permissions."
 NO_GROUPS_TABLE = (
-    "{file} is not a table of groups ({reason}). Write one line of column names and one line a "
-    "case, with commas."
+    "{file} is not a table of groups ({reason}). Write one line of column names and one line "
+    "per case, with commas."
 )
 BAD_COLUMNS = (
     "{file} has the columns {found}. It needs the column case, and different names for all columns."
@@ -71,7 +71,7 @@ def names_in_tables(cases: Sequence[str]) -> dict[str, str]:
 def write_groups(
     folder: Path, groups: Mapping[str, Mapping[str, str]], *, patients: Mapping[str, str]
 ) -> None:
-    """Write ``groups.csv`` into ``folder``, one row a case, with its patient and its groups."""
+    """Write ``groups.csv`` into ``folder``, one row per case, with its patient and its groups."""
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
     rows = (
         [case, patients[case], *(values.get(name, "") for name in names)]

@@ -1,4 +1,4 @@
-"""Reader of the M&Ms release (MICCAI 2020) as downloaded: a table, and two cines a patient.
+"""Reader of the M&Ms release (MICCAI 2020) as downloaded: a table, and two cines per patient.
 
 The files are ``211230_M&Ms_Dataset_information_diagnosis_opendataset.csv`` and
 ``{Training/Labeled, Training/Unlabeled, Validation, Testing}/A0S9V9/{A0S9V9_sa.nii.gz,

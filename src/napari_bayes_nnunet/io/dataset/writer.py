@@ -109,7 +109,7 @@ def volume_geometry(geometry: Geometry) -> Geometry:
     """Return the geometry of a training case.
 
     It has no fourth axis of length 1, which nnU-Net takes for a cine, and its spacing is in pixdim,
-    which nnU-Net reads, also if it was given or is that of the affine.
+    which nnU-Net reads, even if it was given or is that of the affine.
     """
     header = geometry.parsed()
     header.set_data_shape(geometry.file_shape[:3])

@@ -74,7 +74,7 @@ def write_seg(
     number: int = 1,
     description: str = "",
 ) -> None:
-    """Write the (Z, Y, X) labels of one phase as a DICOM Segmentation of ``images``, one a slice.
+    """Write the (Z, Y, X) labels of one phase as a DICOM Segmentation of ``images``, one per slice.
 
     The segments are the ``structures``, sorted by label, in the colours of the layers. Patient and
     study are those of the images. ``description`` is about this phase, at most 64 characters.

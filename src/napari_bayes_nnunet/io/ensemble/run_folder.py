@@ -149,7 +149,7 @@ class TrainingRecord:
 
     @property
     def patient_pattern(self) -> str:
-        """Pattern by which the cases were split, also if the record does not have it."""
+        """Pattern by which the cases were split, even if the record does not have it."""
         return self.patient or PATIENT_OF_0_1_0
 
     def schedule_of(self, fold: str) -> RestartSchedule:

@@ -13,7 +13,7 @@ _MARK: Final = "'"
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows as CSV, one a line; None becomes an empty field.
+    """Return rows as CSV, one per line; None becomes an empty field.
 
     A text that a spreadsheet would run as a formula begins with an apostrophe; see `csv_rows`.
     """

@@ -38,7 +38,7 @@ def walk_folders(
 ) -> Iterator[Folder]:
     """Yield every folder of the trees ``places`` once, and each file in ``places``, in order.
 
-    Links are followed, also in circles. Hidden files and folders, results and the ``output`` folder
+    Links are followed, even in circles. Hidden files and folders, results and the ``output`` folder
     are left out. If there are several trees, each title begins with the name of its tree.
     """
     seen: set[tuple[int, int]] = set()

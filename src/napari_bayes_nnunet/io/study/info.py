@@ -200,7 +200,7 @@ def write_study_info(folder: Path, info: StudyInfo) -> None:
 
 
 def find_image(info: StudyInfo, folder: Path) -> Path | None:
-    """Return the file of the image, also if the folders were moved; None if it is not found.
+    """Return the file of the image, even if the folders were moved; None if it is not found.
 
     The search covers its former absolute path, its path relative to the study, and its name next to
     the study and one folder above. Raises DataError if only other images of this name are found.

@@ -159,7 +159,7 @@ class CohortWindow(FolderDrop, QWidget):
             "Stop within seconds. Only the study in progress is lost; Start continues."
         )
         self.review_button.setToolTip(
-            "List the finished studies in the Review dock, the worst first, also during the run."
+            "List the finished studies in the Review dock, the worst first, even during the run."
         )
 
     def _lay_out(self) -> None:

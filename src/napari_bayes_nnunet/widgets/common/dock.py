@@ -142,7 +142,7 @@ class DockContent(QWidget):
 
 
 def main_window(widget: QWidget | None) -> QMainWindow | None:
-    """Return the main window of ``widget``, also of one in a floating dock."""
+    """Return the main window of ``widget``, even of one in a floating dock."""
     while widget is not None and not isinstance(widget, QMainWindow):
         widget = widget.parentWidget()
     return widget

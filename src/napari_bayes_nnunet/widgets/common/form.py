@@ -57,7 +57,7 @@ class DataForm(Container["FormField"]):
     def make(self, kind: type[Instance], **others: Any) -> Instance:
         """Return a new ``kind`` with the values of the form and ``others``.
 
-        Raises ValueError if ``kind`` does not accept them, also for a half-typed number.
+        Raises ValueError if ``kind`` does not accept them, such as a half-typed number.
         """
         known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
         return kind(**_read_values(row for row in self if row.name in known) | others)

@@ -52,8 +52,8 @@ END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
 """Sentence after a step of base or apex, by the source of the shape."""
 BY_LEVEL: Final = "Level {margin} of the {} fits the stroke."
 BY_ALTERNATIVE: Final = "Answer {number}, from {models}, fits the stroke."
-ALREADY_INSIDE: Final = "This stroke is already inside of the {}."
-ALREADY_OUTSIDE: Final = "This stroke is already outside of the {}."
+ALREADY_INSIDE: Final = "This stroke is already inside the {}."
+ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -215,7 +215,7 @@ class Corrections(QObject):
         self.said.emit(f"Slice {step.place[1] + 1}: {said}")
 
     def scribble(self, place: Place, label: int, stroke: Mask, *, inside: bool) -> None:
-        """Fit a structure to a (Y, X) stroke inside or outside of it, by the posterior."""
+        """Fit a structure to a (Y, X) stroke inside or outside it, by the posterior."""
         self.accept_preview()
         session, name = self._session, self._session.structure_name(label)
         posterior, labels = session.posterior_in(place), session.labels_in(place)

@@ -1,4 +1,4 @@
-"""Strokes on the canvas: the left button draws inside of a structure, the right one outside."""
+"""Strokes on the canvas: the left button draws inside a structure, the right one outside."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ScribbleTool(QObject):
     """Tool that draws one stroke at a time over ``image``, while it is on.
 
     ``pressed`` is emitted when a stroke begins. ``drawn`` carries its (Y, X) mask, and whether it
-    was drawn inside of the structure. Control with the left button counts as the right button, for
+    was drawn inside the structure. Control with the left button counts as the right button, for
     touch pads. Choosing a tool of napari for ``edited``, or Escape, ends the tool.
     """
 
@@ -58,7 +58,7 @@ class ScribbleTool(QObject):
         return self._double_click is not None
 
     def set_color(self, color: str) -> None:
-        """Set the colour of strokes inside of the structure."""
+        """Set the colour of strokes inside the structure."""
         self._color = color
 
     def start(self) -> None:

@@ -77,7 +77,7 @@ class ReviewForms(QWidget):
         self._show_grid()
 
     def discard(self) -> None:
-        """Delete all forms, also those with a fixed place."""
+        """Delete all forms, including those with a fixed place."""
         for part in (self.key_numbers, self.slice, self.thumbnails, self):
             part.deleteLater()
 

@@ -72,7 +72,7 @@ class LabelPicture(QWidget):
 
 
 def label_colors(names: Mapping[int, str]) -> dict[int, str]:
-    """Return "#RRGGBB" of each value above 0, also of equal and of empty names."""
+    """Return "#RRGGBB" of each value above 0, even of equal and of empty names."""
     # Spaces make equal names different and do not change their meaning.
     return structure_colors({name + " " * value: value for value, name in names.items()})
 
