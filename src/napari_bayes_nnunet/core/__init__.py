@@ -4,4 +4,4 @@ from .problems import Problem
 
 
 class InputError(Problem, ValueError):
-    """Error: a value that a function of this layer cannot work with."""
+    """Error for a value that a function of this layer cannot use."""

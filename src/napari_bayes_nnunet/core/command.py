@@ -1,4 +1,4 @@
-"""Commands that run modules with the present Python."""
+"""Commands that run modules with the current Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STARTED_BY_HAND: Final = (
 def python_command(*words: str) -> tuple[str, ...]:
     """Return the command that runs the module ``words[0]`` with the other words as arguments.
 
-    Without -P the child would import a file such as random.py in the present folder.
+    Without -P the child would import a file such as random.py in the current folder.
     """
     return (sys.executable, "-P", "-m", *words)
 

@@ -1,8 +1,7 @@
 """Errors for the user: what happened in one sentence, and what to do as a typed remedy.
 
-What to do is done with an option on the command line and with a button or a field in the window.
-So an error does not word it: it carries an `Action`, and the command line and the window each have
-their sentence for it.
+The user acts through an option on the command line, but through a button or a field in the window.
+An error therefore carries an `Action`, which the command line and the window each word themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, Self, TypeAlias
 
 
 class Action(StrEnum):
-    """What a user can do about a problem."""
+    """Step that a user can take to solve a problem."""
 
     RESUME = "resume"
     """Continue a training from its saved state."""
@@ -40,11 +39,11 @@ class Action(StrEnum):
     FREE_SPACE = "free space"
     """Make room on the disk, then continue the training."""
     CHOOSE_FOLD = "choose fold"
-    """Say which fold is meant."""
+    """Choose the fold."""
     TRAIN_ON_ALL = "train on all"
     """Train on all cases, without validation."""
     NAME_PATIENT = "name patient"
-    """Say which part of a case name identifies the patient."""
+    """Name the part of a case name that identifies the patient."""
     LEAVE_OUT = "leave out"
     """Leave out the setting ``setting``, or choose another output."""
     NAME_SPLIT = "name split"
@@ -179,8 +178,8 @@ class Statement:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Return the statement that `to_json` described.
 
-        Raises KeyError, TypeError or ValueError for anything else, also if the sentence or a
-        remedy lacks a value.
+        Raises KeyError, TypeError or ValueError for anything else, such as a sentence or a
+        remedy that lacks a value.
         """
         remedies = (
             Remedy(Action(r["action"]), _restored(r["values"])) for r in content["remedies"]
@@ -211,9 +210,9 @@ class Problem(Exception):
     template : str
         The sentence, with the names of ``values`` in braces.
     *remedies : Remedy or Action
-        What the user can do.
+        Steps that the user can take.
     **values : Any
-        What the braces stand for.
+        Values of the names in braces.
 
     Examples
     --------
@@ -233,12 +232,12 @@ class Problem(Exception):
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
-        """What the user can do."""
+        """Steps that the user can take."""
         return self.statement.remedies
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """What the braces of the sentence stand for."""
+        """Values of the names in braces."""
         return self.statement.values
 
     def __str__(self) -> str:

@@ -4,4 +4,4 @@ from ..core.problems import Problem
 
 
 class DataError(Problem):
-    """Error: a file or folder cannot be used."""
+    """Error for a file or folder that cannot be used."""

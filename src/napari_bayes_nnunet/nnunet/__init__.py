@@ -15,8 +15,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 
 class ModelError(Problem):
-    """Error: a model or a training cannot be used."""
+    """Error for a model or a training that cannot be used."""
 
 
 class Stopped(Exception):
-    """The user stopped the work."""
+    """Signal that the user has stopped the work."""

@@ -99,7 +99,7 @@ def read_properties(file: Path) -> dict[str, Any]:
 
 
 class _ForeignObjectError(pickle.UnpicklingError):
-    """Error: a pickle names something to import."""
+    """Error for a pickle that names something to import."""
 
 
 class _PropertiesUnpickler(pickle.Unpickler):

@@ -48,7 +48,7 @@ class Mailbox:
 
     @property
     def failure(self) -> Statement | None:
-        """Why the training failed; None if no process reported it."""
+        """Reason why the training failed; None if no process reported it."""
         with suppress(FileNotFoundError, LookupError, TypeError, ValueError):
             return Statement.from_json(parse_json(self._failure.read_bytes(), dict[str, Any]))
         return None

@@ -63,7 +63,7 @@ MEMBERS_USABLE = " The members so far can still be used."
 
 
 class TrainingStopped(Exception):
-    """Signal: the training was asked to stop and has saved its state."""
+    """Signal that the training was asked to stop and has saved its state."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ MOST_ROWS: Final = 1000
 """Rows at most, so that browsers can open the page; cohort.csv has all."""
 MOST_PICTURES: Final = 200
 WRITES_EVERY: Final = 5.0
-"""Fewest seconds between two updates, because a page of many pictures takes long."""
+"""Minimum number of seconds between two updates, because a page of many pictures takes long."""
 
 
 class CohortPage:

@@ -47,7 +47,7 @@ class CohortSummary:
 
 _UNITS: Final = {"EF": "percent", "mass": "g"}
 _LARGEST: Final = 2**28
-"""Most bytes of a table to continue, enough for half a million studies."""
+"""Largest table to continue, in bytes, enough for half a million studies."""
 _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 
 

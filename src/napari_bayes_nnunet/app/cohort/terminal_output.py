@@ -16,7 +16,7 @@ from ..terminal import ProgressView, time_left_text
 from .page import PAGE
 
 LISTED: Final = 20
-"""Most studies listed before the run."""
+"""Maximum number of studies listed before the run."""
 
 
 class CohortText:

@@ -97,7 +97,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
 def find_stack(study: Study, images: Path) -> Stack:
     """Return the stack in a DICOM folder with the grid and the voxels of a study.
 
-    Raises DataError also if the image of the study is missing, because images of another patient
+    Also raises DataError if the image of the study is missing, because images of another patient
     can lie on the same grid.
     """
     own = find_image(study.info, study.folder)

@@ -11,11 +11,11 @@ from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import Member
 
 Combine = Literal["probabilities", "weights", "dropout"]
-"""What is averaged: the members' probabilities (Eq. 2), weights, or probabilities with dropout."""
+"""Averaged values: the members' probabilities (Eq. 2), weights, or probabilities with dropout."""
 Mode = tuple[str, str, int | None]
 """Training, fold and cycle."""
 _FEWEST = 3
-"""Fewest passes between two stability checks."""
+"""Minimum number of passes between two stability checks."""
 
 
 @dataclass(frozen=True)

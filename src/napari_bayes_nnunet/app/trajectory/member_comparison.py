@@ -20,7 +20,7 @@ from ..segmentation.result import Snapshot
 from ..segmentation.settings import SegmentationSettings
 
 SHOWN: Final = 6
-"""Largest number of members side by side."""
+"""Maximum number of members side by side."""
 IMAGE_IS_CINE: Final = "{image} is a cine of {phases} phases. Choose images of single phases."
 
 

@@ -15,7 +15,7 @@ from .slice_checks import Labels, check_structures
 NEAR = 0.9
 """Dice, in every structure, from which two segmentations count as the same."""
 MOST = 8
-"""Largest number of alternatives of a slice."""
+"""Maximum number of alternatives of a slice."""
 
 _Distances = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ Points = NDArray[np.float64]
 """(n, 2) points (y, x)."""
 
 FEWEST_POINTS = 3
-"""Smallest number of handles of a curve."""
+"""Minimum number of handles of a curve."""
 
 # Keeps the curve defined if handles coincide.
 _SHORTEST = 1e-3

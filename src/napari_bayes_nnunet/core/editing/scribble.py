@@ -66,7 +66,7 @@ def apply_scribble(
 
     ``stroke`` is a (Y, X) mask; ``inside`` says whether its voxels belong to the structure. Levels
     of the structure and the alternatives of the slice are tried. Those that agree with at least
-    `AGREED` of the stroke are candidates, and the one that changes fewest voxels is taken. Only
+    `AGREED` of the stroke are candidates, and the one that changes the fewest voxels is taken. Only
     changed pieces that touch the stroke are applied, so the rest of the slice stays as it is.
     ``protected`` structures neither lose nor gain voxels.
 

@@ -100,7 +100,7 @@ def give_up_voxels(
     protected: Collection[int] = (),
     beside: Collection[int] = (),
 ) -> Labels:
-    """Return (Y, X) labels in which the ``voxels`` no longer belong to their present structure.
+    """Return (Y, X) labels in which the ``voxels`` no longer belong to their current structure.
 
     They become background, with two exceptions that keep a heart plausible:
 

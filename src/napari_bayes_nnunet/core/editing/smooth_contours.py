@@ -37,7 +37,7 @@ _LARGEST: Final = 8.0
 """Bound of the curvature: two contours share an edge, and each bend has weights 1, ½, ½."""
 _ROUNDS, _FEW_ROUNDS = 40, 10
 _STEPS: Final = 8
-"""Most steps towards the areas of the masks; a heart needs one, scattered voxels need more."""
+"""Maximum number of steps towards the masks' areas; a heart needs one, scattered voxels more."""
 _SHORTEST: Final = 1e-6
 _TOLERANCE, _TOLERATED_VOXELS = 0.008, 1.5
 """Share and number of voxels by which the enclosed area may differ from the mask."""

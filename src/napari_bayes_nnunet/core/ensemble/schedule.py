@@ -20,7 +20,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
 }
 """Parameters of Eq. 4 that schedules of other shapes do not use."""
 MOST_EPOCHS: Final = 100_000
-"""Most epochs of a training, so that a mistyped number cannot fill a disk or the window."""
+"""Maximum number of epochs, so that a mistyped number cannot fill a disk or the window."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ def ef_contributions(
 ) -> list[Contribution]:
     """Return the slices whose review would narrow the spread of the EF, the largest first.
 
-    ``points`` is the present spread minus the spread after reviewing only this slice and keeping
+    ``points`` is the current spread minus the spread after reviewing only this slice and keeping
     its labels. Slices that add nothing are left out. So are slices whose review would widen the
     spread: there, errors of the members compensate for another slice, which is not a reason to
     review them. Therefore the points need not add up to the spread.

@@ -20,7 +20,7 @@ Values: TypeAlias = NDArray[np.float64]
 class PhaseVolumes:
     """Volumes of the heart's structures in the slices of one phase, mL.
 
-    ``labels`` are the (Z,) volumes of each structure in the present labels, ``members`` the (n, Z)
+    ``labels`` are the (Z,) volumes of each structure in the current labels, ``members`` the (n, Z)
     volumes of each member. In the ``reviewed`` slices, (Z,), the reader's labels replace every
     member's.
     """

@@ -18,7 +18,7 @@ ENCLOSED: Final = 0.5
 BESIDE: Final = 0.5
 """Share of the slices with MYO and RV in which they touch."""
 MOST_STRUCTURES: Final = 8
-"""Most values in which a heart is searched for, because every pair is compared."""
+"""Maximum number of values in which a heart is sought, because every pair is compared."""
 HEART_STRUCTURES: Final[tuple[Structure, ...]] = ("RV", "MYO", "LV")
 
 

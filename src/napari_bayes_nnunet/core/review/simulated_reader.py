@@ -251,7 +251,7 @@ class SimulatedReader:
                 yield Correction(tool=Tool.REDRAW, labels=labels, cost=REDRAW_COST)
 
     def _stroke(self, z: int, label: int, *, inside: bool) -> Mask | None:
-        """Return a line through the piece with most gross errors; None without any."""
+        """Return a line through the piece with the most gross errors; None without any."""
         has, should = self.labels[z] == label, self.reference[z] == label
         wrong = (should & ~has) if inside else (has & ~should)
         pieces, count = ndimage.label(wrong)

@@ -29,7 +29,7 @@ from .pairs import Match, Mismatch, Pair
 from .writer import file_shape
 
 MOST_VALUES = 255
-"""Most label values of a file; a file with more is an image."""
+"""Maximum number of label values of a file; a file with more is an image."""
 NOTHING_MATCHES = (
     "No label in {labels} matches an image in {images}. Give label and image the same name, except "
     "for endings such as _0000 and _gt. For example: {example}"
@@ -59,7 +59,7 @@ MatchingProgress: TypeAlias = tuple[int, int]
 
 
 class _CannotUseError(Exception):
-    """Error: a file cannot be used; the text follows the name of the file."""
+    """Reason why a file cannot be used; the text follows the name of the file."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Short-axis cines of DICOM folders, read as volumes like those of NIfTI files.
 
 Slices and phases are found by their headers, never by file names or the order of files. The volume
-is called by a pseudonym of its series; a patient's name or number is not kept.
+is named by a pseudonym of its series; a patient's name or number is not kept.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ class EnsembleFolder:
 
     @property
     def _validation(self) -> dict[str, Any]:
-        """What was measured on the validation cases of the only fold, {} if unknown."""
+        """Results on the validation cases of the only fold, {} if unknown."""
         folds = {(member.training, member.fold) for member in self.usable_members}
         if self.record is None or len(folds) != 1:
             return {}

@@ -1,6 +1,6 @@
 """Trees of label files: the cases in subfolders, and the reference of each case.
 
-A case in a subfolder is called by its path in the tree, such as "p1/heart_frame01".
+A case in a subfolder is named by its path in the tree, such as "p1/heart_frame01".
 """
 
 from __future__ import annotations

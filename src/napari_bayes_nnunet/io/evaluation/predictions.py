@@ -70,7 +70,7 @@ class Prediction:
 def predicted_cases(folder: Path) -> list[str]:
     """Return the sorted names of the 3D images with labels in a folder and its subfolders.
 
-    A case in a subfolder is called by its path, such as "p1/heart". Studies are left out, because
+    A case in a subfolder is named by its path, such as "p1/heart". Studies are left out, because
     their labels lie next to them too, and the labels of a whole cine if its phases have their own
     files. Raises DataError if there are none.
     """
@@ -92,7 +92,7 @@ def predicted_cases(folder: Path) -> list[str]:
 def match_references(folder: Path, cases: Sequence[str], labels: Path) -> dict[str, str]:
     """Return predicted case → case of its reference in the tree ``labels``, without the phase.
 
-    See `ReferenceTree.match`. The phases are those of the reports. Raises DataError also for a
+    See `ReferenceTree.match`. The phases are those of the reports. Also raises DataError for a
     damaged report.
     """
     phases = {case: _report(folder / f"{case}.json").phase for case in cases}

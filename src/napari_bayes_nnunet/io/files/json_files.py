@@ -39,7 +39,7 @@ LONGEST: Final = 80
 
 
 class _NewerFormatError(Exception):
-    """Error: the number ``format`` of a file is higher than this version knows."""
+    """Error for a file whose number ``format`` is higher than this version knows."""
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def _check_format(text: bytes, newest: int) -> None:
 
 
 def _loaded(text: bytes | str) -> Any:
-    """Return JSON as Python has it; also in parts of any type no number is NaN or infinite."""
+    """Return JSON as Python objects, in which no number is NaN or infinite."""
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .special import refuse_special
 
 LARGEST_TEXT: Final = 64 * 2**20
-"""Most bytes of a JSON or CSV file; the record of 10,000 cases has a hundredth of it."""
+"""Largest JSON or CSV file, in bytes; the record of 10,000 cases has a hundredth of this."""
 LFS_START: Final = b"version https://git-lfs.github.com/spec/"
 """First bytes of a pointer, which Git leaves in place of a large file it has not downloaded."""
 CHUNK: Final = 2**20

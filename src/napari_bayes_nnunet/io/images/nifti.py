@@ -68,7 +68,7 @@ MOST_VOXELS: Final = 2**29
 """Voxels of the largest image; a cine of 30 phases of 20 x 512 x 512 has a third of them."""
 _PIECE: Final = CHUNK // 8
 SURPLUS: Final = 16 * 2**20
-"""Most bytes after the voxels that are ignored, because some programs pad their files."""
+"""Maximum number of ignored bytes after the voxels, because some programs pad their files."""
 
 VoxelArray: TypeAlias = npt.NDArray[Any]
 

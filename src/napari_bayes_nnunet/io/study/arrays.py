@@ -30,7 +30,7 @@ STEPS_PER_BIT: Final = 4096
 
 _ARRAYS: Final = ("probabilities", "members", "box", "shape")
 _MOST: Final = {"probabilities": 256, "members": 2048}
-"""Most classes and members of a posterior."""
+"""Maximum number of classes, and of members, of a posterior."""
 
 MISSING_POSTERIOR = "{file} is missing. Restore it from a backup."
 DAMAGED_POSTERIOR = "{file} is damaged or cut short ({reason}). Restore it from a backup."
@@ -115,14 +115,14 @@ def read_posterior(
 
 
 def read_labels_on(file: Path, geometry: Geometry) -> VoxelArray:
-    """Return the labels in ``file``. Raises DataError also if they lie on another grid."""
+    """Return the labels in ``file``. Also raises DataError if they lie on another grid."""
     labels = read_labels(file, like=geometry)
     check_grid(file, labels.geometry, geometry)
     return labels.voxels
 
 
 def read_map_on(file: Path, geometry: Geometry) -> NDArray[np.float32]:
-    """Return the map in ``file``, float32. Raises DataError also if it lies on another grid."""
+    """Return the map in ``file``, float32. Also raises DataError if it lies on another grid."""
     values = read_volume(file, allow_blank=True, like=geometry)
     check_grid(file, values.geometry, geometry)
     return values.voxels.astype(np.float32, copy=False)

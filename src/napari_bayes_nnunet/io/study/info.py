@@ -223,7 +223,7 @@ def find_image(info: StudyInfo, folder: Path) -> Path | None:
 
 
 def read_study_image(info: StudyInfo, file: Path) -> Volume:
-    """Return the image of a study. Raises DataError also if it lies on another grid."""
+    """Return the image of a study. Also raises DataError if it lies on another grid."""
     image = read_volume(file, allow_blank=True, like=info.geometry)
     if not image.geometry.same_grid(info.geometry):
         raise DataError(

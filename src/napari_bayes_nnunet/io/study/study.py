@@ -255,7 +255,7 @@ def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
 
 
 def has_corrections(folder: Path) -> bool:
-    """Return whether a reader has worked on the study; True if that cannot be read either."""
+    """Return whether a reader has worked on the study; True if that cannot be read."""
     try:
         review = read_review(folder)
         if review is not None and review.is_begun:

@@ -27,7 +27,7 @@ from ...io.study.study import Study
 from ..common.wording import in_the_window
 
 PHASES_NAMED = 4
-"""Largest number of phases that a sentence lists rather than counts."""
+"""Maximum number of phases that a sentence lists rather than counts."""
 
 
 @dataclass(frozen=True)

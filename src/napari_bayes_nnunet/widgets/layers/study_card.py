@@ -1,4 +1,4 @@
-"""What tells studies apart: a picture, the reader's own name for a study, and its date.
+"""Means to tell studies apart: a picture, the reader's own name for a study, and its date.
 
 Names and dates stay in the settings of the user.
 """

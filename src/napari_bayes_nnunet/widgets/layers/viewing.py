@@ -72,7 +72,7 @@ def find_orientation(geometry: Geometry) -> StackOrientation:
 
 @dataclass(frozen=True)
 class PlaneOrientation:
-    """How (Y, X) slices lie on the screen: transposed first, then turned over along each side."""
+    """Display of (Y, X) slices: transposed first, then turned over along each side."""
 
     transposed: bool = False
     is_upside_down: bool = False

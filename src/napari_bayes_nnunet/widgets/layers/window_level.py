@@ -28,7 +28,7 @@ NARROWEST, WIDEST = 1 / 256, 8.0
 RIGHT_BUTTON_MODES = ("paint", "polygon")
 """Modes of labels layers that use the right button."""
 SAMPLE = 500_000
-"""Largest number of voxels from which the automatic limits are computed."""
+"""Maximum number of voxels from which the automatic limits are computed."""
 BRIGHTEST = 99.5
 """Percentile of the upper limit; fat near the coil would darken the heart."""
 

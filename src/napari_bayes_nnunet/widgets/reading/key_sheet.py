@@ -59,7 +59,7 @@ def key_groups() -> dict[str, dict[str, str]]:
 class KeysAction(QAction):
     """Entry *Keys* of the menu *Help*; its parent is the window.
 
-    napari builds its menus anew when a plugin is registered, and its manifests cannot contribute
+    napari rebuilds its menus when a plugin is registered, and its manifests cannot contribute
     to this one. So the entry joins the menu again whenever it is shown.
     """
 
@@ -70,7 +70,7 @@ class KeysAction(QAction):
         self.join()
 
     def join(self) -> None:
-        """Stand in the menu, last and once."""
+        """Appear once in the menu, at its end."""
         if self not in self._menu().actions():
             self._menu().addAction(self)
 

@@ -31,7 +31,7 @@ BORDERS_HELP = (
 UNITS_EXPLAINED = {
     "mm²·bit": " (area times uncertainty; a voxel has 1 bit if two structures are equally probable)"
 }
-"""What units mean that are not used in a clinic."""
+"""Meaning of units that are not used in a clinic."""
 
 
 @dataclass(frozen=True)

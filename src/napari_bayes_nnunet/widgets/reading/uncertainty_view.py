@@ -115,7 +115,7 @@ class OutlineLayers(QObject):
 
     @property
     def title(self) -> str:
-        """What is displayed, with its unit; for outlines, below the structure. "" for nothing."""
+        """Title of the map, with its unit; for outlines, below the structure. "" for nothing."""
         view = self._view
         if self._image is None or view == UncertaintyView.NOTHING:
             return ""

@@ -50,7 +50,7 @@ GUIDE = (
     "a correction.\n"
     "Help → Keys lists all keys. This study is deleted when the window closes."
 )
-"""What to press, with the keys of the actions."""
+"""Advice on what to press, with the keys of the actions."""
 
 
 def run_demo(

@@ -54,7 +54,7 @@ class DatasetFolderForm(QWidget):
         return self._dataset
 
     def show_dataset(self, dataset: RawDataset) -> None:
-        """Show the present contents of the chosen dataset."""
+        """Show the current contents of the chosen dataset."""
         self.summary.show_message(dataset_summary(dataset))
         self._set_dataset(dataset)
 

@@ -43,7 +43,7 @@ class NameDelegate(QStyledItemDelegate):
         return editor
 
     def setEditorData(self, editor: QWidget, index: QModelIndex) -> None:
-        """Show the present name."""
+        """Show the current name."""
         editor.setEditText(str(index.data()))
 
     def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: QModelIndex) -> None:

@@ -111,7 +111,7 @@ class PreflightForm(QWidget):
 
     @property
     def preflight(self) -> Preflight | None:
-        """The result of the check for the present plan, None until it is known."""
+        """The result of the check for the current plan, None until it is known."""
         return self._preflight
 
     @property

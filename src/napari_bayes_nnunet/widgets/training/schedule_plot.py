@@ -91,7 +91,7 @@ class SchedulePlot(EpochPlot):
 
     @property
     def is_greyed(self) -> bool:
-        """Whether the curve is greyed, because the present schedule is invalid."""
+        """Whether the curve is greyed, because the current schedule is invalid."""
         return bool(self._past.opacity() < 1)
 
     def set_schedule(
