@@ -210,14 +210,17 @@ def test_edits_on_a_full_disk_are_kept(qapp: Any, qtbot: Any, disk: SmallDisk) -
     assert [row.tool for row in read_use(study / USE_LOG)] == ["paint", ""]
 
 
+@pytest.mark.parametrize("written", [0, 1])
 def test_dicom_export_on_full_disk_leaves_whole_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    written: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_cine(tmp_path / "study", geometry=write_dicoms(tmp_path / "in"))
     session = ReviewSession(read_study(study))
-    monkeypatch.setattr(atomic.os, "fsync", FullFrom(2))
+    monkeypatch.setattr(atomic.os, "fsync", FullFrom(written + 1))
     with pytest.raises(DataError) as caught:
         export_session(session, tmp_path / "in", tmp_path / "out")
     assert Path(caught.value.values["file"]).parent == tmp_path / "out"
-    (left,) = (tmp_path / "out").iterdir()
-    assert np.array_equal(read_seg(left).voxels, session.labels[session.phases[0] - 1])
+    assert [remedy.action for remedy in caught.value.remedies] == [Action.OTHER_OUTPUT]
+    assert (tmp_path / "out").exists() == bool(written)
+    for file in (tmp_path / "out").glob("*"):
+        assert np.array_equal(read_seg(file).voxels, session.labels[session.phases[0] - 1])

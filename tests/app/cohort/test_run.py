@@ -115,6 +115,13 @@ def test_results_repeat_the_tree_of_images(run):
     assert read_study(output / "b" / "heart").problems == ()
 
 
+def test_failed_studies_leave_no_empty_folder(run):
+    output, _ = run
+    assert [
+        folder for folder in output.rglob("*") if folder.is_dir() and not any(folder.iterdir())
+    ] == []
+
+
 def test_table_has_all_studies_worst_first(run, tree):
     rows = table(run[0])
     failed = [row["study"] for row in rows if row["outcome"] == "failed"]

@@ -12,7 +12,6 @@ from napari_bayes_nnunet.app.report.output_folder import (
     OUTPUT_IS_INPUT,
     refuse_folder_of_inputs,
     refuse_foreign_files,
-    removing_if_empty,
     report_files,
 )
 from napari_bayes_nnunet.core.problems import Action, Remedy
@@ -51,24 +50,6 @@ def test_inputs_at_another_path_are_refused(tmp_path: Path) -> None:
             with pytest.raises(AppError) as caught:
                 refuse_folder_of_inputs(output, inputs)
             assert caught.value.statement.template == OUTPUT_IS_INPUT
-
-
-@pytest.mark.parametrize("has_content", [False, True])
-@pytest.mark.parametrize("exists", [False, True])
-def test_new_folder_left_empty_is_removed(tmp_path: Path, exists: bool, has_content: bool) -> None:
-    output = tmp_path / "results" / "out"
-    lock = output / "lock"
-    if exists:
-        output.mkdir(parents=True)
-    with pytest.raises(KeyError), removing_if_empty(output, lock):
-        output.mkdir(parents=True, exist_ok=True)
-        lock.touch()
-        if has_content:
-            (output / "file").touch()
-        raise KeyError
-    assert output.exists() == lock.exists() == (exists or has_content)
-    assert output.parent.exists() == (exists or has_content)
-    assert tmp_path.exists()
 
 
 def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from napari_bayes_nnunet.io.files.atomic import (
     null_for_nan,
     remove_leftovers,
+    removing_if_empty,
     replacing,
     write_json,
     write_text,
@@ -72,6 +73,30 @@ def test_failed_write_keeps_the_old_content_and_leaves_nothing(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
+def test_failed_write_leaves_no_new_folder(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), replacing(tmp_path / "new" / "inner" / "a.txt"):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("has_content", [False, True])
+@pytest.mark.parametrize("exists", [False, True])
+def test_new_folder_left_empty_is_removed(tmp_path: Path, exists: bool, has_content: bool) -> None:
+    output = tmp_path / "results" / "out"
+    lock = output / "lock"
+    if exists:
+        output.mkdir(parents=True)
+    with pytest.raises(KeyError), removing_if_empty(output, lock):
+        output.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+        if has_content:
+            (output / "file").touch()
+        raise KeyError
+    assert output.exists() == lock.exists() == (exists or has_content)
+    assert output.parent.exists() == (exists or has_content)
+    assert tmp_path.exists()
+
+
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_file_gets_the_users_usual_permissions(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)

@@ -13,7 +13,7 @@ from ...core.durations import TimeLeft
 from ...core.problems import Action, statement
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
-from ...io.files.atomic import remove_leftovers
+from ...io.files.atomic import remove_leftovers, removing_if_empty
 from ...io.files.disk import is_disk_full
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
@@ -22,7 +22,7 @@ from ..messages import StudyDone, text_fields
 from ..prediction.output_files import disk_full, is_about_full_disk
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
-from ..report.output_folder import refuse_folder_of_inputs, removing_if_empty, unwritable
+from ..report.output_folder import refuse_folder_of_inputs, unwritable
 from .mixture import refuse_mixture
 from .page import PAGE, CohortPage
 from .row import StudyRow, failed_row

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...core.heart.structures import structure_colors
 from ...core.problems import Problem
 from ...io import DataError
-from ...io.files.atomic import remove_leftovers, replacing
+from ...io.files.atomic import remove_leftovers, removing_if_empty, replacing
 from ...io.files.disk import is_disk_full
 from ...io.images.nifti import read_labels
 from ...io.search.case_image import CaseImage, study_image
@@ -105,8 +105,9 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
     image = study_image(study, series=task.request.series)
     request = replace(task.request, images=(), output=task.output)
     try:
-        request.output.mkdir(parents=True, exist_ok=True)
-        outcome = predict_case(ensemble, request, image, seen=set())
+        with removing_if_empty(request.output):
+            request.output.mkdir(parents=True, exist_ok=True)
+            outcome = predict_case(ensemble, request, image, seen=set())
         names = {phase: frame_name(study.case, phase) for phase in outcome.phases}
         reports = read_reports(
             {phase: task.output / case_files(name, ())["report"] for phase, name in names.items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.problems import Action, Problem
 from ...core.steps import drain
+from ...io.files.atomic import removing_if_empty
 from ...io.files.case_names import same_file_key
 from ...io.files.disk import is_disk_full
 from ...io.images.integrity import is_whole
@@ -16,7 +17,7 @@ from ...io.images.nifti import Volume, case_name, channel_files, is_further_chan
 from ...io.search.case_image import CaseImage, case_image
 from ...io.study.info import STUDY_FILE, read_study_info
 from .. import AppError
-from ..report.output_folder import refuse_folder_of_inputs, removing_if_empty
+from ..report.output_folder import refuse_folder_of_inputs
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Segmentation, Snapshot
 from .geometry_report import with_geometry

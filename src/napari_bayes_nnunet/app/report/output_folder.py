@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -31,23 +31,6 @@ def refuse_folder_of_inputs(output: Path, inputs: Mapping[str, Path | None]) -> 
         found.append("cases of a dataset")
     if found:
         raise AppError(OUTPUT_IS_INPUT, Action.OTHER_OUTPUT, folder=output, contents=found[0])
-
-
-@contextmanager
-def removing_if_empty(output: Path, *locks: Path) -> Iterator[None]:
-    """Remove the folders of ``output`` that the block made, if it leaves nothing but ``locks``."""
-    made: list[Path] = []
-    with suppress(OSError):  # a name that is too long
-        made = [path for path in (output, *output.absolute().parents) if not path.exists()]
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # not made, or not empty
-            if made and {*output.iterdir()} <= {*locks}:
-                for lock in locks:
-                    lock.unlink(missing_ok=True)
-            for folder in made:
-                folder.rmdir()
 
 
 def refuse_foreign_files(folder: Path, tables: Mapping[str, str], others: Iterable[str]) -> None:

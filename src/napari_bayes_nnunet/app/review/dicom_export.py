@@ -54,15 +54,6 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     )
     names, report, table = dicom_file_names(case, study.info.phases)
     files = [output / name for name in names]
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            "{folder} cannot be used ({reason}).",
-            Action.OTHER_OUTPUT,
-            folder=output,
-            reason=error.strerror,
-        ) from error
     for number, (file, phase) in enumerate(zip(files, study.info.phases, strict=True), 1):
         drawn = select_phase(labels, phase)
         slices = images_of_phase(stack, phase)

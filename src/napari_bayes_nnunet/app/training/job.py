@@ -18,8 +18,9 @@ from ...core.problems import Action
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
+from ...io.files.atomic import removing_if_empty
 from .. import AppError
-from ..report.output_folder import refuse_folder_of_inputs, removing_if_empty
+from ..report.output_folder import refuse_folder_of_inputs
 from .added_cycle import with_added_cycle
 from .request import (
     PRESETS,

@@ -22,6 +22,7 @@ from pydicom.valuerep import DA
 
 from ...core.heart.measurements import Structure, canonical_structure
 from ...core.heart.structures import structure_colors
+from ...core.problems import Action
 from .. import DataError
 from ..files.atomic import replacing
 from ..images.geometry import make_geometry
@@ -128,7 +129,10 @@ def dicom_write_errors(file: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise DataError(
-            "{file} cannot be written ({reason}).", file=file, reason=error.strerror or error
+            "{file} cannot be written ({reason}).",
+            Action.OTHER_OUTPUT,
+            file=file,
+            reason=error.strerror or error,
         ) from error
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(

@@ -8,7 +8,8 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,21 +23,40 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The content is on the disk before the rename, so a crash leaves the old file or the new one.
     The temporary name keeps the suffixes, because some libraries choose the format by them.
+    Missing folders are made, and removed again if the block fails.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=".writing-", suffix="-" + path.name.lstrip("."), dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
+    with removing_if_empty(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=".writing-", suffix="-" + path.name.lstrip("."), dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def removing_if_empty(folder: Path, *locks: Path) -> Iterator[None]:
+    """Remove ``folder`` and its parents if the block made them and left nothing but ``locks``."""
+    made: list[Path] = []
+    with suppress(OSError):  # a name that is too long
+        made += takewhile(lambda path: not path.exists(), (folder, *folder.absolute().parents))
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # not made, or not empty
+            if made and {*folder.iterdir()} <= {*locks}:
+                for lock in locks:
+                    lock.unlink(missing_ok=True)
+            for path in made:
+                path.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:
