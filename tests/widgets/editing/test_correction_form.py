@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QPushButton, QToolButton
 
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import (
+    ALL_AGREE,
     COPIES,
     CORRECTION_HELP,
     EVERY_STRUCTURE,
@@ -107,6 +108,8 @@ def test_an_alternative_is_used_only_if_shown(qtbot, form) -> None:
     assert form.alternative.text() == NO_ALTERNATIVES
     form.set_alternative(0, 1, 1)
     assert numbers(form) == [1, 1]
+    form.set_alternative(0, 1, 9)
+    assert form.alternative.text() == ALL_AGREE.format(models="9 models")
 
 
 def test_an_edited_contour_is_applied_or_cancelled(qtbot, form) -> None:

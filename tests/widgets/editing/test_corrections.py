@@ -456,7 +456,7 @@ def test_the_myocardium_contour_leaves_the_lv(bench) -> None:
 def test_an_absent_structure_has_no_contour(bench) -> None:
     bench.corrections.remove(WORST, RV)
     assert bench.corrections.fit_contour(WORST, RV) is None
-    assert bench.said == [module.NO_CONTOUR.format("RV")]
+    assert bench.said[-1] == module.NO_CONTOUR.format("RV")
 
 
 def test_absent_at_the_base_removes_lv_and_myocardium(bench) -> None:
@@ -483,7 +483,51 @@ def test_removing_an_absent_structure_shows_a_message(bench) -> None:
     bench.corrections.remove(WORST, RV)
     bench.corrections.remove(WORST, RV)
     assert steps_of(bench.layer) == 1
-    assert bench.said == [module.NOT_HERE.format("RV")]
+    removed = module.REMOVED.format(structures="RV")
+    assert bench.said == [removed, module.NOT_HERE.format("RV")]
+
+
+def test_every_edit_says_what_happened(bench) -> None:
+    bench.corrections.remove(BASE, LV)
+    bench.corrections.revert(BASE)
+    bench.corrections.revert(BASE)
+    bench.corrections.copy(WORST, (ES, 2), LV)
+    bench.corrections.copy(WORST, (ES, 2), LV)
+    there = {"structure": "LV", "source": "slice 3, ES"}
+    assert bench.said == [
+        module.REMOVED.format(structures="MYO, LV"),
+        module.REVERTED,
+        module.AS_PREDICTED,
+        module.COPIED.format(**there),
+        module.SAME_THERE.format(**there),
+    ]
+    before = bench.session.volume_in(WORST, LV)
+    scribble(bench)
+    volumes = {"before": before, "after": bench.session.volume_in(WORST, LV)}
+    assert bench.said[-1].endswith(module.VOLUMES.format(**volumes))
+    assert volumes["after"] > before
+
+
+def test_a_missing_structure_is_not_copied(bench) -> None:
+    bench.corrections.remove(APEX, RV)
+    before = bench.now()
+    bench.corrections.copy(WORST, APEX, RV)
+    assert np.array_equal(bench.now(), before)
+    assert bench.said[-1] == module.NOT_THERE.format(structure="RV", source="slice 4, ED")
+
+
+def test_a_locked_structure_is_not_edited(bench) -> None:
+    bench.session.change(protected=("LV",))
+    edits = (
+        lambda: bench.corrections.remove(WORST, LV),
+        lambda: bench.corrections.copy(WORST, (ES, 2), LV),
+        lambda: interpolate(bench),
+        lambda: scribble(bench),
+    )
+    for edit in edits:
+        edit()
+    assert steps_of(bench.layer) == 0
+    assert bench.said == [IS_FINISHED.format(structure="LV")] * len(edits)
 
 
 def test_interpolation_needs_corrected_slices_on_both_sides(bench) -> None:
@@ -498,13 +542,14 @@ def test_interpolation_needs_corrected_slices_on_both_sides(bench) -> None:
     assert not np.array_equal(bench.now(), before)
     assert np.array_equal(bench.now() == RV, before == RV)
     below, above = 2, APEX[1] + 1
-    assert bench.said[1:] == [module.INTERPOLATED.format("LV", below=below, above=above)]
+    assert bench.said[2:] == [module.INTERPOLATED.format("LV", below=below, above=above)]
 
 
 def test_interpolation_of_nothing_keeps_the_labels(bench) -> None:
     for z in (1, 3):
         bench.corrections.remove((ED, z), RV)
     before, steps = bench.now(), steps_of(bench.layer)
+    bench.said.clear()
     bench.corrections.interpolate(WORST, RV)
     assert np.array_equal(bench.now(), before)
     assert steps_of(bench.layer) == steps

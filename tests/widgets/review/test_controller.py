@@ -37,12 +37,15 @@ from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.review.controller import (
+    ACCEPTED,
     ALL_ACCEPTED,
     CINE_STOPPED,
     COMMENT_KEEPS_FLAG,
+    LAST_OPEN,
     NOTHING_TO_COPY,
     QUEUE_EMPTY,
-    QUEUE_ENDS,
+    QUEUE_STARTS,
+    QUEUE_WRAPPED,
     WAS_COVERED,
     WAS_HIDDEN,
     ReviewController,
@@ -115,18 +118,38 @@ def test_a_missing_saved_slice_is_ignored(make_review, tmp_path) -> None:
     assert make_review(folder).controller.place == WORST
 
 
-def test_next_and_previous_stop_at_queue_ends(review) -> None:
+def test_previous_stops_at_the_start_of_the_queue(review) -> None:
     places = queue(review)
     review.press("Shift-N")
-    assert review.said == [QUEUE_ENDS.format("first")]
+    assert review.said == [QUEUE_STARTS]
     review.press("N")
     assert review.controller.place == places[1]
     review.press("Shift-N")
     assert review.controller.place == places[0]
+
+
+def test_next_at_the_end_goes_to_the_first_open_slice(review) -> None:
+    places = queue(review)
+    for place in places[:2]:
+        review.session.decide(place, "accepted")
+    review.controller.go_to(*places[-1])
+    assert review.forms.slice.next_button.isEnabled()
+    review.press("N")
+    assert review.controller.place == places[2]
+    assert review.said[-1] == QUEUE_WRAPPED
+
+
+def test_next_at_the_end_stays_if_nothing_else_is_open(review) -> None:
+    places = queue(review)
+    for place in places[:-1]:
+        review.session.decide(place, "accepted")
     review.controller.go_to(*places[-1])
     review.press("N")
-    assert review.controller.place == places[-1]
-    assert review.said[-1] == QUEUE_ENDS.format("last")
+    assert not review.forms.slice.next_button.isEnabled()
+    assert (review.controller.place, review.said[-1]) == (places[-1], LAST_OPEN)
+    review.session.decide(places[-1], "accepted")
+    review.press("N")
+    assert review.said[-1] == ALL_ACCEPTED
 
 
 def test_the_structure_follows_the_queue(review) -> None:
@@ -170,6 +193,17 @@ def test_accept_saves_and_shows_the_next_slice(review, tmp_path) -> None:
     saved = read_study(tmp_path / "heart").review
     assert saved.decisions[WORST].state == "accepted"
     assert saved.current == places[1]
+
+
+def test_accept_reports_the_slice_after_the_next_one_is_shown(review) -> None:
+    reported: list[str] = []
+    review.controller.said.connect(reported.append)
+    review.controller.reported.connect(reported.append)
+    review.press("A")
+    title = review.session.title_of(WORST)
+    assert (title, review.session.title_of((2, 0))) == ("Slice 3, ED", "Slice 1, phase 2")
+    count = f"{len(queue(review)) - 1} open slices"
+    assert reported[-1] == ACCEPTED.format(slice=title, count=count)
 
 
 def test_accept_continues_until_all_are_accepted(review) -> None:
@@ -688,7 +722,7 @@ def test_an_absent_structure_has_no_contour(review) -> None:
     review.press("D")
     name = review.forms.corrections.structure
     review.controller.edit_contour()
-    assert review.said == [NO_CONTOUR.format(name)]
+    assert review.said[-1] == NO_CONTOUR.format(name)
     assert not review.controller.handles.is_active
 
 
@@ -698,8 +732,7 @@ def test_keys_correct_the_slice_on_screen(review) -> None:
     review.press("R")
     assert np.array_equal(review.now(WORST), predicted(review.session, WORST))
     review.press("I")
-    assert len(review.said) == 1
-    assert str(WORST[1] + 1) in review.said[0]
+    assert str(WORST[1] + 1) in review.said[-1]
     for z in (1, 3):
         review.session.decide((ED, z), "accepted")
     review.press("I")

@@ -31,6 +31,7 @@ from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.dock import (
     ALL_SAVED,
+    CHANGED,
     CHOOSE_DICOM_IMAGES,
     CHOOSE_DICOM_OUTPUT,
     CLOSE_AGAIN,
@@ -297,6 +298,21 @@ def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
         dock.controller.accept()
     qtbot.waitUntil(lambda: dock.saved.text().startswith("Saved"))
     assert dock.status.message == ALL_ACCEPTED
+
+
+def test_unsaved_changes_are_shown_at_once(dock, folder, qtbot) -> None:
+    open_in(dock, folder, qtbot)
+    controller = dock.controller
+    controller.step(1)
+    assert dock.saved.text() == ""  # looking at a slice is no change
+    controller.remove()
+    assert dock.saved.text() == CHANGED
+    controller.saver.save()
+    controller.revert()  # while the first save is running
+    qtbot.waitUntil(lambda: not controller.saver._saving)
+    assert dock.saved.text() == CHANGED
+    controller.saver.save()
+    qtbot.waitUntil(lambda: dock.saved.text().startswith("Saved"))
 
 
 def test_changes_are_saved_automatically(make_dock, folder, qtbot) -> None:

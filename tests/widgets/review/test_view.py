@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
@@ -14,7 +15,7 @@ from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
 from napari_bayes_nnunet.widgets.review.view import EDITS, NOT_SEGMENTED, ONE_ALTERNATIVE, ONE_PHASE
 
 from ...helpers.cines import ED, ES, WORST, make_cine
-from ...helpers.reviewing import Review, make_review, review
+from ...helpers.reviewing import Review, make_review, predicted, review
 
 __all__ = ["make_review", "review"]
 
@@ -160,6 +161,21 @@ def test_one_alternative_cannot_be_chosen(make_review) -> None:
     assert review.forms.corrections.next_button.toolTip() == ONE_ALTERNATIVE
     review.press("W")
     assert review.said == [ONE_ALTERNATIVE]
+
+
+def test_the_one_answer_can_replace_an_edit(make_review) -> None:
+    review = make_review(members=1)
+    review.press("D")
+    review.settle()
+    form = review.forms.corrections
+    assert form.next_button.isEnabled()
+    review.press("W")
+    review.press("W")
+    form.next_button.click()
+    assert np.array_equal(review.now(), predicted(review.session, review.controller.place))
+    form.take_button.click()
+    review.settle()
+    assert not form.next_button.isEnabled()
 
 
 def test_the_volume_of_the_structure_is_updated(review) -> None:

@@ -18,14 +18,14 @@ from ...io.study.arrays import select_phase
 from .. import AppError
 from .session import ReviewSession
 
-IS_FINISHED: Final = "The {structure} is marked as finished, so it was not changed."
+IS_FINISHED: Final = "The {structure} is locked, so it was not changed."
 NO_SLICE_LEFT: Final = "The {structure} already reaches the last slice of the image at the {end}."
 NOWHERE: Final = "The {structure} is in no slice of this phase."
 NOTHING_KNOWN: Final = (
     "No model sees the {structure} in slice {slice}, and no other slice has it. Go to a slice in "
     "which models see it, or paint it."
 )
-UNDER_FINISHED: Final = "Finished structures cover the {structure} in slice {slice}."
+UNDER_FINISHED: Final = "Locked structures cover the {structure} in slice {slice}."
 
 
 class End(StrEnum):

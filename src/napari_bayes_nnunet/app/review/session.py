@@ -120,6 +120,13 @@ class ReviewSession:
         phases = [None] if self.labels.ndim == 3 else range(1, len(self.labels) + 1)
         return phase in phases and 0 <= z < self.slices
 
+    def title_of(self, place: Place) -> str:
+        """Return a slice as a reader says it: "Slice 5, ED", or "Slice 5" of a 3D image."""
+        phase, z = place
+        names = {self.state.ed: "ED", self.state.es: "ES"}
+        title = f"Slice {z + 1}"
+        return title if phase is None else f"{title}, {names.get(phase, f'phase {phase}')}"
+
     def is_basal(self, place: Place) -> bool:
         """Return whether a slice is in the basal half of the heart or beyond; False if unknown."""
         phase, z = place

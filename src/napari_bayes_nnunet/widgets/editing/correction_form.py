@@ -32,6 +32,7 @@ from .structure_chips import LockBoxes, StructureChips
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
 NO_ALTERNATIVES: Final = "No answers in this slice"
+ALL_AGREE: Final = "All {models} agree in this slice"
 PREVIOUS_ANSWER, NEXT_ANSWER = "‹ Previous answer", "Next answer ›"
 COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 
@@ -174,8 +175,10 @@ class CorrectionForm(QWidget):
 
         The number 0 stands for the current labels; the canvas names the one on screen.
         """
-        answers = format_count(count, "answer")
-        text = f"{answers} from {format_count(total, 'model')}"
+        models = format_count(total, "model")
+        text = f"{format_count(count, 'answer')} from {models}"
+        if count == 1 and total > 1:
+            text = ALL_AGREE.format(models=models)
         self.alternative.setText(text if count else NO_ALTERNATIVES)
         self._number = number
         self._enable()

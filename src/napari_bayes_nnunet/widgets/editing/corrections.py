@@ -41,6 +41,12 @@ SCRIBBLE: Final = "scribble"
 UNDO: Final = "undo or redo"
 UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
+REMOVED: Final = "Removed from this slice: {structures}."
+REVERTED: Final = "This slice is as predicted again."
+AS_PREDICTED: Final = "This slice is as predicted. Nothing was changed."
+COPIED: Final = "The {structure} was copied from {source}."
+SAME_THERE: Final = "The {structure} is the same in {source}. Nothing was changed."
+NOT_THERE: Final = "The {structure} is not in {source}. Mark it as absent to remove it here."
 NOT_HERE: Final = "The {} is not in this slice."
 INTERPOLATED: Final = "The {} was interpolated between slices {below} and {above}."
 END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
@@ -50,8 +56,9 @@ END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
     ShapeSource.NEIGHBOUR: "the {} was copied from the next slice, as it was not predicted here.",
 }
 """Sentence after a step of base or apex, by the source of the shape."""
-BY_LEVEL: Final = "Level {margin} of the {} fits the stroke."
-BY_ALTERNATIVE: Final = "Answer {number}, from {models}, fits the stroke."
+BY_LEVEL: Final = "The {structure} follows the stroke by its level."
+BY_ALTERNATIVE: Final = "The {structure} follows the stroke by answer {number}, from {models}."
+VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
@@ -118,6 +125,16 @@ class Corrections(QObject):
             return 0.0
         return self._level[2]
 
+    def has_other_answer(self, place: Place) -> bool:
+        """Return whether an answer of the models would change a slice, or is on screen."""
+        if self._preview is not None and self._preview.tool == ALTERNATIVE:
+            return True
+        labels = self._session.labels_in(place)
+        return any(
+            not np.array_equal(self._unprotected(labels, answer.labels), labels)
+            for answer in self._session.alternatives_in(place)
+        )
+
     def show_level(self, place: Place, label: int, margin: float) -> None:
         """Preview the structure grown or shrunk along the posterior."""
         posterior = self._session.posterior_in(place)
@@ -177,20 +194,26 @@ class Corrections(QObject):
         """Return the slice to the prediction."""
         self.discard_preview()
         labels = self._session.predicted_in(place)
-        self._put(place, self._unprotected(self._session.labels_in(place), labels), REVERT)
+        labels = self._unprotected(self._session.labels_in(place), labels)
+        self.said.emit(REVERTED if self._put(place, labels, REVERT) else AS_PREDICTED)
 
     def remove(self, place: Place, label: int) -> None:
         """Remove a structure from a slice."""
         self.accept_preview()
-        labels = self._session.labels_in(place)
+        before = labels = self._session.labels_in(place).copy()
         if not (labels == label).any():
             self.said.emit(NOT_HERE.format(self._session.structure_name(label)))
+            return
+        if self._is_locked(label):
             return
         # Beyond the base there is no myocardium either; at the apex it closes over the LV.
         both = label in self._of("LV") and self._session.is_basal(place)
         walls, protected = self._of("MYO") if both else (), self._session.protected_labels
         labels = remove_at_end(labels, label, walls=walls, protected=protected)
         self._put(place, labels, ABSENT)
+        gone = np.setdiff1d(before, labels)
+        names = [name for name, value in self._session.structures.items() if value in gone]
+        self.said.emit(REMOVED.format(structures=", ".join(names)))
 
     def move_end(
         self,
@@ -219,9 +242,9 @@ class Corrections(QObject):
         self.accept_preview()
         session, name = self._session, self._session.structure_name(label)
         posterior, labels = session.posterior_in(place), session.labels_in(place)
-        if label in session.protected_labels:
-            self.said.emit(IS_FINISHED.format(structure=name))
-        elif posterior is None:
+        if self._is_locked(label):
+            return
+        if posterior is None:
             self.said.emit(NO_POSTERIOR)
         elif stroke.any() and ((labels[stroke] == label) == inside).all():
             self.said.emit((ALREADY_INSIDE if inside else ALREADY_OUTSIDE).format(name))
@@ -239,22 +262,32 @@ class Corrections(QObject):
             except InputError as error:
                 self.said.emit(in_the_window(error))
                 return
+            before = session.volume_in(place, label)
             self._put(place, fitted.labels, SCRIBBLE)
-            self.said.emit(self._source_of(place, name, fitted))
+            volumes = VOLUMES.format(before=before, after=session.volume_in(place, label))
+            self.said.emit(f"{self._source_of(place, name, fitted)} {volumes}")
 
     def _source_of(self, place: Place, name: str, fitted: Scribbled) -> str:
         """Return where the shape after a stroke comes from, as a sentence."""
         number = fitted.alternative
         if number is None:
-            margin = f"{fitted.margin:+.2f}".replace("-", "−")
-            return BY_LEVEL.format(name, margin=margin)
+            return BY_LEVEL.format(structure=name)
         members = self._session.alternatives_in(place)[number - 1].members
         models = format_count(len(members), "model")
-        return BY_ALTERNATIVE.format(number=number, models=models)
+        return BY_ALTERNATIVE.format(structure=name, number=number, models=models)
+
+    def _is_locked(self, label: int) -> bool:
+        """Return whether a structure must not change, and say so."""
+        is_locked = label in self._session.protected_labels
+        if is_locked:
+            self.said.emit(IS_FINISHED.format(structure=self._session.structure_name(label)))
+        return is_locked
 
     def interpolate(self, place: Place, label: int) -> None:
         """Interpolate a structure between the nearest corrected slices."""
         self.accept_preview()
+        if self._is_locked(label):
+            return
         phase, z = place
         try:
             sources = nearest_sources(z, self._session.neighbours_corrected(place) - {z})
@@ -277,16 +310,22 @@ class Corrections(QObject):
     def copy(self, place: Place, source: Place, label: int) -> None:
         """Copy a structure from another slice or phase."""
         self.accept_preview()
-        self._put(
-            place,
-            copy_structures(
-                self._session.labels_in(source),
-                self._session.labels_in(place),
-                label=label,
-                protected=self._session.protected_labels,
-            ),
-            COPY,
+        if self._is_locked(label):
+            return
+        session, name = self._session, self._session.structure_name(label)
+        there = session.title_of(source)
+        there = there[0].lower() + there[1:]
+        if not (session.labels_in(source) == label).any():
+            self.said.emit(NOT_THERE.format(structure=name, source=there))
+            return
+        labels = copy_structures(
+            session.labels_in(source),
+            session.labels_in(place),
+            label=label,
+            protected=session.protected_labels,
         )
+        said = COPIED if self._put(place, labels, COPY) else SAME_THERE
+        self.said.emit(said.format(structure=name, source=there))
 
     def fit_contour(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Return (k, 2) handles of a structure's contour; None if the structure is absent."""
@@ -358,8 +397,8 @@ class Corrections(QObject):
             self.watch.check()
             self._is_showing = False
 
-    def _put(self, place: Place, labels: Plane, tool: str, *, before: Plane | None = None) -> None:
-        """Write labels as one undo step and log the change."""
+    def _put(self, place: Place, labels: Plane, tool: str, *, before: Plane | None = None) -> bool:
+        """Write labels as one undo step and log the change; return whether they differ."""
         if before is None:
             before = self._session.labels_in(place).copy()
         self._tool = tool
@@ -373,6 +412,7 @@ class Corrections(QObject):
             self.changed.emit()
         else:
             self._layer.refresh(extent=False)
+        return bool(changed)
 
     def _on_changed(self, changes: Sequence[SliceChange], painted: bool) -> None:
         """Log changes of the labels, except those that ``_put`` logs itself."""

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import QSignalThrottler
 
 from ...app.review.ends import End
+from ...core.counts import format_count
 from ...core.heart.function import Patient
 from ...core.heart.structures import structure_colors
 from ...core.types import Mask, Phase, Place
@@ -36,7 +37,10 @@ from .view import ReviewView
 NUMBERS_AFTER_MS: Final = 40
 """Delay of numbers and lists after an edit, so that the image is drawn first."""
 QUEUE_EMPTY: Final = "The queue is empty."
-QUEUE_ENDS: Final = "This is the {} slice of the queue."
+QUEUE_STARTS: Final = "This is the first slice of the queue."
+QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
+LAST_OPEN: Final = "This is the last open slice of the queue."
+ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
 ALL_ACCEPTED: Final = "All slices of the queue are accepted."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
 COMMENT_KEEPS_FLAG: Final = (
@@ -50,11 +54,13 @@ NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 class ReviewController(QObject):
     """Controller that carries out the reader's requests and updates forms and layers.
 
-    ``said`` carries messages for the reader. ``lost`` carries the name of a layer that the user
+    ``said`` carries messages for the reader, ``reported`` those about a slice that is no longer on
+    screen. ``lost`` carries the name of a layer that the user
     removed; the study must then be closed.
     """
 
     said = Signal(str)
+    reported = Signal(str)
     lost = Signal(str)
 
     def __init__(
@@ -133,8 +139,21 @@ class ReviewController(QObject):
             self.go_to_queued(*place)
         elif not self.view.queue:
             self.said.emit(QUEUE_EMPTY)
+        elif step < 0:
+            self.said.emit(QUEUE_STARTS)
         else:
-            self.said.emit(QUEUE_ENDS.format("last" if step > 0 else "first"))
+            self._start_queue_again()
+
+    def _start_queue_again(self) -> None:
+        """Show the first slice of the queue that is not accepted."""
+        place = self.session.next_open(self.place, self.view.queue)
+        if place is not None:
+            self.go_to_queued(*place)
+            self.said.emit(QUEUE_WRAPPED)
+        else:
+            decision = self.session.state.decisions.get(self.place)
+            is_accepted = decision is not None and decision.state == "accepted"
+            self.said.emit(ALL_ACCEPTED if is_accepted else LAST_OPEN)
 
     def accept(self) -> None:
         """Accept the slice as shown, and show the next slice that is not accepted."""
@@ -151,6 +170,9 @@ class ReviewController(QObject):
         self.session.change(finished=next_place is None)
         if next_place is not None:
             self.go_to_queued(*next_place)
+            progress = self.session.progress(self.view.queue)
+            count = format_count(progress.total - progress.done, "open slice")
+            self.reported.emit(ACCEPTED.format(slice=self.session.title_of(place), count=count))
         else:
             self.said.emit(ALL_ACCEPTED)
         self._save_decision()
@@ -316,7 +338,7 @@ class ReviewController(QObject):
         self.said.emit("")  # the message was about the previous slice
         if place != self.session.state.current:
             self.session.look_at(place)
-            self.saver.note_change()
+            self.saver.note_change(is_work=False)
         self.view.show_place()
 
     def _on_edited(self) -> None:

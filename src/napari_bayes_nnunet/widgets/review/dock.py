@@ -73,6 +73,7 @@ LAYER_REMOVED = (
     "to continue."
 )
 UNSAVED, VIEWED_ONLY = "Not saved", "Read-only"
+CHANGED = "Unsaved changes"
 READING_HELP = (
     "Hide napari's layer list and layer controls, so that the image gets more room. Press again to "
     "show them."
@@ -267,6 +268,8 @@ class ReviewWidget(FolderDrop, DockContent):
             self._opening = None  # only now, so that the new layers do not open another study
         self.controller.said.connect(self._ask)
         self.controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
+        self.controller.reported.connect(self._show_message)
+        self.controller.saver.changed.connect(self._on_changed)
         self.controller.saver.saved.connect(self._on_saved)
         self.controller.saver.failed.connect(self._on_not_saved)
         self.controller.saver.other_found.connect(self._add_problem)
@@ -291,6 +294,11 @@ class ReviewWidget(FolderDrop, DockContent):
         self._image_error = message if image is not None else ""
         self._restore_window()
         self._show_message(message)
+
+    def _on_changed(self) -> None:
+        """Show at once that there are changes to save, unless saving has failed."""
+        if not self.status.notice(UNSAVED):
+            self.saved.show_message(CHANGED)
 
     def _on_saved(self, message: str) -> None:
         """Show the time of the save, and keep other messages."""

@@ -32,10 +32,12 @@ class StudySaver(QObject):
     """Saver of one session, working in a thread.
 
     Without a ``lock`` the study is ``read_only``: another window has opened it, or its folder
-    cannot be written to. ``saved`` carries a message with the time, ``failed`` one with the reason.
-    ``other_found`` carries a message if another program has written to the study meanwhile.
+    cannot be written to. ``changed`` is emitted when there is work to save. ``saved`` carries a
+    message with the time, ``failed`` one with the reason. ``other_found`` carries a
+    message if another program has written to the study meanwhile.
     """
 
+    changed = Signal()
     saved = Signal(str)
     failed = Signal(str)
     other_found = Signal(str)
@@ -51,7 +53,7 @@ class StudySaver(QObject):
         super().__init__(parent)
         self._session = session
         self._background = Background(self)
-        self._unsaved = False
+        self._unsaved = self._has_work = False
         self._saving = False
         self._save_again = False
         self._writing = threading.Lock()
@@ -76,9 +78,12 @@ class StudySaver(QObject):
         """Whether there are changes that are not on the disk yet."""
         return self._unsaved or self._saving
 
-    def note_change(self) -> None:
-        """Note that there are changes to save."""
+    def note_change(self, *, is_work: bool = True) -> None:
+        """Note that there are changes to save; which slice is on screen is no work."""
         self._unsaved = True
+        if is_work and not self.read_only:
+            self._has_work = True
+            self.changed.emit()
 
     def save(self) -> None:
         """Write labels, decisions and log in the thread, if there are changes."""
@@ -87,7 +92,7 @@ class StudySaver(QObject):
         if self._saving:
             self._save_again = True
             return
-        self._saving, self._unsaved = True, False
+        self._saving, self._unsaved, self._has_work = True, False, False
         self._background.run(self._work(), self._on_saved, self._on_failed)
 
     def save_now(self) -> None:
@@ -160,6 +165,8 @@ class StudySaver(QObject):
     def _on_saved(self, _: None) -> None:
         self._saving = False
         self.saved.emit(SAVED.format(datetime.now()))
+        if self._has_work:  # since this save began
+            self.changed.emit()
         if self._save_again:
             self._save_again = False
             self.save()

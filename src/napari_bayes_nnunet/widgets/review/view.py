@@ -33,7 +33,7 @@ MOST_THUMBNAIL_ROWS: Final = 2
 """Number of phases up to which slices are shown as thumbnails."""
 ONE_PHASE: Final = "There is only one phase."
 ALTERNATIVE: Final = "Answer {number} of {count}, from {members} of {models}"
-ONE_ALTERNATIVE: Final = "All models give the same segmentation of this slice."
+ONE_ALTERNATIVE: Final = "All models give the segmentation of this slice that is on screen."
 
 
 class ReviewView:
@@ -145,7 +145,8 @@ class ReviewView:
         )
         self._forms.slice.set_queue(
             has_previous=self._session.after(place, self.queue, step=-1) is not None,
-            has_next=self._session.after(place, self.queue) is not None,
+            has_next=self._session.after(place, self.queue) is not None
+            or self._session.next_open(place, self.queue) is not None,
         )
         self.show_alternative()
         self.show_level()
@@ -212,7 +213,7 @@ class ReviewView:
             reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
         elif phase not in self._session.study.posteriors:
             reasons |= dict.fromkeys(("level", "alternatives", "scribble"), NO_POSTERIOR)
-        elif len(self._session.alternatives_in(self._place)) < 2:
+        elif not self._corrections.has_other_answer(self._place):
             reasons["alternatives"] = ONE_ALTERNATIVE
         if phase is None or len(self._session.phases) < 2:
             reasons |= dict.fromkeys(("ED or ES", "previous phase", "next phase"), ONE_PHASE)
