@@ -190,9 +190,13 @@ def _imported(file: Path) -> frozenset[tuple[str, ...]]:
     package = file.relative_to(PACKAGE).parent.parts
     targets = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            target = (*base, *(node.module.split(".") if node.module else ()))
+        if isinstance(node, ast.ImportFrom):
+            names = tuple(node.module.split(".")) if node.module else ()
+            if not node.level and names[0] != PACKAGE.name:
+                continue
+            target = (
+                (*package[: len(package) - node.level + 1], *names) if node.level else names[1:]
+            )
             for alias in node.names:
                 whole = (*target, alias.name)
                 is_module = PACKAGE.joinpath(*whole).with_suffix(".py").exists()

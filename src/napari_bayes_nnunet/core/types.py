@@ -14,6 +14,7 @@ Place: TypeAlias = tuple[Phase, int]
 Spacing: TypeAlias = tuple[float, float, float]
 """Distance of voxels along (z, y, x) in mm."""
 Mask: TypeAlias = NDArray[np.bool_]
+LabelMap: TypeAlias = NDArray[np.integer]
 Mirroring: TypeAlias = Literal["full", "spread", "none"]
 """Mirrored copies of the image that a pass sees: all, one in turn with the others, or none."""
 DropoutPlacement: TypeAlias = Literal["encoder", "everywhere"]

@@ -20,9 +20,10 @@ from ...core.metrics.calibration import (
     reliability_bins,
 )
 from ...core.metrics.detection import ErrorDetection, error_detection, gross_errors
-from ...core.metrics.overlap import LabelMap, dice
+from ...core.metrics.overlap import dice
 from ...core.metrics.proper_scores import brier_score, negative_log_likelihood
 from ...core.metrics.surface_distance import surface_distances
+from ...core.types import LabelMap
 from ...io.files.atomic import null_for_nan
 
 Probabilities = NDArray[np.floating]

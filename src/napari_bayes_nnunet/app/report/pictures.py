@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
-from ...core.metrics.overlap import LabelMap
+from ...core.types import LabelMap
 from ...io.images.geometry import Letters
 from .figures import DPI, INK, encode_png
 

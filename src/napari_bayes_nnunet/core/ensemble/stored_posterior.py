@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.overlap import LabelMap
+from ..types import LabelMap
 
 VoxelBox: TypeAlias = tuple[slice, slice, slice]
 CERTAIN = 255

@@ -11,8 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ..types import Mask
-from .overlap import LabelMap
+from ..types import LabelMap, Mask
 
 GROSS_MM: Final = 3.0
 """Distance from a contour, in mm, beyond which an error is gross."""

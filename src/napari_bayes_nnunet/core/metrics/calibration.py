@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_bayes_nnunet.core.ensemble.posterior import most_probable
-
 from .. import InputError
+from ..ensemble.posterior import most_probable
 
 _FIELDS = ("voxels", "correct", "confidence_sum")
 

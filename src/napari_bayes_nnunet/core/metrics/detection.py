@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import InputError
-from ..types import Mask
+from ..types import LabelMap, Mask
 from .border import GROSS_MM, far_from_contours
-from .overlap import LabelMap
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .. import InputError
-
-LabelMap = NDArray[np.integer]
+from ..types import LabelMap
 
 
 def dice(

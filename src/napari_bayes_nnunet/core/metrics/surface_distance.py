@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..types import Mask
+from ..types import LabelMap, Mask
 from .calibration import foreground_box
-from .overlap import LabelMap, check_shape
+from .overlap import check_shape
 
 
 @dataclass(frozen=True, kw_only=True)

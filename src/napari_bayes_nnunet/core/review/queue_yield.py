@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import InputError
 from ..metrics.bootstrap import Estimate, case_weights
 from ..metrics.detection import gross_errors
-from ..metrics.overlap import LabelMap
+from ..types import LabelMap
 
 SHARE = 0.3
 """Share of the slices at which orders are compared."""
