@@ -230,19 +230,30 @@ def test_numbers_follow_the_preview(bench) -> None:
     assert bench.session.peek_log() == []  # nothing was corrected
 
 
-def test_a_level_is_remembered_until_another_tool(bench) -> None:
+def test_a_level_is_known_while_the_structure_is_drawn_at_it(bench) -> None:
     corrections = bench.corrections
     level(bench)
     assert corrections.margin_at(WORST, LV) == -0.5
     assert corrections.margin_at(WORST, RV) == corrections.margin_at(BASE, LV) == 0
     bench.layer.undo()
     assert corrections.margin_at(WORST, LV) == 0
-    level(bench)
+    bench.layer.redo()
     corrections.remove(WORST, RV)
-    assert corrections.margin_at(WORST, LV) == 0
+    assert corrections.margin_at(WORST, LV) == -0.5
     corrections.show_level(WORST, LV, -0.3)
+    assert corrections.margin_at(WORST, LV) == -0.3
     corrections.discard_preview()
-    assert corrections.margin_at(WORST, LV) == 0
+    corrections.copy(WORST, (ES, 2), LV)
+    assert corrections.margin_at(WORST, LV) is None
+
+
+def test_the_level_of_a_stroke_is_known(bench) -> None:
+    scribble(bench)
+    margin = bench.corrections.margin_at(WORST, LV)
+    assert margin is not None
+    assert margin < 0
+    shown = apply_level(bench.session.posterior_in(WORST), bench.now(), label=LV, margin=margin)
+    assert np.array_equal(shown == LV, bench.now() == LV)
 
 
 def test_alternatives_come_in_turn_with_current_labels(bench) -> None:

@@ -7,7 +7,12 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_bayes_nnunet.widgets.editing.level_slider import SLIDER_STEPS, LevelSlider
+from napari_bayes_nnunet.widgets.editing.level_slider import (
+    EDITED,
+    SLIDER_STEPS,
+    LevelSlider,
+    level_text,
+)
 
 
 @pytest.fixture
@@ -40,15 +45,24 @@ def test_the_slider_catches_around_the_prediction(level, told) -> None:
 
 
 def test_margin_and_volume_are_shown(level) -> None:
-    assert level.value.text() == "margin 0.00"
-    level.set_level(-0.32)
+    assert level.value.text() == level_text(0)
+    level.set_level(-80 / SLIDER_STEPS)
     level.set_volume(14.23)
     text = level.value.text()
-    assert "−0.32" in text
+    assert text.startswith(level_text(-80 / SLIDER_STEPS))
     assert "14.2 mL" in text
-    level.set_level(0.5)
     level.set_volume(None)
-    assert level.value.text() == "margin +0.50"
+    level.set_level(None)
+    assert (level.value.text(), level.margin) == (EDITED, 0)
+    level.slider.setValue(40)
+    assert level.value.text() == level_text(-40 / SLIDER_STEPS)
+
+
+def test_level_is_worded_like_the_ends_of_the_slider() -> None:
+    larger, none, smaller = (level_text(margin) for margin in (-0.32, 0.0, 0.5))
+    assert larger.endswith("0.32 larger")
+    assert smaller.endswith("0.50 smaller")
+    assert not any(letter.isdigit() for letter in none)
 
 
 def test_setters_emit_no_signal(level, told) -> None:
@@ -66,7 +80,7 @@ def test_button_and_double_click_return_to_prediction(qtbot, level, told) -> Non
     with qtbot.waitSignal(level.level_released):
         qtbot.mouseDClick(level.slider, Qt.MouseButton.LeftButton)
     assert level.margin == 0
-    assert level.value.text() == "margin 0.00"
+    assert level.value.text() == level_text(0)
     assert told == [0, 0]
 
 

@@ -162,8 +162,8 @@ class CorrectionForm(QWidget):
         """Lock these structures, and no others."""
         self.locks.set_protected(names)
 
-    def set_level(self, margin: float) -> None:
-        """Move the slider; 0 is the prediction."""
+    def set_level(self, margin: float | None) -> None:
+        """Move the slider; 0 is the prediction, None a structure that another tool changed."""
         self.level.set_level(margin)
 
     def set_volume(self, volume: float | None) -> None:

@@ -33,6 +33,7 @@ from ..common.wording import in_the_window
 from ..layers.review_layers import set_slice
 from ..layers.viewing import index_of
 from .edit_watch import EditWatch, SliceChange
+from .level_slider import level_text
 
 LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
@@ -56,7 +57,7 @@ END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
     ShapeSource.NEIGHBOUR: "the {} was copied from the next slice, as it was not predicted here.",
 }
 """Sentence after a step of base or apex, by the source of the shape."""
-BY_LEVEL: Final = "The {structure} follows the stroke by its level."
+BY_LEVEL: Final = "The {structure} follows the stroke: {level}."
 BY_ALTERNATIVE: Final = "The {structure} follows the stroke by answer {number}, from {models}."
 VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
@@ -99,7 +100,7 @@ class Corrections(QObject):
         self._layer = layer
         self._preview: _Preview | None = None
         self._alternative = 0
-        self._level: tuple[Place, int, float] | None = None
+        self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
         self._tool = ""
         self._is_showing = False
         self.threshold: float | None = None
@@ -119,11 +120,17 @@ class Corrections(QObject):
         """Number, from 1, of the alternative on screen; 0 for the current labels."""
         return self._alternative
 
-    def margin_at(self, place: Place, label: int) -> float:
-        """Return the level of a structure in a slice; 0 if another tool changed the slice."""
-        if self._level is None or self._level[:2] != (place, label):
-            return 0.0
-        return self._level[2]
+    def margin_at(self, place: Place, label: int) -> float | None:
+        """Return the level at which a structure is drawn in a slice, 0 if it is as predicted.
+
+        None if another tool changed the structure.
+        """
+        drawn = self._session.labels_in(place) == label
+        margin, mask = self._levels.get((place, label), (0.0, None))
+        if mask is not None and np.array_equal(mask, drawn):
+            return margin
+        is_predicted = np.array_equal(self._session.predicted_in(place) == label, drawn)
+        return 0.0 if is_predicted else None
 
     def has_other_answer(self, place: Place) -> bool:
         """Return whether an answer of the models would change a slice, or is on screen."""
@@ -146,7 +153,7 @@ class Corrections(QObject):
             posterior, base, label=label, margin=margin, protected=self._session.protected_labels
         )
         self._show(place, base, labels, LEVEL)
-        self._level = place, label, margin
+        self._levels[place, label] = margin, labels == label
 
     def step_alternative(self, place: Place, step: int) -> None:
         """Preview the next or previous alternative; the current labels are one of the round."""
@@ -175,7 +182,6 @@ class Corrections(QObject):
         preview = self._preview
         if preview is not None:
             self._forget()
-            self._level = None
             self._write(preview.place, preview.base)
 
     def undo(self) -> None:
@@ -263,6 +269,10 @@ class Corrections(QObject):
                 self.said.emit(in_the_window(error))
                 return
             before = session.volume_in(place, label)
+            if fitted.margin is not None:  # elsewhere in the slice the structure stays as it was
+                level = apply_level(posterior, labels, label=label, margin=fitted.margin)
+                if np.array_equal(level == label, fitted.labels == label):
+                    self._levels[place, label] = fitted.margin, level == label
             self._put(place, fitted.labels, SCRIBBLE)
             volumes = VOLUMES.format(before=before, after=session.volume_in(place, label))
             self.said.emit(f"{self._source_of(place, name, fitted)} {volumes}")
@@ -271,7 +281,8 @@ class Corrections(QObject):
         """Return where the shape after a stroke comes from, as a sentence."""
         number = fitted.alternative
         if number is None:
-            return BY_LEVEL.format(structure=name)
+            level = level_text(fitted.margin or 0).lower()
+            return BY_LEVEL.format(structure=name, level=level)
         members = self._session.alternatives_in(place)[number - 1].members
         models = format_count(len(members), "model")
         return BY_ALTERNATIVE.format(structure=name, number=number, models=models)
@@ -380,7 +391,6 @@ class Corrections(QObject):
         """Preview ``labels`` without an undo step."""
         self._preview = _Preview(place, base, tool)
         self._session.preview = place, base
-        self._level = None
         self._write(place, labels)
 
     def _forget(self) -> None:
@@ -405,8 +415,6 @@ class Corrections(QObject):
         changed = set_slice(self._layer, place, np.asarray(labels, self._layer.data.dtype))
         self.watch.check()
         self._tool = ""
-        if tool != LEVEL:
-            self._level = None
         if changed:
             self._session.note_change([place], tool=tool, before={place: before})
             self.changed.emit()
@@ -423,7 +431,6 @@ class Corrections(QObject):
             self._session.recount(places)
             self.changed.emit()
             return
-        self._level = None
         self._follow(changes)
         tool = str(self._layer.mode) if painted else UNDO
         before = {change.place: self._before(change) for change in changes}

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
 SLIDER_STEPS = 255
 """Steps on each side of the prediction, as fine as probabilities are stored."""
+EDITED = "Edited"
 CATCH = 3
 """Steps around 0 that count as the prediction."""
 MOVING = (
@@ -15,6 +16,13 @@ MOVING = (
     Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End,
 )  # fmt: skip
 """Keys that move a slider."""
+
+
+def level_text(margin: float) -> str:
+    """Return a margin in the words of the slider: "Level 0.32 larger"."""
+    if not margin:
+        return "As predicted"
+    return f"Level {abs(margin):.2f} {'larger' if margin < 0 else 'smaller'}"
 
 
 class LevelSlider(QWidget):
@@ -41,6 +49,7 @@ class LevelSlider(QWidget):
         self.zero_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.value = QLabel()
         self.value.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self._is_level = True
         self._volume: float | None = None
         self._lay_out()
         self.slider.valueChanged.connect(self._on_moved)
@@ -55,11 +64,12 @@ class LevelSlider(QWidget):
         steps = self.slider.value()
         return 0.0 if abs(steps) <= CATCH else -steps / SLIDER_STEPS
 
-    def set_level(self, margin: float) -> None:
-        """Show a margin without a signal."""
+    def set_level(self, margin: float | None) -> None:
+        """Show a margin without a signal, None for a structure that another tool has changed."""
         before = self.slider.blockSignals(True)
-        self.slider.setValue(round(-margin * SLIDER_STEPS))
+        self.slider.setValue(round(-(margin or 0) * SLIDER_STEPS))
         self.slider.blockSignals(before)
+        self._is_level = margin is not None
         self._show()
 
     def set_volume(self, volume: float | None) -> None:
@@ -68,6 +78,7 @@ class LevelSlider(QWidget):
         self._show()
 
     def _on_moved(self) -> None:
+        self._is_level = True
         self._show()
         self.level_moved.emit(self.margin)
 
@@ -78,10 +89,9 @@ class LevelSlider(QWidget):
         self.level_released.emit()
 
     def _show(self) -> None:
-        sign = "−" if self.margin < 0 else "+"
-        margin = f"margin {sign if self.margin else ''}{abs(self.margin):.2f}"
+        level = level_text(self.margin) if self._is_level else EDITED
         volume = "" if self._volume is None else f", {self._volume:.1f} mL in this slice"
-        self.value.setText(margin + volume)
+        self.value.setText(level + volume)
 
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
