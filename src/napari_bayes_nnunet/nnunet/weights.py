@@ -141,11 +141,11 @@ def trajectory_layers(weights: StateDict) -> dict[str, NDArray[np.float32]]:
     encoder = [n for n in kernels if n.startswith("encoder.stages")]
     decoder = {n.split(".")[2]: n for n in kernels if n.startswith("decoder.stages")}
     last = list(decoder.values())[-1:]
-    wanted = [*encoder[:1], *encoder[-1:], *decoder.values()]
-    wanted += [n for n in kernels if n.startswith("decoder.seg_layers")][-1:]
+    chosen = [*encoder[:1], *encoder[-1:], *decoder.values()]
+    chosen += [n for n in kernels if n.startswith("decoder.seg_layers")][-1:]
     return {
         name: kernels[name].detach().float().cpu().numpy()
-        for name in dict.fromkeys(wanted)
+        for name in dict.fromkeys(chosen)
         if name in last or kernels[name].numel() <= LARGEST_LAYER
     }
 

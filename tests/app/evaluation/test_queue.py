@@ -137,31 +137,33 @@ def test_every_order_has_a_result(evaluation, errors):
 def test_queue_by_score_finds_the_errors_early(evaluation, score):
     """Both uncertain slices are among the first 30 % and contain all gross errors."""
     result = evaluation.find_result("gross", score)
-    assert result.found.curve[34] == pytest.approx(1)
+    assert result.queue_yield.curve[34] == pytest.approx(1)
     assert result.times_random.value > 2
     assert 0.8 < result.of_best.value <= 1
 
 
 def test_slices_outside_the_queue_follow_in_order(evaluation):
     """The wrong voxel of slice 0, on which all members agree, comes right after the queue."""
-    found = evaluation.find_result("all", "gross-errors").found.curve * evaluation.errors["all"]
+    found = (
+        evaluation.find_result("all", "gross-errors").queue_yield.curve * evaluation.errors["all"]
+    )
     assert found[34] == pytest.approx(48, abs=0.1)
     assert found[50] == pytest.approx(49)
 
 
 def test_baseline_orders_have_expected_yields(evaluation):
-    assert evaluation.find_result("all", RANDOM).found.at_share.value == pytest.approx(0.3)
+    assert evaluation.find_result("all", RANDOM).queue_yield.at_share.value == pytest.approx(0.3)
     assert evaluation.find_result("all", BEST).of_best.value == 1
-    assert evaluation.find_result("all", SLICES).found.area.value < 0.5
+    assert evaluation.find_result("all", SLICES).queue_yield.area.value < 0.5
 
 
 def test_intervals_are_over_patients(studies, labels):
     every_study = evaluate_queue(studies, labels, patient="(.+)")
     one_patient = evaluate_queue(studies, labels, patient="(p)")
     assert (every_study.patients, one_patient.patients) == (3, 1)
-    low, high = one_patient.find_result("all", SLICES).found.area.interval
+    low, high = one_patient.find_result("all", SLICES).queue_yield.area.interval
     assert low == pytest.approx(high)
-    low, high = every_study.find_result("all", SLICES).found.area.interval
+    low, high = every_study.find_result("all", SLICES).queue_yield.area.interval
     assert low < high
 
 
@@ -185,7 +187,7 @@ def test_cine_is_evaluated_on_labelled_phases(tmp_path):
     assert found.notes == (left_out, f"{IDENTICAL}: p1_4d.")
     # The first of the two uncertain slices is correct, and comes first among equals.
     np.testing.assert_allclose(
-        found.find_result("all", "entropy").found.curve[[8, 17]], [0, 1], atol=0.05
+        found.find_result("all", "entropy").queue_yield.curve[[8, 17]], [0, 1], atol=0.05
     )
 
 

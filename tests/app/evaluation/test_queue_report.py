@@ -40,7 +40,7 @@ def result(errors, order, slices, *, border=False):
         errors=errors,
         order=order,
         leaves_out_border=border,
-        found=found,
+        queue_yield=found,
         times_random=at,
         of_best=at,
     )

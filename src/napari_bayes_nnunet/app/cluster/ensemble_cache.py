@@ -62,10 +62,10 @@ class EnsembleCache(WorkerPlugin):
         from ..segmentation.ensemble import Ensemble
 
         current = find_ensemble(folder)  # a training may have added or replaced members
-        found = fingerprint(current)
-        if expected not in ("", found):
+        fingerprint_now = fingerprint(current)
+        if expected not in ("", fingerprint_now):
             raise AppError(ENSEMBLE_CHANGED, Action.OTHER_OUTPUT, Action.OVERWRITE, folder=folder)
-        key = (folder, device, precision, found)
+        key = (folder, device, precision, fingerprint_now)
         if self._ensemble is None or self._loaded != key:
             self._ensemble = None
             gc.collect()  # its network is in a reference cycle and may fill most of the GPU memory

@@ -44,7 +44,7 @@ class OrderResult:
     errors: Errors
     order: str
     leaves_out_border: bool
-    found: QueueYield
+    queue_yield: QueueYield
     times_random: Estimate
     of_best: Estimate
 
@@ -169,14 +169,16 @@ def _results(studies: Sequence[_QueuedStudy], errors: Errors) -> Iterator[OrderR
 
     best, random = pooled(in_best_order), pooled(in_random_order)
 
-    def result(order: str, found: QueueYield, *, leaves_out_border: bool = False) -> OrderResult:
+    def result(
+        order: str, order_yield: QueueYield, *, leaves_out_border: bool = False
+    ) -> OrderResult:
         return OrderResult(
             errors=errors,
             order=order,
             leaves_out_border=leaves_out_border,
-            found=found,
-            times_random=found.at_share.relative_to(random.at_share),
-            of_best=found.at_share.relative_to(best.at_share),
+            queue_yield=order_yield,
+            times_random=order_yield.at_share.relative_to(random.at_share),
+            of_best=order_yield.at_share.relative_to(best.at_share),
         )
 
     yield result(BEST, best)

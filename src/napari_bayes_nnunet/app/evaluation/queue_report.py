@@ -79,11 +79,11 @@ def report_csv(evaluation: QueueEvaluation) -> str:
         ]
     )
     for result in evaluation.results:
-        found = result.found
-        estimates = (found.at_share, result.times_random, result.of_best, found.area)
+        order_yield = result.queue_yield
+        estimates = (order_yield.at_share, result.times_random, result.of_best, order_yield.area)
         border = "left out" if result.leaves_out_border else "counted"
         values = [v for estimate in estimates for v in (estimate.value, *estimate.interval)]
-        curve = found.curve[list(steps)]
+        curve = order_yield.curve[list(steps)]
         rows.append(
             [
                 *(result.errors, result.order, result.title, border),
@@ -106,12 +106,12 @@ def queue_text(evaluation: QueueEvaluation) -> str:
             continue
         default = evaluation.find_result(kind, DEFAULT_SCORE)
         best = evaluation.find_result(kind, BEST)
-        low, high = default.found.at_share.interval
+        low, high = default.queue_yield.at_share.interval
         lines.append(
             f"{_TITLES[kind]} in the first {_percent(SHARE)} of the slices by “{default.title}”: "
-            f"{_percent(default.found.at_share.value)} (95 % interval over patients "
+            f"{_percent(default.queue_yield.at_share.value)} (95 % interval over patients "
             f"{_percent(low)} to {_percent(high)}). Best possible: "
-            f"{_percent(best.found.at_share.value)}. Random order: {_percent(SHARE)}."
+            f"{_percent(best.queue_yield.at_share.value)}. Random order: {_percent(SHARE)}."
         )
     return "\n".join([*lines, *evaluation.notes])
 
@@ -138,7 +138,7 @@ def _draw_panel(panel: Axes, results: list[OrderResult], title: str) -> None:
             continue
         is_default = result.order == DEFAULT_SCORE
         style = {"linewidth": 2.6 if is_default else 1.3, **STYLES.get(result.order, {})}
-        curve = 100 * result.found.curve
+        curve = 100 * result.queue_yield.curve
         percent = np.linspace(0, 100, len(curve))
         panel.plot(percent, curve, label=result.title, zorder=3 if is_default else 2, **style)
     panel.axvline(100 * SHARE, color="lightgrey", linewidth=1, zorder=1)

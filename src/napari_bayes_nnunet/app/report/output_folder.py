@@ -24,13 +24,13 @@ def refuse_folder_of_inputs(output: Path, inputs: Mapping[str, Path | None]) -> 
 
     ``inputs``: contents of a folder, such as "images" → folder, None if there is none.
     """
-    found = [c for c, folder in inputs.items() if folder and is_same_path(folder, output)]
+    contents = [c for c, folder in inputs.items() if folder and is_same_path(folder, output)]
     parent = output.resolve().parent
     is_of_cases = any(is_same_path(parent / name, output) for name in CASE_FOLDERS)
     if is_of_cases and (parent / "dataset.json").is_file():
-        found.append("cases of a dataset")
-    if found:
-        raise AppError(OUTPUT_IS_INPUT, Action.OTHER_OUTPUT, folder=output, contents=found[0])
+        contents.append("cases of a dataset")
+    if contents:
+        raise AppError(OUTPUT_IS_INPUT, Action.OTHER_OUTPUT, folder=output, contents=contents[0])
 
 
 def refuse_foreign_files(folder: Path, tables: Mapping[str, str], others: Iterable[str]) -> None:

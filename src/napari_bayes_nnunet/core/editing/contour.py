@@ -186,6 +186,6 @@ def _places(outline: Points, count: int) -> NDArray[np.intp]:
     turning = ndimage.gaussian_filter1d(np.abs(turns), points / 40, mode="wrap")
     density = 1 / points + _TURNING * turning / turning.sum()
     share = np.concatenate([[0.0], density.cumsum()])
-    wanted = np.arange(count) / count * share[-1]
-    places: NDArray[np.intp] = np.interp(wanted, share, np.arange(points + 1)).astype(np.intp)
+    positions = np.arange(count) / count * share[-1]
+    places: NDArray[np.intp] = np.interp(positions, share, np.arange(points + 1)).astype(np.intp)
     return places

@@ -86,10 +86,10 @@ def pieces_at(mask: Mask, where: Mask, *, corners: bool = False) -> Mask:
     With ``corners``, voxels that touch only at a corner are connected.
     """
     pieces, count = ndimage.label(mask, structure=np.ones((3, 3)) if corners else None)
-    found = np.zeros(count + 1, np.bool_)
-    found[pieces[where]] = True
-    found[0] = False
-    result: Mask = found[pieces]
+    is_touched = np.zeros(count + 1, np.bool_)
+    is_touched[pieces[where]] = True
+    is_touched[0] = False
+    result: Mask = is_touched[pieces]
     return result
 
 
@@ -132,7 +132,7 @@ def _given_up(
     for label in np.unique(labels[voxels]):
         lost = voxels & (labels == label)
         others = (without != 0) & (without != label)
-        taken = np.where(
+        replacement = np.where(
             _touching(lost & hole, others), nearest_labels(without, known=others), np.uint8(0)
         )
         if beside:
@@ -140,8 +140,9 @@ def _given_up(
             follows = structure_mask(closest, beside) & _touching(
                 lost, structure_mask(without, beside)
             )
-            taken = np.where(follows, closest, taken)
-        result[lost] = np.where(structure_mask(taken, protected), np.uint8(0), taken)[lost]
+            replacement = np.where(follows, closest, replacement)
+        is_protected = structure_mask(replacement, protected)
+        result[lost] = np.where(is_protected, np.uint8(0), replacement)[lost]
     return result
 
 

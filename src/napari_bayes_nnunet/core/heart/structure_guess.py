@@ -93,8 +93,8 @@ def _enclosed_share(labels: NDArray[Any], ring: int, inside: int) -> float:
 def _touching_share(labels: NDArray[Any], first: int, second: int) -> float:
     touching = both = 0
     for plane in labels:
-        one, other = plane == first, plane == second
-        if one.any() and other.any():
+        first_mask, second_mask = plane == first, plane == second
+        if first_mask.any() and second_mask.any():
             both += 1
-            touching += bool((ndimage.binary_dilation(one) & other).any())
+            touching += bool((ndimage.binary_dilation(first_mask) & second_mask).any())
     return touching / both if both else 0.0

@@ -226,11 +226,11 @@ def _unknown_names(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[Dat
 
 
 def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
-    seen = {value for check in checks for value in check.values}
+    values_in_use = {value for check in checks for value in check.values}
     missing = [
         f"{name} ({value})"
         for name, value in dataset.labels.items()
-        if value and value not in seen and name != IGNORE
+        if value and value not in values_in_use and name != IGNORE
     ]
     if not missing:
         return []

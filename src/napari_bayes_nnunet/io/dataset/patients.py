@@ -46,9 +46,9 @@ def no_patient_is_shared(patients: Mapping[str, str]) -> bool:
 def _patient_in(case: str, pattern: str) -> str:
     """Return the patient that ``pattern`` finds in a case's name, "" if it finds none."""
     try:
-        found = re.search(pattern, case)
+        match = re.search(pattern, case)
     except re.error as error:
         raise DataError(BAD_PATTERN, pattern=pattern, reason=error) from error
-    if found is None:
+    if match is None:
         return ""
-    return (found.group(1) if found.groups() else found.group()) or ""
+    return (match.group(1) if match.groups() else match.group()) or ""

@@ -171,8 +171,8 @@ def _with_note_on_ends(stack: Stack, images: Iterable[DicomImage]) -> Stack:
     """Return the stack with a note on parallel slices of its series beyond its ends."""
     series = {image.series for of_slice in stack.slices for image in of_slice}
     normal = slice_normal(stack.first)
-    taken = [float(normal @ np.array(of_slice[0].position)) for of_slice in stack.slices]
-    lowest, highest = min(taken) - SAME_SLICE, max(taken) + SAME_SLICE
+    positions = [float(normal @ np.array(of_slice[0].position)) for of_slice in stack.slices]
+    lowest, highest = min(positions) - SAME_SLICE, max(positions) + SAME_SLICE
     beyond = set()
     for image in images:
         same = len(series) > 1 and image.description == stack.description
@@ -271,8 +271,11 @@ def _positions(images: Sequence[DicomImage]) -> list[float]:
 
 
 def _share_position(images: Sequence[DicomImage], others: Sequence[DicomImage]) -> bool:
-    taken = _positions(others)
-    return any(min(abs(mm - other) for other in taken) < SAME_SLICE for mm in _positions(images))
+    other_positions = _positions(others)
+    return any(
+        min(abs(mm - position) for position in other_positions) < SAME_SLICE
+        for mm in _positions(images)
+    )
 
 
 def _share_all_positions(images: Sequence[DicomImage], others: Sequence[DicomImage]) -> bool:

@@ -201,8 +201,8 @@ def find_ensemble(path: Path) -> EnsembleFolder:
     folders = [inside] if inside else _trainings_below(start)
     fold = _fold_of(start, inside) if inside else None
     names = [f.name if inside else f.relative_to(start).as_posix() for f in folders]
-    found = [_read_training(f, name, fold) for f, name in zip(folders, names, strict=True)]
-    trainings = _refuse_different(sorted(found, key=lambda training: _natural(training.name)))
+    candidates = [_read_training(f, name, fold) for f, name in zip(folders, names, strict=True)]
+    trainings = _refuse_different(sorted(candidates, key=lambda training: _natural(training.name)))
     usable = [t for t in trainings if not t.refused]
     if not usable:
         reasons = [UNUSABLE_TRAINING.format(training=t.path, reason=t.refused) for t in trainings]

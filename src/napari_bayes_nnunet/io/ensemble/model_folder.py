@@ -180,9 +180,9 @@ def is_version_1(path: Path) -> bool:
     return (path / "plans.pkl").is_file() or any(path.glob("fold_*/*.model"))
 
 
-def model_difference(model: ModelFolder, rest: ModelFolder) -> str:
-    """Return the first difference that keeps ``model`` from segmenting with ``rest``, or ""."""
-    settings, expected = model.shared(), rest.shared()
+def model_difference(model: ModelFolder, usual: ModelFolder) -> str:
+    """Return the first difference that keeps ``model`` from segmenting with ``usual``, or ""."""
+    settings, expected = model.shared(), usual.shared()
     for key in settings:
         if settings[key] != expected[key]:
             return _first_difference(key, settings[key], expected[key])

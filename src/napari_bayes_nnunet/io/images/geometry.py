@@ -190,8 +190,8 @@ class Geometry:
         If they do not show it, the axis is z.
         """
         stored = replace(self, slice_axis=2)
-        found = find_slice_axis(stored.shape, stored.spacing)
-        return stored if found is None else replace(stored, slice_axis=2 - found)
+        axis = find_slice_axis(stored.shape, stored.spacing)
+        return stored if axis is None else replace(stored, slice_axis=2 - axis)
 
     def held_like(self, other: Geometry) -> Geometry:
         """Return the geometry with the axis of the slices and the given spacing of another."""

@@ -84,10 +84,10 @@ def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
 
     @cache
     def read() -> tuple[Volume, ...]:
-        found = stack()
+        chosen_stack = stack()
         with _without_file_names(study):
             describe = Stack.describe_anonymously
-            return (read_stack(found, study.paths[0], name=study.case, describe=describe),)
+            return (read_stack(chosen_stack, study.paths[0], name=study.case, describe=describe),)
 
     return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stack()))
 

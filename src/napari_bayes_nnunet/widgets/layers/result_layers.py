@@ -115,14 +115,14 @@ def steps_to_put(
     """Do the steps of `put_result`; napari needs 0.1 to 0.3 s for each new layer."""
     _bring_method_to_front(viewer, image, result.settings.method)
     present = result_layers(viewer, image)
-    wanted = [role for role in ROLES if role != "mutual information" or mutual_information]
+    roles = [role for role in ROLES if role != "mutual information" or mutual_information]
     for role, layer in present.items():
         if layer.data is not _array(result, role):
-            if role in wanted:
+            if role in roles:
                 _replace(layer, image, result, role)
             else:
                 viewer.layers.remove(layer)
-    for role in wanted:
+    for role in roles:
         if role not in present:
             yield
             _add(viewer, image, result, role)
