@@ -98,7 +98,7 @@ def test_dropped_folder_is_segmented_reviewed_and_exported(
     monkeypatch.setattr(review, "_ask_folder", lambda *_: next(answers))
     monkeypatch.setattr(review, "_may_save", lambda *_: True)  # most slices are not accepted
     review.forms.export.dicom_button.click()
-    wait.until(lambda: review.forms.export.status.message.startswith("Saved"))
+    wait.until(lambda: review.forms.export.status.text().startswith("Saved"))
     check_export(tmp_path / "out", images, controller.session.labels_in(controller.place), phase, z)
     assert not any(PATIENT in str(f) or NAME in str(f) for f in tmp_path.rglob("*"))
     review.close_study()

@@ -87,7 +87,7 @@ def test_review_survives_a_killed_window(
 
     out.mkdir()
     dock.forms.export.export_button.click()
-    qtbot.waitUntil(lambda: dock.forms.export.status.message.startswith("Saved"))
+    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved"))
     check_files(out, image, expected)
     dock.close_study()
 

@@ -42,7 +42,7 @@ def test_alias_and_date_are_never_exported(tmp_path: Path, settings: Settings, q
     dock.controller.accept()
     for button in (dock.forms.export.export_button, dock.forms.export.dicom_button):
         button.click()
-        qtbot.waitUntil(lambda: dock.forms.export.status.message.startswith("Saved"))
+        qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved"))
         dock.forms.export.show_message("")
     dock.close_study()
     written = [file for file in tmp_path.rglob("*") if file.is_file()]

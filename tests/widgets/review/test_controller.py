@@ -490,7 +490,7 @@ def test_a_previewed_alternative_is_not_saved_or_exported(review, tmp_path) -> N
     assert np.array_equal(read_study(folder).edited, review.session.study.prediction)
     review.controller.exporter.export_to(tmp_path / "out")
     status = review.forms.export.status
-    review.qtbot.waitUntil(lambda: status.message.startswith("Saved"))
+    review.qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
     assert np.array_equal(labels, review.session.study.prediction)
     assert review.controller.corrections.is_preview  # not yet accepted
@@ -845,7 +845,7 @@ def test_labels_on_black_can_be_reviewed(make_review) -> None:
     review.press("A")
     assert review.session.state.decisions[WORST].edited
     review.controller.exporter.add_to_training_set(image_of(review.session.study.folder).parent)
-    assert review.forms.export.status.message == IMAGE_NEEDED
+    assert review.forms.export.status.text() == IMAGE_NEEDED
 
 
 # Settings, playing

@@ -71,9 +71,11 @@ class Asked:
     def __init__(self) -> None:
         self.answers: list[str] = []
         self.titles: list[str] = []
+        self.starts: list[str] = []
 
-    def __call__(self, _: Any, title: str) -> str:
+    def __call__(self, _: Any, title: str, start: str) -> str:
         self.titles.append(title)
+        self.starts.append(start)
         return self.answers.pop(0)
 
 
@@ -335,19 +337,31 @@ def test_a_failed_save_is_shown_until_success(make_dock, folder, monkeypatch, qt
     assert np.array_equal(read_study(folder).edited, labels)
 
 
+def test_open_starts_next_to_the_study_closed_last(
+    dock, make_dock, folder, asked, tmp_path, qtbot
+) -> None:
+    asked.answers = [""] * 3
+    dock.open_button.click()
+    open_in(dock, folder, qtbot)
+    dock.open_button.click()
+    dock.close_study()
+    make_dock().open_button.click()  # as after a new start
+    assert asked.starts == ["", str(tmp_path), str(tmp_path)]
+
+
 def test_exports_ask_for_their_folders(dock, folder, asked, tmp_path, qtbot) -> None:
     open_in(dock, folder, qtbot)
     status = dock.forms.export.status
     asked.answers = ["", str(tmp_path / "out"), "", str(make_dataset(tmp_path / "data"))]
     dock.forms.export.export_button.click()
-    assert status.message == ""
+    assert status.text() == ""
     dock.forms.export.export_button.click()
-    qtbot.waitUntil(lambda: status.message.startswith("Saved"))
+    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert (tmp_path / "out" / "heart_report.html").is_file()
     dock.forms.export.training_button.click()
     dock.forms.export.training_button.click()
-    qtbot.waitUntil(lambda: not status.message.endswith("…"))
-    assert not status.message.startswith("Added")
+    qtbot.waitUntil(lambda: not status.text().endswith("…"))
+    assert not status.text().startswith("Added")
 
 
 def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -> None:
@@ -356,23 +370,23 @@ def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -
     images, out = str(tmp_path / "in"), str(tmp_path / "out")
     asked.answers = ["", images, "", images, out]
     for _ in range(3):
-        assert dock.forms.export.status.message == ""
+        assert dock.forms.export.status.text() == ""
         dock.forms.export.dicom_button.click()
     status = dock.forms.export.status
-    qtbot.waitUntil(lambda: status.message.startswith("Saved heart"))
+    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert asked.titles[-2:] == [CHOOSE_DICOM_IMAGES, CHOOSE_DICOM_OUTPUT]
     assert (tmp_path / "out" / "heart_frame01_seg.dcm").is_file()
     dock._may_replace = lambda _, names: False
     asked.answers = [images, out]
     dock.forms.export.dicom_button.click()
-    assert status.message.startswith("Saved heart_frame01_seg.dcm")
+    assert "heart_frame01_seg.dcm" in status.text()
 
 
 def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> None:
     open_with_dicoms(dock, tmp_path, qtbot)
     asked.answers = [str(tmp_path / "out")]
     dock.forms.export.dicom_button.click()
-    qtbot.waitUntil(lambda: dock.forms.export.status.message.startswith("Saved dicom"))
+    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved in"))
     assert asked.titles == [CHOOSE_DICOM_OUTPUT]
     (tmp_path / "in").rename(tmp_path / "moved")
     asked.answers = [""]
@@ -420,7 +434,7 @@ def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_pat
     assert report.read_text() == "of another reader"
     dock.forms.export.export_button.click()
     status = dock.forms.export.status
-    qtbot.waitUntil(lambda: status.message.startswith("Saved"))
+    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert report.read_text() != "of another reader"
 
 

@@ -14,8 +14,14 @@ from napari_bayes_nnunet.app.review.corrected_studies import NOT_REVIEWED
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.widgets.common.dialogs import NOT_OPENED
 from napari_bayes_nnunet.widgets.review import export
-from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED, ExportForm, ReviewExporter
+from napari_bayes_nnunet.widgets.review.export import (
+    IMAGE_NEEDED,
+    SAVED,
+    ExportForm,
+    ReviewExporter,
+)
 
 from ...helpers.cines import ED, ES, LV, WORST, accept, make_cine, write_dicoms
 from ...helpers.dicoms import write_cine
@@ -50,7 +56,19 @@ def test_the_buttons_have_their_tooltips(form) -> None:
 def test_the_last_message_is_shown(form) -> None:
     form.show_message("Saving…")
     form.show_message("Saved.")
-    assert form.status.message == "Saved."
+    assert form.status.text() == "Saved."
+
+
+def test_the_folder_of_saved_files_can_be_opened(qtbot, tmp_path) -> None:
+    opened_paths: list[Path] = []
+    form = ExportForm(open_path=lambda path: bool(opened_paths.append(path)))
+    qtbot.addWidget(form)
+    assert not form.folder_button.isEnabled()
+    form.show_saved([tmp_path / "a.csv", tmp_path / "b.html"])
+    assert form.status.text() == SAVED.format(folder=tmp_path, names="a.csv, b.html")
+    form.folder_button.click()
+    assert opened_paths == [tmp_path]
+    assert form.status.text() == NOT_OPENED.format(path=tmp_path)
 
 
 @pytest.fixture
@@ -73,8 +91,8 @@ def message(form, qtbot) -> Callable[[], str]:
     """Return a function that waits for the message at the end of an export."""
 
     def wait() -> str:
-        qtbot.waitUntil(lambda: form.status.message and not form.status.message.endswith("…"))
-        return str(form.status.message)
+        qtbot.waitUntil(lambda: form.status.text() and not form.status.text().endswith("…"))
+        return str(form.status.text())
 
     return wait
 
@@ -145,7 +163,7 @@ def test_only_accepted_phases_become_training_cases(exporter, session, message, 
 
 def test_training_cases_need_the_image(session, form, tmp_path: Path) -> None:
     ReviewExporter(session, None, form).add_to_training_set(tmp_path)
-    assert form.status.message == IMAGE_NEEDED
+    assert form.status.text() == IMAGE_NEEDED
 
 
 def test_dicom_files_are_exported(form, message, tmp_path) -> None:

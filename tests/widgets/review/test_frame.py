@@ -253,6 +253,19 @@ def test_reading_layout_hides_and_shows_docks(
     settle(qtbot)
 
 
+def test_the_reading_layout_of_the_demo_is_kept_while_it_runs(
+    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
+) -> None:
+    entered: list[Any] = []
+    monkeypatch.setattr(dock._layout, "enter", entered.append)
+    dock.show_reading_layout()
+    dock.close_study()
+    assert len(entered) == 1
+    open_in(dock, folder, qtbot)
+    assert len(entered) == 2
+    assert not settings.reading_layout()
+
+
 def test_a_refused_close_keeps_the_reading_layout(
     make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
 ) -> None:

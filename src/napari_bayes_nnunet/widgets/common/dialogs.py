@@ -1,10 +1,24 @@
-"""Questions before files are written."""
+"""Questions before files are written, and files opened in other programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QMessageBox, QWidget
+
+NOT_OPENED: Final = (
+    "{path} could not be opened. Check that it still exists and that an application is associated "
+    "with it."
+)
+
+
+def open_path(path: Path) -> bool:
+    """Open a page in the browser or a folder in the file manager. Return False on failure."""
+    return bool(QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))))
 
 
 def ask_to_replace(parent: QWidget, names: Sequence[str]) -> bool:

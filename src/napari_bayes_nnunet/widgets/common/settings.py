@@ -17,6 +17,7 @@ from ...io.files.limits import read_small
 KEPT = 8
 _ENSEMBLES = "recent_ensembles"
 _LAST_ENSEMBLE = "last_ensemble"
+_LAST_STUDY = "last_study"
 _PRESET = "preset"
 _RUNS = "recent_runs"
 _EVALUATION = "last_evaluation"
@@ -69,6 +70,15 @@ class Settings:
     def keep_last_ensemble(self, path: Path | None) -> None:
         """Save the chosen ensemble."""
         self._put(_LAST_ENSEMBLE, "" if path is None else str(path))
+
+    def last_study(self) -> Path | None:
+        """Return the folder of the study that was closed last; it may be missing."""
+        kept = self._content().get(_LAST_STUDY)
+        return Path(kept) if isinstance(kept, str) and kept else None
+
+    def keep_last_study(self, folder: Path) -> None:
+        """Save the folder of the study that was closed last."""
+        self._put(_LAST_STUDY, str(folder))
 
     def preset(self) -> str:
         """Return the preset that the user chose last for a training, "" if none was chosen."""

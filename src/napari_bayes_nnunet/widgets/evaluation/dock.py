@@ -20,7 +20,7 @@ from ...app.evaluation.request import (
     preview_evaluation,
 )
 from ...core.counts import format_count
-from ..common.dialogs import ask_to_replace
+from ..common.dialogs import ask_to_replace, open_path
 from ..common.dock import DockContent, FittingScrollArea, MessageLabel
 from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
@@ -28,7 +28,7 @@ from ..common.progress_row import ProgressRow
 from ..common.settings import Settings
 from .form import EvaluationForm
 from .job import EvaluationJob
-from .results import EvaluationResults, open_path
+from .results import EvaluationResults
 
 _READING = "Reading the folders…"
 EVALUATION_STOPPED = "Stopped. Nothing was written."

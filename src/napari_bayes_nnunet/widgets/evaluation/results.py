@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QDesktopServices, QFontMetrics, QResizeEvent
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
+from ..common.dialogs import NOT_OPENED, open_path
 from ..common.dock import CollapsibleSection, MessageLabel, heading
 from ..common.rows_table import ROW_HEIGHT
 from .picture_flow import PictureFlow
@@ -39,15 +40,6 @@ NO_DIAGRAM = (
 )
 NOTES = "Omissions and assumptions ({count})"
 REPORT_WRITTEN = "{extent}. The report is in {folder}."
-NOT_OPENED = (
-    "{path} could not be opened. Check that it still exists and that an application is associated "
-    "with it."
-)
-
-
-def open_path(path: Path) -> bool:
-    """Open a page in the browser or a folder in the file manager. Return False on failure."""
-    return bool(QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))))
 
 
 class EvaluationResults(QWidget):

@@ -86,18 +86,18 @@ CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
 CHOOSE_DICOM_IMAGES = "Choose the DICOM images of this study"
 CHOOSE_DICOM_OUTPUT = "Choose a folder for DICOM SEG and SR"
 CHOOSE_DATASET = "Choose an nnU-Net dataset"
-Choose = Callable[[QWidget, str], str]
-"""Function that asks for a folder or a file and returns "" for none."""
+Choose = Callable[[QWidget, str, str], str]
+"""Function that asks for a folder or a file, starting in a folder, and returns "" for none."""
 
 
-def choose_folder(parent: QWidget, title: str) -> str:
+def choose_folder(parent: QWidget, title: str, start: str) -> str:
     """Ask for a folder."""
-    return str(QFileDialog.getExistingDirectory(parent, title))
+    return str(QFileDialog.getExistingDirectory(parent, title, start))
 
 
-def choose_image(parent: QWidget, title: str) -> str:
+def choose_image(parent: QWidget, title: str, start: str) -> str:
     """Ask for a NIfTI file."""
-    return str(QFileDialog.getOpenFileName(parent, title, "", "NIfTI (*.nii *.nii.gz)")[0])
+    return str(QFileDialog.getOpenFileName(parent, title, start, "NIfTI (*.nii *.nii.gz)")[0])
 
 
 class ReviewWidget(FolderDrop, DockContent):
@@ -132,6 +132,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._settings = settings or Settings()
         self._background = Background(self)
         self._layout = ReadingLayout()
+        self._reads = self._settings.reading_layout()
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.notice = CanvasNotice(napari_viewer, self)
         self._image_error = ""
@@ -184,8 +185,9 @@ class ReviewWidget(FolderDrop, DockContent):
         self.guide.show_message(text)
 
     def show_reading_layout(self) -> None:
-        """Enter the reading layout for the open study, without keeping this as a choice."""
+        """Enter the reading layout from now on, without keeping this for the next start."""
         if self.controller is not None:
+            self._reads = True
             self._enter_layout()
             self._zoom_soon()
 
@@ -230,6 +232,7 @@ class ReviewWidget(FolderDrop, DockContent):
         except DataError as error:
             message = _save_failure(error)
         controller.forms.discard()
+        self._settings.keep_last_study(controller.session.study.folder)
         self.guide.show_message("")
         controller.deleteLater()
         self._show_study(None)
@@ -351,7 +354,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
         if self.controller.saver.read_only:
             self.saved.show_message(VIEWED_ONLY, "warning")
-        if self._settings.reading_layout():
+        if self._reads:
             self._enter_layout()
 
     def _enter_layout(self) -> None:
@@ -374,7 +377,7 @@ class ReviewWidget(FolderDrop, DockContent):
             QTimer.singleShot(CLOSING_MS, self._return_to_layout)
             return
         is_open = self.controller is not None and self.window().isVisible()
-        if is_open and self._settings.reading_layout():
+        if is_open and self._reads:
             self._enter_layout()
 
     def _show_layout(self) -> None:
@@ -382,6 +385,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_reading_clicked(self, is_on: bool) -> None:
         (self._enter_layout if is_on else self._leave_layout)()
+        self._reads = is_on
         self._settings.keep_reading_layout(is_on)
         self._zoom_soon()
 
@@ -465,8 +469,19 @@ class ReviewWidget(FolderDrop, DockContent):
         self.studies.study_chosen.connect(self.open)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
 
+    @property
+    def _start_folder(self) -> str:
+        """Folder next to the open study, or to the one that was closed last; "" if unknown."""
+        if self.controller is not None:
+            return str(self.controller.session.study.folder.parent)
+        last = self._settings.last_study()
+        return str(last.parent) if last is not None else ""
+
+    def _choose_folder(self, title: str) -> str:
+        return self._ask_folder(self, title, self._start_folder)
+
     def _on_open_clicked(self) -> None:
-        chosen = self._ask_folder(self, CHOOSE_STUDY)
+        chosen = self._choose_folder(CHOOSE_STUDY)
         if not chosen:
             return
         if is_study(Path(chosen)):
@@ -477,7 +492,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _on_image_clicked(self) -> None:
         assert self.controller is not None
         folder = self.controller.session.study.folder
-        chosen = self._ask_image(self, CHOOSE_IMAGE)
+        chosen = self._ask_image(self, CHOOSE_IMAGE, self._start_folder)
         if chosen:
             self.open(folder, image=Path(chosen))
 
@@ -489,7 +504,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_export_requested(self) -> None:
         assert self.controller is not None
-        chosen = self._ask_folder(self, CHOOSE_OUTPUT)
+        chosen = self._choose_folder(CHOOSE_OUTPUT)
         if not chosen:
             return
         if self._may_write(export_files(self.controller.session, Path(chosen))):
@@ -501,8 +516,10 @@ class ReviewWidget(FolderDrop, DockContent):
         if doubt and not self._may_save(self, doubt):
             return
         info = self.controller.session.study.info
-        images = self._dicom_images(info.case) or self._ask_folder(self, CHOOSE_DICOM_IMAGES)
-        chosen = self._ask_folder(self, CHOOSE_DICOM_OUTPUT) if images else ""
+        images = self._dicom_images(info.case) or self._ask_folder(
+            self, CHOOSE_DICOM_IMAGES, self._start_folder
+        )
+        chosen = self._choose_folder(CHOOSE_DICOM_OUTPUT) if images else ""
         labels, *reports = dicom_file_names(info.case, info.phases)
         if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
             self.controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
@@ -522,7 +539,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_training_requested(self) -> None:
         assert self.controller is not None
-        chosen = self._ask_folder(self, CHOOSE_DATASET)
+        chosen = self._choose_folder(CHOOSE_DATASET)
         if chosen:
             self.controller.exporter.add_to_training_set(Path(chosen))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from ...app.review.export import add_to_training_set, export_review
 from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
 from ..common.background import Background
-from ..common.message_line import MessageLine
+from ..common.dialogs import NOT_OPENED, open_path
+from ..common.dock import MessageLabel
 
 EXPORT_HELP = (
     "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
@@ -29,33 +31,63 @@ TRAINING_HELP = (
 )
 
 
+SAVED = "Saved in {folder}: {names}."
+OPEN_FOLDER = "Open folder"
+NOTHING_SAVED = "Save something first; this opens its folder."
+
+
 class ExportForm(QWidget):
-    """Buttons of the exports; ``show_message`` shows the outcome."""
+    """Buttons of the exports; ``show_message`` shows the outcome.
+
+    ``open_path`` opens a folder and returns False on failure.
+    """
 
     export_requested = Signal()
     dicom_requested = Signal()
     training_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, parent: QWidget | None = None, *, open_path: Callable[[Path], bool] = open_path
+    ) -> None:
         super().__init__(parent)
+        self._open_path = open_path
+        self._folder: Path | None = None
         self.export_button = QPushButton("Save labels, numbers and report…")
         self.dicom_button = QPushButton("Save DICOM SEG and SR…")
         self.training_button = QPushButton("Add to training set…")
-        self.status = MessageLine()
+        self.folder_button = QPushButton(OPEN_FOLDER)
+        self.folder_button.setEnabled(False)
+        self.status = MessageLabel()
         self.export_button.setToolTip(EXPORT_HELP)
         self.dicom_button.setToolTip(DICOM_HELP)
         self.training_button.setToolTip(TRAINING_HELP)
+        self.folder_button.setToolTip(NOTHING_SAVED)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.export_button, self.dicom_button, self.training_button, self.status):
+        buttons = self.export_button, self.dicom_button, self.training_button, self.folder_button
+        for part in (*buttons, self.status):  # the message is last, so that it moves no button
             column.addWidget(part)
         self.export_button.clicked.connect(self.export_requested)
         self.dicom_button.clicked.connect(self.dicom_requested)
         self.training_button.clicked.connect(self.training_requested)
+        self.folder_button.clicked.connect(self._on_folder_clicked)
 
     def show_message(self, message: str) -> None:
         """Show a message instead of the previous one."""
         self.status.show_message(message)
+
+    def show_saved(self, files: Sequence[Path]) -> None:
+        """Show which files were written, and offer to open their folder."""
+        folder, names = files[0].parent, ", ".join(file.name for file in files)
+        self.show_message(SAVED.format(folder=folder, names=names))
+        self._folder = folder
+        self.folder_button.setEnabled(True)
+        self.folder_button.setToolTip(f"Open {folder} in the file manager.")
+
+    def _on_folder_clicked(self) -> None:
+        folder = self._folder
+        if folder is not None and not (folder.exists() and self._open_path(folder)):
+            self.show_message(NOT_OPENED.format(path=folder))
 
 
 IMAGE_NEEDED = "Training cases need the image. Choose the image with Find image…"
@@ -105,8 +137,7 @@ class ReviewExporter(QObject):
         self._background.run(work, self._on_added, self._form.show_message)
 
     def _on_exported(self, files: list[Path]) -> None:
-        names = ", ".join(file.name for file in files)
-        self._form.show_message(f"Saved {names} in {files[0].parent}.")
+        self._form.show_saved(files)
 
     def _on_added(self, names: list[str]) -> None:
         self._form.show_message(
