@@ -34,7 +34,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.sample_data import CINE
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
-from napari_bayes_nnunet.widgets.layers.viewing import zoom_to_labels
+from napari_bayes_nnunet.widgets.layers.viewing import shown_plane, zoom_to_area
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
@@ -197,7 +197,8 @@ def review() -> None:
         controller.accept()
         dock.reading_button.click()
         wait(DRAWN_AFTER_MS)
-        zoom_to_labels(viewer, controller.picture.edited)
+        edited = controller.picture.edited
+        zoom_to_area(viewer, edited, edited.data[shown_plane(viewer, edited)] > 0)
         wait_until(lambda: not dock.forms.thumbnails.is_drawing)
         wait(DRAWN_AFTER_MS)
         viewer.screenshot(picture("review"), canvas_only=False)

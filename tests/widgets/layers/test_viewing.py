@@ -24,7 +24,6 @@ from napari_bayes_nnunet.widgets.layers.viewing import (
     show_place,
     shown_place,
     zoom_to_area,
-    zoom_to_labels,
 )
 
 from ..conftest import CINE, VOLUME, image_layer
@@ -146,13 +145,13 @@ def test_phases_are_correct_next_to_a_5d_layer(tmp_path) -> None:
     assert viewer.dims.ndim == 5
 
 
-def test_zooming_to_labels_centres_on_them() -> None:
+def test_zooming_to_an_area_centres_on_it() -> None:
     data = np.zeros((3, 100, 100), np.uint8)
     data[1, 20:30, 60:80] = 1
     viewer = ViewerModel()
     labels = viewer.add_layer(Labels(data, scale=(8, 2, 1)))
     viewer.dims.set_point(0, 8)
-    zoom_to_labels(viewer, labels)
+    zoom_to_area(viewer, labels, data[1] > 0)
     assert viewer.scene.camera.center[-2:] == pytest.approx((49, 69.5))
     assert viewer.scene.camera.zoom == pytest.approx(0.5 * 800 / 19)
 
@@ -163,16 +162,16 @@ def test_zooming_follows_a_translated_layer() -> None:
     viewer = ViewerModel()
     labels = viewer.add_layer(Labels(data, scale=(8, 2, 1), translate=(0, 500, -300)))
     viewer.dims.set_point(0, 8)
-    zoom_to_labels(viewer, labels)
+    zoom_to_area(viewer, labels, data[1] > 0)
     assert viewer.scene.camera.center[-2:] == pytest.approx((549, -230.5))
     assert is_area_shown(viewer, labels, data[1] > 0)
 
 
-def test_zooming_to_empty_labels_keeps_the_view() -> None:
+def test_zooming_to_an_empty_area_keeps_the_view() -> None:
     viewer = ViewerModel()
     labels = viewer.add_layer(Labels(np.zeros((3, 10, 10), np.uint8)))
     before = viewer.scene.camera.zoom
-    zoom_to_labels(viewer, labels)
+    zoom_to_area(viewer, labels, np.zeros((10, 10), bool))
     assert viewer.scene.camera.zoom == before
 
 

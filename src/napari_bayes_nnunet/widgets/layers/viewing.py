@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any, Literal
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from ...core.slice_axis import find_slice_axis
@@ -134,12 +134,6 @@ def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
     first = viewer.dims.ndim - layer.ndim
     for axis in {0, slider} if viewer.dims.ndisplay == 2 else {0}:
         viewer.dims.set_point(first + axis, float(world[axis]))
-
-
-def zoom_to_labels(viewer: Any, labels: Labels) -> None:
-    """Zoom in on the labelled voxels of the displayed slice."""
-    plane = labels.data[shown_plane(viewer, labels)]
-    _zoom_to(viewer, labels, _displayed_box(viewer, labels, plane))
 
 
 def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
