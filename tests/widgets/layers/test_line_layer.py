@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from vispy.visuals.shaders.program import ModularProgram
 
 from napari_bayes_nnunet.widgets.layers.line_layer import Line, LineLayer, line_segments
+from napari_bayes_nnunet.widgets.layers.viewing import show_place
 
 from ..conftest import VOLUME, image_layer
 
@@ -38,11 +40,22 @@ def test_an_open_line_ends_at_its_last_point() -> None:
     assert len(line_segments([Line(SQUARE[:1], RED, closed=False)], (3, 2))[0]) == 0
 
 
-def test_a_dotted_line_skips_every_second_segment() -> None:
-    vectors, colors = line_segments([Line(SQUARE, RED, dotted=True), Line(SQUARE, FAINT)], (2,))
-    assert vectors.shape == (6, 2, 3)
-    np.testing.assert_array_equal(vectors[:2, 0, 1:], SQUARE[::2])
-    assert colors.tolist() == [list(RED)] * 2 + [list(FAINT)] * 4
+def test_dashes_lie_on_their_line_and_leave_gaps() -> None:
+    lines = [Line(SQUARE, RED, (1.5, 0.7)), Line(SQUARE, FAINT)]
+    vectors, colors = line_segments(lines, (2,), (2.0, 2.0))  # 16 voxels of 2 mm around
+    assert colors.tolist() == [list(RED)] * 15 + [list(FAINT)] * 4
+    start, direction = vectors[:15, 0, 1:], vectors[:15, 1, 1:]
+    for points in (start, start + direction / 2, start + direction):
+        inside = ((points > (4.2, 5.2)) & (points < (7.8, 8.8))).all(axis=1)
+        assert not inside.any()
+    gaps = np.diff(start, axis=0) - direction[:-1]
+    assert np.linalg.norm(direction, axis=1) == pytest.approx(1.5 / 2.2 * 16 / 15, rel=0.3)
+    assert np.linalg.norm(gaps, axis=1) == pytest.approx(0.7 / 2.2 * 16 / 15, rel=0.3)
+
+
+def test_a_short_line_has_one_dash() -> None:
+    vectors, _ = line_segments([Line(SQUARE / 100, RED, (3.4, 1.3))], (2,))
+    assert len(vectors) == 1
 
 
 def test_lines_are_drawn_over_the_image_on_its_grid(viewer, image, lines) -> None:
@@ -105,11 +118,13 @@ def test_the_width_on_the_screen_stays(viewer, image, lines) -> None:
         assert pixels() == pytest.approx(2, rel=0.21)
 
 
-def test_lines_deleted_by_the_user_can_be_removed(viewer, image, lines) -> None:
+def test_lines_deleted_by_the_user_are_drawn_again(viewer, image, lines) -> None:
     lines.draw([Line(SQUARE, RED)], (3, 1))
     viewer.layers.remove(lines.layer)
     viewer.scene.camera.zoom = 9
-    lines.draw([], (3, 1))
+    lines.draw([Line(SQUARE, FAINT)], (3, 1))
+    assert viewer.layers[-1] is lines.layer
+    viewer.layers.remove(lines.layer)
     lines.remove()
     assert [*viewer.layers] == [image]
     viewer.scene.camera.zoom = 1
@@ -118,3 +133,18 @@ def test_lines_deleted_by_the_user_can_be_removed(viewer, image, lines) -> None:
     second.remove()
     assert [*viewer.layers] == [image]
     assert viewer.layers.selection.active is image
+
+
+def test_new_lines_keep_their_shaders(make_napari_viewer, tmp_path, monkeypatch) -> None:
+    viewer = make_napari_viewer(show=True)
+    image = viewer.add_layer(image_layer(tmp_path, VOLUME))
+    lines = LineLayer(viewer, image, "outlines", pixels=2)
+    show_place(viewer, image, (None, 1))
+    lines.draw([Line(SQUARE, RED)], (None, 1))
+    before = viewer.screenshot(flash=False)
+    linked: list[object] = []
+    link = ModularProgram._build
+    monkeypatch.setattr(ModularProgram, "_build", lambda self: (linked.append(self), link(self)))
+    lines.draw([Line(SQUARE[:3], FAINT, (1.0, 1.0)), Line(SQUARE + 2, RED)], (None, 1))
+    assert (viewer.screenshot(flash=False) != before).any()
+    assert not linked

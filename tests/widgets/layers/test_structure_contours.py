@@ -173,8 +173,27 @@ def test_without_their_layer_labels_are_outlines_again(viewer, image, contours) 
     assert (labels.contour, labels.opacity) == (1, 1)
     assert find_contours(viewer, image) is None
     assert len(viewer.mouse_drag_callbacks) == callbacks - 1
-    show_place(viewer, image, (2, 2))
-    assert show_contours(viewer, image, {}, Display()) is not contours
+
+
+def test_deleted_contours_are_drawn_again_in_the_next_slice(viewer, image, contours) -> None:
+    viewer.layers.remove(contours.layer)
+    for z in (2, 1, 2):
+        show_place(viewer, image, (2, z))
+        again = find_contours(viewer, image)
+        assert again is not contours
+        assert len(viewer.layers) == len({layer.name for layer in viewer.layers})
+        assert drawn(again).max(axis=0) == pytest.approx(
+            [11.5, 13.5] if z == 1 else [7.5, 8.5], abs=0.3
+        )
+        assert again.source.opacity == 0
+
+
+def test_contours_deleted_with_their_image_stay_deleted(viewer, image, contours) -> None:
+    other = viewer.add_image(image.data)
+    viewer.layers.remove(contours.layer)
+    viewer.layers.remove(image)
+    show_place(viewer, other, (2, 2))
+    assert find_contours(viewer, image) is None
 
 
 def test_a_switch_draws_deleted_contours_again(viewer, image, result, contours) -> None:

@@ -11,11 +11,19 @@ from napari.layers import Image
 
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
+from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.result_layers import put_result, show_mutual_information
+from napari_bayes_nnunet.widgets.layers.structure_contours import CONTOUR_PIXELS, show_contours
 from napari_bayes_nnunet.widgets.layers.viewing import show_place
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
+    ABSENT,
     EXPLAINED,
+    MEMBER_OPACITY,
+    NO_ANSWERS,
+    OPACITIES,
+    OUTLINES,
+    WIDTH,
     OutlineLayers,
     UncertaintyView,
 )
@@ -67,34 +75,50 @@ def drawn(viewer: ViewerModel, role: str = "outlines") -> Any:
     return layers[0] if layers else None
 
 
+def gaps_of(data: Any) -> Any:
+    """Return the (n - 1,) distances between the end of a segment and the next one."""
+    return np.linalg.norm(np.diff(data[:, 0], axis=0) - data[:-1, 1], axis=1)
+
+
 def test_at_first_nothing_is_drawn(viewer, image, outlines) -> None:
     assert outlines.view == UncertaintyView.NOTHING
     assert [*viewer.layers] == [image]
 
 
-def test_members_are_thin_lines_in_their_colour(viewer, outlines) -> None:
+def test_members_are_dashed_lines_in_their_colour(viewer, outlines) -> None:
     outlines.set_view(UncertaintyView.MEMBERS)
     layer = drawn(viewer)
-    assert drawn(viewer, "strong outlines") is None
     ends = layer.data[:, 0, 2:].max(axis=0)
-    assert ends.tolist() == [10.5, 11.5]
+    assert ends == pytest.approx([10.5, 11.5], abs=0.4)
     assert (layer.data[:, 0, :2] == (1, 1)).all()
     rgb = [int(CARDIAC["LV"][i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    assert layer.edge_color[0] == pytest.approx([*rgb, 0.4])
+    assert layer.edge_color[0] == pytest.approx([*rgb, MEMBER_OPACITY])
+    assert len(gaps_of(layer.data).nonzero()[0]) == len(layer.data) - 1
 
 
-def test_inclusion_is_dotted_plain_and_strong(viewer, outlines) -> None:
+def test_inclusion_is_one_layer_of_thin_dashed_lines(viewer, image, outlines) -> None:
     outlines.set_view(UncertaintyView.INCLUSION)
-    thin, strong = drawn(viewer), drawn(viewer, "strong outlines")
-    assert strong.edge_width > thin.edge_width
-    faint, plain = np.unique(thin.edge_color[:, 3])
-    dotted = thin.data[thin.edge_color[:, 3] == faint]
-    whole = thin.data[thin.edge_color[:, 3] == plain]
-    gaps = np.diff(dotted[:, 0, 2:], axis=0) - dotted[:-1, 1, 2:]
-    assert np.abs(gaps).sum(axis=1).min() > 0
-    assert np.abs(np.diff(whole[:, 0, 2:], axis=0) - whole[:-1, 1, 2:]).max() < 1e-5
-    sizes = [part[:, 0, 2].max() for part in (dotted, whole, strong.data)]
-    assert sizes[0] > sizes[1] > sizes[2]
+    layer = drawn(viewer)
+    assert [*viewer.layers] == [image, layer]
+    parts = [layer.data[np.isclose(layer.edge_color[:, 3], opacity)] for opacity in OPACITIES]
+    assert sum(map(len, parts)) == len(layer.data)
+    assert all(gaps_of(part).min() > 0 for part in parts)
+    sizes = [part[:, 0, 2].max() for part in parts]
+    lengths = [np.linalg.norm(part[:, 1], axis=1).max() for part in parts]
+    assert sizes == sorted(sizes, reverse=True)
+    assert lengths == sorted(lengths)
+
+
+def test_the_contours_are_drawn_over_the_lines_of_the_models(viewer, image, outlines) -> None:
+    assert WIDTH < 0.6 * CONTOUR_PIXELS
+    result = make_result(CINE)
+    put_result(viewer, image, result, mutual_information=False)
+    contours = show_contours(viewer, image, {}, Display())
+    outlines.set_view(UncertaintyView.INCLUSION)
+    assert viewer.layers[-2:] == [drawn(viewer), contours.layer]
+    viewer.layers.remove(drawn(viewer))
+    show_place(viewer, image, (2, 2))
+    assert viewer.layers[-2:] == [drawn(viewer), contours.layer]
 
 
 def test_outlines_follow_slice_phase_and_structure(viewer, image, outlines) -> None:
@@ -179,16 +203,18 @@ def test_peeking_shows_the_entropy_and_goes_back(viewer, image, outlines, tmp_pa
     assert not drawn(viewer).visible
 
 
-def test_deleting_the_outlines_selects_nothing(viewer, image, outlines) -> None:
+def test_deleted_outlines_are_drawn_again_in_the_next_slice(viewer, image, outlines) -> None:
     told: list[UncertaintyView] = []
     outlines.view_changed.connect(told.append)
     outlines.set_view(UncertaintyView.INCLUSION)
     viewer.layers.remove(drawn(viewer))
-    assert told == [UncertaintyView.NOTHING]
-    assert outlines.view == UncertaintyView.NOTHING
     assert [*viewer.layers] == [image]
-    outlines.set_view(UncertaintyView.INCLUSION)
-    assert drawn(viewer) is not None
+    show_place(viewer, image, (2, 2))
+    assert len(drawn(viewer).data)
+    assert (drawn(viewer).data[:, 0, 1] == 2).all()
+    assert told == []
+    drawn(viewer).visible = False
+    assert outlines.view == told[-1] == UncertaintyView.NOTHING
 
 
 def test_the_view_follows_the_layer_list(viewer, image, outlines, tmp_path) -> None:
@@ -205,11 +231,9 @@ def test_the_view_follows_the_layer_list(viewer, image, outlines, tmp_path) -> N
     assert outlines.view == told[-1] == UncertaintyView.NOTHING
     outlines.set_view(UncertaintyView.INCLUSION)
     mutual.visible = True
-    lines = drawn(viewer), drawn(viewer, "strong outlines")
-    assert [line.visible for line in lines] == [False, False]
-    lines[0].visible = True
+    assert not drawn(viewer).visible
+    drawn(viewer).visible = True
     assert outlines.view == told[-1] == UncertaintyView.INCLUSION
-    assert lines[1].visible
     assert not mutual.visible
 
 
@@ -230,14 +254,19 @@ def test_the_title_names_what_is_displayed(outlines, viewer, image) -> None:
     titles: list[str] = []
     outlines.titled.connect(titles.append)
     outlines.set_view(UncertaintyView.INCLUSION)
-    assert titles[-1].splitlines() == ["LV", UncertaintyView.INCLUSION.value]
+    title = OUTLINES[UncertaintyView.INCLUSION]
+    assert titles[-1].splitlines() == ["LV", title]
     outlines.set_structure("RV")
-    assert titles[-1].splitlines() == ["RV", UncertaintyView.INCLUSION.value]
+    assert titles[-1] == ABSENT.format(structure="RV")
+    show_place(viewer, image, (3, 1))
+    assert titles[-1].splitlines() == ["RV", title]
+    show_place(viewer, image, (5, 1))
+    assert titles[-1] == NO_ANSWERS.format(structure="RV")
     outlines.peek(True)
     assert titles[-1] == UncertaintyView.ENTROPY.value
     outlines.peek(False)
     assert titles[-1] == outlines.title != UncertaintyView.ENTROPY.value
-    viewer.layers.remove(drawn(viewer))
+    outlines.set_view(UncertaintyView.NOTHING)
     assert titles[-1] == ""
 
 

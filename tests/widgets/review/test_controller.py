@@ -420,7 +420,7 @@ def test_one_switch_shows_the_uncertainty(review, view) -> None:
     visible = {layer.name for layer in review.viewer.layers if layer.visible}
     wanted = {
         UncertaintyView.NOTHING: set(),
-        UncertaintyView.INCLUSION: {"heart outlines", "heart strong outlines"},
+        UncertaintyView.INCLUSION: {"heart outlines"},
         UncertaintyView.MEMBERS: {"heart outlines"},
         UncertaintyView.ENTROPY: {"heart entropy, bit"},
         UncertaintyView.MUTUAL_INFORMATION: {"heart mutual information, bit"},

@@ -59,9 +59,6 @@ class BrushRegion(QObject):
     def refresh(self) -> None:
         """Hatch what the tool may change in the slice on screen, or hide the hatching."""
         lines = self._lines
-        if lines is not None and lines.layer not in self._viewer.layers:  # the user deleted it
-            lines.release()
-            lines = self._lines = None
         if self._image not in self._viewer.layers or not self.is_shown:
             if lines is not None:
                 lines.show(False)

@@ -119,10 +119,8 @@ class ScribbleTool(QObject):
 
     def _show(self, points: list[NDArray[np.float64]], *, inside: bool = True) -> None:
         """Show a stroke through these points; none without points."""
-        if self._lines is not None and self._lines.layer not in self._viewer.layers:
-            self._lines.release()
-            self._lines = None
-        if self._lines is None and len(points) < 2:
+        is_there = self._lines is not None and self._lines.layer in self._viewer.layers
+        if not is_there and len(points) < 2:
             return
         if self._lines is None:
             self._lines = LineLayer(self._viewer, self._image, "stroke", pixels=STROKE_PIXELS)

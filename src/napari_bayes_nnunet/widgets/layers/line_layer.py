@@ -1,12 +1,12 @@
 """Thin lines over one slice of an image, of constant width on the screen.
 
 They are drawn with napari's Vectors, which redraw faster than Shapes (30 outlines of 150 points
-in 15 ms instead of 80 ms). A dotted line leaves out every second segment.
+in 15 ms instead of 80 ms). A dash is one straight segment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Vectors
 from napari.utils.colormaps.standardize_color import transform_color
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...core.types import Place
-from .review_layers import ReviewRole, lines_layer, put_on_top, remove_layers
+from .review_layers import ReviewRole, find_layer, lines_layer, put_on_top, remove_layers
 from .viewing import PlaneIndex, index_of
 
 Color = tuple[float, float, float, float]
+Dash = tuple[float, float]
+"""Length of a dash and of the gap behind it, in mm."""
 ZOOM_STEP = 1.2
 """Change of the zoom that updates the line width."""
 
@@ -33,25 +35,38 @@ def line_color(color: str, opacity: float = 1.0) -> Color:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A line through (m, 2) ``points`` (y, x) in voxels.
+    """A line through (m, 2) ``points`` (y, x) in voxels, solid or with a ``dash``.
 
     The first point of a ``closed`` line is not repeated at its end.
     """
 
     points: NDArray[np.float64]
     color: Color
-    dotted: bool = False
+    dash: Dash | None = None
     closed: bool = True
 
 
 class LineLayer:
-    """The layer of one ``role`` over ``image``, ``pixels`` wide; made by the first `draw`."""
+    """The layer of one ``role`` over ``image``, ``pixels`` wide.
 
-    def __init__(self, viewer: Any, image: Image, role: ReviewRole, *, pixels: float) -> None:
+    It is made by the first `draw`, and made again if the user has deleted it. It lies above all
+    layers but that of the role ``below``.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        image: Image,
+        role: ReviewRole,
+        *,
+        pixels: float,
+        below: ReviewRole | None = None,
+    ) -> None:
         self._viewer = viewer
         self._image = image
         self._role = role
         self._pixels = pixels
+        self._below = below
         self.layer: Vectors | None = None
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
         viewer.dims.events.order.connect(self._on_zoom)
@@ -62,11 +77,13 @@ class LineLayer:
 
     def draw_in(self, lines: Sequence[Line], index: PlaneIndex) -> None:
         """Show these lines, and no others, in a plane of the image (see `line_segments`)."""
-        vectors, colors = line_segments(lines, index)
-        if self.layer is None:
+        vectors, colors = line_segments(lines, index, self._steps(index))
+        if self.layer is None or self.layer not in self._viewer.layers:
             width = self._width()
             self.layer = lines_layer(self._image, self._role, vectors, colors, width=width)
-            put_on_top(self._viewer, self.layer)
+            below = find_layer(self._viewer, self._image, self._below) if self._below else None
+            put_on_top(self._viewer, self.layer, below=below)
+            keep_shaders(self.layer.events.set_data, "node")
             return
         same = len(colors) == len(self.layer.data) and (colors == self.layer.edge_color).all()
         # The lines do not change the extent, and computing it again takes longest.
@@ -100,6 +117,11 @@ class LineLayer:
         if not 1 / ZOOM_STEP < change < ZOOM_STEP:
             self.layer.edge_width = self._width()
 
+    def _steps(self, index: PlaneIndex) -> NDArray[np.float64]:
+        """Return the distances between voxels along both axes of a plane."""
+        axes = [axis for axis, number in enumerate(index) if isinstance(number, slice)] or [-2, -1]
+        return np.abs(np.asarray(self._image.scale, np.float64)[axes])
+
     def _width(self) -> float:
         """Return the line width at the current zoom, in voxels."""
         image, dims = self._image, self._viewer.dims
@@ -110,25 +132,67 @@ class LineLayer:
 
 
 def line_segments(
-    lines: Sequence[Line], index: PlaneIndex
+    lines: Sequence[Line], index: PlaneIndex, steps: ArrayLike = (1, 1)
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (n, 2, D) segments, start and direction, in the plane ``index``; (n, 4) colours.
 
-    An index without slices stands for the whole of the last two axes, as in NumPy.
+    An index without slices stands for the whole of the last two axes, as in NumPy. Voxels are
+    ``steps`` mm apart.
     """
     if not any(isinstance(number, slice) for number in index):
         index = (*index, slice(None), slice(None))
-    starts, directions, colors = [np.zeros((0, 2))], [np.zeros((0, 2))], [np.zeros((0, 4))]
+    starts, ends, colors = [np.zeros((0, 2))], [np.zeros((0, 2))], [np.zeros((0, 4))]
     for line in lines:
-        step = 2 if line.dotted else 1
         path = np.vstack([line.points, line.points[:1]]) if line.closed else line.points
-        starts.append(path[:-1:step])
-        directions.append(np.diff(path, axis=0)[::step])
-        colors.append(np.tile(line.color, (len(starts[-1]), 1)))
+        start, end = (path[:-1], path[1:]) if line.dash is None else _dashes(path, line.dash, steps)
+        starts.append(start)
+        ends.append(end)
+        colors.append(np.tile(line.color, (len(start), 1)))
     start = np.concatenate(starts)
     vectors = np.zeros((len(start), 2, len(index)))
     shown = [axis for axis, number in enumerate(index) if isinstance(number, slice)]
     vectors[:, 0] = [0 if isinstance(number, slice) else number for number in index]
     vectors[:, 0, shown] = start
-    vectors[:, 1, shown] = np.concatenate(directions)
+    vectors[:, 1, shown] = np.concatenate(ends) - start
     return vectors, np.concatenate(colors)
+
+
+def _dashes(
+    path: NDArray[np.float64], dash: Dash, steps: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (n, 2) starts and ends of dashes, stretched so that a whole number fits on the path.
+
+    A dash is straight, which is off by 0.04 mm at most for dashes of 2 mm on an arc of 12 mm.
+    """
+    along = np.cumsum(np.linalg.norm(np.diff(path, axis=0) * np.asarray(steps), axis=1))
+    along = np.concatenate([[0.0], along])
+    length, period = along[-1], sum(dash)
+    first = np.linspace(0, length, max(1, round(length / period)), endpoint=False)
+    last = np.minimum(first + dash[0] / period * length / len(first), length)
+    starts, ends = (
+        np.stack([np.interp(at, along, axis) for axis in path.T], axis=1) for at in (first, last)
+    )
+    return starts, ends
+
+
+def keep_shaders(emitter: Any, part: str) -> None:
+    """Keep the shaders of the mesh ``part`` of the objects that listen to an emitter of napari.
+
+    For each new array vispy makes an equal colour function, takes it for another one, and compiles
+    and links the shaders again, which takes 5 ms. What draws a layer or an overlay listens to its
+    events; without a window nothing does.
+    """
+    for owner in _listeners(emitter):
+        drawn = getattr(owner, part, None)
+        mesh = getattr(drawn, "mesh", drawn)  # a rectangle also has a border
+        build = getattr(mesh, "_build_color_transform", None)
+        if mesh is not None and build is not None:
+            function = build(np.zeros((1, 4), np.float32))
+            mesh._build_color_transform = lambda _, function=function: function
+
+
+def _listeners(emitter: Any) -> Iterator[Any]:
+    """Yield the objects whose methods an emitter of napari calls."""
+    for callback in emitter.callbacks:
+        if isinstance(callback, tuple):
+            yield callback[0]()

@@ -23,7 +23,6 @@ ReviewRole: TypeAlias = Literal[
     "edited",
     "contours",
     "outlines",
-    "strong outlines",
     "contour",
     "contour handles",
     "stroke",
@@ -127,10 +126,13 @@ def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
     )
 
 
-def put_on_top(viewer: Any, layer: Layer, *, active: bool = False) -> None:
-    """Add a layer above all others; make it ``active`` or keep the selection."""
+def put_on_top(
+    viewer: Any, layer: Layer, *, active: bool = False, below: Layer | None = None
+) -> None:
+    """Add a layer above all others but ``below``; make it ``active`` or keep the selection."""
     selection, chosen = set(viewer.layers.selection), viewer.layers.selection.active
-    viewer.layers.append(layer)
+    layers = viewer.layers
+    layers.insert(layers.index(below) if below in layers else len(layers), layer)
     if active:
         viewer.layers.selection.active = layer
     else:

@@ -30,8 +30,8 @@ CONTOURS: Final = "contours"
 """Role of the layer, and key of its `StructureContours` in its metadata."""
 CONTOUR_SOURCES: Final = ("edited", "prediction")
 """Roles of the labels that have contours; the first that is visible counts."""
-CONTOUR_PIXELS: Final = 2.0
-"""Width of the contours on the screen."""
+CONTOUR_PIXELS: Final = 2.6
+"""Width of the contours on the screen, where they are the strongest lines."""
 FILLED, TRANSPARENT = 0.4, 0.0
 """Opacities of labels that have contours."""
 STROKE_MS: Final = 30
@@ -48,7 +48,7 @@ class StructureContours:
     """Layer of the contours of one image, which follows sliders, labels and their layers.
 
     It lives as long as its layer, which keeps it. If the user deletes the layer, the labels are
-    shown as outlines again.
+    shown as outlines, until the next slice has contours again.
     """
 
     def __init__(self, viewer: Any, image: Image, posteriors: Posteriors, display: Display) -> None:
@@ -228,6 +228,19 @@ class StructureContours:
             self._disconnect(layer)
         self._followed = []
         self._lines.release()
+        if self._image in viewer.layers and self._display.contours:
+            self._draw_in_next_slice()
+
+    def _draw_in_next_slice(self) -> None:
+        """Let the next slice have contours again, in a new layer."""
+        moved = self._viewer.dims.events.point
+
+        def draw_again(event: object) -> None:
+            moved.disconnect(draw_again)
+            if self._image in self._viewer.layers:
+                show_contours(self._viewer, self._image, self._posteriors, self._display)
+
+        moved.connect(draw_again)
 
 
 class _Drawing:

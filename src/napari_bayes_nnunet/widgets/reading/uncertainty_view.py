@@ -6,7 +6,8 @@ outlines of all members; entropy; mutual information. Outlines are drawn in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -17,15 +18,14 @@ from ...core.editing.outlines import level_outlines, member_outlines
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.types import Place
-from ..layers.line_layer import Line, LineLayer, line_color
+from ..layers.line_layer import Dash, Line, LineLayer, line_color
 from ..layers.metadata import bayes_metadata
-from ..layers.review_layers import find_layer, remove_layers
+from ..layers.review_layers import find_layer
+from ..layers.structure_contours import CONTOURS
 from ..layers.viewing import shown_place
 
 PosteriorOf: TypeAlias = Callable[[int | None], StoredPosterior | None]
 """Function that returns the posterior of a phase, None if it was not segmented."""
-_Lines: TypeAlias = tuple[list[Line], list[Line]]
-"""Thin lines and strong lines."""
 
 
 class UncertaintyView(StrEnum):
@@ -43,11 +43,11 @@ EXPLAINED: Final[Mapping[UncertaintyView, str]] = {
         "Only the contours of the labels. The queue still leads to uncertain slices."
     ),
     UncertaintyView.INCLUSION: (
-        "Dashed at 10 %, thin at 50 %, strong at 90 %. Where the lines part, the border is "
-        "uncertain."
+        "Dotted at 10 %, short dashes at 50 %, long dashes at 90 %. Where the lines part, the "
+        "border is uncertain."
     ),
     UncertaintyView.MEMBERS: (
-        "The structure as each model draws it. Where the lines part, the models disagree."
+        "A dashed line for the structure of each model. Where the lines part, the models disagree."
     ),
     UncertaintyView.ENTROPY: (
         "Uncertainty of the ensemble, clear at 0. It is not a probability of error."
@@ -62,26 +62,44 @@ _MAPS: Final[Mapping[UncertaintyView, str]] = {
     UncertaintyView.MUTUAL_INFORMATION: "mutual information",
 }
 """Role of the layer of each view."""
-OUTLINES = (UncertaintyView.INCLUSION, UncertaintyView.MEMBERS)
-_LEVELS = (0.1, 0.5, 0.9)
-OPACITIES = (0.7, 0.9, 1.0)
-"""Opacities of the outlines at these levels."""
-MEMBER_OPACITY = 0.4
-THIN, STRONG = 1.4, 2.8
-"""Line widths in pixels on the screen."""
-_CACHE_SIZE = 400
+OUTLINES: Final[Mapping[UncertaintyView, str]] = {
+    UncertaintyView.INCLUSION: "Models: probability 10,\xa050,\xa090\xa0%",
+    UncertaintyView.MEMBERS: "Models: one outline each",
+}
+"""Title of the views that draw lines; it breaks at ordinary spaces only."""
+ABSENT: Final = "{structure}: absent in this slice"
+NO_ANSWERS: Final = "{structure}: this phase was not segmented"
+LEVELS: Final = (0.1, 0.5, 0.9)
+OPACITIES: Final = (0.7, 0.9, 1.0)
+LEVEL_DASHES: Final[tuple[Dash, ...]] = ((0.8, 1.4), (1.7, 1.3), (3.4, 1.3))
+"""Opacities and dashes of the outlines at these levels."""
+MEMBER_OPACITY: Final = 0.5
+MEMBER_DASH: Final[Dash] = (1.7, 1.3)
+WIDTH: Final = 1.3
+"""Width of the lines in pixels on the screen, less than that of the contours of the labels."""
+_CACHE_SIZE: Final = 400
 """Number of cached drawings, enough for a cine to play with its outlines."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """The lines of one view in one slice, and its title."""
+
+    title: str
+    lines: Sequence[Line] = ()
 
 
 class OutlineLayers(QObject):
     """Controller of one view over one image that follows slice, phase and structure.
 
-    Unused outlines are hidden rather than removed, because napari removes layers slowly.
+    All lines of the models are in one layer, thin, dashed and below the contours of the labels, so
+    that none is mistaken for one. Unused outlines are hidden rather than removed, because napari
+    removes layers slowly. Outlines that the user has deleted are drawn again in the next slice.
 
     ``map_wanted`` carries the role of a missing uncertainty map, which the receiver must add at
     once. ``view_changed`` carries the view if the user chooses it in napari's layer list: a map
-    that is shown or hidden there, or ``NOTHING`` if outlines are hidden or deleted. ``titled``
-    carries the title of what is displayed, with its unit.
+    that is shown or hidden there, or ``NOTHING`` if outlines are hidden. ``titled`` carries the
+    title of what is displayed, with its unit, if it has changed.
     """
 
     map_wanted = Signal(str)
@@ -97,10 +115,9 @@ class OutlineLayers(QObject):
         self._structure = ""
         self._view = UncertaintyView.NOTHING
         self._peeked_from: UncertaintyView | None = None
-        self._thin: LineLayer | None = None
-        self._strong: LineLayer | None = None
-        self._drawn: tuple[Any, ...] | None = None
-        self._cache: dict[tuple[Any, ...], _Lines] = {}
+        self._lines: LineLayer | None = None
+        self._drawn: _Drawing | None = None
+        self._cache: dict[tuple[Any, ...], _Drawing] = {}
         self._outline_view = UncertaintyView.INCLUSION
         self._watched: list[Layer] = []
         self._is_showing = False
@@ -116,10 +133,11 @@ class OutlineLayers(QObject):
     @property
     def title(self) -> str:
         """Title of the map, with its unit; for outlines, below the structure. "" for nothing."""
-        view = self._view
-        if self._image is None or view == UncertaintyView.NOTHING:
+        if self._image is None or self._view == UncertaintyView.NOTHING:
             return ""
-        return f"{self._structure}\n{view.value}" if view in OUTLINES else view.value
+        if self._view not in OUTLINES:
+            return self._view.value
+        return self._drawing(shown_place(self._viewer, self._image)).title
 
     def set_image(
         self, image: Image | None, posterior_of: PosteriorOf, structures: Mapping[str, int]
@@ -136,7 +154,6 @@ class OutlineLayers(QObject):
         """Choose the structure to outline."""
         self._structure = name
         self._draw()
-        self.titled.emit(self.title)
 
     def set_view(self, view: UncertaintyView) -> None:
         """Show this view only."""
@@ -178,9 +195,8 @@ class OutlineLayers(QObject):
         try:
             for view, role in _MAPS.items():
                 self._show_map(role, view == self._view)
-            for lines in self._layers():  # first, because napari does not slice hidden layers
-                is_used = lines is self._thin or self._view == UncertaintyView.INCLUSION
-                lines.show(is_used and self._view in OUTLINES)
+            if self._lines is not None:  # first, because napari does not slice hidden layers
+                self._lines.show(self._view in OUTLINES)
             self._draw()
         finally:
             self._is_showing = False
@@ -197,54 +213,50 @@ class OutlineLayers(QObject):
             layer.visible = shown
 
     def _draw(self) -> None:
-        """Draw the outlines of the displayed slice, unless they are already drawn."""
+        """Draw the outlines of the displayed slice and send its title, unless this is done."""
         image = self._image
         if image not in self._viewer.layers or self._view not in OUTLINES:
             return
         assert image is not None
         self._outline_view = self._view
         place = shown_place(self._viewer, image)
-        wanted = (place, self._structure, self._view)
-        if wanted == self._drawn:
-            return
-        self._drawn = wanted
-        thin, strong = self._lines(place)
-        if self._thin is None or self._strong is None:
-            self._thin = LineLayer(self._viewer, image, "outlines", pixels=THIN)
-            self._strong = LineLayer(self._viewer, image, "strong outlines", pixels=STRONG)
-        self._thin.draw(thin, place)
-        if strong or self._strong.layer is not None:  # do not add an empty layer
-            self._strong.draw(strong, place)
+        drawing = self._drawing(place)
+        if drawing is not self._drawn:
+            if self._lines is None:
+                self._lines = LineLayer(
+                    self._viewer, image, "outlines", pixels=WIDTH, below=CONTOURS
+                )
+            self._lines.draw(drawing.lines, place)
+            self.titled.emit(drawing.title)
+        self._drawn = drawing
 
-    def _lines(self, place: Place) -> _Lines:
+    def _drawing(self, place: Place) -> _Drawing:
         key = (place, self._structure, self._view)
         if key not in self._cache:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))
-            self._cache[key] = self._compute_lines(place)
+            self._cache[key] = self._compute_drawing(place)
         return self._cache[key]
 
-    def _compute_lines(self, place: Place) -> _Lines:
-        phase, z = place
-        posterior, label = self._posterior_of(phase), self._structures.get(self._structure)
+    def _compute_drawing(self, place: Place) -> _Drawing:
+        structure, (phase, z) = self._structure, place
+        posterior, label = self._posterior_of(phase), self._structures.get(structure)
         if posterior is None or label is None or not 0 < label < posterior.classes:
-            return [], []
+            return _Drawing(NO_ANSWERS.format(structure=structure))
         color = structure_colors(self._structures)[label]
         slice_ = posterior.slice_at(z)
         if self._view == UncertaintyView.MEMBERS:
             faint = line_color(color, MEMBER_OPACITY)
-            outlines = member_outlines(slice_, label)
-            return [Line(points, faint) for member in outlines for points in member], []
-        lines = [
-            [
-                Line(points, line_color(color, opacity), dotted=level == _LEVELS[0])
-                for points in outlines
+            styles = [(faint, MEMBER_DASH, member) for member in member_outlines(slice_, label)]
+        else:
+            colors = [line_color(color, opacity) for opacity in OPACITIES]
+            styles = [
+                *zip(colors, LEVEL_DASHES, level_outlines(slice_, label, LEVELS), strict=True)
             ]
-            for level, opacity, outlines in zip(
-                _LEVELS, OPACITIES, level_outlines(slice_, label, _LEVELS), strict=True
-            )
-        ]
-        return lines[0] + lines[1], lines[2]
+        lines = [Line(points, rgba, dash) for rgba, dash, loops in styles for points in loops]
+        if not lines and not (slice_.members == label).any():
+            return _Drawing(ABSENT.format(structure=structure))
+        return _Drawing(f"{structure}\n{OUTLINES[self._view]}", lines)
 
     def _watch(self) -> None:
         """Follow the visibility of the maps and outlines that are in the viewer now."""
@@ -256,7 +268,7 @@ class OutlineLayers(QObject):
 
     def _view_of(self, layer: Layer) -> UncertaintyView | None:
         """Return the view that a layer belongs to."""
-        if any(lines.layer is layer for lines in self._layers()):
+        if self._lines is not None and self._lines.layer is layer:
             return self._outline_view
         if self._image is None:
             return None
@@ -289,25 +301,19 @@ class OutlineLayers(QObject):
         self._watch()
 
     def _remove_outlines(self) -> None:
-        layers = self._layers()
-        self._thin = self._strong = self._drawn = None
-        remove_layers(self._viewer, *(lines.release() for lines in layers))
-
-    def _layers(self) -> list[LineLayer]:
-        return [lines for lines in (self._thin, self._strong) if lines is not None]
+        lines, self._lines, self._drawn = self._lines, None, None
+        if lines is not None:
+            lines.remove()
 
     def _on_moved(self) -> None:
         self._draw()
 
     def _on_removed(self, event: Any) -> None:
-        """Follow the user in deleting the image or the outlines."""
+        """Follow the user in deleting the image; draw deleted outlines again in the next slice."""
         if event.value is self._image:
             self._leave_image()
-        elif any(lines.layer is event.value for lines in self._layers()):
-            self._view = UncertaintyView.NOTHING
-            self._remove_outlines()
-            self.titled.emit(self.title)
-            self.view_changed.emit(self._view)
+        elif self._lines is not None and event.value is self._lines.layer:
+            self._drawn = None
 
 
 def _no_posterior(phase: int | None) -> None:
