@@ -143,7 +143,7 @@ def test_a_public_name_is_defined_once():
     assert {name: files for name, files in files_of.items() if len(files) > 1} == {}
 
 
-def test_a_name_is_imported_from_where_it_is_defined():
+def test_name_is_imported_from_where_it_is_defined():
     """Mypy refuses an import of an imported name, unless ``__all__`` lists it."""
     listing = {file for file in FILES if "__all__ = " in file.read_text(encoding="utf-8")}
     assert {str(file.relative_to(PACKAGE).as_posix()) for file in listing} == {
@@ -169,7 +169,7 @@ def test_no_module_imports_itself_in_a_circle():
     assert arrows == {}
 
 
-def test_no_rooms_of_a_layer_import_each_other_in_a_circle():
+def test_rooms_of_layer_import_in_no_circle():
     rooms = {file: file.relative_to(PACKAGE).parts[:-1] for file in FILES}
     arrows: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for file, room in rooms.items():

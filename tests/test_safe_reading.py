@@ -43,7 +43,7 @@ def names_used(file: Path) -> Iterator[str]:
                 yield ast.unparse(used)
 
 
-def test_code_of_a_file_is_reached_only_through_its_check() -> None:
+def test_code_in_files_is_only_reached_through_checks() -> None:
     used: dict[str, set[str]] = {}
     for file in FILES:
         for name in names_used(file):

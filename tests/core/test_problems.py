@@ -93,7 +93,7 @@ def test_a_statement_that_lacks_a_value_is_refused(changes: dict[str, Any]) -> N
         Statement.from_json(content)
 
 
-def test_an_error_in_a_sentence_has_the_same_wording() -> None:
+def test_error_in_sentence_has_same_wording() -> None:
     outer = AppError("Nothing runs. {reason}", reason=DataError("Ended.", Action.RESUME))
     wording = dict.fromkeys(Action, "do it")
     assert str(outer) == "Nothing runs. Ended. Continue with --resume."

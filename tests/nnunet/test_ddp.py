@@ -83,7 +83,7 @@ def test_gpus_that_cannot_train_are_refused(request_, available, values, remedie
 
 
 @pytest.mark.parametrize(("batch_size", "size"), [(1, 2), (5, 4)])
-def test_an_unequal_batch_is_refused_with_an_equal_one(batch_size, size, monkeypatch):
+def test_unequal_batch_is_refused_with_equal_one(batch_size, size, monkeypatch):
     set_gpus(monkeypatch, 2)
     with pytest.raises(ModelError) as caught:
         ddp.check_gpus(2, device="auto", batch_size=batch_size)
@@ -147,7 +147,7 @@ def test_the_saved_epoch_is_that_of_nnunets_state(run):
         assert ddp.saved_epoch(run, "0") == epoch
 
 
-def test_a_model_error_in_a_traceback_is_the_failure():
+def test_model_error_in_traceback_is_failure():
     text = "\n\n-- Process 1 …\nTraceback …\nnapari_bayes_nnunet.nnunet.ModelError: No {x}.\n"
     assert str(ddp.failure_statement(RuntimeError(text))) == "No {x}."
 

@@ -269,7 +269,7 @@ class FailsAtFirst:
         return self.network.logits(batch, mirrors, at_once=at_once)
 
 
-def test_out_of_memory_steps_down_without_changing_the_result(tmp_path):
+def test_out_of_memory_steps_down_without_changing_result(tmp_path):
     model, image = make_model(tmp_path), made_image((5, 60, 40))
     expected = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
     notes = []
@@ -282,7 +282,7 @@ def test_out_of_memory_steps_down_without_changing_the_result(tmp_path):
     np.testing.assert_allclose(result.probabilities, expected.probabilities, atol=1e-6)
 
 
-def test_out_of_memory_on_a_gpu_ends_on_the_cpu(tmp_path):
+def test_out_of_memory_on_gpu_ends_on_cpu(tmp_path):
     """All steps down from a GPU, with the meta device in place of the GPU."""
     ensemble = Ensemble(make_model(tmp_path), device="cpu")
     notes = []

@@ -238,7 +238,7 @@ def test_another_dataset_replaces_what_was_preprocessed(tmp_path, monkeypatch, n
     assert caught.value.values == {"configuration": "4d", "planned": "2d, 3d_fullres"}
 
 
-def test_a_damaged_note_of_a_workspace_counts_as_missing(tmp_path, nnunet_environment):
+def test_damaged_note_of_workspace_counts_as_missing(tmp_path, nnunet_environment):
     dataset = read_dataset(make_dataset(tmp_path / "data", patients=1, frames=1))
     workspace = nnunet_environment(tmp_path / "workspace")
     note = workspace / "preprocessed" / dataset.nnunet_name / DONE

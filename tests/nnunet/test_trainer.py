@@ -245,7 +245,7 @@ def test_a_failed_save_leaves_the_last_state(trainer, run):
     assert list(file.parent.glob(".*")) == []
 
 
-def test_a_member_that_cannot_be_written_is_not_listed(trainer, run):
+def test_member_that_cannot_be_written_is_not_listed(trainer, run):
     trainer.on_train_start()
     trainer._keep_member(0)
     with no_file_larger_than(100_000), pytest.raises(ModelError) as caught:
@@ -309,7 +309,7 @@ def test_weights_that_overflow_float16_are_not_kept(trainer, run):
     assert not run.members("0").exists()
 
 
-def test_a_saved_state_that_would_run_code_is_refused(trainer, tmp_path):
+def test_saved_state_that_would_run_code_is_refused(trainer, tmp_path):
     class Harmful:
         def __reduce__(self):
             return print, ("harm",)

@@ -259,7 +259,7 @@ class Foreign:
         (builtins.__import__, "builtins.__import__"),
     ],
 )
-def test_code_in_a_file_is_named_and_not_run(
+def test_code_in_file_is_named_and_not_run(
     tmp_path: Path, function: Callable[..., Any], name: str, place: str
 ) -> None:
     proof = tmp_path / "proof"
@@ -530,9 +530,7 @@ def test_layers_of_a_trajectory(network: torch.nn.Module) -> None:
         assert np.array_equal(layer, weights[name].numpy())
 
 
-def test_layers_of_a_member_are_those_of_the_network(
-    member: Path, network: torch.nn.Module
-) -> None:
+def test_layers_of_member_are_those_of_network(member: Path, network: torch.nn.Module) -> None:
     of_member = trajectory_layers(read_checkpoint(member)["network_weights"])
     layers = trajectory_layers(network.state_dict())
     assert list(of_member) == list(layers)

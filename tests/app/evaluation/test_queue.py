@@ -268,7 +268,7 @@ def test_two_studies_of_one_case_are_refused(studies, labels):
     assert {caught.value.values["first"], caught.value.values["second"]} == cases
 
 
-def test_studies_of_one_case_side_by_side_are_refused(studies, labels):
+def test_neighbouring_studies_of_one_case_are_refused(studies, labels):
     write(studies / "again", "p1_frame01", {None: doubtful(4)})
     again = (studies / "again" / "p1_frame01").rename(studies / "p1_again")
     with pytest.raises(AppError) as caught:

@@ -160,7 +160,7 @@ def test_slices_on_a_fourth_axis_change_no_result(
     assert read_study_image(study.info, tmp_path / "in/heart.nii.gz").shape == (4, 50, 40)
 
 
-def test_cine_with_slices_on_x_is_segmented_like_usual(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_cine_with_slices_on_x_gives_same_result(ensemble: Ensemble, tmp_path: Path) -> None:
     voxels = made_image((2, 4, 50, 40))
     results = []
     for name, axis in (("usual", 2), ("other", 0)):

@@ -474,7 +474,7 @@ def test_two_images_with_one_name_raise(model, image, tmp_path):
 
 
 class TestCine:
-    def test_all_phases_give_3d_files_and_a_4d_file(self, model, cine, tmp_path):
+    def test_all_phases_give_3d_files_and_4d_file(self, model, cine, tmp_path):
         out = tmp_path / "out"
         assert run(model, cine, "-o", out)[0] == 0
         names = [f"patient8_4d_frame{p:02d}" for p in (1, 2, 3)]
@@ -651,7 +651,7 @@ class TestDicom:
         assert outcome.case == "Doe_Jane"
         assert (out / "Doe_Jane_frame01.nii.gz").exists()
 
-    def test_another_cine_in_a_folder_of_the_name_is_refused(self, model, folder, tmp_path):
+    def test_another_cine_in_folder_of_name_is_refused(self, model, folder, tmp_path):
         asked = {"phases": "1", "folder_names": True, "skip_finished": True}
         self.segment(model, folder, tmp_path / "out", **asked)
         (folder / "notes").write_text("no image")

@@ -32,7 +32,7 @@ def draw(before: np.ndarray, after: np.ndarray, **given: object) -> np.ndarray:
     return pixels(slice_picture(grey, before, after, **content))  # type: ignore[arg-type]
 
 
-def test_before_is_on_the_left_and_after_on_the_right() -> None:
+def test_before_is_on_left_and_after_on_right() -> None:
     picture = draw(ring(), np.zeros((48, 60), np.uint8))
     middle = picture.shape[1] // 2
     for color in COLORS.values():

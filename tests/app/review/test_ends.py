@@ -69,7 +69,7 @@ def test_a_structure_appears_as_most_models_draw_it(session) -> None:
     assert np.array_equal(came.labels == RV, alternatives[0].labels == RV)
 
 
-def test_a_structure_unknown_here_is_as_in_the_next_slice(session) -> None:
+def test_structure_unknown_here_is_as_in_next_slice(session) -> None:
     clear(session, RV, 0, prediction=True)
     session.study.posteriors.clear()
     came = step(session, End.BASE, outwards=True)

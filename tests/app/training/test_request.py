@@ -142,7 +142,7 @@ def test_the_datasets_own_split_is_taken_unasked(tmp_path):
     assert choose_splits(asked(split=given), data, "0", frozen=None) == by_patient
 
 
-def test_a_run_that_lost_its_split_keeps_its_patients(tmp_path):
+def test_run_that_lost_its_split_keeps_its_patients(tmp_path):
     """Version 0.1.0 took two phases of this name for two patients."""
     data = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=2))
     names = ["p1_phase01", "p1_phase02", "p2_phase01", "p2_phase02"]

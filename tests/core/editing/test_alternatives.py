@@ -22,7 +22,7 @@ def test_equal_answers_are_one():
     assert sorted(only.members) == [0, 1, 2, 3, 4]
 
 
-def test_near_equal_answers_are_one_and_others_stay_apart_most_members_first():
+def test_near_equal_answers_are_joined():
     small, large, without = heart(lv=5), heart(lv=10), heart(rv=0)
     found = answers([without, small, large, small, heart(lv=5.1), large, small])
     assert [set(answer.members) for answer in found] == [{1, 3, 4, 6}, {2, 5}, {0}]
@@ -30,7 +30,7 @@ def test_near_equal_answers_are_one_and_others_stay_apart_most_members_first():
         np.testing.assert_array_equal(answer.labels, labels)
 
 
-def test_a_small_structure_tells_answers_apart_as_a_large_one_does():
+def test_small_structure_distinguishes_answers_like_large_one():
     without = heart()
     without[without == LV] = 2
     speck = without.copy()
@@ -50,7 +50,7 @@ def test_the_nearness_can_be_stated():
     assert len(answers(members, near=0)) == 1
 
 
-def test_no_two_of_a_group_are_further_apart_than_near():
+def test_members_of_group_are_near_each_other():
     members = [heart(lv=radius) for radius in np.linspace(6, 11, 12)]
     for answer in answers(members, near=0.85):
         group = [members[m] for m in answer.members]
@@ -65,13 +65,13 @@ def test_a_group_is_shown_by_its_middle():
     np.testing.assert_array_equal(only.labels, heart(lv=8.0))
 
 
-def test_of_groups_of_one_size_the_one_nearest_to_all_members_is_first():
+def test_group_nearest_to_all_members_is_first():
     found = answers([heart(lv=7), heart(lv=9), heart(lv=8)], near=0.99)
     assert found[0].members == (2,)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_member_is_in_one_group_and_every_answer_is_real(seed):
+def test_every_member_is_in_exactly_one_group(seed):
     rng = np.random.default_rng(seed)
     members = [random_labels(rng, (30, 30)) for _ in range(4)]
     members += [heart(lv=rng.uniform(4, 10), shape=(30, 30), at=(15, 18)) for _ in range(26)]
@@ -84,7 +84,7 @@ def test_every_member_is_in_one_group_and_every_answer_is_real(seed):
         np.testing.assert_array_equal(answer.labels, members[answer.members[0]])
 
 
-def test_more_than_eight_answers_are_joined_to_eight_at_most():
+def test_answers_are_joined_to_at_most_eight():
     rng = np.random.default_rng(0)
     found = answers([random_labels(rng) for _ in range(30)])
     assert len(found) <= MOST
@@ -97,13 +97,13 @@ def test_a_single_member_is_one_answer():
     np.testing.assert_array_equal(only.labels, heart())
 
 
-def test_members_that_all_find_nothing_give_one_empty_answer():
+def test_members_without_structure_give_one_empty_answer():
     (only,) = answers([EMPTY] * 3)
     assert not only.labels.any()
     assert only.members == (0, 1, 2)
 
 
-def test_a_member_that_finds_nothing_is_an_answer_of_its_own():
+def test_member_without_structure_is_own_answer():
     found = answers([heart(), EMPTY, heart()])
     assert [answer.members for answer in found] == [(0, 2), (1,)]
     assert not found[1].labels.any()

@@ -25,7 +25,7 @@ def to_nearest(points, places):
     return np.linalg.norm(points[None] - np.asarray(places)[:, None], axis=-1).min(axis=1)
 
 
-def test_the_curve_runs_through_its_handles_in_their_order():
+def test_curve_runs_through_its_handles_in_their_order():
     handles = on_circle(7) + np.random.default_rng(0).normal(0, 1, (7, 2))
     curve = draw_curve(handles, points=5000)
     assert curve.shape == (5000, 2)
@@ -34,7 +34,7 @@ def test_the_curve_runs_through_its_handles_in_their_order():
     assert (np.diff(at[1:]) > 0).all()
 
 
-def test_it_has_200_points_and_its_end_is_left_open():
+def test_curve_has_200_points_and_open_end():
     curve = draw_curve(on_circle(8))
     assert curve.shape == (200, 2)
     steps = np.linalg.norm(np.roll(curve, -1, axis=0) - curve, axis=1)
@@ -55,7 +55,7 @@ def test_it_is_smooth_where_it_closes_too():
     assert np.abs(turns).max() < 0.05
 
 
-def test_it_does_not_swing_out_between_a_long_and_a_short_distance():
+def test_curve_does_not_overshoot_after_long_distance():
     handles = np.array([(0, 0), (0, 20), (1, 20), (10, 10)], float)
     curve = draw_curve(handles)
     assert curve[:, 1].max() < 21.5
@@ -69,7 +69,7 @@ def test_handles_on_each_other_still_have_a_curve():
     assert not fill_curve(draw_curve(np.ones((4, 2))), (4, 4)).any()
 
 
-def test_a_handle_is_added_on_the_curve_where_it_is_nearest():
+def test_handle_is_added_at_nearest_point_of_curve():
     handles = on_circle(8)
     for place in ((16.3, 32.0), (3.0, 17.0), (22.0, 11.0), (16.0, 27.2)):
         more = add_handle(handles, place)
@@ -82,7 +82,7 @@ def test_a_handle_is_added_on_the_curve_where_it_is_nearest():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_handle_added_stands_between_its_neighbours_and_hardly_moves_the_curve(seed):
+def test_added_handle_hardly_moves_curve(seed):
     rng = np.random.default_rng(seed)
     handles = on_circle(9) + rng.normal(0, 0.7, (9, 2))
     more = add_handle(handles, rng.uniform(0, 32, 2))
@@ -93,7 +93,7 @@ def test_a_handle_added_stands_between_its_neighbours_and_hardly_moves_the_curve
     assert to_nearest(before, after).max() < 0.4
 
 
-def test_a_handle_is_removed_as_long_as_three_stay():
+def test_handle_is_removed_as_long_as_three_stay():
     handles = on_circle(4)
     three = remove_handle(handles, 1)
     np.testing.assert_array_equal(three, handles[[0, 2, 3]])
@@ -140,7 +140,7 @@ def test_what_lies_beyond_the_slice_is_left_out():
     assert fill_curve(on_circle(8, radius=500), (33, 33)).all()
 
 
-def test_both_loops_of_a_curve_that_crosses_itself_are_inside():
+def test_both_loops_of_crossing_curve_are_inside():
     eight = fill_curve([(2, 2), (8, 12), (2, 12), (8, 2)], (12, 16))
     assert eight[5, 3]
     assert eight[5, 11]

@@ -62,21 +62,21 @@ def test_there_are_as_many_handles_as_asked_for():
         assert fit_handles(disk(12), count=count).shape == (count, 2)
 
 
-def test_the_outline_is_the_outer_one_of_the_largest_piece():
+def test_outline_is_outer_one_of_largest_piece():
     ring = disk(12) & ~disk(7)
     ring |= disk(2, at=(5, 5))
     handles = fit_handles(ring)
     assert np.linalg.norm(handles - (32, 36), axis=1) == pytest.approx(12, abs=0.5)
 
 
-def test_a_structure_at_the_edge_of_the_slice_has_an_outline():
+def test_structure_at_edge_of_slice_has_outline():
     mask = np.zeros((20, 20), bool)
     mask[:8, 12:] = True
     assert dice(fill_curve(draw_curve(fit_handles(mask)), mask.shape), mask) >= 0.95
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (1, 5), (3, 3)])
-def test_a_few_voxels_have_few_handles_and_come_back(size):
+def test_few_voxels_have_few_handles_and_come_back(size):
     mask = np.zeros((12, 12), bool)
     mask[4 : 4 + size[0], 5 : 5 + size[1]] = True
     handles = fit_handles(mask)
@@ -102,7 +102,7 @@ def test_fewer_than_three_handles_are_refused():
 # What is outlined
 
 
-def test_the_myocardium_is_outlined_with_its_lv_also_where_the_ring_is_open():
+def test_open_myocardium_is_outlined_with_its_lv():
     labels = heart(rv=0)
     labels[30:35, 40:][labels[30:35, 40:] == MYO] = 0
     labels[30:35, :32][labels[30:35, :32] == MYO] = 0
@@ -113,7 +113,7 @@ def test_the_myocardium_is_outlined_with_its_lv_also_where_the_ring_is_open():
 # Apply
 
 
-def test_an_lv_that_grows_takes_background_and_stops_at_the_myocardium():
+def test_growing_lv_stops_at_myocardium():
     labels = heart(rv=0)
     labels[disk(9) & (labels == MYO)] = 0
     applied = apply_contour(labels, circle(11), label=LV)
@@ -121,7 +121,7 @@ def test_an_lv_that_grows_takes_background_and_stops_at_the_myocardium():
     np.testing.assert_array_equal(applied == LV, disk(9))
 
 
-def test_an_lv_contour_over_the_myocardium_moves_both_ways():
+def test_lv_contour_over_myocardium_moves_both_ways():
     labels = heart(lv=8, wall=6)
     for radius in (5.05, 8.05, 11.05):
         applied = apply_contour(labels, circle(radius), label=LV, over={MYO})
@@ -130,12 +130,12 @@ def test_an_lv_contour_over_the_myocardium_moves_both_ways():
         np.testing.assert_array_equal(applied == RV, labels == RV)
 
 
-def test_a_ring_around_an_lv_that_shrinks_leaves_no_hole():
+def test_ring_around_lv_that_shrinks_leaves_no_hole():
     applied = apply_contour(heart(lv=8, wall=6), circle(5.05), label=LV)
     np.testing.assert_array_equal(applied == MYO, disk(14) & ~disk(5.05))
 
 
-def test_the_outer_outline_of_the_myocardium_leaves_its_lv():
+def test_outer_outline_of_myocardium_leaves_its_lv():
     labels = heart(rv=0, lv=8, wall=5)
     for radius in (10.2, 16.2):
         applied = apply_contour(labels, circle(radius), label=MYO, inner={LV})
@@ -151,7 +151,7 @@ def test_other_structures_are_not_touched():
     assert (applied[disk(20) & (labels == 0)] == MYO).all()
 
 
-def test_an_rv_that_shrinks_at_its_free_wall_leaves_background():
+def test_rv_shrinking_at_free_wall_leaves_background():
     labels = heart()
     smaller = (labels == RV) & disk(11, at=(32, 24))
     applied = apply_contour(labels, draw_curve(fit_handles(smaller)), label=RV)
@@ -190,7 +190,7 @@ def test_a_curve_draws_a_structure_that_is_absent():
     np.testing.assert_array_equal(applied == LV, disk(8.05))
 
 
-def test_a_curve_without_a_voxel_takes_the_piece_away():
+def test_curve_without_voxel_takes_piece_away():
     labels = heart(rv=0)
     applied = apply_contour(labels, circle(0.2, at=(32.5, 36.5)), label=LV)
     np.testing.assert_array_equal(applied == MYO, labels > 0)
@@ -209,7 +209,7 @@ CONTOURS = [(RV, ()), (MYO, {LV}), (LV, ())]
 
 
 @pytest.mark.parametrize(("label", "inner"), CONTOURS)
-def test_a_contour_that_was_not_moved_hardly_changes_anything(label, inner):
+def test_contour_that_was_not_moved_hardly_changes_anything(label, inner):
     labels = large_heart()
     curve = draw_curve(fit_handles(contour_region(labels, label, inner=inner)))
     applied = apply_contour(labels, curve, label=label, inner=inner, over={MYO} - {label})
@@ -227,7 +227,7 @@ def dragged(handles, factor):
 
 @pytest.mark.parametrize("factor", [0.75, 1.25])
 @pytest.mark.parametrize(("label", "inner"), CONTOURS)
-def test_what_a_dragged_curve_stays_away_from_does_not_change(label, inner, factor):
+def test_labels_far_from_dragged_curve_stay(label, inner, factor):
     labels = large_heart()
     handles = fit_handles(contour_region(labels, label, inner=inner))
     start, curve = draw_curve(handles), draw_curve(dragged(handles, factor))
@@ -241,7 +241,7 @@ def test_what_a_dragged_curve_stays_away_from_does_not_change(label, inner, fact
 
 
 @pytest.mark.parametrize("factor", [0.75, 1.25])
-def test_where_a_curve_was_dragged_no_specks_stay_behind(factor):
+def test_where_curve_was_dragged_no_specks_stay_behind(factor):
     rough = disk(12, at=(48, 48), shape=(96, 96))
     rng = np.random.default_rng(0)
     rim = ndimage.binary_dilation(rough, iterations=2) & ~ndimage.binary_erosion(rough)
@@ -276,7 +276,7 @@ def test_on_any_labels_only_what_may_change_does(seed):
     assert contour_region(labels, LV)[outside].all()
 
 
-def test_what_is_no_slice_no_structure_and_no_curve_is_refused():
+def test_wrong_slice_structure_or_curve_is_refused():
     with pytest.raises(InputError) as error:
         apply_contour(heart().astype(np.int64), circle(5), label=LV)
     assert error.value.values["dtype"] == np.int64

@@ -47,7 +47,7 @@ def test_it_does_not_matter_which_is_below():
     np.testing.assert_array_equal(blend_slices(a, b, 0.5), blend_slices(b, a, 0.5))
 
 
-def test_a_heart_that_moved_further_than_its_wall_is_thick_keeps_its_wall():
+def test_heart_that_moves_far_keeps_its_wall():
     left, right = heart(rv=0, wall=3, at=(32, 28)), heart(rv=0, wall=3, at=(32, 38))
     between = blend_slices(left, right, 0.5)
     assert not leaks(between)
@@ -70,7 +70,7 @@ def test_an_lv_stays_in_its_myocardium(seed):
         assert not leaks(between)
 
 
-def test_an_lv_in_an_open_ring_is_blended_with_it():
+def test_lv_in_open_ring_is_blended_with_it():
     opened = heart(rv=0)
     opened[29:36, 40:][opened[29:36, 40:] == MYO] = 0
     between = blend_slices(opened, heart(rv=0), 0.5)
@@ -111,13 +111,13 @@ def test_towards_a_slice_without_it_a_structure_tapers(empty_first):
         assert dice(between == LV, disk(10 * share)) > 0.75
 
 
-def test_a_wall_that_ends_with_its_cavity_keeps_its_thickness():
+def test_wall_ending_with_cavity_keeps_thickness():
     between = blend_slices(heart(rv=0, lv=8, wall=5), EMPTY, 0.5)
     assert dice(between == LV, disk(4)) > 0.85
     assert dice(between > 0, disk(9)) > 0.95
 
 
-def test_a_cavity_tapers_in_a_wall_that_goes_on():
+def test_cavity_tapers_in_wall_that_goes_on():
     between = blend_slices(heart(rv=0, lv=8, wall=5), heart(rv=0, lv=0, wall=9), 0.5)
     assert dice(between == LV, disk(4)) > 0.85
     assert dice(between > 0, disk(11)) > 0.95

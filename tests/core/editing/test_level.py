@@ -24,7 +24,7 @@ STEPS_AND_SEEDS = [(steps, seed) for steps in (2, 3, 10, 255) for seed in range(
 
 
 @pytest.mark.parametrize(("steps", "seed"), STEPS_AND_SEEDS)
-def test_at_margin_0_a_structure_is_exactly_the_predicted_one(steps, seed):
+def test_at_margin_0_structure_is_exactly_predicted_one(steps, seed):
     rng = np.random.default_rng(seed)
     slice_, labels = random_slice(rng, steps=steps), random_labels(rng)
     for label in (RV, MYO, LV):
@@ -33,7 +33,7 @@ def test_at_margin_0_a_structure_is_exactly_the_predicted_one(steps, seed):
 
 
 @pytest.mark.parametrize(("steps", "seed"), STEPS_AND_SEEDS)
-def test_margin_0_gives_the_prediction_back_bit_for_bit(steps, seed):
+def test_margin_0_gives_prediction_back_bit_for_bit(steps, seed):
     slice_ = random_slice(np.random.default_rng(seed), steps=steps)
     for label in (RV, MYO, LV):
         result = apply_level(slice_, slice_.prediction, label=label, margin=0.0)
@@ -41,7 +41,7 @@ def test_margin_0_gives_the_prediction_back_bit_for_bit(steps, seed):
         np.testing.assert_array_equal(result, slice_.prediction)
 
 
-def test_margin_0_is_the_prediction_where_rounding_made_equal_what_was_not():
+def test_margin_0_is_prediction_despite_rounding():
     probabilities = np.full((4, 1, 2), 0.0, np.float32)
     probabilities[[RV, LV], 0, 0] = 0.4995, 0.4999
     probabilities[[RV, LV], 0, 1] = 0.4999, 0.4995
@@ -54,7 +54,7 @@ def test_margin_0_is_the_prediction_where_rounding_made_equal_what_was_not():
 
 
 @pytest.mark.parametrize(("steps", "seed"), STEPS_AND_SEEDS)
-def test_a_structure_at_a_lower_margin_contains_it_at_a_higher_one(steps, seed):
+def test_structure_at_lower_margin_contains_higher_one(steps, seed):
     rng = np.random.default_rng(seed)
     slice_, labels = random_slice(rng, steps=steps), random_labels(rng)
     for protected in ((), {LV}):
@@ -76,7 +76,7 @@ def test_the_rule_is_that_of_the_margin(steps, seed):
         np.testing.assert_array_equal(result == LV, expected)
 
 
-def test_just_below_0_come_the_ties_the_prediction_gave_to_others():
+def test_margin_just_below_0_gains_ties():
     slice_ = slice_of_members([np.full((1, 2), RV, np.uint8), np.full((1, 2), LV, np.uint8)])
     assert (slice_.prediction == RV).all()
     at_zero = apply_level(slice_, slice_.prediction, label=LV, margin=0)
@@ -84,7 +84,7 @@ def test_just_below_0_come_the_ties_the_prediction_gave_to_others():
     assert (apply_level(slice_, slice_.prediction, label=LV, margin=-1 / LEVEL_STEPS) == LV).all()
 
 
-def test_what_the_ensemble_gives_less_than_2_percent_is_never_gained():
+def test_voxels_below_2_percent_are_never_gained():
     probabilities = np.zeros((4, 1, 3), np.float32)
     # Between RV and background, no rival is much more probable than an LV of nearly 0.
     probabilities[:, 0, 0] = 0.495, 0.5, 0, 0.005
@@ -109,7 +109,7 @@ def test_voxels_given_up_take_their_second_class():
     assert none.tolist() == [[0, 0, LV]]
 
 
-def test_of_equal_second_classes_the_predicted_one_is_taken():
+def test_of_equal_second_classes_predicted_one_is_taken():
     rng = np.random.default_rng(1)
     slice_ = random_slice(rng, steps=2)
     everywhere = np.full(slice_.prediction.shape, LV, np.uint8)
@@ -156,7 +156,7 @@ def test_an_lv_grows_into_its_myocardium_and_back():
     assert areas == [np.count_nonzero(m == LV) for m in (members[4], members[2], members[0])]
 
 
-def test_at_the_highest_only_what_is_certain_is_left():
+def test_at_highest_only_what_is_certain_is_left():
     slice_ = slice_of_members([heart(lv=8), heart(lv=6)])
     result = apply_level(slice_, slice_.prediction, label=LV, margin=1)
     np.testing.assert_array_equal(result == LV, disk(6))
@@ -168,7 +168,7 @@ def test_an_empty_slice_stays_empty():
     assert not apply_level(slice_, nothing, label=LV, margin=-1).any()
 
 
-def test_the_level_is_the_same_before_probabilities_were_stored():
+def test_level_is_same_before_probabilities_were_stored():
     rng = np.random.default_rng(5)
     probabilities = np.moveaxis(rng.dirichlet(np.ones(4), (20, 20)), -1, 0).astype(np.float32)
     reopened = slice_of(probabilities, [random_labels(rng, (20, 20))])
@@ -182,7 +182,7 @@ def test_the_level_is_the_same_before_probabilities_were_stored():
         np.testing.assert_array_equal(*results)
 
 
-def test_it_is_at_hand_for_a_slice_of_a_stored_volume():
+def test_level_applies_to_slice_of_stored_volume():
     labels = np.stack([np.zeros((64, 64), np.uint8), heart()])
     probabilities = np.stack([labels == c for c in range(4)]).astype(np.float32)
     nothing = np.zeros(labels.shape, np.float32)
@@ -195,7 +195,7 @@ def test_it_is_at_hand_for_a_slice_of_a_stored_volume():
 
 
 @pytest.mark.parametrize("label", [-1, 0, 4])
-def test_a_label_the_posterior_does_not_have_is_refused(label):
+def test_label_posterior_does_not_have_is_refused(label):
     slice_ = random_slice(np.random.default_rng(0))
     with pytest.raises(InputError) as error:
         apply_level(slice_, slice_.prediction, label=label, margin=0)

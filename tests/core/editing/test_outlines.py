@@ -15,21 +15,21 @@ from napari_bayes_nnunet.core.editing.outlines import (
 from ...helpers.slices import LV, MYO, RV, disk, heart, slice_of, slice_of_members
 
 
-def test_a_voxel_is_outlined_half_way_to_its_neighbours():
+def test_voxel_is_outlined_half_way_to_its_neighbours():
     mask = np.zeros((5, 6), bool)
     mask[2, 3] = True
     (outline,) = trace_outlines(mask, 0.5)
     assert {tuple(point) for point in outline} == {(1.5, 3), (2.5, 3), (2, 2.5), (2, 3.5)}
 
 
-def test_a_ring_has_two_outlines_and_pieces_have_one_each():
+def test_ring_has_two_outlines_and_piece_one():
     ring = disk(12) & ~disk(7)
     assert len(trace_outlines(ring, 0.5)) == 2
     assert len(trace_outlines(ring | disk(2, at=(5, 5)), 0.5)) == 3
 
 
 @pytest.mark.parametrize("at", [(32, 36), (0, 0), (63, 30), (32, 63)])
-def test_what_an_outline_encloses_is_the_mask_also_at_the_edges_of_the_slice(at):
+def test_outline_encloses_mask_even_at_edges(at):
     mask = disk(9, at=at)
     (outline,) = trace_outlines(mask, 0.5)
     np.testing.assert_array_equal(fill_curve(outline, mask.shape), mask)
@@ -40,7 +40,7 @@ def test_the_whole_slice_is_outlined():
     assert fill_curve(outline, (4, 5)).all()
 
 
-def test_outlines_lie_between_the_voxels_where_the_level_is():
+def test_outlines_lie_between_voxels_where_level_is():
     y, x = np.mgrid[:40, :40]
     slope = np.clip(1 - np.hypot(y - 20, x - 19) / 16, 0, 1)
     for level in (0.1, 0.5, 0.9):
@@ -106,7 +106,7 @@ def test_outlines_of_members_are_no_staircases():
 
 
 @pytest.mark.parametrize("at", [(0, 0), (63, 63)])
-def test_an_outline_of_a_member_ends_at_the_edge_of_the_slice(at):
+def test_outline_of_member_ends_at_edge_of_slice(at):
     members = [disk(radius, at=at).astype(np.uint8) for radius in (9, 7)]
     for (outline,), mask in zip(
         member_outlines(slice_of_members(members), 1), members, strict=True
@@ -114,7 +114,7 @@ def test_an_outline_of_a_member_ends_at_the_edge_of_the_slice(at):
         np.testing.assert_array_equal(fill_curve(outline, mask.shape), mask)
 
 
-def test_a_ring_has_an_inner_and_an_outer_outline():
+def test_ring_has_inner_and_outer_outline():
     slice_ = slice_of_members([heart(rv=0)])
     assert len(member_outlines(slice_, MYO)[0]) == 2
     assert [len(outlines) for outlines in level_outlines(slice_, MYO)] == [2, 2, 2]
@@ -133,7 +133,7 @@ def test_an_empty_slice_has_none():
 
 
 @pytest.mark.parametrize("label", [0, 4])
-def test_a_label_the_posterior_does_not_have_is_refused(label):
+def test_label_posterior_does_not_have_is_refused(label):
     slice_ = slice_of_members([heart()])
     for function in (level_outlines, member_outlines):
         with pytest.raises(InputError) as error:

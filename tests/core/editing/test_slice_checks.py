@@ -41,7 +41,7 @@ def test_structures_come_sorted_and_once():
 
 
 @pytest.mark.parametrize("label", [-1, 0, 256])
-def test_background_and_what_uint8_cannot_hold_are_no_structures(label):
+def test_labels_outside_1_to_255_are_refused(label):
     with pytest.raises(InputError) as error:
         check_structures([1, label])
     assert error.value.values["label"] == label
@@ -59,7 +59,7 @@ def test_the_largest_piece_ends_where_only_corners_touch():
     np.testing.assert_array_equal(largest_piece(mask), expected)
 
 
-def test_of_two_pieces_of_one_size_the_first_is_the_largest():
+def test_first_of_equal_pieces_is_largest():
     np.testing.assert_array_equal(
         largest_piece(np.array([[1, 0, 1]], bool)), [[True, False, False]]
     )
@@ -76,7 +76,7 @@ def test_holes_are_cut_off_from_the_outside():
     np.testing.assert_array_equal(find_holes(labels), expected)
 
 
-def test_a_slice_full_of_structures_and_an_empty_one_have_no_holes():
+def test_full_and_empty_slices_have_no_holes():
     assert not find_holes(np.ones((3, 3), np.uint8)).any()
     assert not find_holes(np.zeros((3, 3), np.uint8)).any()
 
@@ -88,7 +88,7 @@ def test_the_nearest_known_label():
     assert not nearest_labels(labels, known=labels > 9).any()
 
 
-def test_what_an_rv_gives_up_at_its_free_wall_is_background():
+def test_voxels_given_up_at_free_wall_become_background():
     labels = heart()
     shrunk = give_up_voxels(labels, (labels == RV) & ~disk(9, at=(32, 22)))
     assert np.count_nonzero(shrunk == RV) < np.count_nonzero(labels == RV)
@@ -96,21 +96,21 @@ def test_what_an_rv_gives_up_at_its_free_wall_is_background():
     np.testing.assert_array_equal(shrunk == LV, labels == LV)
 
 
-def test_the_myocardium_follows_an_lv_that_shrinks_in_its_ring():
+def test_myocardium_follows_lv_that_shrinks_in_its_ring():
     labels = heart(lv=8)
     shrunk = give_up_voxels(labels, (labels == LV) & ~disk(5))
     np.testing.assert_array_equal(shrunk == LV, disk(5))
     np.testing.assert_array_equal(shrunk == MYO, disk(13) & ~disk(5))
 
 
-def test_the_septum_follows_an_rv_that_draws_back_from_its_middle():
+def test_septum_follows_withdrawing_rv():
     labels = heart()
     slit = (labels == RV) & disk(16) & (abs(np.arange(64) - 32) < 4)[:, None]
     assert slit.sum() > 15
     assert (give_up_voxels(labels, slit)[slit] == MYO).all()
 
 
-def test_a_hole_in_the_middle_of_a_structure_is_background():
+def test_hole_in_middle_of_structure_is_background():
     labels = heart()
     middle = disk(3)
     given_up = give_up_voxels(labels, middle, beside={MYO})
@@ -132,13 +132,13 @@ def open_heart():
     return labels
 
 
-def test_beside_an_open_ring_what_is_given_up_is_background():
+def test_voxels_given_up_at_open_ring_become_background():
     labels = open_heart()
     shrunk = give_up_voxels(labels, (labels == LV) & ~disk(5))
     np.testing.assert_array_equal(shrunk == MYO, labels == MYO)
 
 
-def test_a_structure_that_shares_the_border_follows_in_an_open_ring_too():
+def test_structure_beside_follows_in_open_ring():
     labels = open_heart()
     lost = (labels == LV) & ~disk(5)
     shrunk = give_up_voxels(labels, lost, beside={MYO})
@@ -153,7 +153,7 @@ def test_a_protected_structure_beside_does_not_follow():
     assert not give_up_voxels(labels, lost, beside={MYO}, protected={MYO})[lost].any()
 
 
-def test_at_the_edge_of_the_slice_there_is_background():
+def test_at_edge_of_slice_there_is_background():
     labels = np.full((5, 5), MYO, np.uint8)
     labels[:3, 1:4] = LV
     given_up = give_up_voxels(labels, labels == LV)
@@ -166,7 +166,7 @@ def test_structures_are_given_up_together():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_only_the_voxels_given_up_change_and_none_keeps_its_structure(seed):
+def test_exactly_voxels_given_up_change(seed):
     rng = np.random.default_rng(seed)
     labels, voxels = random_labels(rng), rng.random((24, 20)) < 0.3
     kept = labels.copy()

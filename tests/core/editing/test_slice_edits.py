@@ -71,7 +71,7 @@ def test_a_larger_lv_is_copied_over_the_myocardium():
     np.testing.assert_array_equal(result == MYO, disk(12) & ~disk(10))
 
 
-def test_a_smaller_lv_is_copied_and_the_myocardium_follows():
+def test_smaller_lv_is_copied_and_myocardium_follows():
     result = copy_structures(heart(lv=5), heart(lv=8), label=LV)
     np.testing.assert_array_equal(result == LV, disk(5))
     np.testing.assert_array_equal(result == MYO, disk(13) & ~disk(5))
@@ -120,7 +120,7 @@ def test_the_nearest_corrected_slices():
 
 
 @pytest.mark.parametrize("corrected", [(), (4,), (1, 2), (6, 7)])
-def test_without_a_corrected_slice_on_either_side_nothing_is_interpolated(corrected):
+def test_interpolation_needs_corrected_slices_on_both_sides(corrected):
     with pytest.raises(InputError) as error:
         nearest_sources(4, corrected)
     assert error.value.values["slice"] == 5
@@ -143,7 +143,7 @@ def test_a_slice_becomes_what_lies_between_its_sources(z):
     np.testing.assert_array_equal(result[expected > 0], expected[expected > 0])
 
 
-def test_an_interpolated_slice_is_nothing_but_what_lies_between():
+def test_interpolated_slice_is_nothing_but_what_lies_between():
     stack = volume()
     stack[2] = heart(lv=12, rv=16, at=(30, 30))
     result = interpolate_slice(stack, 2, sources=(0, 4), structures={RV, MYO, LV})
@@ -212,7 +212,7 @@ def test_a_structure_that_neither_source_has_is_refused():
 
 @pytest.mark.parametrize(("z", "sources"), [(0, (0, 4)), (2, (3, 4)), (2, (0, 1)), (3, (2, 5)),
                                             (0, (-1, 1)), (2, (4, 0))])  # fmt: skip
-def test_sources_that_are_not_on_either_side_are_refused(z, sources):
+def test_sources_on_one_side_are_refused(z, sources):
     with pytest.raises(InputError) as error:
         interpolate_slice(volume(), z, sources=sources, structures={LV})
     assert error.value.values["slice"] == z + 1

@@ -71,7 +71,7 @@ def test_mean_is_that_of_all_members_at_once(array: MakeArray) -> None:
     np.testing.assert_array_equal(posterior.labels(), expected.argmax(axis=0))
 
 
-def test_entropy_split_is_that_of_all_members_at_once(array: MakeArray) -> None:
+def test_entropy_split_equals_that_of_all_members(array: MakeArray) -> None:
     all_members = members(30)
     posterior = posterior_of(all_members, array)
     total = exact_entropy(exact_mean(all_members))
@@ -88,7 +88,7 @@ def test_softmax_is_averaged_not_logits(array: MakeArray) -> None:
     assert float(posterior.mean().max()) == pytest.approx(0.522, abs=5e-4)
 
 
-def test_members_that_are_sure_but_disagree_are_all_mutual_information(array: MakeArray) -> None:
+def test_disagreement_of_certain_members_is_mutual_information(array: MakeArray) -> None:
     one_hot = np.eye(4, dtype=np.float32)[..., np.newaxis]
     posterior = posterior_of(list(one_hot), array)
     assert posterior.total_entropy().tolist() == [2.0]
@@ -275,7 +275,7 @@ def test_entropy_in_bit(array: MakeArray, probabilities: list[float], bits: floa
     assert found.tolist() == pytest.approx([bits], abs=1e-6)
 
 
-def test_entropy_stays_between_0_and_log2_of_the_classes(array: MakeArray) -> None:
+def test_entropy_stays_between_0_and_log2_of_classes(array: MakeArray) -> None:
     for classes in range(2, 12):
         uniform = np.full((classes, 1), 1 / classes, np.float32)
         # A softmax may round to slightly more than 1.
@@ -291,7 +291,7 @@ def test_most_probable_takes_the_first_of_equals(array: MakeArray) -> None:
     assert most_probable(array(p)).tolist() == [0, 1, 2, 1]
 
 
-def test_most_probable_refuses_more_classes_than_uint8_can_number(array: MakeArray) -> None:
+def test_most_probable_refuses_more_than_256_classes(array: MakeArray) -> None:
     assert most_probable(array(np.eye(256, dtype=np.float32)))[255] == 255
     with pytest.raises(InputError) as error:
         most_probable(array(np.eye(257, dtype=np.float32)))

@@ -49,7 +49,7 @@ def test_learning_rate_over_the_whole_training(cycle: int, t_c: int, rate: float
     assert PAPER.learning_rate(400 * cycle + t_c) == pytest.approx(rate, abs=5e-7)
 
 
-def test_learning_rate_over_one_cycle_has_a_lower_plateau() -> None:
+def test_learning_rate_over_one_cycle_has_lower_plateau() -> None:
     schedule = RestartSchedule(decay_over="Tc")
     assert schedule.learning_rate(399) == pytest.approx(0.002349, abs=5e-7)
     assert schedule.learning_rate(100) == pytest.approx(0.01 * 0.75**0.9)
@@ -95,7 +95,7 @@ def test_too_many_epochs_are_refused() -> None:
 
 
 @pytest.mark.parametrize("decay_over", ["T", "Tc"])
-def test_rate_is_constant_on_the_plateau_and_falls_before(decay_over: DecayOver) -> None:
+def test_rate_is_constant_on_plateau_and_falls_before(decay_over: DecayOver) -> None:
     schedule = RestartSchedule(decay_over=decay_over)
     rates = [schedule.learning_rate(epoch) for epoch in range(1, 400)]
     assert len(set(rates[319:])) == 1
@@ -113,7 +113,7 @@ def test_every_cycle_restarts() -> None:
     assert high == [0, 400, 800]
 
 
-def test_first_cycle_without_restart_starts_at_the_initial_rate() -> None:
+def test_first_cycle_without_restart_starts_at_initial_rate() -> None:
     schedule = RestartSchedule(restart_first_cycle=False)
     assert schedule.learning_rate(0) == 0.01
     assert schedule.learning_rate(400) == schedule.learning_rate(800) == 0.1
@@ -216,7 +216,7 @@ def test_remainder_goes_to_the_latest_cycle(count: int, taken: list[int]) -> Non
         ({}, []),
     ],
 )
-def test_what_a_short_cycle_lacks_comes_from_the_latest_that_has_more(
+def test_latest_cycles_replace_epochs_of_short_cycle(
     groups: dict[int, list[int]], taken: list[int]
 ) -> None:
     assert select_latest(groups, 6) == taken

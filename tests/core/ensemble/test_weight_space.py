@@ -79,7 +79,7 @@ def test_what_has_no_pairs_is_not_a_number(cycles, known):
     )
 
 
-def test_members_that_are_all_the_same_have_no_ratio():
+def test_members_that_are_all_same_have_no_ratio():
     assert math.isnan(compare_modes(np.zeros((4, 4)), np.array([0, 0, 1, 1])).ratio)
 
 

@@ -32,7 +32,7 @@ def reviewed(volumes: PhaseVolumes, z: int) -> PhaseVolumes:
     return replace(volumes, reviewed=volumes.reviewed | (np.arange(3) == z))
 
 
-def test_it_is_what_a_review_of_the_slice_takes_away() -> None:
+def test_it_is_what_review_of_slice_takes_away() -> None:
     phases: dict[int | None, PhaseVolumes] = {1: ED, 8: ES}
     found = ef_contributions(phases, ed=1, es=8)
     assert (found[0].phase, found[0].z) == (1, 0)
@@ -48,7 +48,7 @@ def test_sure_and_reviewed_slices_add_nothing() -> None:
     assert all(part.z != 2 and (part.phase, part.z) != (1, 0) for part in found)
 
 
-def test_a_slice_that_makes_up_for_another_is_left_out() -> None:
+def test_compensating_slice_is_left_out() -> None:
     ed = phase([60, 60], [[50, 64], [60, 60], [70, 56]])
     es = phase([60, 60], [[30, 30]] * 3)
     found = ef_contributions({1: ed, 8: es}, ed=1, es=8)

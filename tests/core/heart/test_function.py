@@ -56,7 +56,7 @@ def test_the_left_and_right_ventricle() -> None:
     assert all(name == measured.name and measured.help for name, measured in found.items())
 
 
-def test_the_same_member_is_taken_at_ed_and_es() -> None:
+def test_same_member_is_taken_at_ed_and_es() -> None:
     found = heart_function({1: ED, 8: ES}, ed=1, es=8)
     members = [100 * (116 - 48) / 116, 100 * (128 - 54) / 128]
     assert found["LV EF"].spread == pytest.approx(statistics.stdev(members))
@@ -151,7 +151,7 @@ def test_of_one_member_the_spread_is_unknown() -> None:
     assert all(math.isnan(measured.spread) for measured in found.values())
 
 
-def test_other_members_at_es_leave_the_spread_of_ef_unknown() -> None:
+def test_other_members_at_es_make_spread_unknown() -> None:
     other = phase(LV=[[30, 20], [30, 18], [30, 24], [20, 10]])
     found = heart_function({1: ED, 8: other}, ed=1, es=8)
     assert found["LV EF"].value == pytest.approx(100 * 70 / 120)
@@ -184,7 +184,7 @@ def test_a_patient_no_human_could_be(
     assert tuple(error.value.values[name] for name in ("low", "high", "unit")) == limits
 
 
-def test_all_numbers_after_an_edit_take_less_than_20_ms() -> None:
+def test_all_numbers_take_less_than_20_ms() -> None:
     rng = np.random.default_rng(0)
     phases = {
         number: phase(**{s: rng.uniform(1, 20, (31, 12)).tolist() for s in ("LV", "MYO", "RV")})

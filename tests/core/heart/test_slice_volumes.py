@@ -62,7 +62,7 @@ def test_slices_need_three_dimensions() -> None:
     assert error.value.values["found"] == (0, 5)
 
 
-def test_members_are_counted_inside_the_box_as_if_whole(members: np.ndarray) -> None:
+def test_members_are_counted_inside_box_as_if_whole(members: np.ndarray) -> None:
     posterior = posterior_of(members)
     assert posterior.box[0] == slice(1, 4)
     for label in (1, 2, 3):
@@ -103,7 +103,7 @@ def phase(labels: list[float], members: list[list[float]], reviewed: list[int]) 
     )
 
 
-def test_in_reviewed_slices_every_member_takes_the_readers_labels() -> None:
+def test_in_reviewed_slices_every_member_takes_readers_labels() -> None:
     volumes = phase([10, 20], [[8, 18], [11, 23]], reviewed=[1])
     assert volumes.of_members("LV").tolist() == [[8, 20], [11, 20]]
     assert volumes.total("LV").tolist() == [30, 28, 31]  # type: ignore[union-attr]

@@ -74,5 +74,5 @@ def test_only_unknown_names_are_replaced() -> None:
 
 
 @pytest.mark.parametrize(("names", "lacks"), [(["RV", "Left Ventricle"], False), (["MYO"], True)])
-def test_an_lv_is_known_by_any_of_its_names(names, lacks) -> None:
+def test_lv_is_known_by_any_of_its_names(names, lacks) -> None:
     assert lacks_lv(names) is lacks

@@ -29,11 +29,11 @@ from napari_bayes_nnunet.core.heart.structures import (
         ("LV", [], None),
     ],
 )
-def test_a_structure_is_found_by_name_then_by_meaning(name, names, expected):
+def test_structure_is_found_by_name_then_by_meaning(name, names, expected):
     assert match_structure(name, names) == expected
 
 
-def test_a_structure_has_its_colour_whatever_its_number_and_name() -> None:
+def test_structure_keeps_colour_under_other_number_and_name() -> None:
     acdc = structure_colors({"background": 0, "RV": 1, "MYO": 2, "LV": 3})
     mnms = structure_colors({"background": 0, "left ventricle": 1, "LVM": 2, "RVC": 3})
     assert acdc == {1: CARDIAC["RV"], 2: CARDIAC["MYO"], 3: CARDIAC["LV"]}
@@ -53,7 +53,7 @@ def test_more_structures_than_colours_start_again() -> None:
 
 
 @pytest.mark.parametrize("lost", [None, 0, 1, 2], ids=["all", "red", "green", "blue"])
-def test_the_three_of_the_heart_differ_without_one_kind_of_cone(lost: int | None) -> None:
+def test_heart_colours_differ_for_colour_blind_readers(lost: int | None) -> None:
     # Simulation of Viénot, Brettel and Mollon: cone responses with the lost one replaced.
     to_cones = np.array(
         [[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]]

@@ -28,7 +28,7 @@ def test_a_curve_with_its_spread() -> None:
     assert (curve.ed, curve.es) == (1, 2)
 
 
-def test_phases_that_are_missing_or_empty_are_passed_over() -> None:
+def test_missing_and_empty_phases_are_skipped() -> None:
     curve = volume_curve({3: phase(60, 60), 5: phase(0, 4), 9: phase(110, 100)})
     assert curve.phases == (3, 9)
     assert (curve.ed, curve.es) == (9, 3)

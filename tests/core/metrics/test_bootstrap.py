@@ -21,7 +21,7 @@ def weighted_mean(values):
     return lambda weights: np.average(values, weights=weights)
 
 
-def test_as_many_patients_are_drawn_as_there_are_with_all_their_cases():
+def test_patients_are_drawn_with_all_their_cases():
     patients = ["b", "a", "b", "c"]
     weights = case_weights(patients, resamples=500, seed=1)
     assert weights.shape == (500, 4)
@@ -52,7 +52,7 @@ def test_equal_draws_are_computed_only_once():
     assert sorted(seen) == [(0, 2), (1, 1), (1, 1), (2, 0)], "the number itself and three draws"
 
 
-def test_any_statistic_sees_the_cases_as_often_as_they_are_drawn():
+def test_statistic_gets_each_case_as_often_as_drawn():
     values = np.random.default_rng(0).normal(size=12)
     patients = ["a", "b", "c", "d"] * 3
     found = bootstrap(lambda w: np.median(np.repeat(values, w)), patients, resamples=50)
@@ -87,7 +87,7 @@ def test_values_that_are_nan_are_skipped():
     np.testing.assert_allclose(found.resampled, expected.resampled)
 
 
-def test_draws_without_a_value_are_left_out_of_the_interval():
+def test_draws_without_value_are_left_out_of_interval():
     found = mean_estimate([2, np.nan], ["a", "b"])
     assert found.interval == (2, 2)
     assert 0.15 < np.isnan(found.resampled).mean() < 0.35

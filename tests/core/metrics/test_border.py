@@ -54,7 +54,7 @@ def test_contours_of_other_slices_do_not_count():
     assert far_from_contours(labels, (0.1, 1, 1))[1].all()
 
 
-def test_a_slice_smaller_than_the_distance_can_be_all_near():
+def test_slice_smaller_than_distance_can_be_all_near():
     labels = np.zeros((1, 2, 2), np.uint8)
     labels[0, 0, 0] = 1
     assert not far_from_contours(labels, (1, 1, 1)).any()

@@ -154,7 +154,7 @@ def test_adding_changes_neither() -> None:
     assert (a.voxel_count, b.voxel_count) == (1, 1)
 
 
-def test_sum_of_confidences_is_exact_in_a_large_volume() -> None:
+def test_sum_of_confidences_is_exact_in_large_volume() -> None:
     probabilities = np.zeros((2, 12, 256, 256), np.float32)
     probabilities[1] = 0.999
     reference = np.ones((12, 256, 256), np.uint8)
@@ -205,7 +205,7 @@ def test_classwise_edges_belong_to_the_bin_below(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("bins", [1, 10, 100])
-def test_adaptive_ece_is_that_of_quantile_bins_in_scikit_learn(bins: int) -> None:
+def test_adaptive_ece_agrees_with_scikit_learn(bins: int) -> None:
     probabilities, reference = noise(np.float64)
     confidence = probabilities.max(axis=0).ravel()
     assert len(np.unique(confidence)) == 1500
@@ -222,7 +222,7 @@ def test_adaptive_ece_by_hand() -> None:
     assert adaptive_ece(probabilities, reference, bins=2) == pytest.approx((0.3 + 0.2) / 4)
 
 
-def test_bins_that_cannot_be_equal_differ_by_one_voxel() -> None:
+def test_unequal_bins_differ_by_one_voxel() -> None:
     """Five voxels in two bins: the first three, then two."""
     probabilities, reference = volume([0.6, 0.7, 0.8, 0.9, 1.0], [False] * 3 + [True] * 2)
     assert adaptive_ece(probabilities, reference, bins=2) == pytest.approx((2.1 + 0.1) / 5)
@@ -237,7 +237,7 @@ def test_equal_confidences_stay_in_one_adaptive_bin() -> None:
         assert adaptive_ece(probabilities, reference, bins=2) == pytest.approx((3.3 - 3) / 5)
 
 
-def test_fewer_voxels_than_adaptive_bins_have_a_bin_each() -> None:
+def test_fewer_voxels_than_adaptive_bins_have_bin_each() -> None:
     probabilities, reference = volume([0.6, 0.8], [True, False])
     assert adaptive_ece(probabilities, reference) == pytest.approx((0.4 + 0.8) / 2)
 
@@ -325,7 +325,7 @@ def made(true_temperature: float, *, voxels: int = 40_000) -> tuple[np.ndarray, 
 
 
 @pytest.mark.parametrize("true_temperature", [0.5, 1.0, 1.5, 3.0])
-def test_it_finds_the_temperature_the_labels_were_drawn_at(true_temperature: float) -> None:
+def test_it_finds_temperature_labels_were_drawn_at(true_temperature: float) -> None:
     assert fit_temperature(*made(true_temperature)) == pytest.approx(true_temperature, rel=0.05)
 
 

@@ -54,7 +54,7 @@ def test_equal_uncertainty_is_chance():
 
 @pytest.mark.parametrize("value", [True, False])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4)])
-def test_where_nothing_or_everything_is_wrong_there_is_nothing_to_tell(value, shape):
+def test_detection_without_both_kinds_of_voxels_is_nan(value, shape):
     found = error_detection(np.random.default_rng(0).random(shape), np.full(shape, value))
     assert np.isnan([found.auroc, found.auprc]).all()
     assert (found.errors, found.voxels) == (value * found.voxels, np.prod(shape))
@@ -70,7 +70,7 @@ def test_uncertainty_of_another_shape_is_refused():
     assert error.value.values == {"expected": (2, 3), "found": (6,)}
 
 
-def test_gross_errors_are_wrong_and_far_from_the_reference_contour():
+def test_gross_errors_are_far_from_reference_contour():
     """At 1 mm a voxel the contour is 1 … 5 mm away from what is too much; at 2 mm 2 … 10."""
     reference = np.zeros((2, 1, 20), np.uint8)
     reference[0, :, 10:] = 1
@@ -84,7 +84,7 @@ def test_gross_errors_are_wrong_and_far_from_the_reference_contour():
         np.testing.assert_array_equal(np.flatnonzero(gross[1, 0]), [0])
 
 
-def test_gross_errors_are_those_the_queue_is_judged_on():
+def test_gross_errors_are_those_queue_is_judged_on():
     rng = np.random.default_rng(0)
     prediction, reference = rng.integers(0, 2, size=(2, 3, 9, 9)).repeat(4, axis=2).repeat(4, 3)
     gross = gross_errors(prediction, reference, (10, 2, 1))
@@ -132,7 +132,7 @@ def test_equal_confidences_are_the_mean_over_their_orders(confidence):
     np.testing.assert_allclose(found.risk, mean_over_orders(confidence, risk))
 
 
-def test_no_order_beats_the_best_and_the_worst_is_the_other_way_round():
+def test_best_and_worst_orders_bound_all_others():
     risk = np.array([0.4, 0.1, 0.7, 0.2])
     best, worst = area_under_risk_coverage(-risk, risk), area_under_risk_coverage(risk, risk)
     areas = [area_under_risk_coverage(c, risk) for c in itertools.permutations(range(4))]

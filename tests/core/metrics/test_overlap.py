@@ -52,7 +52,7 @@ def test_dice_of_a_map_with_itself_is_one() -> None:
     assert dice(labels, labels, HEART) == dict.fromkeys(HEART, 1.0)
 
 
-def test_dice_where_both_are_empty_is_nan_and_where_one_is_zero() -> None:
+def test_dice_of_empty_labels_is_nan_or_zero() -> None:
     empty, lv = np.zeros((2, 3, 4), np.uint8), np.full((2, 3, 4), 3, np.uint8)
     assert dice(empty, lv, HEART) == pytest.approx(
         {"RV": np.nan, "MYO": np.nan, "LV": 0.0}, nan_ok=True
@@ -60,7 +60,7 @@ def test_dice_where_both_are_empty_is_nan_and_where_one_is_zero() -> None:
     assert dice(lv, empty, HEART)["LV"] == 0.0
 
 
-def test_dice_counts_beyond_the_range_of_the_labels_type() -> None:
+def test_dice_counts_beyond_range_of_labels_type() -> None:
     labels = np.ones((3, 300, 300), np.uint8)
     half = labels.copy()
     half[:, :150] = 0
@@ -128,7 +128,7 @@ def test_below_two_members_there_is_no_pair() -> None:
     assert all(np.isnan(value) for value in pairs.mean().values())
 
 
-def test_a_member_is_kept_as_bits_inside_its_box() -> None:
+def test_member_is_kept_as_bits_inside_its_box() -> None:
     labels = np.zeros((12, 256, 256), np.uint8)
     labels[2:10, 100:160, 96:160] = 3
     pairs = PairwiseDice(HEART)

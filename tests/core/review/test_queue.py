@@ -21,7 +21,7 @@ SCORED = {
 EMPTY = np.zeros((2, 4, 4), np.uint8)
 
 
-def test_the_worst_slice_is_first_with_the_structure_that_contributes_most():
+def test_worst_slice_is_first_with_its_structure():
     assert review_queue(SCORED) == [
         QueueItem(phase=8, z=2, structure="LV", score=6.0),
         QueueItem(phase=1, z=1, structure="LV", score=5.0),
@@ -66,7 +66,7 @@ def test_several_members_can_be_ordered_by_every_score(score):
 
 
 @pytest.mark.parametrize("score", ["mutual-information", "disagreement", "area-spread"])
-def test_a_single_member_falls_back_to_entropy_and_says_so(score):
+def test_single_member_uses_entropy_with_sentence(score):
     several, single = posterior_of([EMPTY, EMPTY]), posterior_of([EMPTY])
     usable, sentence = usable_score([several, single], score)
     assert usable == "entropy"

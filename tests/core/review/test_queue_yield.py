@@ -57,7 +57,7 @@ def test_other_shapes_are_refused():
     assert error.value.values["expected"] == (1, 2, 2)
 
 
-def test_the_share_found_is_that_of_the_slices_reviewed_first():
+def test_share_found_is_that_of_slices_reviewed_first():
     found = queue_yield([review([1, 6, 0, 3], order=[1, 3, 0, 2])])
     np.testing.assert_allclose(found.curve[[0, 25, 50, 75, 100]], [0, 0.6, 0.9, 1, 1])
     assert found.curve[10] == pytest.approx(0.6 * 10 / 25)

@@ -88,7 +88,7 @@ def test_members_that_lack_the_structure_agree():
     assert found["LV"][1] == pytest.approx(2 / 3)
 
 
-def test_the_spread_of_the_area_is_in_ml_per_slice(posterior):
+def test_spread_of_area_is_in_ml_per_slice(posterior):
     voxels = np.array([4, 4, 25])
     expected = voxels.std(ddof=1) * 10 * 2 * 1 / 1000
     assert scores(posterior, "area-spread")["LV"][1] == pytest.approx(expected)
@@ -99,7 +99,7 @@ def test_entropy_counts_what_any_member_labels_so(posterior):
     assert scores(posterior, "entropy")["LV"][1] == pytest.approx(entropy * 2.0)
 
 
-def test_gross_errors_are_expected_far_from_the_drawn_contour():
+def test_gross_errors_are_expected_far_from_drawn_contour():
     """The prediction is the left half; one of four members goes on for 6 voxels of 1 mm."""
     members = np.zeros((4, 1, 6, 20), np.uint8)
     members[..., :10] = 3
@@ -116,14 +116,14 @@ def test_what_is_probably_missing_inside_is_expected_too():
     assert found["LV"][0] == pytest.approx(2.0 / 3, rel=0.01)
 
 
-def test_a_structure_that_is_not_drawn_at_all_is_far_from_everything():
+def test_structure_without_prediction_is_far_everywhere():
     nothing = np.zeros(SHAPE, np.uint8)
     found = scores(posterior_of([nothing, nothing, square(3)]), "gross-errors")
     assert found["LV"][1] == pytest.approx(9 * 2.0 / 3, rel=0.01)
 
 
 @pytest.mark.parametrize("score", sorted(set(REVIEW_SCORES) - {"gross-errors"}))
-def test_the_border_of_the_prediction_can_be_left_out(score):
+def test_border_of_prediction_can_be_left_out(score):
     """The members differ by one column beside the predicted contour, and nowhere else."""
     members = np.zeros((3, 1, 8, 12), np.uint8)
     members[..., :6] = 3
@@ -147,7 +147,7 @@ def test_a_volume_in_which_nothing_was_found(score):
     np.testing.assert_array_equal(found["LV"], np.zeros(3))
 
 
-def test_every_score_is_of_the_whole_slice_whatever_the_box(posterior):
+def test_every_score_is_of_whole_slice_whatever_box(posterior):
     """The same posterior, its box as large as the volume."""
     whole = StoredPosterior(
         prediction=posterior.prediction,

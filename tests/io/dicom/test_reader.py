@@ -50,7 +50,7 @@ def numbers_in(text: str) -> list[float]:
 
 
 @pytest.mark.skipif(not (SUNNYBROOK / "dicom").exists(), reason="the Sunnybrook files are not here")
-def test_a_real_cine_is_the_same_as_its_nifti_file() -> None:
+def test_real_cine_is_same_as_its_nifti_file() -> None:
     volume = read_dicom(SUNNYBROOK / "dicom")
     expected = read_volume(SUNNYBROOK / "SCD0000301_uncropped_4d.nii.gz")
     assert volume.shape == expected.shape == (20, 10, 256, 256)
@@ -139,7 +139,7 @@ def test_without_any_time_there_is_no_frame_time(tmp_path: Path) -> None:
 # --- what lies beside it ---------------------------------------------------------------------
 
 
-def test_localisers_and_long_axes_beside_and_in_the_same_series(tmp_path: Path) -> None:
+def test_localisers_and_long_axes_are_left_out(tmp_path: Path) -> None:
     voxels = write_cine(tmp_path / "cine")
     rng = np.random.default_rng(0)
     for t in range(5):
@@ -169,7 +169,7 @@ def test_the_same_file_twice_is_taken_once(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_of_a_phase_that_is_there_twice_the_later_is_taken(tmp_path: Path) -> None:
+def test_later_image_of_repeated_phase_is_taken(tmp_path: Path) -> None:
     voxels = write_cine(tmp_path)
     again = np.full((12, 10), 7, np.int16)
     slice_file(tmp_path / "again", again, z=2, t=3, number=99)
@@ -186,7 +186,7 @@ def test_a_slice_taken_again_replaces_the_first(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path, voxels)
 
 
-def test_a_trial_slice_between_the_others_is_left_aside(tmp_path: Path) -> None:
+def test_trial_slice_between_others_is_left_aside(tmp_path: Path) -> None:
     voxels = write_cine(tmp_path, series_per_slice=True)
     for t in range(5):
         slice_file(tmp_path / f"trial{t}", np.ones((12, 10), np.int16), z=1.4, t=t, series=3)
@@ -210,7 +210,7 @@ def test_two_short_axis_cines_need_a_choice(tmp_path: Path) -> None:
     assert missing.value.values["series"] == 6
 
 
-def test_two_cines_with_a_series_for_every_slice_stay_apart(tmp_path: Path) -> None:
+def test_cines_with_series_per_slice_stay_apart(tmp_path: Path) -> None:
     first = write_cine(tmp_path / "a", series_per_slice=True)
     second = write_cine(tmp_path / "b", first[::-1].copy(), series=30, series_per_slice=True)
     assert [len(stack.slices) for stack in read_stacks(tmp_path)] == [4, 4]
@@ -229,7 +229,7 @@ def test_a_missing_phase_is_a_sentence(tmp_path: Path) -> None:
     assert numbers_in(error.value.values["problem"]) == [3, 4, 4, 5]  # slice 3 of 4, 4 of 5 phases
 
 
-def test_a_phase_missing_in_every_slice_is_a_sentence(tmp_path: Path) -> None:
+def test_phase_missing_in_every_slice_is_sentence(tmp_path: Path) -> None:
     write_cine(tmp_path, leave_out=lambda z, t: t == 2)
     with pytest.raises(DataError) as error:
         read_dicom(tmp_path)
@@ -304,7 +304,7 @@ def test_invalid_uids_are_said_in_a_note(tmp_path: Path, name: str) -> None:
 # --- names -----------------------------------------------------------------------------------
 
 
-def test_the_name_is_a_pseudonym_that_stays_the_same(tmp_path: Path) -> None:
+def test_name_is_pseudonym_that_stays_same(tmp_path: Path) -> None:
     write_cine(tmp_path / "Doe_Jane" / "x", order=shuffled)
     name = read_dicom(tmp_path / "Doe_Jane").source.name
     assert name.startswith("dicom-")

@@ -120,7 +120,7 @@ def test_nothing_drawn_at_all(stack: Stack, tmp_path: Path) -> None:
     assert np.array_equal(read_seg(tmp_path / "a").voxels, nothing)
 
 
-def test_an_anonymiser_that_gives_every_image_its_own_frame_of_reference(tmp_path: Path) -> None:
+def test_images_with_own_frames_of_reference_are_joined(tmp_path: Path) -> None:
     write_cine(tmp_path / "in")
     for number, file in enumerate((tmp_path / "in").glob("*/*")):
         image = pydicom.dcmread(file)
@@ -132,7 +132,7 @@ def test_an_anonymiser_that_gives_every_image_its_own_frame_of_reference(tmp_pat
     assert np.array_equal(read_seg(tmp_path / "a").voxels, drawn)
 
 
-def test_an_anonymiser_that_removes_what_it_should_leave_empty(tmp_path: Path) -> None:
+def test_anonymiser_that_removes_what_it_should_leave_empty(tmp_path: Path) -> None:
     gone = {"PatientID": None, "StudyID": None, "PatientBirthDate": None}
     write_cine(tmp_path / "in", **gone)
     stack = choose_stack(read_stacks(tmp_path / "in"))

@@ -57,7 +57,7 @@ def test_candidates(
     assert stack.is_short_axis_cine is is_one
 
 
-def test_an_anonymiser_that_gives_every_image_its_own_frame_of_reference(tmp_path: Path) -> None:
+def test_images_with_own_frames_of_reference_are_joined(tmp_path: Path) -> None:
     for room in range(2):
         folder = tmp_path / str(room)
         write_cine(folder, series=5 + room, FrameOfReferenceUID=f"1.2.{room}")
@@ -65,7 +65,7 @@ def test_an_anonymiser_that_gives_every_image_its_own_frame_of_reference(tmp_pat
     assert len(find_stacks(images)) == 2
 
 
-def test_two_series_in_two_frames_of_reference_are_not_one_stack(tmp_path: Path) -> None:
+def test_series_in_different_frames_of_reference_stay_apart(tmp_path: Path) -> None:
     for half, room in ((0, "1.2.3"), (1, "1.2.4")):
         write_cine(
             tmp_path / room,

@@ -76,7 +76,7 @@ def test_record_survives_writing_and_reading(tmp_path: Path) -> None:
     assert read_record(tmp_path / "ensemble.json") == record
 
 
-def test_added_members_are_in_the_order_of_their_epochs(run: RunFolder) -> None:
+def test_added_members_are_in_order_of_their_epochs(run: RunFolder) -> None:
     members = read_record(run.record).members("0")
     assert [m.epoch for m in members] == [9, 19, 29]
     last = members[-1]

@@ -22,7 +22,7 @@ def touch(root: Path, *files: str) -> Path:
     return root
 
 
-def test_cases_of_a_tree_are_called_by_their_paths(tmp_path: Path) -> None:
+def test_cases_of_tree_are_called_by_their_paths(tmp_path: Path) -> None:
     touch(
         tmp_path,
         "top.nii.gz",

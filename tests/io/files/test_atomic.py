@@ -61,7 +61,7 @@ def test_temporary_name_keeps_the_suffixes_beside_the_target(tmp_path: Path) -> 
         assert not (tmp_path / "case.nii.gz").exists()
 
 
-def test_failed_write_keeps_the_old_content_and_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_write_keeps_old_content_and_leaves_nothing(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     write_text(file, "old")
     with pytest.raises(TypeError):

@@ -83,7 +83,7 @@ def test_lists_become_tuples_and_unknown_keys_are_ignored(file: Path) -> None:
         *('"rest": {"deep": [NaN]}', '"rest": {"deep": [-1e999]}', f'"rest": {TOO_DEEP}'),
     ],
 )
-def test_damaged_file_is_one_sentence_and_what_to_do(file: Path, entry: str) -> None:
+def test_damaged_file_is_reported_with_advice(file: Path, entry: str) -> None:
     with pytest.raises(DataError) as error:
         read(file, f'{{"format": 1, "number": 1, {entry}}}')
     assert error.value.statement == statement(DAMAGED_JSON, file=file, repair="Buy another.")

@@ -90,7 +90,7 @@ def test_a_name_outside_of_nnunet_is_refused(change: Change) -> None:
         lambda p: two_d(p).update(previous_stage={}),
     ],
 )
-def test_a_path_in_place_of_a_name_is_refused(change: Change) -> None:
+def test_path_in_place_of_name_is_refused(change: Change) -> None:
     assert refusal(change) == FOREIGN_PATH
 
 

@@ -36,7 +36,7 @@ def of(shape: tuple[int, ...], change: Any = None) -> Geometry:
         ((5, 4, 1), (1, 4, 5)),
     ],
 )
-def test_shape_is_reversed_and_one_phase_is_a_volume(
+def test_shape_is_reversed_and_one_phase_is_volume(
     file_shape: tuple[int, ...], shape: tuple[int, ...]
 ) -> None:
     geometry = of(file_shape)
@@ -47,7 +47,7 @@ def test_shape_is_reversed_and_one_phase_is_a_volume(
 @pytest.mark.parametrize(
     ("unit", "factor"), [("mm", 1.0), ("meter", 1000.0), ("micron", 0.001), (None, 1.0)]
 )
-def test_spacing_and_place_are_in_mm_whatever_the_unit(unit: str | None, factor: float) -> None:
+def test_spacing_and_place_are_in_mm_whatever_unit(unit: str | None, factor: float) -> None:
     def change(header: Any) -> None:
         header.set_sform(np.diag([2.0, 3.0, 8.0, 1.0]), code=1)
         header.set_zooms((2.0, 3.0, 8.0))
@@ -80,7 +80,7 @@ def test_frame_time_is_in_ms_or_unknown(
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-def test_a_volume_has_no_frame_time_and_an_infinite_one_is_unknown() -> None:
+def test_frame_time_of_volume_or_infinite_is_unknown() -> None:
     def change(header: Any) -> None:
         header.set_xyzt_units("mm", "msec")
         header["pixdim"][4] = np.inf
@@ -89,7 +89,7 @@ def test_a_volume_has_no_frame_time_and_an_infinite_one_is_unknown() -> None:
     assert of((5, 4, 3, 2), change).frame_time is None
 
 
-def test_codes_of_units_that_nifti_does_not_know_are_no_error() -> None:
+def test_unknown_codes_of_units_are_accepted() -> None:
     def change(header: Any) -> None:
         header["xyzt_units"] = 7 + 56
 
@@ -131,13 +131,13 @@ def test_letters_of_plain_flipped_turned_and_oblique_axes(
     assert patient_letters(affine) == letters
 
 
-def test_letters_do_not_depend_on_the_lying_scale_of_an_affine() -> None:
+def test_letters_ignore_scale_of_affine() -> None:
     directions = OBLIQUE.copy()
     directions[:3, :3] /= np.linalg.norm(OBLIQUE[:3, :3], axis=0)
     assert patient_letters(directions) == patient_letters(OBLIQUE)
 
 
-def test_letters_name_every_patient_axis_once_at_45_degrees() -> None:
+def test_letters_at_45_degrees_name_each_axis_once() -> None:
     c = np.sqrt(0.5)
     affine = np.array([[c, -c, 0, 0], [c, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     letters = patient_letters(affine)
@@ -159,7 +159,7 @@ def test_impossible_directions_are_described(number: float) -> None:
     assert str(of((5, 4, 3), change)).endswith("axes ???")
 
 
-def test_letters_of_the_qform_when_only_it_is_given() -> None:
+def test_letters_of_qform_when_only_it_is_given() -> None:
     def change(header: Any) -> None:
         header.set_qform(OBLIQUE, code=1)
 
@@ -214,7 +214,7 @@ def test_same_grid_compares_shape_spacing_and_direction() -> None:
     assert not geometry.same_grid(make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=flipped))
 
 
-def test_same_grid_believes_a_file_that_does_not_know_its_place() -> None:
+def test_same_grid_accepts_file_without_position() -> None:
     geometry = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=OBLIQUE)
     assert geometry.same_grid(make_geometry((3, 4, 5), (8, 1.29, 1.29)))
 
@@ -313,7 +313,7 @@ def test_given_spacing_replaces_that_of_the_header() -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_stored_spacing_is_in_both_parts_of_the_header(axis: int) -> None:
+def test_stored_spacing_is_in_both_parts_of_header(axis: int) -> None:
     geometry = replace(two_spacings((1.5, 1.25, 5), (1.5, 1.25, 10)), slice_axis=axis)
     given = replace(geometry, given_spacing=(8.0, 2.0, 3.0)).with_stored_spacing()
     assert given.spacing == pytest.approx((8.0, 2.0, 3.0))

@@ -64,7 +64,7 @@ def test_voxels_agree_with_another_reader(tmp_path: Path) -> None:
     assert volume.spacing == pytest.approx(other.GetSpacing()[::-1], rel=1e-5)
 
 
-def test_a_cine_has_time_first_and_frames_counted_from_1(tmp_path: Path) -> None:
+def test_cine_has_time_first_and_frames_from_1(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii", XYZT, change=lambda i: i.header.set_zooms((1.28, 1.28, 8, 46)))
     cine = read_volume(path)
     assert cine.shape == (2, 3, 4, 5)
@@ -228,7 +228,7 @@ def test_pointer_of_git_lfs_is_said(tmp_path: Path) -> None:
     refused(path, IMAGE_POINTER)
 
 
-def test_cut_short_by_the_last_bytes_of_gzip_only(tmp_path: Path) -> None:
+def test_cut_short_by_last_bytes_of_gzip_only(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii.gz", XYZ)
     path.write_bytes(path.read_bytes()[:-4])
     refused(path, TRUNCATED)

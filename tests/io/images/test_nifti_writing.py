@@ -82,7 +82,7 @@ def test_the_lying_affine_of_acdc_is_kept(tmp_path: Path) -> None:
     check_round_trip(tmp_path, edit_header(path, acdc_like))
 
 
-def test_the_grid_of_a_big_endian_file_is_kept(tmp_path: Path) -> None:
+def test_grid_of_big_endian_file_is_kept(tmp_path: Path) -> None:
     header = nib.Nifti1Header(endianness=">")
     header.set_data_dtype(np.dtype(">i2"))
     nib.save(nib.Nifti1Image(XYZ.astype(">i2"), OBLIQUE, header), tmp_path / "a.nii")
@@ -137,7 +137,7 @@ def raw_header(path: Path) -> Any:
     return nib.Nifti1Header(content[:348], check=False)
 
 
-def test_another_program_reads_the_labels_where_the_image_is(tmp_path: Path) -> None:
+def test_another_program_reads_labels_where_image_is(tmp_path: Path) -> None:
     source = save(tmp_path / "a.nii.gz", XYZ, change=qform_only)
     labels = (np.arange(60) % 4).reshape(3, 4, 5)
     write_labels(tmp_path / "l.nii.gz", labels, read_volume(source))
@@ -202,7 +202,7 @@ def test_the_labels_of_a_frame_have_3_axes(tmp_path: Path) -> None:
     assert np.array_equal(written.affine, nib.load(source).affine)
 
 
-def test_labels_are_marked_as_such_and_maps_are_not(tmp_path: Path) -> None:
+def test_only_labels_are_marked_as_labels(tmp_path: Path) -> None:
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))
     write_labels(tmp_path / "l.nii", np.zeros((3, 4, 5), bool), like)
     labels = read_volume(tmp_path / "l.nii", allow_blank=True)
@@ -212,7 +212,7 @@ def test_labels_are_marked_as_such_and_maps_are_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("highest", "dtype"), [(255, np.uint8), (256, np.uint16)])
-def test_label_type_is_as_small_as_it_can_be(tmp_path: Path, highest: int, dtype: Any) -> None:
+def test_label_type_is_smallest_possible(tmp_path: Path, highest: int, dtype: Any) -> None:
     labels = np.full((3, 4, 5), highest)
     write_labels(tmp_path / "l.nii", labels, make_geometry((3, 4, 5), (8, 1.5, 1.5)))
     assert nib.load(tmp_path / "l.nii").header.get_data_dtype() == dtype
@@ -264,7 +264,7 @@ def test_other_endings_are_not_written(tmp_path: Path) -> None:
     assert error.value.values == {"file": tmp_path / "m.tif"}
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+def test_failed_write_leaves_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     like = make_geometry((3, 4, 5), (8, 1.5, 1.5))

@@ -40,7 +40,7 @@ def names(found: FoundStudies) -> list[str]:
 
 
 class TestNifti:
-    def test_results_repeat_the_tree_so_that_equal_names_do_not_collide(self, tree):
+    def test_results_repeat_tree_to_separate_equal_names(self, tree):
         for folder in ("a/b", "a", "c"):
             write_volume(tree / folder / "heart.nii.gz")
         found = find(tree)
@@ -79,7 +79,7 @@ class TestNifti:
         write_volume(tmp_path / "other" / "in" / "heart.nii")
         assert names(find(tree, tmp_path / "other" / "in")) == ["in/heart", "in_2/heart"]
 
-    def test_what_is_no_image_is_left_out_with_its_reason(self, tree):
+    def test_other_files_are_left_out_with_reason(self, tree):
         image = write_volume(tree / "p1_0000.nii.gz")
         for file in (
             *("p1_0001.nii.gz", "p1_gt.nii.gz", "p1_seg.nii.gz", "p1_mask.nii.gz"),
@@ -128,7 +128,7 @@ class TestNifti:
             found = find_studies([tree], output=other / "out")
         assert names(found) == ["heart"]
 
-    def test_a_table_of_patients_beside_images_is_no_result(self, tree):
+    def test_table_of_patients_beside_images_is_no_result(self, tree):
         write_volume(tree / "heart.nii.gz")
         (tree / "cohort.csv").write_text("study,patient,outcome\n1,2,alive\n")
         (tree / "a").mkdir()
@@ -164,7 +164,7 @@ class TestNifti:
         files = [write_volume(tree / f"{number}" / "heart.nii") for number in range(30)]
         assert names(find(*files)) == ["heart", *(f"heart-{n}" for n in range(2, 31))]
 
-    def test_many_files_in_a_folder_are_each_opened_once_at_most(self, tree, monkeypatch):
+    def test_many_files_are_opened_at_most_once(self, tree, monkeypatch):
         opened: list[Path] = []
 
         def header(file):
@@ -178,7 +178,7 @@ class TestNifti:
         assert len(opened) == len(set(opened)) == 2000
         assert not [file for file in opened if "_gt" in file.name]
 
-    def test_a_file_that_was_named_is_an_image_whatever_it_is_called(self, tree):
+    def test_named_file_is_image_whatever_its_name(self, tree):
         file = write_volume(tree / "p1_seg.nii.gz")
         write_volume(tree / "more" / "heart.nii.gz")
         assert names(find(file, tree / "more")) == ["p1_seg", "more/heart"]
@@ -215,7 +215,7 @@ class TestDicom:
         assert one.kind == "DICOM"
         assert [path.name for path in one.paths] == ["s1", "s2"]
 
-    def test_one_slice_per_folder_is_read_as_one_volume(self, tree):
+    def test_folders_with_one_slice_are_one_volume(self, tree):
         voxels = dicoms.write_cine(tree / "all", series_per_slice=True)
         for number, file in enumerate(sorted(f for f in (tree / "all").rglob("*") if f.is_file())):
             target = tree / f"series {number % 4}" / file.name
@@ -260,7 +260,7 @@ class TestDicom:
         assert one.folder == one.case == one.name
         assert one.study == study
 
-    def test_a_study_without_a_uid_is_called_by_its_content(self, tree, tmp_path):
+    def test_study_without_uid_is_called_by_its_content(self, tree, tmp_path):
         """A pseudonym made of the folder's name could be guessed back."""
         for place in (tree / "Doe_Jane", tree / "Smith_John", tmp_path / "other" / "Roe"):
             write_dicom_study(place, name="a")
@@ -306,7 +306,7 @@ class TestDicom:
         found = find_studies([tree, Path("more")], output=tmp_path / "out", folder_names=True)
         assert names(found) == [tmp_path.name]
 
-    def test_damaged_files_are_an_input_that_says_so_without_a_path(self, tree):
+    def test_damaged_files_are_reported_without_path(self, tree):
         folder = tree / "Doe_Jane"
         write_dicom_study(folder, name="Doe")
         for file in folder.iterdir():

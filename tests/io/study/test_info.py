@@ -257,7 +257,7 @@ def test_how_the_image_is_held_survives_the_file(folder, image) -> None:
     assert json.loads((folder / "study.json").read_text())["format"] == 2
 
 
-def test_usual_study_can_be_read_by_version_0_1_0(folder, image) -> None:
+def test_usual_study_has_format_of_0_1_0(folder, image) -> None:
     write_study_info(folder, made_info(image))
     written = json.loads((folder / "study.json").read_text())
     assert written["format"] == 1

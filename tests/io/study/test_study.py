@@ -194,7 +194,7 @@ class TestReplacing:
         assert study.review == ReviewState()
         assert (folder / "use_log.csv").read_text() == "time\n"
 
-    def test_a_study_of_other_phases_leaves_no_posterior_behind(self, tmp_path) -> None:
+    def test_study_of_other_phases_leaves_no_posterior_behind(self, tmp_path) -> None:
         cine = make_study(tmp_path / "cine", phases=(1, 2))
         info = made_info(tmp_path / "cine_image.nii.gz", phases=(5,))
         write_study(cine, info, {5: made_posterior()})
@@ -341,7 +341,7 @@ class TestBadDays:
         with pytest.raises(DataError, check=says(DAMAGED_JSON, file=folder / "review.json")):
             read_study(folder)
 
-    def test_a_folder_that_is_not_a_study_is_refused(self, tmp_path) -> None:
+    def test_folder_that_is_not_study_is_refused(self, tmp_path) -> None:
         with refusal(NOT_A_STUDY, folder=tmp_path, file="study.json"):
             read_study(tmp_path)
 

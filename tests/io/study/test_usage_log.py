@@ -115,7 +115,7 @@ def test_lines_of_a_windows_editor_are_read(file: Path) -> None:
     assert read_use(file) == [ROW]
 
 
-def test_a_kill_at_any_moment_loses_one_row_at_most(file: Path) -> None:
+def test_kill_loses_at_most_one_row(file: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", APPEND_FOR_EVER, str(file)]) as child:
         end = time.monotonic() + 60
         while len(read_use(file)) < 20 and time.monotonic() < end:

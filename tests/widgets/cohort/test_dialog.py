@@ -131,7 +131,7 @@ def test_shown_settings_follow_the_dock(make) -> None:
     assert window.chosen.text() == "No ensemble."
 
 
-def test_settings_of_a_run_are_shown_until_it_ends(make, images, qtbot) -> None:
+def test_settings_of_run_are_shown_until_it_ends(make, images, qtbot) -> None:
     first = made_settings(Path("ensemble"))
     answers = [first]
     window = make("--seconds", 60, read_settings=lambda: answers[0])

@@ -45,7 +45,7 @@ def test_failed_studies_come_first_then_the_latest(table) -> None:
     assert (table.done, table.failed) == (2, 1)
 
 
-def test_a_chosen_row_is_shown_in_full_and_stays(table) -> None:
+def test_chosen_row_is_shown_in_full_and_stays(table) -> None:
     add(table, "a", "failed", "It is damaged.\nToo short.")
     add(table, "b")
     table.refresh()

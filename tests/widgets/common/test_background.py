@@ -100,7 +100,7 @@ def test_nothing_arrives_after_the_window_is_gone(qapp, qtbot) -> None:
     assert not thread.is_alive()
 
 
-def test_a_window_whose_work_is_done_is_not_kept(background, qtbot) -> None:
+def test_window_whose_work_is_done_is_not_kept(background, qtbot) -> None:
     class Window:
         def arrive(self, value: object) -> None:
             arrived.append(value)

@@ -130,7 +130,7 @@ def test_numbers_are_read_as_people_type_them(
     ("text", "problem"),
     [("64", ""), ("6o", NO_NUMBER.format(text="6o")), ("0", TOO_LIGHT)],
 )
-def test_a_problem_is_found_and_shown_at_its_field(
+def test_problem_is_found_and_shown_at_its_field(
     form: DataForm, text: str, problem: str, qtbot: Any
 ) -> None:
     qtbot.keyClicks(editor(form, "weight"), text)
@@ -226,7 +226,7 @@ def test_replaced_choices_stay_with_another_parent(form: DataForm, qtbot: Any) -
     assert listed(form) == ["Axial"]
 
 
-def test_a_disabled_choice_gives_way_to_the_first_enabled(form: DataForm) -> None:
+def test_disabled_choice_gives_way_to_first_enabled(form: DataForm) -> None:
     form.plane.editor.set_disabled({"sa": "No short axis."})
     assert form.plane.value == "la"
     assert listed(form, Qt.ItemDataRole.ToolTipRole) == ["No short axis.", None]

@@ -55,7 +55,7 @@ def test_a_click_chooses_a_row(table: RowsTable, heard: Any, qtbot: Any) -> None
     assert heard == [ROWS[2]]
 
 
-def test_a_row_is_chosen_from_outside_without_a_signal(table: RowsTable, heard: Any) -> None:
+def test_row_is_chosen_from_outside_without_signal(table: RowsTable, heard: Any) -> None:
     table.choose_row(30)
     assert table.currentIndex().row() == 30
     assert [index.row() for index in table.selectionModel().selectedRows()] == [30]
@@ -86,7 +86,7 @@ def test_a_double_click_and_return_open_a_row(table: RowsTable, qtbot: Any) -> N
     assert opened == [ROWS[1], ROWS[2]]
 
 
-def test_a_double_click_copies_the_path_of_a_file(
+def test_double_click_copies_path_of_file(
     table: RowsTable, qtbot: Any, qapp: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(QToolTip, "showText", lambda *_: None)
@@ -96,7 +96,7 @@ def test_a_double_click_copies_the_path_of_a_file(
     assert qapp.clipboard().text() == str(Path("data") / "heart.nii.gz")
 
 
-def test_only_the_given_number_of_rows_is_in_sight(table: RowsTable) -> None:
+def test_only_given_number_of_rows_is_in_sight(table: RowsTable) -> None:
     assert is_in_sight(table, 3)
     assert not is_in_sight(table, 5)
     high = table.height()

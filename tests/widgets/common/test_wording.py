@@ -42,7 +42,7 @@ def test_errors_and_plain_sentences_are_shown_unchanged() -> None:
     assert in_the_window(AppError("{odd} is damaged.")) == "{odd} is damaged."
 
 
-def test_a_setting_of_the_schedule_has_the_label_of_its_field() -> None:
+def test_setting_of_schedule_has_label_of_its_field() -> None:
     options = {"per_cycle": "members_per_cycle", "step": "member_step"}
     for kind in (RestartSchedule, MemberSelection, PresetValues):
         for field in fields(kind):

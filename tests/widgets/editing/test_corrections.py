@@ -230,7 +230,7 @@ def test_numbers_follow_the_preview(bench) -> None:
     assert bench.session.peek_log() == []  # nothing was corrected
 
 
-def test_a_level_is_known_while_the_structure_is_drawn_at_it(bench) -> None:
+def test_level_is_known_while_it_is_drawn(bench) -> None:
     corrections = bench.corrections
     level(bench)
     assert corrections.margin_at(WORST, LV) == -0.5

@@ -58,7 +58,7 @@ def test_margin_and_volume_are_shown(level) -> None:
     assert level.value.text() == level_text(-40 / SLIDER_STEPS)
 
 
-def test_level_is_worded_like_the_ends_of_the_slider() -> None:
+def test_level_is_worded_like_ends_of_slider() -> None:
     larger, none, smaller = (level_text(margin) for margin in (-0.32, 0.0, 0.5))
     assert larger.endswith("0.32 larger")
     assert smaller.endswith("0.50 smaller")

@@ -115,7 +115,7 @@ def test_clicks_are_strokes_and_do_not_zoom(bench) -> None:
     assert not bench.drawn[-1][0].any()
 
 
-def test_the_tool_ends_by_escape_and_by_other_tools(bench) -> None:
+def test_tool_ends_by_escape_and_by_other_tools(bench) -> None:
     bench.tool.start()
     bench.tool.start()
     assert bench.active == [True]

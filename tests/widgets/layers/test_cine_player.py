@@ -179,7 +179,7 @@ def test_the_rate_of_a_cine_is_named(viewer, player) -> None:
     assert player.rate == ACQUIRED_RATE.format(rate=22)
 
 
-def test_a_cine_without_a_time_beats_once_a_second(tmp_path, viewer, player) -> None:
+def test_cine_without_time_beats_once_second(tmp_path, viewer, player) -> None:
     geometry = make_geometry((25, 4, 16, 20), (8, 1.5, 1.25), affine=OBLIQUE)
     player.set_layer(viewer.add_layer(image_layer(tmp_path, geometry, "timeless")))
     assert player.rate == UNKNOWN_RATE.format(rate=25)

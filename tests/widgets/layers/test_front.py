@@ -106,7 +106,7 @@ def test_layers_set_aside_are_shown_with_their_image(viewer, patients) -> None:
     assert not is_set_aside(viewer, second)
 
 
-def test_the_image_in_front_is_turned_and_on_screen(viewer, patients, tmp_path) -> None:
+def test_image_in_front_is_turned_and_on_screen(viewer, patients, tmp_path) -> None:
     stack = make_geometry((9, 20, 16), (8, 1.25, 1.5), affine=OBLIQUE[:, [1, 0, 2, 3]])
     other = viewer.add_layer(image_layer(tmp_path, stack, "turned"))
     bring_to_front(viewer, other)

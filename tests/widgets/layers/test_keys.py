@@ -135,7 +135,7 @@ def test_keys_of_0_1_0_are_kept() -> None:
 
 
 @pytest.mark.parametrize("action", NEW)
-def test_a_new_key_is_free_and_on_every_keyboard(action) -> None:
+def test_new_key_is_free_and_on_every_keyboard(action) -> None:
     shortcuts = get_settings().shortcuts.shortcuts.values()
     taken = {str(key) for keys in shortcuts for key in keys}
     for owner in (ViewerModel, Labels, Image, Points, Shapes, Vectors):

@@ -20,7 +20,7 @@ def lines(viewer, image) -> LineLayer:
     return LineLayer(viewer, image, "outlines", pixels=2)
 
 
-def test_a_line_is_closed_and_lies_in_its_slice() -> None:
+def test_line_is_closed_and_lies_in_its_slice() -> None:
     vectors, colors = line_segments([Line(SQUARE, RED)], (3, 2))
     assert vectors.shape == (4, 2, 4)
     assert (vectors[:, 0, :2] == (3, 2)).all()
@@ -58,7 +58,7 @@ def test_a_short_line_has_one_dash() -> None:
     assert len(vectors) == 1
 
 
-def test_lines_are_drawn_over_the_image_on_its_grid(viewer, image, lines) -> None:
+def test_lines_are_drawn_over_image_on_its_grid(viewer, image, lines) -> None:
     viewer.layers.selection.active = image
     lines.draw([Line(SQUARE, RED)], (3, 1))
     layer = lines.layer

@@ -61,7 +61,7 @@ def layers_of(*paths: Path) -> list[Layer]:
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "A.NII.GZ"])
-def test_a_volume_is_an_image_layer_in_its_voxel_grid(tmp_path: Path, name: str) -> None:
+def test_volume_is_image_layer_in_its_voxel_grid(tmp_path: Path, name: str) -> None:
     (layer,) = layers_of(image_file(tmp_path / name))
     assert isinstance(layer, Image)
     assert np.array_equal(layer.data, voxels(VOLUME))
@@ -80,13 +80,13 @@ def test_a_cine_has_time_first_in_ms(tmp_path: Path) -> None:
     assert [str(unit) for unit in layer.units] == ["millisecond"] + ["millimeter"] * 3
 
 
-def test_a_cine_without_frame_time_has_steps_of_1() -> None:
+def test_cine_without_frame_time_has_steps_of_1() -> None:
     grid = layer_grid(make_geometry((2, 3, 4, 5), (8, 1.5, 1.25)))
     assert grid["scale"] == (1.0, 8, 1.5, 1.25)
     assert grid["units"] == ("ms", "mm", "mm", "mm")
 
 
-def test_the_metadata_holds_role_case_source_and_true_geometry(tmp_path: Path) -> None:
+def test_metadata_holds_role_case_source_and_true_geometry(tmp_path: Path) -> None:
     path = image_file(tmp_path / "patient001_0000.nii.gz")
     (layer,) = layers_of(path)
     bayes = layer.metadata["bayes"]

@@ -28,7 +28,7 @@ def done_message(folder, *, phase: int | None = None) -> PhaseDone:
     return PhaseDone(job=1, phase=phase, report={"method": "multi"}, posterior=str(file))
 
 
-def test_a_snapshot_is_read_and_its_files_are_deleted(tmp_path) -> None:
+def test_snapshot_is_read_and_its_files_are_deleted(tmp_path) -> None:
     result = make_result()
     grow(result, tmp_path)
     assert (result.labels == 3).all()

@@ -182,7 +182,7 @@ def test_renamed_layers_are_found_by_their_image(viewer, image, tmp_path) -> Non
     assert result_layers(viewer, other)["prediction"].name == "other prediction"
 
 
-def test_a_new_result_replaces_the_old_and_nothing_else(viewer, image, result) -> None:
+def test_new_result_replaces_old_and_nothing_else(viewer, image, result) -> None:
     put_result(viewer, image, result, mutual_information=True)
     painted = viewer.add_labels(np.ones(CINE.shape, np.uint8), name="heart edited")
     painted.metadata["bayes"] = {"role": "edited", "image": image.unique_id}

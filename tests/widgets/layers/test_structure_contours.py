@@ -175,7 +175,7 @@ def test_without_their_layer_labels_are_outlines_again(viewer, image, contours) 
     assert len(viewer.mouse_drag_callbacks) == callbacks - 1
 
 
-def test_deleted_contours_are_drawn_again_in_the_next_slice(viewer, image, contours) -> None:
+def test_deleted_contours_are_drawn_again_in_next_slice(viewer, image, contours) -> None:
     viewer.layers.remove(contours.layer)
     for z in (2, 1, 2):
         show_place(viewer, image, (2, z))

@@ -74,11 +74,11 @@ def test_the_slider_is_the_through_plane_axis(slider: int) -> None:
     assert (view.vertical, view.horizontal) == ("down", "right")
 
 
-def test_without_a_stack_the_first_axis_is_the_slider() -> None:
+def test_without_stack_first_axis_is_slider() -> None:
     assert find_orientation(make_geometry((4, 5, 6), (1, 1.1, 1))).order == (0, 1, 2)
 
 
-def test_an_oblique_stack_stored_in_another_order_is_turned(tmp_path) -> None:
+def test_oblique_stack_stored_in_another_order_is_turned(tmp_path) -> None:
     """The same short-axis slices with (z, y, x) stored as (y, x, z), x and y mirrored."""
     affine = VOLUME.affine[:, [2, 0, 1, 3]]
     affine[:, [1, 2]] *= -1
@@ -102,7 +102,7 @@ def test_time_stays_the_first_slider(tmp_path) -> None:
     assert find_orientation(stack).order == (2, 0, 1)
 
 
-def test_an_image_without_geometry_is_left_as_it_is() -> None:
+def test_image_without_geometry_is_left_as_it_is() -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(np.ones((4, 5, 6)))
     viewer.dims.order = (2, 1, 0)

@@ -74,7 +74,7 @@ def test_a_moved_layer_keeps_its_true_geometry(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "l.nii").geometry.same_grid(VOLUME)
 
 
-def test_labels_of_one_phase_take_the_geometry_of_a_phase(tmp_path: Path) -> None:
+def test_labels_of_one_phase_take_geometry_of_phase(tmp_path: Path) -> None:
     write(labels_layer((3, 4, 5), CINE), tmp_path / "l.nii")
     written = read_labels(tmp_path / "l.nii")
     assert written.shape == (3, 4, 5)

@@ -117,7 +117,7 @@ def test_a_line_knows_whether_it_was_moved(line: PhaseLine) -> None:
     assert not line.has_moved
 
 
-def test_the_name_is_not_cut_off_at_either_end(qtbot: Any) -> None:
+def test_name_is_not_cut_off_at_either_end(qtbot: Any) -> None:
     plot = pg.PlotWidget()
     qtbot.addWidget(plot)
     plot.resize(300, 140)

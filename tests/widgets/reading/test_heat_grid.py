@@ -278,7 +278,7 @@ def test_a_volume_has_no_phase(make_grid: Any, qtbot: Any) -> None:
     assert grid.reading(None, 4).startswith("Slice 5: 100 mm²·bit")
 
 
-def test_a_grid_of_another_size_asks_for_another_height(qtbot: Any) -> None:
+def test_grid_of_another_size_asks_for_another_height(qtbot: Any) -> None:
     area, inner, grid = QScrollArea(), QWidget(), HeatGrid()
     qtbot.addWidget(area)
     column = QVBoxLayout(inner)

@@ -87,9 +87,7 @@ def test_contributing_slices_are_listed(form: NumbersForm, heard: Any) -> None:
     assert heard == []
 
 
-def test_a_click_and_the_arrow_keys_go_to_a_slice(
-    form: NumbersForm, heard: Any, qtbot: Any
-) -> None:
+def test_click_and_arrow_keys_go_to_slice(form: NumbersForm, heard: Any, qtbot: Any) -> None:
     form.set_contributions(SLICES, ed=1, es=10)
     click(form, 0, qtbot)
     qtbot.keyClick(form.slices, Qt.Key.Key_Down)

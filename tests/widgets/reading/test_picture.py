@@ -73,7 +73,7 @@ def test_only_contours_lie_above_the_active_labels(viewer, make_picture) -> None
     assert not result_layers(viewer, picture.image)["prediction"].editable
 
 
-def test_all_layers_lie_on_the_grid_of_the_image(viewer, make_picture) -> None:
+def test_all_layers_lie_on_grid_of_image(viewer, make_picture) -> None:
     picture = make_picture()
     picture.add_map("mutual information")
     assert len({tuple(layer.scale) for layer in viewer.layers}) == 1
@@ -318,7 +318,7 @@ def test_without_their_image_the_labels_go(viewer, make_picture) -> None:
     assert not [layer for layer in viewer.layers if layer.visible]
 
 
-def test_the_study_is_opened_in_front_of_other_images(viewer, make_picture) -> None:
+def test_study_is_opened_in_front_of_other_images(viewer, make_picture) -> None:
     other = viewer.add_image(np.ones((4, 40, 48)), name="other")
     picture = make_picture()
     assert not other.visible

@@ -80,7 +80,7 @@ def test_image_and_contours_lie_as_on_the_screen(
     assert np.array_equal(drawn, turned(session.labels_in(place) == LV))
 
 
-def test_the_aspect_is_that_of_the_heart_in_mm(session: ReviewSession) -> None:
+def test_aspect_is_that_of_heart_in_mm(session: ReviewSession) -> None:
     height, width = pictures_of(session).draw((ED, 0)).grey.shape
     aspect = width * SPACING[2] / (height * SPACING[1])
     assert pictures_of(session).aspect == pytest.approx(aspect)

@@ -108,7 +108,7 @@ def test_a_click_beside_the_thumbnails_chooses_nothing(
     assert chosen == []
 
 
-def test_ed_is_above_es_and_base_left_of_apex(strip: Thumbnails) -> None:
+def test_ed_is_above_es_with_base_left(strip: Thumbnails) -> None:
     assert strip.cell_rect(ED, 0).bottom() < strip.cell_rect(ES, 0).top()
     assert strip.cell_rect(ED, 0).right() < strip.cell_rect(ED, 3).left()
     strip.set_ends(False)
@@ -149,7 +149,7 @@ def test_the_text_of_a_slice_counts_from_one(strip: Thumbnails, monkeypatch: Any
     assert shown == [strip.reading(ED, 1), THUMBNAIL_HELP]
 
 
-def test_frames_have_the_colours_of_heat_grid_and_queue(strip: Thumbnails) -> None:
+def test_frames_have_colours_of_heat_grid_and_queue(strip: Thumbnails) -> None:
     dark = strip.palette()
     dark.setColor(QPalette.ColorRole.Window, QColor("#262930"))
     strip.setPalette(dark)

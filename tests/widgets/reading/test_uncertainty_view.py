@@ -109,7 +109,7 @@ def test_inclusion_is_one_layer_of_thin_dashed_lines(viewer, image, outlines) ->
     assert lengths == sorted(lengths)
 
 
-def test_the_contours_are_drawn_over_the_lines_of_the_models(viewer, image, outlines) -> None:
+def test_contours_are_drawn_over_lines_of_models(viewer, image, outlines) -> None:
     assert WIDTH < 0.6 * CONTOUR_PIXELS
     result = make_result(CINE)
     put_result(viewer, image, result, mutual_information=False)
@@ -203,7 +203,7 @@ def test_peeking_shows_the_entropy_and_goes_back(viewer, image, outlines, tmp_pa
     assert not drawn(viewer).visible
 
 
-def test_deleted_outlines_are_drawn_again_in_the_next_slice(viewer, image, outlines) -> None:
+def test_deleted_outlines_are_drawn_again_in_next_slice(viewer, image, outlines) -> None:
     told: list[UncertaintyView] = []
     outlines.view_changed.connect(told.append)
     outlines.set_view(UncertaintyView.INCLUSION)

@@ -210,7 +210,7 @@ def chosen_phases(box: PhaseBox) -> list[int | None]:
     return phases
 
 
-def test_phases_are_offered_and_none_is_chosen_at_first(box: PhaseBox) -> None:
+def test_phases_are_offered_without_choice(box: PhaseBox) -> None:
     assert [box.itemText(index) for index in range(box.count())] == ["1", "2", "4"]
     assert box.phase is None
 

@@ -128,7 +128,7 @@ def test_previous_stops_at_the_start_of_the_queue(review) -> None:
     assert review.controller.place == places[0]
 
 
-def test_next_at_the_end_goes_to_the_first_open_slice(review) -> None:
+def test_next_at_end_goes_to_first_open_slice(review) -> None:
     places = queue(review)
     for place in places[:2]:
         review.session.decide(place, "accepted")
@@ -139,7 +139,7 @@ def test_next_at_the_end_goes_to_the_first_open_slice(review) -> None:
     assert review.said[-1] == QUEUE_WRAPPED
 
 
-def test_next_at_the_end_stays_if_nothing_else_is_open(review) -> None:
+def test_next_stays_if_no_slice_is_open(review) -> None:
     places = queue(review)
     for place in places[:-1]:
         review.session.decide(place, "accepted")
@@ -195,7 +195,7 @@ def test_accept_saves_and_shows_the_next_slice(review, tmp_path) -> None:
     assert saved.current == places[1]
 
 
-def test_accept_reports_the_slice_after_the_next_one_is_shown(review) -> None:
+def test_accept_reports_slice_after_next_one_is_shown(review) -> None:
     reported: list[str] = []
     review.controller.said.connect(reported.append)
     review.controller.reported.connect(reported.append)

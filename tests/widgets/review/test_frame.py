@@ -253,7 +253,7 @@ def test_reading_layout_hides_and_shows_docks(
     settle(qtbot)
 
 
-def test_the_reading_layout_of_the_demo_is_kept_while_it_runs(
+def test_demo_keeps_reading_layout(
     dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
 ) -> None:
     entered: list[Any] = []

@@ -148,7 +148,7 @@ def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
     assert np.ptp(middle, axis=0).min() > 0.3 * height
 
 
-def test_without_picture_it_runs_until_the_window_is_closed(ensemble) -> None:
+def test_without_picture_it_runs_until_window_is_closed(ensemble) -> None:
     demo_here(ensemble, closes=200)
 
 
@@ -240,7 +240,7 @@ def test_demo_without_qt_names_the_installation(monkeypatch: pytest.MonkeyPatch)
     assert 'pip install "napari-bayes-nnunet[all]"' in str(caught.value)
 
 
-def test_a_picture_that_cannot_be_written_is_refused_first(tmp_path) -> None:
+def test_picture_that_cannot_be_written_is_refused_first(tmp_path) -> None:
     file = tmp_path / "a file"
     file.write_text("")
     folder = tmp_path / "folder.png"

@@ -594,7 +594,7 @@ def test_closing_the_dock_ends_the_child(ready, qtbot) -> None:
     wait_until(lambda: dock.child.pid not in (None, pid), qtbot)
 
 
-def test_a_run_that_is_closed_can_be_started_again(ready, tmp_path, qtbot) -> None:
+def test_run_that_is_closed_can_be_started_again(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], window=True)
     begin(dock, qtbot)
     assert not dock.run.save_button.isEnabled()
@@ -631,7 +631,7 @@ def test_a_copy_of_the_image_has_no_result(ready, tmp_path, qtbot) -> None:
     assert dock.result is None
 
 
-def test_a_tab_in_front_does_not_end_the_run(ready, tmp_path, qtbot) -> None:
+def test_tab_in_front_does_not_end_run(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], window=True)
     begin(dock, qtbot)
     dock.hide()
@@ -652,7 +652,7 @@ def test_removing_the_dock_leaves_the_viewer(ready, tmp_path, qtbot) -> None:
     dock.deleteLater()
 
 
-def test_closing_the_window_ends_the_child_and_the_folder(tmp_path) -> None:
+def test_closing_window_ends_child_and_folder(tmp_path) -> None:
     """In a process of its own: only there Qt really destroys the window."""
     script = (
         "import sys, pathlib, napari\n"
@@ -697,7 +697,7 @@ def test_closing_the_viewer_while_it_runs(ready, tmp_path, qtbot) -> None:
     assert names(dock) == []
 
 
-def test_the_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> None:
+def test_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.job.ended):
@@ -715,7 +715,7 @@ def test_layers_can_be_removed_while_they_are_refined(ready, tmp_path, qtbot) ->
     assert names(dock) == ["heart", "heart prediction", "heart contours"]
 
 
-def test_ensemble_and_image_can_be_changed_while_it_runs(ready, tmp_path, qtbot) -> None:
+def test_ensemble_and_image_change_during_run(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
     begin(dock, qtbot)
     dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path, name="other")))
@@ -846,7 +846,7 @@ def test_nothing_is_proposed_inside_the_installation(ready, tmp_path, qtbot, mon
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])
-def test_files_are_replaced_only_when_the_user_says_so(
+def test_files_are_replaced_only_when_user_says_so(
     ready, tmp_path, qtbot, asked, monkeypatch, answer
 ) -> None:
     asked.mkdir()
@@ -865,7 +865,7 @@ def test_files_are_replaced_only_when_the_user_says_so(
     assert ((asked / "heart.json").read_text() == "old") is (answer == "No")
 
 
-def test_saving_is_refused_without_geometry_and_over_the_image(
+def test_saving_is_refused_without_geometry_and_over_image(
     ready, tmp_path, qtbot, monkeypatch
 ) -> None:
     dock = ready(Image(np.ones((4, 8, 8)), name="pixels"))
@@ -974,7 +974,7 @@ def test_review_without_a_default_folder_asks_for_one(
     assert len(review.opened) == 1
 
 
-def test_an_image_without_a_file_goes_into_its_study(ready, tmp_path, qtbot, review, asked) -> None:
+def test_image_without_file_goes_into_its_study(ready, tmp_path, qtbot, review, asked) -> None:
     """The study has the voxel size of the segmentation, not that of the form by then."""
     voxels = np.random.default_rng(0).integers(1, 99, (4, 8, 8)).astype(np.int16)
     dock = ready(Image(voxels, name="pixels"))

@@ -213,7 +213,7 @@ def test_phases_of_a_cine(form, viewer, tmp_path) -> None:
     assert error.value.values == {"text": "8", "count": 5}
 
 
-def test_phases_of_an_info_cfg_are_used_and_shown(form, viewer, tmp_path) -> None:
+def test_phases_of_info_cfg_are_used_and_shown(form, viewer, tmp_path) -> None:
     (tmp_path / "Info.cfg").write_text("ED: 4\nES: 2\n")
     viewer.add_layer(image_layer(tmp_path, CINE))
     assert form.phases.itemText(ED_ES) == PHASES_KNOWN.format(phases=CardiacPhases(4, 2))
@@ -225,7 +225,7 @@ def test_phases_of_an_info_cfg_are_used_and_shown(form, viewer, tmp_path) -> Non
     assert form.hint.text() == PHASE_COUNT.format(count=5)
 
 
-def test_a_wrong_info_cfg_is_shown_and_not_used(form, viewer, tmp_path) -> None:
+def test_wrong_info_cfg_is_shown_and_not_used(form, viewer, tmp_path) -> None:
     (tmp_path / "Info.cfg").write_text("ED: 4\nES: 20\n")
     layer = viewer.add_layer(image_layer(tmp_path, CINE))
     with pytest.raises(DataError) as caught:
@@ -235,7 +235,7 @@ def test_a_wrong_info_cfg_is_shown_and_not_used(form, viewer, tmp_path) -> None:
     assert form.image().phases is None
 
 
-def test_an_ensemble_without_lv_cannot_find_ed_and_es(form, viewer, tmp_path) -> None:
+def test_ensemble_without_lv_cannot_find_ed_and_es(form, viewer, tmp_path) -> None:
     viewer.add_layer(image_layer(tmp_path, CINE))
     form.set_finds_phases("It knows no LV.")
     item = form.phases.model().item(ED_ES)

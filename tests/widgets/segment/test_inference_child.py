@@ -102,7 +102,7 @@ def test_starting_twice_starts_one(messages, qtbot) -> None:
     assert child.pid == pid
 
 
-def test_closing_ends_the_child_and_removes_the_scratch_folder(messages, qtbot) -> None:
+def test_closing_ends_child_and_removes_scratch_folder(messages, qtbot) -> None:
     child, said = messages()
     child.start()
     wait_for(ChildReady, said, qtbot)
@@ -122,7 +122,7 @@ def test_closing_ends_a_child_that_is_busy(messages, qtbot) -> None:
     assert not is_alive(pid)
 
 
-def test_a_killed_child_is_replaced_at_the_next_message(messages, qtbot) -> None:
+def test_killed_child_is_replaced_at_next_message(messages, qtbot) -> None:
     child, said = messages()
     child.start()
     wait_for(ChildReady, said, qtbot)

@@ -147,7 +147,7 @@ def test_phases_of_another_training_are_removed(make, qtbot) -> None:
     assert [bool(frame.any()) for frame in result.labels] == [False, True, False, False, False]
 
 
-def test_a_segmentation_whose_members_are_lost_is_still_one(make, qtbot) -> None:
+def test_segmentation_whose_members_are_lost_is_still_one(make, qtbot) -> None:
     heard = make("--no-posterior")
     result = heard.start()
     wait_end(heard, qtbot)
@@ -305,7 +305,7 @@ def test_late_answers_are_dropped_and_their_files_deleted(make, qtbot) -> None:
     assert len(heard.ended) == 1
 
 
-def test_an_old_job_does_not_end_the_new_one(make, qtbot) -> None:
+def test_old_job_does_not_end_new_one(make, qtbot) -> None:
     heard = make("--seconds", 0.1)
     heard.start()
     wait_end(heard, qtbot)

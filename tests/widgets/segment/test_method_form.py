@@ -132,7 +132,7 @@ def test_devices_come_with_name_and_free_memory(form) -> None:
     assert form.device_name == "auto"
 
 
-def test_the_chosen_device_stays_when_a_new_child_reports(form) -> None:
+def test_chosen_device_stays_when_new_child_reports(form) -> None:
     form.set_devices({"cuda:0": "A", "cpu": "CPU"})
     form.device.value = "cpu"
     form.set_devices({"cuda:0": "A", "cpu": "CPU"})

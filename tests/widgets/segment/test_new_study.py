@@ -102,7 +102,7 @@ def test_there_is_no_default_folder_without_a_file(result) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
-def test_there_is_no_default_in_a_read_only_folder(result, tmp_path, monkeypatch) -> None:
+def test_there_is_no_default_in_read_only_folder(result, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     assert default_study_folder(result) is None
     assert default_study_folder(result_of(tmp_path / "gone" / "heart.nii.gz")) is not None
@@ -198,7 +198,7 @@ def _slices_last(stored: StoredPosterior) -> StoredPosterior:
     return stored.with_first_axis(1).with_first_axis(2).with_first_axis(1)
 
 
-def test_an_image_without_its_file_goes_into_the_study(result, image, tmp_path) -> None:
+def test_image_without_its_file_goes_into_study(result, image, tmp_path) -> None:
     voxels = voxels_in(image)
     image.unlink()
     study = read_study(

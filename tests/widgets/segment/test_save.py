@@ -68,7 +68,7 @@ def test_mutual_information_is_saved_if_shown(tmp_path) -> None:
     assert (values == 0.5).all()
 
 
-def test_a_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:
+def test_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:
     result = make_result(CINE)
     result.known_phases, result.phases_from = CardiacPhases(5, 2), "Info.cfg beside the image"
     for phase in (5, 2):
