@@ -39,6 +39,30 @@ def test_every_path_refuses_a_device() -> None:
         assert SPECIAL_FILE.format(path=os.devnull) in " ".join(done.output.split())
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["inspect", "loop"],
+        ["inspect", "~nobody-has-this-name/run"],
+        ["predict", "loop", "image.nii.gz", "-o", "out"],
+        ["calibrate", "loop", "dataset"],
+        ["evaluate", ".", "loop", "-o", "out"],
+        ["evaluate", ".", "labels", "-o", "loop/report"],
+        ["evaluate-queue", ".", "labels", "-o", "loop/report"],
+    ],
+    ids=" ".join,
+)
+def test_links_in_a_loop_and_unknown_homes_are_refused(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
 def test_current_folder_is_a_path() -> None:
     assert PATH.convert(".", None, None) == Path()
     assert PATH.convert(Path("a"), None, None) == Path("a")

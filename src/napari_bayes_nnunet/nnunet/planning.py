@@ -353,8 +353,8 @@ def _write_raw(dataset: RawDataset, folder: Path) -> None:
     """Write a raw folder without images: nnU-Net reads their paths from its dataset.json."""
     paths = {
         case.name: {
-            "images": [os.fspath(image.resolve()) for image in case.images],
-            "label": os.fspath(case.label.resolve()),
+            "images": [os.path.realpath(image) for image in case.images],
+            "label": os.path.realpath(case.label),
         }
         for case in dataset.cases
     }

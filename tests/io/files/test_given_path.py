@@ -8,7 +8,14 @@ import pytest
 
 from napari_bayes_nnunet import Ensemble, read_volume
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.files.given_path import NO_PATH, given_path, is_same_path, is_within
+from napari_bayes_nnunet.io.files.given_path import (
+    NO_PATH,
+    expand_home,
+    given_path,
+    is_same_path,
+    is_within,
+    resolve_links,
+)
 
 from ...helpers.small_disk import second_path
 
@@ -31,6 +38,18 @@ def test_new_paths_are_compared_by_their_names(tmp_path: Path) -> None:
     assert is_within(tmp_path / "a" / "new", tmp_path)
     assert is_within(tmp_path, tmp_path)
     assert not is_within(tmp_path, tmp_path / "new")
+
+
+def test_links_in_a_loop_stay(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert resolve_links(tmp_path / "loop" / "a") == tmp_path / "loop" / "a"
+    assert is_same_path(tmp_path / "loop", tmp_path / "b" / ".." / "loop")
+    assert not is_within(tmp_path / "loop" / "a", tmp_path / "b")
+
+
+def test_home_of_an_unknown_user_stays() -> None:
+    assert expand_home("~nobody-has-this-name/a") == Path("~nobody-has-this-name/a")
+    assert expand_home("~/a") == Path.home() / "a"
 
 
 def test_one_folder_at_two_paths_is_recognised(tmp_path: Path) -> None:

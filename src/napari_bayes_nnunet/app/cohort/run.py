@@ -15,6 +15,7 @@ from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.atomic import remove_leftovers, removing_if_empty
 from ...io.files.disk import is_disk_full
+from ...io.files.given_path import resolve_links
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
@@ -67,7 +68,7 @@ def find_cohort(request: CohortRequest) -> FoundStudies:
     """Return the studies. Raises AppError or DataError if the request cannot be met."""
     prediction = request.prediction
     _refuse_output_of_images(prediction)
-    output = prediction.output.resolve()
+    output = resolve_links(prediction.output)
     check_request(find_ensemble(request.ensemble), prediction)
     may_replace = prediction.overwrite or prediction.skip_finished
     if is_cohort_table(output / COHORT) and not may_replace:

@@ -9,10 +9,10 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ...io.files.given_path import expand_home
 from ...nnunet import Stopped
 from .. import AppError
 from ..cluster.connection import check_cluster, connect
@@ -47,7 +47,7 @@ class RemoteConnection:
 
     def __init__(self, device: RemoteDevice) -> None:
         self._address = device.address
-        certificates = Path(device.certificates).expanduser() if device.certificates else None
+        certificates = expand_home(device.certificates) if device.certificates else None
         self._client = connect(device.address, certificates=certificates)
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="remote")
         self._key = f"bayes-nnunet-{uuid.uuid4().hex}"

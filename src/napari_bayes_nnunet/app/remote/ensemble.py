@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.types import Mirroring, Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
+from ...io.files.given_path import expand_home, is_same_path
 from ..segmentation.settings import SegmentationSettings
 from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
 from .connection import RemoteConnection, never_stop
@@ -122,6 +123,6 @@ class RemoteEnsemble:
 
 
 def _remote_folder(folder: Path, device: RemoteDevice) -> str:
-    if folder.expanduser().resolve() == BUILT_IN_FOLDER.resolve():
+    if is_same_path(expand_home(folder), BUILT_IN_FOLDER):
         return BUILT_IN
     return device.folder or str(folder)

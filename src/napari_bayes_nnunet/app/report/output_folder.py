@@ -10,7 +10,7 @@ from typing import Final
 
 from ...core.problems import Action
 from ...io.dataset.raw_dataset import CASE_FOLDERS
-from ...io.files.given_path import is_same_path
+from ...io.files.given_path import is_same_path, resolve_links
 from .. import AppError
 
 OUTPUT_IS_INPUT: Final = "The output folder {folder} is also the folder of the {contents}."
@@ -25,7 +25,7 @@ def refuse_folder_of_inputs(output: Path, inputs: Mapping[str, Path | None]) -> 
     ``inputs``: contents of a folder, such as "images" → folder, None if there is none.
     """
     contents = [c for c, folder in inputs.items() if folder and is_same_path(folder, output)]
-    parent = output.resolve().parent
+    parent = resolve_links(output).parent
     is_of_cases = any(is_same_path(parent / name, output) for name in CASE_FOLDERS)
     if is_of_cases and (parent / "dataset.json").is_file():
         contents.append("cases of a dataset")

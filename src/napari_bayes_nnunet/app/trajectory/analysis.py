@@ -26,6 +26,7 @@ from ...core.ensemble.weight_space import (
 from ...core.problems import Action
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ...io.ensemble.trajectory import Trajectory, read_trajectory
+from ...io.files.given_path import resolve_links
 from ...io.files.limits import read_small
 from .. import AppError
 from ..messages import EpochDone
@@ -158,7 +159,7 @@ def analyse_trajectory(
     is_member = np.isin(trajectory.epochs, members)
     length = record.schedule.cycle_length
     return TrajectoryAnalysis(
-        name=record.name or run.resolve().name,
+        name=record.name or resolve_links(run).name,
         fold=fold,
         schedule=record.schedule_of(fold),
         epochs=trajectory.epochs,

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from .. import DataError
 from ..files.checksum import sha256
+from ..files.given_path import expand_home, resolve_links
 from ..files.special import SPECIAL_FILE, is_special
 from .model_folder import (
     EXPECTED,
@@ -195,7 +196,7 @@ def find_ensemble(path: Path) -> EnsembleFolder:
     The folder of a fold, or a file in it, stands for this fold alone. Members that cannot be used
     are listed as refused. Raises DataError if there is no usable model folder.
     """
-    chosen = path.expanduser().resolve()
+    chosen = resolve_links(expand_home(path))
     start = _folder_of(chosen)
     inside = _training_around(start)
     folders = [inside] if inside else _trainings_below(start)

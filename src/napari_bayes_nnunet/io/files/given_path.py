@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .. import DataError
@@ -16,6 +17,22 @@ def given_path(path: Path | str) -> Path:
     return Path(path)
 
 
+def expand_home(path: Path | str) -> Path:
+    """Return a path with ``~`` replaced, or as it is if that names no user.
+
+    Unlike `Path.expanduser`, this raises no RuntimeError.
+    """
+    return Path(os.path.expanduser(path))
+
+
+def resolve_links(path: Path) -> Path:
+    """Return an absolute path without links; a link in a loop stays as it is.
+
+    `Path.resolve` raises RuntimeError for a loop before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
+
+
 def is_same_path(first: Path, second: Path) -> bool:
     """Return whether two paths lead to one file or folder.
 
@@ -24,10 +41,10 @@ def is_same_path(first: Path, second: Path) -> bool:
     try:
         return first.samefile(second)
     except OSError:  # one of them does not exist
-        return first.resolve() == second.resolve()
+        return resolve_links(first) == resolve_links(second)
 
 
 def is_within(path: Path, folder: Path) -> bool:
     """Return whether a path is a folder, or lies in it."""
-    whole = path.resolve()
+    whole = resolve_links(path)
     return any(is_same_path(part, folder) for part in (whole, *whole.parents))

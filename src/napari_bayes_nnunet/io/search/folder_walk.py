@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from ..files.given_path import resolve_links
 from ..files.special import refuse_special
 from ..study.info import STUDY_FILE
 
@@ -92,7 +93,7 @@ def _tree_names(places: Sequence[Path]) -> list[str]:
         return [""]
     names: list[str] = []
     for place in places:
-        name, number = place.resolve().name or "root", 1
+        name, number = resolve_links(place).name or "root", 1
         while (unique := name if number == 1 else f"{name}_{number}") in names:
             number += 1
         names.append(unique)

@@ -12,6 +12,7 @@ from typing import Literal
 from .. import DataError
 from ..dicom.files import group_by_study, hash_content, is_dicom, make_pseudonym
 from ..files.case_names import result_name, same_file_key
+from ..files.given_path import resolve_links
 from ..images.nifti import case_name
 from .folder_walk import Folder, walk_folders
 from .nifti_files import is_nifti, select_images
@@ -137,7 +138,7 @@ def _common_folder(folders: Sequence[Folder]) -> tuple[str, str]:
     top = folders[0].path
     for _ in PurePosixPath(folders[0].title).parts:
         top = top.parent
-    return "", top.resolve().name or "root"
+    return "", resolve_links(top).name or "root"
 
 
 def _with_unique_places(named: Sequence[tuple[StudyInput, str]]) -> Iterator[StudyInput]:

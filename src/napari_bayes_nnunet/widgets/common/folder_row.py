@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
+from ...io.files.given_path import expand_home
 from .folder_drop import FolderDrop
 
 DROP_HINT = "Choose or drop a folder"
@@ -51,7 +52,7 @@ class FolderRow(FolderDrop, QWidget):
 
     def _on_edited(self) -> None:
         text = self.edit.text().strip()
-        path = Path(text).expanduser() if text else None
+        path = expand_home(text) if text else None
         if path != self._path:
             self.choose(path)
 
