@@ -338,7 +338,7 @@ def run_command(command: str, check: Check, place: Place, warm: WarmCommand) -> 
 def load_in_worker(place: Place) -> tuple[bool, str]:
     told: list[Message] = []
     worker = Worker(place.path, told.append)
-    worker.answer(LoadEnsemble(folder=str(place.path / "run"), device="cpu"))
+    worker.handle(LoadEnsemble(folder=str(place.path / "run"), device="cpu"))
     last = told[-1]
     if isinstance(last, JobEnded):
         assert last.outcome == FAILED
