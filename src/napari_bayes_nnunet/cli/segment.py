@@ -206,4 +206,6 @@ def demo_command(screenshot: Path | None) -> None:
     """Open napari with a real heart, segmented by the built-in ensemble and ready for review."""
     from ..widgets.segment.demo import run_demo
 
-    run_demo(screenshot)
+    kept = run_demo(screenshot)
+    if kept is not None:
+        click.echo(f"Your study was kept in {kept}. Open it with Open… in the Review dock.")

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.widgets.common.dock import MessageLabel
-from napari_bayes_nnunet.widgets.common.message_line import MessageLine
+from napari_bayes_nnunet.widgets.common.message_line import MORE_MESSAGES, MessageLine
 
 LONG = "heart.nii.gz was not found.\nPut the file next to the study, or choose it. " * 3
 
@@ -44,7 +44,7 @@ def test_a_long_message_is_shortened_and_kept_whole(line: MessageLine) -> None:
 def test_a_notice_returns_when_the_message_ends(line: MessageLine) -> None:
     line.keep("problem", "No image.")
     line.show_message("Done.")
-    assert line.title.endswith("Done.")
+    assert line.title == MORE_MESSAGES.format(text="Done.")
     line.show_message("")
     assert line.title == "No image."
     line.keep("problem", "")

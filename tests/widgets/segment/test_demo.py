@@ -20,6 +20,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
+from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.common.process import CHILD_FAILED
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.segment import demo as demo_module
@@ -30,9 +32,12 @@ from napari_bayes_nnunet.widgets.segment.demo import (
     NO_PICTURE_NAME,
     NO_QT,
     PICTURE_IS_FOLDER,
+    TITLE_BAR,
     TOO_SLOW,
     UNREACHABLE_DISPLAY,
     check_display,
+    fit_to_screen,
+    keep_work,
     run_demo,
 )
 from napari_bayes_nnunet.widgets.segment.dock import NO_USABLE_MEMBER, SegmentWidget
@@ -40,6 +45,7 @@ from napari_bayes_nnunet.widgets.segment.ensemble_form import NO_DEMO
 from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT, InferenceChild
 
 from ...helpers import HELPERS
+from ...helpers.cines import make_cine
 from ...helpers.thread_child import ThreadChild
 from ..conftest import fake_command, make_folder
 
@@ -108,7 +114,7 @@ class BareViewer(ViewerModel):
     def window(self) -> BareViewer:
         return self
 
-    def resize(self, width: int, height: int) -> None:
+    def set_geometry(self, *place: int) -> None:
         pass
 
     def add_dock_widget(self, dock: SegmentWidget, **place: str) -> None:
@@ -150,6 +156,38 @@ def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
 
 def test_without_picture_it_runs_until_window_is_closed(ensemble) -> None:
     demo_here(ensemble, closes=200)
+
+
+def test_a_study_with_work_is_moved_and_another_deleted(tmp_path: Path) -> None:
+    made = make_cine(tmp_path / "temporary" / "study")
+    assert keep_work(made, tmp_path / "kept") is None
+    assert not made.parent.exists()
+    made = make_cine(tmp_path / "temporary" / "study")
+    save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
+    kept = keep_work(made, tmp_path / "kept")
+    assert kept is not None
+    assert kept.parent == tmp_path / "kept"
+    assert read_study(kept).review.count("accepted") == 1
+    assert not made.parent.exists()
+    assert Settings().last_study() == kept
+
+
+def test_a_study_that_cannot_be_moved_stays(tmp_path: Path) -> None:
+    made = make_cine(tmp_path / "temporary" / "study")
+    save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
+    (tmp_path / "file").touch()
+    assert keep_work(made, tmp_path / "file" / "kept") == made
+    assert read_study(made).review.count("accepted") == 1
+
+
+def test_the_window_fits_the_screen(qapp: Any) -> None:
+    screen = qapp.primaryScreen().availableGeometry()
+    x, y, width, height = fit_to_screen(10**5, 10**5)
+    assert (x, width) == (screen.x(), screen.width())
+    assert (y + height, height) == (screen.y() + screen.height(), screen.height() - TITLE_BAR)
+    x, y, width, height = fit_to_screen(400, 300)
+    assert (width, height) == (400, 300)
+    assert abs(2 * x + width - 2 * screen.x() - screen.width()) <= 1
 
 
 CRASHED = CHILD_FAILED.format(subject=SUBJECT, code=3, reason=": RuntimeError: fake crash")

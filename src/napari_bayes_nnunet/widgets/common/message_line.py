@@ -10,8 +10,8 @@ from .dock import MessageLabel
 from .eliding_button import ElidingButton
 from .levels import Level, level_color
 
-MORE_MESSAGES = "+{count}  {text}"
-"""Text of the line if a click shows further messages."""
+MORE_MESSAGES = "{text} …"
+"""Text of the line if a click shows further messages, as if it is cut off."""
 _STYLE = """
 QPushButton {{ text-align: left; border: 0; background: transparent; {color} }}
 QPushButton:hover, QPushButton:focus {{ text-decoration: underline; }}
@@ -97,7 +97,7 @@ class MessageLine(ElidingButton):
         style = _STYLE.format(color=f"color: {color};" if color else "")
         if style != self.styleSheet():
             self.setStyleSheet(style)
-        title, others = " ".join(text.split()), len(texts) - 1
-        self.set_title(MORE_MESSAGES.format(count=others, text=title) if others > 0 else title)
+        title = " ".join(text.split())
+        self.set_title(MORE_MESSAGES.format(text=title) if len(texts) > 1 else title)
         self.setToolTip("\n\n".join(text for text, _ in texts))
         self._is_styling = False

@@ -72,12 +72,12 @@ class Settings:
         self._put(_LAST_ENSEMBLE, "" if path is None else str(path))
 
     def last_study(self) -> Path | None:
-        """Return the folder of the study that was closed last; it may be missing."""
+        """Return the folder of the study that was open last; it may be missing."""
         kept = self._content().get(_LAST_STUDY)
         return Path(kept) if isinstance(kept, str) and kept else None
 
     def keep_last_study(self, folder: Path) -> None:
-        """Save the folder of the study that was closed last."""
+        """Save the folder of the study that is open."""
         self._put(_LAST_STUDY, str(folder))
 
     def preset(self) -> str:

@@ -232,7 +232,6 @@ class ReviewWidget(FolderDrop, DockContent):
         except DataError as error:
             message = _save_failure(error)
         controller.forms.discard()
-        self._settings.keep_last_study(controller.session.study.folder)
         self.guide.show_message("")
         controller.deleteLater()
         self._show_study(None)
@@ -346,6 +345,7 @@ class ReviewWidget(FolderDrop, DockContent):
             return
         self._show_message(self.status.message)
         info = opened.session.study.info
+        self._settings.keep_last_study(opened.session.study.folder)
         self._dicom_images(info.case)  # keeps the folder, even if the layer is removed
         alias = self._settings.alias(info.case)
         self.title.setText(f"{alias} ({info.case})" if alias else info.case)
@@ -471,7 +471,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     @property
     def _start_folder(self) -> str:
-        """Folder next to the open study, or to the one that was closed last; "" if unknown."""
+        """Folder next to the study that is open, or was open last; "" if unknown."""
         if self.controller is not None:
             return str(self.controller.session.study.folder.parent)
         last = self._settings.last_study()

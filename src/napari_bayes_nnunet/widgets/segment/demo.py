@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platformdirs import user_data_path
+
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
+from ...io.study.study import has_corrections
+from ..common.settings import Settings
 
 if TYPE_CHECKING:
     from ..review.dock import ReviewWidget
@@ -23,6 +29,8 @@ TIMEOUT_S = 1800
 DRAWN_AFTER_MS = 4000
 """Layers and thumbnails are drawn by then."""
 WINDOW = (1500, 920)
+TITLE_BAR = 40
+"""Height of the bar above a window, px; unknown until it is shown."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
@@ -48,7 +56,7 @@ GUIDE = (
     "{next} shows the next slice of the queue, {accept} accepts the one on screen.\n"
     "{previous_alternative} and {next_alternative} show other answers of the models. Ctrl+Z undoes "
     "a correction.\n"
-    "Help → Keys lists all keys. This study is deleted when the window closes."
+    "Help → Keys lists all keys. This study is kept if you accept or change anything."
 )
 """Advice on what to press, with the keys of the actions."""
 
@@ -59,12 +67,13 @@ def run_demo(
     make_dock: Callable[[Any], SegmentWidget] | None = None,
     make_review: Callable[[Any], ReviewWidget] | None = None,
     timeout_s: float = TIMEOUT_S,
-) -> None:
+) -> Path | None:
     """Open napari with the sample cine, segment ED and ES, and open the review of the result.
 
-    Returns when the window is closed, and deletes the study. With ``screenshot`` it runs
-    unattended: when the study is open it writes a picture of the window to this file and closes
-    the window. Raises AppError if anything is missing or fails, or if it takes longer than
+    Returns when the window is closed. A study that the user has worked on is moved into the user's
+    data folder and its new place is returned; an untouched one is deleted. With ``screenshot`` it
+    runs unattended: when the study is open it writes a picture of the window to this file and
+    closes the window. Raises AppError if anything is missing or fails, or if it takes longer than
     ``timeout_s``.
     """
     check_display(os.environ, sys.platform)
@@ -77,13 +86,37 @@ def run_demo(
         raise AppError(NO_QT, error=error) from error
     check_reachable(sys.platform)
     viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
-    with tempfile.TemporaryDirectory(prefix="bayes-nnunet-demo-") as folder:
-        study = Path(folder) / DEMO_STUDY
+    study = Path(tempfile.mkdtemp(prefix="bayes-nnunet-demo-")) / DEMO_STUDY
+    try:
         demo = _Demo(viewer, study, screenshot, make_dock or _dock, make_review or _review)
         demo.start(timeout_s)
         if not demo.has_failed:
             napari.run()
+    finally:
+        kept = keep_work(study)
     demo.check()
+    return kept
+
+
+def keep_work(study: Path, folder: Path | None = None) -> Path | None:
+    """Move a study that the user has worked on from its temporary folder, else delete it.
+
+    Returns where it is now, None if it was deleted. ``folder`` is by default in the user's data
+    folder. If the study cannot be moved, it stays where it is.
+    """
+    if not has_corrections(study):
+        shutil.rmtree(study.parent, ignore_errors=True)
+        return None
+    folder = folder or user_data_path("napari-bayes-nnunet", appauthor=False) / "demo"
+    kept = folder / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.move(study, kept)
+    except OSError:
+        return study
+    shutil.rmtree(study.parent, ignore_errors=True)
+    Settings().keep_last_study(kept)
+    return kept
 
 
 def check_display(environment: Mapping[str, str], platform: str) -> None:
@@ -104,6 +137,19 @@ def check_reachable(platform: str) -> None:
     if tried.returncode:
         display = next((f"{n}={os.environ[n]}" for n in DISPLAYS if os.environ.get(n)), "none set")
         raise AppError(UNREACHABLE_DISPLAY, display=display)
+
+
+def fit_to_screen(width: int, height: int) -> tuple[int, int, int, int]:
+    """Return x, y, width and height of a window of at most this size, in the middle of the screen.
+
+    Its title bar is on the screen, too.
+    """
+    from qtpy.QtGui import QGuiApplication
+
+    screen = QGuiApplication.primaryScreen().availableGeometry()
+    width, height = min(width, screen.width()), min(height, screen.height() - TITLE_BAR)
+    x, y = (screen.width() - width) // 2, (screen.height() - TITLE_BAR - height) // 2
+    return screen.x() + x, screen.y() + y + TITLE_BAR, width, height
 
 
 def check_picture(file: Path) -> None:
@@ -148,7 +194,7 @@ class _Demo:
         from ..layers.result_layers import add_image
         from ..layers.sample_data import cine
 
-        self._viewer.window.resize(*WINDOW)
+        self._viewer.window.set_geometry(*fit_to_screen(*WINDOW))
         for data in cine():
             add_image(self._viewer, data)
         self._dock = self._make_dock(self._viewer)
