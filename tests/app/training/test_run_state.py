@@ -48,7 +48,7 @@ def test_a_folder_without_a_training(run):
     assert state.text == statement(run_state.NO_RUN_FOLDER, run=run.path)
     run.path.mkdir()
     assert read_run_state(run).text == statement(run_state.NEVER_STARTED, run=run.path)
-    assert not state.goes_on
+    assert not state.may_be_running
 
 
 def actions(told):
@@ -61,14 +61,18 @@ def test_the_last_message_is_the_outcome(outcome, run):
     say(run, STARTING, JobEnded(outcome=outcome, text="In words."))
     state = read_run_state(run)
     assert state.kind == (outcome if outcome in ("finished", "stopped") else "failed")
-    assert (state.text, state.info, state.goes_on) == ("In words.", read_process_record(run), False)
+    assert (state.text, state.info, state.may_be_running) == (
+        "In words.",
+        read_process_record(run),
+        False,
+    )
 
 
 def test_a_process_that_runs_here(run):
     enter(run)
     state = read_run_state(run)
     assert (state.kind, state.text) == ("running", run_state.RUNS_HERE)
-    assert state.goes_on
+    assert state.may_be_running
     assert state.heard - datetime.now().astimezone() < timedelta(minutes=1)
     request_stop(run)
     assert read_run_state(run).text == f"{run_state.RUNS_HERE} {run_state.STOPS_SOON}"
@@ -90,7 +94,7 @@ def test_a_process_that_ended_or_was_replaced_died(changes, run):
     enter(run, **changes)
     say(run, epoch_done(0))
     state = read_run_state(run)
-    assert (state.kind, state.goes_on) == ("died", False)
+    assert (state.kind, state.may_be_running) == ("died", False)
     assert actions(state.text) == [Action.START_AGAIN]
     run.record.touch()
     assert actions(read_run_state(run).text) == [Action.RESUME]
@@ -121,7 +125,7 @@ def test_a_silent_training_on_another_host(run):
     say(run, epoch_done(0, seconds=2.0))
     make_old(run, minutes=25)
     state = read_run_state(run)
-    assert (state.kind, state.goes_on) == ("silent", True)
+    assert (state.kind, state.may_be_running) == ("silent", True)
     assert state.text.values == {"host": "server 7", "silence": "25 min"}
     say(run, epoch_done(1, seconds=160.0), epoch_done(2, seconds=3.0))
     make_old(run, minutes=25)

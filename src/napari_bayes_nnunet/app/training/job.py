@@ -188,7 +188,7 @@ def _check_start(
 
 
 def _has_state(run: RunFolder, fold: str) -> bool:
-    """Return if nnU-Net finds a state to resume; without one it would begin at epoch 0."""
+    """Return whether nnU-Net finds a state to resume; without one it would begin at epoch 0."""
     names = ("checkpoint_final.pth", "checkpoint_latest.pth")
     return any((run.fold(fold) / name).is_file() for name in names)
 

@@ -62,7 +62,7 @@ def this_host() -> str:
 
 
 def is_gone(process: psutil.Process) -> bool:
-    """Return if a process has ended; a zombie counts as ended."""
+    """Return whether a process has ended; a zombie counts as ended."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -162,7 +162,7 @@ class _NewLines:
         return lines, restarted
 
     def _is_the_same(self, stream: BinaryIO, now: tuple[int, int, int]) -> bool:
-        """Return if the file is the same one, perhaps longer.
+        """Return whether the file is the same one, perhaps longer.
 
         The inode alone does not tell, because file systems soon use it again.
         """

@@ -145,7 +145,7 @@ def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
 
 
 def has_begun(run: RunFolder, fold: str) -> bool:
-    """Return if a training of ``fold`` has saved a state or a member."""
+    """Return whether a training of ``fold`` has saved a state or a member."""
     return any(run.fold(fold).glob("checkpoint_*.pth")) or any(run.members(fold).glob("*.pth"))
 
 

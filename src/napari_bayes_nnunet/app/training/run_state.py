@@ -1,6 +1,6 @@
 """State of the training in a run folder, and functions that stop or kill it.
 
-Files and processes alone give the state, so this works for all jobs, also on a shared drive. It
+Files and processes alone give the state, so this works for all jobs, even on a shared drive. It
 does not try the lock of the folder, because a training that starts just then would fail.
 """
 
@@ -66,13 +66,13 @@ class RunState:
     info: JobInfo | None = None
 
     @property
-    def goes_on(self) -> bool:
+    def may_be_running(self) -> bool:
         """Whether a training runs, or may run."""
         return self.kind in ("starting", "running", "silent")
 
 
 def read_run_state(run: RunFolder) -> RunState:
-    """Return if a training runs in ``run``, or how the last one ended.
+    """Return whether a training runs in ``run``, or how the last one ended.
 
     On this computer the number and the start time of the process tell. A training on another host
     counts as running until it reports its end. Its silence is the age of its files by the clock of
@@ -141,9 +141,9 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
 
 def _process_to_kill(run: RunFolder) -> psutil.Process:
     state = read_run_state(run)
-    process = state.info.process() if state.info and state.goes_on else None
+    process = state.info.process() if state.info and state.may_be_running else None
     if process is None:
-        if state.goes_on:
+        if state.may_be_running:
             raise AppError(
                 "The training in {run} runs on {host} and can be killed only there. Stop it after "
                 "this epoch instead.",

@@ -202,7 +202,7 @@ class _Matching:
         return None
 
     def _may_be(self, image: ImageFiles, *, is_cine: bool) -> bool:
-        """Return if the image is a cine or a volume; an unreadable file may be both."""
+        """Return whether the image is a cine or a volume; an unreadable file may be both."""
         if image not in self._phases:
             # For most files the header is enough; nibabel needs a proper file name for that.
             shape = (file_shape(image.files[0]) or ())[::-1] or self._shape(image)

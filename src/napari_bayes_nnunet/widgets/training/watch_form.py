@@ -106,10 +106,10 @@ class WatchForm(QWidget):
 
     def show_run(self, state: RunState, progress: TrainingProgress) -> None:
         """Show the state of the run, and extend its curves."""
-        self._is_stopping = self._is_stopping and state.goes_on
+        self._is_stopping = self._is_stopping and state.may_be_running
         self._show_position(progress)
         self._enable(state, progress)
-        stage = progress.stage if state.goes_on and not progress.stage_total else ""
+        stage = progress.stage if state.may_be_running and not progress.stage_total else ""
         sentences = [text for text in (state.text, stage, *progress.notices) if text]
         self.status.show_message("\n".join(map(in_the_window, sentences)))
         self._draw(progress)
@@ -135,7 +135,7 @@ class WatchForm(QWidget):
         self.bar.setValue(round(fraction * _STEPS))
 
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
-        active = state.goes_on
+        active = state.may_be_running
         complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
         stop = STOP_VALIDATION if progress.stage_total and complete else STOP_AFTER_EPOCH
         self.stop_button.setText(stop)
