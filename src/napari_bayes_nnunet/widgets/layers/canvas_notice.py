@@ -8,6 +8,8 @@ from typing import Any, Final
 from napari.components.overlays import TextOverlay
 from qtpy.QtCore import QObject, QTimer
 
+from ..common.canvas import put_overlay, remove_overlay
+
 NOTICE_MS: Final = 3000
 NOTICE_WIDTH: Final = 60
 """Longest line in letters; shorter on a narrow canvas."""
@@ -33,8 +35,7 @@ class CanvasNotice(QObject):
             box_color=_SHADE,
             order=_ABOVE_OTHERS,
         )
-        viewer.canvas.overlays.pop(NOTICE_KEY, None)  # napari keeps an equal one
-        viewer.canvas.overlays[NOTICE_KEY] = self.overlay
+        put_overlay(viewer, NOTICE_KEY, self.overlay)
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
         self.timer.setInterval(NOTICE_MS)
@@ -58,6 +59,4 @@ class CanvasNotice(QObject):
     def close(self) -> None:
         """Remove the message from the canvas."""
         self.timer.stop()
-        overlays = self._viewer.canvas.overlays
-        if overlays.get(NOTICE_KEY) is self.overlay:  # or another dock has replaced it
-            overlays.pop(NOTICE_KEY)
+        remove_overlay(self._viewer, NOTICE_KEY, self.overlay)

@@ -6,7 +6,7 @@ in 15 ms instead of 80 ms). A dash is one straight segment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.types import Place
+from ..common.canvas import keep_shaders
 from .review_layers import ReviewRole, find_layer, lines_layer, put_on_top, remove_layers
 from .viewing import PlaneIndex, index_of
 
@@ -83,7 +84,7 @@ class LineLayer:
             self.layer = lines_layer(self._image, self._role, vectors, colors, width=width)
             below = find_layer(self._viewer, self._image, self._below) if self._below else None
             put_on_top(self._viewer, self.layer, below=below)
-            keep_shaders(self.layer.events.set_data, "node")
+            keep_shaders(self._viewer, self.layer)
             return
         same = len(colors) == len(self.layer.data) and (colors == self.layer.edge_color).all()
         # The lines do not change the extent, and computing it again takes longest.
@@ -173,26 +174,3 @@ def _dashes(
         np.stack([np.interp(at, along, axis) for axis in path.T], axis=1) for at in (first, last)
     )
     return starts, ends
-
-
-def keep_shaders(emitter: Any, part: str) -> None:
-    """Keep the shaders of the mesh ``part`` of the objects that listen to an emitter of napari.
-
-    For each new array vispy makes an equal colour function, takes it for another one, and compiles
-    and links the shaders again, which takes 5 ms. What draws a layer or an overlay listens to its
-    events; without a window nothing does.
-    """
-    for owner in _listeners(emitter):
-        drawn = getattr(owner, part, None)
-        mesh = getattr(drawn, "mesh", drawn)  # a rectangle also has a border
-        build = getattr(mesh, "_build_color_transform", None)
-        if mesh is not None and build is not None:
-            function = build(np.zeros((1, 4), np.float32))
-            mesh._build_color_transform = lambda _, function=function: function
-
-
-def _listeners(emitter: Any) -> Iterator[Any]:
-    """Yield the objects whose methods an emitter of napari calls."""
-    for callback in emitter.callbacks:
-        if isinstance(callback, tuple):
-            yield callback[0]()

@@ -9,6 +9,7 @@ from napari.components.overlays import TextOverlay
 from napari.layers import Image
 
 from ...io.images.geometry import Letters
+from ..common.canvas import put_overlay, remove_overlay
 from .metadata import layer_geometry
 
 EDGES: Final[Mapping[str, str]] = {
@@ -51,7 +52,7 @@ class PatientLetters:
             for edge, position in EDGES.items()
         }
         for edge, overlay in self._overlays.items():
-            viewer.canvas.overlays[_key(edge)] = overlay
+            put_overlay(viewer, _key(edge), overlay)
         for signal in self._signals():
             signal.connect(self._update)
 
@@ -64,10 +65,8 @@ class PatientLetters:
         """Remove the letters."""
         for signal in self._signals():
             signal.disconnect(self._update)
-        overlays = self._viewer.canvas.overlays
         for edge, overlay in self._overlays.items():
-            if overlays.get(_key(edge)) is overlay:  # or another dock has replaced them
-                overlays.pop(_key(edge))
+            remove_overlay(self._viewer, _key(edge), overlay)
 
     def _signals(self) -> tuple[Any, ...]:
         dims = self._viewer.dims.events

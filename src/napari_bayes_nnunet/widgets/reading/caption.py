@@ -8,6 +8,7 @@ from typing import Any, Final
 from napari.components.overlays import ScaleBarOverlay, TextOverlay
 from napari.layers import Image
 
+from ..common.canvas import put_overlay, remove_overlay
 from ..layers.metadata import layer_spacing
 from ..layers.orientation_letters import SHADE
 from ..layers.viewing import shown_place
@@ -40,8 +41,10 @@ class CanvasCaption:
         look = {"font_size": _FONT_SIZE, "color": "white", "box_color": SHADE}
         self.text = TextOverlay(position="top_left", **look)
         self.title = TextOverlay(position="bottom_right", **look)
-        self._put(CAPTION_KEY, self.text)
-        self._put(TITLE_KEY, self.title)  # below the colour bar, which belongs to its layer
+        put_overlay(viewer, CAPTION_KEY, self.text)
+        put_overlay(
+            viewer, TITLE_KEY, self.title
+        )  # below the colour bar, which belongs to its layer
         self._put_bar()
         for signal in self._signals():
             signal.connect(self._update)
@@ -70,11 +73,9 @@ class CanvasCaption:
             signal.disconnect(self._update)
         for signal in self._layer_signals():
             signal.disconnect(self._update_bar)
-        overlays = self._viewer.canvas.overlays
         ours = {CAPTION_KEY: self.text, TITLE_KEY: self.title, SCALE_KEY: self.bar}
         for key, overlay in ours.items():
-            if overlays.get(key) is overlay:  # or another dock has replaced it
-                overlays.pop(key)
+            remove_overlay(self._viewer, key, overlay)
 
     def _signals(self) -> tuple[Any, ...]:
         dims = self._viewer.dims.events
@@ -83,10 +84,6 @@ class CanvasCaption:
     def _layer_signals(self) -> tuple[Any, ...]:
         layers, dims = self._viewer.layers.events, self._viewer.dims.events
         return layers.inserted, layers.removed, dims.order, dims.ndisplay
-
-    def _put(self, key: str, overlay: Any) -> None:
-        self._viewer.canvas.overlays.pop(key, None)  # napari keeps an equal one
-        self._viewer.canvas.overlays[key] = overlay
 
     def _update(self, event: object = None) -> None:
         parts = self._parts()
@@ -130,7 +127,7 @@ class CanvasCaption:
             box_color=SHADE,
             visible=self._has_scale(),
         )
-        self._put(SCALE_KEY, self.bar)
+        put_overlay(self._viewer, SCALE_KEY, self.bar)
 
     def _update_bar(self, event: object = None) -> None:
         if str(self._viewer.layers.units) != self._units:

@@ -1,0 +1,41 @@
+"""Tests of overlays on the canvas of napari."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.components.overlays import TextOverlay
+from vispy.visuals.shaders.program import ModularProgram
+
+from napari_bayes_nnunet.widgets.common.canvas import put_overlay, remove_overlay
+
+KEY = "made_here"
+SHADE = (0.0, 0.0, 0.0, 0.5)
+
+
+def test_only_the_overlay_that_was_put_is_removed(qapp: Any) -> None:
+    viewer = ViewerModel()
+    before = {**viewer.canvas.overlays}
+    first, second = TextOverlay(), TextOverlay()
+    put_overlay(viewer, KEY, first)
+    put_overlay(viewer, KEY, second)
+    assert viewer.canvas.overlays[KEY] is second
+    remove_overlay(viewer, KEY, first)
+    assert viewer.canvas.overlays[KEY] is second
+    remove_overlay(viewer, KEY, second)
+    assert {**viewer.canvas.overlays} == before
+
+
+def test_a_new_text_keeps_the_shaders_of_its_box(make_napari_viewer: Any, monkeypatch: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    overlay = TextOverlay(visible=False, box_color=SHADE)
+    put_overlay(viewer, KEY, overlay)
+    overlay.text, overlay.visible = "Slice 1", True
+    before = viewer.screenshot(flash=False)
+    linked: list[object] = []
+    link = ModularProgram._build
+    monkeypatch.setattr(ModularProgram, "_build", lambda self: (linked.append(self), link(self)))
+    overlay.text = "Slice 10\nof 12"
+    assert (viewer.screenshot(flash=False) != before).any()
+    assert not linked
