@@ -15,6 +15,7 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.heart.ef_contributions import ef_contributions
 from napari_bayes_nnunet.core.heart.function import Patient, heart_function
 from napari_bayes_nnunet.core.heart.slice_volumes import PhaseVolumes
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 
 KNOWN = Patient(height_cm=180, weight_kg=80, heart_rate=60)
 
@@ -197,3 +198,33 @@ def test_all_numbers_take_less_than_20_ms() -> None:
         ef_contributions(phases, ed=1, es=8)
         seconds.append(time.thread_time() - begin)
     assert min(seconds) < 0.02
+
+
+RULES = {
+    name: IntervalRule(bias=0.0, half_width_80=2.0, half_width_90=6.0, patients=16)
+    for name in ("LV EDV", "LV SV", "LV EF", "RV ESV", "LV mass")
+}
+
+
+def test_rules_give_the_intervals_also_of_derived_numbers() -> None:
+    found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN, rules=RULES)
+    assert found["LV EDV"].intervals == {80: (118, 122), 90: (114, 126)}
+    assert found["LV ESV"].intervals == {}
+    assert found["LV CO"].intervals[90] == pytest.approx((64 * 0.06, 76 * 0.06))
+    area = KNOWN.body_surface_area
+    assert found["LV EDVi"].intervals[90] == pytest.approx((114 / area, 126 / area))
+    assert found["LV CI"].intervals[90] == pytest.approx((64 * 0.06 / area, 76 * 0.06 / area))
+
+
+def test_numbers_of_a_reviewed_phase_have_no_interval() -> None:
+    reviewed = replace(ES, reviewed=np.array([True, False]))
+    found = heart_function({1: ED, 8: reviewed}, ed=1, es=8, rules=RULES)
+    with_interval = [name for name, measured in found.items() if measured.intervals]
+    assert with_interval == ["LV EDV", "LV mass"]
+
+
+def test_width_grows_with_the_spread() -> None:
+    rule = replace(RULES["LV EDV"], difficulty_floor=1.0)
+    found = heart_function({1: ED, 8: ES}, ed=1, es=8, rules={"LV EDV": rule})["LV EDV"]
+    low, high = found.intervals[80]
+    assert high - low == pytest.approx(2 * 2 * (1 + found.spread))

@@ -1,24 +1,28 @@
 """Function of the heart: volumes, EF, output and mass, each with the spread of the members.
 
 The spread is the sample SD over the members, not a clinical confidence interval. In reviewed slices
-every member takes the reader's labels, so the spread is the uncertainty that remains.
+every member takes the reader's labels, so the spread is the uncertainty that remains. A calibrated
+ensemble also gives prediction intervals, for as long as no slice is reviewed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from .. import InputError
+from ..metrics.conformal import Coverage, IntervalRule
 from ..types import Phase
 from .measurements import Structure
 from .slice_volumes import Values, VolumesByPhase, standard_deviation
 
 MYOCARDIUM_G_PER_ML: Final = 1.05
+Intervals: TypeAlias = Mapping[Coverage, tuple[float, float]]
+"""Coverage in % → lowest and highest plausible value."""
 _NOT_KNOWN: Final = "not known"
 _SIDES: Final[dict[Structure, str]] = {"LV": "Left ventricle", "RV": "Right ventricle"}
 
@@ -90,7 +94,8 @@ class Measured:
     """Measurement of a report, with a short ``name`` ("LV EF"), a ``title`` and a ``help`` text.
 
     ``value`` is measured in the labels of ``phases``. ``spread`` is the sample SD over the members,
-    NaN if unknown. Both are in ``unit``.
+    NaN if unknown. ``intervals`` has the lowest and highest plausible value at each known level.
+    All are in ``unit``.
     """
 
     name: str
@@ -100,6 +105,7 @@ class Measured:
     unit: str
     help: str
     phases: tuple[Phase, ...] = ()
+    intervals: Intervals = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,12 @@ class _Quantity:
     help: str
 
     def measured(
-        self, side: Structure, name: str, values: Values, phases: tuple[Phase, ...]
+        self,
+        side: Structure,
+        name: str,
+        values: Values,
+        phases: tuple[Phase, ...],
+        intervals: Intervals,
     ) -> Measured:
         return Measured(
             name=f"{side} {name}",
@@ -119,6 +130,7 @@ class _Quantity:
             unit=self.unit,
             help=self.help,
             phases=phases,
+            intervals=intervals,
         )
 
 
@@ -152,6 +164,7 @@ def heart_function(
     ed: int | None = None,
     es: int | None = None,
     patient: Patient | None = None,
+    rules: Mapping[str, IntervalRule] | None = None,
 ) -> dict[str, Measured]:
     """Return the measurements of both ventricles by name ("LV EDV", "LV EF", …), in reading order.
 
@@ -160,13 +173,14 @@ def heart_function(
     need a missing structure or phase are left out.
 
     EDV and ESV of an EF are of the same member. A spread is NaN if fewer than two members have the
-    value, and for EF and SV if ED and ES have different numbers of members.
+    value, and for EF and SV if ED and ES have different numbers of members. ``rules``, by name,
+    give the intervals of numbers in whose phases no slice is reviewed.
     """
     patient = patient or Patient()
     measurements = [
         measured
         for side in _SIDES
-        for measured in _measured(side, phases, ed, None if es == ed else es, patient)
+        for measured in _measured(side, phases, ed, None if es == ed else es, patient, rules or {})
     ]
     return {measured.name: measured for measured in measurements}
 
@@ -177,18 +191,37 @@ def ejection_fraction(edv: Values, esv: Values) -> Values:
 
 
 def _measured(
-    side: Structure, phases: VolumesByPhase, ed: int | None, es: int | None, patient: Patient
+    side: Structure,
+    phases: VolumesByPhase,
+    ed: int | None,
+    es: int | None,
+    patient: Patient,
+    rules: Mapping[str, IntervalRule],
 ) -> Iterator[Measured]:
     values = dict(_values(side, phases, ed, es, patient))
+    measured_in = {name: _phases_of(name, phases, ed, es) for name in values}
+    intervals: dict[str, Intervals] = {}
     for name, value in values.items():
-        yield _QUANTITIES[name].measured(side, name, value, _phases_of(name, phases, ed, es))
+        rule = rules.get(f"{side} {name}")
+        if rule is not None and not any(phases[p].reviewed.any() for p in measured_in[name]):
+            spread = float(standard_deviation(value[1:]))
+            intervals[name] = rule.intervals(float(value[0]), difficulty=spread)
+    if patient.heart_rate is not None and "SV" in intervals:
+        intervals["CO"] = _scaled(intervals["SV"], patient.heart_rate / 1000)
+    for name, value in values.items():
+        of = measured_in[name], intervals.get(name, {})
+        yield _QUANTITIES[name].measured(side, name, value, *of)
     area = patient.body_surface_area
     if area is None:
         return
     for name, index in _INDEXED.items():
         if name in values:
-            quantity, of = _index_of(name, area), _phases_of(name, phases, ed, es)
-            yield quantity.measured(side, index, values[name] / area, of)
+            of = measured_in[name], _scaled(intervals.get(name, {}), 1 / area)
+            yield _index_of(name, area).measured(side, index, values[name] / area, *of)
+
+
+def _scaled(intervals: Intervals, factor: float) -> Intervals:
+    return {level: (low * factor, high * factor) for level, (low, high) in intervals.items()}
 
 
 def _phases_of(

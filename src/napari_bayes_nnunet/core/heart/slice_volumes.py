@@ -51,6 +51,27 @@ class PhaseVolumes:
             reviewed=np.zeros(len(labels), np.bool_),
         )
 
+    @classmethod
+    def from_totals(
+        cls,
+        volumes: Mapping[str, float],
+        members: Mapping[str, Sequence[float]] | None = None,
+    ) -> PhaseVolumes:
+        """Return the ``volumes`` of whole structures, mL, by name, as those of a single slice.
+
+        ``members`` has the volume of each member.
+        """
+        members = members or {}
+        labels: dict[Structure, Values] = {}
+        of_members: dict[Structure, Values] = {}
+        for name, volume in volumes.items():
+            structure = canonical_structure(name)
+            if structure is not None and structure not in labels:
+                labels[structure] = np.array([volume])
+                values = np.array(members.get(name, ()), np.float64)
+                of_members[structure] = values.reshape(-1, 1)
+        return cls(labels=labels, members=of_members, reviewed=np.zeros(1, np.bool_))
+
     def of_members(self, structure: Structure) -> Values:
         """Return (n, Z) mL of each member, with the reader's labels in reviewed slices."""
         return np.where(self.reviewed, self.labels[structure], self.members[structure])
