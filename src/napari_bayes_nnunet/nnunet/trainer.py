@@ -421,7 +421,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
                 Action.FREE_SPACE,
                 file=path,
                 reason=error.strerror,
-                free=shutil.disk_usage(path.parent).free / 2**20,
+                free=shutil.disk_usage(self.run.path).free / 2**20,
             ) from error
 
 
