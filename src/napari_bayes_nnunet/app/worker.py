@@ -229,7 +229,7 @@ class Worker:
             phase=phase,
             done=snapshot.done,
             total=snapshot.total,
-            eta_seconds=round(eta, 1),
+            eta_seconds=round(eta, 3),
             labels=self._write(snapshot.labels),
             entropy=self._write(snapshot.entropy),
             mutual_information=self._write(snapshot.mutual_information),
