@@ -33,8 +33,13 @@ from .options import (
 @click.option(
     "--temperature",
     type=Temperature(),
-    show_default="1; 1.5 for --method temperature",
+    show_default="that of the calibration, else 1; 1.5 for --method temperature",
     help='Softmax temperature (above 1 softens), or "fitted" for the value found by calibrate.',
+)
+@click.option(
+    "--calibrated/--uncalibrated",
+    default=True,
+    help="Use the fitted temperature and the prediction intervals, if there are any (default).",
 )
 @click.option(
     "--until-stable",
@@ -178,10 +183,10 @@ def devices_command(as_json: bool) -> None:
 @mirroring_option
 @device_option
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
-    """Fit the temperature of a method on the validation cases of ENSEMBLE.
+    """Fit temperature and prediction intervals on the validation cases of ENSEMBLE.
 
-    DATASET is the nnU-Net raw dataset on which the ensemble was trained. The temperature is stored
-    in ENSEMBLE and used by predict --temperature fitted.
+    DATASET is the nnU-Net raw dataset on which the ensemble was trained. The calibration is stored
+    in ENSEMBLE and used for results with the same method, members, mirroring and stopping.
     """
     from ..app.segmentation.calibrate import calibrate
     from ..app.segmentation.ensemble import Ensemble

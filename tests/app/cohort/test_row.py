@@ -88,3 +88,17 @@ def test_the_worst_come_first_and_the_unknown_last():
     worst = study_row("z", "done", {None: report((8, 7)) | {"pairwise_dice": {"LV": 0.1}}})
     rows += [unknown, worst]
     assert [row.case for row in sorted(rows, key=lambda row: row.worst_first)] == list("zab0")
+
+
+def test_intervals_follow_the_rules_in_the_reports():
+    rule = {"bias": 1.0, "half_width_80": 2.0, "half_width_90": 4.0, "patients": 12}
+    rules = {"volumes": {"LV": rule}, "function": {"LV EF": rule}}
+    ends = {1: report((80, 78, 82), ED=1, ES=3), 3: report((40, 41, 39), ED=1, ES=3)}
+    calibrated = {phase: {**each, "calibration": rules} for phase, each in ends.items()}
+    row = study_row("heart", "done", calibrated)
+    assert row.numbers["LV EF"].intervals == {80: (49, 53), 90: (47, 55)}
+    assert row.numbers["LV EDV"].intervals == {}
+    volume = study_row("heart", "done", {None: {**report((80, 78, 82)), "calibration": rules}})
+    assert volume.numbers["LV volume"].intervals[90] == (77, 85)
+    mixed = {1: calibrated[1], 3: ends[3]}
+    assert study_row("heart", "done", mixed).numbers["LV EF"].intervals == {}

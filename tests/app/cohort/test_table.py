@@ -10,6 +10,7 @@ import pytest
 from napari_bayes_nnunet.app.cohort.page import CohortPage
 from napari_bayes_nnunet.app.cohort.row import StudyRow
 from napari_bayes_nnunet.app.cohort.table import CohortSummary, CohortTable
+from napari_bayes_nnunet.core.heart.function import Measured
 
 
 def summary(folder: Path, *, redone: tuple[str, ...] = ()) -> CohortSummary:
@@ -113,3 +114,38 @@ def test_undecoded_bytes_of_names_are_no_error(tmp_path) -> None:
     assert cases(tmp_path) == ["a"]
     made.close()
     assert cases(tmp_path) == ["a"]
+
+
+def test_table_of_0_1_0_without_intervals_is_continued(tmp_path) -> None:
+    summary(tmp_path).close()
+    table = tmp_path / "cohort.csv"
+    head = [name for name in table.read_text().strip().split(",") if not name[-2:].isdigit()]
+    values = {"study": "old", "outcome": "done", "predicted_quality": "0.9", "lv_ef_percent": "55"}
+    line = ",".join(values.get(name, "") for name in head)
+    table.write_text(f"{','.join(head)}\n{line}\n")
+    made = summary(tmp_path)
+    made.add(row("new"))
+    made.close()
+    assert sorted(cases(tmp_path)) == ["new", "old"]
+    with table.open() as file:
+        kept = next(line for line in csv.DictReader(file) if line["study"] == "old")
+    assert (kept["lv_ef_percent"], kept["lv_ef_percent_low_90"]) == ("55", "")
+
+
+def test_intervals_have_columns(tmp_path) -> None:
+    measured = Measured(
+        name="LV EF",
+        title="",
+        value=50,
+        spread=1.0,
+        unit="%",
+        help="",
+        intervals={80: (46, 54), 90: (44.125, 55)},
+    )
+    made = summary(tmp_path)
+    made.add(row("a", numbers={"LV EF": measured}))
+    made.close()
+    with (tmp_path / "cohort.csv").open() as file:
+        (found,) = csv.DictReader(file)
+    ends = [f"lv_ef_percent_{end}_{level}" for level in (80, 90) for end in ("low", "high")]
+    assert [found[name] for name in ends] == ["46.00", "54.00", "44.12", "55.00"]

@@ -280,6 +280,27 @@ class TestExistingOutput:
         names = sorted(file.name for file in out.glob("*.json"))
         assert names == ["patient8_4d_frame02.json", "patient8_4d_frame03.json"]
 
+    def test_reports_of_ed_and_es_have_the_function(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")
+        assert run(model, cine, "-o", out, "--phases", "ED,ES")[0] == 0
+        files = [out / f"patient8_4d_frame0{phase}.json" for phase in (1, 3)]
+        reports = [json.loads(file.read_text()) for file in files]
+        first, second = (report.pop("function", None) for report in reports)
+        volumes = [report["volumes_ml"]["LV"]["ensemble"] for report in reports]
+        assert first == second
+        assert first["LV SV"]["value"] == pytest.approx(volumes[0] - volumes[1])
+        # A run that was killed before it wrote them is completed.
+        files[1].write_text(json.dumps(reports[1]))
+        again = (model, cine, "-o", out, "--phases", "ED,ES", "--continue")
+        assert run(*again) == (0, "patient8_4d: finished before\n")
+        assert json.loads(files[1].read_text())["function"] == first
+        # A report of an earlier version stays as it is.
+        del reports[1]["calibration"]
+        files[1].write_text(json.dumps(reports[1]))
+        assert run(*again)[0] == 0
+        assert json.loads(files[1].read_text()) == reports[1]
+
     def test_parts_of_an_incomplete_study_are_repeated(self, model, cine, tmp_path):
         out = tmp_path / "out"
         run(model, cine, "-o", out, "--method", "vanilla", "--save", "study")

@@ -11,6 +11,7 @@ import pytest
 from napari_bayes_nnunet.app.review.numbers import StudyNumbers
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 
 from ...helpers.cines import ED, ES, LV, SPACING, STRUCTURES, posterior
 
@@ -137,3 +138,21 @@ def test_edit_of_large_cine_is_measured_fast() -> None:
         numbers.progress(queue)
         times.append(process_time() - started)
     assert min(times) < 0.03
+
+
+RULES = {"LV EF": IntervalRule(bias=0.0, half_width_80=3.0, half_width_90=5.0, patients=16)}
+
+
+def test_intervals_end_with_the_first_change(posteriors, labels) -> None:
+    numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, RULES)
+    before = numbers.predicted(ED, ES, NOBODY)["LV EF"]
+    assert before.intervals[90] == pytest.approx((before.value - 5, before.value + 5))
+    assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == before.intervals
+    numbers.set_reviewed(ES, 1, True)
+    assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == {}
+    numbers.set_reviewed(ES, 1, False)
+    z = int(np.argmax((labels[ES] == LV).sum(axis=(1, 2))))
+    labels[ES][z][labels[ES][z] == LV] = 0
+    numbers.recount(ES, z, labels[ES][z])
+    assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == {}
+    assert numbers.predicted(ED, ES, NOBODY)["LV EF"].intervals == before.intervals

@@ -10,10 +10,10 @@ import json
 
 import pytest
 
+from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
 from napari_bayes_nnunet.app.segmentation.case_scores import validation_warnings
 from napari_bayes_nnunet.app.segmentation.inspection import inspection_json, inspection_text
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.temperature import chosen_temperature
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.heart.measurements import measure_spread
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble

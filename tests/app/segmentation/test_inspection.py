@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
 
+from napari_bayes_nnunet.app.segmentation.calibration import (
+    UNCALIBRATED,
+    Calibration,
+    calibration_key,
+    write_calibration,
+)
 from napari_bayes_nnunet.app.segmentation.inspection import (
     inspect_ensemble,
     inspection_json,
     inspection_text,
 )
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import POINTERS
 from napari_bayes_nnunet.io.ensemble.run_folder import (
@@ -128,6 +137,29 @@ def test_json_of_a_run_is_plain_and_complete(tmp_path: Path) -> None:
         "reason": "",
     }
     assert content["methods"]["single"] == {"available": True, "reason": "", "members": 2}
+
+
+def test_calibrations_are_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    folder = inspect_ensemble(run.path, read_weights=False)
+    assert UNCALIBRATED in inspection_text(folder)
+    assert inspection_json(folder)["calibrations"] == []
+    rule = IntervalRule(bias=-1.0, half_width_80=2.0, half_width_90=3.5, patients=16)
+    short = replace(rule, half_width_90=None, patients=5)
+    calibration = Calibration(
+        temperature=1.25,
+        cases=("a", "b"),
+        volumes={"LV": rule},
+        function={"LV EF": short},
+        **calibration_key(folder, SegmentationSettings()),
+    )
+    write_calibration(folder, calibration)
+    text = inspection_text(folder)
+    assert UNCALIBRATED not in text
+    assert str(calibration) in text
+    assert "-1.0 ± 3.5" in text
+    (found,) = inspection_json(folder)["calibrations"]
+    assert found["function"]["LV EF"]["half_width_90"] is None
 
 
 def test_second_look_refuses_weights_that_do_not_fit(tmp_path: Path) -> None:

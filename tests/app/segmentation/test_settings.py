@@ -58,6 +58,7 @@ def test_json_has_the_keys_of_a_report() -> None:
         "until_stable": True,
         "mirroring": "spread",
         "temperature": 1.234567891,
+        "calibrated": True,
         "device": "cuda:0",
         "precision": "full",
     }
@@ -71,6 +72,7 @@ def test_an_old_report_without_later_keys() -> None:
         "temperature": 1.0,
         "mirroring": "none",
         "until_stable": False,
+        "calibrated": True,
         "device": "cpu",
         "precision": "full",
     }

@@ -43,6 +43,7 @@ def test_settings_follow_the_choices(form) -> None:
         "temperature": 1.25,
         "mirroring": "spread",
         "until_stable": False,
+        "calibrated": True,
         "device": "cuda:0",
         "precision": "auto",
     }

@@ -10,7 +10,7 @@ from typing import Final
 from ...core.counts import format_count
 from ...io.files.atomic import write_text
 from ..report.html import UNKNOWN, Tile, render_page
-from ..review.report_numbers import format_number, format_spread
+from ..review.report_numbers import format_interval, format_number, format_spread
 from .row import NUMBERS, StudyRow
 
 PAGE: Final = "cohort.html"
@@ -74,6 +74,8 @@ class CohortPage:
             units={name: units[name] for name in NUMBERS if name in units},
             number=format_number,
             spread=format_spread,
+            interval=format_interval,
+            has_intervals=any(n.intervals for row in shown for n in row.numbers.values()),
             unknown=UNKNOWN,
             settings=self._settings,
             left_out=[f"{sentence}." for sentence in self._left_out],

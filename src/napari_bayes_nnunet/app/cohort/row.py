@@ -7,15 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-import numpy as np
-
-from ...core.heart.function import Measured, heart_function
-from ...core.heart.measurements import Structure, canonical_structure
-from ...core.heart.slice_volumes import PhaseVolumes, Values
-from ...core.heart.volume_curve import volume_curve
+from ...core.heart.function import Measured
 from ...core.problems import Statement
 from ...core.types import Phase
 from ...io.study.case_report import predicted_quality, read_report, warnings_in
+from ..prediction.function_entry import measure_reports
 
 Outcome: TypeAlias = Literal["done", "finished before", "failed"]
 
@@ -64,9 +60,7 @@ def study_row(
     reports: Mapping[Phase, Mapping[str, Any]],
 ) -> StudyRow:
     """Return the row of a study with these reports, by phase."""
-    volumes = {phase: _volumes(report) for phase, report in reports.items()}
-    ed, es = _end_phases(volumes, reports)
-    function = heart_function(volumes, ed=ed, es=es)
+    function, ed, es = measure_reports(reports)
     every = reports.values()
     return StudyRow(
         case=case,
@@ -79,32 +73,6 @@ def study_row(
         seconds=round(sum(float(report["seconds"]) for report in every), 2),
         device=", ".join(dict.fromkeys(str(report["device"]) for report in every)),
     )
-
-
-def _volumes(report: Mapping[str, Any]) -> PhaseVolumes:
-    """Return the whole heart as one slice, because a report has no volumes of slices."""
-    labels: dict[Structure, Values] = {}
-    members: dict[Structure, Values] = {}
-    for name, volume in report["volumes_ml"].items():
-        structure = canonical_structure(name)
-        if structure is not None and structure not in labels:
-            labels[structure] = np.array([volume["ensemble"]])
-            members[structure] = np.array(volume.get("members", ()), np.float64).reshape(-1, 1)
-    return PhaseVolumes(labels=labels, members=members, reviewed=np.zeros(1, np.bool_))
-
-
-def _end_phases(
-    volumes: Mapping[Phase, PhaseVolumes], reports: Mapping[Phase, Mapping[str, Any]]
-) -> tuple[Phase, Phase]:
-    """Return ED and ES of the reports, or those of the largest and smallest LV in all phases."""
-    for report in reports.values():
-        if "ED" in report:
-            ends = report["ED"], report["ES"]
-            return ends if set(ends) <= set(volumes) else (None, None)
-        if report.get("phases") != len(volumes):
-            return None, None
-    curve = volume_curve(volumes)
-    return curve.ed, curve.es
 
 
 def failed_row(case: str, failure: Statement | str) -> StudyRow:

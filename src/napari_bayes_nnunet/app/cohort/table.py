@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from ...core.heart.function import Measured
+from ...core.metrics.conformal import COVERAGES
 from ...io.files.atomic import ESCAPED, write_text
 from ...io.files.csv_text import csv_rows, csv_text
 from ...io.files.limits import read_small
@@ -48,6 +50,7 @@ class CohortSummary:
 _UNITS: Final = {"EF": "percent", "mass": "g"}
 _LARGEST: Final = 2**28
 """Largest table to continue, in bytes, enough for half a million studies."""
+_BOUNDS: Final = tuple(f"_{end}_{level}" for level in COVERAGES for end in ("low", "high"))
 _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 
 
@@ -96,9 +99,15 @@ def _rows_in(file: Path) -> dict[str, list[Any]]:
         rows = csv_rows(io.StringIO(read_small(file, most=_LARGEST).decode(), newline=""))
     except (FileNotFoundError, UnicodeDecodeError, csv.Error):
         return {}
-    if not rows or rows[0] != _head():
+    head = _head()
+    if not rows or rows[0][:3] != head[:3] or not set(rows[0]) <= set(head):
         return {}
-    return {row[0]: row for row in rows[1:] if len(row) == len(rows[0]) and _is_number(row[2])}
+    # Tables of earlier versions lack some columns.
+    contents = [
+        dict(zip(rows[0], row, strict=True)) for row in rows[1:] if len(row) == len(rows[0])
+    ]
+    every = [[content.get(name, "") for name in head] for content in contents]
+    return {row[0]: row for row in every if _is_number(row[2])}
 
 
 def _is_number(text: str) -> bool:
@@ -110,7 +119,7 @@ def _is_number(text: str) -> bool:
 
 def _head() -> list[str]:
     columns = [f"{name.lower().replace(' ', '_')}_{_unit(name)}" for name in NUMBERS]
-    numbers = [name for column in columns for name in (column, f"{column}_sd")]
+    numbers = [f"{column}{ending}" for column in columns for ending in ("", "_sd", *_BOUNDS)]
     return ["study", "outcome", "predicted_quality", *numbers, "ed_phase", "es_phase", *_ENDS]
 
 
@@ -118,12 +127,19 @@ def _unit(name: str) -> str:
     return _UNITS.get(name.split()[-1], "ml")
 
 
+def _number_values(measured: Measured) -> list[float]:
+    """Return the value, its spread, and the ends of its intervals."""
+    unknown = (math.nan, math.nan)
+    ends = (measured.intervals.get(level, unknown) for level in COVERAGES)
+    return [measured.value, measured.spread, *(end for interval in ends for end in interval)]
+
+
 def _values(row: StudyRow) -> list[Any]:
     numbers = []
     for name in NUMBERS:
         measured = row.numbers.get(name)
-        both = (measured.value, measured.spread) if measured else (math.nan, math.nan)
-        numbers += ["" if math.isnan(value) else f"{value:.2f}" for value in both]
+        every = _number_values(measured) if measured else [math.nan] * (2 + len(_BOUNDS))
+        numbers += ["" if math.isnan(value) else f"{value:.2f}" for value in every]
     quality = "" if row.quality is None else f"{row.quality:.4f}"
     texts = (" ".join(row.warnings), " ".join(row.notes), str(row.failure))
     ends = (row.seconds, row.device, *texts)

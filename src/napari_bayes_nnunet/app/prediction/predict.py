@@ -20,6 +20,7 @@ from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Segmentation, Snapshot
+from .function_entry import add_function, add_function_of_pairs
 from .geometry_report import with_geometry
 from .output_files import (
     case_files,
@@ -67,6 +68,7 @@ def _outcomes(
     ensemble: Ensemble, request: PredictionRequest, on_member: Callable[[str, Snapshot], None]
 ) -> Iterator[CaseOutcome]:
     seen: set[str] = set()
+    images_3d = []
     for image in request.images:
         if _comes_with_first_channel(image, request.images):
             continue
@@ -82,7 +84,10 @@ def _outcomes(
                 raise disk_full(request.output) from error
             _LOGGER.debug("%s", case, exc_info=True)
             outcome = CaseOutcome(case=case, failure=_failure(image, error))
+        if outcome.phases == (None,) and not outcome.failure:
+            images_3d.append(outcome.case)
         yield outcome
+    add_function_of_pairs(request.output, images_3d)
 
 
 def _failure(image: Path, error: Exception) -> str:
@@ -121,6 +126,7 @@ def predict_case(
     if done := _finished_before(ensemble, request, source):
         _claim_names(_further_names(case, done), seen)
         notes = _unverified(request, [frame_name(case, phase) for phase in done])
+        add_function(request.output, case, done)  # a killed run may have left it out
         return CaseOutcome(case=case, skipped=True, notes=tuple(notes), phases=done)
     channels = _with_given_spacing(request, source.read())
     _refuse_replacing(request, [case], image)
@@ -138,11 +144,7 @@ def predict_case(
     ]
     made = {frame.name for frame in missing}
     notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
-    if missing and missing[0].phase is not None:
-        # It would have labels of phases from another result.
-        (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
-    if request.overwrite and "ED" in entries and parse_phases(request.phases) == "ED,ES":
-        _remove_other_phases(request.output, case, channels[0].phases, frames)
+    _remove_old(request, case, channels[0].phases, frames, missing, entries)
     together = ensemble.phases_at_once(frames[0].image, request.settings.mirroring)
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
@@ -155,6 +157,7 @@ def predict_case(
                 study.add(frame.phase, result, report)
     if channels[0].is_cine and len(frames) == channels[0].phases:
         write_cine(request.output, case, [frame.name for frame in frames], channels[0])
+    add_function(request.output, case, [frame.phase for frame in frames])
     if study is not None:
         study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
     return CaseOutcome(
@@ -163,6 +166,22 @@ def predict_case(
         notes=tuple(dict.fromkeys(notes)),
         phases=tuple(frame.phase for frame in frames),
     )
+
+
+def _remove_old(
+    request: PredictionRequest,
+    case: str,
+    phases: int,
+    frames: Sequence[PhaseImage],
+    missing: Sequence[PhaseImage],
+    entries: Mapping[str, Any],
+) -> None:
+    """Delete files of earlier results that would not belong to the new ones."""
+    if missing and missing[0].phase is not None:
+        # It would have labels of phases from another result.
+        (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
+    if request.overwrite and "ED" in entries and parse_phases(request.phases) == "ED,ES":
+        _remove_other_phases(request.output, case, phases, frames)
 
 
 def _with_given_spacing(

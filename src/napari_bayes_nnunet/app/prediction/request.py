@@ -12,9 +12,9 @@ from ...core.problems import Action, Setting
 from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from .. import AppError
+from ..segmentation.calibration import chosen_temperature
 from ..segmentation.methods import choose_members
 from ..segmentation.settings import SegmentationSettings
-from ..segmentation.temperature import chosen_temperature
 from .output_files import MAPS, STUDY_OUTPUT
 from .phases import parse_phases
 

@@ -17,9 +17,9 @@ from ...io.files.limits import read_small
 from ...io.images.integrity import nifti_header, phase_count
 from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT
 from .. import AppError
+from ..segmentation.calibration import chosen_temperature
 from ..segmentation.methods import choose_members
 from ..segmentation.settings import SegmentationSettings
-from ..segmentation.temperature import chosen_temperature
 from .output_files import frame_name
 
 _MemberKey: TypeAlias = tuple[Any, ...]

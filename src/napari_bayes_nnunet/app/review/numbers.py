@@ -15,6 +15,7 @@ from ...core.heart.ef_contributions import Contribution, ef_contributions
 from ...core.heart.function import Measured, Patient, heart_function
 from ...core.heart.slice_volumes import PhaseVolumes, heart_structures, label_volumes
 from ...core.heart.volume_curve import VolumeCurve, volume_curve
+from ...core.metrics.conformal import IntervalRule
 from ...core.review.progress import ReviewProgress, measure_progress, slice_uncertainty
 from ...core.types import Phase
 
@@ -22,7 +23,8 @@ from ...core.types import Phase
 class StudyNumbers:
     """Volumes, function and progress for the prediction and for the edited labels.
 
-    ``labels``: phase (from 1, or None) → edited (Z, Y, X); ``spacing`` (z, y, x) in mm.
+    ``labels``: phase (from 1, or None) → edited (Z, Y, X); ``spacing`` (z, y, x) in mm. ``rules``
+    give the intervals of unchanged numbers.
     """
 
     def __init__(
@@ -31,7 +33,9 @@ class StudyNumbers:
         labels: Mapping[Phase, NDArray[np.uint8]],
         spacing: Sequence[float],
         structures: Mapping[str, int],
+        rules: Mapping[str, IntervalRule] | None = None,
     ) -> None:
+        self._rules = rules or {}
         self._spacing = tuple(spacing)
         self._labels = heart_structures(structures)
         self._predicted = {
@@ -75,12 +79,21 @@ class StudyNumbers:
         self._edited[phase].reviewed[z] = reviewed
 
     def measured(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
-        """Return the heart's function from the edited labels, by name."""
-        return heart_function(self._edited, ed=ed, es=es, patient=patient)
+        """Return the heart's function from the edited labels, by name.
+
+        It has no intervals after a change or a review in one of the phases it is measured in.
+        """
+        used = [phase for phase in (ed, es, None) if phase in self._edited]
+        rules = {} if any(map(self._is_changed, used)) else self._rules
+        return heart_function(self._edited, ed=ed, es=es, patient=patient, rules=rules)
 
     def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the prediction, with nothing reviewed."""
-        return heart_function(self._predicted, ed=ed, es=es, patient=patient)
+        return heart_function(self._predicted, ed=ed, es=es, patient=patient, rules=self._rules)
+
+    def _is_changed(self, phase: Phase) -> bool:
+        before, after = self._predicted[phase].labels, self._edited[phase].labels
+        return any(not np.array_equal(before[name], after[name]) for name in before)
 
     def curves(self) -> list[VolumeCurve]:
         """Return the volume curves of LV and RV that have at least two phases."""

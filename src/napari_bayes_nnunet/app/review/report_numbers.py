@@ -47,6 +47,15 @@ def format_spread(measured: Measured | None) -> str:
     return f"± {_rounded(measured.spread, measured.unit)}"
 
 
+def format_interval(measured: Measured | None) -> str:
+    """Return the widest known interval, such as "90 %: 48.1 to 59.0", "" if none is known."""
+    if measured is None or not measured.intervals:
+        return ""
+    level = max(measured.intervals)
+    low, high = (_rounded(end, measured.unit) for end in measured.intervals[level])
+    return f"{level} %: {low} to {high}"
+
+
 def format_with_spread(measured: Measured, open_slices: int | None) -> tuple[str, str]:
     """Return the value, and its spread with the unit, such as "54.2" and "± 1.3 %, 9 open"."""
     spread = format_spread(measured)

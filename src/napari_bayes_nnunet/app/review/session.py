@@ -30,6 +30,7 @@ from ...core.review.queue import (
 )
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
+from ...io.study.case_report import interval_rules
 from ...io.study.review_state import Decision, ReviewState, State
 from ...io.study.study import Study
 from ...io.study.usage_log import UseRow, changed_voxels
@@ -59,6 +60,7 @@ class ReviewSession:
             {phase: select_phase(self.labels, phase) for phase in study.posteriors},
             self.spacing,
             self.structures,
+            interval_rules(study.info.reports.values()),
         )
         self.state = self._with_landmarks(study.review)
         if self.state.structure not in (None, *self.structures):

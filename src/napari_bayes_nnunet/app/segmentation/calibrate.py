@@ -1,55 +1,174 @@
-"""Temperature calibration on the validation cases of the ensemble's training."""
+"""Calibration on the validation cases of the ensemble's training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...core.heart.function import heart_function
+from ...core.heart.measurements import Spread, canonical_structure, volumes_ml
+from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.metrics.calibration import fit_temperature, foreground_box
+from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.steps import drain
+from ...core.types import Spacing
+from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import TrainingCase, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.images.nifti import VoxelArray, read_channels, read_labels
 from .. import AppError
+from .calibration import Calibration, calibration_key, read_calibrations, write_calibration
 from .ensemble import Ensemble
 from .methods import choose_members
 from .result import Segmentation
 from .settings import SegmentationSettings
-from .temperature import FittedTemperature, read_temperatures, write_fitted
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CalibrationCase:
+    """Result and reference of a case that no member was trained on.
+
+    ``probabilities`` (C, N) and ``labels`` (N,) are those of the voxels in the box around the
+    reference's structures, the probabilities of the untempered posterior. Per structure:
+    ``volumes``, their ``spreads`` over the members, ``member_volumes``, and ``references``, in mL.
+    """
+
+    name: str
+    patient: str
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.integer]
+    volumes: Mapping[str, float]
+    spreads: Mapping[str, Spread]
+    member_volumes: Mapping[str, Sequence[float]]
+    references: Mapping[str, float]
+
+    @classmethod
+    def compare(
+        cls, name: str, patient: str, result: Segmentation, reference: VoxelArray, spacing: Spacing
+    ) -> CalibrationCase:
+        """Return the numbers of a result, which has a temperature of 1, and its reference."""
+        box = foreground_box(reference) or (slice(0),)
+        probabilities, labels = result.probabilities[(slice(None), *box)], reference[box]
+        return cls(
+            name=name,
+            patient=patient,
+            probabilities=probabilities.reshape(len(probabilities), -1),
+            labels=labels.ravel(),
+            volumes=result.volumes,
+            spreads=result.volume_spread,
+            member_volumes=result.member_volumes,
+            references=volumes_ml(reference, spacing, result.structures),
+        )
 
 
 def calibrate(
     ensemble: Ensemble, dataset: Path, settings: SegmentationSettings
-) -> Iterator[FittedTemperature | str]:
-    """Fit τ on the validation cases of the ensemble's training.
+) -> Iterator[Calibration | str]:
+    """Fit τ and the interval rules on the validation cases of the ensemble's training.
 
     Yields the name of each case, then the result, which is also written into the ensemble's
-    folder. Only voxels in the box around the reference's structures count, as for the ECE. Raises
-    AppError if ``dataset`` has no validation case.
+    folder. Raises AppError if ``dataset`` has no validation case.
     """
     folder = ensemble.folder
-    read_temperatures(folder.path)  # so that a damaged file is reported before the long work
+    read_calibrations(folder.path)  # so that a damaged file is reported before the long work
     members = choose_members(folder, settings.method, settings.members)
-    cases = _held_back(folder, dataset, members)
-    probabilities, labels = [], []
-    for case in cases:
+    pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
+    cases = []
+    for case in _held_back(folder, dataset, members):
         yield case.name
-        result, reference = _segment(ensemble, case, settings)
-        box = foreground_box(reference)
-        if box is not None:
-            inside = result.probabilities[(slice(None), *box)]
-            probabilities.append(inside.reshape(len(inside), -1))
-            labels.append(reference[box].ravel())
-    if not labels:
+        channels = [read_channels(image)[0] for image in case.images]
+        image, spacing = np.stack([channel.voxels for channel in channels]), channels[0].spacing
+        result = drain(ensemble.steps(image, spacing, replace(settings, temperature=1)))
+        patient = patient_of(case.name, pattern)
+        reference = read_labels(case.label).voxels
+        cases.append(CalibrationCase.compare(case.name, patient, result, reference, spacing))
+    if not any(case.labels.size for case in cases):
         raise AppError(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
             dataset=dataset,
         )
-    temperature = fit_temperature(np.hstack(probabilities), np.hstack(labels))
-    yield write_fitted(folder, settings, temperature, [case.name for case in cases])
+    calibration = fit_calibration(folder, settings, cases)
+    write_calibration(folder, calibration)
+    yield calibration
+
+
+def fit_calibration(
+    folder: EnsembleFolder, settings: SegmentationSettings, cases: Sequence[CalibrationCase]
+) -> Calibration:
+    """Return the calibration for these settings.
+
+    τ has the lowest NLL of the voxels in the boxes of the references. Needs a case whose reference
+    is not empty.
+    """
+    temperature = fit_temperature(
+        np.hstack([case.probabilities for case in cases]),
+        np.hstack([case.labels for case in cases]),
+    )
+    return Calibration(
+        temperature=round(temperature, 4),
+        cases=tuple(case.name for case in cases),
+        volumes=_volume_rules(cases),
+        function=_function_rules(cases),
+        **calibration_key(folder, settings),
+    )
+
+
+def _volume_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
+    rules = {
+        name: fit_interval(
+            [case.volumes[name] for case in cases],
+            [case.references[name] for case in cases],
+            [case.patient for case in cases],
+            difficulties=[case.spreads[name].standard_deviation for case in cases],
+        )
+        for name in cases[0].volumes
+    }
+    return {name: rule for name, rule in rules.items() if rule is not None}
+
+
+def _function_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
+    """Return the rules for the measurements of patients with exactly two cases.
+
+    The case with the larger LV in the reference is end-diastole, the other one end-systole.
+    """
+    of_patient: dict[str, list[CalibrationCase]] = {}
+    for case in cases:
+        of_patient.setdefault(case.patient, []).append(case)
+    values: dict[str, list[tuple[float, float, str, float]]] = {}
+    for patient, pair in of_patient.items():
+        if len(pair) != 2:
+            continue
+        end_diastole, end_systole = sorted(pair, key=_reference_lv, reverse=True)
+        phases = {1: end_diastole, 2: end_systole}
+        predicted = heart_function({p: _predicted(case) for p, case in phases.items()}, ed=1, es=2)
+        truth = heart_function(
+            {p: PhaseVolumes.from_totals(case.references) for p, case in phases.items()},
+            ed=1,
+            es=2,
+        )
+        for name in predicted.keys() & truth.keys():
+            row = predicted[name].value, truth[name].value, patient, predicted[name].spread
+            values.setdefault(name, []).append(row)
+    rules = {}
+    for name, rows in sorted(values.items()):
+        predictions, references, patients, spreads = zip(*rows, strict=True)
+        rule = fit_interval(predictions, references, patients, difficulties=spreads)
+        if rule is not None:
+            rules[name] = rule
+    return rules
+
+
+def _predicted(case: CalibrationCase) -> PhaseVolumes:
+    return PhaseVolumes.from_totals(case.volumes, case.member_volumes)
+
+
+def _reference_lv(case: CalibrationCase) -> float:
+    volumes = (ml for name, ml in case.references.items() if canonical_structure(name) == "LV")
+    return next(volumes, 0.0)
 
 
 def _held_back(
@@ -74,12 +193,3 @@ def _held_back(
             training=folder.name,
         )
     return cases
-
-
-def _segment(
-    ensemble: Ensemble, case: TrainingCase, settings: SegmentationSettings
-) -> tuple[Segmentation, VoxelArray]:
-    channels = [read_channels(image)[0] for image in case.images]
-    image = np.stack([channel.voxels for channel in channels])
-    steps = ensemble.steps(image, channels[0].spacing, replace(settings, temperature=1))
-    return drain(steps), read_labels(case.label).voxels

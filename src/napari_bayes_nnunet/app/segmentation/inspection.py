@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ...core.counts import format_count
+from ...core.metrics.conformal import IntervalRule
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ..text_table import align_columns
+from .calibration import UNCALIBRATED, read_calibrations
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
 _COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
@@ -39,7 +41,7 @@ def check_weights(folder: EnsembleFolder) -> dict[Path, str]:
 
 def inspection_text(folder: EnsembleFolder) -> str:
     """Return a summary, the table of members, and the members that each method uses."""
-    parts = [_summary(folder), _table(folder), _methods_text(folder)]
+    parts = [_summary(folder), _table(folder), _methods_text(folder), _calibrations_text(folder)]
     if folder.problems:
         parts.append("\n".join(["Left out", *(f"  {problem}" for problem in folder.problems)]))
     return "\n\n".join(parts) + "\n"
@@ -60,6 +62,7 @@ def inspection_json(folder: EnsembleFolder) -> dict[str, Any]:
         "members": [_member_json(member) for member in folder.members],
         "usable_members": len(folder.usable_members),
         "methods": _methods_json(folder),
+        "calibrations": [asdict(calibration) for calibration in read_calibrations(folder.path)],
         "problems": list(folder.problems),
     }
 
@@ -138,6 +141,30 @@ def _methods_text(folder: EnsembleFolder) -> str:
         members = refused.get(name) or _members_text(choose_members(folder, name))
         lines.append(f"  {title:<24} {members}")
     return "\n".join(lines)
+
+
+def _calibrations_text(folder: EnsembleFolder) -> str:
+    """Return temperature and 90 % half-widths for each calibrated combination of settings."""
+    lines = ["Calibrations, with the half-width of the 90 % interval"]
+    for calibration in read_calibrations(folder.path):
+        rows = {"temperature": f"{calibration.temperature:g}"}
+        rules = {**calibration.volumes, **calibration.function}
+        rows |= {name: _rule_text(rule) for name, rule in rules.items()}
+        cases = format_count(len(calibration.cases), "case")
+        lines.append(f"  {calibration} ({cases})")
+        lines += [f"    {name:<14} {text}" for name, text in rows.items()]
+    return "\n".join(lines) if len(lines) > 1 else UNCALIBRATED
+
+
+def _rule_text(rule: IntervalRule) -> str:
+    """Return bias and half-width, such as "-1.2 ± 9.8, the largest error of 16 patients"."""
+    width = rule.half_width(90)
+    patients = format_count(rule.patients, "patient")
+    if width is None:
+        return f"unknown, too few ({patients})"
+    scale = "" if rule.difficulty_floor is None else f" × ({rule.difficulty_floor:.2f} + spread)"
+    largest = "the largest error of " if rule.is_largest(90) else ""
+    return f"{rule.bias:+.1f} ± {width:.1f}{scale}, {largest}{patients}"
 
 
 def _members_text(members: Sequence[Member]) -> str:

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.heart.function import Intervals
 from ...core.heart.measurements import Spread
 from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
 from ...io.study.arrays import round_map
-from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT
+from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT, interval_entries
+from .calibration import Calibration
 from .member_statistics import MemberStatistics
 from .settings import SegmentationSettings
 
@@ -78,6 +80,7 @@ class Segmentation:
     ``member_volumes`` are in the order of ``members`` (one of their mean weights, for SWA).
     ``settings`` name the device, the τ of probabilities and entropy, and the number of members
     that the method takes from the folder; with ``until_stable``, ``members`` can be fewer.
+    ``calibration`` gives the intervals, None if the ensemble has none for these settings.
     ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
     ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.
     """
@@ -98,6 +101,7 @@ class Segmentation:
     seconds: float
     structures: dict[str, int] = field(default_factory=dict)
     plans_sha256: str = ""
+    calibration: Calibration | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
@@ -108,6 +112,7 @@ class Segmentation:
             name: {
                 "ensemble": ml,
                 **asdict(self.volume_spread[name]),
+                **interval_entries(self._intervals(name)),
                 "members": self.member_volumes[name],
             }
             for name, ml in self.volumes.items()
@@ -126,12 +131,20 @@ class Segmentation:
             "plans_sha256": self.plans_sha256,
             "labels": self.structures,
             "seconds": round(self.seconds, 2),
+            "calibration": self.calibration.to_report() if self.calibration else None,
             "volumes_ml": volumes,
             "pairwise_dice": self.pairwise_dice,
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
         return dict(null_for_nan(report))
+
+    def _intervals(self, structure: str) -> Intervals:
+        rule = self.calibration.volumes.get(structure) if self.calibration else None
+        if rule is None:
+            return {}
+        spread = self.volume_spread[structure].standard_deviation
+        return rule.intervals(self.volumes[structure], difficulty=spread)
 
 
 def stored_posterior(result: Segmentation) -> StoredPosterior:

@@ -17,9 +17,9 @@ from .methods import DEFAULT_COUNT, DEFAULT_METHOD, METHODS
 class SegmentationSettings:
     """Settings to segment an image with an ensemble.
 
-    Equal settings give the same result: ``device`` and ``precision`` are not compared. The
-    metadata of each field describe its row in a form: ``label``, ``help``, ``limits``, ``step``,
-    and ``choices`` (value to text) with the ``choice_help`` of each.
+    Equal settings give the same labels: ``calibrated``, ``device`` and ``precision`` are not
+    compared. The metadata of each field describe its row in a form: ``label``, ``help``,
+    ``limits``, ``step``, and ``choices`` (value to text) with the ``choice_help`` of each.
 
     Parameters
     ----------
@@ -31,9 +31,12 @@ class SegmentationSettings:
         Mirrored copies of the image that each member sees.
     temperature : float, "fitted" or None
         τ that calibrates the mean probabilities; "fitted" is the value found by ``calibrate``,
-        None the value of the method.
+        None the same if there is one, else the value of the method.
     until_stable : bool
         Stop when further members no longer change the result (`Stability`).
+    calibrated : bool
+        Use the calibration of the ensemble, if it has one for these settings: its temperature
+        unless another one is given, and its prediction intervals.
     device : str
         "auto", the name of a device, or the address of another computer.
     precision : "auto" or "full"
@@ -103,6 +106,15 @@ class SegmentationSettings:
             "help": "Stop early when further members no longer change the result.",
         },
     )
+    calibrated: bool = field(
+        default=True,
+        compare=False,  # the temperature is
+        metadata={
+            "label": "Calibrated",
+            "help": "Use the temperature and the prediction intervals that were fitted on the "
+            "validation cases.",
+        },
+    )
     device: str = field(
         default="auto",
         compare=False,
@@ -154,6 +166,8 @@ class SegmentationSettings:
             words += ["--temperature", str(self.temperature)]
         if self.until_stable:
             words.append("--until-stable")
+        if not self.calibrated:
+            words.append("--uncalibrated")
         return [*words, "--device", self.device, "--precision", self.precision]
 
     def to_json(self) -> dict[str, Any]:
@@ -164,6 +178,7 @@ class SegmentationSettings:
             "until_stable": self.until_stable,
             "mirroring": self.mirroring,
             "temperature": self.temperature,
+            "calibrated": self.calibrated,
             "device": self.device,
             "precision": self.precision,
         }
@@ -183,6 +198,7 @@ class SegmentationSettings:
             mirroring=content["mirroring"],
             temperature=content.get("temperature", 1.0),
             until_stable=content.get("until_stable", False),
+            calibrated=content.get("calibrated", True),
             device=content.get("device", "auto"),
             precision="full" if exact else "auto",
         )

@@ -1,4 +1,4 @@
-"""Dice and range of the case scores of the validation cases, measured after a training."""
+"""Dice, range of the case scores and calibration, measured on validation cases after a training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from ...core.metrics.overlap import dice
 from ...core.steps import drain
 from ...core.types import Spacing
 from ...io import DataError
+from ...io.dataset.patients import patient_of
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.run_folder import RunFolder, read_record, write_record
 from ...io.images.nifti import read_channels, read_labels
 from ..messages import StageStarted
+from ..segmentation.calibrate import CalibrationCase, fit_calibration
+from ..segmentation.calibration import write_calibration
 from ..segmentation.case_scores import CaseScores, case_scores, mean_scores, score_ranges
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.image_check import Image
@@ -25,8 +28,8 @@ from ..segmentation.result import Segmentation
 from ..segmentation.settings import SegmentationSettings
 from ..signals import StopRequest
 
-SETTINGS = SegmentationSettings(members=9)
-"""More members hardly change the range, but take long on a CPU."""
+SETTINGS = SegmentationSettings(temperature=1)
+"""Default settings, because a calibration is only used for the settings it was fitted for."""
 MEASURING_CASE = "Measuring validation case {number} of {cases}"
 
 
@@ -39,10 +42,10 @@ def measure_validation_range(
     send: Callable[[StageStarted], None],
     stop: StopRequest,
 ) -> None:
-    """Write mean Dice and score ranges to ``ensemble.json`` if the fold has validation cases.
+    """Write mean Dice and score ranges to ``ensemble.json``, and fit a calibration.
 
-    Images that are not readable NIfTI files are left out. ``send`` is called for every case.
-    Raises Stopped.
+    Does nothing if the fold has no validation cases. Images that are not readable NIfTI files are
+    left out. ``send`` is called for every case. Raises Stopped.
     """
     record = read_record(run.record)
     cases = record.validation_cases(fold)
@@ -51,16 +54,20 @@ def measure_validation_range(
     folder = find_ensemble(run.path)
     members = tuple(member for member in folder.members if member.fold == fold)
     ensemble = Ensemble(replace(folder, members=members), device=device)
-    measured = list(_measure(ensemble, dataset, cases, send, stop))
+    pattern = record.patient_pattern
+    measured = list(_measure(ensemble, dataset, cases, pattern, send, stop))
     if not measured:
         return
+    compared = [case for *_, case in measured]
+    if any(case.labels.size for case in compared):
+        write_calibration(folder, fit_calibration(ensemble.folder, SETTINGS, compared))
     record.validation[fold] = {
         "method": SETTINGS.method,
         "members": min(SETTINGS.members, len(ensemble.folder.usable_members)),
         "mirroring": SETTINGS.mirroring,
         "cases": len(measured),
-        "structures": score_ranges(scores for scores, _ in measured),
-        "dice": mean_scores(overlap for _, overlap in measured),
+        "structures": score_ranges(scores for scores, *_ in measured),
+        "dice": mean_scores(overlap for _, overlap, _ in measured),
     }
     write_record(run.record, record)
 
@@ -69,10 +76,11 @@ def _measure(
     ensemble: Ensemble,
     dataset: RawDataset,
     names: list[Any],
+    pattern: str,
     send: Callable[[StageStarted], None],
     stop: StopRequest,
-) -> Iterator[tuple[CaseScores, dict[str, float]]]:
-    """Yield the case scores of each validation case, and its Dice with the reference."""
+) -> Iterator[tuple[CaseScores, dict[str, float], CalibrationCase]]:
+    """Yield the scores of each validation case, its Dice, and its comparison with the reference."""
     cases = [case for case in dataset.cases if case.name in set(names)]
     time_left = TimeLeft()
     for done, case in enumerate(cases):
@@ -89,7 +97,12 @@ def _measure(
         image = np.stack([channel.voxels for channel in channels])
         result = _segment(ensemble, image, channels[0].spacing, stop)
         scores = case_scores(result.volumes, result.volume_spread, result.pairwise_dice)
-        yield scores, dice(result.labels, reference, ensemble.structures)
+        compared = CalibrationCase.compare(
+            *(case.name, patient_of(case.name, pattern), result),
+            reference=reference,
+            spacing=channels[0].spacing,
+        )
+        yield scores, dice(result.labels, reference, ensemble.structures), compared
 
 
 def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:

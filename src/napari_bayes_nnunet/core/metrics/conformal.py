@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import InputError
 
 Coverage: TypeAlias = Literal[80, 90]
-LEVELS: Final[tuple[Coverage, ...]] = (80, 90)
+COVERAGES: Final[tuple[Coverage, ...]] = (80, 90)
 """Levels of the intervals, %."""
 _GAIN: Final = 0.9
 """Share of the constant width below which the width is scaled by the difficulty."""
@@ -40,7 +40,7 @@ class IntervalRule:
     difficulty_floor: float | None = None
 
     def __post_init__(self) -> None:
-        widths = [width for width in map(self.half_width, LEVELS) if width is not None]
+        widths = [width for width in map(self.half_width, COVERAGES) if width is not None]
         floor = 1.0 if self.difficulty_floor is None else self.difficulty_floor
         if min(widths, default=0.0) < 0 or min(floor, self.patients) <= 0:
             raise InputError("Expected half-widths of at least 0, found {found}.", found=widths)
@@ -70,7 +70,7 @@ class IntervalRule:
         self, value: float, *, difficulty: float = math.nan
     ) -> dict[Coverage, tuple[float, float]]:
         """Return level → `interval`, without the unknown ones."""
-        found = {level: self.interval(value, level, difficulty=difficulty) for level in LEVELS}
+        found = {level: self.interval(value, level, difficulty=difficulty) for level in COVERAGES}
         return {level: interval for level, interval in found.items() if interval is not None}
 
     def is_largest(self, level: Coverage) -> bool:
@@ -107,7 +107,7 @@ def fit_interval(
     known = np.isfinite(table).all(axis=0)
     table, names = table[:, known], np.asarray(patients, object)[known]
     count = len(set(names))
-    if _rank(count, LEVELS[0]) > count:
+    if _rank(count, COVERAGES[0]) > count:
         return None
     of_patient = np.unique(names.astype(str), return_inverse=True)[1]
     weights = 1 / np.bincount(of_patient)[of_patient]
@@ -134,7 +134,7 @@ def _rule(
     patients: int,
     floor: float | None = None,
 ) -> IntervalRule:
-    low, high = (_quantile(sizes, weights, patients, level) for level in LEVELS)
+    low, high = (_quantile(sizes, weights, patients, level) for level in COVERAGES)
     return IntervalRule(
         bias=bias,
         half_width_80=low,
@@ -162,7 +162,7 @@ def _mean_width(
     rule: IntervalRule, difficulties: NDArray[np.float64] | int, weights: NDArray[np.float64]
 ) -> float:
     scale = 1 if rule.difficulty_floor is None else rule.difficulty_floor + difficulties
-    level = LEVELS[-1] if rule.half_width_90 is not None else LEVELS[0]
+    level = COVERAGES[-1] if rule.half_width_90 is not None else COVERAGES[0]
     width = rule.half_width(level)
     assert width is not None
     return width * float(np.average(np.broadcast_to(scale, weights.shape), weights=weights))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Annotated, Any, Final, TypeAlias
 from annotated_types import Interval
 
 from ...core.ensemble.pass_order import interleaved
+from ...core.heart.function import Intervals, Measured
+from ...core.heart.measurements import canonical_structure
+from ...core.metrics.conformal import IntervalRule
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
 REPORT_FORMAT: Final = 2
@@ -36,6 +40,12 @@ class _UsedMember:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Calibration:
+    volumes: dict[str, IntervalRule] = field(default_factory=dict)
+    function: dict[str, IntervalRule] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportEntries:
     """Entries of a report that are read, each with the type it must have if present.
 
@@ -52,6 +62,7 @@ class ReportEntries:
     plans_sha256: str = ""
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     volumes_ml: dict[str, _Volume] = field(default_factory=dict)
+    calibration: _Calibration | None = None
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ED: Ordinal | None = None
@@ -102,6 +113,33 @@ def in_order_of_members(report: dict[str, Any]) -> dict[str, Any]:
 
 def _in_order(values: Sequence[float], order: Sequence[int]) -> list[float]:
     return [value for _, value in sorted(zip(order, values, strict=True))]
+
+
+def interval_entries(intervals: Intervals) -> dict[str, list[float]]:
+    """Return the entries ``interval_80`` and ``interval_90`` of a number, as far as known."""
+    return {f"interval_{level}": list(interval) for level, interval in intervals.items()}
+
+
+def function_entry(measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
+    """Return the entry ``function`` of the reports of ED and ES: name → value and intervals."""
+    return {
+        name: {"value": number.value, **interval_entries(number.intervals)}
+        for name, number in measured.items()
+    }
+
+
+def interval_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, IntervalRule]:
+    """Return the rules for the heart's measurements ("LV EF", "LV volume") of a case.
+
+    Empty unless all ``reports`` have the same.
+    """
+    contents = [report.get("calibration") for report in reports]
+    if not contents or not contents[0] or any(content != contents[0] for content in contents):
+        return {}
+    calibration = parse_json(json.dumps(contents[0]), _Calibration)
+    volumes = {canonical_structure(name): rule for name, rule in calibration.volumes.items()}
+    of_images = {f"{name} volume": rule for name, rule in volumes.items() if name is not None}
+    return {**of_images, **calibration.function}
 
 
 def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:

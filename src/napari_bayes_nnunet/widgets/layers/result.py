@@ -23,6 +23,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ...io.study.arrays import read_posterior, round_map
+from ...io.study.case_report import interval_rules
 from ...io.study.study import Study
 from ..common.wording import in_the_window
 
@@ -146,7 +147,9 @@ class SegmentationResult:
             curves = (volume_curve(volumes, structure=side) for side in ("LV", "RV"))
             curve = next((curve for curve in curves if len(curve.phases) > 1), None)
             ed, es = (curve.ed, curve.es) if curve is not None else (None, None)
-        return ResultNumbers(measured=heart_function(volumes, ed=ed, es=es), ed=ed, es=es)
+        reports = [state.report for state in self.phases.values() if state.report]
+        measured = heart_function(volumes, ed=ed, es=es, rules=interval_rules(reports))
+        return ResultNumbers(measured=measured, ed=ed, es=es)
 
     def _measure(self, phase: int | None, posterior: StoredPosterior) -> PhaseVolumes:
         """Return the volumes of a phase, which are counted once for its posterior."""

@@ -8,9 +8,9 @@ from contextlib import suppress
 from qtpy.QtWidgets import QPushButton
 
 from ...app import AppError
+from ...app.segmentation.calibration import fitted_temperature
 from ...app.segmentation.methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 from ...app.segmentation.settings import SegmentationSettings
-from ...app.segmentation.temperature import fitted_temperature
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..common.device_box import AUTO, LOOKING, device_choices
@@ -30,6 +30,7 @@ class MethodForm(DataForm):
         super().__init__(SegmentationSettings, names=_FIELDS)
         self._folder: EnsembleFolder | None = None
         self._fitted: float | None = None
+        self._usual_temperature = 1.0
         self.fitted_button = QPushButton()
         self.fitted_button.setToolTip(
             "Use the temperature fitted on the validation cases of the training "
@@ -64,7 +65,7 @@ class MethodForm(DataForm):
         """The options in one line if any differs from what is chosen at first, else ""."""
         settings = self.settings
         most = min(DEFAULT_COUNT, self._most_members(settings.method))
-        usual = SegmentationSettings(members=most, temperature=METHODS[settings.method].temperature)
+        usual = SegmentationSettings(members=most, temperature=self._usual_temperature)
         on = "" if settings.device == usual.device else f", on {settings.device}"
         return f"{settings}{on}" if on or settings != usual else ""
 
@@ -90,7 +91,8 @@ class MethodForm(DataForm):
         self.changed.emit(self)
 
     def _on_method_changed(self) -> None:
-        self.temperature.value = METHODS[self.method.value].temperature
+        self._set_temperature(METHODS[self.method.value].temperature)
+        self._usual_temperature = self.temperature.value
         self._show_members()
 
     def _show_members(self) -> None:
@@ -105,11 +107,21 @@ class MethodForm(DataForm):
         self._show_fitted()
 
     def _show_fitted(self) -> None:
-        """Offer the temperature that was fitted for the chosen settings, if there is one."""
+        """Offer the temperature that was fitted for the chosen settings, if there is one.
+
+        It is chosen at first, unless the method has a temperature of its own.
+        """
         self._fitted = self._find_fitted()
         self.fitted_button.setVisible(self._fitted is not None)
         if self._fitted is not None:
             self.fitted_button.setText(f"Fitted: {self._fitted:.2f}")
+        of_method = METHODS[self.method.value].temperature
+        is_usual = self.temperature.value == self._usual_temperature
+        self._usual_temperature = of_method
+        if self._fitted is not None and of_method == 1:
+            self._usual_temperature = round(self._fitted, 2)  # the box has two decimals
+        if is_usual:
+            self._set_temperature(self._usual_temperature)
 
     def _find_fitted(self) -> float | None:
         if self._folder is None:
@@ -120,7 +132,10 @@ class MethodForm(DataForm):
 
     def _on_fitted_wanted(self) -> None:
         if self._fitted is not None:
-            self.temperature.editor.native.setValue(self._fitted)  # the box keeps its limits
+            self._set_temperature(self._fitted)
+
+    def _set_temperature(self, temperature: float) -> None:
+        self.temperature.editor.native.setValue(temperature)  # the box keeps its limits
 
     def _most_members(self, method: str) -> int:
         """Return the number of members that the method can take from the folder."""

@@ -1,4 +1,4 @@
-"""Temperatures fitted on the validation cases of a training, and their use."""
+"""Calibrations fitted on the validation cases of a training, and their use."""
 
 from __future__ import annotations
 
@@ -16,20 +16,28 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.calibrate import calibrate
+from napari_bayes_nnunet.app.segmentation.calibration import (
+    FILE,
+    OLD_FILE,
+    Calibration,
+    calibration_key,
+    calibration_notes,
+    chosen_temperature,
+    find_calibration,
+    fitted_temperature,
+    read_calibrations,
+    write_calibration,
+)
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.temperature import (
-    FILE,
-    fitted_temperature,
-    read_temperatures,
-    write_fitted,
-)
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
+from napari_bayes_nnunet.io.files.json_files import NEWER_JSON
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 from tests.helpers.models import make_model
 
@@ -55,6 +63,10 @@ def calibrated(trained_run: Path, hearts: Path, tmp_path_factory: pytest.TempPat
     return copy
 
 
+def rows_of(model: Path) -> list[dict[str, Any]]:
+    return json.loads((model / FILE).read_text())["calibrations"]
+
+
 def settings_of(method: str, **others: Any) -> SegmentationSettings:
     return SegmentationSettings(method=method, mirroring="none", **others)
 
@@ -67,7 +79,10 @@ def test_temperature_is_fitted_on_validation_cases(calibrated: Path, hearts: Pat
         if case.name in held_back:
             (volume,) = read_channels(case.images[0])
             result = ensemble.segment(
-                volume.voxels, volume.spacing, method="vanilla", mirroring="none"
+                *(volume.voxels, volume.spacing),
+                method="vanilla",
+                mirroring="none",
+                temperature=1,
             )
             reference = read_labels(case.label).voxels
             box = foreground_box(reference)
@@ -78,9 +93,13 @@ def test_temperature_is_fitted_on_validation_cases(calibrated: Path, hearts: Pat
     assert found == pytest.approx(expected, abs=1e-3)
     same = fitted_temperature(ensemble.folder, settings_of("vanilla", members=1))
     assert same == found
-    rows = json.loads((calibrated / FILE).read_text())
-    assert [row["method"] for row in rows] == ["vanilla", "multi"]
-    assert rows[0]["cases"] == held_back
+    rows = rows_of(calibrated)
+    assert [(row["method"], row["mirroring"]) for row in rows] == [
+        ("multi", "full"),  # at the end of the training
+        ("vanilla", "none"),
+        ("multi", "none"),
+    ]
+    assert all(row["cases"] == held_back for row in rows)
 
 
 def test_predict_uses_the_fitted_temperature(
@@ -90,9 +109,8 @@ def test_predict_uses_the_fitted_temperature(
     start = (calibrated, image, "-o", tmp_path, "--method", "multi", *ASKED)
     code, text = run("predict", *start, "--temperature", "fitted")
     assert code == 0, text
-    rows = json.loads((calibrated / FILE).read_text())
     (report,) = tmp_path.glob("*.json")
-    assert json.loads(report.read_text())["temperature"] == rows[1]["temperature"]
+    assert json.loads(report.read_text())["temperature"] == rows_of(calibrated)[2]["temperature"]
     code, text = run("predict", *start, "--temperature", "2.5", "--continue")
     assert code == 1
     assert "temperature 2.5" in text
@@ -101,9 +119,9 @@ def test_predict_uses_the_fitted_temperature(
 def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     with pytest.raises(AppError) as caught:
-        fitted_temperature(folder, SegmentationSettings())
-    assert caught.value.values == {"method": "multi", "members": 30, "mirroring": "full"}
-    command = f"bayes-nnunet calibrate {calibrated} DATASET --method multi --members 30"
+        fitted_temperature(folder, SegmentationSettings(method="single"))
+    assert caught.value.values == {"method": "single", "members": 30, "mirroring": "full"}
+    command = f"bayes-nnunet calibrate {calibrated} DATASET --method single --members 30"
     (remedy,) = caught.value.remedies
     assert remedy == Remedy(Action.FIT_TEMPERATURE, {"command": f"{command} --mirroring full"})
 
@@ -113,7 +131,7 @@ def test_command_refuses_an_unusable_temperature(
     calibrated: Path, hearts: Path, tmp_path: Path, given: str, expected: int
 ) -> None:
     image = read_dataset(hearts).cases[0].images[0]
-    start = ("predict", calibrated, image, "-o", tmp_path, "--device", "cpu")
+    start = ("predict", calibrated, image, "-o", tmp_path, "--method", "single", "--device", "cpu")
     code, text = run(*start, "--temperature", given)
     assert code == expected
     assert {"fitted": "bayes-nnunet calibrate", "warm": "'warm'", "0": "0.0"}[given] in text
@@ -147,7 +165,7 @@ def test_dataset_without_validation_cases_raises(tmp_path: Path, hearts: Path) -
 def test_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(calibrated, copy)
-    (copy / FILE).write_text("[{}]")
+    (copy / FILE).write_text('{"format": 1, "calibrations": [{}]}')
     folder = Ensemble(copy, device="cpu").folder
     with pytest.raises(DataError) as caught:
         fitted_temperature(folder, settings_of("multi"))
@@ -158,7 +176,9 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.temperature import write_fitted
+from napari_bayes_nnunet.app.segmentation.calibration import (
+    Calibration, calibration_key, write_calibration
+)
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 
 def die(*_, **__):
@@ -170,7 +190,9 @@ for moment in ("fsync", "chmod", "replace"):
     child = os.fork()
     if not child:
         setattr(os, moment, die)
-        write_fitted(folder, settings, 9.0, [])
+        write_calibration(
+            folder, Calibration(temperature=9, cases=(), **calibration_key(folder, settings))
+        )
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
@@ -186,9 +208,11 @@ def test_kill_while_saving_keeps_earlier_temperatures(calibrated: Path, tmp_path
     assert done.stdout.split() == ["-9"] * 3, done.stderr
     assert (copy / FILE).read_bytes() == before
     folder = Ensemble(copy, device="cpu").folder
-    fitted = write_fitted(folder, settings_of("multi"), 1.5, [])
-    assert read_temperatures(copy)[-1] == fitted
-    assert len(read_temperatures(copy)) == len(json.loads(before))
+    key = calibration_key(folder, settings_of("multi"))
+    fitted = Calibration(temperature=1.5, cases=(), **key)
+    write_calibration(folder, fitted)
+    assert read_calibrations(copy)[-1] == fitted
+    assert len(read_calibrations(copy)) == len(rows_of(calibrated))
 
 
 def test_temperature_of_another_training_is_not_used(calibrated: Path) -> None:
@@ -202,3 +226,105 @@ def test_temperature_of_another_training_is_not_used(calibrated: Path) -> None:
         fitted_temperature(replace(folder, plans_sha256="0" * 64), settings_of("multi"))
     unknown = replace(folder, members=tuple(replace(m, sha256="") for m in folder.members))
     assert fitted_temperature(unknown, settings_of("multi"))
+
+
+def test_temperature_of_the_calibration_is_the_default(calibrated: Path) -> None:
+    folder = Ensemble(calibrated, device="cpu").folder
+    fitted = fitted_temperature(folder, settings_of("multi"))
+    assert chosen_temperature(folder, settings_of("multi")) == fitted
+    assert chosen_temperature(folder, settings_of("multi", calibrated=False)) == 1
+    assert chosen_temperature(folder, settings_of("multi", temperature=2.0)) == 2
+    # The method of the paper has a temperature of its own.
+    assert chosen_temperature(folder, settings_of("temperature")) == 1.5
+    assert chosen_temperature(folder, settings_of("single")) == 1
+
+
+def test_temperatures_of_0_1_0_are_read(calibrated: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    keys = ("temperature", "method", "members", "mirroring", "cases")
+    old = [{key: row[key] for key in keys} | {"temperature": 7.0} for row in rows_of(copy)]
+    (copy / OLD_FILE).write_text(json.dumps(old))
+    folder = Ensemble(copy, device="cpu").folder
+    assert fitted_temperature(folder, settings_of("multi")) != 7  # the new file wins
+    (copy / FILE).unlink()
+    assert fitted_temperature(folder, settings_of("multi")) == 7
+    assert find_calibration(folder, settings_of("multi")).volumes == {}
+    assert calibration_notes(folder, settings_of("single")) == ()
+
+
+RULE = IntervalRule(bias=1.0, half_width_80=2.0, half_width_90=3.0, patients=16)
+
+
+@pytest.fixture(scope="module")
+def with_rules(calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy with interval rules, for which the dataset has too few patients."""
+    copy = tmp_path_factory.mktemp("rules") / "run"
+    shutil.copytree(calibrated, copy)
+    folder = Ensemble(copy, device="cpu").folder
+    key = calibration_key(folder, settings_of("multi"))
+    rules = {"volumes": {"LV": RULE}, "function": {"LV EF": RULE, "LV EDV": RULE}}
+    write_calibration(folder, Calibration(temperature=1.2, cases=("a", "b"), **rules, **key))
+    return copy
+
+
+def reports_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+
+
+def test_reports_of_a_calibrated_ensemble_have_intervals(
+    with_rules: Path, hearts: Path, tmp_path: Path
+) -> None:
+    images = [case.images[0] for case in read_dataset(hearts).cases[:2]]  # of one patient
+    start = ("predict", with_rules, *images, "-o", tmp_path, "--method", "multi", *ASKED)
+    code, text = run(*start)
+    assert code == 0, text
+    reports = reports_of(tmp_path)
+    for report in reports:
+        lv, rv = report["volumes_ml"]["LV"], report["volumes_ml"]["RV"]
+        assert lv["interval_90"] == [max(lv["ensemble"] - 2, 0), lv["ensemble"] + 4]
+        assert lv["interval_80"] == [max(lv["ensemble"] - 1, 0), lv["ensemble"] + 3]
+        assert "interval_90" not in rv
+        assert report["temperature"] == 1.2
+        assert report["calibration"]["cases"] == 2
+    first, second = (report["function"] for report in reports)
+    assert first == second
+    end_diastole = max(report["volumes_ml"]["LV"]["ensemble"] for report in reports)
+    assert first["LV EDV"]["value"] == end_diastole
+    assert first["LV EDV"]["interval_90"] == [max(end_diastole - 2, 0), end_diastole + 4]
+    assert "interval_90" in first["LV EF"]
+    assert set(first["LV SV"]) == {"value"}
+    # Nothing is computed or written again.
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    code, text = run(*start, "--continue")
+    assert code == 0, text
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+
+
+def test_uncalibrated_results_have_no_intervals(
+    with_rules: Path, hearts: Path, tmp_path: Path
+) -> None:
+    image = read_dataset(hearts).cases[0].images[0]
+    start = ("predict", with_rules, image, "-o", tmp_path, "--method", "multi", *ASKED)
+    code, text = run(*start, "--uncalibrated")
+    assert code == 0, text
+    (report,) = reports_of(tmp_path)
+    assert report["calibration"] is None
+    assert report["temperature"] == 1
+    assert "interval_90" not in report["volumes_ml"]["LV"]
+
+
+def test_other_settings_are_said_to_be_uncalibrated(with_rules: Path) -> None:
+    folder = Ensemble(with_rules, device="cpu").folder
+    assert calibration_notes(folder, settings_of("multi")) == ()
+    (note,) = calibration_notes(folder, settings_of("single"))
+    assert "calibrated for other settings" in note
+    assert calibration_notes(folder, settings_of("single", calibrated=False)) == ()
+    assert find_calibration(folder, settings_of("multi", until_stable=True)) is None
+
+
+def test_newer_calibration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(json.dumps({"format": 2}))
+    with pytest.raises(DataError) as caught:
+        read_calibrations(tmp_path)
+    assert str(caught.value) == NEWER_JSON.format(file=tmp_path / FILE)

@@ -1,0 +1,199 @@
+"""Calibration of an ensemble: temperature and prediction intervals, as fitted by `calibrate`.
+
+MODEL/calibration.json has an entry for each combination of method, members, mirroring, window and
+stopping. Version 0.1.0 wrote MODEL/temperatures.json, which has temperatures only.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from shlex import quote
+from typing import Any, Final
+
+from ...core.metrics.conformal import IntervalRule
+from ...core.problems import Action, Remedy, Setting, option
+from ...io import DataError
+from ...io.ensemble.ensemble_folder import EnsembleFolder
+from ...io.files.atomic import write_json
+from ...io.files.checksum import may_be_same
+from ...io.files.json_files import Positive, parse_json, read_json, reading_json
+from .. import AppError
+from .methods import METHODS, choose_members
+from .settings import SegmentationSettings
+
+FILE: Final = "calibration.json"
+OLD_FILE: Final = "temperatures.json"
+"""File of version 0.1.0."""
+OTHER_SETTINGS: Final = (
+    "The ensemble is calibrated for other settings ({settings}), so there are no intervals."
+)
+UNCALIBRATED: Final = "Not calibrated: without prediction intervals."
+_FORMAT: Final = 1
+_REPAIR: Final = "Delete it, and calibrate the ensemble again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Fitted τ and interval rules, with the settings and the ``cases`` they were fitted on.
+
+    ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
+    of the heart ("LV EF"). ``sha256`` are the checksums of the members, ``plans_sha256`` is that of
+    the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
+    """
+
+    temperature: Positive
+    method: str
+    members: tuple[str, ...]
+    mirroring: str
+    cases: tuple[str, ...]
+    until_stable: bool = False
+    window: str = "whole"
+    volumes: dict[str, IntervalRule] = field(default_factory=dict)
+    function: dict[str, IntervalRule] = field(default_factory=dict)
+    sha256: tuple[str, ...] = ()
+    plans_sha256: str = ""
+
+    def __str__(self) -> str:
+        """Return the settings: "multi, 9 members, mirroring full"."""
+        settings = SegmentationSettings(
+            method=self.method,
+            members=len(self.members),
+            mirroring=self.mirroring,  # type: ignore[arg-type]
+            until_stable=self.until_stable,
+        )
+        return str(settings)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Settings that the calibration is for."""
+        return self.method, self.members, self.mirroring, self.until_stable, self.window
+
+    def to_report(self) -> dict[str, Any]:
+        """Return the entry ``calibration`` of a case's report: cases, temperature and rules."""
+        return {
+            "cases": len(self.cases),
+            "temperature": self.temperature,
+            "volumes": {name: asdict(rule) for name, rule in self.volumes.items()},
+            "function": {name: asdict(rule) for name, rule in self.function.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    format: int
+    calibrations: list[Calibration]
+
+
+def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
+    """Return the τ of ``settings``. Raises AppError if it should be fitted but is not yet."""
+    if settings.temperature == "fitted":
+        return fitted_temperature(folder, settings)
+    if settings.temperature is not None:
+        return settings.temperature
+    usual = METHODS[settings.method].temperature
+    calibration = find_calibration(folder, settings) if usual == 1 else None
+    return usual if calibration is None else calibration.temperature
+
+
+def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
+    """Return the τ fitted for these settings. Raises AppError if there is none."""
+    calibration = _matching(folder, settings)
+    if calibration is not None:
+        return calibration.temperature
+    values = {
+        "method": settings.method,
+        "members": settings.members,
+        "mirroring": settings.mirroring,
+    }
+    options = " ".join(f"{option(Setting(name))} {value}" for name, value in values.items())
+    command = f"bayes-nnunet calibrate {quote(str(folder.path))} DATASET {options}"
+    raise AppError(
+        "No temperature has been fitted for the method {method} with {members} members and "
+        "mirroring {mirroring}.",
+        Remedy(Action.FIT_TEMPERATURE, {"command": command}),
+        **values,
+    )
+
+
+def find_calibration(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:
+    """Return the calibration for these settings, None if there is none or it is not wanted.
+
+    Raises DataError if the file is damaged.
+    """
+    return _matching(folder, settings) if settings.calibrated else None
+
+
+def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) -> tuple[str, ...]:
+    """Return a sentence if the ensemble has intervals, but not for these settings."""
+    if not settings.calibrated or find_calibration(folder, settings) is not None:
+        return ()
+    others = [c for c in read_calibrations(folder.path) if c.volumes]
+    return (OTHER_SETTINGS.format(settings="; ".join(map(str, others))),) if others else ()
+
+
+def write_calibration(folder: EnsembleFolder, calibration: Calibration) -> None:
+    """Write a calibration into the folder, in place of an earlier one for the same settings."""
+    others = [c for c in read_calibrations(folder.path) if c.key != calibration.key]
+    content = _File(format=_FORMAT, calibrations=[*others, calibration])
+    try:
+        write_json(folder.path / FILE, asdict(content))
+    except OSError as error:
+        raise DataError(
+            "The fitted temperature {temperature:g} could not be saved in {folder} ({reason}). "
+            "Enter this number as the temperature instead.",
+            temperature=calibration.temperature,
+            folder=folder.path,
+            reason=error.strerror,
+        ) from error
+
+
+def read_calibrations(model: Path) -> list[Calibration]:
+    """Return all calibrations of the ensemble in ``model``, also those of version 0.1.0.
+
+    Raises DataError if a file is damaged or from a newer version.
+    """
+    calibrations = []
+    with (
+        suppress(FileNotFoundError),
+        reading_json(model / FILE, repair=_REPAIR, newest=_FORMAT) as text,
+    ):
+        calibrations = parse_json(text, _File).calibrations
+    with suppress(FileNotFoundError):
+        known = {calibration.key for calibration in calibrations}
+        old = read_json(model / OLD_FILE, list[Calibration], repair=_REPAIR)
+        calibrations += [calibration for calibration in old if calibration.key not in known]
+    return calibrations
+
+
+def calibration_key(folder: EnsembleFolder, settings: SegmentationSettings) -> dict[str, Any]:
+    """Return the entries of a `Calibration` that say what it is for.
+
+    Members are named in words that survive a renamed folder. The method "temperature" counts as
+    "vanilla", whose probabilities it calibrates.
+    """
+    members = choose_members(folder, settings.method, settings.members)
+    several = len({member.training for member in folder.members}) > 1
+    return {
+        "method": "vanilla" if settings.method == "temperature" else settings.method,
+        "members": tuple(
+            f"{member.training + ' ' if several else ''}fold {member.fold} epoch {member.epoch}"
+            for member in members
+        ),
+        "mirroring": settings.mirroring,
+        "until_stable": settings.until_stable,
+        "sha256": tuple(member.sha256 for member in members),
+        "plans_sha256": folder.plans_sha256,
+    }
+
+
+def _matching(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:
+    wanted = Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
+    checksums = (*wanted.sha256, wanted.plans_sha256)
+    for calibration in read_calibrations(folder.path):
+        known = (*(calibration.sha256 or [""] * len(calibration.members)), calibration.plans_sha256)
+        # Another training may have the same epochs.
+        if calibration.key == wanted.key and all(map(may_be_same, known, checksums)):
+            return calibration
+    return None
