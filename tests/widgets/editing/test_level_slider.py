@@ -8,7 +8,7 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.widgets.editing.level_slider import (
-    EDITED,
+    EDITED_BY_HAND,
     SLIDER_STEPS,
     LevelSlider,
     level_text,
@@ -53,7 +53,7 @@ def test_margin_and_volume_are_shown(level) -> None:
     assert "14.2 mL" in text
     level.set_volume(None)
     level.set_level(None)
-    assert (level.value.text(), level.margin) == (EDITED, 0)
+    assert (level.value.text(), level.margin) == (EDITED_BY_HAND, 0)
     level.slider.setValue(40)
     assert level.value.text() == level_text(-40 / SLIDER_STEPS)
 

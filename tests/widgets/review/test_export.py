@@ -17,8 +17,8 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.common.dialogs import NOT_OPENED
 from napari_bayes_nnunet.widgets.review import export
 from napari_bayes_nnunet.widgets.review.export import (
+    FILES_SAVED_IN,
     IMAGE_NEEDED,
-    SAVED,
     ExportForm,
     ReviewExporter,
 )
@@ -65,7 +65,7 @@ def test_the_folder_of_saved_files_can_be_opened(qtbot, tmp_path) -> None:
     qtbot.addWidget(form)
     assert not form.folder_button.isEnabled()
     form.show_saved([tmp_path / "a.csv", tmp_path / "b.html"])
-    assert form.status.text() == SAVED.format(folder=tmp_path, names="a.csv, b.html")
+    assert form.status.text() == FILES_SAVED_IN.format(folder=tmp_path, names="a.csv, b.html")
     form.folder_button.click()
     assert opened_paths == [tmp_path]
     assert form.status.text() == NOT_OPENED.format(path=tmp_path)

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
 SLIDER_STEPS = 255
 """Steps on each side of the prediction, as fine as probabilities are stored."""
-EDITED = "Edited"
+EDITED_BY_HAND = "Edited"
 CATCH = 3
 """Steps around 0 that count as the prediction."""
 MOVING = (
@@ -89,7 +89,7 @@ class LevelSlider(QWidget):
         self.level_released.emit()
 
     def _show(self) -> None:
-        level = level_text(self.margin) if self._is_level else EDITED
+        level = level_text(self.margin) if self._is_level else EDITED_BY_HAND
         volume = "" if self._volume is None else f", {self._volume:.1f} mL in this slice"
         self.value.setText(level + volume)
 

@@ -31,7 +31,7 @@ TRAINING_HELP = (
 )
 
 
-SAVED = "Saved in {folder}: {names}."
+FILES_SAVED_IN = "Saved in {folder}: {names}."
 OPEN_FOLDER = "Open folder"
 NOTHING_SAVED = "Save something first; this opens its folder."
 
@@ -79,7 +79,7 @@ class ExportForm(QWidget):
     def show_saved(self, files: Sequence[Path]) -> None:
         """Show which files were written, and offer to open their folder."""
         folder, names = files[0].parent, ", ".join(file.name for file in files)
-        self.show_message(SAVED.format(folder=folder, names=names))
+        self.show_message(FILES_SAVED_IN.format(folder=folder, names=names))
         self._folder = folder
         self.folder_button.setEnabled(True)
         self.folder_button.setToolTip(f"Open {folder} in the file manager.")
