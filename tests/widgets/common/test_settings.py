@@ -8,8 +8,16 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+from napari.utils import notifications
 
-from napari_bayes_nnunet.widgets.common.settings import KEPT, Settings, default_path
+from napari_bayes_nnunet.widgets.common.settings import (
+    KEPT,
+    NOT_SET_ASIDE,
+    SET_ASIDE,
+    Settings,
+    default_path,
+    open_settings,
+)
 
 
 def test_the_latest_folder_comes_first_and_only_once(tmp_path: Path) -> None:
@@ -44,6 +52,66 @@ def test_missing_folders_are_not_offered(tmp_path: Path) -> None:
 def test_a_damaged_file_counts_as_empty(tmp_path: Path, content: str) -> None:
     (tmp_path / "settings.json").write_text(content)
     assert Settings(tmp_path / "settings.json").recent_folders() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "usable"),
+    [
+        ("{", {}),
+        ("[1]", {}),
+        ('{"reading_layout": "yes", "preset": "quick", "of_a_newer_version": 3}',
+         {"preset": "quick", "of_a_newer_version": 3}),
+        ('{"recent_ensembles": {"a": 1}}', {}),
+        ('{"recent_runs": [1], "study_aliases": ["a"], "thumbnails": 0}', {}),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_kept_aside(tmp_path: Path, content: str, usable: dict) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(content)
+    Settings(file).keep_uncertainty_view("MAP")
+    assert json.loads(file.read_text()) == {**usable, "uncertainty_view": "MAP"}
+    (copy,) = tmp_path.glob("settings_damaged_*.json")
+    assert copy.read_text() == content
+    assert Settings(file).set_aside() == ""
+
+
+def test_the_place_of_a_damaged_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    assert Settings(file).set_aside() == ""
+    file.write_text("{")
+    sentence = Settings(file).set_aside()
+    (copy,) = tmp_path.glob("settings_damaged_*.json")
+    assert sentence == SET_ASIDE.format(file=copy)
+
+
+def test_a_dock_tells_the_user_of_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(notifications, "show_warning", shown.append)
+    (tmp_path / "settings.json").write_text("{")
+    settings = Settings(tmp_path / "settings.json")
+    for _ in range(2):
+        assert open_settings(settings) is settings
+    (copy,) = tmp_path.glob("settings_damaged_*.json")
+    assert shown == [SET_ASIDE.format(file=copy)]
+
+
+def test_a_damaged_file_that_cannot_be_renamed_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text("{")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "no access")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    settings = Settings(file)
+    assert settings.set_aside() == NOT_SET_ASIDE.format(file=file, reason="no access")
+    settings.keep_preset("quick")
+    assert file.read_text() == "{"
+    assert settings.preset() == ""
 
 
 def test_other_keys_of_the_file_stay(tmp_path: Path) -> None:

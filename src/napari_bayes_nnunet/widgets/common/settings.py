@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from platformdirs import user_config_path
 
@@ -31,6 +32,21 @@ _THUMBNAILS = "thumbnails"
 _ALIASES = "study_aliases"
 _SHOWS_DATES = "shows_study_dates"
 _DATES = "study_dates"
+_KINDS: Final[Mapping[str, type]] = {
+    **dict.fromkeys((_ENSEMBLES, _RUNS), list),
+    **dict.fromkeys((_LAST_ENSEMBLE, _LAST_STUDY, _PRESET, _VIEW), str),
+    **dict.fromkeys((_READING, _THUMBNAILS, _SHOWS_DATES), bool),
+    **dict.fromkeys((_EVALUATION, _COHORT, _REMOTE, _DISPLAY, _SECTIONS, _ALIASES, _DATES), dict),
+}
+"""Key → the type of its value; lists hold texts."""
+SET_ASIDE: Final = (
+    "The settings file was damaged, so defaults are used for what could not be read. The damaged "
+    "file is kept as {file}."
+)
+NOT_SET_ASIDE: Final = (
+    "The settings file {file} is damaged and could not be renamed ({reason}). Defaults are used, "
+    "and no setting is saved. Rename or delete the file."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +63,40 @@ def default_path() -> Path:
     return user_config_path("napari-bayes-nnunet", appauthor=False) / "settings.json"
 
 
+def open_settings(settings: Settings | None = None) -> Settings:
+    """Return the settings for a dock; tell the user if a damaged file was set aside."""
+    from napari.utils.notifications import show_warning
+
+    settings = settings or Settings()
+    sentence = settings.set_aside()
+    if sentence:
+        show_warning(sentence)
+    return settings
+
+
 class Settings:
-    """The settings file; a missing or damaged file counts as empty."""
+    """The settings file; what is missing or damaged in it counts as not set.
+
+    A damaged file is kept under another name before anything is written.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or default_path()
+
+    def set_aside(self) -> str:
+        """Keep a damaged file under another name; return a sentence about it, "" if it is fine."""
+        content, is_damaged = self._read()
+        if not is_damaged:
+            return ""
+        copy = self._path.with_name(
+            f"{self._path.stem}_damaged_{datetime.now():%Y%m%d_%H%M%S}.json"
+        )
+        try:
+            self._path.replace(copy)
+            write_json(self._path, content)
+        except OSError as error:
+            return NOT_SET_ASIDE.format(file=self._path, reason=error.strerror or error)
+        return SET_ASIDE.format(file=copy)
 
     def recent_folders(self) -> list[Path]:
         """Return existing ensemble folders that were used before, the latest first."""
@@ -212,13 +257,35 @@ class Settings:
         self._put(key, [str(f) for f in (folder, *others)][:KEPT])
 
     def _put(self, key: str, content: Any) -> None:
+        self.set_aside()
+        kept, is_damaged = self._read()
+        if is_damaged:  # it could not be set aside
+            return
         try:
-            write_json(self._path, {**self._content(), key: content})
+            write_json(self._path, {**kept, key: content})
         except OSError:  # the settings are only a convenience
             return
 
     def _content(self) -> dict[str, Any]:
+        return self._read()[0]
+
+    def _read(self) -> tuple[dict[str, Any], bool]:
+        """Return the usable content of the file, and whether anything in it is damaged."""
         try:
-            return parse_json(read_small(self._path), dict[str, Any])
-        except (OSError, ValueError):
-            return {}
+            content = parse_json(read_small(self._path), dict[str, Any])
+        except OSError as error:
+            return {}, not isinstance(error, FileNotFoundError | NotADirectoryError)
+        except ValueError:
+            return {}, True
+        usable = {key: value for key, value in content.items() if _is_usable(key, value)}
+        return usable, len(usable) < len(content)
+
+
+def _is_usable(key: str, value: Any) -> bool:
+    """Return whether a value has the type of its key; keys of other versions may have any."""
+    kind = _KINDS.get(key)
+    if kind is None:
+        return True
+    if not isinstance(value, kind):
+        return False
+    return not isinstance(value, list) or all(isinstance(entry, str) for entry in value)

@@ -25,7 +25,7 @@ from ..common.dock import DockContent, FittingScrollArea, MessageLabel
 from ..common.levels import Level
 from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
-from ..common.settings import Settings
+from ..common.settings import Settings, open_settings
 from .form import EvaluationForm
 from .job import EvaluationJob
 from .results import EvaluationResults
@@ -55,7 +55,7 @@ class EvaluationWidget(DockContent):
         open_path: Callable[[Path], bool] = open_path,
     ) -> None:
         super().__init__()
-        self._settings = settings or Settings()
+        self._settings = open_settings(settings)
         self._may_replace = may_replace
         self._looking = LongWork(self)
         self._preview: EvaluationPreview | None = None

@@ -41,7 +41,7 @@ from ..common.dock import (
 )
 from ..common.folder_drop import FolderDrop
 from ..common.message_line import MessageLine
-from ..common.settings import Settings
+from ..common.settings import Settings, open_settings
 from ..common.wording import in_the_window
 from ..layers.canvas_notice import CanvasNotice
 from ..layers.metadata import bayes_metadata, dicom_path
@@ -129,7 +129,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._ask_image = ask_image
         self._may_replace = may_replace
         self._may_save = may_save
-        self._settings = settings or Settings()
+        self._settings = open_settings(settings)
         self._background = Background(self)
         self._layout = ReadingLayout()
         self._reads = self._settings.reading_layout()

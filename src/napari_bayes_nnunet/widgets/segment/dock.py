@@ -34,7 +34,7 @@ from ..common.dock import (
     raise_dock,
 )
 from ..common.folder_drop import FolderDrop
-from ..common.settings import Display, Settings
+from ..common.settings import Display, Settings, open_settings
 from ..common.turns import Turns
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
@@ -112,7 +112,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.job = SegmentationJob(self.child, parent=self)
         self.cohort = CohortRun(cohort_command)
         self.cohort_window: CohortWindow | None = None
-        self._settings = settings or Settings()
+        self._settings = open_settings(settings)
         self.ensemble = EnsembleForm(self._settings, demo=demo)
         self.image = ImageForm(napari_viewer)
         self.method = MethodForm(self._settings)

@@ -16,7 +16,7 @@ from ...app.training.run_state import RunState
 from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import TrainingRecord
 from ..common.dock import DockContent, FittingScrollArea, raise_dock
-from ..common.settings import Settings
+from ..common.settings import Settings, open_settings
 from .dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING, ask_on_closing, ask_to_kill
 from .new_training_form import NewTrainingForm
 from .run_chooser import RunChooser
@@ -44,7 +44,7 @@ class TrainingWidget(DockContent):
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._settings = settings or Settings()
+        self._settings = open_settings(settings)
         self._ask_closing = ask_closing
         self._ask_killing = ask_killing
         self.progress = NOTHING_YET
