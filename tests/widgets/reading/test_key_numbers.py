@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,3 +108,22 @@ def test_the_table_is_no_wider_than_the_corrections(
     table.setFixedWidth(width)
     for label in table.findChildren(QLabel):
         assert label.fontMetrics().horizontalAdvance(label.text()) <= label.width()
+
+
+def test_intervals_have_a_row_if_there_are_any(table: KeyNumbers) -> None:
+    plain = numbers()
+    ends = {80: (49.0, 58.0), 90: (47.6, 59.4)}
+    predicted = {**plain, "LV EF": replace(plain["LV EF"], intervals=ends)}
+    table.set_numbers(plain, plain)
+    assert table._columns["LV EF"].interval.isHidden()
+    table.set_numbers(predicted, predicted)
+    assert not table._columns["LV EF"].interval.isHidden()
+    assert table.interval_text("LV EF") == "48–59"
+    assert table.interval_text("LV EDV") == ""
+    help_text = table._columns["LV EF"].interval.toolTip()
+    assert "47.6" in help_text
+    assert "49.0" in help_text
+    height = table.sizeHint().height()
+    table.set_numbers(plain, predicted)  # the first correction
+    assert table.interval_text("LV EF") == ""
+    assert table.sizeHint().height() == height

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...core.heart.function import Measured
+from ...core.metrics.conformal import COVERAGES
 from ...core.types import Phase
 from ..common.dock import LevelLabel
 from .numbers import format_value
@@ -30,18 +31,22 @@ CHANGE_HELP: Final = "Change since the prediction"
 NO_KEY_NUMBERS: Final = "No numbers. They need the labels RV, MYO or LV."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
 ONE_PHASE_SHOWN: Final = "LV in this phase"
+_COVERAGE: Final = COVERAGES[-1]
 _ROWS = 6
 TITLE, UNIT, VALUE, SPREAD, OPEN, CHANGED = range(_ROWS)
 ROW_TITLES: Final = {SPREAD: "Spread", OPEN: "Open", CHANGED: "Change"}
+INTERVAL_TITLE: Final = "{level} %"
+INTERVAL_HELP: Final = "Prediction interval of {level} %: {low} to {high} {unit}"
 OPEN_TEXT: Final = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT: Final = "All slices of its phases are accepted."
 
 
 @dataclass(frozen=True)
 class _Column:
-    """Labels of a number, from top to bottom."""
+    """Labels of a number, from top to bottom, with ``interval`` below its value."""
 
     labels: tuple[QLabel, ...]
+    interval: QLabel
 
     def fill(self, measured: Measured, predicted: Measured | None, open_slices: int | None) -> None:
         change = math.nan if predicted is None else measured.value - predicted.value
@@ -56,10 +61,16 @@ class _Column:
         )
         spread = f" ± {format_value(measured.spread, like=measured.value)}" if has_spread else ""
         lines = [f"{measured.title}: {format_value(measured.value)}{spread} {measured.unit}"]
+        for level, (low, high) in measured.intervals.items():
+            ends = {"low": format_value(low), "high": format_value(high), "unit": measured.unit}
+            lines.append(INTERVAL_HELP.format(level=level, **ends))
         if open_slices is not None:
             lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
         if texts[CHANGED]:
             lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
+        interval = measured.intervals.get(_COVERAGE)
+        self.interval.setText("–".join(f"{end:.0f}" for end in interval) if interval else " ")
+        self.interval.setToolTip("\n".join([*lines, measured.help]))
         for label, text in zip(self.labels, texts, strict=False):
             label.setText(text or " ")  # an empty label has no height
             label.setToolTip("\n".join([*lines, measured.help]))
@@ -68,13 +79,15 @@ class _Column:
 class KeyNumbers(QWidget):
     """EF, volumes and mass with their spread, in a table that keeps its height.
 
-    ``in_review`` adds rows for the slices still to accept and for changes since the prediction.
+    ``in_review`` adds rows for the slices still to accept and for changes since the prediction. A
+    row has the prediction intervals if there are any, also of ``predicted``.
     """
 
     def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
         super().__init__(parent)
         self._rows = _ROWS if in_review else OPEN
         self._columns: dict[str, _Column] = {}
+        self._has_intervals = False
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -91,6 +104,10 @@ class KeyNumbers(QWidget):
         """Return title, unit, value, spread, open slices and change in the column of ``name``."""
         return tuple(label.text().strip() for label in self._columns[name].labels)
 
+    def interval_text(self, name: str) -> str:
+        """Return the prediction interval in the column of ``name``."""
+        return str(self._columns[name].interval.text()).strip()
+
     def set_numbers(
         self,
         numbers: Mapping[str, Measured],
@@ -102,7 +119,10 @@ class KeyNumbers(QWidget):
     ) -> None:
         """Show the key numbers among ``numbers``, their open slices and their changes."""
         names = [name for name in KEY_NUMBERS if name in numbers]
-        if names != list(self._columns) or not names:
+        measured = [*numbers.values(), *predicted.values()]
+        has_intervals = any(number.intervals for number in measured)
+        if names != list(self._columns) or not names or has_intervals != self._has_intervals:
+            self._has_intervals = has_intervals
             self._make_columns(names)
         for name, column in self._columns.items():
             column.fill(numbers[name], predicted.get(name), (open_slices or {}).get(name))
@@ -115,17 +135,28 @@ class KeyNumbers(QWidget):
             if item.widget() is not self.caption:
                 item.widget().deleteLater()
         self._columns = {
-            name: _Column(tuple(_label(row) for row in range(self._rows))) for name in names
+            name: _Column(tuple(_label(row) for row in range(self._rows)), _label(SPREAD))
+            for name in names
         }
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
-        for row, text in ROW_TITLES.items() if names else ():
-            if row < self._rows:
-                title = LevelLabel(text, level="done", style="padding: 0")
-                self._grid.addWidget(title, row + 1, 0)
+        below = VALUE + 2
+        titles = {row: text for row, text in ROW_TITLES.items() if names and row < self._rows}
+        for row, text in titles.items():
+            self._add_title(text, self._grid_row(row))
+        if self._has_intervals and names:
+            self._add_title(INTERVAL_TITLE.format(level=_COVERAGE), below)
         for number, column in enumerate(self._columns.values(), start=1):
             self._grid.setColumnStretch(number, 1)
-            for row, label in enumerate(column.labels, start=1):
-                self._grid.addWidget(label, row, number)
+            for row, label in enumerate(column.labels):
+                self._grid.addWidget(label, self._grid_row(row), number)
+            self._grid.addWidget(column.interval, below, number)
+            column.interval.setVisible(self._has_intervals)
+
+    def _grid_row(self, row: int) -> int:
+        return row + 1 if row <= VALUE else row + 2
+
+    def _add_title(self, text: str, row: int) -> None:
+        self._grid.addWidget(LevelLabel(text, level="done", style="padding: 0"), row, 0)
 
 
 def _label(row: int) -> QLabel:

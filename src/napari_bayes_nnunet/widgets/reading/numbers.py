@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from ...app.review.export import PAPILLARY
+from ...app.review.report_numbers import format_interval
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
 from ..common.dock import LevelLabel, MessageLabel
@@ -196,7 +197,11 @@ class NumbersTable(QWidget):
         line.unit.setText(measured.unit)
         before = "" if predicted is None else format_value(predicted.value)
         line.predicted.setText("" if before == value else before)
-        line.name.setToolTip(f"{measured.title}: {measured.help}")
+        lines = [f"{measured.title}: {measured.help}"]
+        if interval := format_interval(measured):
+            lines.append(f"{interval} {measured.unit}")
+        for label in (line.name, line.value):
+            label.setToolTip("\n".join(lines))
 
     def _end_highlight(self) -> None:
         for name in self.highlighted:
