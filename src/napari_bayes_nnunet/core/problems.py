@@ -142,7 +142,7 @@ class Remedy:
 class Statement:
     """A sentence for the user with named ``values``, and remedies in the order of preference.
 
-    A value that is a `Setting` or a statement is worded by whoever shows the sentence.
+    A value that is a `Setting` or a statement is worded where the sentence is shown.
     """
 
     template: str
@@ -227,7 +227,7 @@ class Problem(Exception):
 
     @classmethod
     def from_statement(cls, source: Statement) -> Self:
-        """Return the error that says what a statement says."""
+        """Return the error with the sentence and remedies of a statement."""
         return cls(source.template, *source.remedies, **source.values)
 
     @property

@@ -20,7 +20,7 @@ BEATS: Final = ((0.3, 3.0), (300.0, 3000.0))
 
 
 def find_slice_axis(shape: Sequence[int], spacing: Sequence[float]) -> int | None:
-    """Return the axis of the slices (0, 1 or 2), or None if spacing and shape do not tell.
+    """Return the axis of the slices (0, 1 or 2), or None if spacing and shape do not show it.
 
     ``shape`` and ``spacing`` are those of the last three axes. The slices lie along the one coarse
     axis; if no axis is coarse, along the one with far fewer voxels. A coarse first axis, the usual
@@ -65,7 +65,7 @@ def fourth_axis_holds_slices(count: int, step: float, pixel: float) -> bool | No
     """Return whether the ``count`` images along a fourth axis are slices; False for phases.
 
     ``step`` is their distance in the header, in mm or in a unit of time, and ``pixel`` is the
-    spacing in the slice, mm. None if the header does not tell; a step of 1 is a header's default.
+    spacing in the slice, mm. None if the header does not show it; a step of 1 is a header's default.
     """
     if step == 1:
         return None

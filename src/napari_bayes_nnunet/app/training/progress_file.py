@@ -164,7 +164,7 @@ class _NewLines:
     def _is_the_same(self, stream: BinaryIO, now: tuple[int, int, int]) -> bool:
         """Return whether the file is the same one, perhaps longer.
 
-        The inode alone does not tell, because file systems soon use it again.
+        The inode alone does not show it, because file systems soon use it again.
         """
         if not self._position:
             return True

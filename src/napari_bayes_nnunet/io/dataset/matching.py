@@ -104,7 +104,7 @@ def match_folders(images: Path, labels: Path) -> Generator[MatchingProgress, Non
 
 
 def _reason(file: Path, error: DataError | _CannotUseError) -> Statement | str:
-    """Return what an error says, with the name of ``file`` in place of its path."""
+    """Return the sentence of an error, with the name of ``file`` in place of its path."""
     if isinstance(error, _CannotUseError):
         return str(error)
     values = error.values

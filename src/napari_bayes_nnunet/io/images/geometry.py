@@ -250,7 +250,7 @@ def slices_on_fourth_axis(header: Any) -> bool | None:
     """Return whether an image of one slice has further slices on its fourth axis.
 
     Some programs join slices along a new axis, where phases are expected. False for phases and for
-    other images, None if the header of an image (x, y, 1, n) does not tell.
+    other images, None if the header of an image (x, y, 1, n) does not show it.
     """
     axes, _, _, z, count = (int(length) for length in header["dim"][:5])
     if axes < 4 or z != 1 or count < 2:

@@ -41,7 +41,7 @@ from .slider_labels import SliderLabels
 
 MISSING_IMAGE: Final = "image not found"
 _PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine")
-"""Attributes that say where a layer lies."""
+"""Attributes of the position of a layer."""
 LEAST_OPACITY: Final = 0.1
 """Opacity below which a layer counts as hidden."""
 LAYERS_STAY: Final = (
@@ -353,7 +353,7 @@ class ReviewPicture(QObject):
 
 
 def _placement_of(layer: Layer) -> dict[str, NDArray[Any]]:
-    """Return copies of the attributes that say where a layer lies."""
+    """Return copies of the attributes of the position of a layer."""
     return {name: np.array(getattr(layer, name)) for name in _PLACEMENT}
 
 

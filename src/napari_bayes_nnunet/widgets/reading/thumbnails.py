@@ -212,7 +212,7 @@ class Thumbnails(QWidget):
             self._timer.start(0)
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Draw no pictures that nobody sees."""
+        """Stop drawing while the thumbnails are hidden."""
         super().hideEvent(event)
         self._timer.stop()
 
