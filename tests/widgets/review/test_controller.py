@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt
 from napari_bayes_nnunet.app.review.session import SAME_PHASE, SWAPPED_PHASES, ReviewSession
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.review.queue import QueueItem
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -467,6 +468,41 @@ def test_accept_keeps_the_previewed_alternative(review) -> None:
     assert np.array_equal(review.now(WORST), shown)
     assert steps_of(review.layer) == 1
     assert review.session.state.decisions[WORST].edited
+
+
+def choose_another_structure(review: Review) -> None:
+    """Choose a structure that the queue does not name for the next slice."""
+    following = next(item for item in review.controller.view.queue if place_of(item) != WORST)
+    name = next(name for name in STRUCTURES if name != following.structure)
+    review.forms.corrections.structure_chosen.emit(name)
+
+
+def place_of(item: QueueItem) -> tuple[int | None, int]:
+    return item.phase, item.z
+
+
+def test_the_next_slice_is_outlined_once_with_its_structure(review, monkeypatch) -> None:
+    choose_another_structure(review)
+    lines = review.controller.outlines._lines
+    drawn: list[object] = []
+    draw = lines.draw
+    monkeypatch.setattr(lines, "draw", lambda *args: (drawn.append(args), draw(*args)))
+    review.press("N")
+    queued = {place_of(item): item.structure for item in review.controller.view.queue}
+    place = review.controller.place
+    assert review.forms.corrections.structure == queued[place]
+    assert review.controller.outlines.title.startswith(queued[place])
+    assert [index for _, index in drawn] == [place]
+
+
+def test_leaving_for_another_structure_discards_a_level(review) -> None:
+    start = review.now(WORST)
+    choose_another_structure(review)
+    review.controller.show_level(-0.5)
+    assert not np.array_equal(review.now(WORST), start)
+    review.press("N")
+    assert np.array_equal(review.now(WORST), start)
+    assert steps_of(review.layer) == 0
 
 
 def test_leaving_the_slice_discards_an_alternative(review) -> None:

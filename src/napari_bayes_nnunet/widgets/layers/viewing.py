@@ -216,10 +216,12 @@ def _score(
 
 def shown_place(viewer: Any, layer: Layer) -> Place:
     """Return phase and slice of the viewer's point in a (Z, Y, X) or (T, Z, Y, X) layer."""
-    depth = layer.data.shape[-3]
-    height = layer.world_to_data(viewer.dims.point[-layer.ndim :])[-3]
-    z = int(np.clip(round(float(height)), 0, depth - 1))
-    return (current_phase(viewer, layer) if layer.ndim == 4 else None), z
+    voxel = layer.world_to_data(viewer.dims.point[-layer.ndim :])
+    *phase, z = (
+        min(max(round(float(at)), 0), size - 1)
+        for at, size in zip(voxel[:-2], layer.data.shape[:-2], strict=True)
+    )
+    return (phase[0] + 1 if phase else None), z
 
 
 def show_place(viewer: Any, layer: Layer, place: Place) -> None:

@@ -150,10 +150,11 @@ class OutlineLayers(QObject):
         self._cache.clear()
         self._show()
 
-    def set_structure(self, name: str) -> None:
-        """Choose the structure to outline."""
+    def set_structure(self, name: str, *, draw: bool = True) -> None:
+        """Choose the structure to outline, from the next slice on if it is not to ``draw`` now."""
         self._structure = name
-        self._draw()
+        if draw:
+            self._draw()
 
     def set_view(self, view: UncertaintyView) -> None:
         """Show this view only."""

@@ -121,16 +121,25 @@ class ReviewController(QObject):
 
     def go_to_queued(self, phase: Phase, z: int) -> None:
         """Show a slice of the queue, and choose the structure that its row names."""
+        name = self._queued_structure((phase, z))
+        if name is not None and (phase, z) != self.place:
+            self.corrections.discard_preview()  # which is of the slice on screen
+            self._choose_structure(name, draw=False)  # first, so that the slice is drawn once
         self.go_to(phase, z)
         self._follow_queue()
 
-    def _follow_queue(self) -> None:
-        """Choose the structure of the queued slice on screen, unless it is finished."""
+    def _queued_structure(self, place: Place) -> str | None:
+        """Return the structure that the queue names for a slice, unless it is finished."""
         items = {(item.phase, item.z): item.structure for item in self.view.queue}
-        name = items.get(self.place)
-        if name is not None and name not in self.session.state.protected:
-            self.forms.corrections.set_structure(name)
-            self._on_structure_chosen(name)
+        name = items.get(place)
+        return None if name in self.session.state.protected else name
+
+    def _follow_queue(self) -> None:
+        """Choose the structure of the queued slice on screen."""
+        name = self._queued_structure(self.place)
+        if name is not None and name != self.forms.corrections.structure:
+            self._choose_structure(name)
+            self._show_structure()
 
     def step(self, step: int) -> None:
         """Show the next (+1) or previous (-1) slice of the queue."""
@@ -366,13 +375,21 @@ class ReviewController(QObject):
         self.window_level.needs_shift = active
 
     def _on_structure_chosen(self, name: str) -> None:
+        self._choose_structure(name)
+        self._show_structure()
+
+    def _choose_structure(self, name: str, *, draw: bool = True) -> None:
+        """Correct this structure from now on; outline it at once, or in the next slice."""
         self.corrections.accept_preview(LEVEL)
+        self.forms.corrections.set_structure(name)
         label = self.session.structures[name]
         self.picture.set_structure(label)
         color = structure_colors(self.session.structures)[label]
         for tool in (self.scribble, self.brush):
             tool.set_color(color)
-        self.outlines.set_structure(name)
+        self.outlines.set_structure(name, draw=draw)
+
+    def _show_structure(self) -> None:
         self.view.show_level()
         self.view.show_ends()
 
