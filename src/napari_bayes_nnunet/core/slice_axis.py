@@ -65,7 +65,7 @@ def fourth_axis_holds_slices(count: int, step: float, pixel: float) -> bool | No
     """Return whether the ``count`` images along a fourth axis are slices; False for phases.
 
     ``step`` is their distance in the header, in mm or in a unit of time, and ``pixel`` is the
-    spacing in the slice, mm. None if the header does not show it; a step of 1 is a header's default.
+    spacing in the slice, mm. None if the header does not show it: a step of 1 is its default.
     """
     if step == 1:
         return None

@@ -105,7 +105,7 @@ class Predictor:
         self.start_over()
 
     def _check_functions(self) -> None:
-        """Look up now what nnU-Net would look up only with an image."""
+        """Look up now the functions that nnU-Net would look up only with an image."""
         settings = self._configuration
         needed = (self._plans.transpose_forward, self._plans.transpose_backward)
         schemes = (settings.normalization_schemes, settings.use_mask_for_norm)

@@ -35,7 +35,7 @@ def free_main_memory() -> int:
 
 
 def _left_in_groups() -> Iterator[int]:
-    """Yield what the limits of the groups that contain this process leave."""
+    """Yield the bytes that the limits of the groups with this process leave."""
     with suppress(OSError):  # not Linux
         for line in MEMBERSHIP.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
@@ -46,7 +46,7 @@ def _left_in_groups() -> Iterator[int]:
 
 
 def _left_in(root: Path, path: str, files: _Files) -> Iterator[int]:
-    """Yield what a group and those above it leave.
+    """Yield the bytes that a group and those above it leave.
 
     In a container, ``root`` may be the group of the container although ``path`` is longer.
     """

@@ -109,7 +109,7 @@ class _PropertiesUnpickler(pickle.Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a type. Raises _ForeignObjectError if it is not expected."""
+        """Return the stand-in for a type. Raises _ForeignObjectError if it is not expected."""
         try:
             return _STAND_INS[module.replace("numpy.core", "numpy._core"), name]
         except KeyError:

@@ -115,7 +115,7 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
 
 
 def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCurves) -> list[str]:
-    """Return what one action in the first slices, and more actions, make of the gross errors."""
+    """Return the gross errors left by one action in the first slices, and by more actions."""
     lines = [
         f"One action in each of the first {_percent(SHARE)} of the slices removes "
         f"{_with_interval(evaluation.one_action)} of the gross errors; with alternatives and level "

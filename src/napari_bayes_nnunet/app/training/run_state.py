@@ -74,9 +74,9 @@ class RunState:
 def read_run_state(run: RunFolder) -> RunState:
     """Return whether a training runs in ``run``, or how the last one ended.
 
-    On this computer the number and the start time of the process show this. A training on another host
-    counts as running until it reports its end. Its silence is the age of its files by the clock of
-    this computer, so it is wrong by the difference of the clocks. Raises AppError if the folder
+    On this computer the number and the start time of the process show this. A training on another
+    host counts as running until it reports its end. Its silence is the age of its files by the clock
+    of this computer, so it is wrong by the difference of the clocks. Raises AppError if the folder
     cannot be reached.
     """
     try:

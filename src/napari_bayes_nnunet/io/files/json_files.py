@@ -121,9 +121,9 @@ def _finite(text: str) -> float:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Return what checks a ``kind``. pydantic is imported here, for it takes a tenth of a second.
+    """Return the validator of a ``kind``.
 
-    pydantic takes no settings for a dataclass, but hands those for another type on to it.
+    pydantic is imported here, because it takes a tenth of a second. It takes no settings for a dataclass, but hands those for another type on to it.
     """
     from pydantic import ConfigDict, TypeAdapter
 

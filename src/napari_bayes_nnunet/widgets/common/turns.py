@@ -19,14 +19,14 @@ class Turns(QObject):
         self._timer.timeout.connect(self._on_turn)
 
     def run(self, steps: Iterator[None]) -> None:
-        """Do the first of the steps now and one in each turn, after what is left of others."""
+        """Do the first step now and one in each turn, after the remaining steps of others."""
         self.finish()
         self._steps = steps
         self._timer.start()
         self._on_turn()
 
     def finish(self) -> None:
-        """Do now what is left."""
+        """Do all remaining steps now."""
         self._timer.stop()
         for _ in self._steps:
             pass

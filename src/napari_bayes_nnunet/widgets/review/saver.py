@@ -142,7 +142,7 @@ class StudySaver(QObject):
                 del self._rows[0]
 
     def _keep_other_work(self) -> None:
-        """Copy what another program has written to the study, before it is replaced."""
+        """Copy the work that another program has written to the study, before it is replaced."""
         study = self._session.study
         copies = keep_other_work(study.folder, self._known, study.info.geometry)
         if copies:
@@ -151,12 +151,12 @@ class StudySaver(QObject):
             self.other_found.emit(OTHER_WORK.format(files=names))
 
     def _note_work(self) -> None:
-        """Note what is on the disk now; a file that cannot be read counts as unchanged."""
+        """Note the files on the disk now; a file that cannot be read counts as unchanged."""
         current = work_checksums(self._session.study.folder)
         self._known |= {name: checksum for name, checksum in current.items() if checksum}
 
     def _keep(self) -> None:
-        """Keep what could not be written for the next save."""
+        """Keep unwritten work for the next save."""
         self._unsaved = True
         with self._writing:
             rows, self._rows = self._rows, []

@@ -234,7 +234,7 @@ def _summary(folder: EnsembleFolder) -> str:
 
 
 def _summary_help(folder: EnsembleFolder) -> str:
-    """Return what the Dice is, "" if it is unknown."""
+    """Return an explanation of the Dice, "" if it is unknown."""
     cases = format_count(folder.validation_cases, "validation case")
     return DICE_HELP.format(cases=cases) if folder.validation_dice else ""
 

@@ -1,4 +1,4 @@
-"""Names of the structures of a dataset, with a picture of what they are."""
+"""Names of the structures of a dataset, with a picture that shows them."""
 
 from __future__ import annotations
 
