@@ -75,9 +75,9 @@ def read_run_state(run: RunFolder) -> RunState:
     """Return whether a training runs in ``run``, or how the last one ended.
 
     On this computer the number and the start time of the process show this. A training on another
-    host counts as running until it reports its end. Its silence is the age of its files by the clock
-    of this computer, so it is wrong by the difference of the clocks. Raises AppError if the folder
-    cannot be reached.
+    host counts as running until it reports its end. Its silence is the age of its files by the
+    clock of this computer, so it is wrong by the difference of the clocks. Raises AppError if the
+    folder cannot be reached.
     """
     try:
         info, heard = read_process_record(run), _last_heard(run)

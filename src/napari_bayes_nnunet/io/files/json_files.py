@@ -123,7 +123,8 @@ def _finite(text: str) -> float:
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     """Return the validator of a ``kind``.
 
-    pydantic is imported here, because it takes a tenth of a second. It takes no settings for a dataclass, but hands those for another type on to it.
+    pydantic is imported here, because that takes a tenth of a second. It accepts no settings for a
+    dataclass, but passes those for another type on to it.
     """
     from pydantic import ConfigDict, TypeAdapter
 
