@@ -132,3 +132,13 @@ def test_the_wide_end_is_the_base():
     assert base_is_first(np.zeros_like(labels)) is None
     labels[:, 3] = labels[:, 1]
     assert base_is_first(labels) is None
+
+
+def test_base_is_found_despite_wrong_labels_at_the_ends() -> None:
+    # Voxels predicted in a patient of Sunnybrook, whose basal slice is nearly empty.
+    areas = [13, 1642, 3645, 4995, 5299, 4963, 4627, 3755, 2815, 2292, 1975, 0]
+    labels = np.zeros((12, 80, 80), np.uint8)
+    for z, area in enumerate(areas):
+        labels[z].ravel()[:area] = 1
+    assert base_is_first(labels) is True
+    assert base_is_first(labels[::-1]) is False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,7 @@ class PhaseVolumes:
         return np.append(self.labels[structure].sum(), self.of_members(structure).sum(axis=1))
 
 
+_LEAST_AREA: Final = 0.1
 VolumesByPhase: TypeAlias = Mapping[int | None, PhaseVolumes]
 """Volumes by phase, from 1; the only phase of a 3D image is None."""
 
@@ -142,14 +143,16 @@ def member_slice_volumes(
 def base_is_first(labels: NDArray[np.integer]) -> bool | None:
     """Return whether slice 0 of (…, Z, Y, X) ``labels`` is nearer to the base than the last slice.
 
-    A heart is wide at the base and tapers to the apex. None if nothing is labelled or both ends are
-    equally wide.
+    A heart tapers to the apex, so its centre is nearer to the base than the middle of its slices.
+    Slices with less than a tenth of the largest area do not count, as they may be errors. None if
+    nothing is labelled or the centre is in the middle.
     """
-    voxels = np.count_nonzero(labels, axis=(-2, -1)).reshape(-1, labels.shape[-3]).sum(axis=0)
-    (labelled,) = np.nonzero(voxels)
-    if not len(labelled) or voxels[labelled[0]] == voxels[labelled[-1]]:
+    areas = np.count_nonzero(labels, axis=(-2, -1)).reshape(-1, labels.shape[-3]).sum(axis=0)
+    heart = np.flatnonzero(areas > _LEAST_AREA * areas.max())
+    if not len(heart):
         return None
-    return bool(voxels[labelled[0]] > voxels[labelled[-1]])
+    distance = np.average(heart, weights=areas[heart]) - (heart[0] + heart[-1]) / 2
+    return None if abs(distance) < 1e-9 else bool(distance < 0)
 
 
 def is_basal(labels: NDArray[np.integer], z: int, *, base_first: bool | None) -> bool:
