@@ -21,7 +21,7 @@ from napari_bayes_nnunet.app.messages import (
     StudyDone,
     from_line,
 )
-from napari_bayes_nnunet.app.segmentation import temperature
+from napari_bayes_nnunet.app.segmentation import calibration
 from napari_bayes_nnunet.app.training.process_record import JobInfo
 from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io import DataError
@@ -218,11 +218,22 @@ def test_report_survives_any_value(place: Any) -> None:
     assert fuzz(file, lambda: read_report(file)) > 100
 
 
-def test_temperatures_survive_any_value(tmp_path: Path) -> None:
-    file = tmp_path / temperature.FILE
-    row = {"temperature": 1.5, "method": "multi", "members": ["a"], "mirroring": "full"}
-    file.write_text(json.dumps([row | {"cases": ["b"]}]))
-    assert fuzz(file, lambda: temperature.read_temperatures(tmp_path)) > 40
+FITTED = {"temperature": 1.5, "method": "multi", "members": ["a"], "mirroring": "full"}
+FITTED_ON = [FITTED | {"cases": ["b"]}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (calibration.FILE, {"format": 1, "calibrations": FITTED_ON}),
+        (calibration.OLD_FILE, FITTED_ON),
+    ],
+)
+def test_calibrations_survive_any_value(tmp_path: Path, name: str, content: Any) -> None:
+    file = tmp_path / name
+    file.write_text(json.dumps(content))
+    assert len(calibration.read_calibrations(tmp_path)) == 1
+    assert fuzz(file, lambda: calibration.read_calibrations(tmp_path)) > 40
 
 
 @pytest.mark.parametrize(
