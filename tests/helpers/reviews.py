@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +42,10 @@ AFTER = numbers(
     measured("RV CO", 5.126, 0.25, "L/min", "cardiac output"),
 )
 
+CALIBRATED = {
+    **BEFORE,
+    "LV EF": replace(BEFORE["LV EF"], intervals={80: (52, 59), 90: (50.5, 60.5)}),
+}
 OPEN = {"LV EDV": 4, "LV EF": 9, "RV CO": 0}
 
 

@@ -11,12 +11,12 @@ from napari_bayes_nnunet.app.review.report_files import write_numbers, write_rev
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.reviews import AFTER, BEFORE, OPEN, measured, numbers, review
+from ...helpers.reviews import AFTER, BEFORE, CALIBRATED, OPEN, measured, numbers, review
 
 
 def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
-    write_numbers(file, BEFORE, AFTER, OPEN)
+    write_numbers(file, CALIBRATED, AFTER, OPEN)
     with file.open(encoding="ascii", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["name"] for row in rows] == ["LV EDV", "LV EF", "RV CO"]
@@ -29,14 +29,19 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "reviewed": "57.75",
         "reviewed_spread": "1.25",
         "open_slices": "9",
+        "prediction_low_80": "52",
+        "prediction_high_80": "59",
+        "prediction_low_90": "50.5",
+        "prediction_high_90": "60.5",
     }
+    assert rows[0]["prediction_low_80"] == ""
 
 
 def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {})
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,,,,,,'
     )
 
 

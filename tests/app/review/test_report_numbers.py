@@ -12,7 +12,7 @@ from napari_bayes_nnunet.app.review.report_numbers import (
     number_rows,
 )
 
-from ...helpers.reviews import AFTER, BEFORE, OPEN, measured, numbers
+from ...helpers.reviews import AFTER, BEFORE, CALIBRATED, OPEN, measured, numbers
 
 
 def written(row: NumberRow) -> tuple[str, ...]:
@@ -30,6 +30,11 @@ def test_before_and_after_have_their_spread() -> None:
     ]
     assert [row.open_slices for row in rows] == ["4", "9", REVIEWED]
     assert [row.unit for row in rows] == ["mL", "%", "L/min"]
+
+
+def test_prediction_has_its_interval() -> None:
+    rows = number_rows(CALIBRATED, AFTER, OPEN)
+    assert [row.interval_before for row in rows] == ["", "90 %: 50.5 to 60.5", ""]
 
 
 def test_number_of_one_side_has_no_change() -> None:

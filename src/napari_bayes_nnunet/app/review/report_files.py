@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...core.heart.function import Measured
+from ...core.metrics.conformal import COVERAGES
 from ...core.problems import Action
 from ...io import DataError
 from ...io.files.atomic import write_text
@@ -18,7 +19,8 @@ from .report_page import report_page
 FILE_UNWRITABLE: Final = "{file} cannot be written ({reason})."
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
-    "open_slices",
+    "open_slices", "prediction_low_80", "prediction_high_80", "prediction_low_90",
+    "prediction_high_90",
 )  # fmt: skip
 
 
@@ -40,7 +42,7 @@ def write_numbers(
         # Some spreadsheets do not read CSV as UTF-8.
         texts = (name, either.title, either.unit.replace("²", "2"))
         cells = (*_cells(before.get(name)), *_cells(after.get(name)))
-        rows.append((*texts, *cells, open_slices.get(name, "")))
+        rows.append((*texts, *cells, open_slices.get(name, ""), *_ends(before.get(name))))
     _write(file, csv_text(rows))
 
 
@@ -52,10 +54,21 @@ def write_review_report(file: Path, review: ReviewOutcome) -> None:
     _write(file, report_page(review))
 
 
+def _ends(measured: Measured | None) -> list[str]:
+    """Return the lower and the upper end of each prediction interval."""
+    unknown = (math.nan, math.nan)
+    found = measured.intervals if measured else {}
+    return [_number(end) for level in COVERAGES for end in found.get(level, unknown)]
+
+
 def _cells(measured: Measured | None) -> tuple[str, str]:
     values = (measured.value, measured.spread) if measured else (math.nan, math.nan)
-    value, spread = ("" if math.isnan(number) else f"{number:.6g}" for number in values)
+    value, spread = map(_number, values)
     return value, spread
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def _write(file: Path, text: str) -> None:

@@ -29,6 +29,7 @@ class NumberRow:
     unit: str
     before: str
     spread_before: str
+    interval_before: str
     after: str
     spread_after: str
     open_slices: str
@@ -89,6 +90,7 @@ def _row(before: Measured | None, after: Measured | None, open_slices: int | Non
         unit=either.unit,
         before=format_number(before),
         spread_before=format_spread(before),
+        interval_before=format_interval(before),
         after=format_number(after),
         spread_after=format_spread(after) if open_slices != 0 else "",
         open_slices=UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
