@@ -31,6 +31,7 @@ from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
 from .export import ReviewExporter
 from .forms import ReviewForms
+from .garbage import ShortCollections
 from .saver import EVERY_MS, StudySaver
 from .view import ReviewView
 
@@ -74,6 +75,8 @@ class ReviewController(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._collections = ShortCollections()
+        self._collections.start()
         self.session, self._window = opened.session, opened.window
         self.forms = forms
         self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
@@ -100,6 +103,7 @@ class ReviewController(QObject):
         self._soon.triggered.connect(self.view.show_edited)
         self._connect()
         self._start()
+        self._collections.start()  # again, for layers and forms
 
     # Through the queue
 
@@ -559,3 +563,4 @@ class ReviewController(QObject):
                 self.saver.close()
             finally:
                 self.picture.leave(saved=not self.saver.has_unsaved)
+                self._collections.end()
