@@ -80,7 +80,7 @@ class KeyNumbers(QWidget):
     """EF, volumes and mass with their spread, in a table that keeps its height.
 
     ``in_review`` adds rows for the slices still to accept and for changes since the prediction. A
-    row has the prediction intervals if there are any, also of ``predicted``.
+    row has the prediction intervals if there are any, including those of ``predicted``.
     """
 
     def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
