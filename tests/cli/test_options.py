@@ -52,7 +52,7 @@ def test_every_path_refuses_a_device() -> None:
     ],
     ids=" ".join,
 )
-def test_links_in_a_loop_and_unknown_homes_are_refused(
+def test_links_in_loop_and_unknown_homes_are_refused(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "loop").symlink_to("loop")

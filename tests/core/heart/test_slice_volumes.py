@@ -134,7 +134,7 @@ def test_the_wide_end_is_the_base():
     assert base_is_first(labels) is None
 
 
-def test_base_is_found_despite_wrong_labels_at_the_ends() -> None:
+def test_base_is_found_despite_wrong_labels_at_ends() -> None:
     # Voxels predicted in a patient of Sunnybrook, whose basal slice is nearly empty.
     areas = [13, 1642, 3645, 4995, 5299, 4963, 4627, 3755, 2815, 2292, 1975, 0]
     labels = np.zeros((12, 80, 80), np.uint8)

@@ -14,7 +14,7 @@ def rule_of(residuals, *, patients=None, difficulties=None):
     return fit_interval([100.0] * len(residuals), references, names, difficulties=difficulties)
 
 
-def test_half_width_is_the_conformal_quantile_of_jackknife_residuals() -> None:
+def test_half_width_is_conformal_quantile_of_jackknife_residuals() -> None:
     residuals = np.arange(19.0)
     rule = rule_of(residuals)
     assert rule.bias == pytest.approx(9)

@@ -27,7 +27,7 @@ def test_only_the_overlay_that_was_put_is_removed(qapp: Any) -> None:
     assert {**viewer.canvas.overlays} == before
 
 
-def test_a_new_text_keeps_the_shaders_of_its_box(make_napari_viewer: Any, monkeypatch: Any) -> None:
+def test_new_text_keeps_shaders_of_its_box(make_napari_viewer: Any, monkeypatch: Any) -> None:
     viewer = make_napari_viewer(show=True)
     overlay = TextOverlay(visible=False, box_color=SHADE)
     put_overlay(viewer, KEY, overlay)

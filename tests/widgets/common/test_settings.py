@@ -84,9 +84,7 @@ def test_the_place_of_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert sentence == SET_ASIDE.format(file=copy)
 
 
-def test_a_dock_tells_the_user_of_a_damaged_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dock_tells_user_of_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(notifications, "show_warning", shown.append)
     (tmp_path / "settings.json").write_text("{")
@@ -97,7 +95,7 @@ def test_a_dock_tells_the_user_of_a_damaged_file(
     assert shown == [SET_ASIDE.format(file=copy)]
 
 
-def test_a_damaged_file_that_cannot_be_renamed_is_not_replaced(
+def test_damaged_file_that_stays_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "settings.json"

@@ -481,7 +481,7 @@ def place_of(item: QueueItem) -> tuple[int | None, int]:
     return item.phase, item.z
 
 
-def test_the_next_slice_is_outlined_once_with_its_structure(review, monkeypatch) -> None:
+def test_next_slice_is_outlined_once_with_its_structure(review, monkeypatch) -> None:
     choose_another_structure(review)
     lines = review.controller.outlines._lines
     drawn: list[object] = []

@@ -30,7 +30,7 @@ def unfrozen() -> Iterator[None]:
     gc.freeze()
 
 
-def test_garbage_of_an_open_study_is_freed_when_it_is_closed(make_review, unfrozen) -> None:
+def test_garbage_of_study_is_freed_at_its_end(make_review, unfrozen) -> None:
     freed: list[str] = []
     knots = [Knot()]
     weakref.finalize(knots[0], freed.append, "knot")

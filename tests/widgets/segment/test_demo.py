@@ -158,7 +158,7 @@ def test_without_picture_it_runs_until_window_is_closed(ensemble) -> None:
     demo_here(ensemble, closes=200)
 
 
-def test_a_study_with_work_is_moved_and_another_deleted(tmp_path: Path) -> None:
+def test_study_with_work_is_moved_and_another_deleted(tmp_path: Path) -> None:
     made = make_cine(tmp_path / "temporary" / "study")
     assert keep_work(made, tmp_path / "kept") is None
     assert not made.parent.exists()
