@@ -5,7 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 import psutil
 import pytest
@@ -166,3 +169,25 @@ def test_only_the_cards_the_user_left_visible(two_cards, monkeypatch):
 def test_computer_without_gpu_gets_one_worker(monkeypatch):
     monkeypatch.setattr(local_cluster, "find_devices", lambda: {"mps": "a", "cpu": "c"})
     assert worker_environments("auto") == [{}]
+
+
+class InterruptedStart:
+    """Cluster that is interrupted by Ctrl-C while it starts."""
+
+    ended: ClassVar[list["InterruptedStart"]] = []
+
+    def __init__(self, **options: Any) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.2)  # Python runs the handler in the main thread meanwhile
+        self.has_started = True
+
+    def close(self) -> None:
+        assert self.has_started
+        self.ended.append(self)
+
+
+def test_interrupted_start_ends_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_cluster, "SpecCluster", InterruptedStart)
+    with pytest.raises(KeyboardInterrupt), local_cluster.embedded_cluster("cpu"):
+        pytest.fail("The cluster must not be used.")
+    assert len(InterruptedStart.ended) == 1

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -60,7 +61,7 @@ def embedded_cluster(device: str = "auto") -> Iterator[Client]:
     cores = {f"distributed.nanny.pre-spawn-environ.{name}": None for name in THREADS}
     try:
         with dask.config.set(cores):
-            cluster = SpecCluster(
+            cluster = _started_whole(
                 scheduler={"cls": LocalScheduler, "options": {**options, "port": 0}},
                 workers={
                     number: {"cls": Nanny, "options": worker}
@@ -76,6 +77,22 @@ def embedded_cluster(device: str = "auto") -> Iterator[Client]:
         ) from error
     with cluster, Client(cluster, security=security, set_as_default=False) as client:
         yield client
+
+
+def _started_whole(**options: Any) -> SpecCluster:
+    """Return a new cluster. If Ctrl-C comes meanwhile, end the cluster once it has started.
+
+    Dask can only end a cluster that has started, and would say so in a traceback.
+    """
+    started: list[SpecCluster] = []
+    try:
+        with ThreadPoolExecutor(1) as starter:  # which is waited for, also after Ctrl-C
+            starter.submit(lambda: started.append(SpecCluster(**options))).result()
+    except KeyboardInterrupt:
+        for cluster in started:
+            cluster.close()
+        raise
+    return started[0]
 
 
 def worker_environments(device: str) -> list[dict[str, str]]:
