@@ -1,4 +1,4 @@
-"""Dice of a network on images that are mirrored or turned in the plane, and what could be told.
+"""Dice of a network on images that are mirrored or turned in the plane, and its detection.
 
 python -m benchmarks.orientations RUN DATASET [--further FOLDER] [--cases 10]
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks.quick_look DATASET [--times 5]   (20 s each)
 
-Each time the command of the dock starts in a new process, plans and preprocesses the dataset anew,
+Each time the command of the dock starts in a new process, plans and preprocesses the dataset again,
 and is killed after the first epoch. DATASET is a raw dataset of nnU-Net with at most 16 cases,
 which are preprocessed without further processes.
 """

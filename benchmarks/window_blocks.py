@@ -1,4 +1,4 @@
-"""Time for which the window stands still while a study is segmented and reviewed.
+"""Time for which the window freezes while a study is segmented and reviewed.
 
 python -m benchmarks.window_blocks [--explain]   (needs a display, or xvfb-run -a; two minutes)
 
