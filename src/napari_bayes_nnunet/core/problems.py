@@ -270,7 +270,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_value(value: Any) -> Any:
-    """Numbers stay numbers, because a template may format them."""
+    """Return a plain value; numbers stay numbers, because a template may format them."""
     if isinstance(value, Setting):
         return {"setting": str.__str__(value)}
     if isinstance(value, Statement):
