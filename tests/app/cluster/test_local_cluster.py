@@ -177,6 +177,7 @@ class InterruptedStart:
     ended: ClassVar[list["InterruptedStart"]] = []
 
     def __init__(self, **options: Any) -> None:
+        time.sleep(0.1)  # until the start is awaited
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         time.sleep(0.2)  # Python runs the handler in the main thread meanwhile
         self.has_started = True
