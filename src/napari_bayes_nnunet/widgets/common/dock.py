@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QLabel,
+    QListView,
     QMainWindow,
     QScrollArea,
     QSizePolicy,
@@ -40,6 +41,36 @@ def line() -> QFrame:
     frame = QFrame()
     frame.setFrameShape(QFrame.Shape.HLine)
     return frame
+
+
+_STYLE_CHANGES = (QEvent.Type.StyleChange, QEvent.Type.Polish)
+
+
+class ThemeFont(QObject):
+    """Keeps the fonts of ``widget`` and its ``others`` as large as those of napari's lists.
+
+    napari's style sheet sets the size of the font of each class of widgets, but not of tables or
+    of widgets that are painted, which would stay at the size of the system.
+    """
+
+    def __init__(self, widget: QWidget, *others: QWidget) -> None:
+        super().__init__(widget)
+        self._widgets = (widget, *others)
+        self._list = QListView(widget)
+        self._list.hide()
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take the size of a new style sheet."""
+        if event.type() in _STYLE_CHANGES:
+            self._list.ensurePolished()
+            size = self._list.font().pointSizeF()
+            for widget in self._widgets:
+                font = widget.font()
+                if size > 0 and font.pointSizeF() != size:
+                    font.setPointSizeF(size)
+                    widget.setFont(font)
+        return bool(super().eventFilter(watched, event))
 
 
 class FittingScrollArea(QScrollArea):

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QToolTip, QWid
 
 from ...app.review.ends import End
 from ...core.counts import format_count
+from ..common.dock import ThemeFont
 from ..reading.heat_grid import APEX, BASE, small_font
 from .slice_buttons import key_button
 
@@ -78,6 +79,7 @@ class PresenceStrip(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Slices with the structure")
         self.setAccessibleDescription(STRIP_HELP)
+        ThemeFont(self)
 
     @property
     def presence(self) -> SlicePresence | None:

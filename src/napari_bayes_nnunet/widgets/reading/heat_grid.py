@@ -29,6 +29,7 @@ from qtpy.QtGui import (
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from ...core.types import Phase, Place
+from ..common.dock import ThemeFont
 from ..common.plotting import faint, pg
 from .marks import MARKS, draw_mark, draw_marks
 
@@ -67,6 +68,7 @@ class HeatGrid(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Slices and phases by score")
         self.setAccessibleDescription(HEAT_HELP)
+        ThemeFont(self)
         self._is_made = True
         self._arrange()
 
@@ -308,8 +310,14 @@ def arrange_cells(frame: HeatAxes, slices: int, *, width: int, metrics: QFontMet
         left=left,
         top=lines * metrics.height() + 2,
         room=width - left - 2,
+        growth=_growth(metrics),
         base_first=frame.base_first is not False,
     )
+
+
+def _growth(metrics: QFontMetrics) -> float:
+    """Return the size of the font relative to the smallest one that the cells are made for."""
+    return float(max(metrics.height() / LINE_HEIGHT, 1.0))
 
 
 def grid_height(plan: HeatPlan, metrics: QFontMetrics) -> int:
@@ -359,8 +367,9 @@ class HeatPainter:
         if self._frame.base_first is not None:
             top += self._line  # below "apex"
         x = self._write(x, top, "0") + GAP
-        scale.draw(self._painter, QRect(x, top + 3, SCALE_WIDTH, self._line - 6))
-        self._write(x + SCALE_WIDTH + GAP, top, scale.text(scale.top))
+        width = round(SCALE_WIDTH * _growth(self._painter.fontMetrics()))
+        scale.draw(self._painter, QRect(x, top + 3, width, self._line - 6))
+        self._write(x + width + GAP, top, scale.text(scale.top))
         x, top = self._plan.left, top + self._line + GAP
         side = self._line - 4
         for mark in MARKS:
@@ -422,6 +431,8 @@ WIDEST, NARROWEST = 44, 2
 HEIGHTS = ((12, 17), (16, 15), (24, 12), (40, 8))
 """Largest number of slices, and the height of each, px."""
 LOWEST = 4
+LINE_HEIGHT = 13
+"""Height of a line of text for which these sizes are made, px."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -465,19 +476,29 @@ class HeatPlan:
 
 
 def plan_cells(
-    slices: int, phases: int, *, left: int, top: int, room: int, base_first: bool = True
+    slices: int,
+    phases: int,
+    *,
+    left: int,
+    top: int,
+    room: int,
+    growth: float = 1.0,
+    base_first: bool = True,
 ) -> HeatPlan:
-    """Return the largest suitable cells for ``room`` px to the right of ``left``."""
+    """Return the largest suitable cells for ``room`` px to the right of ``left``.
+
+    ``growth`` is the size of the font relative to the usual one.
+    """
     share = room / max(phases, 1)
     # Whole px make all columns equal; very narrow columns use fractions to fill the room.
-    width = min(float(int(share)) if share >= 4 else max(share, NARROWEST), WIDEST)
+    width = min(float(int(share)) if share >= 4 else max(share, NARROWEST), round(growth * WIDEST))
     return HeatPlan(
         slices=slices,
         phases=phases,
         left=left,
         top=top,
         width=width,
-        height=next((height for most, height in HEIGHTS if slices <= most), LOWEST),
+        height=round(growth * next((height for most, height in HEIGHTS if slices <= most), LOWEST)),
         base_first=base_first,
     )
 

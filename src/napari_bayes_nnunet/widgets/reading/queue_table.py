@@ -30,6 +30,7 @@ QUEUE_COLUMNS = (
 )
 PHASE, SCORE = 2, 4
 SCORE_WIDTH = 50
+_WIDEST_SCORE = "0.0000"
 _ROWS_SHOWN = 7
 BAR_COLOR, BAR_HEIGHT = "#ED6925", 3
 NOTHING_QUEUED = "The queue is empty. No slice has a score above 0 with these choices."
@@ -94,7 +95,8 @@ class QueueTable(QWidget):
         rows = [_make_row(rank, item, unit, top) for rank, item in enumerate(items, start=1)]
         self.table.set_rows(rows)
         self.table.blockSignals(before)
-        self.table.horizontalHeader().resizeSection(SCORE, SCORE_WIDTH)
+        digits = self.table.fontMetrics().horizontalAdvance(_WIDEST_SCORE)
+        self.table.horizontalHeader().resizeSection(SCORE, max(SCORE_WIDTH, digits + 16))
         self.table.verticalScrollBar().setValue(scrolled)
         self.table.setVisible(bool(items))
         self.nothing.show_message("" if items else NOTHING_QUEUED)

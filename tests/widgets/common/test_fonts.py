@@ -1,0 +1,36 @@
+"""Fonts of widgets that napari's theme leaves out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.qt import get_stylesheet
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_bayes_nnunet.widgets.common.rows_table import Column, Row, RowsTable
+from napari_bayes_nnunet.widgets.editing.ends_form import PresenceStrip
+from napari_bayes_nnunet.widgets.reading.heat_grid import HeatGrid
+
+
+def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    grid, strip = HeatGrid(), PresenceStrip()
+    table = RowsTable([Column("Slice", "")])
+    table.set_rows([Row(("1",))])
+    grid.set_scores(np.ones((4, 2)), (1, 2), "")
+    column = QVBoxLayout(window)
+    for part in (grid, strip, table):
+        column.addWidget(part)
+    window.show()
+    sizes = []
+    for points in (9, 18):
+        style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
+        window.setStyleSheet(style)
+        qtbot.wait(1)
+        parts = grid, strip, table, table.horizontalHeader()
+        assert {part.font().pointSizeF() for part in parts} == {points}
+        sizes.append([part.sizeHint().height() for part in (grid, strip)] + [table.height()])
+        sizes[-1].append(grid.cell_rect(1, 0).height())
+    assert all(large > small for small, large in zip(*sizes, strict=True))
