@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,8 @@ def put_overlay(viewer: Any, key: str, overlay: Any) -> None:
     viewer.canvas.overlays.pop(key, None)  # napari keeps an equal one
     viewer.canvas.overlays[key] = overlay
     # After napari, which begins to draw an overlay when it is shown for the first time.
-    overlay.events.visible.connect(partial(_keep_box_shaders, viewer, overlay))
-    _keep_box_shaders(viewer, overlay)
+    overlay.events.visible.connect(partial(_keep_box_shaders, overlay))
+    _keep_box_shaders(overlay)
 
 
 def remove_overlay(viewer: Any, key: str, overlay: Any) -> None:
@@ -23,27 +24,32 @@ def remove_overlay(viewer: Any, key: str, overlay: Any) -> None:
         viewer.canvas.overlays.pop(key)
 
 
-def keep_shaders(viewer: Any, layer: Any) -> None:
+def keep_shaders(layer: Any) -> None:
     """Keep the shaders of a layer of vectors when its lines change.
 
     For each new array vispy makes an equal colour function, takes it for another one, and compiles
     and links the shaders again, which takes 5 ms.
     """
-    visual = getattr(_drawing_canvas(viewer), "layer_to_visual", {}).get(layer)
-    if visual is not None:
-        _keep_shaders(visual.node)
+    for owner in _listeners(layer.events.set_data):
+        _keep_shaders(getattr(owner, "node", None))
 
 
-def _keep_box_shaders(viewer: Any, overlay: Any, visible: bool = True) -> None:
+def _keep_box_shaders(overlay: Any, visible: bool = True) -> None:
     """Keep the shaders of the box of an overlay when its size changes."""
-    visuals = getattr(_drawing_canvas(viewer), "_viewer_overlay_to_visual", {})
-    for visual in visuals.get(overlay, ()):
-        _keep_shaders(visual.box.mesh)
+    for owner in _listeners(overlay.events.visible):
+        _keep_shaders(getattr(getattr(owner, "box", None), "mesh", None))
 
 
-def _drawing_canvas(viewer: Any) -> Any:
-    """Return the canvas that draws; None without a window, or if napari has renamed it."""
-    return getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "canvas", None)
+def _listeners(signal: Any) -> Iterator[Any]:
+    """Yield the objects whose methods a signal of napari or psygnal calls.
+
+    What draws a layer or an overlay is among them. A plugin is not given the window.
+    """
+    for callback in getattr(signal, "callbacks", ()):
+        if isinstance(callback, tuple):
+            yield callback[0]()
+    for slot in getattr(signal, "_slots", ()):
+        yield getattr(slot.dereference(), "__self__", None)
 
 
 def _keep_shaders(mesh: Any) -> None:

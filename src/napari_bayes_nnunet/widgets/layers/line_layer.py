@@ -84,7 +84,7 @@ class LineLayer:
             self.layer = lines_layer(self._image, self._role, vectors, colors, width=width)
             below = find_layer(self._viewer, self._image, self._below) if self._below else None
             put_on_top(self._viewer, self.layer, below=below)
-            keep_shaders(self._viewer, self.layer)
+            keep_shaders(self.layer)
             return
         same = len(colors) == len(self.layer.data) and (colors == self.layer.edge_color).all()
         # The lines do not change the extent, and computing it again takes longest.
