@@ -52,6 +52,13 @@ def test_some_phases_have_no_ejection_fraction():
         assert "LV EF" not in row.numbers
 
 
+def test_quality_is_the_expected_dice_if_calibrated():
+    plain = report((80, 78, 82), pairwise_dice={"LV": 0.9})
+    expected = {**plain, "expected_dice": {"LV": {"value": 0.8}, "RV": {"value": 0.6}}}
+    assert study_row("heart", "done", {None: plain}).quality == pytest.approx(0.9)
+    assert study_row("heart", "done", {None: expected}).quality == pytest.approx(0.7)
+
+
 def test_a_volume_has_no_ejection_fraction():
     row = study_row("heart", "done", {None: report((80, 78, 82))})
     assert set(row.numbers) == {"LV volume", "LV mass"}

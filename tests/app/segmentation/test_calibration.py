@@ -33,6 +33,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
@@ -256,6 +257,13 @@ def test_temperatures_of_0_1_0_are_read(calibrated: Path, tmp_path: Path) -> Non
 RULE = IntervalRule(bias=1.0, half_width_80=2.0, half_width_90=3.0, patients=16)
 
 
+SMALL = replace(RULE, bias=0.0, half_width_80=0.02, half_width_90=0.05)
+DICE = {
+    phase: DiceRule(intercept=intercept, slope=0.0, interval=SMALL)
+    for phase, intercept in (("any", 0.9), ("ED", 0.94), ("ES", 0.86))
+}
+
+
 @pytest.fixture(scope="module")
 def with_rules(calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy with interval rules, for which the dataset has too few patients."""
@@ -263,7 +271,11 @@ def with_rules(calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     shutil.copytree(calibrated, copy)
     folder = Ensemble(copy, device="cpu").folder
     key = calibration_key(folder, settings_of("multi"))
-    rules = {"volumes": {"LV": RULE}, "function": {"LV EF": RULE, "LV EDV": RULE}}
+    rules = {
+        "volumes": {"LV": RULE},
+        "function": {"LV EF": RULE, "LV EDV": RULE},
+        "dice": {phase: {"LV": DICE[phase]} for phase in DICE},
+    }
     write_calibration(folder, Calibration(temperature=1.2, cases=("a", "b"), **rules, **key))
     return copy
 
@@ -294,6 +306,13 @@ def test_reports_of_a_calibrated_ensemble_have_intervals(
     assert first["LV EDV"]["interval_90"] == [max(end_diastole - 2, 0), end_diastole + 4]
     assert "interval_90" in first["LV EF"]
     assert set(first["LV SV"]) == {"value"}
+    expected = {
+        report["volumes_ml"]["LV"]["ensemble"]: report["expected_dice"] for report in reports
+    }
+    larger, smaller = expected[max(expected)]["LV"], expected[min(expected)]["LV"]
+    assert (larger["value"], smaller["value"]) == (0.94, 0.86)
+    assert larger["interval_90"] == pytest.approx([0.89, 0.99])
+    assert "RV" not in expected[max(expected)]
     # Nothing is computed or written again.
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     code, text = run(*start, "--continue")
@@ -310,6 +329,7 @@ def test_uncalibrated_results_have_no_intervals(
     assert code == 0, text
     (report,) = reports_of(tmp_path)
     assert report["calibration"] is None
+    assert report["expected_dice"] == {}
     assert report["temperature"] == 1
     assert "interval_90" not in report["volumes_ml"]["LV"]
 

@@ -27,7 +27,7 @@ class StudyRow:
     """Outcome and measurements of a study.
 
     ``case`` is the path of its results, relative to the output folder. ``numbers`` has the known
-    ones of ``NUMBERS``. ``quality``, 0 to 1, is predicted: the mean pairwise Dice of the members,
+    ones of ``NUMBERS``. ``quality``, 0 to 1, is that of `predicted_quality`,
     None if unknown. ``failure`` and ``notes`` are for the user.
     """
 

@@ -1,4 +1,4 @@
-"""Measurements of the heart in the reports of end-diastole and end-systole."""
+"""Measurements of the heart and expected Dice in the reports of end-diastole and end-systole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from ...core.heart.volume_curve import volume_curve
 from ...core.types import Phase
 from ...io.dataset.patients import patient_of
 from ...io.files.atomic import null_for_nan, write_json
-from ...io.study.case_report import function_entry, interval_rules, read_report
+from ...io.study.case_report import (
+    expected_dice_of,
+    function_entry,
+    interval_rules,
+    read_report,
+)
 from .output_files import case_files, frame_name
 
 
@@ -36,10 +41,9 @@ def add_function(folder: Path, case: str, phases: Iterable[Phase]) -> None:
     files = {phase: _report_file(folder, frame_name(case, phase)) for phase in phases}
     if len(files) < 2:
         return
-    reports = {phase: read_report(file) for phase, file in files.items()}
-    measured, ed, es = measure_reports(reports)
+    measured, ed, es = measure_reports({phase: read_report(f) for phase, f in files.items()})
     if ed is not None and es is not None:
-        _add(measured, {files[phase]: reports[phase] for phase in (ed, es)})
+        _add(measured, {"ED": files[ed], "ES": files[es]})
 
 
 def add_function_of_pairs(folder: Path, cases: Iterable[str]) -> None:
@@ -53,22 +57,29 @@ def add_function_of_pairs(folder: Path, cases: Iterable[str]) -> None:
     for pair in of_patient.values():
         if len(pair) == 2:
             reports = {file: read_report(file) for file in (_report_file(folder, c) for c in pair)}
-            by_volume = sorted(reports.values(), key=_lv_volume, reverse=True)
+            ed, es = sorted(reports, key=lambda file: _lv_volume(reports[file]), reverse=True)
             volumes: dict[Phase, PhaseVolumes] = {
-                phase: _volumes(report) for phase, report in enumerate(by_volume, start=1)
+                phase: _volumes(reports[file]) for phase, file in enumerate((ed, es), start=1)
             }
-            rules = interval_rules(by_volume)
-            _add(heart_function(volumes, ed=1, es=2, rules=rules), reports)
+            rules = interval_rules(reports.values())
+            _add(heart_function(volumes, ed=1, es=2, rules=rules), {"ED": ed, "ES": es})
 
 
-def _add(measured: Mapping[str, Measured], reports: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Write the measurements into those reports that this version wrote without them."""
+def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> None:
+    """Write the measurements, and the Dice expected at ED and ES, into their reports.
+
+    Reports of earlier versions stay as they are.
+    """
     if not measured:
         return
-    entry = null_for_nan(function_entry(measured))
-    for file, report in reports.items():
-        if "calibration" in report and report.get("function") != entry:
-            write_json(file, {**report, "function": entry})
+    function = null_for_nan(function_entry(measured))
+    for phase, file in files.items():
+        report = read_report(file)
+        entries = {"function": function}
+        if expected := expected_dice_of(report, phase):
+            entries["expected_dice"] = expected
+        if "calibration" in report and any(report.get(key) != entries[key] for key in entries):
+            write_json(file, {**report, **entries})
 
 
 def _report_file(folder: Path, name: str) -> Path:

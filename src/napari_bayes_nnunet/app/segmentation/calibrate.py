@@ -14,6 +14,8 @@ from ...core.heart.measurements import Spread, canonical_structure, volumes_ml
 from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
+from ...core.metrics.expected_dice import DiceRule, fit_dice
+from ...core.metrics.overlap import dice
 from ...core.steps import drain
 from ...core.types import Spacing
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
@@ -34,7 +36,8 @@ class CalibrationCase:
 
     ``probabilities`` (C, N) and ``labels`` (N,) are those of the voxels in the box around the
     reference's structures, the probabilities of the untempered posterior. Per structure:
-    ``volumes``, their ``spreads`` over the members, ``member_volumes``, and ``references``, in mL.
+    ``volumes``, their ``spreads`` over the members, ``member_volumes``, and ``references``, in mL;
+    the ``agreement`` of the members, and the ``dice`` with the reference.
     """
 
     name: str
@@ -45,6 +48,8 @@ class CalibrationCase:
     spreads: Mapping[str, Spread]
     member_volumes: Mapping[str, Sequence[float]]
     references: Mapping[str, float]
+    agreement: Mapping[str, float]
+    dice: Mapping[str, float]
 
     @classmethod
     def compare(
@@ -62,6 +67,8 @@ class CalibrationCase:
             spreads=result.volume_spread,
             member_volumes=result.member_volumes,
             references=volumes_ml(reference, spacing, result.structures),
+            agreement=result.pairwise_dice,
+            dice=dice(result.labels, reference, result.structures),
         )
 
 
@@ -113,6 +120,7 @@ def fit_calibration(
         cases=tuple(case.name for case in cases),
         volumes=_volume_rules(cases),
         function=_function_rules(cases),
+        dice=_dice_rules(cases),
         **calibration_key(folder, settings),
     )
 
@@ -131,18 +139,10 @@ def _volume_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
 
 
 def _function_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
-    """Return the rules for the measurements of patients with exactly two cases.
-
-    The case with the larger LV in the reference is end-diastole, the other one end-systole.
-    """
-    of_patient: dict[str, list[CalibrationCase]] = {}
-    for case in cases:
-        of_patient.setdefault(case.patient, []).append(case)
+    """Return the rules for the measurements of patients with end-diastole and end-systole."""
     values: dict[str, list[tuple[float, float, str, float]]] = {}
-    for patient, pair in of_patient.items():
-        if len(pair) != 2:
-            continue
-        end_diastole, end_systole = sorted(pair, key=_reference_lv, reverse=True)
+    for end_diastole, end_systole in _pairs(cases):
+        patient = end_diastole.patient
         phases = {1: end_diastole, 2: end_systole}
         predicted = heart_function({p: _predicted(case) for p, case in phases.items()}, ed=1, es=2)
         truth = heart_function(
@@ -160,6 +160,35 @@ def _function_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]
         if rule is not None:
             rules[name] = rule
     return rules
+
+
+def _dice_rules(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, DiceRule]]:
+    """Return phase ("ED", "ES" or "any") → structure → rule for the expected Dice."""
+    pairs = _pairs(cases)
+    groups = {"any": cases, "ED": [ed for ed, _ in pairs], "ES": [es for _, es in pairs]}
+    rules: dict[str, dict[str, DiceRule]] = {}
+    for phase, group in groups.items():
+        for name in cases[0].dice:
+            rule = fit_dice(
+                [case.agreement[name] for case in group],
+                [case.dice[name] for case in group],
+                [case.patient for case in group],
+            )
+            if rule is not None:
+                rules.setdefault(phase, {})[name] = rule
+    return rules
+
+
+def _pairs(cases: Sequence[CalibrationCase]) -> list[tuple[CalibrationCase, CalibrationCase]]:
+    """Return end-diastole and end-systole of the patients with exactly two cases.
+
+    The case with the larger LV in the reference is end-diastole.
+    """
+    of_patient: dict[str, list[CalibrationCase]] = {}
+    for case in cases:
+        of_patient.setdefault(case.patient, []).append(case)
+    pairs = (sorted(p, key=_reference_lv, reverse=True) for p in of_patient.values() if len(p) == 2)
+    return [(end_diastole, end_systole) for end_diastole, end_systole in pairs]
 
 
 def _predicted(case: CalibrationCase) -> PhaseVolumes:

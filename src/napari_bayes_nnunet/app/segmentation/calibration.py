@@ -13,6 +13,7 @@ from shlex import quote
 from typing import Any, Final
 
 from ...core.metrics.conformal import IntervalRule
+from ...core.metrics.expected_dice import DiceRule
 from ...core.problems import Action, Remedy, Setting, option
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
@@ -39,8 +40,9 @@ class Calibration:
     """Fitted τ and interval rules, with the settings and the ``cases`` they were fitted on.
 
     ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
-    of the heart ("LV EF"). ``sha256`` are the checksums of the members, ``plans_sha256`` is that of
-    the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
+    of the heart ("LV EF"), and ``dice`` those for the expected Dice of each structure, by phase
+    ("ED", "ES", and "any" if it is unknown). ``sha256`` are the checksums of the members,
+    ``plans_sha256`` is that of the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
     """
 
     temperature: Positive
@@ -52,6 +54,7 @@ class Calibration:
     window: str = "whole"
     volumes: dict[str, IntervalRule] = field(default_factory=dict)
     function: dict[str, IntervalRule] = field(default_factory=dict)
+    dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
     sha256: tuple[str, ...] = ()
     plans_sha256: str = ""
 
@@ -77,6 +80,7 @@ class Calibration:
             "temperature": self.temperature,
             "volumes": {name: asdict(rule) for name, rule in self.volumes.items()},
             "function": {name: asdict(rule) for name, rule in self.function.items()},
+            "dice": asdict(self)["dice"],
         }
 
 

@@ -150,6 +150,10 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
         rows = {"temperature": f"{calibration.temperature:g}"}
         rules = {**calibration.volumes, **calibration.function}
         rows |= {name: _rule_text(rule) for name, rule in rules.items()}
+        for phase, of_structures in calibration.dice.items():
+            for name, rule in of_structures.items():
+                width = rule.interval.half_width(90)
+                rows[f"Dice {name}, {phase}"] = "unknown" if width is None else f"± {width:.3f}"
         cases = format_count(len(calibration.cases), "case")
         lines.append(f"  {calibration} ({cases})")
         lines += [f"    {name:<14} {text}" for name, text in rows.items()]

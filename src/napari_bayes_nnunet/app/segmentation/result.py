@@ -16,7 +16,12 @@ from ...core.heart.measurements import Spread
 from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
 from ...io.study.arrays import round_map
-from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT, interval_entries
+from ...io.study.case_report import (
+    MEMBER_NAMES,
+    REPORT_FORMAT,
+    expected_dice_entry,
+    interval_entries,
+)
 from .calibration import Calibration
 from .member_statistics import MemberStatistics
 from .settings import SegmentationSettings
@@ -134,6 +139,9 @@ class Segmentation:
             "calibration": self.calibration.to_report() if self.calibration else None,
             "volumes_ml": volumes,
             "pairwise_dice": self.pairwise_dice,
+            "expected_dice": expected_dice_entry(
+                self.calibration.dice if self.calibration else {}, self.pairwise_dice
+            ),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }

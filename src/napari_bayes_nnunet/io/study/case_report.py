@@ -14,6 +14,7 @@ from ...core.ensemble.pass_order import interleaved
 from ...core.heart.function import Intervals, Measured
 from ...core.heart.measurements import canonical_structure
 from ...core.metrics.conformal import IntervalRule
+from ...core.metrics.expected_dice import DiceRule
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
 REPORT_FORMAT: Final = 2
@@ -43,6 +44,12 @@ class _UsedMember:
 class _Calibration:
     volumes: dict[str, IntervalRule] = field(default_factory=dict)
     function: dict[str, IntervalRule] = field(default_factory=dict)
+    dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ExpectedDice:
+    value: Annotated[float, Interval(ge=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,7 @@ class ReportEntries:
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     volumes_ml: dict[str, _Volume] = field(default_factory=dict)
     calibration: _Calibration | None = None
+    expected_dice: dict[str, _ExpectedDice] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ED: Ordinal | None = None
@@ -120,6 +128,30 @@ def interval_entries(intervals: Intervals) -> dict[str, list[float]]:
     return {f"interval_{level}": list(interval) for level, interval in intervals.items()}
 
 
+def expected_dice_entry(
+    rules: Mapping[str, Mapping[str, DiceRule]],
+    agreement: Mapping[str, float | None],
+    phase: str = "any",
+) -> dict[str, dict[str, Any]]:
+    """Return the entry ``expected_dice`` of a report: structure → value and intervals.
+
+    ``agreement`` is the pairwise Dice of the members, ``phase`` "ED", "ES" or "any".
+    """
+    entry = {}
+    for name, rule in rules.get(phase, {}).items():
+        known = agreement.get(name)
+        expected = None if known is None else rule.expect(known)
+        if expected is not None:
+            entry[name] = {"value": expected.value, **interval_entries(expected.intervals)}
+    return entry
+
+
+def expected_dice_of(report: Mapping[str, Any], phase: str) -> dict[str, dict[str, Any]]:
+    """Return the entry ``expected_dice`` of a ``report`` whose phase is "ED" or "ES"."""
+    calibration = parse_json(json.dumps(report.get("calibration") or {}), _Calibration)
+    return expected_dice_entry(calibration.dice, report.get("pairwise_dice", {}), phase)
+
+
 def function_entry(measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
     """Return the entry ``function`` of the reports of ED and ES: name → value and intervals."""
     return {
@@ -143,16 +175,17 @@ def interval_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, IntervalRu
 
 
 def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:
-    """Return the mean pairwise Dice over structures and phases, 0 … 1, from the reports of a case.
+    """Return the mean expected Dice over structures and phases, 0 … 1, from the reports of a case.
 
-    Return None for a single member, which has no agreement.
+    Reports without it give the pairwise Dice of the members. Return None for a single member,
+    which has neither.
     """
-    values = [
-        dice
-        for report in reports
-        for dice in report.get("pairwise_dice", {}).values()
-        if dice is not None
-    ]
+    values = []
+    for report in reports:
+        expected = report.get("expected_dice") or {}
+        values += [entry["value"] for entry in expected.values()] or [
+            dice for dice in report.get("pairwise_dice", {}).values() if dice is not None
+        ]
     return sum(values) / len(values) if values else None
 
 

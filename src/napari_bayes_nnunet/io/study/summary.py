@@ -17,7 +17,7 @@ from .review_state import ReviewState, read_review
 class StudySummary:
     """One row of a list of studies.
 
-    ``quality`` is the predicted quality, 0 … 1: the mean pairwise Dice of the members over
+    ``quality`` is the predicted quality, 0 … 1: the mean expected or pairwise Dice over
     structures and phases, None if unknown. ``reviewed`` of the ``slices`` have a decision,
     ``flagged`` of them are flagged. ``problem`` says why the study cannot be opened, if it cannot.
     """
