@@ -86,6 +86,7 @@ def test_a_result_shows_the_scale_and_enables_buttons(form) -> None:
     assert form.save_button.isEnabled()
     assert form.review_button.isEnabled()
     assert "2 bit" in form.scale.text()
+    assert form.more.isVisibleTo(form)
     assert form.scale.text() == ENTROPY_SCALE.format(largest=2)
     form.mutual_information.setChecked(True)
     assert form.scale.text() == MUTUAL_INFORMATION_SCALE.format(largest=1)
@@ -93,6 +94,7 @@ def test_a_result_shows_the_scale_and_enables_buttons(form) -> None:
     assert form.scale.text() == ENTROPY_SCALE.format(largest=2)
     form.set_result(None)
     assert not form.scale.isVisibleTo(form)
+    assert not form.more.isVisibleTo(form)
     assert not form.review_button.isEnabled()
 
 

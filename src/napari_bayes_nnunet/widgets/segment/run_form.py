@@ -12,7 +12,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..common.dock import MessageLabel
+from ..common.dock import LevelLabel, MessageLabel
 from ..common.eliding_button import ElidingButton
 from ..common.progress_row import ProgressBar
 from ..layers.result_layers import MUTUAL_INFORMATION_END
@@ -29,6 +29,10 @@ ENTROPY_SCALE = (
 )
 MUTUAL_INFORMATION_SCALE = (
     "Mutual information: 0 if all members agree, {largest:.3g} bit if two halves of them disagree."
+)
+MORE_IN_REVIEW = (
+    "Review… also shows the uncertainty as lines and as outlines of the models, with slice and "
+    "phase on the canvas."
 )
 
 
@@ -53,6 +57,7 @@ class RunForm(QWidget):
         self.status = MessageLabel()
         self.results = ResultsForm()
         self.scale = QLabel()
+        self.more = LevelLabel(MORE_IN_REVIEW, level="done")
         self.mutual_information = QCheckBox("Show mutual information")
         self.folder_button = QPushButton(A_FOLDER)
         self._explain()
@@ -134,7 +139,8 @@ class RunForm(QWidget):
                 largest and min(MUTUAL_INFORMATION_END, largest),
             )
         self.scale.setText(text.format(largest=largest or 0.0))
-        self.scale.setVisible(largest is not None)
+        for part in (self.scale, self.more):
+            part.setVisible(largest is not None)
 
     def _explain(self) -> None:
         self.stop_button.setToolTip("Stop within a second and keep the result so far.")
@@ -169,6 +175,7 @@ class RunForm(QWidget):
             column.addWidget(part)
         column.addLayout(below)
         column.addWidget(self.mutual_information)
-        column.addWidget(self.scale)
+        for text in (self.scale, self.more):
+            text.setWordWrap(True)
+            column.addWidget(text)
         column.addWidget(self.folder_button)
-        self.scale.setWordWrap(True)
