@@ -21,7 +21,7 @@ from napari_bayes_nnunet.widgets.layers.viewing import PlaneOrientation
 from napari_bayes_nnunet.widgets.reading import thumbnails as thumbnails_module
 from napari_bayes_nnunet.widgets.reading.heat_grid import HeatScale
 from napari_bayes_nnunet.widgets.reading.slice_pictures import SlicePictures
-from napari_bayes_nnunet.widgets.reading.thumbnail_painter import thin_out
+from napari_bayes_nnunet.widgets.reading.thumbnail_painter import LIGHT_FRAME, thin_out
 from napari_bayes_nnunet.widgets.reading.thumbnail_plan import INSET
 from napari_bayes_nnunet.widgets.reading.thumbnails import THUMBNAIL_HELP, Thumbnails
 
@@ -171,6 +171,20 @@ def test_a_state_is_also_a_mark(strip: Thumbnails, mark: str) -> None:
     assert after != before
     lower = QRect(0, inside.height() // 2, inside.width(), inside.height() // 2)
     assert after.copy(lower) == before.copy(lower)  # in a corner, off the heart
+
+
+def test_a_light_frame_has_a_dark_edge_on_a_light_window(strip: Thumbnails) -> None:
+    worst = strip.cell_rect(ED, 1)
+
+    def edge(lightness: int) -> QColor:
+        palette = strip.palette()
+        palette.setColor(QPalette.ColorRole.WindowText, QColor.fromHsl(0, 0, lightness))
+        strip.setPalette(palette)
+        colors = [picture(strip).pixelColor(worst.left() + x, worst.center().y()) for x in range(3)]
+        return min(colors, key=QColor.lightness)
+
+    assert frame_color(strip, ED, 1).lightness() > LIGHT_FRAME
+    assert edge(20).lightness() < 60 < edge(235).lightness()
 
 
 def test_the_slice_on_screen_is_outlined(strip: Thumbnails) -> None:

@@ -35,6 +35,8 @@ FEWEST_CONTOUR_POINTS: Final = 12
 """Number of points that a small contour keeps."""
 MARK_SHARE: Final = 0.25
 """Size of a mark relative to the height of a picture."""
+LIGHT_FRAME: Final = 150
+"""Lightness, of 255, from which a frame gets a dark edge on a light window."""
 SMALLEST_MARK, LARGEST_MARK = 9, 20
 """Limits of the size of a mark, px."""
 
@@ -119,13 +121,17 @@ class ThumbnailPainter:
             "accepted": (self._grey, Qt.PenStyle.SolidLine),
             "unknown": (self._ink, Qt.PenStyle.DotLine),
         }[frame.kind]
+        room = QRect(*self._plan.picture(*index))
+        self._painter.setBrush(Qt.BrushStyle.NoBrush)
+        if color.lightness() > LIGHT_FRAME > self._ink.lightness():  # hard to see on a light window
+            self._painter.setPen(self._ink)
+            edge = frame.width + 1
+            self._painter.drawRect(room.adjusted(-edge, -edge, edge - 1, edge - 1))
         pen = QPen(color, frame.width, style)
         pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
         self._painter.setPen(pen)
-        self._painter.setBrush(Qt.BrushStyle.NoBrush)
         half = frame.width / 2
-        room = QRectF(*self._plan.picture(*index))
-        self._painter.drawRect(room.adjusted(-half, -half, half, half))
+        self._painter.drawRect(QRectF(room).adjusted(-half, -half, half, half))
 
     def draw_state(self, index: tuple[int, int], marks: Set[str]) -> None:
         """Draw the marks of a slice into the upper right corner of its picture."""
