@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import napari
 import pytest
 from napari.components import ViewerModel
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_bayes_nnunet.widgets.common.settings import Settings
@@ -31,19 +34,34 @@ def folder(tmp_path: Path) -> Path:
     return make_cine(tmp_path / "heart")
 
 
+@pytest.fixture(scope="module")
+def window(qapp: Any) -> Iterator[napari.Viewer]:
+    """A real window for all tests, because opening one takes seconds."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1280, 800)
+    yield viewer
+    with suppress(RuntimeError):  # the last test has closed it
+        viewer.close()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+    del viewer
+    gc.collect()
+
+
 @pytest.fixture
 def dock(
-    make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any
+    window: napari.Viewer, folder: Path, settings: Settings, qtbot: Any
 ) -> Iterator[ReviewWidget]:
     """The dock with an open study in a real window, and all thumbnails drawn."""
-    viewer = make_napari_viewer(show=True)
-    made = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
-    viewer.window.add_dock_widget(made, name="Review", area="right")
-    viewer.window.resize(1280, 800)
+    made = ReviewWidget(window, every_ms=NEVER, settings=settings)
+    window.window.add_dock_widget(made, name="Review", area="right")
     open_in(made, folder, qtbot)
     yield made
     if isalive(made):
         made.close_study()
+        window.window.remove_dock_widget(made)
+        made.deleteLater()
+        window.layers.clear()
         settle(qtbot)
 
 
@@ -182,7 +200,11 @@ def test_thumbnails_fit_layout_failures_and_end(
     qtbot.waitUntil(lambda: dock._opening is None)
     assert thumbnail_docks(dock) == []
     open_in(dock, folder, qtbot)
-    dock._viewer.close()
+
+
+def test_closing_the_window_is_no_choice(dock: ReviewWidget, settings: Settings) -> None:
+    assert len(thumbnail_docks(dock)) == 1
+    dock._viewer.close()  # the shared window: this test is the last one that needs it
     QApplication.processEvents()
     assert settings.thumbnails()
 
