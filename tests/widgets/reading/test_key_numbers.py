@@ -73,6 +73,11 @@ def test_only_the_key_numbers_are_shown(table: KeyNumbers) -> None:
     assert titles == ["EF", "EDV", "ESV", "SV", "Mass", "RV EF"]
 
 
+def test_a_negative_number_has_a_minus_sign(table: KeyNumbers) -> None:
+    table.set_numbers(numbers(LV_EF=-7.3), numbers(LV_EF=24.0), ed=1, es=9)
+    assert table.texts("LV EF")[2::3] == ("−7.3", "−31.3")
+
+
 def test_an_unknown_number_is_a_dash(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=math.nan), numbers(), ed=1, es=9)
     assert table.texts("LV EF")[2:] == ("–", "±11.2", "", "")

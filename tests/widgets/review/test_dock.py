@@ -358,6 +358,7 @@ def test_exports_ask_for_their_folders(dock, folder, asked, tmp_path, qtbot) -> 
     dock.forms.export.export_button.click()
     qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert (tmp_path / "out" / "heart_report.html").is_file()
+    assert dock.status.message == status.text()  # also in sight if the section is not
     dock.forms.export.training_button.click()
     dock.forms.export.training_button.click()
     qtbot.waitUntil(lambda: not status.text().endswith("…"))

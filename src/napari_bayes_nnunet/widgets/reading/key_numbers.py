@@ -172,7 +172,8 @@ def _short(value: float) -> str:
     """Return a value with one decimal, or as a whole number from 100 on."""
     if not math.isfinite(value):
         return "–"
-    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.1f}"
+    text = f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.1f}"
+    return text.replace("-", "−")
 
 
 def _signed(change: float) -> str:

@@ -275,6 +275,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.controller.saver.saved.connect(self._on_saved)
         self.controller.saver.failed.connect(self._on_not_saved)
         self.controller.saver.other_found.connect(self._add_problem)
+        forms.export.reported.connect(self._show_message)
         forms.export.export_requested.connect(self._on_export_requested)
         forms.export.dicom_requested.connect(self._on_dicom_requested)
         forms.export.training_requested.connect(self._on_training_requested)

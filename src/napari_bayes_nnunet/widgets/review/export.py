@@ -39,9 +39,11 @@ NOTHING_SAVED = "Save something first; this opens its folder."
 class ExportForm(QWidget):
     """Buttons of the exports; ``show_message`` shows the outcome.
 
-    ``open_path`` opens a folder and returns False on failure.
+    ``open_path`` opens a folder and returns False on failure. ``reported`` carries each message,
+    because the form may be scrolled out of sight.
     """
 
+    reported = Signal(str)
     export_requested = Signal()
     dicom_requested = Signal()
     training_requested = Signal()
@@ -75,6 +77,7 @@ class ExportForm(QWidget):
     def show_message(self, message: str) -> None:
         """Show a message instead of the previous one."""
         self.status.show_message(message)
+        self.reported.emit(message)
 
     def show_saved(self, files: Sequence[Path]) -> None:
         """Show which files were written, and offer to open their folder."""
