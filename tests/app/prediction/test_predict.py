@@ -116,6 +116,16 @@ def test_case_that_another_run_writes_is_not_touched(model, image, tmp_path):
     assert run(model, image, "-o", out, "--device", "cpu")[0] == 0
 
 
+@pytest.mark.parametrize("name", [".nii.gz", "_0000.nii.gz", "...nii.gz"])
+def test_case_without_a_name_stays_in_its_folder(model, image, tmp_path, name):
+    out = tmp_path / "results" / "out"
+    odd = shutil.copy(image, tmp_path / name)
+    assert run(model, odd, "-o", out, "--device", "cpu", "--save", "study")[0] == 0
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    (study,) = out.glob("*/study.json")
+    assert (out / f"{study.parent.name}.nii.gz").is_file()
+
+
 def test_case_has_labels_on_the_image_grid(model, image, tmp_path):
     out = tmp_path / "out"
     code, _ = run(model, image, "-o", out, "--device", "cpu")

@@ -124,11 +124,16 @@ def test_results_are_called_like_their_file(name: str) -> None:
     assert result_name(name) == name
 
 
-@pytest.mark.parametrize(
-    "name", ["a\nb", "a\x1b[31mb", "a\udcffb", "a\u202eb", "../a", "a\\b", "x" * 181, "é" * 91]
-)
+ODD_NAMES = [
+    *("a\nb", "a\x1b[31mb", "a\udcffb", "a\u202eb"),
+    *("../a", "a\\b", "x" * 181, "é" * 91, "", ".", ".."),
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_give_clean_result_names(name: str) -> None:
     shown = result_name(name)
     assert shown.isprintable()
+    assert shown.strip(".")
     assert len(shown.encode()) < 190
     assert shown != result_name(name.replace("\n", "\t").replace("x", "y").replace("é", "è") + " ")

@@ -10,7 +10,7 @@ from typing import Any
 from ...core.problems import Action, Problem
 from ...core.steps import drain
 from ...io.files.atomic import removing_if_empty
-from ...io.files.case_names import same_file_key
+from ...io.files.case_names import result_name, same_file_key
 from ...io.files.disk import is_disk_full
 from ...io.images.integrity import is_whole
 from ...io.images.nifti import Volume, case_name, channel_files, is_further_channel
@@ -72,7 +72,7 @@ def _outcomes(
     for image in request.images:
         if _comes_with_first_channel(image, request.images):
             continue
-        case = case_name(image)
+        case = result_name(case_name(image))
         try:
             source = case_image(image, series=request.series, named_by_folder=request.folder_names)
             case = source.case

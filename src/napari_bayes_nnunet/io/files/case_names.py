@@ -105,13 +105,13 @@ def safe_name(name: str) -> str:
 def result_name(name: str) -> str:
     """Return the name of results for a file or folder called ``name``.
 
-    It is ``name`` itself, unless it is too long or has characters that lead to another folder or
+    It is ``name`` itself, unless it is empty, too long, leads to another folder, or has characters
     that tables and terminals cannot show: separators of paths, line breaks, control characters,
     bytes that are not UTF-8. It is then shortened and cleaned, and ends in a checksum, so that two
     files never get the same name.
     """
     shown = "".join("_" if c in _SEPARATORS or not c.isprintable() else c for c in name)
-    if shown == name and len(name.encode()) <= _LONGEST:
+    if shown == name and len(name.encode()) <= _LONGEST and name not in ("", ".", ".."):
         return name
     checksum = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return f"{shown.encode()[:_LONGEST].decode(errors='ignore')}-{checksum}"

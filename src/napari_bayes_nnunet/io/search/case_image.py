@@ -13,6 +13,7 @@ from .. import DataError
 from ..dicom.files import is_dicom
 from ..dicom.reader import choose_stack, read_stack, read_stacks
 from ..dicom.series import Stack
+from ..files.case_names import result_name
 from ..files.checksum import sha256, sha256_of_files
 from ..images.nifti import Volume, case_name, channel_files, read_channels
 from .studies import StudyInput
@@ -61,7 +62,7 @@ def case_image(
     which may identify the patient. Raises DataError if the folder does not have exactly one cine.
     """
     if not _is_dicom(path):
-        return _nifti_image(path, case_name(path))
+        return _nifti_image(path, result_name(case_name(path)))
     stack = choose_stack(read_stacks(path), series=series)
     name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
     return CaseImage(

@@ -106,7 +106,7 @@ def find_studies(
 
 def _with_result_names(study: StudyInput) -> StudyInput:
     """Return the study with names that all its results can have."""
-    folder = "/".join(map(result_name, study.folder.split("/")))
+    folder = "/".join(map(result_name, PurePosixPath(study.folder).parts))
     return replace(study, folder=folder, case=result_name(study.case))
 
 
