@@ -12,7 +12,9 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
+from napari_bayes_nnunet.widgets.reading.marks import ACCEPTED
 from napari_bayes_nnunet.widgets.reading.queue_table import (
     BAR_COLOR,
     NOTHING_QUEUED,
@@ -29,6 +31,7 @@ ITEMS = [
     for phase in (1, 10)
 ]
 UNIT = "mm²·bit"
+MARGINS = 33
 
 
 @pytest.fixture
@@ -171,6 +174,15 @@ def test_every_heading_fits_and_is_explained(table: QueueTable) -> None:
         assert column.help.endswith(".")
         width = header.fontMetrics().horizontalAdvance(column.title)
         assert header.sectionSize(section) > width, column.title
+
+
+def test_the_state_fits_a_narrow_dock(table: QueueTable) -> None:
+    table.resize(DOCK_WIDTH - MARGINS, 300)
+    table.set_items([QueueRow(20, z, "MYO", 805 - z, ACCEPTED) for z in range(20)])
+    QApplication.processEvents()
+    rows = table.table
+    room = rows.visualRect(rows.model().index(0, len(QUEUE_COLUMNS) - 1)).width()
+    assert room >= rows.fontMetrics().horizontalAdvance(ACCEPTED) + 6
 
 
 def test_a_whole_cine_is_shown_at_once(table: QueueTable) -> None:

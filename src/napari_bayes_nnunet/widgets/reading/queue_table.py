@@ -96,7 +96,7 @@ class QueueTable(QWidget):
         self.table.set_rows(rows)
         self.table.blockSignals(before)
         digits = self.table.fontMetrics().horizontalAdvance(_WIDEST_SCORE)
-        self.table.horizontalHeader().resizeSection(SCORE, max(SCORE_WIDTH, digits + 16))
+        self.table.horizontalHeader().resizeSection(SCORE, max(SCORE_WIDTH, digits + 8))
         self.table.verticalScrollBar().setValue(scrolled)
         self.table.setVisible(bool(items))
         self.nothing.show_message("" if items else NOTHING_QUEUED)
