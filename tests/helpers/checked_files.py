@@ -44,7 +44,11 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     NO_IMAGE_CHECKSUM,
 )
 from napari_bayes_nnunet.app.remote.wire_format import LARGEST_ARRAY
-from napari_bayes_nnunet.app.report.output_folder import FOREIGN_FILE, OUTPUT_IS_INPUT
+from napari_bayes_nnunet.app.report.output_folder import (
+    FOREIGN_FILE,
+    FOREIGN_SETTINGS,
+    OUTPUT_IS_INPUT,
+)
 from napari_bayes_nnunet.app.segmentation.image_check import CLIPPED, CONSTANT_IMAGE
 from napari_bayes_nnunet.app.segmentation.slice_order import CONTRADICTION, UNKNOWN_SLICES
 from napari_bayes_nnunet.app.training.job import LINKED_FILE
@@ -189,6 +193,7 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "table of M&Ms", "contain a shell command and a path", ("prepare mnms",), TEXT, "write_commands_into_mnms"),
     Check(CODE, "DICOM", "have UIDs and names that are shell commands and paths", ("predict", "export-dicom"), TEXT, "write_commands_into_dicom"),
     Check(CODE, "text of any file", "become part of a page as HTML", ("evaluate", "predict", "Review (dock)"), TEXT, "app/report/test_html.py::test_values_are_escaped"),
+    Check(CODE, "matplotlibrc in the current folder", "set which programs matplotlib runs, and with old versions which code", (*EVALUATE, "trajectory", "train"), refusal(FOREIGN_SETTINGS), "app/report/test_output_folder.py::test_settings_in_the_current_folder_are_refused"),
     Check(MEMORY, "image", f"have a header of more than {millions(MOST_VOXELS)} voxels", SEGMENT, refusal(TOO_LARGE), "io/images/test_nifti.py::test_header_with_too_many_voxels_is_refused"),
     Check(MEMORY, "image", f"unpack to more than {millions(SURPLUS)} bytes behind its voxels", SEGMENT, refusal(MORE_THAN_HEADER), "io/images/test_nifti.py::test_long_tail_behind_voxels_is_refused"),
     Check(MEMORY, "member", "unpack to more than its size", READ_MEMBERS, LEFT_OUT, "io/ensemble/test_model_folder.py::test_checkpoint_that_unpacks_to_more_is_refused"),

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.evaluation.output_files import check_report_folder
+from napari_bayes_nnunet.app.evaluation.queue_report import check_queue_report
+from napari_bayes_nnunet.app.evaluation.reader_report import check_reader_report
 from napari_bayes_nnunet.app.report.output_folder import (
     FOREIGN_FILE,
+    FOREIGN_SETTINGS,
     OUTPUT_IS_INPUT,
     refuse_folder_of_inputs,
     refuse_foreign_files,
     report_files,
 )
+from napari_bayes_nnunet.app.training.job import prepare_job
+from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.app.trajectory.output_files import check_trajectory_report
 from napari_bayes_nnunet.core.problems import Action, Remedy
 
 from ...helpers.small_disk import second_path
@@ -40,6 +49,28 @@ def test_cases_of_a_dataset_are_refused(tmp_path: Path) -> None:
     for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         with pytest.raises(AppError):
             refuse_folder_of_inputs(tmp_path / name, {})
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        partial(check_report_folder, labels=Path("labels"), images=None),
+        check_queue_report,
+        check_reader_report,
+        check_trajectory_report,
+        lambda report: prepare_job(
+            TrainingRequest(dataset=Path("dataset"), output=report)
+        ).__enter__(),
+    ],
+)
+def test_settings_in_the_current_folder_are_refused(
+    check: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AppError) as caught:
+        check(Path("report"))
+    assert caught.value.statement.template == FOREIGN_SETTINGS
 
 
 def test_inputs_at_another_path_are_refused(tmp_path: Path) -> None:

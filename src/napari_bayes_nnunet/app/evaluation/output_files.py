@@ -14,6 +14,7 @@ from ..report.output_folder import (
     check_writable,
     refuse_folder_of_inputs,
     refuse_foreign_files,
+    refuse_foreign_settings,
     unwritable,
 )
 from .aggregates import Aggregate, aggregate_difference
@@ -31,6 +32,7 @@ _FIRST_COLUMNS: Final = ("method", "case", "patient")
 
 def check_report_folder(report: Path, *, labels: Path, images: Path | None) -> None:
     """Raise AppError, before long work, if the folder ``report`` cannot be used."""
+    refuse_foreign_settings()
     check_writable(report)
     refuse_folder_of_inputs(report, {"reference labels": labels, "images": images})
     tables = {CASES: ",".join(_FIRST_COLUMNS), SUMMARY: '{\n "interval": '}

@@ -16,6 +16,7 @@ from ...io.files.csv_text import csv_text
 from ..report.output_folder import (
     refuse_folder_of_inputs,
     refuse_foreign_files,
+    refuse_foreign_settings,
     report_files,
     writing_report,
 )
@@ -46,6 +47,7 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
 def check_queue_report(report: Path) -> None:
     """Raise AppError, before long work, if files of the user would be replaced."""
     table, picture = report_files(report, *_ENDINGS)
+    refuse_foreign_settings()
     refuse_folder_of_inputs(table.parent, {})
     refuse_foreign_files(table.parent, {table.name: ",".join(_FIRST_COLUMNS)}, [picture.name])
 

@@ -15,6 +15,7 @@ from ...io.files.csv_text import csv_text
 from ..report.output_folder import (
     refuse_folder_of_inputs,
     refuse_foreign_files,
+    refuse_foreign_settings,
     report_files,
     writing_report,
 )
@@ -44,6 +45,7 @@ _TITLES: Final = {
 def check_reader_report(report: Path) -> None:
     """Raise AppError, before long work, if files of the user would be replaced."""
     table, tools, picture = report_files(report, *_ENDINGS)
+    refuse_foreign_settings()
     refuse_folder_of_inputs(table.parent, {})
     tables = {table.name: "order,actions", tools.name: "tool,corrections"}
     refuse_foreign_files(table.parent, tables, [picture.name])

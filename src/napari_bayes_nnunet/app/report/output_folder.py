@@ -14,6 +14,11 @@ from ...io.files.given_path import is_same_path, resolve_links
 from .. import AppError
 
 OUTPUT_IS_INPUT: Final = "The output folder {folder} is also the folder of the {contents}."
+FOREIGN_SETTINGS: Final = (
+    "The current folder {folder} contains settings of matplotlib ({file}), which could run other "
+    "programs. Start again in another folder."
+)
+_SETTINGS: Final = "matplotlibrc"
 FOREIGN_FILE: Final = (
     "{file} exists in {folder}, but it is not from an earlier report, so it is not replaced."
 )
@@ -31,6 +36,15 @@ def refuse_folder_of_inputs(output: Path, inputs: Mapping[str, Path | None]) -> 
         contents.append("cases of a dataset")
     if contents:
         raise AppError(OUTPUT_IS_INPUT, Action.OTHER_OUTPUT, folder=output, contents=contents[0])
+
+
+def refuse_foreign_settings() -> None:
+    """Raise AppError if matplotlib would read settings from the current folder.
+
+    They can run TeX with any text and, with matplotlib before 3.11, any Python code.
+    """
+    if Path(_SETTINGS).exists():
+        raise AppError(FOREIGN_SETTINGS, folder=Path.cwd(), file=_SETTINGS)
 
 
 def refuse_foreign_files(folder: Path, tables: Mapping[str, str], others: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
 from ...io.files.atomic import removing_if_empty
 from .. import AppError
-from ..report.output_folder import refuse_folder_of_inputs
+from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_settings
 from .added_cycle import with_added_cycle
 from .request import (
     PRESETS,
@@ -86,6 +86,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
     """
     if request.add_cycle:
         request = replace(request, resume=True)
+    refuse_foreign_settings()
     dataset = read_dataset(Path(os.path.abspath(request.dataset)))
     run = RunFolder(Path(os.path.abspath(request.output)))
     with removing_if_empty(run.path, run.lock), _locked(run, dataset):

@@ -18,6 +18,7 @@ from ..report.output_folder import (
     check_writable,
     refuse_folder_of_inputs,
     refuse_foreign_files,
+    refuse_foreign_settings,
     unwritable,
 )
 from .analysis import LayerDistances, TrajectoryAnalysis
@@ -47,6 +48,7 @@ _LAYER_COLUMNS: Final = ("x", "y", "member_x", "member_y", "step")
 
 def check_trajectory_report(report: Path) -> None:
     """Raise AppError, before long work, if the folder ``report`` cannot be used."""
+    refuse_foreign_settings()
     check_writable(report)
     refuse_folder_of_inputs(report, {})
     tables = {TABLE: ",".join(_FIRST_TITLES), DISTANCES: "layer,"}
