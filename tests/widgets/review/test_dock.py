@@ -202,7 +202,7 @@ def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
     assert np.array_equal(dock.controller.session.labels, labels)
     assert dock.controller.session.measured() == numbers
     assert dock.controller.session.state.decisions[WORST].state == "accepted"
-    assert len(dock._viewer.layers) == 7  # the image layer was reused
+    assert len(dock._viewer.layers) == 6  # the image layer was reused
 
 
 def test_reopening_keeps_level_and_alternatives(dock, folder, qtbot) -> None:
@@ -278,7 +278,7 @@ def test_a_study_dropped_on_the_window_is_opened(make_dock, folder, qtbot) -> No
         viewer.add_layer(layer)
     ended(dock, qtbot)
     assert dock.controller is not None
-    assert len(viewer.layers) == 7
+    assert len(viewer.layers) == 6
     dock.close_study()
     viewer.add_image(np.zeros((4, 5)))  # does not reopen the study
     settle(qtbot, dock)
