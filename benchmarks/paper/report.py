@@ -178,13 +178,9 @@ def _tables(acdc: dict[str, MethodEvaluation]) -> Iterator[str]:
         Block(title="Gross errors", measures=detection_measures(gross=True), takes=plain),
     ]  # fmt: skip
     yield _section("Error detection, ACDC", evaluation_table(methods, four))
-    measures = failure_measures()
-    half = len(measures) // 2
-    five = [
-        Block(title="AURC", measures=measures[:half], takes=plain),
-        Block(title="Spearman", measures=measures[half:], takes=plain),
-    ]
-    yield _section("Failure detection, ACDC", evaluation_table(methods, five))
+    for title, measures in failure_measures().items():
+        block = Block(title=title, measures=measures, takes=plain)
+        yield _section(f"Failure detection, ACDC: {title}", evaluation_table(methods, [block]))
 
 
 def _sunnybrook(evaluations: dict[str, MethodEvaluation]) -> Iterator[str]:

@@ -93,6 +93,13 @@ def test_case_scores_need_no_reference(case, given):
     assert case.mean_pairwise_dice == pytest.approx(np.mean(list(given["pairwise_dice"].values())))
 
 
+def test_expected_dice_of_a_calibrated_ensemble_is_kept():
+    case = made_case(1, expected_dice={"LV": 0.9, "RV": 0.8})
+    assert case.structures["LV"].expected_dice == 0.9
+    assert case.mean_expected_dice == pytest.approx(0.85)  # MYO has none
+    assert CaseEvaluation.from_json(case.to_json()).mean_expected_dice == case.mean_expected_dice
+
+
 def test_entropy_of_empty_prediction_is_overall_mean(given):
     case = made_case(1, labels=np.zeros_like(given["labels"]))
     assert case.mean_entropy == pytest.approx(given["entropy"].mean(dtype=float), **CLOSE)

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from napari_bayes_nnunet.app.evaluation.paper_tables import (
     ece_table,
     failure_table,
     paired_table,
+    ranking_table,
     volume_table,
 )
 from napari_bayes_nnunet.app.evaluation.tables import (
@@ -118,12 +120,18 @@ def test_perfect_score_detects_all_failures():
         truth = made_case(seed)
         knows = dict.fromkeys(STRUCTURES, truth.mean_dice)
         cases.append(made_case(seed, pairwise_dice=knows))
-    found = {measure.key: measure.aggregate(cases) for measure in failure_measures()}
+    measures = chain.from_iterable(failure_measures().values())
+    found = {measure.key: measure.aggregate(cases) for measure in measures}
     assert found["spearman_pairwise_dice"].value == pytest.approx(1)
     risks = np.sort([1 - case.mean_dice for case in cases])
     best = np.mean(np.cumsum(risks) / np.arange(1, 7))
     assert found["aurc_pairwise_dice"].value == pytest.approx(best, **CLOSE)
     assert found["aurc_entropy"].value >= best
+    assert found["e_aurc_pairwise_dice"].value == pytest.approx(0, abs=1e-9)
+    assert found["auroc_worst_fifth_pairwise_dice"].value == 1
+    generalized = np.mean(np.cumsum(risks)) / 6
+    assert found["augrc_pairwise_dice"].value == pytest.approx(generalized, **CLOSE)
+    assert math.isnan(found["spearman_expected_dice"].value)  # not calibrated
     assert -1 <= found["spearman_mutual_information"].value <= 1
 
 
@@ -264,7 +272,8 @@ def test_blocks_may_choose_cases():
             detection_table,
             ["AUROC, entropy", "AUROC, MI", "AUPRC, entropy", "AUPRC, MI"] * 2,
         ),
-        (failure_table, ["Agreement", "Entropy", "MI"] * 2),
+        (failure_table, ["Agreement", "Expected Dice", "Entropy", "MI"] * 3),
+        (ranking_table, ["Agreement", "Expected Dice", "Entropy", "MI"] * 2),
         (agreement_table, ["RV", "MYO", "LV"]),
     ],
 )

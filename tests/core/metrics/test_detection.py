@@ -8,11 +8,14 @@ import pytest
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.detection import (
     ErrorDetection,
+    area_under_generalized_risk_coverage,
     area_under_risk_coverage,
     error_detection,
+    excess_area_under_risk_coverage,
     gross_errors,
     rank_correlation,
     risk_coverage,
+    worst_fifth_auroc,
 )
 from napari_bayes_nnunet.core.review.queue_yield import wrong_voxels
 
@@ -191,7 +194,42 @@ def test_without_order_there_is_no_correlation(score, quality):
     assert np.isnan(rank_correlation(score, quality))
 
 
-@pytest.mark.parametrize("judge", [risk_coverage, area_under_risk_coverage, rank_correlation])
+def test_excess_area_is_that_beyond_the_best_order() -> None:
+    risk = np.array([0.0, 0.1, 0.3, 0.8])
+    assert excess_area_under_risk_coverage(-risk, risk) == 0
+    difference = area_under_risk_coverage(risk, risk) - area_under_risk_coverage(-risk, risk)
+    assert excess_area_under_risk_coverage(risk, risk) == pytest.approx(difference)
+    assert np.isnan(excess_area_under_risk_coverage([], []))
+
+
+def test_generalized_area_is_the_accepted_risk() -> None:
+    area = area_under_generalized_risk_coverage([0.5, 0.9, 0.7, 0.1], [0.3, 0.1, 0.0, 0.8])
+    assert area == pytest.approx(np.mean([0.1, 0.1, 0.4, 1.2]) / 4)
+    assert np.isnan(area_under_generalized_risk_coverage([], []))
+
+
+def test_worst_fifth_is_detected_as_by_error_detection() -> None:
+    random = np.random.default_rng(3)
+    confidence, risk = random.integers(0, 6, 30).astype(float), random.random(30)
+    worst = np.isin(np.arange(30), np.argsort(risk)[-6:])
+    expected = error_detection(-confidence, worst).auroc
+    assert worst_fifth_auroc(confidence, risk) == pytest.approx(expected)
+    assert worst_fifth_auroc(-risk, risk) == 1
+    assert np.isnan(worst_fifth_auroc([1.0, 2.0], [0.5, 0.5]))
+    assert np.isnan(worst_fifth_auroc([], []))
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        risk_coverage,
+        area_under_risk_coverage,
+        area_under_generalized_risk_coverage,
+        excess_area_under_risk_coverage,
+        worst_fifth_auroc,
+        rank_correlation,
+    ],
+)
 def test_unequal_numbers_of_cases_are_refused(judge):
     with pytest.raises(InputError) as error:
         judge([1, 2], [1, 2, 3])

@@ -17,6 +17,8 @@ from .case import CaseEvaluation
 Cases: TypeAlias = Sequence[CaseEvaluation]
 OfCase: TypeAlias = Callable[[CaseEvaluation], float]
 Aggregation: TypeAlias = Callable[[Cases], "Aggregate"]
+ScoreStatistic: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
+"""Number of the scores, higher for a better expected result, and the risks of (n,) cases."""
 
 _FEWEST: Final = 5
 """Patients needed for an interval: with fewer it would be far too narrow."""
@@ -96,9 +98,7 @@ def risk(case: CaseEvaluation) -> float:
     return 1 - case.mean_dice
 
 
-def aggregate_scores(
-    statistic: Callable[[NDArray[np.float64], NDArray[np.float64]], float], score: OfCase
-) -> Aggregation:
+def aggregate_scores(statistic: ScoreStatistic, score: OfCase) -> Aggregation:
     """Return an aggregation: a statistic of the scores and risks of cases that have both."""
 
     def aggregate(cases: Cases) -> Aggregate:

@@ -41,7 +41,7 @@ class StructureResult:
 
     ``dice`` 0 … 1 (NaN if both are empty), distances of the contours in mm (NaN if one is empty),
     volumes in mL, ``volume_error_ml`` above 0 if the prediction is larger, ``pairwise_dice`` 0 … 1
-    between the members of the ensemble.
+    between the members of the ensemble, and the ``expected_dice`` of a calibrated ensemble.
     """
 
     dice: float
@@ -51,6 +51,7 @@ class StructureResult:
     reference_ml: float
     volume_error_ml: float
     pairwise_dice: float
+    expected_dice: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,6 +86,11 @@ class CaseEvaluation:
     def mean_pairwise_dice(self) -> float:
         """Mean agreement of the members over the structures, 0 … 1; needs no reference."""
         return _mean(result.pairwise_dice for result in self.structures.values())
+
+    @property
+    def mean_expected_dice(self) -> float:
+        """Mean expected Dice of the structures, 0 … 1; needs no reference."""
+        return _mean(result.expected_dice for result in self.structures.values())
 
     @property
     def ece(self) -> float:
@@ -144,14 +150,15 @@ def evaluate_case(
     entropy: UncertaintyMap | None = None,
     mutual_information: UncertaintyMap | None = None,
     pairwise_dice: Mapping[str, float] | None = None,
+    expected_dice: Mapping[str, float] | None = None,
     groups: Mapping[str, str] | None = None,
 ) -> CaseEvaluation:
     """Measure a prediction against its reference.
 
     ``labels`` and ``reference`` (Z, Y, X), both numbered as ``structures`` (name: label from 1);
     ``spacing`` (z, y, x) in mm; ``probabilities`` (C, Z, Y, X), class = label; ``entropy`` and
-    ``mutual_information`` (Z, Y, X) in bit; ``pairwise_dice`` of the members, per structure.
-    Measures that need a missing argument are NaN or empty.
+    ``mutual_information`` (Z, Y, X) in bit; ``pairwise_dice`` of the members and
+    ``expected_dice``, per structure. Measures that need a missing argument are NaN or empty.
 
     ``structures`` are those in the reference. Every other label or class counts as background:
     its voxels become 0 and its probability is added to that of the background. The maps are not
@@ -166,7 +173,8 @@ def evaluate_case(
     maps = {name: values for name, values in both.items() if values is not None}
     _check_shapes(reference, {"labels": labels, **maps})
     predicted, truth = _numbered(labels, structures), _numbered(reference, structures)
-    results = _structure_results(predicted, truth, spacing, structures, pairwise_dice or {})
+    scores = {"pairwise_dice": pairwise_dice or {}, "expected_dice": expected_dice or {}}
+    results = _structure_results(predicted, truth, spacing, structures, scores)
     measured: dict[str, Any] = {}
     if probabilities is not None:
         measured = _calibration(_merged(probabilities, structures, reference.shape), truth)
@@ -225,7 +233,7 @@ def _structure_results(
     reference: LabelMap,
     spacing: Sequence[float],
     structures: Mapping[str, int],
-    pairwise: Mapping[str, float],
+    scores: Mapping[str, Mapping[str, float]],
 ) -> dict[str, StructureResult]:
     numbers = {name: number for number, name in enumerate(structures, start=1)}
     overlap = dice(labels, reference, numbers)
@@ -240,7 +248,7 @@ def _structure_results(
             volume_ml=volumes[name],
             reference_ml=true_volumes[name],
             volume_error_ml=volumes[name] - true_volumes[name],
-            pairwise_dice=float(pairwise.get(name, math.nan)),
+            **{score: float(values.get(name, math.nan)) for score, values in scores.items()},
         )
         for name in structures
     }

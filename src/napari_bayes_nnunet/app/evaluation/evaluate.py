@@ -287,11 +287,8 @@ def _evaluated(
             probabilities=prediction.probabilities,
             entropy=prediction.entropy,
             mutual_information=prediction.mutual_information,
-            pairwise_dice={
-                titles[match]: agreement
-                for name, agreement in prediction.pairwise_dice.items()
-                if (match := match_structure(name, titles)) is not None
-            },
+            pairwise_dice=_by_title(prediction.pairwise_dice, titles),
+            expected_dice=_by_title(prediction.expected_dice, titles),
         )
     except ValueError as error:
         raise AppError(
@@ -299,3 +296,12 @@ def _evaluated(
             file=prediction.labels.source,
             problem=error,
         ) from error
+
+
+def _by_title(scores: Mapping[str, float], titles: Mapping[str, str]) -> dict[str, float]:
+    """Return the scores of the judged structures, by their titles."""
+    return {
+        titles[match]: score
+        for name, score in scores.items()
+        if (match := match_structure(name, titles)) is not None
+    }

@@ -28,6 +28,7 @@ FIGURE_WIDTH: Final = 9.6
 TITLE_SIZE: Final = 10.0
 LETTERS_PER_INCH: Final = 8.5
 """Letters of a title of that size, in points."""
+_SCORES_PER_ROW = 3
 _PER_ROW: Final = 4
 
 
@@ -93,11 +94,11 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     scores = [s for s in CASE_SCORES if any(_pairs(method, s.of) for method in methods)]
     if not scores:
         return None
-    figure, panels = _grid(len(scores), height=3.5, per_row=len(CASE_SCORES), share=True)
+    figure, panels = _grid(len(scores), height=3.5, per_row=_SCORES_PER_ROW, share=True)
     for panel, score in zip(panels, scores, strict=True):
         for n, method in enumerate(methods):
             _risk_curve(panel, method, score, n)
-        _title(panel, score.description, per_row=len(CASE_SCORES))
+        _title(panel, score.description, per_row=_SCORES_PER_ROW)
         panel.set_xlabel("cases kept, %", fontsize=9)
         panel.set_xlim(0, 100)
     panels[0].set_ylim(bottom=0)

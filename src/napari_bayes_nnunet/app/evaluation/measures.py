@@ -5,13 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.metrics.detection import area_under_risk_coverage, rank_correlation
-from .aggregates import Aggregation, OfCase, aggregate_scores, mean_over_volumes, pooled_ece
+from ...core.metrics.detection import (
+    area_under_generalized_risk_coverage,
+    area_under_risk_coverage,
+    excess_area_under_risk_coverage,
+    rank_correlation,
+    worst_fifth_auroc,
+)
+from .aggregates import (
+    Aggregation,
+    OfCase,
+    ScoreStatistic,
+    aggregate_scores,
+    mean_over_volumes,
+    pooled_ece,
+)
 from .case import ENTROPY_DETECTION, GROSS, MUTUAL_INFORMATION_DETECTION, CaseEvaluation
 
 Better: TypeAlias = Literal["higher", "lower", "nearer to 0", ""]
@@ -44,6 +58,7 @@ CASE_SCORES: Final = (
     CaseScore(
         "pairwise_dice", "Agreement", "Agreement of the members", lambda c: c.mean_pairwise_dice
     ),
+    CaseScore("expected_dice", "Expected Dice", "Expected Dice", lambda c: c.mean_expected_dice),
     CaseScore("entropy", "Entropy", "Mean entropy", lambda c: -c.mean_entropy),
     CaseScore(
         "mutual_information", "MI", "Mean mutual information",
@@ -51,6 +66,19 @@ CASE_SCORES: Final = (
     ),
 )  # fmt: skip
 _MAPS: Final = {ENTROPY_DETECTION: "entropy", MUTUAL_INFORMATION_DETECTION: "MI"}
+
+
+def _rank_with_quality(score: NDArray[np.float64], risks: NDArray[np.float64]) -> float:
+    return rank_correlation(score, -risks)
+
+
+_FAILURE_STATISTICS: Final[tuple[tuple[str, str, ScoreStatistic, Better], ...]] = (
+    ("aurc", "AURC", area_under_risk_coverage, "lower"),
+    ("e_aurc", "e-AURC", excess_area_under_risk_coverage, "lower"),
+    ("augrc", "AUGRC", area_under_generalized_risk_coverage, "lower"),
+    ("auroc_worst_fifth", "AUROC of the worst fifth", worst_fifth_auroc, "higher"),
+    ("spearman", "Spearman", _rank_with_quality, "higher"),
+)
 
 
 def dice_measures(structures: Sequence[str]) -> list[Measure]:
@@ -163,27 +191,21 @@ def detection_measures(*, gross: bool) -> list[Measure]:
     ]
 
 
-def failure_measures() -> list[Measure]:
-    """Return how well each score of a whole case detects the failed cases."""
-    of_area = [
-        Measure(
-            key=f"aurc_{score.key}",
-            title=score.title,
-            aggregate=aggregate_scores(area_under_risk_coverage, score.of),
-            better="lower",
-        )
-        for score in CASE_SCORES
-    ]
-    of_rank = [
-        Measure(
-            key=f"spearman_{score.key}",
-            title=score.title,
-            aggregate=aggregate_scores(_rank_with_quality, score.of),
-            digits=2,
-        )
-        for score in CASE_SCORES
-    ]
-    return [*of_area, *of_rank]
+def failure_measures() -> dict[str, list[Measure]]:
+    """Return title → how well each score of a whole case detects the failed cases."""
+    return {
+        title: [
+            Measure(
+                key=f"{key}_{score.key}",
+                title=score.title,
+                aggregate=aggregate_scores(statistic, score.of),
+                digits=2 if better == "higher" else 3,
+                better=better,
+            )
+            for score in CASE_SCORES
+        ]
+        for key, title, statistic, better in _FAILURE_STATISTICS
+    }
 
 
 def all_measures(structures: Sequence[str]) -> list[Measure]:
@@ -200,7 +222,7 @@ def all_measures(structures: Sequence[str]) -> list[Measure]:
         *detection_measures(gross=False),
         *detection_measures(gross=True),
         *UNCERTAINTY,
-        *failure_measures(),
+        *chain.from_iterable(failure_measures().values()),
     ]
 
 
@@ -225,7 +247,3 @@ def _value(case: CaseEvaluation, structure: str, attribute: str) -> float:
 
 def _mean_dice(case: CaseEvaluation) -> float:
     return case.mean_dice
-
-
-def _rank_with_quality(score: NDArray[np.float64], risks: NDArray[np.float64]) -> float:
-    return rank_correlation(score, -risks)

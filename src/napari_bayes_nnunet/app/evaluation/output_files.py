@@ -98,7 +98,8 @@ def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
 def _of_method(
     method: MethodEvaluation, aggregates: dict[str, Aggregate], structures: Sequence[str]
 ) -> dict[str, Any]:
-    left_out = {measure.key for measure in failure_measures()}  # a group has too few cases
+    # A group has too few cases.
+    left_out = {m.key for measures in failure_measures().values() for m in measures}
     measures = [m for m in all_measures(structures) if m.key not in left_out]
     return {
         "volumes": len(method.cases),

@@ -22,6 +22,7 @@ from .paper_tables import (
     ece_table,
     failure_table,
     paired_table,
+    ranking_table,
     volume_table,
 )
 from .tables import Table, describe_extent, list_groups, make_cell
@@ -60,6 +61,7 @@ def _tables(methods: Methods) -> dict[str, Table | None]:
         "volumes": volume_table(methods),
         "detection": detection_table(methods),
         "failures": failure_table(methods),
+        "ranking": ranking_table(methods),
         "agreement": agreement_table(methods),
     }
 

@@ -73,11 +73,22 @@ def detection_table(methods: Methods) -> Table:
 
 
 def failure_table(methods: Methods) -> Table:
-    """Return how well scores of a whole case detect failed cases."""
-    measures = failure_measures()
-    half = len(measures) // 2
-    blocks = (("AURC", measures[:half]), ("Spearman", measures[half:]))
-    return evaluation_table(methods, [Block(title=t, measures=m) for t, m in blocks])
+    """Return the areas under risk and coverage of scores of a whole case."""
+    return _failure_table(methods, better="lower")
+
+
+def ranking_table(methods: Methods) -> Table:
+    """Return how well scores of a whole case rank the cases by their Dice."""
+    return _failure_table(methods, better="higher")
+
+
+def _failure_table(methods: Methods, better: str) -> Table:
+    blocks = [
+        Block(title=title, measures=measures)
+        for title, measures in failure_measures().items()
+        if measures[0].better == better
+    ]
+    return evaluation_table(methods, blocks)
 
 
 def agreement_table(methods: Methods) -> Table:

@@ -112,6 +112,37 @@ def area_under_risk_coverage(confidence: FloatSeries, risk: FloatSeries) -> floa
     return float(risks.mean()) if len(risks) else math.nan
 
 
+def excess_area_under_risk_coverage(confidence: FloatSeries, risk: FloatSeries) -> float:
+    """Return the e-AURC: the AURC less that of the best possible order (Geifman et al. 2019)."""
+    confidence, risk = _pairs(confidence, risk)
+    return area_under_risk_coverage(confidence, risk) - area_under_risk_coverage(-risk, risk)
+
+
+def area_under_generalized_risk_coverage(confidence: FloatSeries, risk: FloatSeries) -> float:
+    """Return the AUGRC, the mean of risk times coverage (Traub et al. 2024); NaN without a case.
+
+    It is the mean risk of a case that is accepted although it failed, over all thresholds.
+    """
+    curve = risk_coverage(confidence, risk)
+    return float((curve.risk * curve.coverage).mean()) if len(curve.risk) else math.nan
+
+
+def worst_fifth_auroc(confidence: FloatSeries, risk: FloatSeries) -> float:
+    """Return the AUROC with which low confidence detects the fifth of cases with the largest risk.
+
+    The fifth is rounded up; cases with the same risk as its smallest belong to it. NaN if that is
+    every case, or without a case.
+    """
+    confidence, risk = _pairs(confidence, risk)
+    if not len(risk):
+        return math.nan
+    worst = risk >= np.sort(risk)[-math.ceil(len(risk) / 5)]
+    if worst.all():
+        return math.nan
+    ranks = _centred_ranks(-confidence)
+    return float(0.5 + (ranks[worst].mean() - ranks[~worst].mean()) / len(risk))
+
+
 def rank_correlation(score: FloatSeries, quality: FloatSeries) -> float:
     """Return Spearman's correlation of (n,) scores with the quality they predict, -1 … 1.
 

@@ -22,6 +22,7 @@ from .. import DataError
 from ..files.json_files import Positive, read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
+from ..study.case_report import ExpectedDiceEntry
 from .label_tree import ReferenceTree, label_folders
 from .references import checked_numbers, structure_numbers
 
@@ -54,7 +55,8 @@ class Prediction:
 
     ``labels`` (Z, Y, X) on the grid of the image, ``probabilities`` (C, Z, Y, X), ``entropy`` and
     ``mutual_information`` (Z, Y, X) in bit. ``structures``: name → label, None if unknown.
-    ``pairwise_dice`` of the members, per structure. ``phase`` of a cine, from 1.
+    ``pairwise_dice`` of the members and ``expected_dice``, per structure. ``phase`` of a cine,
+    from 1.
     """
 
     case: str
@@ -64,6 +66,7 @@ class Prediction:
     entropy: VoxelArray | None = None
     mutual_information: VoxelArray | None = None
     pairwise_dice: dict[str, float] = field(default_factory=dict)
+    expected_dice: dict[str, float] = field(default_factory=dict)
     phase: int | None = None
 
 
@@ -137,6 +140,7 @@ def read_prediction(folder: Path, case: str) -> Prediction:
         pairwise_dice={
             name: math.nan if dice is None else dice for name, dice in report.pairwise_dice.items()
         },
+        expected_dice={name: entry.value for name, entry in report.expected_dice.items()},
         phase=report.phase,
     )
 
@@ -147,6 +151,7 @@ class _Report:
 
     labels: dict[str, int] = field(default_factory=dict)
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
+    expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
     phase: int | None = None
     spacing_mm: tuple[Positive, Positive, Positive] | None = None
     spacing_from: str = ""

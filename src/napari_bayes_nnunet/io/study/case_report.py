@@ -48,7 +48,9 @@ class _Calibration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ExpectedDice:
+class ExpectedDiceEntry:
+    """Expected Dice of a structure, as it is read."""
+
     value: Annotated[float, Interval(ge=0, le=1)]
 
 
@@ -70,7 +72,7 @@ class ReportEntries:
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     volumes_ml: dict[str, _Volume] = field(default_factory=dict)
     calibration: _Calibration | None = None
-    expected_dice: dict[str, _ExpectedDice] = field(default_factory=dict)
+    expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ED: Ordinal | None = None
