@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
+from napari_bayes_nnunet.widgets.editing.level_slider import EDITED_BY_HAND, level_text
 from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
 from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
 from napari_bayes_nnunet.widgets.review.view import EDITS, NOT_SEGMENTED, ONE_ALTERNATIVE, ONE_PHASE
@@ -176,6 +177,19 @@ def test_the_one_answer_can_replace_an_edit(make_review) -> None:
     form.take_button.click()
     review.settle()
     assert not form.next_button.isEnabled()
+
+
+def test_the_slider_calls_an_answer_no_level(review) -> None:
+    form = review.forms.corrections
+    assert form.level.value.text().startswith(level_text(0))
+    label, shown = review.controller.label, 0
+    for _ in review.session.alternatives_in(WORST):
+        review.press("W")
+        review.settle()
+        same = np.array_equal(review.now() == label, predicted(review.session, WORST) == label)
+        shown += not same
+        assert form.level.value.text().startswith(level_text(0) if same else EDITED_BY_HAND)
+    assert shown
 
 
 def test_the_volume_of_the_structure_is_updated(review) -> None:

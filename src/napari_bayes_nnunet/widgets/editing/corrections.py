@@ -116,6 +116,11 @@ class Corrections(QObject):
         return self._preview is not None
 
     @property
+    def is_level_preview(self) -> bool:
+        """Whether a level is shown but not yet accepted: the reader may be moving the slider."""
+        return self._preview is not None and self._preview.tool == LEVEL
+
+    @property
     def shown_alternative(self) -> int:
         """Number, from 1, of the alternative on screen; 0 for the current labels."""
         return self._alternative

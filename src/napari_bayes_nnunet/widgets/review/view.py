@@ -225,7 +225,7 @@ class ReviewView:
         """Show the level and the volume of the structure in this slice."""
         corrections = self._forms.corrections
         corrections.set_volume(self._session.volume_in(self._place, self._label))
-        if not self._corrections.is_preview:  # else the reader may be moving the slider
+        if not self._corrections.is_level_preview:
             corrections.set_level(self._corrections.margin_at(self._place, self._label))
 
     def show_ends(self) -> None:
