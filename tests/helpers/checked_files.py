@@ -193,6 +193,7 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "table of M&Ms", "contain a shell command and a path", ("prepare mnms",), TEXT, "write_commands_into_mnms"),
     Check(CODE, "DICOM", "have UIDs and names that are shell commands and paths", ("predict", "export-dicom"), TEXT, "write_commands_into_dicom"),
     Check(CODE, "text of any file", "become part of a page as HTML", ("evaluate", "predict", "Review (dock)"), TEXT, "app/report/test_html.py::test_values_are_escaped"),
+    Check(CODE, "random.py and the like in the current folder", "be imported by child processes in place of Python's own", ("all commands",), NOT_READ, "core/test_command.py::test_child_processes_import_nothing_from_the_current_folder"),
     Check(CODE, "matplotlibrc in the current folder", "set which programs matplotlib runs, and with old versions which code", (*EVALUATE, "trajectory", "train"), refusal(FOREIGN_SETTINGS), "app/report/test_output_folder.py::test_settings_in_the_current_folder_are_refused"),
     Check(MEMORY, "image", f"have a header of more than {millions(MOST_VOXELS)} voxels", SEGMENT, refusal(TOO_LARGE), "io/images/test_nifti.py::test_header_with_too_many_voxels_is_refused"),
     Check(MEMORY, "image", f"unpack to more than {millions(SURPLUS)} bytes behind its voxels", SEGMENT, refusal(MORE_THAN_HEADER), "io/images/test_nifti.py::test_long_tail_behind_voxels_is_refused"),

@@ -22,8 +22,9 @@ def environment(**more: str) -> dict[str, str]:
     parent = Path(napari_bayes_nnunet.__file__).parents[1]
     # An installed package is found anyway. site-packages on the path would precede the standard
     # library, of which it may contain old backports (argparse).
-    parents = ["" if parent.name == "site-packages" else str(parent), kept.get("PYTHONPATH", "")]
-    path = os.pathsep.join(filter(None, parents))
+    given = filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))
+    parents = [str(parent)] if parent.name != "site-packages" else []
+    path = os.pathsep.join([*parents, *map(os.path.abspath, given)])
     python_path = {"PYTHONPATH": path} if path else {}
     return {**kept, **python_path, "OMP_NUM_THREADS": "1", **more}
 

@@ -1,5 +1,8 @@
 """The command ``bayes-nnunet``: thin commands around ``app``."""
 
+import os
+from typing import Any
+
 import click
 
 from .evaluate import (
@@ -18,7 +21,19 @@ from .segment import (
 from .train import prepare_command, schedule_command, train_command, trajectory_command
 
 
-@click.group()
+class Commands(click.Group):
+    """The commands of ``bayes-nnunet``, run in a process of their own."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command whose child processes import nothing from the current folder.
+
+        The processes of Dask and nnU-Net would import a file such as random.py from there.
+        """
+        os.environ["PYTHONSAFEPATH"] = "1"
+        return super().__call__(*arguments, **options)
+
+
+@click.group(cls=Commands)
 @click.version_option(package_name="napari-bayes-nnunet")
 def main() -> None:
     """Bayesian nnU-Net: checkpoint ensembles for segmentation with uncertainty."""
