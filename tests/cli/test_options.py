@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.cli import main
-from napari_bayes_nnunet.cli.options import PATH, GivenPath
+from napari_bayes_nnunet.cli.options import NO_FOLDER, PATH, GivenPath
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 
 PATHS = [
@@ -61,6 +61,15 @@ def test_links_in_loop_and_unknown_homes_are_refused(
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit)
     assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
+def test_deleted_current_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    done = CliRunner().invoke(main, ["export-dicom", "study", "images", "-o", "out"])
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: {NO_FOLDER}\n"
 
 
 def test_current_folder_is_a_path() -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -18,6 +18,7 @@ from ..io.files.special import SPECIAL_FILE, is_special
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     from ..core.types import Spacing
 
+NO_FOLDER: Final = "The current folder was deleted. Change to another folder."
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -29,6 +30,10 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and report a `Problem` to the user; let other errors through."""
+        try:
+            Path.cwd()
+        except FileNotFoundError as error:
+            raise click.ClickException(NO_FOLDER) from error
         try:
             return super().invoke(ctx)
         except Problem as error:
