@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.cli import main
-from napari_bayes_nnunet.cli.options import NO_FOLDER, PATH, GivenPath
+from napari_bayes_nnunet.cli.options import DELETED_FOLDER, PATH, GivenPath
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 
 PATHS = [
@@ -69,7 +69,7 @@ def test_deleted_current_folder_is_refused(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "gone").rmdir()
     done = CliRunner().invoke(main, ["export-dicom", "study", "images", "-o", "out"])
     assert done.exit_code == 1
-    assert done.stderr == f"Error: {NO_FOLDER}\n"
+    assert done.stderr == f"Error: {DELETED_FOLDER}\n"
 
 
 def test_current_folder_is_a_path() -> None:

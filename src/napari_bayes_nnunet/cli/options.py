@@ -18,7 +18,7 @@ from ..io.files.special import SPECIAL_FILE, is_special
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     from ..core.types import Spacing
 
-NO_FOLDER: Final = "The current folder was deleted. Change to another folder."
+DELETED_FOLDER: Final = "The current folder was deleted. Change to another folder."
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -33,7 +33,7 @@ class Command(click.Command):
         try:
             Path.cwd()
         except FileNotFoundError as error:
-            raise click.ClickException(NO_FOLDER) from error
+            raise click.ClickException(DELETED_FOLDER) from error
         try:
             return super().invoke(ctx)
         except Problem as error:
