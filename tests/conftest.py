@@ -14,10 +14,10 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from .helpers.command import bayes_nnunet
-from .helpers.hearts import make_dataset
-from .helpers.patient_bot import PatientBot
-from .helpers.warm_command import WarmCommand
+from .helpers.data.hearts import make_dataset
+from .helpers.processes.command import bayes_nnunet
+from .helpers.processes.warm_command import WarmCommand
+from .helpers.windows.patient_bot import PatientBot
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # otherwise every process uses all cores
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -2,12 +2,12 @@
 
 import ast
 
-from .helpers.checked_files import CHECKS, PAGE, TESTS, page
+from .helpers.checks.checked_files import CHECKS, PAGE, TESTS, page
 from .test_hostile_files import PAYLOADS
 
 
 def test_the_page_is_that_of_the_table() -> None:
-    """If this fails, run ``python -m tests.helpers.checked_files`` and read the diff aloud."""
+    """If this fails, run ``python -m tests.helpers.checks.checked_files`` and read the diff."""
     assert page() == PAGE.read_text(encoding="utf-8")
 
 

@@ -224,7 +224,7 @@ def test_contributing_names_fixtures_and_helpers_that_exist() -> None:
     spans = {span for row in table.splitlines() for span in SPAN.findall(row.rpartition(" | ")[0])}
     helpers = {Path(span).name for span in spans if span.endswith(".py")} - {"conftest.py"}
     tests = ROOT / "tests"
-    assert helpers <= {file.name for file in (tests / "helpers").glob("*.py")}
+    assert helpers <= {file.name for file in (tests / "helpers").rglob("*.py")}
     code = "".join(map(text_of, tests.rglob("conftest.py")))
     fixtures = {span for span in spans if span.isidentifier()} - {"make_napari_viewer", "qtbot"}
     assert fixtures

@@ -39,12 +39,12 @@ from napari_bayes_nnunet.nnunet.planning import (
     workspace_environment,
 )
 
-from .helpers.checked_files import LEFT_OUT, OPENED_WITHOUT, REFUSED, Check, pairs
-from .helpers.cohorts import run_here, write_dicom_study
-from .helpers.evaluations import answer, heart, write_answer, write_reference
-from .helpers.hostile import Toucher, forge_codec
-from .helpers.releases import make_acdc, make_mnms, mnms_row, write_table
-from .helpers.warm_command import WarmCommand
+from .helpers.checks.checked_files import LEFT_OUT, OPENED_WITHOUT, REFUSED, Check, pairs
+from .helpers.checks.hostile import Toucher, forge_codec
+from .helpers.data.cohorts import run_here, write_dicom_study
+from .helpers.data.evaluations import answer, heart, write_answer, write_reference
+from .helpers.data.releases import make_acdc, make_mnms, mnms_row, write_table
+from .helpers.processes.warm_command import WarmCommand
 
 WRITTEN = Path(__file__).parent / "fixtures" / "written_by_0_1_0"
 TRAINED = ("run", "finished_run")

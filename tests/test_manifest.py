@@ -21,7 +21,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, read_labels, read_volume, write_image
 
-from .helpers.studies import make_study
+from .helpers.data.studies import make_study
 
 NAME = "napari-bayes-nnunet"
 ROOT = Path(__file__).parents[1]

@@ -2,14 +2,14 @@
 
 import re
 
-from .helpers.messages import SNAPSHOT, messages
+from .helpers.checks.messages import SNAPSHOT, messages
 
 WORDED_FOR_A_TERMINAL = ("# cli/", "# core/problems.py")
 """Modules whose sentences only the command line shows."""
 
 
 def test_every_message_is_in_the_snapshot() -> None:
-    """If this fails, run ``python -m tests.helpers.messages`` and read the diff aloud."""
+    """If this fails, run ``python -m tests.helpers.checks.messages`` and read the diff aloud."""
     assert messages().splitlines() == SNAPSHOT.read_text(encoding="utf-8").splitlines()
 
 

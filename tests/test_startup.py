@@ -13,9 +13,9 @@ import pytest
 from benchmarks.startup import DOCKS, open_dock, open_docks
 
 from .helpers import HELPERS
-from .helpers.command import environment
-from .helpers.light_use import HEAVY
-from .helpers.studies import make_study
+from .helpers.data.studies import make_study
+from .helpers.processes.command import environment
+from .helpers.processes.light_use import HEAVY
 
 NETWORK = {"torch", "nnunetv2"}
 WINDOW = {"napari", "qtpy"}
@@ -29,7 +29,7 @@ def modules(tmp_path_factory):
     root = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, [environment().get("PYTHONPATH"), root]))
     done = subprocess.run(
-        [sys.executable, HELPERS / "light_use.py", folder],
+        [sys.executable, HELPERS / "processes" / "light_use.py", folder],
         env=environment(PYTHONPATH=path),
         capture_output=True,
         text=True,

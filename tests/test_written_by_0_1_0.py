@@ -23,7 +23,7 @@ from napari_bayes_nnunet.io.study.info import find_image
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
 
-from .helpers.warm_command import WarmCommand
+from .helpers.processes.warm_command import WarmCommand
 
 WRITTEN = Path(__file__).parent / "fixtures" / "written_by_0_1_0"
 EXPECTED: dict[str, Any] = json.loads((WRITTEN / "expected.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from pydicom.uid import generate_uid
-from tests.helpers import dicoms
+from tests.helpers.data import dicoms
 
 from napari_bayes_nnunet.io.images.nifti import read_volume
 

@@ -36,8 +36,8 @@ from napari_bayes_nnunet.core.command import STARTED_BY_HAND
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io.study.arrays import read_posterior
-from tests.helpers.clusters import cluster
-from tests.helpers.models import made_image, make_model
+from tests.helpers.data.models import made_image, make_model
+from tests.helpers.processes.clusters import cluster
 
 SPACING = (8.0, 1.2, 1.9)
 ON_CPU = SegmentationSettings(device="cpu")

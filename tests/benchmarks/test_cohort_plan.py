@@ -3,7 +3,7 @@
 import pytest
 from benchmarks.cohort_plan import StudySize, duration, study_seconds, time_table, volume_seconds
 
-from ..helpers.studies import made_report, make_study
+from ..helpers.data.studies import made_report, make_study
 
 
 def test_volume_seconds_are_the_measured_ones():

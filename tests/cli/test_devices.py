@@ -2,7 +2,7 @@
 
 from napari_bayes_nnunet.app.devices import find_devices
 
-from ..helpers.command import bayes_nnunet, environment
+from ..helpers.processes.command import bayes_nnunet, environment
 
 
 def test_devices_are_found_through_the_command(monkeypatch):

@@ -17,8 +17,8 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
 from napari_bayes_nnunet.app.evaluation.terminal import DUPLICATE_METHOD
 from napari_bayes_nnunet.cli import main
 
-from ..helpers.command import bayes_nnunet
-from ..helpers.evaluations import answer, heart, name_labels, write_answer, write_reference
+from ..helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
+from ..helpers.processes.command import bayes_nnunet
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from napari_bayes_nnunet.cli import main
 
 from ..app.evaluation.test_queue import doubtful, reference, write, write_reference
-from ..helpers.command import bayes_nnunet
+from ..helpers.processes.command import bayes_nnunet
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI
 from napari_bayes_nnunet.io.search.studies import NO_IMAGES_IN
 
-from ..helpers.cohorts import write_dicom_study, write_volume
-from ..helpers.models import make_model
-from ..helpers.warm_command import WarmCommand
+from ..helpers.data.cohorts import write_dicom_study, write_volume
+from ..helpers.data.models import make_model
+from ..helpers.processes.warm_command import WarmCommand
 
 ASKED = ("--members", 2, "--mirroring", "none", "--device", "cpu")
 COUNT = 8

@@ -12,8 +12,8 @@ from napari_bayes_nnunet.app.dataset.prepare import OUTPUT_NOT_EMPTY
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 
-from ..helpers.command import bayes_nnunet
-from ..helpers.releases import make_acdc, make_mnms
+from ..helpers.data.releases import make_acdc, make_mnms
+from ..helpers.processes.command import bayes_nnunet
 
 
 def run(*arguments: object) -> Result:

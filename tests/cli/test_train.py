@@ -35,7 +35,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, w
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet.device import UNAVAILABLE
 
-from ..helpers.hearts import LABELS, make_dataset
+from ..helpers.data.hearts import LABELS, make_dataset
 
 KEYS = {
     *("epoch", "cycle", "learning_rate", "train_loss", "val_loss", "pseudo_dice", "seconds"),

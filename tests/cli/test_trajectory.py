@@ -10,7 +10,7 @@ import pytest
 
 from napari_bayes_nnunet.io.ensemble.trajectory import DAMAGED_EPOCH
 
-from ..helpers.warm_command import WarmCommand
+from ..helpers.processes.warm_command import WarmCommand
 
 
 def test_report_has_members_and_a_case(

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from napari_bayes_nnunet.core.command import BAYES_NNUNET, python_command
 
-from ..helpers.command import environment
+from ..helpers.processes.command import environment
 
 SPAWNING_COMMAND = """
 import multiprocessing, sys

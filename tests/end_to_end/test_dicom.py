@@ -19,10 +19,10 @@ from napari_bayes_nnunet.io.dicom.reader import choose_stack, read_dicom, read_s
 from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.sample_data import CINE
-from tests.helpers.drops import drop
+from tests.helpers.windows.drops import drop
 
-from ..helpers.dicoms import NAME, PATIENT, write_cine
-from ..helpers.review_driver import reviewed
+from ..helpers.data.dicoms import NAME, PATIENT, write_cine
+from ..helpers.windows.review_driver import reviewed
 
 TITLE = "Bayesian nnU-Net"
 SUNNYBROOK = Path(__file__).parents[3] / "shared" / "data" / "sunnybrook" / "dicom"

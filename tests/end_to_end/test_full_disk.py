@@ -29,10 +29,10 @@ from napari_bayes_nnunet.io.study.study import check_replaceable, open_study_loc
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
 from napari_bayes_nnunet.widgets.review.saver import StudySaver
 
-from ..helpers.cines import LV, WORST, make_cine, write_dicoms
-from ..helpers.cohorts import run_here, write_volume
-from ..helpers.models import make_model
-from ..helpers.small_disk import FullFrom, SmallDisk, mounted_disk
+from ..helpers.data.cines import LV, WORST, make_cine, write_dicoms
+from ..helpers.data.cohorts import run_here, write_volume
+from ..helpers.data.models import make_model
+from ..helpers.processes.small_disk import FullFrom, SmallDisk, mounted_disk
 
 STUDIES = 5
 

@@ -18,8 +18,8 @@ import pytest
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
-from ..helpers.command import environment
-from ..helpers.sample import write_middle_slices
+from ..helpers.data.sample import write_middle_slices
+from ..helpers.processes.command import environment
 
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 pytestmark = pytest.mark.skipif(
@@ -35,7 +35,7 @@ def image(tmp_path: Path) -> Path:
 
 def killed_review(image: Path) -> dict[str, Any]:
     """Return the work of a reader whose window was killed."""
-    command = [sys.executable, "-m", "tests.helpers.review_driver", str(image)]
+    command = [sys.executable, "-m", "tests.helpers.windows.review_driver", str(image)]
     with subprocess.Popen(
         command,
         cwd=Path(__file__).parents[2],

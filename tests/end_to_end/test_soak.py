@@ -27,8 +27,8 @@ from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.segment.image_form import ALL
 
-from ..helpers.models import made_image, make_model
-from ..helpers.review_driver import reviewed
+from ..helpers.data.models import made_image, make_model
+from ..helpers.windows.review_driver import reviewed
 
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 pytestmark = [

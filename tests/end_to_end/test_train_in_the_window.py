@@ -23,7 +23,7 @@ from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.training.data_form import FOLDERS
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
-from ..helpers.hearts import make_dataset
+from ..helpers.data.hearts import make_dataset
 
 PACKAGE = Path(napari_bayes_nnunet.__file__).parent
 PATIENTS = 4

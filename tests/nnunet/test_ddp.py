@@ -23,7 +23,7 @@ from napari_bayes_nnunet.nnunet.planning import workspace_environment
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 from napari_bayes_nnunet.nnunet.trainer import TrainingStopped, trainer_environment
 
-from ..helpers.command import bayes_nnunet, environment
+from ..helpers.processes.command import bayes_nnunet, environment
 from .test_ranks import wait_until_gone
 
 GLOO = Path(__file__).with_name("gloo_ddp.py")

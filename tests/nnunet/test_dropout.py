@@ -28,7 +28,7 @@ from napari_bayes_nnunet.nnunet.inference import mirrors_of
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import add_dropout
 from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer, TrainerSettings
-from tests.helpers.models import LABELS, made_image, make_model, plans
+from tests.helpers.data.models import LABELS, made_image, make_model, plans
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")
 

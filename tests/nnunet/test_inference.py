@@ -22,7 +22,7 @@ from napari_bayes_nnunet.nnunet.inference import (
     SUMS_ON_CPU,
     mirrors_of,
 )
-from tests.helpers.models import made_image, make_model
+from tests.helpers.data.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
 """Spacing in mm that differs from the plans' 1.5 mm, so probabilities are resampled."""

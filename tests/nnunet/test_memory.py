@@ -23,7 +23,7 @@ from napari_bayes_nnunet.nnunet.memory import (
 )
 from napari_bayes_nnunet.nnunet.weights import expected_shapes
 
-from ..helpers.models import LABELS, made_image, plans
+from ..helpers.data.models import LABELS, made_image, plans
 
 DATASET = {"channel_names": {"0": "cine"}, "labels": LABELS, "file_ending": ".nii.gz"}
 SPACING = (8.0, 1.5, 1.5)

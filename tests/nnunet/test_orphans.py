@@ -9,7 +9,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from ..helpers.command import environment
+from ..helpers.processes.command import environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
 

@@ -32,9 +32,9 @@ from napari_bayes_nnunet.nnunet.planning import (
 )
 from napari_bayes_nnunet.nnunet.trainer import TrainerSettings
 
-from ..helpers.hearts import make_dataset
-from ..helpers.models import LABELS, plans
-from ..helpers.small_disk import mounted_disk
+from ..helpers.data.hearts import make_dataset
+from ..helpers.data.models import LABELS, plans
+from ..helpers.processes.small_disk import mounted_disk
 
 
 def configuration(dimension, *, stages, patch, residual=False):

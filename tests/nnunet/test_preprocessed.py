@@ -25,7 +25,7 @@ from napari_bayes_nnunet.nnunet.preprocessed import (
     read_properties,
 )
 
-from ..helpers.hostile import Toucher, forge_codec
+from ..helpers.checks.hostile import Toucher, forge_codec
 
 PROPERTIES: dict[str, Any] = {
     "sitk_stuff": {"spacing": (1.5, 1.5, 10.0), "direction": (1.0, 0.0)},

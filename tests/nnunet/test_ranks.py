@@ -14,7 +14,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport, RunFolder
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 
-from ..helpers.command import environment
+from ..helpers.processes.command import environment
 
 
 def report(epoch):

@@ -16,7 +16,7 @@ from napari_bayes_nnunet.nnunet.small_dataset import (
     threads_for_processes,
 )
 
-from ..helpers.hearts import make_dataset
+from ..helpers.data.hearts import make_dataset
 
 
 def test_few_small_cases_are_a_small_dataset(hearts):

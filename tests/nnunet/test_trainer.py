@@ -38,8 +38,8 @@ from napari_bayes_nnunet.nnunet.trainer import (
     trainer_environment,
 )
 
-from ..helpers.command import environment
-from ..helpers.hostile import Toucher
+from ..helpers.checks.hostile import Toucher
+from ..helpers.processes.command import environment
 
 NAME = "CheckpointEnsembleTrainer"
 SETTINGS = TrainerSettings(

@@ -48,7 +48,7 @@ from napari_bayes_nnunet.nnunet.weights import (
     write_member,
 )
 
-from ..helpers.models import LABELS, plans
+from ..helpers.data.models import LABELS, plans
 
 DATASET: dict[str, Any] = {
     "labels": LABELS,

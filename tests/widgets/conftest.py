@@ -28,10 +28,10 @@ from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
 from napari_bayes_nnunet.widgets.training import watch
 
 from ..helpers import HELPERS
-from ..helpers.models import plans
-from ..helpers.thread_child import ThreadChild
+from ..helpers.data.models import plans
+from ..helpers.processes.thread_child import ThreadChild
 
-FAKE = str(HELPERS / "fake_child.py")
+FAKE = str(HELPERS / "processes" / "fake_child.py")
 # As in most short-axis cines: x to the left and back, y down, z from base to apex.
 OBLIQUE = np.array(
     [[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]]

@@ -21,8 +21,8 @@ from napari_bayes_nnunet.app.cluster.connection import (
 )
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 
-from ...helpers import cluster_work
-from ...helpers.clusters import cluster, make_certificates
+from ...helpers.processes import cluster_work
+from ...helpers.processes.clusters import cluster, make_certificates
 
 
 @pytest.fixture(scope="module")

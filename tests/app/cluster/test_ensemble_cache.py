@@ -14,9 +14,9 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.fingerprint import fingerprint
 
-from ...helpers import study_work
-from ...helpers.clusters import cluster
-from ...helpers.models import make_model
+from ...helpers.data.models import make_model
+from ...helpers.processes import study_work
+from ...helpers.processes.clusters import cluster
 
 
 @pytest.fixture(scope="module")

@@ -18,16 +18,16 @@ from napari_bayes_nnunet.app.cluster.local_cluster import worker_environments
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 from napari_bayes_nnunet.app.cluster.worker_call import FAILED_TASK
 
-from ...helpers import cluster_work
-from ...helpers.command import environment
-from ...helpers.jobs import wait_until
+from ...helpers.processes import cluster_work
+from ...helpers.processes.command import environment
+from ...helpers.processes.jobs import wait_until
 
 PATIENT = "Doe^John"
 TLS_ALERT = b"\x15"
 COMMAND = """
 import sys
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
-from tests.helpers import cluster_work
+from tests.helpers.processes import cluster_work
 
 if __name__ == "__main__":
     work, *tasks = sys.argv[1:]

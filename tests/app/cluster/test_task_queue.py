@@ -18,9 +18,9 @@ from napari_bayes_nnunet.app.cluster.task_queue import GAVE_UP, open_cluster, ru
 from napari_bayes_nnunet.app.cluster.worker_call import FAILED_TASK, MISSING_FOLDER, REFUSED
 from napari_bayes_nnunet.core.problems import Action, Remedy
 
-from ...helpers import cluster_work
-from ...helpers.clusters import cluster, end_tree
-from ...helpers.jobs import wait_until
+from ...helpers.processes import cluster_work
+from ...helpers.processes.clusters import cluster, end_tree
+from ...helpers.processes.jobs import wait_until
 
 PATIENT = "Doe^John"
 

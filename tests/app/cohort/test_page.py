@@ -11,7 +11,7 @@ from napari_bayes_nnunet.app.cohort import page as cohort_page
 from napari_bayes_nnunet.app.cohort.page import CohortPage
 from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row, study_row
 
-from ...helpers.pages import Page
+from ...helpers.checks.pages import Page
 
 VOLUMES = {"LV": {"ensemble": 80.0, "members": [78.0, 82.0]}}
 REPORT = {"volumes_ml": VOLUMES, "seconds": 1.0, "device": "cpu"}

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from napari_bayes_nnunet.app.cohort.row import NUMBERS, failed_row, study_row
-from tests.helpers.studies import made_report
+from tests.helpers.data.studies import made_report
 
 
 def report(lv: tuple[float, ...], *, myo: float = 100.0, **changes):

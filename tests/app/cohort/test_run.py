@@ -32,14 +32,14 @@ from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.summary import list_studies
-from tests.helpers.cohorts import (
+from tests.helpers.data.cohorts import (
     in_this_process,
     made_request,
     run_here,
     write_dicom_study,
     write_volume,
 )
-from tests.helpers.models import make_model
+from tests.helpers.data.models import make_model
 
 PICTURE = re.compile(rb"base64,[A-Za-z0-9+/=]+")
 """A picture in a page, whose characters may spell anything; its file is searched itself."""

@@ -17,10 +17,10 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.search.studies import find_studies
 
-from ...helpers import study_work
-from ...helpers.clusters import cluster
-from ...helpers.cohorts import write_volume
-from ...helpers.models import make_model
+from ...helpers.data.cohorts import write_volume
+from ...helpers.data.models import make_model
+from ...helpers.processes import study_work
+from ...helpers.processes.clusters import cluster
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.io.dataset.matching import match_folders
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
-from ...helpers.hearts import SPACING, make_dataset
+from ...helpers.data.hearts import SPACING, make_dataset
 
 
 @pytest.fixture(scope="module")

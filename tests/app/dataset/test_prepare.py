@@ -42,8 +42,8 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset, read_splits
 from napari_bayes_nnunet.io.dataset.release import MISSING_FILE
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, read_labels, read_volume
 
-from ...helpers.folders import finish
-from ...helpers.releases import (
+from ...helpers.data.folders import finish
+from ...helpers.data.releases import (
     SPACING,
     TRUE,
     acdc_patient,

@@ -12,7 +12,7 @@ from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.border import far_from_contours
 
-from ...helpers.evaluations import (
+from ...helpers.data.evaluations import (
     SPACING,
     STRUCTURES,
     answer,

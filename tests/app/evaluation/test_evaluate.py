@@ -43,7 +43,8 @@ from napari_bayes_nnunet.io.evaluation.references import REFERENCE_GRID
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
 
-from ...helpers.evaluations import (
+from ...helpers.checks.problems import says
+from ...helpers.data.evaluations import (
     answer,
     heart,
     made_case,
@@ -54,8 +55,7 @@ from ...helpers.evaluations import (
     write_answer,
     write_reference,
 )
-from ...helpers.folders import finish
-from ...helpers.problems import says
+from ...helpers.data.folders import finish
 from ...test_demo_ensemble import FOLDER as DEMO_ENSEMBLE
 
 CLOSE = {"rel": 0, "abs": 1e-6}

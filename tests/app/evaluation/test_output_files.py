@@ -38,7 +38,8 @@ from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
 
-from ...helpers.evaluations import (
+from ...helpers.checks.pages import Page
+from ...helpers.data.evaluations import (
     SHAPE,
     SPACING,
     answer,
@@ -50,8 +51,7 @@ from ...helpers.evaluations import (
     write_answer,
     write_reference,
 )
-from ...helpers.folders import finish
-from ...helpers.pages import Page
+from ...helpers.data.folders import finish
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NOTHING = {"probabilities": None, "entropy": None, "mutual_information": None}

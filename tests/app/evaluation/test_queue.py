@@ -37,8 +37,8 @@ from napari_bayes_nnunet.io.images.nifti import write_labels
 from napari_bayes_nnunet.io.study.info import StudyInfo
 from napari_bayes_nnunet.io.study.study import write_study
 
-from ...helpers.posteriors import posterior_of
-from ...helpers.problems import says
+from ...helpers.checks.problems import says
+from ...helpers.data.posteriors import posterior_of
 
 SHAPE = (6, 16, 16)
 SPACING = (8.0, 1.5, 1.5)

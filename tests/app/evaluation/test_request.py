@@ -24,7 +24,7 @@ from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.evaluations import (
+from ...helpers.data.evaluations import (
     answer,
     heart,
     made_method,

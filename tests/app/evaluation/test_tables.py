@@ -41,7 +41,7 @@ from napari_bayes_nnunet.app.evaluation.tables import (
     text_table,
 )
 
-from ...helpers.evaluations import (
+from ...helpers.data.evaluations import (
     STRUCTURES,
     answer,
     heart,

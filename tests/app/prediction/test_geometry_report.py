@@ -40,9 +40,9 @@ from napari_bayes_nnunet.io.images.nifti import (
 from napari_bayes_nnunet.io.study.info import read_study_image
 from napari_bayes_nnunet.io.study.study import read_study
 
-from ...helpers.evaluations import name_labels
-from ...helpers.folders import finish
-from ...helpers.models import made_image, make_model
+from ...helpers.data.evaluations import name_labels
+from ...helpers.data.folders import finish
+from ...helpers.data.models import made_image, make_model
 
 nib: Any = nibabel
 MAPS = frozenset({"entropy", "probabilities", "study"})

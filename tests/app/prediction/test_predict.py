@@ -50,8 +50,8 @@ from napari_bayes_nnunet.io.images.nifti import (
 from napari_bayes_nnunet.io.search import case_image
 from napari_bayes_nnunet.io.study.info import find_image
 from napari_bayes_nnunet.io.study.study import read_study
-from tests.helpers import dicoms
-from tests.helpers.models import made_image, make_model
+from tests.helpers.data import dicoms
+from tests.helpers.data.models import made_image, make_model
 
 AFFINE = np.array([[-1.2, 0.1, 0, 5], [0.1, 1.9, 0.5, -7], [0, 0.3, 7.9, 11], [0, 0, 0, 1]])
 

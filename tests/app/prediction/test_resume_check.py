@@ -30,7 +30,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.files.checksum import sha256
-from tests.helpers.models import made_image, make_model
+from tests.helpers.data.models import made_image, make_model
 
 MULTI = SegmentationSettings(members=2, mirroring="none")
 DROPOUT = replace(MULTI, method="mc-dropout")

@@ -25,7 +25,7 @@ from napari_bayes_nnunet.io.study.info import find_image
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import HAS_CORRECTIONS, OTHER_FILES, read_study, save_review
 from napari_bayes_nnunet.io.study.summary import list_studies
-from tests.helpers.models import made_image, make_model
+from tests.helpers.data.models import made_image, make_model
 
 from .test_predict import run, write_image
 

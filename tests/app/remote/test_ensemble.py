@@ -44,12 +44,12 @@ from napari_bayes_nnunet.io.study.arrays import read_posterior, round_map
 from napari_bayes_nnunet.nnunet import Stopped
 from napari_bayes_nnunet.sample_data import CINE
 
-from ...helpers import remote_work
-from ...helpers.clusters import Cluster, cluster, make_certificates
-from ...helpers.command import environment
-from ...helpers.jobs import wait_until
-from ...helpers.line import line
-from ...helpers.models import make_model
+from ...helpers.data.models import make_model
+from ...helpers.processes import remote_work
+from ...helpers.processes.clusters import Cluster, cluster, make_certificates
+from ...helpers.processes.command import environment
+from ...helpers.processes.jobs import wait_until
+from ...helpers.processes.line import line
 
 ASKED = SegmentationSettings(members=5, mirroring="none")
 CONTINUED = SegmentationSettings(members=9)

@@ -11,7 +11,7 @@ from jinja2 import UndefinedError
 from napari_bayes_nnunet.app.report.figures import DPI
 from napari_bayes_nnunet.app.report.html import Tile, data_uri, natural_width, render_page
 
-from ...helpers.pages import Page
+from ...helpers.checks.pages import Page
 
 MARKUP = ("<script>alert(1)</script>", '"onload="alert(1)', "</td></table>", "'a' & b", "{{ 7 }}")
 STUDY = {

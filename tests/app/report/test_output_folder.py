@@ -25,7 +25,7 @@ from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.app.trajectory.output_files import check_trajectory_report
 from napari_bayes_nnunet.core.problems import Action, Remedy
 
-from ...helpers.small_disk import second_path
+from ...helpers.processes.small_disk import second_path
 
 TABLES = {"cases.csv": "method,case", "summary.json": "{"}
 

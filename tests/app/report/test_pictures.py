@@ -11,7 +11,7 @@ from PIL import Image
 from napari_bayes_nnunet.app.report.pictures import crop_around, curve_picture, slice_picture
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 
-from ...helpers.reviews import ring
+from ...helpers.data.reviews import ring
 
 COLORS = {2: "#009E73", 3: "#F0E442"}
 WHOLE = (slice(0, 48), slice(0, 60))

@@ -39,8 +39,8 @@ from napari_bayes_nnunet.io.study.info import CHANGED_IMAGE
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, State
 from napari_bayes_nnunet.io.study.study import read_study, save_work
 
-from ...helpers.hearts import make_dataset
-from ...helpers.studies import STRUCTURES, make_study
+from ...helpers.data.hearts import make_dataset
+from ...helpers.data.studies import STRUCTURES, make_study
 
 QUEUED = (0, 1, 2)
 """Slices in the queue of the made study; the last one is empty."""

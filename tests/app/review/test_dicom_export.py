@@ -26,7 +26,7 @@ from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 
-from ...helpers.cines import ED, ES, LV, accept, image_of, make_cine, write_dicoms
+from ...helpers.data.cines import ED, ES, LV, accept, image_of, make_cine, write_dicoms
 
 CASE = "dicom-1234"
 

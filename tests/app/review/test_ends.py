@@ -11,7 +11,7 @@ from napari_bayes_nnunet.app.review.ends import End, EndStep, ShapeSource, move_
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io.study.study import read_study
 
-from ...helpers.cines import ED, LV, MYO, RV, SHAPE, drawn, make_cine
+from ...helpers.data.cines import ED, LV, MYO, RV, SHAPE, drawn, make_cine
 
 BASE, APEX, MIDDLE = (ED, 0), (ED, 3), (ED, 2)
 

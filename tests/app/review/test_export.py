@@ -38,8 +38,8 @@ from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, append_use
 from napari_bayes_nnunet.sample_data import CINE
 
-from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, accept, image_of, make_cine
-from ...helpers.hearts import make_dataset
+from ...helpers.data.cines import ED, ES, LV, SHAPE, SPACING, WORST, accept, image_of, make_cine
+from ...helpers.data.hearts import make_dataset
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 
-from ...helpers.cines import ED, ES, LV, SPACING, STRUCTURES, posterior
+from ...helpers.data.cines import ED, ES, LV, SPACING, STRUCTURES, posterior
 
 NOBODY = Patient()
 

@@ -6,7 +6,7 @@ import pytest
 
 from napari_bayes_nnunet.app.review.outcome import all_names
 
-from ...helpers.reviews import measured, numbers, review
+from ...helpers.data.reviews import measured, numbers, review
 
 
 @pytest.mark.parametrize(

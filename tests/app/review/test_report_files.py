@@ -11,7 +11,7 @@ from napari_bayes_nnunet.app.review.report_files import write_numbers, write_rev
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.reviews import AFTER, BEFORE, CALIBRATED, OPEN, measured, numbers, review
+from ...helpers.data.reviews import AFTER, BEFORE, CALIBRATED, OPEN, measured, numbers, review
 
 
 def test_numbers_are_written_as_csv(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from napari_bayes_nnunet.app.review.report_numbers import (
     number_rows,
 )
 
-from ...helpers.reviews import AFTER, BEFORE, CALIBRATED, OPEN, measured, numbers
+from ...helpers.data.reviews import AFTER, BEFORE, CALIBRATED, OPEN, measured, numbers
 
 
 def written(row: NumberRow) -> tuple[str, ...]:

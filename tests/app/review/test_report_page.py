@@ -15,8 +15,8 @@ from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.io.study.review_state import Decision
 from napari_bayes_nnunet.io.study.usage_log import UseRow, summarise_use
 
-from ...helpers.pages import Page
-from ...helpers.reviews import PAPILLARY, STRUCTURES, corrected, review
+from ...helpers.checks.pages import Page
+from ...helpers.data.reviews import PAPILLARY, STRUCTURES, corrected, review
 
 PREDICTION = {
     "ensemble": "Demo ensemble",

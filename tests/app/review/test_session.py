@@ -19,8 +19,8 @@ from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
 
-from ...helpers.cines import ED, ES, LV, RV, SHAPE, STRUCTURES, WORST, make_cine
-from ...helpers.command import environment
+from ...helpers.data.cines import ED, ES, LV, RV, SHAPE, STRUCTURES, WORST, make_cine
+from ...helpers.processes.command import environment
 
 
 @pytest.fixture

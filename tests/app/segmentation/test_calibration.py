@@ -40,7 +40,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.io.files.json_files import NEWER_JSON
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
-from tests.helpers.models import make_model
+from tests.helpers.data.models import make_model
 
 ASKED = ("--mirroring", "none", "--device", "cpu")
 

@@ -26,7 +26,7 @@ from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, inference
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE, Predictor
-from tests.helpers.models import made_image, make_model
+from tests.helpers.data.models import made_image, make_model
 
 SPACING = (8.0, 1.2, 1.9)
 

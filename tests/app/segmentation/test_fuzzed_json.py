@@ -24,8 +24,8 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     write_record,
 )
 
-from ...helpers.fuzzing import unexpected
-from ...helpers.models import LABELS, made_image, make_model
+from ...helpers.checks.fuzzing import unexpected
+from ...helpers.data.models import LABELS, made_image, make_model
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from napari_bayes_nnunet.app.segmentation.image_check import (
     checked_image,
 )
 
-from ...helpers.models import made_image
+from ...helpers.data.models import made_image
 
 SPACING = (8.0, 1.5, 1.5)
 

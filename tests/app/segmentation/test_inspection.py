@@ -39,7 +39,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
 from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.nnunet.weights import expected_shapes, write_member
 
-from ...helpers.models import LABELS, plans
+from ...helpers.data.models import LABELS, plans
 
 DATASET = {"labels": LABELS, "channel_names": {"0": "cineMRI"}, "file_ending": ".nii.gz"}
 

@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCach
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.nnunet import Stopped
-from tests.helpers.models import made_image, make_model
+from tests.helpers.data.models import made_image, make_model
 
 SPACING = (8.0, 1.5, 1.5)
 IMAGE = made_image((4, 40, 50))

@@ -13,7 +13,7 @@ from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
-from ...helpers.hearts import LABELS, make_dataset
+from ...helpers.data.hearts import LABELS, make_dataset
 
 SCHEDULE = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
 FLAGS = (

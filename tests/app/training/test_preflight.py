@@ -24,7 +24,7 @@ from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
-from ...helpers.hearts import SHAPE, make_dataset, write_nifti
+from ...helpers.data.hearts import SHAPE, make_dataset, write_nifti
 
 ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"
 PLENTY = 10**12

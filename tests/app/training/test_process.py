@@ -32,8 +32,8 @@ from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartS
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
-from ...helpers.command import environment
-from ...helpers.jobs import wait_until
+from ...helpers.processes.command import environment
+from ...helpers.processes.jobs import wait_until
 
 SCHEDULE = RestartSchedule(
     epochs=12, cycles=2, gamma=0.55, initial_lr=1e-5, restart_lr=0.2, exponent=2.5,

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.app.training.process_record import (
 )
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
-from ...helpers.jobs import enter, wait_until
+from ...helpers.processes.jobs import enter, wait_until
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from napari_bayes_nnunet.app.messages import (
 )
 from napari_bayes_nnunet.app.training.progress import NOTHING_YET, progress_of
 
-from ...helpers.jobs import epoch_done
+from ...helpers.processes.jobs import epoch_done
 
 
 def started(epoch=0, *, fold="0", epochs=12, cycles=3):

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.app.training.progress_file import (
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, forget_from
 from napari_bayes_nnunet.io.files.atomic import write_text
 
-from ...helpers.jobs import epoch_done, say
+from ...helpers.processes.jobs import epoch_done, say
 
 
 def test_a_message_is_appended_as_one_line(tmp_path):

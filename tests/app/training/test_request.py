@@ -33,7 +33,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
 )
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 
-from ...helpers.hearts import make_dataset
+from ...helpers.data.hearts import make_dataset
 
 RECORD = TrainingRecord(
     name="run",

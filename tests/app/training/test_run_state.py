@@ -21,8 +21,8 @@ from napari_bayes_nnunet.app.training.run_state import kill_training, read_run_s
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
-from ...helpers.command import environment
-from ...helpers.jobs import enter, epoch_done, say, wait_until
+from ...helpers.processes.command import environment
+from ...helpers.processes.jobs import enter, epoch_done, say, wait_until
 
 STARTING = StageStarted(text="Starting")
 

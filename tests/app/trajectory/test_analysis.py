@@ -28,7 +28,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, w
 from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory, write_epoch
 from napari_bayes_nnunet.nnunet import ModelError
 
-from ...helpers.trajectories import CYCLES, LAYERS, PLATEAU, make_run
+from ...helpers.data.trajectories import CYCLES, LAYERS, PLATEAU, make_run
 
 LAST = "decoder.stages.1.convs.0.conv.weight"
 

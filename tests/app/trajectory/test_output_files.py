@@ -44,8 +44,8 @@ from napari_bayes_nnunet.app.trajectory.page import (
 from napari_bayes_nnunet.core.ensemble.weight_space import Modes
 from napari_bayes_nnunet.core.problems import Action, Remedy
 
-from ...helpers.pages import Page
-from ...helpers.trajectories import CYCLES, LAYERS, make_run
+from ...helpers.checks.pages import Page
+from ...helpers.data.trajectories import CYCLES, LAYERS, make_run
 from .test_member_comparison import made_case
 
 LAST = "decoder.stages.1.convs.0.conv.weight"

@@ -7,7 +7,7 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.alternatives import MOST, find_alternatives
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 
-from ...helpers.slices import HEART, LV, heart, random_labels, slice_of_members
+from ...helpers.data.slices import HEART, LV, heart, random_labels, slice_of_members
 
 EMPTY = np.zeros((64, 64), np.uint8)
 

@@ -10,7 +10,7 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.closed_curve import draw_curve, fill_curve
 from napari_bayes_nnunet.core.editing.contour import apply_contour, contour_region, fit_handles
 
-from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
+from ...helpers.data.slices import LV, MYO, RV, disk, heart, random_labels
 from .test_closed_curve import on_circle
 
 

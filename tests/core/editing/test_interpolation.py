@@ -8,7 +8,7 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.interpolation import blend_slices
 from napari_bayes_nnunet.core.editing.slice_checks import find_holes
 
-from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
+from ...helpers.data.slices import LV, MYO, RV, disk, heart, random_labels
 
 EMPTY = np.zeros((64, 64), np.uint8)
 

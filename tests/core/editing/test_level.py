@@ -7,7 +7,7 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.level import LEVEL_STEPS, apply_level
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 
-from ...helpers.slices import (
+from ...helpers.data.slices import (
     LV,
     MYO,
     RV,

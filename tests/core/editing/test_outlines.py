@@ -12,7 +12,7 @@ from napari_bayes_nnunet.core.editing.outlines import (
     trace_outlines,
 )
 
-from ...helpers.slices import LV, MYO, RV, disk, heart, slice_of, slice_of_members
+from ...helpers.data.slices import LV, MYO, RV, disk, heart, slice_of, slice_of_members
 
 
 def test_voxel_is_outlined_half_way_to_its_neighbours():

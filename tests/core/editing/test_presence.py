@@ -7,8 +7,8 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.alternatives import Alternative
 from napari_bayes_nnunet.core.editing.presence import add_structure, presence, remove_at_end
 
-from ...helpers.posteriors import posterior_of
-from ...helpers.slices import LV, MYO, RV, heart
+from ...helpers.data.posteriors import posterior_of
+from ...helpers.data.slices import LV, MYO, RV, heart
 
 NOTHING = np.zeros((64, 64), np.uint8)
 

@@ -11,7 +11,7 @@ from napari_bayes_nnunet.core.editing.scribble import (
     draw_stroke,
 )
 
-from ...helpers.slices import HEART, LV, MYO, RV, disk, heart, slice_of, slice_of_members
+from ...helpers.data.slices import HEART, LV, MYO, RV, disk, heart, slice_of, slice_of_members
 
 WITHOUT_RV, WITH_RV = heart(rv=0), heart()
 SHAPE = WITH_RV.shape

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.core.editing.slice_checks import (
     structure_mask,
 )
 
-from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
+from ...helpers.data.slices import LV, MYO, RV, disk, heart, random_labels
 
 
 def test_a_slice_stays_the_array_it_is():

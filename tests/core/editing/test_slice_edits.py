@@ -14,7 +14,7 @@ from napari_bayes_nnunet.core.editing.slice_edits import (
     remove_structure,
 )
 
-from ...helpers.slices import LV, MYO, RV, disk, heart, random_labels
+from ...helpers.data.slices import LV, MYO, RV, disk, heart, random_labels
 
 # Absent
 

@@ -8,7 +8,7 @@ from napari_bayes_nnunet.core.editing.closed_curve import fill_curve
 from napari_bayes_nnunet.core.editing.smooth_contours import smooth_contours
 from napari_bayes_nnunet.core.ensemble.stored_posterior import PlanePosterior
 
-from ...helpers.slices import LV, MYO, RV, disk
+from ...helpers.data.slices import LV, MYO, RV, disk
 
 STRUCTURES = (RV, MYO, LV)
 EVERYWHERE = np.ones((3, 3))

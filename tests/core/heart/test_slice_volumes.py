@@ -19,7 +19,7 @@ from napari_bayes_nnunet.core.heart.slice_volumes import (
     standard_deviation,
 )
 
-from ...helpers.posteriors import posterior_of
+from ...helpers.data.posteriors import posterior_of
 
 SPACING = (10.0, 1.5, 1.25)
 MNMS = {"background": 0, "LV": 1, "myocardium": 2, "right ventricle": 3, "scar": 4}

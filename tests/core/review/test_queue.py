@@ -12,7 +12,7 @@ from napari_bayes_nnunet.core.review.queue import (
     usable_score,
 )
 
-from ...helpers.posteriors import posterior_of
+from ...helpers.data.posteriors import posterior_of
 
 SCORED = {
     1: {"RV": np.array([0.0, 2.0, 0.0]), "LV": np.array([1.0, 3.0, 0.0])},

@@ -12,8 +12,8 @@ from napari_bayes_nnunet.core.review.simulated_reader import (
     Tool,
 )
 
-from ...helpers.posteriors import posterior_of
-from ...helpers.slices import HEART, LV, MYO, RV, disk, heart
+from ...helpers.data.posteriors import posterior_of
+from ...helpers.data.slices import HEART, LV, MYO, RV, disk, heart
 
 SPACING = (8.0, 1.5, 1.5)
 

@@ -10,7 +10,7 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES, slice_scores
 
-from ...helpers.posteriors import posterior_of
+from ...helpers.data.posteriors import posterior_of
 
 SPACING = (10.0, 2.0, 1.0)
 STRUCTURES = {"RV": 1, "LV": 3}

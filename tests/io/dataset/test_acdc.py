@@ -11,7 +11,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.acdc import read_acdc
 from napari_bayes_nnunet.io.dataset.release import MISSING_FILE, SAME_FRAME
 
-from ...helpers.releases import acdc_patient, make_acdc
+from ...helpers.data.releases import acdc_patient, make_acdc
 
 
 def test_cases_of_both_subsets(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from napari_bayes_nnunet.io.dataset.check import (
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 
-from ...helpers.hearts import SHAPE, SPACING, make_dataset, write_nifti
+from ...helpers.data.hearts import SHAPE, SPACING, make_dataset, write_nifti
 
 ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"
 FIRST = "patient001_frame01"

@@ -51,7 +51,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_image,
 )
 
-from ...helpers.hearts import LABELS, SHAPE, make_dataset
+from ...helpers.data.hearts import LABELS, SHAPE, make_dataset
 
 ORIGIN = {"study": "S7", "reader": "A", "date": "2026-11-25", "source_sha256": "00ff"}
 ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"

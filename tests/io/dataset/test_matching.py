@@ -22,7 +22,7 @@ from napari_bayes_nnunet.io.dataset.matching import NO_IMAGE, NO_LABEL, match_fo
 from napari_bayes_nnunet.io.dataset.pairs import Pair
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 
-from ...helpers.folders import (
+from ...helpers.data.folders import (
     add_good,
     cine,
     cine_label,
@@ -33,7 +33,7 @@ from ...helpers.folders import (
     names,
     reasons,
 )
-from ...helpers.small_disk import second_path
+from ...helpers.processes.small_disk import second_path
 
 SAMPLE = Path(__file__).parents[3] / "src" / "napari_bayes_nnunet" / "sample_data"
 ACDC = Path(__file__).parents[4] / "shared" / "data" / "acdc"

@@ -12,7 +12,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.mnms import MISSING_LINE, NO_FRAME, TWO_LINES, read_mnms
 from napari_bayes_nnunet.io.dataset.release import MISSING_FILE, SAME_FRAME
 
-from ...helpers.releases import TABLE, make_mnms, mnms_patient, mnms_row, write_table
+from ...helpers.data.releases import TABLE, make_mnms, mnms_patient, mnms_row, write_table
 
 
 def test_cases_of_all_subsets(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from napari_bayes_nnunet.io.dataset.release import CaseReader, ReleaseCase, hone
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_volume
 
-from ...helpers.releases import (
+from ...helpers.data.releases import (
     PHASES,
     SHAPE,
     SHEARED,

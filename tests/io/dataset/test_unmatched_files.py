@@ -29,7 +29,7 @@ from napari_bayes_nnunet.io.dataset.matching import (
 )
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 
-from ...helpers.folders import (
+from ...helpers.data.folders import (
     SHAPE,
     add_good,
     cine,

@@ -30,7 +30,7 @@ from napari_bayes_nnunet.io.dataset.writer import (
 )
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 
-from ...helpers.folders import SHAPE, cine, cine_label, finish, image, label, match, write
+from ...helpers.data.folders import SHAPE, cine, cine_label, finish, image, label, match, write
 
 NAMES = {0: "background", 1: "RV", 2: "MYO", 3: "LV"}
 SAMPLE = Path(__file__).parents[3] / "src" / "napari_bayes_nnunet" / "sample_data"

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.io.dicom import limits
 from napari_bayes_nnunet.io.dicom.headers import read_images
 from napari_bayes_nnunet.io.dicom.pixels import read_pixels
 
-from ...helpers.dicoms import made_voxels, slice_file
+from ...helpers.data.dicoms import made_voxels, slice_file
 
 PIXELS = made_voxels((80, 64))
 

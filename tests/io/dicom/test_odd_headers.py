@@ -25,7 +25,7 @@ from napari_bayes_nnunet.io.dicom.reader import (
 from napari_bayes_nnunet.io.dicom.series import REPEATS_LEFT_OUT, SLICES_LEFT_OUT
 from napari_bayes_nnunet.io.images.nifti import Volume
 
-from ...helpers.dicoms import made_voxels, slice_file, write_cine, write_enhanced
+from ...helpers.data.dicoms import made_voxels, slice_file, write_cine, write_enhanced
 
 SHAPE = (5, 6, 12, 10)
 LAST = 5

@@ -23,7 +23,7 @@ from napari_bayes_nnunet.io.dicom.seg import LabelOrigin, write_seg
 from napari_bayes_nnunet.io.dicom.structured_report import CONCEPTS, write_structured_report
 from napari_bayes_nnunet.io.images.nifti import write_labels
 
-from ...helpers.dicoms import write_cine, write_enhanced
+from ...helpers.data.dicoms import write_cine, write_enhanced
 
 SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import read_images
 from napari_bayes_nnunet.io.dicom.pixels import read_pixels
 
-from ...helpers.dicoms import made_voxels, slice_file, write_enhanced
+from ...helpers.data.dicoms import made_voxels, slice_file, write_enhanced
 
 PIXELS = made_voxels((80, 64))
 

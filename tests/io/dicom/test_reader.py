@@ -31,8 +31,14 @@ from napari_bayes_nnunet.io.dicom.reader import (
 )
 from napari_bayes_nnunet.io.images.nifti import BLANK_IMAGE, read_volume, write_image
 
-from ...helpers import dicoms
-from ...helpers.dicoms import made_voxels, slice_file, write_cine, write_disc_index, write_enhanced
+from ...helpers.data import dicoms
+from ...helpers.data.dicoms import (
+    made_voxels,
+    slice_file,
+    write_cine,
+    write_disc_index,
+    write_enhanced,
+)
 
 SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook"
 

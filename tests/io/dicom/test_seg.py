@@ -23,8 +23,8 @@ from napari_bayes_nnunet.io.dicom.seg import (
 )
 from napari_bayes_nnunet.io.dicom.series import Stack
 
-from ...helpers import dicoms
-from ...helpers.dicoms import write_cine, write_enhanced
+from ...helpers.data import dicoms
+from ...helpers.data.dicoms import write_cine, write_enhanced
 
 SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}

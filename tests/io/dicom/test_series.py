@@ -10,8 +10,8 @@ import pytest
 from napari_bayes_nnunet.io.dicom.headers import read_images
 from napari_bayes_nnunet.io.dicom.series import OTHER_VIEW, SHORT_AXIS, find_stacks
 
-from ...helpers import dicoms
-from ...helpers.dicoms import made_voxels, write_cine
+from ...helpers.data import dicoms
+from ...helpers.data.dicoms import made_voxels, write_cine
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from napari_bayes_nnunet.io.dicom.structured_report import (
     write_structured_report,
 )
 
-from ...helpers import dicoms
-from ...helpers.dicoms import write_cine
+from ...helpers.data import dicoms
+from ...helpers.data.dicoms import write_cine
 
 ORIGIN = LabelOrigin(algorithm="Bayesian nnU-Net (demo)", version="1.2")
 

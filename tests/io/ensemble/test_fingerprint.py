@@ -7,7 +7,7 @@ import torch
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.fingerprint import fingerprint
 
-from ...helpers.models import make_model
+from ...helpers.data.models import make_model
 
 
 def fingerprint_of(folder):

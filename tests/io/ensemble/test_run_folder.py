@@ -23,7 +23,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON
 
-from ...helpers.problems import says
+from ...helpers.checks.problems import says
 
 SCHEDULE = RestartSchedule(epochs=30, cycles=3)
 

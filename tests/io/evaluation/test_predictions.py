@@ -23,9 +23,16 @@ from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels, write_map
 
-from ...helpers.evaluations import SHAPE, SPACING, STRUCTURES, answer, name_labels, plain_entropy
-from ...helpers.evaluations import write_answer as write
-from ...helpers.problems import says
+from ...helpers.checks.problems import says
+from ...helpers.data.evaluations import (
+    SHAPE,
+    SPACING,
+    STRUCTURES,
+    answer,
+    name_labels,
+    plain_entropy,
+)
+from ...helpers.data.evaluations import write_answer as write
 
 ALL = ["entropy", "mutual-information", "probabilities"]
 

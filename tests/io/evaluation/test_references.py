@@ -14,7 +14,7 @@ from napari_bayes_nnunet.io.evaluation.references import (
 )
 from napari_bayes_nnunet.io.images.nifti import read_volume
 
-from ...helpers.folders import PHASES, SHAPE, cine, cine_label, image, label
+from ...helpers.data.folders import PHASES, SHAPE, cine, cine_label, image, label
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 

@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io.files.given_path import (
     resolve_links,
 )
 
-from ...helpers.small_disk import second_path
+from ...helpers.processes.small_disk import second_path
 
 
 @pytest.mark.parametrize("function", [given_path, read_volume, Ensemble])

@@ -19,7 +19,7 @@ from napari_bayes_nnunet.io.files.nnunet_names import (
     is_plain_name,
 )
 
-from ...helpers.models import plans
+from ...helpers.data.models import plans
 
 Change = Callable[[dict[str, Any]], object]
 

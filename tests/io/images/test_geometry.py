@@ -13,7 +13,7 @@ import pytest
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry, patient_letters
 
-from ...helpers.niftis import OBLIQUE
+from ...helpers.data.niftis import OBLIQUE
 
 nib: Any = nibabel
 

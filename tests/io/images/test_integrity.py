@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io.images.integrity import is_whole, nifti_header, phase_count
-from tests.helpers.cohorts import write_volume
+from tests.helpers.data.cohorts import write_volume
 
 
 @pytest.fixture(params=["heart.nii.gz", "all.npz"])

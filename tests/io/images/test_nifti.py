@@ -36,7 +36,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_labels,
 )
 
-from ...helpers.niftis import OBLIQUE, XYZ, XYZT, acdc_like, edit_header, save
+from ...helpers.data.niftis import OBLIQUE, XYZ, XYZT, acdc_like, edit_header, save
 
 nib: Any = nibabel
 sitk: Any = pytest.importorskip("SimpleITK")

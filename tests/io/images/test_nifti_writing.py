@@ -21,7 +21,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_map,
 )
 
-from ...helpers.niftis import OBLIQUE, XYZ, XYZT, Change, acdc_like, edit_header, save
+from ...helpers.data.niftis import OBLIQUE, XYZ, XYZT, Change, acdc_like, edit_header, save
 
 nib: Any = nibabel
 sitk: Any = pytest.importorskip("SimpleITK")

@@ -19,10 +19,10 @@ from napari_bayes_nnunet.io.search import nifti_files as nifti_inputs
 from napari_bayes_nnunet.io.search.case_image import UNNAMED_FILE, study_image
 from napari_bayes_nnunet.io.search.folder_walk import RESULTS, UNOPENED
 from napari_bayes_nnunet.io.search.studies import FoundStudies, find_studies
-from tests.helpers import dicoms
-from tests.helpers.cohorts import write_dicom_study, write_volume
-from tests.helpers.small_disk import second_path
-from tests.helpers.studies import make_study
+from tests.helpers.data import dicoms
+from tests.helpers.data.cohorts import write_dicom_study, write_volume
+from tests.helpers.data.studies import make_study
+from tests.helpers.processes.small_disk import second_path
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from napari_bayes_nnunet.io.study.arrays import (
     write_posterior,
 )
 
-from ...helpers.studies import STRUCTURES, VOLUME, made_posterior
+from ...helpers.data.studies import STRUCTURES, VOLUME, made_posterior
 
 
 @pytest.fixture

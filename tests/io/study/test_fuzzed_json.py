@@ -18,8 +18,8 @@ from napari_bayes_nnunet.io.study.review_state import (
 )
 from napari_bayes_nnunet.io.study.summary import summarise_study
 
-from ...helpers.fuzzing import unexpected
-from ...helpers.studies import made_report, make_study
+from ...helpers.checks.fuzzing import unexpected
+from ...helpers.data.studies import made_report, make_study
 
 
 def assert_read_or_refused(file: Path, read) -> None:

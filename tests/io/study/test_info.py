@@ -28,8 +28,8 @@ from napari_bayes_nnunet.io.study.info import (
     write_study_info,
 )
 
-from ...helpers.problems import says
-from ...helpers.studies import CINE, VOLUME, made_image, made_info, made_report
+from ...helpers.checks.problems import says
+from ...helpers.data.studies import CINE, VOLUME, made_image, made_info, made_report
 
 
 @pytest.fixture

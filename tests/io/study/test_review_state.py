@@ -20,7 +20,7 @@ from napari_bayes_nnunet.io.study.review_state import (
     write_review,
 )
 
-from ...helpers.problems import says
+from ...helpers.checks.problems import says
 
 FLAGGED = Decision(
     state="flagged", comment="Base? „ja“", seconds=4.5, when="2026-03-01T12:00:00+01:00"

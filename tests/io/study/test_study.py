@@ -56,8 +56,8 @@ from napari_bayes_nnunet.io.study.study import (
     write_study,
 )
 
-from ...helpers.problems import says
-from ...helpers.studies import CINE, VOLUME, made_image, made_info, made_posterior, make_study
+from ...helpers.checks.problems import says
+from ...helpers.data.studies import CINE, VOLUME, made_image, made_info, made_posterior, make_study
 
 ACCEPTED = Decision(state="accepted", edited=True)
 BEGUN = ReviewState(decisions={(None, 1): ACCEPTED})
@@ -420,7 +420,7 @@ import numpy as np
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_work
 sys.path.insert(0, sys.argv[2])
-from tests.helpers.studies import VOLUME, made_info, made_posterior
+from tests.helpers.data.studies import VOLUME, made_info, made_posterior
 from napari_bayes_nnunet.io.study.study import write_study
 
 folder = Path(sys.argv[1])

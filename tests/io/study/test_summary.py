@@ -11,7 +11,7 @@ from napari_bayes_nnunet.io.study.info import write_study_info
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
 from napari_bayes_nnunet.io.study.summary import list_studies, summarise_study
 
-from ...helpers.studies import made_info, made_report
+from ...helpers.data.studies import made_info, made_report
 
 
 def make(folder: Path, dice: float | None, **changes: Any) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.io.study.thumbnail import read_study_thumbnail
 
-from ...helpers.studies import make_study
+from ...helpers.data.studies import make_study
 
 
 def test_the_middle_slice_of_ed_is_read(tmp_path: Path) -> None:

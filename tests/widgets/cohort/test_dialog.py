@@ -44,10 +44,10 @@ from napari_bayes_nnunet.widgets.common.process import (
 )
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES, in_the_window
-from tests.helpers.drops import drop
+from tests.helpers.windows.drops import drop
 
-from ...helpers.cohort_docks import fake_predict, made_settings, make_images
-from ...helpers.settling import settle
+from ...helpers.windows.cohort_docks import fake_predict, made_settings, make_images
+from ...helpers.windows.settling import settle
 from ..segment.test_inference_child import is_alive
 
 

@@ -13,7 +13,7 @@ from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.widgets.cohort.list import CohortList
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 
-from ...helpers.settling import settle
+from ...helpers.windows.settling import settle
 
 
 @pytest.fixture

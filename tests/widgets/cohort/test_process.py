@@ -23,7 +23,7 @@ from napari_bayes_nnunet.widgets.common.process import (
 )
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 
-from ...helpers.cohort_docks import fake_predict, made_request
+from ...helpers.windows.cohort_docks import fake_predict, made_request
 from ..segment.test_inference_child import is_alive
 
 
@@ -186,7 +186,7 @@ def test_the_command_ends_after_its_window_was_killed(tmp_path) -> None:
     """It ends at its next message, which cannot be written."""
     script = (
         "import sys, pathlib; from qtpy.QtCore import QCoreApplication\n"
-        "from tests.helpers.cohort_docks import fake_predict, made_request\n"
+        "from tests.helpers.windows.cohort_docks import fake_predict, made_request\n"
         "from napari_bayes_nnunet.widgets.cohort.process import CohortRun\n"
         "app = QCoreApplication([]); run = CohortRun(fake_predict('--seconds', 0.2))\n"
         "run.study_done.connect(lambda m: print(run.pid, flush=True))\n"

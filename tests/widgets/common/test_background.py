@@ -14,7 +14,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.widgets.common.background import NO_MEMORY, UNEXPECTED_ERROR, Background
 
-from ...helpers.settling import settle
+from ...helpers.windows.settling import settle
 
 
 @pytest.fixture

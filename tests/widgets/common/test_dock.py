@@ -31,9 +31,9 @@ from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
-from ...helpers.cines import make_cine
-from ...helpers.settling import settle
-from ...helpers.thread_child import ThreadChild
+from ...helpers.data.cines import make_cine
+from ...helpers.processes.thread_child import ThreadChild
+from ...helpers.windows.settling import settle
 
 ADJUSTS = QComboBox.SizeAdjustPolicy.AdjustToContents
 RIGHT, LEFT = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.LeftDockWidgetArea

@@ -12,8 +12,8 @@ from napari_bayes_nnunet.widgets.editing.brush_region import PAINTING
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.review_layers import remove_layers
 
-from ...helpers.cines import ED, MYO, RV, WORST
-from ...helpers.reviewing import Review, make_review, paint, review
+from ...helpers.data.cines import ED, MYO, RV, WORST
+from ...helpers.windows.reviewing import Review, make_review, paint, review
 
 __all__ = ["make_review", "review"]
 

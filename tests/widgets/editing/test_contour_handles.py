@@ -17,8 +17,8 @@ from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
 from napari_bayes_nnunet.widgets.layers.window_level import WindowLevel
 
-from ...helpers.canvas_mouse import RIGHT, CanvasMouse
-from ...helpers.settling import settle
+from ...helpers.windows.canvas_mouse import RIGHT, CanvasMouse
+from ...helpers.windows.settling import settle
 from ..conftest import CINE, VOLUME, image_layer
 
 RING = np.array([[4.0, 10], [6, 14], [10, 14], [12, 10], [10, 6], [6, 6]])

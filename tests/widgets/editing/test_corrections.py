@@ -20,9 +20,9 @@ from napari_bayes_nnunet.widgets.editing import corrections as module
 from napari_bayes_nnunet.widgets.editing.corrections import Corrections
 from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top
 
-from ...helpers.cines import CINE, ED, ES, LV, MYO, RV, STRUCTURES, VOLUME, WORST, make_cine
-from ...helpers.reviewing import opened, paint, plane, predicted, steps_of
-from ...helpers.settling import settle
+from ...helpers.data.cines import CINE, ED, ES, LV, MYO, RV, STRUCTURES, VOLUME, WORST, make_cine
+from ...helpers.windows.reviewing import opened, paint, plane, predicted, steps_of
+from ...helpers.windows.settling import settle
 from ..conftest import image_layer
 
 BASE, APEX = (ED, 0), (ED, 3)

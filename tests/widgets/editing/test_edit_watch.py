@@ -13,8 +13,8 @@ from napari.layers import Labels
 from napari_bayes_nnunet.widgets.editing.edit_watch import EditWatch, SliceChange
 from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top, set_slice
 
-from ...helpers.canvas_mouse import CanvasMouse
-from ...helpers.settling import settle
+from ...helpers.windows.canvas_mouse import CanvasMouse
+from ...helpers.windows.settling import settle
 from ..conftest import CINE, VOLUME, image_layer
 
 

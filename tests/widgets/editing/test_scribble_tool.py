@@ -15,8 +15,8 @@ from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_o
 from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
 from napari_bayes_nnunet.widgets.layers.window_level import WindowLevel
 
-from ...helpers.canvas_mouse import LEFT, RIGHT, CanvasMouse
-from ...helpers.cines import STRUCTURES
+from ...helpers.data.cines import STRUCTURES
+from ...helpers.windows.canvas_mouse import LEFT, RIGHT, CanvasMouse
 from ..conftest import CINE, image_layer
 
 COLOR = "#56B4E9"

@@ -50,9 +50,9 @@ from napari_bayes_nnunet.widgets.evaluation.results import (
     REPORT_WRITTEN,
 )
 
-from ...helpers.evaluations import answer, heart, name_labels, write_answer, write_reference
-from ...helpers.folders import finish
-from ...helpers.settling import settle
+from ...helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
+from ...helpers.data.folders import finish
+from ...helpers.windows.settling import settle
 
 PATIENCE_S = 300
 """Seconds to wait for an evaluation, which is slow on a busy machine."""

@@ -14,7 +14,7 @@ from napari_bayes_nnunet.widgets.layers.canvas_notice import (
     CanvasNotice,
 )
 
-from ...helpers.settling import settle
+from ...helpers.windows.settling import settle
 
 LONG = "This phase was not segmented. Go to a segmented phase, such as ED or ES, and continue."
 

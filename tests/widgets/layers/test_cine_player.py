@@ -22,7 +22,7 @@ from napari_bayes_nnunet.widgets.layers.viewing import (
     shown_place,
 )
 
-from ...helpers.settling import settle
+from ...helpers.windows.settling import settle
 from ..conftest import CINE, OBLIQUE, VOLUME, image_layer
 
 

@@ -30,8 +30,8 @@ from napari_bayes_nnunet.widgets.layers.metadata import (
 )
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 
-from ...helpers import dicoms
-from ...helpers.dicoms import write_cine
+from ...helpers.data import dicoms
+from ...helpers.data.dicoms import write_cine
 from ..conftest import CINE, VOLUME, image_layer
 
 ONE = (1.0, 1.0, 1.0)

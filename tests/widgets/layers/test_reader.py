@@ -34,10 +34,10 @@ from napari_bayes_nnunet.widgets.layers.reader import NO_LAYER, get_reader
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.study_layers import IMAGE_NOT_FOUND
 
-from ...helpers import dicoms
-from ...helpers.dicoms import write_cine, write_enhanced
-from ...helpers.studies import VOLUME as STUDY_GRID
-from ...helpers.studies import made_info, made_posterior, make_study
+from ...helpers.data import dicoms
+from ...helpers.data.dicoms import write_cine, write_enhanced
+from ...helpers.data.studies import VOLUME as STUDY_GRID
+from ...helpers.data.studies import made_info, made_posterior, make_study
 
 OBLIQUE = np.array([[-0.9, 0.4, -5.0, 14], [-0.9, -0.35, 5.3, 185], [0, -1.2, -3.3, 110], [0, 0, 0, 1]])  # fmt: skip # noqa: E501
 VOLUME = make_geometry((3, 4, 5), (8, 1.5, 1.25), affine=OBLIQUE)

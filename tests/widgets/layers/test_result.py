@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult, delete_files, phase_names
 
-from ...helpers.studies import made_posterior, make_study
+from ...helpers.data.studies import made_posterior, make_study
 from ..conftest import CINE, VOLUME, grow, make_result, two_voxel_sizes
 
 

@@ -23,7 +23,7 @@ from napari_bayes_nnunet.widgets.layers.series_dialog import (
 )
 from napari_bayes_nnunet.widgets.layers.study_card import make_thumbnail
 
-from ...helpers.dicoms import made_voxels, slice_file, write_cine
+from ...helpers.data.dicoms import made_voxels, slice_file, write_cine
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from napari_bayes_nnunet.widgets.layers.window_level import (
     drag_limits,
 )
 
-from ...helpers.canvas_mouse import NO_KEY, RIGHT, CanvasMouse
+from ...helpers.windows.canvas_mouse import NO_KEY, RIGHT, CanvasMouse
 
 VOXELS = np.arange(4 * 16 * 20, dtype=np.int16).reshape(4, 16, 20)
 SHIFT = Qt.KeyboardModifier.ShiftModifier

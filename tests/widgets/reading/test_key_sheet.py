@@ -14,7 +14,7 @@ from napari_bayes_nnunet.widgets.reading.key_sheet import (
     show_keys,
 )
 
-from ...helpers.settling import settle
+from ...helpers.windows.settling import settle
 
 
 def test_every_key_is_on_the_sheet_once(qtbot) -> None:

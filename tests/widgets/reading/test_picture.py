@@ -27,8 +27,8 @@ from napari_bayes_nnunet.widgets.reading.picture import (
 from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 
-from ...helpers.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
-from ...helpers.settling import settle
+from ...helpers.data.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
+from ...helpers.windows.settling import settle
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.layers.viewing import PlaneOrientation, shown_orientation
 from napari_bayes_nnunet.widgets.reading.slice_pictures import CROP_MARGIN_MM, SlicePictures
 
-from ...helpers.cines import CINE, ED, ES, LV, SPACING, make_cine, voxels_of
+from ...helpers.data.cines import CINE, ED, ES, LV, SPACING, make_cine, voxels_of
 
 PLAIN = PlaneOrientation()
 WINDOW = (100.0, 300.0)

@@ -25,7 +25,7 @@ from napari_bayes_nnunet.widgets.reading.thumbnail_painter import LIGHT_FRAME, t
 from napari_bayes_nnunet.widgets.reading.thumbnail_plan import INSET
 from napari_bayes_nnunet.widgets.reading.thumbnails import THUMBNAIL_HELP, Thumbnails
 
-from ...helpers.cines import CINE, ED, ES, LV, SHAPE, STRUCTURES, make_cine, voxels_of
+from ...helpers.data.cines import CINE, ED, ES, LV, SHAPE, STRUCTURES, make_cine, voxels_of
 
 SLICES = SHAPE[0]
 UNIT = "mm²·bit"

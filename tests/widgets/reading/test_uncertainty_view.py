@@ -28,7 +28,7 @@ from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
     UncertaintyView,
 )
 
-from ...helpers.posteriors import posterior_of
+from ...helpers.data.posteriors import posterior_of
 from ..conftest import CINE, grow, image_layer, make_result
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
-from ...helpers.cines import make_cine, write_dicoms
+from ...helpers.data.cines import make_cine, write_dicoms
 
 ALIAS, DATE = "Mrs Quux of ward 7", "1987-06-05"
 

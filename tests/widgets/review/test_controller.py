@@ -55,9 +55,17 @@ from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 from napari_bayes_nnunet.widgets.review.view import IN_3D, NOT_SEGMENTED, ONE_PHASE
 
-from ...helpers.cines import ED, ES, LV, RV, STRUCTURES, WORST, image_of, make_cine
-from ...helpers.reviewing import Review, make_review, opened, paint, predicted, review, steps_of
-from ...helpers.settling import settle
+from ...helpers.data.cines import ED, ES, LV, RV, STRUCTURES, WORST, image_of, make_cine
+from ...helpers.windows.reviewing import (
+    Review,
+    make_review,
+    opened,
+    paint,
+    predicted,
+    review,
+    steps_of,
+)
+from ...helpers.windows.settling import settle
 
 __all__ = ["make_review", "review"]
 

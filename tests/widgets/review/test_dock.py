@@ -44,8 +44,7 @@ from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK
 from napari_bayes_nnunet.widgets.review.saver import NOT_SAVED
 from napari_bayes_nnunet.widgets.review.view import READ_ONLY
 
-from ...helpers.canvas_mouse import CanvasMouse
-from ...helpers.cines import (
+from ...helpers.data.cines import (
     CINE,
     ED,
     ES,
@@ -58,9 +57,10 @@ from ...helpers.cines import (
     make_cine,
     write_dicoms,
 )
-from ...helpers.hearts import make_dataset
-from ...helpers.reviewing import opened, plane, predicted, press, steps_of
-from ...helpers.settling import settle
+from ...helpers.data.hearts import make_dataset
+from ...helpers.windows.canvas_mouse import CanvasMouse
+from ...helpers.windows.reviewing import opened, plane, predicted, press, steps_of
+from ...helpers.windows.settling import settle
 
 NEVER = 1_000_000
 

@@ -23,11 +23,11 @@ from napari_bayes_nnunet.widgets.review.export import (
     ReviewExporter,
 )
 
-from ...helpers.cines import ED, ES, LV, WORST, accept, make_cine, write_dicoms
-from ...helpers.dicoms import write_cine
-from ...helpers.hearts import make_dataset
-from ...helpers.reviewing import opened
-from ...helpers.settling import settle
+from ...helpers.data.cines import ED, ES, LV, WORST, accept, make_cine, write_dicoms
+from ...helpers.data.dicoms import write_cine
+from ...helpers.data.hearts import make_dataset
+from ...helpers.windows.reviewing import opened
+from ...helpers.windows.settling import settle
 
 
 @pytest.fixture

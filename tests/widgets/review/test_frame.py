@@ -39,9 +39,9 @@ from napari_bayes_nnunet.widgets.review.saver import OTHER_WORK
 from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
 from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
 
-from ...helpers.cines import ED, ES, make_cine
-from ...helpers.reviewing import press
-from ...helpers.settling import settle
+from ...helpers.data.cines import ED, ES, make_cine
+from ...helpers.windows.reviewing import press
+from ...helpers.windows.settling import settle
 
 NEVER = 1_000_000
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSlider, QLineEdit)

@@ -10,7 +10,7 @@ import pytest
 
 from napari_bayes_nnunet.widgets.review.garbage import ShortCollections
 
-from ...helpers.reviewing import make_review
+from ...helpers.windows.reviewing import make_review
 
 __all__ = ["make_review"]
 

@@ -13,7 +13,7 @@ from napari_bayes_nnunet.io.images.nifti import write_image, write_labels
 from napari_bayes_nnunet.io.study.arrays import EDITED, IMAGE, posterior_file
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK, open_study
 
-from ...helpers.cines import CINE, ES, SHAPE, SPACING, VOLUME, WORST, image_of, make_cine
+from ...helpers.data.cines import CINE, ES, SHAPE, SPACING, VOLUME, WORST, image_of, make_cine
 
 
 @pytest.fixture

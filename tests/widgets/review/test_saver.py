@@ -22,7 +22,7 @@ from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
 from napari_bayes_nnunet.widgets.review import saver as module
 from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, NOT_SAVED, OTHER_WORK, StudySaver
 
-from ...helpers.cines import ED, ES, LV, RV, WORST, make_cine
+from ...helpers.data.cines import ED, ES, LV, RV, WORST, make_cine
 
 NEVER = 1_000_000
 

@@ -26,8 +26,8 @@ from napari_bayes_nnunet.widgets.review.study_list import (
     make_study_row,
 )
 
-from ...helpers.settling import settle
-from ...helpers.studies import make_study
+from ...helpers.data.studies import make_study
+from ...helpers.windows.settling import settle
 
 
 def summary(case: str, quality: float | None = None, **known: Any) -> StudySummary:

@@ -20,9 +20,9 @@ from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
 
-from ...helpers.cines import ED, ES, SHAPE, WORST, make_cine
-from ...helpers.reviewing import make_review, press, review
-from ...helpers.settling import settle
+from ...helpers.data.cines import ED, ES, SHAPE, WORST, make_cine
+from ...helpers.windows.reviewing import make_review, press, review
+from ...helpers.windows.settling import settle
 
 __all__ = ["make_review", "review"]
 

@@ -13,9 +13,9 @@ from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
-from ...helpers.canvas_mouse import CanvasMouse
-from ...helpers.cines import ED, RV, WORST, make_cine
-from ...helpers.settling import settle
+from ...helpers.data.cines import ED, RV, WORST, make_cine
+from ...helpers.windows.canvas_mouse import CanvasMouse
+from ...helpers.windows.settling import settle
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 

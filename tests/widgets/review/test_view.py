@@ -15,8 +15,8 @@ from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
 from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
 from napari_bayes_nnunet.widgets.review.view import EDITS, NOT_SEGMENTED, ONE_ALTERNATIVE, ONE_PHASE
 
-from ...helpers.cines import ED, ES, WORST, make_cine
-from ...helpers.reviewing import Review, make_review, predicted, review
+from ...helpers.data.cines import ED, ES, WORST, make_cine
+from ...helpers.windows.reviewing import Review, make_review, predicted, review
 
 __all__ = ["make_review", "review"]
 

@@ -45,8 +45,8 @@ from napari_bayes_nnunet.widgets.segment.ensemble_form import NO_DEMO
 from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT, InferenceChild
 
 from ...helpers import HELPERS
-from ...helpers.cines import make_cine
-from ...helpers.thread_child import ThreadChild
+from ...helpers.data.cines import make_cine
+from ...helpers.processes.thread_child import ThreadChild
 from ..conftest import fake_command, make_folder
 
 SCRIPT = """
@@ -79,7 +79,7 @@ def demo(
     folder: Path, *flags: object, picture: str = "", timeout: float = 60, closes: int = 0
 ) -> subprocess.CompletedProcess[str]:
     """Run the demo with a fake child on the ensemble in ``folder``."""
-    fake = str(HELPERS / "fake_child.py")
+    fake = str(HELPERS / "processes" / "fake_child.py")
     arguments = [picture, folder, timeout, closes, sys.executable, fake, *flags]
     command = [sys.executable, "-c", SCRIPT, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -65,13 +65,13 @@ from napari_bayes_nnunet.widgets.segment.result_actions import (
 )
 from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SEGMENT_IMAGE, SEGMENTING_IMAGE
 from napari_bayes_nnunet.widgets.segment.save import NO_POSITION, SAME_FILE
-from tests.helpers.drops import drop
+from tests.helpers.windows.drops import drop
 
 from ...helpers import HELPERS
-from ...helpers.cohort_docks import fake_predict, make_images
-from ...helpers.settling import settle
-from ...helpers.studies import make_study
-from ...helpers.window_time import computing_at_a_stretch
+from ...helpers.data.studies import make_study
+from ...helpers.windows.cohort_docks import fake_predict, make_images
+from ...helpers.windows.settling import settle
+from ...helpers.windows.window_time import computing_at_a_stretch
 from ..conftest import CINE, VOLUME, choose, image_layer, make_folder, run
 from .test_inference_child import is_alive
 
@@ -679,7 +679,7 @@ def test_closing_window_ends_child_and_folder(tmp_path) -> None:
         "dock.ensemble.choose_demo()\n"
         "napari.run()\n"
     )
-    fakes = [str(HELPERS / name) for name in ("fake_child.py", "fake_predict.py")]
+    fakes = [str(HELPERS / "processes" / name) for name in ("fake_child.py", "fake_predict.py")]
     arguments = [str(tmp_path / "settings.json"), str(make_images(tmp_path / "images")), *fakes]
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -18,7 +18,7 @@ from napari_bayes_nnunet.widgets.segment.ensemble_form import (
     demo_folder,
 )
 
-from ...helpers.settling import settle
+from ...helpers.windows.settling import settle
 from ..conftest import LABELS, make_folder
 
 

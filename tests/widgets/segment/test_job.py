@@ -35,7 +35,7 @@ from napari_bayes_nnunet.widgets.segment.job import (
     stopped_sentence,
 )
 
-from ...helpers.settling import settle
+from ...helpers.windows.settling import settle
 from ..conftest import CINE, VOLUME, fake_command, make_result
 
 

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, MethodForm
 from napari_bayes_nnunet.widgets.segment.remote_form import TITLE
 
-from ...helpers.models import make_model
+from ...helpers.data.models import make_model
 from ..conftest import make_folder
 
 

@@ -39,8 +39,8 @@ from napari_bayes_nnunet.widgets.segment.new_study import (
     study_folder_in,
 )
 
-from ...helpers.dicoms import write_cine
-from ...helpers.studies import CINE, VOLUME, made_image, made_posterior, made_report
+from ...helpers.data.dicoms import write_cine
+from ...helpers.data.studies import CINE, VOLUME, made_image, made_posterior, made_report
 from ..conftest import make_result
 
 BEGUN = ReviewState(decisions={(None, 1): Decision(state="accepted")})

@@ -14,7 +14,7 @@ from napari_bayes_nnunet.widgets.segment.job import BUSY
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, MethodForm
 from napari_bayes_nnunet.widgets.segment.remote_form import TESTING, RemoteForm
 
-from ...helpers.fake_child import TESTED
+from ...helpers.processes.fake_child import TESTED
 from ..conftest import image_layer, run
 
 

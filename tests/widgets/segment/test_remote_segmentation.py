@@ -13,9 +13,9 @@ from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.job import RESULT_KEPT
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE
 
-from ...helpers import remote_work
-from ...helpers.clusters import cluster
-from ...helpers.sample import write_middle_slices
+from ...helpers.data.sample import write_middle_slices
+from ...helpers.processes import remote_work
+from ...helpers.processes.clusters import cluster
 from ..conftest import choose
 
 

@@ -25,7 +25,7 @@ from napari_bayes_nnunet.widgets.segment.save import (
     save_result,
 )
 
-from ...helpers.small_disk import FullFrom
+from ...helpers.processes.small_disk import FullFrom
 from ..conftest import CINE, VOLUME, grow, make_result
 
 FROM_THE_FILE = {"spacing_mm": [8.0, 1.5, 1.25], "spacing_from": "pixdim", "notes": []}

@@ -58,8 +58,8 @@ from napari_bayes_nnunet.widgets.training.new_dataset_form import (
 )
 from napari_bayes_nnunet.widgets.training.structure_names import NAMES_GUESSED
 
-from ...helpers.hearts import make_dataset
-from ...helpers.settling import settle
+from ...helpers.data.hearts import make_dataset
+from ...helpers.windows.settling import settle
 from .test_preflight_form import Stopwatch
 
 NAMES = {0: "background", 1: "RV", 2: "MYO"}

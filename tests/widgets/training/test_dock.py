@@ -23,10 +23,10 @@ from napari_bayes_nnunet.widgets.training.dialogs import KEEP_TRAINING, STAY_OPE
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
 from ...helpers import HELPERS
-from ...helpers.jobs import enter, say
+from ...helpers.processes.jobs import enter, say
 from .test_watch_form import numbers
 
-FAKE = str(HELPERS / "fake_training.py")
+FAKE = str(HELPERS / "processes" / "fake_training.py")
 ENDLESS = ("--epochs", 3000)
 FAILURE = "The loss became nan."
 REFUSAL = "Another training is running."

@@ -52,8 +52,8 @@ from napari_bayes_nnunet.widgets.training.preflight_rows import (
 )
 from napari_bayes_nnunet.widgets.training.structure_names import NAMES_GUESSED
 
-from ...helpers.hearts import make_dataset
-from ...helpers.settling import settle
+from ...helpers.data.hearts import make_dataset
+from ...helpers.windows.settling import settle
 from .test_watch_form import numbers
 
 DEVICES = {"cuda:0": "Some card, 8.0 GiB", "cpu": "CPU, 4 threads"}

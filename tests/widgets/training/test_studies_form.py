@@ -34,9 +34,9 @@ from napari_bayes_nnunet.widgets.training.studies_form import (
     phases_text,
 )
 
-from ...helpers.hearts import make_dataset
-from ...helpers.settling import settle
-from ...helpers.studies import make_study
+from ...helpers.data.hearts import make_dataset
+from ...helpers.data.studies import make_study
+from ...helpers.windows.settling import settle
 from .test_data_form import drop, endless
 
 CUT_SHORT = statement("{file} is cut short.", Action.OTHER_OUTPUT, file="study.json")

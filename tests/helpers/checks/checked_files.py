@@ -1,6 +1,6 @@
 """What is checked and what is refused: one table for the tests and for the page of that name.
 
-A new check is a new line of `CHECKS`. ``python -m tests.helpers.checked_files`` writes the page,
+A new check is a new line of `CHECKS`. ``python -m tests.helpers.checks.checked_files`` writes the page,
 and ``tests/test_checked_files.py`` fails if it is old or if a line has no test.
 """
 
@@ -83,7 +83,7 @@ from napari_bayes_nnunet.nnunet.memory import (
 from napari_bayes_nnunet.nnunet.planning import PLANNING_FILLED_DISK
 from napari_bayes_nnunet.nnunet.weights import LARGE_NETWORK, MOST_WEIGHTS
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 PAGE = TESTS.parent / "docs" / "reference" / "what-is-checked.md"
 CODE = "Files that could run code"
 MEMORY = "Files that could fill the memory or never end"
@@ -102,7 +102,7 @@ TITLE = """# What is checked and what is refused
 
 A folder with an ensemble, a run, a study or images can come from anywhere. This page lists what
 could be wrong with its files and what happens then. In messages, … stands for a name or a number.
-Each line has a test. This command writes the page: `python -m tests.helpers.checked_files`.
+Each line has a test. This command writes the page: `python -m tests.helpers.checks.checked_files`.
 """
 
 

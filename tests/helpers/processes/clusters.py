@@ -94,7 +94,7 @@ class Cluster:
 
 
 def _start_cold(command: list[str], logs: Path, *, before: Path | None) -> subprocess.Popen[bytes]:
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[3])
     given = environment().get("PYTHONPATH")
     path = os.pathsep.join(str(folder) for folder in (before, given, tests) if folder)
     with (logs / "stderr").open("wb") as log:

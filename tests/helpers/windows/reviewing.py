@@ -22,7 +22,7 @@ from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.review.controller import ReviewController
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 
-from .cines import image_of, make_cine
+from ..data.cines import image_of, make_cine
 from .settling import settle
 
 

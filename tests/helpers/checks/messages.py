@@ -1,4 +1,4 @@
-"""All messages of the program, read from the source: ``python -m tests.helpers.messages``.
+"""All messages of the program, read from the source: ``python -m tests.helpers.checks.messages``.
 
 Messages are the sentences of the modules and of the templates of reports.
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import napari_bayes_nnunet
 
 PACKAGE = Path(napari_bayes_nnunet.__file__).parent
-SNAPSHOT = Path(__file__).parents[1] / "messages.txt"
+SNAPSHOT = Path(__file__).parents[2] / "messages.txt"
 FEWEST_WORDS = 3
 
 

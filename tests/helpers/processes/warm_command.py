@@ -184,7 +184,7 @@ def serve() -> None:
 
 def _prepare() -> None:
     """Import what the programs import; torch must not compute before a fork."""
-    sys.path.insert(0, str(Path(__file__).parents[2]))  # for functions of the tests
+    sys.path.insert(0, str(Path(__file__).parents[3]))  # for functions of the tests
     for module in (*(f"napari_bayes_nnunet.{name}" for name in AHEAD), *ALSO_AHEAD):
         importlib.import_module(module)
     from nnunetv2.training.logging.nnunet_logger import LocalLogger

@@ -145,7 +145,7 @@ def review() -> None:
 def figures() -> None:
     """Draw the report of an evaluation."""
     from napari_bayes_nnunet.app.evaluation.page import evaluation_page
-    from tests.helpers.evaluations import made_method
+    from tests.helpers.data.evaluations import made_method
 
     assert "data:image/png" in evaluation_page([made_method(patients=2)], [])
 
@@ -158,7 +158,7 @@ def everything() -> None:
 def segmentation() -> None:
     """Segment a heart with a made ensemble."""
     from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-    from tests.helpers.models import made_image, make_model
+    from tests.helpers.data.models import made_image, make_model
 
     ensemble = Ensemble(make_model(FOLDER / "model"), device="cpu")
     assert ensemble.segment(made_image((2, 20, 24)), (8.0, 1.5, 1.5)).labels.shape == (2, 20, 24)

@@ -1,6 +1,6 @@
 """Reader at work in a separate window, which a test starts as a script and kills.
 
-    python -m tests.helpers.review_driver IMAGE
+    python -m tests.helpers.windows.review_driver IMAGE
 
 opens the image, segments it with the built-in ensemble, reviews the worst slice with keys and
 mouse, prints a line of JSON when everything is saved, and waits to be killed.

@@ -8,7 +8,9 @@ from pathlib import Path
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.cohort.command import CohortCommand, CohortSettings
 
-FAKE = str(Path(__file__).with_name("fake_predict.py"))
+from .. import HELPERS
+
+FAKE = str(HELPERS / "processes" / "fake_predict.py")
 
 
 def fake_predict(*flags: object) -> list[str]:

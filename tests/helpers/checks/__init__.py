@@ -1,0 +1,1 @@
+"""Tables and parsers of what tests compare."""

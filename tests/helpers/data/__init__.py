@@ -1,0 +1,1 @@
+"""Made images, studies, models and reports that tests use."""

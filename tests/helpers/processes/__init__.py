@@ -1,0 +1,1 @@
+"""Real and fake processes, clusters, connections and disks of tests."""
