@@ -35,7 +35,7 @@ _COVERAGE: Final = COVERAGES[-1]
 _ROWS = 6
 TITLE, UNIT, VALUE, SPREAD, OPEN, CHANGED = range(_ROWS)
 ROW_TITLES: Final = {SPREAD: "Spread", OPEN: "Open", CHANGED: "Change"}
-INTERVAL_TITLE: Final = "{level} %"
+INTERVAL_TITLES: Final = ("{level} %", "to")
 INTERVAL_HELP: Final = "Prediction interval of {level} %: {low} to {high} {unit}"
 OPEN_TEXT: Final = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT: Final = "All slices of its phases are accepted."
@@ -43,10 +43,10 @@ REVIEWED_TEXT: Final = "All slices of its phases are accepted."
 
 @dataclass(frozen=True)
 class _Column:
-    """Labels of a number, from top to bottom, with ``interval`` below its value."""
+    """Labels of a number, from top to bottom, with the ends of its interval below the value."""
 
     labels: tuple[QLabel, ...]
-    interval: QLabel
+    ends: tuple[QLabel, QLabel]
 
     def fill(self, measured: Measured, predicted: Measured | None, open_slices: int | None) -> None:
         change = math.nan if predicted is None else measured.value - predicted.value
@@ -68,10 +68,9 @@ class _Column:
             lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
         if texts[CHANGED]:
             lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
-        interval = measured.intervals.get(_COVERAGE)
-        self.interval.setText("–".join(f"{end:.0f}" for end in interval) if interval else " ")
-        self.interval.setToolTip("\n".join([*lines, measured.help]))
-        for label, text in zip(self.labels, texts, strict=False):
+        interval = [f"{end:.0f}" for end in measured.intervals.get(_COVERAGE, ())] or ["", ""]
+        every = zip((*self.ends, *self.labels), (*interval, *texts), strict=False)
+        for label, text in every:
             label.setText(text or " ")  # an empty label has no height
             label.setToolTip("\n".join([*lines, measured.help]))
 
@@ -79,8 +78,8 @@ class _Column:
 class KeyNumbers(QWidget):
     """EF, volumes and mass with their spread, in a table that keeps its height.
 
-    ``in_review`` adds rows for the slices still to accept and for changes since the prediction. A
-    row has the prediction intervals if there are any, including those of ``predicted``.
+    ``in_review`` adds rows for the slices still to accept and for changes since the prediction. Two
+    rows have the prediction intervals if there are any, including those of ``predicted``.
     """
 
     def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
@@ -105,8 +104,8 @@ class KeyNumbers(QWidget):
         return tuple(label.text().strip() for label in self._columns[name].labels)
 
     def interval_text(self, name: str) -> str:
-        """Return the prediction interval in the column of ``name``."""
-        return str(self._columns[name].interval.text()).strip()
+        """Return the prediction interval in the column of ``name``, such as "48 to 59"."""
+        return " to ".join(filter(None, (end.text().strip() for end in self._columns[name].ends)))
 
     def set_numbers(
         self,
@@ -135,25 +134,27 @@ class KeyNumbers(QWidget):
             if item.widget() is not self.caption:
                 item.widget().deleteLater()
         self._columns = {
-            name: _Column(tuple(_label(row) for row in range(self._rows)), _label(SPREAD))
+            name: _Column(
+                tuple(_label(row) for row in range(self._rows)), (_label(SPREAD), _label(SPREAD))
+            )
             for name in names
         }
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
-        below = VALUE + 2
         titles = {row: text for row, text in ROW_TITLES.items() if names and row < self._rows}
         for row, text in titles.items():
             self._add_title(text, self._grid_row(row))
-        if self._has_intervals and names:
-            self._add_title(INTERVAL_TITLE.format(level=_COVERAGE), below)
+        for end, text in enumerate(INTERVAL_TITLES if self._has_intervals and names else ()):
+            self._add_title(text.format(level=_COVERAGE), VALUE + 2 + end)
         for number, column in enumerate(self._columns.values(), start=1):
             self._grid.setColumnStretch(number, 1)
             for row, label in enumerate(column.labels):
                 self._grid.addWidget(label, self._grid_row(row), number)
-            self._grid.addWidget(column.interval, below, number)
-            column.interval.setVisible(self._has_intervals)
+            for row, label in enumerate(column.ends, start=VALUE + 2):
+                self._grid.addWidget(label, row, number)
+                label.setVisible(self._has_intervals)
 
     def _grid_row(self, row: int) -> int:
-        return row + 1 if row <= VALUE else row + 2
+        return row + 1 if row <= VALUE else row + 1 + len(INTERVAL_TITLES)
 
     def _add_title(self, text: str, row: int) -> None:
         self._grid.addWidget(LevelLabel(text, level="done", style="padding: 0"), row, 0)
