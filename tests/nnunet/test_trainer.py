@@ -251,7 +251,7 @@ def test_member_that_cannot_be_written_is_not_listed(trainer, run):
     with no_file_larger_than(100_000), pytest.raises(ModelError) as caught:
         trainer._keep_member(1)
     assert_too_large(caught.value, run.member("0", 1))
-    assert caught.value.statement.template.endswith(trainer_module._MEMBERS_USABLE)
+    assert caught.value.statement.template.endswith(trainer_module.MEMBERS_USABLE)
     assert [m.epoch for m in read_record(run.record).members("0")] == [0]
     assert [f.name for f in run.members("0").iterdir()] == ["epoch_0000.pth"]
 
@@ -289,7 +289,7 @@ def test_layers_that_cannot_be_written_are_explained(trainer, run):
     with no_file_larger_than(10_000), pytest.raises(ModelError) as caught:
         trainer._keep_layers(1)
     assert_too_large(caught.value, run.trajectory("0"))
-    assert not caught.value.statement.template.endswith(trainer_module._MEMBERS_USABLE)
+    assert not caught.value.statement.template.endswith(trainer_module.MEMBERS_USABLE)
     assert [file.name for file in run.trajectory("0").iterdir()] == ["epoch_0000.npz"]
 
 

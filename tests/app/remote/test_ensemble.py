@@ -345,6 +345,19 @@ def test_a_killed_scheduler_is_said(plain, heart):
     assert_lost(remote, device, heart, plain.scheduler.kill)
 
 
+def test_dropped_run_means_a_lost_connection(device) -> None:
+    """A scheduler that lost the laptop first drops its run, and the worker may still answer."""
+    connection = RemoteConnection(device)
+    connection.open()
+    connection._run = None
+    gc.collect()
+    wait_until(lambda: not connection.is_alive())
+    with pytest.raises(AppError) as caught:
+        connection.call("advance")
+    assert caught.value.statement == lost(device)
+    connection.close()
+
+
 def assert_lost(remote: RemoteEnsemble, device: RemoteDevice, heart, lose) -> None:
     """Whoever loses the connection in the middle hears of it."""
     image, spacing = heart

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from distributed import Worker, get_worker
 
-from ...core.problems import Action
 from ...core.types import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
@@ -51,6 +50,11 @@ class Failure:
     """Error of a call, returned instead of its result."""
 
     error: Exception
+
+
+@dataclass(frozen=True)
+class RunDropped:
+    """Answer of a worker that no longer has the run, because its owner's connection was lost."""
 
 
 class RemoteRun:
@@ -155,12 +159,10 @@ def _is_dropped(worker: Worker, key: str) -> bool:
 
 
 async def call_run(key: str, method: str, *arguments: Any, dask_worker: Worker) -> Any:
-    """Return the result of a method of the run ``key``, or a `Failure`."""
+    """Return the result of a method of the run ``key``, a `Failure` or `RunDropped`."""
     run = dask_worker.state.actors.get(key)
     if run is None:
-        return Failure(
-            AppError("The other computer has dropped the segmentation.", Action.START_AGAIN)
-        )
+        return RunDropped()
     return await asyncio.to_thread(_outcome, getattr(run, method), *arguments)
 
 

@@ -17,7 +17,7 @@ from ...nnunet import Stopped
 from .. import AppError
 from ..cluster.connection import check_cluster, connect
 from ..cluster.worker_call import error_line
-from .actor import Failure, RemoteRun, call_run, describe_worker, has_run
+from .actor import Failure, RemoteRun, RunDropped, call_run, describe_worker, has_run
 from .device import RemoteDevice
 
 _POLL_SECONDS = 0.05
@@ -104,6 +104,8 @@ class RemoteConnection:
     def wait_for(self, sent: Future[Any], should_stop: Callable[[], bool] = never_stop) -> Any:
         """Wait for the result of a call. Raises Stopped once ``should_stop`` returns True."""
         answer = self._result(sent, should_stop)
+        if isinstance(answer, RunDropped):
+            raise self._lost()
         if isinstance(answer, Failure):
             raise answer.error
         return answer
