@@ -140,19 +140,31 @@ def test_edit_of_large_cine_is_measured_fast() -> None:
     assert min(times) < 0.03
 
 
-RULES = {"LV EF": IntervalRule(bias=0.0, half_width_80=3.0, half_width_90=5.0, patients=16)}
+RULE = IntervalRule(bias=0.0, half_width_80=3.0, half_width_90=5.0, patients=16)
+RULES = {"LV EF": RULE, "LV EDV": RULE}
 
 
 def test_intervals_end_with_the_first_change(posteriors, labels) -> None:
     numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, RULES)
-    before = numbers.predicted(ED, ES, NOBODY)["LV EF"]
-    assert before.intervals[90] == pytest.approx((before.value - 5, before.value + 5))
-    assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == before.intervals
-    numbers.set_reviewed(ES, 1, True)
-    assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == {}
-    numbers.set_reviewed(ES, 1, False)
+    before = numbers.predicted(ED, ES, NOBODY)
+    ef = before["LV EF"]
+    assert ef.intervals[90] == pytest.approx((ef.value - 5, ef.value + 5))
+    assert numbers.measured(ED, ES, NOBODY) == before
     z = int(np.argmax((labels[ES] == LV).sum(axis=(1, 2))))
     labels[ES][z][labels[ES][z] == LV] = 0
     numbers.recount(ES, z, labels[ES][z])
+    after = numbers.measured(ED, ES, NOBODY)
+    assert after["LV EF"].intervals == {}
+    assert after["LV EDV"].intervals == before["LV EDV"].intervals  # only ES has changed
+    assert numbers.predicted(ED, ES, NOBODY) == before
+
+
+def test_intervals_stay_until_all_slices_are_accepted(posteriors, labels) -> None:
+    numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, RULES)
+    before = numbers.predicted(ED, ES, NOBODY)["LV EF"].intervals
+    slices = [(phase, z) for phase in (ED, ES) for z in range(len(labels[phase]))]
+    for phase, z in slices[:-1]:
+        numbers.set_reviewed(phase, z, True)
+        assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == before
+    numbers.set_reviewed(*slices[-1], True)
     assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == {}
-    assert numbers.predicted(ED, ES, NOBODY)["LV EF"].intervals == before.intervals

@@ -24,7 +24,7 @@ class StudyNumbers:
     """Volumes, function and progress for the prediction and for the edited labels.
 
     ``labels``: phase (from 1, or None) → edited (Z, Y, X); ``spacing`` (z, y, x) in mm. ``rules``
-    give the intervals of unchanged numbers.
+    give the prediction intervals.
     """
 
     def __init__(
@@ -81,19 +81,30 @@ class StudyNumbers:
     def measured(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the edited labels, by name.
 
-        It has no intervals after a change or a review in one of the phases it is measured in.
+        Numbers that are still those of the prediction, with a slice to accept, have its intervals.
         """
-        used = [phase for phase in (ed, es, None) if phase in self._edited]
-        rules = {} if any(map(self._is_changed, used)) else self._rules
-        return heart_function(self._edited, ed=ed, es=es, patient=patient, rules=rules)
+        before = self.predicted(ed, es, patient)
+        after = heart_function(self._edited, ed=ed, es=es, patient=patient)
+        return {
+            name: replace(measured, intervals=before[name].intervals)
+            if name in before and self._is_prediction(measured.phases)
+            else measured
+            for name, measured in after.items()
+        }
 
     def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the prediction, with nothing reviewed."""
         return heart_function(self._predicted, ed=ed, es=es, patient=patient, rules=self._rules)
 
-    def _is_changed(self, phase: Phase) -> bool:
-        before, after = self._predicted[phase].labels, self._edited[phase].labels
-        return any(not np.array_equal(before[name], after[name]) for name in before)
+    def _is_prediction(self, phases: Iterable[Phase]) -> bool:
+        """Return whether no label of these phases is changed, and not every slice is reviewed."""
+        pairs = [(self._predicted[phase], self._edited[phase]) for phase in phases]
+        unchanged = all(
+            np.array_equal(volumes, after.labels[name])
+            for before, after in pairs
+            for name, volumes in before.labels.items()
+        )
+        return unchanged and not all(after.reviewed.all() for _, after in pairs)
 
     def curves(self) -> list[VolumeCurve]:
         """Return the volume curves of LV and RV that have at least two phases."""
