@@ -188,3 +188,43 @@ def test_a_typed_temperature_stays_after_refused_members(form, ensemble_folder) 
     form.temperature.value = 2.5
     form.set_ensemble(folder.with_refused({folder.members[0].path: "damaged"}))
     assert form.temperature.value == 2.5
+
+
+def test_options_are_restored_but_for_the_device(form, settings, qtbot) -> None:
+    form.set_devices({"cuda:0": "Card"})
+    form.method.value = "single"
+    form.members.value = 7
+    form.mirroring.value = "spread"
+    form.temperature.value = 1.25
+    form.device.value = "cuda:0"
+    form.keep()
+    again = MethodForm(settings)
+    qtbot.addWidget(again.native)
+    assert again.settings == form.settings
+    assert again.settings.device == "auto"
+
+
+def test_all_members_and_the_fitted_temperature_stay_so(form, settings, qtbot, tmp_path) -> None:
+    few = find_ensemble(make_model(tmp_path / "few", members=2))
+    form.set_ensemble(few)
+    form.keep()
+    kept = settings.segmentation()
+    assert (kept.members, kept.temperature) == (30, None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"method": "multi"},
+        {"method": "unknown", "members_asked": 3, "mirroring": "full"},
+        {"method": [], "members_asked": 3, "mirroring": []},
+        {"method": "multi", "members_asked": "many", "mirroring": "full"},
+        {"method": "multi", "members_asked": 3, "mirroring": "full", "temperature": -1.0},
+    ],
+    ids=["incomplete", "method", "types", "members", "temperature"],
+)
+def test_unusable_options_are_not_restored(settings, content, qtbot) -> None:
+    settings._put("segmentation", content)
+    made = MethodForm(settings)
+    qtbot.addWidget(made.native)
+    assert asdict(made.settings) == asdict(SegmentationSettings(temperature=1.0))

@@ -206,6 +206,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """Return the method's result so far if ensemble and settings are the same, or a new one."""
         layer, settings = self.image.layer, self.method.settings
         assert layer is not None
+        self.method.keep()
         result = kept_results(layer).get(settings.method)
         if result is None or not _is_result_of(result, image, folder, settings):
             result = SegmentationResult(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from qtpy.QtWidgets import QPushButton
 
@@ -48,6 +49,8 @@ class MethodForm(DataForm):
         self._offer_devices({AUTO: "Automatic"}, {AUTO: LOOKING})
         self._on_method_changed()
         self._on_device_changed()
+        self._saved = settings
+        self._restore(settings.segmentation())
 
     @property
     def device_name(self) -> str:
@@ -68,6 +71,32 @@ class MethodForm(DataForm):
         usual = SegmentationSettings(members=most, temperature=self._usual_temperature)
         on = "" if settings.device == usual.device else f", on {settings.device}"
         return f"{settings}{on}" if on or settings != usual else ""
+
+    def keep(self) -> None:
+        """Save the options for the next start, but for the device.
+
+        Options as they are chosen at first are saved as such, whatever the ensemble has.
+        """
+        chosen = self.settings
+        is_usual = chosen.temperature == self._usual_temperature
+        took_all = self.members.editor.value == self.members.editor.max
+        kept = replace(
+            chosen,
+            members=DEFAULT_COUNT if took_all else chosen.members,
+            temperature=None if is_usual else chosen.temperature,
+            device=AUTO,
+        )
+        self._saved.keep_segmentation(kept)
+
+    def _restore(self, kept: SegmentationSettings | None) -> None:
+        if kept is None:
+            return
+        self.method.value = kept.method
+        self.members.value = min(max(kept.members, 1), self.members.editor.max)
+        if kept.mirroring in self.mirroring.editor.choices:
+            self.mirroring.value = kept.mirroring
+        if isinstance(kept.temperature, float):
+            self._set_temperature(kept.temperature)
 
     def set_ensemble(self, folder: EnsembleFolder | None) -> None:
         """Disable the methods that ``folder`` cannot serve, with the reason as their help."""
