@@ -348,3 +348,14 @@ def test_newer_calibration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_calibrations(tmp_path)
     assert str(caught.value) == NEWER_JSON.format(file=tmp_path / FILE)
+
+
+@pytest.mark.parametrize("change", [{"method": "\x1b[2J"}, {"mirroring": "\x1b[2J"}])
+def test_unknown_settings_in_the_file_are_damage(
+    with_rules: Path, tmp_path: Path, change: dict[str, str]
+) -> None:
+    row = {**rows_of(with_rules)[0], **change}
+    (tmp_path / FILE).write_text(json.dumps({"format": 1, "calibrations": [row]}))
+    with pytest.raises(DataError) as caught:
+        read_calibrations(tmp_path)
+    assert FILE in str(caught.value)

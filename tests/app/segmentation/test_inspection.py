@@ -149,7 +149,7 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
     calibration = Calibration(
         temperature=1.25,
         cases=("a", "b"),
-        volumes={"LV": rule},
+        volumes={"LV": rule, "\x1b[2J": rule},
         function={"LV EF": short},
         **calibration_key(folder, SegmentationSettings()),
     )
@@ -158,6 +158,7 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
     assert UNCALIBRATED not in text
     assert str(calibration) in text
     assert "-1.0 ± 3.5" in text
+    assert "\x1b" not in text
     (found,) = inspection_json(folder)["calibrations"]
     assert found["function"]["LV EF"]["half_width_90"] is None
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
 from ...core.problems import Action, Remedy, Setting, option
+from ...core.types import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.atomic import write_json
@@ -48,7 +49,7 @@ class Calibration:
     temperature: Positive
     method: str
     members: tuple[str, ...]
-    mirroring: str
+    mirroring: Mirroring
     cases: tuple[str, ...]
     until_stable: bool = False
     window: str = "whole"
@@ -58,12 +59,17 @@ class Calibration:
     sha256: tuple[str, ...] = ()
     plans_sha256: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown method."""
+        if self.method not in METHODS:
+            raise ValueError("The method is unknown.")
+
     def __str__(self) -> str:
         """Return the settings: "multi, 9 members, mirroring full"."""
         settings = SegmentationSettings(
             method=self.method,
             members=len(self.members),
-            mirroring=self.mirroring,  # type: ignore[arg-type]
+            mirroring=self.mirroring,
             until_stable=self.until_stable,
         )
         return str(settings)
@@ -75,13 +81,9 @@ class Calibration:
 
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report: cases, temperature and rules."""
-        return {
-            "cases": len(self.cases),
-            "temperature": self.temperature,
-            "volumes": {name: asdict(rule) for name, rule in self.volumes.items()},
-            "function": {name: asdict(rule) for name, rule in self.function.items()},
-            "dice": asdict(self)["dice"],
-        }
+        content = asdict(self)
+        rules = {key: content[key] for key in ("temperature", "volumes", "function", "dice")}
+        return {"cases": len(self.cases), **rules}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,7 @@ def find_calibration(folder: EnsembleFolder, settings: SegmentationSettings) -> 
 
 def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) -> tuple[str, ...]:
     """Return a sentence if the ensemble has intervals, but not for these settings."""
-    if not settings.calibrated or find_calibration(folder, settings) is not None:
+    if not settings.calibrated or _matching(folder, settings) is not None:
         return ()
     others = [c for c in read_calibrations(folder.path) if c.volumes]
     return (OTHER_SETTINGS.format(settings="; ".join(map(str, others))),) if others else ()

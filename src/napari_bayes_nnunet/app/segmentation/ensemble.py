@@ -24,7 +24,7 @@ from ...core.types import Mirroring, Precision, Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
-from .calibration import calibration_notes, chosen_temperature, find_calibration
+from .calibration import chosen_temperature
 from .case_scores import validation_warnings
 from .forward_pass import ForwardPass
 from .image_check import Image, checked_image
@@ -351,14 +351,14 @@ class Ensemble:
             seconds=seconds,
             structures=self.structures,
             plans_sha256=self.folder.plans_sha256,
-            calibration=find_calibration(self.folder, plan.settings),
+            calibration=plan.calibration,
             warnings=(
                 *self._slice_warnings(progress.image),
                 *validation_warnings(self.folder, volumes, spreads, agreement),
             ),
             notes=(
-                *(*self._notes, *progress.image.notes, *plan.notes(progress.done)),
-                *calibration_notes(self.folder, plan.settings),
+                *(*self._notes, *progress.image.notes),
+                *(*plan.notes(progress.done), *plan.calibration_notes),
             ),
             member_labels=progress.member_labels(plan),
         )

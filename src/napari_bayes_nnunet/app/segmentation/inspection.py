@@ -11,6 +11,7 @@ from typing import Any
 from ...core.counts import format_count
 from ...core.metrics.conformal import IntervalRule
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
+from ...io.files.json_files import excerpt
 from ..text_table import align_columns
 from .calibration import UNCALIBRATED, read_calibrations
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
@@ -147,16 +148,17 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
     """Return temperature and 90 % half-widths for each calibrated combination of settings."""
     lines = ["Calibrations, with the half-width of the 90 % interval"]
     for calibration in read_calibrations(folder.path):
-        rows = {"temperature": f"{calibration.temperature:g}"}
         rules = {**calibration.volumes, **calibration.function}
-        rows |= {name: _rule_text(rule) for name, rule in rules.items()}
+        rows = [("temperature", f"{calibration.temperature:g}")]
+        rows += [(excerpt(name), _rule_text(rule)) for name, rule in rules.items()]
         for phase, of_structures in calibration.dice.items():
             for name, rule in of_structures.items():
                 width = rule.interval.half_width(90)
-                rows[f"Dice {name}, {phase}"] = "unknown" if width is None else f"± {width:.3f}"
+                text = "unknown" if width is None else f"± {width:.3f}"
+                rows.append((excerpt(f"Dice {name}, {phase}"), text))
         cases = format_count(len(calibration.cases), "case")
         lines.append(f"  {calibration} ({cases})")
-        lines += [f"    {name:<14} {text}" for name, text in rows.items()]
+        lines += [f"    {line}" for line in align_columns(rows)]
     return "\n".join(lines) if len(lines) > 1 else UNCALIBRATED
 
 

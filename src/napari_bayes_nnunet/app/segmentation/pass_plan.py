@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from .calibration import Calibration, calibration_notes, find_calibration
 from .forward_pass import ForwardPass, interleave_passes, make_passes, stability_interval
 from .member_predictions import InputImage
 from .member_statistics import MemberStatistics
@@ -53,6 +54,16 @@ class PassPlan:
     def order(self) -> list[ForwardPass]:
         """Passes in the order in which they are made, which visits all modes early."""
         return interleave_passes(self.passes)
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """Calibration of the ensemble for these settings."""
+        return find_calibration(self.folder, self.settings)
+
+    @cached_property
+    def calibration_notes(self) -> tuple[str, ...]:
+        """Note on settings that are not calibrated."""
+        return calibration_notes(self.folder, self.settings)
 
     def checks_stability_after(self, done: int) -> bool:
         """Return whether to check stability after ``done`` passes."""
