@@ -15,6 +15,7 @@ from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import CorrectionForm
 from napari_bayes_nnunet.widgets.reading.key_numbers import (
     BOTH_PHASES,
+    INTERVAL_TITLES,
     NO_KEY_NUMBERS,
     KeyNumbers,
 )
@@ -137,3 +138,11 @@ def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
     table.set_numbers(plain, predicted)  # the first correction
     assert table.interval_text("LV EF") == ""
     assert table.sizeHint().height() == height
+
+
+def test_few_patients_give_the_lower_level(table: KeyNumbers) -> None:
+    few = {name: replace(n, intervals={80: (100.0, 140.0)}) for name, n in numbers().items()}
+    table.set_numbers(few, few)
+    assert table.interval_text("LV EF") == "100 to 140"
+    texts = [label.text() for label in table.findChildren(QLabel)]
+    assert INTERVAL_TITLES[0].format(level=80) in texts

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...core.heart.function import Measured
-from ...core.metrics.conformal import COVERAGES
+from ...core.metrics.conformal import Coverage
 from ...core.types import Phase
 from ..common.dock import LevelLabel
 from .numbers import format_value
@@ -31,7 +31,6 @@ CHANGE_HELP: Final = "Change since the prediction"
 NO_KEY_NUMBERS: Final = "No numbers. They need the labels RV, MYO or LV."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
 ONE_PHASE_SHOWN: Final = "LV in this phase"
-_COVERAGE: Final = COVERAGES[-1]
 _ROWS = 6
 TITLE, UNIT, VALUE, SPREAD, OPEN, CHANGED = range(_ROWS)
 ROW_TITLES: Final = {SPREAD: "Spread", OPEN: "Open", CHANGED: "Change"}
@@ -48,7 +47,13 @@ class _Column:
     labels: tuple[QLabel, ...]
     ends: tuple[QLabel, QLabel]
 
-    def fill(self, measured: Measured, predicted: Measured | None, open_slices: int | None) -> None:
+    def fill(
+        self,
+        measured: Measured,
+        predicted: Measured | None,
+        open_slices: int | None,
+        coverage: Coverage | None,
+    ) -> None:
         change = math.nan if predicted is None else measured.value - predicted.value
         has_spread = open_slices != 0 and not math.isnan(measured.spread)
         texts = (
@@ -68,7 +73,8 @@ class _Column:
             lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
         if texts[CHANGED]:
             lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
-        interval = [f"{end:.0f}" for end in measured.intervals.get(_COVERAGE, ())] or ["", ""]
+        known = () if coverage is None else measured.intervals.get(coverage, ())
+        interval = [f"{end:.0f}" for end in known] or ["", ""]
         every = zip((*self.ends, *self.labels), (*interval, *texts), strict=False)
         for label, text in every:
             label.setText(text or " ")  # an empty label has no height
@@ -86,7 +92,7 @@ class KeyNumbers(QWidget):
         super().__init__(parent)
         self._rows = _ROWS if in_review else OPEN
         self._columns: dict[str, _Column] = {}
-        self._has_intervals = False
+        self._coverage: Coverage | None = None
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -119,12 +125,13 @@ class KeyNumbers(QWidget):
         """Show the key numbers among ``numbers``, their open slices and their changes."""
         names = [name for name in KEY_NUMBERS if name in numbers]
         measured = [*numbers.values(), *predicted.values()]
-        has_intervals = any(number.intervals for number in measured)
-        if names != list(self._columns) or not names or has_intervals != self._has_intervals:
-            self._has_intervals = has_intervals
+        coverage = max((level for number in measured for level in number.intervals), default=None)
+        if names != list(self._columns) or not names or coverage != self._coverage:
+            self._coverage = coverage
             self._make_columns(names)
         for name, column in self._columns.items():
-            column.fill(numbers[name], predicted.get(name), (open_slices or {}).get(name))
+            is_open = (open_slices or {}).get(name)
+            column.fill(numbers[name], predicted.get(name), is_open, coverage)
         has_phases = ed is not None and es is not None
         text = BOTH_PHASES.format(ed=ed, es=es) if has_phases else ONE_PHASE_SHOWN
         self.caption.setText(text if names else NO_KEY_NUMBERS)
@@ -143,15 +150,15 @@ class KeyNumbers(QWidget):
         titles = {row: text for row, text in ROW_TITLES.items() if names and row < self._rows}
         for row, text in titles.items():
             self._add_title(text, self._grid_row(row))
-        for end, text in enumerate(INTERVAL_TITLES if self._has_intervals and names else ()):
-            self._add_title(text.format(level=_COVERAGE), VALUE + 2 + end)
+        for end, text in enumerate(INTERVAL_TITLES if self._coverage and names else ()):
+            self._add_title(text.format(level=self._coverage), VALUE + 2 + end)
         for number, column in enumerate(self._columns.values(), start=1):
             self._grid.setColumnStretch(number, 1)
             for row, label in enumerate(column.labels):
                 self._grid.addWidget(label, self._grid_row(row), number)
             for row, label in enumerate(column.ends, start=VALUE + 2):
                 self._grid.addWidget(label, row, number)
-                label.setVisible(self._has_intervals)
+                label.setVisible(self._coverage is not None)
 
     def _grid_row(self, row: int) -> int:
         return row + 1 if row <= VALUE else row + 1 + len(INTERVAL_TITLES)
