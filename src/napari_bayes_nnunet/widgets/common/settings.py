@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -93,15 +94,18 @@ class Settings:
         content, is_damaged = self._read()
         if not is_damaged:
             return ""
-        copy = self._path.with_name(
-            f"{self._path.stem}_damaged_{datetime.now():%Y%m%d_%H%M%S}.json"
-        )
         try:
-            self._path.replace(copy)
+            copy = self._move_aside()
             write_json(self._path, content)
         except OSError as error:
             return NOT_SET_ASIDE.format(file=self._path, reason=error.strerror or error)
         return SET_ASIDE.format(file=copy)
+
+    def _move_aside(self) -> Path:
+        copy = self._path.with_name(
+            f"{self._path.stem}_damaged_{datetime.now():%Y%m%d_%H%M%S}.json"
+        )
+        return self._path.replace(copy)
 
     def recent_folders(self) -> list[Path]:
         """Return existing ensemble folders that were used before, the latest first."""
@@ -114,7 +118,7 @@ class Settings:
     def last_ensemble(self) -> Path | None:
         """Return the ensemble that was chosen last, None if there is none or it is missing."""
         kept = self._content().get(_LAST_ENSEMBLE)
-        folder = Path(kept) if isinstance(kept, str) and kept else None
+        folder = Path(kept) if kept else None
         return folder if folder is not None and folder.exists() else None
 
     def keep_last_ensemble(self, path: Path | None) -> None:
@@ -124,7 +128,7 @@ class Settings:
     def last_study(self) -> Path | None:
         """Return the folder of the study that was open last; it may be missing."""
         kept = self._content().get(_LAST_STUDY)
-        return Path(kept) if isinstance(kept, str) and kept else None
+        return Path(kept) if kept else None
 
     def keep_last_study(self, folder: Path) -> None:
         """Save the folder of the study that is open."""
@@ -132,8 +136,7 @@ class Settings:
 
     def preset(self) -> str:
         """Return the preset that the user chose last for a training, "" if none was chosen."""
-        kept = self._content().get(_PRESET)
-        return kept if isinstance(kept, str) else ""
+        return str(self._content().get(_PRESET, ""))
 
     def keep_preset(self, name: str) -> None:
         """Save the preset that the user chose for a training."""
@@ -176,7 +179,7 @@ class Settings:
 
     def reading_layout(self) -> bool:
         """Return whether the reading layout was on last."""
-        return self._content().get(_READING) is True
+        return bool(self._content().get(_READING, False))
 
     def keep_reading_layout(self, is_on: bool) -> None:
         """Save whether the reading layout is on."""
@@ -192,7 +195,7 @@ class Settings:
 
     def thumbnails(self) -> bool:
         """Return whether the thumbnails are shown; they are, unless the user closed them."""
-        return self._content().get(_THUMBNAILS) is not False
+        return bool(self._content().get(_THUMBNAILS, True))
 
     def keep_thumbnails(self, are_shown: bool) -> None:
         """Save whether the thumbnails are shown."""
@@ -209,7 +212,7 @@ class Settings:
 
     def shows_dates(self) -> bool:
         """Return whether the user wants to see the dates of studies."""
-        return self._content().get(_SHOWS_DATES) is True
+        return bool(self._content().get(_SHOWS_DATES, False))
 
     def keep_dates(self, shown: bool) -> None:
         """Save whether dates of studies are shown; if not, forget those that are known."""
@@ -227,8 +230,7 @@ class Settings:
             self._put(_DATES, {**self._choices(_DATES), case: date})
 
     def _choices(self, key: str) -> dict[str, Any]:
-        kept = self._content().get(key, {})
-        return kept if isinstance(kept, dict) else {}
+        return dict(self._content().get(key, {}))
 
     def remote(self) -> RemoteDevice:
         """Return the remote computer that was used last; its address is "" if there is none."""
@@ -267,23 +269,18 @@ class Settings:
             self._put(_DISPLAY, asdict(display))
 
     def _folders(self, key: str) -> list[Path]:
-        entries = self._content().get(key)
-        known = entries if isinstance(entries, list) else []
-        return [Path(entry) for entry in known if isinstance(entry, str)]
+        return [Path(entry) for entry in self._content().get(key, [])]
 
     def _put_first(self, key: str, folder: Path) -> None:
         others = [f for f in self._folders(key) if f != folder]
         self._put(key, [str(f) for f in (folder, *others)][:KEPT])
 
     def _put(self, key: str, content: Any) -> None:
-        self.set_aside()
         kept, is_damaged = self._read()
-        if is_damaged:  # it could not be set aside
-            return
-        try:
+        with suppress(OSError):  # the settings are only a convenience
+            if is_damaged:
+                self._move_aside()
             write_json(self._path, {**kept, key: content})
-        except OSError:  # the settings are only a convenience
-            return
 
     def _content(self) -> dict[str, Any]:
         return self._read()[0]
@@ -302,9 +299,6 @@ class Settings:
 
 def _is_usable(key: str, value: Any) -> bool:
     """Return whether a value has the type of its key; keys of other versions may have any."""
-    kind = _KINDS.get(key)
-    if kind is None:
-        return True
-    if not isinstance(value, kind):
-        return False
-    return not isinstance(value, list) or all(isinstance(entry, str) for entry in value)
+    if _KINDS.get(key) is list:
+        return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+    return isinstance(value, _KINDS.get(key, object))
