@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, refused_methods
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, MethodForm
 from napari_bayes_nnunet.widgets.segment.remote_form import TITLE
@@ -160,11 +160,17 @@ def test_dropout_offers_more_passes_than_members(form, tmp_path) -> None:
     assert form.members.editor.max == 1
 
 
+def fit_temperature(folder: EnsembleFolder, temperature: float, mirroring: str) -> None:
+    """Write the temperature of all members with the method multi."""
+    members = [f"fold {m.fold} epoch {m.epoch}" for m in folder.usable_members]
+    fitted = {"temperature": temperature, "method": "multi", "members": members}
+    content = [{**fitted, "mirroring": mirroring, "cases": ["a"]}]
+    (folder.path / "temperatures.json").write_text(json.dumps(content))
+
+
 def test_a_fitted_temperature_is_offered_for_its_settings(form, ensemble_folder) -> None:
     folder = find_ensemble(ensemble_folder)
-    members = [f"fold {m.fold} epoch {m.epoch}" for m in folder.usable_members]
-    fitted = {"temperature": 1.6204, "method": "multi", "members": members, "mirroring": "none"}
-    (folder.path / "temperatures.json").write_text(json.dumps([{**fitted, "cases": ["a"]}]))
+    fit_temperature(folder, 1.6204, "none")
     form.set_ensemble(folder)
     assert form.fitted_button.isHidden()
     form.mirroring.value = "none"
@@ -204,9 +210,11 @@ def test_options_are_restored_but_for_the_device(form, settings, qtbot) -> None:
     assert again.settings.device == "auto"
 
 
-def test_all_members_and_the_fitted_temperature_stay_so(form, settings, qtbot, tmp_path) -> None:
+def test_usual_options_are_saved_as_such(form, settings, tmp_path) -> None:
     few = find_ensemble(make_model(tmp_path / "few", members=2))
+    fit_temperature(few, 1.6204, "full")
     form.set_ensemble(few)
+    assert (form.members.value, form.temperature.value, form.summary) == (2, 1.62, "")
     form.keep()
     kept = settings.segmentation()
     assert (kept.members, kept.temperature) == (30, None)

@@ -152,6 +152,7 @@ class SegmentWidget(FolderDrop, DockContent):
             self._refusal = in_the_window(error)
             self.run.show_messages(self._refusal)
             return
+        self.method.keep()
         bring_to_front(self._viewer, *self.image.layers)
         self._running, self._is_first = self.image.layer, True
         self._started = perf_counter()
@@ -206,7 +207,6 @@ class SegmentWidget(FolderDrop, DockContent):
         """Return the method's result so far if ensemble and settings are the same, or a new one."""
         layer, settings = self.image.layer, self.method.settings
         assert layer is not None
-        self.method.keep()
         result = kept_results(layer).get(settings.method)
         if result is None or not _is_result_of(result, image, folder, settings):
             result = SegmentationResult(

@@ -66,24 +66,26 @@ class MethodForm(DataForm):
     @property
     def summary(self) -> str:
         """The options in one line if any differs from what is chosen at first, else ""."""
-        settings = self.settings
-        most = min(DEFAULT_COUNT, self._most_members(settings.method))
-        usual = SegmentationSettings(members=most, temperature=self._usual_temperature)
+        settings, usual = self.settings, self._usual
         on = "" if settings.device == usual.device else f", on {settings.device}"
         return f"{settings}{on}" if on or settings != usual else ""
+
+    @property
+    def _usual(self) -> SegmentationSettings:
+        """The options that are chosen at first."""
+        most = min(DEFAULT_COUNT, self._most_members(self.method.value))
+        return SegmentationSettings(members=most, temperature=self._usual_temperature)
 
     def keep(self) -> None:
         """Save the options for the next start, but for the device.
 
         Options as they are chosen at first are saved as such, whatever the ensemble has.
         """
-        chosen = self.settings
-        is_usual = chosen.temperature == self._usual_temperature
-        took_all = self.members.editor.value == self.members.editor.max
+        chosen, usual = self.settings, self._usual
         kept = replace(
             chosen,
-            members=DEFAULT_COUNT if took_all else chosen.members,
-            temperature=None if is_usual else chosen.temperature,
+            members=DEFAULT_COUNT if chosen.members == usual.members else chosen.members,
+            temperature=None if chosen.temperature == usual.temperature else chosen.temperature,
             device=AUTO,
         )
         self._saved.keep_segmentation(kept)
@@ -144,11 +146,11 @@ class MethodForm(DataForm):
         self.fitted_button.setVisible(self._fitted is not None)
         if self._fitted is not None:
             self.fitted_button.setText(f"Fitted: {self._fitted:.2f}")
-        of_method = METHODS[self.method.value].temperature
+        usual = METHODS[self.method.value].temperature
+        if self._fitted is not None and usual == 1:
+            usual = round(self._fitted, 2)  # the box has two decimals
         is_usual = self.temperature.value == self._usual_temperature
-        self._usual_temperature = of_method
-        if self._fitted is not None and of_method == 1:
-            self._usual_temperature = round(self._fitted, 2)  # the box has two decimals
+        self._usual_temperature = usual
         if is_usual:
             self._set_temperature(self._usual_temperature)
 
