@@ -7,12 +7,13 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+from napari.components import ViewerModel
 
+from napari_bayes_nnunet.widgets.review import dock as review_dock
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.garbage import ShortCollections
 
-from ...helpers.windows.reviewing import make_review
-
-__all__ = ["make_review"]
+from ...helpers.data.cines import make_cine
 
 
 class Knot:
@@ -30,19 +31,40 @@ def unfrozen() -> Iterator[None]:
     gc.freeze()
 
 
-def test_garbage_of_study_is_freed_at_its_end(make_review, unfrozen) -> None:
+@pytest.fixture
+def dock(settings, qtbot) -> ReviewWidget:
+    made = ReviewWidget(ViewerModel(), settings=settings)
+    qtbot.addWidget(made)
+    return made
+
+
+def test_garbage_of_study_is_freed_at_its_end(dock, tmp_path, qtbot, unfrozen) -> None:
     freed: list[str] = []
     knots = [Knot()]
     weakref.finalize(knots[0], freed.append, "knot")
-    review = make_review()
+    dock.open(make_cine(tmp_path / "heart"))
+    qtbot.waitUntil(lambda: dock.controller is not None)
     assert gc.get_freeze_count() > 100_000
     knots.clear()
     gc.collect(0)
     assert freed == []
-    review.close()
+    dock.close_study()
     assert gc.get_freeze_count() == 0
     gc.collect()
     assert freed == ["knot"]
+
+
+def test_nothing_is_skipped_after_a_failure(dock, tmp_path, qtbot, monkeypatch, unfrozen) -> None:
+    def fail(*_: object, **__: object) -> None:
+        assert gc.get_freeze_count() > 100_000
+        raise RuntimeError("No controller.")
+
+    monkeypatch.setattr(review_dock, "ReviewController", fail)
+    with qtbot.captureExceptions() as raised:
+        dock.open(make_cine(tmp_path / "heart"))
+        qtbot.waitUntil(lambda: dock._opening is None)
+    assert [kind for kind, _, _ in raised] == [RuntimeError]
+    assert gc.get_freeze_count() == 0
 
 
 def test_garbage_made_later_is_freed_at_once(unfrozen) -> None:

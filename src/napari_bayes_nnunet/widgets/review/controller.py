@@ -31,7 +31,6 @@ from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
 from .export import ReviewExporter
 from .forms import ReviewForms
-from .garbage import ShortCollections
 from .saver import EVERY_MS, StudySaver
 from .view import ReviewView
 
@@ -56,8 +55,8 @@ class ReviewController(QObject):
     """Controller that carries out the reader's requests and updates forms and layers.
 
     ``said`` carries messages for the reader, ``reported`` those about a slice that is no longer on
-    screen. ``lost`` carries the name of a layer that the user
-    removed; the study must then be closed.
+    screen. ``lost`` carries the name of a layer that the user removed; the study must then be
+    closed.
     """
 
     said = Signal(str)
@@ -75,8 +74,6 @@ class ReviewController(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._collections = ShortCollections()
-        self._collections.start()
         self.session, self._window = opened.session, opened.window
         self.forms = forms
         self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
@@ -103,7 +100,6 @@ class ReviewController(QObject):
         self._soon.triggered.connect(self.view.show_edited)
         self._connect()
         self._start()
-        self._collections.start()  # again, for layers and forms
 
     # Through the queue
 
@@ -563,4 +559,3 @@ class ReviewController(QObject):
                 self.saver.close()
             finally:
                 self.picture.leave(saved=not self.saver.has_unsaved)
-                self._collections.end()

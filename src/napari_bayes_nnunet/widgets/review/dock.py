@@ -50,6 +50,7 @@ from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import OpenedStudy
 from .controller import ReviewController
 from .forms import ReviewForms
+from .garbage import ShortCollections
 from .open_study import open_study
 from .reading_layout import ReadingLayout
 from .saver import EVERY_MS, NOT_SAVED
@@ -131,6 +132,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._may_save = may_save
         self._settings = open_settings(settings)
         self._background = Background(self)
+        self._collections = ShortCollections()
         self._layout = ReadingLayout()
         self._reads = self._settings.reading_layout()
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
@@ -231,6 +233,8 @@ class ReviewWidget(FolderDrop, DockContent):
             controller.close()
         except DataError as error:
             message = _save_failure(error)
+        finally:
+            self._collections.end()
         controller.forms.discard()
         self.guide.show_message("")
         controller.deleteLater()
@@ -255,12 +259,14 @@ class ReviewWidget(FolderDrop, DockContent):
         self.status.show_message(self._image_error)
         self._image_error = ""
         every_ms = self._every_ms
+        self._collections.start()
         try:
             self.controller = ReviewController(
                 self._viewer, opened, forms, every_ms=every_ms, parent=self
             )
         except Exception:
             opened.dismiss()
+            self._collections.end()
             forms.discard()
             self._show_study(None)
             self._show_message(NO_STUDY)
@@ -280,6 +286,7 @@ class ReviewWidget(FolderDrop, DockContent):
         forms.export.dicom_requested.connect(self._on_dicom_requested)
         forms.export.training_requested.connect(self._on_training_requested)
         self._show_study(opened)
+        self._collections.start()  # again, for layers and forms
         self._zoom_soon()
         self.study_shown.emit()
 
@@ -517,9 +524,7 @@ class ReviewWidget(FolderDrop, DockContent):
         if doubt and not self._may_save(self, doubt):
             return
         info = self.controller.session.study.info
-        images = self._dicom_images(info.case) or self._ask_folder(
-            self, CHOOSE_DICOM_IMAGES, self._start_folder
-        )
+        images = self._dicom_images(info.case) or self._choose_folder(CHOOSE_DICOM_IMAGES)
         chosen = self._choose_folder(CHOOSE_DICOM_OUTPUT) if images else ""
         labels, *reports = dicom_file_names(info.case, info.phases)
         if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):

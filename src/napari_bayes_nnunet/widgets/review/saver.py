@@ -33,8 +33,8 @@ class StudySaver(QObject):
 
     Without a ``lock`` the study is ``read_only``: another window has opened it, or its folder
     cannot be written to. ``changed`` is emitted when there is work to save. ``saved`` carries a
-    message with the time, ``failed`` one with the reason. ``other_found`` carries a
-    message if another program has written to the study meanwhile.
+    message with the time, ``failed`` one with the reason. ``other_found`` carries a message if
+    another program has written to the study meanwhile.
     """
 
     changed = Signal()
