@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,15 +11,20 @@ from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.review.export import PAPILLARY
 from napari_bayes_nnunet.core.heart.ef_contributions import Contribution
-from napari_bayes_nnunet.core.heart.function import Measured, Patient
+from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.widgets.reading.numbers import (
     HEADINGS,
+    INTERVAL_HELP,
     NO_NUMBERS,
     NOT_CLINICAL,
+    OPEN_TEXT,
+    REVIEWED_TEXT,
     NumbersForm,
     NumbersTable,
     format_value,
 )
+
+from ...helpers.data.reviews import measured, numbers
 
 SLICES = [
     Contribution(phase=10, z=0, points=0.81),
@@ -104,16 +110,6 @@ def test_the_same_list_again_keeps_the_chosen_row(
     assert heard == [(1, 1)]
 
 
-def measured(name: str, value: float, spread: float = 1.0, unit: str = "mL") -> Measured:
-    return Measured(
-        name=name, title=f"Title of {name}", value=value, spread=spread, unit=unit, help="Help."
-    )
-
-
-def numbers(*values: Measured) -> dict[str, Measured]:
-    return {value.name: value for value in values}
-
-
 PREDICTED = numbers(
     measured("LV EDV", 142.34, 3.12),
     measured("LV EF", 57.0, 1.66, "%"),
@@ -161,6 +157,16 @@ def test_open_slices_stand_next_to_the_spread(table: NumbersTable) -> None:
     assert table.texts("LV EDV")[2:5] == ("", "mL", "0")
 
 
+def test_intervals_and_open_slices_are_explained(table: NumbersTable) -> None:
+    interval = replace(PREDICTED["LV EF"], intervals={90: (47.6, 59.4)})
+    table.set_numbers(PREDICTED | numbers(interval), PREDICTED, {"LV EF": 9, "LV EDV": 0})
+    help_text = table._lines["LV EF"].value.toolTip()
+    ends = {"level": 90, "low": "47.6", "high": "59.4", "unit": "%"}
+    assert INTERVAL_HELP.format(**ends) in help_text
+    assert OPEN_TEXT.format(9) in help_text
+    assert REVIEWED_TEXT in table._lines["LV EDV"].value.toolTip()
+
+
 def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None:
     table._timer.setInterval(50)
     assert table.highlighted == set()
@@ -197,9 +203,9 @@ def test_other_numbers_replace_the_previous(table: NumbersTable, qtbot: Any) -> 
 
 
 def test_names_and_headings_are_explained(table: NumbersTable) -> None:
-    line = table._lines["LV EDV"]
-    assert line.name.toolTip().startswith("Title of LV EDV")
-    assert line.name.toolTip().endswith("Help.")
+    line, edv = table._lines["LV EDV"], PREDICTED["LV EDV"]
+    assert line.name.toolTip().startswith(edv.title)
+    assert line.name.toolTip().endswith(edv.help)
     assert all(help_text.endswith(".") for title, help_text in HEADINGS if title)
 
 

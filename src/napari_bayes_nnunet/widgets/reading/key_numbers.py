@@ -14,7 +14,7 @@ from ...core.heart.function import Measured
 from ...core.metrics.conformal import Coverage
 from ...core.types import Phase
 from ..common.dock import LevelLabel
-from .numbers import format_value
+from .numbers import describe_number
 
 KEY_NUMBERS: Final[Mapping[str, str]] = {
     "LV EF": "EF",
@@ -35,9 +35,6 @@ _ROWS = 6
 TITLE, UNIT, VALUE, SPREAD, OPEN, CHANGED = range(_ROWS)
 ROW_TITLES: Final = {SPREAD: "Spread", OPEN: "Open", CHANGED: "Change"}
 INTERVAL_TITLES: Final = ("{level} %", "to")
-INTERVAL_HELP: Final = "Prediction interval of {level} %: {low} to {high} {unit}"
-OPEN_TEXT: Final = "Slices still to accept in its phases: {}"
-REVIEWED_TEXT: Final = "All slices of its phases are accepted."
 
 
 @dataclass(frozen=True)
@@ -64,13 +61,7 @@ class _Column:
             "" if open_slices is None else str(open_slices),
             _signed(change),
         )
-        spread = f" ± {format_value(measured.spread, like=measured.value)}" if has_spread else ""
-        lines = [f"{measured.title}: {format_value(measured.value)}{spread} {measured.unit}"]
-        for level, (low, high) in measured.intervals.items():
-            ends = {"low": format_value(low), "high": format_value(high), "unit": measured.unit}
-            lines.append(INTERVAL_HELP.format(level=level, **ends))
-        if open_slices is not None:
-            lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
+        lines = describe_number(measured, open_slices)
         if texts[CHANGED]:
             lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
         known = () if coverage is None else measured.intervals.get(coverage, ())

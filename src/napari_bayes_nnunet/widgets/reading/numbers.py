@@ -10,7 +10,6 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from ...app.review.export import PAPILLARY
-from ...app.review.report_numbers import format_interval
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
 from ..common.dock import LevelLabel, MessageLabel
@@ -109,6 +108,9 @@ def _make_row(slice_: Contribution, name: str) -> Row:
 
 
 OPEN_HELP = "Slices still to accept in the phases of this number. At 0 it is reviewed."
+INTERVAL_HELP = "Prediction interval of {level} %: {low} to {high} {unit}"
+OPEN_TEXT = "Slices still to accept in its phases: {}"
+REVIEWED_TEXT = "All slices of its phases are accepted."
 HEADINGS = (
     ("", ""),
     ("Now", "Measured in the current contours."),
@@ -197,11 +199,9 @@ class NumbersTable(QWidget):
         line.unit.setText(measured.unit)
         before = "" if predicted is None else format_value(predicted.value)
         line.predicted.setText("" if before == value else before)
-        lines = [f"{measured.title}: {measured.help}"]
-        if interval := format_interval(measured):
-            lines.append(f"{interval} {measured.unit}")
+        help_text = "\n".join([*describe_number(measured, open_slices), measured.help])
         for label in (line.name, line.value):
-            label.setToolTip("\n".join(lines))
+            label.setToolTip(help_text)
 
     def _end_highlight(self) -> None:
         for name in self.highlighted:
@@ -228,6 +228,19 @@ def format_value(value: float, *, like: float | None = None) -> str:
     if not math.isfinite(value):
         return _UNKNOWN
     return f"{value:.2f}" if abs(value if like is None else like) < 9.995 else f"{value:.1f}"
+
+
+def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
+    """Return lines on a number: value and spread, intervals, and slices still to accept."""
+    has_spread = open_slices != 0 and not math.isnan(measured.spread)
+    spread = f" ± {format_value(measured.spread, like=measured.value)}" if has_spread else ""
+    lines = [f"{measured.title}: {format_value(measured.value)}{spread} {measured.unit}"]
+    for level, (low, high) in measured.intervals.items():
+        ends = {"low": format_value(low), "high": format_value(high), "unit": measured.unit}
+        lines.append(INTERVAL_HELP.format(level=level, **ends))
+    if open_slices is not None:
+        lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
+    return lines
 
 
 def _labels(line: _Line) -> tuple[QLabel, ...]:
