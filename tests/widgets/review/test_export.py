@@ -126,10 +126,10 @@ def test_a_preview_is_not_exported(exporter, session, message, tmp_path) -> None
 
 
 def test_an_export_outlives_its_form(study, tmp_path, qtbot, monkeypatch) -> None:
-    may_be_running, written = threading.Event(), tmp_path / "out" / "late.html"
+    may_continue, written = threading.Event(), tmp_path / "out" / "late.html"
 
     def late(*_: object, **__: object) -> list[Path]:
-        may_be_running.wait(10)
+        may_continue.wait(10)
         return [written]
 
     monkeypatch.setattr(export, "export_review", late)
@@ -138,7 +138,7 @@ def test_an_export_outlives_its_form(study, tmp_path, qtbot, monkeypatch) -> Non
     exporter.export_to(written.parent)
     form.deleteLater()
     settle(qtbot)
-    may_be_running.set()
+    may_continue.set()
     settle(qtbot, exporter)  # an exception in a slot would fail the test
 
 

@@ -42,9 +42,8 @@ class CanvasCaption:
         self.text = TextOverlay(position="top_left", **look)
         self.title = TextOverlay(position="bottom_right", **look)
         put_overlay(viewer, CAPTION_KEY, self.text)
-        put_overlay(
-            viewer, TITLE_KEY, self.title
-        )  # below the colour bar, which belongs to its layer
+        # Below the colour bar, which belongs to its layer.
+        put_overlay(viewer, TITLE_KEY, self.title)
         self._put_bar()
         for signal in self._signals():
             signal.connect(self._update)
