@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -20,6 +21,7 @@ from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
 from .. import AppError
 from ..messages import StudyDone, text_fields
+from ..prediction.function_entry import PairedReports
 from ..prediction.output_files import disk_full, is_about_full_disk
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
@@ -113,12 +115,14 @@ def run_cohort(
         redone = pictures if request.prediction.overwrite else ()
         with closing(CohortSummary(CohortTable(output, redone=redone), page)) as summary:
             begun = run_tasks([task for task in tasks if task not in refused], work)
+            paired = cache(PairedReports)
             for done, (task, ended) in enumerate(chain(refused.items(), begun), start=1):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
                     row = replace(row, outcome="done")  # by a worker that died before it answered
                 if is_about_full_disk(row.failure):
                     raise disk_full(output)
+                paired(task.output).update(task.study.case)
                 summary.add(row)
                 yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ...core.heart.function import Measured, heart_function
-from ...core.heart.measurements import canonical_structure
 from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.heart.volume_curve import volume_curve
 from ...core.types import Phase
-from ...io.dataset.patients import patient_of
+from ...io import DataError
+from ...io.dataset.phase_pairs import examination_of, phase_pairs
 from ...io.files.atomic import null_for_nan, write_json
 from ...io.study.case_report import (
     expected_dice_of,
@@ -20,6 +21,9 @@ from ...io.study.case_report import (
     read_report,
 )
 from .output_files import case_files, frame_name
+from .resume_check import may_be_of_one_ensemble
+
+_SETTINGS: Final = ("ensemble", "method", "members_asked", "until_stable", "mirroring")
 
 
 def measure_reports(
@@ -46,23 +50,91 @@ def add_function(folder: Path, case: str, phases: Iterable[Phase]) -> None:
         _add(measured, {"ED": files[ed], "ES": files[es]})
 
 
-def add_function_of_pairs(folder: Path, cases: Iterable[str]) -> None:
-    """Write the measurements of patients with exactly two 3D images into both reports.
+def remove_function(
+    folder: Path, case: str, *, made: Collection[Phase], others: Iterable[Phase]
+) -> None:
+    """Remove the measurements of a cine from reports of ``others``.
 
-    The image with the larger LV is taken as end-diastole.
+    A report with known ED and ES keeps them if none of the two was ``made`` again.
     """
-    of_patient: dict[str, list[str]] = {}
-    for case in cases:
-        of_patient.setdefault(patient_of(case), []).append(case)
-    for pair in of_patient.values():
-        if len(pair) == 2:
-            reports = {file: read_report(file) for file in (_report_file(folder, c) for c in pair)}
-            ed, es = sorted(reports, key=lambda file: _lv_volume(reports[file]), reverse=True)
-            volumes: dict[Phase, PhaseVolumes] = {
-                phase: _volumes(reports[file]) for phase, file in enumerate((ed, es), start=1)
+    for phase in others:
+        file = _report_file(folder, frame_name(case, phase))
+        with suppress(DataError, FileNotFoundError):
+            report = read_report(file)
+            ends = {report.get("ED"), report.get("ES")} - {None}
+            if report.get("phase") == phase and (not ends or not ends.isdisjoint(made)):
+                _write(file, _without_function(report))
+
+
+class PairedReports:
+    """Reports of the 3D images in ``folder``, with measurements in those of ED and ES.
+
+    An examination whose reports are not two, or not of one ensemble and the same settings, has no
+    measurements.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cases: dict[str, set[str]] | None = None
+
+    @contextmanager
+    def updated(self, case: str) -> Iterator[None]:
+        """Update the examination of a ``case`` after a block that writes or removes its results."""
+        try:
+            yield
+        finally:
+            self.update(case)
+
+    def update(self, case: str) -> None:
+        """Measure the examination of a ``case`` whose results have changed."""
+        examination = examination_of(case)
+        if not examination:
+            return
+        cases = self._listed().setdefault(examination, set())
+        cases.add(case)
+        reports = self._read(sorted(cases))
+        volumes = {case: _volumes_ml(report) for case, report in reports.items()}
+        pairs = phase_pairs(volumes) if _are_of_one_kind(list(reports.values())) else []
+        for pair in pairs:
+            phases: dict[Phase, PhaseVolumes] = {
+                phase: _volumes(reports[case]) for phase, case in enumerate(pair, start=1)
             }
             rules = interval_rules(reports.values())
-            _add(heart_function(volumes, ed=1, es=2, rules=rules), {"ED": ed, "ES": es})
+            measured = heart_function(phases, ed=1, es=2, rules=rules)
+            files = (_report_file(self._folder, case) for case in pair)
+            _add(measured, dict(zip(("ED", "ES"), files, strict=True)))
+        if not pairs:
+            for name, report in reports.items():
+                _write(_report_file(self._folder, name), _without_function(report))
+
+    def _listed(self) -> dict[str, set[str]]:
+        """Return the cases of each examination; those of other runs are listed once."""
+        if self._cases is None:
+            self._cases = {}
+            for file in self._folder.glob("*.json"):
+                if examination := examination_of(file.stem):
+                    self._cases.setdefault(examination, set()).add(file.stem)
+        return self._cases
+
+    def _read(self, cases: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the reports of 3D images that can be read."""
+        reports = {}
+        for case in cases:
+            with suppress(DataError, FileNotFoundError):
+                report = read_report(_report_file(self._folder, case))
+                if report.get("phase") is None:
+                    reports[case] = report
+        return reports
+
+
+def _are_of_one_kind(reports: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the reports have the same settings, and may be of one ensemble."""
+    first = reports[0] if reports else {}
+    return all(
+        may_be_of_one_ensemble(first, report)
+        and all(first.get(key) == report.get(key) for key in _SETTINGS)
+        for report in reports
+    )
 
 
 def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> None:
@@ -78,8 +150,22 @@ def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> None:
         entries = {"function": function}
         if expected := expected_dice_of(report, phase):
             entries["expected_dice"] = expected
-        if "calibration" in report and any(report.get(key) != entries[key] for key in entries):
-            write_json(file, {**report, **entries})
+        if "calibration" in report:
+            _write(file, {**report, **entries})
+
+
+def _without_function(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report of an image whose phase is unknown."""
+    kept = {key: value for key, value in report.items() if key != "function"}
+    if "function" in report and (expected := expected_dice_of(report, "any")):
+        kept["expected_dice"] = expected
+    return kept
+
+
+def _write(file: Path, report: Mapping[str, Any]) -> None:
+    """Write a report unless the file has this content."""
+    if report != read_report(file):
+        write_json(file, report)
 
 
 def _report_file(folder: Path, name: str) -> Path:
@@ -89,14 +175,13 @@ def _report_file(folder: Path, name: str) -> Path:
 def _volumes(report: Mapping[str, Any]) -> PhaseVolumes:
     volumes = report["volumes_ml"]
     return PhaseVolumes.from_totals(
-        {name: volume["ensemble"] for name, volume in volumes.items()},
+        _volumes_ml(report),
         {name: volume.get("members", ()) for name, volume in volumes.items()},
     )
 
 
-def _lv_volume(report: Mapping[str, Any]) -> float:
-    volumes = report["volumes_ml"].items()
-    return next((v["ensemble"] for name, v in volumes if canonical_structure(name) == "LV"), 0.0)
+def _volumes_ml(report: Mapping[str, Any]) -> dict[str, float]:
+    return {name: volume["ensemble"] for name, volume in report["volumes_ml"].items()}
 
 
 def _end_phases(

@@ -20,7 +20,7 @@ from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Segmentation, Snapshot
-from .function_entry import add_function, add_function_of_pairs
+from .function_entry import PairedReports, add_function, remove_function
 from .geometry_report import with_geometry
 from .output_files import (
     case_files,
@@ -68,7 +68,7 @@ def _outcomes(
     ensemble: Ensemble, request: PredictionRequest, on_member: Callable[[str, Snapshot], None]
 ) -> Iterator[CaseOutcome]:
     seen: set[str] = set()
-    images_3d = []
+    paired = PairedReports(request.output)
     for image in request.images:
         if _comes_with_first_channel(image, request.images):
             continue
@@ -77,17 +77,14 @@ def _outcomes(
             source = case_image(image, series=request.series, named_by_folder=request.folder_names)
             case = source.case
             _claim_names([case], seen)
-            with locked_case(request.output, case):
+            with locked_case(request.output, case), paired.updated(case):
                 outcome = predict_case(ensemble, request, source, on_member=on_member, seen=seen)
         except Exception as error:  # nnU-Net may fail on an image in any way; others continue
             if is_disk_full(error):
                 raise disk_full(request.output) from error
             _LOGGER.debug("%s", case, exc_info=True)
             outcome = CaseOutcome(case=case, failure=_failure(image, error))
-        if outcome.phases == (None,) and not outcome.failure:
-            images_3d.append(outcome.case)
         yield outcome
-    add_function_of_pairs(request.output, images_3d)
 
 
 def _failure(image: Path, error: Exception) -> str:
@@ -157,7 +154,8 @@ def predict_case(
                 study.add(frame.phase, result, report)
     if channels[0].is_cine and len(frames) == channels[0].phases:
         write_cine(request.output, case, [frame.name for frame in frames], channels[0])
-    add_function(request.output, case, [frame.phase for frame in frames])
+    if channels[0].is_cine:
+        _update_function(request.output, case, channels[0].phases, frames, made=missing)
     if study is not None:
         study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
     return CaseOutcome(
@@ -166,6 +164,20 @@ def predict_case(
         notes=tuple(dict.fromkeys(notes)),
         phases=tuple(frame.phase for frame in frames),
     )
+
+
+def _update_function(
+    folder: Path,
+    case: str,
+    phases: int,
+    frames: Sequence[PhaseImage],
+    made: Sequence[PhaseImage],
+) -> None:
+    """Write the measurements of a cine, and remove those that rest on replaced results."""
+    chosen = {frame.phase for frame in frames}
+    others = set(range(1, phases + 1)) - chosen
+    remove_function(folder, case, made={frame.phase for frame in made}, others=others)
+    add_function(folder, case, chosen)
 
 
 def _remove_old(

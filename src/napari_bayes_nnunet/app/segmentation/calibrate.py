@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.function import heart_function
-from ...core.heart.measurements import Spread, canonical_structure, volumes_ml
+from ...core.heart.measurements import Spread, volumes_ml
 from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
@@ -19,6 +19,7 @@ from ...core.metrics.overlap import dice
 from ...core.steps import drain
 from ...core.types import Spacing
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
+from ...io.dataset.phase_pairs import phase_pairs
 from ...io.dataset.raw_dataset import TrainingCase, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.images.nifti import VoxelArray, read_channels, read_labels
@@ -180,24 +181,14 @@ def _dice_rules(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, DiceRul
 
 
 def _pairs(cases: Sequence[CalibrationCase]) -> list[tuple[CalibrationCase, CalibrationCase]]:
-    """Return end-diastole and end-systole of the patients with exactly two cases.
-
-    The case with the larger LV in the reference is end-diastole.
-    """
-    of_patient: dict[str, list[CalibrationCase]] = {}
-    for case in cases:
-        of_patient.setdefault(case.patient, []).append(case)
-    pairs = (sorted(p, key=_reference_lv, reverse=True) for p in of_patient.values() if len(p) == 2)
-    return [(end_diastole, end_systole) for end_diastole, end_systole in pairs]
+    """Return end-diastole and end-systole by the names and the volumes of the reference."""
+    by_name = {case.name: case for case in cases}
+    pairs = phase_pairs({name: case.references for name, case in by_name.items()})
+    return [(by_name[ed], by_name[es]) for ed, es in pairs]
 
 
 def _predicted(case: CalibrationCase) -> PhaseVolumes:
     return PhaseVolumes.from_totals(case.volumes, case.member_volumes)
-
-
-def _reference_lv(case: CalibrationCase) -> float:
-    volumes = (ml for name, ml in case.references.items() if canonical_structure(name) == "LV")
-    return next(volumes, 0.0)
 
 
 def _held_back(

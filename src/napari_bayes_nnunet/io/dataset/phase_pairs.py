@@ -1,0 +1,59 @@
+"""End-diastole and end-systole among the 3D images of a dataset or a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from ...core.heart.measurements import canonical_structure
+
+_PHASE: Final = re.compile(
+    r"[-_/](?:(E[DS])|(?:frame|phase)[-_]?\d+)(?=[-_/.]|$)", flags=re.IGNORECASE
+)
+
+
+def examination_of(case: str) -> str:
+    """Return the name of a case without its phase, "" if it names no phase."""
+    name, found = _PHASE.subn("", case)
+    return name if found else ""
+
+
+def phase_pairs(volumes: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
+    """Return the cases of ED and ES of each examination that has exactly two cases.
+
+    ``volumes`` has the mL of each structure by case. The cases of an examination have names that
+    differ only in the phase (``_ED``, ``_frame01``, ``_phase01``). If these do not say ED and ES,
+    the case with the larger LV, or RV if the LVs are equal, is end-diastole. A pair without any
+    difference is left out.
+    """
+    examinations: dict[str, list[str]] = {}
+    for case in volumes:
+        if examination := examination_of(case):
+            examinations.setdefault(examination, []).append(case)
+    pairs = (_in_order(cases, volumes) for cases in examinations.values() if len(cases) == 2)
+    return [pair for pair in pairs if pair is not None]
+
+
+def _in_order(
+    cases: list[str], volumes: Mapping[str, Mapping[str, float]]
+) -> tuple[str, str] | None:
+    first, second = cases
+    order = _named_end(first), _named_end(second)
+    if order not in (("ED", "ES"), ("ES", "ED")):
+        blood = _blood(volumes[first]), _blood(volumes[second])
+        if blood[0] == blood[1]:
+            return None
+        order = ("ED", "ES") if blood[0] > blood[1] else ("ES", "ED")
+    return (first, second) if order[0] == "ED" else (second, first)
+
+
+def _named_end(case: str) -> str:
+    """Return "ED" or "ES" if the name of the case says so, else ""."""
+    return next((end.upper() for end in _PHASE.findall(case) if end), "")
+
+
+def _blood(volumes: Mapping[str, float]) -> tuple[float, float]:
+    """Return the mL of LV and RV, 0 for one that is missing."""
+    of_structure = {canonical_structure(name): ml for name, ml in volumes.items()}
+    return of_structure.get("LV", 0.0), of_structure.get("RV", 0.0)

@@ -1,0 +1,77 @@
+"""Measurements in the reports of end-diastole and end-systole."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.app.prediction.function_entry import PairedReports, remove_function
+from tests.helpers.data.studies import made_report
+
+
+def write(folder: Path, case: str, lv: float, **changes: Any) -> None:
+    volumes = {"LV": {"ensemble": lv, "members": [lv, lv]}}
+    about = {"seconds": 1.0, "device": "cpu", "calibration": None, "phase": None}
+    report = made_report() | about | {"volumes_ml": volumes} | changes
+    (folder / f"{case}.json").write_text(json.dumps(report))
+
+
+def ef_of(folder: Path, case: str) -> float | None:
+    report = json.loads((folder / f"{case}.json").read_text())
+    return report["function"]["LV EF"]["value"] if "function" in report else None
+
+
+def test_pair_made_in_two_runs_is_measured(tmp_path: Path) -> None:
+    for case, lv in (("p_frame12", 50.0), ("p_frame01", 100.0)):
+        write(tmp_path, case, lv)
+        PairedReports(tmp_path).update(case)
+    assert [ef_of(tmp_path, case) for case in ("p_frame01", "p_frame12")] == [50, 50]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"method": "vanilla"}, {"mirroring": "none"}, {"plans_sha256": "0" * 64}]
+)
+def test_new_result_of_one_image_changes_both_reports(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    write(tmp_path, "p_frame01", 100, plans_sha256="1" * 64)
+    write(tmp_path, "p_frame12", 50, plans_sha256="1" * 64)
+    paired = PairedReports(tmp_path)
+    paired.update("p_frame01")
+    assert ef_of(tmp_path, "p_frame12") == 50
+    write(tmp_path, "p_frame01", 200, plans_sha256="1" * 64)
+    paired.update("p_frame01")
+    assert ef_of(tmp_path, "p_frame12") == 75
+    write(tmp_path, "p_frame01", 200, **{"plans_sha256": "1" * 64} | changes)
+    paired.update("p_frame01")
+    assert ef_of(tmp_path, "p_frame12") is None
+
+
+def test_third_image_and_failed_image_remove_the_measurements(tmp_path: Path) -> None:
+    write(tmp_path, "p_frame01", 100)
+    write(tmp_path, "p_frame12", 50)
+    paired = PairedReports(tmp_path)
+    paired.update("p_frame01")
+    write(tmp_path, "p_frame05", 80)
+    paired.update("p_frame05")
+    assert ef_of(tmp_path, "p_frame12") is None
+    (tmp_path / "p_frame05.json").unlink()
+    paired.update("p_frame05")
+    assert ef_of(tmp_path, "p_frame12") == 50
+    (tmp_path / "p_frame01.json").write_text("{}")  # a damaged report counts as missing
+    with pytest.raises(RuntimeError), paired.updated("p_frame01"):
+        raise RuntimeError
+    assert ef_of(tmp_path, "p_frame12") is None
+
+
+def test_phases_of_a_cine_are_no_pair(tmp_path: Path) -> None:
+    for phase, lv in ((1, 100), (12, 50)):
+        function = {"LV EF": {"value": 50}}
+        write(tmp_path, f"p_frame{phase:02d}", lv, phase=phase, ED=1, ES=12, function=function)
+    PairedReports(tmp_path).update("p_frame05")
+    assert ef_of(tmp_path, "p_frame12") == 50
+    remove_function(tmp_path, "p", made={5}, others={1, 12})
+    assert ef_of(tmp_path, "p_frame12") == 50
+    remove_function(tmp_path, "p", made={1}, others={12})
+    assert ef_of(tmp_path, "p_frame12") is None
