@@ -228,3 +228,18 @@ def test_width_grows_with_the_spread() -> None:
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, rules={"LV EDV": rule})["LV EDV"]
     low, high = found.intervals[80]
     assert high - low == pytest.approx(2 * 2 * (1 + found.spread))
+
+
+def test_ejection_fraction_is_plausible_up_to_100() -> None:
+    rule = replace(RULES["LV EDV"], half_width_90=90.0)
+    found = heart_function({1: ED, 8: ES}, ed=1, es=8, rules={"LV EF": rule})["LV EF"]
+    assert found.intervals[90] == (0, 100)
+
+
+def test_mass_in_an_unknown_phase_has_the_rule_of_the_volume() -> None:
+    rules = {"LV mass": RULES["LV EDV"], "MYO volume": replace(RULES["LV EDV"], bias=1.0)}
+    mass = heart_function({None: ED}, rules=rules)["LV mass"]
+    low, high = mass.value + 1.05 * (1 - 2), mass.value + 1.05 * (1 + 2)
+    assert mass.intervals[80] == pytest.approx((low, high))
+    in_phase = heart_function({1: ED}, ed=1, rules=rules)["LV mass"]
+    assert in_phase.intervals[80] == pytest.approx((mass.value - 2, mass.value + 2))

@@ -75,6 +75,23 @@ def test_interval_starts_at_zero() -> None:
     assert rule.intervals(2) == {80: (0, 4), 90: (0, 6)}
 
 
+def test_interval_of_impossible_values_is_unknown() -> None:
+    rule = IntervalRule(bias=-1, half_width_80=3, half_width_90=5, patients=9)
+    assert rule.intervals(-3) == {90: (0, 1)}
+    assert rule.intervals(99, most=100) == {80: (95, 100), 90: (93, 100)}
+    assert rule.intervals(105, most=100) == {90: (99, 100)}
+
+
+def test_interval_of_huge_numbers_is_unknown() -> None:
+    huge = 1.7e308
+    rule = IntervalRule(bias=huge, half_width_80=1, half_width_90=huge, patients=9)
+    assert rule.intervals(0) == {80: (huge, huge)}
+    scaled = IntervalRule(
+        bias=0, half_width_80=huge, half_width_90=huge, patients=9, difficulty_floor=huge
+    )
+    assert scaled.intervals(1, difficulty=1) == {}
+
+
 def test_different_lengths_raise() -> None:
     with pytest.raises(InputError):
         fit_interval([1.0], [1.0, 2.0], ["a"])

@@ -202,10 +202,16 @@ def _measured(
     measured_in = {name: _phases_of(name, phases, ed, es) for name in values}
     intervals: dict[str, Intervals] = {}
     for name, value in values.items():
-        rule = rules.get(f"{side} {name}")
+        rule, unit = rules.get(f"{side} {name}"), 1.0
+        if name == "mass" and None in phases:  # the rule of the mass is for end-diastole only
+            rule, unit = rules.get("MYO volume"), MYOCARDIUM_G_PER_ML
         if rule is not None and not any(phases[p].reviewed.any() for p in measured_in[name]):
-            spread = float(standard_deviation(value[1:]))
-            intervals[name] = rule.intervals(float(value[0]), difficulty=spread)
+            known = rule.intervals(
+                float(value[0]) / unit,
+                difficulty=float(standard_deviation(value[1:])) / unit,
+                most=100.0 if name == "EF" else math.inf,
+            )
+            intervals[name] = _scaled(known, unit)
     if patient.heart_rate is not None and "SV" in intervals:
         intervals["CO"] = _scaled(intervals["SV"], patient.heart_rate / 1000)
     for name, value in values.items():

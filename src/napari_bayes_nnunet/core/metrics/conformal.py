@@ -50,27 +50,34 @@ class IntervalRule:
         return self.half_width_80 if level == 80 else self.half_width_90
 
     def interval(
-        self, value: float, level: Coverage, *, difficulty: float = math.nan
+        self,
+        value: float,
+        level: Coverage,
+        *,
+        difficulty: float = math.nan,
+        most: float = math.inf,
     ) -> tuple[float, float] | None:
-        """Return the lowest and highest plausible value, at least 0.
+        """Return the lowest and highest plausible value, from 0 to ``most``.
 
-        None for an unknown value, half-width or needed difficulty.
+        None for an unknown value, half-width or needed difficulty, and if no value is plausible.
         """
         width = self.half_width(level)
         if width is None or not math.isfinite(value):
             return None
         if self.difficulty_floor is not None:
             width *= self.difficulty_floor + difficulty
-        if not math.isfinite(width):
-            return None
         center = value + self.bias
-        return max(center - width, 0.0), max(center + width, 0.0)
+        low, high = max(center - width, 0.0), min(center + width, most)
+        return (low, high) if low <= high < math.inf else None
 
     def intervals(
-        self, value: float, *, difficulty: float = math.nan
+        self, value: float, *, difficulty: float = math.nan, most: float = math.inf
     ) -> dict[Coverage, tuple[float, float]]:
         """Return level → `interval`, without the unknown ones."""
-        found = {level: self.interval(value, level, difficulty=difficulty) for level in COVERAGES}
+        found = {
+            level: self.interval(value, level, difficulty=difficulty, most=most)
+            for level in COVERAGES
+        }
         return {level: interval for level, interval in found.items() if interval is not None}
 
     def is_largest(self, level: Coverage) -> bool:

@@ -40,13 +40,8 @@ class DiceRule:
         value = self.intercept + self.slope * agreement
         if not math.isfinite(value):
             return None
-        found = self.interval.intervals(value)
-        return ExpectedDice(
-            value=_limited(value),
-            intervals={
-                level: (_limited(low), _limited(high)) for level, (low, high) in found.items()
-            },
-        )
+        value = min(max(value, 0.0), 1.0)
+        return ExpectedDice(value=value, intervals=self.interval.intervals(value, most=1.0))
 
 
 def fit_dice(
@@ -78,7 +73,3 @@ def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]
         return float(y.mean()) if len(y) else math.nan, 0.0
     slope, intercept = np.polyfit(x, y, 1)
     return float(intercept), float(slope)
-
-
-def _limited(dice: float) -> float:
-    return min(max(dice, 0.0), 1.0)
