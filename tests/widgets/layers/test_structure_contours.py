@@ -22,6 +22,7 @@ from napari_bayes_nnunet.widgets.layers.review_layers import (
     set_slice,
 )
 from napari_bayes_nnunet.widgets.layers.structure_contours import (
+    FILLED,
     StructureContours,
     apply_display,
     find_contours,
@@ -186,6 +187,14 @@ def test_deleted_contours_are_drawn_again_in_next_slice(viewer, image, contours)
             [11.5, 13.5] if z == 1 else [7.5, 8.5], abs=0.3
         )
         assert again.source.opacity == 0
+
+
+def test_contours_drawn_again_by_a_switch_stay(viewer, image, contours) -> None:
+    viewer.layers.remove(contours.layer)
+    again = show_contours(viewer, image, {}, Display(fill=True))
+    show_place(viewer, image, (2, 2))
+    assert find_contours(viewer, image) is again
+    assert again.source.opacity == FILLED
 
 
 def test_contours_deleted_with_their_image_stay_deleted(viewer, image, contours) -> None:

@@ -232,13 +232,14 @@ class StructureContours:
             self._draw_in_next_slice()
 
     def _draw_in_next_slice(self) -> None:
-        """Let the next slice have contours again, in a new layer."""
-        moved = self._viewer.dims.events.point
+        """Let the next slice have contours again, in a new layer, unless there is one by then."""
+        viewer, image = self._viewer, self._image
+        moved = viewer.dims.events.point
 
         def draw_again(event: object) -> None:
             moved.disconnect(draw_again)
-            if self._image in self._viewer.layers:
-                show_contours(self._viewer, self._image, self._posteriors, self._display)
+            if image in viewer.layers and find_contours(viewer, image) is None:
+                show_contours(viewer, image, self._posteriors, self._display)
 
         moved.connect(draw_again)
 
