@@ -9,7 +9,6 @@ from qtpy.QtCore import QObject
 
 from ...core.editing.outlines import hatch_lines
 from ..layers.line_layer import Line, LineLayer, line_color
-from ..layers.review_layers import remove_layers
 from ..layers.viewing import shown_place
 from .corrections import Corrections
 
@@ -82,5 +81,5 @@ class BrushRegion(QObject):
             events.disconnect(self.refresh)
         self._corrections.changed.disconnect(self.refresh)
         if self._lines is not None:
-            remove_layers(self._viewer, self._lines.release())
+            self._lines.remove()
             self._lines = None

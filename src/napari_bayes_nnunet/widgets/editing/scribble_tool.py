@@ -15,7 +15,6 @@ from ...core.types import Place
 from ..layers.double_click import DoubleClick
 from ..layers.keys import is_typing
 from ..layers.line_layer import Line, LineLayer, line_color
-from ..layers.review_layers import remove_layers
 from ..layers.viewing import shown_place
 
 SCRIBBLE_BUTTONS: Final = "Left button: inside\nRight button: outside"
@@ -91,7 +90,7 @@ class ScribbleTool(QObject):
         self._viewer.mouse_drag_callbacks.remove(self._on_drag)
         self._edited.events.mode.disconnect(self._on_mode)
         if self._lines is not None:
-            remove_layers(self._viewer, self._lines.release())
+            self._lines.remove()
             self._lines = None
 
     def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
