@@ -11,6 +11,7 @@ import pytest
 from app_model.types import KeyBinding
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.utils._proxies import PublicOnlyProxy
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.types import Place
@@ -64,7 +65,10 @@ def press(viewer: Any, key: str) -> None:
 
 
 class Review:
-    """Review of a made study in a viewer without a window, with its messages in ``said``."""
+    """Review of a made study in a viewer without a window, with its messages in ``said``.
+
+    It is given the viewer as a dock from the Plugins menu is.
+    """
 
     def __init__(self, folder: Path, qtbot: Any, *, image: bool = True, **options: Any) -> None:
         self.qtbot = qtbot
@@ -73,7 +77,7 @@ class Review:
         qtbot.addWidget(self.forms)
         options = {"every_ms": 1_000_000, **options}
         self.controller = ReviewController(
-            self.viewer, opened(folder, image=image), self.forms, **options
+            PublicOnlyProxy(self.viewer), opened(folder, image=image), self.forms, **options
         )
         self.said: list[str] = []
         self.controller.said.connect(

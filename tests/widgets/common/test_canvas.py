@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from napari.components import ViewerModel
 from napari.components.overlays import TextOverlay
+from napari.utils._proxies import PublicOnlyProxy
 from vispy.visuals.shaders.program import ModularProgram
 
-from napari_bayes_nnunet.widgets.common.canvas import put_overlay, remove_overlay
+from napari_bayes_nnunet.widgets.common.canvas import put_overlay, remove_overlay, unwrap
 
 KEY = "made_here"
 SHADE = (0.0, 0.0, 0.0, 0.5)
 
 
-def test_only_the_overlay_that_was_put_is_removed(qapp: Any) -> None:
-    viewer = ViewerModel()
+@pytest.mark.parametrize("given", [ViewerModel, lambda: PublicOnlyProxy(ViewerModel())])
+def test_only_the_overlay_that_was_put_is_removed(given: Callable[[], Any], qapp: Any) -> None:
+    viewer = given()
     before = {**viewer.canvas.overlays}
     first, second = TextOverlay(), TextOverlay()
     put_overlay(viewer, KEY, first)
     put_overlay(viewer, KEY, second)
-    assert viewer.canvas.overlays[KEY] is second
+    assert unwrap(viewer.canvas.overlays[KEY]) is second
     remove_overlay(viewer, KEY, first)
-    assert viewer.canvas.overlays[KEY] is second
+    assert unwrap(viewer.canvas.overlays[KEY]) is second
     remove_overlay(viewer, KEY, second)
     assert {**viewer.canvas.overlays} == before
 

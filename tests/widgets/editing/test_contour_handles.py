@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Image
+from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
 
@@ -43,7 +44,7 @@ class Told:
 
 
 def begin(viewer: Any, image: Image, place: Any = PLACE) -> tuple[ContourHandles, Told]:
-    handles = ContourHandles(viewer, linger_ms=20)
+    handles = ContourHandles(PublicOnlyProxy(viewer), linger_ms=20)
     handles.start(image, RING, place=place, color=COLOR)
     return handles, Told(handles)
 

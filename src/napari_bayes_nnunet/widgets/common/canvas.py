@@ -20,8 +20,17 @@ def put_overlay(viewer: Any, key: str, overlay: Any) -> None:
 
 def remove_overlay(viewer: Any, key: str, overlay: Any) -> None:
     """Remove an overlay from the canvas, unless another dock has replaced it."""
-    if viewer.canvas.overlays.get(key) is overlay:
+    if unwrap(viewer.canvas.overlays.get(key)) is overlay:
         viewer.canvas.overlays.pop(key)
+
+
+def unwrap(item: Any) -> Any:
+    """Return the object of napari behind its proxy.
+
+    A dock that was opened from the Plugins menu is given the viewer, and all that it reads from the
+    viewer, in proxies, which are never identical to what they stand for.
+    """
+    return getattr(item, "__wrapped__", item)
 
 
 def keep_shaders(layer: Any) -> None:

@@ -8,6 +8,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
 from ...core.editing.outlines import hatch_lines
+from ..common.canvas import unwrap
 from ..layers.line_layer import Line, LineLayer, line_color
 from ..layers.viewing import shown_place
 from .corrections import Corrections
@@ -50,7 +51,7 @@ class BrushRegion(QObject):
     @property
     def is_shown(self) -> bool:
         """Whether a tool of napari is chosen that the limit applies to."""
-        active = self._viewer.layers.selection.active
+        active = unwrap(self._viewer.layers.selection.active)
         painting = active is self._edited and str(self._edited.mode) in PAINTING
         limited = self._corrections.threshold is not None
         return painting and limited and self._viewer.dims.ndisplay == 2

@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...core.editing.closed_curve import FEWEST_POINTS, add_handle, draw_curve, remove_handle
 from ...core.types import Place
+from ..common.canvas import unwrap
 from ..layers.double_click import DoubleClick
 from ..layers.keys import is_typing
 from ..layers.line_layer import Line, LineLayer
@@ -299,7 +300,7 @@ class ContourHandles(QObject):
         """Add a handle if the curve was hit; return whether the click was on the contour."""
         if event.button != LEFT or event.modifiers or not self._is_shown():
             return False
-        if self._viewer.layers.selection.active is not self._points:
+        if unwrap(self._viewer.layers.selection.active) is not self._points:
             return False
         voxel = self._voxel(event)
         if self._handle_at(event) is None and self._pixels(self.curve - voxel).min() <= REACH:
