@@ -17,8 +17,10 @@ from napari_bayes_nnunet.widgets.reading.key_numbers import (
     BOTH_PHASES,
     INTERVAL_TITLES,
     NO_KEY_NUMBERS,
+    ROW_TITLES,
     KeyNumbers,
 )
+from napari_bayes_nnunet.widgets.reading.numbers import INTERVAL_ENDED
 
 UNITS = {"LV EF": "%", "LV mass": "g", "RV EF": "%"}
 HEART = ("LV EDV", "LV ESV", "LV SV", "LV EF", "LV mass", "RV EDV", "RV EF", "LV CO")
@@ -137,7 +139,17 @@ def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
     height = table.sizeHint().height()
     table.set_numbers(plain, predicted)  # the first correction
     assert table.interval_text("LV EF") == ""
+    assert INTERVAL_ENDED in table._columns["LV EF"].ends[1].toolTip()
+    assert INTERVAL_ENDED not in table._columns["LV EDV"].ends[1].toolTip()
     assert table.sizeHint().height() == height
+
+
+def test_every_row_title_is_explained(table: KeyNumbers) -> None:
+    wide = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in numbers().items()}
+    table.set_numbers(wide, wide)
+    titles = {*INTERVAL_TITLES[1:], *(title for title, _ in ROW_TITLES.values()), "90 %"}
+    explained = {label.text() for label in table.findChildren(QLabel) if label.toolTip()}
+    assert titles <= explained
 
 
 def test_few_patients_give_the_lower_level(table: KeyNumbers) -> None:

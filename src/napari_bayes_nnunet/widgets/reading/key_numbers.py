@@ -14,7 +14,7 @@ from ...core.heart.function import Measured
 from ...core.metrics.conformal import Coverage
 from ...core.types import Phase
 from ..common.dock import LevelLabel
-from .numbers import describe_number
+from .numbers import OPEN_HELP, SPREAD_HELP, describe_number
 
 KEY_NUMBERS: Final[Mapping[str, str]] = {
     "LV EF": "EF",
@@ -33,8 +33,16 @@ BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
 ONE_PHASE_SHOWN: Final = "LV in this phase"
 _ROWS = 6
 TITLE, UNIT, VALUE, SPREAD, OPEN, CHANGED = range(_ROWS)
-ROW_TITLES: Final = {SPREAD: "Spread", OPEN: "Open", CHANGED: "Change"}
+ROW_TITLES: Final = {
+    SPREAD: ("Spread", SPREAD_HELP),
+    OPEN: ("Open", OPEN_HELP),
+    CHANGED: ("Change", f"{CHANGE_HELP}."),
+}
 INTERVAL_TITLES: Final = ("{level} %", "to")
+INTERVAL_TITLE_HELP: Final = (
+    "Prediction interval: it contains the reference value in {level} % of patients like the "
+    "validation patients. A correction ends it."
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class _Column:
             "" if open_slices is None else str(open_slices),
             _signed(change),
         )
-        lines = describe_number(measured, open_slices)
+        lines = describe_number(measured, predicted, open_slices)
         if texts[CHANGED]:
             lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
         known = () if coverage is None else measured.intervals.get(coverage, ())
@@ -138,11 +146,12 @@ class KeyNumbers(QWidget):
             for name in names
         }
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
-        titles = {row: text for row, text in ROW_TITLES.items() if names and row < self._rows}
-        for row, text in titles.items():
-            self._add_title(text, self._grid_row(row))
+        titles = {row: title for row, title in ROW_TITLES.items() if names and row < self._rows}
+        for row, title in titles.items():
+            self._add_title(*title, self._grid_row(row))
         for end, text in enumerate(INTERVAL_TITLES if self._coverage and names else ()):
-            self._add_title(text.format(level=self._coverage), VALUE + 2 + end)
+            help_text = INTERVAL_TITLE_HELP.format(level=self._coverage)
+            self._add_title(text.format(level=self._coverage), help_text, VALUE + 2 + end)
         for number, column in enumerate(self._columns.values(), start=1):
             self._grid.setColumnStretch(number, 1)
             for row, label in enumerate(column.labels):
@@ -154,8 +163,10 @@ class KeyNumbers(QWidget):
     def _grid_row(self, row: int) -> int:
         return row + 1 if row <= VALUE else row + 1 + len(INTERVAL_TITLES)
 
-    def _add_title(self, text: str, row: int) -> None:
-        self._grid.addWidget(LevelLabel(text, level="done", style="padding: 0"), row, 0)
+    def _add_title(self, text: str, help_text: str, row: int) -> None:
+        title = LevelLabel(text, level="done", style="padding: 0")
+        title.setToolTip(help_text)
+        self._grid.addWidget(title, row, 0)
 
 
 def _label(row: int) -> QLabel:

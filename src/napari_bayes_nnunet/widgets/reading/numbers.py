@@ -107,18 +107,21 @@ def _make_row(slice_: Contribution, name: str) -> Row:
     return Row((str(slice_.z + 1), f"{slice_.phase}{name}", points))
 
 
+SPREAD_HELP = (
+    "Standard deviation over the models in slices not yet accepted. It is not a clinical "
+    "confidence interval."
+)
 OPEN_HELP = "Slices still to accept in the phases of this number. At 0 it is reviewed."
 INTERVAL_HELP = "Prediction interval of {level} %: {low} to {high} {unit}"
+INTERVAL_ENDED = (
+    "The prediction interval ended with the first correction, or when all slices were accepted."
+)
 OPEN_TEXT = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT = "All slices of its phases are accepted."
 HEADINGS = (
     ("", ""),
     ("Now", "Measured in the current contours."),
-    (
-        "Spread",
-        "Standard deviation over the models in slices not yet accepted. It is not a clinical "
-        "confidence interval.",
-    ),
+    ("Spread", SPREAD_HELP),
     ("", ""),
     ("Open", OPEN_HELP),
     ("Predicted", "Value predicted by the ensemble; empty if your corrections did not change it."),
@@ -199,7 +202,7 @@ class NumbersTable(QWidget):
         line.unit.setText(measured.unit)
         before = "" if predicted is None else format_value(predicted.value)
         line.predicted.setText("" if before == value else before)
-        help_text = "\n".join([*describe_number(measured, open_slices), measured.help])
+        help_text = "\n".join([*describe_number(measured, predicted, open_slices), measured.help])
         for label in (line.name, line.value):
             label.setToolTip(help_text)
 
@@ -230,7 +233,9 @@ def format_value(value: float, *, like: float | None = None) -> str:
     return f"{value:.2f}" if abs(value if like is None else like) < 9.995 else f"{value:.1f}"
 
 
-def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
+def describe_number(
+    measured: Measured, predicted: Measured | None, open_slices: int | None
+) -> list[str]:
     """Return lines on a number: value and spread, intervals, and slices still to accept."""
     has_spread = open_slices != 0 and not math.isnan(measured.spread)
     spread = f" ± {format_value(measured.spread, like=measured.value)}" if has_spread else ""
@@ -238,6 +243,8 @@ def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
     for level, (low, high) in measured.intervals.items():
         ends = {"low": format_value(low), "high": format_value(high), "unit": measured.unit}
         lines.append(INTERVAL_HELP.format(level=level, **ends))
+    if predicted is not None and predicted.intervals and not measured.intervals:
+        lines.append(INTERVAL_ENDED)
     if open_slices is not None:
         lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
     return lines
