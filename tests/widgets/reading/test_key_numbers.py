@@ -15,7 +15,7 @@ from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import CorrectionForm
 from napari_bayes_nnunet.widgets.reading.key_numbers import (
     BOTH_PHASES,
-    INTERVAL_TITLES,
+    LOW,
     NO_KEY_NUMBERS,
     ROW_TITLES,
     KeyNumbers,
@@ -147,7 +147,7 @@ def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
 def test_every_row_title_is_explained(table: KeyNumbers) -> None:
     wide = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in numbers().items()}
     table.set_numbers(wide, wide)
-    titles = {*INTERVAL_TITLES[1:], *(title for title, _ in ROW_TITLES.values()), "90 %"}
+    titles = {title.format(level=90) for title, _ in ROW_TITLES.values()}
     explained = {label.text() for label in table.findChildren(QLabel) if label.toolTip()}
     assert titles <= explained
 
@@ -157,4 +157,4 @@ def test_few_patients_give_the_lower_level(table: KeyNumbers) -> None:
     table.set_numbers(few, few)
     assert table.interval_text("LV EF") == "100 to 140"
     texts = [label.text() for label in table.findChildren(QLabel)]
-    assert INTERVAL_TITLES[0].format(level=80) in texts
+    assert ROW_TITLES[LOW][0].format(level=80) in texts

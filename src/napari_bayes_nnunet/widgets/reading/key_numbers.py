@@ -31,26 +31,31 @@ CHANGE_HELP: Final = "Change since the prediction"
 NO_KEY_NUMBERS: Final = "No numbers. They need the labels RV, MYO or LV."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
 ONE_PHASE_SHOWN: Final = "LV in this phase"
-_ROWS = 6
-TITLE, UNIT, VALUE, SPREAD, OPEN, CHANGED = range(_ROWS)
-ROW_TITLES: Final = {
-    SPREAD: ("Spread", SPREAD_HELP),
-    OPEN: ("Open", OPEN_HELP),
-    CHANGED: ("Change", f"{CHANGE_HELP}."),
-}
-INTERVAL_TITLES: Final = ("{level} %", "to")
 INTERVAL_TITLE_HELP: Final = (
     "Prediction interval: it contains the reference value in {level} % of patients like the "
     "validation patients. A correction ends it."
 )
+_ROWS = 8
+TITLE, UNIT, VALUE, LOW, HIGH, SPREAD, OPEN, CHANGED = range(_ROWS)
+ROW_TITLES: Final = {
+    LOW: ("{level} %", INTERVAL_TITLE_HELP),
+    HIGH: ("to", INTERVAL_TITLE_HELP),
+    SPREAD: ("Spread", SPREAD_HELP),
+    OPEN: ("Open", OPEN_HELP),
+    CHANGED: ("Change", f"{CHANGE_HELP}."),
+}
 
 
 @dataclass(frozen=True)
 class _Column:
-    """Labels of a number, from top to bottom, with the ends of its interval below the value."""
+    """Labels of a number, from top to bottom."""
 
     labels: tuple[QLabel, ...]
-    ends: tuple[QLabel, QLabel]
+
+    @property
+    def ends(self) -> tuple[QLabel, ...]:
+        """Labels of the lower and the upper end of the interval."""
+        return self.labels[LOW:SPREAD]
 
     def fill(
         self,
@@ -61,10 +66,12 @@ class _Column:
     ) -> None:
         change = math.nan if predicted is None else measured.value - predicted.value
         has_spread = open_slices != 0 and not math.isnan(measured.spread)
+        interval = () if coverage is None else measured.intervals.get(coverage, ())
         texts = (
             KEY_NUMBERS[measured.name],
             measured.unit,
             _short(measured.value),
+            *([f"{end:.0f}" for end in interval] or ["", ""]),
             f"±{_short(measured.spread)}" if has_spread else "",
             "" if open_slices is None else str(open_slices),
             _signed(change),
@@ -72,10 +79,7 @@ class _Column:
         lines = describe_number(measured, predicted, open_slices)
         if texts[CHANGED]:
             lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
-        known = () if coverage is None else measured.intervals.get(coverage, ())
-        interval = [f"{end:.0f}" for end in known] or ["", ""]
-        every = zip((*self.ends, *self.labels), (*interval, *texts), strict=False)
-        for label, text in every:
+        for label, text in zip(self.labels, texts, strict=False):
             label.setText(text or " ")  # an empty label has no height
             label.setToolTip("\n".join([*lines, measured.help]))
 
@@ -106,7 +110,8 @@ class KeyNumbers(QWidget):
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return title, unit, value, spread, open slices and change in the column of ``name``."""
-        return tuple(label.text().strip() for label in self._columns[name].labels)
+        labels = self._columns[name].labels
+        return tuple(label.text().strip() for label in (*labels[:LOW], *labels[SPREAD:]))
 
     def interval_text(self, name: str) -> str:
         """Return the prediction interval in the column of ``name``, such as "48 to 59"."""
@@ -140,33 +145,23 @@ class KeyNumbers(QWidget):
             if item.widget() is not self.caption:
                 item.widget().deleteLater()
         self._columns = {
-            name: _Column(
-                tuple(_label(row) for row in range(self._rows)), (_label(SPREAD), _label(SPREAD))
-            )
-            for name in names
+            name: _Column(tuple(_label(row) for row in range(self._rows))) for name in names
         }
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
-        titles = {row: title for row, title in ROW_TITLES.items() if names and row < self._rows}
-        for row, title in titles.items():
-            self._add_title(*title, self._grid_row(row))
-        for end, text in enumerate(INTERVAL_TITLES if self._coverage and names else ()):
-            help_text = INTERVAL_TITLE_HELP.format(level=self._coverage)
-            self._add_title(text.format(level=self._coverage), help_text, VALUE + 2 + end)
+        hidden = () if self._coverage else (LOW, HIGH)
+        for row, (text, help_text) in ROW_TITLES.items():
+            if names and row < self._rows and row not in hidden:
+                title = LevelLabel(
+                    text.format(level=self._coverage), level="done", style="padding: 0"
+                )
+                title.setToolTip(help_text.format(level=self._coverage))
+                self._grid.addWidget(title, row + 1, 0)
         for number, column in enumerate(self._columns.values(), start=1):
             self._grid.setColumnStretch(number, 1)
-            for row, label in enumerate(column.labels):
-                self._grid.addWidget(label, self._grid_row(row), number)
-            for row, label in enumerate(column.ends, start=VALUE + 2):
+            for row, label in enumerate(column.labels, start=1):
                 self._grid.addWidget(label, row, number)
+            for label in column.ends:
                 label.setVisible(self._coverage is not None)
-
-    def _grid_row(self, row: int) -> int:
-        return row + 1 if row <= VALUE else row + 1 + len(INTERVAL_TITLES)
-
-    def _add_title(self, text: str, help_text: str, row: int) -> None:
-        title = LevelLabel(text, level="done", style="padding: 0")
-        title.setToolTip(help_text)
-        self._grid.addWidget(title, row, 0)
 
 
 def _label(row: int) -> QLabel:
