@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from napari.qt import get_stylesheet
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_bayes_nnunet.widgets.common.rows_table import Column, Row, RowsTable
 from napari_bayes_nnunet.widgets.editing.ends_form import PresenceStrip
@@ -28,7 +28,7 @@ def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:
     for points in (9, 18):
         style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
         window.setStyleSheet(style)
-        qtbot.wait(1)
+        QApplication.processEvents()
         parts = grid, strip, table, table.horizontalHeader()
         assert {part.font().pointSizeF() for part in parts} == {points}
         sizes.append([part.sizeHint().height() for part in (grid, strip)] + [table.height()])

@@ -43,7 +43,7 @@ def keep_shaders(layer: Any) -> None:
         _keep_shaders(getattr(owner, "node", None))
 
 
-def _keep_box_shaders(overlay: Any, visible: bool = True) -> None:
+def _keep_box_shaders(overlay: Any) -> None:
     """Keep the shaders of the box of an overlay when its size changes."""
     for owner in _listeners(overlay.events.visible):
         _keep_shaders(getattr(getattr(owner, "box", None), "mesh", None))

@@ -84,7 +84,7 @@ class Corrections(QObject):
     A level or an alternative is first a preview: ``accept_preview`` keeps it, ``discard_preview``
     or Ctrl+Z restores the labels. ``changed`` is emitted after every change of the labels, also by
     napari's tools. ``undone`` carries the slices of an undo or redo, which may not be on screen;
-    ``said`` carries a message if a correction is impossible.
+    ``said`` carries a message on what a correction did, or why it is impossible.
     """
 
     changed = Signal()

@@ -118,7 +118,7 @@ class ReviewExporter(QObject):
         session = self._session.snapshot()
         queue = session.queue(session.scores())
         work = partial(export_review, session, self._image, folder, queue=queue)
-        self._background.run(work, self._on_exported, self._form.show_message)
+        self._background.run(work, self._form.show_saved, self._form.show_message)
 
     def doubt_about_dicom(self) -> str:
         """Return a sentence about slices that were not accepted, else ""."""
@@ -128,7 +128,7 @@ class ReviewExporter(QObject):
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""
         self._form.show_message(f"Saving to {folder}…")
         work = partial(_export_dicom, self._session.snapshot(), images, folder)
-        self._background.run(work, self._on_exported, self._form.show_message)
+        self._background.run(work, self._form.show_saved, self._form.show_message)
 
     def add_to_training_set(self, dataset: Path) -> None:
         """Add the reviewed phases to the training cases of a dataset."""
@@ -138,9 +138,6 @@ class ReviewExporter(QObject):
         self._form.show_message(f"Adding to {dataset.name}…")
         work = partial(add_to_training_set, self._session.snapshot(), self._image, dataset)
         self._background.run(work, self._on_added, self._form.show_message)
-
-    def _on_exported(self, files: list[Path]) -> None:
-        self._form.show_saved(files)
 
     def _on_added(self, names: list[str]) -> None:
         self._form.show_message(
