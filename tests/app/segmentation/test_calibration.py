@@ -19,6 +19,7 @@ from napari_bayes_nnunet.app.segmentation.calibrate import calibrate
 from napari_bayes_nnunet.app.segmentation.calibration import (
     FILE,
     OLD_FILE,
+    OTHER_WEIGHTS,
     Calibration,
     calibration_key,
     calibration_notes,
@@ -341,6 +342,36 @@ def test_other_settings_are_said_to_be_uncalibrated(with_rules: Path) -> None:
     assert "calibrated for other settings" in note
     assert calibration_notes(folder, settings_of("single", calibrated=False)) == ()
     assert find_calibration(folder, settings_of("multi", until_stable=True)) is None
+
+
+def test_changed_ensemble_is_said_to_be_uncalibrated(with_rules: Path) -> None:
+    folder = Ensemble(with_rules, device="cpu").folder
+    members = tuple(replace(m, sha256="0" * 64) for m in folder.members)
+    for changed in (replace(folder, members=members), replace(folder, plans_sha256="0" * 64)):
+        assert calibration_notes(changed, settings_of("multi")) == (OTHER_WEIGHTS,)
+
+
+def test_sentence_on_other_settings_is_short(with_rules: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(with_rules, copy)
+    content = json.loads((copy / FILE).read_text())
+    row = next(row for row in content["calibrations"] if row["volumes"])
+    rows = [row | {"members": [f"epoch {i}" for i in range(n)]} for n in range(3, 300)]
+    (copy / FILE).write_text(json.dumps(content | {"calibrations": rows}))
+    (note,) = calibration_notes(Ensemble(copy, device="cpu").folder, settings_of("single"))
+    assert "3 members" in note
+    assert len(note) < 250
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 0.01, 100, 1e300])
+def test_temperature_that_cannot_be_fitted_is_refused(
+    calibrated: Path, tmp_path: Path, temperature: float
+) -> None:
+    content = json.loads((calibrated / FILE).read_text())
+    content["calibrations"][0]["temperature"] = temperature
+    (tmp_path / FILE).write_text(json.dumps(content))
+    with pytest.raises(DataError):
+        read_calibrations(tmp_path)
 
 
 def test_newer_calibration_is_refused(tmp_path: Path) -> None:

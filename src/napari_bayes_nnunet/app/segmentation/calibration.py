@@ -10,8 +10,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from annotated_types import Interval
+
+from ...core.metrics.calibration import RANGE
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
 from ...core.problems import Action, Remedy, Setting, option
@@ -20,7 +23,7 @@ from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.atomic import write_json
 from ...io.files.checksum import may_be_same
-from ...io.files.json_files import Positive, parse_json, read_json, reading_json
+from ...io.files.json_files import parse_json, read_json, reading_json
 from .. import AppError
 from .methods import METHODS, choose_members
 from .settings import SegmentationSettings
@@ -31,7 +34,13 @@ OLD_FILE: Final = "temperatures.json"
 OTHER_SETTINGS: Final = (
     "The ensemble is calibrated for other settings ({settings}), so there are no intervals."
 )
+OTHER_WEIGHTS: Final = (
+    "The members or the plans of the ensemble have changed since it was calibrated, so there are "
+    "no intervals. Calibrate it again."
+)
 UNCALIBRATED: Final = "Not calibrated: without prediction intervals."
+_NAMED: Final = 3
+"""Most settings that a sentence names."""
 _FORMAT: Final = 1
 _REPAIR: Final = "Delete it, and calibrate the ensemble again."
 
@@ -46,7 +55,7 @@ class Calibration:
     ``plans_sha256`` is that of the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
     """
 
-    temperature: Positive
+    temperature: Annotated[float, Interval(ge=RANGE[0], le=RANGE[1])]
     method: str
     members: tuple[str, ...]
     mirroring: Mirroring
@@ -136,7 +145,14 @@ def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) ->
     if not settings.calibrated or _matching(folder, settings) is not None:
         return ()
     others = [c for c in read_calibrations(folder.path) if c.volumes]
-    return (OTHER_SETTINGS.format(settings="; ".join(map(str, others))),) if others else ()
+    if not others:
+        return ()
+    wanted = _wanted(folder, settings)
+    if str(wanted) in map(str, others):
+        return (OTHER_WEIGHTS,)
+    known = list(dict.fromkeys(map(str, others)))
+    named = "; ".join([*known[:_NAMED], *(["…"] if len(known) > _NAMED else [])])
+    return (OTHER_SETTINGS.format(settings=named),)
 
 
 def write_calibration(folder: EnsembleFolder, calibration: Calibration) -> None:
@@ -195,7 +211,7 @@ def calibration_key(folder: EnsembleFolder, settings: SegmentationSettings) -> d
 
 
 def _matching(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:
-    wanted = Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
+    wanted = _wanted(folder, settings)
     checksums = (*wanted.sha256, wanted.plans_sha256)
     for calibration in read_calibrations(folder.path):
         known = (*(calibration.sha256 or [""] * len(calibration.members)), calibration.plans_sha256)
@@ -203,3 +219,8 @@ def _matching(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibra
         if calibration.key == wanted.key and all(map(may_be_same, known, checksums)):
             return calibration
     return None
+
+
+def _wanted(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration:
+    """Return a calibration with the settings and checksums that are looked for."""
+    return Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
