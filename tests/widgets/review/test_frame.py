@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import (
@@ -278,6 +279,27 @@ def test_a_refused_close_keeps_the_reading_layout(
     reading = docks_of(dock)
     dock.eventFilter(dock.window(), QCloseEvent())  # and the window stays open
     qtbot.waitUntil(lambda: dock.reading_button.isChecked() and docks_of(dock) == reading)
+    dock.close_study()
+    settle(qtbot)
+
+
+def test_slider_labels_are_not_cut(
+    make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    dock = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    open_in(dock, folder, qtbot)
+    dock.close_study()
+    settle(qtbot)
+    labels = dock.window().findChildren(QLineEdit, "axis_label")
+    for label in labels:
+        label.setFixedWidth(0)
+    open_in(dock, folder, qtbot)
+    shown = {label.text(): label for label in labels if label.isVisible()}
+    assert {*shown} == {SLICE_LABEL, PHASE_LABEL}
+    for text, label in shown.items():
+        assert label.fontMetrics().horizontalAdvance(text) <= label.width()
     dock.close_study()
     settle(qtbot)
 

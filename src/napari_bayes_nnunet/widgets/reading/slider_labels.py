@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from qtpy.QtWidgets import QLineEdit, QMainWindow
+
 SLICE_LABEL: Final = "slice from 0"
 PHASE_LABEL: Final = "phase from 0"
+
+
+def fit_slider_labels(window: QMainWindow | None) -> None:
+    """Make the labels of the sliders in ``window`` as wide as their texts.
+
+    napari does so for labels that are typed, and when the sliders change their width.
+    """
+    for label in window.findChildren(QLineEdit, "axis_label") if window is not None else ():
+        label.textChanged.emit(label.text())
 
 
 class SliderLabels:

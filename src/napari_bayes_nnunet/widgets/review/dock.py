@@ -48,6 +48,7 @@ from ..layers.metadata import bayes_metadata, dicom_path
 from ..layers.result_layers import warm_up_imports
 from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import OpenedStudy
+from ..reading.slider_labels import fit_slider_labels
 from .controller import ReviewController
 from .forms import ReviewForms
 from .garbage import ShortCollections
@@ -362,6 +363,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
         if self.controller.saver.read_only:
             self.saved.show_message(VIEWED_ONLY, "warning")
+        fit_slider_labels(main_window(self))
         if self._reads:
             self._enter_layout()
 
