@@ -110,6 +110,7 @@ def test_phases_found_by_the_ensemble(make, qtbot) -> None:
     with qtbot.waitSignal(heard.job.phases_found) as found:
         pass
     assert found.args == [5, 2]
+    assert heard.stages[-1] == WAITING
     wait_end(heard, qtbot)
     assert list(result.phases) == [5, 2]
     assert result.known_phases == CardiacPhases(5, 2)

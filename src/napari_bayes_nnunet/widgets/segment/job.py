@@ -214,6 +214,7 @@ class SegmentationJob(QObject):
         result.known_phases = CardiacPhases(message.end_diastole, message.end_systole)
         result.phases_from = FOUND_BY_VOLUME
         self.phases_found.emit(message.end_diastole, message.end_systole)
+        self.stage_started.emit(WAITING)
 
     def _on_snapshot(self, message: SnapshotReady) -> None:
         """Read the snapshot in the thread, because volumes can be large."""
