@@ -19,6 +19,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
@@ -219,6 +220,15 @@ def test_failure_gives_one_sentence(
     with pytest.raises(AppError, match=re.escape(sentence)):
         demo_here(ensemble, *flags, picture=tmp_path / "picture.png", **options)
     assert not (tmp_path / "picture.png").exists()
+
+
+def test_the_demo_takes_the_usual_options(no_window, ensemble, tmp_path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    last = {"method": "vanilla", "members": 1, "mirroring": "none", "temperature": 2.0}
+    settings.keep_segmentation(SegmentationSettings(**last))
+    with pytest.raises(AppError):
+        demo_here(ensemble, "--fails", "The image is empty.", picture=tmp_path / "picture.png")
+    assert settings.segmentation() == SegmentationSettings()
 
 
 def test_missing_demo_ensemble_gives_one_sentence(no_window, tmp_path) -> None:

@@ -50,7 +50,7 @@ class MethodForm(DataForm):
         self._on_method_changed()
         self._on_device_changed()
         self._saved = settings
-        self._restore(settings.segmentation())
+        self.restore(settings.segmentation() or SegmentationSettings())
 
     @property
     def device_name(self) -> str:
@@ -90,15 +90,14 @@ class MethodForm(DataForm):
         )
         self._saved.keep_segmentation(kept)
 
-    def _restore(self, kept: SegmentationSettings | None) -> None:
-        if kept is None:
-            return
-        self.method.value = kept.method
-        self.members.value = min(max(kept.members, 1), self.members.editor.max)
-        if kept.mirroring in self.mirroring.editor.choices:
-            self.mirroring.value = kept.mirroring
-        if isinstance(kept.temperature, float):
-            self._set_temperature(kept.temperature)
+    def restore(self, options: SegmentationSettings) -> None:
+        """Choose options that were saved, but for the device; the default ones are the usual."""
+        self.method.value = options.method
+        self.members.value = min(max(options.members, 1), self.members.editor.max)
+        if options.mirroring in self.mirroring.editor.choices:
+            self.mirroring.value = options.mirroring
+        typed = options.temperature
+        self._set_temperature(typed if isinstance(typed, float) else self._usual_temperature)
 
     def set_ensemble(self, folder: EnsembleFolder | None) -> None:
         """Disable the methods that ``folder`` cannot serve, with the reason as their help."""
