@@ -147,7 +147,7 @@ def test_drawings_are_cached_until_the_posterior_changes(viewer, image, outlines
     show_place(viewer, image, (3, 1))
     outlines.set_view(UncertaintyView.MEMBERS)
     assert asked == []
-    outlines.refresh()
+    outlines.set_image(image, outlines._posterior_of, STRUCTURES)
     assert asked == [3]
 
 
@@ -275,7 +275,6 @@ def test_outlines_are_removed_with_their_image(viewer, image, outlines) -> None:
     viewer.layers.remove(image)
     assert [*viewer.layers] == []
     outlines.set_view(UncertaintyView.MEMBERS)
-    outlines.refresh()
     assert [*viewer.layers] == []
 
 

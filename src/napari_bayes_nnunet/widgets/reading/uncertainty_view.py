@@ -172,12 +172,6 @@ class OutlineLayers(QObject):
             view, self._peeked_from = self._peeked_from, None
             self._change(view)
 
-    def refresh(self) -> None:
-        """Draw again after a change of the posterior."""
-        self._cache.clear()
-        self._drawn = None
-        self._draw()
-
     def close(self) -> None:
         """Remove the outlines and disconnect from the viewer; maps stay."""
         self._leave_image()
