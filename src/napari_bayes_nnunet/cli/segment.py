@@ -39,7 +39,8 @@ from .options import (
 @click.option(
     "--calibrated/--uncalibrated",
     default=True,
-    help="Use the fitted temperature and the prediction intervals, if there are any (default).",
+    show_default=True,
+    help="Use the fitted temperature and the prediction intervals, if there are any.",
 )
 @click.option(
     "--until-stable",
