@@ -234,6 +234,23 @@ def test_decision_keeps_comment_and_notes_edits(session) -> None:
     assert WORST not in session.state.decisions
 
 
+def test_undo_accepts_a_slice_again(session) -> None:
+    session.decide(WORST, "accepted")
+    accepted, spread = session.state.decisions[WORST], session.measured()["LV EDV"].spread
+    before = edit(session, WORST)
+    edit(session, WORST, RV)
+    assert WORST not in session.state.decisions
+    session.labels_in(WORST)[:] = before
+    session.note_change([WORST], tool="undo or redo")
+    assert session.state.decisions[WORST] == accepted
+    assert session.measured()["LV EDV"].spread == spread
+    before = edit(session, WORST)
+    session.decide(WORST, "flagged")
+    session.labels_in(WORST)[:] = before
+    session.note_change([WORST], tool="undo or redo")
+    assert session.state.decisions[WORST].state == "flagged"
+
+
 def test_numbers_follow_every_edit(session) -> None:
     before = session.measured()
     edit(session, WORST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -43,6 +43,15 @@ SAME_PHASE: Final = "ED and ES are the same phase. Choose two phases to get stro
 SWAPPED_PHASES: Final = "The LV is larger at ES than at ED. Check whether the phases are swapped."
 
 
+@dataclass(frozen=True, eq=False)
+class _Withdrawn:
+    """An acceptance that an edit withdrew, its (Y, X) labels, and what is ``left`` of it."""
+
+    decision: Decision
+    labels: NDArray[Any]
+    left: Decision | None
+
+
 class ReviewSession:
     """Work of one reader on one study, fast enough for a call after every edit; no files, no Qt.
 
@@ -73,6 +82,7 @@ class ReviewSession:
         self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
         self._before_flag: dict[Place, State] = {}
         self._flagged_by_comment: set[Place] = set()
+        self._withdrawn: dict[Place, _Withdrawn] = {}
         self._use = UseRecorder({p: d.seconds for p, d in self.state.decisions.items()})
         for place, decision in self.state.decisions.items():
             self._set_reviewed(place, decision)
@@ -344,18 +354,39 @@ class ReviewSession:
                 labels = self.labels_in(place)
                 counts = changed_voxels(before[place], labels, self.entropy_in(place))
             self._use.record(place, tool, self._state_of(place), counts=counts)
-            self._reopen(place)
+            if not self._accept_again(place):
+                self._reopen(place, (before or {}).get(place))
 
-    def _reopen(self, place: Place) -> None:
-        """Withdraw the acceptance of a changed slice; one with a comment becomes flagged."""
+    def _reopen(self, place: Place, labels: NDArray[Any] | None) -> None:
+        """Withdraw the acceptance of a changed slice; one with a comment becomes flagged.
+
+        ``labels`` (Y, X) are those before the change; None if they are unknown.
+        """
         before = self.state.decisions.get(place)
         if before is None:
             return
         self._before_flag.pop(place, None)
         stays = before.state == "flagged" or before.comment
         decision = replace(before, state="flagged", edited=place in self._edited) if stays else None
+        if before.state == "accepted" and labels is not None:
+            self._withdrawn[place] = _Withdrawn(before, labels, decision)
         self.state = replace(self.state.with_decision(place, decision), finished=False)
         self._set_reviewed(place, decision)
+
+    def _accept_again(self, place: Place) -> bool:
+        """Return whether a slice has its accepted labels again and so is accepted again.
+
+        It is not if the reader has decided otherwise since.
+        """
+        withdrawn = self._withdrawn.get(place)
+        if withdrawn is None or self.state.decisions.get(place) != withdrawn.left:
+            return False
+        if not np.array_equal(self.labels_in(place), withdrawn.labels):
+            return False
+        del self._withdrawn[place]
+        self.state = self.state.with_decision(place, withdrawn.decision)
+        self._set_reviewed(place, withdrawn.decision)
+        return True
 
     def recount(self, places: Iterable[Place]) -> None:
         """Measure changed slices again, including previewed ones."""
