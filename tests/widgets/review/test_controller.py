@@ -835,6 +835,15 @@ def test_undo_in_a_hidden_slice_shows_it(review) -> None:
     assert WORST not in review.session.state.decisions  # it needs another review
 
 
+def test_undo_removes_the_message_of_the_edit(review) -> None:
+    said: list[str] = []
+    review.controller.said.connect(said.append)
+    review.press("D")
+    assert said[-1]
+    review.controller.corrections.undo()
+    assert said[-1] == ""
+
+
 def test_the_prediction_is_never_changed(review) -> None:
     prediction = result_layers(review.viewer, review.controller.picture.image)["prediction"]
     before = np.array(prediction.data)

@@ -355,7 +355,8 @@ class ReviewController(QObject):
         self._soon.throttle()
 
     def _on_undone(self, places: list[Place]) -> None:
-        """Show a slice that was changed by undo or redo."""
+        """Show a slice that was changed by undo or redo, and no longer what the edit did."""
+        self.said.emit("")
         if self.place not in places:
             self.picture.go_to(places[0])
 
