@@ -15,6 +15,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_BY_OTHER_TRAINING,
     MADE_FROM_OTHER_IMAGE,
+    MADE_WITH_OTHER_CALIBRATION,
     MADE_WITH_OTHER_DROPOUT,
     MADE_WITH_OTHER_LABELS,
     MADE_WITH_OTHER_MEMBERS,
@@ -25,8 +26,14 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     may_be_of_one_ensemble,
     unverified_notes,
 )
+from napari_bayes_nnunet.app.segmentation.calibration import (
+    Calibration,
+    calibration_key,
+    write_calibration,
+)
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.files.checksum import sha256
@@ -125,6 +132,33 @@ def test_other_plans_are_refused(ensemble, reports, tmp_path) -> None:
     assert caught.value.remedies == (Remedy(Action.OVERWRITE),)
     file.write_text(json.dumps(without_checksums(reports["multi"])))
     assert matches_request(file, Ensemble(other, device="cpu").folder, MULTI, image=IMAGE)
+
+
+def test_another_calibration_is_refused(ensemble, reports, tmp_path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(ensemble.folder.path, model)
+    folder = replace(ensemble.folder, path=model)
+    rule = IntervalRule(bias=0.0, half_width_80=2.0, half_width_90=None, patients=5)
+    key = calibration_key(folder, MULTI)
+    report = tmp_path / "report.json"
+
+    def is_accepted(calibration, settings=MULTI) -> bool:
+        report.write_text(json.dumps(reports["multi"] | {"calibration": calibration}))
+        return matches_request(report, folder, settings, image=IMAGE)
+
+    assert is_accepted(None)
+    calibration = Calibration(temperature=1.0, cases=("a",), volumes={"LV": rule}, **key)
+    write_calibration(folder, calibration)
+    content = json.loads(json.dumps(calibration.to_report()))
+    assert is_accepted(content)
+    assert is_accepted(None, replace(MULTI, calibrated=False))
+    for other in (None, content | {"cases": 2}):
+        with pytest.raises(AppError) as caught:
+            is_accepted(other)
+        assert caught.value.statement.template == MADE_WITH_OTHER_CALIBRATION
+    # Version 0.1.0 recorded none.
+    report.write_text(json.dumps({k: v for k, v in reports["multi"].items() if k != "calibration"}))
+    assert matches_request(report, folder, MULTI, image=IMAGE)
 
 
 def test_reports_of_phases_show_their_ensemble(reports) -> None:

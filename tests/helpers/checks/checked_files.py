@@ -35,6 +35,7 @@ from napari_bayes_nnunet.app.prediction.request import READ_ONLY_OUTPUT
 from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_BY_OTHER_TRAINING,
     MADE_FROM_OTHER_IMAGE,
+    MADE_WITH_OTHER_CALIBRATION,
     MADE_WITH_OTHER_DROPOUT,
     MADE_WITH_OTHER_LABELS,
     MADE_WITH_OTHER_MEMBERS,
@@ -235,6 +236,7 @@ CHECKS: tuple[Check, ...] = (
     Check(EARLIER, "report of a case, study", "be made by another training of the same name", CONTINUE, refusal(MADE_BY_OTHER_TRAINING), "app/prediction/test_resume_check.py::test_weights_of_another_training_are_refused"),
     Check(EARLIER, "report of a case, study", "be made with other members", CONTINUE, refusal(MADE_WITH_OTHER_MEMBERS), "app/prediction/test_resume_check.py::test_other_members_are_refused_with_the_difference"),
     Check(EARLIER, "report of a case, study", "be made with other plans", CONTINUE, refusal(MADE_WITH_OTHER_PLANS), "app/prediction/test_resume_check.py::test_other_plans_are_refused"),
+    Check(EARLIER, "report of a case, study", "be made with another calibration, or without one", CONTINUE, refusal(MADE_WITH_OTHER_CALIBRATION), "app/prediction/test_resume_check.py::test_another_calibration_is_refused"),
     Check(EARLIER, "report of a case, study", "be made with other labels", CONTINUE, refusal(MADE_WITH_OTHER_LABELS), "app/prediction/test_resume_check.py::test_swapped_labels_are_refused"),
     Check(EARLIER, "report of a case, study", "be made from another image", CONTINUE, refusal(MADE_FROM_OTHER_IMAGE), "app/prediction/test_resume_check.py::test_another_image_is_refused"),
     Check(EARLIER, "report of a case, study", "be made with another voxel size", CONTINUE, refusal(MADE_WITH_OTHER_SPACING), "app/prediction/test_geometry_report.py::test_given_spacing_decides_and_is_kept"),

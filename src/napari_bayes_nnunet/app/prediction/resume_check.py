@@ -17,7 +17,7 @@ from ...io.files.limits import read_small
 from ...io.images.integrity import nifti_header, phase_count
 from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT
 from .. import AppError
-from ..segmentation.calibration import chosen_temperature
+from ..segmentation.calibration import chosen_temperature, find_calibration
 from ..segmentation.methods import choose_members
 from ..segmentation.settings import SegmentationSettings
 from .output_files import frame_name
@@ -33,6 +33,10 @@ MADE_WITH_OTHER_PRECISION: Final = (
 MADE_WITH_OTHER_SETTINGS: Final = (
     "{report} in {folder} was made with different settings ({used}) from those requested now "
     "({requested})."
+)
+MADE_WITH_OTHER_CALIBRATION: Final = (
+    "{report} in {folder} was made with a different calibration of the ensemble, or without one, "
+    "so its intervals and predicted quality cannot be compared with those of this run."
 )
 MADE_WITH_OTHER_LABELS: Final = (
     "{report} in {folder} was made with different labels ({used}) from those of the ensemble "
@@ -154,6 +158,10 @@ def check_same_ensemble(
         raise _mismatch(report, MADE_BY_OTHER_TRAINING, members=_named(changed))
     if not may_be_same(content.get("plans_sha256"), folder.plans_sha256):
         raise _mismatch(report, MADE_WITH_OTHER_PLANS, ensemble=folder.name)
+    calibration = find_calibration(folder, settings)
+    wanted = calibration.to_report() if calibration is not None else None
+    if content.get("calibration", wanted) != wanted:
+        raise _mismatch(report, MADE_WITH_OTHER_CALIBRATION)
 
 
 def may_be_of_one_ensemble(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
