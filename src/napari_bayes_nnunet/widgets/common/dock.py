@@ -225,7 +225,6 @@ WIDEST_LABEL = "Alternatives"
 def row_label(text: str) -> RowLabel:
     """Return the label of a row."""
     label = RowLabel(text)
-    label.setToolTip(text)
     label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
     return label
 
