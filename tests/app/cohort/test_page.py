@@ -59,6 +59,17 @@ def test_row_has_its_numbers_warnings_and_picture(page, tmp_path):
     assert [picture["src"][:14] for picture in found.pictures] == ["data:image/png"]
 
 
+def test_only_what_the_table_has_is_explained(page, tmp_path):
+    made = row("a")
+    page.write([made])
+    assert "±" in written(tmp_path).text
+    numbers = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in made.numbers.items()}
+    page.write([replace(made, numbers=numbers)])
+    found = written(tmp_path).text
+    assert "1.0 to 2.0" in found
+    assert "±" not in found
+
+
 def test_tiles_count_the_studies(page, tmp_path):
     page.write([row("a", warnings=("W.",)), failed_row("b", "Cut."), row("c")])
     assert "Segmented 2 Failed 1 With warnings 1 Not done yet 6" in written(tmp_path).text

@@ -61,6 +61,7 @@ class CohortPage:
         others = sorted((row for row in rows if not row.failure), key=lambda row: row.worst_first)
         shown = others[:MOST_ROWS]
         units = {name: n.unit for row in shown for name, n in row.numbers.items()}
+        measured = [row.numbers[name] for row in shown for name in NUMBERS if name in row.numbers]
         return render_page(
             "cohort.html.j2",
             heading=f"{len(rows)} of {format_count(self._total, 'study', 'studies')}",
@@ -75,7 +76,8 @@ class CohortPage:
             number=format_number,
             spread=format_spread,
             interval=format_interval,
-            has_intervals=any(n.intervals for row in shown for n in row.numbers.values()),
+            has_intervals=any(number.intervals for number in measured),
+            has_spreads=not all(number.intervals for number in measured),
             unknown=UNKNOWN,
             settings=self._settings,
             left_out=[f"{sentence}." for sentence in self._left_out],
