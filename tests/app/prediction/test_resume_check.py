@@ -161,6 +161,14 @@ def test_another_calibration_is_refused(ensemble, reports, tmp_path) -> None:
     assert matches_request(report, folder, MULTI, image=IMAGE)
 
 
+@pytest.mark.parametrize(
+    "entry", [{"expected_dice": []}, {"volumes_ml": {"LV": {"ensemble": -5.0}}}, {"phase": "ED"}]
+)
+def test_case_with_damaged_report_is_not_finished(finished, reports, entry) -> None:
+    assert finished(reports["multi"])
+    assert not finished(reports["multi"] | entry)
+
+
 def test_reports_of_phases_show_their_ensemble(reports) -> None:
     report = reports["multi"]
     fewer = report | {"members": report["members"][:1]}

@@ -9,13 +9,14 @@ from typing import Any, Final, TypeAlias
 
 from ...core.problems import Action
 from ...core.types import Spacing
+from ...io import DataError
 from ...io.dataset.raw_dataset import join_names
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.checksum import may_be_same
 from ...io.files.json_files import parse_json
 from ...io.files.limits import read_small
 from ...io.images.integrity import nifti_header, phase_count
-from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT
+from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT, read_report
 from .. import AppError
 from ..segmentation.calibration import chosen_temperature, find_calibration
 from ..segmentation.methods import choose_members
@@ -90,9 +91,12 @@ def matches_request(
     Raises AppError if the case was made with other settings or members, or from another image.
     """
     try:
-        content = parse_json(read_small(report), dict[str, Any])
+        content = read_report(report)
+    except (DataError, FileNotFoundError):
+        return False
+    try:
         check_report(report, content, folder, settings, image=image, spacing=spacing)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return False
     return True
 

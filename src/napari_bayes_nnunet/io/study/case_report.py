@@ -75,6 +75,7 @@ class ReportEntries:
     expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    phase: Ordinal | None = None
     ED: Ordinal | None = None
     ES: Ordinal | None = None
 
