@@ -70,6 +70,14 @@ def test_unknown_numbers_are_left_out() -> None:
     assert rule.interval(np.nan, 90) is None
 
 
+@pytest.mark.parametrize("unknown", [slice(None), 0])
+def test_unknown_difficulties_are_not_used(unknown) -> None:
+    difficulties = np.linspace(1, 20, 16)
+    residuals = difficulties * np.resize([1, -1], 16)
+    difficulties[unknown] = np.nan
+    assert rule_of(residuals, difficulties=difficulties) == rule_of(residuals)
+
+
 def test_interval_starts_at_zero() -> None:
     rule = IntervalRule(bias=-1, half_width_80=3, half_width_90=5, patients=9)
     assert rule.intervals(2) == {80: (0, 4), 90: (0, 6)}

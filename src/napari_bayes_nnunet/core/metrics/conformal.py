@@ -95,11 +95,11 @@ def fit_interval(
     """Return the rule that would have covered these references, None if no level can be reached.
 
     ``values``, their ``references`` and their ``difficulties`` are numbers of the same (N,) cases
-    of ``patients``; a case with an unknown number is left out. The bias is the mean residual of the
+    of ``patients``; a case with an unknown value or reference is left out. The bias is the mean residual of the
     patients. A residual is compared with the bias of the *other* patients (jackknife), because that
     of its own would be too small. The half-width at level L is the smallest residual with which at
     least L (n + 1) / n of the patients' weights are covered. It is scaled by the difficulties if
-    that makes the intervals narrower by a tenth or more.
+    that makes the intervals narrower by a tenth or more, and none of them is unknown.
 
     Raises InputError if the numbers of values, references, patients and difficulties differ.
     """
@@ -111,7 +111,7 @@ def fit_interval(
             found=[len(column) for column in columns],
         )
     table = np.array(columns, np.float64)
-    known = np.isfinite(table).all(axis=0)
+    known = np.isfinite(table[:2]).all(axis=0)
     table, names = table[:, known], np.asarray(patients, object)[known]
     count = len(set(names))
     if _rank(count, COVERAGES[0]) > count:
@@ -124,7 +124,7 @@ def fit_interval(
     sizes = np.abs(residuals - bias_of_others[of_patient])
     bias = float(of_patients.mean())
     constant = _rule(bias, sizes, weights, count)
-    if difficulties is None:
+    if difficulties is None or not np.isfinite(table[2]).all():
         return constant
     floor = float(np.median(table[2]))
     if floor <= 0:
