@@ -298,6 +298,22 @@ def test_the_corrected_labels_stay_after_closing(viewer, make_picture, qtbot, sa
     assert told == []
 
 
+def test_heart_fits_a_resized_canvas_until_the_camera_moves(viewer, make_picture) -> None:
+    viewer.canvas.size = (600, 800)
+    picture = make_picture()
+    picture.zoom_to_heart()
+    camera, first = viewer.scene.camera, viewer.scene.camera.zoom
+    viewer.canvas.size = (300, 400)  # the docks take their places
+    assert camera.zoom == pytest.approx(first / 2)
+    camera.zoom = moved = 3 * first
+    viewer.canvas.size = (600, 800)
+    assert camera.zoom == moved
+    picture.zoom_to_heart()
+    picture.close()
+    viewer.canvas.size = (300, 400)
+    assert camera.zoom == pytest.approx(first)
+
+
 def test_zooming_shows_the_whole_heart(viewer, make_picture) -> None:
     picture = make_picture()
     picture.go_to((ED, 1))

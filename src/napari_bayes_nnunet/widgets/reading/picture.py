@@ -113,11 +113,13 @@ class ReviewPicture(QObject):
         self.caption = CanvasCaption(viewer, self.image)
         self._place: Place | None = None
         self._left: tuple[Center, Center] | None = None
+        self._fitted: tuple[float, Center] | None = None
         self._is_closing = False
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
         self._soon.triggered.connect(self._on_moved)
         viewer.dims.events.point.connect(self._on_point)
+        viewer.canvas.events.size.connect(self._on_resized)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.inserted.connect(self._on_inserted)
         self._is_placing = False
@@ -177,8 +179,19 @@ class ReviewPicture(QObject):
             self._viewer.layers.selection.active = self.edited
 
     def zoom_to_heart(self) -> None:
-        """Zoom in on the heart, with all slices in view."""
+        """Zoom in on the heart, with all slices in view, until the camera is moved."""
         zoom_to_area(self._viewer, self.edited, self._session.heart)
+        self._fitted = self._camera_at
+
+    @property
+    def _camera_at(self) -> tuple[float, Center]:
+        camera = self._viewer.scene.camera
+        return float(camera.zoom), tuple(camera.center)
+
+    def _on_resized(self) -> None:
+        """Keep the heart in view, for example while the docks take their places."""
+        if self._fitted == self._camera_at:
+            self.zoom_to_heart()
 
     def return_to_heart(self) -> None:
         """Undo `centre_on` unless the camera has moved since; show the heart if it is not shown."""
@@ -226,6 +239,7 @@ class ReviewPicture(QObject):
         self._sliders.close()
         self._soon.cancel()
         self._viewer.dims.events.point.disconnect(self._on_point)
+        self._viewer.canvas.events.size.disconnect(self._on_resized)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         for events in self._placement_events():
