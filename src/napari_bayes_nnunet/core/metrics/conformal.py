@@ -95,11 +95,12 @@ def fit_interval(
     """Return the rule that would have covered these references, None if no level can be reached.
 
     ``values``, their ``references`` and their ``difficulties`` are numbers of the same (N,) cases
-    of ``patients``; a case with an unknown value or reference is left out. The bias is the mean residual of the
-    patients. A residual is compared with the bias of the *other* patients (jackknife), because that
-    of its own would be too small. The half-width at level L is the smallest residual with which at
-    least L (n + 1) / n of the patients' weights are covered. It is scaled by the difficulties if
-    that makes the intervals narrower by a tenth or more, and none of them is unknown.
+    of ``patients``; a case with an unknown value or reference is left out. The bias is the mean
+    residual of the patients. A residual is compared with the bias of the *other* patients
+    (jackknife), because that of its own would be too small. The half-width at level L is the
+    smallest residual with which at least L (n + 1) / n of the patients' weights are covered. It is
+    scaled by the difficulties if all are known and the intervals become narrower by a tenth or
+    more.
 
     Raises InputError if the numbers of values, references, patients and difficulties differ.
     """
