@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -155,6 +156,16 @@ def test_temperature_of_another_fold_is_not_used(calibrated: Path) -> None:
     with pytest.raises(AppError) as caught:
         fitted_temperature(other, settings_of("multi"))
     assert [remedy.action for remedy in caught.value.remedies] == [Action.FIT_TEMPERATURE]
+
+
+def test_read_only_ensemble_is_refused_before_the_work(
+    calibrated: Path, hearts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble = Ensemble(calibrated, device="cpu")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != calibrated)
+    with pytest.raises(AppError) as caught:
+        next(calibrate(ensemble, hearts, settings_of("multi")))
+    assert caught.value.values == {"folder": calibrated}
 
 
 def test_dataset_without_validation_cases_raises(tmp_path: Path, hearts: Path) -> None:

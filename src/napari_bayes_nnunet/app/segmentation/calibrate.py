@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,10 +80,17 @@ def calibrate(
     """Fit τ and the interval rules on the validation cases of the ensemble's training.
 
     Yields the name of each case, then the result, which is also written into the ensemble's
-    folder. Raises AppError if ``dataset`` has no validation case.
+    folder. Raises AppError if ``dataset`` has no validation case, or the folder is read-only.
     """
     folder = ensemble.folder
-    read_calibrations(folder.path)  # so that a damaged file is reported before the long work
+    # Before the long work.
+    read_calibrations(folder.path)
+    if not os.access(folder.path, os.W_OK):
+        raise AppError(
+            "The ensemble's folder {folder} is read-only, so a calibration cannot be saved in it. "
+            "Copy the ensemble to a folder that you can write to.",
+            folder=folder.path,
+        )
     members = choose_members(folder, settings.method, settings.members)
     pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
     cases = []
