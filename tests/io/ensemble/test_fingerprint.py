@@ -40,3 +40,10 @@ def test_other_members_have_another_fingerprint(tmp_path):
     damaged = fingerprint_of(model)
     last.unlink()
     assert len({before, damaged, fingerprint_of(model)}) == 3
+
+
+def test_other_calibration_has_another_fingerprint(tmp_path):
+    model = make_model(tmp_path / "model")
+    before = fingerprint_of(model)
+    (model / "calibration.json").write_text("{}")
+    assert fingerprint_of(model) != before

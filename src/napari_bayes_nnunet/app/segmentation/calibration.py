@@ -21,6 +21,7 @@ from ...core.problems import Action, Remedy, Setting, option
 from ...core.types import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
+from ...io.ensemble.fingerprint import CALIBRATION_FILES
 from ...io.files.atomic import write_json
 from ...io.files.checksum import may_be_same
 from ...io.files.json_files import parse_json, read_json, reading_json
@@ -28,9 +29,7 @@ from .. import AppError
 from .methods import METHODS, choose_members
 from .settings import SegmentationSettings
 
-FILE: Final = "calibration.json"
-OLD_FILE: Final = "temperatures.json"
-"""File of version 0.1.0."""
+FILE, OLD_FILE = CALIBRATION_FILES
 OTHER_SETTINGS: Final = (
     "The ensemble is calibrated for other settings ({settings}), so there are no intervals."
 )

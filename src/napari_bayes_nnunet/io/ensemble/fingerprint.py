@@ -6,12 +6,17 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from typing import Final
 
+from ..files.limits import read_small
 from .ensemble_folder import EnsembleFolder
+
+CALIBRATION_FILES: Final = ("calibration.json", "temperatures.json")
+"""Names of the files of a calibration, the second of version 0.1.0."""
 
 
 def fingerprint(folder: EnsembleFolder) -> str:
-    """Return a text that is equal for equal plans, labels and weights in the same order.
+    """Return a text that is equal for equal plans, labels, calibrations and weights in order.
 
     Weights are compared by the checksums in the tables of contents of their files, so gigabytes
     need not be read, and torch is not needed.
@@ -21,7 +26,8 @@ def fingerprint(folder: EnsembleFolder) -> str:
         [member.fold, member.epoch, member.cycle, _content(member.path)]
         for member in folder.members
     ]
-    text = json.dumps([network, members], sort_keys=True)
+    calibrations = [_text(folder.path / name) for name in CALIBRATION_FILES]
+    text = json.dumps([network, members, calibrations], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -32,3 +38,11 @@ def _content(file: Path) -> list[tuple[int, int]]:
             return [(entry.file_size, entry.CRC) for entry in archive.infolist()]
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return []
+
+
+def _text(file: Path) -> str:
+    """Return the content of a small file, "" if it is missing or cannot be read."""
+    try:
+        return read_small(file).decode(errors="replace")
+    except OSError:
+        return ""
