@@ -71,7 +71,8 @@ def test_phases_of_a_cine_are_no_pair(tmp_path: Path) -> None:
         write(tmp_path, f"p_frame{phase:02d}", lv, phase=phase, ED=1, ES=12, function=function)
     PairedReports(tmp_path).update("p_frame05")
     assert ef_of(tmp_path, "p_frame12") == 50
-    remove_function(tmp_path, "p", made={5}, others={1, 12})
+    remove_function(tmp_path, "p", 12, replaced={5})
+    remove_function(tmp_path, "p", 12, replaced=())
     assert ef_of(tmp_path, "p_frame12") == 50
-    remove_function(tmp_path, "p", made={1}, others={12})
+    remove_function(tmp_path, "p", 12, replaced={1})
     assert ef_of(tmp_path, "p_frame12") is None

@@ -311,6 +311,24 @@ class TestExistingOutput:
         assert run(*again)[0] == 0
         assert json.loads(files[1].read_text()) == reports[1]
 
+    def test_killed_replacement_leaves_no_function_of_the_old(
+        self, model, cine, tmp_path, monkeypatch
+    ):
+        out = tmp_path / "out"
+        (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")
+        assert run(model, cine, "-o", out, "--phases", "ED,ES")[0] == 0
+
+        class Killed(BaseException):
+            pass
+
+        def killed(*_, **__):
+            raise Killed
+
+        monkeypatch.setattr("napari_bayes_nnunet.app.prediction.predict.write_case", killed)
+        with pytest.raises(Killed):
+            run(model, cine, "-o", out, "--phases", "1", "--overwrite")
+        assert "function" not in json.loads((out / "patient8_4d_frame03.json").read_text())
+
     def test_parts_of_an_incomplete_study_are_repeated(self, model, cine, tmp_path):
         out = tmp_path / "out"
         run(model, cine, "-o", out, "--method", "vanilla", "--save", "study")

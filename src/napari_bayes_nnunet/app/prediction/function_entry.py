@@ -50,19 +50,17 @@ def add_function(folder: Path, case: str, phases: Iterable[Phase]) -> None:
         _add(measured, {"ED": files[ed], "ES": files[es]})
 
 
-def remove_function(
-    folder: Path, case: str, *, made: Collection[Phase], others: Iterable[Phase]
-) -> None:
-    """Remove the measurements of a cine from reports of ``others``.
+def remove_function(folder: Path, case: str, phases: int, *, replaced: Collection[Phase]) -> None:
+    """Remove the measurements of a cine of so many ``phases`` from the reports that have them.
 
-    A report with known ED and ES keeps them if none of the two was ``made`` again.
+    They stay if they are known to be of ED and ES, and neither is to be ``replaced``.
     """
-    for phase in others:
+    for phase in range(1, phases + 1) if replaced else ():
         file = _report_file(folder, frame_name(case, phase))
         with suppress(DataError, FileNotFoundError):
             report = read_report(file)
             ends = {report.get("ED"), report.get("ES")} - {None}
-            if report.get("phase") == phase and (not ends or not ends.isdisjoint(made)):
+            if report.get("phase") == phase and (not ends or not ends.isdisjoint(replaced)):
                 _write(file, _without_function(report))
 
 

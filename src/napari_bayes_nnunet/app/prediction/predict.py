@@ -142,6 +142,10 @@ def predict_case(
     made = {frame.name for frame in missing}
     notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
     _remove_old(request, case, channels[0].phases, frames, missing, entries)
+    if channels[0].is_cine:
+        # Before anything is replaced, so that no measurements of it stay if the run is killed.
+        replaced = {frame.phase for frame in missing}
+        remove_function(request.output, case, channels[0].phases, replaced=replaced)
     together = ensemble.phases_at_once(frames[0].image, request.settings.mirroring)
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
@@ -154,8 +158,7 @@ def predict_case(
                 study.add(frame.phase, result, report)
     if channels[0].is_cine and len(frames) == channels[0].phases:
         write_cine(request.output, case, [frame.name for frame in frames], channels[0])
-    if channels[0].is_cine:
-        _update_function(request.output, case, channels[0].phases, frames, made=missing)
+    add_function(request.output, case, [frame.phase for frame in frames])
     if study is not None:
         study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
     return CaseOutcome(
@@ -164,20 +167,6 @@ def predict_case(
         notes=tuple(dict.fromkeys(notes)),
         phases=tuple(frame.phase for frame in frames),
     )
-
-
-def _update_function(
-    folder: Path,
-    case: str,
-    phases: int,
-    frames: Sequence[PhaseImage],
-    made: Sequence[PhaseImage],
-) -> None:
-    """Write the measurements of a cine, and remove those that rest on replaced results."""
-    chosen = {frame.phase for frame in frames}
-    others = set(range(1, phases + 1)) - chosen
-    remove_function(folder, case, made={frame.phase for frame in made}, others=others)
-    add_function(folder, case, chosen)
 
 
 def _remove_old(
