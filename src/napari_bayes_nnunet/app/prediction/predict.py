@@ -142,10 +142,6 @@ def predict_case(
     made = {frame.name for frame in missing}
     notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
     _remove_old(request, case, channels[0].phases, frames, missing, entries)
-    if channels[0].is_cine:
-        # Before anything is replaced, so that no measurements of it stay if the run is killed.
-        replaced = {frame.phase for frame in missing}
-        remove_function(request.output, case, channels[0].phases, replaced=replaced)
     together = ensemble.phases_at_once(frames[0].image, request.settings.mirroring)
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
@@ -177,8 +173,10 @@ def _remove_old(
     missing: Sequence[PhaseImage],
     entries: Mapping[str, Any],
 ) -> None:
-    """Delete files of earlier results that would not belong to the new ones."""
+    """Delete earlier results that would not belong to the new ones, even if this run is killed."""
     if missing and missing[0].phase is not None:
+        replaced = {frame.phase for frame in missing}
+        remove_function(request.output, case, phases, replaced=replaced)
         # It would have labels of phases from another result.
         (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
     if request.overwrite and "ED" in entries and parse_phases(request.phases) == "ED,ES":
