@@ -152,6 +152,17 @@ def test_nothing_names_a_patient(run):
     assert not [study for study in told if "Smith" in study.case + study.text]
 
 
+def test_two_images_of_an_examination_have_the_function(ensemble, tmp_path):
+    for seed, name in enumerate(("p_ED", "p_ES")):
+        write_volume(tmp_path / "in" / "a" / f"{name}.nii.gz", seed=seed)
+    output = tmp_path / "out"
+    run_here(ensemble, [tmp_path / "in"], output)
+    reports = [json.loads((output / "a" / f"{n}.json").read_text()) for n in ("p_ED", "p_ES")]
+    edv, esv = (report["volumes_ml"]["LV"]["ensemble"] for report in reports)
+    assert reports[0]["function"] == reports[1]["function"]
+    assert reports[0]["function"]["LV SV"]["value"] == pytest.approx(edv - esv)
+
+
 def test_folders_are_names_on_request(ensemble, tree, tmp_path):
     told = run_here(ensemble, [tree / "Doe_Jane"], tmp_path / "out", folder_names=True)
     assert [(study.case, study.outcome) for study in told] == [("Doe_Jane", "done")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TypeAlias
 
 from ...core.durations import TimeLeft
 from ...core.problems import Action, statement
+from ...io.dataset.phase_pairs import examination_of
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.atomic import remove_leftovers, removing_if_empty
@@ -115,20 +117,42 @@ def run_cohort(
         redone = pictures if request.prediction.overwrite else ()
         with closing(CohortSummary(CohortTable(output, redone=redone), page)) as summary:
             begun = run_tasks([task for task in tasks if task not in refused], work)
-            paired = cache(PairedReports)
+            pairs = _Pairs(tasks)
             for done, (task, ended) in enumerate(chain(refused.items(), begun), start=1):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
                     row = replace(row, outcome="done")  # by a worker that died before it answered
                 if is_about_full_disk(row.failure):
                     raise disk_full(output)
-                paired(task.output).update(task.study.case)
+                pairs.end(task)
                 summary.add(row)
                 yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(output) from error
         raise unwritable(output, error) from error
+
+
+class _Pairs:
+    """Measurements of ED and ES that are two studies, written after the last task of the two.
+
+    Until then a worker may be writing one of the reports.
+    """
+
+    def __init__(self, tasks: Iterable[StudyTask]) -> None:
+        self._open = Counter(map(_examination, tasks))
+        self._reports = cache(PairedReports)
+
+    def end(self, task: StudyTask) -> None:
+        """Note that a task has ended."""
+        examination = _examination(task)
+        self._open[examination] -= 1
+        if not self._open[examination]:
+            self._reports(task.output).update(task.study.case)
+
+
+def _examination(task: StudyTask) -> tuple[Path, str]:
+    return task.output, examination_of(task.study.case)
 
 
 def _tasks(request: CohortRequest, cohort: FoundStudies) -> Iterator[StudyTask]:
