@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_bayes_nnunet.widgets.common.rows_table import Column, Row, RowsTable
 from napari_bayes_nnunet.widgets.editing.ends_form import PresenceStrip
+from napari_bayes_nnunet.widgets.evaluation.results import EvaluationTable
 from napari_bayes_nnunet.widgets.reading.heat_grid import HeatGrid
 
 
@@ -17,11 +18,11 @@ def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:
     window = QWidget()
     qtbot.addWidget(window)
     grid, strip = HeatGrid(), PresenceStrip()
-    table = RowsTable([Column("Slice", "")])
+    table, results = RowsTable([Column("Slice", "")]), EvaluationTable()
     table.set_rows([Row(("1",))])
     grid.set_scores(np.ones((4, 2)), (1, 2), "")
     column = QVBoxLayout(window)
-    for part in (grid, strip, table):
+    for part in (grid, strip, table, results):
         column.addWidget(part)
     window.show()
     sizes = []
@@ -29,8 +30,10 @@ def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:
         style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
         window.setStyleSheet(style)
         QApplication.processEvents()
-        parts = grid, strip, table, table.horizontalHeader()
+        tables = table, results
+        parts = grid, strip, *tables, *(part.horizontalHeader() for part in tables)
         assert {part.font().pointSizeF() for part in parts} == {points}
-        sizes.append([part.sizeHint().height() for part in (grid, strip)] + [table.height()])
+        sizes.append([part.sizeHint().height() for part in (grid, strip)])
+        sizes[-1] += [part.height() for part in tables]
         sizes[-1].append(grid.cell_rect(1, 0).height())
     assert all(large > small for small, large in zip(*sizes, strict=True))

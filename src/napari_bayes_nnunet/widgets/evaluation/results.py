@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QFontMetrics, QResizeEvent
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFont, QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -22,7 +22,7 @@ from ...app.evaluation.request import CALIBRATION, DICE, EvaluationOutcome
 from ...app.evaluation.tables import Table, TableCell
 from ...core.heart.structures import structure_title
 from ..common.dialogs import NOT_OPENED, open_path
-from ..common.dock import CollapsibleSection, MessageLabel, heading
+from ..common.dock import CollapsibleSection, MessageLabel, ThemeFont, heading
 from ..common.rows_table import ROW_HEIGHT
 from .picture_flow import PictureFlow
 
@@ -149,12 +149,12 @@ class EvaluationTable(QTableWidget):
         self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         header = self.horizontalHeader()
         header.setMinimumSectionSize(30)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        ThemeFont(self, header)
 
     def set_table(self, table: Table) -> None:
         """Show ``table``."""
@@ -172,6 +172,12 @@ class EvaluationTable(QTableWidget):
                 self._set_cell(row, column, cell.value, tooltip, bold=cell.stands_out)
         self._fit()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Fit rows and columns to a new font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit()
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the column of names the width that the numbers leave free."""
         super().resizeEvent(event)
@@ -188,7 +194,7 @@ class EvaluationTable(QTableWidget):
         item = QTableWidgetItem(text)
         item.setToolTip(tooltip)
         if bold:
-            font = self.font()
+            font = QFont()  # with the size of the table
             font.setBold(True)
             item.setFont(font)
         self.setItem(row, column, item)
@@ -212,7 +218,9 @@ class EvaluationTable(QTableWidget):
         name = max(NARROWEST_NAME, self.viewport().width() - numbers)
         if self.columnCount() and header.sectionSize(0) != name:
             header.resizeSection(0, name)
-        rows = min(max(self.rowCount(), 1), _ROWS_SHOWN) * ROW_HEIGHT
+        row = max(ROW_HEIGHT, self.fontMetrics().height() + 6)
+        self.verticalHeader().setDefaultSectionSize(row)
+        rows = min(max(self.rowCount(), 1), _ROWS_SHOWN) * row
         scrolls = NARROWEST_NAME + numbers > self.viewport().width()
         bar = self.horizontalScrollBar().sizeHint().height() if scrolls else 0
         height = header.sizeHint().height() + rows + bar + 2 * self.frameWidth() + 2
