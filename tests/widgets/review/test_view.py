@@ -79,7 +79,7 @@ def test_marks_follow_decisions_edits_and_undo(review) -> None:
     assert states(review)[WORST] == ""
     review.controller.corrections.redo()
     review.settle()
-    assert states(review)[WORST] == "edited"
+    assert states(review)[WORST] == "accepted, edited"  # the labels that were accepted
     review.press("K")
     review.settle()
     assert states(review)[WORST] == "edited, flagged"
