@@ -1,0 +1,146 @@
+"""Dice and calibration of the LV on the Sunnybrook patients, another scanner than ACDC's.
+
+python -m benchmarks.other_scanner evaluate MODEL FOLDER RESULTS.jsonl   (resumable)
+python -m benchmarks.other_scanner table RESULTS.jsonl [--half train|judge|all]
+
+FOLDER has images/ and labels/ of CASE_ED and CASE_ES, with the LV as label 1 and nothing else.
+Only slices that the expert contoured count. Patients alternate in the order of their names: the
+first, third … may be trained on, the others judge. Full mirroring; ECE of the LV against the rest
+with 100 bins in the box of the reference; τ is that of MODEL's calibration for "multi".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior, apply_temperature
+from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
+from napari_bayes_nnunet.core.metrics.overlap import dice
+from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
+
+from .markdown import markdown_table
+
+STRUCTURE = "LV"
+METHODS = {"vanilla": 1, "single": 3, "multi": 9}
+CALIBRATED = "multi"
+"""The method that has a row with its temperature too."""
+HALVES = ("train", "judge")
+ENDING = "_0000.nii.gz"
+
+
+def evaluate(model: Path, folder: Path, results: Path) -> None:
+    """Segment every case with every member and append Dice and bins of each method."""
+    ensemble = Ensemble(model)
+    done = {row["case"] for row in _read(results)}
+    names = sorted(path.name.removesuffix(ENDING) for path in (folder / "images").iterdir())
+    patients = list(dict.fromkeys(map(_patient, names)))
+    for case in names:
+        if case not in done:
+            half = HALVES[patients.index(_patient(case)) % 2]
+            methods = evaluate_case(ensemble, folder, case)
+            row = {"case": case, "half": half, "methods": methods}
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(case, flush=True)
+
+
+def evaluate_case(ensemble: Ensemble, folder: Path, case: str) -> dict[str, dict[str, object]]:
+    """Return the scores of each method in the contoured slices of a case."""
+    channels = read_channels(folder / "images" / f"{case}{ENDING}")
+    reference = read_labels(folder / "labels" / f"{case}.nii.gz").voxels
+    contoured = reference.any(axis=(1, 2))
+    voxels = np.stack([channel.voxels for channel in channels])
+    chosen = {
+        method: set(choose_members(ensemble.folder, method, count))
+        for method, count in METHODS.items()
+    }
+    posteriors = {method: RunningPosterior() for method in METHODS}
+    members = sorted(set().union(*chosen.values()), key=lambda member: member.path)
+    softmaxes = ensemble.member_probabilities(voxels, channels[0].spacing, members)
+    for member, softmax in zip(members, softmaxes, strict=True):
+        for method, posterior in posteriors.items():
+            if member in chosen[method]:
+                posterior.add(softmax)
+    means = {method: np.asarray(posterior.mean()) for method, posterior in posteriors.items()}
+    settings = SegmentationSettings(
+        method=CALIBRATED, members=METHODS[CALIBRATED], mirroring="full"
+    )
+    temperature = chosen_temperature(ensemble.folder, settings)
+    means[f"{CALIBRATED}, τ {temperature:.2f}"] = np.asarray(
+        apply_temperature(means[CALIBRATED], temperature)
+    )
+    label = ensemble.structures[STRUCTURE]
+    return {
+        name: _scores(mean[:, contoured], reference[contoured] == 1, label)
+        for name, mean in means.items()
+    }
+
+
+def _scores(
+    mean: NDArray[np.floating], reference: NDArray[np.bool_], label: int
+) -> dict[str, object]:
+    predicted = mean.argmax(axis=0) == label
+    overlap = dice(predicted.astype(np.uint8), reference.astype(np.uint8), {STRUCTURE: 1})
+    binary = np.stack([1 - mean[label], mean[label]])
+    bins = reliability_bins(binary, reference.astype(np.uint8))
+    return {"dice": overlap[STRUCTURE], "bins": bins.as_dict()}
+
+
+def table(results: Path, half: str) -> str:
+    """Return Dice (mean ± standard deviation over cases) and pooled ECE by method and phase."""
+    rows = [row for row in _read(results) if half in ("all", row["half"])]
+    body = []
+    for method in rows[0]["methods"]:
+        columns = [method]
+        for phase in ("ED", "ES"):
+            of_phase = [row["methods"][method] for row in rows if row["case"].endswith(phase)]
+            values = [scores["dice"] for scores in of_phase]
+            bins = [ReliabilityBins.from_dict(scores["bins"]) for scores in of_phase]
+            ece = sum(bins, ReliabilityBins.empty()).ece
+            columns += [f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"]
+            columns += [f"{np.min(values):.3f}", f"{100 * ece:.2f}"]
+        body.append(columns)
+    columns = ["LV Dice", "lowest", "ECE %"]
+    head = ["method", *(f"{phase}: {name}" for phase in ("ED", "ES") for name in columns)]
+    patients = len({_patient(row["case"]) for row in rows})
+    return f"{markdown_table(head, body)}\n\n{patients} patients"
+
+
+def _patient(case: str) -> str:
+    return case.rpartition("_")[0]
+
+
+def _read(results: Path) -> list[dict]:
+    if not results.exists():
+        return []
+    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+
+
+def main() -> None:
+    """Run the command named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    evaluates = commands.add_parser("evaluate")
+    for name in ("model", "folder", "results"):
+        evaluates.add_argument(name, type=Path)
+    tables = commands.add_parser("table")
+    tables.add_argument("results", type=Path)
+    tables.add_argument("--half", choices=(*HALVES, "all"), default="judge")
+    options = parser.parse_args()
+    if options.command == "evaluate":
+        evaluate(options.model, options.folder, options.results)
+    else:
+        print(table(options.results, options.half))
+
+
+if __name__ == "__main__":
+    main()
