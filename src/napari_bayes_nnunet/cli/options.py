@@ -149,6 +149,14 @@ mirroring_option = click.option(
     show_default=True,
     help="Mirrored copies of the image that each member sees: all, one of them, or none.",
 )
+window_option = click.option(
+    "--window",
+    type=click.Choice(["heart", "whole"]),
+    default="whole",
+    show_default=True,
+    help="What members see: a window around the heart that the first of each cycle finds (heart), "
+    "or the whole image (whole).",
+)
 device_option = click.option(
     "--device",
     default="auto",

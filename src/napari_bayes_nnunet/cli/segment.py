@@ -20,6 +20,7 @@ from .options import (
     method_option,
     mirroring_option,
     output_option,
+    window_option,
 )
 
 
@@ -30,6 +31,7 @@ from .options import (
 @method_option("multi")
 @members_option
 @mirroring_option
+@window_option
 @click.option(
     "--temperature",
     type=Temperature(),
@@ -182,12 +184,13 @@ def devices_command(as_json: bool) -> None:
 @method_option("temperature")
 @members_option
 @mirroring_option
+@window_option
 @device_option
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     """Fit temperature and prediction intervals on the validation cases of ENSEMBLE.
 
     DATASET is the nnU-Net raw dataset on which the ensemble was trained. The calibration is stored
-    in ENSEMBLE and used for results with the same method, members, mirroring and stopping.
+    in ENSEMBLE and used for results with the same method, members, mirroring, window and stopping.
     """
     from ..app.segmentation.calibrate import calibrate
     from ..app.segmentation.ensemble import Ensemble

@@ -17,6 +17,8 @@ Mask: TypeAlias = NDArray[np.bool_]
 LabelMap: TypeAlias = NDArray[np.integer]
 Mirroring: TypeAlias = Literal["full", "spread", "none"]
 """Mirrored copies of the image that a pass sees: all, one in turn with the others, or none."""
+Window: TypeAlias = Literal["heart", "whole"]
+"""Part of the slices that all members see: a window around the structures, or all of them."""
 DropoutPlacement: TypeAlias = Literal["encoder", "everywhere"]
 """Blocks of a network that drop channels: those of the encoder with the bottleneck, or all."""
 Precision: TypeAlias = Literal["auto", "full"]

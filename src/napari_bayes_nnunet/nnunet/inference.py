@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from ..core.counts import format_count
 from ..core.slice_axis import is_stack, order_with_slices_on
-from ..core.types import Mirroring, Precision
+from ..core.types import Mask, Mirroring, Precision
 from . import ModelError, Stopped
+from .cutout import Cutout, cutout_around
 from .device import is_out_of_memory
 from .memory import check_image
 from .network import Network
@@ -56,13 +57,20 @@ ALL_ON_CPU = "The device is short of memory. Everything is now computed on the C
 class PreparedImage:
     """An image ready for the network: (channels, Z, Y, X) float32, at least one patch large.
 
-    ``order`` has the axes of the image in the order in which the network got them.
+    ``order`` has the axes of the image in the order in which the network got them. With a
+    ``cutout``, only this part of the slices is computed.
     """
 
     data: torch.Tensor
     unpad: tuple[slice, ...]
     properties: dict[str, Any]
     order: tuple[int, int, int] = (0, 1, 2)
+    cutout: Cutout | None = None
+
+    @property
+    def computed(self) -> torch.Tensor:
+        """(channels, Z, y, x) of what the network gets."""
+        return self.data if self.cutout is None else self.cutout.take(self.data)
 
 
 class Predictor:
@@ -221,7 +229,8 @@ class Predictor:
         """Return the softmax (C, Z, Y, X) float32 of one member on the grid of each image.
 
         The slices, tiles and mirrors of all images are batched together. Outside the non-zero box
-        of an image, which nnU-Net crops away, background has probability 1. ``dropout_seed``
+        of an image, which nnU-Net crops away, background has probability 1. Of an image with a
+        cutout, only the voxels of the cutout's box are returned. ``dropout_seed``
         switches dropout on, with the same channels everywhere. Raises Stopped, and ModelError if
         even the CPU runs out of memory.
         """
@@ -229,13 +238,14 @@ class Predictor:
             try:
                 self.network.load(self._resident(weights))
                 with self.network.dropping_out(dropout_seed):
-                    logits = self._logits([image.data for image in images], mirrors, should_stop)
+                    parts = [image.computed for image in images]
+                    logits = self._logits(parts, mirrors, should_stop)
                 if self.network.dtype != torch.float32 and not _all_finite(logits):
                     self._in_full_precision()
                     continue
                 return [
-                    self._on_image_grid(padded[image.unpad], image)
-                    for padded, image in zip(logits, images, strict=True)
+                    self._on_image_grid(of_part, image)
+                    for of_part, image in zip(logits, images, strict=True)
                 ]
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
@@ -283,8 +293,12 @@ class Predictor:
 
     def _on_image_grid(self, logits: torch.Tensor, image: PreparedImage) -> torch.Tensor:
         """Resample logits, apply softmax, and undo crop, transposition and order of the axes."""
+        back = [axis + 1 for axis in self._backward(image)]
+        if image.cutout is not None:
+            return torch.softmax(image.cutout.resample(logits), dim=0).permute(0, *back)
         properties = image.properties
-        probabilities = torch.softmax(self._resample(logits, properties).float(), dim=0)
+        resampled = self._resample(logits[image.unpad], properties)
+        probabilities = torch.softmax(resampled.float(), dim=0)
         whole = properties["shape_before_cropping"]
         box = tuple(slice(*edges) for edges in properties["bbox_used_for_cropping"])
         if tuple(probabilities.shape[1:]) != tuple(whole):
@@ -292,19 +306,44 @@ class Predictor:
             probabilities = torch.zeros((self.classes, *whole), device=inside.device)
             probabilities[0] = 1
             probabilities[(slice(None), *box)] = inside
+        return probabilities.permute(0, *back)
+
+    def _backward(self, image: PreparedImage) -> list[int]:
+        """Return the axes of the network in the order of the image's."""
         backward = self._plans.transpose_backward
-        given = [backward[image.order.index(axis)] for axis in range(3)]
-        return probabilities.permute(0, *[axis + 1 for axis in given])
+        return [backward[image.order.index(axis)] for axis in range(3)]
+
+    def cutout(self, image: PreparedImage, found: Mask, *, margin: float) -> Cutout | None:
+        """Return the part of the slices around ``found`` voxels (Z, Y, X), ``margin`` in mm wider.
+
+        None if nothing was found, the part would not be smaller than the slices, or the network is
+        not a 2D one whose logits are resampled slice by slice.
+        """
+        properties = image.properties
+        if len(self.patch_size) != 2 or not self._resamples_in_slices(image):
+            return None
+        unpad = image.unpad[-2:]
+        backward = self._backward(image)
+        z, y, x = (backward.index(axis) for axis in range(3))
+        part = cutout_around(
+            found,
+            properties,
+            network=[int(side.stop - side.start) for side in unpad],
+            padded=image.data.shape[-2:],
+            pads=[int(side.start) for side in unpad],
+            numbers=(z, y, x),
+            margin=[margin / spacing for spacing in self._configuration.spacing[-2:]],
+            patch=self.patch_size,
+        )
+        return None if part is None or part.is_whole else part
 
     def _resample(self, logits: torch.Tensor, properties: dict[str, Any]) -> torch.Tensor:
         shape = tuple(properties["shape_after_cropping_and_before_resampling"])
         if tuple(logits.shape[1:]) == shape:
             return logits
-        spacing = [properties["spacing"][axis] for axis in self._plans.transpose_forward]
-        current = list(self._configuration.spacing)
-        current = current if len(current) == 3 else [spacing[0], *current]
+        current, spacing = self._spacings(properties)
         function = self._configuration.resampling_fn_probabilities
-        if self._resamples_slices(function, current, spacing, shape, logits):
+        if self._resamples_slices(function, current, spacing, shape, len(logits[0])):
             slices = logits.transpose(0, 1)
             size = shape[1:]
             resized = torch.nn.functional.interpolate(
@@ -315,13 +354,26 @@ class Predictor:
             function(logits.cpu(), shape, current, spacing), device=logits.device
         )
 
+    def _spacings(self, properties: dict[str, Any]) -> tuple[list[float], list[float]]:
+        """Return the spacing of the network and that of the image, along the network's axes."""
+        spacing = [properties["spacing"][axis] for axis in self._plans.transpose_forward]
+        current = list(self._configuration.spacing)
+        return current if len(current) == 3 else [spacing[0], *current], spacing
+
+    def _resamples_in_slices(self, image: PreparedImage) -> bool:
+        """Return whether the logits of an image are resampled slice by slice, bilinearly."""
+        shape = tuple(image.properties["shape_after_cropping_and_before_resampling"])
+        function = self._configuration.resampling_fn_probabilities
+        spacings = self._spacings(image.properties)
+        return self._resamples_slices(function, *spacings, shape, image.data.shape[1])
+
     def _resamples_slices(
         self,
         function: Any,
         current: list[float],
         spacing: list[float],
         shape: tuple[int, ...],
-        logits: torch.Tensor,
+        slices: int,
     ) -> bool:
         """Return whether nnU-Net's resampling is bilinear in each slice.
 
@@ -332,8 +384,7 @@ class Predictor:
         if getattr(resampling, "__name__", "") != "resample_data_or_seg_to_shape":
             return False
         _, axis = determine_do_sep_z_and_axis(options.get("force_separate_z"), current, spacing)
-        same_slices = logits.shape[1] == shape[0]
-        return bool(options.get("order") == 1 and same_slices and axis in (None, 0))
+        return bool(options.get("order") == 1 and slices == shape[0] and axis in (None, 0))
 
     def _in_full_precision(self) -> None:
         self._residents.clear()

@@ -332,3 +332,41 @@ def test_a_temperature_calibrates_the_pool(array: MakeArray) -> None:
     )
     for measure in (RunningPosterior.labels, RunningPosterior.mutual_information):
         np.testing.assert_array_equal(np.asarray(measure(soft)), np.asarray(measure(plain)))
+
+
+def test_outside_of_a_box_further_members_change_nothing(array: MakeArray) -> None:
+    members = np.random.default_rng(3).dirichlet(np.ones(4), size=(5, 2, 6, 7))
+    members = np.moveaxis(members, -1, 1).astype(np.float32)
+    box = (slice(0, 2), slice(1, 4), slice(2, 7))
+    first, every, mixed = RunningPosterior(), RunningPosterior(), RunningPosterior()
+    for index, member in enumerate(members):
+        every.add(array(member))
+        if index < 2:
+            first.add(array(member))
+            mixed.add(array(member))
+        else:
+            mixed.add(array(member[(slice(None), *box)]), box)
+    assert mixed.count == 5
+    for measure in (
+        RunningPosterior.mean,
+        RunningPosterior.total_entropy,
+        RunningPosterior.expected_entropy,
+        RunningPosterior.mutual_information,
+        RunningPosterior.labels,
+    ):
+        expected = np.asarray(measure(first)).copy()
+        expected[(..., *box)] = np.asarray(measure(every))[(..., *box)]
+        np.testing.assert_allclose(np.asarray(measure(mixed)), expected, atol=2e-6)
+
+
+def test_a_box_needs_members_before_and_its_own_shape(array: MakeArray) -> None:
+    member = array(np.full((2, 1, 3, 3), 0.5, np.float32))
+    box = (slice(0, 1), slice(0, 2), slice(0, 2))
+    posterior = RunningPosterior()
+    with pytest.raises(InputError):
+        posterior.add(member, box)
+    posterior.add(member)
+    with pytest.raises(InputError) as error:
+        posterior.add(member, box)
+    assert error.value.values["expected"] == (2, 1, 2, 2)
+    assert posterior.count == 1

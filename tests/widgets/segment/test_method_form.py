@@ -34,6 +34,7 @@ def test_settings_follow_the_choices(form) -> None:
     form.set_devices({"cuda:0": "Card", "cpu": "CPU"})
     form.method.value = "single"
     form.mirroring.value = "spread"
+    form.window.value = "heart"
     form.device.value = "cuda:0"
     form.members.value = 7
     form.temperature.value = 1.25
@@ -42,6 +43,7 @@ def test_settings_follow_the_choices(form) -> None:
         "members": 7,
         "temperature": 1.25,
         "mirroring": "spread",
+        "window": "heart",
         "until_stable": False,
         "calibrated": True,
         "device": "cuda:0",
@@ -54,6 +56,7 @@ CHOICES = {
     "members": 3,
     "temperature": 3.0,
     "mirroring": "none",
+    "window": "heart",
     "device": "cuda:0",
 }
 

@@ -208,6 +208,7 @@ def _shown_settings(request: CohortRequest) -> Mapping[str, str]:
         "Method": settings.method,
         "Members": f"at most {settings.members}{until_stable}",
         "Mirroring": settings.mirroring,
+        "Window": settings.window,
         "Phases of cines": prediction.phases,
         "Saved": ", ".join(("labels", *sorted(prediction.save))),
     }

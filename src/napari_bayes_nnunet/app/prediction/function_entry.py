@@ -23,7 +23,7 @@ from ...io.study.case_report import (
 from .output_files import case_files, frame_name
 from .resume_check import may_be_of_one_ensemble
 
-_SETTINGS: Final = ("ensemble", "method", "members_asked", "until_stable", "mirroring")
+_SETTINGS: Final = ("ensemble", "method", "members_asked", "until_stable", "mirroring", "window")
 
 
 def measure_reports(

@@ -145,6 +145,7 @@ _ORIGIN: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "Method": lambda report: _method(report.get("method", "")),
     "Members": lambda report: str(len(report.get("members", ())) or ""),
     "Mirroring": lambda report: str(report.get("mirroring", "")),
+    "Window": lambda report: str(report.get("window", "")),
     "Temperature": lambda report: _temperature(report.get("temperature", 1)),
 }
 

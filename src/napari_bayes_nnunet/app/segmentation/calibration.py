@@ -18,7 +18,7 @@ from ...core.metrics.calibration import RANGE
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
 from ...core.problems import Action, Remedy, Setting, option
-from ...core.types import Mirroring
+from ...core.types import Mirroring, Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.ensemble.fingerprint import CALIBRATION_FILES
@@ -60,7 +60,7 @@ class Calibration:
     mirroring: Mirroring
     cases: tuple[str, ...]
     until_stable: bool = False
-    window: str = "whole"
+    window: Window = "whole"
     volumes: dict[str, IntervalRule] = field(default_factory=dict)
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
@@ -79,6 +79,7 @@ class Calibration:
             members=len(self.members),
             mirroring=self.mirroring,
             until_stable=self.until_stable,
+            window=self.window,
         )
         return str(settings)
 
@@ -204,6 +205,7 @@ def calibration_key(folder: EnsembleFolder, settings: SegmentationSettings) -> d
         ),
         "mirroring": settings.mirroring,
         "until_stable": settings.until_stable,
+        "window": settings.window,
         "sha256": tuple(member.sha256 for member in members),
         "plans_sha256": folder.plans_sha256,
     }

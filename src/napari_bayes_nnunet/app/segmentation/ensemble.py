@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
@@ -20,13 +21,14 @@ from ...core.heart.measurements import (
     volumes_ml,
 )
 from ...core.steps import drain, map_steps
-from ...core.types import Mirroring, Precision, Spacing
+from ...core.types import Mirroring, Precision, Spacing, Window
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
 from .calibration import chosen_temperature
 from .case_scores import validation_warnings
 from .forward_pass import ForwardPass
+from .heart_window import find_window, widened_window
 from .image_check import Image, checked_image
 from .inspection import check_weights
 from .member_predictions import InputImage, MemberPredictor
@@ -141,6 +143,7 @@ class Ensemble:
         members: int = 30,
         mirroring: Mirroring = "full",
         temperature: float | Literal["fitted"] | None = None,
+        window: Window = "whole",
         until_stable: bool = False,
     ) -> Segmentation:
         """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.
@@ -152,6 +155,7 @@ class Ensemble:
             members=members,
             mirroring=mirroring,
             temperature=temperature,
+            window=window,
             until_stable=until_stable,
         )
         return drain(self.steps(image, spacing, settings))
@@ -208,13 +212,17 @@ class Ensemble:
         time_left = TimeLeft(latest=LATEST, average=mean_of_computed)
         for done, forward_pass in enumerate(order, start=1):
             active = {index: image for index, image in enumerate(every) if not image.is_stable}
-            predictions = self._members.predict(
-                *(forward_pass, [image.image for image in active.values()]),
+            ask = partial(
+                self._members.predict,
+                forward_pass,
                 mirroring=settings.mirroring,
                 should_stop=should_stop,
             )
+            predictions = ask([image.image for image in active.values()])
             for image, probabilities in zip(active.values(), predictions, strict=True):
-                image.add(probabilities)
+                image.add(self._with_wide_window(image.image, probabilities, ask))
+                if image.done == plan.first < len(order):
+                    self._choose_window(image)
             time_left.step()
             eta = time_left.seconds(len(order) - done) or 0.0
             yield {
@@ -297,6 +305,28 @@ class Ensemble:
         self._notes.append(sentence)
         self._notify(sentence)
 
+    def _choose_window(self, progress: ImageProgress) -> None:
+        """Let further members see only a window of an image around what was found."""
+        axis, image = self._predictor.slice_axis, progress.image
+        if axis is not None and progress.found is not None:
+            prepared = self._members.prepared(image)
+            image.cutout = find_window(self._predictor, prepared, progress.found, axis)
+
+    def _with_wide_window(
+        self, image: InputImage, probabilities: Any, ask: Callable[[list[InputImage]], list[Any]]
+    ) -> Any:
+        """Return a pass's probabilities in a window wide enough for what it finds.
+
+        The window of the image is widened, and the pass made again, as often as needed.
+        """
+        while image.cutout is not None:
+            wider = widened_window(self._predictor, image.cutout, probabilities)
+            if wider is None:
+                break
+            image.cutout = None if wider.is_whole else wider
+            (probabilities,) = ask([image])
+        return probabilities
+
     def _start(
         self, image: Image, spacing: Spacing, *, temperature: float, keep_members: bool
     ) -> ImageProgress:
@@ -329,6 +359,7 @@ class Ensemble:
         of_members = {n: tuple(plan.in_member_order(v)) for n, v in statistics.volumes.items()}
         spreads = {name: measure_spread(values) for name, values in of_members.items()}
         agreement = statistics.agreement.mean()
+        window = progress.image.cutout
         return Segmentation(
             labels=labels,
             probabilities=statistics.measure(RunningPosterior.mean),
@@ -358,7 +389,10 @@ class Ensemble:
             ),
             notes=(
                 *(*self._notes, *progress.image.notes),
-                *(*plan.notes(progress.done), *plan.calibration_notes),
+                *plan.notes(progress.done),
+                *plan.window_notes(progress.done, window),
+                *plan.calibration_notes,
             ),
+            window_box=None if window is None else window.box,
             member_labels=progress.member_labels(plan),
         )

@@ -69,9 +69,14 @@ def _mode(member: Member) -> Mode:
     return member.training, member.fold, member.cycle
 
 
+def count_modes(members: Sequence[Member]) -> int:
+    """Return the number of modes of the posterior that members belong to."""
+    return len({_mode(member) for member in members})
+
+
 def stability_interval(members: Sequence[Member]) -> int:
     """Return the number of passes between two stability checks: one per mode, at least three."""
-    return max(_FEWEST, len({_mode(member) for member in members}))
+    return max(_FEWEST, count_modes(members))
 
 
 def interleave_passes(passes: Sequence[ForwardPass]) -> list[ForwardPass]:

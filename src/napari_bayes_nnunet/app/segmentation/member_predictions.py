@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.types import Mirroring
@@ -14,6 +14,7 @@ from .member_statistics import to_numpy
 from .prediction_cache import Files, PredictionCache, cache_key, image_digest, member_files
 
 if TYPE_CHECKING:
+    from ...nnunet.cutout import Cutout
     from ...nnunet.inference import Predictor, PreparedImage
     from ...nnunet.weights import StateDict
 
@@ -30,14 +31,24 @@ class _Opened(NamedTuple):
 class InputImage:
     """Image (channels, Z, Y, X) with its spacing (z, y, x) in mm, digest and preprocessed form.
 
-    ``notes`` are sentences on what was changed.
+    ``cutout`` is the part to compute, None for the whole image. ``notes`` are sentences on what was
+    changed.
     """
 
     channels: Any
     spacing: tuple[float, float, float]
     digest: str = ""
     prepared: PreparedImage | None = None
+    cutout: Cutout | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def computed_shape(self) -> tuple[int, ...]:
+        """(Z, Y, X) of the voxels to compute."""
+        shape: tuple[int, ...] = self.channels.shape[1:]
+        if self.cutout is None:
+            return shape
+        return tuple(side.stop - side.start for side in self.cutout.box)
 
 
 class MemberPredictor:
@@ -61,7 +72,8 @@ class MemberPredictor:
     ) -> list[Any]:
         """Return each image's softmax (C, Z, Y, X) float32 of one pass, tensors on the device.
 
-        Images that are not in the cache are computed together. Raises Stopped.
+        Of an image with a cutout only the voxels of its box are returned. Images that are not in
+        the cache are computed together. Raises Stopped.
         """
         if should_stop():
             raise Stopped
@@ -76,7 +88,7 @@ class MemberPredictor:
         if self._cache is None:
             return None
         cached = self._cache.find(self._key(forward_pass, image, mirroring))
-        if cached is None or cached.shape[1:] != image.channels.shape[1:]:  # a damaged file
+        if cached is None or cached.shape[1:] != image.computed_shape:  # a damaged file
             return None
         return self._predictor.on_device(cached)
 
@@ -91,7 +103,7 @@ class MemberPredictor:
 
         opened = self.open(forward_pass.members)
         computed: list[Any] = self._predictor.probabilities(
-            [self._prepared(image) for image in images],
+            [replace(self.prepared(image), cutout=image.cutout) for image in images],
             opened.weights,
             mirrors=mirrors_of(mirroring, opened.axes, turn=forward_pass.turn),
             dropout_seed=forward_pass.dropout_seed,
@@ -103,7 +115,8 @@ class MemberPredictor:
                 self._cache.store(key, to_numpy(probabilities))
         return computed
 
-    def _prepared(self, image: InputImage) -> PreparedImage:
+    def prepared(self, image: InputImage) -> PreparedImage:
+        """Return the preprocessed image, which is kept."""
         if image.prepared is None:
             image.prepared = self._predictor.prepare(image.channels, image.spacing)
         return image.prepared
@@ -117,7 +130,7 @@ class MemberPredictor:
         opened = self._opened.get(forward_pass.members)
         files = opened.files if opened else member_files(forward_pass.members)
         network = self._predictor.network
-        computed = f"{network.device} {network.dtype}"
+        computed = f"{network.device} {network.dtype} {image.cutout}"
         return cache_key(
             *(image.digest, self._plans, forward_pass, files),
             mirroring=mirroring,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.ensemble.posterior import RunningPosterior, most_probable
+from ...core.ensemble.posterior import Box, RunningPosterior, most_probable
 from ...core.heart.measurements import volumes_ml
 from ...core.metrics.overlap import PairwiseDice
 from ...core.types import Spacing
@@ -26,6 +26,9 @@ class MemberStatistics:
     ``volumes``: structure → mL of every member, in the order in which they were added. With
     ``keep_members``, ``member_labels`` are their (Z, Y, X) labels in the same order. If memory
     runs out, ``step_down`` is called with the error and the sums move to main memory.
+
+    A member may be added for the voxels of a box only. Outside of it the posterior stays as it was,
+    and its labels are those of the member.
     """
 
     structures: dict[str, int]
@@ -36,30 +39,45 @@ class MemberStatistics:
     keep_members: bool = False
     member_labels: list[NDArray[np.uint8]] = field(default_factory=list)
     agreement: PairwiseDice = field(init=False)
+    _around: tuple[Box, NDArray[np.uint8]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.agreement = PairwiseDice(self.structures)
 
-    def add(self, probabilities: Any) -> None:
-        """Add one member's (C, Z, Y, X) probabilities."""
-        labels = self._retrying(lambda: self._add_to_sums(probabilities))
+    def add(self, probabilities: Any, box: Box | None = None) -> NDArray[np.uint8]:
+        """Add one member's (C, Z, Y, X) probabilities, and return its (Z, Y, X) labels.
+
+        With a ``box`` the probabilities are those of its voxels.
+        """
+        around = None if box is None else self._labels_around(box)
+        labels = self._retrying(lambda: self._add_to_sums(probabilities, box))
+        if around is not None:
+            inside, labels = labels, around.copy()
+            labels[box] = inside
         if self.keep_members:
             self.member_labels.append(labels)
         self.agreement.add(labels)
         for name, ml in volumes_ml(labels, self.spacing, self.structures).items():
             self.volumes.setdefault(name, []).append(ml)
+        return labels
+
+    def _labels_around(self, box: Box) -> NDArray[np.uint8]:
+        """Return the labels of the posterior before the first member of this box was added."""
+        if self._around is None or self._around[0] != box:
+            self._around = box, self.measure(RunningPosterior.labels)
+        return self._around[1]
 
     def measure(self, method: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
         """Return the result of a method of the posterior as a NumPy array."""
         return self._retrying(lambda: to_numpy(method(self.posterior)))
 
-    def _add_to_sums(self, probabilities: Any) -> NDArray[Any]:
+    def _add_to_sums(self, probabilities: Any, box: Box | None) -> NDArray[Any]:
         sums = self.posterior.probability_sum
         if sums is not None and not isinstance(sums, np.ndarray):
             # Either of them may have been moved off the GPU meanwhile.
             probabilities = probabilities.to(sums.device)
         labels = to_numpy(most_probable(probabilities))
-        self.posterior.add(probabilities)
+        self.posterior.add(probabilities, box)
         return labels
 
     def _retrying(self, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:

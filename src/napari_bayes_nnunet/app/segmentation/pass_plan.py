@@ -6,25 +6,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
+from ...core.types import Mask
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from .calibration import Calibration, calibration_notes, find_calibration
-from .forward_pass import ForwardPass, interleave_passes, make_passes, stability_interval
+from .forward_pass import (
+    ForwardPass,
+    count_modes,
+    interleave_passes,
+    make_passes,
+    stability_interval,
+)
 from .member_predictions import InputImage
 from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members
 from .settings import SegmentationSettings
 
+if TYPE_CHECKING:
+    from ...nnunet.cutout import Cutout
+
 Value = TypeVar("Value")
 
 STABLE = "Stopped after {done} of {total} members because the result was stable."
 FEWER_MEMBERS = "Used {used} of {requested} members because this folder has no more for the method."
+WINDOW = (
+    "Outside of a window around the heart, only the first {first} of {done} members were asked."
+)
 NO_CYCLES = "Used all {used} members because there are no cycles to choose from."
 
 
@@ -65,6 +78,13 @@ class PassPlan:
         """Note on settings that are not calibrated."""
         return calibration_notes(self.folder, self.settings)
 
+    @property
+    def first(self) -> int:
+        """Number of passes that see the whole image: one of each mode, or all of them."""
+        if self.settings.window == "whole":
+            return len(self.order)
+        return count_modes(self.chosen)
+
     def checks_stability_after(self, done: int) -> bool:
         """Return whether to check stability after ``done`` passes."""
         return self.settings.until_stable and done % stability_interval(self.chosen) == 0
@@ -90,20 +110,31 @@ class PassPlan:
             return [NO_CYCLES.format(used=chosen)]
         return []
 
+    def window_notes(self, done: int, cutout: Cutout | None) -> list[str]:
+        """Return a note if only the first passes saw the whole image."""
+        return [] if cutout is None else [WINDOW.format(first=self.first, done=done)]
+
 
 @dataclass(eq=False)
 class ImageProgress:
-    """Running result of an image after ``done`` passes."""
+    """Running result of an image after ``done`` passes.
+
+    ``found`` (Z, Y, X) are the voxels where a member has seen a structure.
+    """
 
     image: InputImage
     statistics: MemberStatistics
     done: int = 0
     is_stable: bool = False
+    found: Mask | None = None
     _stability: Stability = field(default_factory=Stability)
 
     def add(self, probabilities: Any) -> None:
-        """Add the (C, Z, Y, X) probabilities of a pass."""
-        self.statistics.add(probabilities)
+        """Add the (C, Z, Y, X) probabilities of a pass, those in the window if there is one."""
+        window = self.image.cutout
+        labels = self.statistics.add(probabilities, None if window is None else window.box)
+        if window is None:
+            self.found = labels > 0 if self.found is None else self.found | (labels > 0)
         self.done += 1
 
     def check_stability(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.ensemble.posterior import RunningPosterior
+from ...core.ensemble.posterior import Box, RunningPosterior
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Intervals
 from ...core.heart.measurements import Spread
@@ -87,6 +87,7 @@ class Segmentation:
     that the method takes from the folder; with ``until_stable``, ``members`` can be fewer.
     ``calibration`` gives the intervals, None if the ensemble has none for these settings.
     ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
+    ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
     ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.
     """
 
@@ -110,6 +111,7 @@ class Segmentation:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
+    window_box: Box | None = None
 
     def report(self) -> dict[str, Any]:
         """Return the content of ``<case>.json``, with null for NaN."""
@@ -128,6 +130,7 @@ class Segmentation:
             "ensemble_kind": self.ensemble_kind,
             **self.settings.to_json(),
             "precision": self.precision,
+            "window_box": self.window_box and [[s.start, s.stop] for s in self.window_box],
             "member_epochs": [member.epoch for member in self.members],
             "members": [
                 {key: getattr(member, key) for key in (*MEMBER_NAMES, "sha256")}

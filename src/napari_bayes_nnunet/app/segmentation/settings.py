@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from ...core.counts import format_count
-from ...core.types import Mirroring, Precision
+from ...core.types import Mirroring, Precision, Window
 from .. import AppError
 from .methods import DEFAULT_COUNT, DEFAULT_METHOD, METHODS
 
@@ -32,6 +32,9 @@ class SegmentationSettings:
     temperature : float, "fitted" or None
         τ that calibrates the mean probabilities; "fitted" is the value found by ``calibrate``,
         None the same if there is one, else the value of the method.
+    window : "heart" or "whole"
+        Let only the first member of each cycle see the whole image, and the others a window around
+        what these have found (`heart_window`); or let all see the whole image.
     until_stable : bool
         Stop when further members no longer change the result (`Stability`).
     calibrated : bool
@@ -99,6 +102,19 @@ class SegmentationSettings:
             },
         },
     )
+    window: Window = field(
+        default="whole",
+        metadata={
+            "label": "Window",
+            "help": "Part of the slices that all members see.",
+            "choices": {"heart": "Heart", "whole": "Whole image"},
+            "choice_help": {
+                "heart": "The first member of each cycle finds the heart in the whole image, the "
+                "others see only a window around it. Faster.",
+                "whole": "Every member sees the whole image.",
+            },
+        },
+    )
     until_stable: bool = field(
         default=False,
         metadata={
@@ -153,6 +169,8 @@ class SegmentationSettings:
         if self.until_stable:
             words.append("until stable")
         words.append(f"mirroring {self.mirroring}")
+        if self.window != "whole":
+            words.append(f"window {self.window}")
         if self.temperature not in (None, 1):
             shown = self.temperature if self.temperature == "fitted" else f"{self.temperature:g}"
             words.append(f"temperature {shown}")
@@ -164,6 +182,7 @@ class SegmentationSettings:
         words += ["--mirroring", self.mirroring]
         if self.temperature is not None:
             words += ["--temperature", str(self.temperature)]
+        words += ["--window", self.window]
         if self.until_stable:
             words.append("--until-stable")
         if not self.calibrated:
@@ -177,6 +196,7 @@ class SegmentationSettings:
             "members_asked": self.members,
             "until_stable": self.until_stable,
             "mirroring": self.mirroring,
+            "window": self.window,
             "temperature": self.temperature,
             "calibrated": self.calibrated,
             "device": self.device,
@@ -197,6 +217,7 @@ class SegmentationSettings:
             members=members if isinstance(members, int) else len(members),
             mirroring=content["mirroring"],
             temperature=content.get("temperature", 1.0),
+            window=content.get("window", "whole"),
             until_stable=content.get("until_stable", False),
             calibrated=content.get("calibrated", True),
             device=content.get("device", "auto"),

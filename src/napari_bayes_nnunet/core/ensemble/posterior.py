@@ -18,6 +18,9 @@ from .. import InputError
 Array: TypeAlias = Any
 """A NumPy array or a torch tensor."""
 
+Box: TypeAlias = tuple[slice, slice, slice]
+"""Voxels (z, y, x) of an image."""
+
 # Smaller values of p·log2 p vanish in float32, and log2 of this value is finite: 0·log 0 is 0.
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _SUM_TOLERANCE = 0.01
@@ -59,20 +62,35 @@ class RunningPosterior:
     count: int = 0
     temperature: float = 1.0
 
-    def add(self, probabilities: Array) -> None:
+    def add(self, probabilities: Array, box: Box | None = None) -> None:
         """Add the (C, Z, Y, X) softmax probabilities of a member, which are not kept or changed.
 
-        Raises InputError for another shape than the members before, and for values that do not sum
-        to 1 over the classes (logits, sigmoids, NaN), which would otherwise stay unnoticed in the
-        sums.
+        With a ``box`` (z, y, x) they are those of its voxels only. Elsewhere mean and mutual
+        information stay as they are: the member counts as the mean of the members before it.
+
+        Raises InputError for another shape than the members before, without members before a
+        ``box``, and for values that do not sum to 1 over the classes (logits, sigmoids, NaN), which
+        would otherwise stay unnoticed in the sums.
         """
-        self._check_shape(probabilities)
+        self._check_shape(probabilities, box)
         _check_sums_to_one(probabilities)
         self._allocate(probabilities)
         member_entropy = entropy(probabilities)  # first, because it may run out of memory
-        self.probability_sum += probabilities
-        self.entropy_sum += member_entropy
+        if box is None:
+            self.probability_sum += probabilities
+            self.entropy_sum += member_entropy
+        else:
+            self._add_in(box, probabilities, member_entropy)
         self.count += 1
+
+    def _add_in(self, box: Box, probabilities: Array, member_entropy: Array) -> None:
+        part = (..., *box)
+        sums = self.probability_sum, self.entropy_sum
+        # First, because it may run out of memory.
+        inside = self.probability_sum[part] + probabilities, self.entropy_sum[part] + member_entropy
+        for whole, values in zip(sums, inside, strict=True):
+            whole *= (self.count + 1) / self.count
+            whole[part] = values
 
     def merge(self, other: RunningPosterior) -> None:
         """Add the sums of other members, which this posterior does not contain yet.
@@ -137,10 +155,13 @@ class RunningPosterior:
             self.probability_sum = xp.zeros_like(like, dtype=xp.float32)
             self.entropy_sum = xp.zeros_like(like[0], dtype=xp.float32)
 
-    def _check_shape(self, probabilities: Array) -> None:
+    def _check_shape(self, probabilities: Array, box: Box | None = None) -> None:
+        if box is not None:
+            self._check_members()
         if self.probability_sum is None:
             return
-        expected, found = tuple(self.probability_sum.shape), tuple(probabilities.shape)
+        like = self.probability_sum if box is None else self.probability_sum[(..., *box)]
+        expected, found = tuple(like.shape), tuple(probabilities.shape)
         if found != expected:
             raise InputError(
                 "Expected probabilities of shape {expected}, found {found}.",

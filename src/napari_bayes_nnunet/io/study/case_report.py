@@ -66,6 +66,7 @@ class ReportEntries:
     ensemble_kind: str = ""
     method: str = ""
     mirroring: str = ""
+    window: str = ""
     temperature: float = 1.0
     members: list[_UsedMember] = field(default_factory=list)
     plans_sha256: str = ""

@@ -21,7 +21,7 @@ from ..common.wording import in_the_window
 from .remote_form import REMOTE_HELP, TITLE, RemoteForm
 
 REMOTE = "remote"
-_FIELDS = ("method", "members", "temperature", "mirroring", "device")
+_FIELDS = ("method", "members", "temperature", "mirroring", "window", "device")
 
 
 class MethodForm(DataForm):
@@ -43,6 +43,7 @@ class MethodForm(DataForm):
         self.method.changed.connect(self._on_method_changed)
         self.members.changed.connect(self._show_fitted)
         self.mirroring.changed.connect(self._show_fitted)
+        self.window.changed.connect(self._show_fitted)
         self.device.changed.connect(self._on_device_changed)
         self.remote.changed.connect(self._on_remote_changed)
         self.fitted_button.clicked.connect(self._on_fitted_wanted)
@@ -96,6 +97,8 @@ class MethodForm(DataForm):
         self.members.value = min(max(options.members, 1), self.members.editor.max)
         if options.mirroring in self.mirroring.editor.choices:
             self.mirroring.value = options.mirroring
+        if options.window in self.window.editor.choices:
+            self.window.value = options.window
         typed = options.temperature
         self._set_temperature(typed if isinstance(typed, float) else self._usual_temperature)
 

@@ -113,6 +113,7 @@ def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]
         "ensemble": result.ensemble,
         "method": settings.method,
         "mirroring": settings.mirroring,
+        "window": settings.window,
         "temperature": settings.temperature,
         "warnings": [STOPPED_PHASE.format(done=state.done, total=state.total)],
     }
