@@ -192,17 +192,23 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     DATASET is the nnU-Net raw dataset on which the ensemble was trained. The calibration is stored
     in ENSEMBLE and used for results with the same method, members, mirroring, window and stopping.
     """
-    from ..app.segmentation.calibrate import calibrate
+    from ..app.segmentation.calibrate import CalibrationCase, calibrate
+    from ..app.segmentation.coverage import COVERAGE, coverage_table, held_out_coverage
     from ..app.segmentation.ensemble import Ensemble
     from ..app.segmentation.settings import SegmentationSettings
 
     settings = SegmentationSettings(**flags)
+    cases = []
     for step in calibrate(Ensemble(ensemble, device=settings.device), dataset, settings):
-        if isinstance(step, str):
-            click.echo(step, err=True)
+        if isinstance(step, CalibrationCase):
+            cases.append(step)
+            click.echo(step.name, err=True)
         else:
-            cases = format_count(len(step.cases), "case")
-            click.echo(f"Temperature {step.temperature:g}, fitted on {cases}.")
+            count = format_count(len(cases), "case")
+            click.echo(f"Temperature {step.temperature:g}, fitted on {count}.")
+    table = coverage_table(held_out_coverage(cases))
+    if table:
+        click.echo(f"\n{COVERAGE}\n{table}")
 
 
 @click.command("demo", cls=Command)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.heart.function import heart_function
+from ...core.heart.function import Measured, heart_function
 from ...core.heart.measurements import Spread, volumes_ml
 from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.metrics.calibration import fit_temperature, foreground_box
@@ -18,7 +18,7 @@ from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
 from ...core.metrics.overlap import dice
 from ...core.steps import drain
-from ...core.types import Spacing
+from ...core.types import Phase, Spacing
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.phase_pairs import phase_pairs
 from ...io.dataset.raw_dataset import TrainingCase, read_dataset
@@ -76,11 +76,11 @@ class CalibrationCase:
 
 def calibrate(
     ensemble: Ensemble, dataset: Path, settings: SegmentationSettings
-) -> Iterator[Calibration | str]:
+) -> Iterator[CalibrationCase | Calibration]:
     """Fit τ and the interval rules on the validation cases of the ensemble's training.
 
-    Yields the name of each case, then the result, which is also written into the ensemble's
-    folder. Raises AppError if ``dataset`` has no validation case, or the folder is read-only.
+    Yields each case, then the result, which is also written into the ensemble's folder. Raises
+    AppError if ``dataset`` has no validation case, or the folder is read-only.
     """
     folder = ensemble.folder
     # Before the long work.
@@ -95,13 +95,13 @@ def calibrate(
     pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
     cases = []
     for case in _held_back(folder, dataset, members):
-        yield case.name
         channels = [read_channels(image)[0] for image in case.images]
         image, spacing = np.stack([channel.voxels for channel in channels]), channels[0].spacing
         result = drain(ensemble.steps(image, spacing, replace(settings, temperature=1)))
         patient = patient_of(case.name, pattern)
         reference = read_labels(case.label).voxels
         cases.append(CalibrationCase.compare(case.name, patient, result, reference, spacing))
+        yield cases[-1]
     if not any(case.labels.size for case in cases):
         raise AppError(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
@@ -128,8 +128,8 @@ def fit_calibration(
         temperature=round(temperature, 4),
         cases=tuple(case.name for case in cases),
         volumes=_volume_rules(cases),
-        function=_function_rules(cases),
-        dice=_dice_rules(cases),
+        function=function_rules(cases),
+        dice=dice_rules(cases),
         **calibration_key(folder, settings),
     )
 
@@ -147,18 +147,12 @@ def _volume_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
     return {name: rule for name, rule in rules.items() if rule is not None}
 
 
-def _function_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
+def function_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:
     """Return the rules for the measurements of patients with end-diastole and end-systole."""
     values: dict[str, list[tuple[float, float, str, float]]] = {}
-    for end_diastole, end_systole in _pairs(cases):
+    for end_diastole, end_systole in paired(cases):
         patient = end_diastole.patient
-        phases = {1: end_diastole, 2: end_systole}
-        predicted = heart_function({p: _predicted(case) for p, case in phases.items()}, ed=1, es=2)
-        truth = heart_function(
-            {p: PhaseVolumes.from_totals(case.references) for p, case in phases.items()},
-            ed=1,
-            es=2,
-        )
+        predicted, truth = measure_pair(end_diastole, end_systole)
         for name in predicted.keys() & truth.keys():
             row = predicted[name].value, truth[name].value, patient, predicted[name].spread
             values.setdefault(name, []).append(row)
@@ -171,13 +165,32 @@ def _function_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]
     return rules
 
 
-def _dice_rules(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, DiceRule]]:
+def measure_pair(
+    end_diastole: CalibrationCase,
+    end_systole: CalibrationCase,
+    *,
+    rules: Mapping[str, IntervalRule] | None = None,
+) -> tuple[dict[str, Measured], dict[str, Measured]]:
+    """Return the measurements of a result, with intervals by ``rules``, and of its reference."""
+    phases: dict[Phase, CalibrationCase] = {1: end_diastole, 2: end_systole}
+    volumes = {
+        phase: PhaseVolumes.from_totals(case.volumes, case.member_volumes)
+        for phase, case in phases.items()
+    }
+    references = {
+        phase: PhaseVolumes.from_totals(case.references) for phase, case in phases.items()
+    }
+    predicted = heart_function(volumes, ed=1, es=2, rules=rules or {})
+    return predicted, heart_function(references, ed=1, es=2)
+
+
+def dice_rules(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, DiceRule]]:
     """Return phase ("ED", "ES" or "any") → structure → rule for the expected Dice."""
-    pairs = _pairs(cases)
+    pairs = paired(cases)
     groups = {"any": cases, "ED": [ed for ed, _ in pairs], "ES": [es for _, es in pairs]}
     rules: dict[str, dict[str, DiceRule]] = {}
     for phase, group in groups.items():
-        for name in cases[0].dice:
+        for name in group[0].dice if group else ():
             rule = fit_dice(
                 [case.agreement[name] for case in group],
                 [case.dice[name] for case in group],
@@ -188,15 +201,11 @@ def _dice_rules(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, DiceRul
     return rules
 
 
-def _pairs(cases: Sequence[CalibrationCase]) -> list[tuple[CalibrationCase, CalibrationCase]]:
+def paired(cases: Sequence[CalibrationCase]) -> list[tuple[CalibrationCase, CalibrationCase]]:
     """Return end-diastole and end-systole by the names and the volumes of the reference."""
     by_name = {case.name: case for case in cases}
     pairs = phase_pairs({name: case.references for name, case in by_name.items()})
     return [(by_name[ed], by_name[es]) for ed, es in pairs]
-
-
-def _predicted(case: CalibrationCase) -> PhaseVolumes:
-    return PhaseVolumes.from_totals(case.volumes, case.member_volumes)
 
 
 def _held_back(

@@ -1,0 +1,92 @@
+"""How often prediction intervals hold the truth of patients that they were not fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scipy.stats import binomtest
+
+from ...core.heart.function import Intervals
+from ...core.metrics.conformal import Coverage
+from ..text_table import align_columns
+from .calibrate import CalibrationCase, dice_rules, function_rules, measure_pair, paired
+
+COVERAGE = "Prediction intervals of each patient, fitted on the others"
+_HEADS = ("", "level", "held", "of", "95 %", "mean width")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Intervals of a measurement at a ``level`` (%), each fitted on the other patients.
+
+    They ``held`` the truth of so many of the ``patients``; ``width`` is their mean width in
+    ``unit``.
+    """
+
+    name: str
+    level: Coverage
+    held: int
+    patients: int
+    width: float
+    unit: str
+
+    @property
+    def share(self) -> tuple[float, float]:
+        """Exact binomial 95 % interval of the share of patients (Clopper and Pearson 1934)."""
+        interval = binomtest(self.held, self.patients).proportion_ci(0.95, method="exact")
+        return float(interval.low), float(interval.high)
+
+
+def held_out_coverage(cases: Sequence[CalibrationCase]) -> list[HeldOut]:
+    """Return the coverage of the intervals of function and expected Dice, patient by patient.
+
+    A patient with end-diastole and end-systole counts once. All that is fitted, also the bias and
+    whether the width is scaled, is fitted without the patient. Empty with too few patients.
+    """
+    found: dict[tuple[str, str, Coverage], list[tuple[float, tuple[float, float]]]] = {}
+    for name, unit, truth, intervals in _left_out(cases):
+        for level, interval in intervals.items():
+            found.setdefault((name, unit, level), []).append((truth, interval))
+    return [
+        HeldOut(
+            name=name,
+            level=level,
+            held=sum(low <= truth <= high for truth, (low, high) in rows),
+            patients=len(rows),
+            width=sum(high - low for _, (low, high) in rows) / len(rows),
+            unit=unit,
+        )
+        for (name, unit, level), rows in sorted(found.items())
+    ]
+
+
+def coverage_table(rows: Sequence[HeldOut]) -> str:
+    """Return the coverage as a text table; one without rows is empty."""
+    cells = []
+    for row in rows:
+        low, high = row.share
+        width = f"{row.width:.3f}" if not row.unit else f"{row.width:.1f} {row.unit}"
+        held = f"{100 * low:.0f} to {100 * high:.0f} %"
+        cells.append((row.name, f"{row.level} %", f"{row.held}", f"{row.patients}", held, width))
+    return "\n".join(align_columns([_HEADS, *cells])) if cells else ""
+
+
+def _left_out(
+    cases: Sequence[CalibrationCase],
+) -> Iterator[tuple[str, str, float, Intervals]]:
+    """Yield name, unit, truth and intervals of each number of each patient."""
+    for end_diastole, end_systole in paired(cases):
+        others = [case for case in cases if case.patient != end_diastole.patient]
+        rules = function_rules(others)
+        predicted, truth = measure_pair(end_diastole, end_systole, rules=rules)
+        for name, measured in predicted.items():
+            if name in truth:
+                yield name, measured.unit, truth[name].value, measured.intervals
+        of_phase = dice_rules(others)
+        for phase, case in (("ED", end_diastole), ("ES", end_systole)):
+            for structure, rule in of_phase.get(phase, {}).items():
+                expected = rule.expect(case.agreement[structure])
+                if expected is not None:
+                    name = f"Dice of {structure} at {phase}"
+                    yield name, "", case.dice[structure], expected.intervals

@@ -1,0 +1,81 @@
+"""Intervals are judged on patients that they were not fitted on."""
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.segmentation.calibrate import (
+    CalibrationCase,
+    dice_rules,
+    function_rules,
+    measure_pair,
+)
+from napari_bayes_nnunet.app.segmentation.coverage import (
+    HeldOut,
+    coverage_table,
+    held_out_coverage,
+)
+from napari_bayes_nnunet.core.heart.measurements import measure_spread
+
+PATIENTS = 12
+
+
+def made_case(patient: int, phase: str, error: float, rng) -> CalibrationCase:
+    truth = 150.0 + 5 * patient if phase == "ED" else 60.0 + 3 * patient
+    members = tuple(truth + error + rng.normal(0, 2, size=3))
+    return CalibrationCase(
+        name=f"p{patient:02}_{phase}",
+        patient=f"p{patient:02}",
+        probabilities=np.zeros((2, 0), np.float32),
+        labels=np.zeros(0, np.uint8),
+        volumes={"LV": truth + error},
+        spreads={"LV": measure_spread(members)},
+        member_volumes={"LV": members},
+        references={"LV": truth},
+        agreement={"LV": 0.9 + 0.005 * patient},
+        dice={"LV": 0.85 + 0.005 * patient + 0.001 * error},
+    )
+
+
+@pytest.fixture
+def cases() -> list[CalibrationCase]:
+    rng = np.random.default_rng(4)
+    return [
+        made_case(patient, phase, rng.normal(0, 6), rng)
+        for patient in range(PATIENTS)
+        for phase in ("ED", "ES")
+    ]
+
+
+def test_the_rule_of_a_patient_does_not_know_the_patient(cases) -> None:
+    rows = {(row.name, row.level): row for row in held_out_coverage(cases)}
+    held, widths = 0, []
+    for patient in range(PATIENTS):
+        end_diastole, end_systole = cases[2 * patient : 2 * patient + 2]
+        rules = function_rules([c for c in cases if c.patient != end_diastole.patient])
+        predicted, truth = measure_pair(end_diastole, end_systole, rules=rules)
+        low, high = predicted["LV EF"].intervals[80]
+        held += low <= truth["LV EF"].value <= high
+        widths.append(high - low)
+    row = rows["LV EF", 80]
+    assert (row.held, row.patients, row.unit) == (held, PATIENTS, "%")
+    assert row.width == pytest.approx(np.mean(widths))
+    assert rows["Dice of LV at ES", 90].patients == PATIENTS
+    assert set(dice_rules(cases)) == {"any", "ED", "ES"}
+
+
+def test_one_gross_error_is_not_held(cases) -> None:
+    cases[0] = made_case(0, "ED", 90.0, np.random.default_rng(1))
+    rows = {(row.name, row.level): row for row in held_out_coverage(cases)}
+    assert rows["LV EDV", 90].held == PATIENTS - 1  # that of others holds with the largest residual
+
+
+def test_share_is_the_exact_binomial_interval() -> None:
+    row = HeldOut(name="LV EF", level=90, held=15, patients=16, width=10.5, unit="%")
+    assert row.share == pytest.approx((0.6977, 0.9984), abs=1e-4)
+    _, line = coverage_table([row]).splitlines()
+    assert line.split() == ["LV", "EF", "90", "%", "15", "16", "70", "to", "100", "%", "10.5", "%"]
+
+
+def test_too_few_patients_have_no_coverage(cases) -> None:
+    assert held_out_coverage(cases[:8]) == []
+    assert coverage_table([]) == ""
