@@ -5,7 +5,8 @@ python -m benchmarks.heart_window evaluate MODEL DATASET RESULTS.jsonl [--split 
 python -m benchmarks.heart_window table RESULTS.jsonl
 
 DATASET is an nnU-Net dataset; its validation cases are those of the split. Each case is segmented
-with the whole image for all members, and with the window. Seconds are processor time.
+with the whole image for all members, and with the window, both uncalibrated. Seconds are
+processor time.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def evaluate(options: argparse.Namespace) -> None:
         row = {"case": case.name}
         for window in WINDOWS:
             settings = SegmentationSettings(
-                members=options.members, mirroring=options.mirroring, window=window
+                members=options.members,
+                mirroring=options.mirroring,
+                window=window,
+                calibrated=False,
             )
             row[window] = _scores(ensemble, case, settings)
         with options.results.open("a", encoding="utf-8") as file:

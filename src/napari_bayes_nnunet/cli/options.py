@@ -152,7 +152,7 @@ mirroring_option = click.option(
 window_option = click.option(
     "--window",
     type=click.Choice(["heart", "whole"]),
-    default="whole",
+    default="heart",
     show_default=True,
     help="What members see: a window around the heart that the first of each cycle finds (heart), "
     "or the whole image (whole).",

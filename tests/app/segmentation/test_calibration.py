@@ -44,7 +44,7 @@ from napari_bayes_nnunet.io.files.json_files import NEWER_JSON
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 from tests.helpers.data.models import make_model
 
-ASKED = ("--mirroring", "none", "--device", "cpu")
+ASKED = ("--mirroring", "none", "--window", "whole", "--device", "cpu")
 
 
 def run(command: str, *arguments: object) -> tuple[int, str]:
@@ -71,7 +71,7 @@ def rows_of(model: Path) -> list[dict[str, Any]]:
 
 
 def settings_of(method: str, **others: Any) -> SegmentationSettings:
-    return SegmentationSettings(method=method, mirroring="none", **others)
+    return SegmentationSettings(method=method, mirroring="none", window="whole", **others)
 
 
 def test_temperature_is_fitted_on_validation_cases(calibrated: Path, hearts: Path) -> None:
@@ -123,10 +123,17 @@ def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     with pytest.raises(AppError) as caught:
         fitted_temperature(folder, SegmentationSettings(method="single"))
-    assert caught.value.values == {"method": "single", "members": 30, "mirroring": "full"}
+    assert caught.value.values == {
+        "method": "single",
+        "members": 30,
+        "mirroring": "full",
+        "window": "heart",
+    }
     command = f"bayes-nnunet calibrate {calibrated} DATASET --method single --members 30"
     (remedy,) = caught.value.remedies
-    assert remedy == Remedy(Action.FIT_TEMPERATURE, {"command": f"{command} --mirroring full"})
+    assert remedy == Remedy(
+        Action.FIT_TEMPERATURE, {"command": f"{command} --mirroring full --window heart"}
+    )
 
 
 @pytest.mark.parametrize(("given", "expected"), [("fitted", 1), ("warm", 2), ("0", 1)])

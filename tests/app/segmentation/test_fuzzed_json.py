@@ -86,7 +86,7 @@ def read_and_describe(run: RunFolder) -> EnsembleFolder:
     volumes = dict.fromkeys(LABELS, 10.0)
     spreads = {name: measure_spread([9.0, 11.0]) for name in LABELS}
     validation_warnings(folder, volumes, spreads, dict.fromkeys(LABELS, 0.1))
-    chosen_temperature(folder, SegmentationSettings(temperature="fitted"))
+    chosen_temperature(folder, SegmentationSettings(temperature="fitted", window="whole"))
     if folder.record is not None:
         for fold in folder.record.folds:
             folder.record.training_cases(fold)

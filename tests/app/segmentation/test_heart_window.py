@@ -27,7 +27,7 @@ from napari_bayes_nnunet.sample_data import CINE
 RV = 1
 """The built-in ensemble sees too little of it on this scanner."""
 SPACING = (8.0, 1.29, 1.29)
-SETTINGS = SegmentationSettings(members=5, mirroring="none", calibrated=False)
+SETTINGS = SegmentationSettings(members=5, mirroring="none", calibrated=False, window="whole")
 HEART = SegmentationSettings(members=5, mirroring="none", calibrated=False, window="heart")
 
 

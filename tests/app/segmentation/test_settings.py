@@ -15,7 +15,7 @@ OTHER = SegmentationSettings(
     method="single",
     members=9,
     mirroring="spread",
-    window="heart",
+    window="whole",
     temperature=1.234567891,
     until_stable=True,
     device="cuda:0",
@@ -43,7 +43,7 @@ def test_the_command_reads_its_arguments(settings) -> None:
 def test_arguments_without_a_temperature() -> None:
     assert SegmentationSettings(members=3, device="cpu").to_arguments() == [
         *("--method", "multi", "--members", "3", "--mirroring", "full"),
-        *("--window", "whole", "--device", "cpu", "--precision", "auto"),
+        *("--window", "heart", "--device", "cpu", "--precision", "auto"),
     ]
 
 
@@ -58,7 +58,7 @@ def test_json_has_the_keys_of_a_report() -> None:
         "members_asked": 9,
         "until_stable": True,
         "mirroring": "spread",
-        "window": "heart",
+        "window": "whole",
         "temperature": 1.234567891,
         "calibrated": True,
         "device": "cuda:0",
@@ -116,7 +116,7 @@ def test_the_device_does_not_change_the_result() -> None:
         (SegmentationSettings(temperature=1.0), "multi, 30 members, mirroring full"),
         (
             OTHER,
-            "single, 9 members, until stable, mirroring spread, window heart, temperature 1.23457",
+            "single, 9 members, until stable, mirroring spread, window whole, temperature 1.23457",
         ),
         (
             SegmentationSettings(method="vanilla", members=1, temperature="fitted"),

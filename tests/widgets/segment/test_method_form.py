@@ -34,7 +34,7 @@ def test_settings_follow_the_choices(form) -> None:
     form.set_devices({"cuda:0": "Card", "cpu": "CPU"})
     form.method.value = "single"
     form.mirroring.value = "spread"
-    form.window.value = "heart"
+    form.window.value = "whole"
     form.device.value = "cuda:0"
     form.members.value = 7
     form.temperature.value = 1.25
@@ -43,7 +43,7 @@ def test_settings_follow_the_choices(form) -> None:
         "members": 7,
         "temperature": 1.25,
         "mirroring": "spread",
-        "window": "heart",
+        "window": "whole",
         "until_stable": False,
         "calibrated": True,
         "device": "cuda:0",
@@ -56,7 +56,7 @@ CHOICES = {
     "members": 3,
     "temperature": 3.0,
     "mirroring": "none",
-    "window": "heart",
+    "window": "whole",
     "device": "cuda:0",
 }
 
@@ -167,7 +167,7 @@ def fit_temperature(folder: EnsembleFolder, temperature: float, mirroring: str) 
     """Write the temperature of all members with the method multi."""
     members = [f"fold {m.fold} epoch {m.epoch}" for m in folder.usable_members]
     fitted = {"temperature": temperature, "method": "multi", "members": members}
-    content = [{**fitted, "mirroring": mirroring, "cases": ["a"]}]
+    content = [{**fitted, "mirroring": mirroring, "window": "heart", "cases": ["a"]}]
     (folder.path / "temperatures.json").write_text(json.dumps(content))
 
 

@@ -121,12 +121,13 @@ def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
         "method": settings.method,
         "members": settings.members,
         "mirroring": settings.mirroring,
+        "window": settings.window,
     }
     options = " ".join(f"{option(Setting(name))} {value}" for name, value in values.items())
     command = f"bayes-nnunet calibrate {quote(str(folder.path))} DATASET {options}"
     raise AppError(
-        "No temperature has been fitted for the method {method} with {members} members and "
-        "mirroring {mirroring}.",
+        "No temperature has been fitted for the method {method} with {members} members, "
+        "mirroring {mirroring} and window {window}.",
         Remedy(Action.FIT_TEMPERATURE, {"command": command}),
         **values,
     )

@@ -143,7 +143,7 @@ class Ensemble:
         members: int = 30,
         mirroring: Mirroring = "full",
         temperature: float | Literal["fitted"] | None = None,
-        window: Window = "whole",
+        window: Window = "heart",
         until_stable: bool = False,
     ) -> Segmentation:
         """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.

@@ -103,7 +103,7 @@ class SegmentationSettings:
         },
     )
     window: Window = field(
-        default="whole",
+        default="heart",
         metadata={
             "label": "Window",
             "help": "Part of the slices that all members see.",
@@ -169,7 +169,7 @@ class SegmentationSettings:
         if self.until_stable:
             words.append("until stable")
         words.append(f"mirroring {self.mirroring}")
-        if self.window != "whole":
+        if self.window != "heart":
             words.append(f"window {self.window}")
         if self.temperature not in (None, 1):
             shown = self.temperature if self.temperature == "fitted" else f"{self.temperature:g}"
