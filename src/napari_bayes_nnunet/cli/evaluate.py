@@ -72,8 +72,9 @@ def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: 
     In every slice the reader takes the cheapest correction after which no voxel is wrong by more
     than 3 mm from the reference contour. REPORT.csv has the errors left, Dice and the errors of EF,
     volumes and mass against the number of actions, REPORT_tools.csv what each tool contributes.
-    REPORT.png draws the errors left, Dice and the error of the LV EF against the actions. The
-    arguments are those of evaluate-queue.
+    REPORT_stop.csv says after how many slices a review may end, and whether its numbers change
+    later. REPORT.png draws the errors left, Dice and the error of the LV EF against the actions.
+    The arguments are those of evaluate-queue.
     """
     from ..app.evaluation.terminal import evaluate_reader_in_terminal
 

@@ -16,7 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segmentation.calibrate import calibrate
+from napari_bayes_nnunet.app.segmentation.calibrate import (
+    CalibrationCase,
+    calibrate,
+    fit_calibration,
+)
 from napari_bayes_nnunet.app.segmentation.calibration import (
     FILE,
     OLD_FILE,
@@ -33,15 +37,18 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.heart.measurements import Spread
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
 from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.review.stop_rule import ReferencedVolume, RemainingChange
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.io.files.json_files import NEWER_JSON
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
+from napari_bayes_nnunet.io.study.case_report import review_rules
 from tests.helpers.data.models import make_model
 
 ASKED = ("--mirroring", "none", "--window", "whole", "--device", "cpu")
@@ -297,6 +304,65 @@ def with_rules(calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     }
     write_calibration(folder, Calibration(temperature=1.2, cases=("a", "b"), **rules, **key))
     return copy
+
+
+def case_of(patient: int, phase: str, *, error: float = 0.0) -> CalibrationCase:
+    """Return a case with an LV of two slices; the first one in the queue is wrong by ``error``."""
+    reference = np.array([60.0, 40.0]) * (1.0 if phase == "ED" else 0.5)
+    predicted = {"LV": reference + np.array([0, error])}
+    lv, true = {"LV": float(predicted["LV"].sum())}, {"LV": float(reference.sum())}
+    return CalibrationCase(
+        name=f"p{patient}_{phase}",
+        patient=f"p{patient}",
+        probabilities=np.array([[0.3, 0.8], [0.7, 0.2]], np.float32),
+        labels=np.array([1, 0]),
+        volumes=lv,
+        spreads={"LV": Spread(mean=lv["LV"], standard_deviation=1, minimum=0, maximum=0)},
+        member_volumes={"LV": [lv["LV"]] * 2},
+        references=true,
+        agreement={"LV": 0.9},
+        dice={"LV": 0.9},
+        slices=ReferencedVolume(
+            predicted=predicted, reference={"LV": reference}, scores={"LV": np.array([1.0, 2.0])}
+        ),
+    )
+
+
+@pytest.mark.parametrize(("patients", "known"), [(8, False), (9, True)])
+def test_review_is_calibrated_on_patients_with_ed_and_es(calibrated, patients, known) -> None:
+    folder = Ensemble(calibrated, device="cpu").folder
+    cases = [case_of(n, "ED", error=float(n)) for n in range(patients)]
+    cases += [case_of(n, "ES") for n in range(patients)]
+    rules = fit_calibration(folder, settings_of("multi"), cases).review
+    assert bool(rules) == known
+    if known:
+        assert rules["LV EDV"] == RemainingChange(
+            after_80=(7.0, 0.0), after_90=(8.0, 0.0), patients=9
+        )
+        assert rules["LV ESV"].after_90 == (0.0,)
+
+
+def test_review_rules_are_written_and_read(calibrated, tmp_path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    folder = Ensemble(copy, device="cpu").folder
+    key = calibration_key(folder, settings_of("multi"))
+    fitted = Calibration(
+        temperature=1.5,
+        cases=(),
+        review={"LV EF": RemainingChange(after_80=(4.0,), after_90=(6.0, 2.5), patients=16)},
+        **key,
+    )
+    write_calibration(folder, fitted)
+    assert read_calibrations(copy)[-1] == fitted
+    reports = [{"calibration": json.loads(json.dumps(fitted.to_report()))}] * 2
+    assert review_rules(reports) == fitted.review
+    assert review_rules([*reports, {"calibration": None}]) == {}
+    rows = rows_of(copy)
+    for row in rows:
+        del row["review"]  # as written before there was one
+    (copy / FILE).write_text(json.dumps({"format": 1, "calibrations": rows}))
+    assert read_calibrations(copy)[-1] == replace(fitted, review={})
 
 
 def reports_of(folder: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
+from napari_bayes_nnunet.core.review.queue import review_queue
+from napari_bayes_nnunet.core.review.stop_rule import RemainingChange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
 from napari_bayes_nnunet.widgets.editing.level_slider import EDITED_BY_HAND, level_text
@@ -83,6 +85,29 @@ def test_marks_follow_decisions_edits_and_undo(review) -> None:
     review.press("K")
     review.settle()
     assert states(review)[WORST] == "edited, flagged"
+
+
+def test_advice_follows_the_accepted_slices(review) -> None:
+    panel = review.forms.stop
+    assert panel.isHidden()  # the ensemble of the study is not calibrated
+    after = (9.0, 5.0, 2.5)
+    rule = RemainingChange(after_80=after[1:], after_90=after, patients=16)
+    review.session.review_rules = {"LV EF": rule}
+    review.controller.view.show_numbers()
+    assert not panel.isHidden()
+    assert not panel.finish_button.isEnabled()
+    places = [(item.phase, item.z) for item in review_queue(review.session.default_scores())]
+    for place in [*places[:1], *(p for p in places if review.session.is_basal(p))]:
+        review.session.decide(place, "accepted")
+    review.controller.go_to(*places[1])
+    review.press("A")
+    assert review.session.state.finished is False
+    review.settle()
+    assert review.controller.view.advice.bound == 2.5
+    panel.finish_button.click()
+    assert review.session.state.finished
+    review.settle()
+    assert not panel.finish_button.isEnabled()
 
 
 def test_the_buttons_show_the_decision(review) -> None:

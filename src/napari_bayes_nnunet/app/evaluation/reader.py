@@ -13,16 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.function import MYOCARDIUM_G_PER_ML, ejection_fraction
-from ...core.heart.slice_volumes import label_volumes
+from ...core.heart.slice_volumes import base_is_first, is_basal, label_volumes
 from ...core.metrics.bootstrap import Estimate, case_weights, mean_estimate
 from ...core.metrics.overlap import dice
 from ...core.review.queue import DEFAULT_SCORE, review_queue, slice_scores, usable_score
 from ...core.review.queue_yield import SHARE
 from ...core.review.simulated_reader import QUICK, SimulatedReader, SliceReading, Tool
+from ...core.review.stop_rule import (
+    ReferencedVolume,
+    numbers_during_review,
+    queue_places,
+    urgent_places,
+)
 from ...io.dataset.patients import DEFAULT_PATIENT
 from .evaluate import EvaluationProgress
 from .queue import SLICES
 from .referenced_studies import ReferencedStudies, ReferencedStudy
+from .stopping import TARGETS, ReadPatient, StopResult, evaluate_stopping
 
 QUEUE, MOST_FIRST = "queue", "most errors first"
 ORDERS: Final = (QUEUE, SLICES, MOST_FIRST)
@@ -79,6 +86,7 @@ class ReaderEvaluation:
     ``one_action`` is the share of all gross errors removed by one action of any quick tool in each
     of the first 30 % of the slices of every patient, ``one_action_first`` the same with the
     `FIRST_TOOLS`. ``actions`` is the mean number of actions for a whole review of a patient.
+    ``stopping`` tells whether a review may end early.
     """
 
     curves: tuple[ReviewCurves, ...]
@@ -91,6 +99,7 @@ class ReaderEvaluation:
     slices: int
     gross: int
     notes: tuple[str, ...]
+    stopping: tuple[StopResult, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +111,14 @@ class _Volume:
     structures: Mapping[str, int]
     scores: Mapping[str, _Values]
 
+    def referenced(self, reader: SimulatedReader) -> ReferencedVolume:
+        """Return the volumes of the slices in the prediction and in the reference."""
+        return ReferencedVolume(
+            predicted=label_volumes(reader.labels, self.spacing, self.structures),
+            reference=label_volumes(reader.reference, self.spacing, self.structures),
+            scores=self.scores,
+        )
+
 
 @dataclass
 class _State:
@@ -111,6 +128,7 @@ class _State:
     gross: int
     dice: float
     errors: dict[str, float]
+    numbers: dict[str, float]
 
 
 @dataclass
@@ -140,11 +158,13 @@ def evaluate_reader(
         by_patient.setdefault(referenced.patient, []).extend(_volumes(referenced))
     names = list(by_patient)
     reviews: dict[str, list[_Review]] = {order: [] for order in ORDERS}
-    first = []
+    first: list[_FirstSlices] = []
+    read: list[ReadPatient] = []
     for done, (name, volumes) in enumerate(by_patient.items(), start=1):
         for order in ORDERS:
             reviews[order].append(_review(volumes, order))
         first.append(_one_action(volumes))
+        read += _stopped(name, volumes, reviews[QUEUE][-1])
         yield EvaluationProgress(done=done, total=len(names), case=name)
     return ReaderEvaluation(
         curves=tuple(_curves(order, reviews[order], names) for order in ORDERS),
@@ -157,6 +177,33 @@ def evaluate_reader(
         slices=sum(len(review.readings) for review in reviews[QUEUE]),
         gross=sum(review.states[0].gross for review in reviews[QUEUE]),
         notes=known.notes,
+        stopping=tuple(evaluate_stopping(read)),
+    )
+
+
+def _stopped(name: str, volumes: Sequence[_Volume], review: _Review) -> Iterator[ReadPatient]:
+    """Yield a patient with exactly ED and ES, and its numbers in the order of the queue."""
+    if len(volumes) != 2:
+        return
+    readers = [volume.make_reader() for volume in volumes]
+    both = {n: volumes[n].referenced(reader) for n, reader in enumerate(readers)}
+    sizes = [float(volume.reference.get("LV", np.zeros(1)).sum()) for volume in both.values()]
+    ed, es = (0, 1) if sizes[0] >= sizes[1] else (1, 0)
+    places = queue_places(both)
+    first = [base_is_first(reader.labels) for reader in readers]
+    basal = [
+        place
+        for place in urgent_places(places)
+        if is_basal(readers[place[0] or 0].labels, place[1], base_first=first[place[0] or 0])
+    ]
+    yield ReadPatient(
+        patient=name,
+        numbers=numbers_during_review(both, ed=ed, es=es),
+        with_tools={
+            number: np.array([state.numbers.get(number, math.nan) for state in review.states])
+            for number in TARGETS
+        },
+        basal=max((places.index(place) + 1 for place in basal), default=0),
     )
 
 
@@ -234,6 +281,7 @@ class _Measurer:
             actions=actions,
             gross=sum(total[0] for total in self._totals),
             dice=_mean([total[1] for total in self._totals]),
+            numbers=now,
             errors={
                 name: abs(now[name] - true[name]) if name in now and name in true else math.nan
                 for name in REVIEWED_NUMBERS

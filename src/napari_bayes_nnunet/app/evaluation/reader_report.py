@@ -1,4 +1,4 @@
-"""Report of a simulated review: two CSV tables, a figure and a summary."""
+"""Report of a simulated review: three CSV tables, a figure and a summary."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..report.output_folder import (
 )
 from .queue import SLICES
 from .reader import ACTIONS, MOST_FIRST, QUEUE, REVIEWED_NUMBERS, ReaderEvaluation, ReviewCurves
+from .stopping import StopResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ ORACLE: Final = (
     "The reader is simulated and knows the reference, so this is what the tools allow, not what "
     "readers do."
 )
-_ENDINGS: Final = (".csv", "_tools.csv", ".png")
+_ENDINGS: Final = (".csv", "_tools.csv", "_stop.csv", ".png")
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     QUEUE: {"color": "#0072b2", "linewidth": 2.4},
     SLICES: {"color": "grey", "linestyle": ":", "linewidth": 1.6},
@@ -44,25 +45,30 @@ _TITLES: Final = {
 
 def check_reader_report(report: Path) -> None:
     """Raise AppError, before long work, if files of the user would be replaced."""
-    table, tools, picture = report_files(report, *_ENDINGS)
+    table, tools, stop, picture = report_files(report, *_ENDINGS)
     refuse_foreign_settings()
     refuse_folder_of_inputs(table.parent, {})
-    tables = {table.name: "order,actions", tools.name: "tool,corrections"}
+    tables = {
+        table.name: "order,actions",
+        tools.name: "tool,corrections",
+        stop.name: "number,target",
+    }
     refuse_foreign_files(table.parent, tables, [picture.name])
 
 
 def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Path, ...]:
-    """Write ``report``.csv, ``report``_tools.csv and the figure ``report``.png; return them.
+    """Write ``report``.csv, its tables _tools.csv and _stop.csv, and its figure; return them.
 
     ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
-    table, tools, picture = report_files(report, *_ENDINGS)
+    table, tools, stop, picture = report_files(report, *_ENDINGS)
     with writing_report(table):
         write_text(table, curves_csv(evaluation))
         write_text(tools, tools_csv(evaluation))
+        write_text(stop, stop_csv(evaluation))
         with replacing(picture) as temporary:
             _draw(evaluation, temporary)
-    return table, tools, picture
+    return table, tools, stop, picture
 
 
 def curves_csv(evaluation: ReaderEvaluation) -> str:
@@ -99,6 +105,23 @@ def tools_csv(evaluation: ReaderEvaluation) -> str:
     return csv_text(rows)
 
 
+def stop_csv(evaluation: ReaderEvaluation) -> str:
+    """Return CSV text with a row for each number, target, level and reader of the stop rule.
+
+    The rule was fitted on the other patients. ``slices`` are the mean ones until it said stop, of
+    ``of_slices`` in the queue; ``covered`` of ``patients`` changed by no more than the ``target``
+    later, and none by more than ``largest``.
+    """
+    columns = ("number", "target", "level", "reader", "slices", "of_slices", "covered", "patients")
+    rows: list[Sequence[Any]] = [(*columns, "low", "high", "largest")]
+    for result in evaluation.stopping:
+        values = [f"{v:.3f}" for v in (*result.interval, result.largest)]
+        means = f"{result.slices:.2f}", f"{result.of_slices:.2f}"
+        start = result.number, f"{result.target:g}", result.level, result.reader, *means
+        rows.append((*start, result.covered, result.patients, *values))
+    return csv_text(rows)
+
+
 def reader_text(evaluation: ReaderEvaluation) -> str:
     """Return the extent of the evaluation and its main results."""
     queue = next(curves for curves in evaluation.curves if curves.order == QUEUE)
@@ -113,7 +136,18 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
     ]
     if evaluation.gross:
         lines += _shares_of_errors(evaluation, queue)
+    lines += map(_stop_line, evaluation.stopping[:4])
     return "\n".join([*lines, *evaluation.notes])
+
+
+def _stop_line(result: StopResult) -> str:
+    """Return what the rule gave for a target and a reader."""
+    low, high = map(_percent, result.interval)
+    return (
+        f"{result.number} to ± {result.target:g} in {result.level} % (reader who {result.reader}): "
+        f"{result.slices:.1f} of {result.of_slices:.1f} slices, then within the target in "
+        f"{result.covered} of {result.patients} patients ({low} to {high})."
+    )
 
 
 def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCurves) -> list[str]:

@@ -30,7 +30,7 @@ from ...core.review.queue import (
 )
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
-from ...io.study.case_report import interval_rules
+from ...io.study.case_report import interval_rules, review_rules
 from ...io.study.review_state import Decision, ReviewState, State
 from ...io.study.study import Study
 from ...io.study.usage_log import UseRow, changed_voxels
@@ -80,6 +80,8 @@ class ReviewSession:
         self._alternatives: tuple[Place, list[Alternative]] | None = None
         self._presence: dict[tuple[Phase, int], NDArray[np.float64]] = {}
         self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
+        self._default_scores: ScoresByPhase = {}
+        self.review_rules = review_rules(study.info.reports.values())
         self._before_flag: dict[Place, State] = {}
         self._flagged_by_comment: set[Place] = set()
         self._withdrawn: dict[Place, _Withdrawn] = {}
@@ -258,6 +260,20 @@ class ReviewSession:
             }
             self._scores = key, scores
         return self._scores[1]
+
+    def default_scores(self) -> ScoresByPhase:
+        """Return the scores of ED and ES by the default score, for which reviews are calibrated."""
+        phases = [p for p in (self.state.ed, self.state.es) if p in self.study.posteriors]
+        score, _ = usable_score(self.study.posteriors.values(), DEFAULT_SCORE)
+        if (self.score, self.state.leave_out_border) == (score, False):
+            return {phase: self.scores()[phase] for phase in phases}
+        for phase in phases:
+            if phase not in self._default_scores:
+                posterior = self.study.posteriors[phase]
+                self._default_scores[phase] = slice_scores(
+                    posterior, self.structures, self.spacing, score=score
+                )
+        return {phase: self._default_scores[phase] for phase in phases}
 
     def queue(self, scores: ScoresByPhase) -> list[QueueItem]:
         """Return the slices to review, the worst first."""

@@ -12,11 +12,19 @@ from numpy.typing import NDArray
 
 from ...core.heart.function import Measured, heart_function
 from ...core.heart.measurements import Spread, volumes_ml
-from ...core.heart.slice_volumes import PhaseVolumes
+from ...core.heart.slice_volumes import PhaseVolumes, Values, label_volumes
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
 from ...core.metrics.overlap import dice
+from ...core.review.queue import DEFAULT_SCORE, slice_scores, usable_score
+from ...core.review.stop_rule import (
+    ReferencedVolume,
+    RemainingChange,
+    fit_remaining_change,
+    numbers_during_review,
+    remaining_changes,
+)
 from ...core.steps import drain
 from ...core.types import Phase, Spacing
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
@@ -28,7 +36,7 @@ from .. import AppError
 from .calibration import Calibration, calibration_key, read_calibrations, write_calibration
 from .ensemble import Ensemble
 from .methods import choose_members
-from .result import Segmentation
+from .result import Segmentation, stored_posterior
 from .settings import SegmentationSettings
 
 
@@ -39,7 +47,8 @@ class CalibrationCase:
     ``probabilities`` (C, N) and ``labels`` (N,) are those of the voxels in the box around the
     reference's structures, the probabilities of the untempered posterior. Per structure:
     ``volumes``, their ``spreads`` over the members, ``member_volumes``, and ``references``, in mL;
-    the ``agreement`` of the members, and the ``dice`` with the reference.
+    the ``agreement`` of the members, and the ``dice`` with the reference. ``slices`` have the
+    volumes and scores of single slices, for the `RemainingChange` during a review, if known.
     """
 
     name: str
@@ -52,13 +61,19 @@ class CalibrationCase:
     references: Mapping[str, float]
     agreement: Mapping[str, float]
     dice: Mapping[str, float]
+    slices: ReferencedVolume | None = None
 
     @classmethod
     def compare(
         cls, name: str, patient: str, result: Segmentation, reference: VoxelArray, spacing: Spacing
     ) -> CalibrationCase:
-        """Return the numbers of a result, which has a temperature of 1, and its reference."""
+        """Return the numbers of a result and its reference.
+
+        The result has a temperature of 1 and the labels of its members.
+        """
         box = foreground_box(reference) or (slice(0),)
+        posterior = stored_posterior(result)
+        score, _ = usable_score([posterior], DEFAULT_SCORE)
         probabilities, labels = result.probabilities[(slice(None), *box)], reference[box]
         return cls(
             name=name,
@@ -71,6 +86,11 @@ class CalibrationCase:
             references=volumes_ml(reference, spacing, result.structures),
             agreement=result.pairwise_dice,
             dice=dice(result.labels, reference, result.structures),
+            slices=ReferencedVolume(
+                predicted=label_volumes(result.labels, spacing, result.structures),
+                reference=label_volumes(reference, spacing, result.structures),
+                scores=slice_scores(posterior, result.structures, spacing, score=score),
+            ),
         )
 
 
@@ -97,7 +117,8 @@ def calibrate(
     for case in _held_back(folder, dataset, members):
         channels = [read_channels(image)[0] for image in case.images]
         image, spacing = np.stack([channel.voxels for channel in channels]), channels[0].spacing
-        result = drain(ensemble.steps(image, spacing, replace(settings, temperature=1)))
+        steps = ensemble.steps(image, spacing, replace(settings, temperature=1), keep_members=True)
+        result = drain(steps)
         patient = patient_of(case.name, pattern)
         reference = read_labels(case.label).voxels
         cases.append(CalibrationCase.compare(case.name, patient, result, reference, spacing))
@@ -130,6 +151,7 @@ def fit_calibration(
         volumes=_volume_rules(cases),
         function=function_rules(cases),
         dice=dice_rules(cases),
+        review=_review_rules(cases),
         **calibration_key(folder, settings),
     )
 
@@ -199,6 +221,19 @@ def dice_rules(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, DiceRule
             if rule is not None:
                 rules.setdefault(phase, {})[name] = rule
     return rules
+
+
+def _review_rules(cases: Sequence[CalibrationCase]) -> dict[str, RemainingChange]:
+    """Return the change of each number that remains during a review, from one pair per patient."""
+    changes: dict[str, dict[str, Values]] = {}
+    for end_diastole, end_systole in paired(cases):
+        if end_diastole.slices is None or end_systole.slices is None:
+            continue
+        volumes = {1: end_diastole.slices, 2: end_systole.slices}
+        for name, numbers in numbers_during_review(volumes, ed=1, es=2).items():
+            changes.setdefault(name, {})[end_diastole.patient] = remaining_changes(numbers)
+    rules = {name: fit_remaining_change(list(of.values())) for name, of in sorted(changes.items())}
+    return {name: rule for name, rule in rules.items() if rule is not None}
 
 
 def paired(cases: Sequence[CalibrationCase]) -> list[tuple[CalibrationCase, CalibrationCase]]:

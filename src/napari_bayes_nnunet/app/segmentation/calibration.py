@@ -18,6 +18,7 @@ from ...core.metrics.calibration import RANGE
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
 from ...core.problems import Action, Remedy, Setting, option
+from ...core.review.stop_rule import RemainingChange
 from ...core.types import Mirroring, Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
@@ -50,7 +51,8 @@ class Calibration:
 
     ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
     of the heart ("LV EF"), and ``dice`` those for the expected Dice of each structure, by phase
-    ("ED", "ES", and "any" if it is unknown). ``sha256`` are the checksums of the members,
+    ("ED", "ES", and "any" if it is unknown). ``review`` bounds the change of each measurement
+    during the rest of a review. ``sha256`` are the checksums of the members,
     ``plans_sha256`` is that of the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
     """
 
@@ -64,6 +66,7 @@ class Calibration:
     volumes: dict[str, IntervalRule] = field(default_factory=dict)
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
+    review: dict[str, RemainingChange] = field(default_factory=dict)
     sha256: tuple[str, ...] = ()
     plans_sha256: str = ""
 
@@ -91,7 +94,8 @@ class Calibration:
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report: cases, temperature and rules."""
         content = asdict(self)
-        rules = {key: content[key] for key in ("temperature", "volumes", "function", "dice")}
+        names = ("temperature", "volumes", "function", "dice", "review")
+        rules = {key: content[key] for key in names}
         return {"cases": len(self.cases), **rules}
 
 

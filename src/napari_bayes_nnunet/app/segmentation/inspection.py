@@ -16,6 +16,8 @@ from ..text_table import align_columns
 from .calibration import UNCALIBRATED, read_calibrations
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
+_REVIEWED = (5, 10)
+"""Corrected slices of the queue after which the change of the EF that remains is listed."""
 _COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
 
 
@@ -156,6 +158,15 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
                 width = rule.interval.half_width(90)
                 text = "unknown" if width is None else f"± {width:.3f}"
                 rows.append((excerpt(f"Dice {name}, {phase}"), text))
+        rows += [
+            (
+                excerpt(f"{name}, after {format_count(slices, 'slice')}"),
+                f"± {rule.bound(slices):.1f}",
+            )
+            for name, rule in calibration.review.items()
+            if name.endswith("EF")
+            for slices in _REVIEWED
+        ]
         cases = format_count(len(calibration.cases), "case")
         lines.append(f"  {calibration} ({cases})")
         lines += [f"    {line}" for line in align_columns(rows)]

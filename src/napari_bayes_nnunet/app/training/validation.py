@@ -107,5 +107,7 @@ def _measure(
 
 def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
     """Return the segmentation. Raises Stopped within one member of a request to stop."""
-    steps = ensemble.steps(image, spacing, SETTINGS, should_stop=lambda: bool(stop))
+    steps = ensemble.steps(
+        *(image, spacing, SETTINGS), keep_members=True, should_stop=lambda: bool(stop)
+    )
     return drain(steps)

@@ -135,6 +135,17 @@ def fit_interval(
     return scaled if narrow else constant
 
 
+def conformal_quantile(
+    sizes: Sequence[float] | NDArray[np.float64], level: Coverage
+) -> float | None:
+    """Return the smallest of the ``sizes``, one per patient, that bounds a new one at ``level`` %.
+
+    None if the level needs more patients.
+    """
+    values = np.asarray(sizes, np.float64)
+    return _quantile(values, np.ones(len(values)), len(values), level)
+
+
 def _rule(
     bias: float,
     sizes: NDArray[np.float64],

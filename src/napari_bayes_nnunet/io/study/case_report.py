@@ -15,6 +15,7 @@ from ...core.heart.function import Intervals, Measured
 from ...core.heart.measurements import canonical_structure
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
+from ...core.review.stop_rule import RemainingChange
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
 REPORT_FORMAT: Final = 2
@@ -45,6 +46,7 @@ class _Calibration:
     volumes: dict[str, IntervalRule] = field(default_factory=dict)
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
+    review: dict[str, RemainingChange] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +171,26 @@ def interval_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, IntervalRu
 
     Empty unless all ``reports`` have the same.
     """
-    contents = [report.get("calibration") for report in reports]
-    if not contents or not contents[0] or any(content != contents[0] for content in contents):
-        return {}
-    calibration = parse_json(json.dumps(contents[0]), _Calibration)
+    calibration = _common_calibration(reports)
     volumes = {canonical_structure(name): rule for name, rule in calibration.volumes.items()}
     of_images = {f"{name} volume": rule for name, rule in volumes.items() if name is not None}
     return {**of_images, **calibration.function}
+
+
+def review_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, RemainingChange]:
+    """Return the change of each measurement ("LV EF") that remains during a review of a case.
+
+    Empty unless all ``reports`` have the same.
+    """
+    return _common_calibration(reports).review
+
+
+def _common_calibration(reports: Iterable[Mapping[str, Any]]) -> _Calibration:
+    """Return the calibration of all ``reports``, an empty one unless they have the same."""
+    contents = [report.get("calibration") for report in reports]
+    if not contents or not contents[0] or any(content != contents[0] for content in contents):
+        return _Calibration()
+    return parse_json(json.dumps(contents[0]), _Calibration)
 
 
 def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:

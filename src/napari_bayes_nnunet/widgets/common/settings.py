@@ -37,12 +37,13 @@ _THUMBNAILS = "thumbnails"
 _ALIASES = "study_aliases"
 _SHOWS_DATES = "shows_study_dates"
 _DATES = "study_dates"
+_STOP_TARGET = "stop_target"
 _KINDS: Final[Mapping[str, type]] = {
     **dict.fromkeys((_ENSEMBLES, _RUNS), list),
     **dict.fromkeys((_LAST_ENSEMBLE, _LAST_STUDY, _PRESET, _VIEW), str),
     **dict.fromkeys((_READING, _THUMBNAILS, _SHOWS_DATES), bool),
     **dict.fromkeys((_EVALUATION, _COHORT, _REMOTE, _SEGMENTATION, _DISPLAY, _SECTIONS), dict),
-    **dict.fromkeys((_ALIASES, _DATES), dict),
+    **dict.fromkeys((_ALIASES, _DATES, _STOP_TARGET), dict),
 }
 """Key → the type of its value; lists hold texts."""
 SET_ASIDE: Final = (
@@ -200,6 +201,21 @@ class Settings:
     def keep_thumbnails(self, are_shown: bool) -> None:
         """Save whether the thumbnails are shown."""
         self._put(_THUMBNAILS, are_shown)
+
+    def stop_target(self) -> tuple[float, int] | None:
+        """Return the change of the LV EF, in points, that the reader accepts, and in how many %.
+
+        None if unknown.
+        """
+        kept = self._choices(_STOP_TARGET)
+        try:
+            return float(kept["points"]), int(kept["level"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def keep_stop_target(self, points: float, level: int) -> None:
+        """Save the change of the LV EF that the reader accepts, and in how many %."""
+        self._put(_STOP_TARGET, {"points": points, "level": level})
 
     def alias(self, case: str) -> str:
         """Return the user's own name for a case, "" if there is none. It is never exported."""

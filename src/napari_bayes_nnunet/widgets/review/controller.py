@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import QSignalThrottler
 
 from ...app.review.ends import End
+from ...app.review.stop_advice import advise, word_advice
 from ...core.counts import format_count
 from ...core.heart.function import Patient
 from ...core.heart.structures import structure_colors
@@ -42,6 +43,8 @@ QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
 ALL_ACCEPTED: Final = "All slices of the queue are accepted."
+MAY_STOP: Final = "{advice} Finish the review, or continue with the queue."
+REVIEW_FINISHED: Final = "The review is finished. Slices that are not accepted stay as predicted."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
@@ -181,10 +184,25 @@ class ReviewController(QObject):
             self.go_to_queued(*next_place)
             progress = self.session.progress(self.view.queue)
             count = format_count(progress.total - progress.done, "open slice")
-            self.reported.emit(ACCEPTED.format(slice=self.session.title_of(place), count=count))
+            done = ACCEPTED.format(slice=self.session.title_of(place), count=count)
+            self.reported.emit(self._offer_to_stop() or done)
         else:
             self.said.emit(ALL_ACCEPTED)
         self._save_decision()
+
+    def _offer_to_stop(self) -> str:
+        """Return an offer to stop if the target has just been met, else ""."""
+        form, before = self.forms.stop, self.view.advice
+        advice = advise(self.session, form.target.value(), form.level)
+        if advice is None or not advice.may_stop or (before is not None and before.may_stop):
+            return ""
+        return MAY_STOP.format(advice=word_advice(self.session, advice))
+
+    def finish(self) -> None:
+        """Finish the review before all slices are accepted."""
+        self.session.change(finished=True)
+        self._save_decision()
+        self.said.emit(REVIEW_FINISHED)
 
     def flag(self) -> None:
         """Flag the slice, or remove its flag."""
@@ -460,6 +478,8 @@ class ReviewController(QObject):
         forms.slice.accept_requested.connect(self.accept)
         forms.slice.flag_requested.connect(self.flag)
         forms.slice.comment_changed.connect(self.comment)
+        forms.stop.target_changed.connect(self.view.show_advice)
+        forms.stop.finish_requested.connect(self.finish)
         forms.display.changed.connect(self.picture.set_display)
         forms.view.view_chosen.connect(self.outlines.set_view)
         forms.numbers.patient.patient_changed.connect(self._on_patient_changed)

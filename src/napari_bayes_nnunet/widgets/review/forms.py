@@ -19,6 +19,7 @@ from ..reading.numbers import NumbersForm
 from ..reading.progress import ReviewProgressPanel
 from ..reading.queue_form import QueueForm
 from ..reading.queue_table import QueueTable
+from ..reading.stop_panel import StopPanel
 from ..reading.thumbnails import Thumbnails
 from ..reading.view_form import ViewForm
 from ..reading.volume_plot import VolumePlot
@@ -50,6 +51,8 @@ class ReviewForms(QWidget):
         self.table = QueueTable()
         self.slice = SliceButtons()
         self.progress = ReviewProgressPanel()
+        self.stop = StopPanel()
+        self._keep_target()
         self.corrections = CorrectionForm()
         self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
         self.view = ViewForm(settings)
@@ -59,7 +62,8 @@ class ReviewForms(QWidget):
         self.sections: dict[str, CollapsibleSection] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        self._add(QUEUE, self.queue, self.grid, self.table, self.slice.comment, self.progress)
+        queue = self.queue, self.grid, self.table, self.slice.comment, self.progress, self.stop
+        self._add(QUEUE, *queue)
         self._add(CORRECT, self.corrections)
         self._add(PICTURE, self.display)
         self._add(UNCERTAINTY, self.view)
@@ -80,6 +84,14 @@ class ReviewForms(QWidget):
         """Delete all forms, including those with a fixed place."""
         for part in (self.key_numbers, self.slice, self.thumbnails, self):
             part.deleteLater()
+
+    def _keep_target(self) -> None:
+        """Show the target of the last review, and keep a new one."""
+        if self._settings is None:
+            return
+        if (target := self._settings.stop_target()) is not None:
+            self.stop.set_target(*target)
+        self.stop.target_changed.connect(self._settings.keep_stop_target)
 
     def _show_grid(self) -> None:
         self.grid.setVisible(self._needs_grid or not self._has_thumbnails)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...app.review.accepted_slices import count_open_by_number
 from ...app.review.session import ReviewSession
+from ...app.review.stop_advice import StopAdvice, advise, word_advice
 from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...core.review.queue import QueueItem
@@ -37,7 +38,7 @@ ONE_ALTERNATIVE: Final = "All models give the segmentation of this slice that is
 
 
 class ReviewView:
-    """View of the session in ``forms``, with the ``queue`` and ``scores`` on screen."""
+    """View of the session in ``forms``, with ``queue``, ``scores`` and ``advice`` on screen."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class ReviewView:
         self._player = player
         self.scores: dict[Phase, dict[str, NDArray[np.float64]]] = {}
         self.queue: list[QueueItem] = []
+        self.advice: StopAdvice | None = None
         self.read_only = False
 
     def show_setup(self) -> None:
@@ -188,6 +190,15 @@ class ReviewView:
         self._forms.volumes.set_curves(session.numbers.curves())
         self._forms.volumes.set_landmarks(state.ed, state.es)
         self._forms.progress.set_progress(session.progress(self.queue))
+        self.show_advice()
+
+    def show_advice(self) -> None:
+        """Show how far the LV EF may still change, and whether the review may stop."""
+        session, form = self._session, self._forms.stop
+        advice = self.advice = advise(session, form.target.value(), form.level)
+        text = "" if advice is None else word_advice(session, advice)
+        may_stop = advice is not None and advice.may_stop and not self.read_only
+        form.set_advice(text, may_stop=may_stop and not session.state.finished)
 
     def show_usable(self) -> None:
         """Enable the corrections that are possible in the slice on screen."""

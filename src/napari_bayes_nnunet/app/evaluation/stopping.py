@@ -1,0 +1,115 @@
+"""Evaluation of the rule for the end of a review, fitted on all other patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ...core.heart.slice_volumes import Values
+from ...core.metrics.conformal import COVERAGES, Coverage
+from ...core.review.stop_rule import fit_remaining_change, remaining_changes
+
+TARGETS: Final[Mapping[str, tuple[float, ...]]] = {
+    "LV EF": (3, 4, 5),
+    "RV EF": (5, 10),
+    "LV EDV": (5, 10),
+    "LV ESV": (5, 10),
+    "LV mass": (5, 10),
+}
+"""Targets of each number, in points, mL or g."""
+CORRECTED, WITH_TOOLS = "corrects all", "leaves up to 3 mm"
+"""Readers: one who draws the reference, and one who uses the tools and leaves small errors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadPatient:
+    """A patient under review in the order of the queue.
+
+    ``numbers`` and ``with_tools`` are the numbers by name, (K + 2,) and (K + 1,), after 0 … K
+    slices by the two readers; the last entry is that of all slices corrected. ``basal`` is the
+    number of slices until no urgent basal one is open.
+    """
+
+    patient: str
+    numbers: Mapping[str, Values]
+    with_tools: Mapping[str, Values]
+    basal: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopResult:
+    """Patients of one reader whose ``number`` was within the ``target`` when the rule said stop.
+
+    The rule is that for ``level`` % of the patients.
+
+    ``slices`` and ``of_slices`` are the mean numbers of slices until then and in the queue.
+    ``largest`` is the largest change after it, and ``interval`` the exact 95 % interval of the
+    share covered.
+    """
+
+    number: str
+    target: float
+    level: Coverage
+    reader: str
+    slices: float
+    of_slices: float
+    covered: int
+    patients: int
+    largest: float
+    interval: tuple[float, float]
+
+
+def evaluate_stopping(patients: Sequence[ReadPatient]) -> list[StopResult]:
+    """Return the results of every target and reader; none for fewer than ten patients."""
+    return [
+        result
+        for number, targets in TARGETS.items()
+        for target in targets
+        for level in COVERAGES
+        for reader in (CORRECTED, WITH_TOOLS)
+        for result in _result(patients, number, target, level, reader)
+    ]
+
+
+def _result(
+    patients: Sequence[ReadPatient], number: str, target: float, level: Coverage, reader: str
+) -> Iterator[StopResult]:
+    known = [patient for patient in patients if number in patient.numbers]
+    stops, lengths, errors = [], [], []
+    for patient in known:
+        others = [other for other in known if other.patient != patient.patient]
+        rule = fit_remaining_change([remaining_changes(o.numbers[number]) for o in others])
+        if rule is None:
+            return
+        read = patient.numbers[number] if reader == CORRECTED else patient.with_tools[number]
+        length = len(patient.numbers[number]) - 2
+        needed = rule.slices_for(target, level)
+        stop = length if needed is None else min(max(needed, patient.basal), length)
+        stops.append(stop)
+        lengths.append(length)
+        errors.append(abs(float(read[stop] - read[-1])))
+    covered = sum(error <= target for error in errors)
+    if known:
+        yield StopResult(
+            number=number,
+            target=target,
+            level=level,
+            reader=reader,
+            slices=float(np.mean(stops)),
+            of_slices=float(np.mean(lengths)),
+            covered=covered,
+            patients=len(known),
+            largest=max(errors),
+            interval=_exact_interval(covered, len(known)),
+        )
+
+
+def _exact_interval(covered: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share by Clopper and Pearson."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(covered, count).proportion_ci(0.95, method="exact")
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,144 @@
+"""Advice on the end of a review: how far the LV EF may still change, and what is open before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ...core.counts import format_count
+from ...core.metrics.conformal import Coverage
+from ...core.review.queue import review_queue
+from ...core.review.stop_rule import count_leading, urgent_places
+from ...core.types import Place
+from .session import ReviewSession
+
+NUMBER: Final = "LV EF"
+"""Number with a target."""
+DEFAULT_TARGET: Final = 3.0
+LEAST_TARGET: Final = 3.0
+"""Smallest target in points of EF.
+
+A reader who reads a scan twice differs by up to 2.8 points (Gandy et al. 2008), other readers by
+more.
+"""
+LARGEST_TARGET: Final = 10.0
+NEXT_SLICES: Final = 3
+"""Slices after which a bound is foretold."""
+
+
+class Obstacle(StrEnum):
+    """Reason not to stop."""
+
+    FLAGGED = "flagged"
+    BASAL = "basal"
+
+
+_NOW: Final = "{name} {value:.0f} ({low:.0f}–{high:.0f})"
+_SOON: Final = "; after the next {slices} about ±\u00a0{bound:.1f} ({level}\u00a0%)."
+_MET: Final = (
+    "{name} {value:.0f} ±\u00a0{bound:.1f} ({level}\u00a0%): your target of ±\u00a0{target:g} is "
+    "met."
+)
+_OBSTACLES: Final = {
+    Obstacle.FLAGGED: "{slice} is flagged. Settle it before you stop.",
+    Obstacle.BASAL: "{slice} is at the base and uncertain. Review it before you stop.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopAdvice:
+    """Change of the LV EF, in points, that full correction may still bring.
+
+    It holds for ``level`` % of the patients.
+
+    ``value`` is the LV EF now and ``interval`` its lowest and highest plausible value. ``bound`` is
+    its largest change from now on, and ``next_bound`` that after the next ``slices`` open slices.
+    ``obstacle`` and its ``place`` stand against the end of the review, None if nothing does.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    bound: float
+    slices: int
+    next_bound: float
+    target: float
+    level: Coverage
+    obstacle: Obstacle | None = None
+    place: Place | None = None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the bound is within the target."""
+        return self.bound <= self.target
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether the target is met and nothing stands against the end of the review."""
+        return self.is_met and self.obstacle is None
+
+
+def advise(
+    session: ReviewSession, target: float = DEFAULT_TARGET, level: Coverage = 90
+) -> StopAdvice | None:
+    """Return the advice for the review as it is now.
+
+    None if the ensemble has no rule, the LV EF is unknown, or all slices of the queue are accepted.
+    The rule is for the queue of ED and ES by the default score, so this is the queue that counts,
+    whatever the reader sorts by.
+    """
+    rule, measured = session.review_rules.get(NUMBER), session.measured().get(NUMBER)
+    if rule is None or measured is None:
+        return None
+    places = [(item.phase, item.z) for item in review_queue(session.default_scores())]
+    accepted = {p for p, d in session.state.decisions.items() if d.state == "accepted"}
+    still_open = [place for place in places if place not in accepted]
+    if not still_open:
+        return None
+    done = count_leading(places, accepted)
+    following = still_open[:NEXT_SLICES]
+    bound = rule.bound(done, level)
+    obstacle, place = _obstacle(session, places, still_open)
+    predicted = measured.intervals.get(level) if done == 0 else None
+    ends = (max(measured.value - bound, 0.0), min(measured.value + bound, 100.0))
+    return StopAdvice(
+        value=measured.value,
+        interval=predicted or ends,
+        bound=bound,
+        slices=len(following),
+        next_bound=rule.bound(count_leading(places, accepted.union(following)), level),
+        target=target,
+        level=level,
+        obstacle=obstacle,
+        place=place,
+    )
+
+
+def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
+    """Return the advice in one or two sentences."""
+    if not advice.is_met:
+        low, high = advice.interval
+        now = _NOW.format(name=NUMBER, value=advice.value, low=low, high=high)
+        slices = format_count(advice.slices, "slice")
+        return now + _SOON.format(slices=slices, bound=advice.next_bound, level=advice.level)
+    met = _MET.format(
+        name=NUMBER,
+        value=advice.value,
+        bound=advice.bound,
+        target=advice.target,
+        level=advice.level,
+    )
+    if advice.obstacle is None or advice.place is None:
+        return met
+    return f"{met} {_OBSTACLES[advice.obstacle].format(slice=session.title_of(advice.place))}"
+
+
+def _obstacle(
+    session: ReviewSession, places: list[Place], still_open: list[Place]
+) -> tuple[Obstacle, Place] | tuple[None, None]:
+    flagged = [p for p, d in session.state.decisions.items() if d.state == "flagged"]
+    if flagged:
+        return Obstacle.FLAGGED, flagged[0]
+    urgent = urgent_places(places)
+    basal = [place for place in still_open if place in urgent and session.is_basal(place)]
+    return (Obstacle.BASAL, basal[0]) if basal else (None, None)

@@ -1,0 +1,96 @@
+"""Advice on the end of a review, with the target of the reader."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ...app.review.stop_advice import DEFAULT_TARGET, LARGEST_TARGET, LEAST_TARGET
+from ...core.metrics.conformal import COVERAGES, Coverage
+from ..common.dock import MessageLabel
+from ..common.form import NarrowComboBox, WheelGuard
+
+TARGET: Final = "Target ±"
+TARGET_HELP: Final = (
+    "Change of the LV EF that you accept, in points. Below ± 3 points even one reader differs "
+    "between two readings."
+)
+LEVEL_HELP: Final = (
+    "Share of patients like the validation patients in whom the change is no larger."
+)
+ADVICE_HELP: Final = (
+    "In so many patients like the validation patients, correcting all further slices changes the "
+    "LV EF by no more than this. It holds for slices accepted in the order of the queue."
+)
+FINISH_HELP: Final = "Mark the review as finished, with the other slices as predicted."
+_STEP: Final = 0.5
+
+
+class StopPanel(QWidget):
+    """Sentence on the change still to be expected, the target, and a button to finish.
+
+    ``target_changed`` carries the target, in points of EF, and the share of patients, %. The panel
+    is hidden without advice.
+    """
+
+    target_changed = Signal(float, int)
+    finish_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.text = MessageLabel()
+        self.target = QDoubleSpinBox()
+        self.target.setRange(LEAST_TARGET, LARGEST_TARGET)
+        self.target.setSingleStep(_STEP)
+        self.target.setDecimals(1)
+        self.target.setValue(DEFAULT_TARGET)
+        self.target.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.target.installEventFilter(WheelGuard(self))
+        self.levels = NarrowComboBox(letters=4)
+        for level in sorted(COVERAGES, reverse=True):
+            self.levels.addItem(f"{level} %", level)
+        self.levels.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
+        self.finish_button = QPushButton("Finish Review")
+        self.finish_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.text.setToolTip(ADVICE_HELP)
+        self.target.setToolTip(TARGET_HELP)
+        self.levels.setToolTip(LEVEL_HELP)
+        self.finish_button.setToolTip(FINISH_HELP)
+        row = QHBoxLayout()
+        row.addWidget(QLabel(TARGET))
+        row.addWidget(self.target)
+        row.addWidget(self.levels)
+        row.addStretch(1)
+        row.addWidget(self.finish_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.text)
+        column.addLayout(row)
+        self.target.valueChanged.connect(self._on_changed)
+        self.levels.currentIndexChanged.connect(self._on_changed)
+        self.finish_button.clicked.connect(self.finish_requested)
+        self.set_advice("", may_stop=False)
+
+    @property
+    def level(self) -> Coverage:
+        """Share of the patients, %."""
+        return 80 if self.levels.currentData() == 80 else 90
+
+    def set_target(self, points: float, level: int) -> None:
+        """Show a target without a signal."""
+        before = self.blockSignals(True)
+        self.target.setValue(points)
+        self.levels.setCurrentIndex(max(self.levels.findData(level), 0))
+        self.blockSignals(before)
+
+    def set_advice(self, text: str, *, may_stop: bool) -> None:
+        """Show the advice, and enable the button if the review may stop; "" hides the panel."""
+        self.text.show_message(text)
+        self.finish_button.setEnabled(may_stop)
+        self.setVisible(bool(text))
+
+    def _on_changed(self) -> None:
+        self.target_changed.emit(self.target.value(), self.level)

@@ -1,0 +1,67 @@
+"""Evaluation of the rule for the end of a review."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.evaluation.stopping import (
+    CORRECTED,
+    WITH_TOOLS,
+    ReadPatient,
+    StopResult,
+    evaluate_stopping,
+)
+
+
+def patient(number: int, error: float = 1.0, *, slices: int = 4, basal: int = 0) -> ReadPatient:
+    """Return a patient whose LV EF is wrong by ``error`` points until two slices are corrected."""
+    read = np.array([50 + error] * 2 + [50.0] * slices)
+    return ReadPatient(
+        patient=f"p{number}",
+        numbers={"LV EF": read},
+        with_tools={"LV EF": read[:-1] + 0.5},
+        basal=basal,
+    )
+
+
+def result_of(patients: list[ReadPatient], target: float, reader: str = CORRECTED) -> StopResult:
+    results = evaluate_stopping(patients)
+    return next(r for r in results if (r.target, r.level, r.reader) == (target, 90, reader))
+
+
+def test_rule_is_fitted_on_the_other_patients() -> None:
+    others = [patient(n, 2.0) for n in range(9)]
+    outlier = patient(9, 6.0)
+    result = result_of([*others, outlier], 3.0)
+    # The outlier alone is judged without it, and stops at once; for the others it counts.
+    assert (result.covered, result.patients, result.largest) == (9, 10, 6.0)
+    assert result.slices == pytest.approx(9 * 2 / 10)
+    low, high = result.interval
+    assert low < 0.9 < high
+    assert result_of([*others, outlier], 3.0, WITH_TOOLS).covered == 9
+
+
+def test_urgent_basal_slices_are_read_before_the_end() -> None:
+    patients = [patient(n, basal=3 if n == 0 else 0) for n in range(10)]
+    assert result_of(patients, 3.0).slices == pytest.approx(0.3)
+
+
+def test_rule_that_never_reaches_the_target_reads_all() -> None:
+    patients = [patient(n, 9.0) for n in range(10)]
+    patients = [
+        ReadPatient(
+            patient=p.patient,
+            numbers={"LV EF": np.array([59.0, 58.0, 57.0, 50.0])},
+            with_tools={"LV EF": np.array([59.0, 58.0, 50.0])},
+            basal=0,
+        )
+        for p in patients
+    ]
+    result = result_of(patients, 3.0)
+    assert (result.slices, result.of_slices) == (2, 2)
+    assert result.covered == 0
+
+
+def test_nine_patients_are_too_few() -> None:
+    assert evaluate_stopping([patient(n) for n in range(9)]) == []

@@ -1,0 +1,91 @@
+"""Advice on the end of a review."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.review.stop_advice import Obstacle, advise, word_advice
+from napari_bayes_nnunet.core.review.queue import review_queue
+from napari_bayes_nnunet.core.review.stop_rule import RemainingChange, urgent_places
+from napari_bayes_nnunet.io.study.study import read_study
+
+from ...helpers.data.cines import make_cine
+
+AFTER = (9.0, 6.0, 4.0, 2.6, 1.5)
+
+
+@pytest.fixture
+def session(tmp_path) -> ReviewSession:
+    session = ReviewSession(read_study(make_cine(tmp_path / "heart")))
+    session.review_rules = {
+        "LV EF": RemainingChange(after_80=AFTER[1:], after_90=AFTER, patients=16)
+    }
+    return session
+
+
+def queue_of(session: ReviewSession) -> list:
+    return [(item.phase, item.z) for item in review_queue(session.default_scores())]
+
+
+def accept(session: ReviewSession, places) -> None:
+    for place in places:
+        session.decide(place, "accepted")
+
+
+def test_no_advice_without_a_rule_or_an_open_slice(session) -> None:
+    accept(session, queue_of(session))
+    assert advise(session) is None
+    session.review_rules = {}
+    session.decide(queue_of(session)[0], None)
+    assert advise(session) is None
+
+
+def test_bound_falls_with_the_leading_slices(session) -> None:
+    places = queue_of(session)
+    advice = advise(session)
+    assert advice is not None
+    assert (advice.bound, advice.next_bound, advice.slices) == (9.0, 2.6, 3)
+    assert advice.interval == pytest.approx((advice.value - 9, advice.value + 9))
+    accept(session, [places[0], places[2]])
+    advice = advise(session)
+    assert advice is not None
+    assert (advice.bound, advice.next_bound) == (6.0, 1.5)  # the next three end with the fifth
+
+
+def test_review_may_stop_when_the_target_is_met(session) -> None:
+    places = queue_of(session)
+    accept(session, places[:2])
+    assert not advise(session, 3.0).may_stop
+    assert advise(session, 4.0).may_stop
+    assert advise(session, 3.0, 80).may_stop
+    accept(session, places[:3])
+    advice = advise(session, 3.0)
+    assert advice.may_stop
+    assert "2.6" in word_advice(session, advice)
+
+
+def test_flagged_slice_stands_against_the_end(session) -> None:
+    places = queue_of(session)
+    accept(session, places[:3])
+    session.decide(places[-1], "flagged")
+    advice = advise(session)
+    assert advice.is_met
+    assert (advice.obstacle, advice.place) == (Obstacle.FLAGGED, places[-1])
+    assert not advice.may_stop
+
+
+def test_open_urgent_basal_slice_stands_against_the_end(session) -> None:
+    places = queue_of(session)
+    basal = [p for p in places if p in urgent_places(places) and session.is_basal(p)]
+    assert basal
+    accept(session, [place for place in places[:4] if place not in basal])
+    session.review_rules = {"LV EF": RemainingChange(after_80=(2.0,), after_90=(2.0,), patients=16)}
+    advice = advise(session)
+    assert (advice.obstacle, advice.place) == (Obstacle.BASAL, basal[0])
+
+
+def test_advice_is_for_the_default_order(session) -> None:
+    before = advise(session)
+    session.change(score="entropy", structure="RV", leave_out_border=True, all_phases=True)
+    assert advise(session) == before
