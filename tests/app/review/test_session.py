@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.review import usage_recorder as module
+from napari_bayes_nnunet.app.review.accepted_slices import count_open_slices
+from napari_bayes_nnunet.app.review.export import collect_outcome
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.review.watch import describe_finding, sentences_by_slice
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.heart.plausibility import Fault, Finding, MassRange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
 
-from ...helpers.data.cines import ED, ES, LV, RV, SHAPE, STRUCTURES, WORST, make_cine
+from ...helpers.data.cines import ED, ES, LV, MYO, RV, SHAPE, STRUCTURES, WORST, make_cine
 from ...helpers.processes.command import environment
 
 
@@ -455,3 +459,90 @@ def test_a_killed_review_reopens_as_last_saved(folder, delay) -> None:
     open_study_lock(folder).release()  # the lock ended with the process
     assert not [file for file in folder.iterdir() if file.name.startswith(".writing")]
     assert session.labels.shape[-3:] == SHAPE
+
+
+# Findings
+
+
+def gap(session: ReviewSession, phase: int, z: int = 1) -> None:
+    """Remove the LV from a slice between others."""
+    place = (phase, z)
+    before = session.labels_in(place).copy()
+    session.labels_in(place)[before == LV] = MYO
+    session.note_change([place], tool="paint", before={place: before})
+
+
+def test_findings_are_rows_at_the_start_of_the_queue(session) -> None:
+    before = places(session)
+    assert session.findings() == []
+    gap(session, ES)
+    (finding,) = session.findings()
+    assert (finding.fault, finding.place, finding.structure) == (Fault.GAP, (ES, 1), "LV")
+    assert places(session) == [(ES, 1), *(place for place in before if place != (ES, 1))]
+    assert queue_of(session)[0].structure == "LV"
+    assert count_open_slices(session)[ES] == len([p for p in before if p[0] == ES])
+
+
+def test_slice_with_a_finding_is_queued_without_a_score(session) -> None:
+    gap(session, ES)
+    scores = {phase: {"LV": np.zeros(session.slices)} for phase in (ED, ES)}
+    (item,) = session.queue(scores)
+    assert (item.phase, item.z, item.structure, item.score) == (ES, 1, "LV", 0)
+    session.change(structure="RV")
+    assert session.queue({phase: {"RV": np.zeros(session.slices)} for phase in (ED, ES)}) == []
+
+
+def test_accepting_a_slice_dismisses_its_findings(session) -> None:
+    gap(session, ED)
+    session.decide((ED, 1), "accepted")
+    assert session.findings() == []
+    session.decide((ED, 1), "flagged")
+    assert [finding.place for finding in session.findings()] == [(ED, 1)]
+
+
+def test_finding_vanishes_when_its_cause_is_corrected(session) -> None:
+    gap(session, ED)
+    assert session.findings()
+    session.labels_in((ED, 1))[:] = session.predicted_in((ED, 1))
+    session.note_change([(ED, 1)], tool="revert")
+    assert session.findings() == []
+
+
+def test_slices_are_checked_in_the_phases_of_the_queue(folder) -> None:
+    session = ReviewSession(read_study(folder))
+    edit(session, (ED, 1), label=LV)  # a piece of LV without myocardium
+    faults = {Fault.PIECES, Fault.OPEN_WALL}
+    assert {finding.fault for finding in session.findings()} == faults
+    session.change(ed=ES, es=ES)
+    assert session.findings() == []
+    session.change(all_phases=True)
+    assert {finding.fault for finding in session.findings()} == faults
+
+
+def test_usual_range_of_the_mass_comes_from_the_calibration(folder) -> None:
+    session = ReviewSession(read_study(folder))
+    session._mass_range = MassRange(low=0.1, high=0.2)
+    assert [f.fault for f in session.findings()] == [Fault.MASS]
+
+
+def test_every_finding_is_a_sentence_with_its_slice(session) -> None:
+    for fault in Fault:
+        finding = Finding(fault=fault, place=(ES, 2), structure="LV", amount=0.25)
+        text = str(describe_finding(session, finding))
+        assert text.startswith(session.title_of((ES, 2)))
+
+
+def test_report_lists_open_findings(session) -> None:
+    before = collect_outcome(session, None, queue_of(session)).warnings
+    gap(session, ED)
+    added = collect_outcome(session, None, queue_of(session)).warnings[len(before) :]
+    assert added == (sentences_by_slice(session)[ED, 1],)
+    session.decide((ED, 1), "accepted")
+    assert collect_outcome(session, None, queue_of(session)).warnings == before
+
+
+def test_sentences_of_a_slice_are_joined(session) -> None:
+    edit(session, (ED, 1), label=LV)
+    ((place, text),) = sentences_by_slice(session).items()
+    assert place == (ED, 1)
+    assert len(text.splitlines()) == 2

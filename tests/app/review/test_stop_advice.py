@@ -85,6 +85,18 @@ def test_open_urgent_basal_slice_stands_against_the_end(session) -> None:
     assert (advice.obstacle, advice.place) == (Obstacle.BASAL, basal[0])
 
 
+def test_open_finding_stands_against_the_end(session) -> None:
+    places = queue_of(session)
+    accept(session, places[:3])
+    phase, z = places[-1]
+    session.labels_in((phase, z))[:4, :5] = 3  # a second piece of LV
+    session.note_change([(phase, z)], tool="paint")
+    advice = advise(session)
+    assert (advice.obstacle, advice.place) == (Obstacle.FINDING, places[-1])
+    accept(session, [places[-1]])
+    assert advise(session).may_stop
+
+
 def test_advice_is_for_the_default_order(session) -> None:
     before = advise(session)
     session.change(score="entropy", structure="RV", leave_out_border=True, all_phases=True)

@@ -19,6 +19,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.calibrate import (
     CalibrationCase,
     calibrate,
+    find_mass_range,
     fit_calibration,
 )
 from napari_bayes_nnunet.app.segmentation.calibration import (
@@ -38,6 +39,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.heart.measurements import Spread
+from napari_bayes_nnunet.core.heart.plausibility import MassRange
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
@@ -48,7 +50,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.io.files.json_files import NEWER_JSON
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
-from napari_bayes_nnunet.io.study.case_report import review_rules
+from napari_bayes_nnunet.io.study.case_report import mass_range, review_rules
 from tests.helpers.data.models import make_model
 
 ASKED = ("--mirroring", "none", "--window", "whole", "--device", "cpu")
@@ -342,7 +344,7 @@ def test_review_is_calibrated_on_patients_with_ed_and_es(calibrated, patients, k
         assert rules["LV ESV"].after_90 == (0.0,)
 
 
-def test_review_rules_are_written_and_read(calibrated, tmp_path) -> None:
+def test_review_rules_and_mass_range_are_written_and_read(calibrated, tmp_path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(calibrated, copy)
     folder = Ensemble(copy, device="cpu").folder
@@ -351,18 +353,25 @@ def test_review_rules_are_written_and_read(calibrated, tmp_path) -> None:
         temperature=1.5,
         cases=(),
         review={"LV EF": RemainingChange(after_80=(4.0,), after_90=(6.0, 2.5), patients=16)},
+        mass_range=MassRange(low=-0.04, high=0.3),
         **key,
     )
     write_calibration(folder, fitted)
     assert read_calibrations(copy)[-1] == fitted
     reports = [{"calibration": json.loads(json.dumps(fitted.to_report()))}] * 2
     assert review_rules(reports) == fitted.review
+    assert mass_range(reports) == fitted.mass_range
     assert review_rules([*reports, {"calibration": None}]) == {}
     rows = rows_of(copy)
     for row in rows:
-        del row["review"]  # as written before there was one
+        del row["review"], row["mass_range"]  # as written before there were any
     (copy / FILE).write_text(json.dumps({"format": 1, "calibrations": rows}))
-    assert read_calibrations(copy)[-1] == replace(fitted, review={})
+    assert read_calibrations(copy)[-1] == replace(fitted, review={}, mass_range=None)
+
+
+def test_usual_mass_needs_many_training_patients(calibrated: Path, hearts: Path) -> None:
+    folder = Ensemble(calibrated, device="cpu").folder
+    assert find_mass_range(folder, read_dataset(hearts), folder.members) is None
 
 
 def reports_of(folder: Path) -> list[dict[str, Any]]:

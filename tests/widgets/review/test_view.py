@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel
 from napari_bayes_nnunet.core.review.queue import review_queue
 from napari_bayes_nnunet.core.review.stop_rule import RemainingChange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
+from napari_bayes_nnunet.io.study.study import read_study, save_work
 from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
 from napari_bayes_nnunet.widgets.editing.level_slider import EDITED_BY_HAND, level_text
 from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
@@ -85,6 +86,39 @@ def test_marks_follow_decisions_edits_and_undo(review) -> None:
     review.press("K")
     review.settle()
     assert states(review)[WORST] == "edited, flagged"
+
+
+def test_findings_are_shown_until_their_cause_is_corrected(review) -> None:
+    order = [(row.phase, row.z) for row in review.forms.table.items]
+    assert review.forms.finding.isHidden()
+    review.press("N")
+    place = review.controller.place
+    review.controller.corrections.remove(place, review.session.structures["LV"])
+    review.settle()
+    rows = {(row.phase, row.z): row for row in review.forms.table.items}
+    assert rows[place].findings == review.forms.finding.text() != ""
+    assert [(row.phase, row.z) for row in review.forms.table.items] == order
+    review.press("N")
+    assert review.forms.finding.isHidden()
+    review.controller.corrections.undo()
+    review.settle()
+    assert not any(row.findings for row in review.forms.table.items)
+
+
+def test_new_study_starts_with_the_slices_of_findings(make_review, tmp_path) -> None:
+    folder = make_cine(tmp_path / "heart")
+    study = read_study(folder)
+    study.edited[ES - 1, 1][study.edited[ES - 1, 1] == 3] = 2  # the LV returns in the next slice
+    save_work(folder, study.edited, study.info.geometry, study.review)
+    review = make_review(folder)
+    first = review.forms.table.items[0]
+    assert (first.phase, first.z) == (ES, 1)
+    assert review.controller.place == (ES, 1)
+    assert not review.forms.finding.isHidden()
+    review.press("A")  # dismisses it
+    review.settle()
+    assert review.forms.table.items[0].findings == ""
+    assert review.forms.finding.isHidden()
 
 
 def test_advice_follows_the_accepted_slices(review) -> None:

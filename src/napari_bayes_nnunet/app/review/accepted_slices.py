@@ -40,12 +40,15 @@ def count_accepted(
     """Return the accepted slices of ``phases``, by default those of the queue.
 
     The slices to accept are those in the queue of all structures, even if the reader has chosen
-    only one. Flagged slices are open even outside the queue. All slices of a phase count if none is
-    queued, because the posterior is missing or the members agree everywhere.
+    only one, and those with findings. Flagged slices are open even outside the queue. All slices
+    of a phase count if none is queued, because the posterior is missing or the members agree
+    everywhere.
     """
     queued: dict[Phase, set[int]] = defaultdict(set)
     for item in review_queue(session.scores()):
         queued[item.phase].add(item.z)
+    for finding in session.findings():
+        queued[finding.place[0]].add(finding.place[1])
     decisions = session.state.decisions
     counts = {}
     for phase in session.queue_phases if phases is None else phases:

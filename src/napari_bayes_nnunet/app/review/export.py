@@ -23,6 +23,7 @@ from .corrected_studies import add_phases, check_ready, ready_phases
 from .outcome import CorrectedSlice, LabelChanges, ReviewOutcome
 from .report_files import FILE_UNWRITABLE, write_numbers, write_review_report
 from .session import ReviewSession
+from .watch import list_sentences
 
 PAPILLARY = "Papillary muscles are assigned as in the labels the ensemble was trained on."
 
@@ -75,7 +76,7 @@ def collect_outcome(
         decisions=state.decisions,
         use=summarise_use(rows) if rows else None,
         predictions=info.reports,
-        warnings=info.warnings,
+        warnings=(*info.warnings, *list_sentences(session)),
         letters=info.geometry.letters,
     )
 

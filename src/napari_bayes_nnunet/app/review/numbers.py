@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.ef_contributions import Contribution, ef_contributions
 from ...core.heart.function import Measured, Patient, heart_function
-from ...core.heart.slice_volumes import PhaseVolumes, heart_structures, label_volumes
+from ...core.heart.slice_volumes import (
+    PhaseVolumes,
+    VolumesByPhase,
+    heart_structures,
+    label_volumes,
+)
 from ...core.heart.volume_curve import VolumeCurve, volume_curve
 from ...core.metrics.conformal import IntervalRule
 from ...core.review.progress import ReviewProgress, measure_progress, slice_uncertainty
@@ -77,6 +82,11 @@ class StudyNumbers:
     def set_reviewed(self, phase: Phase, z: int, reviewed: bool) -> None:
         """Set whether slice ``z`` is reviewed, so that its labels have no spread."""
         self._edited[phase].reviewed[z] = reviewed
+
+    @property
+    def volumes(self) -> VolumesByPhase:
+        """Volumes in the edited labels."""
+        return self._edited
 
     def measured(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the edited labels, by name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +17,8 @@ from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.editing.presence import presence
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured, Patient
-from ...core.heart.slice_volumes import base_is_first, is_basal
+from ...core.heart.plausibility import Fault, Finding, slice_findings, volume_findings
+from ...core.heart.slice_volumes import base_is_first, heart_structures, is_basal
 from ...core.heart.surroundings import find_heart, find_surroundings
 from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
@@ -30,7 +31,7 @@ from ...core.review.queue import (
 )
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
-from ...io.study.case_report import interval_rules, review_rules
+from ...io.study.case_report import interval_rules, mass_range, review_rules
 from ...io.study.review_state import Decision, ReviewState, State
 from ...io.study.study import Study
 from ...io.study.usage_log import UseRow, changed_voxels
@@ -81,6 +82,9 @@ class ReviewSession:
         self._presence: dict[tuple[Phase, int], NDArray[np.float64]] = {}
         self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
         self._default_scores: ScoresByPhase = {}
+        self._checked: dict[Place, list[Finding]] = {}
+        self._heart_labels = heart_structures(self.structures)
+        self._mass_range = mass_range(study.info.reports.values())
         self.review_rules = review_rules(study.info.reports.values())
         self._before_flag: dict[Place, State] = {}
         self._flagged_by_comment: set[Place] = set()
@@ -94,6 +98,7 @@ class ReviewSession:
         other = copy.copy(self)
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
         other._edited, other.preview = set(self._edited), None
+        other._checked = dict(self._checked)
         other._use = copy.copy(self._use)
         other._use.rows = list(self._use.rows)
         if self.preview is not None:
@@ -278,7 +283,58 @@ class ReviewSession:
     def queue(self, scores: ScoresByPhase) -> list[QueueItem]:
         """Return the slices to review, the worst first."""
         known = {phase: scores[phase] for phase in self.queue_phases if phase in scores}
-        return review_queue(known, structure=self.state.structure)
+        return self.with_findings(review_queue(known, structure=self.state.structure))
+
+    def with_findings(self, queue: Sequence[QueueItem]) -> list[QueueItem]:
+        """Return a queue that starts with the slices of findings, in the order of the queue.
+
+        They name the structure of their first finding. Slices that were not queued follow them,
+        with a score of 0. With a chosen structure, only its findings count.
+        """
+        found: dict[Place, str] = {}
+        for finding in self.findings():
+            name = self.structure_name(self._heart_labels[finding.structure])
+            if self.state.structure in (None, name):
+                found.setdefault(finding.place, name)
+        queued = {(item.phase, item.z) for item in queue}
+        return [
+            *(
+                replace(item, structure=found[item.phase, item.z])
+                for item in queue
+                if (item.phase, item.z) in found
+            ),
+            *(
+                QueueItem(phase=place[0], z=place[1], structure=name, score=0.0)
+                for place, name in found.items()
+                if place not in queued
+            ),
+            *(item for item in queue if (item.phase, item.z) not in found),
+        ]
+
+    def findings(self) -> list[Finding]:
+        """Return what contradicts anatomy or the cardiac cycle in slices that are not accepted.
+
+        Separate slices are checked in the phases of the queue, curves over all phases.
+        """
+        phases = [phase for phase in self.queue_phases if phase in self.study.posteriors]
+        places = [(phase, z) for phase in phases for z in range(self.slices)]
+        volumes = volume_findings(
+            self.numbers.volumes, ed=self.state.ed, es=self.state.es, mass_range=self._mass_range
+        )
+        return [
+            finding
+            for found in (volumes, *map(self._slice_findings, places))
+            for finding in found
+            if (finding.fault is not Fault.GAP or finding.place[0] in phases)
+            and self._state_of(finding.place) != "accepted"
+        ]
+
+    def _slice_findings(self, place: Place) -> list[Finding]:
+        """Return the findings in the labels of a slice, cached until they change."""
+        if place not in self._checked:
+            labels, spacing = self.labels_in(place), self.spacing[1:]
+            self._checked[place] = slice_findings(labels, spacing, self.structures, place)
+        return self._checked[place]
 
     def after(self, place: Place | None, queue: list[QueueItem], *, step: int = 1) -> Place | None:
         """Return the place ``step`` further in the queue, or the first; None at the end."""
@@ -408,6 +464,7 @@ class ReviewSession:
         """Measure changed slices again, including previewed ones."""
         for place in places:
             labels = self.labels_in(place)
+            self._checked.pop(place, None)
             if place[0] in self.study.posteriors:
                 self.numbers.recount(*place, labels)
             same = np.array_equal(labels, self.predicted_in(place))

@@ -31,6 +31,7 @@ class Obstacle(StrEnum):
     """Reason not to stop."""
 
     FLAGGED = "flagged"
+    FINDING = "finding"
     BASAL = "basal"
 
 
@@ -42,6 +43,7 @@ _MET: Final = (
 )
 _OBSTACLES: Final = {
     Obstacle.FLAGGED: "{slice} is flagged. Settle it before you stop.",
+    Obstacle.FINDING: "{slice} has a finding. Correct or accept it before you stop.",
     Obstacle.BASAL: "{slice} is at the base and uncertain. Review it before you stop.",
 }
 
@@ -139,6 +141,8 @@ def _obstacle(
     flagged = [p for p, d in session.state.decisions.items() if d.state == "flagged"]
     if flagged:
         return Obstacle.FLAGGED, flagged[0]
+    if findings := session.findings():
+        return Obstacle.FINDING, findings[0].place
     urgent = urgent_places(places)
     basal = [place for place in still_open if place in urgent and session.is_basal(place)]
     return (Obstacle.BASAL, basal[0]) if basal else (None, None)

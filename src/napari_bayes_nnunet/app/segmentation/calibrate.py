@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.function import Measured, heart_function
-from ...core.heart.measurements import Spread, volumes_ml
+from ...core.heart.measurements import Spread, canonical_structure, volumes_ml
+from ...core.heart.plausibility import MassRange, fit_mass_range
 from ...core.heart.slice_volumes import PhaseVolumes, Values, label_volumes
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
@@ -27,9 +29,10 @@ from ...core.review.stop_rule import (
 )
 from ...core.steps import drain
 from ...core.types import Phase, Spacing
+from ...io import DataError
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.phase_pairs import phase_pairs
-from ...io.dataset.raw_dataset import TrainingCase, read_dataset
+from ...io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.images.nifti import VoxelArray, read_channels, read_labels
 from .. import AppError
@@ -128,15 +131,20 @@ def calibrate(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
             dataset=dataset,
         )
-    calibration = fit_calibration(folder, settings, cases)
+    mass_range = find_mass_range(folder, read_dataset(dataset), members)
+    calibration = fit_calibration(folder, settings, cases, mass_range=mass_range)
     write_calibration(folder, calibration)
     yield calibration
 
 
 def fit_calibration(
-    folder: EnsembleFolder, settings: SegmentationSettings, cases: Sequence[CalibrationCase]
+    folder: EnsembleFolder,
+    settings: SegmentationSettings,
+    cases: Sequence[CalibrationCase],
+    *,
+    mass_range: MassRange | None = None,
 ) -> Calibration:
-    """Return the calibration for these settings.
+    """Return the calibration for these settings, with the ``mass_range`` of `find_mass_range`.
 
     τ has the lowest NLL of the voxels in the boxes of the references. Needs a case whose reference
     is not empty.
@@ -152,7 +160,33 @@ def fit_calibration(
         function=function_rules(cases),
         dice=dice_rules(cases),
         review=_review_rules(cases),
+        mass_range=mass_range,
         **calibration_key(folder, settings),
+    )
+
+
+def find_mass_range(
+    folder: EnsembleFolder, dataset: RawDataset, members: Sequence[Member]
+) -> MassRange | None:
+    """Return the usual range of the mass in the training cases; None if it is unknown.
+
+    Cases whose labels cannot be read are left out.
+    """
+    if folder.record is None:
+        return None
+    names = {name for m in members for name in folder.record.training_cases(m.fold)}
+    structures = {name: label for name, label in folder.labels.items() if label}
+    volumes: dict[str, dict[str, float]] = {}
+    for case in dataset.cases:
+        if case.name in names:
+            with suppress(DataError):
+                labels = read_labels(case.label)
+                volumes[case.name] = volumes_ml(labels.voxels, labels.spacing, structures)
+    walls = next((name for name in structures if canonical_structure(name) == "MYO"), None)
+    if walls is None:
+        return None
+    return fit_mass_range(
+        [(volumes[ed][walls], volumes[es][walls]) for ed, es in phase_pairs(volumes)]
     )
 
 

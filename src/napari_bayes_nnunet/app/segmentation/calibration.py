@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 
 from annotated_types import Interval
 
+from ...core.heart.plausibility import MassRange
 from ...core.metrics.calibration import RANGE
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
@@ -52,7 +53,8 @@ class Calibration:
     ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
     of the heart ("LV EF"), and ``dice`` those for the expected Dice of each structure, by phase
     ("ED", "ES", and "any" if it is unknown). ``review`` bounds the change of each measurement
-    during the rest of a review. ``sha256`` are the checksums of the members,
+    during the rest of a review, ``mass_range`` is the usual one of the training patients, None if
+    unknown. ``sha256`` are the checksums of the members,
     ``plans_sha256`` is that of the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
     """
 
@@ -67,6 +69,7 @@ class Calibration:
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
     review: dict[str, RemainingChange] = field(default_factory=dict)
+    mass_range: MassRange | None = None
     sha256: tuple[str, ...] = ()
     plans_sha256: str = ""
 
@@ -94,7 +97,7 @@ class Calibration:
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report: cases, temperature and rules."""
         content = asdict(self)
-        names = ("temperature", "volumes", "function", "dice", "review")
+        names = ("temperature", "volumes", "function", "dice", "review", "mass_range")
         rules = {key: content[key] for key in names}
         return {"cases": len(self.cases), **rules}
 

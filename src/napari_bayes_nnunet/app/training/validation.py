@@ -19,7 +19,7 @@ from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.run_folder import RunFolder, read_record, write_record
 from ...io.images.nifti import read_channels, read_labels
 from ..messages import StageStarted
-from ..segmentation.calibrate import CalibrationCase, fit_calibration
+from ..segmentation.calibrate import CalibrationCase, find_mass_range, fit_calibration
 from ..segmentation.calibration import write_calibration
 from ..segmentation.case_scores import CaseScores, case_scores, mean_scores, score_ranges
 from ..segmentation.ensemble import Ensemble
@@ -60,7 +60,9 @@ def measure_validation_range(
         return
     compared = [case for *_, case in measured]
     if any(case.labels.size for case in compared):
-        write_calibration(folder, fit_calibration(ensemble.folder, SETTINGS, compared))
+        mass_range = find_mass_range(folder, dataset, members)
+        calibration = fit_calibration(ensemble.folder, SETTINGS, compared, mass_range=mass_range)
+        write_calibration(folder, calibration)
     record.validation[fold] = {
         "method": SETTINGS.method,
         "members": min(SETTINGS.members, len(ensemble.folder.usable_members)),

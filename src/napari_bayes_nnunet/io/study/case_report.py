@@ -13,6 +13,7 @@ from annotated_types import Interval
 from ...core.ensemble.pass_order import interleaved
 from ...core.heart.function import Intervals, Measured
 from ...core.heart.measurements import canonical_structure
+from ...core.heart.plausibility import MassRange
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
 from ...core.review.stop_rule import RemainingChange
@@ -47,6 +48,7 @@ class _Calibration:
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
     review: dict[str, RemainingChange] = field(default_factory=dict)
+    mass_range: MassRange | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +185,11 @@ def review_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, RemainingCha
     Empty unless all ``reports`` have the same.
     """
     return _common_calibration(reports).review
+
+
+def mass_range(reports: Iterable[Mapping[str, Any]]) -> MassRange | None:
+    """Return the usual range of the mass; None unless all ``reports`` have the same."""
+    return _common_calibration(reports).mass_range
 
 
 def _common_calibration(reports: Iterable[Mapping[str, Any]]) -> _Calibration:

@@ -24,10 +24,12 @@ QUEUE_COLUMNS = (
     Column("#", "Position in the queue; 1 is the most urgent."),
     Column("Slice", "Slice number, counted from 1."),
     Column("Phase", "Phase of the cine, counted from 1."),
-    Column("Structure", "Structure with the largest score in this slice."),
+    Column("Structure", "Structure with the largest score in this slice, or that of a finding."),
     Column("Score", "Disagreement of the models in this slice. Not a probability of error."),
-    Column("State", "State of the slice: accepted, flagged or edited."),
+    Column("State", "State of the slice: accepted, flagged, edited, or to check for a finding."),
 )
+CHECK = "check"
+"""State of a slice with findings."""
 PHASE, SCORE = 2, 4
 SCORE_WIDTH = 50
 _WIDEST_SCORE = "0.0000"
@@ -45,7 +47,8 @@ _KEYS = (
 class QueueRow:
     """One slice: ``phase`` from 1 or None, ``z`` from 0, ``state`` as text, "" for none.
 
-    The row is coloured if the state contains "flagged" or "accepted".
+    ``findings`` are sentences on what contradicts anatomy or the cardiac cycle. The row is coloured
+    if it has any, or if the state contains "flagged" or "accepted".
     """
 
     phase: int | None
@@ -53,6 +56,7 @@ class QueueRow:
     structure: str
     score: float
     state: str = ""
+    findings: str = ""
 
 
 class QueueTable(QWidget):
@@ -155,18 +159,21 @@ def _make_row(rank: int, item: QueueRow, unit: str, top: float) -> Row:
     phase = "" if item.phase is None else f"{item.phase}"
     score = format_score(item.score)
     place = f"Slice {item.z + 1}" + (f", phase {phase}" if phase else "")
-    help_text = f"{place}, {item.structure}: {score} {unit}".rstrip() + f"\n{item.state}".rstrip()
-    cells = (str(rank), str(item.z + 1), phase, item.structure, score, _short_state(item.state))
+    first = f"{place}, {item.structure}: {score} {unit}".rstrip()
+    help_text = "\n".join(filter(None, (first, item.state, item.findings)))
+    cells = (str(rank), str(item.z + 1), phase, item.structure, score, _short_state(item))
     share = item.score / top if top > 0 else 0.0
-    return Row(cells, help_text, _level(item.state), share=share)
+    return Row(cells, help_text, _level(item), share=share)
 
 
-def _short_state(state: str) -> str:
-    """Return the first mark of a state, because two do not fit into the column."""
-    return next((mark for mark in MARKS if mark in state), state)
+def _short_state(item: QueueRow) -> str:
+    """Return the most important mark of a row, because two do not fit into the column."""
+    if item.findings and FLAGGED not in item.state:
+        return CHECK
+    return next((mark for mark in MARKS if mark in item.state), item.state)
 
 
-def _level(state: str) -> Level:
-    if FLAGGED in state:
+def _level(item: QueueRow) -> Level:
+    if FLAGGED in item.state or item.findings:
         return "warning"
-    return "done" if ACCEPTED in state else "fine"
+    return "done" if ACCEPTED in item.state else "fine"

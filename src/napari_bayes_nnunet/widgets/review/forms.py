@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.review.queue import REVIEW_SCORES
 from ..common.display_form import DisplayForm
-from ..common.dock import CollapsibleSection
+from ..common.dock import CollapsibleSection, MessageLabel
 from ..common.settings import Settings
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
@@ -49,6 +49,7 @@ class ReviewForms(QWidget):
         self.overviews = (self.grid, self.thumbnails)
         self._needs_grid, self._has_thumbnails = False, False
         self.table = QueueTable()
+        self.finding = MessageLabel(level="warning")
         self.slice = SliceButtons()
         self.progress = ReviewProgressPanel()
         self.stop = StopPanel()
@@ -62,8 +63,8 @@ class ReviewForms(QWidget):
         self.sections: dict[str, CollapsibleSection] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        queue = self.queue, self.grid, self.table, self.slice.comment, self.progress, self.stop
-        self._add(QUEUE, *queue)
+        queue = self.queue, self.grid, self.table, self.finding, self.slice.comment
+        self._add(QUEUE, *queue, self.progress, self.stop)
         self._add(CORRECT, self.corrections)
         self._add(PICTURE, self.display)
         self._add(UNCERTAINTY, self.view)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...app.review.accepted_slices import count_open_by_number
 from ...app.review.session import ReviewSession
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
+from ...app.review.watch import sentences_by_slice
 from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...core.review.queue import QueueItem
@@ -56,6 +57,7 @@ class ReviewView:
         self.scores: dict[Phase, dict[str, NDArray[np.float64]]] = {}
         self.queue: list[QueueItem] = []
         self.advice: StopAdvice | None = None
+        self._findings: dict[Place, str] = {}
         self.read_only = False
 
     def show_setup(self) -> None:
@@ -120,6 +122,7 @@ class ReviewView:
         marks = self._session.marks()
         for overview in self._forms.overviews:
             overview.set_marks(marks)
+        self._show_findings()
         rows = [
             QueueRow(
                 item.phase,
@@ -127,15 +130,28 @@ class ReviewView:
                 item.structure,
                 item.score,
                 ", ".join(sorted(marks.get((item.phase, item.z), ()))),
+                self._findings.get((item.phase, item.z), ""),
             )
             for item in self.queue
         ]
         self._forms.table.set_items(rows, self._forms.queue.unit)
         self.show_place()
 
+    def _show_findings(self) -> None:
+        """Find what contradicts anatomy or the cardiac cycle; put new slices at the end.
+
+        The queue keeps its order while its slices are corrected.
+        """
+        self._findings = sentences_by_slice(self._session)
+        known = {(item.phase, item.z) for item in self.queue}
+        self.queue += [
+            item for item in self._session.with_findings(()) if (item.phase, item.z) not in known
+        ]
+
     def show_place(self) -> None:
         """Show the current slice in overview, table and buttons."""
         place = self._place
+        self._forms.finding.show_message(self._findings.get(place, ""))
         decision = self._session.state.decisions.get(place)
         state = decision.state if decision is not None else ""
         self.show_in_overview(place)
