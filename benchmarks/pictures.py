@@ -192,7 +192,7 @@ def review() -> None:
         shown(lambda viewer: ReviewWidget(viewer, settings=settings), "Review") as (viewer, dock),
     ):
         dock.open(make_study(Path(temporary)))
-        wait_until(lambda: dock.controller is not None)
+        wait_until(lambda: dock.controller is not None and not dock.is_opening)
         controller = dock.controller
         controller.accept()
         dock.reading_button.click()

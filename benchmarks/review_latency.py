@@ -102,7 +102,7 @@ def open_in_dock(viewer: napari.Viewer, study: Path) -> ReviewController:
     dock = ReviewWidget(viewer, settings=Settings(study.with_name("settings.json")))
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.open(study)
-    while dock.controller is None:
+    while dock.controller is None or dock.is_opening:
         QTest.qWait(50)
     dock.forms.queue.phases_switch.setChecked(True)
     QTest.qWait(1000)

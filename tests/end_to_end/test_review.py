@@ -68,7 +68,7 @@ def test_review_survives_a_killed_window(
     dock = ReviewWidget(viewer, ask_folder=lambda *_: str(out))
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.open(folder)
-    qtbot.waitUntil(lambda: dock.controller is not None)
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     controller = dock.controller
     assert not controller.saver.read_only  # the lock ended with the window
     place = tuple(done["place"])

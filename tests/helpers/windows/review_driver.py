@@ -88,7 +88,7 @@ def reviewed(viewer: Any, segment: SegmentWidget, clock: Clock) -> ReviewControl
 
     def is_open() -> bool:
         docks[:] = [w for w in viewer.window.dock_widgets.values() if isinstance(w, ReviewWidget)]
-        return bool(docks) and docks[0].controller is not None
+        return bool(docks) and docks[0].controller is not None and not docks[0].is_opening
 
     clock.until(is_open)
     controller = docks[0].controller

@@ -14,6 +14,7 @@ from napari.layers import Labels
 from napari.utils._proxies import PublicOnlyProxy
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.io.study.arrays import select_phase
@@ -79,6 +80,7 @@ class Review:
         self.controller = ReviewController(
             PublicOnlyProxy(self.viewer), opened(folder, image=image), self.forms, **options
         )
+        drain(self.controller.open())
         self.said: list[str] = []
         self.controller.said.connect(
             lambda sentence: self.said.append(sentence) if sentence else None

@@ -152,7 +152,7 @@ def docks(qtbot: Any, settings: Settings, tmp_path: Any) -> Iterator[list[DockCo
     for dock in made:
         qtbot.addWidget(dock)
     review.open(make_cine(tmp_path / "heart"))
-    qtbot.waitUntil(lambda: review.controller is not None)
+    qtbot.waitUntil(lambda: review.controller is not None and not review.is_opening)
     for section in review.forms.sections.values():
         section.expand()
     yield made

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.components.overlays import TextOverlay
 
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.widgets.layers.viewing import show_place
 from napari_bayes_nnunet.widgets.reading.caption import (
     CAPTION_KEY,
@@ -26,9 +27,15 @@ NOTE = "Alternative 2 of 7, from 1 of 9 models"
 @pytest.fixture
 def caption(viewer, image) -> Iterator[CanvasCaption]:
     viewer.canvas.size = (800, 1200)
-    made = CanvasCaption(viewer, image)
+    made = make_caption(viewer, image)
     yield made
     made.close()
+
+
+def make_caption(viewer, image) -> CanvasCaption:
+    made = CanvasCaption(viewer, image)
+    drain(made.show())
+    return made
 
 
 def lines_of(overlay: TextOverlay) -> list[str]:
@@ -57,7 +64,7 @@ def test_slices_and_phases_count_from_one(viewer, image, caption) -> None:
 
 def test_a_volume_has_no_phase(viewer, tmp_path) -> None:
     image = viewer.add_layer(image_layer(tmp_path))
-    caption = CanvasCaption(viewer, image)
+    caption = make_caption(viewer, image)
     show_place(viewer, image, (None, 2))
     assert lines_of(caption.text) == [SLICE_TEXT.format(number=3, count=image.data.shape[0])]
     caption.close()
@@ -107,7 +114,7 @@ def test_a_scale_bar_needs_voxel_sizes(viewer, image, caption) -> None:
     assert not caption.bar.visible
     viewer.dims.order = (0, 1, 2, 3)
     other = viewer.add_image(np.ones(CINE.shape))  # in pixels
-    assert CanvasCaption(viewer, other).bar.visible is False
+    assert make_caption(viewer, other).bar.visible is False
 
 
 def test_a_layer_of_another_unit_renews_the_bar(viewer, image, caption) -> None:
@@ -122,7 +129,7 @@ def test_a_layer_of_another_unit_renews_the_bar(viewer, image, caption) -> None:
 def test_overlays_of_the_user_stay(viewer, image) -> None:
     overlays = viewer.canvas.overlays
     overlays["text"].text = "mine"
-    first, second = CanvasCaption(viewer, image), CanvasCaption(viewer, image)
+    first, second = make_caption(viewer, image), make_caption(viewer, image)
     first.close()
     assert overlays[CAPTION_KEY] is second.text
     second.set_note(NOTE)

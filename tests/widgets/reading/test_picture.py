@@ -10,6 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
@@ -42,6 +43,8 @@ def make_picture(viewer, folder) -> Callable[..., ReviewPicture]:
 
     def make(opened: OpenedStudy | None = None) -> ReviewPicture:
         made.append(ReviewPicture(viewer, opened or open_study(folder)))
+        drain(made[-1].show())
+        made[-1].edited.editable = True
         return made[-1]
 
     yield make

@@ -37,7 +37,7 @@ def test_alias_and_date_are_never_exported(tmp_path: Path, settings: Settings, q
     qtbot.keyClicks(dock.studies.notes.alias, ALIAS)
     qtbot.keyClick(dock.studies.notes.alias, Qt.Key.Key_Return)
     dock.studies.open_button.click()
-    qtbot.waitUntil(lambda: dock.controller is not None)
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     assert ALIAS in dock.title.text()
     dock.controller.accept()
     for button in (dock.forms.export.export_button, dock.forms.export.dicom_button):

@@ -15,6 +15,7 @@ from napari_bayes_nnunet.app.review.session import SAME_PHASE, SWAPPED_PHASES, R
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.review.queue import QueueItem
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -108,6 +109,7 @@ def test_the_patient_directions_are_shown(review) -> None:
     review.viewer.layers.clear()
     other = PatientLetters(review.viewer)  # as of the Segment dock
     again = ReviewController(review.viewer, opened(review.session.study.folder), ReviewForms())
+    drain(again.open())
     assert again.letters is None
     again.close()
     assert has_letters(review.viewer)
@@ -154,6 +156,7 @@ def test_next_stays_if_no_slice_is_open(review) -> None:
         review.session.decide(place, "accepted")
     review.controller.go_to(*places[-1])
     review.press("N")
+    review.settle()
     assert not review.forms.slice.next_button.isEnabled()
     assert (review.controller.place, review.said[-1]) == (places[-1], LAST_OPEN)
     review.session.decide(places[-1], "accepted")
@@ -521,6 +524,7 @@ def test_leaving_the_slice_discards_an_alternative(review) -> None:
     assert np.array_equal(review.now(WORST), start)
     assert steps_of(review.layer) == 0
     review.press("Shift-N")
+    review.settle()
     assert "from 5 models" in review.forms.corrections.alternative.text()
     assert not review.forms.corrections.take_button.isEnabled()
 
@@ -575,6 +579,7 @@ def test_the_level_of_a_slice_is_remembered(review) -> None:
     assert form.level.margin == pytest.approx(-0.5, abs=0.01)
     assert steps_of(review.layer) == 1
     review.press("N")
+    review.settle()
     assert form.level.margin == 0
     review.press("Shift-N")
     form.structures.chips["LV"].click()  # the queue has chosen another
@@ -656,8 +661,10 @@ def test_the_strip_shows_members_and_slice(review) -> None:
     point = corrections.ends.strip.cell_rect(0).center()
     review.qtbot.mouseClick(corrections.ends.strip, Qt.MouseButton.LeftButton, pos=point)
     assert review.controller.place == (ED, 0)
+    review.settle()
     assert corrections.ends.strip.presence.current == 0
     review.controller.go_to(2, 1)  # not segmented
+    review.settle()
     shown = corrections.ends.strip.presence
     assert shown.shares is None
     assert not shown.drawn.any()
@@ -860,6 +867,7 @@ def test_the_prediction_is_never_changed(review) -> None:
 def test_an_unsegmented_phase_disables_the_tools(review) -> None:
     review.controller.go_to(2, 1)
     form = review.forms.corrections
+    review.settle()
     assert not form.level.isEnabled()
     assert form.revert_button.toolTip() == NOT_SEGMENTED
     assert form.landmark_button.isEnabled()
@@ -871,6 +879,7 @@ def test_an_unsegmented_phase_disables_the_tools(review) -> None:
     assert review.controller.place == (2, 1)
     assert review.session.state.decisions == {}
     review.controller.go_to(*WORST)
+    review.settle()
     assert form.level.isEnabled()
 
 
@@ -881,6 +890,7 @@ def test_a_missing_posterior_disables_level_and_alternatives(make_review, tmp_pa
     assert {phase for phase, _ in queue(review)} == {ED}
     review.controller.go_to(ES, 1)
     form = review.forms.corrections
+    review.settle()
     assert not form.level.isEnabled()
     assert not form.next_button.isEnabled()
     assert form.level.toolTip() == NO_POSTERIOR
@@ -1030,6 +1040,7 @@ def test_an_edit_of_a_large_cine_is_fast(qtbot, tmp_path) -> None:
     forms, viewer = ReviewForms(), ViewerModel()
     qtbot.addWidget(forms)
     controller = ReviewController(viewer, OpenedStudy(session, None), forms, every_ms=1_000_000)
+    drain(controller.open())
     controller.step(1)
     times = []
     for number in range(9):

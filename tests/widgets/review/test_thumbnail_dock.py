@@ -130,6 +130,7 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(dock: ReviewWidget, qtbot
     qtbot.keyClick(strip, Qt.Key.Key_Up)
     assert dock.controller.place == (ED, 1)
     qtbot.keyClick(strip, Qt.Key.Key_T)  # a key of the review
+    settle(qtbot, dock.controller)
     assert strip.current == dock.controller.place == (ES, 1)
     qtbot.keyClick(strip, Qt.Key.Key_K)
     settle(qtbot, dock, dock.controller)

@@ -28,7 +28,7 @@ def test_mouse_and_keys_correct_and_undo(
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     folder = make_cine(tmp_path / "heart")
     dock.open(folder)
-    qtbot.waitUntil(lambda: dock.controller is not None)
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     settle(qtbot, dock)
     controller, form = dock.controller, dock.forms.corrections
     session, image = controller.session, controller.picture.image
@@ -63,7 +63,7 @@ def test_mouse_and_keys_correct_and_undo(
     dock.close_study()
     assert np.array_equal(read_study(folder).edited, after)
     dock.open(folder)
-    qtbot.waitUntil(lambda: dock.controller is not None)
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     assert np.array_equal(dock.controller.session.labels, after)
     assert (after != before).any(axis=(2, 3)).sum() == 2
     dock.close_study()

@@ -1047,8 +1047,10 @@ def our_plugin(monkeypatch) -> None:
     manager.register(PluginManifest.from_file(PACKAGE / "napari.yaml"))
 
 
-MOST_SECONDS = 4.0
-"""Of processor time; the first drawing of a study takes up to 2 s without a GPU."""
+MOST_SECONDS = 2.0
+"""Of processor time; the first drawing of a result takes up to 0.5 s without a GPU."""
+MOST_SECONDS_OF_OPENING = 1.5
+"""Five times of what opening the dock, or the longest step of opening a study, takes there."""
 MOST_SECONDS_OF_A_KEY = 0.5
 """Five times of what a key and its painted frame take on one core without a GPU."""
 
@@ -1064,13 +1066,15 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
         run(dock, qtbot)
         dock.method.method.value = "single"
         run(dock, qtbot)
+    assert max(stretches) < MOST_SECONDS
+    with computing_at_a_stretch() as stretches:
         review_of(dock, qtbot)
         frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW_DOCK)
-        wait_until(lambda: opened.controller is not None, qtbot)
+        wait_until(lambda: opened.controller is not None and not opened.is_opening, qtbot)
         for act in (opened.controller.other_landmark, opened.controller.accept):
             act()
             wait_for_ticks(stretches, 3, qtbot)
-    assert max(stretches) < MOST_SECONDS
+    assert max(stretches) < MOST_SECONDS_OF_OPENING
     canvas = dock._viewer.window._qt_viewer.canvas.native
     with computing_at_a_stretch() as stretches:
         for key in (Qt.Key.Key_N, Qt.Key.Key_A) * 3:
@@ -1085,7 +1089,7 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     dock.parent().raise_()
     first = opened.controller
     assert review_of(dock, qtbot) == BEGUN_STUDY.format(folder=tmp_path / "heart_study")
-    wait_until(lambda: opened.controller not in (None, first), qtbot)
+    wait_until(lambda: opened.controller not in (None, first) and not opened.is_opening, qtbot)
     assert not opened.controller.saver.read_only
     opened.close_study()
 

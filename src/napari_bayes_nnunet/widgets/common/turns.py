@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
+from typing import Final
 
 from qtpy.QtCore import QObject, QTimer
 
+PAUSE_MS: Final = 10
+"""Time between steps. Qt draws 5 ms after it is asked to, and else in one go with the next step."""
+
 
 class Turns(QObject):
-    """Runner of one step of a generator in each turn of the event loop."""
+    """Runner of a generator's steps, with a pause after each of them."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._steps: Iterator[None] = iter(())
+        self._steps: Generator[None, None, None] = _no_steps()
         self._timer = QTimer(self)
-        self._timer.setInterval(0)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE_MS)
         self._timer.timeout.connect(self._on_turn)
 
-    def run(self, steps: Iterator[None]) -> None:
-        """Do the first step now and one in each turn, after the remaining steps of others."""
+    def run(self, steps: Generator[None, None, None]) -> None:
+        """Do the first step now and the others later, after the remaining steps of others."""
         self.finish()
         self._steps = steps
-        self._timer.start()
         self._on_turn()
 
     def finish(self) -> None:
@@ -31,8 +35,16 @@ class Turns(QObject):
         for _ in self._steps:
             pass
 
+    def cancel(self) -> None:
+        """Do none of the remaining steps; the generator is closed."""
+        self._timer.stop()
+        self._steps.close()
+
     def _on_turn(self) -> None:
         with suppress(StopIteration):
             next(self._steps)
-            return
-        self._timer.stop()
+            self._timer.start()
+
+
+def _no_steps() -> Generator[None, None, None]:
+    yield from ()

@@ -80,11 +80,7 @@ class LineLayer:
         """Show these lines, and no others, in a plane of the image (see `line_segments`)."""
         vectors, colors = line_segments(lines, index, self._steps(index))
         if self.layer is None or self.layer not in self._viewer.layers:
-            width = self._width()
-            self.layer = lines_layer(self._image, self._role, vectors, colors, width=width)
-            below = find_layer(self._viewer, self._image, self._below) if self._below else None
-            put_on_top(self._viewer, self.layer, below=below)
-            keep_shaders(self.layer)
+            self._add(vectors, colors)
             return
         same = len(colors) == len(self.layer.data) and (colors == self.layer.edge_color).all()
         # The lines do not change the extent, and computing it again takes longest.
@@ -94,6 +90,21 @@ class LineLayer:
             self.layer.data = vectors
         if len(colors) and not same:
             self.layer.edge_color = colors
+
+    def _add(
+        self, vectors: NDArray[np.float64], colors: NDArray[np.float64], *, visible: bool = True
+    ) -> None:
+        self.layer = lines_layer(
+            self._image, self._role, vectors, colors, width=self._width(), visible=visible
+        )
+        below = find_layer(self._viewer, self._image, self._below) if self._below else None
+        put_on_top(self._viewer, self.layer, below=below)
+        keep_shaders(self.layer)
+
+    def make_hidden(self) -> None:
+        """Make the layer without showing it, because napari needs long for a new layer."""
+        index = (0,) * (self._image.ndim - 2)
+        self._add(*line_segments([], index), visible=False)
 
     def show(self, visible: bool) -> None:
         """Show the lines, or hide them and keep the layer."""

@@ -110,9 +110,14 @@ def put_result(
 
 
 def steps_to_put(
-    viewer: Any, image: Image, result: SegmentationResult, *, mutual_information: bool
+    viewer: Any,
+    image: Image,
+    result: SegmentationResult,
+    *,
+    mutual_information: bool,
+    visible: bool = True,
 ) -> Generator[None, None, None]:
-    """Do the steps of `put_result`; napari needs 0.1 to 0.3 s for each new layer."""
+    """Do the steps of `put_result`, as napari needs long for each new layer; hide it if wanted."""
     _bring_method_to_front(viewer, image, result.settings.method)
     present = result_layers(viewer, image)
     roles = [role for role in ROLES if role != "mutual information" or mutual_information]
@@ -125,7 +130,10 @@ def steps_to_put(
     for role in roles:
         if role not in present:
             yield
-            _add(viewer, image, result, role)
+            layer = _add(viewer, image, result, role, visible=visible)
+            if layer is not None and role in UNCERTAINTY_MAPS:
+                yield
+                _show_bar(layer)
     yield
     refresh_result(viewer, image, result)
     _name_by_method(viewer, image)
@@ -200,7 +208,9 @@ def show_mutual_information(
     layers = result_layers(viewer, image)
     present, entropy = layers.get("mutual information"), layers.get("entropy")
     if shown and present is None:
-        _add(viewer, image, result, "mutual information")
+        layer = _add(viewer, image, result, "mutual information")
+        if layer is not None:
+            _show_bar(layer)
     elif not shown and present is not None:
         was_visible = present.visible
         viewer.layers.remove(present)
@@ -241,25 +251,57 @@ def result_layer(image: Image, result: SegmentationResult, role: ResultRole) -> 
     return layer
 
 
-def _add(viewer: Any, image: Image, result: SegmentationResult, role: ResultRole) -> None:
+def insert_layer(viewer: Any, index: int, layer: Layer) -> None:
+    """Insert a layer before ``index``, and keep the selection.
+
+    Nothing listens meanwhile, or napari would show the controls of the new layer for a moment.
+    """
+    selection = viewer.layers.selection
+    selected, active = set(selection), selection.active
+    with selection.events.blocker_all():
+        viewer.layers.insert(index, layer)
+        viewer.layers.selection = selected
+        viewer.layers.selection.active = active
+
+
+def _add(
+    viewer: Any,
+    image: Image,
+    result: SegmentationResult,
+    role: ResultRole,
+    *,
+    visible: bool = True,
+) -> Layer | None:
     """Insert a layer above the image, in the order of ``ROLES``, and keep the selection.
 
-    Does nothing if the image was removed.
+    Returns None if the image was removed.
     """
     if image not in viewer.layers:
-        return
+        return None
     results = result_layers(viewer, image).items()
     below = [image, *(layer for lower, layer in results if _is_below(lower, role))]
     index = 1 + max(viewer.layers.index(layer) for layer in below)
-    selection, active = set(viewer.layers.selection), viewer.layers.selection.active
     layer = result_layer(image, result, role)
-    viewer.layers.insert(index, layer)
-    viewer.layers.selection = selection
-    viewer.layers.selection.active = active
+    layer.visible = visible
+    insert_layer(viewer, index, layer)
     if role in UNCERTAINTY_MAPS:
         show_one = partial(_show_one_map, viewer, image, layer)
         layer.events.visible.connect(show_one)
         show_one()
+    return layer
+
+
+def _show_bar(layer: Layer) -> None:
+    """Show the colour bar of a map once the map is visible, as napari needs 30 ms to make it."""
+
+    def show(event: object = None) -> None:
+        if layer.visible:
+            layer.events.visible.disconnect(show)
+            layer.colorbar.visible = True
+
+    if hasattr(layer, "colorbar"):
+        layer.events.visible.connect(show)
+        show()
 
 
 def _show_one_map(viewer: Any, image: Image, shown: Layer, event: object = None) -> None:
@@ -310,7 +352,6 @@ def _make_map(image: Image, result: SegmentationResult, role: ResultRole) -> Ima
                 "size": _BAR_SIZE,
                 "color": "white",
                 "box_color": SHADE,
-                "visible": True,
             }
         )
     return layer

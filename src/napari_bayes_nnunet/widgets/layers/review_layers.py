@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...core.types import Place
 from ...io.images.geometry import Geometry
 from .metadata import bayes_metadata, is_copy, layer_case, layer_source, note_owner
-from .result_layers import CONTOUR_WIDTH, is_behind, labels_look, layer_placement
+from .result_layers import CONTOUR_WIDTH, insert_layer, is_behind, labels_look, layer_placement
 from .viewing import index_of
 
 ReviewRole: TypeAlias = Literal[
@@ -90,6 +90,7 @@ def lines_layer(
     colors: NDArray[np.float64],
     *,
     width: float,
+    visible: bool = True,
 ) -> Vectors:
     """Make lines of (n, 2, D) segments (start, direction), (n, 4) colours; ``width`` in voxels."""
     layer = LinesLayer(
@@ -102,6 +103,7 @@ def lines_layer(
         edge_width=width,
         vector_style="line",
         opacity=1.0,
+        visible=visible,
     )
     note_owner(layer)
     return layer
@@ -130,14 +132,13 @@ def put_on_top(
     viewer: Any, layer: Layer, *, active: bool = False, below: Layer | None = None
 ) -> None:
     """Add a layer above all others but ``below``; make it ``active`` or keep the selection."""
-    selection, chosen = set(viewer.layers.selection), viewer.layers.selection.active
     layers = viewer.layers
-    layers.insert(layers.index(below) if below in layers else len(layers), layer)
+    index = layers.index(below) if below in layers else len(layers)
     if active:
-        viewer.layers.selection.active = layer
+        layers.insert(index, layer)
+        layers.selection.active = layer
     else:
-        viewer.layers.selection = selection
-        viewer.layers.selection.active = chosen
+        insert_layer(viewer, index, layer)
 
 
 def remove_layers(viewer: Any, *layers: Layer | None) -> None:

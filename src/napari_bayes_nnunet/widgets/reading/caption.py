@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from textwrap import wrap
 from typing import Any, Final
 
@@ -41,15 +42,21 @@ class CanvasCaption:
         look = {"font_size": _FONT_SIZE, "color": "white", "box_color": SHADE}
         self.text = TextOverlay(position="top_left", **look)
         self.title = TextOverlay(position="bottom_right", **look)
-        put_overlay(viewer, CAPTION_KEY, self.text)
-        # Below the colour bar, which belongs to its layer.
-        put_overlay(viewer, TITLE_KEY, self.title)
-        self._put_bar()
+        self.bar = self._make_bar()
+
+    def show(self) -> Generator[None, None, None]:
+        """Show everything, in steps, because napari needs 30 to 60 ms for each new overlay."""
+        put_overlay(self._viewer, CAPTION_KEY, self.text)
+        self._update()
         for signal in self._signals():
             signal.connect(self._update)
+        yield
+        # Below the colour bar, which belongs to its layer.
+        put_overlay(self._viewer, TITLE_KEY, self.title)
+        yield
+        self._put_bar()
         for signal in self._layer_signals():
             signal.connect(self._update_bar)
-        self._update()
 
     def set_landmarks(self, ed: int | None, es: int | None) -> None:
         """Name the phases of ED and ES, from 1."""
@@ -118,7 +125,11 @@ class CanvasCaption:
     def _put_bar(self) -> None:
         """Add a scale bar, which takes its unit from the layers that are in the viewer now."""
         self._units = str(self._viewer.layers.units)
-        self.bar = ScaleBarOverlay(
+        self.bar = self._make_bar()
+        put_overlay(self._viewer, SCALE_KEY, self.bar)
+
+    def _make_bar(self) -> ScaleBarOverlay:
+        return ScaleBarOverlay(
             position="bottom_left",
             font_size=_FONT_SIZE,
             colored=True,
@@ -126,7 +137,6 @@ class CanvasCaption:
             box_color=SHADE,
             visible=self._has_scale(),
         )
-        put_overlay(self._viewer, SCALE_KEY, self.bar)
 
     def _update_bar(self, event: object = None) -> None:
         if str(self._viewer.layers.units) != self._units:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -20,7 +20,7 @@ from ..common.settings import Display
 from ..layers.front import bring_to_front, image_in_front
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
-from ..layers.result_layers import add_image, put_result, result_layers
+from ..layers.result_layers import add_image, put_result, result_layers, steps_to_put
 from ..layers.review_layers import (
     edited_layer,
     find_layer,
@@ -77,6 +77,9 @@ class OpenedStudy:
 class ReviewPicture(QObject):
     """The layers of one study in a viewer. ``moved`` carries the displayed phase and slice.
 
+    At first there is the image only; the steps of `show` add the other layers. The labels can be
+    edited as soon as ``edited.editable`` is set.
+
     The ``caption`` in the corners of the canvas and the labels of the sliders go with them.
 
     ``lost`` carries the name of the image or of the edited labels if the user removes this layer.
@@ -100,21 +103,16 @@ class ReviewPicture(QObject):
         self._viewer = viewer
         self._session = opened.session
         viewer.dims.ndisplay = 2  # napari may also fail to add labels in 3D
+        self._display = display
         self._sliders = SliderLabels(viewer, is_cine=len(opened.session.study.info.shape) == 4)
         self._is_black = opened.image is None
         self.image = self._find_image(opened.image) or self._add_image(opened)
-        put_result(viewer, self.image, self._result(), mutual_information=False)
-        self._show_only_edited()
-        self.edited = self._add_edited()
-        contours = show_contours(viewer, self.image, opened.session.study.posteriors, display)
-        apply_display(viewer, self.image, display)
-        bring_to_front(viewer, self.image)
-        self._sliders.show()
+        self.edited = self._make_edited()
         self.caption = CanvasCaption(viewer, self.image)
         self._place: Place | None = None
         self._left: tuple[Center, Center] | None = None
         self._fitted: tuple[float, Center] | None = None
-        self._is_closing = False
+        self._is_closing = self._is_lost = False
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
         self._soon.triggered.connect(self._on_moved)
@@ -123,10 +121,45 @@ class ReviewPicture(QObject):
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.inserted.connect(self._on_inserted)
         self._is_placing = False
+        self._placements: dict[Layer, dict[str, NDArray[Any]]] = {}
+
+    def show(self) -> Generator[None, None, None]:
+        """Add the layers, at most one in each step, because napari needs long for each of them."""
+        viewer, posteriors = self._viewer, self._session.study.posteriors
+        bring_to_front(viewer, self.image)
+        apply_display(viewer, self.image, self._display)
+        self._sliders.show()
+        yield
+        yield from self.caption.show()
+        yield
+        # Before the labels, whose voxels would be seen for a moment.
+        contours = show_contours(viewer, self.image, posteriors, self._display)
+        yield
+        remove_layers(viewer, find_layer(viewer, self.image, "edited"))
+        yield
+        self.edited.visible = False
+        put_on_top(viewer, self.edited, below=contours.layer)
+        yield
+        self._show_only_edited()
+        self.edited.visible = True
+        contours.raise_above_labels()
         placed = self.image, self.edited, contours.layer
         self._placements = {layer: _placement_of(layer) for layer in placed}
         for events in self._placement_events():
             events.connect(self._on_placed)
+        yield
+        self.select_edited()
+        yield
+        self._shown = SegmentationResult.from_study(self._session.study)
+        yield from steps_to_put(
+            viewer, self.image, self._shown, mutual_information=False, visible=False
+        )
+        self._show_only_edited()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the user has removed the image or the edited labels."""
+        return self._is_lost
 
     @property
     def place(self) -> Place:
@@ -300,18 +333,12 @@ class ReviewPicture(QObject):
         show_in_reading_orientation(self._viewer, image)
         return image
 
-    def _result(self) -> SegmentationResult:
-        """Return the study as the Segment dock shows a result."""
-        self._shown = SegmentationResult.from_study(self._session.study)
-        return self._shown
-
     def _show_only_edited(self) -> None:
         for role in ("prediction", "entropy", "mutual information"):
             self._set_visible(role, False)
 
-    def _add_edited(self) -> Labels:
+    def _make_edited(self) -> Labels:
         study = self._session.study
-        remove_layers(self._viewer, find_layer(self._viewer, self.image, "edited"))
         layer = edited_layer(
             self.image,
             self._session.labels,
@@ -319,7 +346,7 @@ class ReviewPicture(QObject):
             study.info.geometry,
             study.folder,
         )
-        put_on_top(self._viewer, layer, active=True)
+        layer.editable = False
         return layer
 
     def _set_visible(self, role: Any, shown: bool) -> None:
@@ -362,7 +389,7 @@ class ReviewPicture(QObject):
     def _on_removed(self, event: Any) -> None:
         if self._is_closing or event.value not in (self.edited, self.image):
             return
-        self._is_closing = True
+        self._is_closing = self._is_lost = True
         self.lost.emit("edited labels" if event.value is self.edited else "voxels of the image")
 
 

@@ -150,6 +150,12 @@ class OutlineLayers(QObject):
         self._cache.clear()
         self._show()
 
+    def make_lines(self) -> None:
+        """Make the layer of the outlines, so that the first view of them is quick."""
+        if self._image in self._viewer.layers and self._lines is None:
+            assert self._image is not None
+            self._line_layer(self._image).make_hidden()
+
     def set_structure(self, name: str, *, draw: bool = True) -> None:
         """Choose the structure to outline, from the next slice on if it is not to ``draw`` now."""
         self._structure = name
@@ -217,13 +223,14 @@ class OutlineLayers(QObject):
         place = shown_place(self._viewer, image)
         drawing = self._drawing(place)
         if drawing is not self._drawn:
-            if self._lines is None:
-                self._lines = LineLayer(
-                    self._viewer, image, "outlines", pixels=WIDTH, below=CONTOURS
-                )
-            self._lines.draw(drawing.lines, place)
+            self._line_layer(image).draw(drawing.lines, place)
             self.titled.emit(drawing.title)
         self._drawn = drawing
+
+    def _line_layer(self, image: Image) -> LineLayer:
+        if self._lines is None:
+            self._lines = LineLayer(self._viewer, image, "outlines", pixels=WIDTH, below=CONTOURS)
+        return self._lines
 
     def _drawing(self, place: Place) -> _Drawing:
         key = (place, self._structure, self._view)

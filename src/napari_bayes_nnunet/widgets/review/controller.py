@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -54,12 +54,17 @@ WAS_COVERED: Final = "Another image covered this slice. Check the slice, then re
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
 
+class LayerRemovedError(Exception):
+    """Removal of a layer of a study while the study is being opened."""
+
+
 class ReviewController(QObject):
     """Controller that carries out the reader's requests and updates forms and layers.
 
-    ``said`` carries messages for the reader, ``reported`` those about a slice that is no longer on
-    screen. ``lost`` carries the name of a layer that the user removed; the study must then be
-    closed.
+    The steps of `open` show the study; until the last of them, keys and forms do nothing and the
+    labels cannot be edited. ``said`` carries messages for the reader, ``reported`` those about a
+    slice that is no longer on screen. ``lost`` carries the name of a layer that the user removed;
+    the study must then be closed.
     """
 
     said = Signal(str)
@@ -93,16 +98,13 @@ class ReviewController(QObject):
         self.window_level = WindowLevel(viewer)
         # The Segment dock shows them for its image, which is in front with its study.
         self.letters = None if has_letters(viewer) else PatientLetters(viewer)
-        self.keys = ReviewKeys(viewer, self._actions(), {"peek": self._on_peek})
+        self.keys: ReviewKeys | None = None
         self.exporter = ReviewExporter(self.session, opened.image, forms.export, self)
         self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
         self.view.read_only = self.saver.read_only
-        self.picture.edited.editable = not self.saver.read_only
         self._soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
         self._soon.setTimeout(NUMBERS_AFTER_MS)
         self._soon.triggered.connect(self.view.show_edited)
-        self._connect()
-        self._start()
 
     # Through the queue
 
@@ -329,8 +331,15 @@ class ReviewController(QObject):
             leave_out_border=form.leaves_out_borders,
             finished=False,
         )
-        self.view.score()
+        self._show_scores()
         self.saver.note_change()
+
+    def _show_scores(self) -> None:
+        """Show the slices in the order of the queue, with what depends on it."""
+        self.view.score()
+        self.view.show_scores()
+        self.view.show_marks()
+        self.view.show_numbers()
 
     # Events
 
@@ -438,7 +447,7 @@ class ReviewController(QObject):
     def _on_landmarks_changed(self, ed: int, es: int) -> None:
         self.session.change(ed=ed, es=es)
         self.view.show_landmarks()
-        self.view.score()
+        self._show_scores()
         self.saver.note_change()
         self.said.emit(self.session.landmarks_doubt())
 
@@ -486,7 +495,6 @@ class ReviewController(QObject):
         forms.volumes.phases_changed.connect(self._on_landmarks_changed)
         self.outlines.map_wanted.connect(self.picture.add_map)
         self.outlines.view_changed.connect(forms.view.set_view)
-        self.outlines.titled.connect(self.picture.caption.set_title)
         self.corrections.changed.connect(self._on_edited)
         self.corrections.undone.connect(self._on_undone)
         self.corrections.said.connect(self.said)
@@ -524,27 +532,58 @@ class ReviewController(QObject):
         form.play_requested.connect(self.player.toggle)
         self.player.playing_changed.connect(self._on_playing_changed)
 
-    def _start(self) -> None:
-        """Show the study as the reader left it."""
+    def open(self) -> Generator[None, None, None]:
+        """Show the study as the reader left it, in steps between which the window answers.
+
+        Raises LayerRemovedError if the user removes a layer that is needed. The caller must then
+        close the study, as after any other error and if it does not do all steps.
+        """
+        for _ in self._steps():
+            yield
+            if self.picture.is_lost:
+                raise LayerRemovedError
+
+    def _steps(self) -> Generator[None, None, None]:
+        self._show_first_slice()
+        yield
+        yield from self.picture.show()
+        yield
+        if self.letters is not None:
+            self.letters.set_layer(self.picture.image)
+            yield
+        posteriors = self.session.study.posteriors.get
+        self.outlines.set_image(self.picture.image, posteriors, self.session.structures)
+        self.outlines.make_lines()
+        yield
+        self.outlines.set_view(self.forms.view.view)
+        yield
+        self.outlines.titled.connect(self.picture.caption.set_title)
+        self.picture.caption.set_title(self.outlines.title)
+        yield
+        for show in (self.view.show_scores, self.view.show_marks, self.view.show_numbers):
+            show()
+            yield
+        self._show_thumbnails()
+        self._connect()
+        self._on_moved(self.place)  # which may have changed meanwhile
+        self.keys = ReviewKeys(self._viewer, self._actions(), {"peek": self._on_peek})
+        self.picture.edited.editable = not self.saver.read_only
+
+    def _show_first_slice(self) -> None:
+        """Show the slice at which the reader stopped, or the first slice of the queue."""
         image = self.picture.image
         self.view.show_setup()
-        self._on_structure_chosen(self.forms.corrections.structure)
-        self.player.set_layer(image)
-        self.window_level.set_layer(image, self._window)
-        if self._window is not None:
-            self.window_level.show_automatic()
-        if self.letters is not None:
-            self.letters.set_layer(image)
-        self.outlines.set_image(image, self.session.study.posteriors.get, self.session.structures)
-        self.outlines.set_view(self.forms.view.view)
         self.view.score()
-        self._show_thumbnails()
         place = self.session.state.current
         if place is None or not self.session.has_place(place):
             place = self.session.after(None, self.view.queue) or self._middle()
         self.picture.go_to(place)
-        self._follow_queue()
         self.picture.zoom_to_heart()
+        self._choose_structure(self._queued_structure(place) or self.forms.corrections.structure)
+        self.player.set_layer(image)
+        self.window_level.set_layer(image, self._window)
+        if self._window is not None:
+            self.window_level.show_automatic()
 
     def _turned_events(self) -> tuple[Any, ...]:
         return self._viewer.dims.events.order, self._viewer.scene.camera.events.orientation
@@ -566,9 +605,11 @@ class ReviewController(QObject):
         try:
             for part in (
                 *(self.scribble, self.brush, self.contour, self.player),
-                *(self.corrections, self.keys, self.window_level),
+                *(self.corrections, self.window_level),
             ):
                 part.close()
+            if self.keys is not None:
+                self.keys.close()
             self.outlines.close()
             for events in self._turned_events():
                 events.disconnect(self._show_thumbnails)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -40,8 +40,10 @@ from ..common.dock import (
     main_window,
 )
 from ..common.folder_drop import FolderDrop
+from ..common.garbage import ShortCollections
 from ..common.message_line import MessageLine
 from ..common.settings import Settings, open_settings
+from ..common.turns import Turns
 from ..common.wording import in_the_window
 from ..layers.canvas_notice import CanvasNotice
 from ..layers.metadata import bayes_metadata, dicom_path
@@ -49,9 +51,8 @@ from ..layers.result_layers import warm_up_imports
 from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import OpenedStudy
 from ..reading.slider_labels import fit_slider_labels
-from .controller import ReviewController
+from .controller import LayerRemovedError, ReviewController
 from .forms import ReviewForms
-from .garbage import ShortCollections
 from .open_study import open_study
 from .reading_layout import ReadingLayout
 from .saver import EVERY_MS, NOT_SAVED
@@ -73,6 +74,9 @@ CLOSE_AGAIN = "The study stays open. Close it again to discard unsaved changes."
 LAYER_REMOVED = (
     "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
     "to continue."
+)
+REMOVED_WHILE_OPENING = (
+    "A layer of the study was removed while the study was being opened. Open the study again."
 )
 UNSAVED, VIEWED_ONLY = "Not saved", "Read-only"
 CHANGED = "Unsaved changes"
@@ -133,6 +137,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._may_save = may_save
         self._settings = open_settings(settings)
         self._background = Background(self)
+        self._turns = Turns(self)
         self._collections = ShortCollections()
         self._layout = ReadingLayout()
         self._reads = self._settings.reading_layout()
@@ -172,6 +177,11 @@ class ReviewWidget(FolderDrop, DockContent):
         assert self.controller is not None
         return self.controller.forms
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a study is being read, or shown part by part."""
+        return self._opening is not None
+
     def open(self, folder: Path, *, image: Path | None = None) -> None:
         """Close the open study, then read a study in a thread and show it."""
         self._close_study(leaves_layout=False)  # otherwise the window would change twice
@@ -207,8 +217,12 @@ class ReviewWidget(FolderDrop, DockContent):
         self._close_study(leaves_layout=True)
 
     def _close_study(self, *, leaves_layout: bool) -> None:
-        self._opening = None
-        if self.controller is not None and self._is_saved():
+        was_opening, self._opening = self._opening is not None, None
+        self._turns.cancel()
+        if self.controller is None and was_opening and leaves_layout:
+            self._restore_window()
+            self._show_message(NO_STUDY)
+        elif self.controller is not None and self._is_saved():
             self._remove_study(NO_STUDY, leaves_layout=leaves_layout)
 
     def _is_saved(self) -> bool:
@@ -254,42 +268,76 @@ class ReviewWidget(FolderDrop, DockContent):
         if folder != self._opening:
             opened.dismiss()
             return
-        forms = ReviewForms(settings=self._settings)
-        self._place(forms)
-        self._thumbnails.open(forms.thumbnails)
-        self.status.show_message(self._image_error)
-        self._image_error = ""
-        every_ms = self._every_ms
-        self._collections.start()
+        self._turns.run(self._steps_to_open(opened))
+
+    def _steps_to_open(self, opened: OpenedStudy) -> Generator[None, None, None]:
+        """Show a study in steps; if they end early, the window is as it is without a study.
+
+        The forms appear when all of them are filled.
+        """
         try:
-            self.controller = ReviewController(
-                self._viewer, opened, forms, every_ms=every_ms, parent=self
-            )
-        except Exception:
-            opened.dismiss()
-            self._collections.end()
-            forms.discard()
-            self._show_study(None)
-            self._show_message(NO_STUDY)
+            self.controller = yield from self._steps_to_controller(opened)
+            self._connect_study(self.controller)
+            yield from self._steps_to_show_forms(opened)
+            self._collections.start()  # again, for layers and forms
+        except LayerRemovedError:
             self._restore_window()
+            self._show_message(REMOVED_WHILE_OPENING)
+            return
+        except Exception:
+            self._restore_window()
+            self._show_message(NO_STUDY)
             raise
         finally:
             self._opening = None  # only now, so that the new layers do not open another study
-        self.controller.said.connect(self._ask)
-        self.controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
-        self.controller.reported.connect(self._show_message)
-        self.controller.saver.changed.connect(self._on_changed)
-        self.controller.saver.saved.connect(self._on_saved)
-        self.controller.saver.failed.connect(self._on_not_saved)
-        self.controller.saver.other_found.connect(self._add_problem)
-        forms.export.reported.connect(self._show_message)
-        forms.export.export_requested.connect(self._on_export_requested)
-        forms.export.dicom_requested.connect(self._on_dicom_requested)
-        forms.export.training_requested.connect(self._on_training_requested)
-        self._show_study(opened)
-        self._collections.start()  # again, for layers and forms
-        self._zoom_soon()
         self.study_shown.emit()
+
+    def _steps_to_controller(self, opened: OpenedStudy) -> Generator[None, None, ReviewController]:
+        """Show the layers of a study and fill its forms; close it if the steps end early."""
+        self._collections.start()
+        forms = ReviewForms(settings=self._settings)
+        controller: ReviewController | None = None
+        try:
+            yield
+            controller = ReviewController(
+                self._viewer, opened, forms, every_ms=self._every_ms, parent=self
+            )
+            yield from controller.open()
+        except BaseException:
+            if controller is not None:
+                controller.close()
+                controller.deleteLater()
+            opened.dismiss()
+            self._collections.end()
+            forms.discard()
+            raise
+        return controller
+
+    def _connect_study(self, controller: ReviewController) -> None:
+        controller.said.connect(self._ask)
+        controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
+        controller.reported.connect(self._show_message)
+        saver, export = controller.saver, controller.forms.export
+        saver.changed.connect(self._on_changed)
+        saver.saved.connect(self._on_saved)
+        saver.failed.connect(self._on_not_saved)
+        saver.other_found.connect(self._add_problem)
+        export.reported.connect(self._show_message)
+        export.export_requested.connect(self._on_export_requested)
+        export.dicom_requested.connect(self._on_dicom_requested)
+        export.training_requested.connect(self._on_training_requested)
+
+    def _steps_to_show_forms(self, opened: OpenedStudy) -> Iterator[None]:
+        """Show the forms of the study that is open, part by part."""
+        self.status.show_message(self._image_error)
+        self._image_error = ""
+        self._place(self.forms)
+        yield
+        self._show_study(opened)
+        yield
+        self._thumbnails.open(self.forms.thumbnails)
+        yield
+        self._zoom_soon()
 
     def _zoom_soon(self) -> None:
         """Zoom in on the heart, once the canvas has its size next to our docks."""
@@ -564,6 +612,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Save when the window or the dock closes; refuse once if saving fails."""
         if event.type() == QEvent.Type.Close:
+            self._turns.finish()  # a study that is half open cannot be closed with the window
             if self.controller is not None and not self._is_saved():
                 event.ignore()
                 return True
@@ -578,6 +627,7 @@ class ReviewWidget(FolderDrop, DockContent):
         add_keys_to_help(window)
 
     def _on_taken_out(self) -> None:
+        self._turns.cancel()
         self._opening = None
         self._remove_study(NO_STUDY)
         self.notice.close()

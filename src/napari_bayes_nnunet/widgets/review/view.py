@@ -91,9 +91,12 @@ class ReviewView:
         self.show_marks()
 
     def score(self) -> None:
-        """Score the slices with the settings of the review; show queue, heat grid, thumbnails."""
+        """Score the slices with the settings of the review."""
         self.scores = self._session.scores()
         self.queue = self._session.queue(self.scores)
+
+    def show_scores(self) -> None:
+        """Show the scores: those of two phases as thumbnails, of more in the heat grid."""
         self._forms.queue.set_score(self._session.score, self._session.score_sentence)
         structure, phases = self._session.state.structure, self._session.phases
         table = np.full((self._session.slices, len(phases)), np.nan)
@@ -102,19 +105,13 @@ class ReviewView:
                 parts = self.scores[phase]
                 chosen = [parts[structure]] if structure is not None else list(parts.values())
                 table[:, column] = np.sum(chosen, axis=0)
-        self._show_scores(table)
-        self.show_marks()
-        self.show_numbers()
-
-    def _show_scores(self, scores: NDArray[np.float64]) -> None:
-        """Show the (Z, P) scores of all phases: two as thumbnails, more in the heat grid."""
-        phases, shown = self._session.phases, self._session.end_phases
-        unit, top = self._forms.queue.unit, float(np.nanmax(scores, initial=0.0))
-        self._forms.grid.set_scores(scores, phases, unit, top=top)
+        shown = self._session.end_phases
+        unit, top = self._forms.queue.unit, float(np.nanmax(table, initial=0.0))
+        self._forms.grid.set_scores(table, phases, unit, top=top)
         if len(shown) > MOST_THUMBNAIL_ROWS:
             shown = ()
         columns = [phases.index(phase) for phase in shown]
-        self._forms.thumbnails.set_scores(scores[:, columns], shown, unit, top=top)
+        self._forms.thumbnails.set_scores(table[:, columns], shown, unit, top=top)
         self._forms.need_grid(len(self._session.queue_phases) > MOST_THUMBNAIL_ROWS)
 
     def show_marks(self) -> None:

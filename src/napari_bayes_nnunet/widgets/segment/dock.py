@@ -34,6 +34,7 @@ from ..common.dock import (
     raise_dock,
 )
 from ..common.folder_drop import FolderDrop
+from ..common.garbage import ShortCollections
 from ..common.settings import Display, Settings, open_settings
 from ..common.turns import Turns
 from ..common.wording import in_the_window
@@ -122,6 +123,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)
         self._turns = Turns(self)
+        self._collections = ShortCollections()
         self._lay_out()
         self._connect()
         self.run.set_title(self.image.title)
@@ -159,6 +161,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._growing = result = self._result_for(image, path, folder)
         self.run.show_messages()
         self.run.set_running(True)
+        self._collections.start()
         self.job.start(image, result)
         self._offer_result()
 
@@ -174,6 +177,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """End the job and the child process; showing the dock starts another."""
         self._stop_waiting()
         self.job.forget()
+        self._collections.end()
         self.child.close()
 
     def _wait_for_ensemble(self) -> None:
@@ -462,6 +466,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
         self._turns.finish()
+        self._collections.end()
         self.run.set_running(False)
         self._offer_result()
         running, self._running = self._running, None

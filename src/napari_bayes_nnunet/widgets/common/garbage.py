@@ -1,4 +1,4 @@
-"""Garbage collections that are short while a study is open."""
+"""Garbage collections that are short while they would stop the window."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from napari.components import ViewerModel
 
+from napari_bayes_nnunet.widgets.common.garbage import ShortCollections
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
-from napari_bayes_nnunet.widgets.review.garbage import ShortCollections
 
 from ...helpers.data.cines import make_cine
 
@@ -43,7 +43,7 @@ def test_garbage_of_study_is_freed_at_its_end(dock, tmp_path, qtbot, unfrozen) -
     knots = [Knot()]
     weakref.finalize(knots[0], freed.append, "knot")
     dock.open(make_cine(tmp_path / "heart"))
-    qtbot.waitUntil(lambda: dock.controller is not None)
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     assert gc.get_freeze_count() > 100_000
     knots.clear()
     gc.collect(0)

@@ -1,0 +1,198 @@
+"""The Review dock while a study is being opened, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from napari.components import ViewerModel
+from qtpy.compat import isalive
+from qtpy.QtWidgets import QDockWidget
+
+from napari_bayes_nnunet.io.study.study import open_study_lock
+from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
+from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
+from napari_bayes_nnunet.widgets.review.dock import (
+    NO_STUDY,
+    REMOVED_WHILE_OPENING,
+    ReviewWidget,
+)
+from napari_bayes_nnunet.widgets.review.view import ReviewView
+
+from ...helpers.data.cines import make_cine
+from ...helpers.windows.settling import settle
+
+BY_HAND_MS = 10**6
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_cine(tmp_path / "heart")
+
+
+@pytest.fixture
+def make_dock(qtbot: Any, settings: Any) -> Iterator[Callable[[Any], ReviewWidget]]:
+    """Return a function that makes a dock whose steps are done by `step`, after the first."""
+    made: list[ReviewWidget] = []
+
+    def make(viewer: Any) -> ReviewWidget:
+        dock = ReviewWidget(viewer, settings=settings)
+        dock._turns._timer.setInterval(BY_HAND_MS)
+        made.append(dock)
+        if isinstance(viewer, ViewerModel) and not hasattr(viewer, "window"):
+            qtbot.addWidget(dock)
+        else:
+            viewer.window.add_dock_widget(dock, name="Review", area="right")
+        return dock
+
+    yield make
+    for dock in made:
+        if isalive(dock):
+            dock.close_study()
+    settle(qtbot)
+
+
+@pytest.fixture
+def dock(make_dock: Callable[[Any], ReviewWidget]) -> ReviewWidget:
+    return make_dock(ViewerModel())
+
+
+def begin(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+    """Open a study as far as the first step."""
+    dock.open(folder)
+    qtbot.waitUntil(dock._turns._timer.isActive)
+
+
+def step(dock: ReviewWidget, count: int = 1) -> None:
+    for _ in range(count):
+        dock._turns._on_turn()
+
+
+def edited(dock: ReviewWidget) -> list[Any]:
+    return [layer for layer in dock._viewer.layers if bayes_metadata(layer).get("role") == "edited"]
+
+
+def has_keys(dock: ReviewWidget) -> bool:
+    owners = (dock._viewer, *dock._viewer.layers)
+    return any(str(key) == "A" for owner in owners for key in owner.keymap)
+
+
+def is_free(folder: Path) -> bool:
+    """Return whether no window has locked a study."""
+    open_study_lock(folder).release()
+    return True
+
+
+def test_nothing_can_be_edited_until_the_study_is_open(dock, folder, qtbot) -> None:
+    begin(dock, folder, qtbot)
+    while dock.controller is None:
+        assert not has_keys(dock)
+        assert not any(layer.editable for layer in edited(dock))
+        assert not dock._foot.isVisibleTo(dock)
+        step(dock)
+    assert has_keys(dock)
+    assert [layer.editable for layer in edited(dock)] == [True]
+    dock.controller.accept()
+    assert dock.controller.session.state.decisions
+    while dock.is_opening:
+        step(dock)
+    assert dock._foot.isVisibleTo(dock)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5, 8, 11, 14, 17, 20])
+def test_closing_after_any_step_leaves_no_study(dock, folder, steps: int, qtbot) -> None:
+    begin(dock, folder, qtbot)
+    step(dock, steps)
+    assert dock.is_opening
+    dock.close_study()
+    assert (dock.controller, dock.is_opening, dock._turns._timer.isActive()) == (None, False, False)
+    assert not has_keys(dock)
+    assert not any(layer.editable for layer in edited(dock))
+    assert CAPTION_KEY not in dock._viewer.canvas.overlays
+    assert dock.hint.text() == NO_STUDY
+    assert is_free(folder)
+    begin(dock, folder, qtbot)  # and it can be opened again
+    dock._turns.finish()
+    assert dock.controller is not None
+    assert len(edited(dock)) == 1
+
+
+@pytest.mark.parametrize("steps", [2, 9, 15, 20])
+def test_closing_during_opening_gives_the_layout_back(
+    make_napari_viewer, make_dock, folder, settings, steps: int, qtbot
+) -> None:
+    settings.keep_reading_layout(True)
+    viewer = make_napari_viewer(show=True)
+    dock = make_dock(viewer)
+    qtbot.waitUntil(dock.isVisible)
+    window = dock.window()
+    before = {part.objectName() for part in window.findChildren(QDockWidget) if part.isVisible()}
+    begin(dock, folder, qtbot)
+    step(dock, steps)
+    dock.close_study()
+    settle(qtbot, dock)
+    after = {part.objectName() for part in window.findChildren(QDockWidget) if part.isVisible()}
+    assert after == before
+
+
+def test_a_window_closed_during_opening_opens_nothing_later(
+    make_napari_viewer, make_dock, folder, qtbot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    dock = make_dock(viewer)
+    qtbot.waitUntil(dock.isVisible)
+    begin(dock, folder, qtbot)
+    step(dock, 6)
+    viewer.close()
+    settle(qtbot)
+    assert is_free(folder)
+
+
+@pytest.mark.parametrize("steps", [3, 9, 13])
+@pytest.mark.parametrize("role", ["image", "edited"])
+def test_a_layer_removed_during_opening_ends_it(dock, folder, role, steps, qtbot) -> None:
+    begin(dock, folder, qtbot)
+    step(dock, steps)
+    layers = dock._viewer.layers
+    removed = [x for x in layers if bayes_metadata(x).get("role", "image") == role]
+    for layer in removed:
+        layers.remove(layer)
+    dock._turns.finish()
+    if removed:
+        qtbot.waitUntil(lambda: dock.controller is None)
+        assert not dock.is_opening
+        assert not has_keys(dock)
+        assert is_free(folder)
+
+
+def test_a_removed_image_is_reported(dock, folder, qtbot) -> None:
+    begin(dock, folder, qtbot)
+    step(dock, 3)
+    dock._viewer.layers.clear()
+    step(dock)
+    assert dock.hint.text() == REMOVED_WHILE_OPENING
+
+
+def test_an_error_during_opening_leaves_no_study(dock, folder, monkeypatch, qtbot) -> None:
+    def failing(self: ReviewView) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(ReviewView, "show_numbers", failing)
+    begin(dock, folder, qtbot)
+    with pytest.raises(RuntimeError):
+        dock._turns.finish()
+    assert (dock.controller, dock.is_opening) == (None, False)
+    assert not has_keys(dock)
+    assert is_free(folder)
+
+
+def test_another_study_can_be_opened_meanwhile(dock, folder, tmp_path, qtbot) -> None:
+    other = make_cine(tmp_path / "other", case="other")
+    begin(dock, folder, qtbot)
+    step(dock, 10)
+    begin(dock, other, qtbot)
+    dock._turns.finish()
+    assert "other" in dock.title.text()
+    assert is_free(folder)
