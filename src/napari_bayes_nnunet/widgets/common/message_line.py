@@ -47,13 +47,15 @@ class MessageLine(ElidingButton):
 
     def show_message(self, text: str, level: Level = "fine") -> None:
         """Show ``text`` in place of the previous message; "" removes it."""
-        self._message = text, level
-        self._show()
+        if (text, level) != self._message:
+            self._message = text, level
+            self._show()
 
     def keep(self, name: str, text: str, level: Level = "warning") -> None:
         """Set the notice ``name``; "" removes it."""
-        self._notices[name] = text, level
-        self._show()
+        if (text, level) != self._notices.get(name):
+            self._notices[name] = text, level
+            self._show()
 
     def unfold(self) -> None:
         """Show all messages in full above the line, until a click elsewhere."""

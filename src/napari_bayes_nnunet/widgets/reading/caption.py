@@ -65,13 +65,15 @@ class CanvasCaption:
 
     def set_note(self, note: str) -> None:
         """Add a line below slice and phase, or remove it ("")."""
-        self._note = note
-        self._update()
+        if note != self._note:
+            self._note = note
+            self._update()
 
     def set_title(self, title: str) -> None:
         """Name the uncertainty that is displayed, with its unit; "" for none."""
-        self._title = title
-        self._update()
+        if title != self._title:
+            self._title = title
+            self._update()
 
     def close(self) -> None:
         """Remove caption, title and scale bar."""

@@ -11,7 +11,7 @@ from filelock import BaseFileLock
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import QSignalDebouncer
+from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from ...app.review.session import ReviewSession
 from ...core.types import Place
@@ -42,6 +42,8 @@ from .slider_labels import SliderLabels
 MISSING_IMAGE: Final = "image not found"
 _PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine")
 """Attributes of the position of a layer."""
+SLIDERS_AFTER_MS: Final = 40
+"""Delay of napari's sliders after a step, so that the image is drawn first."""
 LEAST_OPACITY: Final = 0.1
 """Opacity below which a layer counts as hidden."""
 LAYERS_STAY: Final = (
@@ -116,6 +118,9 @@ class ReviewPicture(QObject):
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)
         self._soon.triggered.connect(self._on_moved)
+        self._sliders_soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
+        self._sliders_soon.setTimeout(SLIDERS_AFTER_MS)
+        self._sliders_soon.triggered.connect(self._move_sliders)
         viewer.dims.events.point.connect(self._on_point)
         viewer.canvas.events.size.connect(self._on_resized)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -167,8 +172,17 @@ class ReviewPicture(QObject):
         return shown_place(self._viewer, self.image)
 
     def go_to(self, place: Place) -> None:
-        """Show a slice without moving the camera, and select the edited labels."""
-        show_place(self._viewer, self.image, place)
+        """Show a slice without moving the camera, and select the edited labels.
+
+        napari's sliders follow when the slice is drawn. They listen to an event of its own, at
+        which napari slices all layers once more (napari#5522).
+        """
+        dims = self._viewer.dims
+        before = dims.current_step
+        with dims.events.current_step.blocker():
+            show_place(self._viewer, self.image, place)
+        if dims.current_step != before:
+            self._sliders_soon.throttle()
         self.select_edited()
         self._soon.cancel()
         self._on_moved()
@@ -271,6 +285,8 @@ class ReviewPicture(QObject):
         self.caption.close()
         self._sliders.close()
         self._soon.cancel()
+        self._sliders_soon.cancel()
+        self._move_sliders()
         self._viewer.dims.events.point.disconnect(self._on_point)
         self._viewer.canvas.events.size.disconnect(self._on_resized)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
@@ -356,6 +372,10 @@ class ReviewPicture(QObject):
 
     def _on_point(self) -> None:
         self._soon.throttle()
+
+    def _move_sliders(self) -> None:
+        dims = self._viewer.dims
+        dims.events.current_step(value=dims.current_step)
 
     def _on_moved(self) -> None:
         place = self.place

@@ -35,8 +35,8 @@ from .forms import ReviewForms
 from .saver import EVERY_MS, StudySaver
 from .view import ReviewView
 
-NUMBERS_AFTER_MS: Final = 40
-"""Delay of numbers and lists after an edit, so that the image is drawn first."""
+LISTS_AFTER_MS: Final = 40
+"""Delay of numbers and lists after an edit or a step, so that the image is drawn first."""
 QUEUE_EMPTY: Final = "The queue is empty."
 QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
@@ -102,9 +102,15 @@ class ReviewController(QObject):
         self.exporter = ReviewExporter(self.session, opened.image, forms.export, self)
         self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
         self.view.read_only = self.saver.read_only
-        self._soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
-        self._soon.setTimeout(NUMBERS_AFTER_MS)
-        self._soon.triggered.connect(self.view.show_edited)
+        self._soon = self._after_frame(self.view.show_edited)
+        self._place_soon = self._after_frame(self.view.show_place)
+
+    def _after_frame(self, show: Callable[[], None]) -> QSignalThrottler:
+        """Return what calls ``show`` soon after it is triggered, when the image is drawn."""
+        soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
+        soon.setTimeout(LISTS_AFTER_MS)
+        soon.triggered.connect(show)
+        return soon
 
     # Through the queue
 
@@ -375,7 +381,8 @@ class ReviewController(QObject):
         if place != self.session.state.current:
             self.session.look_at(place)
             self.saver.note_change(is_work=False)
-        self.view.show_place()
+        self.picture.caption.set_note("")
+        self._place_soon.throttle()
 
     def _on_edited(self) -> None:
         self.saver.note_change()
@@ -615,7 +622,9 @@ class ReviewController(QObject):
                 events.disconnect(self._show_thumbnails)
             if self.letters is not None:
                 self.letters.close()
-            self._soon.cancel()  # last, because discarding a preview counts as an edit
+            # Last, because discarding a preview counts as an edit.
+            self._soon.cancel()
+            self._place_soon.cancel()
         finally:
             try:
                 self.saver.close()
