@@ -14,9 +14,10 @@ from ..layers.metadata import layer_spacing
 from ..layers.orientation_letters import SHADE
 from ..layers.viewing import shown_place
 
-CAPTION_KEY: Final = "review_caption"
-TITLE_KEY: Final = "review_title"
-SCALE_KEY: Final = "review_scale_bar"
+REVIEW: Final = "review"
+CAPTION_KEY: Final = f"{REVIEW}_caption"
+TITLE_KEY: Final = f"{REVIEW}_title"
+SCALE_KEY: Final = f"{REVIEW}_scale_bar"
 SLICE_TEXT: Final = "Slice {number} of {count}"
 PHASE_TEXT: Final = "phase {number} of {count}"
 _FONT_SIZE: Final = 10
@@ -30,12 +31,16 @@ class CanvasCaption:
     """Caption of the slice on screen and scale bar, as overlays of our own over one image.
 
     Slices and phases count from 1. The caption is hidden in 3D and if the slices are not those of
-    the image. The scale bar is hidden if the size of the voxels is unknown.
+    the image. The scale bar is hidden if the size of the voxels is unknown. ``name`` begins the
+    keys of the overlays.
     """
 
-    def __init__(self, viewer: Any, image: Image) -> None:
+    def __init__(self, viewer: Any, image: Image, *, name: str = REVIEW) -> None:
         self._viewer = viewer
         self._image = image
+        self._text_key, self._title_key, self._bar_key = (
+            key.replace(REVIEW, name) for key in (CAPTION_KEY, TITLE_KEY, SCALE_KEY)
+        )
         self._landmarks: dict[int, str] = {}
         self._note = self._title = ""
         self._units = ""
@@ -46,13 +51,13 @@ class CanvasCaption:
 
     def show(self) -> Generator[None, None, None]:
         """Show everything, in steps, because napari needs 30 to 60 ms for each new overlay."""
-        put_overlay(self._viewer, CAPTION_KEY, self.text)
+        put_overlay(self._viewer, self._text_key, self.text)
         self._update()
         for signal in self._signals():
             signal.connect(self._update)
         yield
         # Below the colour bar, which belongs to its layer.
-        put_overlay(self._viewer, TITLE_KEY, self.title)
+        put_overlay(self._viewer, self._title_key, self.title)
         yield
         self._put_bar()
         for signal in self._layer_signals():
@@ -81,7 +86,7 @@ class CanvasCaption:
             signal.disconnect(self._update)
         for signal in self._layer_signals():
             signal.disconnect(self._update_bar)
-        ours = {CAPTION_KEY: self.text, TITLE_KEY: self.title, SCALE_KEY: self.bar}
+        ours = {self._text_key: self.text, self._title_key: self.title, self._bar_key: self.bar}
         for key, overlay in ours.items():
             remove_overlay(self._viewer, key, overlay)
 
@@ -128,7 +133,7 @@ class CanvasCaption:
         """Add a scale bar, which takes its unit from the layers that are in the viewer now."""
         self._units = str(self._viewer.layers.units)
         self.bar = self._make_bar()
-        put_overlay(self._viewer, SCALE_KEY, self.bar)
+        put_overlay(self._viewer, self._bar_key, self.bar)
 
     def _make_bar(self) -> ScaleBarOverlay:
         return ScaleBarOverlay(

@@ -318,5 +318,10 @@ class OutlineLayers(QObject):
             self._drawn = None
 
 
+def map_title(role: str) -> str:
+    """Return the title of the map of a role, with its unit."""
+    return next(view.value for view, wanted in _MAPS.items() if wanted == role)
+
+
 def _no_posterior(phase: int | None) -> None:
     """Return no posterior."""

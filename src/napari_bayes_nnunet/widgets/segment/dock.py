@@ -58,6 +58,7 @@ from ..layers.review_layers import hide_closed_review
 from ..layers.structure_contours import apply_display, find_contours, show_contours
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from ..reading.key_sheet import add_keys_to_help
+from .canvas_caption import ResultCaption
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
@@ -121,6 +122,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.display = DisplayForm(self._settings)
         self.actions = ResultActions(napari_viewer, self.run, chosen=self._chosen, parent=self)
         self._letters = PatientLetters(napari_viewer)
+        self._caption = ResultCaption(napari_viewer)
         self._background = Background(self)
         self._turns = Turns(self)
         self._collections = ShortCollections()
@@ -325,6 +327,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._stop_waiting()
         self._remove_outdated_refusal()
         self._letters.set_layer(layer)
+        self._caption.set_image(layer)
         self._offer_result()
         self._show_numbers()
         if layer is None:
@@ -422,7 +425,12 @@ class SegmentWidget(FolderDrop, DockContent):
         layer, chosen = self.image.layer, self.result
         results = kept_results(layer) if layer is not None else {}
         numbers = {method: result.numbers() for method, result in results.items()}
-        self.run.results.set_results(numbers, chosen.settings.method if chosen else "")
+        method = chosen.settings.method if chosen else ""
+        self.run.results.set_results(numbers, method)
+        ed, es = self.image.known_phases or (None, None)
+        if method:
+            ed, es = numbers[method].ed or ed, numbers[method].es or es
+        self._caption.set_landmarks(ed, es)
 
     def _on_result_chosen(self, method: str) -> None:
         layer = self.image.layer
@@ -557,6 +565,7 @@ class SegmentWidget(FolderDrop, DockContent):
         if self.cohort_window is not None:
             self.cohort_window.close()
         self._letters.close()
+        self._caption.close()
         self.image.close_events()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
 

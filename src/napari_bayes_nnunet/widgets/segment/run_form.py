@@ -30,10 +30,7 @@ ENTROPY_SCALE = (
 MUTUAL_INFORMATION_SCALE = (
     "Mutual information: 0 if all members agree, {largest:.3g} bit if two halves of them disagree."
 )
-MORE_IN_REVIEW = (
-    "Review… also shows the uncertainty as lines and as outlines of the models, with slice and "
-    "phase on the canvas."
-)
+MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines of the models."
 
 
 class RunForm(QWidget):

@@ -1,0 +1,96 @@
+"""Slice, phase and title of the map on the canvas without a review."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.widgets.layers.result_layers import (
+    put_result,
+    result_layers,
+    show_mutual_information,
+)
+from napari_bayes_nnunet.widgets.layers.viewing import show_place
+from napari_bayes_nnunet.widgets.reading.caption import (
+    CAPTION_KEY,
+    PHASE_TEXT,
+    SLICE_TEXT,
+    CanvasCaption,
+)
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
+from napari_bayes_nnunet.widgets.segment.canvas_caption import ResultCaption
+
+from ..conftest import CINE, image_layer, make_result
+
+
+@pytest.fixture
+def caption(viewer: Any, image: Any) -> Iterator[ResultCaption]:
+    viewer.canvas.size = (800, 1200)
+    made = ResultCaption(viewer)
+    made.set_image(image)
+    yield made
+    made.close()
+
+
+def title(caption: ResultCaption) -> str:
+    assert caption.caption is not None
+    return str(caption.caption.title.text).strip()
+
+
+def test_slice_and_phase_are_named(viewer, image, caption) -> None:
+    caption.set_landmarks(2, 3)
+    show_place(viewer, image, (2, 1))
+    text = caption.caption.text.text
+    assert SLICE_TEXT.format(number=2, count=CINE.shape[1]) in text
+    assert "ED" in text
+    assert PHASE_TEXT.format(number=2, count=CINE.shape[0]) in text
+
+
+def test_the_title_is_that_of_the_visible_map(viewer, image, caption) -> None:
+    result = make_result(CINE)
+    assert title(caption) == ""
+    put_result(viewer, image, result, mutual_information=False)
+    assert title(caption) == UncertaintyView.ENTROPY
+    show_mutual_information(viewer, image, result, True)
+    assert title(caption) == UncertaintyView.MUTUAL_INFORMATION
+    result_layers(viewer, image)["mutual information"].visible = False
+    assert title(caption) == ""
+    result_layers(viewer, image)["entropy"].visible = True
+    assert title(caption) == UncertaintyView.ENTROPY
+    viewer.layers.remove(result_layers(viewer, image)["entropy"])
+    assert title(caption) == ""
+
+
+def test_it_gives_way_to_the_caption_of_a_review(viewer, image, caption) -> None:
+    ours = [key for key in viewer.canvas.overlays if key.startswith("result_")]
+    assert len(ours) == 3
+    review = CanvasCaption(viewer, image)
+    drain(review.show())
+    assert caption.caption is None
+    assert not any(key in viewer.canvas.overlays for key in ours)
+    review.close()
+    assert CAPTION_KEY not in viewer.canvas.overlays
+    assert all(key in viewer.canvas.overlays for key in ours)
+
+
+def test_another_image_and_none(viewer, image, caption, tmp_path) -> None:
+    other = image_layer(tmp_path, name="other")
+    viewer.add_layer(other)
+    caption.set_image(other)
+    show_place(viewer, other, (None, 1))
+    assert caption.caption.text.text.strip() == SLICE_TEXT.format(number=2, count=4)
+    caption.set_image(None)
+    assert not any(key.startswith("result_") for key in viewer.canvas.overlays)
+
+
+def test_closing_leaves_nothing(viewer, image) -> None:
+    before = set(viewer.canvas.overlays)
+    made = ResultCaption(viewer)
+    made.set_image(image)
+    made.close()
+    assert set(viewer.canvas.overlays) == before
+    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    assert set(viewer.canvas.overlays) == before
