@@ -113,11 +113,34 @@ def test_start_stop_and_toggle(qtbot, viewer, player, phase_after) -> None:
     player.stop()
     assert not player.is_playing
     player.toggle()
-    assert phase_after(46) == 3
+    assert phase_after(46) == 2
     player.toggle()
     assert told == [True, False, True, False]
     settle(qtbot, player)
-    assert current_phase(viewer, viewer.layers[0]) == 3
+    assert current_phase(viewer, viewer.layers[0]) == 1
+
+
+def test_stopping_returns_to_where_playing_began(viewer, player, phase_after) -> None:
+    show_place(viewer, viewer.layers[0], (2, 1))
+    player.start()
+    assert phase_after(46) == 3
+    player.stop()
+    assert shown_place(viewer, viewer.layers[0]) == (2, 1)
+    player.start()
+    phase_after(46)
+    show_place(viewer, viewer.layers[0], (4, 0))  # the reader goes elsewhere meanwhile
+    assert phase_after(46) == 4
+    assert phase_after(46) == 5
+    player.stop()
+    assert shown_place(viewer, viewer.layers[0]) == (4, 0)
+
+
+def test_pausing_stays_at_the_displayed_phase(viewer, player, phase_after) -> None:
+    player.start()
+    assert phase_after(46) == 2
+    player.pause()
+    assert not player.is_playing
+    assert current_phase(viewer, viewer.layers[0]) == 2
 
 
 def test_playback_stops_when_the_image_is_removed(viewer, player) -> None:

@@ -93,6 +93,15 @@ def test_the_labels_are_transparent_unless_filled(viewer, image, contours) -> No
     assert (labels.opacity, contours.layer.visible) == (0, False)
 
 
+def test_the_polygon_tool_is_seen_while_it_draws(viewer, image, result, contours) -> None:
+    edited = add_edited(viewer, image, result.labels.copy())
+    assert edited.opacity == 0
+    edited.mode = "polygon"
+    assert edited.opacity == FILLED
+    edited.mode = "pan_zoom"
+    assert edited.opacity == 0
+
+
 def test_edits_undo_and_strokes_are_followed(qtbot, viewer, image, result, contours) -> None:
     edited = add_edited(viewer, image, result.labels.copy())
     assert contours.source is edited

@@ -59,7 +59,7 @@ from ...helpers.data.cines import (
 )
 from ...helpers.data.hearts import make_dataset
 from ...helpers.windows.canvas_mouse import CanvasMouse
-from ...helpers.windows.reviewing import opened, plane, predicted, press, steps_of
+from ...helpers.windows.reviewing import opened, paint, plane, predicted, press, steps_of
 from ...helpers.windows.settling import settle
 
 NEVER = 1_000_000
@@ -300,6 +300,20 @@ def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
         dock.controller.accept()
     qtbot.waitUntil(lambda: dock.saved.text().startswith("Saved"))
     assert dock.status.message == ALL_ACCEPTED
+
+
+def test_a_stroke_replaces_the_message_about_the_previous_slice(dock, folder, qtbot) -> None:
+    open_in(dock, folder, qtbot)
+    controller = dock.controller
+    previous = controller.session.title_of(controller.place)
+    controller.accept()
+    settle(qtbot, dock)
+    assert dock.status.message.startswith(previous)
+    paint(controller.picture.edited, controller.place, 1, 1, LV, qtbot)
+    assert dock.status.message == ""
+    controller.remove()  # has a message of its own, which stays
+    settle(qtbot, dock)
+    assert dock.status.message
 
 
 def test_unsaved_changes_are_shown_at_once(dock, folder, qtbot) -> None:

@@ -24,7 +24,7 @@ from ..common.dock import form_layout, row_label
 from ..common.form import DataForm
 from .contour_handles import CONTOUR_HELP as CONTOUR_HELP
 from .ends_form import EndsForm, SlicePresence
-from .level_slider import LevelSlider
+from .level_slider import ANSWER_SHOWN, LevelSlider
 from .scribble_tool import SCRIBBLE_BUTTONS
 from .slice_buttons import key_button
 from .structure_chips import LockBoxes, StructureChips
@@ -55,7 +55,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "copy": "Copy the structure from an adjacent slice or phase.",
     "most uncertain": "Centre on the voxel of this slice on which the models disagree most.",
     "ED or ES": "Switch between ED and ES in the same slice.",
-    "play": "Play the cine with the contours.",
+    "play": "Play the cine with the contours. Stop returns to the phase at which it began; , and . "
+    "stop at the phase on screen.",
 }
 """Part of the form → its tooltip."""
 
@@ -164,7 +165,10 @@ class CorrectionForm(QWidget):
 
     def set_level(self, margin: float | None) -> None:
         """Move the slider; 0 is the prediction, None a structure that another tool changed."""
-        self.level.set_level(margin)
+        if self._number:
+            self.level.set_level(None, ANSWER_SHOWN.format(number=self._number))
+        else:
+            self.level.set_level(margin)
 
     def set_volume(self, volume: float | None) -> None:
         """Show the volume of the structure in this slice, mL."""

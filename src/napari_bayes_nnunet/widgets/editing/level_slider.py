@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
 SLIDER_STEPS = 255
 """Steps on each side of the prediction, as fine as probabilities are stored."""
 EDITED_BY_HAND = "Edited"
+ANSWER_SHOWN = "Answer {number}"
 CATCH = 3
 """Steps around 0 that count as the prediction."""
 MOVING = (
@@ -49,7 +50,7 @@ class LevelSlider(QWidget):
         self.zero_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.value = QLabel()
         self.value.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        self._is_level = True
+        self._instead = ""
         self._volume: float | None = None
         self._lay_out()
         self.slider.valueChanged.connect(self._on_moved)
@@ -64,12 +65,12 @@ class LevelSlider(QWidget):
         steps = self.slider.value()
         return 0.0 if abs(steps) <= CATCH else -steps / SLIDER_STEPS
 
-    def set_level(self, margin: float | None) -> None:
-        """Show a margin without a signal, None for a structure that another tool has changed."""
+    def set_level(self, margin: float | None, instead: str = EDITED_BY_HAND) -> None:
+        """Show a margin without a signal; ``instead`` if the structure is not drawn at a level."""
         before = self.slider.blockSignals(True)
         self.slider.setValue(round(-(margin or 0) * SLIDER_STEPS))
         self.slider.blockSignals(before)
-        self._is_level = margin is not None
+        self._instead = instead if margin is None else ""
         self._show()
 
     def set_volume(self, volume: float | None) -> None:
@@ -78,7 +79,7 @@ class LevelSlider(QWidget):
         self._show()
 
     def _on_moved(self) -> None:
-        self._is_level = True
+        self._instead = ""
         self._show()
         self.level_moved.emit(self.margin)
 
@@ -89,7 +90,7 @@ class LevelSlider(QWidget):
         self.level_released.emit()
 
     def _show(self) -> None:
-        level = level_text(self.margin) if self._is_level else EDITED_BY_HAND
+        level = self._instead or level_text(self.margin)
         volume = "" if self._volume is None else f", {self._volume:.1f} mL in this slice"
         self.value.setText(level + volume)
 

@@ -25,7 +25,8 @@ class CinePlayer(QObject):
     """Player for the phases of one image, in the displayed slice.
 
     The clock determines the phase: if drawing is slow, phases are skipped and the heart rate
-    stays the same. If the user changes the phase, playback continues from there.
+    stays the same. `stop` returns to the phase at which playback began, which is the one that the
+    reader was looking at. If the user changes the phase, playback begins again from there.
     """
 
     playing_changed = Signal(bool)
@@ -72,8 +73,8 @@ class CinePlayer(QObject):
         return wording.format(rate=BEAT / self._frame_time)
 
     def set_layer(self, layer: Image | None) -> None:
-        """Stop, and choose the cine to play."""
-        self.stop()
+        """Pause, and choose the cine to play."""
+        self.pause()
         self._layer = layer
         self._frame_time = layer_frame_time(layer) or BEAT / max(self.count, 1)
 
@@ -81,11 +82,19 @@ class CinePlayer(QObject):
         """Play from the displayed phase; do nothing for a 3D image."""
         if self.is_playing or self.count < 2 or self._is_time_displayed():
             return
-        self._restart_at(self._displayed_phase())
+        self._begin_at(self._displayed_phase())
         self._timer.start(self._time_to_next())
         self.playing_changed.emit(True)
 
     def stop(self) -> None:
+        """Stop, and show the phase at which playback began."""
+        if self.is_playing:
+            self._timer.stop()
+            if not self._is_time_displayed():
+                self._display(self._first)
+            self.playing_changed.emit(False)
+
+    def pause(self) -> None:
         """Stop at the displayed phase."""
         if self.is_playing:
             self._timer.stop()
@@ -107,7 +116,7 @@ class CinePlayer(QObject):
             return
         displayed = self._displayed_phase()
         if displayed != self._expected:
-            self._restart_at(displayed)
+            self._begin_at(displayed)
         phase = (self._first + int(self._elapsed() / self._frame_time)) % self.count
         self._expected = phase
         # Started before the phase is shown, so that a listener of the viewer can stop it.
@@ -115,7 +124,7 @@ class CinePlayer(QObject):
         if phase != displayed:
             self._display(phase)
 
-    def _restart_at(self, phase: int) -> None:
+    def _begin_at(self, phase: int) -> None:
         self._first = self._expected = phase
         self._started = self._now()
 

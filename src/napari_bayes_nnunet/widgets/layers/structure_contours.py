@@ -1,8 +1,8 @@
 """Smooth contours of the structures in the displayed plane of an image.
 
 They are drawn for the labels of a review, or else for the prediction. Only the labels are painted
-and saved. Their layer is transparent while contours are drawn for it, unless structures are filled
-or the brush is down.
+and saved. Their layer is transparent while contours are drawn for it, unless structures are filled,
+the brush is down or the tool is the polygon.
 """
 
 from __future__ import annotations
@@ -154,7 +154,9 @@ class StructureContours:
         for layer in self._followed:
             if source is not None and layer is source and flat:
                 layer.contour = 0
-                layer.opacity = FILLED if self._display.fill else TRANSPARENT
+                # napari draws its polygon as transparent as the labels.
+                is_seen = self._display.fill or str(layer.mode) == "polygon"
+                layer.opacity = FILLED if is_seen else TRANSPARENT
             else:
                 layer.contour = CONTOUR_WIDTH if flat else 0
                 layer.opacity = 1.0
@@ -174,6 +176,7 @@ class StructureContours:
                 layer.events.paint.connect(self.draw)
                 layer.events.labels_update.connect(self._on_stroke)
                 layer.events.visible.connect(self._on_shown)
+                layer.events.mode.connect(self._show_labels)
         self._followed = present
 
     def _disconnect(self, layer: Labels) -> None:
@@ -181,6 +184,7 @@ class StructureContours:
         layer.events.paint.disconnect(self.draw)
         layer.events.labels_update.disconnect(self._on_stroke)
         layer.events.visible.disconnect(self._on_shown)
+        layer.events.mode.disconnect(self._show_labels)
 
     def _on_layers_changed(self) -> None:
         if self.layer not in self._viewer.layers:

@@ -248,7 +248,8 @@ class ReviewController(QObject):
         self.go_to(es if phase == ed else ed, z)
 
     def step_phase(self, step: int) -> None:
-        """Show the same slice in the next or previous phase, in a loop."""
+        """Show the same slice in the next or previous phase, in a loop; stop the cine."""
+        self.player.pause()
         phase, z = self.place
         if phase is not None:
             count = self.session.labels.shape[0]
@@ -506,7 +507,7 @@ class ReviewController(QObject):
         self.corrections.undone.connect(self._on_undone)
         self.corrections.said.connect(self.said)
         self.scribble.active_changed.connect(self._on_scribble_active)
-        self.scribble.pressed.connect(self.player.stop)
+        self.scribble.pressed.connect(self.player.pause)
         self.scribble.drawn.connect(self._on_stroke)
         self.contour.active_changed.connect(corrections.set_contour_active)
         self.picture.moved.connect(self._on_moved)

@@ -143,7 +143,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._reads = self._settings.reading_layout()
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.notice = CanvasNotice(napari_viewer, self)
-        self._image_error = ""
+        self._image_error = self._reported = ""
         self._found: list[str] = []
         self._opening: Path | None = None
         self._dicom_paths: dict[str, str] = {}
@@ -316,7 +316,8 @@ class ReviewWidget(FolderDrop, DockContent):
     def _connect_study(self, controller: ReviewController) -> None:
         controller.said.connect(self._ask)
         controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
-        controller.reported.connect(self._show_message)
+        controller.reported.connect(self._report)
+        controller.corrections.changed.connect(self._on_corrected)
         saver, export = controller.saver, controller.forms.export
         saver.changed.connect(self._on_changed)
         saver.saved.connect(self._on_saved)
@@ -380,6 +381,16 @@ class ReviewWidget(FolderDrop, DockContent):
         """Show a message that asks for something, also on the canvas."""
         self._show_message(message)
         self.notice.show(message)
+
+    def _report(self, message: str) -> None:
+        """Show a message about the previous slice until the reader does something else."""
+        self._reported = message
+        self._show_message(message)
+
+    def _on_corrected(self) -> None:
+        if self._reported and self.status.message == self._reported:
+            self._show_message("")
+        self._reported = ""
 
     def _add_problem(self, problem: str) -> None:
         """Add a problem to those found when the study was opened, and show it on the canvas."""
