@@ -10,8 +10,28 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_bayes_nnunet.widgets.common.rows_table import Column, Row, RowsTable
 from napari_bayes_nnunet.widgets.editing.ends_form import PresenceStrip
+from napari_bayes_nnunet.widgets.editing.level_slider import LevelSlider
+from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons
+from napari_bayes_nnunet.widgets.editing.structure_chips import StructureChips
 from napari_bayes_nnunet.widgets.evaluation.results import EvaluationTable
 from napari_bayes_nnunet.widgets.reading.heat_grid import HeatGrid
+
+
+def test_small_buttons_and_the_comment_have_the_font_of_the_theme(qtbot: Any) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    chips, level, buttons = StructureChips(), LevelSlider(), SliceButtons()
+    chips.set_structures({"RV": 1, "LV": 3})
+    column = QVBoxLayout(window)
+    for part in (chips, level, buttons.comment):
+        column.addWidget(part)
+    window.show()
+    for points in (9, 18):
+        style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
+        window.setStyleSheet(style)
+        QApplication.processEvents()
+        parts = (*chips.chips.values(), level.zero_button, buttons.comment)
+        assert {part.font().pointSizeF() for part in parts} == {points}
 
 
 def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:

@@ -12,7 +12,16 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEd
 from magicgui.widgets.bases import BaseValueWidget, ValuedContainerWidget
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QWidget
+from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QPushButton,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 from ...core.problems import Problem
 from .dock import MessageLabel, row_label
@@ -317,6 +326,17 @@ class NarrowComboBox(QComboBox):
         let_shrink(self)
         self.setMinimumContentsLength(letters)
         self.installEventFilter(WheelGuard(self))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the box with its choice elided, which Qt does not do under a style sheet."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        box, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(box, option, field, self).width()
+        mode = Qt.TextElideMode.ElideRight
+        option.currentText = self.fontMetrics().elidedText(option.currentText, mode, room)
+        painter.drawComplexControl(box, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 def let_shrink(box: QComboBox) -> None:

@@ -6,6 +6,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
+from ..common.dock import ThemeFont
+
 SLIDER_STEPS = 255
 """Steps on each side of the prediction, as fine as probabilities are stored."""
 EDITED_BY_HAND = "Edited"
@@ -48,6 +50,7 @@ class LevelSlider(QWidget):
         self.zero_button.setText("prediction")
         self.zero_button.setAutoRaise(True)
         self.zero_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        ThemeFont(self.zero_button)
         self.value = QLabel()
         self.value.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self._instead = ""

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
+from ..common.dock import ThemeFont
 from ..layers.keys import key_text
 
 COMMENT_HINT = "Comment on this slice"
@@ -35,6 +36,7 @@ class SliceButtons(QWidget):
         self.flag_button = QPushButton(add_key("Flag slice", "flag"))
         self.comment = CommentLine()
         self.comment.setPlaceholderText(COMMENT_HINT)
+        ThemeFont(self.comment)
         self._explain()
         self._lay_out()
         self.previous_button.clicked.connect(self.previous_requested)

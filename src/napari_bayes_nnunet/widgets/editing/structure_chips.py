@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QGridLayout, QToolButton, QWidget
 
 from ...core.heart.structures import structure_colors, structure_title
+from ..common.dock import ThemeFont
 
 _PER_ROW = 3
 SWATCH = 12
@@ -60,6 +61,7 @@ class StructureChips(QWidget):
             f"QToolButton {{ padding: 3px 8px; border: 2px solid transparent; border-radius: 4px }}"
             f"QToolButton:checked {{ border-color: {color}; font-weight: bold }}"
         )
+        ThemeFont(chip)
         chip.clicked.connect(lambda: self.structure_chosen.emit(name))
         self._group.addButton(chip)
         return chip
