@@ -103,6 +103,7 @@ def test_findings_are_shown_until_their_cause_is_corrected(review) -> None:
     assert rows[place].findings == review.forms.finding.text() != ""
     assert [(row.phase, row.z) for row in review.forms.table.items] == order
     review.press("N")
+    review.settle()
     assert review.forms.finding.isHidden()
     review.controller.corrections.undo()
     review.settle()
