@@ -1,0 +1,135 @@
+"""Failure score of a case: how far its signs of failure exceed those of the validation patients.
+
+A sign is a number that needs no reference and is higher for a worse expected result. Each is
+measured in multiples of its usual range; the score is their root mean square, in which a single
+glaring sign counts more than in the mean, and rises with every sign.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import InputError
+
+FAILED_DICE: Final = 0.85
+"""Mean Dice below which a segmentation has failed."""
+FALSE_ALARMS: Final = 0.10
+"""Share of the validation cases without failure above the threshold."""
+LARGEST_EXCESS: Final = 10.0
+"""Most multiples of its usual range by which a sign counts."""
+_FEWEST: Final = 5
+"""Patients needed for a rule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignRange:
+    """Median of a sign over the validation cases, and its distance to their 90th percentile.
+
+    Raises InputError for a distance that is not above 0.
+    """
+
+    median: float
+    reach: float
+
+    def __post_init__(self) -> None:
+        if not self.reach > 0:
+            raise InputError("Expected a range above 0, found {reach}.", reach=self.reach)
+
+    def excess(self, value: float) -> float:
+        """Return by how many times the reach a value exceeds the median, 0 to `LARGEST_EXCESS`."""
+        return min(max((value - self.median) / self.reach, 0.0), LARGEST_EXCESS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureAssessment:
+    """Failure score of a case, and the threshold above which there is a warning."""
+
+    score: float
+    threshold: float
+
+    @property
+    def warned(self) -> bool:
+        """Whether the score exceeds the threshold."""
+        return self.score > self.threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRule:
+    """Usual ``ranges`` of the signs, and the ``threshold`` of the score, from ``patients``."""
+
+    ranges: dict[str, SignRange]
+    threshold: float
+    patients: int
+
+    def assess(self, signs: Mapping[str, float]) -> FailureAssessment | None:
+        """Return the score of a case with these signs; None unless all are known."""
+        score = self.score(signs)
+        known = math.isfinite(score)
+        return FailureAssessment(score=score, threshold=self.threshold) if known else None
+
+    def score(self, signs: Mapping[str, float]) -> float:
+        """Return the root mean square excess of the signs; NaN if one is unknown."""
+        values = {name: signs.get(name, math.nan) for name in self.ranges}
+        if not all(map(math.isfinite, values.values())):
+            return math.nan
+        squares = [r.excess(values[name]) ** 2 for name, r in self.ranges.items()]
+        return math.sqrt(math.fsum(squares) / len(squares))
+
+
+def fit_failure(
+    signs: Sequence[Mapping[str, float]], dices: Sequence[float], patients: Sequence[str]
+) -> FailureRule | None:
+    """Return the rule of validation cases with these signs and mean ``dices``.
+
+    A patient counts once, however many cases there are. Signs that are unknown, or the same, in all
+    cases are left out. None for fewer than five patients whose cases did not fail, or without
+    signs. Raises InputError if the numbers of signs, Dice and patients differ.
+    """
+    if not len(signs) == len(dices) == len(patients):
+        raise InputError(
+            "Expected signs and Dice of {expected} cases, found {signs} and {dices}.",
+            expected=len(patients),
+            signs=len(signs),
+            dices=len(dices),
+        )
+    names = np.asarray(patients, object).astype(str)
+    good = np.asarray(dices, np.float64) >= FAILED_DICE
+    count = len(set(names[good]))
+    ranges = {}
+    for name in dict.fromkeys(name for case in signs for name in case):
+        values = np.array([case.get(name, math.nan) for case in signs], np.float64)
+        if np.isfinite(values).all():
+            median = _quantile(values[good], names[good], 0.5)
+            reach = _quantile(values[good], names[good], 1 - FALSE_ALARMS) - median
+            if reach > 0:
+                ranges[name] = SignRange(median=median, reach=reach)
+    if count < _FEWEST or not ranges:
+        return None
+    rule = FailureRule(ranges=ranges, threshold=0.0, patients=count)
+    scores = np.array([rule.score(case) for case in signs])
+    threshold = _between(scores[good], names[good], 1 - FALSE_ALARMS)
+    return FailureRule(ranges=ranges, threshold=threshold, patients=count)
+
+
+def _between(values: NDArray[np.float64], patients: NDArray[np.str_], share: float) -> float:
+    """Return the middle between the `_quantile` and the next larger value."""
+    quantile = _quantile(values, patients, share)
+    larger = values[values > quantile]
+    return (quantile + float(larger.min())) / 2 if len(larger) else quantile
+
+
+def _quantile(values: NDArray[np.float64], patients: NDArray[np.str_], share: float) -> float:
+    """Return the smallest value that at least this share of the patients' cases do not exceed."""
+    if not len(values):
+        return math.nan
+    _, of_patient = np.unique(patients, return_inverse=True)
+    weights = 1 / np.bincount(of_patient)[of_patient]
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) >= share * weights.sum() - 1e-9
+    return float(values[order][reached.argmax()])
