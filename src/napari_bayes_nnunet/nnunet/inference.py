@@ -27,7 +27,7 @@ from .device import is_out_of_memory
 from .memory import check_image
 from .network import Network
 from .plans import open_plans
-from .tiles import Tiles, Window
+from .tiles import Tiles, Window, patches_of, place_windows
 from .weights import StateDict, without_duplicates
 
 DAMAGED_PLANS = (
@@ -249,6 +249,32 @@ class Predictor:
                 ]
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
+
+    def features(self, image: PreparedImage, weights: StateDict) -> NDArray[np.float64] | None:
+        """Return the mean activations of a member's encoder, (features,), see `Network`.
+
+        The mean is over the pixels of all slices and tiles, without mirroring. None for a network
+        without an encoder, and if an activation is not finite.
+        """
+        while True:
+            try:
+                self.network.load(self._resident(weights))
+                means = [
+                    self.network.feature_means(
+                        patches_of(image.data, window, flat=len(self.patch_size) == 2)
+                    )
+                    for window in place_windows(
+                        tuple(image.data.shape[1:]), self.patch_size, self.batch_size
+                    )
+                ]
+            except (RuntimeError, MemoryError) as error:
+                self.step_down(error)
+                continue
+            known = [part for part in means if part is not None]
+            if not known:
+                return None
+            mean: NDArray[np.float64] = torch.cat(known).cpu().double().mean(0).numpy()
+            return mean if np.isfinite(mean).all() else None
 
     def _resident(self, weights: StateDict) -> StateDict:
         """Return the weights on the GPU, and keep them there while half of its memory is free."""

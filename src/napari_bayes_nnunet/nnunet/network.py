@@ -101,6 +101,21 @@ class Network:
         of_mirrors = zip(mirrors, logits.chunk(len(mirrors)), strict=True)
         return torch.stack([_flipped(part, axes) for axes, part in of_mirrors]).mean(0)
 
+    @torch.inference_mode()
+    def feature_means(self, patches: torch.Tensor) -> torch.Tensor | None:
+        """Return the mean activations (N, features) of ``patches`` in the second deepest stage.
+
+        float32, over all pixels of a patch. The deepest stage tells less about the image: see
+        docs/explanation/failure.md. None if the network has no encoder with several stages.
+        """
+        encoder = getattr(self.module, "encoder", None)
+        if encoder is None:
+            return None
+        stages = encoder(patches.to(self.device, self.dtype))
+        if not isinstance(stages, list | tuple) or len(stages) < 2:
+            return None
+        return torch.as_tensor(stages[-2].float().flatten(2).mean(2))
+
 
 def _flipped(batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
     return batch.flip(axes) if axes else batch

@@ -37,12 +37,11 @@ class Tiles:
         self._weight = torch.zeros(image.shape[1:], device=sums_on)
         # nnU-Net's float16 weights; only the sums are more exact here.
         self._gaussian = compute_gaussian(patch, value_scaling_factor=10, device=sums_on).float()
-        self.windows = _windows(tuple(image.shape[1:]), patch, slices)
+        self.windows = place_windows(tuple(image.shape[1:]), patch, slices)
 
     def patches(self, window: Window) -> torch.Tensor:
         """Return the patches (N, channels, …) of a window: its slices in 2D, one patch in 3D."""
-        tile = self._image[(slice(None), *window)]
-        return tile.transpose(0, 1) if self._flat else tile[None]
+        return patches_of(self._image, window, flat=self._flat)
 
     def count(self, window: Window) -> int:
         """Return the number of patches in a window."""
@@ -60,7 +59,14 @@ class Tiles:
         return self._total.div_(self._weight)
 
 
-def _windows(shape: tuple[int, ...], patch: tuple[int, ...], slices: int) -> list[Window]:
+def patches_of(image: torch.Tensor, window: Window, *, flat: bool) -> torch.Tensor:
+    """Return the patches (N, channels, …) of a window: its slices if ``flat``, else one patch."""
+    tile = image[(slice(None), *window)]
+    return tile.transpose(0, 1) if flat else tile[None]
+
+
+def place_windows(shape: tuple[int, ...], patch: tuple[int, ...], slices: int) -> list[Window]:
+    """Return the tiles (z, y, x) of an image, in 2D in stacks of up to ``slices`` slices."""
     steps = compute_steps_for_sliding_window(shape[-len(patch) :], patch, STEP)
     tiles = [
         tuple(slice(start, start + side) for start, side in zip(starts, patch, strict=True))

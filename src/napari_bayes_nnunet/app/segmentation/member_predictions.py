@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...nnunet import Stopped
@@ -83,6 +86,13 @@ class MemberPredictor:
             self._compute(forward_pass, missing, mirroring, should_stop) if missing else ()
         )
         return [next(computed) if kept is None else kept for kept in cached]
+
+    def features(
+        self, members: tuple[Member, ...], image: InputImage
+    ) -> NDArray[np.float64] | None:
+        """Return the mean features of an image, see `Predictor.features`."""
+        weights = self.open(members).weights
+        return self._predictor.features(self.prepared(image), weights)
 
     def _find(self, forward_pass: ForwardPass, image: InputImage, mirroring: Mirroring) -> Any:
         if self._cache is None:
