@@ -10,7 +10,13 @@ from typing import Any, Final, Literal, TypeAlias
 from ...core.heart.function import Measured
 from ...core.problems import Statement
 from ...core.types import Phase
-from ...io.study.case_report import predicted_quality, read_report, warnings_in
+from ...io.study.case_report import (
+    FailureEntry,
+    predicted_quality,
+    read_report,
+    warnings_in,
+    worst_failure,
+)
 from ..prediction.function_entry import measure_reports
 
 Outcome: TypeAlias = Literal["done", "finished before", "failed"]
@@ -28,7 +34,8 @@ class StudyRow:
 
     ``case`` is the path of its results, relative to the output folder. ``numbers`` has the known
     ones of ``NUMBERS``. ``quality``, 0 to 1, is that of `predicted_quality`,
-    None if unknown. ``failure`` and ``notes`` are for the user.
+    None if unknown. ``failure_score`` is that of the phase that exceeds its threshold most, None if
+    unknown. ``failure``, why the study could not be segmented, and ``notes`` are for the user.
     """
 
     case: str
@@ -38,6 +45,7 @@ class StudyRow:
     ed: Phase = None
     es: Phase = None
     quality: float | None = None
+    failure_score: FailureEntry | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float | None = None
@@ -69,6 +77,7 @@ def study_row(
         ed=ed,
         es=es,
         quality=predicted_quality(every),
+        failure_score=worst_failure(every),
         warnings=warnings_in(every),
         seconds=round(sum(float(report["seconds"]) for report in every), 2),
         device=", ".join(dict.fromkeys(str(report["device"]) for report in every)),

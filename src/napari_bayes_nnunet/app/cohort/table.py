@@ -51,6 +51,7 @@ _UNITS: Final = {"EF": "percent", "mass": "g"}
 _LARGEST: Final = 2**28
 """Largest table to continue, in bytes, enough for half a million studies."""
 _BOUNDS: Final = tuple(f"_{end}_{level}" for level in COVERAGES for end in ("low", "high"))
+_FAILURE: Final = ("failure_score", "failure_threshold", "failure_warned")
 _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 
 
@@ -120,7 +121,8 @@ def _is_number(text: str) -> bool:
 def _head() -> list[str]:
     columns = [f"{name.lower().replace(' ', '_')}_{_unit(name)}" for name in NUMBERS]
     numbers = [f"{column}{ending}" for column in columns for ending in ("", "_sd", *_BOUNDS)]
-    return ["study", "outcome", "predicted_quality", *numbers, "ed_phase", "es_phase", *_ENDS]
+    phases = ("ed_phase", "es_phase")
+    return ["study", "outcome", "predicted_quality", *numbers, *phases, *_FAILURE, *_ENDS]
 
 
 def _unit(name: str) -> str:
@@ -143,4 +145,11 @@ def _values(row: StudyRow) -> list[Any]:
     quality = "" if row.quality is None else f"{row.quality:.4f}"
     texts = (" ".join(row.warnings), " ".join(row.notes), str(row.failure))
     ends = (row.seconds, row.device, *texts)
-    return [row.case, row.outcome, quality, *numbers, row.ed, row.es, *ends]
+    return [row.case, row.outcome, quality, *numbers, row.ed, row.es, *_failure_of(row), *ends]
+
+
+def _failure_of(row: StudyRow) -> tuple[str, str, str]:
+    entry = row.failure_score
+    if entry is None:
+        return "", "", ""
+    return f"{entry.score:.3f}", f"{entry.threshold:.3f}", "yes" if entry.warned else "no"

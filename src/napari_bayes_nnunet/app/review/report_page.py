@@ -13,6 +13,7 @@ from ...core.counts import format_count
 from ...core.durations import duration_text
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.types import Place
+from ...io.study.case_report import worst_failure
 from ...io.study.review_state import Decision
 from ...io.study.usage_log import UNCERTAIN_ABOVE, UseSummary
 from ..report.html import Tile, render_page
@@ -147,6 +148,7 @@ _ORIGIN: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "Mirroring": lambda report: str(report.get("mirroring", "")),
     "Window": lambda report: str(report.get("window", "")),
     "Temperature": lambda report: _temperature(report.get("temperature", 1)),
+    "Failure score": lambda report: _failure(report),
 }
 
 
@@ -156,6 +158,11 @@ def _method(name: str) -> str:
 
 def _temperature(value: Any) -> str:
     return "" if value == 1 else f"{value:g}"
+
+
+def _failure(report: Mapping[str, Any]) -> str:
+    entry = worst_failure([report])
+    return "" if entry is None else f"{entry.score:.1f} (warning above {entry.threshold:.1f})"
 
 
 def _origin(review: ReviewOutcome) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from ...core.heart.slice_volumes import PhaseVolumes, Values, label_volumes
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
+from ...core.metrics.failure import fit_failure
 from ...core.metrics.overlap import dice
 from ...core.review.queue import DEFAULT_SCORE, slice_scores, usable_score
 from ...core.review.stop_rule import (
@@ -37,10 +40,15 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.images.nifti import VoxelArray, read_channels, read_labels
 from .. import AppError
 from .calibration import Calibration, calibration_key, read_calibrations, write_calibration
+from .case_signs import MUSCLE_TO_BLOOD, OF_THE_IMAGE
 from .ensemble import Ensemble
+from .image_kind import fit_image_rule
 from .methods import choose_members
 from .result import Segmentation, stored_posterior
 from .settings import SegmentationSettings
+
+MOST_TRAINING: Final = 200
+"""Most training images whose features are computed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +58,8 @@ class CalibrationCase:
     ``probabilities`` (C, N) and ``labels`` (N,) are those of the voxels in the box around the
     reference's structures, the probabilities of the untempered posterior. Per structure:
     ``volumes``, their ``spreads`` over the members, ``member_volumes``, and ``references``, in mL;
-    the ``agreement`` of the members, and the ``dice`` with the reference. ``slices`` have the
+    the ``agreement`` of the members, and the ``dice`` with the reference. ``signs`` are those of
+    the result, ``features`` those of the image, None if the network has none. ``slices`` have the
     volumes and scores of single slices, for the `RemainingChange` during a review, if known.
     """
 
@@ -64,11 +73,26 @@ class CalibrationCase:
     references: Mapping[str, float]
     agreement: Mapping[str, float]
     dice: Mapping[str, float]
+    signs: Mapping[str, float] = field(default_factory=dict)
+    features: NDArray[np.float64] | None = None
     slices: ReferencedVolume | None = None
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice of the structures that have one, NaN without any."""
+        known = [value for value in self.dice.values() if math.isfinite(value)]
+        return math.fsum(known) / len(known) if known else math.nan
 
     @classmethod
     def compare(
-        cls, name: str, patient: str, result: Segmentation, reference: VoxelArray, spacing: Spacing
+        cls,
+        name: str,
+        patient: str,
+        result: Segmentation,
+        reference: VoxelArray,
+        spacing: Spacing,
+        *,
+        features: NDArray[np.float64] | None = None,
     ) -> CalibrationCase:
         """Return the numbers of a result and its reference.
 
@@ -89,6 +113,8 @@ class CalibrationCase:
             references=volumes_ml(reference, spacing, result.structures),
             agreement=result.pairwise_dice,
             dice=dice(result.labels, reference, result.structures),
+            signs=result.signs,
+            features=features,
             slices=ReferencedVolume(
                 predicted=label_volumes(result.labels, spacing, result.structures),
                 reference=label_volumes(reference, spacing, result.structures),
@@ -99,11 +125,12 @@ class CalibrationCase:
 
 def calibrate(
     ensemble: Ensemble, dataset: Path, settings: SegmentationSettings
-) -> Iterator[CalibrationCase | Calibration]:
-    """Fit τ and the interval rules on the validation cases of the ensemble's training.
+) -> Iterator[CalibrationCase | str | Calibration]:
+    """Fit τ and all rules on the validation cases of the ensemble's training.
 
-    Yields each case, then the result, which is also written into the ensemble's folder. Raises
-    AppError if ``dataset`` has no validation case, or the folder is read-only.
+    Yields each case, the names of training cases whose features are read, and the result, which is
+    also written into the ensemble's folder. Raises AppError if ``dataset`` has no validation case,
+    or the folder is read-only.
     """
     folder = ensemble.folder
     # Before the long work.
@@ -124,7 +151,12 @@ def calibrate(
         result = drain(steps)
         patient = patient_of(case.name, pattern)
         reference = read_labels(case.label).voxels
-        cases.append(CalibrationCase.compare(case.name, patient, result, reference, spacing))
+        features = ensemble.features(image, spacing, settings)
+        cases.append(
+            CalibrationCase.compare(
+                case.name, patient, result, reference, spacing, features=features
+            )
+        )
         yield cases[-1]
     if not any(case.labels.size for case in cases):
         raise AppError(
@@ -132,19 +164,48 @@ def calibrate(
             dataset=dataset,
         )
     mass_range = find_mass_range(folder, read_dataset(dataset), members)
-    calibration = fit_calibration(folder, settings, cases, mass_range=mass_range)
+    trained_on = yield from training_features(ensemble, read_dataset(dataset), settings)
+    calibration = fit_calibration(folder, settings, cases, trained_on, mass_range=mass_range)
     write_calibration(folder, calibration)
     yield calibration
+
+
+def training_features(
+    ensemble: Ensemble, dataset: RawDataset, settings: SegmentationSettings
+) -> Generator[str, None, list[NDArray[np.float64]]]:
+    """Return the features of at most `MOST_TRAINING` images of the training; yield their names.
+
+    Images that cannot be read are left out.
+    """
+    folder = ensemble.folder
+    fold = choose_members(folder, settings.method, settings.members)[-1].fold
+    record = folder.record.folds.get(fold, {}) if folder.record is not None else {}
+    names = set(record.get("training_cases", []))
+    cases = [case for case in dataset.cases if case.name in names]
+    found = []
+    for case in cases[:: max(1, -(-len(cases) // MOST_TRAINING))]:
+        yield case.name
+        with suppress(DataError):
+            channels = [read_channels(image)[0] for image in case.images]
+            image = np.stack([channel.voxels for channel in channels])
+            features = ensemble.features(image, channels[0].spacing, settings)
+            if features is None:
+                return []
+            found.append(features)
+    return found
 
 
 def fit_calibration(
     folder: EnsembleFolder,
     settings: SegmentationSettings,
     cases: Sequence[CalibrationCase],
+    trained_on: Sequence[NDArray[np.float64]] = (),
     *,
     mass_range: MassRange | None = None,
 ) -> Calibration:
-    """Return the calibration for these settings, with the ``mass_range`` of `find_mass_range`.
+    """Return the calibration for these settings.
+
+    ``trained_on`` has the features of training images, ``mass_range`` is that of `find_mass_range`.
 
     τ has the lowest NLL of the voxels in the boxes of the references. Needs a case whose reference
     is not empty.
@@ -159,10 +220,25 @@ def fit_calibration(
         volumes=_volume_rules(cases),
         function=function_rules(cases),
         dice=dice_rules(cases),
+        failure=fit_failure(
+            [_failure_signs(case) for case in cases],
+            [case.mean_dice for case in cases],
+            [case.patient for case in cases],
+        ),
+        image=fit_image_rule(
+            trained_on,
+            [case.features for case in cases],
+            [case.signs.get(MUSCLE_TO_BLOOD, math.nan) for case in cases],
+            [case.patient for case in cases],
+        ),
         review=_review_rules(cases),
         mass_range=mass_range,
         **calibration_key(folder, settings),
     )
+
+
+def _failure_signs(case: CalibrationCase) -> dict[str, float]:
+    return {name: value for name, value in case.signs.items() if name not in OF_THE_IMAGE}
 
 
 def find_mass_range(

@@ -18,6 +18,7 @@ from ...core.heart.plausibility import MassRange
 from ...core.metrics.calibration import RANGE
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
+from ...core.metrics.failure import FailureRule
 from ...core.problems import Action, Remedy, Setting, option
 from ...core.review.stop_rule import RemainingChange
 from ...core.types import Mirroring, Window
@@ -28,6 +29,7 @@ from ...io.files.atomic import write_json
 from ...io.files.checksum import may_be_same
 from ...io.files.json_files import parse_json, read_json, reading_json
 from .. import AppError
+from .image_kind import ImageRule
 from .methods import METHODS, choose_members
 from .settings import SegmentationSettings
 
@@ -39,7 +41,7 @@ OTHER_WEIGHTS: Final = (
     "The members or the plans of the ensemble have changed since it was calibrated, so there are "
     "no intervals. Calibrate it again."
 )
-UNCALIBRATED: Final = "Not calibrated: without prediction intervals."
+UNCALIBRATED: Final = "Not calibrated: without prediction intervals and failure scores."
 _NAMED: Final = 3
 """Most settings that a sentence names."""
 _FORMAT: Final = 1
@@ -52,7 +54,8 @@ class Calibration:
 
     ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
     of the heart ("LV EF"), and ``dice`` those for the expected Dice of each structure, by phase
-    ("ED", "ES", and "any" if it is unknown). ``review`` bounds the change of each measurement
+    ("ED", "ES", and "any" if it is unknown). ``failure`` is the rule for the failure score,
+    ``image`` that for images of other kinds. ``review`` bounds the change of each measurement
     during the rest of a review, ``mass_range`` is the usual one of the training patients, None if
     unknown. ``sha256`` are the checksums of the members,
     ``plans_sha256`` is that of the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
@@ -68,6 +71,8 @@ class Calibration:
     volumes: dict[str, IntervalRule] = field(default_factory=dict)
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
+    failure: FailureRule | None = None
+    image: ImageRule | None = None
     review: dict[str, RemainingChange] = field(default_factory=dict)
     mass_range: MassRange | None = None
     sha256: tuple[str, ...] = ()
@@ -97,7 +102,7 @@ class Calibration:
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report: cases, temperature and rules."""
         content = asdict(self)
-        names = ("temperature", "volumes", "function", "dice", "review", "mass_range")
+        names = ("temperature", "volumes", "function", "dice", "review", "mass_range", "failure")
         rules = {key: content[key] for key in names}
         return {"cases": len(self.cases), **rules}
 

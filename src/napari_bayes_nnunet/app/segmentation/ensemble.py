@@ -11,9 +11,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior, most_probable
+from ...core.heart.contrast import muscle_to_blood
 from ...core.heart.measurements import (
     canonical_structure,
     end_diastole_and_systole,
@@ -25,8 +27,9 @@ from ...core.types import Mirroring, Precision, Spacing, Window
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
-from .calibration import chosen_temperature
+from .calibration import chosen_temperature, read_calibrations
 from .case_scores import validation_warnings
+from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD, failure_signs
 from .forward_pass import ForwardPass
 from .heart_window import find_window, widened_window
 from .image_check import Image, checked_image
@@ -352,6 +355,42 @@ class Ensemble:
             return ()
         return slice_warnings(image.channels.shape, image.spacing)
 
+    def features(
+        self, image: Image, spacing: Spacing, settings: SegmentationSettings
+    ) -> NDArray[np.float64] | None:
+        """Return the mean features of an image in the last member of the settings, (features,).
+
+        None if the network has none. Raises AppError if the image cannot be segmented.
+        """
+        chosen = choose_members(self.folder, settings.method, settings.members)
+        return self._members.features(tuple(chosen[-1:]), self._input(image, spacing))
+
+    def _check(self, progress: ImageProgress, plan: PassPlan, result: Segmentation) -> Segmentation:
+        """Return the result with its signs of failure and the warnings of the calibration."""
+        channels, spacing = progress.image.channels, progress.image.spacing
+        signs = failure_signs(
+            *(result.labels, result.mutual_information, spacing),
+            structures=result.structures,
+            agreement=result.pairwise_dice,
+        )
+        signs[MUSCLE_TO_BLOOD] = muscle_to_blood(channels[0], result.labels, result.structures)
+        calibration = plan.calibration
+        if calibration is not None and calibration.image is not None:
+            features = self._members.features(tuple(plan.chosen[-1:]), progress.image)
+            if features is not None:
+                signs[FEATURE_DISTANCE] = calibration.image.features.distance(features)
+        checked = replace(result, signs=signs)
+        warnings = (*result.warnings, *checked.findings, *self._old_warnings(result))
+        return replace(checked, warnings=warnings)
+
+    def _old_warnings(self, result: Segmentation) -> tuple[str, ...]:
+        """Return the warnings of an ensemble without failure scores, as of version 0.1.0."""
+        if any(calibration.failure for calibration in read_calibrations(self.folder.path)):
+            return ()
+        return validation_warnings(
+            self.folder, result.volumes, result.volume_spread, result.pairwise_dice
+        )
+
     def _result(self, progress: ImageProgress, plan: PassPlan, seconds: float) -> Segmentation:
         statistics = progress.statistics
         labels = statistics.measure(RunningPosterior.labels)
@@ -360,7 +399,7 @@ class Ensemble:
         spreads = {name: measure_spread(values) for name, values in of_members.items()}
         agreement = statistics.agreement.mean()
         window = progress.image.cutout
-        return Segmentation(
+        result = Segmentation(
             labels=labels,
             probabilities=statistics.measure(RunningPosterior.mean),
             entropy=statistics.measure(RunningPosterior.total_entropy),
@@ -383,10 +422,7 @@ class Ensemble:
             structures=self.structures,
             plans_sha256=self.folder.plans_sha256,
             calibration=plan.calibration,
-            warnings=(
-                *self._slice_warnings(progress.image),
-                *validation_warnings(self.folder, volumes, spreads, agreement),
-            ),
+            warnings=self._slice_warnings(progress.image),
             notes=(
                 *(*self._notes, *progress.image.notes),
                 *plan.notes(progress.done),
@@ -396,3 +432,4 @@ class Ensemble:
             window_box=None if window is None else window.box,
             member_labels=progress.member_labels(plan),
         )
+        return self._check(progress, plan, result)

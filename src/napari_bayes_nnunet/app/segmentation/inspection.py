@@ -158,6 +158,13 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
                 width = rule.interval.half_width(90)
                 text = "unknown" if width is None else f"± {width:.3f}"
                 rows.append((excerpt(f"Dice {name}, {phase}"), text))
+        if calibration.failure is not None:
+            warns = f"warns above {calibration.failure.threshold:.2f}"
+            rows.append(("failure score", f"{warns}, {_patients(calibration.failure.patients)}"))
+        if calibration.image is not None:
+            features = calibration.image.features
+            usual = f"at most {features.threshold:.1f}, {_patients(features.patients)}"
+            rows.append(("feature distance", usual))
         rows += [
             (
                 excerpt(f"{name}, after {format_count(slices, 'slice')}"),
@@ -176,12 +183,16 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
 def _rule_text(rule: IntervalRule) -> str:
     """Return bias and half-width, such as "-1.2 ± 9.8, the largest error of 16 patients"."""
     width = rule.half_width(90)
-    patients = format_count(rule.patients, "patient")
+    patients = _patients(rule.patients)
     if width is None:
         return f"unknown, too few ({patients})"
     scale = "" if rule.difficulty_floor is None else f" × ({rule.difficulty_floor:.2f} + spread)"
     largest = "the largest error of " if rule.is_largest(90) else ""
     return f"{rule.bias:+.1f} ± {width:.1f}{scale}, {largest}{patients}"
+
+
+def _patients(count: int) -> str:
+    return format_count(count, "patient")
 
 
 def _members_text(members: Sequence[Member]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ...core.ensemble.posterior import Box, RunningPosterior
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Intervals
 from ...core.heart.measurements import Spread
+from ...core.metrics.failure import FailureAssessment
 from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
 from ...io.study.arrays import round_map
@@ -20,13 +22,20 @@ from ...io.study.case_report import (
     MEMBER_NAMES,
     REPORT_FORMAT,
     expected_dice_entry,
+    failure_entry,
     interval_entries,
 )
 from .calibration import Calibration
+from .case_signs import FEATURE_DISTANCE
+from .image_kind import LOOKS_LIKE_NO_CINE, UNLIKE_TRAINING
 from .member_statistics import MemberStatistics
 from .settings import SegmentationSettings
 
 SECONDS_BETWEEN_SNAPSHOTS = 0.25
+LIKELY_FAILURE: Final = (
+    "The segmentation may have failed (failure score {score:.1f}, usually at most "
+    "{threshold:.1f}). Check every slice."
+)
 
 
 class SnapshotThrottle:
@@ -85,7 +94,8 @@ class Segmentation:
     ``member_volumes`` are in the order of ``members`` (one of their mean weights, for SWA).
     ``settings`` name the device, the τ of probabilities and entropy, and the number of members
     that the method takes from the folder; with ``until_stable``, ``members`` can be fewer.
-    ``calibration`` gives the intervals, None if the ensemble has none for these settings.
+    ``calibration`` gives the intervals, None if the ensemble has none for these settings. ``signs``
+    are those of a failure and of another kind of image (`case_signs`).
     ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
     ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
     ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.
@@ -108,10 +118,36 @@ class Segmentation:
     structures: dict[str, int] = field(default_factory=dict)
     plans_sha256: str = ""
     calibration: Calibration | None = None
+    signs: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
     window_box: Box | None = None
+
+    @property
+    def failure(self) -> FailureAssessment | None:
+        """Failure score and its threshold, None if the ensemble is not calibrated for it."""
+        rule = self.calibration.failure if self.calibration else None
+        return rule.assess(self.signs) if rule is not None else None
+
+    @property
+    def no_cine(self) -> str:
+        """Warning that the image looks like no short-axis cine, or ""."""
+        rule = self.calibration.image if self.calibration else None
+        reason = rule.why_no_cine(self.signs, self.failure) if rule is not None else ""
+        return LOOKS_LIKE_NO_CINE.format(reason=reason) if reason else ""
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Warnings of the calibration: on the kind of the image, and on a likely failure."""
+        sentences = [self.no_cine]
+        rule = self.calibration.image if self.calibration else None
+        if rule is not None and rule.is_unlike_training(self.signs):
+            distance, usual = self.signs[FEATURE_DISTANCE], rule.features.threshold
+            sentences.append(UNLIKE_TRAINING.format(distance=distance, usual=usual))
+        if self.failure is not None and self.failure.warned:
+            sentences.append(LIKELY_FAILURE.format(**asdict(self.failure)))
+        return tuple(filter(None, sentences))
 
     def report(self) -> dict[str, Any]:
         """Return the content of ``<case>.json``, with null for NaN."""
@@ -145,6 +181,8 @@ class Segmentation:
             "expected_dice": expected_dice_entry(
                 self.calibration.dice if self.calibration else {}, self.pairwise_dice
             ),
+            "failure": failure_entry(self.failure),
+            "signs": dict(self.signs),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }

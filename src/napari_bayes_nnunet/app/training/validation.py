@@ -19,7 +19,12 @@ from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.run_folder import RunFolder, read_record, write_record
 from ...io.images.nifti import read_channels, read_labels
 from ..messages import StageStarted
-from ..segmentation.calibrate import CalibrationCase, find_mass_range, fit_calibration
+from ..segmentation.calibrate import (
+    CalibrationCase,
+    find_mass_range,
+    fit_calibration,
+    training_features,
+)
 from ..segmentation.calibration import write_calibration
 from ..segmentation.case_scores import CaseScores, case_scores, mean_scores, score_ranges
 from ..segmentation.ensemble import Ensemble
@@ -30,6 +35,7 @@ from ..signals import StopRequest
 
 SETTINGS = SegmentationSettings(temperature=1)
 """Default settings, because a calibration is only used for the settings it was fitted for."""
+READING_FEATURES = "Reading the features of training case {case}"
 MEASURING_CASE = "Measuring validation case {number} of {cases}"
 
 
@@ -61,7 +67,13 @@ def measure_validation_range(
     compared = [case for *_, case in measured]
     if any(case.labels.size for case in compared):
         mass_range = find_mass_range(folder, dataset, members)
-        calibration = fit_calibration(ensemble.folder, SETTINGS, compared, mass_range=mass_range)
+        trained_on = []
+        if all(case.features is not None for case in compared):
+            steps = training_features(ensemble, dataset, SETTINGS)
+            trained_on = drain(steps, lambda name: _report_training(name, send))
+        calibration = fit_calibration(
+            ensemble.folder, SETTINGS, compared, trained_on, mass_range=mass_range
+        )
         write_calibration(folder, calibration)
     record.validation[fold] = {
         "method": SETTINGS.method,
@@ -103,8 +115,13 @@ def _measure(
             *(case.name, patient_of(case.name, pattern), result),
             reference=reference,
             spacing=channels[0].spacing,
+            features=ensemble.features(image, channels[0].spacing, SETTINGS),
         )
         yield scores, dice(result.labels, reference, ensemble.structures), compared
+
+
+def _report_training(name: str, send: Callable[[StageStarted], None]) -> None:
+    send(StageStarted(text=READING_FEATURES.format(case=name)))
 
 
 def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:

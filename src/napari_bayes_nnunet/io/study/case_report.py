@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -16,6 +16,7 @@ from ...core.heart.measurements import canonical_structure
 from ...core.heart.plausibility import MassRange
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
+from ...core.metrics.failure import FailureAssessment
 from ...core.review.stop_rule import RemainingChange
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
@@ -59,6 +60,15 @@ class ExpectedDiceEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FailureEntry:
+    """Failure score of a case, the threshold above which it warns, and whether it did."""
+
+    score: float
+    threshold: float
+    warned: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportEntries:
     """Entries of a report that are read, each with the type it must have if present.
 
@@ -78,6 +88,7 @@ class ReportEntries:
     volumes_ml: dict[str, _Volume] = field(default_factory=dict)
     calibration: _Calibration | None = None
     expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
+    failure: FailureEntry | None = None
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     phase: Ordinal | None = None
@@ -154,6 +165,13 @@ def expected_dice_entry(
     return entry
 
 
+def failure_entry(assessment: FailureAssessment | None) -> dict[str, Any] | None:
+    """Return the entry ``failure`` of a report, None if the score is unknown."""
+    if assessment is None:
+        return None
+    return {**asdict(assessment), "warned": assessment.warned}
+
+
 def expected_dice_of(report: Mapping[str, Any], phase: str) -> dict[str, dict[str, Any]]:
     """Return the entry ``expected_dice`` of a ``report`` whose phase is "ED" or "ES"."""
     calibration = parse_json(json.dumps(report.get("calibration") or {}), _Calibration)
@@ -213,6 +231,12 @@ def predicted_quality(reports: Iterable[Mapping[str, Any]]) -> float | None:
             dice for dice in report.get("pairwise_dice", {}).values() if dice is not None
         ]
     return sum(values) / len(values) if values else None
+
+
+def worst_failure(reports: Iterable[Mapping[str, Any]]) -> FailureEntry | None:
+    """Return the failure score of the phase that exceeds its threshold most; None if unknown."""
+    known = [FailureEntry(**entry) for report in reports if (entry := report.get("failure"))]
+    return max(known, key=lambda entry: entry.score - entry.threshold, default=None)
 
 
 def warnings_in(reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
