@@ -79,6 +79,10 @@ from .options import (
 )
 @click.option("--folder-names", is_flag=True, help="Name DICOM cases after their folders.")
 @click.option(
+    "--anyway", is_flag=True, help="Segment images whose DICOM tags are of no short-axis cine."
+)
+@click.option("--strict", is_flag=True, help="Refuse images that look like no short-axis cine.")
+@click.option(
     "--scheduler",
     metavar="ADDRESS",
     help="Address of a Dask cluster that segments the studies, such as tls://server:8786.",
@@ -187,7 +191,7 @@ def devices_command(as_json: bool) -> None:
 @window_option
 @device_option
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
-    """Fit temperature and prediction intervals on the validation cases of ENSEMBLE.
+    """Fit temperature, prediction intervals and failure score on ENSEMBLE's validation cases.
 
     DATASET is the nnU-Net raw dataset on which the ensemble was trained. The calibration is stored
     in ENSEMBLE and used for results with the same method, members, mirroring, window and stopping.
@@ -203,6 +207,8 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
         if isinstance(step, CalibrationCase):
             cases.append(step)
             click.echo(step.name, err=True)
+        elif isinstance(step, str):
+            click.echo(f"features of {step}", err=True)
         else:
             count = format_count(len(cases), "case")
             click.echo(f"Temperature {step.temperature:g}, fitted on {count}.")

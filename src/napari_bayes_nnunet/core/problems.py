@@ -76,6 +76,8 @@ class Action(StrEnum):
     """Make room on the disk, then do only what is missing."""
     FREE_AND_REPEAT = "free and repeat"
     """Make room on the disk, then repeat the same command or press the same button."""
+    SEGMENT_ANYWAY = "segment anyway"
+    """Segment an image that looks like another kind of image."""
 
 
 COMMAND_LINE: Mapping[Action, str] = {
@@ -112,6 +114,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.NAME_STRUCTURES: "name the structures, for example with --labels {labels}",
     Action.MAKE_ROOM: "free some disk space, then use --continue to do only what is missing",
     Action.FREE_AND_REPEAT: "free some disk space, then start it again with the same command",
+    Action.SEGMENT_ANYWAY: "use --anyway to segment it all the same",
 }
 """Verb phrases of the command line, formatted with the values of the remedy."""
 

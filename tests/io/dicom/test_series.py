@@ -57,6 +57,31 @@ def test_candidates(
     assert stack.is_short_axis_cine is is_one
 
 
+@pytest.mark.parametrize(
+    ("about", "is_contradicted"),
+    [
+        ({"description": ""}, False),
+        ({"description": "CINE_SAX", "InversionTime": 0}, False),
+        ({"description": "sax", "ImageOrientationPatient": dicoms.AXIAL}, False),
+        ({"description": "", "Modality": None}, False),
+        ({"description": "", "ImageOrientationPatient": dicoms.AXIAL}, True),
+        ({"description": "4ch"}, True),
+        ({"description": "sax_LGE"}, True),
+        ({"description": "PSIR sax"}, True),
+        ({"description": "T1map_sax"}, True),
+        ({"description": "CINE_SAX", "InversionTime": 280}, True),
+        ({"description": "CINE_SAX", "Modality": "CT"}, True),
+    ],
+)
+def test_tags_of_another_image(
+    tmp_path: Path, about: dict[str, Any], is_contradicted: bool
+) -> None:
+    write_cine(tmp_path, made_voxels((5, 4, 4, 4)), **about)
+    images = [image for file in tmp_path.glob("*/*") for image in read_images(file)]
+    (stack,) = find_stacks(images)
+    assert bool(stack.no_cine_because) is is_contradicted
+
+
 def test_images_with_own_frames_of_reference_are_joined(tmp_path: Path) -> None:
     for room in range(2):
         folder = tmp_path / str(room)

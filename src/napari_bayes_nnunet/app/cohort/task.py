@@ -102,7 +102,7 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
     Only an error that breaks CUDA is raised, because the study need not be its cause.
     """
     study = task.study
-    image = study_image(study, series=task.request.series)
+    image = study_image(study, series=task.request.series, anyway=task.request.anyway)
     request = replace(task.request, images=(), output=task.output)
     try:
         with removing_if_empty(request.output):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core.problems import Action, Problem
+from ...core.problems import Action, Problem, Remedy, Setting
 from ...core.steps import drain
 from ...io.files.atomic import removing_if_empty
 from ...io.files.case_names import result_name, same_file_key
@@ -74,7 +74,12 @@ def _outcomes(
             continue
         case = result_name(case_name(image))
         try:
-            source = case_image(image, series=request.series, named_by_folder=request.folder_names)
+            source = case_image(
+                image,
+                series=request.series,
+                named_by_folder=request.folder_names,
+                anyway=request.anyway,
+            )
             case = source.case
             _claim_names([case], seen)
             with locked_case(request.output, case), paired.updated(case):
@@ -146,6 +151,8 @@ def predict_case(
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
         results = _segment(ensemble, request, group, on_member)
+        if request.strict:
+            _refuse_other_images(results)
         for frame, result in zip(group, results, strict=True):
             report = _write(request, frame, result, entries)
             prefix = "" if frame.phase is None else f"Phase {frame.phase}: "
@@ -163,6 +170,14 @@ def predict_case(
         notes=tuple(dict.fromkeys(notes)),
         phases=tuple(frame.phase for frame in frames),
     )
+
+
+def _refuse_other_images(results: Iterable[Segmentation]) -> None:
+    """Raise AppError if an image looks like no short-axis cine."""
+    if reason := next((result.no_cine for result in results if result.no_cine), ""):
+        raise AppError(
+            "{reason}", Remedy(Action.OMIT, {"setting": Setting("strict")}), reason=reason
+        )
 
 
 def _remove_old(

@@ -28,7 +28,8 @@ class PredictionRequest:
     ``phases``: "all", "ED,ES" or numbers such as "1,8". ``save``: the maps to write, and "study".
     ``spacing`` (z, y, x) in mm replaces that of the images. ``series``: number of the DICOM series
     to use if a folder has several cines. ``folder_names``: DICOM cases are named after their
-    folders.
+    folders. ``anyway``: segment images whose DICOM tags are those of no short-axis cine.
+    ``strict``: refuse images that look like none.
     """
 
     images: tuple[Path, ...]
@@ -41,6 +42,8 @@ class PredictionRequest:
     series: int | None = None
     folder_names: bool = False
     spacing: Spacing | None = None
+    anyway: bool = False
+    strict: bool = False
 
     @property
     def makes_studies(self) -> bool:
@@ -79,6 +82,12 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
             "{first} and {second} cannot be used together. Choose one of them.",
             first=Setting("overwrite"),
             second=Setting("continue"),
+        )
+    if request.anyway and request.strict:
+        raise AppError(
+            "{first} and {second} cannot be used together. Choose one of them.",
+            first=Setting("anyway"),
+            second=Setting("strict"),
         )
     if request.spacing is not None and not all(0 < step < inf for step in request.spacing):
         raise AppError(

@@ -49,7 +49,8 @@ class DicomImage:
     DICOM's, in mm to the left, back and head. ``pixel_spacing`` (between rows, between columns)
     and ``thickness`` in mm. ``trigger_time`` after the R wave and ``beat`` (R-R interval) in ms.
     A number is None if the file does not give it. ``patient`` is the ID of the patient, which
-    is only compared.
+    is only compared. ``modality`` is "MR" for magnetic resonance, "" if unknown;
+    ``inversion_time`` in ms is that of a prepared contrast.
     """
 
     file: Path
@@ -71,6 +72,8 @@ class DicomImage:
     trigger_time: float | None
     temporal_position: int | None
     beat: float | None
+    modality: str = ""
+    inversion_time: float | None = None
 
     @property
     def acquired(self) -> tuple[int, int, int]:
@@ -176,6 +179,8 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         beat=_positive(_number("RRIntervalTimeNominal", heart))
         or _positive(_number("NominalInterval", header))
         or (60000 / rate if rate else None),
+        modality=str(header.get("Modality", "")),
+        inversion_time=_positive(_number("InversionTime", header)),
     )
 
 

@@ -55,6 +55,11 @@ OTHER_VIEW = re.compile(
     r"local\w*|scout|survey|axial|trans\w*|tra|cor|sag)(?![a-z])",
     re.IGNORECASE,
 )
+OTHER_CONTRAST = re.compile(
+    r"(?<![a-z])(lge|psir|delayed|late|viab\w*|scar|molli|\w*map\w*|perf\w*|flow|tag\w*|haste|"
+    r"stir|(dark|black).?blood)(?![a-z])",
+    re.IGNORECASE,
+)
 """Words of series descriptions, which may also be separated by digits and underscores."""
 
 
@@ -129,6 +134,23 @@ class Stack:
             return True
         oblique = float(np.abs(slice_normal(self.first)).max()) < ALONG_THE_BODY
         return oblique and not OTHER_VIEW.search(self.description)
+
+    @property
+    def no_cine_because(self) -> str:
+        """Clause that says which tag contradicts a short-axis cine, or ""."""
+        image = self.first
+        if image.modality not in ("", "MR"):
+            return f"its modality is {image.modality}"
+        if image.inversion_time is not None:
+            return f"it has an inversion time of {image.inversion_time:.4g} ms"
+        if OTHER_CONTRAST.search(self.description):
+            return "its description names another contrast"
+        if not SHORT_AXIS.search(self.description):
+            if OTHER_VIEW.search(self.description):
+                return "its description names another view"
+            if float(np.abs(slice_normal(image)).max()) >= ALONG_THE_BODY:
+                return "its slices are axial, coronal or sagittal"
+        return ""
 
     @property
     def pseudonym(self) -> str:

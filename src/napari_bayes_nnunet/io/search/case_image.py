@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from ...core.problems import Action
 from .. import DataError
 from ..dicom.files import is_dicom
 from ..dicom.reader import choose_stack, read_stack, read_stacks
@@ -19,6 +20,7 @@ from ..images.nifti import Volume, case_name, channel_files, read_channels
 from .studies import StudyInput
 
 UNNAMED_FILE: Final = "One of the files"
+NO_CINE_TAGS: Final = "The DICOM tags of {stack} are those of no short-axis cine, because {reason}."
 
 
 @dataclass(frozen=True)
@@ -54,26 +56,34 @@ class CaseImage:
 
 
 def case_image(
-    path: Path, *, series: int | None = None, named_by_folder: bool = False
+    path: Path,
+    *,
+    series: int | None = None,
+    named_by_folder: bool = False,
+    anyway: bool = False,
 ) -> CaseImage:
     """Return the image of a NIfTI file, or the short-axis cine in a DICOM folder or file.
 
     The case of a DICOM cine is a pseudonym or, with ``named_by_folder``, the name of its folder,
-    which may identify the patient. Raises DataError if the folder does not have exactly one cine.
+    which may identify the patient. Raises DataError if the folder does not have exactly one cine,
+    or, unless ``anyway``, if its tags are those of another image.
     """
     if not _is_dicom(path):
         return _nifti_image(path, result_name(case_name(path)))
     stack = choose_stack(read_stacks(path), series=series)
+    if not anyway:
+        _check_tags(stack)
     name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
     return CaseImage(
         path, name, lambda: (read_stack(stack, path, name=name),), lambda: _files_of(stack)
     )
 
 
-def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
+def study_image(study: StudyInput, *, series: int | None = None, anyway: bool = False) -> CaseImage:
     """Return the image of a study found in a tree, which is read once when it is needed.
 
-    Reading may raise DataError; for DICOM, the error does not name files, folders or series.
+    Reading may raise DataError, as `case_image` does; for DICOM, the error does not name files,
+    folders or series.
     """
     if study.kind == "NIfTI":
         return _nifti_image(study.paths[0], study.case)
@@ -81,7 +91,10 @@ def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
     @cache
     def stack() -> Stack:
         with _without_file_names(study):
-            return _choose_stack(study, series)
+            chosen = _choose_stack(study, series)
+        if not anyway:
+            _check_tags(chosen)
+        return chosen
 
     @cache
     def read() -> tuple[Volume, ...]:
@@ -91,6 +104,13 @@ def study_image(study: StudyInput, *, series: int | None = None) -> CaseImage:
             return (read_stack(chosen_stack, study.paths[0], name=study.case, describe=describe),)
 
     return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stack()))
+
+
+def _check_tags(stack: Stack) -> None:
+    """Raise DataError if the tags are those of another image than a short-axis cine."""
+    if reason := stack.no_cine_because:
+        name = stack.describe_anonymously()
+        raise DataError(NO_CINE_TAGS, Action.SEGMENT_ANYWAY, stack=name, reason=reason)
 
 
 def _nifti_image(path: Path, case: str) -> CaseImage:

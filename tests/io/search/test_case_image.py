@@ -1,0 +1,46 @@
+"""Images whose DICOM tags are those of no short-axis cine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.search.case_image import case_image, study_image
+from napari_bayes_nnunet.io.search.studies import find_studies
+
+from ...helpers.data.dicoms import made_voxels, write_cine
+
+
+@pytest.fixture
+def late_enhancement(tmp_path: Path) -> Path:
+    write_cine(tmp_path / "lge", made_voxels((1, 4, 12, 10)), InversionTime=280)
+    return tmp_path / "lge"
+
+
+def test_other_tags_are_refused(late_enhancement: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        case_image(late_enhancement)
+    assert "no short-axis cine" in str(caught.value)
+    assert caught.value.remedies == (Remedy(Action.SEGMENT_ANYWAY),)
+    (volume,) = case_image(late_enhancement, anyway=True).read()
+    assert volume.shape == (4, 12, 10)
+
+
+def test_other_tags_are_refused_in_a_tree(late_enhancement: Path) -> None:
+    (study,) = find_studies(
+        [late_enhancement.parent], output=late_enhancement.parent / "out"
+    ).inputs
+    with pytest.raises(DataError) as caught:
+        study_image(study).read()
+    assert caught.value.remedies == (Remedy(Action.SEGMENT_ANYWAY),)
+    (volume,) = study_image(study, anyway=True).read()
+    assert volume.shape == (4, 12, 10)
+
+
+def test_cine_is_not_refused(tmp_path: Path) -> None:
+    voxels = write_cine(tmp_path / "cine")
+    (volume,) = case_image(tmp_path / "cine").read()
+    assert volume.shape == voxels.shape
