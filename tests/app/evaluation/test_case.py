@@ -72,25 +72,57 @@ def test_calibration_equals_plain_numpy(case, given):
 
 @pytest.mark.parametrize("name", ["entropy", "mutual-information"])
 @pytest.mark.parametrize("gross", [False, True])
-def test_detection_is_in_box_of_reference(case, given, name, gross):
+def test_detection_is_in_all_voxels(case, given, name, gross):
     reference = heart()
     wrong = given["labels"] != reference
     if gross:
         wrong &= far_from_contours(reference, SPACING, farther_than=3)
-    box = box_of(reference)
-    score = given[name.replace("-", "_")][box].ravel()
+    score = given[name.replace("-", "_")].ravel()
     found = case.detection[name + (", gross" if gross else "")]
-    assert (found.errors, found.voxels) == (wrong[box].sum(), score.size)
+    assert (found.errors, found.voxels) == (wrong.sum(), score.size)
     assert found.errors > 0
-    assert found.auroc == pytest.approx(plain_auroc(score, wrong[box].ravel()), **CLOSE)
+    assert found.auroc == pytest.approx(plain_auroc(score, wrong.ravel()), **CLOSE)
+
+
+def test_error_outside_the_box_of_the_reference_counts(given):
+    labels = given["labels"].copy()
+    labels[0, 0, 0] = 1
+    before, after = made_case(1, **given), made_case(1, **{**given, "labels": labels})
+    assert after.detection["entropy"].errors == before.detection["entropy"].errors + 1
+    assert after.detection["entropy, gross"].errors == before.detection["entropy, gross"].errors + 1
 
 
 def test_case_scores_need_no_reference(case, given):
-    box = box_of(given["labels"])
-    assert case.mean_entropy == pytest.approx(given["entropy"][box].mean(dtype=float), **CLOSE)
-    found = given["mutual_information"][box].mean(dtype=float)
+    assert case.mean_entropy == pytest.approx(given["entropy"].mean(dtype=float), **CLOSE)
+    found = given["mutual_information"].mean(dtype=float)
     assert case.mean_mutual_information == pytest.approx(found, **CLOSE)
     assert case.mean_pairwise_dice == pytest.approx(np.mean(list(given["pairwise_dice"].values())))
+    far = far_from_contours(given["labels"], SPACING, farther_than=3)
+    distant = np.where(far, given["entropy"], 0).mean(dtype=float)
+    assert case.distant_entropy == pytest.approx(distant, **CLOSE)
+
+
+def test_means_do_not_rise_or_fall_with_the_size_of_the_prediction(case, given):
+    """In the box of the prediction they fall when a prediction falls apart."""
+    labels = given["labels"].copy()
+    labels[labels > 1] = 0
+    less = made_case(1, **{**given, "labels": labels})
+    assert less.mean_entropy == case.mean_entropy
+    assert less.mean_mutual_information == case.mean_mutual_information
+    assert less.distant_entropy > case.distant_entropy
+
+
+def test_failure_score_and_intervals_survive_json():
+    ends = {"low_80": 1.0, "high_80": 2.0, "low_90": 0.5, "high_90": 50.0}
+    case = made_case(1, failure_score=1.5, volume_intervals={"LV": ends, "LA": ends})
+    assert list(case.intervals) == ["LV volume"]
+    interval = case.intervals["LV volume"]
+    assert interval.reference == case.structures["LV"].reference_ml
+    assert 2 < interval.reference < 50
+    assert (interval.covers(80), interval.covers(90)) == (0, 1)
+    assert (interval.width(80), interval.width(90)) == (1, 49.5)
+    again = CaseEvaluation.from_json(case.to_json())
+    assert (again.failure_score, again.intervals) == (1.5, case.intervals)
 
 
 def test_expected_dice_of_a_calibrated_ensemble_is_kept():
@@ -98,11 +130,6 @@ def test_expected_dice_of_a_calibrated_ensemble_is_kept():
     assert case.structures["LV"].expected_dice == 0.9
     assert case.mean_expected_dice == pytest.approx(0.85)  # MYO has none
     assert CaseEvaluation.from_json(case.to_json()).mean_expected_dice == case.mean_expected_dice
-
-
-def test_entropy_of_empty_prediction_is_overall_mean(given):
-    case = made_case(1, labels=np.zeros_like(given["labels"]))
-    assert case.mean_entropy == pytest.approx(given["entropy"].mean(dtype=float), **CLOSE)
 
 
 def test_mean_dice_skips_undefined_structures(case):
@@ -162,7 +189,7 @@ def test_structure_missing_in_reference_is_background(given):
     assert case.ece == pytest.approx(plain_ece(merged, renumbered), **CLOSE)
     assert case.nll == pytest.approx(plain_nll(merged, renumbered), **CLOSE)
     judged = np.where(given["labels"] == 1, 0, given["labels"])
-    wrong = (judged != reference)[box_of(reference)]
+    wrong = judged != reference
     assert case.detection["entropy"].errors == wrong.sum()
     assert case.mean_entropy == made_case(1, **given).mean_entropy
 

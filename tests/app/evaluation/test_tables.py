@@ -15,10 +15,13 @@ import pytest
 
 from napari_bayes_nnunet.app.evaluation.aggregates import (
     aggregate_difference,
+    exact_interval,
     mean_over_volumes,
     pooled_bins,
     pooled_ece,
+    share_of_volumes,
 )
+from napari_bayes_nnunet.app.evaluation.case import IntervalResult
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.evaluation.measures import all_measures, failure_measures
 from napari_bayes_nnunet.app.evaluation.output_files import cases_csv, evaluation_summary
@@ -30,10 +33,12 @@ from napari_bayes_nnunet.app.evaluation.paper_tables import (
     dice_table,
     ece_table,
     failure_table,
+    interval_table,
     paired_table,
     ranking_table,
     volume_table,
 )
+from napari_bayes_nnunet.app.evaluation.phases import with_phases
 from napari_bayes_nnunet.app.evaluation.tables import (
     Block,
     TableCell,
@@ -53,6 +58,7 @@ from ...helpers.data.evaluations import (
 )
 
 CLOSE = {"rel": 0, "abs": 1e-6}
+SCORES = ["Agreement", "Expected Dice", "Failure score", "Entropy", "Distant entropy", "MI"]
 
 
 # Aggregates
@@ -272,8 +278,8 @@ def test_blocks_may_choose_cases():
             detection_table,
             ["AUROC, entropy", "AUROC, MI", "AUPRC, entropy", "AUPRC, MI"] * 2,
         ),
-        (failure_table, ["Agreement", "Expected Dice", "Entropy", "MI"] * 3),
-        (ranking_table, ["Agreement", "Expected Dice", "Entropy", "MI"] * 2),
+        (failure_table, SCORES * 3),
+        (ranking_table, SCORES * 2),
         (agreement_table, ["RV", "MYO", "LV"]),
     ],
 )
@@ -281,3 +287,52 @@ def test_the_further_tables(table, heads):
     found = table([made_method()])
     assert [column for _, columns in found.heads for column in columns] == heads
     assert all(cell.value for cell in found.rows[0][1])
+
+
+def test_coverage_has_the_exact_interval_of_the_patients():
+    """Two volumes of a patient are not two patients."""
+    inside = iter([1, 1, 1, 0, 1, 1])
+    aggregate = share_of_volumes(lambda case: next(inside))(
+        [made_case(n) for n in (1, 1, 2, 2, 3, 3)]
+    )
+    assert aggregate.value == pytest.approx(5 / 6)
+    low, high = aggregate.interval
+    assert (low, high) == exact_interval(2.5, 3)
+    assert 0 < low < 5 / 6 < high < 1
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "expected"),
+    # Clopper and Pearson (1934); for 0 and n the ends are 1 - (α/2)^(1/n) and its opposite
+    [
+        (0, 16, (0, 1 - 0.025 ** (1 / 16))),
+        (16, 16, (0.025 ** (1 / 16), 1)),
+        (8, 10, (0.444, 0.975)),
+    ],
+)
+def test_exact_binomial_interval(successes, trials, expected):
+    assert exact_interval(successes, trials) == pytest.approx(expected, abs=5e-4)
+
+
+def test_cases_of_ed_and_es_are_told_apart():
+    names = ("p1_ED", "p1_ES", "p2_ED", "p2_ES", "p3")
+    cases = [made_case(n, case=name) for n, name in enumerate(names, start=1)]
+    ends = {"low_90": 0.0, "high_90": 100.0}
+    found = with_phases(cases, {"p1_ED": {"LV EF": ends, "LV CO": ends}, "p3": {"LV EF": ends}})
+    assert [case.groups.get("phase") for case in found] == ["ED", "ES", "ED", "ES", None]
+    # All references are the same heart.
+    assert found[0].intervals == {"LV EF": IntervalResult(reference=0.0, **ends)}
+    assert found[4] == cases[4]
+    method = MethodEvaluation(name="multi", cases=tuple(found))
+    table = interval_table([method])
+    assert [title for title, _ in table.heads][:2] == [
+        "Coverage of the 90 % interval",
+        "Width of the 90 % interval",
+    ]
+    assert [cell.value for cell in table.rows[0][1][:2]] == ["100", "100.0"]
+    phases = evaluation_summary([method])["methods"]["multi"]["groups"]["phase"]
+    assert phases["ED"]["spearman_pairwise_dice"]["volumes"] == 2
+    assert (
+        evaluation_summary([method])["methods"]["multi"]["measures"]["coverage_90_LV EF"]["value"]
+        == 1
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -32,6 +32,7 @@ class Aggregate:
     ``estimate`` is over patients. ``deviation`` is the standard deviation over the volumes (n - 1),
     NaN unless the number is their mean. ``indices`` are those of the volumes that have a value,
     ``patients`` counts their patients, and ``skipped`` the volumes without a value.
+    ``exact_interval``, if given, replaces that of the estimate.
     """
 
     estimate: Estimate
@@ -39,6 +40,7 @@ class Aggregate:
     indices: tuple[int, ...]
     patients: int
     skipped: int
+    exact_interval: tuple[float, float] | None = None
 
     @property
     def volumes(self) -> int:
@@ -53,6 +55,8 @@ class Aggregate:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval over patients; NaN for fewer than `_FEWEST`."""
+        if self.exact_interval is not None:
+            return self.exact_interval
         return self.estimate.interval if self.patients >= _FEWEST else (math.nan, math.nan)
 
 
@@ -72,6 +76,34 @@ def mean_over_volumes(of_case: OfCase) -> Aggregation:
         )
 
     return aggregate
+
+
+def share_of_volumes(of_case: OfCase) -> Aggregation:
+    """Return an aggregation: the share of the volumes for which a number is 1, not 0.
+
+    Its interval is the exact binomial one (Clopper and Pearson) for as many patients, because the
+    volumes of a patient are not independent.
+    """
+    mean = mean_over_volumes(of_case)
+
+    def aggregate(cases: Cases) -> Aggregate:
+        found = mean(cases)
+        exact = exact_interval(found.value * found.patients, found.patients)
+        return replace(found, deviation=math.nan, exact_interval=exact)
+
+    return aggregate
+
+
+def exact_interval(successes: float, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of Clopper and Pearson of a share; NaN without trials."""
+    if not trials:
+        return math.nan, math.nan
+    from scipy.stats import beta
+
+    failures = trials - successes
+    low = float(beta.ppf(0.025, successes, failures + 1)) if successes > 0 else 0.0
+    high = float(beta.ppf(0.975, successes + 1, failures)) if failures > 0 else 1.0
+    return low, high
 
 
 def pooled_bins(cases: Cases) -> ReliabilityBins:

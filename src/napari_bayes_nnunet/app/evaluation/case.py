@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from ...core import InputError
 from ...core.heart.measurements import volumes_ml
+from ...core.metrics.border import far_from_contours
 from ...core.metrics.calibration import (
     ReliabilityBins,
     adaptive_ece,
     classwise_ece,
-    foreground_box,
     reliability_bins,
 )
+from ...core.metrics.conformal import Coverage
 from ...core.metrics.detection import ErrorDetection, error_detection, gross_errors
 from ...core.metrics.overlap import dice
 from ...core.metrics.proper_scores import brier_score, negative_log_likelihood
@@ -54,14 +55,45 @@ class StructureResult:
     expected_dice: float = math.nan
 
 
+@dataclass(frozen=True, kw_only=True)
+class IntervalResult:
+    """Prediction intervals of a measurement, and its value in the ``reference``, in its unit.
+
+    A level without an interval has NaN as its ends.
+    """
+
+    reference: float
+    low_80: float = math.nan
+    high_80: float = math.nan
+    low_90: float = math.nan
+    high_90: float = math.nan
+
+    def ends(self, level: Coverage) -> tuple[float, float]:
+        """Return the lowest and highest plausible value at a level."""
+        return (self.low_80, self.high_80) if level == 80 else (self.low_90, self.high_90)
+
+    def covers(self, level: Coverage) -> float:
+        """Return 1 if the interval contains the reference, else 0; NaN if either is unknown."""
+        low, high = self.ends(level)
+        known = math.isfinite(low + high + self.reference)
+        return float(low <= self.reference <= high) if known else math.nan
+
+    def width(self, level: Coverage) -> float:
+        """Return the width of the interval."""
+        low, high = self.ends(level)
+        return high - low
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CaseEvaluation:
     """All measures of one image; NaN for a number that is not defined.
 
     In the foreground box of the reference: ``reliability`` (None without probabilities),
-    calibration errors and ``brier`` as fractions, ``nll`` in nat, ``detection`` of wrong voxels by
-    a map ("entropy", "mutual-information") and of gross errors ("entropy, gross" …). In the box of
-    the prediction, without the reference: ``mean_entropy`` and ``mean_mutual_information``, bit.
+    calibration errors and ``brier`` as fractions, ``nll`` in nat. Of all voxels: ``detection`` of
+    wrong voxels by a map ("entropy", "mutual-information") and of gross errors ("entropy, gross"
+    …). Without the reference: ``mean_entropy``, ``mean_mutual_information`` and
+    ``distant_entropy`` of all voxels, bit, and the ``failure_score`` of a calibrated
+    ensemble, higher for a worse expected result. ``intervals`` has those of measurements by name.
     """
 
     case: str
@@ -76,6 +108,9 @@ class CaseEvaluation:
     detection: dict[str, ErrorDetection] = field(default_factory=dict)
     mean_entropy: float = math.nan
     mean_mutual_information: float = math.nan
+    distant_entropy: float = math.nan
+    failure_score: float = math.nan
+    intervals: dict[str, IntervalResult] = field(default_factory=dict)
 
     @property
     def mean_dice(self) -> float:
@@ -103,12 +138,13 @@ class CaseEvaluation:
         content["structures"] = {name: asdict(r) for name, r in self.structures.items()}
         content["detection"] = {name: asdict(d) for name, d in self.detection.items()}
         content["reliability"] = self.reliability.as_dict() if self.reliability else None
+        content["intervals"] = {name: asdict(i) for name, i in self.intervals.items()}
         return dict(null_for_nan(content))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> CaseEvaluation:
         """Return the evaluation of `to_json`. Raises KeyError or TypeError for anything else."""
-        numbers = {name: _number(content[name]) for name in _NUMBERS}
+        numbers = {name: _number(content.get(name)) for name in _NUMBERS}
         bins = content["reliability"]
         return cls(
             case=content["case"],
@@ -128,13 +164,21 @@ class CaseEvaluation:
                 )
                 for name, detection in content["detection"].items()
             },
+            intervals={
+                name: IntervalResult(**{key: _number(value) for key, value in interval.items()})
+                for name, interval in content.get("intervals", {}).items()
+            },
             **numbers,
         )
 
 
+_MEANS: Final = {
+    ENTROPY_DETECTION: "mean_entropy",
+    MUTUAL_INFORMATION_DETECTION: "mean_mutual_information",
+}
 _NUMBERS: Final = (
     *("classwise_ece", "adaptive_ece", "nll", "brier"),
-    *("mean_entropy", "mean_mutual_information"),
+    *("mean_entropy", "mean_mutual_information", "distant_entropy", "failure_score"),
 )
 
 
@@ -151,6 +195,8 @@ def evaluate_case(
     mutual_information: UncertaintyMap | None = None,
     pairwise_dice: Mapping[str, float] | None = None,
     expected_dice: Mapping[str, float] | None = None,
+    failure_score: float = math.nan,
+    volume_intervals: Mapping[str, Mapping[str, float]] | None = None,
     groups: Mapping[str, str] | None = None,
 ) -> CaseEvaluation:
     """Measure a prediction against its reference.
@@ -158,7 +204,8 @@ def evaluate_case(
     ``labels`` and ``reference`` (Z, Y, X), both numbered as ``structures`` (name: label from 1);
     ``spacing`` (z, y, x) in mm; ``probabilities`` (C, Z, Y, X), class = label; ``entropy`` and
     ``mutual_information`` (Z, Y, X) in bit; ``pairwise_dice`` of the members and
-    ``expected_dice``, per structure. Measures that need a missing argument are NaN or empty.
+    ``expected_dice``, per structure; ``volume_intervals``: structure → the ends ``low_80`` … of its
+    intervals in mL. Measures that need a missing argument are NaN or empty.
 
     ``structures`` are those in the reference. Every other label or class counts as background:
     its voxels become 0 and its probability is added to that of the background. The maps are not
@@ -175,17 +222,21 @@ def evaluate_case(
     predicted, truth = _numbered(labels, structures), _numbered(reference, structures)
     scores = {"pairwise_dice": pairwise_dice or {}, "expected_dice": expected_dice or {}}
     results = _structure_results(predicted, truth, spacing, structures, scores)
-    measured: dict[str, Any] = {}
+    measured: dict[str, Any] = _case_uncertainty(maps, labels, spacing)
     if probabilities is not None:
-        measured = _calibration(_merged(probabilities, structures, reference.shape), truth)
+        measured |= _calibration(_merged(probabilities, structures, reference.shape), truth)
     return CaseEvaluation(
         case=case,
         patient=patient,
         groups=dict(groups or {}),
         structures=results,
         detection=_detection(maps, predicted, truth, spacing),
-        mean_entropy=_mean_in_box(maps.get(ENTROPY_DETECTION), labels),
-        mean_mutual_information=_mean_in_box(maps.get(MUTUAL_INFORMATION_DETECTION), labels),
+        failure_score=failure_score,
+        intervals={
+            f"{name} volume": IntervalResult(reference=results[name].reference_ml, **ends)
+            for name, ends in (volume_intervals or {}).items()
+            if name in results
+        },
         **measured,
     )
 
@@ -270,23 +321,33 @@ def _detection(
     reference: LabelMap,
     spacing: Sequence[float],
 ) -> dict[str, ErrorDetection]:
-    """Return how well each map detects wrong voxels in the reference's box; {} if it is empty."""
-    box = foreground_box(reference)
-    if box is None:
+    """Return how well each map detects wrong voxels among all voxels.
+
+    {} if the reference is empty.
+    """
+    if not reference.any():
         return {}
     wrong = {"": labels != reference, GROSS: gross_errors(labels, reference, spacing)}
     return {
-        name + kind: error_detection(values[box], errors[box])
+        name + kind: error_detection(values, errors)
         for kind, errors in wrong.items()
         for name, values in maps.items()
     }
 
 
-def _mean_in_box(values: UncertaintyMap | None, labels: LabelMap) -> float:
-    """Return the mean in the box of the predicted foreground, of all voxels if it is empty."""
-    if values is None:
-        return math.nan
-    return float(values[foreground_box(labels) or ...].mean(dtype=np.float64))
+def _case_uncertainty(
+    maps: Mapping[str, UncertaintyMap], labels: LabelMap, spacing: Sequence[float]
+) -> dict[str, float]:
+    """Return the mean uncertainties of all voxels, bit; those without a map are left out.
+
+    ``distant_entropy`` counts only the entropy more than 3 mm from every predicted contour. A box
+    around the prediction would shrink with a failure, and the means in it would fall.
+    """
+    means = {_MEANS[name]: float(values.mean(dtype=np.float64)) for name, values in maps.items()}
+    if (entropy := maps.get(ENTROPY_DETECTION)) is not None:
+        distant = entropy[far_from_contours(labels, spacing)].sum(dtype=np.float64)
+        means["distant_entropy"] = float(distant) / entropy.size
+    return means
 
 
 def _mean(values: Iterable[float]) -> float:

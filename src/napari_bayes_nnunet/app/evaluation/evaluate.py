@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ...io.dataset.groups import names_in_tables, patients_of, read_groups
 from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared
 from ...io.dataset.raw_dataset import join_names
 from ...io.evaluation.predictions import (
+    IntervalEnds,
     match_references,
     predicted_cases,
     predicted_structures,
@@ -25,7 +26,9 @@ from ...io.evaluation.references import Reference, structure_numbers
 from .. import AppError
 from .case import CaseEvaluation, evaluate_case
 from .case_pair import CasePair, read_pair, structure_titles
+from .phases import with_phases
 
+_Value = TypeVar("_Value")
 ORDER: Final = ("RV", "MYO", "LV")
 """Order of the paper's tables; other structures follow."""
 NOT_A_FOLDER: Final = "{folder} is not a folder. Choose the folder of the {contents}."
@@ -33,6 +36,10 @@ SAME_PREDICTIONS: Final = "{first} and {second} are the same folder. Choose two 
 SAME_AS_LABELS: Final = (
     "The predictions {method} and the reference labels are the same folder. Choose another folder "
     "of reference labels."
+)
+NO_COMMON_STRUCTURE: Final = (
+    "The reference labels in {labels} have none of the structures predicted in {predictions} "
+    "({structures}). Use the same names in both dataset.json files."
 )
 NO_REFERENCE: Final = "Left out (no reference labels)"
 NOT_IN_REFERENCE: Final = "{structures} not evaluated (not in the reference)"
@@ -172,6 +179,7 @@ def evaluate(
     references = match_references(predictions, names, labels)
     patients, listed_as = patients_of(names, labels, pattern=patient), names_in_tables(names)
     cases: list[CaseEvaluation] = []
+    functions: dict[str, Mapping[str, IntervalEnds]] = {}
     remarks: dict[str, list[str]] = defaultdict(list)
     for done, case in enumerate(names, start=1):
         reference = references.get(case)
@@ -181,6 +189,7 @@ def evaluate(
         if pair.reference is not None:
             own = groups.get(case) or groups.get(listed_as[case], {})
             cases.append(_evaluated(pair, pair.reference, patients[case], own))
+            functions[case] = pair.prediction.function_intervals
         yield EvaluationProgress(done, len(names), case)
     if not cases:
         raise AppError(
@@ -191,8 +200,7 @@ def evaluate(
         )
     if not any(case.structures for case in cases):
         raise AppError(
-            "The reference labels in {labels} have none of the structures predicted in "
-            "{predictions} ({structures}). Use the same names in both dataset.json files.",
+            NO_COMMON_STRUCTURE,
             labels=labels,
             predictions=predictions,
             structures=", ".join(pair.structures),
@@ -201,11 +209,18 @@ def evaluate(
         remarks[NO_SHARED_PATIENT] = names
     if groups and groups.keys().isdisjoint({*names, *listed_as.values()}):
         remarks[NOT_IN_GROUPS] = [case.case for case in cases]
-    notes = (
-        f"{remark}: {join_names(noted)} ({len(noted)} of {len(names)})."
-        for remark, noted in remarks.items()
+    return MethodEvaluation(
+        name=name,
+        cases=tuple(with_phases(cases, functions)),
+        notes=tuple(_notes(remarks, len(names))),
+        folder=predictions,
     )
-    return MethodEvaluation(name=name, cases=tuple(cases), notes=tuple(notes), folder=predictions)
+
+
+def _notes(remarks: Mapping[str, Sequence[str]], cases: int) -> Iterator[str]:
+    """Yield a sentence for each remark, with the names of its cases."""
+    for remark, noted in remarks.items():
+        yield f"{remark}: {join_names(noted)} ({len(noted)} of {cases})."
 
 
 def keep_common_cases(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvaluation, ...]:
@@ -238,6 +253,11 @@ def judged_structures(methods: Sequence[MethodEvaluation]) -> list[str]:
     """Return the structures evaluated in any case: RV, MYO, LV, then others as they come."""
     names = {name: None for m in methods for case in m.cases for name in case.structures}
     return [*(name for name in ORDER if name in names), *(n for n in names if n not in ORDER)]
+
+
+def known_intervals(methods: Sequence[MethodEvaluation]) -> list[str]:
+    """Return the measurements with intervals in any case, in the order in which they come."""
+    return list(dict.fromkeys(n for m in methods for case in m.cases for n in case.intervals))
 
 
 def _remarks(pair: CasePair) -> Iterator[str]:
@@ -289,6 +309,8 @@ def _evaluated(
             mutual_information=prediction.mutual_information,
             pairwise_dice=_by_title(prediction.pairwise_dice, titles),
             expected_dice=_by_title(prediction.expected_dice, titles),
+            failure_score=prediction.failure_score,
+            volume_intervals=_by_title(prediction.volume_intervals, titles),
         )
     except ValueError as error:
         raise AppError(
@@ -298,8 +320,8 @@ def _evaluated(
         ) from error
 
 
-def _by_title(scores: Mapping[str, float], titles: Mapping[str, str]) -> dict[str, float]:
-    """Return the scores of the judged structures, by their titles."""
+def _by_title(scores: Mapping[str, _Value], titles: Mapping[str, str]) -> dict[str, _Value]:
+    """Return the values of the judged structures, by their titles."""
     return {
         titles[match]: score
         for name, score in scores.items()

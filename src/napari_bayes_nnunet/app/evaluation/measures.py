@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Literal, TypeAlias
@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.metrics.conformal import COVERAGES, Coverage
 from ...core.metrics.detection import (
     area_under_generalized_risk_coverage,
     area_under_risk_coverage,
@@ -25,8 +26,15 @@ from .aggregates import (
     aggregate_scores,
     mean_over_volumes,
     pooled_ece,
+    share_of_volumes,
 )
-from .case import ENTROPY_DETECTION, GROSS, MUTUAL_INFORMATION_DETECTION, CaseEvaluation
+from .case import (
+    ENTROPY_DETECTION,
+    GROSS,
+    MUTUAL_INFORMATION_DETECTION,
+    CaseEvaluation,
+    IntervalResult,
+)
 
 Better: TypeAlias = Literal["higher", "lower", "nearer to 0", ""]
 
@@ -59,12 +67,19 @@ CASE_SCORES: Final = (
         "pairwise_dice", "Agreement", "Agreement of the members", lambda c: c.mean_pairwise_dice
     ),
     CaseScore("expected_dice", "Expected Dice", "Expected Dice", lambda c: c.mean_expected_dice),
+    CaseScore("failure_score", "Failure score", "Failure score", lambda c: -c.failure_score),
     CaseScore("entropy", "Entropy", "Mean entropy", lambda c: -c.mean_entropy),
+    CaseScore(
+        "distant_entropy", "Distant entropy", "Entropy far from contours",
+        lambda c: -c.distant_entropy,
+    ),
     CaseScore(
         "mutual_information", "MI", "Mean mutual information",
         lambda c: -c.mean_mutual_information,
     ),
 )  # fmt: skip
+_UNITS: Final = {"EF": "points", "mass": "g"}
+"""Units of the measurements that are not volumes in mL, by the end of their names."""
 _MAPS: Final = {ENTROPY_DETECTION: "entropy", MUTUAL_INFORMATION_DETECTION: "MI"}
 
 
@@ -208,8 +223,45 @@ def failure_measures() -> dict[str, list[Measure]]:
     }
 
 
-def all_measures(structures: Sequence[str]) -> list[Measure]:
-    """Return all measures for the given structures."""
+def interval_measures(names: Sequence[str], level: Coverage) -> dict[str, list[Measure]]:
+    """Return title → coverage, or width, of the intervals of measurements with these names."""
+
+    def of_name(name: str, number: Callable[[IntervalResult], float]) -> OfCase:
+        def value(case: CaseEvaluation) -> float:
+            interval = case.intervals.get(name)
+            return math.nan if interval is None else number(interval)
+
+        return value
+
+    return {
+        f"Coverage of the {level} % interval": [
+            Measure(
+                key=f"coverage_{level}_{name}",
+                title=name,
+                aggregate=share_of_volumes(of_name(name, lambda i: i.covers(level))),
+                unit="%",
+                scale=100,
+                digits=0,
+                better="",
+            )
+            for name in names
+        ],
+        f"Width of the {level} % interval": [
+            Measure(
+                key=f"width_{level}_{name}",
+                title=name,
+                aggregate=mean_over_volumes(of_name(name, lambda i: i.width(level))),
+                unit=_UNITS.get(name.rpartition(" ")[2], "mL"),
+                digits=1,
+                better="lower",
+            )
+            for name in names
+        ],
+    }
+
+
+def all_measures(structures: Sequence[str], intervals: Sequence[str] = ()) -> list[Measure]:
+    """Return all measures for the given structures and names of ``intervals``."""
     return [
         *dice_measures(structures),
         *distance_measures(structures, "hausdorff95_mm"),
@@ -223,6 +275,12 @@ def all_measures(structures: Sequence[str]) -> list[Measure]:
         *detection_measures(gross=True),
         *UNCERTAINTY,
         *chain.from_iterable(failure_measures().values()),
+        *(
+            measure
+            for level in COVERAGES
+            for measures in interval_measures(intervals, level).values()
+            for measure in measures
+        ),
     ]
 
 

@@ -19,11 +19,12 @@ from ..report.output_folder import (
 )
 from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation, StructureResult
-from .evaluate import MethodEvaluation, judged_structures
+from .evaluate import MethodEvaluation, judged_structures, known_intervals
 from .example_cases import ShownCase
 from .measures import Measure, all_measures, failure_measures
 from .page import evaluation_page
 from .paper_tables import Methods, dice_table, ece_table
+from .phases import PHASE
 from .tables import describe_extent, list_groups, text_table
 
 CASES, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
@@ -68,7 +69,7 @@ _ALL: Final = "all"
 _OF_STRUCTURE: Final = tuple(field.name for field in fields(StructureResult))
 _OF_CASE: Final = (
     *("ece", "classwise_ece", "adaptive_ece", "nll", "brier"),
-    *("mean_entropy", "mean_mutual_information"),
+    *("mean_entropy", "mean_mutual_information", "distant_entropy", "failure_score"),
 )
 
 
@@ -79,7 +80,7 @@ def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
     method.
     """
     structures = judged_structures(methods)
-    measures = all_measures(structures)
+    measures = all_measures(structures, known_intervals(methods))
     results = {m.name: {x.key: x.aggregate(m.cases) for x in measures} for m in methods}
     first, *others = (m.name for m in methods)
     content = {
@@ -98,16 +99,18 @@ def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
 def _of_method(
     method: MethodEvaluation, aggregates: dict[str, Aggregate], structures: Sequence[str]
 ) -> dict[str, Any]:
-    # A group has too few cases.
+    every = all_measures(structures, known_intervals([method]))
+    # Other groups than ED and ES have too few cases.
     left_out = {m.key for measures in failure_measures().values() for m in measures}
-    measures = [m for m in all_measures(structures) if m.key not in left_out]
+    measures = [m for m in every if m.key not in left_out]
     return {
         "volumes": len(method.cases),
         "patients": method.patients,
         "notes": list(method.notes),
         "measures": {key: _numbers(aggregate) for key, aggregate in aggregates.items()},
         "groups": {
-            group: dict(_of_group(method, group, measures)) for group in list_groups([method])
+            group: dict(_of_group(method, group, every if group == PHASE else measures))
+            for group in list_groups([method])
         },
     }
 

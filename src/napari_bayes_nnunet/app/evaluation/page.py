@@ -21,10 +21,12 @@ from .paper_tables import (
     dice_table,
     ece_table,
     failure_table,
+    interval_table,
     paired_table,
     ranking_table,
     volume_table,
 )
+from .phases import END_PHASES, PHASE
 from .tables import Table, describe_extent, list_groups, make_cell
 
 
@@ -42,6 +44,7 @@ def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
         tables=_tables(methods),
         dice_by_group={group: dice_table(methods, group) for group in groups},
         ece_by_group={group: ece_table(methods, group) for group in groups},
+        ranking_by_phase=_ranking_by_phase(methods),
         reliability=reliability_picture(methods),
         risk_coverage=risk_coverage_picture(methods),
         entropy=entropy_picture(methods),
@@ -49,6 +52,12 @@ def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
         colors={structure_title(name): colors[n] for n, name in enumerate(structures, start=1)},
         notes=[f"{method.name}: {note}" for method in methods for note in method.notes],
     )
+
+
+def _ranking_by_phase(methods: Methods) -> dict[str, Table]:
+    """Return ED and ES → how well scores rank their cases; {} unless both are known."""
+    known = {case.groups.get(PHASE) for case in methods[0].cases}
+    return {p: ranking_table(methods, p) for p in END_PHASES} if known >= set(END_PHASES) else {}
 
 
 def _tables(methods: Methods) -> dict[str, Table | None]:
@@ -60,6 +69,7 @@ def _tables(methods: Methods) -> dict[str, Table | None]:
         "contours": contour_table(methods),
         "volumes": volume_table(methods),
         "detection": detection_table(methods),
+        "intervals": interval_table(methods),
         "failures": failure_table(methods),
         "ranking": ranking_table(methods),
         "agreement": agreement_table(methods),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.counts import format_count
-from .evaluate import MethodEvaluation, judged_structures
+from ...core.metrics.conformal import COVERAGES
+from .evaluate import MethodEvaluation, judged_structures, known_intervals
 from .measures import (
     ECE,
     FURTHER_CALIBRATION,
@@ -19,8 +20,10 @@ from .measures import (
     dice_measures,
     distance_measures,
     failure_measures,
+    interval_measures,
     volume_measures,
 )
+from .phases import PHASE
 from .tables import Block, Table, difference_table, evaluation_table, group_blocks
 
 Methods = Sequence[MethodEvaluation]
@@ -72,23 +75,38 @@ def detection_table(methods: Methods) -> Table:
     return evaluation_table(methods, blocks)
 
 
-def failure_table(methods: Methods) -> Table:
-    """Return the areas under risk and coverage of scores of a whole case."""
-    return _failure_table(methods, better="lower")
+def failure_table(methods: Methods, phase: str | None = None) -> Table:
+    """Return the areas under risk and coverage of scores of a whole case, of all or of a phase."""
+    return _failure_table(methods, "lower", phase)
 
 
-def ranking_table(methods: Methods) -> Table:
-    """Return how well scores of a whole case rank the cases by their Dice."""
-    return _failure_table(methods, better="higher")
+def ranking_table(methods: Methods, phase: str | None = None) -> Table:
+    """Return how well scores of a whole case rank the cases of a phase by their Dice."""
+    return _failure_table(methods, "higher", phase)
 
 
-def _failure_table(methods: Methods, better: str) -> Table:
+def _failure_table(methods: Methods, better: str, phase: str | None) -> Table:
     blocks = [
-        Block(title=title, measures=measures)
+        Block(
+            title=title,
+            measures=measures,
+            takes=lambda case: phase is None or case.groups.get(PHASE) == phase,
+        )
         for title, measures in failure_measures().items()
         if measures[0].better == better
     ]
     return evaluation_table(methods, blocks)
+
+
+def interval_table(methods: Methods) -> Table | None:
+    """Return coverage and width of the prediction intervals; None without intervals."""
+    names = known_intervals(methods)
+    blocks = [
+        Block(title=title, measures=measures)
+        for level in reversed(COVERAGES)
+        for title, measures in interval_measures(names, level).items()
+    ]
+    return evaluation_table(methods, blocks) if names else None
 
 
 def agreement_table(methods: Methods) -> Table:

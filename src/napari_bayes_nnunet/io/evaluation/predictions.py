@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .. import DataError
 from ..files.json_files import Positive, read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
-from ..study.case_report import ExpectedDiceEntry
+from ..study.case_report import ExpectedDiceEntry, FailureEntry
 from .label_tree import ReferenceTree, label_folders
 from .references import checked_numbers, structure_numbers
 
@@ -35,6 +35,8 @@ ROUNDING: Final = 0.02
 LEAST_AGREEMENT: Final = 0.5
 """Smallest share of the foreground with the most probable class; postprocessing changes less."""
 
+IntervalEnds: TypeAlias = dict[str, float]
+"""Ends ``low_80``, ``high_80``, ``low_90`` and ``high_90`` of prediction intervals, if known."""
 _MIRRORS: Final = ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))
 """Axes along which probabilities may be mirrored by mistake."""
 OF_ANOTHER_PREDICTION: Final = (
@@ -55,8 +57,9 @@ class Prediction:
 
     ``labels`` (Z, Y, X) on the grid of the image, ``probabilities`` (C, Z, Y, X), ``entropy`` and
     ``mutual_information`` (Z, Y, X) in bit. ``structures``: name → label, None if unknown.
-    ``pairwise_dice`` of the members and ``expected_dice``, per structure. ``phase`` of a cine,
-    from 1.
+    ``pairwise_dice`` of the members and ``expected_dice``, per structure. ``volume_intervals`` and,
+    for ED and ES, ``function_intervals``: structure or measurement ("LV EF") → `IntervalEnds`.
+    ``failure_score`` is NaN if unknown. ``phase`` of a cine, from 1.
     """
 
     case: str
@@ -67,6 +70,9 @@ class Prediction:
     mutual_information: VoxelArray | None = None
     pairwise_dice: dict[str, float] = field(default_factory=dict)
     expected_dice: dict[str, float] = field(default_factory=dict)
+    failure_score: float = math.nan
+    volume_intervals: dict[str, IntervalEnds] = field(default_factory=dict)
+    function_intervals: dict[str, IntervalEnds] = field(default_factory=dict)
     phase: int | None = None
 
 
@@ -141,8 +147,29 @@ def read_prediction(folder: Path, case: str) -> Prediction:
             name: math.nan if dice is None else dice for name, dice in report.pairwise_dice.items()
         },
         expected_dice={name: entry.value for name, entry in report.expected_dice.items()},
+        failure_score=report.failure.score if report.failure is not None else math.nan,
+        volume_intervals={name: entry.ends() for name, entry in report.volumes_ml.items()},
+        function_intervals={name: entry.ends() for name, entry in report.function.items()},
         phase=report.phase,
     )
+
+
+@dataclass(frozen=True)
+class _Intervals:
+    """Entries of a measurement that are its prediction intervals."""
+
+    interval_80: tuple[float, float] | None = None
+    interval_90: tuple[float, float] | None = None
+
+    def ends(self) -> IntervalEnds:
+        """Return the ends ``low_80``, ``high_80``, ``low_90`` and ``high_90`` of known ones."""
+        known = {80: self.interval_80, 90: self.interval_90}
+        return {
+            f"{end}_{level}": value
+            for level, interval in known.items()
+            if interval is not None
+            for end, value in zip(("low", "high"), interval, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -152,6 +179,9 @@ class _Report:
     labels: dict[str, int] = field(default_factory=dict)
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
+    failure: FailureEntry | None = None
+    volumes_ml: dict[str, _Intervals] = field(default_factory=dict)
+    function: dict[str, _Intervals] = field(default_factory=dict)
     phase: int | None = None
     spacing_mm: tuple[Positive, Positive, Positive] | None = None
     spacing_from: str = ""

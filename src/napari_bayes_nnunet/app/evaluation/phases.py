@@ -1,0 +1,56 @@
+"""Cases of end-diastole and end-systole, and the intervals of measurements that need both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ...core.heart.function import heart_function
+from ...core.heart.slice_volumes import PhaseVolumes
+from ...core.types import Phase
+from ...io.dataset.phase_pairs import phase_pairs
+from ...io.evaluation.predictions import IntervalEnds
+from .case import CaseEvaluation, IntervalResult
+
+PHASE: Final = "phase"
+"""Group of the cases of end-diastole and end-systole."""
+END_PHASES: Final = ("ED", "ES")
+
+
+def with_phases(
+    cases: Sequence[CaseEvaluation], functions: Mapping[str, Mapping[str, IntervalEnds]]
+) -> list[CaseEvaluation]:
+    """Return the cases, those of ED and ES with this group and the intervals of ``functions``.
+
+    Cases of one examination are paired by name and reference volumes. ``functions`` has the
+    intervals of the heart's measurements by case; ED gets them, with the reference's values.
+    """
+    volumes = {
+        case.case: {name: r.reference_ml for name, r in case.structures.items()} for case in cases
+    }
+    changed: dict[str, dict[str, Any]] = {}
+    for pair in phase_pairs(volumes):
+        changed |= {name: {"phase": phase} for name, phase in zip(pair, END_PHASES, strict=True)}
+        ends: dict[Phase, PhaseVolumes] = {
+            number: PhaseVolumes.from_totals(volumes[case]) for number, case in enumerate(pair)
+        }
+        truth = heart_function(ends, ed=0, es=1)
+        changed[pair[0]]["intervals"] = {
+            name: IntervalResult(reference=truth[name].value, **known)
+            for name, known in functions.get(pair[0], {}).items()
+            if name in truth
+        }
+    return [
+        _with_phase(case, **changed[case.case]) if case.case in changed else case for case in cases
+    ]
+
+
+def _with_phase(
+    case: CaseEvaluation, *, phase: str, intervals: Mapping[str, IntervalResult] | None = None
+) -> CaseEvaluation:
+    return replace(
+        case,
+        groups={PHASE: phase} | case.groups,
+        intervals={**case.intervals, **(intervals or {})},
+    )
