@@ -325,3 +325,34 @@ class MessageLabel(LevelLabel):
             self.setAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide, not text)
         else:
             self.setVisible(bool(text))
+
+
+class TwoLineMessage(MessageLabel):
+    """Message with room for two lines, also while there is none, so that nothing below it moves.
+
+    The whole text is also the tooltip.
+    """
+
+    def __init__(self, *, level: Level = "fine", parent: QWidget | None = None) -> None:
+        super().__init__(level=level, parent=parent)
+        policy = self.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.setSizePolicy(policy)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+    def heightForWidth(self, width: int) -> int:
+        """Return the height of two lines, px, at any width."""
+        return int(2 * self.fontMetrics().lineSpacing())
+
+    def sizeHint(self) -> QSize:
+        """Return the size of two lines."""
+        return QSize(super().sizeHint().width(), self.heightForWidth(0))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the height of two lines."""
+        return QSize(0, self.heightForWidth(0))
+
+    def show_message(self, text: str, level: Level | None = None) -> None:
+        """Show ``text`` in place of the previous text, in the same level unless one is given."""
+        super().show_message(text, level)
+        self.setToolTip(text)

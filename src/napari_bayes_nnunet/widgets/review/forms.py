@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.review.queue import REVIEW_SCORES
 from ..common.display_form import DisplayForm
-from ..common.dock import CollapsibleSection, MessageLabel
+from ..common.dock import CollapsibleSection, TwoLineMessage
 from ..common.settings import Settings
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
@@ -49,7 +49,7 @@ class ReviewForms(QWidget):
         self.overviews = (self.grid, self.thumbnails)
         self._needs_grid, self._has_thumbnails = False, False
         self.table = QueueTable()
-        self.finding = MessageLabel(level="warning")
+        self.finding = TwoLineMessage(level="warning")
         self.slice = SliceButtons()
         self.progress = ReviewProgressPanel()
         self.stop = StopPanel()
