@@ -21,6 +21,7 @@ from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
 from ...core.metrics.failure import fit_failure
+from ...core.metrics.feature_distance import LEAST_PATIENTS
 from ...core.metrics.overlap import dice
 from ...core.review.queue import DEFAULT_SCORE, slice_scores, usable_score
 from ...core.review.stop_rule import (
@@ -164,19 +165,26 @@ def calibrate(
             dataset=dataset,
         )
     mass_range = find_mass_range(folder, read_dataset(dataset), members)
-    trained_on = yield from training_features(ensemble, read_dataset(dataset), settings)
+    trained_on = yield from training_features(ensemble, read_dataset(dataset), settings, cases)
     calibration = fit_calibration(folder, settings, cases, trained_on, mass_range=mass_range)
     write_calibration(folder, calibration)
     yield calibration
 
 
 def training_features(
-    ensemble: Ensemble, dataset: RawDataset, settings: SegmentationSettings
+    ensemble: Ensemble,
+    dataset: RawDataset,
+    settings: SegmentationSettings,
+    validation: Sequence[CalibrationCase],
 ) -> Generator[str, None, list[NDArray[np.float64]]]:
     """Return the features of at most `MOST_TRAINING` images of the training; yield their names.
 
-    Images that cannot be read are left out.
+    Images that cannot be read are left out. [] if the ``validation`` cases are of too few patients
+    for a rule, or have no features.
     """
+    few = len({case.patient for case in validation}) < LEAST_PATIENTS
+    if few or any(case.features is None for case in validation):
+        return []
     folder = ensemble.folder
     fold = choose_members(folder, settings.method, settings.members)[-1].fold
     record = folder.record.folds.get(fold, {}) if folder.record is not None else {}
@@ -189,9 +197,8 @@ def training_features(
             channels = [read_channels(image)[0] for image in case.images]
             image = np.stack([channel.voxels for channel in channels])
             features = ensemble.features(image, channels[0].spacing, settings)
-            if features is None:
-                return []
-            found.append(features)
+            if features is not None:
+                found.append(features)
     return found
 
 

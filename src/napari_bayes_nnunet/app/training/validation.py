@@ -67,10 +67,8 @@ def measure_validation_range(
     compared = [case for *_, case in measured]
     if any(case.labels.size for case in compared):
         mass_range = find_mass_range(folder, dataset, members)
-        trained_on = []
-        if all(case.features is not None for case in compared):
-            steps = training_features(ensemble, dataset, SETTINGS)
-            trained_on = drain(steps, lambda name: _report_training(name, send))
+        steps = training_features(ensemble, dataset, SETTINGS, compared)
+        trained_on = drain(steps, lambda name: _report_training(name, send))
         calibration = fit_calibration(
             ensemble.folder, SETTINGS, compared, trained_on, mass_range=mass_range
         )
