@@ -77,6 +77,7 @@ def test_keys_are_printed_on_their_buttons(form) -> None:
         ("scribble_button", "scribble_requested", []),
         ("edit_button", "contour_requested", []),
         ("interpolate_button", "interpolate_requested", []),
+        ("carry_button", "carry_requested", []),
         ("revert_button", "revert_requested", []),
         ("absent_button", "absent_requested", []),
         ("uncertain_button", "most_uncertain_requested", []),

@@ -191,6 +191,69 @@ def test_steps_of_several_slices_are_undone_in_turn(bench) -> None:
     assert seen == [[(ES, 1)], [WORST]]
 
 
+# Carrying
+
+
+STILL = np.zeros(CINE.shape, np.int16)
+OTHER = (ES, WORST[1])
+
+
+def thicken_wall(bench: Bench) -> np.ndarray:
+    """Draw a thicker wall at ED where a member of ES has it; return the mask of the change."""
+    session = bench.session
+    members = session.posterior_in(OTHER).members
+    wall = (members == MYO).any(axis=0) & (session.predicted_in(OTHER) == LV)
+    labels = bench.now()
+    labels[wall & (labels == LV)] = MYO
+    bench.corrections._put(WORST, labels, "paint")
+    return wall
+
+
+def test_carrying_is_one_undo_step_in_other_phases(qtbot, bench) -> None:
+    wall, session = thicken_wall(bench), bench.session
+    corrected, numbers = bench.now(), session.measured()
+    bench.corrections.carry(WORST, STILL)
+    settle(qtbot, bench.corrections)
+    expected = predicted(session, OTHER).copy()
+    expected[wall] = MYO
+    assert np.array_equal(bench.now(OTHER), expected)
+    assert np.array_equal(bench.now(), corrected)
+    assert session.edited_places() == [WORST, OTHER]
+    assert session.measured()["LV ESV"].value < numbers["LV ESV"].value
+    assert session.peek_log()[-1].tool == module.CARRY
+    assert steps_of(bench.layer) == 2
+    bench.layer.undo()
+    assert session.edited_places() == [WORST]
+    assert np.array_equal(bench.now(OTHER), predicted(session, OTHER))
+
+
+def test_carrying_says_where_or_that_nothing_changed(qtbot, bench) -> None:
+    thicken_wall(bench)
+    bench.corrections.carry(WORST, STILL)
+    settle(qtbot, bench.corrections)
+    assert bench.said == [module.CARRIED.format(slices="slice 3, ES")]
+    bench.corrections.carry(WORST, STILL)  # these voxels are corrected there now
+    settle(qtbot, bench.corrections)
+    assert bench.said[1:] == [module.NONE_AGREES]
+
+
+def test_carrying_spares_a_slice_edited_meanwhile(qtbot, bench) -> None:
+    thicken_wall(bench)
+    bench.corrections.carry(WORST, STILL)
+    bench.corrections.remove(OTHER, RV)
+    after = bench.now(OTHER)
+    settle(qtbot, bench.corrections)
+    assert np.array_equal(bench.now(OTHER), after)
+
+
+def test_carrying_ends_with_the_review(qtbot, bench) -> None:
+    thicken_wall(bench)
+    bench.corrections.carry(WORST, STILL)
+    bench.corrections.close()
+    settle(qtbot, bench.corrections)
+    assert bench.session.edited_places() == [WORST]
+
+
 # Previews
 
 

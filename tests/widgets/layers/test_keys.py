@@ -44,10 +44,11 @@ PRESSES = {
     "apex inwards": (Qt.Key.Key_E, Qt.KeyboardModifier.ShiftModifier),
     "apex outwards": (Qt.Key.Key_R, Qt.KeyboardModifier.ShiftModifier),
     "scribble": (Qt.Key.Key_J, Qt.KeyboardModifier.NoModifier),
+    "carry": (Qt.Key.Key_T, Qt.KeyboardModifier.ShiftModifier),
     "previous phase": (Qt.Key.Key_Comma, Qt.KeyboardModifier.NoModifier),
     "next phase": (Qt.Key.Key_Period, Qt.KeyboardModifier.NoModifier),
 }
-NEW = ("base outwards", "base inwards", "apex inwards", "apex outwards", "scribble")
+NEW = ("base outwards", "base inwards", "apex inwards", "apex outwards", "scribble", "carry")
 """Actions without a key in 0.1.0."""
 VOLUME = np.zeros((4, 16, 20), np.uint8)
 LAYERS: dict[str, Callable[..., Layer]] = {

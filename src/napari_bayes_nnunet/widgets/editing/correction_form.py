@@ -52,6 +52,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "revert": "Return this slice to the prediction. Ctrl+Z undoes this.",
     "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
     "the base the myocardium is removed with the LV.",
+    "carry": "Carry the correction of this slice to the same slice of the other phases, along the "
+    "motion of the heart, where at least one model agrees. Accepted slices stay.",
     "copy": "Copy the structure from an adjacent slice or phase.",
     "most uncertain": "Centre on the voxel of this slice on which the models disagree most.",
     "ED or ES": "Switch between ED and ES in the same slice.",
@@ -98,6 +100,7 @@ class CorrectionForm(QWidget):
     interpolate_requested = Signal()
     revert_requested = Signal()
     absent_requested = Signal()
+    carry_requested = Signal()
     copy_requested = Signal(str)  # one of COPIES
     most_uncertain_requested = Signal()
     landmark_requested = Signal()
@@ -125,6 +128,7 @@ class CorrectionForm(QWidget):
         self.interpolate_button = key_button("Interpolate", "interpolate")
         self.revert_button = key_button("Revert slice", "revert")
         self.absent_button = key_button("Mark absent", "absent")
+        self.carry_button = key_button("Carry to phases", "carry")
         self.copy_button = key_button("Copy from…")
         self.uncertain_button = key_button("Most uncertain", "most uncertain")
         self.landmark_button = key_button("ED ↔ ES", "ED or ES")
@@ -258,6 +262,7 @@ class CorrectionForm(QWidget):
             "interpolate": (self.interpolate_button,),
             "revert": (self.revert_button,),
             "absent": (self.absent_button,),
+            "carry": (self.carry_button,),
             "copy": (self.copy_button,),
             "most uncertain": (self.uncertain_button,),
             "ED or ES": (self.landmark_button,),
@@ -283,6 +288,7 @@ class CorrectionForm(QWidget):
             (self.interpolate_button, self.interpolate_requested),
             (self.revert_button, self.revert_requested),
             (self.absent_button, self.absent_requested),
+            (self.carry_button, self.carry_requested),
             (self.uncertain_button, self.most_uncertain_requested),
             (self.landmark_button, self.landmark_requested),
             (self.play_button, self.play_requested),
@@ -326,7 +332,8 @@ class CorrectionForm(QWidget):
         column.addLayout(
             _in_two_columns(
                 self.interpolate_button, self.revert_button, self.absent_button,
-                self.copy_button, self.uncertain_button, self.landmark_button, self.play_button,
+                self.copy_button, self.carry_button, self.uncertain_button, self.landmark_button,
+                self.play_button,
             )
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from ...app.review.carrying import CarriedCorrection, prepare_carrying
 from ...app.review.ends import IS_FINISHED, End, ShapeSource, move_end
 from ...app.review.session import ReviewSession
 from ...core import InputError
@@ -29,8 +30,9 @@ from ...core.heart.measurements import canonical_structure
 from ...core.problems import Problem
 from ...core.types import Mask, Place
 from ...io.study.arrays import select_phase
+from ..common.background import Background
 from ..common.wording import in_the_window
-from ..layers.review_layers import set_slice
+from ..layers.review_layers import set_slices
 from ..layers.viewing import index_of
 from .edit_watch import EditWatch, SliceChange
 from .level_slider import level_text
@@ -39,6 +41,7 @@ LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
 ENDS: Final = "base or apex"
 SCRIBBLE: Final = "scribble"
+CARRY: Final = "carry"
 UNDO: Final = "undo or redo"
 UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
@@ -62,6 +65,8 @@ BY_ALTERNATIVE: Final = "The {structure} follows the stroke by answer {number}, 
 VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
+CARRIED: Final = "Carried to {slices}. Check the result, or press Ctrl+Z to undo it."
+NONE_AGREES: Final = "No model agrees with this correction in another phase. Nothing was changed."
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -102,7 +107,8 @@ class Corrections(QObject):
         self._alternative = 0
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
         self._tool = ""
-        self._is_showing = False
+        self._is_showing = self._is_closed = False
+        self._background = Background(self)
         self.threshold: float | None = None
         self.watch = EditWatch(viewer, layer, self, limit=self._may_paint)
         self.watch.changed.connect(self._on_changed)
@@ -343,6 +349,41 @@ class Corrections(QObject):
         said = COPIED if self._put(place, labels, COPY) else SAME_THERE
         self.said.emit(said.format(structure=name, source=there))
 
+    def carry(self, place: Place, image: NDArray[Any]) -> None:
+        """Carry the correction of a slice to the other phases, in a thread, as one undo step.
+
+        ``image`` is (T, Z, Y, X).
+        """
+        self.accept_preview()
+        if self._background.is_busy:
+            return
+        try:
+            carried = prepare_carrying(self._session, image, place)
+        except Problem as error:
+            self.said.emit(in_the_window(error))
+            return
+        self._background.run(
+            carried.compute, lambda slices: self._on_carried(carried, slices), self.said.emit
+        )
+
+    def _on_carried(self, carried: CarriedCorrection, slices: Mapping[Place, Plane]) -> None:
+        """Write the carried labels, except those of slices that have changed since."""
+        if self._is_closed:
+            return
+        self.accept_preview()
+        session = self._session
+        unchanged = {
+            place: labels
+            for place, labels in slices.items()
+            if np.array_equal(session.labels_in(place), carried.targets[place].labels)
+        }
+        if not self._put_all(unchanged, CARRY, {}):
+            self.said.emit(NONE_AGREES)
+            return
+        count = format_count(len(unchanged), "other phase")
+        named = session.title_of(next(iter(unchanged))) if len(unchanged) == 1 else count
+        self.said.emit(CARRIED.format(slices=named[0].lower() + named[1:]))
+
     def fit_contour(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Return (k, 2) handles of a structure's contour; None if the structure is absent."""
         self.accept_preview()
@@ -376,6 +417,7 @@ class Corrections(QObject):
 
     def close(self) -> None:
         """Discard the preview and disconnect from viewer and layer."""
+        self._is_closed = True
         self.discard_preview()
         self.watch.flush()
         self.watch.close()
@@ -414,14 +456,22 @@ class Corrections(QObject):
 
     def _put(self, place: Place, labels: Plane, tool: str, *, before: Plane | None = None) -> bool:
         """Write labels as one undo step and log the change; return whether they differ."""
-        if before is None:
-            before = self._session.labels_in(place).copy()
+        return self._put_all({place: labels}, tool, {} if before is None else {place: before})
+
+    def _put_all(
+        self, slices: Mapping[Place, Plane], tool: str, known: Mapping[Place, Plane]
+    ) -> bool:
+        """Write slices like `_put`, as one undo step; ``known`` are labels before the change."""
+        before = {place: self._session.labels_in(place).copy() for place in slices} | dict(known)
+        data = self._layer.data.dtype
         self._tool = tool
-        changed = set_slice(self._layer, place, np.asarray(labels, self._layer.data.dtype))
+        changed = set_slices(
+            self._layer, {place: np.asarray(plane, data) for place, plane in slices.items()}
+        )
         self.watch.check()
         self._tool = ""
         if changed:
-            self._session.note_change([place], tool=tool, before={place: before})
+            self._session.note_change(slices, tool=tool, before=before)
             self.changed.emit()
         else:
             self._layer.refresh(extent=False)

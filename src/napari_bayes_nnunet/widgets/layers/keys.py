@@ -47,6 +47,7 @@ KEYS: Final[Mapping[str, str]] = {
     "apex inwards": "Shift-E",
     "apex outwards": "Shift-R",
     "scribble": "J",
+    "carry": "Shift-T",
     "previous phase": ",",
     "next phase": ".",
 }
@@ -72,6 +73,7 @@ KEY_HELP: Final[Mapping[str, Mapping[str, str]]] = {
         "next alternative": "Next answer of the models",
         "scribble": "Correct by a stroke, or stop",
         "interpolate": "Interpolate the structure",
+        "carry": "Carry the correction to other phases",
         "absent": "Mark the structure as absent",
         "revert": "Return the slice to the prediction",
     },

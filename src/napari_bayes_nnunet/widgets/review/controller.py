@@ -313,6 +313,11 @@ class ReviewController(QObject):
         elif self._can("copy"):
             self.corrections.copy(self.place, source, self.label)
 
+    def carry(self) -> None:
+        """Carry the correction of the slice to the other phases."""
+        if self._can("carry"):
+            self.corrections.carry(self.place, self.picture.image.data)
+
     def interpolate(self) -> None:
         """Interpolate the structure between the nearest corrected slices."""
         if self._can("interpolate"):
@@ -480,6 +485,7 @@ class ReviewController(QObject):
                 for action, (_, end, outwards) in END_BUTTONS.items()
             },
             "scribble": self.toggle_scribble,
+            "carry": self.carry,
             "previous phase": partial(self.step_phase, -1),
             "next phase": partial(self.step_phase, 1),
         }
@@ -534,6 +540,7 @@ class ReviewController(QObject):
         form.interpolate_requested.connect(self.interpolate)
         form.revert_requested.connect(self.revert)
         form.absent_requested.connect(self.remove)
+        form.carry_requested.connect(self.carry)
         form.copy_requested.connect(self.copy_from)
         form.most_uncertain_requested.connect(self.centre)
         form.landmark_requested.connect(self.other_landmark)

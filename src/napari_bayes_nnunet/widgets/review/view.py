@@ -27,7 +27,7 @@ from .forms import ReviewForms
 NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
 EDITS: Final = (
     "level", "alternatives", "base or apex", "scribble", "contour", "uncertain brush",
-    "interpolate", "revert", "absent", "copy",
+    "interpolate", "revert", "absent", "carry", "copy",
 )  # fmt: skip
 IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
@@ -240,7 +240,8 @@ class ReviewView:
         elif not self._corrections.has_other_answer(self._place):
             reasons["alternatives"] = ONE_ALTERNATIVE
         if phase is None or len(self._session.phases) < 2:
-            reasons |= dict.fromkeys(("ED or ES", "previous phase", "next phase"), ONE_PHASE)
+            parts = ("ED or ES", "previous phase", "next phase", "carry")
+            reasons |= dict.fromkeys(parts, ONE_PHASE)
         if self._player.count < 2:
             reasons["play"] = ONE_PHASE
         return reasons

@@ -1,0 +1,132 @@
+"""Corrections carried to another phase: motion, agreement of a member, and what stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_bayes_nnunet.core import InputError
+from napari_bayes_nnunet.core.editing.carried_change import (
+    PhaseSlice,
+    carry_change,
+    estimate_motion,
+    move_change,
+)
+
+SHAPE = (48, 56)
+SPACING = (8.0, 1.5, 1.5)
+SHIFT = (3, -2)
+RV, MYO, LV = 1, 2, 3
+
+
+def disc(y: float, x: float, radius: float) -> np.ndarray:
+    rows, columns = np.indices(SHAPE)
+    return np.hypot(rows - y, columns - x) < radius
+
+
+def heart(y: float, x: float) -> np.ndarray:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[disc(y, x, 11)] = MYO
+    labels[disc(y, x, 7)] = LV
+    return labels
+
+
+def image_of(labels: np.ndarray) -> np.ndarray:
+    grey = np.choose(labels, [100.0, 0.0, 20.0, 300.0])
+    return ndimage.gaussian_filter(grey, 1.5)
+
+
+def phase(y: float, x: float, labels: np.ndarray | None = None) -> PhaseSlice:
+    predicted = heart(y, x)
+    return PhaseSlice(
+        image=image_of(predicted),
+        predicted=predicted,
+        labels=predicted if labels is None else labels,
+    )
+
+
+@pytest.fixture
+def source() -> PhaseSlice:
+    """Return a phase whose LV lacks a corner of its prediction, which is now myocardium."""
+    corrected = heart(22, 28)
+    corrected[disc(17, 28, 3) & (corrected == LV)] = MYO
+    return phase(22, 28, corrected)
+
+
+TARGET = phase(22 + SHIFT[0], 28 + SHIFT[1])
+
+
+def carry(source: PhaseSlice, *members: np.ndarray, target: PhaseSlice = TARGET, **options):
+    return carry_change(source, target, np.array(members), spacing=SPACING, **options)
+
+
+def anything(label: int) -> np.ndarray:
+    return np.full(SHAPE, label, np.uint8)
+
+
+def test_motion_finds_the_place_of_a_moved_heart(source) -> None:
+    motion = estimate_motion(source.image, TARGET.image)
+    wall = TARGET.predicted == MYO
+    moved = motion[:, wall].mean(axis=1) - np.indices(SHAPE)[:, wall].mean(axis=1)
+    np.testing.assert_allclose(moved, [-SHIFT[0], -SHIFT[1]], atol=0.3)
+
+
+def test_a_change_moves_with_the_heart(source) -> None:
+    result = carry(source, TARGET.predicted, anything(MYO))
+    expected = np.roll(source.labels, SHIFT, (0, 1))
+    assert np.count_nonzero(expected != TARGET.predicted) > 15
+    assert np.count_nonzero(result != expected) <= 3
+    assert (result[TARGET.predicted != LV] == TARGET.predicted[TARGET.predicted != LV]).all()
+
+
+def test_a_voxel_changes_only_if_a_member_agrees(source) -> None:
+    agreeing = TARGET.predicted.copy()
+    agreeing[:, : 28 + SHIFT[1]] = MYO
+    result = carry(source, TARGET.predicted, agreeing)
+    changed = result != TARGET.predicted
+    assert changed[:, : 28 + SHIFT[1]].any()
+    assert not changed[:, 28 + SHIFT[1] :].any()
+    assert np.array_equal(carry(source, TARGET.predicted), TARGET.predicted)
+
+
+def test_voxels_that_a_reader_corrected_stay(source) -> None:
+    everywhere = carry(source, anything(MYO))
+    row, column = np.argwhere(everywhere != TARGET.predicted)[0]
+    edited = TARGET.predicted.copy()
+    edited[row, column] = RV
+    target = PhaseSlice(image=TARGET.image, predicted=TARGET.predicted, labels=edited)
+    result = carry(source, anything(MYO), target=target)
+    assert result[row, column] == RV
+    everywhere[row, column] = RV
+    assert np.array_equal(result, everywhere)
+    assert np.count_nonzero(edited != TARGET.predicted) == 1  # the given labels are not changed
+
+
+@pytest.mark.parametrize("protected", [LV, MYO])
+def test_protected_structures_neither_lose_nor_gain(source, protected) -> None:
+    result = carry(source, anything(MYO), protected=[protected])
+    assert np.array_equal(result, TARGET.predicted)
+
+
+def test_each_changed_voxel_takes_its_own_label() -> None:
+    before, after = np.zeros((2, 6, 6), np.uint8)
+    after[1, 1:3], after[4, 4] = RV, LV
+    changed, labels = move_change(before, after, np.indices((6, 6)).astype(float))
+    assert np.array_equal(changed, after > 0)
+    assert np.array_equal(np.where(changed, labels, 0), after)
+
+
+def test_nothing_is_carried_without_change_or_heart() -> None:
+    assert np.array_equal(carry(phase(22, 28), anything(MYO)), TARGET.predicted)
+    empty = np.zeros(SHAPE, np.uint8)
+    nothing = PhaseSlice(image=TARGET.image, predicted=empty, labels=empty)
+    assert not carry(nothing, anything(MYO), target=nothing).any()
+
+
+def test_slices_of_other_shapes_are_refused(source) -> None:
+    small = np.zeros((8, 8), np.uint8)
+    other = PhaseSlice(image=small, predicted=small, labels=small)
+    with pytest.raises(InputError) as error:
+        carry(source, anything(MYO), target=other)
+    assert error.value.values["found"] == (8, 8)
