@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from napari_bayes_nnunet.app.segmentation.calibrate import CalibrationCase
 from napari_bayes_nnunet.app.segmentation.calibration import (
     Calibration,
     calibration_key,
@@ -38,8 +39,9 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.metrics.failure import FailureAssessment, FailureRule, SignRange
 from napari_bayes_nnunet.core.metrics.feature_distance import FeatureRule
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.io.images.nifti import read_channels, write_map
+from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels, write_map
 
 FEATURES = FeatureRule(
     mean=(0.0, 0.0), directions=((1.0, 0.0),), variance=1.0, threshold=10.0, patients=16
@@ -180,6 +182,17 @@ def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
     *_, (report,) = predicted(copy, image_of(hearts), tmp_path / "plain", "--uncalibrated")
     assert report["failure"] is None
     assert FEATURE_DISTANCE not in report["signs"]
+
+
+def test_earlier_calibration_adds_no_sign_of_failure(checked, hearts) -> None:
+    (volume,) = read_channels(image_of(hearts))
+    ensemble = Ensemble(checked, device="cpu")
+    settings = replace(SETTINGS, temperature=1)
+    result = drain(ensemble.steps(volume.voxels, volume.spacing, settings, keep_members=True))
+    assert FEATURE_DISTANCE in result.signs
+    reference = read_labels(read_dataset(hearts).cases[0].label).voxels
+    case = CalibrationCase.compare("a", "p", result, reference, volume.spacing)
+    assert set(case.failure_signs) == set(result.signs) - {FEATURE_DISTANCE, MUSCLE_TO_BLOOD}
 
 
 def test_features_hardly_depend_on_the_precision(checked, hearts) -> None:

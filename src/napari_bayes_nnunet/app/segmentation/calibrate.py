@@ -84,6 +84,11 @@ class CalibrationCase:
         known = [value for value in self.dice.values() if math.isfinite(value)]
         return math.fsum(known) / len(known) if known else math.nan
 
+    @property
+    def failure_signs(self) -> dict[str, float]:
+        """Signs of a failure, without those of the image."""
+        return {name: value for name, value in self.signs.items() if name not in OF_THE_IMAGE}
+
     @classmethod
     def compare(
         cls,
@@ -228,7 +233,7 @@ def fit_calibration(
         function=function_rules(cases),
         dice=dice_rules(cases),
         failure=fit_failure(
-            [_failure_signs(case) for case in cases],
+            [case.failure_signs for case in cases],
             [case.mean_dice for case in cases],
             [case.patient for case in cases],
         ),
@@ -242,10 +247,6 @@ def fit_calibration(
         mass_range=mass_range,
         **calibration_key(folder, settings),
     )
-
-
-def _failure_signs(case: CalibrationCase) -> dict[str, float]:
-    return {name: value for name, value in case.signs.items() if name not in OF_THE_IMAGE}
 
 
 def find_mass_range(
