@@ -12,15 +12,20 @@ from napari_bayes_nnunet.app.evaluation.stopping import (
     StopResult,
     evaluate_stopping,
 )
+from napari_bayes_nnunet.core.review.stop_rule import ReviewPath
 
 
 def patient(number: int, error: float = 1.0, *, slices: int = 4, basal: int = 0) -> ReadPatient:
     """Return a patient whose LV EF is wrong by ``error`` points until two slices are corrected."""
-    read = np.array([50 + error] * 2 + [50.0] * slices)
+    read = np.array([50 + error] * 2 + [50.0] * (slices - 1))
     return ReadPatient(
         patient=f"p{number}",
-        numbers={"LV EF": read},
-        with_tools={"LV EF": read[:-1] + 0.5},
+        numbers={
+            "LV EF": ReviewPath(
+                values=np.append(read, 50.0), spreads=np.arange(len(read), 0, -1.0) - 1
+            )
+        },
+        with_tools={"LV EF": read + 0.5},
         basal=basal,
     )
 
@@ -48,15 +53,15 @@ def test_urgent_basal_slices_are_read_before_the_end() -> None:
 
 
 def test_rule_that_never_reaches_the_target_reads_all() -> None:
-    patients = [patient(n, 9.0) for n in range(10)]
+    never = ReviewPath(values=np.array([59.0, 58.0, 57.0, 50.0]), spreads=np.array([2.0, 1.0, 0.0]))
     patients = [
         ReadPatient(
-            patient=p.patient,
-            numbers={"LV EF": np.array([59.0, 58.0, 57.0, 50.0])},
-            with_tools={"LV EF": np.array([59.0, 58.0, 50.0])},
+            patient=f"p{n}",
+            numbers={"LV EF": never},
+            with_tools={"LV EF": never.values[:-1]},
             basal=0,
         )
-        for p in patients
+        for n in range(10)
     ]
     result = result_of(patients, 3.0)
     assert (result.slices, result.of_slices) == (2, 2)

@@ -10,18 +10,30 @@ from napari_bayes_nnunet.core.review.queue import review_queue
 from napari_bayes_nnunet.core.review.stop_rule import RemainingChange, urgent_places
 from napari_bayes_nnunet.io.study.study import read_study
 
-from ...helpers.data.cines import make_cine
-
-AFTER = (9.0, 6.0, 4.0, 2.6, 1.5)
+from ...helpers.data.cines import ED, ES, make_cine
 
 
 @pytest.fixture
 def session(tmp_path) -> ReviewSession:
     session = ReviewSession(read_study(make_cine(tmp_path / "heart")))
-    session.review_rules = {
-        "LV EF": RemainingChange(after_80=AFTER[1:], after_90=AFTER, patients=16)
-    }
+    session.review_rules = {"LV EF": rule_of(session)}
     return session
+
+
+def rule_of(session: ReviewSession) -> RemainingChange:
+    """Return a rule whose bounds are 9, 6, 4, 2.6, 1.5 … after the slices of the queue."""
+    places = queue_of(session)
+    spreads = [
+        session.numbers.spread_after(places[:k], "LV EF", ed=ED, es=ES) for k in range(len(places))
+    ]
+    assert spreads == sorted(spreads, reverse=True)
+    bounds = (9.0, 6.0, 4.0, 2.6, 1.5, *[1.0] * (len(places) - 5))
+    return RemainingChange(
+        spreads=tuple(reversed(spreads)),
+        bounds_80=tuple(reversed([bound / 2 for bound in bounds])),
+        bounds_90=tuple(reversed(bounds)),
+        patients=16,
+    )
 
 
 def queue_of(session: ReviewSession) -> list:
@@ -41,16 +53,16 @@ def test_no_advice_without_a_rule_or_an_open_slice(session) -> None:
     assert advise(session) is None
 
 
-def test_bound_falls_with_the_leading_slices(session) -> None:
+def test_bound_falls_with_the_accepted_slices(session) -> None:
     places = queue_of(session)
     advice = advise(session)
     assert advice is not None
     assert (advice.bound, advice.next_bound, advice.slices) == (9.0, 2.6, 3)
     assert advice.interval == pytest.approx((advice.value - 9, advice.value + 9))
-    accept(session, [places[0], places[2]])
+    accept(session, [places[0]])
     advice = advise(session)
     assert advice is not None
-    assert (advice.bound, advice.next_bound) == (6.0, 1.5)  # the next three end with the fifth
+    assert (advice.bound, advice.next_bound) == (6.0, 1.5)
 
 
 def test_review_may_stop_when_the_target_is_met(session) -> None:
@@ -80,7 +92,8 @@ def test_open_urgent_basal_slice_stands_against_the_end(session) -> None:
     basal = [p for p in places if p in urgent_places(places) and session.is_basal(p)]
     assert basal
     accept(session, [place for place in places[:4] if place not in basal])
-    session.review_rules = {"LV EF": RemainingChange(after_80=(2.0,), after_90=(2.0,), patients=16)}
+    always = RemainingChange(spreads=(9.0,), bounds_80=(2.0,), bounds_90=(2.0,), patients=16)
+    session.review_rules = {"LV EF": always}
     advice = advise(session)
     assert (advice.obstacle, advice.place) == (Obstacle.BASAL, basal[0])
 

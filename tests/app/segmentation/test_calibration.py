@@ -325,7 +325,10 @@ def case_of(patient: int, phase: str, *, error: float = 0.0) -> CalibrationCase:
         agreement={"LV": 0.9},
         dice={"LV": 0.9},
         slices=ReferencedVolume(
-            predicted=predicted, reference={"LV": reference}, scores={"LV": np.array([1.0, 2.0])}
+            predicted=predicted,
+            members={"LV": np.array([predicted["LV"] - 1, predicted["LV"] + 1])},
+            reference={"LV": reference},
+            scores={"LV": np.array([1.0, 2.0])},
         ),
     )
 
@@ -338,10 +341,14 @@ def test_review_is_calibrated_on_patients_with_ed_and_es(calibrated, patients, k
     rules = fit_calibration(folder, settings_of("multi"), cases).review
     assert bool(rules) == known
     if known:
-        assert rules["LV EDV"] == RemainingChange(
-            after_80=(7.0, 0.0), after_90=(8.0, 0.0), patients=9
-        )
-        assert rules["LV ESV"].after_90 == (0.0,)
+        rule = rules["LV EDV"]
+        assert (rule.bound(3, 80), rule.bound(3), rule.bound(1.4)) == (7, 8, 0)
+        assert rules["LV ESV"].bounds_90 == (0.0,)
+
+
+RULE_OF_REVIEW = RemainingChange(
+    spreads=(0.5, 2.0), bounds_80=(1.0, 4.0), bounds_90=(2.5, 6.0), patients=16
+)
 
 
 def test_review_rules_and_mass_range_are_written_and_read(calibrated, tmp_path) -> None:
@@ -352,7 +359,7 @@ def test_review_rules_and_mass_range_are_written_and_read(calibrated, tmp_path) 
     fitted = Calibration(
         temperature=1.5,
         cases=(),
-        review={"LV EF": RemainingChange(after_80=(4.0,), after_90=(6.0, 2.5), patients=16)},
+        review={"LV EF": RULE_OF_REVIEW},
         mass_range=MassRange(low=-0.04, high=0.3),
         **key,
     )

@@ -104,20 +104,13 @@ class ReaderEvaluation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Volume:
-    """Volume of a patient: its reader, and the scores of its slices by structure."""
+    """Volume of a patient: its reader, its reference, and the scores of its slices."""
 
     make_reader: Callable[[], SimulatedReader]
     spacing: tuple[float, float, float]
     structures: Mapping[str, int]
     scores: Mapping[str, _Values]
-
-    def referenced(self, reader: SimulatedReader) -> ReferencedVolume:
-        """Return the volumes of the slices in the prediction and in the reference."""
-        return ReferencedVolume(
-            predicted=label_volumes(reader.labels, self.spacing, self.structures),
-            reference=label_volumes(reader.reference, self.spacing, self.structures),
-            scores=self.scores,
-        )
+    referenced: ReferencedVolume
 
 
 @dataclass
@@ -186,7 +179,7 @@ def _stopped(name: str, volumes: Sequence[_Volume], review: _Review) -> Iterator
     if len(volumes) != 2:
         return
     readers = [volume.make_reader() for volume in volumes]
-    both = {n: volumes[n].referenced(reader) for n, reader in enumerate(readers)}
+    both = {n: volume.referenced for n, volume in enumerate(volumes)}
     sizes = [float(volume.reference.get("LV", np.zeros(1)).sum()) for volume in both.values()]
     ed, es = (0, 1) if sizes[0] >= sizes[1] else (1, 0)
     places = queue_places(both)
@@ -223,6 +216,9 @@ def _volumes(referenced: ReferencedStudy) -> Iterator[_Volume]:
             spacing=spacing,
             structures=info.structures,
             scores=slice_scores(posterior, info.structures, spacing, score=score),
+            referenced=ReferencedVolume.compare(
+                posterior, reference.labels, spacing, info.structures
+            ),
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.heart.slice_volumes import Values
 from ...core.metrics.conformal import COVERAGES, Coverage
-from ...core.review.stop_rule import fit_remaining_change, remaining_changes
+from ...core.review.stop_rule import ReviewPath, fit_remaining_change
 
 TARGETS: Final[Mapping[str, tuple[float, ...]]] = {
     "LV EF": (3, 4, 5),
@@ -28,13 +28,13 @@ CORRECTED, WITH_TOOLS = "corrects all", "leaves up to 3 mm"
 class ReadPatient:
     """A patient under review in the order of the queue.
 
-    ``numbers`` and ``with_tools`` are the numbers by name, (K + 2,) and (K + 1,), after 0 … K
-    slices by the two readers; the last entry is that of all slices corrected. ``basal`` is the
-    number of slices until no urgent basal one is open.
+    ``numbers`` are those of the reader who corrects all, by name, ``with_tools`` (K + 1,) those of
+    the other one after 0 … K slices, with all corrected last. ``basal`` is the number of slices
+    until no urgent basal one is open.
     """
 
     patient: str
-    numbers: Mapping[str, Values]
+    numbers: Mapping[str, ReviewPath]
     with_tools: Mapping[str, Values]
     basal: int
 
@@ -81,13 +81,14 @@ def _result(
     stops, lengths, errors = [], [], []
     for patient in known:
         others = [other for other in known if other.patient != patient.patient]
-        rule = fit_remaining_change([remaining_changes(o.numbers[number]) for o in others])
+        rule = fit_remaining_change([other.numbers[number] for other in others])
         if rule is None:
             return
-        read = patient.numbers[number] if reader == CORRECTED else patient.with_tools[number]
-        length = len(patient.numbers[number]) - 2
-        needed = rule.slices_for(target, level)
-        stop = length if needed is None else min(max(needed, patient.basal), length)
+        path = patient.numbers[number]
+        read = path.values if reader == CORRECTED else patient.with_tools[number]
+        length = len(path.spreads) - 1
+        spread = rule.spread_for(target, level)
+        stop = length if spread is None else max(path.first_step(spread), patient.basal)
         stops.append(stop)
         lengths.append(length)
         errors.append(abs(float(read[stop] - read[-1])))

@@ -102,6 +102,22 @@ class StudyNumbers:
             for name, measured in after.items()
         }
 
+    def spread_after(
+        self, places: Iterable[tuple[Phase, int]], name: str, *, ed: Phase, es: Phase
+    ) -> float:
+        """Return the spread of a number once these slices are reviewed with their labels as now.
+
+        NaN if the number is unknown.
+        """
+        phases = {
+            phase: replace(volumes, reviewed=volumes.reviewed.copy())
+            for phase, volumes in self._edited.items()
+        }
+        for phase, z in places:
+            phases[phase].reviewed[z] = True
+        measured = heart_function(phases, ed=ed, es=es).get(name)
+        return math.nan if measured is None else measured.spread
+
     def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the prediction, with nothing reviewed."""
         return heart_function(self._predicted, ed=ed, es=es, patient=patient, rules=self._rules)

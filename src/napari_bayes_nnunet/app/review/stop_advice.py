@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from ...core.counts import format_count
 from ...core.metrics.conformal import Coverage
 from ...core.review.queue import review_queue
-from ...core.review.stop_rule import count_leading, urgent_places
+from ...core.review.stop_rule import urgent_places
 from ...core.types import Place
 from .session import ReviewSession
 
@@ -85,30 +86,31 @@ def advise(
 ) -> StopAdvice | None:
     """Return the advice for the review as it is now.
 
-    None if the ensemble has no rule, the LV EF is unknown, or all slices of the queue are accepted.
-    The rule is for the queue of ED and ES by the default score, so this is the queue that counts,
-    whatever the reader sorts by.
+    None if the ensemble has no rule, the LV EF or its spread is unknown, or all slices of the queue
+    are accepted. The rule is for the queue of ED and ES by the default score, so this is the queue
+    that counts, whatever the reader sorts by.
     """
     rule, measured = session.review_rules.get(NUMBER), session.measured().get(NUMBER)
-    if rule is None or measured is None:
+    if rule is None or measured is None or math.isnan(measured.spread):
         return None
     places = [(item.phase, item.z) for item in review_queue(session.default_scores())]
     accepted = {p for p, d in session.state.decisions.items() if d.state == "accepted"}
     still_open = [place for place in places if place not in accepted]
     if not still_open:
         return None
-    done = count_leading(places, accepted)
     following = still_open[:NEXT_SLICES]
-    bound = rule.bound(done, level)
+    ed, es = session.state.ed, session.state.es
+    spread_then = session.numbers.spread_after(following, NUMBER, ed=ed, es=es)
+    bound = rule.bound(measured.spread, level)
     obstacle, place = _obstacle(session, places, still_open)
-    predicted = measured.intervals.get(level) if done == 0 else None
+    predicted = measured.intervals.get(level) if not accepted else None
     ends = (max(measured.value - bound, 0.0), min(measured.value + bound, 100.0))
     return StopAdvice(
         value=measured.value,
         interval=predicted or ends,
         bound=bound,
         slices=len(following),
-        next_bound=rule.bound(count_leading(places, accepted.union(following)), level),
+        next_bound=min(rule.bound(spread_then, level), bound),
         target=target,
         level=level,
         obstacle=obstacle,

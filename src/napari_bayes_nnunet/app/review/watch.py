@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...core.counts import format_count
 from ...core.heart.plausibility import Fault, Finding
 from ...core.problems import Statement, statement
 from ...core.types import Place
 from .session import ReviewSession
 
 SENTENCES: Final = {
-    Fault.GAP: "{slice}: the {structure} is missing in {count} between slices that have it.",
+    Fault.GAP: "{slice}: the {structure} is missing, but slices on both sides have it.",
     Fault.PIECES: "{slice}: the {structure} has a separate piece of {amount:.0f} mm².",
     Fault.OPEN_WALL: "{slice}: {percent:.0f} % of the LV's border has no myocardium.",
     Fault.MASS: "{slice}: the myocardial mass differs from that at ED by {percent:+.0f} %.",
@@ -34,7 +33,6 @@ def describe_finding(session: ReviewSession, finding: Finding) -> Statement:
         SENTENCES[finding.fault],
         slice=session.title_of(finding.place),
         structure=finding.structure,
-        count=format_count(int(finding.amount), "slice"),
         amount=finding.amount,
         percent=signed if finding.fault is Fault.MASS else abs(signed),
     )

@@ -16,20 +16,19 @@ from numpy.typing import NDArray
 from ...core.heart.function import Measured, heart_function
 from ...core.heart.measurements import Spread, canonical_structure, volumes_ml
 from ...core.heart.plausibility import MassRange, fit_mass_range
-from ...core.heart.slice_volumes import PhaseVolumes, Values, label_volumes
+from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
 from ...core.metrics.failure import fit_failure
 from ...core.metrics.feature_distance import LEAST_PATIENTS
 from ...core.metrics.overlap import dice
-from ...core.review.queue import DEFAULT_SCORE, slice_scores, usable_score
 from ...core.review.stop_rule import (
     ReferencedVolume,
     RemainingChange,
+    ReviewPath,
     fit_remaining_change,
     numbers_during_review,
-    remaining_changes,
 )
 from ...core.steps import drain
 from ...core.types import Phase, Spacing
@@ -105,8 +104,6 @@ class CalibrationCase:
         The result has a temperature of 1 and the labels of its members.
         """
         box = foreground_box(reference) or (slice(0),)
-        posterior = stored_posterior(result)
-        score, _ = usable_score([posterior], DEFAULT_SCORE)
         probabilities, labels = result.probabilities[(slice(None), *box)], reference[box]
         return cls(
             name=name,
@@ -121,10 +118,8 @@ class CalibrationCase:
             dice=dice(result.labels, reference, result.structures),
             signs=result.signs,
             features=features,
-            slices=ReferencedVolume(
-                predicted=label_volumes(result.labels, spacing, result.structures),
-                reference=label_volumes(reference, spacing, result.structures),
-                scores=slice_scores(posterior, result.structures, spacing, score=score),
+            slices=ReferencedVolume.compare(
+                stored_posterior(result), reference, spacing, result.structures
             ),
         )
 
@@ -343,14 +338,14 @@ def dice_rules(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, DiceRule
 
 def _review_rules(cases: Sequence[CalibrationCase]) -> dict[str, RemainingChange]:
     """Return the change of each number that remains during a review, from one pair per patient."""
-    changes: dict[str, dict[str, Values]] = {}
+    paths: dict[str, dict[str, ReviewPath]] = {}
     for end_diastole, end_systole in paired(cases):
         if end_diastole.slices is None or end_systole.slices is None:
             continue
         volumes = {1: end_diastole.slices, 2: end_systole.slices}
-        for name, numbers in numbers_during_review(volumes, ed=1, es=2).items():
-            changes.setdefault(name, {})[end_diastole.patient] = remaining_changes(numbers)
-    rules = {name: fit_remaining_change(list(of.values())) for name, of in sorted(changes.items())}
+        for name, path in numbers_during_review(volumes, ed=1, es=2).items():
+            paths.setdefault(name, {})[end_diastole.patient] = path
+    rules = {name: fit_remaining_change(list(of.values())) for name, of in sorted(paths.items())}
     return {name: rule for name, rule in rules.items() if rule is not None}
 
 

@@ -16,8 +16,8 @@ from ..text_table import align_columns
 from .calibration import UNCALIBRATED, read_calibrations
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
-_REVIEWED = (5, 10)
-"""Corrected slices of the queue after which the change of the EF that remains is listed."""
+_TARGETS = (3, 5)
+"""Changes of the EF in the rest of a review, in points, for which the spread is listed."""
 _COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
 
 
@@ -166,18 +166,19 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
             usual = f"at most {features.threshold:.1f}, {_patients(features.patients)}"
             rows.append(("feature distance", usual))
         rows += [
-            (
-                excerpt(f"{name}, after {format_count(slices, 'slice')}"),
-                f"± {rule.bound(slices):.1f}",
-            )
+            (excerpt(f"{name}, to change ± {target}"), _spread_text(rule.spread_for(target)))
             for name, rule in calibration.review.items()
             if name.endswith("EF")
-            for slices in _REVIEWED
+            for target in _TARGETS
         ]
         cases = format_count(len(calibration.cases), "case")
         lines.append(f"  {calibration} ({cases})")
         lines += [f"    {line}" for line in align_columns(rows)]
     return "\n".join(lines) if len(lines) > 1 else UNCALIBRATED
+
+
+def _spread_text(spread: float | None) -> str:
+    return "no spread is small enough" if spread is None else f"spread ± {spread:.2f}"
 
 
 def _rule_text(rule: IntervalRule) -> str:

@@ -1,69 +1,101 @@
 """Rule for the end of a review: how far a number may still change.
 
 It is calibrated on patients with reference labels, whose slices take the reference's labels one
-after another in the order of the queue. The change that remains after k slices is bounded for 80 or
-90 % of new patients, including later changes, so that stopping at the first k below a target keeps
-the promise (conformal risk control, Angelopoulos et al. 2024).
+after another in the order of the queue. The change that remains is bounded by the spread of the
+models that is left, for 80 or 90 % of new patients and including later changes, so that stopping at
+the first slice with a bound below a target keeps the promise (conformal risk control, Angelopoulos
+et al. 2024).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from .. import InputError
+from ..ensemble.stored_posterior import StoredPosterior
 from ..heart.function import heart_function
 from ..heart.measurements import Structure
-from ..heart.slice_volumes import PhaseVolumes, Values
+from ..heart.slice_volumes import PhaseVolumes, Values, label_volumes
 from ..metrics.conformal import COVERAGES, Coverage, conformal_quantile
-from ..types import Phase, Place
-from .queue import review_queue
+from ..types import LabelMap, Phase, Place, Spacing
+from .queue import DEFAULT_SCORE, review_queue, slice_scores, usable_score
 from .queue_yield import SHARE
 
-LEAST_PATIENTS: Final = 9
+REVIEW_PATIENTS: Final = 9
 """Patients that a rule needs: fewer cannot bound the change in 90 %."""
-_DIGITS: Final = 2
+_BOUND_STEP: Final = 0.1
+"""Bounds are rounded up to multiples of this, in the unit of the number."""
+_SPREAD_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemainingChange:
     """Bounds of the change of a number during the rest of a review.
 
-    ``after_80[k]`` and ``after_90[k]`` bound it in 80 and 90 % of the patients once the first k
-    slices of the queue are corrected, in the unit of the number; the last entry holds for all
-    further slices. They do not increase. ``patients`` is the number of patients they were fitted
-    on. Raises InputError for anything else.
+    Once the spread of the models that is left is at most ``spreads[n]``, the change is at most
+    ``bounds_80[n]`` in 80 % and ``bounds_90[n]`` in 90 % of the patients, all in the unit of the
+    number. The last bound also holds for larger spreads. All three do not decrease. ``patients`` is
+    the number of patients they were fitted on. Raises InputError for anything else.
     """
 
-    after_80: tuple[float, ...]
-    after_90: tuple[float, ...]
+    spreads: tuple[float, ...]
+    bounds_80: tuple[float, ...]
+    bounds_90: tuple[float, ...]
     patients: int
 
     def __post_init__(self) -> None:
-        for steps in (self.after_80, self.after_90):
-            values = np.array(steps, np.float64)
-            if not len(values) or not np.isfinite(values).all() or values.min() < 0:
-                raise InputError("Expected changes of at least 0, found {found}.", found=steps)
-            if (np.diff(values) > 0).any() or self.patients < 1:
+        columns = self.spreads, self.bounds_80, self.bounds_90
+        if len({len(column) for column in columns}) > 1 or not self.spreads or self.patients < 1:
+            raise InputError("Expected as many bounds as spreads, found {found}.", found=columns)
+        for column in columns:
+            values = np.array(column, np.float64)
+            if not np.isfinite(values).all() or values[0] < 0 or (np.diff(values) < 0).any():
                 raise InputError(
-                    "Expected changes that do not increase, found {found}.", found=steps
+                    "Expected numbers of at least 0 that do not decrease, found {found}.",
+                    found=column,
                 )
 
-    def bound(self, done: int, level: Coverage = 90) -> float:
-        """Return the bound after the first ``done`` slices of the queue."""
-        steps = self._steps(level)
-        return steps[min(done, len(steps) - 1)]
+    def bound(self, spread: float, level: Coverage = 90) -> float:
+        """Return the bound of the change for a spread that is left."""
+        index = min(bisect_left(self.spreads, spread), len(self.spreads) - 1)
+        return self._bounds(level)[index]
 
-    def slices_for(self, target: float, level: Coverage = 90) -> int | None:
-        """Return the fewest slices after which the bound is at most ``target``; None if never."""
-        return next((k for k, bound in enumerate(self._steps(level)) if bound <= target), None)
+    def spread_for(self, target: float, level: Coverage = 90) -> float | None:
+        """Return the largest spread with a bound of at most ``target``; None if there is none."""
+        count = bisect_right(self._bounds(level), target)
+        return self.spreads[count - 1] if count else None
 
-    def _steps(self, level: Coverage) -> tuple[float, ...]:
-        return self.after_80 if level == 80 else self.after_90
+    def _bounds(self, level: Coverage) -> tuple[float, ...]:
+        return self.bounds_80 if level == 80 else self.bounds_90
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReviewPath:
+    """A number during the review of a patient.
+
+    ``values`` (K + 2,) are those after 0, 1 … K slices of the queue, and with all slices corrected.
+    ``spreads`` (K + 1,) are the SDs over the models after 0 … K slices.
+    """
+
+    values: Values
+    spreads: Values
+
+    @property
+    def changes(self) -> Values:
+        """Largest distance (K + 1,) from the last value, from each step on."""
+        distances = np.abs(self.values[:-1] - self.values[-1])
+        return np.asarray(np.maximum.accumulate(distances[::-1])[::-1])
+
+    def first_step(self, spread: float) -> int:
+        """Return how many slices are corrected until the spread is at most this; K if never."""
+        reached = np.flatnonzero(self.spreads <= spread)
+        return int(reached[0]) if len(reached) else len(self.spreads) - 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,12 +103,32 @@ class ReferencedVolume:
     """Volume of a patient with a reference.
 
     ``predicted`` and ``reference`` are the (Z,) volumes of each structure of the heart in the
-    slices, mL. ``scores`` are the (Z,) scores of the slices by name of the structure.
+    slices, mL, ``members`` (n, Z) those of each member. ``scores`` are the (Z,) scores of the
+    slices by name of the structure.
     """
 
     predicted: Mapping[Structure, Values]
+    members: Mapping[Structure, Values]
     reference: Mapping[Structure, Values]
     scores: Mapping[str, Values]
+
+    @classmethod
+    def compare(
+        cls,
+        posterior: StoredPosterior,
+        reference: LabelMap,
+        spacing: Spacing,
+        structures: Mapping[str, int],
+    ) -> ReferencedVolume:
+        """Return a prediction and its reference (Z, Y, X), with the scores of the default queue."""
+        score, _ = usable_score([posterior], DEFAULT_SCORE)
+        predicted = PhaseVolumes.from_labels(posterior.prediction, posterior, spacing, structures)
+        return cls(
+            predicted=predicted.labels,
+            members=predicted.members,
+            reference=label_volumes(reference, spacing, structures),
+            scores=slice_scores(posterior, structures, spacing, score=score),
+        )
 
 
 def queue_places(volumes: Mapping[int, ReferencedVolume]) -> list[Place]:
@@ -87,11 +139,11 @@ def queue_places(volumes: Mapping[int, ReferencedVolume]) -> list[Place]:
 
 def numbers_during_review(
     volumes: Mapping[int, ReferencedVolume], *, ed: int, es: int
-) -> dict[str, Values]:
-    """Return the numbers after 0, 1 … slices of the queue, and last with all slices corrected.
+) -> dict[str, ReviewPath]:
+    """Return the numbers while the slices take the volumes of the reference, by name ("LV EF").
 
-    A corrected slice has the volumes of the reference. ``volumes`` are those of the phases ``ed``
-    and ``es``. Numbers ("LV EF") that are unknown at any step are left out.
+    ``volumes`` are those of the phases ``ed`` and ``es``. Numbers that are unknown at any step, or
+    without a spread, are left out.
     """
     steps: list[dict[Phase, PhaseVolumes]] = [
         {phase: _corrected(volume, []) for phase, volume in volumes.items()}
@@ -104,38 +156,48 @@ def numbers_during_review(
     steps.append({phase: _corrected(v, slice(None)) for phase, v in volumes.items()})
     measured = [heart_function(step, ed=ed, es=es) for step in steps]
     names = [name for name in measured[0] if all(name in numbers for numbers in measured)]
-    values = {name: np.array([m[name].value for m in measured]) for name in names}
-    return {name: series for name, series in values.items() if np.isfinite(series).all()}
+    paths = {
+        name: ReviewPath(
+            values=np.array([numbers[name].value for numbers in measured]),
+            spreads=np.array([numbers[name].spread for numbers in measured[:-1]]),
+        )
+        for name in names
+    }
+    return {
+        name: path
+        for name, path in paths.items()
+        if np.isfinite(path.values).all() and np.isfinite(path.spreads).all()
+    }
 
 
-def remaining_changes(numbers: Values) -> Values:
-    """Return the largest distance from the last number, from each step on.
-
-    ``numbers`` (K + 2,) are those of `numbers_during_review`; the result (K + 1,) is for 0 … K
-    slices and does not increase.
-    """
-    distances = np.abs(numbers[:-1] - numbers[-1])
-    return np.maximum.accumulate(distances[::-1])[::-1]
-
-
-def fit_remaining_change(changes: Sequence[Values]) -> RemainingChange | None:
-    """Return the rule that holds for new patients like these; None for fewer than nine.
-
-    ``changes`` has the `remaining_changes` of each patient.
-    """
-    if len(changes) < LEAST_PATIENTS:
+def fit_remaining_change(paths: Sequence[ReviewPath]) -> RemainingChange | None:
+    """Return the rule that holds for new patients like these; None for fewer than nine."""
+    if len(paths) < REVIEW_PATIENTS:
         return None
-    longest = max(map(len, changes))
-    table = np.array([_extended(series, longest) for series in changes])
-    low, high = (_bounds(table, level) for level in COVERAGES)
-    return RemainingChange(after_80=low, after_90=high, patients=len(changes))
+    known = [float(spread) for path in paths for spread in path.spreads]
+    # The largest one is rounded up, so that its bounds are those of whole reviews.
+    spreads = sorted({0.0, *map(_round_down, known), -_round_down(-max(known))})
+    rows: list[tuple[float, float, float]] = []
+    for spread in spreads:
+        changes = [float(path.changes[path.first_step(spread)]) for path in paths]
+        low, high = (_bound(changes, level) for level in COVERAGES)
+        if rows and rows[-1][1:] == (low, high):
+            rows.pop()  # the larger spread has the same bounds
+        rows.append((spread, low, high))
+    spread_column, low_column, high_column = zip(*rows, strict=True)
+    return RemainingChange(
+        spreads=spread_column, bounds_80=low_column, bounds_90=high_column, patients=len(paths)
+    )
 
 
-def _bounds(table: Values, level: Coverage) -> tuple[float, ...]:
-    """Return the bounds of the columns of (patients, steps), without equal ones at the end."""
-    bounds = [conformal_quantile(column, level) for column in table.T]
-    known = [math.ceil(bound * 10**_DIGITS) / 10**_DIGITS for bound in bounds if bound is not None]
-    return tuple(known[: known.index(known[-1]) + 1])
+def _bound(changes: Sequence[float], level: Coverage) -> float:
+    bound = conformal_quantile(changes, level)
+    assert bound is not None  # nine patients are enough
+    return round(math.ceil(bound / _BOUND_STEP - 1e-9) * _BOUND_STEP, 6)
+
+
+def _round_down(spread: float) -> float:
+    return math.floor(spread * 10**_SPREAD_DIGITS) / 10**_SPREAD_DIGITS
 
 
 def urgent_places(places: Sequence[Place]) -> set[Place]:
@@ -143,23 +205,11 @@ def urgent_places(places: Sequence[Place]) -> set[Place]:
     return set(places[: round(SHARE * len(places))])
 
 
-def count_leading(places: Sequence[Place], accepted: Collection[Place]) -> int:
-    """Return how many slices at the beginning of a queue are accepted."""
-    return next((k for k, place in enumerate(places) if place not in accepted), len(places))
-
-
 def _corrected(volume: ReferencedVolume, done: list[int] | slice) -> PhaseVolumes:
-    """Return the volumes with the slices ``done`` as in the reference, without members."""
+    """Return the volumes with the slices ``done`` reviewed and as in the reference."""
     labels = {name: predicted.copy() for name, predicted in volume.predicted.items()}
     for name, volumes in labels.items():
         volumes[done] = volume.reference[name][done]
-    depth = len(next(iter(labels.values()), ()))
-    return PhaseVolumes(
-        labels=labels,
-        members={name: np.zeros((0, depth)) for name in labels},
-        reviewed=np.zeros(depth, np.bool_),
-    )
-
-
-def _extended(series: Values, length: int) -> Values:
-    return np.concatenate([series, np.full(length - len(series), series[-1])])
+    reviewed = np.zeros(len(next(iter(labels.values()), ())), np.bool_)
+    reviewed[done] = True
+    return PhaseVolumes(labels=labels, members=volume.members, reviewed=reviewed)

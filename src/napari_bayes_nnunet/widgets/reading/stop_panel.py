@@ -22,7 +22,7 @@ LEVEL_HELP: Final = (
 )
 ADVICE_HELP: Final = (
     "In so many patients like the validation patients, correcting all further slices changes the "
-    "LV EF by no more than this. It holds for slices accepted in the order of the queue."
+    "LV EF by no more than this. It follows from the spread of the models in open slices."
 )
 FINISH_HELP: Final = "Mark the review as finished, with the other slices as predicted."
 _STEP: Final = 0.5
