@@ -130,13 +130,25 @@ def steps_to_put(
     for role in roles:
         if role not in present:
             yield
-            layer = _add(viewer, image, result, role, visible=visible)
-            if layer is not None and role in UNCERTAINTY_MAPS:
-                yield
-                _show_bar(layer)
+            yield from _steps_to_add(viewer, image, result, role, visible=visible)
     yield
     refresh_result(viewer, image, result)
     _name_by_method(viewer, image)
+
+
+def _steps_to_add(
+    viewer: Any, image: Image, result: SegmentationResult, role: ResultRole, *, visible: bool
+) -> Generator[None, None, None]:
+    """Insert a layer, show it and make its colour bar, each in a step of its own."""
+    layer = _add(viewer, image, result, role, visible=False)
+    if layer is None:
+        return
+    if visible:
+        yield
+        layer.visible = True
+    if role in UNCERTAINTY_MAPS:
+        yield
+        _show_bar(layer)
 
 
 def _bring_method_to_front(viewer: Any, image: Image, method: str) -> None:

@@ -397,6 +397,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self, layer: Image, result: SegmentationResult, phase: int | None
     ) -> Generator[None, None, None]:
         yield from self._steps_to_put(layer, result)
+        yield
         if layer is not self.image.layer:
             set_aside(self._viewer, layer)
             return
