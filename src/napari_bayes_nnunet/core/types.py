@@ -13,6 +13,8 @@ Place: TypeAlias = tuple[Phase, int]
 """Phase, and slice counted from 0."""
 Spacing: TypeAlias = tuple[float, float, float]
 """Distance of voxels along (z, y, x) in mm."""
+VoxelBox: TypeAlias = tuple[slice, slice, slice]
+"""Voxels (z, y, x) of an image."""
 Mask: TypeAlias = NDArray[np.bool_]
 LabelMap: TypeAlias = NDArray[np.integer]
 Mirroring: TypeAlias = Literal["full", "spread", "none"]

@@ -27,7 +27,7 @@ from .device import is_out_of_memory
 from .memory import check_image
 from .network import Network
 from .plans import open_plans
-from .tiles import Tiles, Window, patches_of, place_windows
+from .tiles import Tiles, TileSlices, patches_of, place_windows
 from .weights import StateDict, without_duplicates
 
 DAMAGED_PLANS = (
@@ -465,12 +465,12 @@ def _all_finite(logits: Sequence[torch.Tensor]) -> bool:
 
 def _batches(
     tilings: Sequence[Tiles], patches_at_once: int
-) -> Iterator[list[tuple[Tiles, Window]]]:
+) -> Iterator[list[tuple[Tiles, TileSlices]]]:
     """Yield the windows of all images in batches of at most ``patches_at_once`` patches.
 
     A window with more patches is a batch of its own.
     """
-    batch: list[tuple[Tiles, Window]] = []
+    batch: list[tuple[Tiles, TileSlices]] = []
     patches = 0
     for tiles in tilings:
         for window in tiles.windows:

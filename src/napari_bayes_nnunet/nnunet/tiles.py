@@ -10,7 +10,7 @@ from nnunetv2.inference.sliding_window_prediction import (
     compute_steps_for_sliding_window,
 )
 
-Window = tuple[slice, ...]
+TileSlices = tuple[slice, ...]
 STEP = 0.5
 """Distance between tiles as a share of their size, as in nnU-Net's predictor."""
 
@@ -39,15 +39,15 @@ class Tiles:
         self._gaussian = compute_gaussian(patch, value_scaling_factor=10, device=sums_on).float()
         self.windows = place_windows(tuple(image.shape[1:]), patch, slices)
 
-    def patches(self, window: Window) -> torch.Tensor:
+    def patches(self, window: TileSlices) -> torch.Tensor:
         """Return the patches (N, channels, …) of a window: its slices in 2D, one patch in 3D."""
         return patches_of(self._image, window, flat=self._flat)
 
-    def count(self, window: Window) -> int:
+    def count(self, window: TileSlices) -> int:
         """Return the number of patches in a window."""
         return window[0].stop - window[0].start if self._flat else 1
 
-    def add(self, window: Window, logits: torch.Tensor) -> None:
+    def add(self, window: TileSlices, logits: torch.Tensor) -> None:
         """Add the logits (N, C, …) of the patches of a window."""
         part = logits.to(self._total.device)
         part = part.transpose(0, 1) if self._flat else part[0]
@@ -59,13 +59,13 @@ class Tiles:
         return self._total.div_(self._weight)
 
 
-def patches_of(image: torch.Tensor, window: Window, *, flat: bool) -> torch.Tensor:
+def patches_of(image: torch.Tensor, window: TileSlices, *, flat: bool) -> torch.Tensor:
     """Return the patches (N, channels, …) of a window: its slices if ``flat``, else one patch."""
     tile = image[(slice(None), *window)]
     return tile.transpose(0, 1) if flat else tile[None]
 
 
-def place_windows(shape: tuple[int, ...], patch: tuple[int, ...], slices: int) -> list[Window]:
+def place_windows(shape: tuple[int, ...], patch: tuple[int, ...], slices: int) -> list[TileSlices]:
     """Return the tiles (z, y, x) of an image, in 2D in stacks of up to ``slices`` slices."""
     steps = compute_steps_for_sliding_window(shape[-len(patch) :], patch, STEP)
     tiles = [

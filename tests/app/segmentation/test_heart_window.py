@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.heart_window import find_window
-from napari_bayes_nnunet.app.segmentation.pass_plan import WINDOW, PassPlan
+from napari_bayes_nnunet.app.segmentation.pass_plan import HEART_WINDOW, PassPlan
 from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCache
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
@@ -100,7 +100,7 @@ def test_the_report_says_what_was_asked(windowed, whole) -> None:
     report = json.loads(json.dumps(windowed.report()))
     assert report["window"] == "heart"
     assert [slice(*side) for side in report["window_box"]] == list(windowed.window_box)
-    assert WINDOW.format(first=3, done=5) in report["notes"]
+    assert HEART_WINDOW.format(first=3, done=5) in report["notes"]
     report = whole.report()
     assert (report["window"], report["window_box"]) == ("whole", None)
     assert SegmentationSettings.from_json(windowed.report()) == windowed.settings

@@ -21,7 +21,7 @@ from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
 from ...core.metrics.failure import fit_failure
-from ...core.metrics.feature_distance import LEAST_PATIENTS
+from ...core.metrics.feature_distance import FEWEST_FOR_FEATURES
 from ...core.metrics.overlap import dice
 from ...core.review.stop_rule import (
     ReferencedVolume,
@@ -182,7 +182,7 @@ def training_features(
     Images that cannot be read are left out. [] if the ``validation`` cases are of too few patients
     for a rule, or have no features.
     """
-    few = len({case.patient for case in validation}) < LEAST_PATIENTS
+    few = len({case.patient for case in validation}) < FEWEST_FOR_FEATURES
     if few or any(case.features is None for case in validation):
         return []
     folder = ensemble.folder

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...nnunet.cutout import Cutout
     from ...nnunet.inference import Predictor, PreparedImage
 
-MARGIN: Final = 10.0
+HEART_MARGIN: Final = 10.0
 """Distance in mm between what was found and the edge of the window."""
 WIDENING: Final = 4
 """Part of a patch by which a side of the window is widened: one over this number."""
@@ -42,7 +42,7 @@ def find_window(
     heart = _largest_piece(np.asarray(found.any(axis=slice_axis)))
     if heart is None:
         return None
-    return predictor.cutout(image, found & np.expand_dims(heart, slice_axis), margin=MARGIN)
+    return predictor.cutout(image, found & np.expand_dims(heart, slice_axis), margin=HEART_MARGIN)
 
 
 def widened_window(predictor: Predictor, window: Cutout, probabilities: Any) -> Cutout | None:

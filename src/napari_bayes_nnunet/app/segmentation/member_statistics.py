@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.ensemble.posterior import Box, RunningPosterior, most_probable
+from ...core.ensemble.posterior import RunningPosterior, most_probable
 from ...core.heart.measurements import volumes_ml
 from ...core.metrics.overlap import PairwiseDice
-from ...core.types import Spacing
+from ...core.types import Spacing, VoxelBox
 
 
 def _raise(error: Exception) -> None:
@@ -39,12 +39,12 @@ class MemberStatistics:
     keep_members: bool = False
     member_labels: list[NDArray[np.uint8]] = field(default_factory=list)
     agreement: PairwiseDice = field(init=False)
-    _around: tuple[Box, NDArray[np.uint8]] | None = field(init=False, default=None)
+    _around: tuple[VoxelBox, NDArray[np.uint8]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.agreement = PairwiseDice(self.structures)
 
-    def add(self, probabilities: Any, box: Box | None = None) -> NDArray[np.uint8]:
+    def add(self, probabilities: Any, box: VoxelBox | None = None) -> NDArray[np.uint8]:
         """Add one member's (C, Z, Y, X) probabilities, and return its (Z, Y, X) labels.
 
         With a ``box`` the probabilities are those of its voxels.
@@ -61,7 +61,7 @@ class MemberStatistics:
             self.volumes.setdefault(name, []).append(ml)
         return labels
 
-    def _labels_around(self, box: Box) -> NDArray[np.uint8]:
+    def _labels_around(self, box: VoxelBox) -> NDArray[np.uint8]:
         """Return the labels of the posterior before the first member of this box was added."""
         if self._around is None or self._around[0] != box:
             self._around = box, self.measure(RunningPosterior.labels)
@@ -71,7 +71,7 @@ class MemberStatistics:
         """Return the result of a method of the posterior as a NumPy array."""
         return self._retrying(lambda: to_numpy(method(self.posterior)))
 
-    def _add_to_sums(self, probabilities: Any, box: Box | None) -> NDArray[Any]:
+    def _add_to_sums(self, probabilities: Any, box: VoxelBox | None) -> NDArray[Any]:
         sums = self.posterior.probability_sum
         if sums is not None and not isinstance(sums, np.ndarray):
             # Either of them may have been moved off the GPU meanwhile.

@@ -35,7 +35,7 @@ Value = TypeVar("Value")
 
 STABLE = "Stopped after {done} of {total} members because the result was stable."
 FEWER_MEMBERS = "Used {used} of {requested} members because this folder has no more for the method."
-WINDOW = (
+HEART_WINDOW = (
     "Outside of a window around the heart, only the first {first} of {done} members were asked."
 )
 NO_CYCLES = "Used all {used} members because there are no cycles to choose from."
@@ -112,7 +112,7 @@ class PassPlan:
 
     def window_notes(self, done: int, cutout: Cutout | None) -> list[str]:
         """Return a note if only the first passes saw the whole image."""
-        return [] if cutout is None else [WINDOW.format(first=self.first, done=done)]
+        return [] if cutout is None else [HEART_WINDOW.format(first=self.first, done=done)]
 
 
 @dataclass(eq=False)

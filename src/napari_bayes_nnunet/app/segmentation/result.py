@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.ensemble.posterior import Box, RunningPosterior
+from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Intervals
 from ...core.heart.measurements import Spread
 from ...core.metrics.failure import FailureAssessment
+from ...core.types import VoxelBox
 from ...io.ensemble.ensemble_folder import Member
 from ...io.files.atomic import null_for_nan
 from ...io.study.arrays import round_map
@@ -122,7 +123,7 @@ class Segmentation:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
-    window_box: Box | None = None
+    window_box: VoxelBox | None = None
 
     @property
     def failure(self) -> FailureAssessment | None:

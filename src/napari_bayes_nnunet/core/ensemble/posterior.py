@@ -14,12 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import InputError
+from ..types import VoxelBox
 
 Array: TypeAlias = Any
 """A NumPy array or a torch tensor."""
-
-Box: TypeAlias = tuple[slice, slice, slice]
-"""Voxels (z, y, x) of an image."""
 
 # Smaller values of p·log2 p vanish in float32, and log2 of this value is finite: 0·log 0 is 0.
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -62,7 +60,7 @@ class RunningPosterior:
     count: int = 0
     temperature: float = 1.0
 
-    def add(self, probabilities: Array, box: Box | None = None) -> None:
+    def add(self, probabilities: Array, box: VoxelBox | None = None) -> None:
         """Add the (C, Z, Y, X) softmax probabilities of a member, which are not kept or changed.
 
         With a ``box`` (z, y, x) they are those of its voxels only. Elsewhere mean and mutual
@@ -83,7 +81,7 @@ class RunningPosterior:
             self._add_in(box, probabilities, member_entropy)
         self.count += 1
 
-    def _add_in(self, box: Box, probabilities: Array, member_entropy: Array) -> None:
+    def _add_in(self, box: VoxelBox, probabilities: Array, member_entropy: Array) -> None:
         part = (..., *box)
         sums = self.probability_sum, self.entropy_sum
         # First, because it may run out of memory.
@@ -155,7 +153,7 @@ class RunningPosterior:
             self.probability_sum = xp.zeros_like(like, dtype=xp.float32)
             self.entropy_sum = xp.zeros_like(like[0], dtype=xp.float32)
 
-    def _check_shape(self, probabilities: Array, box: Box | None = None) -> None:
+    def _check_shape(self, probabilities: Array, box: VoxelBox | None = None) -> None:
         if box is not None:
             self._check_members()
         if self.probability_sum is None:

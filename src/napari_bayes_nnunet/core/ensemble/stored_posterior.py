@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import LabelMap
+from ..types import LabelMap, VoxelBox
 
-VoxelBox: TypeAlias = tuple[slice, slice, slice]
 CERTAIN = 255
 """Stored value of a probability of 1."""
 

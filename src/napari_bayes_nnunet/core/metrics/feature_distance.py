@@ -20,7 +20,7 @@ DIRECTIONS: Final = 16
 """Most directions of the covariance that are kept."""
 PERCENTILE: Final = 95
 """Percentile of the validation patients beyond which an image is unlike the training images."""
-LEAST_PATIENTS: Final = 4
+FEWEST_FOR_FEATURES: Final = 4
 """Training images and validation patients needed for a rule."""
 _DIGITS: Final = 4
 """Significant digits of the numbers in a rule."""
@@ -78,7 +78,7 @@ def fit_features(
     with the largest distance of its images. None for fewer than four training images or patients.
     """
     distinct = sorted(set(patients))
-    if min(len(training), len(distinct)) < LEAST_PATIENTS:
+    if min(len(training), len(distinct)) < FEWEST_FOR_FEATURES:
         return None
     mean, directions, variance = _covariance(np.asarray(training, np.float64))
     rule = FeatureRule(

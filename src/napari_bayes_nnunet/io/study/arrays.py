@@ -11,8 +11,8 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.ensemble.stored_posterior import StoredPosterior, VoxelBox
-from ...core.types import Phase
+from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.types import Phase, VoxelBox
 from .. import DataError
 from ..files.atomic import replacing
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
