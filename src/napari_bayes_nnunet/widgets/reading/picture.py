@@ -76,6 +76,10 @@ class OpenedStudy:
             self.lock.release()
 
 
+class LayerRemovedError(Exception):
+    """Removal of a layer of a study while the study is being opened."""
+
+
 class ReviewPicture(QObject):
     """The layers of one study in a viewer. ``moved`` carries the displayed phase and slice.
 

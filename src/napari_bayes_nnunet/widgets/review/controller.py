@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Final
 
@@ -19,17 +19,17 @@ from ..editing.brush_region import BrushRegion
 from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
 from ..editing.corrections import LEVEL, Corrections
-from ..editing.ends_form import END_BUTTONS
 from ..editing.scribble_tool import ScribbleTool
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ReviewKeys
 from ..layers.orientation_letters import PatientLetters, has_letters
 from ..layers.viewing import shown_orientation
 from ..layers.window_level import WindowLevel
-from ..reading.picture import OpenedStudy, ReviewPicture
+from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
 from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
+from .actions import review_actions
 from .export import ReviewExporter
 from .forms import ReviewForms
 from .saver import EVERY_MS, StudySaver
@@ -52,10 +52,6 @@ COMMENT_KEEPS_FLAG: Final = (
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
 WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
-
-
-class LayerRemovedError(Exception):
-    """Removal of a layer of a study while the study is being opened."""
 
 
 class ReviewController(QObject):
@@ -464,32 +460,6 @@ class ReviewController(QObject):
         self.saver.note_change()
         self.said.emit(self.session.landmarks_doubt())
 
-    def _actions(self) -> Mapping[str, Callable[[], object]]:
-        """Return the actions of the keys."""
-        return {
-            "next": partial(self.step, 1),
-            "previous": partial(self.step, -1),
-            "accept": self.accept,
-            "flag": self.flag,
-            "most uncertain": self.centre,
-            "next view": self.forms.view.choose_next,
-            "outline or fill": self.forms.display.toggle_fill,
-            "previous alternative": partial(self.step_alternative, -1),
-            "next alternative": partial(self.step_alternative, 1),
-            "interpolate": self.interpolate,
-            "revert": self.revert,
-            "ED or ES": self.other_landmark,
-            "absent": self.remove,
-            **{
-                action: partial(self.move_end, end, outwards)
-                for action, (_, end, outwards) in END_BUTTONS.items()
-            },
-            "scribble": self.toggle_scribble,
-            "carry": self.carry,
-            "previous phase": partial(self.step_phase, -1),
-            "next phase": partial(self.step_phase, 1),
-        }
-
     def _connect(self) -> None:
         forms, corrections = self.forms, self.forms.corrections
         forms.queue.changed.connect(self.refresh_queue)
@@ -581,7 +551,7 @@ class ReviewController(QObject):
         self._show_thumbnails()
         self._connect()
         self._on_moved(self.place)  # which may have changed meanwhile
-        self.keys = ReviewKeys(self._viewer, self._actions(), {"peek": self._on_peek})
+        self.keys = ReviewKeys(self._viewer, review_actions(self), {"peek": self._on_peek})
         self.picture.edited.editable = not self.saver.read_only
 
     def _show_first_slice(self) -> None:

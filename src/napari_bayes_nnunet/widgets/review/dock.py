@@ -40,18 +40,17 @@ from ..common.dock import (
     main_window,
 )
 from ..common.folder_drop import FolderDrop
-from ..common.garbage import ShortCollections
 from ..common.message_line import MessageLine
 from ..common.settings import Settings, open_settings
-from ..common.turns import Turns
+from ..common.turns import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.canvas_notice import CanvasNotice
 from ..layers.metadata import bayes_metadata, dicom_path
 from ..layers.result_layers import warm_up_imports
 from ..reading.key_sheet import add_keys_to_help
-from ..reading.picture import OpenedStudy
+from ..reading.picture import LayerRemovedError, OpenedStudy
 from ..reading.slider_labels import fit_slider_labels
-from .controller import LayerRemovedError, ReviewController
+from .controller import ReviewController
 from .forms import ReviewForms
 from .open_study import open_study
 from .reading_layout import ReadingLayout

@@ -34,9 +34,8 @@ from ..common.dock import (
     raise_dock,
 )
 from ..common.folder_drop import FolderDrop
-from ..common.garbage import ShortCollections
 from ..common.settings import Display, Settings, open_settings
-from ..common.turns import Turns
+from ..common.turns import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
