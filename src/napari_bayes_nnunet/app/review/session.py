@@ -336,6 +336,13 @@ class ReviewSession:
             self._checked[place] = slice_findings(labels, spacing, self.structures, place)
         return self._checked[place]
 
+    def first_place(self, queue: list[QueueItem]) -> Place:
+        """Return where the reader stopped, else the first place of the queue, else the middle."""
+        place = self.state.current
+        if place is not None and self.has_place(place):
+            return place
+        return self.after(None, queue) or (self.phases[0], self.slices // 2)
+
     def after(self, place: Place | None, queue: list[QueueItem], *, step: int = 1) -> Place | None:
         """Return the place ``step`` further in the queue, or the first; None at the end."""
         places = [(item.phase, item.z) for item in queue]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 NOT_OPENED: Final = (
     "{path} could not be opened. Check that it still exists and that an application is associated "
     "with it."
 )
+Choose = Callable[[QWidget, str, str], str]
+"""Function that asks for a folder or a file, starting in a folder, and returns "" for none."""
 
 
 def open_path(path: Path) -> bool:
@@ -35,3 +37,13 @@ def ask_to_save(parent: QWidget, doubt: str) -> bool:
     no = QMessageBox.StandardButton.No
     answer = QMessageBox.question(parent, "Slices not accepted", text, buttons, no)
     return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def choose_folder(parent: QWidget, title: str, start: str) -> str:
+    """Ask for a folder."""
+    return str(QFileDialog.getExistingDirectory(parent, title, start))
+
+
+def choose_image(parent: QWidget, title: str, start: str) -> str:
+    """Ask for a NIfTI file."""
+    return str(QFileDialog.getOpenFileName(parent, title, start, "NIfTI (*.nii *.nii.gz)")[0])

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import partial
 from typing import Any, Final
 
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import QSignalThrottler
 
 from ...app.review.ends import End
-from ...app.review.stop_advice import advise, word_advice
 from ...core.counts import format_count
 from ...core.heart.function import Patient
 from ...core.heart.structures import structure_colors
 from ...core.types import Mask, Phase, Place
+from ..common.window_thread import after_frame
 from ..editing.brush_region import BrushRegion
 from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
@@ -23,27 +22,23 @@ from ..editing.scribble_tool import ScribbleTool
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ReviewKeys
 from ..layers.orientation_letters import PatientLetters, has_letters
-from ..layers.viewing import shown_orientation
 from ..layers.window_level import WindowLevel
 from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
-from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
 from .actions import review_actions
 from .export import ReviewExporter
 from .forms import ReviewForms
 from .saver import EVERY_MS, StudySaver
+from .turned_thumbnails import TurnedThumbnails
 from .view import ReviewView
 
-LISTS_AFTER_MS: Final = 40
-"""Delay of numbers and lists after an edit or a step, so that the image is drawn first."""
 QUEUE_EMPTY: Final = "The queue is empty."
 QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
 ALL_ACCEPTED: Final = "All slices of the queue are accepted."
-MAY_STOP: Final = "{advice} Finish the review, or continue with the queue."
 REVIEW_FINISHED: Final = "The review is finished. Slices that are not accepted stay as predicted."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
 COMMENT_KEEPS_FLAG: Final = (
@@ -91,6 +86,11 @@ class ReviewController(QObject):
             viewer, self.picture.image, self.picture.edited, self.corrections, self
         )
         self.player = CinePlayer(viewer, self)
+        self._thumbnails = TurnedThumbnails(
+            *(viewer, self.session, self.picture.image, forms.thumbnails),
+            window=self._window,
+            parent=self,
+        )
         self.window_level = WindowLevel(viewer)
         # The Segment dock shows them for its image, which is in front with its study.
         self.letters = None if has_letters(viewer) else PatientLetters(viewer)
@@ -98,15 +98,8 @@ class ReviewController(QObject):
         self.exporter = ReviewExporter(self.session, opened.image, forms.export, self)
         self.view = ReviewView(self.session, forms, self.picture, self.corrections, self.player)
         self.view.read_only = self.saver.read_only
-        self._soon = self._after_frame(self.view.show_edited)
-        self._place_soon = self._after_frame(self.view.show_place)
-
-    def _after_frame(self, show: Callable[[], None]) -> QSignalThrottler:
-        """Return what calls ``show`` soon after it is triggered, when the image is drawn."""
-        soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, self)
-        soon.setTimeout(LISTS_AFTER_MS)
-        soon.triggered.connect(show)
-        return soon
+        self._soon = after_frame(self.view.show_edited, self)
+        self._place_soon = after_frame(self.view.show_place, self)
 
     # Through the queue
 
@@ -189,18 +182,10 @@ class ReviewController(QObject):
             progress = self.session.progress(self.view.queue)
             count = format_count(progress.total - progress.done, "open slice")
             done = ACCEPTED.format(slice=self.session.title_of(place), count=count)
-            self.reported.emit(self._offer_to_stop() or done)
+            self.reported.emit(self.view.new_offer() or done)
         else:
             self.said.emit(ALL_ACCEPTED)
         self._save_decision()
-
-    def _offer_to_stop(self) -> str:
-        """Return an offer to stop if the target has just been met, else ""."""
-        form, before = self.forms.stop, self.view.advice
-        advice = advise(self.session, form.target.value(), form.level)
-        if advice is None or not advice.may_stop or (before is not None and before.may_stop):
-            return ""
-        return MAY_STOP.format(advice=word_advice(self.session, advice))
 
     def finish(self) -> None:
         """Finish the review before all slices are accepted."""
@@ -400,9 +385,6 @@ class ReviewController(QObject):
         self._on_edited()  # draws the image first
         self.saver.save()
 
-    def _on_peek(self, shown: bool) -> None:
-        self.outlines.peek(shown)
-
     def _on_stroke(self, stroke: Mask, inside: bool) -> None:
         if self._can("scribble"):
             self.corrections.scribble(self.place, self.label, stroke, inside=inside)
@@ -489,8 +471,6 @@ class ReviewController(QObject):
         self.picture.moved.connect(self._on_moved)
         self.picture.lost.connect(self.lost)
         self.picture.said.connect(self.said)
-        for events in self._turned_events():
-            events.connect(self._show_thumbnails)
         self._connect_corrections(corrections)
 
     def _connect_corrections(self, form: CorrectionForm) -> None:
@@ -548,10 +528,10 @@ class ReviewController(QObject):
         for show in (self.view.show_scores, self.view.show_marks, self.view.show_numbers):
             show()
             yield
-        self._show_thumbnails()
+        self._thumbnails.show()
         self._connect()
         self._on_moved(self.place)  # which may have changed meanwhile
-        self.keys = ReviewKeys(self._viewer, review_actions(self), {"peek": self._on_peek})
+        self.keys = ReviewKeys(self._viewer, review_actions(self), {"peek": self.outlines.peek})
         self.picture.edited.editable = not self.saver.read_only
 
     def _show_first_slice(self) -> None:
@@ -559,9 +539,7 @@ class ReviewController(QObject):
         image = self.picture.image
         self.view.show_setup()
         self.view.score()
-        place = self.session.state.current
-        if place is None or not self.session.has_place(place):
-            place = self.session.after(None, self.view.queue) or self._middle()
+        place = self.session.first_place(self.view.queue)
         self.picture.go_to(place)
         self.picture.zoom_to_heart()
         self._choose_structure(self._queued_structure(place) or self.forms.corrections.structure)
@@ -570,34 +548,17 @@ class ReviewController(QObject):
         if self._window is not None:
             self.window_level.show_automatic()
 
-    def _turned_events(self) -> tuple[Any, ...]:
-        return self._viewer.dims.events.order, self._viewer.scene.camera.events.orientation
-
-    def _show_thumbnails(self, event: object = None) -> None:
-        """Draw the thumbnails as slices lie on the screen."""
-        image = self.picture.image
-        window = self._window or tuple(image.contrast_limits)
-        orientation = shown_orientation(self._viewer)
-        self.forms.thumbnails.set_pictures(
-            SlicePictures(self.session, image.data, window, orientation)
-        )
-
-    def _middle(self) -> Place:
-        return self.session.phases[0], self.session.slices // 2
-
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
             for part in (
                 *(self.scribble, self.brush, self.contour, self.player),
-                *(self.corrections, self.window_level),
+                *(self.corrections, self.window_level, self._thumbnails),
             ):
                 part.close()
             if self.keys is not None:
                 self.keys.close()
             self.outlines.close()
-            for events in self._turned_events():
-                events.disconnect(self._show_thumbnails)
             if self.letters is not None:
                 self.letters.close()
             # Last, because discarding a preview counts as an edit.

@@ -14,7 +14,6 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
     QDockWidget,
-    QFileDialog,
     QHBoxLayout,
     QLayout,
     QMainWindow,
@@ -25,12 +24,10 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from ...app.prediction.output_files import dicom_file_names
-from ...app.review.export import export_files
 from ...io import DataError
 from ...io.study.info import is_study
 from ..common.background import Background
-from ..common.dialogs import ask_to_replace, ask_to_save
+from ..common.dialogs import Choose, ask_to_replace, ask_to_save, choose_folder, choose_image
 from ..common.dock import (
     CollapsibleSection,
     DockContent,
@@ -42,15 +39,16 @@ from ..common.dock import (
 from ..common.folder_drop import FolderDrop
 from ..common.message_line import MessageLine
 from ..common.settings import Settings, open_settings
-from ..common.turns import ShortCollections, Turns
+from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.canvas_notice import CanvasNotice
-from ..layers.metadata import bayes_metadata, dicom_path
+from ..layers.metadata import bayes_metadata
 from ..layers.result_layers import warm_up_imports
 from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import LayerRemovedError, OpenedStudy
 from ..reading.slider_labels import fit_slider_labels
 from .controller import ReviewController
+from .export_questions import ExportQuestions
 from .forms import ReviewForms
 from .open_study import open_study
 from .reading_layout import ReadingLayout
@@ -87,22 +85,6 @@ THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or 
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
-CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
-CHOOSE_DICOM_IMAGES = "Choose the DICOM images of this study"
-CHOOSE_DICOM_OUTPUT = "Choose a folder for DICOM SEG and SR"
-CHOOSE_DATASET = "Choose an nnU-Net dataset"
-Choose = Callable[[QWidget, str, str], str]
-"""Function that asks for a folder or a file, starting in a folder, and returns "" for none."""
-
-
-def choose_folder(parent: QWidget, title: str, start: str) -> str:
-    """Ask for a folder."""
-    return str(QFileDialog.getExistingDirectory(parent, title, start))
-
-
-def choose_image(parent: QWidget, title: str, start: str) -> str:
-    """Ask for a NIfTI file."""
-    return str(QFileDialog.getOpenFileName(parent, title, start, "NIfTI (*.nii *.nii.gz)")[0])
 
 
 class ReviewWidget(FolderDrop, DockContent):
@@ -145,7 +127,12 @@ class ReviewWidget(FolderDrop, DockContent):
         self._image_error = self._reported = ""
         self._found: list[str] = []
         self._opening: Path | None = None
-        self._dicom_paths: dict[str, str] = {}
+        self._export_questions = ExportQuestions(
+            napari_viewer,
+            choose_folder=self._choose_folder,
+            may_replace=lambda names: self._may_replace(self, names),
+            may_save=lambda doubt: self._may_save(self, doubt),
+        )
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None
         self.studies = StudyList(settings=self._settings)
@@ -235,7 +222,7 @@ class ReviewWidget(FolderDrop, DockContent):
             if monotonic() - self._save_failed_at < DISCARD_S:
                 return True
             self._save_failed_at = monotonic()
-            self._ask(f"{_save_failure(error)} {CLOSE_AGAIN}")
+            self._ask(f"{NOT_SAVED.format(reason=in_the_window(error))} {CLOSE_AGAIN}")
             return False
         return True
 
@@ -246,7 +233,7 @@ class ReviewWidget(FolderDrop, DockContent):
         try:
             controller.close()
         except DataError as error:
-            message = _save_failure(error)
+            message = NOT_SAVED.format(reason=in_the_window(error))
         finally:
             self._collections.end()
         controller.forms.discard()
@@ -323,9 +310,10 @@ class ReviewWidget(FolderDrop, DockContent):
         saver.failed.connect(self._on_not_saved)
         saver.other_found.connect(self._add_problem)
         export.reported.connect(self._show_message)
-        export.export_requested.connect(self._on_export_requested)
-        export.dicom_requested.connect(self._on_dicom_requested)
-        export.training_requested.connect(self._on_training_requested)
+        ask = self._export_questions
+        export.export_requested.connect(partial(ask.export, controller.exporter))
+        export.dicom_requested.connect(partial(ask.export_dicom, controller.exporter))
+        export.training_requested.connect(partial(ask.add_to_training_set, controller.exporter))
 
     def _steps_to_show_forms(self, opened: OpenedStudy) -> Iterator[None]:
         """Show the forms of the study that is open, part by part."""
@@ -413,7 +401,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._show_message(self.status.message)
         info = opened.session.study.info
         self._settings.keep_last_study(opened.session.study.folder)
-        self._dicom_images(info.case)  # keeps the folder, even if the layer is removed
+        self._export_questions.dicom_images(info.case)  # known even if the layer is removed
         alias = self._settings.alias(info.case)
         self.title.setText(f"{alias} ({info.case})" if alias else info.case)
         self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
@@ -570,45 +558,6 @@ class ReviewWidget(FolderDrop, DockContent):
             saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
             self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))
 
-    def _on_export_requested(self) -> None:
-        assert self.controller is not None
-        chosen = self._choose_folder(CHOOSE_OUTPUT)
-        if not chosen:
-            return
-        if self._may_write(export_files(self.controller.session, Path(chosen))):
-            self.controller.exporter.export_to(Path(chosen))
-
-    def _on_dicom_requested(self) -> None:
-        assert self.controller is not None
-        doubt = self.controller.exporter.doubt_about_dicom()
-        if doubt and not self._may_save(self, doubt):
-            return
-        info = self.controller.session.study.info
-        images = self._dicom_images(info.case) or self._choose_folder(CHOOSE_DICOM_IMAGES)
-        chosen = self._choose_folder(CHOOSE_DICOM_OUTPUT) if images else ""
-        labels, *reports = dicom_file_names(info.case, info.phases)
-        if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
-            self.controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
-
-    def _dicom_images(self, case: str) -> str:
-        """Return the folder of the DICOM images of a case that were open in this window, or ""."""
-        path = dicom_path(self._viewer.layers, case)
-        if path:
-            self._dicom_paths[case] = path
-        known = self._dicom_paths.get(case, "")
-        return known if known and Path(known).exists() else ""
-
-    def _may_write(self, files: Sequence[Path]) -> bool:
-        """Return whether no file exists, or the user agrees to replace the files."""
-        names = [file.name for file in files if file.exists()]
-        return not names or self._may_replace(self, names)
-
-    def _on_training_requested(self) -> None:
-        assert self.controller is not None
-        chosen = self._choose_folder(CHOOSE_DATASET)
-        if chosen:
-            self.controller.exporter.add_to_training_set(Path(chosen))
-
     def take_dropped(self, path: Path) -> None:
         """Open a dropped study, or list the studies of a dropped folder."""
         (self.open if is_study(path) else self.list_studies)(path)
@@ -642,10 +591,6 @@ class ReviewWidget(FolderDrop, DockContent):
         self._remove_study(NO_STUDY)
         self.notice.close()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-
-
-def _save_failure(error: DataError) -> str:
-    return NOT_SAVED.format(reason=in_the_window(error))
 
 
 def _ignore(_: object) -> None:

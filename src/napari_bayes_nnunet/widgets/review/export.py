@@ -107,7 +107,7 @@ class ReviewExporter(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session = session
+        self.session = session
         self._image = image
         self._form = form
         self._background = Background(form)  # no result arrives after the form is deleted
@@ -115,19 +115,19 @@ class ReviewExporter(QObject):
     def export_to(self, folder: Path) -> None:
         """Write labels, numbers and report into ``folder``."""
         self._form.show_message(f"Saving to {folder}…")
-        session = self._session.snapshot()
+        session = self.session.snapshot()
         queue = session.queue(session.scores())
         work = partial(export_review, session, self._image, folder, queue=queue)
         self._background.run(work, self._form.show_saved, self._form.show_message)
 
     def doubt_about_dicom(self) -> str:
         """Return a sentence about slices that were not accepted, else ""."""
-        return describe_open_slices(self._session)
+        return describe_open_slices(self.session)
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""
         self._form.show_message(f"Saving to {folder}…")
-        work = partial(_export_dicom, self._session.snapshot(), images, folder)
+        work = partial(_export_dicom, self.session.snapshot(), images, folder)
         self._background.run(work, self._form.show_saved, self._form.show_message)
 
     def add_to_training_set(self, dataset: Path) -> None:
@@ -136,7 +136,7 @@ class ReviewExporter(QObject):
             self._form.show_message(IMAGE_NEEDED)
             return
         self._form.show_message(f"Adding to {dataset.name}…")
-        work = partial(add_to_training_set, self._session.snapshot(), self._image, dataset)
+        work = partial(add_to_training_set, self.session.snapshot(), self._image, dataset)
         self._background.run(work, self._on_added, self._form.show_message)
 
     def _on_added(self, names: list[str]) -> None:

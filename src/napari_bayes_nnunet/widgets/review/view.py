@@ -33,6 +33,7 @@ IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
 MOST_THUMBNAIL_ROWS: Final = 2
 """Number of phases up to which slices are shown as thumbnails."""
+MAY_STOP: Final = "{advice} Finish the review, or continue with the queue."
 ONE_PHASE: Final = "There is only one phase."
 ALTERNATIVE: Final = "Answer {number} of {count}, from {members} of {models}"
 ONE_ALTERNATIVE: Final = "All models give the segmentation of this slice that is on screen."
@@ -204,6 +205,14 @@ class ReviewView:
         self._forms.volumes.set_landmarks(state.ed, state.es)
         self._forms.progress.set_progress(session.progress(self.queue))
         self.show_advice()
+
+    def new_offer(self) -> str:
+        """Return an offer to stop if the target has been met since the last advice, else ""."""
+        form, before = self._forms.stop, self.advice
+        advice = advise(self._session, form.target.value(), form.level)
+        if advice is None or not advice.may_stop or (before is not None and before.may_stop):
+            return ""
+        return MAY_STOP.format(advice=word_advice(self._session, advice))
 
     def show_advice(self) -> None:
         """Show how far the LV EF may still change, and whether the review may stop."""

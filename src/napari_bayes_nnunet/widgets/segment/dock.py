@@ -35,7 +35,7 @@ from ..common.dock import (
 )
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Display, Settings, open_settings
-from ..common.turns import ShortCollections, Turns
+from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput

@@ -1,16 +1,19 @@
-"""Work of the window's thread that lets the window answer: in steps, and without long pauses."""
+"""What keeps the window answering: work in steps, lists after the image, short collections."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Final
 
 from qtpy.QtCore import QObject, QTimer
+from superqt.utils import QSignalThrottler
 
 PAUSE_MS: Final = 10
 """Time between steps. Qt draws 5 ms after it is asked to, and else in one go with the next step."""
+LISTS_AFTER_MS: Final = 40
+"""Delay of numbers and lists after an edit or a step, so that the image is drawn first."""
 
 
 class Turns(QObject):
@@ -49,6 +52,14 @@ class Turns(QObject):
 
 def _no_steps() -> Generator[None, None, None]:
     yield from ()
+
+
+def after_frame(show: Callable[[], None], parent: QObject) -> QSignalThrottler:
+    """Return what calls ``show`` soon after it is triggered, when the image is drawn."""
+    soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, parent)
+    soon.setTimeout(LISTS_AFTER_MS)
+    soon.triggered.connect(show)
+    return soon
 
 
 class ShortCollections:

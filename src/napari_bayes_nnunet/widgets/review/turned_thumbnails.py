@@ -1,0 +1,57 @@
+"""Pictures of the thumbnails, which lie as the slices do on the screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QObject
+
+from ...app.review.session import ReviewSession
+from ..layers.viewing import shown_orientation
+from ..reading.slice_pictures import SlicePictures
+from ..reading.thumbnails import Thumbnails
+
+
+class TurnedThumbnails(QObject):
+    """Drawing of the thumbnails, again whenever the view of ``image`` is turned.
+
+    ``window`` are the limits of its brightness, None for those of the layer.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        session: ReviewSession,
+        image: Any,
+        thumbnails: Thumbnails,
+        *,
+        window: tuple[float, float] | None,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._session = session
+        self._image = image
+        self._thumbnails = thumbnails
+        self._window = window
+
+    def show(self) -> None:
+        """Draw the thumbnails from now on."""
+        self._draw()
+        for events in self._turned:
+            events.connect(self._draw)
+
+    def close(self) -> None:
+        """Follow the viewer no longer."""
+        for events in self._turned:
+            events.disconnect(self._draw)
+
+    @property
+    def _turned(self) -> tuple[Any, ...]:
+        return self._viewer.dims.events.order, self._viewer.scene.camera.events.orientation
+
+    def _draw(self, event: object = None) -> None:
+        window = self._window or tuple(self._image.contrast_limits)
+        orientation = shown_orientation(self._viewer)
+        pictures = SlicePictures(self._session, self._image.data, window, orientation)
+        self._thumbnails.set_pictures(pictures)
