@@ -32,13 +32,15 @@ from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.dock import (
     ALL_SAVED,
     CHANGED,
-    CHOOSE_DICOM_IMAGES,
-    CHOOSE_DICOM_OUTPUT,
     CLOSE_AGAIN,
     NO_STUDY,
     PROBLEMS,
     UNSAVED,
     ReviewWidget,
+)
+from napari_bayes_nnunet.widgets.review.export_questions import (
+    CHOOSE_DICOM_IMAGES,
+    CHOOSE_DICOM_OUTPUT,
 )
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK
 from napari_bayes_nnunet.widgets.review.saver import NOT_SAVED
