@@ -17,7 +17,7 @@ def test_every_action_has_a_phrase() -> None:
     assert set(WINDOW_PHRASES) == set(Action)
 
 
-IN_A_TERMINAL = {Action.KEEP_TRAJECTORY, Action.FIT_TEMPERATURE}
+IN_A_TERMINAL = {Action.KEEP_TRAJECTORY, Action.FIT_TEMPERATURE, Action.SEGMENT_ANYWAY}
 
 
 @pytest.mark.parametrize("action", [a for a in Action if a not in IN_A_TERMINAL])

@@ -41,7 +41,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.NAME_STRUCTURES: "name the structures",
     Action.MAKE_ROOM: "free some disk space, then start again to do only what is missing",
     Action.FREE_AND_REPEAT: "free some disk space, then start it again",
-    Action.SEGMENT_ANYWAY: "run bayes-nnunet predict with --anyway to segment it all the same",
+    Action.SEGMENT_ANYWAY: "segment it all the same in a terminal with --anyway",
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {

@@ -14,10 +14,10 @@ from ..layers.metadata import layer_spacing
 from ..layers.orientation_letters import SHADE
 from ..layers.viewing import shown_place
 
-REVIEW: Final = "review"
-CAPTION_KEY: Final = f"{REVIEW}_caption"
-TITLE_KEY: Final = f"{REVIEW}_title"
-SCALE_KEY: Final = f"{REVIEW}_scale_bar"
+_REVIEW: Final = "review"
+CAPTION_KEY: Final = f"{_REVIEW}_caption"
+TITLE_KEY: Final = f"{_REVIEW}_title"
+SCALE_KEY: Final = f"{_REVIEW}_scale_bar"
 SLICE_TEXT: Final = "Slice {number} of {count}"
 PHASE_TEXT: Final = "phase {number} of {count}"
 _FONT_SIZE: Final = 10
@@ -35,11 +35,11 @@ class CanvasCaption:
     keys of the overlays.
     """
 
-    def __init__(self, viewer: Any, image: Image, *, name: str = REVIEW) -> None:
+    def __init__(self, viewer: Any, image: Image, *, name: str = _REVIEW) -> None:
         self._viewer = viewer
         self._image = image
         self._text_key, self._title_key, self._bar_key = (
-            key.replace(REVIEW, name) for key in (CAPTION_KEY, TITLE_KEY, SCALE_KEY)
+            key.replace(_REVIEW, name) for key in (CAPTION_KEY, TITLE_KEY, SCALE_KEY)
         )
         self._landmarks: dict[int, str] = {}
         self._note = self._title = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from ..editing.brush_region import BrushRegion
 from ..editing.contour_edit import ContourEdit
 from ..editing.correction_form import CorrectionForm
 from ..editing.corrections import LEVEL, Corrections
+from ..editing.ends_form import END_BUTTONS
 from ..editing.scribble_tool import ScribbleTool
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ReviewKeys
@@ -26,7 +27,6 @@ from ..layers.window_level import WindowLevel
 from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
 from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
-from .actions import review_actions
 from .export import ReviewExporter
 from .forms import ReviewForms
 from .saver import EVERY_MS, StudySaver
@@ -442,6 +442,32 @@ class ReviewController(QObject):
         self.saver.note_change()
         self.said.emit(self.session.landmarks_doubt())
 
+    def _actions(self) -> Mapping[str, Callable[[], object]]:
+        """Return the actions of the keys."""
+        return {
+            "next": partial(self.step, 1),
+            "previous": partial(self.step, -1),
+            "accept": self.accept,
+            "flag": self.flag,
+            "most uncertain": self.centre,
+            "next view": self.forms.view.choose_next,
+            "outline or fill": self.forms.display.toggle_fill,
+            "previous alternative": partial(self.step_alternative, -1),
+            "next alternative": partial(self.step_alternative, 1),
+            "interpolate": self.interpolate,
+            "revert": self.revert,
+            "ED or ES": self.other_landmark,
+            "absent": self.remove,
+            **{
+                action: partial(self.move_end, end, outwards)
+                for action, (_, end, outwards) in END_BUTTONS.items()
+            },
+            "scribble": self.toggle_scribble,
+            "carry": self.carry,
+            "previous phase": partial(self.step_phase, -1),
+            "next phase": partial(self.step_phase, 1),
+        }
+
     def _connect(self) -> None:
         forms, corrections = self.forms, self.forms.corrections
         forms.queue.changed.connect(self.refresh_queue)
@@ -531,7 +557,7 @@ class ReviewController(QObject):
         self._thumbnails.show()
         self._connect()
         self._on_moved(self.place)  # which may have changed meanwhile
-        self.keys = ReviewKeys(self._viewer, review_actions(self), {"peek": self.outlines.peek})
+        self.keys = ReviewKeys(self._viewer, self._actions(), {"peek": self.outlines.peek})
         self.picture.edited.editable = not self.saver.read_only
 
     def _show_first_slice(self) -> None:
