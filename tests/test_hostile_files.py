@@ -368,7 +368,7 @@ def continue_cohort(place: Place) -> tuple[bool, str]:
     """Continue the cohort without the workers of ``predict``."""
     ensemble = Ensemble(place.path / "finished_run", device="cpu")
     cohort = place.path / "cohort"
-    asked = {"settings": SegmentationSettings(device="cpu"), "skip_finished": True}
+    asked = {"settings": SegmentationSettings(device="cpu", window="whole"), "skip_finished": True}
     done = run_here(ensemble, [cohort / "images"], cohort / "output", **asked)
     return FAILED not in [study.outcome for study in done], str(done)
 
@@ -409,7 +409,7 @@ def test_no_file_runs_code(
         assert "epoch_0003.pth" in text
     if "delete" in check.threat:
         assert (place.path / "victim" / "file").exists()
-    ours = {"new", "new.csv", "new_tools.csv", "new.png", "stdout", "stderr"}
+    ours = {"new", "new.csv", "new_tools.csv", "new_stop.csv", "new.png", "stdout", "stderr"}
     assert set(os.listdir(place.path)) - before <= ours
 
 

@@ -137,7 +137,8 @@ def test_continued_cohort_leaves_finished_studies_alone(
 ) -> None:
     output, expected = copy / "cohort" / "output", EXPECTED["cohort"]
     asked = (copy / "finished_run", copy / "cohort" / "images", "-o", output, *ASKED)
-    done = warm_command.run("predict", *asked, "--continue", "--jsonl", folder=tmp_path)
+    whole = ("--window", "whole")  # as version 0.1.0 segmented
+    done = warm_command.run("predict", *asked, *whole, "--continue", "--jsonl", folder=tmp_path)
     assert done.code == 0, done.errors
     with (output / "cohort.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["study"]: row for row in csv.DictReader(file)}

@@ -19,7 +19,7 @@ def test_simulated_review_writes_tables_and_picture(folders, tmp_path):
     assert done.exit_code == 0, done.output
     assert list(map(int, re.findall(r"\d+", done.stdout)))[:3] == [2, 2, 12]
     names = {file.name for file in (tmp_path / "docs").iterdir()}
-    assert names == {"reader.csv", "reader_tools.csv", "reader.png"}
+    assert names == {"reader.csv", "reader_tools.csv", "reader_stop.csv", "reader.png"}
 
 
 def test_file_of_the_user_is_not_replaced(folders, tmp_path):

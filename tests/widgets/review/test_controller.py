@@ -436,9 +436,9 @@ def test_every_key_is_bound_and_restored(review) -> None:
 
 def test_peeking_shows_the_entropy(review) -> None:
     entropy = result_layers(review.viewer, review.controller.picture.image)["entropy"]
-    review.controller._on_peek(True)
+    review.controller.outlines.peek(True)
     assert entropy.visible
-    review.controller._on_peek(False)
+    review.controller.outlines.peek(False)
     assert not entropy.visible
 
 
