@@ -52,7 +52,7 @@ class StopPanel(QWidget):
         for level in sorted(COVERAGES, reverse=True):
             self.levels.addItem(f"{level} %", level)
         self.levels.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
-        self.finish_button = QPushButton("Finish Review")
+        self.finish_button = QPushButton("Finish review")
         self.finish_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.text.setToolTip(ADVICE_HELP)
         self.target.setToolTip(TARGET_HELP)
