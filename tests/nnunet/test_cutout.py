@@ -1,5 +1,6 @@
 """A part of the slices has the values that it has in the whole image."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.core.types import VoxelBox
 from napari_bayes_nnunet.nnunet.cutout import ResampledAxis
 from napari_bayes_nnunet.nnunet.inference import Predictor
 from tests.helpers.data.models import made_image, make_model
@@ -73,6 +75,10 @@ def test_no_part_if_nothing_was_found_or_the_network_is_3d(tmp_path, configurati
     assert predictor.cutout(prepared, found, margin=5) is None
 
 
+def edges_of(touched: np.ndarray) -> Callable[[VoxelBox], bool]:
+    return lambda edge: bool(touched[edge].any())
+
+
 def test_a_part_is_widened_where_it_is_touched(predictor) -> None:
     prepared = predictor.prepare(made_image((4, 90, 90))[None], (8.0, 1.5, 1.5))
     found = np.zeros((4, 90, 90), bool)
@@ -80,20 +86,20 @@ def test_a_part_is_widened_where_it_is_touched(predictor) -> None:
     cutout = predictor.cutout(prepared, found, margin=0)
     assert cutout is not None
     touched = np.zeros([side.stop - side.start for side in cutout.box], bool)
-    assert cutout.widened(touched, by=(8, 8)) is None
+    assert cutout.widened(edges_of(touched), by=(8, 8)) is None
     touched[2, 20, -1] = True
-    wider = cutout.widened(touched, by=(8, 8))
+    wider = cutout.widened(edges_of(touched), by=(8, 8))
     assert wider is not None
     (y, x), (new_y, new_x) = cutout.parts, wider.parts
     assert new_y == y
     assert new_x == slice(x.start, x.stop + 8)
     touched[2, 0, 20] = True
-    wider = cutout.widened(touched, by=(1000, 1000))
+    wider = cutout.widened(edges_of(touched), by=(1000, 1000))
     assert wider is not None
     assert wider.parts == (slice(0, y.stop), slice(x.start, prepared.data.shape[-1]))
     at_end = np.zeros([side.stop - side.start for side in wider.box], bool)
     at_end[0, 0, -1] = True
-    assert wider.widened(at_end, by=(8, 8)) is None  # the image ends there
+    assert wider.widened(edges_of(at_end), by=(8, 8)) is None  # the image ends there
 
 
 def test_positions_are_those_of_bilinear_resampling() -> None:

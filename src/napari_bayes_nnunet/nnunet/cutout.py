@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.types import Mask
+from ..core.types import Mask, VoxelBox
 
 _EDGE = 2
 """Pixels of the image that count as the edge of a part."""
@@ -73,7 +73,7 @@ class Cutout:
     slices: int
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> VoxelBox:
         """Voxels of the image (Z, Y, X) that the part determines."""
         sides = [slice(0, self.slices), *self._determined]
         moved = [
@@ -107,24 +107,32 @@ class Cutout:
         grid = torch.stack([x, y], dim=-1).to(logits.device)
         slices = logits.transpose(0, 1)
         resampled = torch.nn.functional.grid_sample(
-            slices, grid.expand(len(slices), -1, -1, -1), padding_mode="border", align_corners=False
+            slices, grid.expand(len(slices), -1, -1, -1), align_corners=False
         )
         return resampled.transpose(0, 1)
 
-    def widened(self, touched: Mask, *, by: Sequence[int]) -> Cutout | None:
-        """Return a wider part if ``touched`` voxels of the `box` lie at its edge, else None.
+    def widened(self, reaches: Callable[[VoxelBox], bool], *, by: Sequence[int]) -> Cutout | None:
+        """Return a wider part if something reaches an edge of the `box`, else None.
 
-        It gets ``by`` (y, x) pixels of the network on these sides. An edge where the image ends
-        does not count.
+        ``reaches`` is called with the voxels of an edge, counted from the start of the box. The
+        part gets ``by`` (y, x) pixels of the network on these sides. An edge where the image ends
+        is not asked for.
         """
         parts = []
         for index, (axis, part) in enumerate(zip(self.axes, self.parts, strict=True)):
-            number = self.numbers[index + 1]
-            others = tuple(other for other in range(3) if other != number)
-            along = np.asarray(touched.any(axis=others))
-            before, after = (by[index] * bool(end.any()) for end in (along[:_EDGE], along[-_EDGE:]))
+            first, last = (
+                self._edge(index + 1, side) for side in (slice(0, _EDGE), slice(-_EDGE, None))
+            )
+            before = by[index] if part.start > 0 and reaches(first) else 0
+            after = by[index] if part.stop < axis.padded and reaches(last) else 0
             parts.append(axis.widened(part, before=before, after=after))
         return None if tuple(parts) == self.parts else replace(self, parts=(parts[0], parts[1]))
+
+    def _edge(self, axis: int, side: slice) -> VoxelBox:
+        """Return the voxels at one side of an axis of the network, all along the others."""
+        number = self.numbers[axis]
+        z, y, x = (side if other == number else slice(None) for other in range(3))
+        return z, y, x
 
 
 def cutout_around(

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...core.ensemble.posterior import entropy, most_probable
-from ...core.types import Mask
-from .member_statistics import to_numpy
+from ...core.types import Mask, VoxelBox
 
 if TYPE_CHECKING:
     from ...nnunet.cutout import Cutout
@@ -50,10 +49,13 @@ def widened_window(predictor: Predictor, window: Cutout, probabilities: Any) -> 
 
     They do with a structure or an entropy above `UNCERTAIN`. None if the window is wide enough.
     """
-    reaches = to_numpy(most_probable(probabilities)) > 0
-    reaches |= to_numpy(entropy(probabilities)) > UNCERTAIN
-    by = [side // WIDENING for side in predictor.patch_size]
-    return window.widened(reaches, by=by)
+
+    def reaches(edge: VoxelBox) -> bool:
+        at_edge = probabilities[(slice(None), *edge)]
+        found = most_probable(at_edge).any() or (entropy(at_edge) > UNCERTAIN).any()
+        return bool(found)
+
+    return window.widened(reaches, by=[side // WIDENING for side in predictor.patch_size])
 
 
 def _largest_piece(area: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
