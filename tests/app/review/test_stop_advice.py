@@ -110,6 +110,19 @@ def test_open_finding_stands_against_the_end(session) -> None:
     assert advise(session).may_stop
 
 
+def test_image_unlike_the_training_images_stands_against_the_end(session) -> None:
+    accept(session, queue_of(session)[:3])
+    reports = session.study.info.reports
+    reports[ED] |= {"unlike_training": False}
+    assert advise(session).may_stop
+    reports[ES] |= {"unlike_training": True}
+    advice = advise(session)
+    assert advice.is_met
+    assert (advice.obstacle, advice.place) == (Obstacle.UNLIKE_TRAINING, None)
+    assert not advice.may_stop
+    assert "2.6" not in word_advice(session, advice)
+
+
 def test_advice_is_for_the_default_order(session) -> None:
     before = advise(session)
     session.change(score="entropy", structure="RV", leave_out_border=True, all_phases=True)

@@ -12,6 +12,7 @@ from ...core.metrics.conformal import Coverage
 from ...core.review.queue import review_queue
 from ...core.review.stop_rule import urgent_places
 from ...core.types import Place
+from ...io.study.case_report import is_unlike_training
 from .session import ReviewSession
 
 NUMBER: Final = "LV EF"
@@ -31,6 +32,7 @@ NEXT_SLICES: Final = 3
 class Obstacle(StrEnum):
     """Reason not to stop."""
 
+    UNLIKE_TRAINING = "unlike training"
     FLAGGED = "flagged"
     FINDING = "finding"
     BASAL = "basal"
@@ -43,6 +45,10 @@ _MET: Final = (
     "met."
 )
 _OBSTACLES: Final = {
+    Obstacle.UNLIKE_TRAINING: (
+        "The image is unlike the training images, so it is unknown how far the LV EF may still "
+        "change. Review every slice."
+    ),
     Obstacle.FLAGGED: "{slice} is flagged. Settle it before you stop.",
     Obstacle.FINDING: "{slice} has a finding. Correct or accept it before you stop.",
     Obstacle.BASAL: "{slice} is at the base and uncertain. Review it before you stop.",
@@ -57,7 +63,8 @@ class StopAdvice:
 
     ``value`` is the LV EF now and ``interval`` its lowest and highest plausible value. ``bound`` is
     its largest change from now on, and ``next_bound`` that after the next ``slices`` open slices.
-    ``obstacle`` and its ``place`` stand against the end of the review, None if nothing does.
+    ``obstacle`` and its ``place``, if it has one, stand against the end of the review, None if
+    nothing does. With an image unlike the training images, no bound holds.
     """
 
     value: float
@@ -120,6 +127,8 @@ def advise(
 
 def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
     """Return the advice in one or two sentences."""
+    if advice.obstacle is Obstacle.UNLIKE_TRAINING:
+        return _OBSTACLES[advice.obstacle]
     if not advice.is_met:
         low, high = advice.interval
         now = _NOW.format(name=NUMBER, value=advice.value, low=low, high=high)
@@ -139,7 +148,9 @@ def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
 
 def _obstacle(
     session: ReviewSession, places: list[Place], still_open: list[Place]
-) -> tuple[Obstacle, Place] | tuple[None, None]:
+) -> tuple[Obstacle | None, Place | None]:
+    if is_unlike_training(session.study.info.reports.values()):
+        return Obstacle.UNLIKE_TRAINING, None
     flagged = [p for p, d in session.state.decisions.items() if d.state == "flagged"]
     if flagged:
         return Obstacle.FLAGGED, flagged[0]

@@ -139,11 +139,17 @@ class Segmentation:
         return LOOKS_LIKE_NO_CINE.format(reason=reason) if reason else ""
 
     @property
+    def is_unlike_training(self) -> bool | None:
+        """Whether the image is unlike the training images; None if the ensemble cannot tell."""
+        rule = self.calibration.image if self.calibration else None
+        return None if rule is None else rule.is_unlike_training(self.signs)
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """Warnings of the calibration: on the kind of the image, and on a likely failure."""
         sentences = [self.no_cine]
         rule = self.calibration.image if self.calibration else None
-        if rule is not None and rule.is_unlike_training(self.signs):
+        if rule is not None and self.is_unlike_training:
             distance, usual = self.signs[FEATURE_DISTANCE], rule.features.threshold
             sentences.append(UNLIKE_TRAINING.format(distance=distance, usual=usual))
         if self.failure is not None and self.failure.warned:
@@ -183,6 +189,7 @@ class Segmentation:
                 self.calibration.dice if self.calibration else {}, self.pairwise_dice
             ),
             "failure": failure_entry(self.failure),
+            "unlike_training": self.is_unlike_training,
             "signs": dict(self.signs),
             "warnings": list(self.warnings),
             "notes": list(self.notes),

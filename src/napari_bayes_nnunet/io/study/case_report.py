@@ -89,6 +89,7 @@ class ReportEntries:
     calibration: _Calibration | None = None
     expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
     failure: FailureEntry | None = None
+    unlike_training: bool | None = None
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     phase: Ordinal | None = None
@@ -237,6 +238,11 @@ def worst_failure(reports: Iterable[Mapping[str, Any]]) -> FailureEntry | None:
     """Return the failure score of the phase that exceeds its threshold most; None if unknown."""
     known = [FailureEntry(**entry) for report in reports if (entry := report.get("failure"))]
     return max(known, key=lambda entry: entry.score - entry.threshold, default=None)
+
+
+def is_unlike_training(reports: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether an image of a case is unlike the training images."""
+    return any(report.get("unlike_training") for report in reports)
 
 
 def warnings_in(reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
