@@ -163,6 +163,15 @@ def test_two_images_of_an_examination_have_the_function(ensemble, tmp_path):
     assert reports[0]["function"]["LV SV"]["value"] == pytest.approx(edv - esv)
 
 
+def test_examination_that_ends_after_another_has_the_function(ensemble, tmp_path):
+    for seed, name in enumerate(("p_ED", "p_ES", "q_ED", "q_ES")):
+        write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=seed)
+    output = tmp_path / "out"
+    run_here(ensemble, [tmp_path / "in"], output)
+    reports = [json.loads((output / f"{name}.json").read_text()) for name in ("q_ED", "q_ES")]
+    assert reports[0]["function"] == reports[1]["function"]
+
+
 def test_folders_are_names_on_request(ensemble, tree, tmp_path):
     told = run_here(ensemble, [tree / "Doe_Jane"], tmp_path / "out", folder_names=True)
     assert [(study.case, study.outcome) for study in told] == [("Doe_Jane", "done")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -140,15 +140,17 @@ class _Pairs:
     """
 
     def __init__(self, tasks: Iterable[StudyTask]) -> None:
-        self._open = Counter(map(_examination, tasks))
+        self._tasks = Counter(map(_examination, tasks))
+        self._ended: dict[tuple[Path, str], list[str]] = defaultdict(list)
         self._reports = cache(PairedReports)
 
     def end(self, task: StudyTask) -> None:
         """Note that a task has ended."""
         examination = _examination(task)
-        self._open[examination] -= 1
-        if not self._open[examination]:
-            self._reports(task.output).update(task.study.case)
+        ended = self._ended[examination]
+        ended.append(task.study.case)
+        if len(ended) == self._tasks[examination]:
+            self._reports(task.output).update(*ended)
 
 
 def _examination(task: StudyTask) -> tuple[Path, str]:

@@ -83,13 +83,13 @@ class PairedReports:
         finally:
             self.update(case)
 
-    def update(self, case: str) -> None:
-        """Measure the examination of a ``case`` whose results have changed."""
-        examination = examination_of(case)
+    def update(self, *changed: str) -> None:
+        """Measure the examination of the cases whose results have ``changed``."""
+        examination = examination_of(changed[0])
         if not examination:
             return
         cases = self._listed().setdefault(examination, set())
-        cases.add(case)
+        cases.update(changed)
         reports = self._read(sorted(cases))
         volumes = {case: _volumes_ml(report) for case, report in reports.items()}
         pairs = phase_pairs(volumes) if _are_of_one_kind(list(reports.values())) else []
