@@ -35,6 +35,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.review.stop_rule import RemainingChange
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.files.checksum import sha256
 from tests.helpers.data.models import made_image, make_model
@@ -147,7 +148,9 @@ def test_another_calibration_is_refused(ensemble, reports, tmp_path) -> None:
         return matches_request(report, folder, settings, image=IMAGE)
 
     assert is_accepted(None)
-    calibration = Calibration(temperature=1.0, cases=("a",), volumes={"LV": rule}, **key)
+    change = RemainingChange(spreads=(0.0,), bounds_80=(1.0,), bounds_90=(2.0,), patients=9)
+    rules = {"volumes": {"LV": rule}, "review": {"LV EF": change}}
+    calibration = Calibration(temperature=1.0, cases=("a",), **rules, **key)
     write_calibration(folder, calibration)
     content = json.loads(json.dumps(calibration.to_report()))
     assert is_accepted(content)

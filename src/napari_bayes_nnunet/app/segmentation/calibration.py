@@ -25,7 +25,7 @@ from ...core.types import Mirroring, Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.ensemble.fingerprint import CALIBRATION_FILES
-from ...io.files.atomic import write_json
+from ...io.files.atomic import null_for_nan, write_json
 from ...io.files.checksum import may_be_same
 from ...io.files.json_files import parse_json, read_json, reading_json
 from .. import AppError
@@ -100,11 +100,14 @@ class Calibration:
         return self.method, self.members, self.mirroring, self.until_stable, self.window
 
     def to_report(self) -> dict[str, Any]:
-        """Return the entry ``calibration`` of a case's report: cases, temperature and rules."""
+        """Return the entry ``calibration`` of a case's report, as it is read from its file.
+
+        It has the number of cases, the temperature and the rules.
+        """
         content = asdict(self)
         names = ("temperature", "volumes", "function", "dice", "review", "mass_range", "failure")
         rules = {key: content[key] for key in names}
-        return {"cases": len(self.cases), **rules}
+        return dict(null_for_nan({"cases": len(self.cases), **rules}))
 
 
 @dataclass(frozen=True, kw_only=True)
