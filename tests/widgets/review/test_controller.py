@@ -564,6 +564,17 @@ def test_a_previewed_alternative_is_not_saved_or_exported(review, tmp_path) -> N
     assert review.session.edited_places() == [WORST]
 
 
+def test_a_preview_leaves_nothing_to_save(review) -> None:
+    review.controller.saver.save()
+    review.saved()
+    review.press("Q")
+    review.press("W")
+    assert not review.controller.saver.has_unsaved
+    review.press("Q")
+    review.controller.corrections.accept_preview()
+    assert review.controller.saver.has_unsaved
+
+
 def test_use_this_keeps_the_alternative_and_stays(review) -> None:
     review.press("Q")
     shown = review.now(WORST)

@@ -88,8 +88,9 @@ class Corrections(QObject):
 
     A level or an alternative is first a preview: ``accept_preview`` keeps it, ``discard_preview``
     or Ctrl+Z restores the labels. ``changed`` is emitted after every change of the labels, also by
-    napari's tools. ``undone`` carries the slices of an undo or redo, which may not be on screen;
-    ``said`` carries a message on what a correction did, or why it is impossible.
+    napari's tools; ``is_showing`` is then true if only a preview appears or disappears. ``undone``
+    carries the slices of an undo or redo, which may not be on screen; ``said`` carries a message on
+    what a correction did, or why it is impossible.
     """
 
     changed = Signal()
@@ -107,7 +108,7 @@ class Corrections(QObject):
         self._alternative = 0
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
         self._tool = ""
-        self._is_showing = self._is_closed = False
+        self.is_showing = self._is_closed = False
         self._background = Background(self)
         self.threshold: float | None = None
         self.watch = EditWatch(viewer, layer, self, limit=self._may_paint)
@@ -449,10 +450,10 @@ class Corrections(QObject):
         """Write labels without an undo step, so that a slider does not fill napari's history."""
         self._layer.data[index_of(place)] = labels
         if refresh:
-            self._is_showing = True
+            self.is_showing = True
             self._layer.refresh(extent=False)
             self.watch.check()
-            self._is_showing = False
+            self.is_showing = False
 
     def _put(self, place: Place, labels: Plane, tool: str, *, before: Plane | None = None) -> bool:
         """Write labels as one undo step and log the change; return whether they differ."""
@@ -482,7 +483,7 @@ class Corrections(QObject):
         if self._tool:
             return
         places = [change.place for change in changes]
-        if self._is_showing:
+        if self.is_showing:
             self._session.recount(places)
             self.changed.emit()
             return

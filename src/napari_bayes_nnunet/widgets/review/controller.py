@@ -371,6 +371,12 @@ class ReviewController(QObject):
         self.picture.caption.set_note("")
         self._place_soon.throttle()
 
+    def _on_corrected(self) -> None:
+        if self.corrections.is_showing:  # a preview is not saved
+            self._soon.throttle()
+        else:
+            self._on_edited()
+
     def _on_edited(self) -> None:
         self.saver.note_change()
         self._soon.throttle()
@@ -487,7 +493,7 @@ class ReviewController(QObject):
         forms.volumes.phases_changed.connect(self._on_landmarks_changed)
         self.outlines.map_wanted.connect(self.picture.add_map)
         self.outlines.view_changed.connect(forms.view.set_view)
-        self.corrections.changed.connect(self._on_edited)
+        self.corrections.changed.connect(self._on_corrected)
         self.corrections.undone.connect(self._on_undone)
         self.corrections.said.connect(self.said)
         self.scribble.active_changed.connect(self._on_scribble_active)
