@@ -130,6 +130,24 @@ def test_a_window_that_cuts_the_heart_is_widened(ensemble, image, whole, monkeyp
     assert min(same["MYO"], same["LV"]) > 0.95
 
 
+@pytest.mark.parametrize("by", [8, 1000])
+def test_the_box_is_what_all_members_saw_if_the_window_is_widened_later(
+    ensemble, image, windowed, monkeypatch, by
+) -> None:
+    asked = []
+
+    def widen_for_the_last(predictor, window, probabilities):
+        asked.append(window)
+        everywhere = np.ones(probabilities.shape[1:], bool)
+        return window.widened(everywhere, by=(by, by)) if len(asked) == 2 else None
+
+    monkeypatch.setattr(ensemble_module, "widened_window", widen_for_the_last)
+    result = drain(ensemble.steps(image, SPACING, HEART))
+    assert len(asked) == (2 if by == 1000 else 3)
+    assert result.window_box == windowed.window_box
+    assert HEART_WINDOW.format(first=3, done=5) in result.notes
+
+
 def test_nothing_or_two_things_mean_the_whole_image(ensemble, image) -> None:
     predictor = ensemble._predictor
     prepared = predictor.prepare(image[None], SPACING)

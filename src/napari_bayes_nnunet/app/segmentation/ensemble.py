@@ -398,7 +398,6 @@ class Ensemble:
         of_members = {n: tuple(plan.in_member_order(v)) for n, v in statistics.volumes.items()}
         spreads = {name: measure_spread(values) for name, values in of_members.items()}
         agreement = statistics.agreement.mean()
-        window = progress.image.cutout
         result = Segmentation(
             labels=labels,
             probabilities=statistics.measure(RunningPosterior.mean),
@@ -426,10 +425,10 @@ class Ensemble:
             notes=(
                 *(*self._notes, *progress.image.notes),
                 *plan.notes(progress.done),
-                *plan.window_notes(progress.done, window),
+                *plan.window_notes(progress.done, progress.window_box),
                 *plan.calibration_notes,
             ),
-            window_box=None if window is None else window.box,
+            window_box=progress.window_box,
             member_labels=progress.member_labels(plan),
         )
         return self._check(progress, plan, result)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
-from ...core.types import Mask
+from ...core.types import Mask, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from .calibration import Calibration, calibration_notes, find_calibration
 from .forward_pass import (
@@ -27,9 +27,6 @@ from .member_predictions import InputImage
 from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members
 from .settings import SegmentationSettings
-
-if TYPE_CHECKING:
-    from ...nnunet.cutout import Cutout
 
 Value = TypeVar("Value")
 
@@ -110,16 +107,17 @@ class PassPlan:
             return [NO_CYCLES.format(used=chosen)]
         return []
 
-    def window_notes(self, done: int, cutout: Cutout | None) -> list[str]:
-        """Return a note if only the first passes saw the whole image."""
-        return [] if cutout is None else [HEART_WINDOW.format(first=self.first, done=done)]
+    def window_notes(self, done: int, box: VoxelBox | None) -> list[str]:
+        """Return a note if only the first passes saw more than the ``box``."""
+        return [] if box is None else [HEART_WINDOW.format(first=self.first, done=done)]
 
 
 @dataclass(eq=False)
 class ImageProgress:
     """Running result of an image after ``done`` passes.
 
-    ``found`` (Z, Y, X) are the voxels where a member has seen a structure.
+    ``found`` (Z, Y, X) are the voxels where a member has seen a structure. ``window_box`` are those
+    that all passes saw, also if the window was widened later; None for the whole image.
     """
 
     image: InputImage
@@ -127,6 +125,7 @@ class ImageProgress:
     done: int = 0
     is_stable: bool = False
     found: Mask | None = None
+    window_box: VoxelBox | None = None
     _stability: Stability = field(default_factory=Stability)
 
     def add(self, probabilities: Any) -> None:
@@ -135,6 +134,8 @@ class ImageProgress:
         labels = self.statistics.add(probabilities, None if window is None else window.box)
         if window is None:
             self.found = labels > 0 if self.found is None else self.found | (labels > 0)
+        else:
+            self.window_box = self.window_box or window.box
         self.done += 1
 
     def check_stability(self) -> None:
