@@ -170,6 +170,14 @@ def test_inverted_image_is_said_to_be_none(checked, hearts, tmp_path) -> None:
     assert reports == []
 
 
+def test_without_a_rule_a_strict_run_is_refused(checked, hearts, tmp_path) -> None:
+    flags = "--strict", "--window", "whole"
+    code, text, reports = predicted(checked, image_of(hearts), tmp_path, *flags)
+    assert code == 1
+    assert "--strict" in text
+    assert reports == []
+
+
 def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(checked, copy)

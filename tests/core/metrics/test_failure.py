@@ -83,3 +83,8 @@ def test_different_numbers_are_refused() -> None:
         fit_failure(made(), [0.9] * 39, PATIENTS)
     with pytest.raises(InputError):
         SignRange(median=0.0, reach=0.0)
+
+
+def test_a_rule_has_signs() -> None:
+    with pytest.raises(InputError):
+        FailureRule(ranges={}, threshold=1.0, patients=16)

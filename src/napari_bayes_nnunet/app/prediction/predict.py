@@ -18,6 +18,7 @@ from ...io.search.case_image import CaseImage, case_image
 from ...io.study.info import STUDY_FILE, read_study_info
 from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
+from ..segmentation.calibration import find_calibration
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.result import Segmentation, Snapshot
 from .function_entry import PairedReports, add_function, remove_function
@@ -42,6 +43,10 @@ MADE_BY_UNKNOWN = "The study {study} does not record the ensemble and settings i
 NAME_TAKEN = (
     "Another image is also called {name}, or differs from it only in upper and lower case. Rename "
     "one of the two."
+)
+KIND_UNKNOWN = (
+    "Images that look like no short-axis cine cannot be refused, because the ensemble is not "
+    "calibrated to tell them with these settings ({settings})."
 )
 _LOGGER = logging.getLogger(__name__)
 
@@ -130,6 +135,8 @@ def predict_case(
         notes = _unverified(request, [frame_name(case, phase) for phase in done])
         add_function(request.output, case, done)  # a killed run may have left it out
         return CaseOutcome(case=case, skipped=True, notes=tuple(notes), phases=done)
+    if request.strict:
+        _refuse_unknown_kind(ensemble, request)
     channels = _with_given_spacing(request, source.read())
     _refuse_replacing(request, [case], image)
     phases, notes, entries = choose_phases(ensemble, request.phases, image, channels)
@@ -170,6 +177,17 @@ def predict_case(
         notes=tuple(dict.fromkeys(notes)),
         phases=tuple(frame.phase for frame in frames),
     )
+
+
+def _refuse_unknown_kind(ensemble: Ensemble, request: PredictionRequest) -> None:
+    """Raise AppError if nothing tells short-axis cines from other images."""
+    calibration = find_calibration(ensemble.folder, request.settings)
+    if calibration is None or calibration.image is None:
+        raise AppError(
+            KIND_UNKNOWN,
+            Remedy(Action.OMIT, {"setting": Setting("strict")}),
+            settings=str(request.settings),
+        )
 
 
 def _refuse_other_images(results: Iterable[Segmentation]) -> None:

@@ -61,11 +61,18 @@ class FailureAssessment:
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRule:
-    """Usual ``ranges`` of the signs, and the ``threshold`` of the score, from ``patients``."""
+    """Usual ``ranges`` of the signs, and the ``threshold`` of the score, from ``patients``.
+
+    Raises InputError without signs.
+    """
 
     ranges: dict[str, SignRange]
     threshold: float
     patients: int
+
+    def __post_init__(self) -> None:
+        if not self.ranges:
+            raise InputError("Expected ranges of signs.")
 
     def assess(self, signs: Mapping[str, float]) -> FailureAssessment | None:
         """Return the score of a case with these signs; None unless all are known."""
