@@ -23,7 +23,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_bayes_nnunet.widgets.common.dock import PLUGIN, DockContent, raise_dock
+from napari_bayes_nnunet.widgets.common.dock import (
+    PLUGIN,
+    DockContent,
+    MessageLabel,
+    TwoLineMessage,
+    raise_dock,
+)
 from napari_bayes_nnunet.widgets.common.eliding_button import ElidingButton
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.evaluation.dock import EvaluationWidget
@@ -201,3 +207,14 @@ def test_no_word_is_cut_off_at_any_font(docks: list[DockContent], points: int) -
             if area.isVisible():
                 assert area.widget().width() <= area.viewport().width(), dock.TITLE
         dock.hide()
+
+
+def test_a_two_line_message_has_room_for_both_lines(qtbot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.setStyleSheet(get_stylesheet("dark"))
+    room, lines = TwoLineMessage(parent=window), MessageLabel("x\nx", parent=window)
+    window.show()
+    assert room.heightForWidth(300) >= lines.heightForWidth(300)
+    room.show_message("x\nx\nx")
+    assert room.heightForWidth(300) < QLabel.heightForWidth(room, 300)

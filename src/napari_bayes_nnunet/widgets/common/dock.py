@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QShowEvent
 from qtpy.QtWidgets import (
     QWIDGETSIZE_MAX,
@@ -220,6 +220,8 @@ class RowLabel(QLabel):
 
 
 WIDEST_LABEL = "Alternatives"
+TEXT_MARGIN = 4
+"""Margin around selectable text in a QLabel, px."""
 
 
 def row_label(text: str) -> RowLabel:
@@ -342,7 +344,9 @@ class TwoLineMessage(MessageLabel):
 
     def heightForWidth(self, width: int) -> int:
         """Return the height of two lines, px, at any width."""
-        return int(2 * self.fontMetrics().lineSpacing())
+        margins = self.contentsMargins()
+        lines = self.fontMetrics().boundingRect(QRect(), 0, "x\nx").height()
+        return int(lines + margins.top() + margins.bottom() + 2 * TEXT_MARGIN)
 
     def sizeHint(self) -> QSize:
         """Return the size of two lines."""
