@@ -990,6 +990,17 @@ def test_accept_stops_a_playing_cine(review) -> None:
     assert not review.controller.player.is_playing
 
 
+def test_what_stops_the_cine_stays_on_screen(review) -> None:
+    player, picture = review.controller.player, review.controller.picture
+    review.forms.corrections.play_requested.emit()
+    review.qtbot.waitUntil(lambda: picture._place != WORST)
+    review.controller.step_alternative(1)  # returns to the first phase
+    assert (player.is_playing, review.controller.place) == (False, WORST)
+    assert review.controller.corrections.is_preview
+    review.settle()
+    assert review.controller.corrections.is_preview
+
+
 # Closing
 
 

@@ -188,6 +188,10 @@ class ReviewPicture(QObject):
         if dims.current_step != before:
             self._sliders_soon.throttle()
         self.select_edited()
+        self.note_place()
+
+    def note_place(self) -> None:
+        """Emit ``moved`` now, if it is still to be emitted."""
         self._soon.cancel()
         self._on_moved()
 

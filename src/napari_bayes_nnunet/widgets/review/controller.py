@@ -435,6 +435,7 @@ class ReviewController(QObject):
     def _on_playing_changed(self, playing: bool) -> None:
         self.forms.corrections.set_playing(playing, self.player.rate)
         if not playing:
+            self.picture.note_place()  # later it would discard what the next action shows
             self._on_moved(self.place)
 
     def _on_patient_changed(self, patient: Patient) -> None:
