@@ -246,6 +246,25 @@ def test_carrying_spares_a_slice_edited_meanwhile(qtbot, bench) -> None:
     assert np.array_equal(bench.now(OTHER), after)
 
 
+@pytest.mark.parametrize(
+    "settle_meanwhile",
+    [
+        lambda bench: bench.session.decide(OTHER, "accepted"),
+        lambda bench: bench.layer.undo(),
+    ],
+    ids=["accepted", "undone"],
+)
+def test_carrying_gives_way_to_what_the_reader_did(qtbot, bench, settle_meanwhile) -> None:
+    thicken_wall(bench)
+    bench.corrections.carry(WORST, STILL)
+    settle_meanwhile(bench)
+    decisions = dict(bench.session.state.decisions)
+    settle(qtbot, bench.corrections)
+    assert np.array_equal(bench.now(OTHER), predicted(bench.session, OTHER))
+    assert bench.session.state.decisions == decisions
+    assert bench.said == [module.CHANGED_MEANWHILE]
+
+
 def test_carrying_ends_with_the_review(qtbot, bench) -> None:
     thicken_wall(bench)
     bench.corrections.carry(WORST, STILL)

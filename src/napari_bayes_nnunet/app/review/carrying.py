@@ -23,14 +23,24 @@ ACCEPTED_ELSEWHERE: Final = "This slice is accepted in all other phases, so noth
 class CarriedCorrection:
     """Copies of all that is needed to carry a correction, so that it can be done in a thread.
 
-    ``targets`` are the slices that are not accepted, and ``members`` their (n, Y, X) labels.
+    ``source`` is the corrected slice, at ``place``; ``targets`` are the slices that are not
+    accepted, and ``members`` their (n, Y, X) labels.
     """
 
+    place: Place
     source: PhaseSlice
     targets: Mapping[Place, PhaseSlice]
     members: Mapping[Place, NDArray[np.uint8]]
     spacing: Spacing
     protected: frozenset[int]
+
+    def may_change(self, place: Place, session: ReviewSession) -> bool:
+        """Return whether a target is as it was and open, and the correction was not changed."""
+        return (
+            not _is_accepted(session, place)
+            and np.array_equal(session.labels_in(place), self.targets[place].labels)
+            and np.array_equal(session.labels_in(self.place), self.source.labels)
+        )
 
     def compute(self) -> dict[Place, NDArray[np.uint8]]:
         """Return the (Y, X) labels of each slice that changes; see `carry_change`."""
@@ -59,19 +69,24 @@ def prepare_carrying(
     source = _phase_slice(session, image, place)
     if np.array_equal(source.labels, source.predicted):
         raise AppError(NOTHING_TO_CARRY)
-    decisions = session.state.decisions
     others = [(phase, place[1]) for phase in session.study.posteriors if phase != place[0]]
-    places = [p for p in others if p not in decisions or decisions[p].state != "accepted"]
+    places = [other for other in others if not _is_accepted(session, other)]
     if not places:
         raise AppError(ACCEPTED_ELSEWHERE)
     posteriors = {p: session.posterior_in(p) for p in places}
     return CarriedCorrection(
+        place=place,
         source=source,
         targets={p: _phase_slice(session, image, p) for p in places},
         members={p: slice_.members for p, slice_ in posteriors.items() if slice_ is not None},
         spacing=session.spacing,
         protected=frozenset(session.protected_labels),
     )
+
+
+def _is_accepted(session: ReviewSession, place: Place) -> bool:
+    decision = session.state.decisions.get(place)
+    return decision is not None and decision.state == "accepted"
 
 
 def _phase_slice(session: ReviewSession, image: NDArray[Any], place: Place) -> PhaseSlice:

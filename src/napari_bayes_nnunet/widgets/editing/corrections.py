@@ -67,6 +67,10 @@ ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
 CARRIED: Final = "Carried to {slices}. Check the result, or press Ctrl+Z to undo it."
 NONE_AGREES: Final = "No model agrees with this correction in another phase. Nothing was changed."
+CHANGED_MEANWHILE: Final = (
+    "The slices were changed or accepted meanwhile, so nothing was carried. Carry the correction "
+    "again if you still want it."
+)
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -368,18 +372,16 @@ class Corrections(QObject):
         )
 
     def _on_carried(self, carried: CarriedCorrection, slices: Mapping[Place, Plane]) -> None:
-        """Write the carried labels, except those of slices that have changed since."""
+        """Write the carried labels, except those that the reader has settled meanwhile."""
         if self._is_closed:
             return
         self.accept_preview()
         session = self._session
         unchanged = {
-            place: labels
-            for place, labels in slices.items()
-            if np.array_equal(session.labels_in(place), carried.targets[place].labels)
+            place: labels for place, labels in slices.items() if carried.may_change(place, session)
         }
         if not self._put_all(unchanged, CARRY, {}):
-            self.said.emit(NONE_AGREES)
+            self.said.emit(CHANGED_MEANWHILE if slices else NONE_AGREES)
             return
         count = format_count(len(unchanged), "other phase")
         named = session.title_of(next(iter(unchanged))) if len(unchanged) == 1 else count
