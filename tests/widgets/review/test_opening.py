@@ -167,6 +167,20 @@ def test_a_layer_removed_during_opening_ends_it(dock, folder, role, steps, qtbot
         assert is_free(folder)
 
 
+def test_a_layer_removed_while_forms_appear_closes_the_study(dock, folder, qtbot) -> None:
+    begin(dock, folder, qtbot)
+    while dock.controller is None:
+        step(dock)
+    for layer in edited(dock):
+        dock._viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: dock.controller is None)
+    message = dock.hint.text()
+    step(dock)
+    assert (dock.is_opening, dock._turns._timer.isActive()) == (False, False)
+    assert dock.hint.text() == message != NO_STUDY
+    assert is_free(folder)
+
+
 def test_a_removed_image_is_reported(dock, folder, qtbot) -> None:
     begin(dock, folder, qtbot)
     step(dock, 3)
