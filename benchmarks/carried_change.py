@@ -20,7 +20,6 @@ the tool does. The last column leaves out what a reader would reject who knows t
 from __future__ import annotations
 
 import itertools
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +45,7 @@ from napari_bayes_nnunet.io.study.info import find_image, read_study_image
 from napari_bayes_nnunet.io.study.study import Study, read_study
 from napari_bayes_nnunet.io.study.summary import list_studies
 
+from .command_line import studies_parser
 from .markdown import markdown_table
 
 MARGIN_MM = 20.0
@@ -99,10 +99,7 @@ class Row:
 
 def main() -> None:
     """Print a table for each kind of correction."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("studies", type=Path)
-    parser.add_argument("labels", type=Path)
-    options = parser.parse_args()
+    options = studies_parser(__doc__).parse_args()
     pairs = read_pairs(options.studies, options.labels)
     rows = [row for pair in pairs for row in carry_both_ways(pair)]
     print(f"{len({row.patient for row in rows})} patients")

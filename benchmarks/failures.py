@@ -12,7 +12,6 @@ each patient is judged by rules fitted on the other validation patients.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -40,6 +39,7 @@ from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT, patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
+from .command_line import command_parsers, read_rows
 from .markdown import markdown_table
 from .paper.shifts import SHIFTS, UNSHIFTED
 
@@ -200,7 +200,7 @@ def measure(
 ) -> None:
     """Append a line for each image that has none."""
     ensemble = Ensemble(folder)
-    done = {(row["condition"], row["case"]) for row in rows_in(results)}
+    done = {(row["condition"], row["case"]) for row in read_rows(results)}
     for task in tasks(ensemble, dataset, sunnybrook):
         if (task.condition, task.case) in done:
             continue
@@ -226,12 +226,6 @@ def measured(ensemble: Ensemble, task: Task, **flags: Any) -> Row:
         overlap = dice(result.labels, read_labels(task.label).voxels, result.structures)
         row["dice"] = float(np.nanmean(list(overlap.values())))
     return row
-
-
-def rows_in(results: Path) -> list[Row]:
-    """Return the lines of the results."""
-    text = results.read_text(encoding="utf-8") if results.exists() else ""
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def patient(row: Row) -> str:
@@ -356,20 +350,15 @@ def image_table(rows: list[Row]) -> str:
 
 def main() -> None:
     """Run the command named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("measure")
-    for name in ("ensemble", "dataset", "results"):
-        command.add_argument(name, type=Path)
+    parser, command, _ = command_parsers(__doc__, "measure", "ensemble", "dataset", "results")
     command.add_argument("--sunnybrook", type=Path)
     command.add_argument("--mirroring", choices=("full", "none"), default="full")
     command.add_argument("--window", choices=("heart", "whole"), default="heart")
-    commands.add_parser("table").add_argument("results", type=Path)
     flags = vars(parser.parse_args())
     if flags.pop("command") == "measure":
         measure(flags.pop("ensemble"), flags.pop("dataset"), flags.pop("results"), **flags)
     else:
-        rows = rows_in(flags["results"])
+        rows = read_rows(flags["results"])
         print(failure_table(rows), image_table(rows), sep="\n\n")
 
 

@@ -27,6 +27,7 @@ from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
+from .command_line import read_rows
 from .held_back import held_back_cases, make_parser, read_image
 from .markdown import markdown_table
 
@@ -36,7 +37,7 @@ WINDOWS = ("whole", "heart")
 def evaluate(options: argparse.Namespace) -> None:
     """Append a line for every case that the results lack."""
     ensemble = Ensemble(options.run)
-    done = {row["case"] for row in _read(options.results)}
+    done = {row["case"] for row in read_rows(options.results)}
     for case in held_back_cases(options.dataset, options.split):
         if case.name in done:
             continue
@@ -76,7 +77,7 @@ def _scores(
 
 def table(results: Path) -> str:
     """Return the means of both windows, and the largest loss of Dice of a volume."""
-    rows = _read(results)
+    rows = read_rows(results)
     body, of_volume = [], {}
     for window in WINDOWS:
         scores = [row[window] for row in rows]
@@ -102,12 +103,6 @@ def table(results: Path) -> str:
     heads = ["members see", *rows[0]["whole"]["dice"], "mean Dice", "largest loss", "ECE pooled %"]
     heads += ["MI, bit", "LV spread, mL", "agreement", "Spearman", "window", "processor s"]
     return f"{markdown_table(heads, body)}\n{len(rows)} volumes"
-
-
-def _read(results: Path) -> list[dict]:
-    if not results.exists():
-        return []
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
 
 
 def main() -> None:

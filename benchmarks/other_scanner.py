@@ -11,7 +11,6 @@ with 100 bins in the box of the reference; τ is that of MODEL's calibration for
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliab
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
+from .command_line import command_parsers, read_rows
 from .markdown import markdown_table
 
 STRUCTURE = "LV"
@@ -40,7 +40,7 @@ ENDING = "_0000.nii.gz"
 def evaluate(model: Path, folder: Path, results: Path) -> None:
     """Segment every case with every member and append Dice and bins of each method."""
     ensemble = Ensemble(model)
-    done = {row["case"] for row in _read(results)}
+    done = {row["case"] for row in read_rows(results)}
     names = sorted(path.name.removesuffix(ENDING) for path in (folder / "images").iterdir())
     patients = list(dict.fromkeys(map(_patient, names)))
     for case in names:
@@ -97,7 +97,7 @@ def _scores(
 
 def table(results: Path, half: str) -> str:
     """Return Dice (mean ± standard deviation over cases) and pooled ECE by method and phase."""
-    rows = [row for row in _read(results) if half in ("all", row["half"])]
+    rows = [row for row in read_rows(results) if half in ("all", row["half"])]
     body = []
     for method in rows[0]["methods"]:
         columns = [method]
@@ -119,21 +119,9 @@ def _patient(case: str) -> str:
     return case.rpartition("_")[0]
 
 
-def _read(results: Path) -> list[dict]:
-    if not results.exists():
-        return []
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-
-
 def main() -> None:
     """Run the command named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    evaluates = commands.add_parser("evaluate")
-    for name in ("model", "folder", "results"):
-        evaluates.add_argument(name, type=Path)
-    tables = commands.add_parser("table")
-    tables.add_argument("results", type=Path)
+    parser, _, tables = command_parsers(__doc__, "evaluate", "model", "folder", "results")
     tables.add_argument("--half", choices=(*HALVES, "all"), default="judge")
     options = parser.parse_args()
     if options.command == "evaluate":

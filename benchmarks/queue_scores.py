@@ -11,7 +11,6 @@ this patient. `--together` puts all volumes of a patient, such as ED and ES, int
 from __future__ import annotations
 
 import itertools
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from napari_bayes_nnunet.io.evaluation.references import known_reference
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.summary import list_studies
 
+from .command_line import studies_parser
 from .markdown import markdown_table
 
 HEADS = ("score", "gross errors found", "of the best possible", "minus the default, points",
@@ -59,9 +59,7 @@ class Queue:
 
 def main() -> None:
     """Print a table with a row for each score and each family."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("studies", type=Path)
-    parser.add_argument("labels", type=Path)
+    parser = studies_parser(__doc__)
     parser.add_argument("--together", action="store_true")
     options = parser.parse_args()
     queues = list(read_queues(options.studies, options.labels))

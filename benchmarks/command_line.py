@@ -1,0 +1,35 @@
+"""Arguments and files of results that benchmarks share."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import Any
+
+
+def studies_parser(doc: str | None) -> ArgumentParser:
+    """Return a parser of STUDIES LABELS."""
+    parser = ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("studies", type=Path)
+    parser.add_argument("labels", type=Path)
+    return parser
+
+
+def command_parsers(
+    doc: str, command: str, *paths: str
+) -> tuple[ArgumentParser, ArgumentParser, ArgumentParser]:
+    """Return a parser, and those of its commands: ``command`` with ``paths``, table RESULTS."""
+    parser = ArgumentParser(description=doc.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    measuring, tables = commands.add_parser(command), commands.add_parser("table")
+    for path in paths:
+        measuring.add_argument(path, type=Path)
+    tables.add_argument("results", type=Path)
+    return parser, measuring, tables
+
+
+def read_rows(results: Path) -> list[dict[str, Any]]:
+    """Return the JSON lines of a file of results; none if it is missing."""
+    text = results.read_text(encoding="utf-8") if results.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
