@@ -68,7 +68,7 @@ def measure_validation_range(
     if any(case.labels.size for case in compared):
         mass_range = find_mass_range(folder, dataset, members)
         steps = training_features(ensemble, dataset, SETTINGS, compared)
-        trained_on = drain(steps, lambda name: _report_training(name, send))
+        trained_on = drain(steps, lambda name: _report_training(name, send, stop))
         calibration = fit_calibration(
             ensemble.folder, SETTINGS, compared, trained_on, mass_range=mass_range
         )
@@ -118,7 +118,8 @@ def _measure(
         yield scores, dice(result.labels, reference, ensemble.structures), compared
 
 
-def _report_training(name: str, send: Callable[[StageStarted], None]) -> None:
+def _report_training(name: str, send: Callable[[StageStarted], None], stop: StopRequest) -> None:
+    stop.check()
     send(StageStarted(text=READING_FEATURES.format(case=name)))
 
 
