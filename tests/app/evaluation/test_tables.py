@@ -15,7 +15,6 @@ import pytest
 
 from napari_bayes_nnunet.app.evaluation.aggregates import (
     aggregate_difference,
-    exact_interval,
     mean_over_volumes,
     pooled_bins,
     pooled_ece,
@@ -45,6 +44,7 @@ from napari_bayes_nnunet.app.evaluation.tables import (
     evaluation_table,
     text_table,
 )
+from napari_bayes_nnunet.core.metrics.bootstrap import exact_interval
 
 from ...helpers.data.evaluations import (
     STRUCTURES,

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.metrics.bootstrap import Estimate, bootstrap, mean_estimate
+from ...core.metrics.bootstrap import Estimate, bootstrap, exact_interval, mean_estimate
 from ...core.metrics.calibration import ReliabilityBins
 from .case import CaseEvaluation
 
@@ -92,18 +92,6 @@ def share_of_volumes(of_case: OfCase) -> Aggregation:
         return replace(found, deviation=math.nan, exact_interval=exact)
 
     return aggregate
-
-
-def exact_interval(successes: float, trials: int) -> tuple[float, float]:
-    """Return the 95 % interval of Clopper and Pearson of a share; NaN without trials."""
-    if not trials:
-        return math.nan, math.nan
-    from scipy.stats import beta
-
-    failures = trials - successes
-    low = float(beta.ppf(0.025, successes, failures + 1)) if successes > 0 else 0.0
-    high = float(beta.ppf(0.975, successes + 1, failures)) if failures > 0 else 1.0
-    return low, high
 
 
 def pooled_bins(cases: Cases) -> ReliabilityBins:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from ...core.heart.slice_volumes import Values
+from ...core.metrics.bootstrap import exact_interval
 from ...core.metrics.conformal import COVERAGES, Coverage
 from ...core.review.stop_rule import ReviewPath, fit_remaining_change
 
@@ -104,13 +105,5 @@ def _result(
             covered=covered,
             patients=len(known),
             largest=max(errors),
-            interval=_exact_interval(covered, len(known)),
+            interval=exact_interval(covered, len(known)),
         )
-
-
-def _exact_interval(covered: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share by Clopper and Pearson."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(covered, count).proportion_ci(0.95, method="exact")
-    return float(interval.low), float(interval.high)

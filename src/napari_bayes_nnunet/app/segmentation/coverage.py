@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
-
 from ...core.heart.function import Intervals
+from ...core.metrics.bootstrap import exact_interval
 from ...core.metrics.conformal import Coverage
 from ..text_table import align_columns
 from .calibrate import CalibrationCase, dice_rules, function_rules, measure_pair, paired
@@ -34,8 +33,7 @@ class HeldOut:
     @property
     def share(self) -> tuple[float, float]:
         """Exact binomial 95 % interval of the share of patients (Clopper and Pearson 1934)."""
-        interval = binomtest(self.held, self.patients).proportion_ci(0.95, method="exact")
-        return float(interval.low), float(interval.high)
+        return exact_interval(self.held, self.patients)
 
 
 def held_out_coverage(cases: Sequence[CalibrationCase]) -> list[HeldOut]:

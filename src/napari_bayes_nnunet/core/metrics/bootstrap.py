@@ -1,4 +1,4 @@
-"""Confidence intervals of evaluation results, by resampling patients."""
+"""Confidence intervals of evaluation results, by resampling patients or exact ones of a share."""
 
 from __future__ import annotations
 
@@ -95,3 +95,15 @@ def case_weights(patients: Sequence[str], *, resamples: int, seed: int) -> NDArr
     equal = np.full(len(names), 1 / len(names))
     drawn = np.random.default_rng(seed).multinomial(len(names), equal, size=resamples)
     return np.asarray(drawn[:, owner], np.int64)
+
+
+def exact_interval(successes: float, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of Clopper and Pearson of a share; NaN without trials."""
+    if not trials:
+        return math.nan, math.nan
+    from scipy.stats import beta
+
+    failures = trials - successes
+    low = float(beta.ppf(0.025, successes, failures + 1)) if successes > 0 else 0.0
+    high = float(beta.ppf(0.975, successes + 1, failures)) if failures > 0 else 1.0
+    return low, high
