@@ -381,6 +381,17 @@ def test_usual_mass_needs_many_training_patients(calibrated: Path, hearts: Path)
     assert find_mass_range(folder, read_dataset(hearts), folder.members) is None
 
 
+def test_no_label_is_read_for_the_mass_without_myocardium(
+    calibrated: Path, hearts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Ensemble(calibrated, device="cpu").folder
+    other = replace(folder, labels={"background": 0, "RV": 1, "liver": 2, "LV": 3})
+    read: list[Path] = []
+    monkeypatch.setattr("napari_bayes_nnunet.app.segmentation.calibrate.read_labels", read.append)
+    assert find_mass_range(other, read_dataset(hearts), folder.members) is None
+    assert read == []
+
+
 def reports_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
 

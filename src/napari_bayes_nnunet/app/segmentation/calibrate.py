@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.heart.function import Measured, heart_function
-from ...core.heart.measurements import Spread, canonical_structure, volumes_ml
+from ...core.heart.measurements import Spread, volumes_ml
 from ...core.heart.plausibility import MassRange, fit_mass_range
-from ...core.heart.slice_volumes import PhaseVolumes
+from ...core.heart.slice_volumes import PhaseVolumes, heart_structures
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
@@ -164,8 +164,9 @@ def calibrate(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
             dataset=dataset,
         )
-    mass_range = find_mass_range(folder, read_dataset(dataset), members)
-    trained_on = yield from training_features(ensemble, read_dataset(dataset), settings, cases)
+    every = read_dataset(dataset)
+    mass_range = find_mass_range(folder, every, members)
+    trained_on = yield from training_features(ensemble, every, settings, cases)
     calibration = fit_calibration(folder, settings, cases, trained_on, mass_range=mass_range)
     write_calibration(folder, calibration)
     yield calibration
@@ -254,18 +255,17 @@ def find_mass_range(
     if folder.record is None:
         return None
     names = {name for m in members for name in folder.record.training_cases(m.fold)}
-    structures = {name: label for name, label in folder.labels.items() if label}
+    structures = dict[str, int](heart_structures(folder.labels).items())
+    if "MYO" not in structures:
+        return None
     volumes: dict[str, dict[str, float]] = {}
     for case in dataset.cases:
         if case.name in names:
             with suppress(DataError):
                 labels = read_labels(case.label)
                 volumes[case.name] = volumes_ml(labels.voxels, labels.spacing, structures)
-    walls = next((name for name in structures if canonical_structure(name) == "MYO"), None)
-    if walls is None:
-        return None
     return fit_mass_range(
-        [(volumes[ed][walls], volumes[es][walls]) for ed, es in phase_pairs(volumes)]
+        [(volumes[ed]["MYO"], volumes[es]["MYO"]) for ed, es in phase_pairs(volumes)]
     )
 
 

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.heart.measurements import canonical_structure
 from ...core.heart.shapes import fragment_share, open_wall_share
+from ...core.heart.slice_volumes import heart_structures
 from ...core.metrics.border import far_from_contours
 from ...core.slice_axis import find_slice_axis
 from ...core.types import LabelMap, Spacing
@@ -48,7 +48,7 @@ def failure_signs(
         "distant_information": math.log1p(amount),
         "fragments": fragment_share(labels, structures.values()),
     }
-    names = {canonical_structure(name): label for name, label in structures.items()}
-    if "LV" in names and "MYO" in names:
-        signs["open_wall"] = open_wall_share(labels, names["LV"], names["MYO"])
+    heart = heart_structures(structures)
+    if "LV" in heart and "MYO" in heart:
+        signs["open_wall"] = open_wall_share(labels, heart["LV"], heart["MYO"])
     return signs

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..types import LabelMap
 from .intensity_window import FEWEST
-from .measurements import canonical_structure
+from .slice_volumes import heart_structures
 
 _DARKEST: Final = 1
 """Percentile of an image that counts as black, %."""
@@ -24,8 +24,10 @@ def muscle_to_blood(voxels: NDArray[Any], labels: LabelMap, structures: Mapping[
     ``voxels`` and ``labels`` are (Z, Y, X), ``structures`` maps names to labels. In a cine, blood
     is brighter than muscle, so the ratio is between 0 and 1; a nulled muscle has almost 0.
     """
-    names = {canonical_structure(name): label for name, label in structures.items()}
-    parts = [voxels[labels == names[n]] if n in names else voxels[:0] for n in ("MYO", "LV")]
+    heart = heart_structures(structures)
+    if "MYO" not in heart or "LV" not in heart:
+        return math.nan
+    parts = [voxels[labels == heart[name]] for name in ("MYO", "LV")]
     if min(part.size for part in parts) < FEWEST:
         return math.nan
     dark = float(np.percentile(voxels, _DARKEST))
