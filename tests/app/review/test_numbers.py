@@ -159,6 +159,18 @@ def test_intervals_end_with_the_first_change(posteriors, labels) -> None:
     assert numbers.predicted(ED, ES, NOBODY) == before
 
 
+def test_a_change_of_the_lv_keeps_the_interval_of_the_rv(posteriors, labels) -> None:
+    numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, RULES | {"RV EF": RULE})
+    before = numbers.predicted(ED, ES, NOBODY)["RV EF"].intervals
+    z = int(np.argmax((labels[ES] == LV).sum(axis=(1, 2))))
+    labels[ES][z][labels[ES][z] == LV] = 0
+    numbers.recount(ES, z, labels[ES][z])
+    after = numbers.measured(ED, ES, NOBODY)
+    assert before
+    assert after["RV EF"].intervals == before
+    assert after["LV EF"].intervals == {}
+
+
 def test_intervals_stay_until_all_slices_are_accepted(posteriors, labels) -> None:
     numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, RULES)
     before = numbers.predicted(ED, ES, NOBODY)["LV EF"].intervals

@@ -97,7 +97,7 @@ class StudyNumbers:
         after = heart_function(self._edited, ed=ed, es=es, patient=patient)
         return {
             name: replace(measured, intervals=before[name].intervals)
-            if name in before and self._is_prediction(measured.phases)
+            if name in before and self._is_prediction(measured, before[name])
             else measured
             for name, measured in after.items()
         }
@@ -122,15 +122,10 @@ class StudyNumbers:
         """Return the heart's function from the prediction, with nothing reviewed."""
         return heart_function(self._predicted, ed=ed, es=es, patient=patient, rules=self._rules)
 
-    def _is_prediction(self, phases: Iterable[Phase]) -> bool:
-        """Return whether no label of these phases is changed, and not every slice is reviewed."""
-        pairs = [(self._predicted[phase], self._edited[phase]) for phase in phases]
-        unchanged = all(
-            np.array_equal(volumes, after.labels[name])
-            for before, after in pairs
-            for name, volumes in before.labels.items()
-        )
-        return unchanged and not all(after.reviewed.all() for _, after in pairs)
+    def _is_prediction(self, measured: Measured, before: Measured) -> bool:
+        """Return whether a number is as predicted, and not every slice is reviewed."""
+        reviewed = all(self._edited[phase].reviewed.all() for phase in measured.phases)
+        return measured.value == before.value and not reviewed
 
     def curves(self) -> list[VolumeCurve]:
         """Return the volume curves of LV and RV that have at least two phases."""
