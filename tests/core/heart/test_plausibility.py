@@ -105,6 +105,12 @@ def test_mass_is_compared_with_the_usual_range() -> None:
     assert volume_findings({**phases, 5: volumes(myo=[60, 60])}, ed=1, mass_range=USUAL) == []
 
 
+def test_mass_of_one_phase_is_not_compared_with_itself() -> None:
+    usual = MassRange(low=0.02, high=0.2)
+    phases = {1: volumes(myo=[60, 60])}
+    assert volume_findings(phases, ed=1, es=1, mass_range=usual) == []
+
+
 def test_phases_between_may_differ_by_the_wider_end() -> None:
     phases = {1: volumes(myo=[100]), 2: volumes(myo=[80]), 3: volumes(myo=[105])}
     assert volume_findings(phases, ed=1, es=3, mass_range=USUAL) == []

@@ -181,7 +181,7 @@ def _unusual_mass(
     most = max(-usual.low, usual.high)
     changes, excess = {}, {}
     for phase, wall in walls.items():
-        low, high = (usual.low, usual.high) if phase == es else (-most, most)
+        low, high = (usual.low, usual.high) if phase == es != ed else (-most, most)
         changes[phase] = change = relative_change(walls[ed].sum(), wall.sum())
         excess[phase] = max(low - change, change - high)
     worst = max(excess, key=lambda phase: excess[phase])
