@@ -53,6 +53,12 @@ def test_no_advice_without_a_rule_or_an_open_slice(session) -> None:
     assert advise(session) is None
 
 
+def test_no_advice_if_the_phases_are_swapped(session) -> None:
+    session.change(ed=ES, es=ED)
+    assert session.measured()["LV EF"].value < 0
+    assert advise(session) is None
+
+
 def test_bound_falls_with_the_accepted_slices(session) -> None:
     places = queue_of(session)
     advice = advise(session)

@@ -93,12 +93,14 @@ def advise(
 ) -> StopAdvice | None:
     """Return the advice for the review as it is now.
 
-    None if the ensemble has no rule, the LV EF or its spread is unknown, or all slices of the queue
-    are accepted. The rule is for the queue of ED and ES by the default score, so this is the queue
-    that counts, whatever the reader sorts by.
+    None if the ensemble has no rule, the LV EF or its spread is unknown, ED and ES are swapped, or
+    all slices of the queue are accepted. The rule is for the queue of ED and ES by the default
+    score, so this is the queue that counts, whatever the reader sorts by.
     """
     rule, measured = session.review_rules.get(NUMBER), session.measured().get(NUMBER)
     if rule is None or measured is None or math.isnan(measured.spread):
+        return None
+    if measured.value < 0:
         return None
     places = [(item.phase, item.z) for item in review_queue(session.default_scores())]
     accepted = {p for p, d in session.state.decisions.items() if d.state == "accepted"}
