@@ -265,6 +265,18 @@ def test_carrying_gives_way_to_what_the_reader_did(qtbot, bench, settle_meanwhil
     assert bench.said == [module.CHANGED_MEANWHILE]
 
 
+def test_carrying_accepts_no_preview(qtbot, bench) -> None:
+    thicken_wall(bench)
+    corrected, steps = bench.now(), steps_of(bench.layer)
+    bench.corrections.carry(WORST, STILL)
+    bench.corrections.step_alternative(WORST, 1)
+    assert not np.array_equal(bench.now(), corrected)
+    settle(qtbot, bench.corrections)
+    assert np.array_equal(bench.now(), corrected)
+    assert steps_of(bench.layer) == steps + 1
+    assert bench.session.edited_places() == [WORST, OTHER]
+
+
 def test_carrying_ends_with_the_review(qtbot, bench) -> None:
     thicken_wall(bench)
     bench.corrections.carry(WORST, STILL)

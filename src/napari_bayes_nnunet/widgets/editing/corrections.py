@@ -375,7 +375,7 @@ class Corrections(QObject):
         """Write the carried labels, except those that the reader has settled meanwhile."""
         if self._is_closed:
             return
-        self.accept_preview()
+        self.discard_preview()  # which the reader has not accepted
         session = self._session
         unchanged = {
             place: labels for place, labels in slices.items() if carried.may_change(place, session)
