@@ -210,3 +210,15 @@ def test_another_study_can_be_opened_meanwhile(dock, folder, tmp_path, qtbot) ->
     dock._turns.finish()
     assert "other" in dock.title.text()
     assert is_free(folder)
+
+
+def test_a_study_chosen_twice_is_shown_once(dock, folder, qtbot) -> None:
+    dock.open(folder)
+    dock.open(folder)
+    qtbot.waitUntil(lambda: not dock._background.is_busy)
+    dock._turns.finish()
+    assert len(edited(dock)) == 1
+    assert not dock.controller.saver.read_only
+    dock.close_study()
+    assert not has_keys(dock)
+    assert is_free(folder)

@@ -27,6 +27,11 @@ class Turns(QObject):
         self._timer.setInterval(PAUSE_MS)
         self._timer.timeout.connect(self._on_turn)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there are steps to do."""
+        return bool(self._timer.isActive())
+
     def run(self, steps: Generator[None, None, None]) -> None:
         """Do the first step now and the others later, after the remaining steps of others."""
         self.finish()

@@ -251,7 +251,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._background.run(warm_up_imports, _ignore, _ignore)
 
     def _on_opened(self, folder: Path, opened: OpenedStudy) -> None:
-        if folder != self._opening:
+        if folder != self._opening or self._turns.is_busy:  # it may have been chosen twice
             opened.dismiss()
             return
         self._turns.run(self._steps_to_open(opened))
