@@ -39,7 +39,7 @@ class Obstacle(StrEnum):
 
 
 _NOW: Final = "{name} {value:.0f} ({low:.0f}–{high:.0f})"
-_SOON: Final = "; after the next {slices} about ±\u00a0{bound:.1f} ({level}\u00a0%)."
+_SOON: Final = "; after the next {slices} about ±\u00a0{bound:.1f}."
 _MET: Final = (
     "{name} {value:.0f} ±\u00a0{bound:.1f} ({level}\u00a0%): your target of ±\u00a0{target:g} is "
     "met."
@@ -112,11 +112,10 @@ def advise(
     spread_then = session.numbers.spread_after(following, NUMBER, ed=ed, es=es)
     bound = rule.bound(measured.spread, level)
     obstacle, place = _obstacle(session, places, still_open)
-    predicted = measured.intervals.get(level) if not accepted else None
     ends = (max(measured.value - bound, 0.0), min(measured.value + bound, 100.0))
     return StopAdvice(
         value=measured.value,
-        interval=predicted or ends,
+        interval=measured.intervals.get(level) or ends,
         bound=bound,
         slices=len(following),
         next_bound=min(rule.bound(spread_then, level), bound),
@@ -135,7 +134,7 @@ def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
         low, high = advice.interval
         now = _NOW.format(name=NUMBER, value=advice.value, low=low, high=high)
         slices = format_count(advice.slices, "slice")
-        return now + _SOON.format(slices=slices, bound=advice.next_bound, level=advice.level)
+        return now + _SOON.format(slices=slices, bound=advice.next_bound)
     met = _MET.format(
         name=NUMBER,
         value=advice.value,

@@ -12,8 +12,8 @@ from ...app.segmentation.settings import SegmentationSettings
 from ...io.files.given_path import is_same_path
 
 ED_AND_ES, ALL = "ED,ES", "all"
-NO_IMAGES = "No folder of images is chosen. Choose it first."
-NO_RESULTS = "No folder for the results is chosen. Choose it first."
+NO_IMAGES = "No folder of images is chosen. Choose one first."
+NO_RESULTS = "No folder for the results is chosen. Choose one first."
 SAME_PATHS = (
     " That computer reads and writes the files, so ensemble, images and results must have the "
     "same paths on both computers."

@@ -65,7 +65,7 @@ BY_ALTERNATIVE: Final = "The {structure} follows the stroke by answer {number}, 
 VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
-CARRIED: Final = "Carried to {slices}. Check the result, or press Ctrl+Z to undo it."
+CARRIED: Final = "Carried to {slices}. Check it, or undo with Ctrl+Z."
 NONE_AGREES: Final = "No model agrees with this correction in another phase. Nothing was changed."
 CHANGED_MEANWHILE: Final = (
     "The slices were changed or accepted meanwhile, so nothing was carried. Carry the correction "
