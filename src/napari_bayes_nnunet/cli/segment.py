@@ -197,7 +197,7 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     in ENSEMBLE and used for results with the same method, members, mirroring, window and stopping.
     """
     from ..app.segmentation.calibrate import CalibrationCase, calibrate
-    from ..app.segmentation.coverage import COVERAGE, coverage_table, held_out_coverage
+    from ..app.segmentation.coverage import COVERAGE, TOO_FEW, coverage_table, held_out_coverage
     from ..app.segmentation.ensemble import Ensemble
     from ..app.segmentation.settings import SegmentationSettings
 
@@ -212,6 +212,8 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
         else:
             count = format_count(len(cases), "case")
             click.echo(f"Temperature {step.temperature:g}, fitted on {count}.")
+            if not step.volumes:
+                click.echo(TOO_FEW)
     table = coverage_table(held_out_coverage(cases))
     if table:
         click.echo(f"\n{COVERAGE}\n{table}")

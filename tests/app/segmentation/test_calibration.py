@@ -35,6 +35,7 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     read_calibrations,
     write_calibration,
 )
+from napari_bayes_nnunet.app.segmentation.coverage import TOO_FEW
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
@@ -72,6 +73,7 @@ def calibrated(trained_run: Path, hearts: Path, tmp_path_factory: pytest.TempPat
         code, text = run("calibrate", copy, hearts, "--method", method, *ASKED)
         assert code == 0, text
         assert "Temperature " in text
+        assert TOO_FEW in text
     return copy
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -168,6 +169,21 @@ def test_inverted_image_is_said_to_be_none(checked, hearts, tmp_path) -> None:
     assert code == 1
     assert NO_CINE in text
     assert reports == []
+
+
+def test_a_refused_cine_keeps_its_earlier_results(checked, hearts, tmp_path) -> None:
+    source = nibabel.load(image_of(hearts))
+    voxels = np.asarray(source.dataobj)
+    inverted = (voxels.max() - voxels).astype(np.float32)
+    cine, output = tmp_path / "cine.nii.gz", tmp_path / "out"
+    nibabel.save(nibabel.Nifti1Image(np.stack([inverted] * 2, axis=-1), source.affine), cine)
+    code, text, _ = predicted(checked, cine, output)
+    assert code == 0, text
+    before = {file.name: file.read_bytes() for file in output.iterdir()}
+    code, text, _ = predicted(checked, cine, output, "--strict", "--overwrite")
+    assert code == 1
+    assert NO_CINE in text
+    assert {file.name: file.read_bytes() for file in output.iterdir()} == before
 
 
 def test_without_a_rule_a_strict_run_is_refused(checked, hearts, tmp_path) -> None:

@@ -153,13 +153,14 @@ def predict_case(
     ]
     made = {frame.name for frame in missing}
     notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
-    _remove_old(request, case, channels[0].phases, frames, missing, entries)
     together = ensemble.phases_at_once(frames[0].image, request.settings.mirroring)
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
         results = _segment(ensemble, request, group, on_member)
         if request.strict:
             _refuse_other_images(results)
+        if first == 0:
+            _remove_old(request, case, channels[0].phases, frames, missing, entries)
         for frame, result in zip(group, results, strict=True):
             report = _write(request, frame, result, entries)
             prefix = "" if frame.phase is None else f"Phase {frame.phase}: "

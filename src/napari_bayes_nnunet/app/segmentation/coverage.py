@@ -11,6 +11,7 @@ from ...core.metrics.conformal import Coverage
 from ..text_table import align_columns
 from .calibrate import CalibrationCase, dice_rules, function_rules, measure_pair, paired
 
+TOO_FEW = "There are too few validation patients for prediction intervals."
 COVERAGE = "Prediction intervals of each patient, fitted on the others"
 _HEADS = ("", "level", "held", "of", "95 %", "mean width")
 
