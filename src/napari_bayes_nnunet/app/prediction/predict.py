@@ -157,8 +157,6 @@ def predict_case(
     for first in range(0, len(missing), together):
         group = missing[first : first + together]
         results = _segment(ensemble, request, group, on_member)
-        if request.strict:
-            _refuse_other_images(results)
         if first == 0:
             _remove_old(request, case, channels[0].phases, frames, missing, entries)
         for frame, result in zip(group, results, strict=True):
@@ -327,6 +325,7 @@ def _segment(
     frames: Sequence[PhaseImage],
     on_member: Callable[[str, Snapshot], None],
 ) -> list[Segmentation]:
+    """Return the segmentation of each image. Raises AppError if a strict run refuses one."""
     steps = ensemble.phase_steps(
         [frame.image for frame in frames],
         frames[0].channels[0].spacing,
@@ -338,7 +337,10 @@ def _segment(
         for index, snapshot in snapshots.items():
             on_member(frames[index].name, snapshot)
 
-    return drain(steps, show)
+    results = drain(steps, show)
+    if request.strict:
+        _refuse_other_images(results)
+    return results
 
 
 def _write(
