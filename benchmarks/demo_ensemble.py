@@ -1,10 +1,12 @@
 """Evaluation of a run on its validation cases, and export of the members the package ships.
 
-python benchmarks/demo_ensemble.py evaluate RUN DATASET RESULTS.jsonl   (resumable, a line per case)
-python benchmarks/demo_ensemble.py table RESULTS.jsonl
-python benchmarks/demo_ensemble.py ship RUN RESULTS.jsonl FOLDER
+python -m benchmarks.demo_ensemble evaluate RUN DATASET RESULTS   (a folder; resumable)
+python -m benchmarks.demo_ensemble table RESULTS
+python -m benchmarks.demo_ensemble ship RUN RESULTS FOLDER
 
-Dice on the original grid; ECE with 100 bins in the foreground box of the reference; full mirroring.
+Dice on the original grid; ECE with 100 bins in the foreground box of the reference, pooled over the
+volumes; whole image, full mirroring. τ is fitted on the other patients. 95 % intervals by
+resampling patients.
 """
 
 from __future__ import annotations
@@ -13,113 +15,219 @@ import argparse
 import json
 import shlex
 import shutil
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.case_scores import case_scores, mean_scores, score_ranges
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_passes
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
-from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
+from napari_bayes_nnunet.core.ensemble.posterior import apply_temperature
 from napari_bayes_nnunet.core.heart.measurements import measure_spread, volumes_ml
-from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
+from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap, mean_estimate
+from napari_bayes_nnunet.core.metrics.calibration import (
+    ReliabilityBins,
+    fit_temperature,
+    foreground_box,
+    reliability_bins,
+)
 from napari_bayes_nnunet.core.metrics.overlap import dice
+from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record, write_record
-from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
+from napari_bayes_nnunet.io.images.nifti import read_labels
 
-SHIPPED = "multi, n 9"
-METHODS = {
+from .held_back import read_image
+from .markdown import markdown_table
+
+SHIPPED = "multi, n 12"
+COMPARED = "single, n 10"
+ROWS = {
     "vanilla": ("vanilla", 1),
-    "single, n 3": ("single", 3),
-    "single, n 10": ("single", 10),
+    "SWA, n 10": ("swa", 10),
+    "single, n 4": ("single", 4),
+    COMPARED: ("single", 10),
     "multi, n 3": ("multi", 3),
-    SHIPPED: ("multi", 9),
+    "multi, n 9": ("multi", 9),
+    SHIPPED: ("multi", 12),
     "multi, n 30": ("multi", 30),
 }
+EVERY = 5
+"""τ is fitted on every fifth voxel of the other patients."""
 
 
 def evaluate(run: Path, dataset: Path, results: Path) -> None:
-    """Segment every validation case with every member and append the scores of each method."""
+    """Segment every validation case with every member; write scores and probabilities of each."""
     ensemble = Ensemble(run)
     (fold,) = read_record(run / "ensemble.json").folds.values()
-    done = {json.loads(line)["case"] for line in _lines(results)}
+    results.mkdir(parents=True, exist_ok=True)
     cases = [c for c in read_dataset(dataset).cases if c.name in fold["validation_cases"]]
     for case in cases:
-        if case.name not in done:
-            row = evaluate_case(ensemble, case)
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+        file = results / f"{case.name}.json"
+        if not file.exists():
+            row, arrays = evaluate_case(ensemble, case)
+            np.savez(file.with_suffix(".npz"), **arrays)
+            file.write_text(json.dumps(row), encoding="utf-8")
             print(case.name, row["seconds"], "s", flush=True)
 
 
-def evaluate_case(ensemble: Ensemble, case: TrainingCase) -> dict[str, object]:
-    """Return Dice and reliability bins of every method on one case."""
+def evaluate_case(
+    ensemble: Ensemble, case: TrainingCase
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return the scores of every row and member, and the probabilities around the reference."""
     started = perf_counter()
-    channels = read_channels(case.images[0])
+    image, spacing = read_image(case)
     reference = read_labels(case.label).voxels
-    chosen: dict[str, set[Member]] = {}
-    for name, (method, count) in METHODS.items():
-        chosen[name] = set(choose_members(ensemble.folder, method, count))
-    members = sorted(set().union(*chosen.values()), key=lambda member: member.path)
-    spacing = channels[0].spacing
-    statistics = {
-        name: MemberStatistics(structures=ensemble.structures, spacing=spacing) for name in METHODS
+    structures = ensemble.structures
+    passes = {row: _passes(ensemble, *ROWS[row]) for row in ROWS}
+    statistics = {row: MemberStatistics(structures=structures, spacing=spacing) for row in ROWS}
+    members: dict[str, Any] = {}
+    wanted = list(dict.fromkeys(p for of_row in passes.values() for p in of_row))
+    probabilities = ensemble.pass_probabilities(image, spacing, wanted)
+    for forward_pass, softmax in zip(wanted, probabilities, strict=True):
+        for row, totals in statistics.items():
+            if forward_pass in passes[row]:
+                labels = totals.add(softmax)
+        if len(forward_pass.members) == 1:
+            (member,) = forward_pass.members
+            scores = dice(labels, reference, structures)
+            members[member.path.stem] = {"cycle": member.cycle, "dice": scores}
+    means = {row: np.asarray(totals.posterior.mean()) for row, totals in statistics.items()}
+    row = {
+        "case": case.name,
+        "seconds": round(perf_counter() - started, 1),
+        "members": members,
+        "rows": {name: _scores(totals, reference) for name, totals in statistics.items()},
     }
-    image = np.stack([channel.voxels for channel in channels])
-    probabilities = ensemble.member_probabilities(image, spacing, members)
-    for member, softmax in zip(members, probabilities, strict=True):
-        for name, totals in statistics.items():
-            if member in chosen[name]:
-                totals.add(softmax)
-    scores = {name: _scores(totals, reference) for name, totals in statistics.items()}
-    return {"case": case.name, "seconds": round(perf_counter() - started, 1), "methods": scores}
+    box = foreground_box(reference)
+    if box is None:
+        raise SystemExit(f"The reference of {case.name} is empty.")
+    arrays = {name: mean[(slice(None), *box)] for name, mean in means.items()}
+    return row, arrays | {"reference": reference[box]}
 
 
-def _scores(statistics: MemberStatistics, reference: np.ndarray) -> dict:
+def _passes(ensemble: Ensemble, method: str, count: int) -> list[ForwardPass]:
+    members = choose_members(ensemble.folder, method, count)
+    return make_passes(members, METHODS[method].combine)
+
+
+def _scores(statistics: MemberStatistics, reference: NDArray[np.integer]) -> dict[str, Any]:
     posterior = statistics.posterior
     labels = np.asarray(posterior.labels())
-    bins = reliability_bins(np.asarray(posterior.mean()), reference)
     volumes = volumes_ml(labels, statistics.spacing, statistics.structures)
     spreads = {name: measure_spread(values) for name, values in statistics.volumes.items()}
     return {
         "n": posterior.count,
         "dice": dice(labels, reference, statistics.structures),
-        "bins": {name: np.asarray(values).tolist() for name, values in asdict(bins).items()},
         "case_scores": case_scores(volumes, spreads, statistics.agreement.mean()),
     }
 
 
 def table(results: Path) -> str:
-    """Return mean Dice ± standard deviation over volumes and pooled ECE as a Markdown table."""
-    rows = [json.loads(line) for line in _lines(results)]
-    structures = list(rows[0]["methods"]["vanilla"]["dice"])
-    head = ["method", "n", *structures, "mean Dice", "ece_pooled %", "ece_volume_mean %"]
-    text = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name in METHODS:
-        of_method = [row["methods"][name] for row in rows]
-        values = {s: np.array([m["dice"][s] for m in of_method]) for s in structures}
-        bins = [_read_bins(scores["bins"]) for scores in of_method]
-        pooled = sum(bins, ReliabilityBins.empty()).ece
-        columns = [name, str(of_method[0]["n"])]
-        columns += [f"{np.nanmean(v):.3f} ± {np.nanstd(v, ddof=1):.3f}" for v in values.values()]
-        columns += [f"{np.mean([np.nanmean(v) for v in values.values()]):.4f}"]
-        columns += [f"{100 * pooled:.2f}", f"{100 * np.nanmean([b.ece for b in bins]):.2f}"]
-        text.append("| " + " | ".join(columns) + " |")
-    return "\n".join(text) + f"\n\n{len(rows)} volumes"
+    """Return Markdown tables: Dice and ECE of every row, the differences, and single members."""
+    cases = _read_cases(results)
+    patients = [patient_of(case["case"]) for case in cases]
+    body, mean_dice, ece = [], {}, {}
+    for row in ROWS:
+        structures = [case["rows"][row]["dice"] for case in cases]
+        columns = [f"{np.nanmean([d[name] for d in structures]):.3f}" for name in structures[0]]
+        values = [float(np.nanmean(list(d.values()))) for d in structures]
+        mean_dice[row] = mean_estimate(values, patients)
+        bins, tempered, temperatures = _bins(results, cases, patients, row)
+        ece[row] = _pooled_ece(bins, patients), _pooled_ece(tempered, patients)
+        body.append(
+            [row, *columns, _with_interval(mean_dice[row], 1, 3)]
+            + [_with_interval(estimate, 100, 2) for estimate in ece[row]]
+            + [f"{min(temperatures):.2f} to {max(temperatures):.2f}"]
+        )
+    heads = ["method", *structures[0], "mean Dice", "ECE %", "ECE % with τ", "τ"]
+    parts = [markdown_table(heads, body), _differences(mean_dice, ece), cycle_table(cases)]
+    return "\n".join([*parts, f"{len(cases)} volumes of {len(set(patients))} patients"])
 
 
-def _read_bins(values: dict[str, list[float]]) -> ReliabilityBins:
-    return ReliabilityBins(**{name: np.array(column) for name, column in values.items()})
+def _differences(
+    mean_dice: Mapping[str, Estimate], ece: Mapping[str, tuple[Estimate, Estimate]]
+) -> str:
+    """Return what the shipped row gains over the others, by resampling the same patients."""
+    rows = []
+    for other in ("vanilla", COMPARED, "multi, n 30"):
+        pairs = [(mean_dice, 1, 4), *(({k: v[i] for k, v in ece.items()}, 100, 2) for i in (0, 1))]
+        cells = []
+        for values, factor, digits in pairs:
+            ours, theirs = values[SHIPPED], values[other]
+            difference = Estimate(ours.value - theirs.value, ours.resampled - theirs.resampled)
+            cells.append(_with_interval(difference, factor, digits, sign="+"))
+        rows.append([f"{SHIPPED} − {other}", *cells])
+    return markdown_table(["difference", "mean Dice", "ECE %", "ECE % with τ"], rows)
+
+
+def cycle_table(cases: Sequence[Mapping[str, Any]]) -> str:
+    """Return the mean Dice of the members of each cycle, alone."""
+    of_cycle: dict[int, list[float]] = {}
+    for name, member in cases[0]["members"].items():
+        values = [np.nanmean(list(case["members"][name]["dice"].values())) for case in cases]
+        of_cycle.setdefault(member["cycle"], []).append(float(np.mean(values)))
+    rows = [
+        [cycle + 1, len(d), f"{np.mean(d):.4f}", f"{min(d):.4f}", f"{max(d):.4f}"]
+        for cycle, d in sorted(of_cycle.items())
+    ]
+    return markdown_table(["cycle", "members", "mean Dice of one", "lowest", "highest"], rows)
+
+
+def _bins(
+    results: Path, cases: Sequence[Mapping[str, Any]], patients: Sequence[str], row: str
+) -> tuple[list[ReliabilityBins], list[ReliabilityBins], list[float]]:
+    """Return the bins of each case, those with τ, and τ; it is fitted on the other patients."""
+    voxels = []
+    for case in cases:
+        with np.load(results / f"{case['case']}.npz") as arrays:
+            voxels.append((arrays[row], arrays["reference"]))
+    bins = [reliability_bins(*pair) for pair in voxels]
+    few = [(p.reshape(len(p), -1)[:, ::EVERY], r.ravel()[::EVERY]) for p, r in voxels]
+    fitted = {}
+    for patient in set(patients):
+        others = [pair for pair, owner in zip(few, patients, strict=True) if owner != patient]
+        fitted[patient] = fit_temperature(
+            np.concatenate([p for p, _ in others], axis=1), np.concatenate([r for _, r in others])
+        )
+    temperatures = [fitted[patient] for patient in patients]
+    tempered = [
+        reliability_bins(np.asarray(apply_temperature(p, t)), r)
+        for (p, r), t in zip(voxels, temperatures, strict=True)
+    ]
+    return bins, tempered, temperatures
+
+
+def _pooled_ece(bins: Sequence[ReliabilityBins], patients: Sequence[str]) -> Estimate:
+    columns = {
+        name: np.array([case.as_dict()[name] for case in bins], np.float64)
+        for name in bins[0].as_dict()
+    }
+
+    def pooled(weights: NDArray[np.int64]) -> float:
+        return ReliabilityBins(**{name: weights @ values for name, values in columns.items()}).ece
+
+    return bootstrap(pooled, patients)
+
+
+def _with_interval(estimate: Estimate, factor: float, digits: int, sign: str = "") -> str:
+    low, high = estimate.interval
+    value, low, high = (f"{factor * v:{sign}.{digits}f}" for v in (estimate.value, low, high))
+    return f"{value} ({low} to {high})"
 
 
 def ship(run: Path, results: Path, folder: Path) -> None:
     """Copy plans, record and members of ``SHIPPED`` into ``folder``, and add their scores."""
     record = read_record(run / "ensemble.json")
-    chosen = choose_members(find_ensemble(run), *METHODS[SHIPPED])
+    chosen = choose_members(find_ensemble(run), *ROWS[SHIPPED])
     for name in ("plans.json", "dataset.json"):
         shutil.copyfile(run / name, folder / name)
     for member in chosen:
@@ -127,7 +235,7 @@ def ship(run: Path, results: Path, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(member.path, target)
     files = {member.path.relative_to(run).as_posix() for member in chosen}
-    measured = [json.loads(line)["methods"][SHIPPED] for line in _lines(results)]
+    measured = [case["rows"][SHIPPED] for case in _read_cases(results)]
     for fold, content in record.folds.items():
         content["members"] = [row for row in content["members"] if row["file"] in files]
         record.validation[fold] = {
@@ -144,8 +252,8 @@ def ship(run: Path, results: Path, folder: Path) -> None:
     write_record(folder / "ensemble.json", shipped)
 
 
-def _lines(results: Path) -> list[str]:
-    return results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+def _read_cases(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob("*.json"))]
 
 
 def main() -> None:
