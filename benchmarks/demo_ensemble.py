@@ -48,16 +48,15 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from .held_back import read_image
 from .markdown import markdown_table
 
-SHIPPED = "multi, n 12"
+SHIPPED = "multi, n 9"
 COMPARED = "single, n 10"
 ROWS = {
     "vanilla": ("vanilla", 1),
     "SWA, n 10": ("swa", 10),
-    "single, n 4": ("single", 4),
+    "single, n 3": ("single", 3),
     COMPARED: ("single", 10),
     "multi, n 3": ("multi", 3),
-    "multi, n 9": ("multi", 9),
-    SHIPPED: ("multi", 12),
+    SHIPPED: ("multi", 9),
     "multi, n 30": ("multi", 30),
 }
 EVERY = 5
