@@ -169,17 +169,15 @@ patient_option = click.option(
 _SELECTION = {"members_per_cycle": "per_cycle", "member_step": "step"}
 
 
-def method_option(default: str) -> Callable[[_Function], _Function]:
-    """Return the option of the method that segments."""
-    return click.option(
-        "--method",
-        default=default,
-        show_default=True,
-        help=(
-            "How members are chosen and combined: multi, single, vanilla, temperature, swa, "
-            "mc-dropout, deep-ensemble, cross-validation or snapshot."
-        ),
-    )
+method_option = click.option(
+    "--method",
+    default="multi",
+    show_default=True,
+    help=(
+        "How members are chosen and combined: multi, single, vanilla, temperature, swa, "
+        "mc-dropout, deep-ensemble, cross-validation or snapshot."
+    ),
+)
 
 
 def output_option(help: str, *, metavar: str | None = None) -> Callable[[_Function], _Function]:

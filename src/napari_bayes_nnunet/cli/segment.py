@@ -28,7 +28,7 @@ from .options import (
 @click.argument("ensemble", type=PATH)
 @click.argument("images", nargs=-1, required=True, type=PATH)
 @output_option("Folder to write the results to.")
-@method_option("multi")
+@method_option
 @members_option
 @mirroring_option
 @window_option
@@ -185,7 +185,7 @@ def devices_command(as_json: bool) -> None:
 @click.command("calibrate", cls=Command)
 @click.argument("ensemble", type=PATH)
 @click.argument("dataset", type=PATH)
-@method_option("temperature")
+@method_option
 @members_option
 @mirroring_option
 @window_option

@@ -35,7 +35,7 @@ from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.study_layers import IMAGE_NOT_FOUND
 
 from ...helpers.data import dicoms
-from ...helpers.data.dicoms import write_cine, write_enhanced
+from ...helpers.data.dicoms import made_voxels, write_cine, write_enhanced
 from ...helpers.data.studies import VOLUME as STUDY_GRID
 from ...helpers.data.studies import made_info, made_posterior, make_study
 
@@ -297,6 +297,16 @@ def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
     geometry = metadata_geometry(layer.metadata)
     assert geometry is not None
     assert geometry.same_grid(read_dicom(tmp_path / "Doe").geometry)
+
+
+def test_a_series_of_another_contrast_is_marked(tmp_path: Path) -> None:
+    write_cine(tmp_path / "Doe")
+    write_cine(tmp_path / "late", made_voxels((1, 4, 12, 10)), InversionTime=280)
+    marks = [
+        layers_of(tmp_path / name)[0].metadata["bayes"]["no_cine_because"]
+        for name in ("Doe", "late")
+    ]
+    assert [bool(mark) for mark in marks] == [False, True]
 
 
 def test_invalid_uids_are_said_in_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

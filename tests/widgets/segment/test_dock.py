@@ -866,6 +866,21 @@ def test_files_are_replaced_only_when_user_says_so(
     assert ((asked / "heart.json").read_text() == "old") is (answer == "No")
 
 
+def test_an_image_of_another_kind_is_segmented_if_the_user_says_so(
+    ready, tmp_path, qtbot, monkeypatch
+) -> None:
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    layer = image_layer(tmp_path)
+    layer.metadata["bayes"]["no_cine_because"] = "its modality is CT"
+    dock = ready(layer)
+    dock.run.segment_button.click()
+    assert (dock.job.is_running, dock.result) == (False, None)
+    run(dock, qtbot)
+    assert (dock.result is None, answers) == (False, [])
+    run(dock, qtbot)  # is not asked again
+
+
 def test_saving_is_refused_without_geometry_and_over_image(
     ready, tmp_path, qtbot, monkeypatch
 ) -> None:

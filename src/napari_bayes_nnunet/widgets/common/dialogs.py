@@ -14,6 +14,7 @@ NOT_OPENED: Final = (
     "{path} could not be opened. Check that it still exists and that an application is associated "
     "with it."
 )
+OTHER_TAGS = "The DICOM tags of this image are those of no short-axis cine, because {reason}."
 Choose = Callable[[QWidget, str, str], str]
 """Function that asks for a folder or a file, starting in a folder, and returns "" for none."""
 
@@ -32,10 +33,19 @@ def ask_to_replace(parent: QWidget, names: Sequence[str]) -> bool:
 
 def ask_to_save(parent: QWidget, doubt: str) -> bool:
     """Ask the user and return True if files may be saved despite a doubt."""
-    text = f"{doubt}\n\nSave anyway?"
+    return _ask_despite(parent, "Slices not accepted", f"{doubt}\n\nSave anyway?")
+
+
+def ask_to_segment(parent: QWidget, reason: str) -> bool:
+    """Ask the user and return True if an image may be segmented that may be no short-axis cine."""
+    text = f"{OTHER_TAGS.format(reason=reason)}\n\nSegment anyway?"
+    return _ask_despite(parent, "No short-axis cine", text)
+
+
+def _ask_despite(parent: QWidget, title: str, text: str) -> bool:
     buttons = QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No
     no = QMessageBox.StandardButton.No
-    answer = QMessageBox.question(parent, "Slices not accepted", text, buttons, no)
+    answer = QMessageBox.question(parent, title, text, buttons, no)
     return bool(answer == QMessageBox.StandardButton.Yes)
 
 

@@ -92,7 +92,8 @@ def _read_dicom(path: Path) -> list[Any]:
     if settings.shows_dates():
         settings.keep_study_date(stack.pseudonym, read_study_date(stack))
     layer = layer_data(volume)
-    layer[1]["metadata"]["bayes"]["dicom"] = str(path.absolute())
+    about = {"dicom": str(path.absolute()), "no_cine_because": stack.no_cine_because}
+    layer[1]["metadata"]["bayes"] |= about
     return [layer]
 
 

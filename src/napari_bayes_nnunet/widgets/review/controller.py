@@ -329,10 +329,9 @@ class ReviewController(QObject):
 
     def _show_scores(self) -> None:
         """Show the slices in the order of the queue, with what depends on it."""
-        self.view.score()
-        self.view.show_scores()
-        self.view.show_marks()
-        self.view.show_numbers()
+        view = self.view
+        for show in (view.score, view.show_scores, view.show_marks, view.show_numbers):
+            show()
 
     # Events
 
@@ -569,15 +568,14 @@ class ReviewController(QObject):
 
     def _show_first_slice(self) -> None:
         """Show the slice at which the reader stopped, or the first slice of the queue."""
-        image = self.picture.image
         self.view.show_setup()
         self.view.score()
         place = self.session.first_place(self.view.queue)
         self.picture.go_to(place)
         self.picture.zoom_to_heart()
         self._choose_structure(self._queued_structure(place) or self.forms.corrections.structure)
-        self.player.set_layer(image)
-        self.window_level.set_layer(image, self._window)
+        self.player.set_layer(self.picture.image)
+        self.window_level.set_layer(self.picture.image, self._window)
         if self._window is not None:
             self.window_level.show_automatic()
 
@@ -589,11 +587,9 @@ class ReviewController(QObject):
                 *(self.corrections, self.window_level, self._thumbnails),
             ):
                 part.close()
-            if self.keys is not None:
-                self.keys.close()
-            self.outlines.close()
-            if self.letters is not None:
-                self.letters.close()
+            for open_part in (self.keys, self.outlines, self.letters):
+                if open_part is not None:
+                    open_part.close()
             # Last, because discarding a preview counts as an edit.
             self._soon.cancel()
             self._place_soon.cancel()

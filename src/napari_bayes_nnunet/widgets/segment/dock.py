@@ -155,6 +155,8 @@ class SegmentWidget(FolderDrop, DockContent):
             self._refusal = in_the_window(error)
             self.run.show_messages(self._refusal)
             return
+        if not self.image.is_wanted():
+            return
         self.method.keep()
         bring_to_front(self._viewer, *self.image.layers)
         self._running, self._is_first = self.image.layer, True

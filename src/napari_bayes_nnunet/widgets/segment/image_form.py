@@ -23,6 +23,7 @@ from ...core.types import Spacing
 from ...io import DataError
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
+from ..common.dialogs import ask_to_segment
 from ..common.dock import form_layout, row_label
 from ..common.form import NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
@@ -34,7 +35,7 @@ from ..layers.image_input import (
     parse_phase_numbers,
     read_layer_phases,
 )
-from ..layers.metadata import layer_geometry, layer_spacing, layer_voxels
+from ..layers.metadata import bayes_metadata, layer_geometry, layer_spacing, layer_voxels
 from ..layers.result import phase_names
 from ..layers.viewing import current_phase
 
@@ -155,6 +156,18 @@ class ImageForm(QWidget):
             spacing=self._spacing_of(self._layer),
             phases=self._chosen_phases(self._layer),
         )
+
+    def is_wanted(self) -> bool:
+        """Return whether to segment, and ask if the DICOM tags are of no short-axis cine.
+
+        A question that was answered with yes is not asked again for the same layer.
+        """
+        about = bayes_metadata(self._layer) if self._layer is not None else {}
+        reason = about.get("no_cine_because", "")
+        if reason and not ask_to_segment(self, reason):
+            return False
+        about.pop("no_cine_because", None)
+        return True
 
     def geometry(self) -> Geometry | None:
         """Return the geometry of the image's file, with the voxel size if the user changed it."""
