@@ -85,6 +85,13 @@ def schedule_command(file: Any, **flags: Any) -> None:
     help="Blocks with dropout, either those of the encoder (as in nnU-Net v1) or all.",
 )
 @click.option(
+    "--augmentation",
+    type=click.Choice(["nnunet", "wide"]),
+    show_default="nnunet",
+    help="Random changes of training images: nnU-Net's own, or also the mild bias fields, coarser "
+    "pixels, contrasts, gamma and ghosts of other scanners.",
+)
+@click.option(
     "--labels",
     type=LABEL_NAMES,
     help="Names of label values, such as 1=RV,2=MYO,3=LV, which replace those of DATASET. Without "

@@ -23,5 +23,7 @@ Window: TypeAlias = Literal["heart", "whole"]
 """Part of the slices that all members see: a window around the structures, or all of them."""
 DropoutPlacement: TypeAlias = Literal["encoder", "everywhere"]
 """Blocks of a network that drop channels: those of the encoder with the bottleneck, or all."""
+Augmentation: TypeAlias = Literal["nnunet", "wide"]
+"""Random changes of training images: those of nnU-Net, or those of other scanners too."""
 Precision: TypeAlias = Literal["auto", "full"]
 """Numbers of a network: half precision if the device is fast with it, or always float32."""

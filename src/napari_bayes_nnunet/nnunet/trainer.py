@@ -1,8 +1,8 @@
 """nnU-Net trainer with the restart schedule, which keeps the members of an ensemble.
 
-It differs from nnU-Net's trainer in the learning rate (Eq. 4), in what it saves and when, and in
-its bfloat16 training step on CPUs. Its settings are the entry ``checkpoint_ensemble`` of the plans,
-so nnU-Net's own command line can start it too.
+It differs from nnU-Net's trainer in the learning rate (Eq. 4), in what it saves and when, in its
+bfloat16 training step on CPUs and, if asked to, in augmentation. Its settings are the entry
+``checkpoint_ensemble`` of the plans, so nnU-Net's own command line can start it too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -27,13 +27,14 @@ from torch._dynamo import OptimizedModule
 from ..core.durations import TimeLeft
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..core.problems import Action, Remedy
-from ..core.types import DropoutPlacement
+from ..core.types import Augmentation, DropoutPlacement
 from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing
 from ..io.files.json_files import parse_json
 from . import ModelError
+from .augmentation import add_scanner_changes
 from .cpu_kernels import train_channels_last
 from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
 from .dropout import dropout_placement, place_dropout
@@ -68,7 +69,10 @@ class TrainingStopped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """Settings that the trainer reads from the plans; those of 0.1.0 have no placement."""
+    """Settings that the trainer reads from the plans; those of 0.1.0 lack the last two.
+
+    Raises ValueError for an unknown augmentation.
+    """
 
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
     selection: MemberSelection = field(default_factory=MemberSelection)
@@ -77,6 +81,11 @@ class TrainerSettings:
     seed: int | None = None
     keep_trajectory: bool = False
     dropout_placement: DropoutPlacement = "everywhere"
+    augmentation: Augmentation = "nnunet"
+
+    def __post_init__(self) -> None:
+        if self.augmentation not in get_args(Augmentation):
+            raise ValueError(f"the augmentation {self.augmentation!r} is unknown")
 
     def to_plans(self) -> dict[str, Any]:
         """Return JSON for the plans file."""
@@ -191,6 +200,13 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         )
         place_dropout(network, dropout_placement(plans_manager.plans))
         return network
+
+    def get_training_transforms(self, *arguments: Any, **options: Any) -> Any:
+        """Return nnU-Net's augmentation, with the changes of other scanners if it is wide."""
+        transforms = super().get_training_transforms(*arguments, **options)
+        if self.settings.augmentation == "wide":
+            add_scanner_changes(transforms)
+        return transforms
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """Return training and validation cases; for fold "all" in an order that never changes."""

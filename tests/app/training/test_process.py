@@ -51,6 +51,7 @@ FULL = TrainingRequest(
     iterations_per_epoch=9,
     dropout=0.2,
     dropout_placement="everywhere",
+    augmentation="wide",
     split=Path("some splits.json"),
     patient="(p.*)_",
     device="cpu",

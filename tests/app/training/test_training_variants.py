@@ -33,9 +33,9 @@ def trained(planned_run, hearts, warm_command, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cosine(trained):
-    """Three cosine cycles of two epochs with dropout, with the trajectory kept."""
+    """Three cosine cycles of two epochs, with dropout, wide augmentation and a trajectory."""
     flags = ("--schedule", "cosine", "--epochs", 6, "--dropout", 0.2, "--keep-trajectory")
-    return trained("cosine", *flags)
+    return trained("cosine", *flags, "--augmentation", "wide")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_cosine_restarts_give_one_member_a_cycle(cosine):
     record = read_record(cosine.record)
     assert [member.epoch for member in record.members("0")] == [1, 3, 5]
     assert (record.schedule, record.dropout, record.keep_trajectory) == (schedule, 0.2, True)
-    assert record.dropout_placement == "encoder"
+    assert (record.dropout_placement, record.augmentation) == ("encoder", "wide")
 
 
 def test_poly_ends_with_one_member(trained):
@@ -108,6 +108,7 @@ def test_a_resume_with_another_variant_is_refused(cosine, hearts, warm_command, 
         ("--dropout", "0.2", 0.3),
         ("--dropout-placement", "encoder", "everywhere"),
         ("--schedule", "cosine", "restarts"),
+        ("--augmentation", "wide", "nnunet"),
     ):
         done = warm_command.run(*start, option, value, folder=tmp_path)
         assert done.code == 1

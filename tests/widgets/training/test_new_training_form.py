@@ -73,3 +73,15 @@ def test_edited_numbers_are_not_replaced(make_form) -> None:
     devices = form.preflight.devices
     devices.setCurrentIndex(devices.findData("cpu"))
     assert preset(form) == "paper"
+
+
+def test_settings_under_more_are_requested(make_form, hearts, tmp_path, qtbot) -> None:
+    form = make_form(CPU)
+    form.data.choose(hearts)
+    form.output.choose(tmp_path / "run")
+    qtbot.waitUntil(lambda: form.request() is not None)
+    assert form.request().augmentation == "nnunet"
+    form.schedule.fields["augmentation"].value = "wide"
+    qtbot.waitUntil(lambda: form.request() is not None)
+    assert form.request().augmentation == "wide"
+    assert "--augmentation wide" in form.start_button.toolTip()

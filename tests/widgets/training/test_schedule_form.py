@@ -92,7 +92,7 @@ def test_every_number_can_be_edited(form: ScheduleForm) -> None:
     type_in(
         form, cycles=2, epochs=10, per_cycle=3, step=1, batch_size=6, iterations_per_epoch=7,
         gamma="0.5", initial_lr="2e-2", restart_lr="0,2", exponent="1", decay_over="Tc",
-        restart_first_cycle=False,
+        restart_first_cycle=False, augmentation="wide",
     )  # fmt: skip
     assert valid(form) == ScheduleValues(
         preset="paper",
@@ -103,6 +103,7 @@ def test_every_number_can_be_edited(form: ScheduleForm) -> None:
         selection=MemberSelection(per_cycle=3, step=1),
         batch_size=6,
         iterations_per_epoch=7,
+        augmentation="wide",
     )  # fmt: skip
 
 
@@ -219,7 +220,8 @@ def test_one_more_cycle_needs_a_run(form: ScheduleForm) -> None:
 
 def test_one_more_cycle_extends_the_run(form: ScheduleForm) -> None:
     few = MemberSelection(per_cycle=4, step=1)
-    form.set_extension(TRAINED, few, preset="quick", batch_size=3, iterations_per_epoch=9)
+    settings = {"batch_size": 3, "iterations_per_epoch": 9, "augmentation": "wide"}
+    form.set_extension(TRAINED, few, preset="quick", **settings)
     assert form.preset.model().item(form.preset.findData("add_cycle")).isEnabled()
     assert valid(form).schedule == RestartSchedule()  # offered, not chosen
     form.choose_preset("add_cycle")
@@ -230,6 +232,7 @@ def test_one_more_cycle_extends_the_run(form: ScheduleForm) -> None:
         selection=few,
         batch_size=3,
         iterations_per_epoch=9,
+        augmentation="wide",
         add_cycle=True,
     )
     assert values.planned.all_epochs == 80

@@ -286,6 +286,7 @@ def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -
         iterations_per_epoch=request.iterations_per_epoch or preset.iterations_per_epoch,
         dropout=preset.dropout if request.dropout is None else request.dropout,
         dropout_placement=request.dropout_placement or "encoder",
+        augmentation=request.augmentation or preset.augmentation,
         keep_trajectory=request.keep_trajectory,
         labels=dataset.labels,
         channels=dataset.channels,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
-from ...core.types import DropoutPlacement
+from ...core.types import Augmentation, DropoutPlacement
 from ...io.dataset.patients import (
     DEFAULT_PATIENT,
     no_patient_is_shared,
@@ -45,11 +45,12 @@ class TrainingRequest:
 
     ``None`` stands for the value that the run was started with, else for the preset's value, and
     for the ``configuration`` "2d", the ``fold`` "0", the ``preset`` "paper" and the
-    ``dropout_placement`` "encoder". ``dropout`` is the probability that a channel is dropped in the
-    blocks of the placement (for mc-dropout). ``keep_trajectory`` stores some layers of every epoch.
-    ``resume`` continues an interrupted training, ``add_cycle`` trains a finished one for one more
-    cycle. ``labels`` are names of label values that replace those of the dataset. ``command`` is
-    recorded.
+    ``dropout_placement`` "encoder". ``augmentation`` "wide" changes training images as other
+    scanners would, in addition to nnU-Net's own augmentation. ``dropout`` is the probability that
+    a channel is dropped in the blocks of the placement (for mc-dropout). ``keep_trajectory`` stores
+    some layers of every epoch. ``resume`` continues an interrupted training, ``add_cycle`` trains a
+    finished one for one more cycle. ``labels`` are names of label values that replace those of the
+    dataset. ``command`` is recorded.
     """
 
     dataset: Path
@@ -63,6 +64,7 @@ class TrainingRequest:
     iterations_per_epoch: int | None = None
     dropout: float | None = None
     dropout_placement: DropoutPlacement | None = None
+    augmentation: Augmentation | None = None
     split: Path | None = None
     patient: str | None = None
     device: str = "auto"
@@ -98,6 +100,15 @@ class PresetValues:
     )
     network: NetworkSize
     dropout: float = 0.0
+    augmentation: Augmentation = field(
+        default="nnunet",
+        metadata={
+            "label": "Augmentation",
+            "choices": {"nnunet": "nnU-Net", "wide": "Wide"},
+            "help": "Random changes of the training images. Wide adds mild bias fields, coarser "
+            "pixels, other contrasts, gamma and ghosts, as between scanners.",
+        },
+    )
 
 
 PRESETS: dict[str, PresetValues] = {
@@ -226,7 +237,7 @@ def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[
     """Yield each setting of the request with its value there and in the run."""
     for name in (
         *("configuration", "preset", "batch_size", "iterations_per_epoch"),
-        *("dropout", "dropout_placement", "seed", "licence"),
+        *("dropout", "dropout_placement", "augmentation", "seed", "licence"),
     ):  # fmt: skip
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):

@@ -241,6 +241,7 @@ def _trainer_settings(record: TrainingRecord, fold: str) -> TrainerSettings:
         seed=record.seed,
         keep_trajectory=record.keep_trajectory,
         dropout_placement=record.dropout_placement,
+        augmentation=record.augmentation,
     )
 
 

@@ -58,6 +58,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "decay_over": "Decay over",
     "restart_first_cycle": "Restart in the first cycle",
     "schedule": "learning rate schedule",
+    "augmentation": "Augmentation",
     "split": "split file",
     "patient": "patient's part of the case name",
     "labels": "Structures",

@@ -87,6 +87,7 @@ class NewTrainingForm(QWidget):
                 selection=values.selection,
                 batch_size=values.batch_size,
                 iterations_per_epoch=values.iterations_per_epoch,
+                augmentation=values.augmentation,
                 split=form.split,
                 patient=form.patient,
                 labels=form.label_names,
@@ -170,6 +171,7 @@ class NewTrainingForm(QWidget):
             preset=record.preset or "paper",
             batch_size=record.batch_size,
             iterations_per_epoch=record.iterations_per_epoch,
+            augmentation=record.augmentation,
         )
 
     def _on_plan_changed(self) -> None:

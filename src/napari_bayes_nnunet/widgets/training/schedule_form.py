@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
 from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.types import Augmentation
 from ..common.dock import CollapsibleSection, MessageLabel, row_label
 from ..common.form import DataForm, NarrowComboBox
 from .schedule_plot import SchedulePlot
@@ -21,9 +22,10 @@ FieldValues = dict[str, Any]
 
 USUAL_FIELDS = ("cycles", "epochs", "per_cycle", "step", "batch_size", "iterations_per_epoch")
 RARE_FIELDS = (
-    "gamma", "initial_lr", "restart_lr", "exponent", "decay_over", "restart_first_cycle"
+    "gamma", "initial_lr", "restart_lr", "exponent", "decay_over", "restart_first_cycle",
+    "augmentation",
 )  # fmt: skip
-"""The other numbers of Eq. 4, in a section that is collapsed at first."""
+"""The other numbers of Eq. 4 and the augmentation, in a section that is collapsed at first."""
 EXTENSION = "add_cycle"
 NO_RUN = "Choose a finished run first."
 PRESET_TEXTS = {
@@ -60,6 +62,7 @@ class ScheduleValues:
     selection: MemberSelection
     batch_size: int
     iterations_per_epoch: int
+    augmentation: Augmentation = "nnunet"
     add_cycle: bool = False
 
     @property
@@ -105,7 +108,7 @@ class ScheduleForm(QWidget):
         self.summary = MessageLabel()
         self.plot = SchedulePlot()
         self.usual = DataForm(*(RestartSchedule, MemberSelection, PresetValues), names=USUAL_FIELDS)
-        self.rare = DataForm(RestartSchedule, names=RARE_FIELDS)
+        self.rare = DataForm(RestartSchedule, PresetValues, names=RARE_FIELDS)
         self.fields = {field.name: field for field in (*self.usual, *self.rare)}
         self.more = CollapsibleSection("More", self.rare.native)
         self._fill_presets()
@@ -142,23 +145,20 @@ class ScheduleForm(QWidget):
         selection: MemberSelection | None = None,
         *,
         preset: str = "paper",
-        batch_size: int | None = None,
-        iterations_per_epoch: int | None = None,
         reason: str = "",
+        **settings: Any,
     ) -> None:
         """Offer one more cycle of a run with this schedule; None disables it for ``reason``.
 
-        Missing numbers are taken from the preset of the run.
+        ``settings`` are other values of the form; missing ones are taken from the preset of the
+        run.
         """
         self._run = None
         if schedule is not None:
             name = cast(Preset, preset if preset in self._presets else next(iter(self._presets)))
             numbers = numbers_of(self._presets[name]) | asdict(schedule)
             numbers |= asdict(selection) if selection is not None else {}
-            numbers |= {"batch_size": batch_size} if batch_size else {}
-            if iterations_per_epoch:
-                numbers["iterations_per_epoch"] = iterations_per_epoch
-            self._run = name, numbers
+            self._run = name, numbers | settings
         index = self.preset.findData(EXTENSION)
         item = self.preset.model().item(index)
         item.setEnabled(self._run is not None)
@@ -209,6 +209,7 @@ class ScheduleForm(QWidget):
             selection=selection_of(numbers),
             batch_size=numbers["batch_size"],
             iterations_per_epoch=numbers["iterations_per_epoch"],
+            augmentation=numbers["augmentation"],
             add_cycle=self._adds_cycle,
         )
 
@@ -243,7 +244,8 @@ class ScheduleForm(QWidget):
             is_wrong = field.value < 1
             problems[name] = f"{field.label} must be at least 1, not {field.value}." * is_wrong
         for name in RARE_FIELDS:
-            problems[name] = rare.find_problem(RestartSchedule, name)
+            if name in RestartSchedule.__dataclass_fields__:
+                problems[name] = rare.find_problem(RestartSchedule, name)
         return {name: problems[name] for name in self.fields if problems.get(name)}
 
     def _show_problems(self, problems: Mapping[str, str]) -> None:
@@ -264,7 +266,7 @@ class ScheduleForm(QWidget):
 
     def _lay_out(self) -> None:
         self.reset_button.setToolTip("Restore the numbers of the preset.")
-        self.more.setToolTip("Numbers of Eq. 4 that rarely need a change.")
+        self.more.setToolTip("Settings that rarely need a change.")
         choice = QHBoxLayout()
         choice.addWidget(row_label("Preset"))
         choice.addWidget(self.preset, 1)
@@ -285,6 +287,7 @@ def numbers_of(values: PresetValues) -> FieldValues:
         **asdict(values.selection),
         "batch_size": values.batch_size,
         "iterations_per_epoch": values.iterations_per_epoch,
+        "augmentation": values.augmentation,
     }
 
 
