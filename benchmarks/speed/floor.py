@@ -34,19 +34,20 @@ def measure_floor(run: Path, case: TrainingCase, device: str) -> Floor:
         ensemble.segment(image, spacing, method="vanilla", mirroring="none")
     dtypes = [torch.float32, torch.float16 if "cuda" in ensemble.device else torch.bfloat16]
     rates = {
-        str(dtype).removeprefix("torch."): _measure_rate(dtype, ensemble.device) for dtype in dtypes
+        str(dtype).removeprefix("torch."): measure_rate(dtype, ensemble.device) for dtype in dtypes
     }
     return Floor(counter.get_total_flops(), rates)
 
 
-def _measure_rate(dtype: object, device: str) -> float:
+def measure_rate(dtype: object, device: str, *, side: int = SIDE) -> float:
+    """Return the operations per second of the product of two square matrices."""
     import torch
 
-    matrix = torch.ones(SIDE, SIDE, device=device).to(dtype)
+    matrix = torch.ones(side, side, device=device).to(dtype)
     fastest = float("inf")
     for _ in range(TRIES):
         started = perf_counter()
         product = matrix @ matrix
         product[0, 0].item()  # waits for the GPU
         fastest = min(fastest, perf_counter() - started)
-    return 2 * SIDE**3 / fastest
+    return 2 * side**3 / fastest

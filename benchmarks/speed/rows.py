@@ -36,6 +36,7 @@ class Row:
     precision: Any = "auto"
     until_stable: bool = False
     phases: int = 1
+    window: Any = "whole"
 
 
 @dataclass(kw_only=True)
@@ -114,6 +115,7 @@ class Ours:
                     members=row.members,
                     mirroring=row.mirroring,
                     until_stable=row.until_stable,
+                    window=row.window,
                 ),
             )
             results += drain(steps)
@@ -132,7 +134,7 @@ class Stock:
         self._predictor = nnUNetPredictor(
             use_mirroring=row.mirroring == "full", device=chosen, allow_tqdm=False
         )
-        fold = paths[0].parents[1]
+        fold = next(folder for folder in paths[0].parents if folder.name.startswith("fold_"))
         with redirect_stdout(io.StringIO()):
             self._predictor.initialize_from_trained_model_folder(
                 str(fold.parent),

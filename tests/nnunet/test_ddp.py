@@ -450,9 +450,8 @@ def test_a_diverged_loss_ends_all_processes_once(planned, hearts):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_train_an_ensemble(planned, hearts):
-    if torch.cuda.device_count() < 2:
-        pytest.skip("needs two GPUs")
     flags = (*TINY, "--epochs", 2, "--cycles", 1, "--gamma", 0, "--num-gpus", 2, "--jsonl")
     done = bayes_nnunet("train", hearts, "--output", planned.path, *flags)
     assert done.returncode == 0, done.stderr

@@ -68,14 +68,18 @@ def make_model(
     residual: bool = False,
     channels: int = 1,
     dropout: float = 0.0,
+    written: dict[str, Any] | None = None,
 ) -> Path:
-    """Write an nnU-Net result folder with ``members`` checkpoints of random weights in fold 0."""
+    """Write an nnU-Net result folder with ``members`` checkpoints of random weights in fold 0.
+
+    ``written`` are its plans, if not those of `plans`.
+    """
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from napari_bayes_nnunet.nnunet.weights import build_network, write_member
 
-    written = plans(residual=residual, channels=channels)
+    written = written or plans(residual=residual, channels=channels)
     if dropout:
         from napari_bayes_nnunet.nnunet.planning import add_dropout
 
