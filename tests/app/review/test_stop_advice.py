@@ -40,6 +40,11 @@ def queue_of(session: ReviewSession) -> list:
     return [(item.phase, item.z) for item in review_queue(session.default_scores())]
 
 
+def failure(warned: bool) -> dict:
+    """Return the entry of a report."""
+    return {"score": 4.0 if warned else 1.0, "threshold": 2.0, "warned": warned}
+
+
 def accept(session: ReviewSession, places) -> None:
     for place in places:
         session.decide(place, "accepted")
@@ -116,17 +121,36 @@ def test_open_finding_stands_against_the_end(session) -> None:
     assert advise(session).may_stop
 
 
-def test_image_unlike_the_training_images_stands_against_the_end(session) -> None:
+@pytest.mark.parametrize(
+    ("usual", "warning", "obstacle"),
+    [
+        ({"unlike_training": False}, {"unlike_training": True}, Obstacle.UNLIKE_TRAINING),
+        ({"no_cine": False}, {"no_cine": True}, Obstacle.NO_CINE),
+        ({"failure": failure(False)}, {"failure": failure(True)}, Obstacle.LIKELY_FAILED),
+    ],
+)
+def test_warning_on_the_case_stands_against_the_end(session, usual, warning, obstacle) -> None:
     accept(session, queue_of(session)[:3])
     reports = session.study.info.reports
-    reports[ED] |= {"unlike_training": False}
+    reports[ED] |= usual
     assert advise(session).may_stop
-    reports[ES] |= {"unlike_training": True}
+    reports[ES] |= warning
     advice = advise(session)
     assert advice.is_met
-    assert (advice.obstacle, advice.place) == (Obstacle.UNLIKE_TRAINING, None)
+    assert (advice.obstacle, advice.place) == (obstacle, None)
     assert not advice.may_stop
     assert "2.6" not in word_advice(session, advice)
+
+
+def test_floor_is_told_if_the_target_is_below_it(session) -> None:
+    rule = RemainingChange(spreads=(0.1, 9.0), bounds_80=(2.0, 5), bounds_90=(3.4, 5), patients=16)
+    session.review_rules = {"LV EF": rule}
+    advice = advise(session, 3.0)
+    assert (advice.bound, advice.floor) == (5.0, 3.4)
+    assert "3.4" in word_advice(session, advice)
+    for reachable in (advise(session, 3.4), advise(session, 3.0, 80)):
+        assert reachable.floor <= reachable.target < reachable.bound
+        assert str(reachable.floor) not in word_advice(session, reachable)
 
 
 def test_advice_is_for_the_default_order(session) -> None:

@@ -153,6 +153,7 @@ def test_usual_image_has_a_score_but_no_warning(checked, hearts, tmp_path) -> No
     assert report["failure"] == {"score": 0.0, "threshold": 0.0, "warned": False}
     assert report["warnings"] == []
     assert report["unlike_training"] is False
+    assert report["no_cine"] is False
     assert report["signs"][FEATURE_DISTANCE] == pytest.approx(0, abs=1e-3)
 
 
@@ -164,6 +165,7 @@ def test_inverted_image_is_said_to_be_none(checked, hearts, tmp_path) -> None:
     assert code == 0, text
     assert any(UNLIKE in sentence for sentence in report["warnings"])
     assert report["unlike_training"] is True
+    assert report["no_cine"] is True
     assert any(NO_CINE in sentence for sentence in report["warnings"])
     code, text, reports = predicted(checked, inverted, tmp_path / "strict", "--strict")
     assert code == 1
@@ -208,6 +210,7 @@ def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
     *_, (report,) = predicted(copy, image_of(hearts), tmp_path / "plain", "--uncalibrated")
     assert report["failure"] is None
     assert report["unlike_training"] is None
+    assert report["no_cine"] is None
     assert FEATURE_DISTANCE not in report["signs"]
 
 

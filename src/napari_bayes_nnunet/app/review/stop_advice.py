@@ -12,7 +12,7 @@ from ...core.metrics.conformal import Coverage
 from ...core.review.queue import review_queue
 from ...core.review.stop_rule import urgent_places
 from ...core.types import Place
-from ...io.study.case_report import is_unlike_training
+from ...io.study.case_report import is_no_cine, is_unlike_training, worst_failure
 from .session import ReviewSession
 
 NUMBER: Final = "LV EF"
@@ -32,7 +32,9 @@ NEXT_SLICES: Final = 3
 class Obstacle(StrEnum):
     """Reason not to stop."""
 
+    NO_CINE = "no cine"
     UNLIKE_TRAINING = "unlike training"
+    LIKELY_FAILED = "likely failed"
     FLAGGED = "flagged"
     FINDING = "finding"
     BASAL = "basal"
@@ -44,11 +46,20 @@ _MET: Final = (
     "{name} {value:.0f} ±\u00a0{bound:.1f} ({level}\u00a0%): your target of ±\u00a0{target:g} is "
     "met."
 )
+_OUT_OF_REACH: Final = (
+    " Your target of ±\u00a0{target:g} cannot be reached: at best ±\u00a0{floor:.1f} "
+    "({level}\u00a0%)."
+)
+_OF_THE_CASE: Final = {
+    Obstacle.NO_CINE: "The image looks like no short-axis cine",
+    Obstacle.UNLIKE_TRAINING: "The image is unlike the training images",
+    Obstacle.LIKELY_FAILED: "The segmentation has probably failed",
+}
+"""Reasons for which no bound holds, whatever is reviewed."""
+_REVIEW_ALL: Final = (
+    "{reason}, so it is unknown how far the LV EF may still change. Review every slice."
+)
 _OBSTACLES: Final = {
-    Obstacle.UNLIKE_TRAINING: (
-        "The image is unlike the training images, so it is unknown how far the LV EF may still "
-        "change. Review every slice."
-    ),
     Obstacle.FLAGGED: "{slice} is flagged. Settle it before you stop.",
     Obstacle.FINDING: "{slice} has a finding. Correct or accept it before you stop.",
     Obstacle.BASAL: "{slice} is at the base and uncertain. Review it before you stop.",
@@ -63,8 +74,9 @@ class StopAdvice:
 
     ``value`` is the LV EF now and ``interval`` its lowest and highest plausible value. ``bound`` is
     its largest change from now on, and ``next_bound`` that after the next ``slices`` open slices.
-    ``obstacle`` and its ``place``, if it has one, stand against the end of the review, None if
-    nothing does. With an image unlike the training images, no bound holds.
+    No target below ``floor`` can be met. ``obstacle`` and its ``place``, if it has one, stand
+    against the end of the review, None if nothing does. Those of the whole case have no place, and
+    no bound holds.
     """
 
     value: float
@@ -72,6 +84,7 @@ class StopAdvice:
     bound: float
     slices: int
     next_bound: float
+    floor: float
     target: float
     level: Coverage
     obstacle: Obstacle | None = None
@@ -119,6 +132,7 @@ def advise(
         bound=bound,
         slices=len(following),
         next_bound=min(rule.bound(spread_then, level), bound),
+        floor=rule.bound(0.0, level),
         target=target,
         level=level,
         obstacle=obstacle,
@@ -128,13 +142,16 @@ def advise(
 
 def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
     """Return the advice in one or two sentences."""
-    if advice.obstacle is Obstacle.UNLIKE_TRAINING:
-        return _OBSTACLES[advice.obstacle]
+    if advice.obstacle in _OF_THE_CASE:
+        return _REVIEW_ALL.format(reason=_OF_THE_CASE[advice.obstacle])
     if not advice.is_met:
         low, high = advice.interval
         now = _NOW.format(name=NUMBER, value=advice.value, low=low, high=high)
         slices = format_count(advice.slices, "slice")
-        return now + _SOON.format(slices=slices, bound=advice.next_bound)
+        soon = _SOON.format(slices=slices, bound=advice.next_bound)
+        ends = {"target": advice.target, "floor": advice.floor, "level": advice.level}
+        is_out_of_reach = advice.floor > advice.target
+        return now + soon + (_OUT_OF_REACH.format(**ends) if is_out_of_reach else "")
     met = _MET.format(
         name=NUMBER,
         value=advice.value,
@@ -150,8 +167,8 @@ def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
 def _obstacle(
     session: ReviewSession, places: list[Place], still_open: list[Place]
 ) -> tuple[Obstacle | None, Place | None]:
-    if is_unlike_training(session.study.info.reports.values()):
-        return Obstacle.UNLIKE_TRAINING, None
+    if (of_the_case := _obstacle_of_the_case(session)) is not None:
+        return of_the_case, None
     flagged = [p for p, d in session.state.decisions.items() if d.state == "flagged"]
     if flagged:
         return Obstacle.FLAGGED, flagged[0]
@@ -160,3 +177,14 @@ def _obstacle(
     urgent = urgent_places(places)
     basal = [place for place in still_open if place in urgent and session.is_basal(place)]
     return (Obstacle.BASAL, basal[0]) if basal else (None, None)
+
+
+def _obstacle_of_the_case(session: ReviewSession) -> Obstacle | None:
+    """Return why no bound holds for this case, whatever is reviewed; None if bounds hold."""
+    reports = list(session.study.info.reports.values())
+    if is_no_cine(reports):
+        return Obstacle.NO_CINE
+    if is_unlike_training(reports):
+        return Obstacle.UNLIKE_TRAINING
+    failure = worst_failure(reports)
+    return Obstacle.LIKELY_FAILED if failure is not None and failure.warned else None

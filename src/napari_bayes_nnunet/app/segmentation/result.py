@@ -190,6 +190,7 @@ class Segmentation:
             ),
             "failure": failure_entry(self.failure),
             "unlike_training": self.is_unlike_training,
+            "no_cine": None if self.is_unlike_training is None else bool(self.no_cine),
             "signs": dict(self.signs),
             "warnings": list(self.warnings),
             "notes": list(self.notes),

@@ -90,6 +90,7 @@ class ReportEntries:
     expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
     failure: FailureEntry | None = None
     unlike_training: bool | None = None
+    no_cine: bool | None = None
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     phase: Ordinal | None = None
@@ -243,6 +244,11 @@ def worst_failure(reports: Iterable[Mapping[str, Any]]) -> FailureEntry | None:
 def is_unlike_training(reports: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether an image of a case is unlike the training images."""
     return any(report.get("unlike_training") for report in reports)
+
+
+def is_no_cine(reports: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether an image of a case looks like no short-axis cine."""
+    return any(report.get("no_cine") for report in reports)
 
 
 def warnings_in(reports: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
