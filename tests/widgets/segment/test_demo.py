@@ -24,7 +24,7 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.common.process import CHILD_FAILED
-from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings
 from napari_bayes_nnunet.widgets.segment import demo as demo_module
 from napari_bayes_nnunet.widgets.segment.demo import (
     CANNOT_WRITE_PICTURE,
@@ -93,17 +93,24 @@ def demo_here(
     timeout: float = 60,
     closes: int = 0,
     process: bool = False,
-) -> None:
-    """Run the demo in this process, with a fake child in a thread or a ``process``."""
+) -> list[SegmentationSettings]:
+    """Run the demo in this process, with a fake child in a thread or a ``process``.
+
+    Returns the options of each segmentation that ended.
+    """
+    used: list[SegmentationSettings] = []
 
     def make(viewer: Any) -> SegmentWidget:
         if closes:
             QTimer.singleShot(closes, viewer.close)
-        settings = Settings(folder.parent / "settings.json")
+        settings = DemoSettings(folder.parent / "settings.json")
         child: Any = InferenceChild(fake_command(*flags)) if process else ThreadChild(*flags)
-        return SegmentWidget(viewer, child=child, settings=settings, demo=folder)
+        dock = SegmentWidget(viewer, child=child, settings=settings, demo=folder)
+        dock.job.ended.connect(lambda *_: used.append(dock.method.settings))
+        return dock
 
     run_demo(picture, make_dock=make, timeout_s=timeout)
+    return used
 
 
 class BareViewer(ViewerModel):
@@ -165,12 +172,22 @@ def test_study_with_work_is_moved_and_another_deleted(tmp_path: Path) -> None:
     assert not made.parent.exists()
     made = make_cine(tmp_path / "temporary" / "study")
     save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
-    kept = keep_work(made, tmp_path / "kept")
+    settings = Settings(tmp_path / "settings.json")
+    kept = keep_work(made, tmp_path / "kept", settings=settings)
     assert kept is not None
     assert kept.parent == tmp_path / "kept"
     assert read_study(kept).review.count("accepted") == 1
     assert not made.parent.exists()
-    assert Settings().last_study() == kept
+    assert settings.last_study() == kept
+
+
+def test_demo_study_does_not_replace_the_last_study(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    settings.keep_last_study(tmp_path / "own")
+    made = make_cine(tmp_path / "temporary" / "study")
+    save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
+    assert keep_work(made, tmp_path / "kept", settings=settings) is not None
+    assert settings.last_study() == tmp_path / "own"
 
 
 def test_a_study_that_cannot_be_moved_stays(tmp_path: Path) -> None:
@@ -222,13 +239,26 @@ def test_failure_gives_one_sentence(
     assert not (tmp_path / "picture.png").exists()
 
 
-def test_the_demo_takes_the_usual_options(no_window, ensemble, tmp_path) -> None:
+def test_the_demo_takes_the_usual_options_once(no_window, ensemble, tmp_path) -> None:
     settings = Settings(tmp_path / "settings.json")
-    last = {"method": "vanilla", "members": 1, "mirroring": "none", "temperature": 2.0}
-    settings.keep_segmentation(SegmentationSettings(**last))
-    with pytest.raises(AppError):
-        demo_here(ensemble, "--fails", "The image is empty.", picture=tmp_path / "picture.png")
-    assert settings.segmentation() == SegmentationSettings()
+    last = SegmentationSettings(method="vanilla", members=1, mirroring="none", temperature=2.0)
+    own = make_folder(tmp_path / "own")
+    settings.keep_segmentation(last)
+    settings.keep_last_ensemble(own)
+    used = demo_here(ensemble, "--fails", "The image is empty.", closes=500)
+    assert used == [SegmentationSettings(members=3, temperature=1.0)]
+    assert settings.segmentation() == last
+    assert settings.last_ensemble() == own
+
+
+def test_the_demo_keeps_only_how_the_window_looks(tmp_path) -> None:
+    settings = DemoSettings(tmp_path / "settings.json")
+    settings.keep_last_study(tmp_path)
+    settings.keep_stop_target(5, 80)
+    settings.keep_thumbnails(False)
+    assert settings.last_study() is None
+    assert settings.stop_target() is None
+    assert not settings.thumbnails()
 
 
 def test_missing_demo_ensemble_gives_one_sentence(no_window, tmp_path) -> None:

@@ -46,6 +46,8 @@ _KINDS: Final[Mapping[str, type]] = {
     **dict.fromkeys((_ALIASES, _DATES, _STOP_TARGET), dict),
 }
 """Key → the type of its value; lists hold texts."""
+_OF_A_CASE: Final = {_LAST_ENSEMBLE, _LAST_STUDY, _SEGMENTATION, _STOP_TARGET}
+"""Keys of what belongs to the user's own cases."""
 SET_ASIDE: Final = (
     "The settings file was damaged, so defaults are used for what could not be read. The damaged "
     "file is kept as {file}."
@@ -311,6 +313,14 @@ class Settings:
             return {}, True
         usable = {key: value for key, value in content.items() if _is_usable(key, value)}
         return usable, len(usable) < len(content)
+
+
+class DemoSettings(Settings):
+    """Settings of the user in the demo, which leaves their ensemble, options and study alone."""
+
+    def _put(self, key: str, content: Any) -> None:
+        if key not in _OF_A_CASE:
+            super()._put(key, content)
 
 
 def _is_usable(key: str, value: Any) -> bool:

@@ -19,7 +19,7 @@ from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
 from ...app.segmentation.settings import SegmentationSettings
 from ...io.study.study import has_corrections
-from ..common.settings import Settings
+from ..common.settings import DemoSettings, Settings
 
 if TYPE_CHECKING:
     from ..review.dock import ReviewWidget
@@ -99,11 +99,14 @@ def run_demo(
     return kept
 
 
-def keep_work(study: Path, folder: Path | None = None) -> Path | None:
+def keep_work(
+    study: Path, folder: Path | None = None, *, settings: Settings | None = None
+) -> Path | None:
     """Move a study that the user has worked on from its temporary folder, else delete it.
 
     Returns where it is now, None if it was deleted. ``folder`` is by default in the user's data
-    folder. If the study cannot be moved, it stays where it is.
+    folder. If the study cannot be moved, it stays where it is. It becomes the last study in
+    ``settings`` only if the user has opened none before.
     """
     if not has_corrections(study):
         shutil.rmtree(study.parent, ignore_errors=True)
@@ -116,7 +119,9 @@ def keep_work(study: Path, folder: Path | None = None) -> Path | None:
     except OSError:
         return study
     shutil.rmtree(study.parent, ignore_errors=True)
-    Settings().keep_last_study(kept)
+    settings = settings or Settings()
+    if settings.last_study() is None:
+        settings.keep_last_study(kept)
     return kept
 
 
@@ -287,10 +292,10 @@ class _Demo:
 def _dock(viewer: Any) -> SegmentWidget:
     from .dock import SegmentWidget
 
-    return SegmentWidget(viewer)
+    return SegmentWidget(viewer, settings=DemoSettings())
 
 
 def _review(viewer: Any) -> ReviewWidget:
     from ..review.dock import ReviewWidget
 
-    return ReviewWidget(viewer)
+    return ReviewWidget(viewer, settings=DemoSettings())
