@@ -9,6 +9,7 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
+from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.widgets.cohort import command as cohort_command
 from napari_bayes_nnunet.widgets.cohort.command import (
@@ -41,7 +42,8 @@ def made_settings(**changes: object) -> CohortSettings:
 )
 def test_settings_in_words_name_ensemble_and_device(changes, ending) -> None:
     made = made_settings(**changes)
-    assert str(made) == f"Demo, {made.settings}{ending}"
+    title = METHODS[made.settings.method].title
+    assert str(made) == f"Demo, {title}, {made.settings.options}{ending}"
 
 
 def test_the_command_has_all_choices(tmp_path) -> None:

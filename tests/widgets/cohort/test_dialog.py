@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
@@ -115,6 +117,15 @@ def count(done: int, studies: str) -> str:
 
 
 # Before a run
+
+
+def test_escape_closes_the_window_but_not_the_run(make, images, qtbot) -> None:
+    window = make("--seconds", 30)
+    window.start()
+    wait_until(lambda: window._run.is_running, qtbot)
+    QTest.keyClick(window, Qt.Key.Key_Escape)
+    assert not window.isVisible()
+    assert window._run.is_running
 
 
 def test_shown_settings_follow_the_dock(make) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QFocusEvent
-from qtpy.QtWidgets import QApplication, QToolTip
+from qtpy.QtWidgets import QApplication, QScrollArea, QToolTip
 
 from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
 from napari_bayes_nnunet.widgets.common.rows_table import (
@@ -53,6 +53,22 @@ def click(table: RowsTable, number: int, qtbot: Any, *, double: bool = False) ->
 def test_a_click_chooses_a_row(table: RowsTable, heard: Any, qtbot: Any) -> None:
     click(table, 2, qtbot)
     assert heard == [ROWS[2]]
+
+
+def test_chosen_row_is_in_sight_if_the_table_is_cut_off(table: RowsTable, qtbot: Any) -> None:
+    area = QScrollArea()
+    qtbot.addWidget(area)
+    area.setWidget(table)
+    table.resize(300, table.sizeHint().height())
+    area.resize(320, round(0.7 * table.height()))
+    area.show()
+    qtbot.waitExposed(area)
+    assert table.viewport().visibleRegion().boundingRect().height() < table.viewport().height()
+    for number in (3, 20, 4, 1):
+        table.choose_row(number)
+        row = table.visualRect(table.model().index(number, 0))
+        assert table.viewport().visibleRegion().boundingRect().contains(row.adjusted(0, 0, -9, 0))
+    area.takeWidget()
 
 
 def test_row_is_chosen_from_outside_without_signal(table: RowsTable, heard: Any) -> None:

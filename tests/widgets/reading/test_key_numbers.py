@@ -15,9 +15,13 @@ from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import CorrectionForm
 from napari_bayes_nnunet.widgets.reading.key_numbers import (
     BOTH_PHASES,
+    CHANGED,
+    HIGH,
     LOW,
     NO_KEY_NUMBERS,
+    OPEN,
     ROW_TITLES,
+    SPREAD,
     KeyNumbers,
 )
 from napari_bayes_nnunet.widgets.reading.numbers import INTERVAL_ENDED
@@ -146,10 +150,27 @@ def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
 
 def test_every_row_title_is_explained(table: KeyNumbers) -> None:
     wide = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in numbers().items()}
-    table.set_numbers(wide, wide)
+    changed = {**numbers(LV_EF=40.0), "LV SV": wide["LV SV"]}
+    table.set_numbers(wide, changed, dict.fromkeys(HEART, 2))
     titles = {title.format(level=90) for title, _ in ROW_TITLES.values()}
     explained = {label.text() for label in table.findChildren(QLabel) if label.toolTip()}
     assert titles <= explained
+
+
+def test_an_empty_row_has_no_title(table: KeyNumbers) -> None:
+    def titles() -> set[str]:
+        return {label.text() for label, _ in table._titles.values()} - {" "}
+
+    wide = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in numbers().items()}
+    low, high, spread, opened, changed = (
+        ROW_TITLES[row][0].format(level=90) for row in (LOW, HIGH, SPREAD, OPEN, CHANGED)
+    )
+    table.set_numbers(wide, wide, dict.fromkeys(HEART, 2))
+    height = table.sizeHint().height()
+    assert titles() == {low, high, spread, opened}
+    table.set_numbers(numbers(LV_EF=40.0), wide, dict.fromkeys(HEART, 0))
+    assert titles() == {opened, changed}
+    assert table.sizeHint().height() == height
 
 
 def test_few_patients_give_the_lower_level(table: KeyNumbers) -> None:

@@ -197,6 +197,23 @@ def test_sections_stay_as_they_were_left(
     assert (are_open[QUEUE], are_open[CORRECT], are_open[NUMBERS]) == (True, False, True)
 
 
+def test_the_target_is_kept_when_the_study_is_closed(
+    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
+) -> None:
+    target = dock.forms.stop.target
+    for _ in range(3):
+        target.stepUp()
+    assert settings.stop_target() is None
+    dock.close_study()
+    assert settings.stop_target() == (4.5, 90)
+    settings.keep_stop_target(6.0, 80)
+    open_in(dock, folder, qtbot)
+    assert dock.forms.stop.target.value() == 6.0
+    settings.keep_stop_target(7.0, 80)  # in another window
+    dock.close_study()
+    assert settings.stop_target() == (7.0, 80)
+
+
 # Reading layout
 
 

@@ -156,6 +156,26 @@ def test_edits_during_a_save_are_saved_next(make_saver, session, disk, folder, q
     assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1]
 
 
+def test_only_saved_work_is_told(make_saver, session, folder, disk, qtbot) -> None:
+    saves: list[str] = []
+    saver = make_saver()
+    saver.saved.connect(saves.append)
+    session.look_at((ED, 1))
+    saver.note_change(is_work=False)
+    saver.save()
+    wait(saver, qtbot)
+    assert on_disk(folder).state.current == (ED, 1)
+    assert saves == []
+    disk.fails = True
+    saver.note_change(is_work=False)
+    with qtbot.waitSignal(saver.failed):
+        saver.save()
+    disk.fails = False
+    saver.save()
+    wait(saver, qtbot)
+    assert len(saves) == 1  # the failure has ended
+
+
 def test_a_failed_save_is_reported_and_retried(make_saver, session, disk, folder, qtbot) -> None:
     saves: list[str] = []
     failures: list[str] = []

@@ -22,6 +22,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
+from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.images.geometry import make_geometry
@@ -348,7 +349,10 @@ def test_unusual_options_are_shown_while_folded(ready, qtbot) -> None:
     dock.show()
     assert not dock.chosen_options.isVisible()
     dock.method.mirroring.value = "none"
-    assert str(dock.method.settings) in dock.chosen_options.text()
+    text = dock.chosen_options.text()
+    assert dock.method.settings.options in text
+    assert METHODS[dock.method.settings.method].title in text
+    assert dock.method.settings.method not in text.split(", ")
     assert dock.chosen_options.isVisible()
     press(dock.details.toggleButton(), qtbot)
     assert not dock.chosen_options.isVisible()
@@ -1134,16 +1138,19 @@ def test_a_folder_uses_the_options_of_the_dock(cohort, qtbot) -> None:
     assert window.isVisible()
     assert window.isWindow()
     name = dock.ensemble.folder.name
-    settings = SegmentationSettings(members=3, temperature=1.0)
-    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=f"{name}, {settings}")
+    title = METHODS["multi"].title
+    options = SegmentationSettings(members=3, temperature=1.0).options
+    chosen = f"{name}, {title}, {options}"
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=chosen)
     dock.method.members.value = 2
     dock.method.mirroring.value = "none"
-    changed = SegmentationSettings(members=2, temperature=1.0, mirroring="none")
-    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=f"{name}, {changed}")
+    options = SegmentationSettings(members=2, temperature=1.0, mirroring="none").options
+    changed = f"{name}, {title}, {options}"
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=changed)
     dock.ensemble.choose(dock.ensemble.path)
     assert window.chosen.text() == STILL_LOOKING
     wait_until(lambda: dock.ensemble.folder is not None, qtbot)
-    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=f"{name}, {changed}")
+    assert window.chosen.text() == FROM_THE_DOCK.format(chosen=changed)
     dock.ensemble.folders.activated.emit(0)
     assert window.chosen.text() == NO_ENSEMBLE
 

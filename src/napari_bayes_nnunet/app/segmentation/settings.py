@@ -165,7 +165,12 @@ class SegmentationSettings:
 
     def __str__(self) -> str:
         """Return the compared values in one line: "multi, 30 members, mirroring full"."""
-        words = [self.method, format_count(self.members, "member")]
+        return f"{self.method}, {self.options}"
+
+    @property
+    def options(self) -> str:
+        """The compared values but for the method: "30 members, mirroring full"."""
+        words = [format_count(self.members, "member")]
         if self.until_stable:
             words.append("until stable")
         words.append(f"mirroring {self.mirroring}")

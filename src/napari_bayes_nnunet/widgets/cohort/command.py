@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...app import AppError
 from ...app.remote.device import RemoteDevice, is_remote
+from ...app.segmentation.methods import METHODS
 from ...app.segmentation.settings import SegmentationSettings
 from ...io.files.given_path import is_same_path
 
@@ -38,7 +39,8 @@ class CohortSettings:
     def __str__(self) -> str:
         device = self.settings.device
         location = "" if device == "auto" else f", on {RemoteDevice.parse(device).address}"
-        return f"{self.ensemble}, {self.settings}{location}"
+        title = METHODS[self.settings.method].title
+        return f"{self.ensemble}, {title}, {self.settings.options}{location}"
 
     @property
     def advice(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QKeyEvent, QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
@@ -288,6 +288,13 @@ class CohortWindow(FolderDrop, QWidget):
         """Refresh the settings, which may have changed in the dock."""
         super().showEvent(event)
         self.refresh_settings()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Close the window with Escape; a run continues."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.close()
+        else:
+            super().keyPressEvent(event)
 
     def can_take(self, path: Path) -> bool:
         """Return True if ``path`` is a folder and no studies are being segmented."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,19 @@ class RowsTable(QTableView):
         else:
             self.selectRow(number)
             self.scrollTo(self._model.index(number, 0))
+            self._scroll_into_sight(number)
         self.blockSignals(before)
+
+    def _scroll_into_sight(self, number: int) -> None:
+        """Scroll further if an area around the table hides a row, as far as the table can."""
+        seen, height = self.viewport().visibleRegion().boundingRect(), self.rowHeight(number)
+        if seen.isEmpty() or not height:
+            return
+        first = math.ceil(number + 1 - (seen.bottom() + 1) / height)
+        last = math.floor(number - seen.top() / height)
+        bar = self.verticalScrollBar()
+        if first <= last:
+            bar.setValue(min(max(bar.value(), first), last))
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Take the focus without choosing the first row, as Qt would."""

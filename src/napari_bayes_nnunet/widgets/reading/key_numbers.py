@@ -57,6 +57,10 @@ class _Column:
         """Labels of the lower and the upper end of the interval."""
         return self.labels[LOW:SPREAD]
 
+    def is_empty(self, row: int) -> bool:
+        """Return whether the column has no text in a row."""
+        return not self.labels[row].text().strip()
+
     def fill(
         self,
         measured: Measured,
@@ -95,6 +99,7 @@ class KeyNumbers(QWidget):
         super().__init__(parent)
         self._rows = _ROWS if in_review else OPEN
         self._columns: dict[str, _Column] = {}
+        self._titles: dict[int, tuple[QLabel, str]] = {}
         self._coverage: Coverage | None = None
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self._grid = QGridLayout(self)
@@ -136,6 +141,9 @@ class KeyNumbers(QWidget):
         for name, column in self._columns.items():
             is_open = (open_slices or {}).get(name)
             column.fill(numbers[name], predicted.get(name), is_open, coverage)
+        for row, (label, title) in self._titles.items():
+            is_empty = all(column.is_empty(row) for column in self._columns.values())
+            label.setText(" " if is_empty else title)  # the row keeps its height
         has_phases = ed is not None and es is not None
         text = BOTH_PHASES.format(ed=ed, es=es) if has_phases else ONE_PHASE_SHOWN
         self.caption.setText(text if names else NO_KEY_NUMBERS)
@@ -148,14 +156,15 @@ class KeyNumbers(QWidget):
             name: _Column(tuple(_label(row) for row in range(self._rows))) for name in names
         }
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
+        self._titles = {}
         hidden = () if self._coverage else (LOW, HIGH)
         for row, (text, help_text) in ROW_TITLES.items():
             if names and row < self._rows and row not in hidden:
-                title = LevelLabel(
-                    text.format(level=self._coverage), level="done", style="padding: 0"
-                )
-                title.setToolTip(help_text.format(level=self._coverage))
-                self._grid.addWidget(title, row + 1, 0)
+                title = text.format(level=self._coverage)
+                label = LevelLabel(title, level="done", style="padding: 0")
+                label.setToolTip(help_text.format(level=self._coverage))
+                self._titles[row] = label, title
+                self._grid.addWidget(label, row + 1, 0)
         for number, column in enumerate(self._columns.values(), start=1):
             self._grid.setColumnStretch(number, 1)
             for row, label in enumerate(column.labels, start=1):

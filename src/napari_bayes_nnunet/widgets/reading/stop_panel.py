@@ -40,6 +40,8 @@ class StopPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.was_changed = False
+        """Whether the reader has changed the target."""
         self.text = MessageLabel()
         self.target = QDoubleSpinBox()
         self.target.setRange(LEAST_TARGET, LARGEST_TARGET)
@@ -93,4 +95,5 @@ class StopPanel(QWidget):
         self.setVisible(bool(text))
 
     def _on_changed(self) -> None:
+        self.was_changed |= not self.signalsBlocked()
         self.target_changed.emit(self.target.value(), self.level)

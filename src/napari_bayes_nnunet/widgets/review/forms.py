@@ -53,7 +53,7 @@ class ReviewForms(QWidget):
         self.slice = SliceButtons()
         self.progress = ReviewProgressPanel()
         self.stop = StopPanel()
-        self._keep_target()
+        self._show_target()
         self.corrections = CorrectionForm()
         self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
         self.view = ViewForm(settings)
@@ -63,8 +63,8 @@ class ReviewForms(QWidget):
         self.sections: dict[str, CollapsibleSection] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        queue = self.queue, self.grid, self.table, self.finding, self.slice.comment
-        self._add(QUEUE, *queue, self.progress, self.stop)
+        queue = self.grid, self.table, self.finding, self.slice.comment
+        self._add(QUEUE, *queue, self.progress, self.stop, self.queue)
         self._add(CORRECT, self.corrections)
         self._add(PICTURE, self.display)
         self._add(UNCERTAINTY, self.view)
@@ -82,17 +82,20 @@ class ReviewForms(QWidget):
         self._show_grid()
 
     def discard(self) -> None:
-        """Delete all forms, including those with a fixed place."""
+        """Keep the target, then delete all forms, including those with a fixed place."""
+        self._keep_target()
         for part in (self.key_numbers, self.slice, self.thumbnails, self):
             part.deleteLater()
 
-    def _keep_target(self) -> None:
-        """Show the target of the last review, and keep a new one."""
-        if self._settings is None:
-            return
-        if (target := self._settings.stop_target()) is not None:
+    def _show_target(self) -> None:
+        """Show the target of the last review."""
+        target = self._settings.stop_target() if self._settings is not None else None
+        if target is not None:
             self.stop.set_target(*target)
-        self.stop.target_changed.connect(self._settings.keep_stop_target)
+
+    def _keep_target(self) -> None:
+        if self._settings is not None and self.stop.was_changed:
+            self._settings.keep_stop_target(self.stop.target.value(), self.stop.level)
 
     def _show_grid(self) -> None:
         self.grid.setVisible(self._needs_grid or not self._has_thumbnails)

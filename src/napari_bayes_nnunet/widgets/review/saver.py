@@ -33,8 +33,8 @@ class StudySaver(QObject):
 
     Without a ``lock`` the study is ``read_only``: another window has opened it, or its folder
     cannot be written to. ``changed`` is emitted when there is work to save. ``saved`` carries a
-    message with the time, ``failed`` one with the reason. ``other_found`` carries a message if
-    another program has written to the study meanwhile.
+    message with the time when work was saved, ``failed`` one with the reason. ``other_found``
+    carries a message if another program has written to the study meanwhile.
     """
 
     changed = Signal()
@@ -54,7 +54,7 @@ class StudySaver(QObject):
         self._session = session
         self._background = Background(self)
         self._unsaved = self._has_work = False
-        self._saving = False
+        self._saving = self._saves_work = False
         self._save_again = False
         self._writing = threading.Lock()
         self._started = self._written = (
@@ -92,7 +92,8 @@ class StudySaver(QObject):
         if self._saving:
             self._save_again = True
             return
-        self._saving, self._unsaved, self._has_work = True, False, False
+        self._saving, self._saves_work = True, self._has_work
+        self._unsaved = self._has_work = False
         self._background.run(self._work(), self._on_saved, self._on_failed)
 
     def save_now(self) -> None:
@@ -164,7 +165,8 @@ class StudySaver(QObject):
 
     def _on_saved(self, _: None) -> None:
         self._saving = False
-        self.saved.emit(SAVED.format(datetime.now()))
+        if self._saves_work:
+            self.saved.emit(SAVED.format(datetime.now()))
         if self._has_work:  # since this save began
             self.changed.emit()
         if self._save_again:
@@ -173,5 +175,6 @@ class StudySaver(QObject):
 
     def _on_failed(self, reason: str) -> None:
         self._saving = self._save_again = False
+        self._has_work = True  # so that the end of the failure is told
         self._keep()
         self.failed.emit(f"{NOT_SAVED.format(reason=reason)} {RETRIED}")

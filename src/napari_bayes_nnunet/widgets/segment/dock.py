@@ -77,6 +77,7 @@ WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"
 IMAGE_REMOVED = "The image was removed."
 PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."
 FINISHED_IN = "Finished in {duration}."
+UNUSUAL_OPTIONS = "Options under Details that differ from those chosen at first."
 DETAILS, KEPT_DETAILS = "Details", "Segment details"
 """Title of the folded part, and its name in the settings."""
 CHOOSE_TO_SEE = "The result of {image} is hidden. Choose {image} to see it."
@@ -264,6 +265,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.details = CollapsibleSection(DETAILS, content)
         self.chosen_options = LevelLabel(level="done")
         self.chosen_options.setWordWrap(True)
+        self.chosen_options.setToolTip(UNUSUAL_OPTIONS)
         if self._settings.is_open(KEPT_DETAILS, default=False):
             self.details.expand()
         self.details.toggled.connect(self._on_details_toggled)

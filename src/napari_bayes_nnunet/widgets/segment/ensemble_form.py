@@ -63,7 +63,7 @@ class EnsembleForm(QWidget):
         self._is_looking = False
         self._folder: EnsembleFolder | None = None
         self.folders = NarrowComboBox(letters=12)
-        self.choose_button = QPushButton("Choose folder…")
+        self.choose_button = QPushButton("Choose…")
         self.summary = MessageLabel()
         self.summary.setTextFormat(Qt.TextFormat.RichText)
         self.kind = MessageLabel()

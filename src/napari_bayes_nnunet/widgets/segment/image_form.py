@@ -51,7 +51,7 @@ TWO_SPACINGS = (
 )
 PHASES_FROM_FILE = "ED and ES come from the Info.cfg next to the image."
 PHASES_FOUND = "ED and ES (automatic)"
-PHASES_KNOWN = "ED and ES (phases {phases.ed} and {phases.es})"
+PHASES_KNOWN = "ED {phases.ed} and ES {phases.es}"
 PHASES_TITLES = ("ED and ES", "all phases", "current phase", "chosen phases")
 OTHER_IN_FRONT = "{front} is in front of {image}. Segment brings {image} to the front."
 PHASE_COUNT = "{count} phases along the first axis."

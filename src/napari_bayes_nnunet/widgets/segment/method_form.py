@@ -69,7 +69,8 @@ class MethodForm(DataForm):
         """The options in one line if any differs from what is chosen at first, else ""."""
         settings, usual = self.settings, self._usual
         on = "" if settings.device == usual.device else f", on {settings.device}"
-        return f"{settings}{on}" if on or settings != usual else ""
+        title = METHODS[settings.method].title
+        return f"{title}, {settings.options}{on}" if on or settings != usual else ""
 
     @property
     def _usual(self) -> SegmentationSettings:
