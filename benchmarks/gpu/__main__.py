@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from time import monotonic
 
 from .packages import MISSING_PACKAGES, install_wheels, missing_packages, write_installed
+from .processes import run_for
 from .progress import (
     CALL_AGAIN,
     CALL_SECONDS,
@@ -72,7 +71,8 @@ def main(words: list[str] | None = None) -> int:
             break
         _work_on(piece, out, progress, [*arguments, "--seconds", str(seconds)], environment)
     progress.write()
-    _run([sys.executable, "-P", "-m", "benchmarks.gpu.tables", str(out)], None, environment, 60)
+    tables = [sys.executable, "-P", "-m", "benchmarks.gpu.tables", str(out)]
+    run_for(tables, 60, environment=environment, log=None)
     return _exit_code(out, progress)
 
 
@@ -106,30 +106,12 @@ def _work_on(
     started = monotonic()
     command = [sys.executable, "-P", "-m", piece.module, str(out), *arguments, *piece.arguments]
     log = out / f"{piece.name}.log"
-    code = _run(command, log, environment, allowed + GRACE_SECONDS)
+    code = run_for(command, allowed + GRACE_SECONDS, environment=environment, log=log)
     progress.charge(piece, monotonic() - started - allowed)
     progress.end(piece, code)
     print(f"{piece.name}: exit code {code} after {monotonic() - started:.0f} s", flush=True)
     if code not in (FINISHED, CALL_AGAIN):
         print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]))
-
-
-def _run(command: list[str], log: Path | None, environment: dict[str, str], seconds: int) -> int:
-    """Run a command with all of its processes for so many seconds, and return its exit code."""
-    stream = log.open("a", encoding="utf-8") if log else None
-    process = subprocess.Popen(
-        command, env=environment, stdout=stream, stderr=stream, start_new_session=True
-    )
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return FAILED
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if stream:
-            stream.close()
 
 
 def _exit_code(out: Path, progress: Progress) -> int:

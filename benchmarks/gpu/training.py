@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from statistics import median
@@ -26,6 +25,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 from .model import made_hearts
 from .parts import INDEX, join_parts, split_folder
 from .piece import PieceOptions, card_name, parse_options
+from .processes import running
 from .progress import FAILED, FINISHED, add_row
 
 SPLIT_SECONDS = 30
@@ -86,7 +86,7 @@ def train(run: RunFolder, options: PieceOptions) -> tuple[int, float]:
     command += ["--device", options.device]
     command += ["--resume"] if saved_states(run) else [*size.flags, "--seed", "1"]
     before, started, is_asked = len(read_epochs(run)), monotonic(), False
-    with subprocess.Popen(command) as process:
+    with running(command) as process:
         while process.poll() is None:
             made = [epoch["seconds"] for epoch in read_epochs(run)[before:]]
             needed = SPLIT_SECONDS + max(made, default=0)
@@ -96,7 +96,7 @@ def train(run: RunFolder, options: PieceOptions) -> tuple[int, float]:
                 run.stop.touch()
             sleep(POLL_SECONDS)
     run.stop.unlink(missing_ok=True)  # it may have ended before it was asked
-    return process.returncode, started
+    return process.wait(), started
 
 
 def read_epochs(run: RunFolder) -> list[dict[str, Any]]:

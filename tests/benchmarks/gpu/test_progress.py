@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+from benchmarks.gpu.processes import run_for
 from benchmarks.gpu.progress import (
     CALL_AGAIN,
     CALL_SECONDS,
@@ -92,3 +99,42 @@ def test_rows_survive_a_line_cut_short(tmp_path: Path) -> None:
     add_row(tmp_path, {"kind": "speed", "seconds": 2})
     add_row(tmp_path, {"kind": "test", "seconds": 3})
     assert [row["seconds"] for row in read_results(tmp_path, "speed")] == [1, 2]
+
+
+SLEEPER = "import os, pathlib, time; pathlib.Path({file!r}).write_text(str(os.getpid()))"
+PARENT = """
+import os, sys
+from benchmarks.gpu.processes import run_for
+run_for([sys.executable, "-c", {child!r}], 60, environment=os.environ, log=None)
+"""
+
+
+def number_in(file: Path) -> int:
+    """Return the process number that is written to a file."""
+    ends = time.monotonic() + 20
+    while not (file.exists() and file.read_text()):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    return int(file.read_text())
+
+
+def test_piece_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    child = SLEEPER.format(file=str(tmp_path / "pid")) + "; print('begun', flush=True)"
+    command = [sys.executable, "-c", f"{child}; time.sleep(60)"]
+    log = tmp_path / "log"
+    assert run_for(command, 2, environment=os.environ, log=log) == FAILED
+    assert not psutil.pid_exists(number_in(tmp_path / "pid"))
+    assert log.read_text() == "begun\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
+def test_piece_ends_with_a_killed_call(tmp_path: Path) -> None:
+    child = SLEEPER.format(file=str(tmp_path / "pid")) + "; time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT.format(child=child)])
+    number = number_in(tmp_path / "pid")
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    ends = time.monotonic() + 20
+    while psutil.pid_exists(number) and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert not psutil.pid_exists(number)
