@@ -157,6 +157,11 @@ window_option = click.option(
     help="What members see: a window around the heart that the first of each cycle finds (heart), "
     "or the whole image (whole).",
 )
+until_stable_option = click.option(
+    "--until-stable",
+    is_flag=True,
+    help="Ask no further members in slices that these no longer change.",
+)
 device_option = click.option(
     "--device",
     default="auto",

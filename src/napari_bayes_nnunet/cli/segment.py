@@ -20,6 +20,7 @@ from .options import (
     method_option,
     mirroring_option,
     output_option,
+    until_stable_option,
     window_option,
 )
 
@@ -44,11 +45,7 @@ from .options import (
     show_default=True,
     help="Use the fitted temperature and the prediction intervals, if there are any.",
 )
-@click.option(
-    "--until-stable",
-    is_flag=True,
-    help="Stop early when further members no longer change the result.",
-)
+@until_stable_option
 @device_option
 @click.option(
     "--precision",
@@ -189,6 +186,7 @@ def devices_command(as_json: bool) -> None:
 @members_option
 @mirroring_option
 @window_option
+@until_stable_option
 @device_option
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     """Fit temperature, prediction intervals and failure score on ENSEMBLE's validation cases.

@@ -15,6 +15,8 @@ Spacing: TypeAlias = tuple[float, float, float]
 """Distance of voxels along (z, y, x) in mm."""
 VoxelBox: TypeAlias = tuple[slice, slice, slice]
 """Voxels (z, y, x) of an image."""
+VoxelIndex: TypeAlias = tuple[slice | list[int], slice | list[int], slice | list[int]]
+"""Voxels (z, y, x) of an image, with the numbers of the slices on one axis; or a `VoxelBox`."""
 Mask: TypeAlias = NDArray[np.bool_]
 LabelMap: TypeAlias = NDArray[np.integer]
 Mirroring: TypeAlias = Literal["full", "spread", "none"]

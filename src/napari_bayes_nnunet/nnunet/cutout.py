@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.types import Mask, VoxelBox
+from ..core.types import Mask, VoxelBox, VoxelIndex
 
 _EDGE = 2
 """Pixels of the image that count as the edge of a part."""
@@ -58,12 +58,12 @@ class ResampledAxis:
 
 @dataclass(frozen=True)
 class Cutout:
-    """Part of an image in the same pixels of all slices.
+    """Part of an image in the same pixels of all slices, or of some of them.
 
     ``axes`` are the two axes within slices, in the order of the network, and ``parts`` the padded
     pixels along each. ``numbers`` are the numbers of slice axis and both axes in an image (Z, Y,
     X), and ``starts`` the first voxels there that nnU-Net did not crop away; ``slices`` is the
-    number of slices that it kept.
+    number of slices that it kept. ``chosen`` are those of them to compute, None for all.
     """
 
     axes: tuple[ResampledAxis, ResampledAxis]
@@ -71,6 +71,31 @@ class Cutout:
     numbers: tuple[int, int, int]
     starts: tuple[int, int, int]
     slices: int
+    chosen: tuple[int, ...] | None = None
+
+    @property
+    def slice_axis(self) -> int:
+        """Axis of the slices in an image (Z, Y, X)."""
+        return self.numbers[0]
+
+    @property
+    def chosen_slices(self) -> list[int] | None:
+        """Numbers of the slices to compute, in the image; None for all."""
+        return None if self.chosen is None else [self.starts[0] + number for number in self.chosen]
+
+    def with_slices(self, wanted: NDArray[np.bool_]) -> Cutout:
+        """Return the part in the ``wanted`` slices of the image only, (Z,) bool."""
+        kept = wanted[self.starts[0] : self.starts[0] + self.slices]
+        return replace(self, chosen=tuple(np.flatnonzero(kept).tolist()))
+
+    @property
+    def voxels(self) -> VoxelIndex:
+        """Voxels of the image (Z, Y, X) that are computed: those of `box` in the chosen slices."""
+        chosen, box = self.chosen_slices, self.box
+        if chosen is None:
+            return box
+        z, y, x = (chosen if axis == self.slice_axis else box[axis] for axis in range(3))
+        return z, y, x
 
     @property
     def box(self) -> VoxelBox:
@@ -85,7 +110,7 @@ class Cutout:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the part is all that the network would compute."""
+        """Whether the part is all that the network would compute in a slice."""
         lengths = [part.stop - part.start for part in self.parts]
         return lengths == [axis.padded for axis in self.axes]
 
@@ -95,7 +120,8 @@ class Cutout:
 
     def take(self, data: torch.Tensor) -> torch.Tensor:
         """Return the part of padded data (channels, Z, Y, X)."""
-        return data[(slice(None), slice(None), *self.parts)]
+        part = data[(slice(None), slice(None), *self.parts)]
+        return part if self.chosen is None else part[:, list(self.chosen)]
 
     def resample(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the logits (C, Z, y, x) of the part on the voxels of its box, bilinearly."""

@@ -345,23 +345,35 @@ class Predictor:
         None if nothing was found, the part would not be smaller than the slices, or the network is
         not a 2D one whose logits are resampled slice by slice.
         """
+        margins = [margin / spacing for spacing in self._configuration.spacing[-2:]]
+        part = self._cutout(image, found, margins)
+        return None if part is None or part.is_whole else part
+
+    def whole_slices(self, image: PreparedImage) -> Cutout | None:
+        """Return the part that is all of an image, None if slices cannot be computed apart."""
+        every = np.ones(
+            [image.properties["shape_before_cropping"][a] for a in self._backward(image)]
+        )
+        return self._cutout(image, every > 0, image.data.shape[-2:])
+
+    def _cutout(self, image: PreparedImage, found: Mask, margin: Sequence[float]) -> Cutout | None:
+        """Return the part of the slices around ``found`` voxels, ``margin`` (y, x) pixels wider."""
         properties = image.properties
         if len(self.patch_size) != 2 or not self._resamples_in_slices(image):
             return None
         unpad = image.unpad[-2:]
         backward = self._backward(image)
         z, y, x = (backward.index(axis) for axis in range(3))
-        part = cutout_around(
+        return cutout_around(
             found,
             properties,
             network=[int(side.stop - side.start) for side in unpad],
             padded=image.data.shape[-2:],
             pads=[int(side.start) for side in unpad],
             numbers=(z, y, x),
-            margin=[margin / spacing for spacing in self._configuration.spacing[-2:]],
+            margin=margin,
             patch=self.patch_size,
         )
-        return None if part is None or part.is_whole else part
 
     def _resample(self, logits: torch.Tensor, properties: dict[str, Any]) -> torch.Tensor:
         shape = tuple(properties["shape_after_cropping_and_before_resampling"])
@@ -468,18 +480,19 @@ def _batches(
 ) -> Iterator[list[tuple[Tiles, TileSlices]]]:
     """Yield the windows of all images in batches of at most ``patches_at_once`` patches.
 
-    A window with more patches is a batch of its own.
+    A window with more patches is a batch of its own. The largest come first, so that what is left
+    of one image is computed with what is left of others.
     """
     batch: list[tuple[Tiles, TileSlices]] = []
     patches = 0
-    for tiles in tilings:
-        for window in tiles.windows:
-            count = tiles.count(window)
-            if batch and patches + count > patches_at_once:
-                yield batch
-                batch, patches = [], 0
-            batch.append((tiles, window))
-            patches += count
+    every = [(tiles, window) for tiles in tilings for window in tiles.windows]
+    for tiles, window in sorted(every, key=lambda one: one[0].count(one[1]), reverse=True):
+        count = tiles.count(window)
+        if batch and patches + count > patches_at_once:
+            yield batch
+            batch, patches = [], 0
+        batch.append((tiles, window))
+        patches += count
     if batch:
         yield batch
 

@@ -20,6 +20,7 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_WITH_OTHER_LABELS,
     MADE_WITH_OTHER_MEMBERS,
     MADE_WITH_OTHER_PLANS,
+    MADE_WITH_OTHER_STOPPING,
     NO_CHECKSUMS,
     NO_IMAGE_CHECKSUM,
     matches_request,
@@ -207,6 +208,14 @@ def test_old_report_is_accepted_with_notes(finished, reports, tmp_path) -> None:
     assert unverified_notes([tmp_path / "case.json"]) == [NO_CHECKSUMS, NO_IMAGE_CHECKSUM]
     assert finished(reports["multi"])
     assert unverified_notes([tmp_path / "case.json"]) == []
+
+
+def test_old_volumes_until_stable_are_refused(finished, reports) -> None:
+    wanted = replace(MULTI, until_stable=True)
+    new = reports["multi"] | {"until_stable": True}
+    assert finished(new, wanted)
+    error = refusal(finished, without_checksums(new), wanted)
+    assert error.statement.template == MADE_WITH_OTHER_STOPPING
 
 
 def test_old_passes_with_dropout_are_refused(finished, reports) -> None:

@@ -145,6 +145,9 @@ def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
     assert remedy == Remedy(
         Action.FIT_TEMPERATURE, {"command": f"{command} --mirroring full --window heart"}
     )
+    with pytest.raises(AppError) as caught:
+        fitted_temperature(folder, settings_of("multi", until_stable=True))
+    assert caught.value.remedies[0].values["command"].endswith("--window whole --until-stable")
 
 
 @pytest.mark.parametrize(("given", "expected"), [("fitted", 1), ("warm", 2), ("0", 1)])
@@ -282,6 +285,17 @@ def test_temperatures_of_0_1_0_are_read(calibrated: Path, tmp_path: Path) -> Non
     assert fitted_temperature(folder, settings_of("multi")) == 7
     assert find_calibration(folder, settings_of("multi")).volumes == {}
     assert calibration_notes(folder, settings_of("single")) == ()
+
+
+def test_temperature_of_stopped_volumes_is_not_used(calibrated: Path, tmp_path: Path) -> None:
+    """Version 0.1.0 stopped by volume, not by slice."""
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    keys = ("temperature", "method", "members", "mirroring", "cases")
+    old = [{key: row[key] for key in keys} | {"until_stable": True} for row in rows_of(copy)]
+    (copy / OLD_FILE).write_text(json.dumps(old))
+    (copy / FILE).unlink()
+    assert read_calibrations(copy) == []
 
 
 RULE = IntervalRule(bias=1.0, half_width_80=2.0, half_width_90=3.0, patients=16)

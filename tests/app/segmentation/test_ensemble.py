@@ -229,7 +229,7 @@ def test_stable_result_stops_further_members(tmp_path, monkeypatch):
     whole = ensemble.segment(image, SPACING, members=9, until_stable=True)
     assert len(whole.members) == whole.settings.members == 9
     assert whole.notes == ()  # random weights give no stable result
-    monkeypatch.setattr(Stability, "update", lambda self, labels, entropy: True)
+    monkeypatch.setattr(Stability, "update", lambda self, labels, entropy: np.ones(len(labels)) > 0)
     settings = SegmentationSettings(members=9, until_stable=True)
     steps = ensemble.steps(image, SPACING, settings, keep_members=True)
     snapshots = []
@@ -244,6 +244,7 @@ def test_stable_result_stops_further_members(tmp_path, monkeypatch):
     report = result.report()
     assert (len(report["members"]), report["members_asked"]) == (3, 9)
     assert report["until_stable"] is True
+    assert report["members_by_slice"] == [3, 3, 3]
     expected = [p.numpy() for p in ensemble.member_probabilities(image, SPACING, result.members)]
     np.testing.assert_allclose(result.probabilities, np.mean(expected, axis=0), atol=1e-6)
     for labels, probabilities in zip(result.member_labels, expected, strict=True):
@@ -290,7 +291,8 @@ def test_phases_together_equal_each_phase_alone(tmp_path, as_on_a_card):
 def test_stable_phase_is_skipped_while_others_continue(tmp_path, as_on_a_card, monkeypatch):
     ensemble = Ensemble(make_model(tmp_path, members=9), device="cpu", precision="full")
     images = [made_image((2, 40, 50)), made_image((3, 40, 50), seed=1)]
-    monkeypatch.setattr(Stability, "update", lambda self, labels, entropy: len(labels) == 2)
+    rests = lambda self, labels, entropy: np.full(len(labels), len(labels) == 2)  # noqa: E731
+    monkeypatch.setattr(Stability, "update", rests)
     settings = SegmentationSettings(members=9, until_stable=True)
     (first, second), seen = asked_together(ensemble, images, settings)
     assert seen == [{0: n, 1: n} for n in (1, 2, 3)] + [{1: n} for n in range(4, 10)]

@@ -35,6 +35,7 @@ def test_settings_follow_the_choices(form) -> None:
     form.method.value = "single"
     form.mirroring.value = "spread"
     form.window.value = "whole"
+    form.until_stable.value = True
     form.device.value = "cuda:0"
     form.members.value = 7
     form.temperature.value = 1.25
@@ -44,7 +45,7 @@ def test_settings_follow_the_choices(form) -> None:
         "temperature": 1.25,
         "mirroring": "spread",
         "window": "whole",
-        "until_stable": False,
+        "until_stable": True,
         "calibrated": True,
         "device": "cuda:0",
         "precision": "auto",
@@ -57,6 +58,7 @@ CHOICES = {
     "temperature": 3.0,
     "mirroring": "none",
     "window": "whole",
+    "until_stable": True,
     "device": "cuda:0",
 }
 

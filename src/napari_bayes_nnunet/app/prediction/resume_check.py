@@ -47,6 +47,10 @@ MADE_WITH_OTHER_DROPOUT: Final = (
     "{report} in {folder} was made by version 0.1.0, whose MC-Dropout dropped different channels "
     "in each slice."
 )
+MADE_WITH_OTHER_STOPPING: Final = (
+    "{report} in {folder} was made by version 0.1.0, which asked all slices of an image as many "
+    "members."
+)
 MADE_WITH_OTHER_SPACING: Final = (
     "{report} in {folder} was made with a different voxel size ({used}) from the one requested now "
     "({requested})."
@@ -146,8 +150,8 @@ def check_same_ensemble(
         values = {"used": f"{ensemble}, {used}", "requested": f"{folder.name}, {requested}"}
         raise _mismatch(report, MADE_WITH_OTHER_SETTINGS, **values)
     _check_labels(report, content, folder)
-    if used.method == _DROPOUT and content.get("format", 1) < REPORT_FORMAT:
-        raise _mismatch(report, MADE_WITH_OTHER_DROPOUT)
+    if content.get("format", 1) < REPORT_FORMAT:
+        _refuse_old_meaning(report, used)
     requested_members = [_member_key(vars(member)) for member in members]
     if not _are_same(used_members, requested_members, requested):
         values = {
@@ -166,6 +170,14 @@ def check_same_ensemble(
     wanted = calibration.to_report() if calibration is not None else None
     if content.get("calibration", wanted) != wanted:
         raise _mismatch(report, MADE_WITH_OTHER_CALIBRATION)
+
+
+def _refuse_old_meaning(report: Path, used: SegmentationSettings) -> None:
+    """Raise AppError for settings that had another meaning in version 0.1.0."""
+    if used.method == _DROPOUT:
+        raise _mismatch(report, MADE_WITH_OTHER_DROPOUT)
+    if used.until_stable:
+        raise _mismatch(report, MADE_WITH_OTHER_STOPPING)
 
 
 def may_be_of_one_ensemble(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

@@ -139,6 +139,7 @@ def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
         "window": settings.window,
     }
     options = " ".join(f"{option(Setting(name))} {value}" for name, value in values.items())
+    options += f" {option(Setting('until_stable'))}" if settings.until_stable else ""
     command = f"bayes-nnunet calibrate {quote(str(folder.path))} DATASET {options}"
     raise AppError(
         "No temperature has been fitted for the method {method} with {members} members, "
@@ -201,7 +202,8 @@ def read_calibrations(model: Path) -> list[Calibration]:
     with suppress(FileNotFoundError):
         known = {calibration.key for calibration in calibrations}
         old = read_json(model / OLD_FILE, list[Calibration], repair=_REPAIR)
-        calibrations += [calibration for calibration in old if calibration.key not in known]
+        # That version stopped by volume, not by slice.
+        calibrations += [c for c in old if c.key not in known and not c.until_stable]
     return calibrations
 
 

@@ -44,6 +44,7 @@ from .settings import SegmentationSettings
 from .slice_order import check_slices, slice_notes, slice_warnings
 
 if TYPE_CHECKING:
+    from ...nnunet.cutout import Cutout
     from ...nnunet.inference import Predictor
 
 LV_NOT_SEGMENTED = (
@@ -196,10 +197,10 @@ class Ensemble:
         """Segment images, such as the phases of a cine, with one member after the other.
 
         Yields image index → posterior after every member, without images that are stable if
-        ``until_stable`` is set. With ``keep_members`` the results have the labels of every member,
-        a byte per member and voxel (24 MB for 30 members of 12 x 256 x 256 voxels); without it
-        memory does not grow with the members. Device and precision are those of the ensemble, not
-        of ``settings``.
+        ``until_stable`` is set. With either it or ``keep_members`` the results have the labels of
+        every member, a byte per member and voxel (24 MB for 30 members of 12 x 256 x 256 voxels);
+        without them memory does not grow with the members. Device and precision are those of the
+        ensemble, not of ``settings``.
         """
         plan = PassPlan(folder=self.folder, settings=settings)
         order = plan.order
@@ -209,7 +210,11 @@ class Ensemble:
         self._predictor.start_over()
         temperature = chosen_temperature(self.folder, settings)
         every = [
-            self._start(image, spacing, temperature=temperature, keep_members=keep_members)
+            self._start(
+                *(image, spacing),
+                temperature=temperature,
+                keep_members=keep_members or settings.until_stable,
+            )
             for image in images
         ]
         time_left = TimeLeft(latest=LATEST, average=mean_of_computed)
@@ -234,7 +239,7 @@ class Ensemble:
             }
             if plan.checks_stability_after(done):
                 for image in active.values():
-                    image.check_stability()
+                    image.check_stability(self._whole_slices(image.image))
             if all(image.is_stable for image in every):
                 break
         seconds = (perf_counter() - started) / len(images)
@@ -315,6 +320,10 @@ class Ensemble:
             prepared = self._members.prepared(image)
             image.cutout = find_window(self._predictor, prepared, progress.found, axis)
 
+    def _whole_slices(self, image: InputImage) -> Cutout | None:
+        """Return all of an image, None if its slices cannot be computed one by one."""
+        return self._predictor.whole_slices(self._members.prepared(image))
+
     def _with_wide_window(
         self, image: InputImage, probabilities: Any, ask: Callable[[list[InputImage]], list[Any]]
     ) -> Any:
@@ -326,7 +335,7 @@ class Ensemble:
             wider = widened_window(self._predictor, image.cutout, probabilities)
             if wider is None:
                 break
-            image.cutout = None if wider.is_whole else wider
+            image.cutout = None if wider.is_whole and wider.chosen is None else wider
             (probabilities,) = ask([image])
         return probabilities
 
@@ -424,11 +433,12 @@ class Ensemble:
             warnings=self._slice_warnings(progress.image),
             notes=(
                 *(*self._notes, *progress.image.notes),
-                *plan.notes(progress.done),
+                *plan.notes(progress.done, progress.members_by_slice),
                 *plan.window_notes(progress.done, progress.window_box),
                 *plan.calibration_notes,
             ),
             window_box=progress.window_box,
+            members_by_slice=progress.members_by_slice,
             member_labels=progress.member_labels(plan),
         )
         return self._check(progress, plan, result)

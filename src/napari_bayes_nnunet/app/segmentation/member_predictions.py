@@ -51,7 +51,10 @@ class InputImage:
         shape: tuple[int, ...] = self.channels.shape[1:]
         if self.cutout is None:
             return shape
-        return tuple(side.stop - side.start for side in self.cutout.box)
+        return tuple(
+            len(side) if isinstance(side, list) else side.stop - side.start
+            for side in self.cutout.voxels
+        )
 
 
 class MemberPredictor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from ...core.ensemble.posterior import RunningPosterior, most_probable
 from ...core.heart.measurements import volumes_ml
 from ...core.metrics.overlap import PairwiseDice
-from ...core.types import Spacing, VoxelBox
+from ...core.types import Spacing, VoxelBox, VoxelIndex
+
+if TYPE_CHECKING:
+    from ...nnunet.cutout import Cutout
 
 
 def _raise(error: Exception) -> None:
@@ -27,8 +30,11 @@ class MemberStatistics:
     ``keep_members``, ``member_labels`` are their (Z, Y, X) labels in the same order. If memory
     runs out, ``step_down`` is called with the error and the sums move to main memory.
 
-    A member may be added for the voxels of a box only. Outside of it the posterior stays as it was,
-    and its labels are those of the member.
+    A member may be added for a part of the slices, or for some of the slices. Elsewhere the
+    posterior stays as it was. Around the part, its labels are those of the member. In slices that
+    are left out, the members that were asked stand for the others in turn: member i of n, counted
+    from 0, has the labels of member i mod k there, if k were asked. This takes ``keep_members``.
+    ``asked`` (Z,) is the number of members asked in each slice, None if no slice was left out.
     """
 
     structures: dict[str, int]
@@ -39,27 +45,43 @@ class MemberStatistics:
     keep_members: bool = False
     member_labels: list[NDArray[np.uint8]] = field(default_factory=list)
     agreement: PairwiseDice = field(init=False)
+    asked: NDArray[np.intp] | None = field(init=False, default=None)
     _around: tuple[VoxelBox, NDArray[np.uint8]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.agreement = PairwiseDice(self.structures)
 
-    def add(self, probabilities: Any, box: VoxelBox | None = None) -> NDArray[np.uint8]:
+    def add(self, probabilities: Any, part: Cutout | None = None) -> NDArray[np.uint8]:
         """Add one member's (C, Z, Y, X) probabilities, and return its (Z, Y, X) labels.
 
-        With a ``box`` the probabilities are those of its voxels.
+        With a ``part`` of the image the probabilities are those of its voxels.
         """
-        around = None if box is None else self._labels_around(box)
-        labels = self._retrying(lambda: self._add_to_sums(probabilities, box))
-        if around is not None:
+        around = None if part is None else self._labels_around(part.box)
+        voxels = None if part is None else part.voxels
+        labels = self._retrying(lambda: self._add_to_sums(probabilities, voxels))
+        if part is not None and around is not None:
             inside, labels = labels, around.copy()
-            labels[box] = inside
+            self._repeat_answers(labels, part)
+            labels[part.voxels] = inside
         if self.keep_members:
             self.member_labels.append(labels)
         self.agreement.add(labels)
         for name, ml in volumes_ml(labels, self.spacing, self.structures).items():
             self.volumes.setdefault(name, []).append(ml)
         return labels
+
+    def _repeat_answers(self, labels: NDArray[np.uint8], part: Cutout) -> None:
+        """Fill the slices that are left out with earlier answers, and count the others."""
+        if part.chosen_slices is None:
+            return
+        number = len(self.member_labels)
+        if self.asked is None:
+            self.asked = np.full(labels.shape[part.slice_axis], number)
+        slices = np.moveaxis(labels, part.slice_axis, 0)
+        for z in set(range(len(slices))) - set(part.chosen_slices):
+            earlier = self.member_labels[number % self.asked[z]]
+            slices[z] = np.moveaxis(earlier, part.slice_axis, 0)[z]
+        self.asked[part.chosen_slices] += 1
 
     def _labels_around(self, box: VoxelBox) -> NDArray[np.uint8]:
         """Return the labels of the posterior before the first member of this box was added."""
@@ -71,13 +93,13 @@ class MemberStatistics:
         """Return the result of a method of the posterior as a NumPy array."""
         return self._retrying(lambda: to_numpy(method(self.posterior)))
 
-    def _add_to_sums(self, probabilities: Any, box: VoxelBox | None) -> NDArray[Any]:
+    def _add_to_sums(self, probabilities: Any, voxels: VoxelIndex | None) -> NDArray[Any]:
         sums = self.posterior.probability_sum
         if sums is not None and not isinstance(sums, np.ndarray):
             # Either of them may have been moved off the GPU meanwhile.
             probabilities = probabilities.to(sums.device)
         labels = to_numpy(most_probable(probabilities))
-        self.posterior.add(probabilities, box)
+        self.posterior.add(probabilities, voxels)
         return labels
 
     def _retrying(self, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:

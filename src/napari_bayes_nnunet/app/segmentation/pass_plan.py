@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,16 @@ from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members
 from .settings import SegmentationSettings
 
+if TYPE_CHECKING:
+    from ...nnunet.cutout import Cutout
+
 Value = TypeVar("Value")
 
 STABLE = "Stopped after {done} of {total} members because the result was stable."
+STABLE_SLICES = (
+    "Slices were segmented by {fewest} to {most} of {total} members, {mean:.1f} on average, until "
+    "they were stable."
+)
 FEWER_MEMBERS = "Used {used} of {requested} members because this folder has no more for the method."
 HEART_WINDOW = (
     "Outside of a window around the heart, only the first {first} of {done} members were asked."
@@ -96,9 +103,12 @@ class PassPlan:
         of_pass = dict(zip(self.order, values, strict=False))
         return [of_pass[forward_pass] for forward_pass in self.made_passes(len(values))]
 
-    def notes(self, done: int) -> list[str]:
+    def notes(self, done: int, by_slice: Sequence[int]) -> list[str]:
         """Return a note if the number of members used is not the requested one."""
         chosen, total = len(self.chosen), len(self.order)
+        if by_slice and min(by_slice) < max(by_slice):
+            counts = {"fewest": min(by_slice), "most": max(by_slice), "mean": fmean(by_slice)}
+            return [STABLE_SLICES.format(total=total, **counts)]
         if done < total:
             return [STABLE.format(done=done, total=total)]
         if chosen < self.settings.members and self.method.averages:
@@ -117,7 +127,8 @@ class ImageProgress:
     """Running result of an image after ``done`` passes.
 
     ``found`` (Z, Y, X) are the voxels where a member has seen a structure. ``window_box`` are those
-    that all passes saw, also if the window was widened later; None for the whole image.
+    that all passes saw, also if the window was widened later; None for the whole image. ``is_open``
+    (Z,) are the slices that are still asked, None before the first check.
     """
 
     image: InputImage
@@ -126,23 +137,47 @@ class ImageProgress:
     is_stable: bool = False
     found: Mask | None = None
     window_box: VoxelBox | None = None
+    is_open: NDArray[np.bool_] | None = None
     _stability: Stability = field(default_factory=Stability)
 
     def add(self, probabilities: Any) -> None:
         """Add the (C, Z, Y, X) probabilities of a pass, those in the window if there is one."""
-        window = self.image.cutout
-        labels = self.statistics.add(probabilities, None if window is None else window.box)
-        if window is None:
+        part = self.image.cutout
+        labels = self.statistics.add(probabilities, part)
+        if part is None:
             self.found = labels > 0 if self.found is None else self.found | (labels > 0)
-        else:
-            self.window_box = self.window_box or window.box
+        elif not part.is_whole:
+            self.window_box = self.window_box or part.box
         self.done += 1
 
-    def check_stability(self) -> None:
-        """Compare the result with that of the last check, and set ``is_stable``."""
-        labels = self.statistics.measure(RunningPosterior.labels)
-        entropy = self.statistics.measure(RunningPosterior.total_entropy)
-        self.is_stable = self._stability.update(labels, entropy)
+    def check_stability(self, whole: Cutout | None) -> None:
+        """Compare the result with that of the last check, and leave out the slices at rest.
+
+        ``whole`` is all of the image; None if its slices cannot be left out one by one.
+        """
+        maps = (
+            self.statistics.measure(RunningPosterior.labels),
+            self.statistics.measure(RunningPosterior.total_entropy),
+        )
+        if whole is None:
+            at_rest = self._stability.update(maps[0][np.newaxis], maps[1][np.newaxis])
+            at_rest = np.repeat(at_rest, len(maps[0]))
+        else:
+            labels, entropy = (np.moveaxis(values, whole.slice_axis, 0) for values in maps)
+            at_rest = self._stability.update(labels, entropy)
+        moves = ~at_rest
+        self.is_open = moves if self.is_open is None else self.is_open & moves
+        self.is_stable = not self.is_open.any()
+        if whole is not None and not self.is_open.all() and not self.is_stable:
+            self.image.cutout = (self.image.cutout or whole).with_slices(self.is_open)
+
+    @property
+    def members_by_slice(self) -> tuple[int, ...]:
+        """Number of members asked in each slice; () before the first check."""
+        asked = self.statistics.asked
+        if asked is not None:
+            return tuple(asked.tolist())
+        return () if self.is_open is None else (self.done,) * len(self.is_open)
 
     def member_labels(self, plan: PassPlan) -> NDArray[np.uint8] | None:
         """Return (n, Z, Y, X) labels in the order of the members, None if they were not kept."""

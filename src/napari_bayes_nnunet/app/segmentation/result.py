@@ -94,7 +94,9 @@ class Segmentation:
     between the members (NaN for one). ``member_labels`` (n, Z, Y, X), if they were kept, and
     ``member_volumes`` are in the order of ``members`` (one of their mean weights, for SWA).
     ``settings`` name the device, the τ of probabilities and entropy, and the number of members
-    that the method takes from the folder; with ``until_stable``, ``members`` can be fewer.
+    that the method takes from the folder; with ``until_stable``, ``members`` can be fewer, and
+    ``members_by_slice`` is the number asked in each slice. The others count as those asked there
+    (`MemberStatistics`).
     ``calibration`` gives the intervals, None if the ensemble has none for these settings. ``signs``
     are those of a failure and of another kind of image (`case_signs`).
     ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
@@ -124,6 +126,7 @@ class Segmentation:
     notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
     window_box: VoxelBox | None = None
+    members_by_slice: tuple[int, ...] = ()
 
     @property
     def failure(self) -> FailureAssessment | None:
@@ -174,6 +177,7 @@ class Segmentation:
             **self.settings.to_json(),
             "precision": self.precision,
             "window_box": self.window_box and [[s.start, s.stop] for s in self.window_box],
+            "members_by_slice": self.members_by_slice or None,
             "member_epochs": [member.epoch for member in self.members],
             "members": [
                 {key: getattr(member, key) for key in (*MEMBER_NAMES, "sha256")}

@@ -36,7 +36,7 @@ class SegmentationSettings:
         Let only the first member of each cycle see the whole image, and the others a window around
         what these have found (`heart_window`); or let all see the whole image.
     until_stable : bool
-        Stop when further members no longer change the result (`Stability`).
+        Ask no further members in slices that these no longer change (`Stability`).
     calibrated : bool
         Use the calibration of the ensemble, if it has one for these settings: its temperature
         unless another one is given, and its prediction intervals.
@@ -119,7 +119,8 @@ class SegmentationSettings:
         default=False,
         metadata={
             "label": "Until stable",
-            "help": "Stop early when further members no longer change the result.",
+            "unit": "by slice",
+            "help": "Ask no further members in slices that these no longer change.",
         },
     )
     calibrated: bool = field(

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import InputError
-from ..types import VoxelBox
+from ..types import VoxelIndex
 
 Array: TypeAlias = Any
 """A NumPy array or a torch tensor."""
@@ -60,29 +60,29 @@ class RunningPosterior:
     count: int = 0
     temperature: float = 1.0
 
-    def add(self, probabilities: Array, box: VoxelBox | None = None) -> None:
+    def add(self, probabilities: Array, voxels: VoxelIndex | None = None) -> None:
         """Add the (C, Z, Y, X) softmax probabilities of a member, which are not kept or changed.
 
-        With a ``box`` (z, y, x) they are those of its voxels only. Elsewhere mean and mutual
+        With ``voxels`` (z, y, x) they are those of these only. Elsewhere mean and mutual
         information stay as they are: the member counts as the mean of the members before it.
 
-        Raises InputError for another shape than the members before, without members before a
-        ``box``, and for values that do not sum to 1 over the classes (logits, sigmoids, NaN), which
-        would otherwise stay unnoticed in the sums.
+        Raises InputError for another shape than the members before, without members before
+        ``voxels``, and for values that do not sum to 1 over the classes (logits, sigmoids, NaN),
+        which would otherwise stay unnoticed in the sums.
         """
-        self._check_shape(probabilities, box)
+        self._check_shape(probabilities, voxels)
         _check_sums_to_one(probabilities)
         self._allocate(probabilities)
         member_entropy = entropy(probabilities)  # first, because it may run out of memory
-        if box is None:
+        if voxels is None:
             self.probability_sum += probabilities
             self.entropy_sum += member_entropy
         else:
-            self._add_in(box, probabilities, member_entropy)
+            self._add_in(voxels, probabilities, member_entropy)
         self.count += 1
 
-    def _add_in(self, box: VoxelBox, probabilities: Array, member_entropy: Array) -> None:
-        part = (..., *box)
+    def _add_in(self, voxels: VoxelIndex, probabilities: Array, member_entropy: Array) -> None:
+        part = (..., *voxels)
         sums = self.probability_sum, self.entropy_sum
         # First, because it may run out of memory.
         inside = self.probability_sum[part] + probabilities, self.entropy_sum[part] + member_entropy
@@ -153,12 +153,12 @@ class RunningPosterior:
             self.probability_sum = xp.zeros_like(like, dtype=xp.float32)
             self.entropy_sum = xp.zeros_like(like[0], dtype=xp.float32)
 
-    def _check_shape(self, probabilities: Array, box: VoxelBox | None = None) -> None:
-        if box is not None:
+    def _check_shape(self, probabilities: Array, voxels: VoxelIndex | None = None) -> None:
+        if voxels is not None:
             self._check_members()
         if self.probability_sum is None:
             return
-        like = self.probability_sum if box is None else self.probability_sum[(..., *box)]
+        like = self.probability_sum if voxels is None else self.probability_sum[(..., *voxels)]
         expected, found = tuple(like.shape), tuple(probabilities.shape)
         if found != expected:
             raise InputError(

@@ -1,8 +1,8 @@
-"""Stopping rule: further members would no longer change a result."""
+"""Stopping rule: further members would no longer change a slice."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,46 +13,50 @@ ENTROPY_TOLERANCE: Final = 0.1
 """Share of the summed entropy that may change, voxel by voxel."""
 VOLUME: Final = 0.02
 """Share by which the volume of a structure may change."""
-IN_A_ROW: Final = 2
-"""Number of successive small changes after which a result is stable."""
 
 
 class Stability:
-    """Comparison of successive results, which reports when they have become stable.
+    """Comparison of successive results, which tells the slices that have come to rest.
 
-    Two results agree if labels, entropy and the volume of every structure changed by no more than
-    `LABELS_TOLERANCE`, `ENTROPY_TOLERANCE` and `VOLUME`.
+    A slice is at rest if labels, entropy and the area of every structure changed by no more than
+    `LABELS_TOLERANCE`, `ENTROPY_TOLERANCE` and `VOLUME` of their amount in the slice, or of their
+    mean over the slices if that is more. So the changes of all slices at rest add up to at most
+    twice these shares of a volume.
     """
 
     def __init__(self) -> None:
         self._before: tuple[NDArray[np.integer], NDArray[np.floating]] | None = None
-        self._agreements = 0
 
-    def update(self, labels: NDArray[np.integer], entropy: NDArray[np.floating]) -> bool:
-        """Compare (Z, Y, X) labels and entropy with the last ones; return True once stable."""
-        if self._before is not None:
-            agrees = _agree(*self._before, labels, entropy)
-            self._agreements = self._agreements + 1 if agrees else 0
-        self._before = labels, entropy
-        return self._agreements >= IN_A_ROW
+    def update(
+        self, labels: NDArray[np.integer], entropy: NDArray[np.floating]
+    ) -> NDArray[np.bool_]:
+        """Compare (Z, Y, X) labels and entropy with the last ones; return (Z,) slices at rest."""
+        before, self._before = self._before, (labels, entropy)
+        if before is None:
+            return np.zeros(len(labels), bool)
+        return _at_rest(*before, labels, entropy)
 
 
-def _agree(
+def _at_rest(
     labels: NDArray[np.integer],
     entropy: NDArray[np.floating],
     new_labels: NDArray[np.integer],
     new_entropy: NDArray[np.floating],
-) -> bool:
-    foreground = np.count_nonzero((labels > 0) | (new_labels > 0))
-    changed_labels = np.count_nonzero(labels != new_labels)
-    entropy_change = np.abs(entropy - new_entropy).sum(dtype=np.float64)
-    highest = int(max(labels.max(initial=0), new_labels.max(initial=0))) + 1
-    volumes, new_volumes = (
-        np.bincount(array.ravel(), minlength=highest)[1:] for array in (labels, new_labels)
-    )
-    volume_changes = np.abs(new_volumes - volumes)
-    return bool(
-        changed_labels <= LABELS_TOLERANCE * foreground
-        and entropy_change <= ENTROPY_TOLERANCE * entropy.sum(dtype=np.float64)
-        and (volume_changes <= VOLUME * volumes).all()
-    )
+) -> NDArray[np.bool_]:
+    foreground = _per_slice((labels > 0) | (new_labels > 0))
+    at_rest = _per_slice(labels != new_labels) <= LABELS_TOLERANCE * _usual(foreground)
+    moved = _per_slice(np.abs(entropy - new_entropy))
+    at_rest &= moved <= ENTROPY_TOLERANCE * _usual(_per_slice(entropy))
+    for structure in range(1, int(max(labels.max(initial=0), new_labels.max(initial=0))) + 1):
+        area, new_area = _per_slice(labels == structure), _per_slice(new_labels == structure)
+        at_rest &= np.abs(new_area - area) <= VOLUME * _usual(area)
+    return at_rest
+
+
+def _per_slice(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64))
+
+
+def _usual(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the amount of each slice, or the mean over the slices if that is more."""
+    return np.maximum(amounts, amounts.mean() if len(amounts) else 0)

@@ -83,6 +83,7 @@ class ReportEntries:
     window: str = ""
     temperature: float = 1.0
     members: list[_UsedMember] = field(default_factory=list)
+    members_by_slice: list[Count] | None = None
     plans_sha256: str = ""
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     volumes_ml: dict[str, _Volume] = field(default_factory=dict)

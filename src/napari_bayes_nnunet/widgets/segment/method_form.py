@@ -21,7 +21,7 @@ from ..common.wording import in_the_window
 from .remote_form import REMOTE_HELP, TITLE, RemoteForm
 
 REMOTE = "remote"
-_FIELDS = ("method", "members", "temperature", "mirroring", "window", "device")
+_FIELDS = ("method", "members", "temperature", "mirroring", "window", "until_stable", "device")
 
 
 class MethodForm(DataForm):
@@ -44,6 +44,7 @@ class MethodForm(DataForm):
         self.members.changed.connect(self._show_fitted)
         self.mirroring.changed.connect(self._show_fitted)
         self.window.changed.connect(self._show_fitted)
+        self.until_stable.changed.connect(self._show_fitted)
         self.device.changed.connect(self._on_device_changed)
         self.remote.changed.connect(self._on_remote_changed)
         self.fitted_button.clicked.connect(self._on_fitted_wanted)
@@ -100,6 +101,7 @@ class MethodForm(DataForm):
             self.mirroring.value = options.mirroring
         if options.window in self.window.editor.choices:
             self.window.value = options.window
+        self.until_stable.value = options.until_stable
         typed = options.temperature
         self._set_temperature(typed if isinstance(typed, float) else self._usual_temperature)
 
