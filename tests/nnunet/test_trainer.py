@@ -81,10 +81,10 @@ def make_trainer(run, monkeypatch):
     monkeypatch.setattr(nnUNetTrainer, "_save_debug_information", lambda trainer: None)
     (dataset,) = (run.workspace / "preprocessed").iterdir()
 
-    def make(fold=0, **settings):
+    def make(fold=0, *, resume=False):
         device = torch.device("cpu")
         return trainer_module.make_trainer(
-            dataset.name, "2d", str(fold), plans="nnUNetPlans", device=device, resume=False
+            dataset.name, "2d", str(fold), plans="nnUNetPlans", device=device, resume=resume
         )
 
     return make

@@ -27,5 +27,7 @@ DropoutPlacement: TypeAlias = Literal["encoder", "everywhere"]
 """Blocks of a network that drop channels: those of the encoder with the bottleneck, or all."""
 Augmentation: TypeAlias = Literal["nnunet", "wide"]
 """Random changes of training images: those of nnU-Net, or those of other scanners too."""
+Sampler: TypeAlias = Literal["sgd", "sghmc"]
+"""Steps of the weights: those of nnU-Net's optimizer, or these with noise in the plateaus."""
 Precision: TypeAlias = Literal["auto", "full"]
 """Numbers of a network: half precision if the device is fast with it, or always float32."""

@@ -1,8 +1,9 @@
 """nnU-Net trainer with the restart schedule, which keeps the members of an ensemble.
 
 It differs from nnU-Net's trainer in the learning rate (Eq. 4), in what it saves and when, in its
-bfloat16 training step on CPUs and, if asked to, in augmentation. Its settings are the entry
-``checkpoint_ensemble`` of the plans, so nnU-Net's own command line can start it too.
+bfloat16 training step on CPUs and, if asked to, in augmentation and in noise on the steps. Its
+settings are the entry ``checkpoint_ensemble`` of the plans, so nnU-Net's own command line can start
+it too.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
+from torch.utils.hooks import RemovableHandle
 
 from ..core.durations import TimeLeft
+from ..core.ensemble.sampler import check_sampler
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..core.problems import Action, Remedy
-from ..core.types import Augmentation, DropoutPlacement
+from ..core.types import Augmentation, DropoutPlacement, Sampler
 from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
@@ -42,6 +45,7 @@ from .fork_guard import end_forks_with_this_process
 from .plans import refuse_foreign_parts
 from .preprocessed import CheckedDataset
 from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
+from .sghmc import PosteriorNoise, count_examples
 from .weights import loading_only_weights, read_checkpoint, trajectory_layers, write_member
 
 if TYPE_CHECKING:
@@ -50,6 +54,9 @@ if TYPE_CHECKING:
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
 SAVE_EVERY = 10
 """Epochs between two saved states while no member is kept; a kill loses at most these."""
+
+NOISE_STREAM = 1
+"""Third number of the seeds of the noise; those of augmentation and weights have two numbers."""
 
 _LOSS_DIVERGED = (
     "The loss became {loss} in epoch {epoch} at learning rate {rate:g}. Resuming would repeat this."
@@ -69,9 +76,9 @@ class TrainingStopped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """Settings that the trainer reads from the plans; those of 0.1.0 lack the last two.
+    """Settings that the trainer reads from the plans; those of 0.1.0 lack the last four.
 
-    Raises ValueError for an unknown augmentation.
+    Raises ValueError for an unknown augmentation, and for a sampler that the schedule cannot have.
     """
 
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
@@ -82,10 +89,13 @@ class TrainerSettings:
     keep_trajectory: bool = False
     dropout_placement: DropoutPlacement = "everywhere"
     augmentation: Augmentation = "nnunet"
+    sampler: Sampler = "sgd"
+    posterior_temperature: float = 0.0
 
     def __post_init__(self) -> None:
         if self.augmentation not in get_args(Augmentation):
             raise ValueError(f"the augmentation {self.augmentation!r} is unknown")
+        check_sampler(self.sampler, self.posterior_temperature, self.schedule)
 
     def to_plans(self) -> dict[str, Any]:
         """Return JSON for the plans file."""
@@ -140,6 +150,8 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.num_val_iterations_per_epoch = settings.validation_iterations
         self.on_epoch: Callable[[EpochReport], None] = lambda report: None
         self.stop_requested: Callable[[], bool] = lambda: False
+        self._examples = 0
+        self._noise: RemovableHandle | None = None
         self._time_left = TimeLeft(latest=20, average=median)
         if fold == "all":
             # The validation cases are the training cases: no validation, and no best epoch.
@@ -208,6 +220,14 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             add_scanner_changes(transforms)
         return transforms
 
+    def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
+        """Return the training and the validation cases, and count the training examples."""
+        training, validation = super().get_tr_and_val_datasets()
+        if self.settings.posterior_temperature:
+            dimensions = len(self.configuration_manager.patch_size)
+            self._examples = count_examples(training, dimensions=dimensions)
+        return training, validation
+
     def do_split(self) -> tuple[list[str], list[str]]:
         """Return training and validation cases; for fold "all" in an order that never changes."""
         training, validation = super().do_split()
@@ -256,7 +276,23 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
     def on_epoch_start(self) -> None:
         """Seed each epoch separately, so that a resumed training draws the same numbers."""
         self._seed(self.current_epoch + 1, self.local_rank)
+        self._choose_noise()
         super().on_epoch_start()
+
+    def _choose_noise(self) -> None:
+        """Add the noise of SGHMC to the steps of this epoch if it lies in a plateau."""
+        if self._noise is not None:
+            self._noise.remove()
+            self._noise = None
+        temperature, epoch = self.settings.posterior_temperature, self.current_epoch
+        if temperature and self.settings.schedule.is_in_plateau(epoch):
+            noise = PosteriorNoise(
+                temperature=temperature,
+                examples=self._examples,
+                seed=(self.settings.seed or 0, epoch, NOISE_STREAM),
+                device=self.device,
+            )
+            self._noise = self.optimizer.register_step_pre_hook(noise)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Run one training step, on CPUs in bfloat16, which halves the time.

@@ -59,6 +59,41 @@ def test_cosine_restarts_give_one_member_a_cycle(cosine):
     assert (record.dropout_placement, record.augmentation) == ("encoder", "wide")
 
 
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (("--sampler", "sghmc", "--schedule", "cosine"), "cosine"),
+        (("--posterior-temperature", 0.125), "0.125"),
+        (("--sampler", "sghmc", "--posterior-temperature", "nan"), "nan"),
+    ],
+)
+def test_impossible_sampler_is_refused(flags, value, hearts, warm_command, tmp_path):
+    start = ("train", hearts, "--output", tmp_path / "run", *TINY, *flags)
+    done = warm_command.run(*start, folder=tmp_path)
+    assert done.code == 1
+    assert value in done.errors.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_sghmc_is_recorded_and_its_members_segment(trained, hearts, heart, warm_command, tmp_path):
+    flags = ("--sampler", "sghmc", "--posterior-temperature", 0.01)
+    run = trained("sghmc", "--epochs", 3, *flags)
+    record = read_record(run.record)
+    assert (record.sampler, record.posterior_temperature) == ("sghmc", 0.01)
+    result = Ensemble(run.path, device="cpu").segment(
+        heart.voxels, heart.spacing, method="multi", mirroring="none"
+    )
+    assert [member.epoch for member in result.members] == [0, 1, 2]
+    start = ("train", hearts, "--output", run.path, "--resume")
+    for option, recorded, value in (
+        ("--sampler", "sghmc", "sgd"),
+        ("--posterior-temperature", "0.01", 1),
+    ):
+        done = warm_command.run(*start, option, value, folder=tmp_path)
+        assert done.code == 1
+        assert f"{option} {recorded}" in done.errors
+
+
 def test_poly_ends_with_one_member(trained):
     run = trained("poly", "--schedule", "poly", "--epochs", 3)
     assert rates(run) == pytest.approx([0.01, 0.01 * (2 / 3) ** 0.9, 0.01 * (1 / 3) ** 0.9])

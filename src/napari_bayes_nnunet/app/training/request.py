@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
-from ...core.types import Augmentation, DropoutPlacement
+from ...core.types import Augmentation, DropoutPlacement, Sampler
 from ...io.dataset.patients import (
     DEFAULT_PATIENT,
     no_patient_is_shared,
@@ -46,11 +46,12 @@ class TrainingRequest:
     ``None`` stands for the value that the run was started with, else for the preset's value, and
     for the ``configuration`` "2d", the ``fold`` "0", the ``preset`` "paper" and the
     ``dropout_placement`` "encoder". ``augmentation`` "wide" changes training images as other
-    scanners would, in addition to nnU-Net's own augmentation. ``dropout`` is the probability that
-    a channel is dropped in the blocks of the placement (for mc-dropout). ``keep_trajectory`` stores
-    some layers of every epoch. ``resume`` continues an interrupted training, ``add_cycle`` trains a
-    finished one for one more cycle. ``labels`` are names of label values that replace those of the
-    dataset. ``command`` is recorded.
+    scanners would, in addition to nnU-Net's own augmentation. ``sampler`` "sghmc" adds noise to the
+    steps in the plateaus, for the posterior at the temperature ``posterior_temperature``.
+    ``dropout`` is the probability that a channel is dropped in the blocks of the placement (for
+    mc-dropout). ``keep_trajectory`` stores some layers of every epoch. ``resume`` continues an
+    interrupted training, ``add_cycle`` trains a finished one for one more cycle. ``labels`` are
+    names of label values that replace those of the dataset. ``command`` is recorded.
     """
 
     dataset: Path
@@ -65,6 +66,8 @@ class TrainingRequest:
     dropout: float | None = None
     dropout_placement: DropoutPlacement | None = None
     augmentation: Augmentation | None = None
+    sampler: Sampler | None = None
+    posterior_temperature: float | None = None
     split: Path | None = None
     patient: str | None = None
     device: str = "auto"
@@ -107,6 +110,23 @@ class PresetValues:
             "choices": {"nnunet": "nnU-Net", "wide": "Wide"},
             "help": "Random changes of the training images. Wide adds mild bias fields, coarser "
             "pixels, other contrasts, gamma and ghosts, as between scanners.",
+        },
+    )
+    sampler: Sampler = field(
+        default="sgd",
+        metadata={
+            "label": "Sampler",
+            "choices": {"sgd": "SGD", "sghmc": "SGHMC"},
+            "help": "SGHMC adds noise to the steps in the plateaus, so that the members are "
+            "samples of the posterior of the weights.",
+        },
+    )
+    posterior_temperature: float = field(
+        default=1.0,
+        metadata={
+            "label": "Posterior T",
+            "help": "Temperature of the posterior that SGHMC samples: 1 is the posterior itself, "
+            "less means less noise, 0 is SGD.",
         },
     )
 
@@ -237,7 +257,8 @@ def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[
     """Yield each setting of the request with its value there and in the run."""
     for name in (
         *("configuration", "preset", "batch_size", "iterations_per_epoch"),
-        *("dropout", "dropout_placement", "augmentation", "seed", "licence"),
+        *("dropout", "dropout_placement", "augmentation"),
+        *("sampler", "posterior_temperature", "seed", "licence"),
     ):  # fmt: skip
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):

@@ -242,6 +242,8 @@ def _trainer_settings(record: TrainingRecord, fold: str) -> TrainerSettings:
         keep_trajectory=record.keep_trajectory,
         dropout_placement=record.dropout_placement,
         augmentation=record.augmentation,
+        sampler=record.sampler,
+        posterior_temperature=record.posterior_temperature,
     )
 
 

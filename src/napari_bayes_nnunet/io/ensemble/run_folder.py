@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...core.types import Augmentation, DropoutPlacement
+from ...core.types import Augmentation, DropoutPlacement, Sampler
 from .. import DataError
 from ..dataset.patients import PATIENT_OF_0_1_0
 from ..files.atomic import remove_leftovers, write_json, write_text
@@ -116,8 +116,9 @@ class TrainingRecord:
     {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
     "added_cycles": [{"training_cases": [...], "dataset": {...}, "command": "..."}]}}.
     ``patient`` is the pattern of the patient's part of a case name. Records of version 0.1.0 have
-    no ``dropout_placement``, no ``augmentation``, and no ``patient`` unless one was requested.
-    ``named`` has the label values whose names were given for the training.
+    no ``dropout_placement``, ``augmentation``, ``sampler`` and ``posterior_temperature``, and no
+    ``patient`` unless one was requested. ``named`` has the label values whose names were given for
+    the training.
 
     ``validation`` holds, per fold, how the validation cases were segmented and the range of their
     case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
@@ -137,6 +138,8 @@ class TrainingRecord:
     dropout: float = 0.0
     dropout_placement: DropoutPlacement = "everywhere"
     augmentation: Augmentation = "nnunet"
+    sampler: Sampler = "sgd"
+    posterior_temperature: float = 0.0
     keep_trajectory: bool = False
     seed: int | None = None
     licence: str = "unknown"

@@ -59,6 +59,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "restart_first_cycle": "Restart in the first cycle",
     "schedule": "learning rate schedule",
     "augmentation": "Augmentation",
+    "sampler": "Sampler",
+    "posterior_temperature": "Posterior T",
     "split": "split file",
     "patient": "patient's part of the case name",
     "labels": "Structures",

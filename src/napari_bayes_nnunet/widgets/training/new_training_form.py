@@ -88,6 +88,8 @@ class NewTrainingForm(QWidget):
                 batch_size=values.batch_size,
                 iterations_per_epoch=values.iterations_per_epoch,
                 augmentation=values.augmentation,
+                sampler=values.sampler,
+                posterior_temperature=values.posterior_temperature,
                 split=form.split,
                 patient=form.patient,
                 labels=form.label_names,
@@ -172,6 +174,8 @@ class NewTrainingForm(QWidget):
             batch_size=record.batch_size,
             iterations_per_epoch=record.iterations_per_epoch,
             augmentation=record.augmentation,
+            sampler=record.sampler,
+            posterior_temperature=record.posterior_temperature,
         )
 
     def _on_plan_changed(self) -> None:
