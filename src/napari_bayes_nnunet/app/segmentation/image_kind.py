@@ -38,7 +38,7 @@ See docs/explanation/failure.md, where it is measured on another scanner.
 """
 OTHER_FACTOR: Final = 2.5
 """Multiple of this distance from which an image is no short-axis cine."""
-STRANGE_SCORE: Final = 5.0
+STRANGE_SCORE: Final = 6.0
 """Failure score, in multiples of the usual range, from which no heart was segmented."""
 RATIO_MARGIN: Final = 1.5
 """Factor by which the ratio of muscle to blood may leave the range of the validation cases."""
