@@ -48,7 +48,7 @@ def time_opening(run: Path) -> tuple[float, float]:
     """Return the seconds to reopen the ensemble and to read the files of its members."""
     folder = Ensemble(run).folder
     started = perf_counter()
-    Ensemble(run)
+    _ = Ensemble(run).folder  # waits for the checks
     opened = perf_counter() - started
     started = perf_counter()
     for member in folder.members:

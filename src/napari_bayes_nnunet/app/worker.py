@@ -13,6 +13,7 @@ import queue
 import shutil
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
@@ -71,13 +72,17 @@ PhaseSteps: TypeAlias = Generator[
 ]
 LATER_THAN_THE_WINDOW: Final = 10
 """Added to the niceness; a process of 10 gets a tenth of a core that one of 0 also wants."""
+SECONDS_BETWEEN_LOOKS: Final = 0.02
 NO_REVIEW: Final = (
     "The posterior could not be saved ({reason}). This result can be viewed but not reviewed."
 )
 
 
 class Worker:
-    """Handler of one request after the other; ``stop`` is the job to stop now."""
+    """Handler of one request after the other; ``stop`` is the job to stop now.
+
+    ``is_awaited`` tells whether another request waits.
+    """
 
     def __init__(self, scratch: Path, send: Callable[[Message], None]) -> None:
         self.scratch = scratch
@@ -86,7 +91,9 @@ class Worker:
         self._loaded: tuple[str, str] | None = None
         self._files = 0
         self._unread: Path | None = None  # the last array written, which its reader deletes
+        self._is_reported = False
         self.stop: int | None = None
+        self.is_awaited: Callable[[], bool] = lambda: False
 
     def handle(self, request: Message) -> None:
         """Carry out a request and turn every failure into a message."""
@@ -100,7 +107,10 @@ class Worker:
             elif isinstance(request, SegmentImage):
                 stopped = self._segment(request)
                 self._send(JobEnded(outcome=STOPPED if stopped else FINISHED, job=job))
+            self._await_checks()
         except (AppError, DataError, ModelError) as error:
+            if self._is_checked:
+                self._report_members()
             self._send(JobEnded(outcome=FAILED, **text_fields(error), job=job))
         except Exception as error:  # the child must survive and report an unforeseen error
             traceback.print_exc()
@@ -114,10 +124,32 @@ class Worker:
             self._send(StageStarted(text="Loading the ensemble"))
             self._ensemble = self._open(folder, device)
             self._loaded = (folder, device)
-            members = self._ensemble.folder.members
-            refused = {str(m.path): m.refused for m in members if not m.usable}
-            self._send(EnsembleLoaded(folder=folder, refused=refused))
+            self._is_reported = False
         return self._ensemble
+
+    @property
+    def _is_checked(self) -> bool:
+        """Whether it is known which members of the loaded ensemble can be used."""
+        ensemble = self._ensemble
+        if isinstance(ensemble, Ensemble):
+            return ensemble.checks.are_done
+        return ensemble is not None
+
+    def _await_checks(self) -> None:
+        """Report the members once all are checked, or leave that to a request that waits."""
+        while self._ensemble is not None and not self._is_checked and not self.is_awaited():
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if self._is_checked:
+            self._report_members()
+
+    def _report_members(self) -> None:
+        """Send which members of the loaded ensemble cannot be used, unless it is known."""
+        if self._ensemble is None or self._loaded is None or self._is_reported:
+            return
+        members = self._ensemble.folder.members
+        refused = {str(m.path): m.refused for m in members if not m.usable}
+        self._is_reported = True
+        self._send(EnsembleLoaded(folder=self._loaded[0], refused=refused))
 
     def _open(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if is_remote(device):
@@ -145,6 +177,8 @@ class Worker:
     def _segment(self, request: SegmentImage) -> bool:
         """Segment the requested phases and return whether the job was stopped."""
         ensemble = self._load(request.folder, request.settings.device)
+        if self._is_checked:
+            self._report_members()
         image = np.load(request.image)
         try:
             phases = self._phases(request, ensemble, image)
@@ -209,6 +243,8 @@ class Worker:
 
         def show(snapshots: Mapping[int, Snapshot | RemoteSnapshot]) -> None:
             nonlocal last_done
+            if self._is_checked:
+                self._report_members()
             done, total = next((s.done, s.total) for s in snapshots.values())
             time_left.step(done - last_done)
             last_done = done
@@ -273,11 +309,14 @@ def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:
 
     worker = Worker(scratch, send)
     waiting: queue.Queue[Message | None] = queue.Queue()
+    worker.is_awaited = lambda: not waiting.empty()
     reader = threading.Thread(target=_read, args=(requests, worker, waiting), daemon=True)
     reader.start()
     from ..nnunet.device import describe_devices
 
     send(ChildReady(devices=describe_devices()))
+    from ..nnunet import inference  # noqa: F401 (what the first ensemble needs, before it is chosen)
+
     while (request := waiting.get()) is not None:
         worker.handle(request)
 

@@ -19,6 +19,7 @@ from encodings import normalize_encoding
 from encodings.aliases import aliases
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -64,6 +65,9 @@ _HARMLESS: list[Any] = [
     _make_scalar,
     (_make_scalar, "numpy.core.multiarray.scalar"),  # its name in numpy 1
 ]
+
+_LOADING = Lock()
+"""Held while torch's list of harmless names is longer, which it has once for all threads."""
 
 # Codecs from bytes to bytes: the names of their modules, and their other names.
 _BYTE_CODECS = {
@@ -190,7 +194,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise _unusable(path, f"the file is damaged ({_first_line(error)})") from error
     if fills_memory:
         raise _unusable(path, FILLS_MEMORY)
-    with torch.serialization.safe_globals(_HARMLESS):
+    with _LOADING, torch.serialization.safe_globals(_HARMLESS):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except pickle.UnpicklingError as error:

@@ -16,7 +16,7 @@ from .. import AppError
 from ..prediction.request import PredictionRequest
 from ..prediction.resume_check import check_same_ensemble
 from ..report.output_folder import unwritable
-from ..segmentation.inspection import check_weights
+from ..segmentation.member_checks import MemberChecks
 from .table import listed_studies
 
 MIXTURE: Final = (
@@ -37,8 +37,7 @@ def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collecti
     staying = [study for study in listed if not (request.overwrite and study in studies)]
     if not staying:
         return
-    folder = find_ensemble(ensemble)
-    folder = folder.with_refused(check_weights(folder)).with_checksums()
+    folder = MemberChecks(find_ensemble(ensemble)).folder
     for report in (file for study in staying for file in _reports_of(request.output, study)):
         try:
             content = parse_json(read_small(report), dict[str, Any])

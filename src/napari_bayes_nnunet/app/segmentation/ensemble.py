@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
@@ -33,7 +33,7 @@ from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD, failure_signs
 from .forward_pass import ForwardPass
 from .heart_window import find_window, widened_window
 from .image_check import Image, checked_image
-from .inspection import check_weights
+from .member_checks import MemberChecks
 from .member_predictions import InputImage, MemberPredictor
 from .member_statistics import MemberStatistics, to_numpy
 from .methods import choose_members, no_usable_member
@@ -57,7 +57,8 @@ class Ensemble:
     """Ensemble folder that is ready to segment on a device.
 
     Every member is read and checked once; unusable members are marked as refused in ``folder``. If
-    no member is usable, no network is built, and all that needs one raises AppError.
+    no member is usable, all that needs one raises AppError. If the checksums of the members are
+    known, they are checked while the first one computes; ``folder`` waits for the checks.
 
     Parameters
     ----------
@@ -95,9 +96,10 @@ class Ensemble:
         self._notes: list[str] = []
         self._notify = notify
         chosen = choose_device(device)
-        self.folder = folder.with_refused(check_weights(folder)).with_checksums()
+        self.checks = MemberChecks(folder)
         self._made: tuple[Predictor, MemberPredictor] | None = None
-        if self.folder.usable:
+        has_checksums = all(member.sha256 for member in folder.usable_members)
+        if (folder if has_checksums else self.folder).usable:
             predictor = Predictor(
                 folder.plans,
                 folder.dataset_json,
@@ -106,7 +108,12 @@ class Ensemble:
                 precision=precision,
                 notify=self._note,
             )
-            self._made = predictor, MemberPredictor(predictor, self.folder, cache)
+            self._made = predictor, MemberPredictor(predictor, folder, cache)
+
+    @cached_property
+    def folder(self) -> EnsembleFolder:
+        """Checked content of the folder."""
+        return self.checks.folder
 
     @property
     def _predictor(self) -> Predictor:
@@ -136,7 +143,8 @@ class Ensemble:
     @property
     def structures(self) -> dict[str, int]:
         """Structure → label, without the background and ignored voxels."""
-        return {name: label for name, label in self.folder.labels.items() if label != 0}
+        labels = self.checks.found.labels
+        return {name: label for name, label in labels.items() if label != 0}
 
     def segment(
         self,
@@ -202,13 +210,13 @@ class Ensemble:
         without them memory does not grow with the members. Device and precision are those of the
         ensemble, not of ``settings``.
         """
-        plan = PassPlan(folder=self.folder, settings=settings)
+        plan = PassPlan(folder=self._folder_to_start(settings), settings=settings)
         order = plan.order
-        refused = [member.path.name for member in self.folder.members if not member.usable]
+        refused = [member.path.name for member in plan.folder.members if not member.usable]
         self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
         self._predictor.start_over()
-        temperature = chosen_temperature(self.folder, settings)
+        temperature = chosen_temperature(plan.folder, settings)
         every = [
             self._start(
                 *(image, spacing),
@@ -220,23 +228,19 @@ class Ensemble:
         time_left = TimeLeft(latest=LATEST, average=mean_of_computed)
         for done, forward_pass in enumerate(order, start=1):
             active = {index: image for index, image in enumerate(every) if not image.is_stable}
-            ask = partial(
-                self._members.predict,
-                forward_pass,
-                mirroring=settings.mirroring,
-                should_stop=should_stop,
-            )
-            predictions = ask([image.image for image in active.values()])
-            for image, probabilities in zip(active.values(), predictions, strict=True):
-                image.add(self._with_wide_window(image.image, probabilities, ask))
-                if image.done == plan.first < len(order):
-                    self._choose_window(image)
+            self._make_pass(forward_pass, [*active.values()], plan, should_stop)
             time_left.step()
             eta = time_left.seconds(len(order) - done) or 0.0
             yield {
                 index: Snapshot(done, len(order), eta, image.statistics)
                 for index, image in active.items()
             }
+            if self.folder.members != plan.folder.members:  # one was refused meanwhile
+                again = self.phase_steps(
+                    *(images, spacing, settings), keep_members=keep_members, should_stop=should_stop
+                )
+                next(again)  # the first member is shown already
+                return (yield from again)
             if plan.checks_stability_after(done):
                 for image in active.values():
                     image.check_stability(self._whole_slices(image.image))
@@ -244,6 +248,26 @@ class Ensemble:
                 break
         seconds = (perf_counter() - started) / len(images)
         return [self._result(image, plan, seconds) for image in every]
+
+    def _make_pass(
+        self,
+        forward_pass: ForwardPass,
+        images: Sequence[ImageProgress],
+        plan: PassPlan,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Add one pass to the images, and choose the window of those that need no wider look."""
+        ask = partial(
+            self._members.predict,
+            forward_pass,
+            mirroring=plan.settings.mirroring,
+            should_stop=should_stop,
+        )
+        predictions = ask([image.image for image in images])
+        for image, probabilities in zip(images, predictions, strict=True):
+            image.add(self._with_wide_window(image.image, probabilities, ask))
+            if image.done == plan.first < len(plan.order):
+                self._choose_window(image)
 
     def member_probabilities(
         self,
@@ -287,7 +311,8 @@ class Ensemble:
         lv = next((v for n, v in self.structures.items() if canonical_structure(n) == "LV"), None)
         if lv is None:
             raise AppError(LV_NOT_SEGMENTED)
-        member = choose_members(self.folder, "vanilla", 1)[0]
+        folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
+        member = choose_members(folder, "vanilla", 1)[0]
         volumes = []
         together = self.phases_at_once(cine[:, 0], "none")
         for first in range(0, cine.shape[1], together):
@@ -308,6 +333,14 @@ class Ensemble:
                 "ED and ES were not found ({reason}). Choose the phases by number.",
                 reason=str(error).rstrip("."),
             ) from error
+
+    def _folder_to_start(self, settings: SegmentationSettings) -> EnsembleFolder:
+        """Return the folder whose first pass can be made now: before its checks if possible."""
+        found = self.checks.found
+        if not found.usable or self.checks.are_done:
+            return self.folder
+        first = PassPlan(folder=found, settings=settings).order[0]
+        return self.folder if any(map(self.checks.reason, first.members)) else found
 
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)

@@ -14,6 +14,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.json_files import excerpt
 from ..text_table import align_columns
 from .calibration import UNCALIBRATED, read_calibrations
+from .member_checks import MemberChecks
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
 _TARGETS = (3, 5)
@@ -27,19 +28,7 @@ def inspect_ensemble(path: Path, *, read_weights: bool = True) -> EnsembleFolder
     Raises DataError if there is no ensemble, ModelError if its network cannot be built.
     """
     folder = find_ensemble(path)
-    return folder.with_refused(check_weights(folder)) if read_weights else folder
-
-
-def check_weights(folder: EnsembleFolder) -> dict[Path, str]:
-    """Return path → reason for each member whose weights cannot be used. Imports torch."""
-    from ...nnunet.weights import check_member, expected_shapes
-
-    if not folder.usable:
-        return {}
-    expected = expected_shapes(folder.plans, folder.dataset_json, folder.configuration)
-    members = folder.usable_members
-    reasons = {m.path: check_member(m.path, expected, sha256=m.sha256) for m in members}
-    return {path: reason for path, reason in reasons.items() if reason}
+    return folder.with_refused(MemberChecks(folder).reasons) if read_weights else folder
 
 
 def inspection_text(folder: EnsembleFolder) -> str:
