@@ -12,22 +12,16 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
 from ..held_back import held_back_cases, make_parser, read_image
 from .floor import measure_floor
 from .overlay import first_overlays, time_opening
-from .rows import Measured, Row, side_by_side, with_memory
+from .rows import PHASES, SLICES, Measured, Row, run_alone, side_by_side, with_memory
 from .tables import agreement_table, floor_table, growth_table, overlay_table, speed_table
-
-SLICES = 10
-PHASES = 25
 
 
 def main() -> None:
@@ -69,12 +63,6 @@ def choose_cases(cases: list[TrainingCase], count: int) -> list[TrainingCase]:
     first_frames = {case.name.partition("_")[0]: case for case in reversed(cases)}
     by_name = sorted(first_frames.values(), key=lambda case: case.name)
     return sorted(by_name, key=lambda case: abs(read_image(case)[0].shape[1] - SLICES))[:count]
-
-
-def run_alone(work: Any, *arguments: Any) -> Any:
-    """Call ``work`` in a new process, which inherits no memory and no warm caches."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(work, *arguments).result()
 
 
 def write_csv(file: Path, measured: list[Measured]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.result import Segmentation
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
@@ -24,6 +27,11 @@ from napari_bayes_nnunet.nnunet.device import choose_device
 
 from ..held_back import read_image
 from .memory import PeakMemory
+
+SLICES = 10
+"""Slices of a volume that is measured, as far as there is one."""
+PHASES = 25
+"""Phases of a cine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,12 @@ class Measured:
     seconds: list[float] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     peak: int = 0
+
+
+def run_alone(work: Any, *arguments: Any) -> Any:
+    """Call ``work`` in a new process, which inherits no memory and no warm caches."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def side_by_side(
@@ -104,22 +118,24 @@ class Ours:
 
     def predict(self, image: NDArray[Any], spacing: Any) -> tuple[NDArray[np.float32], int]:
         """Return the mean probabilities of the (first) image and the number of members."""
-        row, together = self._row, self._ensemble.phases_at_once(image, self._row.mirroring)
-        results = []
-        for first in range(0, row.phases, together):
-            count = min(together, row.phases - first)
-            steps = self._ensemble.phase_steps(
-                [image] * count,
-                spacing,
-                SegmentationSettings(
-                    members=row.members,
-                    mirroring=row.mirroring,
-                    until_stable=row.until_stable,
-                    window=row.window,
-                ),
-            )
-            results += drain(steps)
+        results = self.segment_phases([image] * self._row.phases, spacing)
         return results[0].probabilities, len(results[0].members)
+
+    def segment_phases(self, images: Sequence[NDArray[Any]], spacing: Any) -> list[Segmentation]:
+        """Segment images of one size, as many together as the child process would."""
+        row = self._row
+        settings = SegmentationSettings(
+            members=row.members,
+            mirroring=row.mirroring,
+            until_stable=row.until_stable,
+            window=row.window,
+        )
+        together = self._ensemble.phases_at_once(images[0], row.mirroring)
+        results: list[Segmentation] = []
+        for first in range(0, len(images), together):
+            group = images[first : first + together]
+            results += drain(self._ensemble.phase_steps(group, spacing, settings))
+        return results
 
 
 class Stock:
