@@ -78,7 +78,8 @@ def main(words: list[str] | None = None) -> int:
 
 def piece_environment(out: Path) -> dict[str, str]:
     """Return the environment in which a piece finds the packages, this repository and its code."""
-    paths = [str(out / "work" / "site"), str(ROOT / "src"), str(ROOT)]
+    # The repository first, because some wheels bring a package called tests.
+    paths = [str(ROOT), str(ROOT / "src"), str(out / "work" / "site")]
     given = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, *([given] if given else [])])}
 
