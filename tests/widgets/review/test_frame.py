@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
     QDockWidget,
+    QLabel,
     QLineEdit,
     QScrollArea,
     QScrollBar,
@@ -310,13 +311,16 @@ def test_slider_labels_are_not_cut(
     dock.close_study()
     settle(qtbot)
     labels = dock.window().findChildren(QLineEdit, "axis_label")
-    for label in labels:
+    counts = dock.window().findChildren(QLabel, "slice_label")
+    for label in (*labels, *counts):
         label.setFixedWidth(0)
     open_in(dock, folder, qtbot)
     shown = {label.text(): label for label in labels if label.isVisible()}
     assert {*shown} == {SLICE_LABEL, PHASE_LABEL}
     for text, label in shown.items():
         assert label.fontMetrics().horizontalAdvance(text) <= label.width()
+    for count in counts:
+        assert count.fontMetrics().horizontalAdvance(count.text()) <= count.width()
     dock.close_study()
     settle(qtbot)
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from qtpy.QtWidgets import QLineEdit, QMainWindow
+from qtpy.QtWidgets import QLabel, QLineEdit, QMainWindow
 
 SLICE_LABEL: Final = "slice from 0"
 PHASE_LABEL: Final = "phase from 0"
 
 
 def fit_slider_labels(window: QMainWindow | None) -> None:
-    """Make the labels of the sliders in ``window`` as wide as their texts.
+    """Make the labels and the numbers of the sliders in ``window`` as wide as their texts.
 
-    napari does so for labels that are typed, and when the sliders change their width.
+    napari does so for labels that are typed, and when the sliders change their width; the numbers
+    of slices get the width that they had in the font of the system.
     """
-    for label in window.findChildren(QLineEdit, "axis_label") if window is not None else ():
+    if window is None:
+        return
+    for label in window.findChildren(QLineEdit, "axis_label"):
         label.textChanged.emit(label.text())
+    counts = window.findChildren(QLabel, "slice_label")
+    widest = max((max(c.width(), c.sizeHint().width()) for c in counts), default=0)
+    for count in counts:
+        count.setFixedWidth(widest)
 
 
 class SliderLabels:
