@@ -21,9 +21,9 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 
 from .judging import Case, judge
 from .report import SUNNYBROOK, write_report
-from .rows import rows, vanilla
+from .rows import rows
 from .shifts import SHIFTS, UNSHIFTED
-from .temperatures import fit_temperatures
+from .temperatures import measure_losses, read_temperatures
 from .trainings import PRESETS, Preset, train_all, write_split
 
 SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
@@ -60,10 +60,10 @@ def main() -> None:
         trained = [row for row in rows(preset) if row.is_trained(options.output, preset)]
         how = {"mirroring": preset.mirroring, "device": options.device}
         plain = [case for case in cases if case.condition == UNSHIFTED]
-        base = vanilla(preset)
-        has_base = base.is_trained(options.output, preset)
-        fitted = fit_temperatures(plain, base, options.output, **how) if has_base else {}
-        judge(cases, trained, options.output, **how, processes=processes, temperatures=fitted)
+        fitted = [row for row in trained if row.is_fitted]
+        measure_losses(plain, fitted, options.output, **how, processes=processes)
+        temperatures = read_temperatures(options.output, fitted)
+        judge(cases, trained, options.output, **how, processes=processes, temperatures=temperatures)
     report = options.report or options.output / "report"
     write_report(options.output, report, preset=preset, cases=cases)
 

@@ -104,12 +104,15 @@ def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -
 def _names(rows: Sequence[Row]) -> dict[str, str]:
     """Return the row's name by a short name, such as "multi", "multi 5" or "multi seed 2".
 
-    Without a number, the short name means the row with the most members.
+    Without a number, the short name means the row with the most members. "fitted" is vanilla with
+    its fitted temperature, "multi fitted" that of multi.
     """
     special = {"poly-seed1-vanilla-1": "poly", "short-deep-ensemble-5": "short"}
     names = {}
     for row in rows:
-        key = "fitted" if row.is_fitted else special.get(row.name, row.method)
+        key = special.get(row.name.removesuffix("-fitted"), row.method)
+        if row.is_fitted:
+            key = f"{key} fitted" if row.is_twin else "fitted"
         if row.seeds not in FIRST:
             key = f"{key} seed {row.seeds}"
         names[key] = row.name
@@ -139,6 +142,10 @@ def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Que
     for name in ("temperature", "fitted"):
         claim = "Temperature scaling calibrates a little better than vanilla"
         yield claim, names[name], names["vanilla"], "ECE", -1, plain
+    for conditions in (plain, shifted):
+        for name in ("mc-dropout", "deep-ensemble", "single", "multi"):
+            claim = "Bayesian methods calibrate better than vanilla if all have fitted temperatures"
+            yield claim, names[f"{name} fitted"], names["fitted"], "ECE", -1, conditions
     for conditions in (plain, shifted):
         for name in ("single", "multi"):
             for one, other, how in (

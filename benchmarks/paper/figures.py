@@ -33,6 +33,8 @@ def draw_figures(
 
 def _is_shown(row: Row) -> bool:
     """Return whether the row is the one shown for its method: most members, first seed."""
-    return row.seeds in FIRST and not (
-        row.members == 5 and row.method in ("mc-dropout", "single", "multi")
+    return (
+        row.seeds in FIRST
+        and not row.is_twin
+        and not (row.members == 5 and row.method in ("mc-dropout", "single", "multi"))
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
+from napari_bayes_nnunet.io.files.atomic import null_for_nan
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from .rows import Row
@@ -48,14 +49,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Task:
-    """One case, the rows of one folder of trainings, and the fitted temperature."""
+    """One case, the rows of one folder of trainings, and their fitted temperatures by name."""
 
     case: Case
     folder: Path
     rows: tuple[Row, ...]
     mirroring: str
     device: str
-    fitted: float = 1.0
+    fitted: Mapping[str, float] = field(default_factory=dict)
 
 
 def file_of(output: Path, condition: str, row: Row) -> Path:
@@ -71,31 +72,44 @@ def judge(
     mirroring: str,
     device: str,
     processes: int,
-    temperatures: Mapping[str, float],
+    temperatures: Mapping[str, Mapping[str, float]],
 ) -> None:
     """Evaluate the missing rows of every case, and write each as soon as it is finished.
 
-    ``temperatures`` has the fitted τ by patient, and that of `OTHERS`. Raises SystemExit at the end
-    with the cases that could not be evaluated.
+    ``temperatures`` has the fitted τ by name of the row and patient, and that of `OTHERS`.
     """
     tasks = [
-        replace(task, fitted=temperatures.get(task.case.patient, temperatures.get(OTHERS, 1)))
-        for task in _missing(cases, rows, output, mirroring, device)
+        replace(task, fitted=_of_patient(temperatures, task.case.patient))
+        for task in missing_tasks(cases, rows, output, output, mirroring, device)
     ]
+    evaluate_tasks(tasks, judge_case, output, processes, "Evaluating")
+
+
+def evaluate_tasks(
+    tasks: Sequence[Task],
+    work: Callable[[Task], list[tuple[Row, dict[str, Any]]]],
+    kept: Path,
+    processes: int,
+    description: str,
+) -> None:
+    """Call ``work`` for every task, and append its lines to the files of the rows in ``kept``.
+
+    Raises SystemExit at the end with the cases that could not be evaluated.
+    """
     if not tasks:
         return
     failures = []
     # One thread per process: more threads are slower on small images.
     with ProcessPoolExecutor(processes, get_context("spawn"), _limit_threads, (processes,)) as pool:
-        waiting = {pool.submit(judge_case, task): task for task in tasks}
-        for done in tqdm(as_completed(waiting), total=len(tasks), desc="Evaluating", unit="task"):
+        waiting = {pool.submit(work, task): task for task in tasks}
+        for done in tqdm(as_completed(waiting), total=len(tasks), desc=description, unit="task"):
             task = waiting[done]
             if error := done.exception():
                 name = f"{task.case.condition}/{task.case.name} by {task.folder.name}"
                 failures.append(f"{name}: {type(error).__name__}: {error}")
                 continue
             for row, line in done.result():
-                file = file_of(output, task.case.condition, row)
+                file = file_of(kept, task.case.condition, row)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 _append(file, json.dumps(line))
     if failures:
@@ -139,22 +153,35 @@ def row_statistics(task: Task) -> dict[Row, MemberStatistics]:
     probabilities = _probabilities(ensemble, image, spacing, wanted, task.mirroring)
     statistics = {}
     for row, passes in passes_of.items():
-        temperature = task.fitted if row.is_fitted else METHODS[row.method].temperature
+        temperature = (
+            task.fitted.get(row.name, 1.0) if row.is_fitted else METHODS[row.method].temperature
+        )
         statistics[row] = MemberStatistics(
             structures=ensemble.structures,
             spacing=spacing,
             posterior=RunningPosterior(temperature=temperature),
         )
         for forward_pass in passes:
-            statistics[row].add(probabilities[forward_pass])
+            member = forward_pass.members[-1]
+            mode = member.training, member.fold, member.cycle
+            statistics[row].add(probabilities[forward_pass], mode=mode)
     return statistics
 
 
-def _missing(
-    cases: Sequence[Case], rows: Sequence[Row], output: Path, mirroring: str, device: str
+def missing_tasks(
+    cases: Sequence[Case],
+    rows: Sequence[Row],
+    output: Path,
+    kept: Path,
+    mirroring: str,
+    device: str,
 ) -> Iterator[Task]:
+    """Yield a task for every case and folder of trainings with rows that ``kept`` has no line of.
+
+    ``output`` has the trainings.
+    """
     done = {
-        (condition, row.name): {case for case, _ in read_lines(file_of(output, condition, row))}
+        (condition, row.name): {case for case, _ in read_lines(file_of(kept, condition, row))}
         for condition in {case.condition for case in cases}
         for row in rows
     }
@@ -179,7 +206,13 @@ def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             content = json.loads(line)
         except ValueError:
             continue
-        yield content["evaluation"]["case"], content
+        yield content.get("evaluation", content)["case"], content
+
+
+def _of_patient(temperatures: Mapping[str, Mapping[str, float]], patient: str) -> dict[str, float]:
+    return {
+        row: of_row.get(patient, of_row.get(OTHERS, 1.0)) for row, of_row in temperatures.items()
+    }
 
 
 def _limit_threads(processes: int) -> None:
@@ -232,7 +265,11 @@ def _line(case: Case, statistics: MemberStatistics, reference: np.ndarray) -> di
         pairwise_dice=statistics.agreement.mean(),
         groups={"shift": case.condition},
     )
-    line: dict[str, Any] = {"evaluation": evaluation.to_json()}
+    diversity = {name: asdict(d) for name, d in statistics.agreement.diversity().items()}
+    line: dict[str, Any] = {
+        "evaluation": evaluation.to_json(),
+        "diversity": null_for_nan(diversity),
+    }
     if "RV" in case.structures:
         slices = rv_slices(
             *(labels, entropy, probabilities[case.structures["RV"]], reference, statistics.spacing),

@@ -23,7 +23,11 @@ FAILED = 2
 
 def choose_columns(rows: Sequence[Row]) -> list[Row]:
     """Return those of ``rows`` that are drawn as columns."""
-    compared = [r for r in rows if r.seeds in FIRST and r.folder not in ("poly/seed1", "short")]
+    compared = [
+        r
+        for r in rows
+        if r.seeds in FIRST and not r.is_twin and r.folder not in ("poly/seed1", "short")
+    ]
     by_method = ([row for row in compared if row.method == method] for method in METHODS)
     return [max(same, key=lambda row: row.members) for same in by_method if same]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory, with
 
 from ..markdown import markdown_table
 from .claims import Finding, area_correlations, comparisons, silent_failures
+from .diversity import NO_PAIRS, measure_diversity
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
 from .pictures import choose_columns, draw_cases
@@ -80,14 +81,16 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
                 preset=preset.name,
                 patients=len({c.patient for c in cases if c.condition == UNSHIFTED}),
                 volumes=len(wanted[UNSHIFTED]),
-                temperatures=_temperatures(output),
+                temperatures=_temperatures(output, listed),
             ),
-            _costs(listed),
-            *_tables(acdc),
+            _costs([row for row in listed if not row.is_twin]),
+            _fitted(output, listed),
+            *_tables(acdc, {row.name for row in listed if row.is_twin}),
             *(_sunnybrook(sunnybrook) if sunnybrook else []),
             _claims(findings),
             _stability(output, preset),
             _clusters(output, preset),
+            _diversity(output, listed, wanted[UNSHIFTED]),
         ]
     )
     (report / "paper_tables.md").write_text(text, encoding="utf-8")
@@ -132,16 +135,30 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores of {name}"
 
 
-def _temperatures(output: Path) -> str:
-    temperatures = read_temperatures(output)
-    if not temperatures:
-        return "No temperature is fitted yet."
-    others = temperatures.pop(OTHERS)
-    halves = " and ".join(f"{value:.3f}" for value in dict.fromkeys(temperatures.values()))
-    return (
-        f"τ fitted on one half of the patients for the other half: {halves}; fitted on all "
-        f"patients for other datasets: {others:.3f}."
-    )
+def _temperatures(output: Path, listed: Sequence[Row]) -> str:
+    of_vanilla = [row for row in listed if row.is_fitted and not row.is_twin]
+    for temperatures in read_temperatures(output, of_vanilla).values():
+        others, *halves = _halves(temperatures)
+        return (
+            f"τ of vanilla fitted on one half of the patients for the other half: "
+            f"{' and '.join(halves)}; fitted on all patients for other datasets: {others}."
+        )
+    return "No temperature is fitted yet."
+
+
+def _halves(temperatures: Mapping[str, float]) -> list[str]:
+    """Return the τ fitted on all patients, and those for the halves of the patients."""
+    halves = [value for patient, value in sorted(temperatures.items()) if patient != OTHERS]
+    return [f"{value:.3f}" for value in (temperatures[OTHERS], *halves[:2])]
+
+
+def _fitted(output: Path, listed: Sequence[Row]) -> str:
+    """Return a table of all fitted temperatures; patients alternate between the halves."""
+    fitted = read_temperatures(output, [row for row in listed if row.is_fitted])
+    titles = {row.name: row.title for row in listed}
+    heads = ("Method", "For other datasets", "For the first half", "For the second half")
+    lines = [[titles[name], *_halves(temperatures)] for name, temperatures in fitted.items()]
+    return f"## Temperatures fitted on other patients\n\n{markdown_table(heads, lines)}"
 
 
 def _costs(listed: Sequence[Row]) -> str:
@@ -158,18 +175,20 @@ def _only(method: MethodEvaluation, takes: Callable[[CaseEvaluation], bool]) -> 
     return replace(method, cases=tuple(case for case in method.cases if takes(case)))
 
 
-def _tables(acdc: dict[str, MethodEvaluation]) -> Iterator[str]:
+def _tables(acdc: dict[str, MethodEvaluation], twins: Collection[str]) -> Iterator[str]:
+    """Yield the tables; in those of the Dice, which no temperature changes, without ``twins``."""
     methods = list(acdc.values())
     if not methods:
         return
+    different = [method for name, method in acdc.items() if name not in twins]
     dice = dice_measures(judged_structures(methods))
     pooled = ECE[:1]
     plain = _under(UNSHIFTED)
     shifts = [(s.title, _under(s.name)) for s in SHIFTS]
     one = [Block(title="ACDC validation", measures=dice, takes=plain)]
-    yield _section("Table 1a. Dice", evaluation_table(methods, one))
+    yield _section("Table 1a. Dice", evaluation_table(different, one))
     two = [Block(title=title, measures=dice[-1:], takes=takes) for title, takes in shifts[1:]]
-    yield _section("Table 1b. Mean Dice under simulated shift", evaluation_table(methods, two))
+    yield _section("Table 1b. Mean Dice under simulated shift", evaluation_table(different, two))
     three = [Block(title=title, measures=pooled, takes=takes) for title, takes in shifts]
     yield _section("Table 2. ECE (%), pooled", evaluation_table(methods, three))
     four = [
@@ -242,3 +261,15 @@ def _clusters(output: Path, preset: Preset) -> str:
             lines.append([f"restarts, seed {training.seed}", *cells, *[""] * (4 - len(cells))])
     table = markdown_table((*heads, "Control: silhouette"), lines)
     return f"### The weights cluster by cycle\n\n{table}"
+
+
+def _diversity(output: Path, listed: Sequence[Row], cases: Sequence[str]) -> str:
+    """Return a table of the Dice between members, next to the distances of their weights."""
+    heads = ("Method", "Dice within a cycle", "Between cycles or trainings", "Difference")
+    lines = []
+    for row in (row for row in listed if not row.is_fitted):
+        diversity = measure_diversity(output, row, cases)
+        if diversity is not None and set(diversity.cells) != {NO_PAIRS}:
+            lines.append([row.title, *diversity.cells])
+    table = markdown_table(heads, lines)
+    return f"### Members of different cycles segment differently\n\n{table}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ class Row:
     seeds: str = "1"
     is_fitted: bool = False
 
+    @property
+    def is_twin(self) -> bool:
+        """Whether the row only differs from another one by its fitted temperature."""
+        return self.is_fitted and self.method != "temperature"
+
     def is_trained(self, output: Path, preset: Preset) -> bool:
         """Return whether all trainings of the row are finished."""
         of_row = [t for t in trainings(preset) if self.folder in (t.kind, f"{t.kind}/seed{t.seed}")]
@@ -42,7 +47,10 @@ class Row:
 
 
 def rows(preset: Preset) -> list[Row]:
-    """Return all rows; single has at most the members of one plateau, multi those of all cycles."""
+    """Return all rows, then each with its temperature fitted on other patients.
+
+    Single has at most the members of one plateau, multi those of all cycles.
+    """
     schedule = RestartSchedule(epochs=preset.epochs)
     step = 2 if preset.name == "paper" else 1
     selection = MemberSelection(step=step)
@@ -75,12 +83,16 @@ def rows(preset: Preset) -> list[Row]:
                 (f"Ckpt. Ens. (Multi), n {multi}", "multi", multi),
             )
         ]
-    return made
+    return [*made, *(_with_fitted_temperature(row) for row in made[1:] if _has_twin(row))]
 
 
-def vanilla(preset: Preset) -> Row:
-    """Return the row of the network whose temperature is fitted."""
-    return next(row for row in rows(preset) if row.method == "vanilla")
+def _has_twin(row: Row) -> bool:
+    """Return whether a row gets a twin; "Temp. scaling, τ fitted" is that of the first row."""
+    return row.method != "temperature"
+
+
+def _with_fitted_temperature(row: Row) -> Row:
+    return replace(row, name=f"{row.name}-fitted", title=f"{row.title}, τ fitted", is_fitted=True)
 
 
 def _row(

@@ -1,60 +1,111 @@
-"""Temperatures of the vanilla network, fitted on other patients than they are evaluated on."""
+"""Temperatures of the rows, fitted on other patients than they are evaluated on."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.optimize import minimize_scalar
 
-from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
-from napari_bayes_nnunet.io.files.atomic import write_json
+from napari_bayes_nnunet.core.metrics.calibration import (
+    RANGE,
+    foreground_box,
+    temperature_losses,
+)
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
-from .judging import OTHERS, Case, Task, row_statistics
+from .judging import (
+    OTHERS,
+    Case,
+    Task,
+    evaluate_tasks,
+    file_of,
+    missing_tasks,
+    read_lines,
+    row_statistics,
+)
 from .rows import Row
+from .shifts import UNSHIFTED
+
+TEMPERATURES = np.geomspace(*RANGE, 61)
+"""Temperatures at which the loss of a case is measured; a fit interpolates between them."""
 
 
-def fit_temperatures(
-    cases: Sequence[Case], row: Row, output: Path, *, mirroring: str, device: str
-) -> dict[str, float]:
-    """Return τ by patient, fitted on the half of the patients without this patient.
+def measure_losses(
+    cases: Sequence[Case],
+    rows: Sequence[Row],
+    output: Path,
+    *,
+    mirroring: str,
+    device: str,
+    processes: int,
+) -> None:
+    """Write the missing losses of unshifted cases, as soon as a case is finished.
 
-    `OTHERS` has the τ fitted on all patients. ``row`` is the network without a temperature. The
-    result is kept in OUTPUT/temperatures.json.
+    A line of OUTPUT/temperatures/rows/none/ROW.jsonl has the mean NLL of a case at each of the
+    `TEMPERATURES`, and its voxels, those of the box used for the ECE.
     """
-    file = output / "temperatures.json"
-    if not file.exists():
-        voxels = [(c.patient, _voxels(c, row, output, mirroring, device)) for c in cases]
-        patients = sorted({case.patient for case in cases})
-        halves = patients[::2], patients[1::2]
-        temperatures = {OTHERS: _fit(part for _, part in voxels)}
-        for mine, others in (halves, halves[::-1]):
-            fitted = _fit(part for patient, part in voxels if patient in others)
-            temperatures |= dict.fromkeys(mine, fitted)
-        write_json(file, temperatures)
-    return read_temperatures(output)
+    tasks = list(missing_tasks(cases, rows, output, _kept(output), mirroring, device))
+    evaluate_tasks(tasks, measure_case, _kept(output), processes, "Fitting temperatures")
 
 
-def read_temperatures(output: Path) -> dict[str, float]:
-    """Return the fitted temperatures by patient; empty before they are fitted."""
-    file = output / "temperatures.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-
-
-def _voxels(
-    case: Case, row: Row, output: Path, mirroring: str, device: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities (C, N) and labels (N,) in the foreground box used for the ECE."""
-    task = Task(case, output / "trainings" / row.folder, (row,), mirroring, device)
-    probabilities = row_statistics(task)[row].posterior.mean()
-    reference = read_labels(case.label).voxels
+def measure_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
+    """Return the losses of a case for each row of one folder."""
+    reference = read_labels(task.case.label).voxels
     box = foreground_box(reference) or (slice(0, 0),) * 3
-    inside = np.asarray(probabilities)[(slice(None), *box)]
-    return inside.reshape(len(inside), -1), reference[box].ravel()
+    labels = reference[box].ravel()
+    lines = []
+    for row, statistics in row_statistics(task).items():
+        inside = np.asarray(statistics.posterior.mean())[(slice(None), *box)]
+        losses = temperature_losses(inside.reshape(len(inside), -1), labels, TEMPERATURES)
+        content = {
+            "case": task.case.name,
+            "patient": task.case.patient,
+            "losses": losses.tolist(),
+            "voxels": labels.size,
+        }
+        lines.append((row, content))
+    return lines
 
 
-def _fit(voxels: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-    probabilities, labels = (np.concatenate(part, axis=-1) for part in zip(*voxels, strict=True))
-    return fit_temperature(probabilities, labels)
+def read_temperatures(output: Path, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return τ by name of the row and patient, fitted on the half without this patient.
+
+    `OTHERS` has the τ fitted on all patients. Rows without losses are left out.
+    """
+    fitted = {}
+    for row in rows:
+        lines = [line for _, line in read_lines(file_of(_kept(output), UNSHIFTED, row))]
+        if lines:
+            fitted[row.name] = _fit_halves(lines)
+    return fitted
+
+
+def _kept(output: Path) -> Path:
+    return output / "temperatures"
+
+
+def _fit_halves(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    patients = sorted({line["patient"] for line in lines})
+    halves = patients[::2], patients[1::2]
+    temperatures = {OTHERS: _fit(lines)}
+    for mine, others in (halves, halves[::-1]):
+        if others:
+            fitted = _fit([line for line in lines if line["patient"] in others])
+            temperatures |= dict.fromkeys(mine, fitted)
+    return temperatures
+
+
+def _fit(lines: Sequence[dict[str, Any]]) -> float:
+    losses: NDArray[np.float64] = np.array([line["losses"] for line in lines])
+    total = np.average(losses, axis=0, weights=[line["voxels"] for line in lines])
+    curve = CubicSpline(np.log(TEMPERATURES), total)
+    start = int(total.argmin())
+    low, high = max(start - 1, 0), min(start + 1, len(total) - 1)
+    bounds = np.log([TEMPERATURES[low], TEMPERATURES[high]])
+    best = minimize_scalar(curve, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(best.x))

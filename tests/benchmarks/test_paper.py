@@ -30,6 +30,9 @@ def test_rows_cover_all_methods_and_have_trainings(preset) -> None:
     assert {row.folder for row in made} <= folders
     assert {row.method for row in made} == METHODS.keys() - {"cross-validation"}
     assert len({row.name for row in made}) == len(made)
+    assert sum(row.is_fitted for row in made) == sum(
+        not row.is_fitted and row.method != "temperature" for row in made
+    )
     for row in made:
         of_row = [t for t in planned if f"{t.kind}/seed{t.seed}".startswith(row.folder)]
         assert sum(t.epochs for t in of_row) == row.cost * preset.epochs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +51,13 @@ class MemberStatistics:
     def __post_init__(self) -> None:
         self.agreement = PairwiseDice(self.structures)
 
-    def add(self, probabilities: Any, part: Cutout | None = None) -> NDArray[np.uint8]:
+    def add(
+        self, probabilities: Any, part: Cutout | None = None, *, mode: Hashable = None
+    ) -> NDArray[np.uint8]:
         """Add one member's (C, Z, Y, X) probabilities, and return its (Z, Y, X) labels.
 
-        With a ``part`` of the image the probabilities are those of its voxels.
+        With a ``part`` of the image the probabilities are those of its voxels. ``mode`` is that of
+        the member in the posterior, which only the diversity of the ``agreement`` needs.
         """
         around = None if part is None else self._labels_around(part.box)
         voxels = None if part is None else part.voxels
@@ -65,7 +68,7 @@ class MemberStatistics:
             labels[part.voxels] = inside
         if self.keep_members:
             self.member_labels.append(labels)
-        self.agreement.add(labels)
+        self.agreement.add(labels, mode)
         for name, ml in volumes_ml(labels, self.spacing, self.structures).items():
             self.volumes.setdefault(name, []).append(ml)
         return labels

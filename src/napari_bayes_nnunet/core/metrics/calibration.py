@@ -262,13 +262,38 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
             labels=labels.shape,
             probabilities=probabilities.shape,
         )
-    logs = np.log(probabilities.clip(np.finfo(np.float32).tiny)).astype(np.float32)
-
-    def loss(log_temperature: float) -> float:
-        softened = logs / np.float32(np.exp(log_temperature))
-        softened -= softened.max(axis=0)
-        at_label = np.take_along_axis(softened, labels[None], axis=0)[0]
-        return float((np.log(np.exp(softened).sum(axis=0)) - at_label).mean(dtype=np.float64))
-
-    best = minimize_scalar(loss, bounds=np.log(RANGE), method="bounded", options={"xatol": 1e-4})
+    logs = _logarithms(probabilities)
+    best = minimize_scalar(
+        lambda log_temperature: _softened_nll(logs, labels, np.exp(log_temperature)),
+        bounds=np.log(RANGE),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
     return float(np.exp(best.x))
+
+
+def temperature_losses(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    temperatures: Sequence[float] | NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the mean NLL, nat, of ``labels`` (N,) at each of the temperatures.
+
+    ``probabilities`` are (C, N), of N voxels.
+    """
+    logs = _logarithms(probabilities)
+    return np.array([_softened_nll(logs, labels, temperature) for temperature in temperatures])
+
+
+def _logarithms(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
+    logs = np.log(probabilities.clip(np.finfo(np.float32).tiny))
+    return np.asarray(logs, np.float32)
+
+
+def _softened_nll(
+    logs: NDArray[np.float32], labels: NDArray[np.integer], temperature: float
+) -> float:
+    softened = logs / np.float32(temperature)
+    softened -= softened.max(axis=0)
+    at_label = np.take_along_axis(softened, labels[None], axis=0)[0]
+    return float((np.log(np.exp(softened).sum(axis=0)) - at_label).mean(dtype=np.float64))
