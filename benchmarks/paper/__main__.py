@@ -1,16 +1,18 @@
 """The paper's experiment: trainings of every method, their evaluation, tables, figures and claims.
 
 python -m benchmarks.paper DATASET OUTPUT [--preset cpu|paper] [--sunnybrook FOLDER] [--report DOCS]
+    [--workers N] [--only estimate|train|report]
 
 DATASET is ACDC as an nnU-Net raw dataset. Each training and each row of each case is written to
 OUTPUT as soon as it is finished, and not repeated when the command is stopped and started again.
+Before the first training the command says how many hours and how much disk all of them take. N
+workers share the trainings, one for each CUDA card; so do several commands with the same OUTPUT.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -18,13 +20,16 @@ from pathlib import Path
 
 from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT, patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.files.atomic import write_json
 
+from .forecast import forecast_trainings
 from .judging import Case, judge
 from .report import SUNNYBROOK, write_report
 from .rows import rows
 from .shifts import SHIFTS, UNSHIFTED
 from .temperatures import measure_losses, read_temperatures
-from .trainings import PRESETS, Preset, train_all, write_split
+from .trainings import PRESETS, Preset, write_split
+from .workers import choose_devices, train_all
 
 SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
 
@@ -38,10 +43,12 @@ def main() -> None:
     parser.add_argument("--split", type=Path, default=SPLIT)
     parser.add_argument("--sunnybrook", type=Path, help="Folder with the two Sunnybrook patients.")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 1)))
+    parser.add_argument("--workers", type=int, help="Default: the CUDA cards, or CPU cores.")
     parser.add_argument("--report", type=Path, help="Report folder. Default: OUTPUT/report.")
     parser.add_argument(
-        "--only-report", action="store_true", help="Write the report from the finished rows only."
+        "--only",
+        choices=["estimate", "train", "report"],
+        help="End with the estimate or the trainings, or only write the report of finished rows.",
     )
     options = parser.parse_args()
     preset, split = PRESETS[options.preset], options.output / "split.json"
@@ -49,14 +56,19 @@ def main() -> None:
     held_back = write_split(options.split, split)
     shifted = _shifted_cases(options.dataset, held_back, frames=preset.shifted)
     cases = [*shifted, *_sunnybrook_cases(options.sunnybrook)]
-    if not options.only_report:
-        processes = options.processes if options.device in ("auto", "cpu") else 1
-        train_all(
-            *(options.dataset, options.output, split),
-            preset=preset,
-            device=options.device,
-            processes=processes,
-        )
+    if options.only != "report":
+        devices = choose_devices(options.device, options.workers)
+        places = options.dataset, options.output, split
+        forecast = forecast_trainings(*places, preset=preset, devices=devices)
+        print(forecast, flush=True)
+        if forecast.needed_bytes > forecast.free_bytes:
+            sys.exit("The disk of OUTPUT has too little space. Free some, or choose another.")
+        if options.only == "estimate":
+            return
+        train_all(*places, preset=preset, devices=devices)
+        if options.only == "train":
+            return
+        processes = 1 if devices[0].startswith("cuda") else len(devices)
         trained = [row for row in rows(preset) if row.is_trained(options.output, preset)]
         how = {"mirroring": preset.mirroring, "device": options.device}
         plain = [case for case in cases if case.condition == UNSHIFTED]
@@ -75,12 +87,12 @@ def _check_same_experiment(output: Path, preset: Preset, dataset: Path, split: P
         "cases": [case.name for case in read_dataset(dataset).cases],
         "split": json.loads(split.read_text(encoding="utf-8")),
     }
-    file = output / "experiment.json"
+    file, has_trainings = output / "experiment.json", (output / "trainings").exists()
     if not file.exists():
-        if (output / "trainings").exists():
+        if has_trainings:
             sys.exit(f"{output} holds trainings of an unknown experiment. Choose another OUTPUT.")
         output.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(experiment), encoding="utf-8")
+        write_json(file, experiment)  # at once, because tasks of an array may start together
     elif json.loads(file.read_text(encoding="utf-8")) != experiment:
         sys.exit(
             f"{output} holds an experiment with another preset, dataset or split. "

@@ -6,13 +6,18 @@ import json
 import os
 import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 
+from napari_bayes_nnunet.app.training.process import command_arguments
+from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
+from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule, Shape
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.files.atomic import write_json
 
 DEEP = 5
 """Number of trainings in a deep ensemble, as in the paper."""
@@ -45,32 +50,63 @@ PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One training: kind, seed, flags of ``bayes-nnunet train`` and epochs."""
+    """One training: kind, seed, schedule of the learning rate, and dropout."""
 
     kind: str
     seed: int
-    flags: tuple[str, ...]
-    epochs: int
+    schedule: RestartSchedule
+    dropout: float | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return self.schedule.epochs
 
     def folder(self, output: Path) -> Path:
         """Return the run folder; the trainings of a kind share a parent and can be read as one."""
         return output / "trainings" / self.kind / f"seed{self.seed}"
 
+    def request(
+        self, dataset: Path, output: Path, split: Path, *, preset: Preset, device: str
+    ) -> TrainingRequest:
+        """Return the request that starts the training, or resumes it."""
+        run = RunFolder(self.folder(output))
+        if run.record.exists():
+            return TrainingRequest(dataset=dataset, output=run.path, device=device, resume=True)
+        return TrainingRequest(
+            dataset=dataset,
+            output=run.path,
+            preset=preset.name,  # type: ignore[arg-type]
+            schedule=self.schedule,
+            selection=TRAINING_PRESETS[preset.name].selection,
+            iterations_per_epoch=preset.iterations,
+            dropout=self.dropout,
+            split=split,
+            device=device,
+            seed=self.seed,
+            keep_trajectory=True,
+        )
+
 
 def trainings(preset: Preset) -> list[Training]:
     """Return all trainings, starting with those that most rows need."""
-    full, fifth = preset.epochs, preset.epochs // DEEP
-    poly = ("--schedule", "poly")
-    kinds = [
-        (1, "restarts", ("--schedule", "restarts"), full),
-        (1, "poly", poly, full),
-        (1, "dropout", (*poly, "--dropout", "0.1"), full),
-        (1, "cosine", ("--schedule", "cosine", "--cycles", "3"), full),
-        *((seed, "poly", poly, full) for seed in range(2, DEEP + 1)),
-        *((seed, "short", poly, fifth) for seed in range(1, DEEP + 1)),
-        *((s, "restarts", ("--schedule", "restarts"), full) for s in range(2, preset.seeds + 1)),
+    plain = replace(TRAINING_PRESETS[preset.name].schedule, epochs=preset.epochs)
+
+    def shaped(shape: Shape, *, cycles: int = 3, epochs: int = preset.epochs) -> RestartSchedule:
+        return replace(plain, shape=shape, cycles=cycles, epochs=epochs)
+
+    poly = shaped("poly", cycles=1)
+    fifth = shaped("poly", cycles=1, epochs=preset.epochs // DEEP)
+    restarts = shaped("restarts")
+    return [
+        Training(kind="restarts", seed=1, schedule=restarts),
+        Training(kind="poly", seed=1, schedule=poly),
+        Training(kind="dropout", seed=1, schedule=poly, dropout=0.1),
+        Training(kind="cosine", seed=1, schedule=shaped("cosine")),
+        *(Training(kind="poly", seed=s, schedule=poly) for s in range(2, DEEP + 1)),
+        *(Training(kind="short", seed=s, schedule=fifth) for s in range(1, DEEP + 1)),
+        *(Training(kind="restarts", seed=s, schedule=restarts) for s in range(2, preset.seeds + 1)),
     ]
-    return [Training(kind=k, seed=s, flags=f, epochs=e) for s, k, f, e in kinds]
 
 
 def write_split(split: Path, file: Path) -> list[str]:
@@ -82,28 +118,8 @@ def write_split(split: Path, file: Path) -> list[str]:
     (fold,) = json.loads(split.read_text(encoding="utf-8"))
     held_back: list[str] = fold["val"]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps([{"train": fold["train"], "val": held_back[:4]}]), encoding="utf-8")
+    write_json(file, [{"train": fold["train"], "val": held_back[:4]}])
     return held_back
-
-
-def train_all(
-    dataset: Path, output: Path, split: Path, *, preset: Preset, device: str, processes: int
-) -> None:
-    """Run every unfinished training, ``processes`` at a time, each in its own process.
-
-    The first training runs alone, because the others link its preprocessed data.
-    """
-
-    def run(training: Training) -> None:
-        if not is_finished(training, output):
-            _share_preprocessing(training, output, preset)
-            threads = "1" if processes > 1 else ""
-            _train(training, dataset, output, split, preset=preset, device=device, threads=threads)
-
-    first, *others = trainings(preset)
-    run(first)
-    with ThreadPoolExecutor(processes) as pool:
-        list(pool.map(run, others))
 
 
 def is_finished(training: Training, output: Path) -> bool:
@@ -116,41 +132,63 @@ def is_finished(training: Training, output: Path) -> bool:
     return record.is_complete("0") and record.schedule.epochs == training.epochs
 
 
-def _share_preprocessing(training: Training, output: Path, preset: Preset) -> None:
-    """Link the preprocessed data of a finished training, which has the same cases."""
+def finished_epochs(run: Path) -> list[float]:
+    """Return the seconds of every finished epoch of a training, in their order."""
+    progress = RunFolder(run).progress
+    if not progress.exists():
+        return []
+    lines = progress.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [message["seconds"] for message in _messages(lines) if message.get("kind") == "epoch"]
+
+
+def _messages(lines: Sequence[str]) -> Iterator[dict]:
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:  # cut short by a kill
+            continue
+
+
+def preprocessed_run(output: Path, preset: Preset) -> RunFolder | None:
+    """Return a training whose cases are preprocessed, None if there is none.
+
+    Its record is written after its preprocessed data, which do not change from then on.
+    """
+    runs = (RunFolder(training.folder(output)) for training in trainings(preset))
+    return next((run for run in runs if run.record.exists() and run.workspace.exists()), None)
+
+
+def share_preprocessing(training: Training, output: Path, preset: Preset) -> None:
+    """Link the preprocessed data of another training, which has the same cases."""
     target = RunFolder(training.folder(output))
-    others = (RunFolder(t.folder(output)) for t in trainings(preset))
-    source = next((o for o in others if any(o.fold("0").glob("checkpoint_final.pth"))), None)
-    if source is not None and not target.workspace.exists():
-        shutil.copytree(source.workspace, target.workspace, copy_function=os.link)
+    source = preprocessed_run(output, preset)
+    if source is None or target.workspace.exists():
+        return
+    target.path.mkdir(parents=True, exist_ok=True)
+    linked = target.path.with_name(f"{target.path.name}-linked")
+    shutil.rmtree(linked, ignore_errors=True)
+    shutil.copytree(source.workspace, linked, copy_function=os.link)
+    linked.replace(target.workspace)  # at once, so that a kill leaves all of them or none
 
 
-def _train(
+def train_once(
     training: Training,
-    dataset: Path,
+    request: TrainingRequest,
     output: Path,
-    split: Path,
     *,
-    preset: Preset,
-    device: str,
-    threads: str,
+    threads: int | None = None,
+    command: Sequence[str] = BAYES_NNUNET,
 ) -> None:
-    run = RunFolder(training.folder(output))
-    flags = [*training.flags, "--epochs", str(training.epochs), "--preset", preset.name]
-    flags += ["--iterations-per-epoch", str(preset.iterations)]
-    flags += ["--split", str(split), "--seed", str(training.seed), "--keep-trajectory"]
-    if run.record.exists():
-        flags = ["--resume"]
-    command = [*BAYES_NNUNET, "train", str(dataset)]
-    started = time()
+    """Run a training in a process of its own, with ``threads`` of a CPU."""
     log = output / "trainings" / f"{training.kind}-{training.seed}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    started = time()
     with log.open("a", encoding="utf-8") as file:
         done = subprocess.run(
-            [*command, "--output", str(run.path), "--device", device, *flags, "--jsonl"],
+            [*command, "train", "--jsonl", *command_arguments(request)],
             stdout=file,
             stderr=file,
-            env={**os.environ, **({"OMP_NUM_THREADS": threads} if threads else {})},
+            env={**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})},
             check=False,
         )
     minutes = (time() - started) / 60

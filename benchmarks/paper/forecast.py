@@ -1,0 +1,172 @@
+"""Hours and disk space of the trainings, estimated before they start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import monotonic
+from typing import Any
+
+import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+from napari_bayes_nnunet.app.training.disk_space import estimate_disk_need, free_bytes, size_text
+from napari_bayes_nnunet.app.training.preflight import check_cases
+from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
+from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.nnunet.cpu_kernels import train_channels_last
+from napari_bayes_nnunet.nnunet.device import choose_device, has_fast_bfloat16
+from napari_bayes_nnunet.nnunet.planning import FEATURES, LARGEST_PATCH
+
+from .trainings import Preset, Training, finished_epochs, is_finished, trainings
+
+FULL_FEATURES, FULL_PATCH = (32, 64, 128, 256, 512, 512), (256, 224)
+"""Network and patch that nnU-Net plans for ACDC in 2D."""
+STEPS = 3
+TRAJECTORY_EPOCH = 400_000
+"""Bytes of the layers that one epoch of a trajectory keeps, before the first is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What the unfinished trainings take.
+
+    ``seconds_per_step`` are those of finished epochs if ``is_trained``, otherwise of the network
+    alone. ``hours`` is the time until the last worker is done, without the evaluation.
+    """
+
+    unfinished: int
+    workers: int
+    steps: int
+    seconds_per_step: float
+    is_trained: bool
+    hours: float
+    needed_bytes: int
+    free_bytes: int
+
+    def __str__(self) -> str:
+        source = "of finished epochs" if self.is_trained else "of the network alone, without images"
+        at_least = "" if self.is_trained else "at least "
+        return (
+            f"{self.unfinished} trainings of {self.steps} steps in all are to be done by "
+            f"{self.workers} workers: {at_least}{self.hours:.1f} h at {self.seconds_per_step:.3g} "
+            f"s per step ({source}), and up to {size_text(self.needed_bytes)} of disk "
+            f"({size_text(self.free_bytes)} are free). The evaluation comes on top."
+        )
+
+
+def forecast_trainings(
+    dataset: Path, output: Path, split: Path, *, preset: Preset, devices: Sequence[str]
+) -> Forecast:
+    """Return what the unfinished trainings take with one worker on each of the ``devices``.
+
+    A step is measured on the first device, for a few seconds, unless a training has finished an
+    epoch.
+    """
+    missing = {t: _missing_steps(t, output, preset) for t in trainings(preset)}
+    missing = {training: steps for training, steps in missing.items() if steps}
+    measured = _trained_seconds(output, preset)
+    seconds = measured
+    if seconds is None:
+        seconds = measure_step(preset.name, devices[0]) if missing else 0.0
+    return Forecast(
+        unfinished=len(missing),
+        workers=len(devices),
+        steps=sum(missing.values()),
+        seconds_per_step=seconds,
+        is_trained=measured is not None,
+        hours=_steps_of_busiest(list(missing.values()), len(devices)) * seconds / 3600,
+        needed_bytes=_needed_bytes(list(missing), dataset, output, split, preset),
+        free_bytes=free_bytes(output),
+    )
+
+
+def _missing_steps(training: Training, output: Path, preset: Preset) -> int:
+    if is_finished(training, output):
+        return 0
+    done = len(finished_epochs(training.folder(output)))
+    return max(1, training.epochs - done) * preset.iterations
+
+
+def _trained_seconds(output: Path, preset: Preset) -> float | None:
+    epochs = [s for t in trainings(preset) for s in finished_epochs(t.folder(output))]
+    return median(epochs) / preset.iterations if epochs else None
+
+
+def _steps_of_busiest(steps: Sequence[int], workers: int) -> int:
+    """Return the steps of the worker that ends last; each takes the next training of the list."""
+    busy = [0] * workers
+    for count in steps:
+        busy[busy.index(min(busy))] += count
+    return max(busy)
+
+
+def _needed_bytes(
+    missing: Sequence[Training], dataset: Path, output: Path, split: Path, preset: Preset
+) -> int:
+    """Return the largest size of all missing files; the preprocessed images are there once."""
+    raw = read_dataset(dataset)
+    checks = drain(check_cases(raw)) if missing else ()
+    total = images = 0
+    for training in missing:
+        run = RunFolder(training.folder(output))
+        settled = read_record(run.record) if run.record.exists() else None
+        request = training.request(dataset, output, split, preset=preset, device="auto")
+        need = estimate_disk_need(request, raw, checks, fold="0", settled=settled, free_bytes=0)
+        images = max(images, need.parts["preprocessed images"])
+        total += need.needed_bytes - need.parts["preprocessed images"]
+        kept = [file.stat().st_size for file in run.trajectory("0").glob("epoch_*.npz")]
+        total += (training.epochs - len(kept)) * max(kept, default=TRAJECTORY_EPOCH)
+    return total + images
+
+
+def measure_step(preset: str, device: str) -> float:
+    """Return the seconds of a training step of a preset's network on random images."""
+    values = TRAINING_PRESETS[preset]
+    features, patch = FULL_FEATURES, FULL_PATCH
+    if values.network != "full":
+        features = FEATURES[values.network]
+        side = LARGEST_PATCH[values.network]
+        patch = min(side, FULL_PATCH[0]), min(side, FULL_PATCH[1])
+    target = choose_device(device)
+    step = _training_step(features, patch, values.batch_size, target)
+    step()  # the first chooses kernels and allocates memory
+    started = monotonic()
+    for _ in range(STEPS):
+        step()
+    return (monotonic() - started) / STEPS
+
+
+def _training_step(
+    features: Sequence[int], patch: tuple[int, int], batch_size: int, device: torch.device
+) -> Any:
+    """Return a function that runs one step of nnU-Net's training, in its precision."""
+    stages = len(features)
+    network = PlainConvUNet(
+        1, stages, features, torch.nn.Conv2d, 3, [1] + [2] * (stages - 1), 2, 4, 2,
+        conv_bias=True, norm_op=torch.nn.InstanceNorm2d, norm_op_kwargs={"affine": True},
+        nonlin=torch.nn.LeakyReLU, deep_supervision=True,
+    ).to(device)  # fmt: skip
+    precision: Any = nullcontext()
+    if device.type == "cuda":
+        precision = torch.autocast("cuda")
+    elif device.type == "cpu" and has_fast_bfloat16():
+        train_channels_last(network)
+        precision = torch.autocast("cpu", dtype=torch.bfloat16)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.99, nesterov=True)
+    images = torch.randn(batch_size, 1, *patch, device=device)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with precision:
+            loss = sum(logits.float().logsumexp(1).mean() for logits in network(images))
+        loss.backward()
+        optimizer.step()
+        loss.item()  # wait for the device
+
+    return step

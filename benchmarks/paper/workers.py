@@ -1,0 +1,101 @@
+"""Workers that share the trainings: processes of this machine, or tasks of a Slurm array.
+
+A worker takes the next training that no other worker has locked. The locks are files next to the
+trainings, so workers on several machines need a shared drive with working file locks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import sleep
+
+from filelock import FileLock, Timeout
+
+from napari_bayes_nnunet.core.command import BAYES_NNUNET
+
+from .trainings import (
+    Preset,
+    Training,
+    is_finished,
+    preprocessed_run,
+    share_preprocessing,
+    train_once,
+    trainings,
+)
+
+POLL_SECONDS = 1.0
+
+
+def choose_devices(device: str, workers: int | None) -> list[str]:
+    """Return the device of each worker: the CUDA cards in turn, else the same for all.
+
+    By default there is one worker for each card, or for each core of the CPU.
+    """
+    import torch
+
+    cards = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    if cards:
+        return [f"cuda:{number % cards}" for number in range(workers or cards)]
+    alone = device not in ("auto", "cpu")
+    return [device] * (workers or (1 if alone else os.cpu_count() or 1))
+
+
+def train_all(
+    dataset: Path,
+    output: Path,
+    split: Path,
+    *,
+    preset: Preset,
+    devices: Sequence[str],
+    command: Sequence[str] = BAYES_NNUNET,
+) -> None:
+    """Run every unfinished training, one at a time on each of the ``devices``."""
+    on_cpu = len(devices) > 1 and not devices[0].startswith("cuda")
+    threads = max(1, (os.cpu_count() or 1) // len(devices)) if on_cpu else None
+
+    def work(device: str) -> None:
+        for training in trainings(preset):
+            try:
+                claim = FileLock(lock_file(training, output)).acquire(timeout=0)
+            except Timeout:  # another worker runs it
+                continue
+            with claim:
+                if is_finished(training, output):
+                    continue
+                wait_for_preprocessing(training, output, preset)
+                share_preprocessing(training, output, preset)
+                request = training.request(dataset, output, split, preset=preset, device=device)
+                train_once(training, request, output, threads=threads, command=command)
+
+    with ThreadPoolExecutor(len(devices)) as pool:
+        list(pool.map(work, devices))
+
+
+def lock_file(training: Training, output: Path) -> Path:
+    """Return the file that the worker of a training locks; its folder is created."""
+    folder = output / "trainings"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{training.kind}-{training.seed}.lock"
+
+
+def wait_for_preprocessing(training: Training, output: Path, preset: Preset) -> None:
+    """Wait while another worker preprocesses the cases for its first training."""
+    first = trainings(preset)[0]
+    if training == first:
+        return
+    while preprocessed_run(output, preset) is None and is_locked(first, output):
+        sleep(POLL_SECONDS)
+
+
+def is_locked(training: Training, output: Path) -> bool:
+    """Return whether a worker runs the training."""
+    lock = FileLock(lock_file(training, output))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
