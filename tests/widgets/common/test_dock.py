@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QScrollArea,
     QStyle,
     QStyleOptionComboBox,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -216,5 +217,26 @@ def test_a_two_line_message_has_room_for_both_lines(qtbot) -> None:
     room, lines = TwoLineMessage(parent=window), MessageLabel("x\nx", parent=window)
     window.show()
     assert room.heightForWidth(300) >= lines.heightForWidth(300)
+    height = room.heightForWidth(300)
     room.show_message("x\nx\nx")
-    assert room.heightForWidth(300) < QLabel.heightForWidth(room, 300)
+    assert room.heightForWidth(300) == height
+
+
+def test_a_longer_message_ends_after_two_lines(qtbot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    column = QVBoxLayout(window)
+    room = TwoLineMessage()
+    column.addWidget(room)
+    window.setFixedWidth(220)
+    window.show()
+    two = "The RV has a piece.\nThe LV has none."
+    room.show_message(two)
+    assert room.text() == two
+    three = "Slice 11: the RV has a separate piece.\nSlice 11: the LV has no myocardium at all."
+    room.show_message(three)
+    assert room.text().endswith("…")
+    assert QLabel.heightForWidth(room, room.width()) <= room.heightForWidth(room.width())
+    assert room.toolTip() == three
+    window.setFixedWidth(600)
+    qtbot.waitUntil(lambda: room.text() == three)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
-from qtpy.QtGui import QIcon, QShowEvent
+from qtpy.QtGui import QFont, QFontMetrics, QIcon, QResizeEvent, QShowEvent, QTextLayout
 from qtpy.QtWidgets import (
     QWIDGETSIZE_MAX,
     QDockWidget,
@@ -332,10 +332,11 @@ class MessageLabel(LevelLabel):
 class TwoLineMessage(MessageLabel):
     """Message with room for two lines, also while there is none, so that nothing below it moves.
 
-    The whole text is also the tooltip.
+    A longer text ends in "…"; the whole text is also the tooltip.
     """
 
     def __init__(self, *, level: Level = "fine", parent: QWidget | None = None) -> None:
+        self._whole = ""
         super().__init__(level=level, parent=parent)
         policy = self.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
@@ -358,5 +359,35 @@ class TwoLineMessage(MessageLabel):
 
     def show_message(self, text: str, level: Level | None = None) -> None:
         """Show ``text`` in place of the previous text, in the same level unless one is given."""
+        self._whole = text
         super().show_message(text, level)
         self.setToolTip(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the text to the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self.isVisible():
+            width = self.contentsRect().width() - 2 * TEXT_MARGIN
+            text = fit_two_lines(self._whole, self.font(), width)
+            if text != self.text():
+                self.setText(text)
+
+
+def fit_two_lines(text: str, font: QFont, width: int) -> str:
+    """Return a text that fits into two lines of this width, px; a longer one ends in "…"."""
+    layout = QTextLayout(text.replace("\n", "\u2028"), font)
+    layout.beginLayout()
+    starts = []
+    while (line := layout.createLine()).isValid():
+        line.setLineWidth(width)
+        starts.append(line.textStart())
+    layout.endLayout()
+    if len(starts) <= 2:
+        return text
+    first, rest = text[: starts[1]].rstrip(), text[starts[1] :].replace("\n", " ")
+    elided = QFontMetrics(font).elidedText(rest, Qt.TextElideMode.ElideRight, width)
+    return f"{first}\n{elided}"
