@@ -15,6 +15,7 @@ from napari_bayes_nnunet.app.messages import (
     ChildReady,
     ConnectionTested,
     EnsembleLoaded,
+    FirstLookReady,
     JobEnded,
     LoadEnsemble,
     Message,
@@ -156,6 +157,37 @@ def test_phases_of_a_cine(child, model):
     (found,) = [m for m in messages if isinstance(m, PhasesFound)]
     done = [m.phase for m in messages if isinstance(m, PhaseDone)]
     assert done == [found.end_diastole, found.end_systole]
+
+
+def test_a_cine_gets_a_look_at_every_phase_before_any_is_segmented(child, model):
+    cine = np.stack([made_image((2, 20, 24), seed=s) for s in range(8)])[None]
+    asked = [2, 3, 4, 5, 6, 8]
+    vanilla = replace(ON_CPU, method="vanilla")
+    child.send(request(child, model, cine, phases=asked, settings=vanilla))
+    messages = child.until(JobEnded)
+    looks = [m for m in messages if isinstance(m, FirstLookReady)]
+    first = next(n for n, m in enumerate(messages) if isinstance(m, SnapshotReady))
+    assert [m.phase for m in messages[:first] if isinstance(m, FirstLookReady)] == asked
+    lv = {m.phase: m.volumes["LV"] for m in looks}
+    done = [m.phase for m in messages if isinstance(m, PhaseDone)]
+    assert done[:2] == [max(lv, key=lv.__getitem__), min(lv, key=lv.__getitem__)]
+    assert sorted(done) == asked
+    doubt = {}
+    for m in looks:
+        assert np.load(m.labels).shape == (2, 20, 24)
+        doubt[m.phase] = np.load(m.entropy).sum() / sum(m.volumes.values())
+    assert done[2:] == sorted(done[2:], key=doubt.__getitem__, reverse=True)
+
+
+def test_a_stop_during_the_looks_keeps_them(child, model):
+    cine = np.stack([made_image((6, 150, 150), seed=s) for s in range(8)])[None]
+    child.send(request(child, model, cine, phases=[], job=7))
+    child.until(FirstLookReady)
+    child.send(StopJob(job=7))
+    *later, ended = child.until(JobEnded)
+    assert ended == JobEnded(outcome="stopped", job=7)
+    assert not any(isinstance(m, PhaseDone) for m in later)
+    assert len(later) <= 1, "the look that was being made"
 
 
 def test_phases_asked_together_arrive_member_by_member(model, tmp_path, monkeypatch):

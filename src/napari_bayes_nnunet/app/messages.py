@@ -132,6 +132,21 @@ class ConnectionTested(TextMessage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstLookReady(Message):
+    """Provisional result of one member for one phase of a cine, before any phase is segmented.
+
+    ``labels`` and ``entropy`` are files as in `SnapshotReady`, ``volumes`` structure → mL.
+    """
+
+    kind: ClassVar[str] = "first_look"
+    job: int
+    phase: int
+    labels: str
+    entropy: str
+    volumes: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhasesFound(Message):
     """End-diastole and end-systole of the cine of ``job``, found by one member."""
 
@@ -275,6 +290,7 @@ _KINDS: dict[str, type[Message]] = {
         ChildReady,
         EnsembleLoaded,
         ConnectionTested,
+        FirstLookReady,
         PhasesFound,
         SnapshotReady,
         PhaseDone,

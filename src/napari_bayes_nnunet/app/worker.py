@@ -38,6 +38,7 @@ from .messages import (
     ChildReady,
     ConnectionTested,
     EnsembleLoaded,
+    FirstLookReady,
     JobEnded,
     LoadEnsemble,
     Message,
@@ -55,6 +56,7 @@ from .messages import (
 from .remote.device import RemoteDevice, is_remote
 from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
 from .segmentation.ensemble import Ensemble
+from .segmentation.first_look import FEWEST_FOR_LOOKS, FirstLook, order_after
 from .segmentation.image_check import Image
 from .segmentation.prediction_cache import PredictionCache
 from .segmentation.result import (
@@ -204,11 +206,38 @@ class Worker:
                     phase=outside[0],
                     phases=image.shape[1],
                 )
-            return request.phases or list(range(1, image.shape[1] + 1))
+            phases = request.phases or list(range(1, image.shape[1] + 1))
+            return self._in_order(request, ensemble, image, phases)
         self._send(StageStarted(text="Finding end-diastole and end-systole"))
         ed, es = ensemble.find_phases(image, request.spacing, should_stop=self._stops(request.job))
         self._send(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
+
+    def _in_order(
+        self,
+        request: SegmentImage,
+        ensemble: Ensemble | RemoteEnsemble,
+        image: Image,
+        phases: list[int],
+    ) -> list[int]:
+        """Return the phases of a cine in the order to segment them, after a look at each."""
+        if len(phases) < FEWEST_FOR_LOOKS:
+            return phases
+        self._send(StageStarted(text="Finding the heart in all phases"))
+        looks: list[FirstLook] = []
+        cine = image[:, [phase - 1 for phase in phases]]
+        should_stop = self._stops(request.job)
+        for look in ensemble.first_looks(cine, request.spacing, should_stop=should_stop):
+            ready = FirstLookReady(
+                job=request.job,
+                phase=phases[len(looks)],
+                labels=self._write(look.labels),
+                entropy=self._write(look.entropy),
+                volumes=dict(look.volumes),
+            )
+            self._send(ready)
+            looks.append(look)
+        return [phases[index] for index in order_after(looks)]
 
     def _segment_phases(
         self,

@@ -157,9 +157,15 @@ def test_phases_are_asked_together_and_found(remote, heart):
     assert len(results) == 2
     assert remote.phases_at_once(phases[0], "none") == 1
     few = np.stack(phases, axis=1)
-    assert remote.find_phases(few, cine.spacing) == Ensemble(BUILT_IN_FOLDER).find_phases(
-        few, cine.spacing
+    here = Ensemble(BUILT_IN_FOLDER)
+    assert remote.find_phases(few, cine.spacing) == here.find_phases(few, cine.spacing)
+    looks = zip(
+        remote.first_looks(few, cine.spacing), here.first_looks(few, cine.spacing), strict=True
     )
+    for there, expected in looks:
+        np.testing.assert_array_equal(there.labels, expected.labels)
+        np.testing.assert_array_equal(there.entropy, round_map(expected.entropy))
+        assert there.volumes == expected.volumes
 
 
 def test_image_is_sent_and_16_bit_maps_received(heart, device):

@@ -36,18 +36,18 @@ def test_labels_entropy_and_areas_of_a_slice_have_to_rest() -> None:
     same = (LABELS, ENTROPY)
     only = [True, True, False, True]
     more = ENTROPY.copy()
-    more[2] *= 1.13
+    more[2] *= 1.23
     for other in (
-        (relabelled(10, 1, 0, z=2), ENTROPY),  # of 900 voxels 9 may differ
-        (relabelled(3, 2, 1, z=2), ENTROPY),  # of 100 voxels 2 may go or come
+        (relabelled(19, 1, 0, z=2), ENTROPY),  # of 900 voxels 18 may differ
+        (relabelled(6, 2, 1, z=2), ENTROPY),  # of 100 voxels 5 may go or come
         (LABELS, more),
     ):
         assert rests(same, other, other) == [NONE, only, EVERY]
     less = ENTROPY.copy()
-    less[2] *= 1.08
+    less[2] *= 1.18
     for other in (
-        (relabelled(9, 1, 0, z=2), ENTROPY),
-        (relabelled(2, 2, 1, z=2), ENTROPY),
+        (relabelled(18, 1, 0, z=2), ENTROPY),
+        (relabelled(5, 2, 1, z=2), ENTROPY),
         (LABELS, less),
     ):
         assert rests(same, other) == [NONE, EVERY]
@@ -56,8 +56,8 @@ def test_labels_entropy_and_areas_of_a_slice_have_to_rest() -> None:
 def test_a_small_slice_may_change_as_much_as_the_mean_slice() -> None:
     labels, entropy = LABELS.copy(), ENTROPY.copy()
     labels[0] = entropy[0] = 0
-    labels[0, 10:12, 10:15] = 1  # of 677 voxels in the mean slice 6 may differ
-    for voxels, is_at_rest in ((6, True), (7, False)):
+    labels[0, 10:14, 10:15] = 1  # of 680 voxels in the mean slice 13 may differ
+    for voxels, is_at_rest in ((13, True), (14, False)):
         other = labels.copy()
         other[0].flat[np.flatnonzero(labels[0] == 1)[:voxels]] = 0
         assert rests((labels, entropy), (other, entropy))[1] == [is_at_rest, True, True, True]

@@ -20,6 +20,7 @@ from napari_bayes_nnunet.app.messages import (
     ChildReady,
     ConnectionTested,
     EnsembleLoaded,
+    FirstLookReady,
     JobEnded,
     LoadEnsemble,
     Message,
@@ -48,6 +49,7 @@ def read_flags(arguments: list[str]) -> argparse.Namespace:
     flags.add_argument("--fails", default="", help="error of every job")
     flags.add_argument("--refuses", default="", help="reason why the first member is refused")
     flags.add_argument("--notice", default="")
+    flags.add_argument("--looks", action="store_true", help="look at all phases first")
     flags.add_argument("--no-posterior", action="store_true", help="send no posteriors")
     return flags.parse_args(arguments)
 
@@ -122,6 +124,9 @@ class FakeChild:
         if request.phases is None:
             phases = [image.shape[1], 2]
             self.tell(PhasesFound(job=request.job, end_diastole=image.shape[1], end_systole=2))
+        if self.flags.looks:
+            for phase in phases:
+                self.tell(self.look(request, image.shape[-3:], phase))
         stopped = any(self.phase(request, image.shape[-3:], phase) for phase in phases)
         self.tell(JobEnded(outcome="stopped" if stopped else "finished", job=request.job))
 
@@ -143,6 +148,16 @@ class FakeChild:
         posterior = "" if self.flags.no_posterior else self.posterior(request, shape, phase)
         self.tell(PhaseDone(job=request.job, phase=phase, report=report, posterior=posterior))
         return False
+
+    def look(self, request: SegmentImage, shape: tuple[int, ...], phase: int) -> FirstLookReady:
+        labels = np.full(shape, 3, np.uint8)
+        return FirstLookReady(
+            job=request.job,
+            phase=phase,
+            labels=self.write(labels),
+            entropy=self.write(labels / np.float32(3)),
+            volumes={"RV": 50.0, "MYO": 80.0, "LV": 100.0 - phase},
+        )
 
     def posterior(self, request: SegmentImage, shape: tuple[int, ...], phase: int | None) -> str:
         # imported late, because many tests end a process before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,16 @@ def test_the_band_is_one_standard_deviation_wide(plot: CurvesPlot) -> None:
     assert edges(plot, "LV") == pytest.approx([volume - 3, volume + 3])
     assert edges(plot, "RV") == [plot.curve("RV")[1]] * 2
     plot.grab()
+
+
+def test_dots_of_provisional_phases_are_open(plot: CurvesPlot) -> None:
+    first, second = PHASES[:2]
+    plot.draw([replace(curve(), provisional=frozenset({first}))], PHASES, None)
+    assert plot.provisional("LV") == [first]
+    assert "(provisional)" in plot.reading(first)
+    assert "(provisional)" not in plot.reading(second)
+    plot.draw([curve()], PHASES, None)
+    assert plot.provisional("LV") == []
 
 
 def test_curves_are_darker_on_a_light_window(plot: CurvesPlot) -> None:

@@ -25,6 +25,7 @@ from napari_bayes_nnunet.widgets.segment.inference_child import (
 from napari_bayes_nnunet.widgets.segment.job import (
     OF_OTHER_ENSEMBLE,
     PREPARING,
+    PROVISIONAL_PHASES,
     RESULT_KEPT,
     STOP_WITHIN_MS,
     STOPPED_AFTER,
@@ -127,6 +128,51 @@ def test_the_childs_phases_are_counted_among_those_sent(make, qtbot) -> None:
     assert [p.phase for p in heard.progress] == [4, 4, 3, 3]
     assert [int(frame.max()) for frame in result.labels] == [0, 0, 2, 1, 0]
     assert [int(result.posteriors[phase].members.max()) for phase in (4, 3)] == [1, 2]
+
+
+def test_stop_keeps_the_looks_as_provisional_phases(make, qtbot) -> None:
+    heard = make("--looks", "--hangs-at", 2)
+    result = heard.start(shape=CINE.shape, phases=(4, 3, 1))
+    qtbot.waitUntil(lambda: bool(heard.progress))
+    assert heard.grown == [4, 3, 1, 4]
+    heard.job.stop()
+    wait_end(heard, qtbot)
+    assert result.provisional == [3, 1]
+    assert result.phases[4].done == 1
+    assert (result.labels[[0, 2]] == 3).all()
+    assert result.numbers().measured == {}
+    (curve, _) = result.numbers().curves
+    assert dict(zip(curve.phases, curve.volumes, strict=True)) == {1: 97.0, 3: 98.0, 4: 99.0}
+    assert curve.provisional == {1, 3, 4}
+    provisional = PROVISIONAL_PHASES.format(phases="phases 1, 3")
+    assert heard.ended[0][1].endswith(provisional)
+    assert list(heard.child.scratch.iterdir()) == []
+
+
+def test_a_segmented_phase_is_no_longer_provisional(make, qtbot) -> None:
+    heard = make("--looks")
+    changes = []
+    heard.job.volumes_changed.connect(lambda: changes.append(result.provisional.copy()))
+    result = heard.start(shape=CINE.shape, phases=(4, 3))
+    wait_end(heard, qtbot)
+    assert changes[0] == [4]
+    assert changes[-1] == []
+    assert set(result.posteriors) == {4, 3}
+    assert all(not curve.provisional for curve in result.numbers().curves)
+
+
+def test_looks_of_a_second_job_leave_segmented_phases_alone(make, qtbot) -> None:
+    heard = make("--looks")
+    result = heard.start(shape=CINE.shape, phases=(4, 3))
+    wait_end(heard, qtbot)
+    before = result.labels[[2, 3]].copy()
+    voxels = np.ones(CINE.shape, np.int16)
+    image = ImageInput(channels=(voxels,), spacing=(8, 1.5, 1.25), phases=(1, 3, 4))
+    with qtbot.waitSignal(heard.job.progressed):
+        heard.job.start(image, result)
+    np.testing.assert_array_equal(result.labels[[2, 3]], before)
+    assert result.posteriors.keys() >= {4, 3}
+    wait_end(heard, qtbot, 2)
 
 
 def test_phases_of_another_training_are_removed(make, qtbot) -> None:

@@ -18,6 +18,7 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 from napari_bayes_nnunet.widgets.segment.save import (
     NO_POSITION,
+    PROVISIONAL_PHASE,
     SAME_FILE,
     STOPPED_PHASE,
     check_savable,
@@ -170,3 +171,18 @@ def test_full_disk_leaves_no_labels_without_report(tmp_path, monkeypatch, number
     with pytest.raises((DataError, OSError)):
         save_result(result, out, mutual_information=False)
     assert files(out) == []
+
+
+def test_provisional_phase_is_marked_and_makes_no_whole_cine(tmp_path) -> None:
+    result = make_result(CINE)
+    for phase in range(1, 6):
+        grow(result, tmp_path, phase=phase)
+        result.finish(phase, {})
+    result.forget([3])
+    result.count_look(3, {"LV": 1.0})
+    out = tmp_path / "out"
+    assert set(save_result(result, out, mutual_information=False)) == set(out.iterdir())
+    assert "heart.nii.gz" not in files(out)
+    report = json.loads((out / "heart_frame03.json").read_text())
+    assert (report["provisional"], report["warnings"]) == (True, [PROVISIONAL_PHASE])
+    assert "volumes_ml" not in report

@@ -27,7 +27,7 @@ from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
 from ..segmentation.result import Snapshot, SnapshotThrottle
 from ..segmentation.settings import SegmentationSettings
-from .wire_format import PackedArray, PackedSnapshot, RemoteSegmentation, Step
+from .wire_format import PackedArray, PackedLook, PackedSnapshot, RemoteSegmentation, Step
 
 if TYPE_CHECKING:
     from ..segmentation.ensemble import Ensemble
@@ -88,6 +88,15 @@ class RemoteRun:
         voxels = cine.unpack()
         with self._ensemble(reference) as ensemble:
             return ensemble.find_phases(voxels, spacing, should_stop=self._is_dropped)
+
+    def first_looks(
+        self, reference: EnsembleReference, cine: PackedArray, spacing: tuple[float, float, float]
+    ) -> list[PackedLook]:
+        """Return a look at each phase."""
+        voxels = cine.unpack()
+        with self._ensemble(reference) as ensemble:
+            looks = ensemble.first_looks(voxels, spacing, should_stop=self._is_dropped)
+            return [PackedLook.pack(look) for look in looks]
 
     def begin(
         self,

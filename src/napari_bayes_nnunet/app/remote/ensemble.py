@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from ...core.types import Mirroring, Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.given_path import expand_home, is_same_path
+from ..segmentation.first_look import FirstLook
 from ..segmentation.settings import SegmentationSettings
 from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
 from .connection import RemoteConnection, never_stop
@@ -74,6 +75,18 @@ class RemoteEnsemble:
                 *("find_phases", self._reference, packed, spacing), should_stop=should_stop
             )
         return ed, es
+
+    def first_looks(
+        self, cine: NDArray[Any], spacing: Spacing, *, should_stop: Callable[[], bool] = never_stop
+    ) -> Iterator[FirstLook]:
+        """Yield the looks of `Ensemble.first_looks`, all at once; the whole cine is sent."""
+        with self._connected(should_stop) as connection:
+            packed = PackedArray.pack(cine)
+            looks = connection.call(
+                *("first_looks", self._reference, packed, spacing), should_stop=should_stop
+            )
+        for look in looks:
+            yield look.unpack()
 
     def phase_steps(
         self,

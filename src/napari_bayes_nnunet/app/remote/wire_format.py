@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.problems import Action
 from ...io.study.arrays import STEPS_PER_BIT, dump_posterior
 from .. import AppError
+from ..segmentation.first_look import FirstLook
 from ..segmentation.result import Segmentation, Snapshot, stored_posterior
 
 
@@ -60,6 +61,32 @@ class PackedSnapshot:
             labels=self.labels.unpack(),
             entropy=unpack_map(self.entropy),
             mutual_information=unpack_map(self.mutual_information),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedLook:
+    """`FirstLook` as it is sent."""
+
+    labels: PackedArray
+    entropy: PackedArray
+    volumes: dict[str, float]
+
+    @classmethod
+    def pack(cls, look: FirstLook) -> PackedLook:
+        """Return the packed look."""
+        return cls(
+            labels=PackedArray.pack(look.labels),
+            entropy=pack_map(look.entropy),
+            volumes=dict(look.volumes),
+        )
+
+    def unpack(self) -> FirstLook:
+        """Return the look. Raises AppError if the data are damaged."""
+        return FirstLook(
+            labels=self.labels.unpack(),
+            entropy=unpack_map(self.entropy),
+            volumes=self.volumes,
         )
 
 

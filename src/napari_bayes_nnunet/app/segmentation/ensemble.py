@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.durations import TimeLeft
-from ...core.ensemble.posterior import RunningPosterior, most_probable
+from ...core.ensemble.posterior import RunningPosterior
 from ...core.heart.contrast import muscle_to_blood
 from ...core.heart.measurements import (
     canonical_structure,
@@ -23,19 +23,20 @@ from ...core.heart.measurements import (
     volumes_ml,
 )
 from ...core.steps import drain, map_steps
-from ...core.types import Mirroring, Precision, Spacing, Window
+from ...core.types import Mask, Mirroring, Precision, Spacing, Window
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
 from .calibration import chosen_temperature, read_calibrations
 from .case_scores import validation_warnings
 from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD, failure_signs
+from .first_look import FirstLook
 from .forward_pass import ForwardPass
 from .heart_window import find_window, widened_window
 from .image_check import Image, checked_image
 from .member_checks import MemberChecks
 from .member_predictions import InputImage, MemberPredictor
-from .member_statistics import MemberStatistics, to_numpy
+from .member_statistics import MemberStatistics
 from .methods import choose_members, no_usable_member
 from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
 from .prediction_cache import PredictionCache
@@ -267,7 +268,7 @@ class Ensemble:
         for image, probabilities in zip(images, predictions, strict=True):
             image.add(self._with_wide_window(image.image, probabilities, ask))
             if image.done == plan.first < len(plan.order):
-                self._choose_window(image)
+                image.image.cutout = self._window(image.image, image.found)
 
     def member_probabilities(
         self,
@@ -305,27 +306,13 @@ class Ensemble:
     ) -> tuple[int, int]:
         """Return the phases of ED and ES, from 1, of a cine (channels, T, Z, Y, X).
 
-        They have the largest and the smallest LV volume of the last member, without mirroring.
-        Raises AppError if the ensemble does not segment the LV or finds none.
+        They have the largest and the smallest LV volume in the `first_looks`. Raises AppError if
+        the ensemble does not segment the LV or finds none.
         """
-        lv = next((v for n, v in self.structures.items() if canonical_structure(n) == "LV"), None)
-        if lv is None:
+        if "LV" not in map(canonical_structure, self.structures):
             raise AppError(LV_NOT_SEGMENTED)
-        folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
-        member = choose_members(folder, "vanilla", 1)[0]
-        volumes = []
-        together = self.phases_at_once(cine[:, 0], "none")
-        for first in range(0, cine.shape[1], together):
-            images = np.moveaxis(cine[:, first : first + together], 1, 0)
-            predictions = self._members.predict(
-                ForwardPass((member,)),
-                [self._input(image, spacing) for image in images],
-                mirroring="none",
-                should_stop=should_stop,
-            )
-            for probabilities in predictions:
-                labels = to_numpy(most_probable(probabilities))
-                volumes.append(volumes_ml(labels, spacing, {"LV": lv})["LV"])
+        looks = self.first_looks(cine, spacing, should_stop=should_stop)
+        volumes = [look.lv for look in looks]
         try:
             return end_diastole_and_systole(volumes)
         except ValueError as error:
@@ -342,16 +329,44 @@ class Ensemble:
         first = PassPlan(folder=found, settings=settings).order[0]
         return self.folder if any(map(self.checks.reason, first.members)) else found
 
+    def first_looks(
+        self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[FirstLook]:
+        """Yield a look of the last member at each phase of a cine (channels, T, Z, Y, X).
+
+        It sees the whole image of the first phase, and of the others the window around the heart
+        that it found there; mirrors are not used.
+        """
+        folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
+        forward_pass = ForwardPass((choose_members(folder, "vanilla", 1)[0],))
+        ask = partial(
+            self._members.predict, forward_pass, mirroring="none", should_stop=should_stop
+        )
+        found: Mask | None = None
+        for group in _first_then_together(cine.shape[1], self.phases_at_once(cine[:, 0], "none")):
+            images = [self._input(cine[:, phase], spacing) for phase in group]
+            for image in images if found is not None else ():
+                image.cutout = self._window(image, found)
+            for image, seen in zip(images, ask(images), strict=True):
+                probabilities = self._with_wide_window(image, seen, ask)
+                look = FirstLook.in_box(
+                    *(probabilities, image.computed_box, image.channels.shape[1:]),
+                    spacing=spacing,
+                    structures=self.structures,
+                )
+                found = look.labels > 0 if found is None else found
+                yield look
+
+    def _window(self, image: InputImage, found: Mask | None) -> Cutout | None:
+        """Return the window of an image around the heart among ``found`` voxels, None for all."""
+        axis = self._predictor.slice_axis
+        if axis is None or found is None:
+            return None
+        return find_window(self._predictor, self._members.prepared(image), found, axis)
+
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)
         self._notify(sentence)
-
-    def _choose_window(self, progress: ImageProgress) -> None:
-        """Let further members see only a window of an image around what was found."""
-        axis, image = self._predictor.slice_axis, progress.image
-        if axis is not None and progress.found is not None:
-            prepared = self._members.prepared(image)
-            image.cutout = find_window(self._predictor, prepared, progress.found, axis)
 
     def _whole_slices(self, image: InputImage) -> Cutout | None:
         """Return all of an image, None if its slices cannot be computed one by one."""
@@ -475,3 +490,10 @@ class Ensemble:
             member_labels=progress.member_labels(plan),
         )
         return self._check(progress, plan, result)
+
+
+def _first_then_together(phases: int, together: int) -> Iterator[range]:
+    """Yield the first phase, then the others in groups."""
+    yield range(1)
+    for first in range(1, phases, together):
+        yield range(first, min(first + together, phases))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.types import Mirroring
+from ...core.types import Mirroring, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...nnunet import Stopped
 from .forward_pass import ForwardPass
@@ -44,6 +44,14 @@ class InputImage:
     prepared: PreparedImage | None = None
     cutout: Cutout | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def computed_box(self) -> VoxelBox:
+        """Voxels (z, y, x) to compute, in all slices."""
+        if self.cutout is not None:
+            return self.cutout.box
+        z, y, x = (slice(0, side) for side in self.channels.shape[1:])
+        return z, y, x
 
     @property
     def computed_shape(self) -> tuple[int, ...]:

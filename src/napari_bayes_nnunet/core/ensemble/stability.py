@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS_TOLERANCE: Final = 0.01
+LABELS_TOLERANCE: Final = 0.02
 """Share of the foreground whose labels may differ between two results."""
-ENTROPY_TOLERANCE: Final = 0.1
+ENTROPY_TOLERANCE: Final = 0.2
 """Share of the summed entropy that may change, voxel by voxel."""
-VOLUME: Final = 0.02
+VOLUME: Final = 0.05
 """Share by which the volume of a structure may change."""
 
 

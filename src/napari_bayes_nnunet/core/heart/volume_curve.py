@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from ..types import Phase
 from .measurements import Structure, end_diastole_and_systole
 from .slice_volumes import VolumesByPhase, standard_deviation
 
@@ -15,7 +17,7 @@ class VolumeCurve:
 
     ``spreads`` are sample SDs over the members, mL, NaN if unknown. ``ed`` and ``es`` are
     proposals, the phases of the largest and the smallest volume. They are None if fewer than two
-    phases have the structure.
+    phases have the structure. ``provisional`` phases were not segmented by all members yet.
     """
 
     structure: Structure
@@ -24,9 +26,15 @@ class VolumeCurve:
     spreads: tuple[float, ...]
     ed: int | None
     es: int | None
+    provisional: frozenset[int] = frozenset()
 
 
-def volume_curve(phases: VolumesByPhase, *, structure: Structure = "LV") -> VolumeCurve:
+def volume_curve(
+    phases: VolumesByPhase,
+    *,
+    structure: Structure = "LV",
+    provisional: Collection[Phase] = (),
+) -> VolumeCurve:
     """Return the curve through the ``phases`` that have the structure; empty for a 3D image."""
     totals = {
         phase: total
@@ -42,6 +50,7 @@ def volume_curve(phases: VolumesByPhase, *, structure: Structure = "LV") -> Volu
         spreads=tuple(float(standard_deviation(total[1:])) for total in totals.values()),
         ed=ed,
         es=es,
+        provisional=frozenset(values).intersection(provisional),
     )
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...app.messages import Message, PhaseDone, SnapshotReady
+from ...app.messages import FirstLookReady, Message, PhaseDone, SnapshotReady
 from ...app.prediction.geometry_report import with_geometry
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Measured, heart_function
+from ...core.heart.measurements import Structure
 from ...core.heart.slice_volumes import PhaseVolumes
-from ...core.heart.volume_curve import volume_curve
+from ...core.heart.volume_curve import VolumeCurve, volume_curve
 from ...core.types import Phase
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.images.geometry import Geometry
@@ -27,26 +28,35 @@ from ...io.study.case_report import interval_rules
 from ...io.study.study import Study
 from ..common.wording import in_the_window
 
+SIDES: Final[tuple[Structure, Structure]] = ("LV", "RV")
 PHASES_NAMED = 4
 """Maximum number of phases that a sentence lists rather than counts."""
 
 
 @dataclass(frozen=True)
 class PhaseState:
-    """Number of members that have segmented a phase, and the report after the last one."""
+    """Number of members that have segmented a phase, and the report after the last one.
+
+    A ``provisional`` phase has only the first look of one member.
+    """
 
     done: int
     total: int
     report: Mapping[str, Any] | None = None
+    provisional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultNumbers:
-    """Measurements by name, with the phases taken as ED and ES, None if unknown."""
+    """Measurements by name, with the phases taken as ED and ES, None if unknown.
+
+    ``curves`` also go through provisional phases.
+    """
 
     measured: Mapping[str, Measured]
     ed: Phase = None
     es: Phase = None
+    curves: tuple[VolumeCurve, ...] = ()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -81,6 +91,7 @@ class SegmentationResult:
     _volumes: dict[int | None, tuple[StoredPosterior, PhaseVolumes]] = field(
         default_factory=dict, init=False
     )
+    _looks: dict[Phase, PhaseVolumes] = field(default_factory=dict, init=False)
     labels: NDArray[np.uint8] = field(init=False)
     entropy: NDArray[np.float32] = field(init=False)
     mutual_information: NDArray[np.float32] = field(init=False)
@@ -139,17 +150,24 @@ class SegmentationResult:
     def numbers(self) -> ResultNumbers:
         """Return EF, volumes and mass of the finished phases, with the spread of the members.
 
-        ED and ES are the known ones, or else those of the volume curve, as in a review.
+        ED and ES are the known ones, or else those of the volume curve, as in a review. Provisional
+        phases decide with the others, but are not measured.
         """
         volumes = {phase: self._measure(phase, p) for phase, p in self.posteriors.items()}
-        ed, es = self.known_phases or (None, None)
-        if ed not in volumes or es not in volumes:
-            curves = (volume_curve(volumes, structure=side) for side in ("LV", "RV"))
-            curve = next((curve for curve in curves if len(curve.phases) > 1), None)
-            ed, es = (curve.ed, curve.es) if curve is not None else (None, None)
+        every = {**self._looks, **volumes}
+        curves = self._curves(every, provisional=set(every) - set(volumes))
+        ends = [self.known_phases or (None, None), _ends(curves), _ends(self._curves(volumes))]
+        ed, es = next((pair for pair in ends if set(pair) <= set(volumes)), (None, None))
         reports = [state.report for state in self.phases.values() if state.report]
         measured = heart_function(volumes, ed=ed, es=es, rules=interval_rules(reports))
-        return ResultNumbers(measured=measured, ed=ed, es=es)
+        return ResultNumbers(measured=measured, ed=ed, es=es, curves=curves)
+
+    def _curves(
+        self, volumes: Mapping[Phase, PhaseVolumes], provisional: Collection[Phase] = ()
+    ) -> tuple[VolumeCurve, ...]:
+        """Return the curves of LV and RV, as far as these were found in a phase of a cine."""
+        curves = (volume_curve(volumes, structure=s, provisional=provisional) for s in SIDES)
+        return tuple(curve for curve in curves if curve.phases)
 
     def _measure(self, phase: int | None, posterior: StoredPosterior) -> PhaseVolumes:
         """Return the volumes of a phase, which are counted once for its posterior."""
@@ -171,6 +189,31 @@ class SegmentationResult:
         for target, file in zip(targets, snapshot_files(snapshot), strict=True):
             target[index] = np.load(file)
             file.unlink()
+
+    def read_look(self, message: FirstLookReady, phase: int | None) -> None:
+        """Read the arrays of a first look, unless more is known of ``phase``; delete their files.
+
+        Can run in a thread: nothing else changes until `count_look` is called.
+        """
+        for target, name in ((self.labels, message.labels), (self.entropy, message.entropy)):
+            if self._is_open(phase):
+                self.of_phase(target, phase)[...] = np.load(name)
+            Path(name).unlink()
+
+    def count_look(self, phase: int | None, volumes: Mapping[str, float]) -> None:
+        """Record the first look at ``phase``, with its ``volumes`` in mL by structure."""
+        if self._is_open(phase):
+            self.phases[phase] = PhaseState(1, self.settings.members, provisional=True)
+        self._looks[phase] = PhaseVolumes.from_totals(volumes)
+
+    @property
+    def provisional(self) -> list[int | None]:
+        """Phases that have only a first look."""
+        return [phase for phase, state in self.phases.items() if state.provisional]
+
+    def _is_open(self, phase: int | None) -> bool:
+        """Return whether at most a first look is known of a phase."""
+        return phase not in self.phases or self.phases[phase].provisional
 
     def count(self, phase: int | None, done: int, total: int) -> None:
         """Record that the arrays of ``phase`` include ``done`` of ``total`` members."""
@@ -214,12 +257,18 @@ class SegmentationResult:
         for phase in phases:
             del self.phases[phase]
             self.posteriors.pop(phase, None)
+            self._looks.pop(phase, None)
             for values in (self.labels, self.entropy, self.mutual_information):
                 self.of_phase(values, phase)[...] = 0
 
     def of_phase(self, values: NDArray[Any], phase: int | None) -> NDArray[Any]:
         """Return the (Z, Y, X) part of one of the arrays."""
         return values if phase is None else values[phase - 1]
+
+
+def _ends(curves: Iterable[VolumeCurve]) -> tuple[Phase, Phase]:
+    """Return ED and ES of the first curve with several phases."""
+    return next(((c.ed, c.es) for c in curves if len(c.phases) > 1), (None, None))
 
 
 def phase_names(phases: Iterable[int | None]) -> str:
@@ -240,5 +289,8 @@ def delete_files(message: Message) -> None:
     if isinstance(message, SnapshotReady):
         for file in snapshot_files(message):
             file.unlink(missing_ok=True)
+    elif isinstance(message, FirstLookReady):
+        for name in (message.labels, message.entropy):
+            Path(name).unlink(missing_ok=True)
     elif isinstance(message, PhaseDone) and message.posterior:
         Path(message.posterior).unlink(missing_ok=True)

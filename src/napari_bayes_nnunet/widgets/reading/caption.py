@@ -9,6 +9,7 @@ from typing import Any, Final
 from napari.components.overlays import ScaleBarOverlay, TextOverlay
 from napari.layers import Image
 
+from ...core.types import Phase
 from ..common.canvas import put_overlay, remove_overlay
 from ..layers.metadata import layer_spacing
 from ..layers.orientation_letters import SHADE
@@ -20,6 +21,7 @@ TITLE_KEY: Final = f"{_REVIEW}_title"
 SCALE_KEY: Final = f"{_REVIEW}_scale_bar"
 SLICE_TEXT: Final = "Slice {number} of {count}"
 PHASE_TEXT: Final = "phase {number} of {count}"
+PROVISIONAL_TEXT: Final = "provisional"
 _FONT_SIZE: Final = 10
 _LETTER_PX: Final = 9
 """Mean width of a letter, with some room."""
@@ -42,6 +44,7 @@ class CanvasCaption:
             key.replace(_REVIEW, name) for key in (CAPTION_KEY, TITLE_KEY, SCALE_KEY)
         )
         self._landmarks: dict[int, str] = {}
+        self._provisional: frozenset[Phase] = frozenset()
         self._note = self._title = ""
         self._units = ""
         look = {"font_size": _FONT_SIZE, "color": "white", "box_color": SHADE}
@@ -67,6 +70,12 @@ class CanvasCaption:
         """Name the phases of ED and ES, from 1."""
         self._landmarks = {phase: name for phase, name in ((es, "ES"), (ed, "ED")) if phase}
         self._update()
+
+    def set_provisional(self, phases: frozenset[Phase]) -> None:
+        """Say of these phases, from 1, that they are provisional."""
+        if phases != self._provisional:
+            self._provisional = phases
+            self._update()
 
     def set_note(self, note: str) -> None:
         """Add a line below slice and phase, or remove it ("")."""
@@ -127,6 +136,7 @@ class CanvasCaption:
             text = PHASE_TEXT.format(number=phase, count=image.data.shape[0])
             name = self._landmarks.get(phase)
             parts.append(f"{name} ({text})" if name else text)
+            parts += [PROVISIONAL_TEXT] if phase in self._provisional else []
         return parts
 
     def _put_bar(self) -> None:

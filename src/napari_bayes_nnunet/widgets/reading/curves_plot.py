@@ -60,6 +60,10 @@ class CurvesPlot(EpochPlot):
         phases, volumes = self._drawn[structure].line.getData()
         return dict(zip(phases.tolist(), volumes.tolist(), strict=True))
 
+    def provisional(self, structure: Structure) -> list[int]:
+        """Return the phases whose dots are open."""
+        return self._drawn[structure].open_dots
+
     def draw(
         self,
         curves: Sequence[VolumeCurve],
@@ -118,21 +122,31 @@ class CurvesPlot(EpochPlot):
 
 
 class _Band:
-    """Items of one curve: a line, a dot at each phase, and a band for the spread."""
+    """Items of one curve: a line, a dot at each phase, and a band for the spread.
+
+    The dots of provisional phases are open.
+    """
 
     def __init__(self, color: str) -> None:
         self._color = color
         self.line = pg.PlotCurveItem(pen=pen(color), antialias=True)
         self._dots = pg.ScatterPlotItem(size=_DOT, brush=color, pen=None)
+        self._circles = pg.ScatterPlotItem(size=_DOT + 2, brush=None, pen=color)
         self._edges = [pg.PlotCurveItem(pen=None), pg.PlotCurveItem(pen=None)]
         self._band = pg.FillBetweenItem(*self._edges, brush=_see_through(QColor(color)))
-        self.items = (*self._edges, self._band, self.line, self._dots)
+        self.items = (*self._edges, self._band, self.line, self._dots, self._circles)
+
+    @property
+    def open_dots(self) -> list[int]:
+        """The phases with an open dot."""
+        return [round(phase) for phase in self._circles.getData()[0]]
 
     def recolor(self, foreground: QColor) -> None:
         """Draw in a colour that is readable next to texts in this one."""
         color = readable(self._color, foreground)
         self.line.setPen(pen(color))
         self._dots.setBrush(color)
+        self._circles.setPen(color)
         self._band.setBrush(_see_through(color))
 
     def draw(self, curve: VolumeCurve) -> None:
@@ -140,7 +154,9 @@ class _Band:
         phases, volumes = np.array(curve.phases), np.array(curve.volumes)
         spreads = np.nan_to_num(np.array(curve.spreads))
         self.line.setData(phases, volumes)
-        self._dots.setData(x=phases, y=volumes)
+        is_open = np.isin(phases, list(curve.provisional))
+        self._dots.setData(x=phases[~is_open], y=volumes[~is_open])
+        self._circles.setData(x=phases[is_open], y=volumes[is_open])
         for edge, sign in zip(self._edges, (-1, 1), strict=True):
             edge.setData(phases, volumes + sign * spreads)
 
@@ -155,7 +171,8 @@ def _describe_volume(curve: VolumeCurve, phase: int) -> str:
     index = curve.phases.index(phase)
     volume, spread = curve.volumes[index], curve.spreads[index]
     spread_text = f" ± {spread:.1f}" if np.isfinite(spread) else ""
-    return f"{curve.structure} {volume:.1f}{spread_text} mL"
+    provisional = " (provisional)" if phase in curve.provisional else ""
+    return f"{curve.structure} {volume:.1f}{spread_text} mL{provisional}"
 
 
 NAME_HEIGHT = 0.93

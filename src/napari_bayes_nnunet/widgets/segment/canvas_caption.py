@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from napari.layers import Image, Layer
@@ -23,6 +24,7 @@ class ResultCaption:
         self._viewer = viewer
         self._image: Image | None = None
         self._landmarks: tuple[Phase, Phase] = (None, None)
+        self._provisional: frozenset[Phase] = frozenset()
         self._maps: list[Layer] = []
         self.caption: CanvasCaption | None = None
         layers, overlays = viewer.layers.events, viewer.canvas.overlays.events
@@ -46,6 +48,12 @@ class ResultCaption:
         if self.caption is not None:
             self.caption.set_landmarks(ed, es)
 
+    def set_provisional(self, phases: Iterable[Phase]) -> None:
+        """Mark phases that have only a first look."""
+        self._provisional = frozenset(phases)
+        if self.caption is not None:
+            self.caption.set_provisional(self._provisional)
+
     def close(self) -> None:
         """Remove the caption and disconnect from the viewer."""
         for signal in self._layer_events:
@@ -61,6 +69,7 @@ class ResultCaption:
         if self._image is not None and self.caption is None and not is_reviewed:
             self.caption = CanvasCaption(self._viewer, self._image, name="result")
             self.caption.set_landmarks(*self._landmarks)
+            self.caption.set_provisional(self._provisional)
             drain(self.caption.show())
         self._follow()
 

@@ -61,7 +61,13 @@ from .canvas_caption import ResultCaption
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
-from .job import STOPPED_EARLY, SegmentationJob, SegmentationProgress, stopped_sentence
+from .job import (
+    STOPPED_EARLY,
+    SegmentationJob,
+    SegmentationProgress,
+    provisional_sentence,
+    stopped_sentence,
+)
 from .method_form import MethodForm
 from .result_actions import REVIEW_DOCK, ResultActions
 from .run_form import RunForm
@@ -293,6 +299,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.job.noticed.connect(self.run.add_message)
         self.job.phases_found.connect(self._on_phases_found)
         self.job.result_grown.connect(self._on_result_grown)
+        self.job.volumes_changed.connect(self._show_numbers)
         self.job.ended.connect(self._on_ended)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self.display.changed.connect(self._on_display_changed)
@@ -365,10 +372,10 @@ class SegmentWidget(FolderDrop, DockContent):
         progress = [
             SegmentationProgress(state.done, state.total, 0.0, phase, 0.0)
             for phase, state in result.phases.items()
-            if state.done < state.total
+            if state.done < state.total and not state.provisional
         ]
         stopped = [stopped_sentence(progress, phases=len(result.phases))] if progress else []
-        return [*stopped, *result.warnings]
+        return [*stopped, provisional_sentence(result), *result.warnings]
 
     def _remove_outdated_refusal(self) -> None:
         """Remove the message about what Segment lacked, because the choice has changed."""
@@ -435,6 +442,7 @@ class SegmentWidget(FolderDrop, DockContent):
         if method:
             ed, es = numbers[method].ed or ed, numbers[method].es or es
         self._caption.set_landmarks(ed, es)
+        self._caption.set_provisional(chosen.provisional if chosen is not None else ())
 
     def _on_result_chosen(self, method: str) -> None:
         layer = self.image.layer

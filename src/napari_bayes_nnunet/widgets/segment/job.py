@@ -17,6 +17,7 @@ from ...app.messages import (
     ChildReady,
     ConnectionTested,
     EnsembleLoaded,
+    FirstLookReady,
     JobEnded,
     LoadEnsemble,
     Message,
@@ -44,6 +45,7 @@ STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed, so that Stop takes less than a second."""
 STOPPED_EARLY = "Stopped."
 STOPPED_AFTER = "Stopped{phases} after {members}. The result so far is kept."
+PROVISIONAL_PHASES = "Provisional, from one member: {phases}."
 RESULT_KEPT = "The result so far is kept."
 BUSY = "A segmentation is running. Test the connection when it has ended."
 PREPARING = "Preparing the image"
@@ -105,6 +107,7 @@ class SegmentationJob(QObject):
     stage_started = Signal(str)
     phases_found = Signal(int, int)
     result_grown = Signal(object, object)
+    volumes_changed = Signal()
     progressed = Signal(object)
     noticed = Signal(str)
     ended = Signal(str, str)
@@ -127,6 +130,7 @@ class SegmentationJob(QObject):
             EnsembleLoaded: self._on_loaded,
             StageStarted: self._on_stage,
             Notice: self._on_notice,
+            FirstLookReady: self._on_first_look,
             PhasesFound: self._on_phases,
             SnapshotReady: self._on_snapshot,
             PhaseDone: self._on_phase_done,
@@ -216,6 +220,20 @@ class SegmentationJob(QObject):
         self.phases_found.emit(message.end_diastole, message.end_systole)
         self.stage_started.emit(WAITING)
 
+    def _on_first_look(self, message: FirstLookReady) -> None:
+        assert self._job is not None
+        job, phase = self._job, self._job.phase(message.phase)
+        read = partial(job.result.read_look, message, phase)
+        finish = partial(self._on_look_read, job, phase, message.volumes)
+        self._background.run(read, finish, self._failing(job))
+
+    def _on_look_read(
+        self, job: _Job, phase: int | None, volumes: dict[str, float], _: object
+    ) -> None:
+        job.result.count_look(phase, volumes)
+        self.result_grown.emit(job.result, phase)
+        self.volumes_changed.emit()
+
     def _on_snapshot(self, message: SnapshotReady) -> None:
         """Read the snapshot in the thread, because volumes can be large."""
         assert self._job is not None
@@ -248,7 +266,9 @@ class SegmentationJob(QObject):
     ) -> None:
         """Finish a phase, and remove those of earlier jobs if another ensemble made them."""
         job.result.finish(phase, report, posterior)
-        earlier = [p for p in job.result.phases if p not in job.shown]
+        self.volumes_changed.emit()
+        new = {*job.shown, *job.result.provisional}
+        earlier = [p for p in job.result.phases if p not in new]
         reports = (job.result.phases[p].report for p in earlier)
         if not all(known is None or may_be_of_one_ensemble(known, report) for known in reports):
             job.result.forget(earlier)
@@ -298,6 +318,7 @@ class SegmentationJob(QObject):
         if self._job is not None:
             if outcome == STOPPED:
                 sentence = stopped_sentence(self._job.shown.values(), phases=self._job.phases)
+                sentence = f"{sentence} {provisional_sentence(self._job.result)}".rstrip()
             if outcome == FAILED and self._job.shown:
                 sentence = f"{sentence} {RESULT_KEPT}"
             if self._job.is_sent:
@@ -316,6 +337,12 @@ def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) ->
     stopped_in = f" in {phase_names(p.phase for p in unfinished)}" if phases > 1 else ""
     members = f"{least}{fewest.done} of {fewest.total} members"
     return STOPPED_AFTER.format(phases=stopped_in, members=members)
+
+
+def provisional_sentence(result: SegmentationResult) -> str:
+    """Return a sentence on the provisional phases of a result, "" if there are none."""
+    phases = result.provisional
+    return PROVISIONAL_PHASES.format(phases=phase_names(phases)) if phases else ""
 
 
 def _request(job: _Job) -> SegmentImage:

@@ -21,6 +21,7 @@ from ..common.dock import LevelLabel
 from ..layers.result import ResultNumbers
 from ..reading.key_numbers import KeyNumbers
 from ..reading.numbers import NOT_CLINICAL
+from .curve_form import CurveForm
 
 SHOW_HELP: Final = "Show the layers of this result and hide those of the others. {help}"
 REMOVE_HELP: Final = "Remove this result and its layers."
@@ -45,6 +46,8 @@ class ResultsForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(self._rows)
+        self.curves = CurveForm()
+        column.addWidget(self.curves)
         column.addWidget(self.caveat)
         self.set_results({}, "")
 
@@ -57,6 +60,7 @@ class ResultsForm(QWidget):
             block.set_numbers(numbers)
             block.head.setVisible(len(results) > 1)
             block.show_button.setChecked(method == chosen)
+        self.curves.set_curves(results[chosen].curves if chosen in results else ())
         has_numbers = any(numbers.measured for numbers in results.values())
         self.caveat.setVisible(has_numbers)
         self.setVisible(bool(results))
@@ -99,5 +103,7 @@ class ResultBlock(QWidget):
         column.addWidget(self.numbers)
 
     def set_numbers(self, numbers: ResultNumbers) -> None:
-        """Show the numbers of the result."""
+        """Show the numbers of the result, unless there are only provisional phases yet."""
+        is_provisional = any(curve.provisional for curve in numbers.curves)
+        self.numbers.setVisible(bool(numbers.measured) or not is_provisional)
         self.numbers.set_numbers(numbers.measured, {}, ed=numbers.ed, es=numbers.es)

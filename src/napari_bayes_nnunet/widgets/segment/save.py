@@ -20,6 +20,9 @@ NO_POSITION = (
 )
 SAME_FILE = "{file} is the image itself. Choose another folder."
 STOPPED_PHASE = "Stopped after {done} of {total} members."
+PROVISIONAL_PHASE = (
+    "Provisional: segmented by one member, in a window around the heart of another phase."
+)
 
 
 def check_savable(result: SegmentationResult, folder: Path | None = None) -> None:
@@ -90,7 +93,8 @@ def _parts(result: SegmentationResult) -> Iterator[tuple[int | None, str, PhaseS
 
 
 def _is_whole_cine(result: SegmentationResult) -> bool:
-    return len(result.shape) == 4 and len(result.phases) == result.shape[0]
+    is_whole = len(result.shape) == 4 and len(result.phases) == result.shape[0]
+    return is_whole and not result.provisional
 
 
 def _report(
@@ -109,11 +113,13 @@ def _report(
 def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]:
     """Return the report of a phase that was stopped."""
     settings = result.settings
+    stopped = STOPPED_PHASE.format(done=state.done, total=state.total)
     return {
+        "provisional": state.provisional,
         "ensemble": result.ensemble,
         "method": settings.method,
         "mirroring": settings.mirroring,
         "window": settings.window,
         "temperature": settings.temperature,
-        "warnings": [STOPPED_PHASE.format(done=state.done, total=state.total)],
+        "warnings": [PROVISIONAL_PHASE if state.provisional else stopped],
     }

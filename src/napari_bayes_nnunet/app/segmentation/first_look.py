@@ -1,0 +1,72 @@
+"""First look at the phases of a cine, and the order in which they are segmented after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.ensemble.posterior import entropy, most_probable
+from ...core.heart.measurements import canonical_structure, volumes_ml
+from ...core.types import Spacing, VoxelBox
+from .member_statistics import to_numpy
+
+FEWEST_FOR_LOOKS: Final = 6
+"""Phases from which on a cine gets a first look."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FirstLook:
+    """Provisional result of one member for a phase, in a window that another phase gave.
+
+    ``labels`` (Z, Y, X) uint8 and ``entropy`` (Z, Y, X) float32, bit, are 0 outside of the window.
+    ``volumes``: structure → mL.
+    """
+
+    labels: NDArray[np.uint8]
+    entropy: NDArray[np.float32]
+    volumes: Mapping[str, float]
+
+    @classmethod
+    def in_box(
+        cls,
+        probabilities: Any,
+        box: VoxelBox,
+        shape: tuple[int, ...],
+        *,
+        spacing: Spacing,
+        structures: Mapping[str, int],
+    ) -> Self:
+        """Return the look of (C, z, y, x) probabilities in a box of an image of this shape."""
+        labels, bits = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
+        labels[box] = to_numpy(most_probable(probabilities))
+        bits[box] = to_numpy(entropy(probabilities))
+        volumes = volumes_ml(labels, spacing, structures)
+        return cls(labels=labels, entropy=bits, volumes=volumes)
+
+    @property
+    def lv(self) -> float:
+        """Volume of the LV, mL; 0 if the ensemble does not segment it."""
+        return next((ml for n, ml in self.volumes.items() if canonical_structure(n) == "LV"), 0.0)
+
+    @property
+    def doubt(self) -> float:
+        """Summed entropy for each mL of the structures, infinite if none was found."""
+        found = sum(self.volumes.values())
+        return float(self.entropy.sum(dtype=np.float64)) / found if found else np.inf
+
+
+def order_after(looks: Sequence[FirstLook]) -> list[int]:
+    """Return the indices of the looks in the order in which their phases are segmented.
+
+    First those with the largest and the smallest LV, ED and ES, then the most doubtful ones.
+    """
+    rest = sorted(range(len(looks)), key=lambda index: looks[index].doubt, reverse=True)
+    with_lv = [index for index, look in enumerate(looks) if look.lv > 0]
+    if not with_lv:
+        return rest
+    ends = [choose(with_lv, key=lambda index: looks[index].lv) for choose in (max, min)]
+    return list(dict.fromkeys([*ends, *rest]))

@@ -1,0 +1,61 @@
+"""Volume curves of a cine in the Segment dock, while its phases are segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ...app.segmentation.first_look import FEWEST_FOR_LOOKS
+from ...core.counts import format_count
+from ...core.heart.structures import CARDIAC
+from ...core.heart.volume_curve import VolumeCurve
+from ..common.dock import LevelLabel
+
+if TYPE_CHECKING:
+    from ..reading.curves_plot import CurvesPlot
+
+PROVISIONAL_NOTE: Final = "Open circles: {count} provisional, from one member."
+
+
+class CurveForm(QWidget):
+    """Curves of LV and RV; hidden if there are few phases."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.plot: CurvesPlot | None = None
+        self.note = LevelLabel(level="warning")
+        self.note.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.note)
+        self.hide()
+
+    def set_curves(self, curves: Sequence[VolumeCurve]) -> None:
+        """Draw the curves, with dotted lines at the largest and the smallest volume."""
+        phases = sorted({phase for curve in curves for phase in curve.phases})
+        self.setVisible(len(phases) >= FEWEST_FOR_LOOKS)
+        if len(phases) < FEWEST_FOR_LOOKS:
+            return
+        from ..reading.volume_plot import propose_landmarks
+
+        self._plot(curves).draw(curves, phases, propose_landmarks(curves))
+        provisional = frozenset().union(*(curve.provisional for curve in curves))
+        count = format_count(len(provisional), "phase")
+        self.note.setText(PROVISIONAL_NOTE.format(count=count))
+        self.note.setVisible(bool(provisional))
+
+    def _plot(self, curves: Sequence[VolumeCurve]) -> CurvesPlot:
+        """Return the plot, made with the first curve: its import takes long."""
+        if self.plot is None:
+            from ..common.plotting import Legend
+            from ..reading.curves_plot import CurvesPlot
+
+            self.plot = CurvesPlot()
+            legend = Legend("Volume")
+            legend.set_colors({c.structure: CARDIAC[c.structure] for c in curves})
+            for row, part in enumerate((legend, self.plot)):
+                self.layout().insertWidget(row, part)
+        return self.plot

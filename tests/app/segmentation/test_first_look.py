@@ -1,0 +1,85 @@
+"""A first look at every phase of a cine, and the order after it."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.first_look import FirstLook, order_after
+from napari_bayes_nnunet.core.heart.measurements import volumes_ml
+from napari_bayes_nnunet.nnunet import Stopped
+from napari_bayes_nnunet.sample_data import CINE
+
+SPACING = (8.0, 1.29, 1.29)
+PHASES = (19, 3, 6)
+
+
+@pytest.fixture(scope="module")
+def cine() -> np.ndarray:
+    """One slice of the sample at some phases, in a wide field of view that is dark at its ends."""
+    voxels = np.asarray(nibabel.load(CINE).dataobj)[:, :, 5:6, PHASES].T.astype(np.float32)
+    wide = ((0, 0), (0, 0), (60, 68), (98, 30))
+    return np.pad(voxels, wide, "linear_ramp", end_values=3)[None]
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    return Ensemble(BUILT_IN_FOLDER, device="cpu", precision="full")
+
+
+def test_only_the_first_phase_is_seen_whole(ensemble, cine, monkeypatch) -> None:
+    patches = []
+    logits = ensemble._predictor.network.logits
+    monkeypatch.setattr(
+        ensemble._predictor.network,
+        "logits",
+        lambda batch, *a, **k: patches.append(len(batch)) or logits(batch, *a, **k),
+    )
+    looks, seen = [], []
+    for look in ensemble.first_looks(cine, SPACING):
+        looks.append(look)
+        seen.append(sum(patches))
+        patches.clear()
+    assert seen[0] > 1
+    assert sum(seen[1:]) == 2  # one patch for each of the others
+    member = ensemble.folder.usable_members[-1]
+    for phase, look in enumerate(looks):
+        (whole,) = ensemble.member_probabilities(
+            cine[:, phase], SPACING, [member], mirroring="none"
+        )
+        expected = volumes_ml(np.asarray(whole).argmax(axis=0), SPACING, ensemble.structures)
+        assert look.volumes["LV"] == look.lv == pytest.approx(expected["LV"], rel=0.05)
+        assert look.volumes == volumes_ml(look.labels, SPACING, ensemble.structures)
+        assert look.entropy.shape == look.labels.shape == cine.shape[2:]
+        assert not look.entropy[:, :30].any() or phase == 0  # outside of the window
+
+
+def test_ends_are_those_of_the_looks(ensemble, cine) -> None:
+    lv = [look.lv for look in ensemble.first_looks(cine, SPACING)]
+    assert ensemble.find_phases(cine, SPACING) == (np.argmax(lv) + 1, np.argmin(lv) + 1)
+
+
+def test_a_stop_ends_the_looks(ensemble, cine) -> None:
+    seen = []
+    looks = ensemble.first_looks(cine, SPACING, should_stop=lambda: bool(seen))
+    seen.append(next(looks))
+    with pytest.raises(Stopped):
+        next(looks)
+
+
+def look(lv: float, *, bits: float) -> FirstLook:
+    entropy = np.full((2, 2, 2), bits / 8, np.float32)
+    return FirstLook(
+        labels=np.zeros((2, 2, 2), np.uint8), entropy=entropy, volumes={"LV": lv, "RV": 10.0}
+    )
+
+
+def test_ed_and_es_come_first_then_the_most_doubtful() -> None:
+    looks = [look(90, bits=1), look(100, bits=2), look(60, bits=9), look(50, bits=3)]
+    looks += [look(70, bits=16), look(0, bits=0)]
+    assert order_after(looks) == [1, 3, 4, 2, 0, 5]
+    assert order_after([look(0, bits=1), look(0, bits=2)]) == [1, 0]
+    assert order_after([look(5, bits=1)]) == [0]
+    nothing = FirstLook(labels=np.zeros(1), entropy=np.zeros(1), volumes={"LV": 0.0})
+    assert order_after([look(0, bits=1), nothing]) == [1, 0]

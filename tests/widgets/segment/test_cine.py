@@ -1,0 +1,59 @@
+"""Test of the Segment dock with a cine, in a real window and with a real child."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+
+from ...helpers.data.sample import write_middle_slices
+from ..conftest import choose
+
+PHASES = (1, 4, 7, 10, 13, 18)
+
+
+@pytest.fixture
+def dock(make_napari_viewer, settings, tmp_path, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.open(write_middle_slices(tmp_path), plugin="napari-bayes-nnunet")
+    made = SegmentWidget(viewer, settings=settings)
+    viewer.window.add_dock_widget(made, name="Segment", area="right")
+    made.image.phases.setCurrentIndex(3)
+    made.image.phase_numbers.setText(", ".join(map(str, PHASES)))
+    made.method.mirroring.value = "none"
+    choose(made, BUILT_IN_FOLDER, qtbot)
+    made.method.members.value = 3
+    yield made
+    made.close_child()
+
+
+def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) -> None:
+    known: list[tuple[int, list[int]]] = []
+
+    def note() -> None:
+        known.append((len(dock._growing.provisional), list(dock._growing.posteriors)))
+
+    dock.job.volumes_changed.connect(note)
+    dock.run.segment_button.click()
+    result = dock._growing
+    qtbot.waitUntil(lambda: len(known) >= len(PHASES), timeout=60_000)
+    assert known[: len(PHASES)] == [(count, []) for count in range(1, 1 + len(PHASES))]
+    dock._turns.finish()
+    (lv, _) = result.numbers().curves
+    assert (lv.phases, lv.provisional) == (PHASES, frozenset(PHASES))
+    qtbot.waitUntil(lambda: len(result.posteriors) >= 2, timeout=60_000)
+    assert list(result.posteriors)[:2] == [lv.ed, lv.es]
+    assert dock.run.results.curves.isVisible()
+    with qtbot.waitSignal(dock.job.ended, timeout=60_000):
+        dock.run.stop_button.click()
+    assert set(result.posteriors) | set(result.provisional) <= set(PHASES) == set(result.phases)
+    assert not set(result.posteriors) & set(result.provisional)
+    numbers = result.numbers()
+    assert {numbers.ed, numbers.es} <= set(result.posteriors)
+    assert "LV EF" in numbers.measured
+    assert dock.run.results.curves.plot.provisional("LV") == sorted(
+        set(PHASES) - set(result.posteriors)
+    )
+    shown = dock._viewer.layers["SCD0000301_cine prediction"].data
+    assert all(shown[phase - 1].any() for phase in PHASES)
