@@ -113,6 +113,16 @@ def test_closing_ends_child_and_removes_scratch_folder(messages, qtbot) -> None:
     assert child.pid is None
 
 
+def test_closing_ends_a_child_that_is_not_ready(messages, qtbot) -> None:
+    child, said = messages()
+    child.start()
+    pid = child.pid
+    assert pid
+    child.close()
+    assert not is_alive(pid)
+    assert said == []
+
+
 def test_closing_ends_a_child_that_is_busy(messages, qtbot) -> None:
     child, said = messages("--hangs-at", 1)
     child.send(request(child))
