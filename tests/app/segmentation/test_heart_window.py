@@ -174,5 +174,5 @@ def test_a_calibration_is_for_one_window(ensemble) -> None:
     unlike = replace(whole, mirroring="spread")
     assert find_calibration(folder, unlike) is None
     assert calibration_notes(folder, unlike) == (
-        OTHER_SETTINGS.format(settings=f"{whole}; {heart}"),
+        OTHER_SETTINGS.format(settings=f"{heart}; {whole}"),
     )
