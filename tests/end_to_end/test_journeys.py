@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
+import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.pictures import journeys
-from benchmarks.pictures.camera import LARGEST_BYTES, Camera, small_png
-from benchmarks.pictures.hand import Hand
-from napari.plugins import _npe2
-from npe2 import PluginManager, PluginManifest
+from benchmarks.pictures.camera import LARGEST_BYTES, small_png
 from PIL import Image
 
-import napari_bayes_nnunet
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume
 from napari_bayes_nnunet.io.study.study import read_study
@@ -28,34 +24,35 @@ from napari_bayes_nnunet.sample_data import CINE
 from ..helpers.data.dicoms import write_cine
 from ..helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
 from ..helpers.data.sample import write_middle_slices
+from ..helpers.processes.command import environment
 
-PACKAGE = Path(napari_bayes_nnunet.__file__).parent
 HAS_DISPLAY = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 pytestmark = pytest.mark.skipif(
     sys.platform == "linux" and not HAS_DISPLAY, reason="needs a display or Xvfb"
 )
 
 
-@pytest.fixture
-def hand(
-    make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Hand:
-    """Return the hand in a window with this plugin as the only one, of a new user."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    manager = PluginManager()
-    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
-    monkeypatch.setattr(_npe2.pm, "instance", lambda: manager)
-    manager.register(PluginManifest.from_file(PACKAGE / "napari.yaml"))
-    viewer = make_napari_viewer(show=True)
-    viewer.window.set_geometry(0, 0, 1280, 800)
-    made = Hand(viewer)
-    made.wait(500)
-    return made
+def go(journey: str, folder: Path, *arguments: Any, **options: Any) -> None:
+    """Go on a journey in a window of its own, as a new user with settings in ``folder``."""
+    given = json.dumps(arguments, default=str), json.dumps(options)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.helpers.windows.journey_driver", journey, *given],
+        cwd=Path(__file__).parents[2],
+        env={
+            **environment(),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "NAPARI_CONFIG": str(folder / "napari.yaml"),
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
-def test_sample_is_reviewed_and_exported(hand: Hand, tmp_path: Path) -> None:
-    journeys.review_sample(hand, Camera(), tmp_path, quick=True)
+def test_sample_is_reviewed_and_exported(tmp_path: Path) -> None:
+    go("review_sample", tmp_path, tmp_path, quick=True)
     (file,) = tmp_path.glob("*_study/study.json")
     study = read_study(file.parent)
     assert study.review.count("accepted") == 2
@@ -69,24 +66,24 @@ def test_sample_is_reviewed_and_exported(hand: Hand, tmp_path: Path) -> None:
     assert list((tmp_path / "export").glob("*_report.html"))
 
 
-def test_dicom_series_is_chosen_and_exported(hand: Hand, tmp_path: Path) -> None:
+def test_dicom_series_is_chosen_and_exported(tmp_path: Path) -> None:
     voxels = read_volume(CINE).voxels[[19, 6], 3:7].astype(np.int16)  # ED and ES
     images = tmp_path / "DICOM"
     write_cine(images / "cine", voxels)
     write_cine(images / "again", voxels[:, 1:], series=6)
-    journeys.export_dicom(hand, Camera(), images, tmp_path, quick=True)
+    go("export_dicom", tmp_path, images, tmp_path, quick=True)
     (file,) = tmp_path.glob("dicom-*/study.json")
     assert read_study(file.parent).edited.shape == voxels.shape
     written = {file.name.rpartition("_")[2] for file in (tmp_path / "export").iterdir()}
     assert written == {"seg.dcm", "measurements.dcm", "numbers.csv"}
 
 
-def test_folder_is_segmented_and_its_worst_study_opened(hand: Hand, tmp_path: Path) -> None:
+def test_folder_is_segmented_and_its_worst_study_opened(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "images" / name).mkdir(parents=True)
         write_middle_slices(tmp_path / "images" / name)
     results = tmp_path / "results"
-    journeys.segment_folder(hand, Camera(), tmp_path / "images", results, quick=True)
+    go("segment_folder", tmp_path, tmp_path / "images", results, quick=True)
     rows = list(csv.DictReader((results / "cohort.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 2
     assert (results / "cohort.html").exists()
@@ -95,31 +92,28 @@ def test_folder_is_segmented_and_its_worst_study_opened(hand: Hand, tmp_path: Pa
     assert sum(study.review.current is not None for study in studies) == 1
 
 
-def test_quick_look_trains_an_ensemble_to_segment_with(
-    hand: Hand, hearts: Path, tmp_path: Path
-) -> None:
+def test_quick_look_trains_an_ensemble_to_segment_with(hearts: Path, tmp_path: Path) -> None:
     numbers = (("epochs", 6), ("iterations_per_epoch", 1), ("batch_size", 2))
-    segment = journeys.train(hand, Camera(), hearts, tmp_path / "run", numbers=numbers)
+    go("train", tmp_path, hearts, tmp_path / "run", numbers=numbers)
     ensemble = find_ensemble(tmp_path / "run")
     assert [member.epoch for member in ensemble.usable_members] == [1, 3, 5]
-    assert segment.ensemble.folder.members == ensemble.members
 
 
-def test_two_methods_are_evaluated(hand: Hand, tmp_path: Path) -> None:
+def test_two_methods_are_evaluated(tmp_path: Path) -> None:
     for case in ("patient001", "patient002"):
         for number, method in enumerate(("multi", "vanilla")):
             write_answer(tmp_path / method, case, answer(number))
         write_reference(tmp_path / "labels", case, heart())
     name_labels(tmp_path / "labels")
     methods = [tmp_path / "multi", tmp_path / "vanilla"]
-    journeys.evaluate(hand, Camera(), methods, tmp_path / "labels", tmp_path / "report")
+    go("evaluate", tmp_path, methods, tmp_path / "labels", tmp_path / "report")
     names = {file.name for file in (tmp_path / "report").iterdir()}
     assert {"report.html", "cases.csv", "summary.json"} <= names
 
 
 def test_pictures_are_small_and_keep_the_colours_of_lines() -> None:
     rng = np.random.default_rng(1)
-    pixels = np.repeat(rng.integers(0, 256, (500, 800, 1), np.uint8), 3, axis=2)
+    pixels = np.repeat(rng.integers(0, 256, (300, 400, 1), np.uint8), 3, axis=2)
     line = (86, 180, 233)
     pixels[100:102] = line
     written = small_png(pixels)
