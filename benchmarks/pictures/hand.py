@@ -92,7 +92,10 @@ class Hand:
         edit = field if isinstance(field, QLineEdit) else field.findChild(QLineEdit)
         self.click(edit)
         QTest.keyClick(edit, Qt.Key.Key_A, CONTROL)
-        QTest.keyClicks(edit, text)
+        if text.isascii():
+            QTest.keyClicks(edit, text)
+        else:
+            edit.insert(text)  # as if pasted, since QTest has keys for ASCII only
         QTest.keyClick(edit, Qt.Key.Key_Return)
         self.wait()
 
