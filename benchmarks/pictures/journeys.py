@@ -147,6 +147,7 @@ def train(
     camera.take_whole_dock(dock, "train_new")
     hand.click(dock.new.start_button)
     hand.until(lambda: dock.state is not None and dock.state.kind == "finished")
+    hand.until(lambda: not dock.watch.started_here())  # or closing the window would ask
     camera.take_whole_dock(dock, "train_watch")
     hand.click(dock.form.use_button)
     segment: SegmentWidget = hand.dock(SegmentWidget.TITLE)
