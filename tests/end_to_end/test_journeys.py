@@ -47,6 +47,7 @@ def go(journey: str, folder: Path, *arguments: Any, **options: Any) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,6 @@ from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.widgets.common.plotting import pg, readable
 from napari_bayes_nnunet.widgets.reading.curves_plot import CurvesPlot, PhaseLine
 
-from ...helpers.windows.settling import settle
 from .test_volume_plot import PHASES, curve
 
 
@@ -138,8 +138,10 @@ def test_name_is_not_cut_off_at_either_end(qtbot: Any) -> None:
         line = PhaseLine(name)
         plot.addItem(line)
         line.put_at(phase, range(7, 19))
-        settle(qtbot, plot)
-        shown = plot.getViewBox().sceneBoundingRect()
-        text = line.label.mapRectToScene(line.label.boundingRect())
-        assert shown.left() <= text.left() + 1
-        assert text.right() - 1 <= shown.right()
+        qtbot.waitUntil(partial(_is_whole, line, plot))  # the axis takes its width when painted
+
+
+def _is_whole(line: PhaseLine, plot: pg.PlotWidget) -> bool:
+    shown = plot.getViewBox().sceneBoundingRect()
+    text = line.label.mapRectToScene(line.label.boundingRect())
+    return bool(shown.left() <= text.left() + 1 and text.right() - 1 <= shown.right())
