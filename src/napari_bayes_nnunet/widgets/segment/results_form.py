@@ -103,7 +103,6 @@ class ResultBlock(QWidget):
         column.addWidget(self.numbers)
 
     def set_numbers(self, numbers: ResultNumbers) -> None:
-        """Show the numbers of the result, unless there are only provisional phases yet."""
-        is_provisional = any(curve.provisional for curve in numbers.curves)
-        self.numbers.setVisible(bool(numbers.measured) or not is_provisional)
+        """Show the numbers of the result, unless ED and ES are yet to be segmented."""
+        self.numbers.setVisible(bool(numbers.measured) or not numbers.curves)
         self.numbers.set_numbers(numbers.measured, {}, ed=numbers.ed, es=numbers.es)

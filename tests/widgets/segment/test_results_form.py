@@ -1,0 +1,27 @@
+"""Tests of the numbers of results in the Segment dock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_bayes_nnunet.widgets.layers.result import ResultNumbers
+from napari_bayes_nnunet.widgets.segment.results_form import ResultsForm
+
+from ..reading.test_volume_plot import curve
+
+
+@pytest.fixture
+def form(qtbot: Any) -> ResultsForm:
+    made = ResultsForm()
+    qtbot.addWidget(made)
+    return made
+
+
+@pytest.mark.parametrize(("curves", "hidden"), [((curve(),), True), ((), False)])
+def test_missing_numbers_are_explained_unless_phases_follow(
+    form: ResultsForm, curves: tuple[Any, ...], hidden: bool
+) -> None:
+    form.set_results({"multi": ResultNumbers(measured={}, curves=curves)}, "multi")
+    assert form.blocks["multi"].numbers.isHidden() is hidden
