@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.widgets.segment.curve_form import PROVISIONAL_NOTE, CurveForm
+from napari_bayes_nnunet.widgets.segment.curve_form import LINES_NOTE, PROVISIONAL_NOTE, CurveForm
 
 from ..reading.test_volume_plot import PHASES, curve
 
@@ -24,8 +24,9 @@ def test_curves_are_shown_with_their_provisional_phases(form: CurveForm) -> None
     assert not form.isHidden()
     assert form.plot is not None
     assert form.plot.provisional("LV") == list(PHASES[:3])
-    assert len(form.plot.proposal) == 2
-    assert form.note.text() == PROVISIONAL_NOTE.format(count="3 phases")
+    ed, es = form.plot.proposal
+    note = PROVISIONAL_NOTE.format(count="3 phases") + LINES_NOTE.format(ed=ed, es=es)
+    assert form.note.text() == note
     form.set_curves([curve(), curve("RV")])
     assert form.note.isHidden()
     assert form.plot.provisional("LV") == []

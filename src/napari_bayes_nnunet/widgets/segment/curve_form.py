@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..reading.curves_plot import CurvesPlot
 
 PROVISIONAL_NOTE: Final = "Open circles: {count} provisional, from one member."
+LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es} so far."
 
 
 class CurveForm(QWidget):
@@ -41,10 +42,12 @@ class CurveForm(QWidget):
             return
         from ..reading.volume_plot import propose_landmarks
 
-        self._plot(curves).draw(curves, phases, propose_landmarks(curves))
+        landmarks = propose_landmarks(curves)
+        self._plot(curves).draw(curves, phases, landmarks)
         provisional = frozenset().union(*(curve.provisional for curve in curves))
         count = format_count(len(provisional), "phase")
-        self.note.setText(PROVISIONAL_NOTE.format(count=count))
+        lines = LINES_NOTE.format(ed=landmarks[0], es=landmarks[1]) if landmarks else ""
+        self.note.setText(PROVISIONAL_NOTE.format(count=count) + lines)
         self.note.setVisible(bool(provisional))
 
     def _plot(self, curves: Sequence[VolumeCurve]) -> CurvesPlot:
