@@ -25,7 +25,7 @@ def test_curves_are_shown_with_their_provisional_phases(form: CurveForm) -> None
     assert form.plot is not None
     assert form.plot.provisional("LV") == list(PHASES[:3])
     ed, es = form.plot.proposal
-    note = PROVISIONAL_NOTE.format(count="3 phases") + LINES_NOTE.format(ed=ed, es=es)
+    note = PROVISIONAL_NOTE + LINES_NOTE.format(ed=ed, es=es)
     assert form.note.text() == note
     form.set_curves([curve(), curve("RV")])
     assert form.note.isHidden()

@@ -9,7 +9,7 @@ import pytest
 from napari_bayes_nnunet.widgets.layers.result import ResultNumbers
 from napari_bayes_nnunet.widgets.segment.results_form import ResultsForm
 
-from ..reading.test_volume_plot import curve
+from ..reading.test_volume_plot import PHASES, curve
 
 
 @pytest.fixture
@@ -25,3 +25,10 @@ def test_missing_numbers_are_explained_unless_phases_follow(
 ) -> None:
     form.set_results({"multi": ResultNumbers(measured={}, curves=curves)}, "multi")
     assert form.blocks["multi"].numbers.isHidden() is hidden
+
+
+def test_curve_marks_the_phases_that_are_measured(form: ResultsForm) -> None:
+    numbers = ResultNumbers(measured={}, ed=PHASES[1], es=PHASES[-1], curves=(curve(),))
+    form.set_results({"multi": numbers}, "multi")
+    assert form.curves.plot is not None
+    assert form.curves.plot.proposal == (PHASES[1], PHASES[-1])

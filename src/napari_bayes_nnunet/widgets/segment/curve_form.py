@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.segmentation.first_look import FEWEST_FOR_LOOKS
-from ...core.counts import format_count
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
+from ...core.types import Phase
 from ..common.dock import LevelLabel
 
 if TYPE_CHECKING:
     from ..reading.curves_plot import CurvesPlot
 
-PROVISIONAL_NOTE: Final = "Open circles: {count} provisional, from one member."
-LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es} so far."
+PROVISIONAL_NOTE: Final = "Open circles: provisional, from one member."
+LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es}."
 
 
 class CurveForm(QWidget):
@@ -34,21 +34,26 @@ class CurveForm(QWidget):
         column.addWidget(self.note)
         self.hide()
 
-    def set_curves(self, curves: Sequence[VolumeCurve]) -> None:
-        """Draw the curves, with dotted lines at the largest and the smallest volume."""
+    def set_curves(
+        self, curves: Sequence[VolumeCurve], measured: tuple[Phase, Phase] = (None, None)
+    ) -> None:
+        """Draw the curves, with dotted lines at ED and ES.
+
+        These are the ``measured`` phases, or else those of the largest and the smallest volume.
+        """
         phases = sorted({phase for curve in curves for phase in curve.phases})
         self.setVisible(len(phases) >= FEWEST_FOR_LOOKS)
         if len(phases) < FEWEST_FOR_LOOKS:
             return
         from ..reading.volume_plot import propose_landmarks
 
-        landmarks = propose_landmarks(curves)
+        ed, es = measured
+        known = None if ed is None or es is None else (ed, es)
+        landmarks = known or propose_landmarks(curves)
         self._plot(curves).draw(curves, phases, landmarks)
-        provisional = frozenset().union(*(curve.provisional for curve in curves))
-        count = format_count(len(provisional), "phase")
         lines = LINES_NOTE.format(ed=landmarks[0], es=landmarks[1]) if landmarks else ""
-        self.note.setText(PROVISIONAL_NOTE.format(count=count) + lines)
-        self.note.setVisible(bool(provisional))
+        self.note.setText(PROVISIONAL_NOTE + lines)
+        self.note.setVisible(any(curve.provisional for curve in curves))
 
     def _plot(self, curves: Sequence[VolumeCurve]) -> CurvesPlot:
         """Return the plot, made with the first curve: its import takes long."""
