@@ -106,6 +106,18 @@ def test_the_report_says_what_was_asked(windowed, whole) -> None:
     assert SegmentationSettings.from_json(windowed.report()) == windowed.settings
 
 
+def test_the_heart_is_found_in_the_plane_of_the_slices(ensemble, image, monkeypatch) -> None:
+    asked = []
+
+    def find(predictor, prepared, found, axis):
+        asked.append((axis, found.shape))
+
+    monkeypatch.setattr(ensemble_module, "find_window", find)
+    moved = np.ascontiguousarray(np.moveaxis(image, 0, 2))
+    drain(ensemble.steps(moved, (*SPACING[1:], SPACING[0]), replace(HEART, members=4)))
+    assert asked == [(2, moved.shape)]
+
+
 def test_kept_predictions_of_a_window_give_the_same(ensemble, image, windowed) -> None:
     again = drain(ensemble.steps(image, SPACING, HEART))
     np.testing.assert_array_equal(again.probabilities, windowed.probabilities)

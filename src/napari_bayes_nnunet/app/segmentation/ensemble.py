@@ -362,7 +362,8 @@ class Ensemble:
         axis = self._predictor.slice_axis
         if axis is None or found is None:
             return None
-        return find_window(self._predictor, self._members.prepared(image), found, axis)
+        prepared = self._members.prepared(image)
+        return find_window(self._predictor, prepared, found, prepared.order[axis])
 
     def _note(self, sentence: str) -> None:
         self._notes.append(sentence)
