@@ -166,11 +166,18 @@ def test_without_picture_it_runs_until_window_is_closed(ensemble) -> None:
     demo_here(ensemble, closes=200)
 
 
+def make_demo_study(folder: Path) -> Path:
+    """Write a study to ``folder`` without an image next to it, as in the demo."""
+    made = make_cine(folder)
+    made.with_name(f"{made.name}_image.nii.gz").unlink()
+    return made
+
+
 def test_study_with_work_is_moved_and_another_deleted(tmp_path: Path) -> None:
-    made = make_cine(tmp_path / "temporary" / "study")
+    made = make_demo_study(tmp_path / "temporary" / "study")
     assert keep_work(made, tmp_path / "kept") is None
     assert not made.parent.exists()
-    made = make_cine(tmp_path / "temporary" / "study")
+    made = make_demo_study(tmp_path / "temporary" / "study")
     save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
     settings = Settings(tmp_path / "settings.json")
     kept = keep_work(made, tmp_path / "kept", settings=settings)
@@ -196,6 +203,17 @@ def test_a_study_that_cannot_be_moved_stays(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert keep_work(made, tmp_path / "file" / "kept") == made
     assert read_study(made).review.count("accepted") == 1
+
+
+@pytest.mark.parametrize("decisions", [{}, {(1, 0): Decision(state="accepted")}])
+def test_files_saved_next_to_the_study_stay(tmp_path: Path, decisions: dict[Any, Decision]) -> None:
+    made = make_demo_study(tmp_path / "temporary" / "study")
+    save_review(made, ReviewState(decisions=decisions))
+    saved = made.parent / "numbers.csv"
+    saved.touch()
+    settings = Settings(tmp_path / "settings.json")
+    keep_work(made, tmp_path / "kept", settings=settings)
+    assert (saved.exists(), made.exists()) == (True, False)
 
 
 def test_the_window_fits_the_screen(qapp: Any) -> None:

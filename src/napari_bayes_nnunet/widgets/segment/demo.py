@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -105,11 +106,11 @@ def keep_work(
     """Move a study that the user has worked on from its temporary folder, else delete it.
 
     Returns where it is now, None if it was deleted. ``folder`` is by default in the user's data
-    folder. If the study cannot be moved, it stays where it is. It becomes the last study in
-    ``settings`` only if the user has opened none before.
+    folder. If the study cannot be moved, it stays where it is, as do files saved next to it. It
+    becomes the last study in ``settings`` only if the user has opened none before.
     """
     if not has_corrections(study):
-        shutil.rmtree(study.parent, ignore_errors=True)
+        _delete_with_empty_folder(study)
         return None
     folder = folder or user_data_path("napari-bayes-nnunet", appauthor=False) / "demo"
     kept = folder / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
@@ -118,11 +119,17 @@ def keep_work(
         shutil.move(study, kept)
     except OSError:
         return study
-    shutil.rmtree(study.parent, ignore_errors=True)
+    _delete_with_empty_folder(study)
     settings = settings or Settings()
     if settings.last_study() is None:
         settings.keep_last_study(kept)
     return kept
+
+
+def _delete_with_empty_folder(study: Path) -> None:
+    shutil.rmtree(study, ignore_errors=True)
+    with suppress(OSError):  # the user has saved files next to it
+        study.parent.rmdir()
 
 
 def check_display(environment: Mapping[str, str], platform: str) -> None:
