@@ -15,9 +15,8 @@ from ...core.metrics.feature_distance import FeatureRule, fit_features
 from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD
 
 UNLIKE_TRAINING: Final = (
-    "The image is unlike the training images (feature distance {distance:.0f}, at most "
-    "{usual:.0f} in the validation patients). Check every slice, and do not rely on intervals and "
-    "scores."
+    "The image is unlike the training images. Check every slice, and do not rely on intervals and "
+    "scores (feature distance {distance:.0f}, at most {usual:.0f} in the validation patients)."
 )
 LOOKS_LIKE_NO_CINE: Final = (
     "The image looks like no short-axis cine, because {reason}. Check that the right series was "
