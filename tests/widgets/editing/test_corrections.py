@@ -11,7 +11,7 @@ import pytest
 from app_model.types import KeyBinding
 from napari.components import ViewerModel
 
-from napari_bayes_nnunet.app.review.ends import IS_FINISHED
+from napari_bayes_nnunet.app.review.ends import IS_FINISHED, End
 from napari_bayes_nnunet.core.editing.closed_curve import draw_curve
 from napari_bayes_nnunet.core.editing.level import apply_level
 from napari_bayes_nnunet.core.editing.scribble import UNKNOWN_SHAPE
@@ -590,6 +590,12 @@ def test_removing_an_absent_structure_shows_a_message(bench) -> None:
     assert steps_of(bench.layer) == 1
     removed = module.REMOVED.format(structures="RV")
     assert bench.said == [removed, module.NOT_HERE.format("RV")]
+
+
+def test_moved_base_names_all_structures_that_vanish(bench) -> None:
+    bench.corrections.move_end(BASE, LV, End.BASE, outwards=False, show=lambda _: None)
+    (message,) = bench.said
+    assert message.endswith(module.END_MOVED[None].format("MYO, LV"))
 
 
 def test_every_edit_says_what_happened(bench) -> None:

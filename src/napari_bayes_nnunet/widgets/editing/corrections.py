@@ -54,7 +54,7 @@ NOT_THERE: Final = "The {structure} is not in {source}. Mark it as absent to rem
 NOT_HERE: Final = "The {} is not in this slice."
 INTERPOLATED: Final = "The {} was interpolated between slices {below} and {above}."
 END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
-    None: "the {} was removed.",
+    None: "removed {}.",
     ShapeSource.PREDICTION: "the {} was added, as predicted.",
     ShapeSource.MODELS: "the {} was added, as {models} drew it.",
     ShapeSource.NEIGHBOUR: "the {} was copied from the next slice, as it was not predicted here.",
@@ -233,9 +233,7 @@ class Corrections(QObject):
         walls, protected = self._of("MYO") if both else (), self._session.protected_labels
         labels = remove_at_end(labels, label, walls=walls, protected=protected)
         self._put(place, labels, ABSENT)
-        gone = np.setdiff1d(before, labels)
-        names = [name for name, value in self._session.structures.items() if value in gone]
-        self.said.emit(REMOVED.format(structures=", ".join(names)))
+        self.said.emit(REMOVED.format(structures=self._names_of_removed(before, labels)))
 
     def move_end(
         self,
@@ -254,10 +252,16 @@ class Corrections(QObject):
             self.said.emit(in_the_window(error))
             return
         show(step.place)
+        before = self._session.labels_in(step.place).copy()
         self._put(step.place, step.labels, ENDS)
-        models = format_count(step.members, "model")
-        said = END_MOVED[step.source].format(self._session.structure_name(label), models=models)
+        models, name = format_count(step.members, "model"), self._session.structure_name(label)
+        names = self._names_of_removed(before, step.labels) if step.source is None else name
+        said = END_MOVED[step.source].format(names, models=models)
         self.said.emit(f"Slice {step.place[1] + 1}: {said}")
+
+    def _names_of_removed(self, before: Plane, after: Plane) -> str:
+        gone = np.setdiff1d(before, after)
+        return ", ".join(name for name, value in self._session.structures.items() if value in gone)
 
     def scribble(self, place: Place, label: int, stroke: Mask, *, inside: bool) -> None:
         """Fit a structure to a (Y, X) stroke inside or outside it, by the posterior."""
