@@ -708,6 +708,7 @@ def test_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> N
     with qtbot.waitSignal(dock.job.ended):
         dock._viewer.layers.remove("heart")
     assert dock.run.status.text().startswith(IMAGE_REMOVED)
+    assert CHOOSE_TO_SEE.format(image="heart") not in dock.run.status.text()
     assert names(dock) == ["heart entropy, bit", "heart prediction", "heart contours"]
     assert visible(dock) == set()
 

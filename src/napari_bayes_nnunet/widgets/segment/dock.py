@@ -508,11 +508,13 @@ class SegmentWidget(FolderDrop, DockContent):
             self.run.add_message(warning)
 
     def _where_result_is(self, image: Image) -> str:
-        """Return where to find a result that is not on screen, else ""."""
+        """Return where to find a result that is not on screen, "" if there is no way to it."""
+        if image not in self._viewer.layers:
+            return ""
         if is_set_aside(self._viewer, image):
             return CHOOSE_TO_SEE.format(image=image.name)
         is_missing = "prediction" not in result_layers(self._viewer, image)
-        return PREDICTION_REMOVED if is_missing and image in self._viewer.layers else ""
+        return PREDICTION_REMOVED if is_missing else ""
 
     def _on_folder_requested(self) -> None:
         if self.cohort_window is None:
