@@ -74,6 +74,20 @@ def test_a_tolerance_that_never_rests_changes_no_bit(ensemble, monkeypatch, wind
     assert stopped.notes == every.notes
 
 
+def test_the_temperature_does_not_decide_when_a_slice_rests(ensemble, monkeypatch) -> None:
+    compared: list[np.ndarray] = []
+
+    def update(self, labels, entropy):
+        compared.append(entropy)
+        return np.ones(len(labels), bool)
+
+    monkeypatch.setattr(Stability, "update", update)
+    for temperature in (1, 3):
+        settings = replace(SETTINGS, temperature=temperature)
+        drain(ensemble.steps(made_image((4, 40, 50)), SPACING, settings))
+    np.testing.assert_array_equal(*compared)
+
+
 def test_a_slice_keeps_the_posterior_of_the_members_it_asked(ensemble, rests) -> None:
     image = made_image((4, 40, 50))
     result = drain(ensemble.steps(image, SPACING, SETTINGS))

@@ -153,11 +153,12 @@ class ImageProgress:
     def check_stability(self, whole: Cutout | None) -> None:
         """Compare the result with that of the last check, and leave out the slices at rest.
 
-        ``whole`` is all of the image; None if its slices cannot be left out one by one.
+        ``whole`` is all of the image; None if its slices cannot be left out one by one. The entropy
+        is the untempered one, so that the labels do not depend on the temperature.
         """
         maps = (
             self.statistics.measure(RunningPosterior.labels),
-            self.statistics.measure(RunningPosterior.total_entropy),
+            self.statistics.measure(RunningPosterior.untempered_entropy),
         )
         if whole is None:
             at_rest = self._stability.update(maps[0][np.newaxis], maps[1][np.newaxis])

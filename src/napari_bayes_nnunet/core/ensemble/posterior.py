@@ -124,9 +124,14 @@ class RunningPosterior:
 
         Raises InputError without members.
         """
+        return entropy(self.mean()) if self.temperature != 1 else self.untempered_entropy()
+
+    def untempered_entropy(self) -> Array:
+        """Return the `total_entropy` at a temperature of 1.
+
+        Raises InputError without members.
+        """
         self._check_members()
-        if self.temperature != 1:
-            return entropy(self.mean())
         return _entropy(self.probability_sum, self.count)
 
     def expected_entropy(self) -> Array:
@@ -142,8 +147,7 @@ class RunningPosterior:
 
         Raises InputError without members.
         """
-        self._check_members()
-        difference = _entropy(self.probability_sum, self.count)
+        difference = self.untempered_entropy()
         difference -= self.entropy_sum / self.count
         return difference.clip(0)
 
