@@ -105,7 +105,7 @@ class SegmentationSettings:
     window: Window = field(
         default="heart",
         metadata={
-            "label": "Window",
+            "label": "Region",
             "help": "Part of the slices that all members see.",
             "choices": {"heart": "Heart", "whole": "Whole image"},
             "choice_help": {
@@ -118,8 +118,8 @@ class SegmentationSettings:
     until_stable: bool = field(
         default=False,
         metadata={
-            "label": "Until stable",
-            "unit": "by slice",
+            "label": "Stop early",
+            "unit": "in stable slices",
             "help": "Ask no further members in slices that these no longer change.",
         },
     )
