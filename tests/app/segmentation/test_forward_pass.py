@@ -73,4 +73,5 @@ def test_stability_interval_covers_all_modes() -> None:
     of_fold = [replace(member(1, cycle=c), fold=f) for f in "01234" for c in range(3)]
     assert stability_interval(of_fold) == 15
     assert stability_interval([member(1, cycle=c) for c in range(4)]) == 4
+    assert stability_interval([member(1, cycle=c) for c in range(2)]) == 4
     assert stability_interval([member(1), member(2)]) == 3

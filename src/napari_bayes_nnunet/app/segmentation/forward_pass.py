@@ -75,8 +75,12 @@ def count_modes(members: Sequence[Member]) -> int:
 
 
 def stability_interval(members: Sequence[Member]) -> int:
-    """Return the number of passes between two stability checks: one per mode, at least three."""
-    return max(_FEWEST, count_modes(members))
+    """Return the number of passes between two stability checks, at least three, of all modes.
+
+    Each mode is used equally often, so that members stand only for others of their mode.
+    """
+    modes = count_modes(members)
+    return modes * -(-_FEWEST // modes)
 
 
 def interleave_passes(passes: Sequence[ForwardPass]) -> list[ForwardPass]:
