@@ -29,6 +29,7 @@ from napari_bayes_nnunet.widgets.editing.corrections import (
     NO_CONTOUR,
     NO_POSTERIOR,
     NOT_A_STRUCTURE,
+    NOT_KEPT,
     SCRIBBLE,
 )
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
@@ -539,13 +540,24 @@ def test_leaving_the_slice_discards_an_alternative(review) -> None:
     start = review.now(WORST)
     review.press("Q")
     assert not np.array_equal(review.now(WORST), start)
+    last = len(review.session.alternatives_in(WORST))
     review.press("N")
+    assert review.said[-1] == NOT_KEPT.format(number=last)
     assert np.array_equal(review.now(WORST), start)
     assert steps_of(review.layer) == 0
     review.press("Shift-N")
     review.settle()
     assert "from 5 models" in review.forms.corrections.alternative.text()
     assert not review.forms.corrections.take_button.isEnabled()
+
+
+def test_a_flag_discards_an_alternative_and_says_so(review) -> None:
+    start = review.now(WORST)
+    review.press("Q")
+    review.press("K")
+    last = len(review.session.alternatives_in(WORST))
+    assert review.said[-1] == NOT_KEPT.format(number=last)
+    assert np.array_equal(review.now(WORST), start)
 
 
 def test_a_previewed_alternative_is_not_saved_or_exported(review, tmp_path) -> None:

@@ -71,6 +71,9 @@ CHANGED_MEANWHILE: Final = (
     "The slices were changed or accepted meanwhile, so nothing was carried. Carry the correction "
     "again if you still want it."
 )
+NOT_KEPT: Final = (
+    "Answer {number} was not kept. To keep an answer, accept the slice while it is on screen."
+)
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -193,12 +196,18 @@ class Corrections(QObject):
         self._write(preview.place, preview.base, refresh=False)
         self._put(preview.place, labels, preview.tool, before=preview.base)
 
-    def discard_preview(self) -> None:
-        """Restore the labels under the preview."""
-        preview = self._preview
-        if preview is not None:
-            self._forget()
-            self._write(preview.place, preview.base)
+    def discard_preview(self, tool: str = "") -> str:
+        """Restore the labels under the preview of this tool, or of any tool.
+
+        Returns a sentence if an answer of the models was on screen, else "".
+        """
+        preview, number = self._preview, self._alternative
+        if preview is None or tool not in ("", preview.tool):
+            return ""
+        self._forget()
+        self._write(preview.place, preview.base)
+        is_answer = preview.tool == ALTERNATIVE and number > 0
+        return NOT_KEPT.format(number=number) if is_answer else ""
 
     def undo(self) -> None:
         """Discard the preview if there is one; else undo the last step."""

@@ -123,7 +123,7 @@ class ReviewController(QObject):
         """Show a slice of the queue, and choose the structure that its row names."""
         name = self._queued_structure((phase, z))
         if name is not None and (phase, z) != self.place:
-            self.corrections.discard_preview()  # which is of the slice on screen
+            self.corrections.discard_preview(LEVEL)  # which is of the slice on screen
             self._choose_structure(name, draw=False)  # first, so that the slice is drawn once
         self.go_to(phase, z)
         self._follow_queue()
@@ -197,7 +197,7 @@ class ReviewController(QObject):
         """Flag the slice, or remove its flag."""
         if not self._can("accept"):
             return
-        self.corrections.discard_preview()
+        self.said.emit(self.corrections.discard_preview())
         decision = self.session.state.decisions.get(self.place)
         is_flagged = decision is not None and decision.state == "flagged"
         if is_flagged and decision is not None and decision.comment:
@@ -357,13 +357,13 @@ class ReviewController(QObject):
         return not reason
 
     def _on_moved(self, place: Place) -> None:
-        self.corrections.discard_preview()
+        lost = self.corrections.discard_preview()
         if self.handles.is_active and self.handles.place != place:
             self.contour.leave()
         if self.player.is_playing:
             self.view.show_in_overview(place)  # the rest follows when the cine stops
             return
-        self.said.emit("")  # the message was about the previous slice
+        self.said.emit(lost)  # an earlier message was about the previous slice
         if place != self.session.state.current:
             self.session.look_at(place)
             self.saver.note_change(is_work=False)
