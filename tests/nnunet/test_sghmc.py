@@ -17,7 +17,7 @@ from napari_bayes_nnunet.core.ensemble.sampler import noise_deviation
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
 from napari_bayes_nnunet.nnunet.sghmc import PosteriorNoise, count_examples
-from napari_bayes_nnunet.nnunet.trainer import TrainingStopped
+from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer, TrainingStopped
 
 from .test_trainer import SETTINGS, make_trainer, run, set_settings  # noqa: F401 (fixtures)
 
@@ -97,6 +97,18 @@ def test_examples_are_slices_or_cases(planned_run: Path) -> None:
     slices = sum(dataset.load_case(name)[0].shape[-3] for name in dataset.identifiers)
     assert count_examples(dataset, dimensions=2) == slices > len(dataset.identifiers)
     assert count_examples(dataset, dimensions=3) == len(dataset.identifiers)
+
+
+def test_noise_differs_between_trainings_without_a_seed() -> None:
+    def noise_seed(folder: str, seed: int | None) -> int:
+        trainer = SimpleNamespace(settings=replace(SAMPLED, seed=seed), output_folder=folder)
+        return CheckpointEnsembleTrainer._noise_seed(trainer)
+
+    folders = ("a/fold_0", "a/fold_1", "b/fold_0", "a/fold_0")
+    first, second, third, again = (noise_seed(folder, None) for folder in folders)
+    assert len({first, second, third}) == 3
+    assert again == first
+    assert noise_seed("a/fold_0", 7) == noise_seed("b/fold_0", 7) == 7
 
 
 # Trainings

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -289,10 +290,15 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             noise = PosteriorNoise(
                 temperature=temperature,
                 examples=self._examples,
-                seed=(self.settings.seed or 0, epoch, NOISE_STREAM),
+                seed=(self._noise_seed(), epoch, NOISE_STREAM),
                 device=self.device,
             )
             self._noise = self.optimizer.register_step_pre_hook(noise)
+
+    def _noise_seed(self) -> int:
+        """Return the seed, else a number of the folder: it differs between trainings, not ranks."""
+        seed = self.settings.seed
+        return crc32(str(self.output_folder).encode()) if seed is None else seed
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Run one training step, on CPUs in bfloat16, which halves the time.
