@@ -12,22 +12,19 @@ uncalibrated. A pass is one member in one slice.
 from __future__ import annotations
 
 import argparse
-import json
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.result import Segmentation
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
-from napari_bayes_nnunet.core.metrics.overlap import dice
-from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
-from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .command_line import read_rows
-from .held_back import held_back_cases, make_parser, read_image
+from .comparison import HEADS, compare, mean_scores
+from .held_back import held_back_cases, make_parser
 from .markdown import markdown_table
 
 STOPS = {"all": False, "until stable": True}
@@ -35,70 +32,35 @@ STOPS = {"all": False, "until stable": True}
 
 def evaluate(options: argparse.Namespace) -> None:
     """Append a line for every case that the results lack."""
-    ensemble = Ensemble(options.run)
-    done = {row["case"] for row in read_rows(options.results)}
     cases = list(held_back_cases(options.dataset, options.split))
     step = max(1, len(cases) // options.volumes) if options.volumes else 1
-    for case in islice(cases, 0, step * (options.volumes or len(cases)), step):
-        if case.name in done:
-            continue
-        row = {"case": case.name}
-        for name, until_stable in STOPS.items():
-            settings = SegmentationSettings(
-                members=options.members,
-                mirroring=options.mirroring,
-                window=options.window,
-                until_stable=until_stable,
-                calibrated=False,
-            )
-            row[name] = _scores(ensemble, case, settings)
-        with options.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(case.name, flush=True)
-
-
-def _scores(
-    ensemble: Ensemble, case: TrainingCase, settings: SegmentationSettings
-) -> dict[str, object]:
-    image, spacing = read_image(case)
-    reference = read_labels(case.label).voxels
-    result = drain(ensemble.steps(image, spacing, settings))
-    return {
-        "asked": list(result.members_by_slice) or [len(result.members)] * len(reference),
-        "dice": dice(result.labels, reference, ensemble.structures),
-        "bins": reliability_bins(result.probabilities, reference).as_dict(),
-        "mutual_information": float(result.mutual_information.sum()),
-        "spread": result.volume_spread["LV"].standard_deviation,
-        "agreement": result.pairwise_dice,
+    settings = {
+        name: SegmentationSettings(
+            members=options.members,
+            mirroring=options.mirroring,
+            window=options.window,
+            until_stable=until_stable,
+            calibrated=False,
+        )
+        for name, until_stable in STOPS.items()
     }
+    chosen = islice(cases, 0, step * (options.volumes or len(cases)), step)
+    compare(Ensemble(options.run), chosen, settings, options.results, describe=_asked)
+
+
+def _asked(result: Segmentation) -> dict[str, Any]:
+    every = [len(result.members)] * len(result.labels)
+    return {"asked": list(result.members_by_slice) or every}
 
 
 def table(results: Path) -> str:
     """Return the means of both ways to stop, and the largest loss of Dice of a volume."""
-    rows = read_rows(results)
-    body, of_volume = [], {}
+    rows, body = read_rows(results), []
     for name in STOPS:
-        scores = [row[name] for row in rows]
-        asked = np.concatenate([s["asked"] for s in scores])
-        of_volume[name] = np.array([np.nanmean(list(s["dice"].values())) for s in scores])
-        bins = [ReliabilityBins.from_dict(s["bins"]) for s in scores]
-        loss = np.max(of_volume["all"] - of_volume[name])
-        body.append(
-            [
-                name,
-                f"{asked.sum()}",
-                f"{asked.mean():.1f} ({asked.min()} to {asked.max()})",
-                *(f"{np.nanmean([s['dice'][n] for s in scores]):.4f}" for n in scores[0]["dice"]),
-                f"{of_volume[name].mean():.4f}",
-                f"{max(loss, 0):.4f}",
-                f"{100 * sum(bins, ReliabilityBins.empty()).ece:.2f}",
-                f"{np.mean([s['mutual_information'] for s in scores]):.0f}",
-                f"{np.mean([s['spread'] for s in scores]):.2f}",
-                f"{np.mean([np.nanmean(list(s['agreement'].values())) for s in scores]):.4f}",
-            ]
-        )
-    heads = ["members asked", "passes", "per slice", *rows[0]["all"]["dice"], "mean Dice"]
-    heads += ["largest loss", "ECE pooled %", "MI, bit", "LV spread, mL", "agreement"]
+        asked = np.concatenate([row[name]["asked"] for row in rows])
+        per_slice = f"{asked.mean():.1f} ({asked.min()} to {asked.max()})"
+        body.append([name, f"{asked.sum()}", per_slice, *mean_scores(rows, name, "all")])
+    heads = ["members asked", "passes", "per slice", *rows[0]["all"]["dice"], "mean Dice", *HEADS]
     return f"{markdown_table(heads, body)}\n{len(rows)} volumes"
 
 
