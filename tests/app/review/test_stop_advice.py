@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
@@ -74,6 +76,20 @@ def test_bound_falls_with_the_accepted_slices(session) -> None:
     advice = advise(session)
     assert advice is not None
     assert (advice.bound, advice.next_bound) == (6.0, 1.5)
+
+
+def test_interval_is_named_by_what_it_is(session, monkeypatch) -> None:
+    corrected = advise(session)
+    assert not corrected.is_predicted
+    assert "±\u00a09.0" in word_advice(session, corrected)
+    measured = {
+        name: replace(number, intervals={90: (11.0, 77.0)})
+        for name, number in session.measured().items()
+    }
+    monkeypatch.setattr(type(session), "measured", lambda _: measured)
+    predicted = advise(session)
+    assert (predicted.is_predicted, predicted.interval) == (True, (11.0, 77.0))
+    assert "(11–77)" in word_advice(session, predicted)
 
 
 def test_review_may_stop_when_the_target_is_met(session) -> None:

@@ -40,7 +40,8 @@ class Obstacle(StrEnum):
     BASAL = "basal"
 
 
-_NOW: Final = "{name} {value:.0f} ({low:.0f}–{high:.0f})"
+_PREDICTED: Final = "{name} {value:.0f} ({low:.0f}–{high:.0f})"
+_CORRECTED: Final = "{name} {value:.0f} ±\u00a0{bound:.1f}"
 _SOON: Final = "; after the next {slices} about ±\u00a0{bound:.1f}."
 _MET: Final = (
     "{name} {value:.0f} ±\u00a0{bound:.1f} ({level}\u00a0%): your target of ±\u00a0{target:g} is "
@@ -72,8 +73,9 @@ class StopAdvice:
 
     It holds for ``level`` % of the patients.
 
-    ``value`` is the LV EF now and ``interval`` its lowest and highest plausible value. ``bound`` is
-    its largest change from now on, and ``next_bound`` that after the next ``slices`` open slices.
+    ``value`` is the LV EF now and ``interval`` its lowest and highest plausible value: those of the
+    prediction if it ``is_predicted``, else ``value`` ± ``bound``. ``bound`` is its largest change
+    from now on, and ``next_bound`` that after the next ``slices`` open slices.
     No target below ``floor`` can be met. ``obstacle`` and its ``place``, if it has one, stand
     against the end of the review, None if nothing does. Those of the whole case have no place, and
     no bound holds.
@@ -81,6 +83,7 @@ class StopAdvice:
 
     value: float
     interval: tuple[float, float]
+    is_predicted: bool
     bound: float
     slices: int
     next_bound: float
@@ -129,6 +132,7 @@ def advise(
     return StopAdvice(
         value=measured.value,
         interval=measured.intervals.get(level) or ends,
+        is_predicted=level in measured.intervals,
         bound=bound,
         slices=len(following),
         next_bound=min(rule.bound(spread_then, level), bound),
@@ -146,7 +150,8 @@ def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
         return _REVIEW_ALL.format(reason=_OF_THE_CASE[advice.obstacle])
     if not advice.is_met:
         low, high = advice.interval
-        now = _NOW.format(name=NUMBER, value=advice.value, low=low, high=high)
+        numbers = {"value": advice.value, "low": low, "high": high, "bound": advice.bound}
+        now = (_PREDICTED if advice.is_predicted else _CORRECTED).format(name=NUMBER, **numbers)
         slices = format_count(advice.slices, "slice")
         soon = _SOON.format(slices=slices, bound=advice.next_bound)
         ends = {"target": advice.target, "floor": advice.floor, "level": advice.level}
