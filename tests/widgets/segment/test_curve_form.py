@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.widgets.segment.curve_form import LINES_NOTE, PROVISIONAL_NOTE, CurveForm
+from napari_bayes_nnunet.widgets.common.plotting import Legend
+from napari_bayes_nnunet.widgets.segment.curve_form import (
+    HELP,
+    LINES_NOTE,
+    PROVISIONAL_NOTE,
+    CurveForm,
+)
 
 from ..reading.test_volume_plot import PHASES, curve
 
@@ -30,6 +36,12 @@ def test_curves_are_shown_with_their_provisional_phases(form: CurveForm) -> None
     form.set_curves([curve(), curve("RV")])
     assert form.note.isHidden()
     assert form.plot.provisional("LV") == []
+
+
+def test_the_title_of_the_curves_explains_them(form: CurveForm) -> None:
+    form.set_curves([curve(), curve("RV")])
+    (legend,) = form.findChildren(Legend)
+    assert legend.toolTip() == HELP
 
 
 def test_few_phases_make_no_curve(form: CurveForm) -> None:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 PROVISIONAL_NOTE: Final = "Open circles: provisional, from one member."
 LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es}."
 
+HELP: Final = (
+    "Volumes of LV and RV in every phase. An open circle is a first look by one member; it is "
+    "replaced by a dot when the phase is segmented."
+)
+
 
 class CurveForm(QWidget):
     """Curves of LV and RV; hidden if there are few phases."""
@@ -26,7 +31,7 @@ class CurveForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.plot: CurvesPlot | None = None
-        self.note = LevelLabel(level="warning")
+        self.note = LevelLabel(level="done")
         self.note.setWordWrap(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -63,6 +68,7 @@ class CurveForm(QWidget):
 
             self.plot = CurvesPlot()
             legend = Legend("Volume")
+            legend.setToolTip(HELP)
             legend.set_colors({c.structure: CARDIAC[c.structure] for c in curves})
             for row, part in enumerate((legend, self.plot)):
                 self.layout().insertWidget(row, part)
