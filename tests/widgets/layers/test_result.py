@@ -10,8 +10,10 @@ import pytest
 from napari_bayes_nnunet.app.messages import PhaseDone
 from napari_bayes_nnunet.app.prediction.geometry_report import SLICES_STORED, TWO_VOXEL_SIZES
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.io.study.arrays import FOREIGN_POSTERIOR, write_posterior
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
@@ -182,3 +184,29 @@ def test_numbers_need_a_finished_phase(tmp_path) -> None:
     assert result.numbers().measured == {}
     result.finish(None, {}, made_posterior(VOLUME.shape))
     assert "LV volume" in result.numbers().measured
+
+
+def looked_at(*finished: int) -> SegmentationResult:
+    """Return a cine whose LV shrinks in the looks; in ``finished`` phases it is that of phase 2."""
+    result = make_result(CINE)
+    posterior = made_posterior(VOLUME.shape)
+    middle = volumes_ml(posterior.prediction, result.spacing, result.structures)["LV"]
+    for phase in range(1, 6):
+        result.count_look(phase, {"LV": middle * (1.4 - 0.2 * phase)})
+    for phase in finished:
+        result.count(phase, 3, 3)
+        result.finish(phase, {}, posterior)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("finished", "names"),
+    [((2, 3), set()), ((1, 3), {"LV EDV"}), ((2, 5), {"LV ESV"}), ((1, 5), {"LV EF"})],
+)
+def test_the_ef_is_that_of_ed_and_es_of_the_looks(finished, names) -> None:
+    result = looked_at(*finished)
+    numbers = result.numbers()
+    assert names <= set(numbers.measured)
+    assert ("LV EF" in numbers.measured) == ("LV EF" in names)
+    result.known_phases = CardiacPhases(1, 4)
+    assert "LV EF" not in result.numbers().measured

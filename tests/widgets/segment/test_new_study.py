@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
@@ -142,6 +143,14 @@ def test_the_study_of_a_cine_has_finished_phases(tmp_path) -> None:
     info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
     assert info.phases == (2, 4)
     assert (info.ed, info.es, info.phases_from) == (4, 1, "Info.cfg beside the image")
+
+
+def test_a_review_knows_ed_and_es_of_the_looks(tmp_path) -> None:
+    result = result_of(made_image(tmp_path / "heart.nii.gz", CINE), CINE, (2, 4), shape=CINE.shape)
+    for phase in range(1, 6):
+        result.count_look(phase, {"LV": 0.1 if phase == 5 else 900.0 - phase})
+    info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
+    assert (info.ed, info.es, info.phases_from) == (1, 5, FOUND_BY_VOLUME)
 
 
 def test_an_image_without_geometry_goes_into_the_study(tmp_path) -> None:

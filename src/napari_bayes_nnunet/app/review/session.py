@@ -524,10 +524,9 @@ class ReviewSession:
         self.change(patient=patient)
 
     def _with_landmarks(self, state: ReviewState) -> ReviewState:
-        """Return the state with ED and ES of the volume curve, unless it has segmented ones."""
+        """Return the state with ED and ES of the volume curve, unless it has its own."""
         curve = next(iter(self.numbers.curves()), None)
-        known = state.ed in self.phases and state.es in self.phases
-        if curve is None or curve.ed is None or known:
+        if curve is None or curve.ed is None or None not in (state.ed, state.es):
             return state
         return replace(state, ed=curve.ed, es=curve.es)
 

@@ -156,8 +156,10 @@ class SegmentationResult:
         volumes = {phase: self._measure(phase, p) for phase, p in self.posteriors.items()}
         every = {**self._looks, **volumes}
         curves = self._curves(every, provisional=set(every) - set(volumes))
-        ends = [self.known_phases or (None, None), _ends(curves), _ends(self._curves(volumes))]
-        ed, es = next((pair for pair in ends if set(pair) <= set(volumes)), (None, None))
+        # All members may see a smaller LV in the ED of the looks than one saw in the phase beside.
+        found = [_ends(curves), _ends(self._curves(self._looks))]
+        ends = [self.known_phases] if self.known_phases else found
+        ed, es = max(ends, key=lambda pair: len(volumes.keys() & set(pair)))
         reports = [state.report for state in self.phases.values() if state.report]
         measured = heart_function(volumes, ed=ed, es=es, rules=interval_rules(reports))
         return ResultNumbers(measured=measured, ed=ed, es=es, curves=curves)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...app import AppError
+from ...app.prediction.output_files import FOUND_BY_VOLUME
 from ...io import DataError
 from ...io.images.geometry import Geometry, make_geometry
+from ...io.images.nifti import CardiacPhases
 from ...io.study.info import (
     SourceImage,
     StudyInfo,
@@ -118,7 +120,7 @@ def _name(result: SegmentationResult) -> str:
 
 
 def _info(result: SegmentationResult, geometry: Geometry) -> StudyInfo:
-    known = result.known_phases
+    known, phases_from = _ends(result)
     return StudyInfo(
         case=result.case,
         image=_image_file(result),
@@ -129,8 +131,20 @@ def _info(result: SegmentationResult, geometry: Geometry) -> StudyInfo:
         reports={phase: result.phases[phase].report or {} for phase in result.posteriors},
         ed=known.ed if known is not None else None,
         es=known.es if known is not None else None,
-        phases_from=result.phases_from,
+        phases_from=phases_from,
     )
+
+
+def _ends(result: SegmentationResult) -> tuple[CardiacPhases | None, str]:
+    """Return ED and ES, if a review cannot find them in the curve of its phases, and their source.
+
+    Provisional phases are missing in that curve.
+    """
+    if result.known_phases is None and result.provisional:
+        numbers = result.numbers()
+        if numbers.ed is not None and numbers.es is not None:
+            return CardiacPhases(numbers.ed, numbers.es), FOUND_BY_VOLUME
+    return result.known_phases, result.phases_from
 
 
 def _image_file(result: SegmentationResult) -> SourceImage | None:

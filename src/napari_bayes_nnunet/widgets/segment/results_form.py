@@ -105,5 +105,6 @@ class ResultBlock(QWidget):
 
     def set_numbers(self, numbers: ResultNumbers) -> None:
         """Show the numbers of the result, unless ED and ES are yet to be segmented."""
-        self.numbers.setVisible(bool(numbers.measured) or not numbers.curves)
+        finished = [len(curve.phases) - len(curve.provisional) for curve in numbers.curves]
+        self.numbers.setVisible(bool(numbers.measured) or not finished or max(finished) > 1)
         self.numbers.set_numbers(numbers.measured, {}, ed=numbers.ed, es=numbers.es)
