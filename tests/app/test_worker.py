@@ -179,6 +179,18 @@ def test_a_cine_gets_a_look_at_every_phase_before_any_is_segmented(child, model)
     assert done[2:] == sorted(done[2:], key=doubt.__getitem__, reverse=True)
 
 
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_a_phase_without_an_image_fails_after_the_others(child, model, value):
+    cine = np.stack([made_image((2, 20, 24), seed=s) for s in range(8)])[None]
+    cine[:, 0] = value
+    vanilla = replace(ON_CPU, method="vanilla")
+    child.send(request(child, model, cine, phases=[], settings=vanilla))
+    *messages, ended = child.until(JobEnded)
+    assert ended.outcome == "failed"
+    for kind in (FirstLookReady, PhaseDone):
+        assert sorted(m.phase for m in messages if isinstance(m, kind)) == [*range(2, 9)]
+
+
 def test_a_stop_during_the_looks_keeps_them(child, model):
     cine = np.stack([made_image((6, 150, 150), seed=s) for s in range(8)])[None]
     child.send(request(child, model, cine, phases=[], job=7))

@@ -27,6 +27,7 @@ from ..core.command import refuse_start_by_hand
 from ..core.durations import TimeLeft
 from ..core.problems import Problem, statement
 from ..core.steps import drain
+from ..core.types import Spacing
 from ..io import DataError
 from ..io.study.arrays import write_posterior
 from ..nnunet import ModelError, Stopped
@@ -57,7 +58,7 @@ from .remote.device import RemoteDevice, is_remote
 from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
 from .segmentation.ensemble import Ensemble
 from .segmentation.first_look import FEWEST_FOR_LOOKS, FirstLook, order_after
-from .segmentation.image_check import Image
+from .segmentation.image_check import Image, checked_image
 from .segmentation.prediction_cache import PredictionCache
 from .segmentation.result import (
     Segmentation,
@@ -220,24 +221,29 @@ class Worker:
         image: Image,
         phases: list[int],
     ) -> list[int]:
-        """Return the phases of a cine in the order to segment them, after a look at each."""
-        if len(phases) < FEWEST_FOR_LOOKS:
+        """Return the phases of a cine in the order to segment them, after a look at each.
+
+        Those that cannot be segmented come last, so that their error is reported after the results.
+        """
+        usable = [p for p in phases if _is_usable(image[:, p - 1], request.spacing)]
+        if len(usable) < FEWEST_FOR_LOOKS:
             return phases
         self._send(StageStarted(text="Finding the heart in all phases"))
         looks: list[FirstLook] = []
-        cine = image[:, [phase - 1 for phase in phases]]
+        cine = image[:, [phase - 1 for phase in usable]]
         should_stop = self._stops(request.job)
         for look in ensemble.first_looks(cine, request.spacing, should_stop=should_stop):
             ready = FirstLookReady(
                 job=request.job,
-                phase=phases[len(looks)],
+                phase=usable[len(looks)],
                 labels=self._write(look.labels),
                 entropy=self._write(look.entropy),
                 volumes=dict(look.volumes),
             )
             self._send(ready)
             looks.append(look)
-        return [phases[index] for index in order_after(looks)]
+        unusable = [phase for phase in phases if phase not in usable]
+        return [*(usable[index] for index in order_after(looks)), *unusable]
 
     def _segment_phases(
         self,
@@ -325,6 +331,15 @@ class Worker:
 
     def _stops(self, job: int) -> Callable[[], bool]:
         return lambda: self.stop == job
+
+
+def _is_usable(image: Image, spacing: Spacing) -> bool:
+    """Return whether an image can be segmented."""
+    try:
+        checked_image(image, spacing)
+    except AppError:
+        return False
+    return True
 
 
 def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:

@@ -72,7 +72,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     write_numbers(output / table, session.predicted(), measured, open_slices)
     if not CONCEPTS.keys() & measured.keys():
         return [*files, output / table]
-    slices = images_of_phase(stack, session.state.ed or session.state.es or session.phases[0])
+    slices = images_of_phase(stack, session.end_phases[0])
     in_numbers = sum_accepted({phase: accepted[phase] for phase in session.queue_phases})
     write_structured_report(
         output / report,
