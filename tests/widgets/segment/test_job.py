@@ -162,7 +162,7 @@ def test_a_segmented_phase_is_no_longer_provisional(make, qtbot) -> None:
 
 
 def test_looks_of_a_second_job_leave_segmented_phases_alone(make, qtbot) -> None:
-    heard = make("--looks")
+    heard = make("--looks", "--seconds", 0.1)  # so that only one phase has begun when checked
     result = heard.start(shape=CINE.shape, phases=(4, 3))
     wait_end(heard, qtbot)
     before = result.labels[[2, 3]].copy()
