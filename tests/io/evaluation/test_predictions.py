@@ -16,6 +16,7 @@ from napari_bayes_nnunet.app.prediction.output_files import case_files, frame_na
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.predictions import (
     MIRRORED_PROBABILITIES,
+    UNFINISHED,
     predicted_cases,
     read_prediction,
 )
@@ -113,6 +114,15 @@ def test_label_names_come_first_from_report(ours):
     assert read_prediction(ours, "p1_frame01").structures == other
     name_labels(ours, {"heart": 1})
     assert read_prediction(ours, "p1_frame01").structures == {"heart": 1}
+
+
+@pytest.mark.parametrize("provisional", [True, False])
+def test_stopped_segmentation_is_refused(ours, provisional):
+    (ours / "p1_frame01.json").write_text(json.dumps({"provisional": provisional}))
+    name_labels(ours)
+    with pytest.raises(DataError) as caught:
+        read_prediction(ours, "p1_frame01")
+    assert caught.value.statement.template == UNFINISHED
 
 
 def test_given_spacing_is_that_of_the_report(ours):

@@ -49,6 +49,10 @@ MIRRORED_PROBABILITIES: Final = (
 )
 
 _REPAIR: Final = "Segment the case again."
+UNFINISHED: Final = (
+    "{file} is of a segmentation that was stopped, so it cannot be evaluated. Segment the case "
+    "again, or remove its files."
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,7 +124,7 @@ def read_prediction(folder: Path, case: str) -> Prediction:
     """Read all files of a case of `predicted_cases`.
 
     Entropy is computed from the probabilities if its map is missing. Raises DataError for a damaged
-    file and for files of different predictions.
+    file, for files of different predictions, and for a segmentation that was stopped.
     """
     labels = read_labels(_image_file(folder, case))
     if labels.is_cine:
@@ -130,6 +134,8 @@ def read_prediction(folder: Path, case: str) -> Prediction:
             phases=labels.phases,
         )
     report = _report(folder / f"{case}.json")
+    if report.provisional is not None:
+        raise DataError(UNFINISHED, file=labels.source)
     if report.spacing_from == "given" and report.spacing_mm is not None:
         labels = labels.with_spacing(report.spacing_mm)  # the header has that of the image
     probabilities = _probabilities(folder, case, labels)
@@ -174,7 +180,10 @@ class _Intervals:
 
 @dataclass(frozen=True)
 class _Report:
-    """The entries of ``<case>.json`` that an evaluation reads."""
+    """The entries of ``<case>.json`` that an evaluation reads.
+
+    ``provisional`` is in those of phases that were stopped.
+    """
 
     labels: dict[str, int] = field(default_factory=dict)
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
@@ -185,6 +194,7 @@ class _Report:
     phase: int | None = None
     spacing_mm: tuple[Positive, Positive, Positive] | None = None
     spacing_from: str = ""
+    provisional: bool | None = None
 
 
 def _report(file: Path) -> _Report:
