@@ -1,5 +1,7 @@
 """A first look at every phase of a cine, and the order after it."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -49,14 +51,14 @@ def test_only_the_first_phase_is_seen_whole(ensemble, cine, monkeypatch) -> None
             cine[:, phase], SPACING, [member], mirroring="none"
         )
         expected = volumes_ml(np.asarray(whole).argmax(axis=0), SPACING, ensemble.structures)
-        assert look.volumes["LV"] == look.lv == pytest.approx(expected["LV"], rel=0.05)
+        assert look.volumes["LV"] == look.cavity == pytest.approx(expected["LV"], rel=0.05)
         assert look.volumes == volumes_ml(look.labels, SPACING, ensemble.structures)
         assert look.entropy.shape == look.labels.shape == cine.shape[2:]
         assert not look.entropy[:, :30].any() or phase == 0  # outside of the window
 
 
 def test_ends_are_those_of_the_looks(ensemble, cine) -> None:
-    lv = [look.lv for look in ensemble.first_looks(cine, SPACING)]
+    lv = [look.cavity for look in ensemble.first_looks(cine, SPACING)]
     assert ensemble.find_phases(cine, SPACING) == (np.argmax(lv) + 1, np.argmin(lv) + 1)
 
 
@@ -81,5 +83,9 @@ def test_ed_and_es_come_first_then_the_most_doubtful() -> None:
     assert order_after(looks) == [1, 3, 4, 2, 0, 5]
     assert order_after([look(0, bits=1), look(0, bits=2)]) == [1, 0]
     assert order_after([look(5, bits=1)]) == [0]
+    no_lv = [
+        FirstLook(labels=np.zeros(1), entropy=np.ones(1), volumes={"RV": v}) for v in (3, 5, 2)
+    ]
+    assert order_after(no_lv) == [1, 2, 0]
     nothing = FirstLook(labels=np.zeros(1), entropy=np.zeros(1), volumes={"LV": 0.0})
     assert order_after([look(0, bits=1), nothing]) == [1, 0]

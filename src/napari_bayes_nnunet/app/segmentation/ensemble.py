@@ -312,7 +312,7 @@ class Ensemble:
         if "LV" not in map(canonical_structure, self.structures):
             raise AppError(LV_NOT_SEGMENTED)
         looks = self.first_looks(cine, spacing, should_stop=should_stop)
-        volumes = [look.lv for look in looks]
+        volumes = [look.cavity for look in looks]
         try:
             return end_diastole_and_systole(volumes)
         except ValueError as error:

@@ -48,9 +48,10 @@ class FirstLook:
         return cls(labels=labels, entropy=bits, volumes=volumes)
 
     @property
-    def lv(self) -> float:
-        """Volume of the LV, mL; 0 if the ensemble does not segment it."""
-        return next((ml for n, ml in self.volumes.items() if canonical_structure(n) == "LV"), 0.0)
+    def cavity(self) -> float:
+        """Volume of the LV, or of the RV if the ensemble segments no LV, mL; else 0."""
+        volumes = {canonical_structure(name): ml for name, ml in self.volumes.items()}
+        return volumes.get("LV", volumes.get("RV", 0.0))
 
     @property
     def doubt(self) -> float:
@@ -62,11 +63,11 @@ class FirstLook:
 def order_after(looks: Sequence[FirstLook]) -> list[int]:
     """Return the indices of the looks in the order in which their phases are segmented.
 
-    First those with the largest and the smallest LV, ED and ES, then the most doubtful ones.
+    First those with the largest and the smallest cavity, ED and ES, then the most doubtful ones.
     """
     rest = sorted(range(len(looks)), key=lambda index: looks[index].doubt, reverse=True)
-    with_lv = [index for index, look in enumerate(looks) if look.lv > 0]
-    if not with_lv:
+    with_cavity = [index for index, look in enumerate(looks) if look.cavity > 0]
+    if not with_cavity:
         return rest
-    ends = [choose(with_lv, key=lambda index: looks[index].lv) for choose in (max, min)]
+    ends = [choose(with_cavity, key=lambda index: looks[index].cavity) for choose in (max, min)]
     return list(dict.fromkeys([*ends, *rest]))
