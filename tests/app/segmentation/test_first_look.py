@@ -83,9 +83,7 @@ def test_ed_and_es_come_first_then_the_most_doubtful() -> None:
     assert order_after(looks) == [1, 3, 4, 2, 0, 5]
     assert order_after([look(0, bits=1), look(0, bits=2)]) == [1, 0]
     assert order_after([look(5, bits=1)]) == [0]
-    no_lv = [
-        FirstLook(labels=np.zeros(1), entropy=np.ones(1), volumes={"RV": v}) for v in (3, 5, 2)
-    ]
-    assert order_after(no_lv) == [1, 2, 0]
+    without_lv = [replace(look(0, bits=8), volumes={"RV": ml}) for ml in (3.0, 5.0, 2.0)]
+    assert order_after(without_lv) == [1, 2, 0]
     nothing = FirstLook(labels=np.zeros(1), entropy=np.zeros(1), volumes={"LV": 0.0})
     assert order_after([look(0, bits=1), nothing]) == [1, 0]
