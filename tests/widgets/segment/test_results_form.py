@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,12 @@ def form(qtbot: Any) -> ResultsForm:
     return made
 
 
-@pytest.mark.parametrize(("curves", "hidden"), [((curve(),), True), ((), False)])
+LOOKS = replace(curve(), provisional=frozenset(PHASES))
+
+
+@pytest.mark.parametrize(
+    ("curves", "hidden"), [((LOOKS,), True), ((), False), ((LOOKS, curve()), False)]
+)
 def test_missing_numbers_are_explained_unless_phases_follow(
     form: ResultsForm, curves: tuple[Any, ...], hidden: bool
 ) -> None:
