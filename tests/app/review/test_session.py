@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app.prediction.output_files import INFO_CFG
 from napari_bayes_nnunet.app.review import usage_recorder as module
 from napari_bayes_nnunet.app.review.accepted_slices import count_open_slices
 from napari_bayes_nnunet.app.review.export import collect_outcome
@@ -73,10 +75,19 @@ def test_ed_and_es_come_from_the_volumes(folder, session) -> None:
     assert ReviewSession(read_study(known)).state.ed == 3
 
 
+def test_ed_and_es_without_segmentation_are_replaced(tmp_path) -> None:
+    folder = make_cine(tmp_path / "heart", ed=2, es=4)
+    session = ReviewSession(read_study(folder))
+    assert (session.state.ed, session.state.es) == (ED, ES)
+    assert "LV EF" in session.measured()
+
+
 @pytest.mark.parametrize(("ed", "es", "names"), [(2, 4, set()), (ED, 4, {"LV EDV", "RV EDV"})])
 def test_known_ed_and_es_without_segmentation_have_no_ef(tmp_path, ed, es, names) -> None:
     """The EF of other phases would be a wrong one."""
-    session = ReviewSession(read_study(make_cine(tmp_path / "heart", ed=ed, es=es)))
+    study = read_study(make_cine(tmp_path / "heart", ed=ed, es=es))
+    sourced = replace(study, info=replace(study.info, phases_from=INFO_CFG))
+    session = ReviewSession(sourced)
     assert (session.state.ed, session.state.es) == (ed, es)
     assert {name for name in session.measured() if "mass" not in name} == names
     assert session.numbers.contributions(ed, es) == []

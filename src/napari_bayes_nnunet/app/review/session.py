@@ -524,9 +524,14 @@ class ReviewSession:
         self.change(patient=patient)
 
     def _with_landmarks(self, state: ReviewState) -> ReviewState:
-        """Return the state with ED and ES of the volume curve, unless it has its own."""
+        """Return the state with ED and ES of the volume curve, unless it has its own.
+
+        Its own are segmented, or of a source that the study names: other phases have another EF.
+        """
         curve = next(iter(self.numbers.curves()), None)
-        if curve is None or curve.ed is None or None not in (state.ed, state.es):
+        ends = {state.ed, state.es}
+        known = ends <= {*self.phases} or (None not in ends and self.study.info.phases_from)
+        if curve is None or curve.ed is None or known:
             return state
         return replace(state, ed=curve.ed, es=curve.es)
 
