@@ -138,7 +138,8 @@ def train_command(jsonl: bool, **flags: Any) -> None:
     """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET.
 
     With --resume and --add-cycle, options keep the values of the start of the training if they are
-    left out. DATASET may have new cases when a cycle is added: they are trained on too.
+    left out. DATASET may have new cases when a cycle is added: they are trained on too. The added
+    cycle may have another --augmentation.
     """
     from ..app.training.request import TrainingRequest, starting_values
     from ..app.training.terminal import train_in_terminal

@@ -48,10 +48,9 @@ def run(finished, tmp_path) -> RunFolder:
     return RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
 
 
-def add_cycle(command, dataset, run, folder):
-    return command.run(
-        "train", dataset, "--output", run.path, "--add-cycle", "--jsonl", folder=folder
-    )
+def add_cycle(command, dataset, run, folder, *flags):
+    start = ("train", dataset, "--output", run.path, "--add-cycle", "--jsonl")
+    return command.run(*start, *flags, folder=folder)
 
 
 def epochs(run):
@@ -94,6 +93,8 @@ def test_a_kill_does_not_change_the_members(extended, run, hearts, warm_command,
     refused = warm_command.run(*start, "--add-cycle", folder=tmp_path)
     assert refused.code == 1
     assert refused.errors == f"Error: {NOT_FINISHED}\n"
+    other = warm_command.run(*start, "--resume", "--augmentation", "wide", folder=tmp_path)
+    assert (other.code, "--augmentation nnunet" in other.errors) == (1, True)
     done = warm_command.run(*start, "--resume", folder=tmp_path)
     assert done.code == 0, done.errors
     found, expected = read_record(run.record), read_record(extended.record)
@@ -176,10 +177,11 @@ def test_new_cases_of_validation_patients_are_unused(grown, run, warm_command, t
 
 def test_the_datasets_folder_may_have_another_name(grown, run, warm_command, tmp_path):
     renamed = grown.rename(tmp_path / "Dataset102_More")
-    done = add_cycle(warm_command, renamed, run, tmp_path)
+    done = add_cycle(warm_command, renamed, run, tmp_path, "--augmentation", "wide")
     assert done.code == 0, done.errors
     record = read_record(run.record)
     assert record.added_cycles("0")[0]["dataset"]["name"] == "Dataset102_More"
+    assert (record.augmentation, record.augmentation_of("0")) == ("nnunet", "wide")
     assert next(run.workspace.glob("preprocessed/*/*/patient900_frame01.*"))
     assert len(list(run.workspace.glob("preprocessed/*"))) == 1  # the name at the first start
 

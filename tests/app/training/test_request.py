@@ -112,20 +112,20 @@ def test_a_resume_takes_the_only_fold():
 
 
 def test_settings_without_a_request_agree():
-    check_agreement(asked(), RECORD)
-    check_agreement(asked(schedule=RECORD.schedule, seed=7, preset="demo"), RECORD)
-    check_agreement(asked(preset="paper"), replace(RECORD, preset=""))  # of an older version
+    check_agreement(asked(), RECORD, "0")
+    check_agreement(asked(schedule=RECORD.schedule, seed=7, preset="demo"), RECORD, "0")
+    check_agreement(asked(preset="paper"), replace(RECORD, preset=""), "0")  # of an older version
 
 
 def test_a_contradiction_names_setting_and_both_values():
     schedule = replace(RECORD.schedule, restart_lr=0.05)
     with pytest.raises(AppError) as caught:
-        check_agreement(asked(schedule=schedule), RECORD)
+        check_agreement(asked(schedule=schedule), RECORD, "0")
     expected = {"setting": "restart_lr", "started_with": 0.1, "given": 0.05}
     assert caught.value.values.items() >= expected.items()
     assert [r.action for r in caught.value.remedies] == [Action.LEAVE_OUT, Action.OTHER_OUTPUT]
     with pytest.raises(AppError) as caught:
-        check_agreement(asked(selection=MemberSelection(per_cycle=5, step=1)), RECORD)
+        check_agreement(asked(selection=MemberSelection(per_cycle=5, step=1)), RECORD, "0")
     expected = {"setting": "members_per_cycle", "started_with": 30, "given": 5}
     assert caught.value.values.items() >= expected.items()
 
@@ -294,14 +294,14 @@ def test_given_names_are_kept_by_the_run(tmp_path):
     dataset = read_dataset(data)
     again = replace(request, labels=None)
     assert with_given_names(dataset, again, record).labels == record.labels
-    check_agreement(request, record)
+    check_agreement(request, record, "0")
     some = replace(request, labels={3: "LV"})
-    check_agreement(some, record)
+    check_agreement(some, record, "0")
     assert with_given_names(dataset, some, record).labels == record.labels
     with pytest.raises(AppError) as caught:
-        check_agreement(replace(request, labels={7: "LV"}), record)
+        check_agreement(replace(request, labels={7: "LV"}), record, "0")
     assert caught.value.values["started_with"] == "1=RV,2=MYO,3=LV"
     with pytest.raises(AppError) as caught:
-        check_agreement(replace(request, labels={1: "LV"}), record)
+        check_agreement(replace(request, labels={1: "LV"}), record, "0")
     assert caught.value.values["setting"] == "labels"
     assert (caught.value.values["started_with"], caught.value.values["given"]) == ("1=RV", "1=LV")

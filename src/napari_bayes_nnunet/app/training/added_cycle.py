@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.problems import Action
+from ...core.types import Augmentation
 from ...io.dataset.patients import patient_of
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import TrainingRecord
@@ -21,7 +22,12 @@ NOT_FINISHED = "A cycle cannot be added before the training of fold {fold} is fi
 
 
 def with_added_cycle(
-    record: TrainingRecord, fold: str, dataset: RawDataset, *, command: str
+    record: TrainingRecord,
+    fold: str,
+    dataset: RawDataset,
+    *,
+    augmentation: Augmentation,
+    command: str,
 ) -> TrainingRecord:
     """Return the record of ``fold`` with one more cycle, to be trained on ``dataset``.
 
@@ -39,6 +45,7 @@ def with_added_cycle(
     cycle = {
         "training_cases": [*record.training_cases(fold), *_new_cases(record, fold, now)],
         "dataset": {"name": dataset.path.name, "cases": now},
+        "augmentation": augmentation,
         "command": command,
     }
     entry = {**record.folds[fold], "added_cycles": [*record.added_cycles(fold), cycle]}

@@ -166,7 +166,7 @@ def _check_start(
 ) -> None:
     if settled is not None:
         check_not_trained(request, run, fold)
-        check_agreement(request, settled)
+        check_agreement(request, settled, fold)
         if request.resume and settled.members(fold) and not _has_state(run, fold):
             raise AppError(
                 "{folder} has members but neither checkpoint_final.pth nor checkpoint_latest.pth.",
@@ -207,7 +207,13 @@ def _record(
         return _new_record(request, run, dataset)
     _check_same_structures(settled, dataset)
     if request.add_cycle:
-        return with_added_cycle(settled, fold, dataset, command=request.command)
+        return with_added_cycle(
+            settled,
+            fold,
+            dataset,
+            augmentation=request.augmentation or settled.augmentation_of(fold),
+            command=request.command,
+        )
     _check_same_data(settled, dataset, fold)
     return settled
 

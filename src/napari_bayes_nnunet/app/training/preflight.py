@@ -173,7 +173,7 @@ def _start(
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
         if settled is not None:
-            check_agreement(request, settled)
+            check_agreement(request, settled, fold)
     with _noting_errors(problems, run.path):
         check_not_trained(request, run, fold)
     return settled, fold

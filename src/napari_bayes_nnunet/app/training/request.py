@@ -46,12 +46,13 @@ class TrainingRequest:
     ``None`` stands for the value that the run was started with, else for the preset's value, and
     for the ``configuration`` "2d", the ``fold`` "0", the ``preset`` "paper" and the
     ``dropout_placement`` "encoder". ``augmentation`` "wide" changes training images as other
-    scanners would, in addition to nnU-Net's own augmentation. ``sampler`` "sghmc" adds noise to the
-    steps in the plateaus, for the posterior at the temperature ``posterior_temperature``.
-    ``dropout`` is the probability that a channel is dropped in the blocks of the placement (for
-    mc-dropout). ``keep_trajectory`` stores some layers of every epoch. ``resume`` continues an
-    interrupted training, ``add_cycle`` trains a finished one for one more cycle. ``labels`` are
-    names of label values that replace those of the dataset. ``command`` is recorded.
+    scanners would, in addition to nnU-Net's own augmentation; an added cycle may have another one.
+    ``sampler`` "sghmc" adds noise to the steps in the plateaus, for the posterior at the
+    temperature ``posterior_temperature``. ``dropout`` is the probability that a channel is dropped in
+    the blocks of the placement (for mc-dropout). ``keep_trajectory`` stores some layers of every
+    epoch. ``resume`` continues an interrupted training, ``add_cycle`` trains a finished one for
+    one more cycle. ``labels`` are names of label values that replace those of the dataset.
+    ``command`` is recorded.
     """
 
     dataset: Path
@@ -238,9 +239,9 @@ def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str
     return request.fold
 
 
-def check_agreement(request: TrainingRequest, settled: TrainingRecord) -> None:
+def check_agreement(request: TrainingRequest, settled: TrainingRecord, fold: str) -> None:
     """Raise AppError if the request contradicts the settings of the run."""
-    for setting, given, settled_value in _given(request, settled):
+    for setting, given, settled_value in _given(request, settled, fold):
         if given != settled_value:
             raise AppError(
                 STARTED_WITH,
@@ -253,16 +254,20 @@ def check_agreement(request: TrainingRequest, settled: TrainingRecord) -> None:
             )
 
 
-def _given(request: TrainingRequest, settled: TrainingRecord) -> Iterator[tuple[Setting, Any, Any]]:
+def _given(
+    request: TrainingRequest, settled: TrainingRecord, fold: str
+) -> Iterator[tuple[Setting, Any, Any]]:
     """Yield each setting of the request with its value there and in the run."""
     for name in (
         *("configuration", "preset", "batch_size", "iterations_per_epoch"),
-        *("dropout", "dropout_placement", "augmentation"),
+        *("dropout", "dropout_placement"),
         *("sampler", "posterior_temperature", "seed", "licence"),
     ):  # fmt: skip
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):
             yield Setting(name), given, kept
+    if request.augmentation is not None and not request.add_cycle:
+        yield Setting("augmentation"), request.augmentation, settled.augmentation_of(fold)
     if request.labels is not None:
         every = {value: name for name, value in settled.labels.items() if value}
         known = request.labels.keys() <= every.keys()

@@ -114,7 +114,8 @@ class TrainingRecord:
 
     ``folds`` holds, per fold, its cases, its members, and what its added cycles were trained on:
     {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
-    "added_cycles": [{"training_cases": [...], "dataset": {...}, "command": "..."}]}}.
+    "added_cycles": [{"training_cases": [...], "dataset": {...}, "augmentation": "wide",
+    "command": "..."}]}}.
     ``patient`` is the pattern of the patient's part of a case name. Records of version 0.1.0 have
     no ``dropout_placement``, ``augmentation``, ``sampler`` and ``posterior_temperature``, and no
     ``patient`` unless one was requested. ``named`` has the label values whose names were given for
@@ -178,6 +179,11 @@ class TrainingRecord:
         added = self.added_cycles(fold)
         return {"name": "", "cases": {}} | (added[-1]["dataset"] if added else self.dataset)
 
+    def augmentation_of(self, fold: str) -> Augmentation:
+        """Return the augmentation that ``fold`` was last trained with."""
+        added = self.added_cycles(fold)
+        return (added[-1].get("augmentation") if added else None) or self.augmentation
+
     def is_complete(self, fold: str) -> bool:
         """Return whether the last epoch of ``fold``, which always gives a member, is done."""
         members = self.members(fold)
@@ -221,6 +227,7 @@ class _Dataset:
 class _Cycle:
     training_cases: list[str]
     dataset: _Dataset
+    augmentation: Augmentation | None = None
     command: str = ""
 
 
