@@ -31,6 +31,7 @@ from napari_bayes_nnunet.app.messages import (
     text_fields,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.worker import NO_REVIEW, Worker, main
 from napari_bayes_nnunet.core.command import STARTED_BY_HAND
@@ -189,6 +190,20 @@ def test_a_phase_without_an_image_fails_after_the_others(child, model, value):
     assert ended.outcome == "failed"
     for kind in (FirstLookReady, PhaseDone):
         assert sorted(m.phase for m in messages if isinstance(m, kind)) == [*range(2, 9)]
+
+
+def test_ed_and_es_are_found_next_to_a_blank_phase(child, model):
+    cine = np.stack([made_image((4, 20, 24), seed=s) for s in range(4)])[None]
+    cine[:, 1] = 0
+    vanilla = replace(ON_CPU, method="vanilla")
+    child.send(request(child, model, cine, phases=None, settings=vanilla))
+    *messages, ended = child.until(JobEnded)
+    assert ended.outcome == "finished"
+    assert [m.text for m in messages if isinstance(m, Notice)] == [
+        BLANK_PHASES.format(phases="phase 2")
+    ]
+    (found,) = [m for m in messages if isinstance(m, PhasesFound)]
+    assert 2 not in (found.end_diastole, found.end_systole)
 
 
 def test_a_stop_during_the_looks_keeps_them(child, model):

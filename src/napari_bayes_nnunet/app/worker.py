@@ -27,7 +27,6 @@ from ..core.command import refuse_start_by_hand
 from ..core.durations import TimeLeft
 from ..core.problems import Problem, statement
 from ..core.steps import drain
-from ..core.types import Spacing
 from ..io import DataError
 from ..io.study.arrays import write_posterior
 from ..nnunet import ModelError, Stopped
@@ -58,7 +57,7 @@ from .remote.device import RemoteDevice, is_remote
 from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
 from .segmentation.ensemble import Ensemble
 from .segmentation.first_look import FEWEST_FOR_LOOKS, FirstLook, order_after
-from .segmentation.image_check import Image, checked_image
+from .segmentation.image_check import Image, note_on_left_out, usable_phases
 from .segmentation.prediction_cache import PredictionCache
 from .segmentation.result import (
     Segmentation,
@@ -210,6 +209,9 @@ class Worker:
             phases = request.phases or list(range(1, image.shape[1] + 1))
             return self._in_order(request, ensemble, image, phases)
         self._send(StageStarted(text="Finding end-diastole and end-systole"))
+        usable = usable_phases(image, request.spacing)
+        if note := note_on_left_out(usable, image.shape[1]):
+            self._send(Notice(text=note))
         ed, es = ensemble.find_phases(image, request.spacing, should_stop=self._stops(request.job))
         self._send(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
@@ -225,7 +227,8 @@ class Worker:
 
         Those that cannot be segmented come last, so that their error is reported after the results.
         """
-        usable = [p for p in phases if _is_usable(image[:, p - 1], request.spacing)]
+        can_be_segmented = usable_phases(image, request.spacing)
+        usable = [phase for phase in phases if phase in can_be_segmented]
         if len(usable) < FEWEST_FOR_LOOKS:
             return phases
         self._send(StageStarted(text="Finding the heart in all phases"))
@@ -331,15 +334,6 @@ class Worker:
 
     def _stops(self, job: int) -> Callable[[], bool]:
         return lambda: self.stop == job
-
-
-def _is_usable(image: Image, spacing: Spacing) -> bool:
-    """Return whether an image can be segmented."""
-    try:
-        checked_image(image, spacing)
-    except AppError:
-        return False
-    return True
 
 
 def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:

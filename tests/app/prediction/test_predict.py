@@ -34,6 +34,7 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
 )
 from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action
@@ -606,6 +607,18 @@ class TestCine:
         stack = np.asarray(nib.load(cine).dataobj).T[None]
         ed, es = ensemble.find_phases(stack, (8.0, 1.9, 1.2))
         assert outcome.notes[0] == f"ED is phase {ed}, ES is phase {es} ({FOUND_BY_VOLUME})."
+        assert BLANK_PHASES.format(phases="phase 2") not in outcome.notes
+
+    def test_ed_and_es_are_found_next_to_a_blank_phase(self, model, cine, tmp_path):
+        image = nib.load(cine)
+        voxels = np.asarray(image.dataobj).copy()
+        voxels[..., 1] = 0
+        file = tmp_path / "blank_4d.nii.gz"
+        nib.save(nib.Nifti1Image(voxels, image.affine, image.header), file)
+        request = PredictionRequest(images=(file,), output=tmp_path / "out", phases="ED,ES")
+        (outcome,) = predict(Ensemble(model, device="cpu"), request)
+        assert outcome.notes[1] == BLANK_PHASES.format(phases="phase 2")
+        assert set(outcome.phases) <= {1, 3}
 
 
 @pytest.mark.parametrize("text", ["", "0", "ED", "1,x", "-2"])

@@ -62,6 +62,15 @@ def test_ends_are_those_of_the_looks(ensemble, cine) -> None:
     assert ensemble.find_phases(cine, SPACING) == (np.argmax(lv) + 1, np.argmin(lv) + 1)
 
 
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_ends_are_found_among_usable_phases(ensemble, cine, value) -> None:
+    ed, es = ensemble.find_phases(cine, SPACING)
+    blank = np.full_like(cine[:, :1], value)
+    assert ensemble.find_phases(np.concatenate([blank, cine, blank], axis=1), SPACING) == (
+        *(ed + 1, es + 1),
+    )
+
+
 def test_a_stop_ends_the_looks(ensemble, cine) -> None:
     seen = []
     looks = ensemble.first_looks(cine, SPACING, should_stop=lambda: bool(seen))

@@ -7,9 +7,12 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.image_check import (
+    BLANK_PHASES,
     CLIPPED,
     CONSTANT_IMAGE,
     checked_image,
+    note_on_left_out,
+    usable_phases,
 )
 
 from ...helpers.data.models import made_image
@@ -59,3 +62,12 @@ def test_large_bright_region_is_no_outlier() -> None:
     image = made_image((3, 40, 40))
     image[:, :5, :5] = 1e6
     assert checked_image(image, SPACING)[1] == ()
+
+
+def test_phases_without_an_image_are_named() -> None:
+    cine = np.stack([made_image((3, 20, 20), seed=seed) for seed in range(5)])[None]
+    assert usable_phases(cine, SPACING) == [1, 2, 3, 4, 5]
+    cine[:, 1], cine[0, 3, 0, 0, 0] = 7, np.inf
+    assert usable_phases(cine, SPACING) == [1, 3, 5]
+    assert note_on_left_out([1, 3, 5], 5) == BLANK_PHASES.format(phases="phases 2, 4")
+    assert note_on_left_out([1, 2], 2) == note_on_left_out([], 2) == ""

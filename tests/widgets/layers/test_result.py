@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.io.study.arrays import FOREIGN_POSTERIOR, write_posterior
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
-from napari_bayes_nnunet.widgets.layers.result import SegmentationResult, delete_files, phase_names
+from napari_bayes_nnunet.widgets.layers.result import SegmentationResult, delete_files
 
 from ...helpers.data.studies import made_posterior, make_study
 from ..conftest import CINE, VOLUME, grow, make_result, two_voxel_sizes
@@ -96,11 +96,6 @@ def test_warnings_of_all_phases_name_none(tmp_path) -> None:
         grow(result, tmp_path, phase=phase)
         result.finish(phase, {"warnings": ["Small."], "notes": ["Small."]})
         assert result.warnings == ["Small."]
-
-
-def test_many_phases_are_only_counted() -> None:
-    assert phase_names([20, 7]) == "phases 7, 20"
-    assert phase_names(range(1, 26)) == "25 phases"
 
 
 def test_the_largest_entropy_is_log2_of_the_classes() -> None:

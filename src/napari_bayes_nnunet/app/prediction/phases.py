@@ -13,6 +13,7 @@ from ...io import DataError
 from ...io.images.nifti import Volume, read_info_cfg
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
+from ..segmentation.image_check import note_on_left_out, usable_phases
 from .output_files import FOUND_BY_VOLUME, INFO_CFG, frame_name
 
 
@@ -63,16 +64,17 @@ def choose_phases(
     if choice != "ED,ES":
         phases = list(range(1, count + 1)) if choice == "all" else list(map(int, choice))
         return phases, [], {"phases": count, **_info_phases(image, count)}
-    info = read_info_cfg(image.parent)
+    info, left_out = read_info_cfg(image.parent), ""
     if info is not None:
         ed, es, source = info.ed, info.es, INFO_CFG
     else:
         stack = np.stack([channel.voxels for channel in channels])
         ed, es = ensemble.find_phases(stack, channels[0].spacing)
         source = FOUND_BY_VOLUME
+        left_out = note_on_left_out(usable_phases(stack, channels[0].spacing), count)
     note = f"ED is phase {ed}, ES is phase {es} ({source})."
     entries = {"phases": count, "ED": ed, "ES": es, "phases_from": source}
-    return sorted({ed, es}), [note], entries
+    return sorted({ed, es}), [note, *filter(None, [left_out])], entries
 
 
 def _info_phases(image: Path, count: int) -> dict[str, Any]:

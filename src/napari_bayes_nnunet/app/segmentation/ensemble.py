@@ -33,7 +33,7 @@ from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD, failure_signs
 from .first_look import FirstLook
 from .forward_pass import ForwardPass
 from .heart_window import find_window, widened_window
-from .image_check import Image, checked_image
+from .image_check import Image, checked_image, usable_phases
 from .member_checks import MemberChecks
 from .member_predictions import InputImage, MemberPredictor
 from .member_statistics import MemberStatistics
@@ -306,20 +306,23 @@ class Ensemble:
     ) -> tuple[int, int]:
         """Return the phases of ED and ES, from 1, of a cine (channels, T, Z, Y, X).
 
-        They have the largest and the smallest LV volume in the `first_looks`. Raises AppError if
-        the ensemble does not segment the LV or finds none.
+        They have the largest and the smallest LV volume in the `first_looks` at the phases that
+        can be segmented. Raises AppError if the ensemble does not segment the LV or finds none.
         """
         if "LV" not in map(canonical_structure, self.structures):
             raise AppError(LV_NOT_SEGMENTED)
-        looks = self.first_looks(cine, spacing, should_stop=should_stop)
+        phases = usable_phases(cine, spacing) or range(1, cine.shape[1] + 1)
+        seen = cine[:, [phase - 1 for phase in phases]] if len(phases) < cine.shape[1] else cine
+        looks = self.first_looks(seen, spacing, should_stop=should_stop)
         volumes = [look.cavity for look in looks]
         try:
-            return end_diastole_and_systole(volumes)
+            ed, es = end_diastole_and_systole(volumes)
         except ValueError as error:
             raise AppError(
                 "ED and ES were not found ({reason}). Choose the phases by number.",
                 reason=str(error).rstrip("."),
             ) from error
+        return phases[ed - 1], phases[es - 1]
 
     def _folder_to_start(self, settings: SegmentationSettings) -> EnsembleFolder:
         """Return the folder whose first pass can be made now: before its checks if possible."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.counts import format_count
+from ...core.counts import format_count, phase_names
 from ...core.types import Spacing
 from .. import AppError
 
@@ -23,6 +24,9 @@ LARGE_VALUES: Final = "The image has voxel values up to {largest:.3g}. Check how
 WRONG_SPACING: Final = "The spacing {spacing} is invalid. Use three positive lengths in mm."
 EMPTY_IMAGE: Final = "All voxels of the image are 0. Choose another image."
 CONSTANT_IMAGE: Final = "All voxels of the image are {value:g}. Choose another image."
+BLANK_PHASES: Final = (
+    "The image of {phases} is blank or invalid. ED and ES were chosen among the other phases."
+)
 CLIPPED: Final = (
     "Extreme voxel values such as {furthest:.3g} were clipped to {limit:.3g} ({count})."
 )
@@ -42,6 +46,33 @@ def checked_image(image: Image, spacing: Spacing) -> tuple[Image, tuple[str, ...
 
     An image without outliers is returned as it is. Raises AppError if it cannot be segmented.
     """
+    channels = _valid_channels(image, spacing)
+    clipped = [_without_outliers(channel) for channel in channels]
+    notes = tuple(note for _, note in clipped if note)
+    return (np.stack([channel for channel, _ in clipped]) if notes else channels), notes
+
+
+def usable_phases(cine: Image, spacing: Spacing) -> list[int]:
+    """Return the phases, from 1, of a cine (channels, T, Z, Y, X) that can be segmented."""
+    return [p for p in range(1, cine.shape[1] + 1) if _is_usable(cine[:, p - 1], spacing)]
+
+
+def note_on_left_out(usable: Collection[int], count: int) -> str:
+    """Return a sentence on the phases of ``count`` without ED and ES; "" if all are usable."""
+    left_out = [phase for phase in range(1, count + 1) if phase not in usable]
+    return BLANK_PHASES.format(phases=phase_names(left_out)) if usable and left_out else ""
+
+
+def _is_usable(image: Image, spacing: Spacing) -> bool:
+    try:
+        _valid_channels(image, spacing)
+    except AppError:
+        return False
+    return True
+
+
+def _valid_channels(image: Image, spacing: Spacing) -> Image:
+    """Return the image as (channels, Z, Y, X). Raises AppError if it cannot be segmented."""
     channels = image[None] if image.ndim == 3 else image
     if channels.ndim != 4 or 0 in channels.shape or channels.dtype.kind not in "buif":
         raise AppError(WRONG_SHAPE, shape=image.shape, type=image.dtype)
@@ -56,9 +87,7 @@ def checked_image(image: Image, spacing: Spacing) -> tuple[Image, tuple[str, ...
         raise AppError(EMPTY_IMAGE)
     if all(channel.min() == channel.max() for channel in channels):
         raise AppError(CONSTANT_IMAGE, value=float(channels.flat[0]))
-    clipped = [_without_outliers(channel) for channel in channels]
-    notes = tuple(note for _, note in clipped if note)
-    return (np.stack([channel for channel, _ in clipped]) if notes else channels), notes
+    return channels
 
 
 def _without_outliers(voxels: Image) -> tuple[Image, str]:

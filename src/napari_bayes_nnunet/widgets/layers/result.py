@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...app.messages import FirstLookReady, Message, PhaseDone, SnapshotReady
 from ...app.prediction.geometry_report import with_geometry
 from ...app.segmentation.settings import SegmentationSettings
+from ...core.counts import phase_names
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Measured, heart_function
 from ...core.heart.measurements import Structure
@@ -29,8 +30,6 @@ from ...io.study.study import Study
 from ..common.wording import in_the_window
 
 SIDES: Final[tuple[Structure, Structure]] = ("LV", "RV")
-PHASES_NAMED = 4
-"""Maximum number of phases that a sentence lists rather than counts."""
 
 
 @dataclass(frozen=True)
@@ -271,14 +270,6 @@ class SegmentationResult:
 def _ends(curves: Iterable[VolumeCurve]) -> tuple[Phase, Phase]:
     """Return ED and ES of the first curve with several phases."""
     return next(((c.ed, c.es) for c in curves if len(c.phases) > 1), (None, None))
-
-
-def phase_names(phases: Iterable[int | None]) -> str:
-    """Return phases for a sentence: "phase 7", "phases 7, 20" or, if many, "25 phases"."""
-    numbers = sorted(phase for phase in phases if phase is not None)
-    if len(numbers) > PHASES_NAMED:
-        return f"{len(numbers)} phases"
-    return f"phase{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
 
 
 def snapshot_files(snapshot: SnapshotReady) -> tuple[Path, Path, Path]:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...app import AppError
+from ...core.counts import phase_names
 from ...core.types import Spacing
 from ...io import DataError
 from ...io.images.geometry import Geometry
@@ -36,7 +37,6 @@ from ..layers.image_input import (
     read_layer_phases,
 )
 from ..layers.metadata import bayes_metadata, layer_geometry, layer_spacing, layer_voxels
-from ..layers.result import phase_names
 from ..layers.viewing import current_phase
 
 ED_ES, ALL, CURRENT, THESE = range(4)

@@ -32,13 +32,14 @@ from ...app.messages import (
 )
 from ...app.prediction.output_files import FOUND_BY_VOLUME
 from ...app.prediction.resume_check import may_be_of_one_ensemble
+from ...core.counts import phase_names
 from ...core.durations import duration_text
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...io.images.nifti import CardiacPhases
 from ..common.background import Background
 from ..common.wording import in_the_window
 from ..layers.image_input import ImageInput
-from ..layers.result import SegmentationResult, delete_files, phase_names
+from ..layers.result import SegmentationResult, delete_files
 from .inference_child import InferenceChild
 
 STOP_WITHIN_MS = 600
