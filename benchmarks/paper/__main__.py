@@ -14,19 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT, patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.files.atomic import write_json
 
+from .cases import shifted_cases, sunnybrook_cases
 from .forecast import forecast_trainings
-from .judging import Case, judge
-from .report import SUNNYBROOK, write_report
+from .judging import judge
+from .report import write_report
 from .rows import rows
-from .shifts import SHIFTS, UNSHIFTED
+from .shifts import UNSHIFTED
 from .temperatures import measure_losses, read_temperatures
 from .trainings import PRESETS, Preset, write_split
 from .workers import choose_devices, train_all
@@ -41,7 +40,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--split", type=Path, default=SPLIT)
-    parser.add_argument("--sunnybrook", type=Path, help="Folder with the two Sunnybrook patients.")
+    parser.add_argument("--sunnybrook", type=Path, help="Folder of images/ and labels/ (LV).")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, help="Default: the CUDA cards, or CPU cores.")
     parser.add_argument("--report", type=Path, help="Report folder. Default: OUTPUT/report.")
@@ -54,8 +53,8 @@ def main() -> None:
     preset, split = PRESETS[options.preset], options.output / "split.json"
     _check_same_experiment(options.output, preset, options.dataset, options.split)
     held_back = write_split(options.split, split)
-    shifted = _shifted_cases(options.dataset, held_back, frames=preset.shifted)
-    cases = [*shifted, *_sunnybrook_cases(options.sunnybrook)]
+    shifted = shifted_cases(options.dataset, held_back, frames=preset.shifted)
+    cases = [*shifted, *sunnybrook_cases(options.sunnybrook, options.dataset)]
     if options.only != "report":
         devices = choose_devices(options.device, options.workers)
         places = options.dataset, options.output, split
@@ -98,39 +97,6 @@ def _check_same_experiment(output: Path, preset: Preset, dataset: Path, split: P
             f"{output} holds an experiment with another preset, dataset or split. "
             "Choose another OUTPUT."
         )
-
-
-def _shifted_cases(dataset: Path, held_back: list[str], *, frames: str) -> Iterator[Case]:
-    """Yield every validation case unshifted, and all of them or the ES frames under every shift."""
-    raw = read_dataset(dataset)
-    structures = {name: value for name, value in raw.labels.items() if value}
-    for shift in SHIFTS:
-        for case in raw.cases:
-            is_wanted = shift.name == UNSHIFTED or frames == "all" or not _is_ed(case.name)
-            if case.name in held_back and is_wanted:
-                patient = patient_of(case.name, DEFAULT_PATIENT)
-                yield Case(shift.name, case.name, patient, case.images[0], case.label, structures)
-
-
-def _is_ed(case: str) -> bool:
-    """Return whether the case is an ED frame, which ACDC numbers 1."""
-    return case.endswith("_frame01")
-
-
-def _sunnybrook_cases(folder: Path | None) -> Iterator[Case]:
-    """Yield the cases of two patients of another vendor, with LV and, at ED, myocardium contours.
-
-    An uncropped image replaces its crop, because a crop changes the intensity normalisation.
-    """
-    files = sorted(folder.glob("*_gt.nii.gz")) if folder else []
-    uncropped = {file.name.replace("_uncropped", "") for file in files if "_uncropped" in file.name}
-    for label in files:
-        if label.name in uncropped:
-            continue
-        image = label.with_name(label.name.replace("_gt", ""))
-        structures = {"MYO": 2, "LV": 3} if "_ED_" in label.name else {"LV": 3}
-        patient = label.name.partition("_")[0]
-        yield Case(SUNNYBROOK, image.name.partition(".")[0], patient, image, label, structures)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 
-from .rows import FIRST, Row
+from .rows import Row
 from .rv_slices import RVSlice
 from .shifts import UNSHIFTED
 
+UNKNOWN = "cannot be told"
 Methods = Mapping[str, MethodEvaluation]
 """Evaluation of the cases under every shift, by the name of the row."""
 
@@ -29,7 +30,8 @@ Methods = Mapping[str, MethodEvaluation]
 class Finding:
     """One comparison: an estimate with its 95 % interval, multiplied by ``scale``, in ``unit``.
 
-    ``expected`` is the sign that the claim predicts, 1 or -1, or 0 if it predicts none.
+    ``expected`` is the sign that the claim predicts, 1 or -1, or 0 if it predicts none. Findings on
+    "multi" (``needs_cycles``) cannot be told while the cycles have not converged.
     """
 
     claim: str
@@ -39,17 +41,19 @@ class Finding:
     unit: str = ""
     scale: float = 1.0
     digits: int = 3
+    needs_cycles: bool = False
 
-    @property
-    def verdict(self) -> str:
-        """Verdict by the side of 0 on which the interval lies."""
+    def verdict(self, *, converged: bool = True) -> str:
+        """Return the verdict by the side of 0 on which the interval lies."""
         low, high = (side * self.expected for side in self.estimate.interval)
         if not self.expected or np.isnan([low, high]).any():
             return "–"
+        if self.needs_cycles and not converged:
+            return f"{UNKNOWN}: the cycles differ"
         low, high = sorted((low, high))
         if low > 0:
             return "holds"
-        return "does not hold" if high < 0 else "undecided"
+        return "does not hold" if high < 0 else UNKNOWN
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -94,6 +98,7 @@ def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -
             unit="%" if what == "ECE" else "",
             scale=100 if what == "ECE" else 1,
             digits=2 if what == "ECE" else 3,
+            needs_cycles="multi" in (by_name[one].method, by_name[other].method),
         )
 
     names = _names(rows)
@@ -101,19 +106,28 @@ def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -
         yield from compare(claim, one, other, conditions, what=what, expected=expected)
 
 
+_SPECIAL = {
+    ("poly", "vanilla"): "poly",
+    ("short", "deep-ensemble"): "short",
+    ("dropout-encoder", "mc-dropout"): "encoder",
+}
+"""Short name by kind of training and method, where the method alone is another row's."""
+
+
 def _names(rows: Sequence[Row]) -> dict[str, str]:
     """Return the row's name by a short name, such as "multi", "multi 5" or "multi seed 2".
 
     Without a number, the short name means the row with the most members. "fitted" is vanilla with
-    its fitted temperature, "multi fitted" that of multi.
+    its fitted temperature, "multi fitted" that of multi, "encoder" dropout in the encoder only.
     """
-    special = {"poly-seed1-vanilla-1": "poly", "short-deep-ensemble-5": "short"}
     names = {}
     for row in rows:
-        key = special.get(row.name.removesuffix("-fitted"), row.method)
+        if row.group not in ("compared", "seeds"):
+            continue
+        key = _SPECIAL.get((row.folder.partition("/")[0], row.method), row.method)
         if row.is_fitted:
             key = f"{key} fitted" if row.is_twin else "fitted"
-        if row.seeds not in FIRST:
+        if row.group == "seeds":
             key = f"{key} seed {row.seeds}"
         names[key] = row.name
         if row.members == 5:
@@ -133,8 +147,9 @@ def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Que
             yield claim, names[name], names[base], "Dice", 1, plain
         yield from _of_further_seeds(claim, name, names, "Dice", 1)
     claim = "MC-Dropout lowers the Dice"
-    yield claim, names["mc-dropout"], names["poly"], "Dice", -1, plain
-    for name in ("mc-dropout", "deep-ensemble", "single", "multi"):
+    for name in ("mc-dropout", "encoder"):
+        yield claim, names[name], names["poly"], "Dice", -1, plain
+    for name in ("mc-dropout", "encoder", "deep-ensemble", "single", "multi"):
         for base in ("vanilla", "poly", "swa"):
             claim = "All four Bayesian methods calibrate better than vanilla and SWA"
             yield claim, names[name], names[base], "ECE", -1, plain
@@ -154,6 +169,12 @@ def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Que
             ):
                 claim = f"Checkpoint ensembles calibrate better than the deep ensemble, {how}"
                 yield claim, names[one], names[other], "ECE", -1, conditions
+    claim = "Multi is not worse than single in Dice"
+    yield claim, names["multi"], names["single"], "Dice", 1, plain
+    for key in names:
+        if key.startswith("multi seed ") and not key.endswith("fitted"):
+            other = names[key.replace("multi", "single")]
+            yield claim, names[key], other, "Dice", 1, plain
     for what, expected in (("ECE", -1), ("Dice", 1)):
         claim = "Multi is better than single under shift"
         yield claim, names["multi"], names["single"], what, expected, shifted

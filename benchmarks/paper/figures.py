@@ -10,7 +10,7 @@ from napari_bayes_nnunet.app.evaluation.figures import reliability_picture, risk
 from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory
 from napari_bayes_nnunet.app.trajectory.figures import draw_trajectory
 
-from .rows import FIRST, Row
+from .rows import Row
 
 
 def draw_figures(
@@ -34,7 +34,7 @@ def draw_figures(
 def _is_shown(row: Row) -> bool:
     """Return whether the row is the one shown for its method: most members, first seed."""
     return (
-        row.seeds in FIRST
+        row.group == "compared"
         and not row.is_twin
         and not (row.members == 5 and row.method in ("mc-dropout", "single", "multi"))
     )

@@ -23,10 +23,11 @@ from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, Member
 from napari_bayes_nnunet.io.files.atomic import null_for_nan
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
-from .rows import Row
+from .rows import SUNNYBROOK, Row
 from .rv_slices import rv_slices
 from .shifts import SHIFTS
 
@@ -128,11 +129,34 @@ def _append(file: Path, line: str) -> None:
 
 def judge_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
     """Evaluate the rows of one folder on one case."""
-    reference = read_labels(task.case.label).voxels
+    reference = read_reference(task.case)
     return [
         (row, _line(task.case, statistics, reference))
         for row, statistics in row_statistics(task).items()
     ]
+
+
+def read_reference(case: Case) -> np.ndarray:
+    """Return the label map of a case; an only structure may have another value than the model's."""
+    labels: np.ndarray = read_labels(case.label).voxels
+    if case.condition == SUNNYBROOK:
+        (label,) = case.structures.values()
+        return np.where(labels > 0, label, 0).astype(labels.dtype)
+    return labels
+
+
+def judged_slices(case: Case, reference: np.ndarray) -> np.ndarray:
+    """Return the slices that count: on Sunnybrook those that the expert contoured."""
+    if case.condition == SUNNYBROOK:
+        return np.flatnonzero(reference.any(axis=(1, 2)))
+    return np.arange(len(reference))
+
+
+def row_members(folder: EnsembleFolder, row: Row) -> Sequence[Member]:
+    """Return the members of a row, in the order of the folder."""
+    if row.epochs:
+        return [member for member in folder.usable_members if member.epoch in row.epochs]
+    return choose_members(folder, row.method, row.members)
 
 
 def row_statistics(task: Task) -> dict[Row, MemberStatistics]:
@@ -141,7 +165,7 @@ def row_statistics(task: Task) -> dict[Row, MemberStatistics]:
     image, spacing = _image(task.case)
     passes_of = {
         row: make_passes(
-            choose_members(ensemble.folder, row.method, row.members),
+            row_members(ensemble.folder, row),
             METHODS[row.method].combine,
             mirroring=task.mirroring,
         )
@@ -252,16 +276,17 @@ def _line(case: Case, statistics: MemberStatistics, reference: np.ndarray) -> di
         statistics.measure(RunningPosterior.total_entropy),
         statistics.measure(RunningPosterior.mean),
     )
+    kept = judged_slices(case, reference)
     evaluation = evaluate_case(
         case=case.name,
         patient=case.patient,
-        labels=labels,
-        reference=reference,
+        labels=labels[kept],
+        reference=reference[kept],
         spacing=statistics.spacing,
         structures=case.structures,
-        probabilities=probabilities,
-        entropy=entropy,
-        mutual_information=statistics.measure(RunningPosterior.mutual_information),
+        probabilities=probabilities[:, kept],
+        entropy=entropy[kept],
+        mutual_information=statistics.measure(RunningPosterior.mutual_information)[kept],
         pairwise_dice=statistics.agreement.mean(),
         groups={"shift": case.condition},
     )

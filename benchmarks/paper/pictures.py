@@ -14,7 +14,7 @@ from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from .judging import Case, Task, row_statistics
-from .rows import FIRST, Row
+from .rows import Row
 
 METHODS = ("vanilla", "mc-dropout", "deep-ensemble", "single", "multi")
 """Columns, each with its row of most members."""
@@ -26,7 +26,7 @@ def choose_columns(rows: Sequence[Row]) -> list[Row]:
     compared = [
         r
         for r in rows
-        if r.seeds in FIRST and not r.is_twin and r.folder not in ("poly/seed1", "short")
+        if r.group == "compared" and not r.is_twin and r.folder not in ("poly/seed1", "short")
     ]
     by_method = ([row for row in compared if row.method == method] for method in METHODS)
     return [max(same, key=lambda row: row.members) for same in by_method if same]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,14 +26,14 @@ from .diversity import NO_PAIRS, measure_diversity
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
 from .pictures import choose_columns, draw_cases
-from .rows import FIRST, Row, rows
+from .rows import SUNNYBROOK, Row, rows
 from .rv_slices import RVSlice
+from .seeds import csv_lines, cycles_table, dice_by_cycle, is_converged, seeds_table
 from .shifts import SHIFTS, UNSHIFTED
 from .stability import read_restarts
 from .temperatures import read_temperatures
 from .trainings import Preset, is_finished, trainings
 
-SUNNYBROOK = "sunnybrook"
 INTRODUCTION = """# The paper's experiment: tables
 
 Written by `python -m benchmarks.paper` (see `benchmarks/paper/`) on {machine}; preset {preset},
@@ -56,15 +57,17 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         for condition in dict.fromkeys(case.condition for case in cases)
     }
     by_name = {row.name: row for row in rows(preset)}
-    acdc = _methods(output, by_name, {c: n for c, n in wanted.items() if c != SUNNYBROOK})
+    every = _methods(output, by_name, {c: n for c, n in wanted.items() if c != SUNNYBROOK})
+    acdc = {n: m for n, m in every.items() if by_name[n].group in ("compared", "seeds")}
     sunnybrook = _methods(output, by_name, {c: n for c, n in wanted.items() if c == SUNNYBROOK})
     slices = {name: list(_slices(output, row, wanted)) for name, row in by_name.items()}
     shifted = [shift.name for shift in SHIFTS if shift.name != UNSHIFTED]
     listed = list(by_name.values())
+    by_cycle = dice_by_cycle(every, listed)
     findings = [
         *comparisons(acdc, listed, shifted),
-        *silent_failures(slices, [r for r in listed if r.name in acdc and r.seeds in FIRST]),
-        *area_correlations(slices, [r for r in listed if r.name in acdc and r.seeds in FIRST]),
+        *silent_failures(slices, [r for r in listed if r.name in acdc and r.group == "compared"]),
+        *area_correlations(slices, [r for r in listed if r.name in acdc and r.group == "compared"]),
     ]
     images = report / "images"
     draw_figures(acdc, listed, output, images)
@@ -83,18 +86,20 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
                 volumes=len(wanted[UNSHIFTED]),
                 temperatures=_temperatures(output, listed),
             ),
-            _costs([row for row in listed if not row.is_twin]),
+            _costs([r for r in listed if not r.is_twin and r.group not in ("cycles", "members")]),
             _fitted(output, listed),
             *_tables(acdc, {row.name for row in listed if row.is_twin}),
             *(_sunnybrook(sunnybrook) if sunnybrook else []),
-            _claims(findings),
+            *_trainings(every, listed, by_cycle),
+            _claims(findings, converged=is_converged(by_cycle)),
             _stability(output, preset),
             _clusters(output, preset),
             _diversity(output, listed, wanted[UNSHIFTED]),
         ]
     )
     (report / "paper_tables.md").write_text(text, encoding="utf-8")
-    print(f"{len(acdc)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
+    _write_csv(report / "paper_tables.csv", [every, sunnybrook], listed)
+    print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
 
 
 def _methods(
@@ -208,7 +213,34 @@ def _sunnybrook(evaluations: dict[str, MethodEvaluation]) -> Iterator[str]:
         Block(title="Dice", measures=dice_measures(judged_structures(methods))),
         Block(title="ECE", measures=ECE[:1]),
     ]
-    yield _section("Sunnybrook, 2 patients (no intervals)", evaluation_table(methods, blocks))
+    yield _section("Sunnybrook, LV in the contoured slices", evaluation_table(methods, blocks))
+
+
+def _trainings(
+    every: Mapping[str, MethodEvaluation],
+    listed: Sequence[Row],
+    by_cycle: Mapping[str, Sequence[float]],
+) -> Iterator[str]:
+    """Yield the tables on other seeds, cycles, members and schedules."""
+    yield f"## Over trainings that differ in their seed, ACDC\n\n{seeds_table(every, listed)}"
+    yield f"## Dice of single members by cycle, ACDC\n\n{cycles_table(by_cycle)}"
+    for group, title in (("members", "Members"), ("ablations", "Ablations and SGHMC")):
+        methods = [every[row.name] for row in listed if row.group == group and row.name in every]
+        if methods:
+            measures = [*dice_measures(judged_structures(methods)), *ECE[:1]]
+            block = Block(title="ACDC", measures=measures)
+            yield _section(f"{title}, ACDC", evaluation_table(methods, [block]))
+
+
+def _write_csv(
+    file: Path, evaluated: Sequence[Mapping[str, MethodEvaluation]], listed: Sequence[Row]
+) -> None:
+    """Write Dice and ECE of all rows and conditions."""
+    lines = [line for methods in evaluated for line in csv_lines(methods, listed)]
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, lines[0] if lines else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
 
 
 def _section(title: str, table: Table) -> str:
@@ -216,10 +248,12 @@ def _section(title: str, table: Table) -> str:
     return f"## {title}\n\n{markdown_table(['Method', *table.columns], lines)}"
 
 
-def _claims(findings: Sequence[Finding]) -> str:
+def _claims(findings: Sequence[Finding], *, converged: bool) -> str:
     lines = ["## The paper's claims", ""]
     for claim in dict.fromkeys(finding.claim for finding in findings):
-        measured = [(f.measured, f, f.verdict) for f in findings if f.claim == claim]
+        measured = [
+            (f.measured, f, f.verdict(converged=converged)) for f in findings if f.claim == claim
+        ]
         table = markdown_table(("Measured", "Value (95 % interval)", ""), measured)
         lines += [f"### {claim}", "", table]
     return "\n".join(lines)
@@ -267,7 +301,7 @@ def _diversity(output: Path, listed: Sequence[Row], cases: Sequence[str]) -> str
     """Return a table of the Dice between members, next to the distances of their weights."""
     heads = ("Method", "Dice within a cycle", "Between cycles or trainings", "Difference")
     lines = []
-    for row in (row for row in listed if not row.is_fitted):
+    for row in (row for row in listed if not row.is_fitted and not row.epochs):
         diversity = measure_diversity(output, row, cases)
         if diversity is not None and set(diversity.cells) != {NO_PAIRS}:
             lines.append([row.title, *diversity.cells])

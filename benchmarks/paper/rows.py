@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 
 from .shifts import UNSHIFTED
-from .trainings import DEEP, Preset, is_finished, trainings
+from .trainings import (
+    DEEP,
+    POSTERIOR_TEMPERATURES,
+    Preset,
+    Training,
+    is_finished,
+    trainings,
+)
 
-FIRST = ("1", f"1 to {DEEP}")
-"""Seeds of the rows that are compared with each other."""
+MOST = 30
+"""Members of a row at most, as in the paper."""
+PER_CYCLE = (1, 3, 10, 30)
+STEPS = (1, 2, 5)
+"""Epochs between the members that are compared."""
+SPREAD = 6
+"""Members of each cycle in the rows that differ in their steps."""
+SHOWN = (0, 10, 20)
+"""Epochs before the end of a cycle whose single members show whether it has converged."""
+
+SUNNYBROOK = "sunnybrook"
+"""Condition of the images of another scanner."""
+
+Group = Literal["compared", "seeds", "cycles", "members", "ablations"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row; ``folder`` lies in ``trainings/``, ``cost`` is in trainings of T epochs.
 
+    The rows of the ``group`` "compared" are compared with each other and judged under all shifts;
+    "seeds" are some of them with other seeds, "cycles" single members, "members" ensembles of other
+    members, "ablations" of other trainings. ``epochs`` replace the members that the method chooses.
     The temperature is fitted on other patients if ``is_fitted``.
     """
 
@@ -29,6 +52,8 @@ class Row:
     members: int
     cost: float
     seeds: str = "1"
+    group: Group = "compared"
+    epochs: tuple[int, ...] = ()
     is_fitted: bool = False
 
     @property
@@ -38,26 +63,40 @@ class Row:
 
     def is_trained(self, output: Path, preset: Preset) -> bool:
         """Return whether all trainings of the row are finished."""
-        of_row = [t for t in trainings(preset) if self.folder in (t.kind, f"{t.kind}/seed{t.seed}")]
+        of_row = [t for t in trainings(preset) if self.folder in (t.kind, folder_of(t))]
         return all(is_finished(training, output) for training in of_row)
 
     def is_judged_under(self, condition: str) -> bool:
-        """Return whether the row is evaluated; rows with further seeds only on unshifted images."""
-        return self.seeds in FIRST or condition == UNSHIFTED
+        """Return whether the row is evaluated under a shift, or on another dataset."""
+        if self.group in ("cycles", "members"):
+            return condition == UNSHIFTED
+        return self.group == "compared" or condition in (UNSHIFTED, SUNNYBROOK)
+
+
+def folder_of(training: Training) -> str:
+    """Return the folder of a training in ``trainings/``."""
+    return f"{training.kind}/seed{training.seed}"
 
 
 def rows(preset: Preset) -> list[Row]:
-    """Return all rows, then each with its temperature fitted on other patients.
+    """Return all rows, then those with a temperature fitted on other patients.
 
     Single has at most the members of one plateau, multi those of all cycles.
     """
-    schedule = RestartSchedule(epochs=preset.epochs)
-    step = 2 if preset.name == "paper" else 1
-    selection = MemberSelection(step=step)
-    plateau = sum(selection.keeps(schedule, epoch) for epoch in range(schedule.cycle_length))
-    single, multi = min(30, plateau), min(30, 3 * plateau)
-    first, deep = "restarts/seed1", f"1 to {DEEP}"
+    single = min(MOST, len(_plateau(preset)))
+    multi = min(MOST, 3 * single)
     made = [
+        *_compared(single, multi),
+        *_seeds(preset, single, multi),
+        *_ablations(preset, single, multi),
+    ]
+    twins = [_with_fitted_temperature(row) for row in made[1:] if _has_twin(row)]
+    return [*made, *_cycles(preset), *_members(preset), *twins]
+
+
+def _compared(single: int, multi: int) -> list[Row]:
+    first, deep = "restarts/seed1", f"1 to {DEEP}"
+    return [
         _row("Vanilla (last epoch with restarts)", first, "vanilla", 1),
         _row("Vanilla (nnU-Net's own schedule)", "poly/seed1", "vanilla", 1),
         _row("Temp. scaling, τ 1.5", first, "temperature", 1),
@@ -65,6 +104,7 @@ def rows(preset: Preset) -> list[Row]:
         _row(f"SWA, n {single}", first, "swa", single),
         _row("MC-Dropout, n 5", "dropout/seed1", "mc-dropout", 5),
         _row("MC-Dropout, n 30", "dropout/seed1", "mc-dropout", 30),
+        _row("MC-Dropout in the encoder, n 30", "dropout-encoder/seed1", "mc-dropout", 30),
         _row(f"Deep Ens., n {DEEP}", "poly", "deep-ensemble", DEEP, cost=DEEP, seeds=deep),
         _row(f"Deep Ens., T/{DEEP} each, n {DEEP}", "short", "deep-ensemble", DEEP, seeds=deep),
         _row("Snapshot Ens. (cosine), n 3", "cosine/seed1", "snapshot", 3),
@@ -73,17 +113,104 @@ def rows(preset: Preset) -> list[Row]:
         _row("Ckpt. Ens. (Multi), n 5", first, "multi", 5),
         _row(f"Ckpt. Ens. (Multi), n {multi}", first, "multi", multi),
     ]
+
+
+def _seeds(preset: Preset, single: int, multi: int) -> Iterator[Row]:
+    """Yield the rows of further seeds: those with restarts, and nnU-Net's own schedule."""
     for seed in range(2, preset.seeds + 1):
-        suffix, folder = f"seed {seed}", f"restarts/seed{seed}"
-        made += [
-            _row(f"{title}, {suffix}", folder, method, members, seeds=str(seed))
-            for title, method, members in (
-                ("Vanilla (last epoch with restarts)", "vanilla", 1),
-                (f"Ckpt. Ens. (Single), n {single}", "single", single),
-                (f"Ckpt. Ens. (Multi), n {multi}", "multi", multi),
+        for title, kind, method, members in (
+            ("Vanilla (last epoch with restarts)", "restarts", "vanilla", 1),
+            ("Vanilla (nnU-Net's own schedule)", "poly", "vanilla", 1),
+            (f"Ckpt. Ens. (Single), n {single}", "restarts", "single", single),
+            (f"Ckpt. Ens. (Multi), n {multi}", "restarts", "multi", multi),
+        ):
+            named = f"{title}, seed {seed}"
+            options: dict[str, Any] = {"seeds": str(seed), "group": "seeds"}
+            yield _row(named, f"{kind}/seed{seed}", method, members, **options)
+
+
+def _ablations(preset: Preset, single: int, multi: int) -> Iterator[Row]:
+    """Yield single and multi of the trainings that differ from the paper's in one value."""
+    for training in trainings(preset):
+        title = ABLATIONS.get(training.kind)
+        if title is None:
+            continue
+        cycles = training.schedule.cycles
+        for name, most in (("Single", single), ("Multi", multi)):
+            if cycles == 1 and name == "Multi":
+                continue  # the same members
+            members = min(most, _count(training, name))
+            yield _row(
+                f"{title}: {name}, n {members}, seed {training.seed}",
+                folder_of(training),
+                name.lower(),
+                members,
+                seeds=str(training.seed),
+                group="ablations",
             )
-        ]
-    return [*made, *(_with_fitted_temperature(row) for row in made[1:] if _has_twin(row))]
+
+
+ABLATIONS = {
+    **{f"sghmc-{t:g}": f"SGHMC, posterior temperature {t:g}" for t in POSTERIOR_TEMPERATURES},
+    "gamma-0.5": "γ 0.5",
+    "restart-0.01": "α_r 0.01",
+    "cycles-1": "M 1",
+    "cycles-5": "M 5",
+    "over-tc": "decay over T_c",
+}
+"""Title of each kind of training that is an ablation."""
+
+
+def _count(training: Training, name: str) -> int:
+    """Return how many members a row of a training has at most."""
+    schedule = training.schedule
+    plateau = sum(MemberSelection(step=1).keeps(schedule, e) for e in range(schedule.cycle_length))
+    return plateau * (schedule.cycles if name == "Multi" else 1)
+
+
+def _cycles(preset: Preset) -> Iterator[Row]:
+    """Yield single members of each cycle, of every seed: do the cycles converge?"""
+    length = preset.epochs // 3
+    kept = set(_plateau(preset))
+    for seed in range(1, preset.seeds + 1):
+        for cycle in range(3):
+            for before in SHOWN:
+                if (within := length - 1 - before) in kept:
+                    yield _chosen(f"Cycle {cycle + 1}", seed, "cycles", (cycle * length + within,))
+
+
+def _members(preset: Preset) -> Iterator[Row]:
+    """Yield multi with other numbers of members, and other steps between them."""
+    plateau = _plateau(preset)
+    if plateau[-1] - plateau[0] + 1 != len(plateau):
+        return  # the training keeps too few epochs
+    for count in (count for count in PER_CYCLE if count <= len(plateau)):
+        yield _chosen(f"{count} per cycle", 1, "members", _in_each_cycle(preset, plateau[-count:]))
+    for step in (step for step in STEPS if step * (SPREAD - 1) < len(plateau)):
+        last = plateau[-1 - step * (SPREAD - 1) :: step]
+        title = f"{SPREAD} per cycle, step {step}"
+        yield _chosen(title, 1, "members", _in_each_cycle(preset, last))
+
+
+def _in_each_cycle(preset: Preset, within: list[int]) -> tuple[int, ...]:
+    length = preset.epochs // 3
+    return tuple(cycle * length + epoch for cycle in range(3) for epoch in within)
+
+
+def _plateau(preset: Preset) -> list[int]:
+    """Return the epochs of the first cycle whose weights are kept."""
+    schedule = RestartSchedule(epochs=preset.epochs)
+    selection = MemberSelection(step=2 if preset.name == "paper" else 1)
+    return [epoch for epoch in range(schedule.cycle_length) if selection.keeps(schedule, epoch)]
+
+
+def _chosen(title: str, seed: int, group: Group, epochs: tuple[int, ...]) -> Row:
+    """Return the row of the members of some epochs of a training with restarts."""
+    named = f"{title}, epoch {epochs[0]}" if len(epochs) == 1 else title
+    row = _row(named, f"restarts/seed{seed}", "multi", len(epochs), seeds=str(seed))
+    name = f"{group}-{title}-seed{seed}".replace(" ", "-").replace(",", "")
+    name = f"{name}-{epochs[0]}" if len(epochs) == 1 else name
+    return replace(row, name=name, group=group, epochs=epochs)
 
 
 def _has_twin(row: Row) -> bool:

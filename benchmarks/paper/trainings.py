@@ -1,4 +1,4 @@
-"""Trainings for all methods, with the same cases and, except for one row, the same T."""
+"""Trainings for all methods and ablations, with the same cases and, but for one row, the same T."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from napari_bayes_nnunet.app.training.process import command_arguments
 from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
-from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule, Shape
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.core.types import DropoutPlacement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.files.atomic import write_json
 
 DEEP = 5
 """Number of trainings in a deep ensemble, as in the paper."""
+POSTERIOR_TEMPERATURES = (1.0, 0.01)
+"""Those of SGHMC; the trainings with restarts have 0."""
+DROPOUT: dict[str, DropoutPlacement] = {"dropout": "everywhere", "dropout-encoder": "encoder"}
+OVER_CYCLE = "over-tc"
+SEED_ROWS = ("restarts", "poly")
+"""Kinds whose seeds show the randomness of training, and whose trajectories are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +35,9 @@ class Preset:
     """Size of the experiment; ``name`` is the preset of ``bayes-nnunet train``.
 
     Every training has ``epochs`` (T) of ``iterations``. The spread of the ``seeds`` trainings with
-    restarts shows the randomness of training. Under shift, ``shifted`` frames are evaluated: "all",
-    or "ES", which has the smaller RV.
+    restarts shows the randomness of training. Each ablation has ``ablation_seeds``, and so has
+    SGHMC one if there are any. Under shift, ``shifted`` frames are evaluated: "all", or "ES", which
+    has the smaller RV.
     """
 
     name: str
@@ -38,10 +46,19 @@ class Preset:
     seeds: int
     mirroring: str
     shifted: str
+    ablation_seeds: int = 0
 
 
 PRESETS = {
-    "cpu": Preset(name="tiny", epochs=150, iterations=30, seeds=2, mirroring="none", shifted="ES"),
+    "cpu": Preset(
+        name="tiny",
+        epochs=600,
+        iterations=25,
+        seeds=3,
+        mirroring="none",
+        shifted="ES",
+        ablation_seeds=2,
+    ),
     "paper": Preset(
         name="paper", epochs=1200, iterations=250, seeds=3, mirroring="full", shifted="all"
     ),
@@ -50,12 +67,14 @@ PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One training: kind, seed, schedule of the learning rate, and dropout."""
+    """One training: kind, seed, schedule of the learning rate, dropout, and noise of SGHMC."""
 
     kind: str
     seed: int
     schedule: RestartSchedule
     dropout: float | None = None
+    dropout_placement: DropoutPlacement | None = None
+    posterior_temperature: float | None = None
 
     @property
     def epochs(self) -> int:
@@ -81,32 +100,56 @@ class Training:
             selection=TRAINING_PRESETS[preset.name].selection,
             iterations_per_epoch=preset.iterations,
             dropout=self.dropout,
+            dropout_placement=self.dropout_placement,
+            sampler=None if self.posterior_temperature is None else "sghmc",
+            posterior_temperature=self.posterior_temperature,
             split=split,
             device=device,
             seed=self.seed,
-            keep_trajectory=True,
+            keep_trajectory=self.kind in SEED_ROWS,
         )
 
 
 def trainings(preset: Preset) -> list[Training]:
     """Return all trainings, starting with those that most rows need."""
-    plain = replace(TRAINING_PRESETS[preset.name].schedule, epochs=preset.epochs)
-
-    def shaped(shape: Shape, *, cycles: int = 3, epochs: int = preset.epochs) -> RestartSchedule:
-        return replace(plain, shape=shape, cycles=cycles, epochs=epochs)
-
-    poly = shaped("poly", cycles=1)
-    fifth = shaped("poly", cycles=1, epochs=preset.epochs // DEEP)
-    restarts = shaped("restarts")
+    restarts = replace(TRAINING_PRESETS[preset.name].schedule, epochs=preset.epochs, cycles=3)
+    poly = replace(restarts, shape="poly", cycles=1)
+    cosine = replace(restarts, shape="cosine")
+    fifth = replace(poly, epochs=preset.epochs // DEEP)
     return [
-        Training(kind="restarts", seed=1, schedule=restarts),
-        Training(kind="poly", seed=1, schedule=poly),
-        Training(kind="dropout", seed=1, schedule=poly, dropout=0.1),
-        Training(kind="cosine", seed=1, schedule=shaped("cosine")),
-        *(Training(kind="poly", seed=s, schedule=poly) for s in range(2, DEEP + 1)),
+        *(Training(kind="restarts", seed=s, schedule=restarts) for s in range(1, preset.seeds + 1)),
+        *(Training(kind="poly", seed=s, schedule=poly) for s in range(1, DEEP + 1)),
+        *(
+            Training(kind=kind, seed=1, schedule=poly, dropout=0.1, dropout_placement=placement)
+            for kind, placement in DROPOUT.items()
+        ),
+        Training(kind="cosine", seed=1, schedule=cosine),
         *(Training(kind="short", seed=s, schedule=fifth) for s in range(1, DEEP + 1)),
-        *(Training(kind="restarts", seed=s, schedule=restarts) for s in range(2, preset.seeds + 1)),
+        *_sghmc(restarts, preset),
+        *(
+            Training(kind=kind, seed=seed, schedule=schedule)
+            for seed in range(1, preset.ablation_seeds + 1)
+            for kind, schedule in _ablations(restarts).items()
+            if seed == 1 or kind != OVER_CYCLE
+        ),
     ]
+
+
+def _sghmc(restarts: RestartSchedule, preset: Preset) -> Iterator[Training]:
+    for temperature in POSTERIOR_TEMPERATURES if preset.ablation_seeds else ():
+        kind = f"sghmc-{temperature:g}"
+        yield Training(kind=kind, seed=1, schedule=restarts, posterior_temperature=temperature)
+
+
+def _ablations(restarts: RestartSchedule) -> dict[str, RestartSchedule]:
+    """Return the schedules that differ from the paper's in one value, by kind."""
+    return {
+        "gamma-0.5": replace(restarts, gamma=0.5),
+        "restart-0.01": replace(restarts, restart_lr=restarts.initial_lr),
+        "cycles-1": replace(restarts, cycles=1),
+        "cycles-5": replace(restarts, cycles=5),
+        OVER_CYCLE: replace(restarts, decay_over="Tc"),
+    }
 
 
 def write_split(split: Path, file: Path) -> list[str]:

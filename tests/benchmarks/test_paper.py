@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks.paper.claims import Finding
 from benchmarks.paper.judging import _append, read_lines
-from benchmarks.paper.rows import rows
+from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows
 from benchmarks.paper.rv_slices import rv_slices
+from benchmarks.paper.seeds import is_converged
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
 from benchmarks.paper.trainings import DEEP, PRESETS, trainings, write_split
@@ -31,7 +33,7 @@ def test_rows_cover_all_methods_and_have_trainings(preset) -> None:
     assert {row.method for row in made} == METHODS.keys() - {"cross-validation"}
     assert len({row.name for row in made}) == len(made)
     assert sum(row.is_fitted for row in made) == sum(
-        not row.is_fitted and row.method != "temperature" for row in made
+        not row.is_fitted and row.method != "temperature" and not row.epochs for row in made
     )
     for row in made:
         of_row = [t for t in planned if f"{t.kind}/seed{t.seed}".startswith(row.folder)]
@@ -39,10 +41,49 @@ def test_rows_cover_all_methods_and_have_trainings(preset) -> None:
 
 
 def test_row_members_are_limited_by_the_plateau() -> None:
-    largest = {row.method: row.members for row in rows(PRESETS["cpu"])}
-    assert (largest["single"], largest["multi"], largest["swa"]) == (10, 30, 10)
-    largest = {row.method: row.members for row in rows(PRESETS["paper"])}
-    assert (largest["single"], largest["multi"]) == (30, 30)
+    small = replace(PRESETS["cpu"], epochs=150)
+    for preset, expected in ((small, (10, 30, 10)), (PRESETS["paper"], (30, 30, 30))):
+        compared = [row for row in rows(preset) if row.group == "compared"]
+        largest = {row.method: row.members for row in compared}
+        assert (largest["single"], largest["multi"], largest["swa"]) == expected
+    ablations = {row.name: row for row in rows(PRESETS["cpu"]) if row.group == "ablations"}
+    assert ablations["cycles-5-seed1-single-24"].title == "M 5: Single, n 24, seed 1"
+    assert "cycles-1-seed1-multi-30" not in ablations
+
+
+def test_rows_of_chosen_epochs_lie_in_the_plateaus() -> None:
+    made = {row.name: row for row in rows(PRESETS["cpu"])}
+    assert made["cycles-Cycle-2-seed3-389"].epochs == (389,)
+    assert made["members-1-per-cycle-seed1"].epochs == (199, 399, 599)
+    assert made["members-3-per-cycle-seed1"].epochs[:4] == (197, 198, 199, 397)
+    steps = made["members-6-per-cycle-step-5-seed1"].epochs
+    assert (len(steps), steps[:7]) == (18, (174, 179, 184, 189, 194, 199, 374))
+    assert not made["cycles-Cycle-2-seed3-389"].is_judged_under(SUNNYBROOK)
+    assert made["restarts-seed2-multi-30"].is_judged_under(SUNNYBROOK)
+    assert not made["restarts-seed2-multi-30"].is_judged_under("gamma")
+
+
+def test_ablations_differ_in_one_value() -> None:
+    planned = {(t.kind, t.seed): t for t in trainings(PRESETS["cpu"])}
+    base = asdict(planned["restarts", 1].schedule)
+    for kind, change in {
+        "gamma-0.5": {"gamma": 0.5},
+        "restart-0.01": {"restart_lr": 0.01},
+        "cycles-1": {"cycles": 1},
+        "cycles-5": {"cycles": 5},
+        "over-tc": {"decay_over": "Tc"},
+        "sghmc-1": {},
+    }.items():
+        assert asdict(planned[kind, 1].schedule) == base | change
+    noise = {kind: t.posterior_temperature for (kind, _), t in planned.items() if "sghmc" in kind}
+    assert noise == {"sghmc-1": 1.0, "sghmc-0.01": 0.01}
+    assert planned["dropout-encoder", 1].dropout_placement == "encoder"
+    assert not {t.kind for t in trainings(PRESETS["paper"])} & ABLATIONS.keys()
+
+
+@pytest.mark.parametrize(("last", "expected"), [(0.904, True), (0.906, False)])
+def test_cycles_have_converged_within_the_limit(last, expected) -> None:
+    assert is_converged({"1": [0.9, 0.9, 0.9], "2": [0.9, last, last]}) == expected
 
 
 def test_split_keeps_cases_and_returns_validation_ones(tmp_path: Path) -> None:
@@ -100,7 +141,7 @@ def test_rv_slices_have_areas_and_failures() -> None:
     ("low", "high", "expected", "verdict"),
     [
         (0.1, 0.3, 1, "holds"),
-        (-0.1, 0.3, 1, "undecided"),
+        (-0.1, 0.3, 1, "cannot be told"),
         (-0.3, -0.1, 1, "does not hold"),
         (-0.3, -0.1, -1, "holds"),
         (0.1, 0.3, -1, "does not hold"),
@@ -110,7 +151,10 @@ def test_rv_slices_have_areas_and_failures() -> None:
 def test_verdict_follows_from_the_interval(low, high, expected, verdict) -> None:
     estimate = Estimate((low + high) / 2, np.linspace(low, high, 1001))
     finding = Finding(claim="", measured="", estimate=estimate, expected=expected)
-    assert finding.verdict == verdict
+    assert finding.verdict() == verdict
+    on_multi = replace(finding, needs_cycles=True)
+    assert on_multi.verdict() == verdict
+    assert on_multi.verdict(converged=False).startswith("cannot be told" if expected else "–")
 
 
 def test_lines_cut_short_by_a_kill_are_skipped(tmp_path: Path) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
+from benchmarks.paper.cases import sunnybrook_cases
 from benchmarks.paper.claims import comparisons
 from benchmarks.paper.diversity import NO_PAIRS, measure_diversity
-from benchmarks.paper.judging import FAILED_CASES, OTHERS, Case, file_of, judge, read_lines
+from benchmarks.paper.judging import (
+    FAILED_CASES,
+    OTHERS,
+    Case,
+    Task,
+    file_of,
+    judge,
+    judge_case,
+    read_lines,
+    row_statistics,
+)
 from benchmarks.paper.report import write_report
-from benchmarks.paper.rows import Row, rows
+from benchmarks.paper.rows import SUNNYBROOK, Row, rows
+from benchmarks.paper.seeds import dice_by_cycle
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.temperatures import measure_losses, read_temperatures
 from benchmarks.paper.trainings import Preset
@@ -23,6 +37,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import make_passes
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
@@ -37,7 +52,9 @@ def of_first_training(row: Row) -> bool:
     return row.folder == "restarts/seed1" and (row.members <= 2 or row.method == "multi")
 
 
-ROWS = [row for row in rows(PRESET) if of_first_training(row)]
+ROWS = [row for row in rows(PRESET) if of_first_training(row) and row.group == "compared"]
+CHOSEN = [row for row in rows(PRESET) if of_first_training(row) and row.epochs]
+EVERY = [*ROWS, *CHOSEN]
 FITTED = [row for row in ROWS if row.is_fitted]
 
 
@@ -64,7 +81,7 @@ def output(trained_run: Path, cases: list[Case], tmp_path_factory) -> Path:
     fitted = read_temperatures(output, FITTED)
     broken = replace(cases[0], name="not there", image=output / "not there.nii.gz")
     with pytest.raises(SystemExit) as failed:
-        judge([broken, *cases], ROWS, output, **HOW, processes=1, temperatures=fitted)
+        judge([broken, *cases], EVERY, output, **HOW, processes=1, temperatures=fitted)
     heading, failure = str(failed.value).splitlines()
     assert heading == FAILED_CASES
     assert failure.startswith(f"{UNSHIFTED}/not there by seed1: ")
@@ -221,3 +238,54 @@ def test_report_has_only_finished_rows(output, cases, tmp_path) -> None:
     assert [line.split(" | ")[0][2:] for line in diversity.splitlines()[4:]] == with_pairs
     names = {file.name for file in (tmp_path / "images").iterdir()}
     assert {"paper_reliability.png", "paper_risk_coverage.png", "paper_case_1.png"} <= names
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_cycles_and_members_have_tables_of_their_own(output, cases, tmp_path) -> None:
+    assert {row.group for row in CHOSEN} == {"cycles", "members"}
+    for row in CHOSEN:
+        assert file_of(output, UNSHIFTED, row).exists()
+        assert not file_of(output, SHIFTS[1].name, row).exists()
+    write_report(output, tmp_path, preset=PRESET, cases=cases)
+    text = (tmp_path / "paper_tables.md").read_text(encoding="utf-8")
+    methods = {row.name: of_row(output, row) for row in CHOSEN}
+    (of_seed,) = dice_by_cycle(methods, CHOSEN).values()
+    assert len(of_seed) == 3
+    numbers = " | ".join(f"{dice:.3f}" for dice in of_seed)
+    table = text.split("## Dice of single members by cycle")[1].split("##")[0]
+    assert f"| 1 | {numbers} |" in table
+    last = next(row for row in CHOSEN if row.epochs == (11,))
+    vanilla = next(row for row in ROWS if row.method == "vanilla")
+    alone = [case.mean_dice for case in methods[last.name].cases]
+    assert alone == [
+        case.mean_dice
+        for case in of_row(output, vanilla).cases
+        if case.groups["shift"] == UNSHIFTED
+    ]
+    with (tmp_path / "paper_tables.csv").open(encoding="utf-8") as file:
+        table = {(r["row"], r["condition"], r["measure"]): r["value"] for r in csv.DictReader(file)}
+    assert float(table[last.title, UNSHIFTED, "Dice"]) == pytest.approx(np.mean(alone), abs=1e-5)
+
+
+def test_only_the_contoured_slices_of_another_scanner_count(output, cases, tmp_path) -> None:
+    first = cases[0]
+    name = f"{first.patient}_ED"
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "images" / f"{name}_0000.nii.gz").symlink_to(first.image)
+    image = nibabel.load(first.label)
+    labels = np.asarray(image.dataobj)
+    of_lv = (labels == first.structures["LV"]).astype(np.uint8)
+    of_lv[..., :2] = 0  # not contoured
+    nibabel.save(nibabel.Nifti1Image(of_lv, image.affine), tmp_path / "labels" / f"{name}.nii.gz")
+    (case,) = sunnybrook_cases(tmp_path, first.label.parents[1])
+    assert (case.condition, case.patient) == (SUNNYBROOK, first.patient)
+    row = next(row for row in ROWS if row.method == "vanilla")
+    task = Task(case, output / "trainings" / row.folder, (row,), "none", "cpu")
+    ((_, line),) = judge_case(task)
+    predicted = row_statistics(task)[row].measure(RunningPosterior.labels)[2:]
+    reference = read_labels(first.label).voxels[2:]
+    kept = (reference == case.structures["LV"]).any(axis=(1, 2))
+    expected = dice(predicted[kept], reference[kept], case.structures)["LV"]
+    assert line["evaluation"]["structures"].keys() == {"LV"}
+    assert line["evaluation"]["structures"]["LV"]["dice"] == pytest.approx(expected)

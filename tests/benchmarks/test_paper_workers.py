@@ -131,7 +131,9 @@ def test_training_is_requested_with_its_settings(places: Any, trained_run: Path)
         "--iterations-per-epoch 4", "--seed 1", "--device cuda:1", f"--split {places[2]}",
     ):  # fmt: skip
         assert flags in " ".join(words)
-    assert "--keep-trajectory" in words
+    assert "--keep-trajectory" not in words
+    words = command_arguments(planned["poly5"].request(*places, **how))
+    assert "--keep-trajectory" in words  # those of the figure of the weights
     assert planned["cosine1"].schedule.shape == "cosine"
     assert not planned["restarts1"].schedule.restart_first_cycle  # as the preset
     folder = planned["restarts1"].folder(places[1])

@@ -1,0 +1,112 @@
+"""What differs between trainings that differ only in their seed, and between cycles of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from napari_bayes_nnunet.app.evaluation.aggregates import OfCase, mean_over_volumes, pooled_ece
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
+from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
+
+from ..markdown import markdown_table
+from .rows import Row
+
+CONVERGED = 0.005
+"""Cycles count as converged if the Dice of their members lies no further below the last one's."""
+
+
+def mean_dice(cases: Sequence[CaseEvaluation]) -> float:
+    """Return the mean Dice over the volumes."""
+    return mean_over_volumes(lambda case: case.mean_dice)(cases).value
+
+
+def seeds_table(methods: Mapping[str, MethodEvaluation], rows: Sequence[Row]) -> str:
+    """Return Dice and ECE of every seed, with their mean and standard deviation over trainings."""
+    lines = []
+    for title, same in _by_title(rows, methods).items():
+        cases = {row.seeds: methods[row.name].cases for row in same}
+        dice = [mean_dice(of_seed) for of_seed in cases.values()]
+        ece = [100 * pooled_ece(of_seed).value for of_seed in cases.values()]
+        cells = [_values(dice, 3), _over_trainings(dice, 3), _values(ece, 2)]
+        lines.append([title, ", ".join(cases), *cells, _over_trainings(ece, 2)])
+    heads = ("Method", "Seeds", "Dice", "mean ± SD", "ECE %", "mean ± SD")
+    return markdown_table(heads, lines)
+
+
+def _by_title(rows: Sequence[Row], methods: Mapping[str, MethodEvaluation]) -> dict[str, list[Row]]:
+    """Return the rows that differ only in their seed, by title, where there are several."""
+    known = [row for row in rows if row.name in methods and not row.is_fitted]
+    further = {row.title.rpartition(", seed ")[0] for row in known if row.group == "seeds"}
+    return {
+        title: [row for row in known if row.title in (title, f"{title}, seed {row.seeds}")]
+        for title in dict.fromkeys(row.title for row in known if row.title in further)
+    }
+
+
+def _values(values: Sequence[float], digits: int) -> str:
+    return ", ".join(f"{value:.{digits}f}" for value in values)
+
+
+def _over_trainings(values: Sequence[float], digits: int) -> str:
+    deviation = np.std(values, ddof=1) if len(values) > 1 else np.nan
+    return f"{np.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+
+
+def dice_by_cycle(
+    methods: Mapping[str, MethodEvaluation], rows: Sequence[Row]
+) -> dict[str, list[float]]:
+    """Return the mean Dice of single members of each cycle, by seed."""
+    known = [row for row in rows if row.group == "cycles" and row.name in methods]
+    found: dict[str, list[float]] = {}
+    for (seed, _), same in groupby(known, key=lambda row: (row.seeds, row.title.split(",")[0])):
+        values = [mean_dice(methods[row.name].cases) for row in same]
+        found.setdefault(seed, []).append(float(np.mean(values)))
+    return found
+
+
+def is_converged(by_cycle: Mapping[str, Sequence[float]]) -> bool:
+    """Return whether the cycles of all seeds are as good as the last, within `CONVERGED`."""
+    return all(abs(last - d) <= CONVERGED for *first, last in by_cycle.values() for d in first)
+
+
+def cycles_table(by_cycle: Mapping[str, Sequence[float]]) -> str:
+    """Return the Dice of single members by seed and cycle."""
+    heads = ("Seed", *(f"Cycle {n}" for n in range(1, 4)))
+    lines = ([seed, *(f"{dice:.3f}" for dice in cycles)] for seed, cycles in by_cycle.items())
+    return markdown_table(heads, lines)
+
+
+def csv_lines(
+    methods: Mapping[str, MethodEvaluation], rows: Sequence[Row]
+) -> Iterator[dict[str, object]]:
+    """Yield mean Dice, its structures and ECE of every row and condition, with intervals."""
+    for row in (row for row in rows if row.name in methods):
+        evaluated = methods[row.name].cases
+        for condition in dict.fromkeys(case.groups["shift"] for case in evaluated):
+            cases = [case for case in evaluated if case.groups["shift"] == condition]
+            names = list(dict.fromkeys(name for case in cases for name in case.structures))
+            measures = {
+                "Dice": mean_over_volumes(lambda case: case.mean_dice),
+                **{f"Dice {name}": mean_over_volumes(_dice_of(name)) for name in names},
+                "ECE": pooled_ece,
+            }
+            for measure, aggregate in measures.items():
+                found = aggregate(cases)
+                low, high = found.interval
+                yield {
+                    "row": row.title,
+                    "group": row.group,
+                    "seeds": row.seeds,
+                    "condition": condition,
+                    "measure": measure,
+                    "value": round(found.value, 5),
+                    "low": round(low, 5),
+                    "high": round(high, 5),
+                }
+
+
+def _dice_of(name: str) -> OfCase:
+    return lambda case: case.structures[name].dice if name in case.structures else np.nan
