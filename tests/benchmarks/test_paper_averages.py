@@ -1,0 +1,58 @@
+"""Tests of the two averages over tiles and mirrors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.held_back import read_image
+from benchmarks.paper.averages import AVERAGES, METHODS, Judge, averages_table, undo_softmax
+from scipy.special import softmax
+
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+
+
+def test_probabilities_are_found_again_behind_their_softmax() -> None:
+    probabilities = softmax(np.random.default_rng(0).normal(0, 4, (4, 3, 5, 5)), axis=0)
+    probabilities[:, 0] = np.eye(4)[0][:, None, None]  # outside of what nnU-Net computes
+    seen = softmax(probabilities, axis=0)
+    seen[:, 0] = probabilities[:, 0]
+    np.testing.assert_allclose(undo_softmax(seen), probabilities, atol=1e-6)
+
+
+def test_the_last_epoch_averages_its_mirrors_either_way(hearts: Path, trained_run: Path) -> None:
+    case = read_dataset(hearts).cases[0]
+    judge = Judge(trained_run, members=3)
+    image, spacing = read_image(case)
+    means = dict(judge.means(image, spacing))
+    assert means.keys() == {(method, average) for method in METHODS for average in AVERAGES}
+    ensemble = Ensemble(trained_run, device="cpu", precision="full")
+    (last,) = choose_members(ensemble.folder, "vanilla", 1)
+    (logits,) = ensemble.member_probabilities(image, spacing, [last])
+    np.testing.assert_allclose(means["vanilla", "logits"], np.asarray(logits), atol=1e-5)
+    mirrored = []
+    for axes in ((), (2,), (3,), (2, 3)):
+        (of_mirror,) = ensemble.member_probabilities(
+            np.flip(image, axes).copy(), spacing, [last], mirroring="none"
+        )
+        mirrored.append(np.flip(np.asarray(of_mirror), axes))
+    np.testing.assert_allclose(means["vanilla", "probabilities"], np.mean(mirrored, 0), atol=2e-3)
+    assert np.abs(means["vanilla", "probabilities"] - means["vanilla", "logits"]).max() > 5e-3
+
+
+def test_the_table_has_differences_of_the_probabilities(hearts: Path, trained_run: Path) -> None:
+    case = read_dataset(hearts).cases[0]
+    judge = Judge(trained_run, members=3)
+    measured = {key: [evaluation] for key, evaluation in judge.evaluations(case)}
+    lines = averages_table(measured).splitlines()[2:]
+    assert [line.split(" | ")[1] for line in lines] == [*AVERAGES, *AVERAGES]
+    dice = measured["multi", "logits"][0].mean_dice
+    assert lines[2].split(" | ")[2] == f"{dice:.3f}"
+    change = measured["multi", "probabilities"][0].mean_dice - dice
+    assert f"({change:+.3f};" in lines[3]
+    assert measured["multi", "probabilities"][0].ece != pytest.approx(
+        measured["multi", "logits"][0].ece, abs=1e-5
+    )
