@@ -8,7 +8,7 @@ image is preprocessed once for all members.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, get_args
 
@@ -161,7 +161,17 @@ class Predictor:
         return tuple(self._configuration.patch_size)
 
     def prepare(self, image: NDArray[Any], spacing: tuple[float, ...]) -> PreparedImage:
+        """Return an image after `preprocess`, on ``sums_device``."""
+        return self.moved(self.preprocess(image, spacing))
+
+    def moved(self, image: PreparedImage) -> PreparedImage:
+        """Return a preprocessed image on ``sums_device``."""
+        return replace(image, data=self.on_device(image.data))
+
+    def preprocess(self, image: NDArray[Any], spacing: tuple[float, ...]) -> PreparedImage:
         """Crop, normalise and resample ``image`` (channels, Z, Y, X) with ``spacing`` (z, y, x) mm.
+
+        The result is in main memory. Another thread may do this while the network computes.
 
         The slices are first put on the axis that held them in the training; `probabilities` puts
         them back. Raises ModelError if the network takes another number of channels.
@@ -185,7 +195,7 @@ class Predictor:
         )
         tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
         padded, unpad = pad_nd_image(tensor, self.patch_size, "constant", {"value": 0}, True)
-        return PreparedImage(self.on_device(padded), (slice(None), *unpad[1:]), properties, order)
+        return PreparedImage(padded, (slice(None), *unpad[1:]), properties, order)
 
     def _order(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, int, int]:
         if self.slice_axis is None:

@@ -570,6 +570,18 @@ class TestCine:
             )
             np.testing.assert_allclose(together, alone, atol=1e-5)
 
+    def test_a_card_leaves_the_same_files(self, model, cine, tmp_path, monkeypatch):
+        run(model, cine, "-o", tmp_path / "without", "--save", "entropy,study")
+        monkeypatch.setattr(Ensemble, "is_on_card", True)
+        run(model, cine, "-o", tmp_path / "with", "--save", "entropy,study")
+        files = list((tmp_path / "without").rglob("*.nii.gz"))
+        assert len(files) >= 3 * 2 + 1
+        for file in files:
+            other = tmp_path / "with" / file.relative_to(tmp_path / "without")
+            np.testing.assert_array_equal(
+                *(np.asarray(nib.load(one).dataobj) for one in (file, other))
+            )
+
     def test_repeated_phase_removes_the_4d_labels(self, model, cine, tmp_path):
         out = tmp_path / "out"
         run(model, cine, "-o", out)

@@ -1,16 +1,22 @@
 """A first look at every phase of a cine, and the order after it."""
 
+import threading
 from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.first_look import FirstLook, order_after
+from napari_bayes_nnunet.app.segmentation.member_predictions import PreparedImages
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import Stopped
+from napari_bayes_nnunet.nnunet.inference import PreparedImage
 from napari_bayes_nnunet.sample_data import CINE
 
 SPACING = (8.0, 1.29, 1.29)
@@ -77,6 +83,54 @@ def test_a_stop_ends_the_looks(ensemble, cine) -> None:
     seen.append(next(looks))
     with pytest.raises(Stopped):
         next(looks)
+
+
+def test_looks_and_results_preprocess_a_phase_once(ensemble, cine, monkeypatch) -> None:
+    predictor, made = ensemble._predictor, []
+    preprocess = predictor.preprocess
+    monkeypatch.setattr(
+        predictor, "preprocess", lambda *image: made.append(image) or preprocess(*image)
+    )
+    settings = SegmentationSettings(members=2, mirroring="none")
+    apart = [drain(ensemble.steps(cine[:, n], SPACING, settings)) for n in range(len(PHASES))]
+    made.clear()
+    list(ensemble.first_looks(cine, SPACING))
+    together = [drain(ensemble.steps(cine[:, n], SPACING, settings)) for n in range(len(PHASES))]
+    assert len(made) == len(PHASES)
+    for one, other in zip(apart, together, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    assert not ensemble._members.kept._kept
+
+
+def test_a_card_gets_the_next_phases_preprocessed(ensemble, cine, monkeypatch) -> None:
+    monkeypatch.setattr(Ensemble, "is_on_card", True)
+    preprocess, threads = ensemble._predictor.preprocess, []
+
+    def noted(*image):
+        threads.append(threading.current_thread().name)
+        return preprocess(*image)
+
+    monkeypatch.setattr(ensemble._predictor, "preprocess", noted)
+    looks = list(ensemble.first_looks(cine, SPACING))
+    assert sorted("ahead" in name for name in threads) == [False, *[True] * (len(PHASES) - 1)]
+    monkeypatch.undo()
+    for one, other in zip(looks, ensemble.first_looks(cine, SPACING), strict=True):
+        np.testing.assert_array_equal(one.entropy, other.entropy)
+
+
+def test_an_error_ahead_waits_for_its_image() -> None:
+    kept = PreparedImages()
+    kept.prepare_ahead("bad", lambda: 1 / 0)
+    kept.prepare_ahead("good", lambda: "image")
+    assert [kept.take(digest) for digest in ("bad", "good", "good")] == [None, "image", None]
+
+
+def test_only_images_with_room_are_kept() -> None:
+    images = [PreparedImage(torch.zeros(size), (), {}) for size in (3, 2, 4)]
+    kept = PreparedImages(limit=20)
+    for name, image in zip("abc", images, strict=True):
+        kept.keep(name, image)
+    assert [kept.take(name) is None for name in "abc"] == [False, False, True]
 
 
 def look(lv: float, *, bits: float) -> FirstLook:

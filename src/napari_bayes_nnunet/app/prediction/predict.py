@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...core.problems import Action, Problem, Remedy, Setting
 from ...core.steps import drain
@@ -38,6 +39,7 @@ from .phases import PhaseImage, choose_phases, parse_phases, phase_images
 from .request import CaseOutcome, PredictionRequest, check_request
 from .resume_check import check_report, finished_phases, matches_request, unverified_notes
 from .study_output import StudyParts, has_study, start_study
+from .write_behind import WriteBehind
 
 MADE_BY_UNKNOWN = "The study {study} does not record the ensemble and settings it was made with."
 NAME_TAKEN = (
@@ -48,6 +50,7 @@ KIND_UNKNOWN = (
     "Images that look like no short-axis cine cannot be refused, because the ensemble is not "
     "calibrated to tell them with these settings ({settings})."
 )
+Segmented: TypeAlias = Sequence[tuple[PhaseImage, Segmentation]]
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -153,18 +156,11 @@ def predict_case(
     ]
     made = {frame.name for frame in missing}
     notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
-    together = ensemble.phases_at_once(frames[0].image, request.settings.mirroring)
-    for first in range(0, len(missing), together):
-        group = missing[first : first + together]
-        results = _segment(ensemble, request, group, on_member)
-        if first == 0:
-            _remove_old(request, case, channels[0].phases, frames, missing, entries)
-        for frame, result in zip(group, results, strict=True):
-            report = _write(request, frame, result, entries)
-            prefix = "" if frame.phase is None else f"Phase {frame.phase}: "
-            notes += [*(f"{prefix}{warning}" for warning in result.warnings), *report["notes"]]
-            if study is not None:
-                study.add(frame.phase, result, report)
+    with WriteBehind(is_used=ensemble.is_on_card) as behind:
+        for number, segmented in enumerate(_groups(ensemble, request, missing, on_member)):
+            if number == 0:
+                _remove_old(request, case, channels[0].phases, frames, missing, entries)
+            behind.call(partial(_write_group, request, segmented, entries, study, notes))
     if channels[0].is_cine and len(frames) == channels[0].phases:
         write_cine(request.output, case, [frame.name for frame in frames], channels[0])
     add_function(request.output, case, [frame.phase for frame in frames])
@@ -319,6 +315,23 @@ def _is_finished(
     )
 
 
+def _groups(
+    ensemble: Ensemble,
+    request: PredictionRequest,
+    frames: Sequence[PhaseImage],
+    on_member: Callable[[str, Snapshot], None],
+) -> Iterator[Segmented]:
+    """Yield the segmentations of the frames that fill the device together, group by group."""
+    mirroring = request.settings.mirroring
+    together = ensemble.phases_at_once(frames[0].image, mirroring) if frames else 1
+    for first in range(0, len(frames), together):
+        group = frames[first : first + together]
+        following = frames[first + together : first + 2 * together]
+        spacing = group[0].channels[0].spacing
+        ensemble.prepare_ahead((frame.image for frame in following), spacing)
+        yield [*zip(group, _segment(ensemble, request, group, on_member), strict=True)]
+
+
 def _segment(
     ensemble: Ensemble,
     request: PredictionRequest,
@@ -341,6 +354,22 @@ def _segment(
     if request.strict:
         _refuse_other_images(results)
     return results
+
+
+def _write_group(
+    request: PredictionRequest,
+    segmented: Segmented,
+    entries: Mapping[str, Any],
+    study: StudyParts | None,
+    notes: list[str],
+) -> None:
+    """Write the files of 3D images, and add them to the study and their warnings to ``notes``."""
+    for frame, result in segmented:
+        report = _write(request, frame, result, entries)
+        prefix = "" if frame.phase is None else f"Phase {frame.phase}: "
+        notes += [*(f"{prefix}{warning}" for warning in result.warnings), *report["notes"]]
+        if study is not None:
+            study.add(frame.phase, result, report)
 
 
 def _write(

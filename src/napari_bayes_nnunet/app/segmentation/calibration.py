@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any, Final
@@ -193,18 +194,23 @@ def read_calibrations(model: Path) -> list[Calibration]:
 
     Raises DataError if a file is damaged or from a newer version.
     """
-    calibrations = []
-    with (
-        suppress(FileNotFoundError),
-        reading_json(model / FILE, repair=_REPAIR, newest=_FORMAT) as text,
-    ):
-        calibrations = parse_json(text, _File).calibrations
+    calibrations: list[Calibration] = []
+    with suppress(FileNotFoundError):
+        stat = (model / FILE).stat()
+        calibrations += _read_file(model / FILE, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
     with suppress(FileNotFoundError):
         known = {calibration.key for calibration in calibrations}
         old = read_json(model / OLD_FILE, list[Calibration], repair=_REPAIR)
         # That version stopped by volume, not by slice.
         calibrations += [c for c in old if c.key not in known and not c.until_stable]
     return calibrations
+
+
+@lru_cache(maxsize=16)
+def _read_file(file: Path, state: tuple[int, int, int]) -> tuple[Calibration, ...]:
+    """Return the calibrations of a file; ``state`` changes with it, as each result needs them."""
+    with reading_json(file, repair=_REPAIR, newest=_FORMAT) as text:
+        return tuple(parse_json(text, _File).calibrations)
 
 
 def calibration_key(folder: EnsembleFolder, settings: SegmentationSettings) -> dict[str, Any]:

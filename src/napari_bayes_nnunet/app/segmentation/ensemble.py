@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
@@ -135,6 +137,11 @@ class Ensemble:
     def device(self) -> str:
         """Name of the current device, which changes if memory is short."""
         return str(self._predictor.network.device)
+
+    @property
+    def is_on_card(self) -> bool:
+        """Whether a card computes now, which leaves the cores of the computer idle."""
+        return self._predictor.network.device.type != "cpu"
 
     @property
     def precision(self) -> str:
@@ -338,7 +345,8 @@ class Ensemble:
         """Yield a look of the last member at each phase of a cine (channels, T, Z, Y, X).
 
         It sees the whole image of the first phase, and of the others the window around the heart
-        that it found there; mirrors are not used.
+        that it found there; mirrors are not used. The preprocessed phases are kept for the first
+        segmentation of each, up to `MOST_KEPT` bytes.
         """
         folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
         forward_pass = ForwardPass((choose_members(folder, "vanilla", 1)[0],))
@@ -346,10 +354,14 @@ class Ensemble:
             self._members.predict, forward_pass, mirroring="none", should_stop=should_stop
         )
         found: Mask | None = None
-        for group in _first_then_together(cine.shape[1], self.phases_at_once(cine[:, 0], "none")):
+        self._members.kept.forget()
+        together = self.phases_at_once(cine[:, 0], "none")
+        groups = [*_first_then_together(cine.shape[1], together), range(0)]
+        for group, following in pairwise(groups):
             images = [self._input(cine[:, phase], spacing) for phase in group]
             for image in images if found is not None else ():
                 image.cutout = self._window(image, found)
+            self.prepare_ahead([cine[:, phase] for phase in following], spacing)
             for image, seen in zip(images, ask(images), strict=True):
                 probabilities = self._with_wide_window(image, seen, ask)
                 look = FirstLook.in_box(
@@ -358,7 +370,18 @@ class Ensemble:
                     structures=self.structures,
                 )
                 found = look.labels > 0 if found is None else found
+                self._members.keep(image)
                 yield look
+
+    def prepare_ahead(self, images: Iterable[Image], spacing: Spacing) -> None:
+        """Preprocess images in a thread while a card computes others, for `phase_steps`.
+
+        Without a card, the network leaves no core idle, so nothing is done.
+        """
+        if self.is_on_card:
+            for image in images:
+                with suppress(AppError):  # reported when it is the image's turn
+                    self._members.prepare_ahead(self._input(image, spacing))
 
     def _window(self, image: InputImage, found: Mask | None) -> Cutout | None:
         """Return the window of an image around the heart among ``found`` voxels, None for all."""
