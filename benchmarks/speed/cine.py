@@ -1,75 +1,85 @@
 """Speed, memory and accuracy for whole cines, compared with nnU-Net's own predictor.
 
-python -m benchmarks.speed.cine RUN DATASET [--volumes 2] [--members 30] [--phases 25]
-    [--device auto] [--csv FILE]
+python -m benchmarks.speed.cine RUN DATASET OUT [--rows nnunet whole heart slices]
+    [--mirroring full spread none] [--volumes 2] [--members 30] [--phases 25] [--timed-phases 0]
+    [--nnunet-members 0] [--device auto]   (resumable)
+python -m benchmarks.speed.full_size DATASET OUT [the same options]
 
 RUN is a training of `bayes-nnunet train`. A cine alternates the ED and the ES frame of a validation
-patient (see --split) with about ten slices, because other phases have no reference. Each row is
-measured in a process of its own, without the time to open the ensemble. nnU-Net's default is timed
-on the first three phases of every cine, and its time is scaled to all phases. Prints a Markdown
-table and writes a CSV file. The machine should be idle.
+patient (see --split) with about ten slices, because other phases have no reference. Rows are
+nnU-Net's default, ours with all members on the whole image, with the window around the heart, and
+with it until the slices are stable, each with these mirrors. Ours works as the dock does: a look at
+every phase, which gives the volume curve, then all phases.
+
+nnU-Net is timed on the first three phases of every cine, and its time is scaled to all phases. So
+is ours with --timed-phases, and nnU-Net's also to all members with --nnunet-members; then its Dice
+and ECE are unknown. Each row and cine is measured in a process of its own and printed; OUT has
+them, table.md and cine.csv. Start the command again to measure what is missing. The machine should
+be idle.
 """
 
 from __future__ import annotations
 
-import csv
+import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
-from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
-from napari_bayes_nnunet.io.images.nifti import read_labels
-from napari_bayes_nnunet.nnunet.device import choose_device
 
-from ..held_back import held_back_cases, make_parser, read_image
-from ..markdown import markdown_table
-from .memory import PeakMemory
-from .rows import PHASES, SLICES, Ours, Row, Stock, run_alone
-from .tables import describe_row
+from ..gpu.progress import add_row, read_results
+from ..held_back import SPLIT, held_back_cases, read_image
+from .cine_measure import FRAMES, CineTask, Frames, MeasuredCine, measure_cine
+from .cine_table import cine_line, cine_table, write_cine_csv
+from .rows import PHASES, SLICES, Row, run_alone
 
 TIMED_PHASES = 3
 """Phases on which nnU-Net is timed."""
-FRAMES = 2
-"""Different frames of a cine: ED and ES."""
-Frames = tuple[TrainingCase, ...]
+KINDS = ("nnunet", "whole", "heart", "slices")
+MIRRORINGS = ("full", "spread", "none")
 
 
-@dataclass(kw_only=True)
-class MeasuredCines:
-    """Row with the seconds of each cine, the members asked per slice, and the labels of its frames.
+def make_cine_parser(doc: str | None, *paths: str) -> argparse.ArgumentParser:
+    """Return a parser of paths and of the options that choose rows, cines and what is timed."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for path in paths:
+        parser.add_argument(path, type=Path)
+    parser.add_argument("--split", type=Path, default=SPLIT)
+    parser.add_argument("--rows", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--mirroring", nargs="+", choices=MIRRORINGS, default=["full", "spread"])
+    parser.add_argument("--volumes", type=int, default=2)
+    parser.add_argument("--members", type=int, default=30)
+    parser.add_argument("--phases", type=int, default=PHASES)
+    parser.add_argument("--timed-phases", type=int, default=0)
+    parser.add_argument("--nnunet-members", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    return parser
 
-    ``bins`` pool the voxels of all frames. ``peak`` is in bytes.
-    """
 
-    row: Row
-    precision: str
-    device: str
-    peak: int = 0
-    seconds: list[float] = field(default_factory=list)
-    asked: list[float] = field(default_factory=list)
-    labels: list[NDArray[np.uint8]] = field(default_factory=list)
-    dice: list[float] = field(default_factory=list)
-    bins: ReliabilityBins = field(default_factory=ReliabilityBins.empty)
+def cine_rows(
+    kinds: Iterable[str], mirrorings: Iterable[str], *, members: int, phases: int
+) -> list[Row]:
+    """Return nnU-Net's default and ours of these kinds, with each kind of mirroring."""
+    chosen = set(kinds)
+    rows = [Row(stock=True, mirroring="full", members=members, phases=phases)]
+    for mirroring in mirrorings:
+        whole = {"mirroring": mirroring, "members": members, "phases": phases}
+        rows += [
+            Row(**whole),  # type: ignore[arg-type]
+            Row(**whole, window="heart"),  # type: ignore[arg-type]
+            Row(**whole, window="heart", until_stable=True),  # type: ignore[arg-type]
+        ]
+    return [row for row in rows if _kind(row) in chosen]
 
 
-def cine_rows(members: int, phases: int) -> list[Row]:
-    """Return nnU-Net's default, and ours: whole, in the heart's window, and by slice, too."""
-    ours: dict[str, Any] = {"members": members, "phases": phases, "mirroring": "spread"}
-    return [
-        Row(stock=True, mirroring="full", members=members, phases=phases),
-        Row(mirroring="full", members=members, phases=phases),
-        Row(**ours),
-        Row(**ours, window="heart"),
-        Row(**ours, window="heart", until_stable=True),
-    ]
+def _kind(row: Row) -> str:
+    if row.stock:
+        return "nnunet"
+    return "slices" if row.until_stable else row.window
 
 
 def choose_cines(cases: Iterable[TrainingCase], count: int) -> list[Frames]:
@@ -81,125 +91,85 @@ def choose_cines(cases: Iterable[TrainingCase], count: int) -> list[Frames]:
     return sorted(cines, key=lambda cine: abs(read_image(cine[0])[0].shape[1] - SLICES))[:count]
 
 
-def measure_cines(row: Row, run: Path, cines: Sequence[Frames], device: str) -> MeasuredCines:
-    """Measure one row on all cines, with the peak memory of this process."""
-    with PeakMemory(str(choose_device(device))) as peak:
-        predictor = (Stock if row.stock else Ours)(run, row, device)
-        measured = MeasuredCines(row=row, precision=predictor.precision, device=predictor.device)
-        for cine in cines:
-            read = [read_image(case) for case in cine]
-            images, spacing = [image for image, _ in read], read[0][1]
-            phases = [images[number % FRAMES] for number in range(row.phases)]
-            segment = _segment_stock if isinstance(predictor, Stock) else _segment_ours
-            seconds, asked, found = segment(predictor, phases, spacing)
-            measured.seconds.append(seconds)
-            measured.asked.append(asked)
-            for probabilities, case in zip(found, cine, strict=True):
-                _score(measured, probabilities, read_labels(case.label).voxels)
-    measured.peak = peak.bytes
+def make_tasks(
+    options: argparse.Namespace, cines: Sequence[Frames], *, made_answers: bool = False
+) -> Iterator[tuple[CineTask, Frames]]:
+    """Yield the rows to measure, all on one cine after the other."""
+    rows = cine_rows(
+        options.rows, options.mirroring, members=options.members, phases=options.phases
+    )
+    few = options.nnunet_members or options.members
+    for cine in cines:
+        for row in rows:
+            timed = TIMED_PHASES if row.stock else options.timed_phases or row.phases
+            task = CineTask(
+                run=str(options.run.resolve()),
+                cine=cine[0].name.partition("_")[0],
+                row=row,
+                device=options.device,
+                timed_phases=max(FRAMES, min(timed, row.phases)),
+                timed_members=min(few, row.members) if row.stock else row.members,
+                made_answers=made_answers,
+            )
+            yield task, cine
+
+
+def measure_tasks(
+    out: Path,
+    tasks: Iterable[tuple[CineTask, Frames]],
+    *,
+    measure: Callable[[CineTask, Frames], MeasuredCine],
+) -> list[MeasuredCine]:
+    """Measure what ``out`` lacks, print and store each measurement, and return all."""
+    known = {item.task: item for item in read_measured(out)}
+    measured = []
+    for task, cine in tasks:
+        item = known.get(task) or measure(task, cine)
+        if task not in known:
+            store_measured(out, item)
+        measured.append(item)
+        print(cine_line(item), flush=True)
     return measured
 
 
-def _segment_stock(
-    predictor: Stock, phases: list[NDArray[Any]], spacing: Any
-) -> tuple[float, float, list[NDArray[np.float32]]]:
-    """Return the scaled seconds, the members, and the probabilities of the first two phases."""
-    timed = phases[:TIMED_PHASES]
-    started = perf_counter()
-    results = [predictor.predict(image, spacing) for image in timed]
-    seconds = (perf_counter() - started) * len(phases) / len(timed)
-    return seconds, float(results[0][1]), [found for found, _ in results[:FRAMES]]
+def read_measured(out: Path) -> list[MeasuredCine]:
+    """Return the stored measurements."""
+    measured = []
+    for content in read_results(out, "cine"):
+        content.pop("kind")
+        with np.load(out / content.pop("labels_file")) as stored:
+            labels = [stored[name] for name in sorted(stored.files)]
+        measured.append(MeasuredCine.from_json(content, labels))
+    return measured
 
 
-def _segment_ours(
-    predictor: Ours, phases: list[NDArray[Any]], spacing: Any
-) -> tuple[float, float, list[NDArray[np.float32]]]:
-    started = perf_counter()
-    results = predictor.segment_phases(phases, spacing)
-    seconds = perf_counter() - started
-    asked = [r.members_by_slice or [len(r.members)] * len(r.labels) for r in results]
-    return seconds, float(np.mean(asked)), [result.probabilities for result in results[:FRAMES]]
+def store_measured(out: Path, item: MeasuredCine) -> None:
+    """Add a measurement to those in ``out``."""
+    (out / "labels").mkdir(parents=True, exist_ok=True)
+    file = out / "labels" / f"{len(list((out / 'labels').iterdir()))}.npz"
+    np.savez_compressed(file, *item.labels)
+    labels_file = str(file.relative_to(out))
+    add_row(out, {"kind": "cine", "labels_file": labels_file, **item.to_json()})
 
 
-def _score(
-    measured: MeasuredCines, probabilities: NDArray[np.float32], reference: NDArray[Any]
+def run_cines(
+    options: argparse.Namespace, cases: Iterable[TrainingCase], *, made_answers: bool = False
 ) -> None:
-    labels = probabilities.argmax(0).astype(np.uint8)
-    structures = {str(label): label for label in range(1, len(probabilities))}
-    measured.labels.append(labels)
-    measured.dice.append(float(np.nanmean([*dice(labels, reference, structures).values()])))
-    measured.bins = measured.bins + reliability_bins(probabilities, reference)
+    """Measure all rows, print the table, and write it and the CSV file."""
+    tasks = make_tasks(options, choose_cines(cases, options.volumes), made_answers=made_answers)
+    measured = measure_tasks(
+        options.out, tasks, measure=lambda task, cine: run_alone(measure_cine, task, cine)
+    )
+    table = cine_table(measured)
+    print(table)
+    (options.out / "table.md").write_text(table, encoding="utf-8")
+    write_cine_csv(options.out / "cine.csv", measured)
 
 
-def cine_table(measured: Sequence[MeasuredCines]) -> str:
-    """Return seconds per cine, speed-up, members, memory, and differences from nnU-Net's default.
-
-    The speed-up is the mean over the cines, with the lowest and the highest.
-    """
-    default = measured[0]
-    rows = []
-    for item in measured:
-        ratios = np.array(default.seconds) / np.array(item.seconds)
-        foreground = [(a > 0) | (b > 0) for a, b in zip(item.labels, default.labels, strict=True)]
-        differing = sum(
-            np.count_nonzero(a != b) for a, b in zip(item.labels, default.labels, strict=True)
-        ) / max(1, sum(map(np.count_nonzero, foreground)))
-        window = ", window" if item.row.window == "heart" else ""
-        rows.append(
-            [
-                describe_row(item.row, item.precision) + window,
-                f"{np.mean(item.seconds):.1f}" + (" (scaled)" if item.row.stock else ""),
-                f"{ratios.mean():.1f} ({ratios.min():.1f} to {ratios.max():.1f})",
-                f"{np.mean(item.asked):.1f}",
-                f"{item.peak / 1e6:.0f}",
-                f"{100 * differing:.2f}",
-                f"{np.mean(item.dice):.4f} ({np.mean(item.dice) - np.mean(default.dice):+.4f})",
-                f"{100 * item.bins.ece:.2f} ({100 * (item.bins.ece - default.bins.ece):+.2f})",
-            ]
-        )
-    heads = ["", "seconds per cine", "× nnU-Net's default", "members per slice", "peak MB"]
-    heads += ["differing labels, % of foreground", "Dice (Δ)", "pooled ECE, % (Δ)"]
-    row = default.row
-    title = f"{row.members} members, {len(default.seconds)} cines of {row.phases} phases"
-    return f"{title}, {default.device}\n\n{markdown_table(heads, rows)}"
-
-
-def write_cine_csv(file: Path, measured: Sequence[MeasuredCines], cines: Sequence[Frames]) -> None:
-    """Write one line per row and cine."""
-    lines = [
-        {
-            **asdict(item.row),
-            "precision": item.precision,
-            "cine": cine[0].name.partition("_")[0],
-            "seconds": round(seconds, 3),
-            "timed_phases": TIMED_PHASES if item.row.stock else item.row.phases,
-            "members_per_slice": round(asked, 2),
-            "peak_mb": round(item.peak / 1e6),
-        }
-        for item in measured
-        for cine, seconds, asked in zip(cines, item.seconds, item.asked, strict=True)
-    ]
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
-
-
-def main() -> None:
-    """Measure all rows, print the table and write the rows."""
-    parser = make_parser(__doc__)
-    parser.add_argument("--volumes", type=int, default=2)
-    parser.add_argument("--phases", type=int, default=PHASES)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--csv", type=Path, default=Path("cine.csv"))
-    options = parser.parse_args()
-    cines = choose_cines(held_back_cases(options.dataset, options.split), options.volumes)
-    measured = [
-        run_alone(measure_cines, row, options.run, cines, options.device)
-        for row in cine_rows(options.members, options.phases)
-    ]
-    print(cine_table(measured))
-    write_cine_csv(options.csv, measured, cines)
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure the rows of a trained ensemble."""
+    options = make_cine_parser(__doc__, "run", "dataset", "out").parse_args(words)
+    run_cines(options, held_back_cases(options.dataset, options.split))
 
 
 if __name__ == "__main__":

@@ -112,30 +112,29 @@ class Ours:
 
     def __init__(self, run: Path, row: Row, device: str) -> None:
         self._row = row
-        self._ensemble = Ensemble(run, device=device, precision=row.precision)
-        self.device = self._ensemble.device
-        self.precision = self._ensemble.precision
-
-    def predict(self, image: NDArray[Any], spacing: Any) -> tuple[NDArray[np.float32], int]:
-        """Return the mean probabilities of the (first) image and the number of members."""
-        results = self.segment_phases([image] * self._row.phases, spacing)
-        return results[0].probabilities, len(results[0].members)
-
-    def segment_phases(self, images: Sequence[NDArray[Any]], spacing: Any) -> list[Segmentation]:
-        """Segment images of one size, as many together as the child process would."""
-        row = self._row
-        settings = SegmentationSettings(
+        self.ensemble = Ensemble(run, device=device, precision=row.precision)
+        self.device = self.ensemble.device
+        self.precision = self.ensemble.precision
+        self.settings = SegmentationSettings(
             members=row.members,
             mirroring=row.mirroring,
+            temperature=1,  # like nnU-Net's, but with all that a calibrated ensemble computes
             until_stable=row.until_stable,
             window=row.window,
         )
-        together = self._ensemble.phases_at_once(images[0], row.mirroring)
+
+    def predict(self, image: NDArray[Any], spacing: Any) -> tuple[NDArray[np.float32], int]:
+        """Return the mean probabilities of the (first) image and the number of members.
+
+        Images are segmented as many together as the child process would.
+        """
+        images = [image] * self._row.phases
+        together = self.ensemble.phases_at_once(image, self._row.mirroring)
         results: list[Segmentation] = []
         for first in range(0, len(images), together):
             group = images[first : first + together]
-            results += drain(self._ensemble.phase_steps(group, spacing, settings))
-        return results
+            results += drain(self.ensemble.phase_steps(group, spacing, self.settings))
+        return results[0].probabilities, len(results[0].members)
 
 
 class Stock:
