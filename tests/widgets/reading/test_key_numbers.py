@@ -19,9 +19,11 @@ from napari_bayes_nnunet.widgets.reading.key_numbers import (
     HIGH,
     LOW,
     NO_KEY_NUMBERS,
+    NO_VALUE,
     OPEN,
     ROW_TITLES,
     SPREAD,
+    VALUE,
     KeyNumbers,
 )
 from napari_bayes_nnunet.widgets.reading.numbers import INTERVAL_ENDED
@@ -101,6 +103,27 @@ def test_a_change_keeps_the_height(table: KeyNumbers) -> None:
     before = table.sizeHint().height()
     table.set_numbers(numbers(LV_EF=20.0, LV_SV=3.0), numbers(), ed=1, es=9)
     assert table.sizeHint().height() == before
+
+
+@pytest.mark.parametrize("points", [8, 12])
+def test_a_change_moves_no_column(table: KeyNumbers, points: int) -> None:
+    def lefts() -> list[int]:
+        table.grab()
+        return [table._columns[name].labels[VALUE].x() for name in table.names]
+
+    style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
+    table.setStyleSheet(style)
+    table.setFixedWidth(DOCK_WIDTH - MARGINS)
+    table.set_numbers(numbers(), numbers(), dict.fromkeys(HEART, 20), ed=20, es=10)
+    before = lefts()
+    changed = numbers(LV_EF=88.8, LV_EDV=88.8, LV_ESV=9.9, LV_SV=0.0, LV_mass=88.8, RV_EF=88.8)
+    table.set_numbers(changed, numbers(LV_SV=88.8), dict.fromkeys(HEART, 0), ed=20, es=10)
+    assert lefts() == before
+    at_ed = {name: changed[name] for name in ("LV EDV", "LV mass", "RV EDV")}
+    table.set_numbers(at_ed, {}, ed=20, es=10)
+    assert lefts() == before
+    assert table.texts("LV EF")[:3] == ("EF", "", NO_VALUE)
+    assert table.texts("LV EDV")[2] == "88.8"
 
 
 @pytest.mark.parametrize("points", [8, 12])

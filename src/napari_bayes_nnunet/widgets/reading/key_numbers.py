@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...core.heart.function import Measured
 from ...core.metrics.conformal import Coverage
 from ...core.types import Phase
 from ..common.dock import LevelLabel
+from ..common.levels import Level
 from .numbers import OPEN_HELP, SPREAD_HELP, describe_number
 
 KEY_NUMBERS: Final[Mapping[str, str]] = {
@@ -27,6 +28,7 @@ KEY_NUMBERS: Final[Mapping[str, str]] = {
     "RV volume": "RV",
 }
 """Name → title of its column, in the order of the columns."""
+NO_VALUE: Final = "–"
 CHANGE_HELP: Final = "Change since the prediction"
 NO_KEY_NUMBERS: Final = "No numbers. They need RV, MYO or LV, and of a cine ED and ES."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
@@ -35,6 +37,9 @@ INTERVAL_TITLE_HELP: Final = (
     "Prediction interval: it contains the reference value in {level} % of patients like the "
     "validation patients. A correction ends it."
 )
+BEAT_NUMBERS: Final[tuple[str, ...]] = ("LV EF", "LV EDV", "LV ESV", "LV SV")
+"""Numbers whose columns appear together, before ED and ES are both known."""
+MISSING_HELP: Final = "This number needs ED and ES."
 _ROWS = 8
 TITLE, UNIT, VALUE, LOW, HIGH, SPREAD, OPEN, CHANGED = range(_ROWS)
 ROW_TITLES: Final = {
@@ -44,6 +49,28 @@ ROW_TITLES: Final = {
     OPEN: ("Open", OPEN_HELP),
     CHANGED: ("Change", f"{CHANGE_HELP}."),
 }
+
+
+WIDEST_TEXTS: Final = {VALUE: "88.8", LOW: "888", HIGH: "888", SPREAD: "±88.8", CHANGED: "−88.8"}
+"""Widest usual text of each row; a column is so wide that no number moves the next column."""
+
+
+class SteadyLabel(LevelLabel):
+    """Label that is wide enough for each of ``texts`` in the font in use."""
+
+    def __init__(self, text: str, texts: Iterable[str], *, level: Level, style: str) -> None:
+        self._texts = (*texts,)
+        super().__init__(text, level=level, style=f"padding: 0{style}")
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size that fits all texts."""
+        return self.sizeHint()
+
+    def sizeHint(self) -> QSize:
+        """Return the size that fits all texts."""
+        advance = self.fontMetrics().horizontalAdvance
+        widest = max((advance(text) for text in self._texts), default=0)
+        return super().sizeHint().expandedTo(QSize(widest, 0))
 
 
 @dataclass(frozen=True)
@@ -60,6 +87,13 @@ class _Column:
     def is_empty(self, row: int) -> bool:
         """Return whether the column has no text in a row."""
         return not self.labels[row].text().strip()
+
+    def clear(self, name: str) -> None:
+        """Show that the number is missing."""
+        texts = {TITLE: KEY_NUMBERS[name], VALUE: NO_VALUE}
+        for row, label in enumerate(self.labels):
+            label.setText(texts.get(row, " "))
+            label.setToolTip(MISSING_HELP)
 
     def fill(
         self,
@@ -132,7 +166,7 @@ class KeyNumbers(QWidget):
         es: Phase = None,
     ) -> None:
         """Show the key numbers among ``numbers``, their open slices and their changes."""
-        names = [name for name in KEY_NUMBERS if name in numbers]
+        names = _column_names(numbers)
         measured = [*numbers.values(), *predicted.values()]
         coverage = max((level for number in measured for level in number.intervals), default=None)
         if names != list(self._columns) or not names or coverage != self._coverage:
@@ -140,7 +174,10 @@ class KeyNumbers(QWidget):
             self._make_columns(names)
         for name, column in self._columns.items():
             is_open = (open_slices or {}).get(name)
-            column.fill(numbers[name], predicted.get(name), is_open, coverage)
+            if name in numbers:
+                column.fill(numbers[name], predicted.get(name), is_open, coverage)
+            else:
+                column.clear(name)
         for row, (label, title) in self._titles.items():
             is_empty = all(column.is_empty(row) for column in self._columns.values())
             label.setText(" " if is_empty else title)  # the row keeps its height
@@ -158,10 +195,11 @@ class KeyNumbers(QWidget):
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
         self._titles = {}
         hidden = () if self._coverage else (LOW, HIGH)
+        titles = [t.format(level=99) for row, (t, _) in ROW_TITLES.items() if row < self._rows]
         for row, (text, help_text) in ROW_TITLES.items():
             if names and row < self._rows and row not in hidden:
                 title = text.format(level=self._coverage)
-                label = LevelLabel(title, level="done", style="padding: 0")
+                label = SteadyLabel(title, titles, level="done", style="")
                 label.setToolTip(help_text.format(level=self._coverage))
                 self._titles[row] = label, title
                 self._grid.addWidget(label, row + 1, 0)
@@ -173,11 +211,21 @@ class KeyNumbers(QWidget):
                 label.setVisible(self._coverage is not None)
 
 
+def _column_names(numbers: Collection[str]) -> list[str]:
+    """Return the names of the columns, those of a beat already if one of its phases is known."""
+    names = {*numbers}
+    if names & {*BEAT_NUMBERS}:
+        names.update(BEAT_NUMBERS)
+    if names & {"RV EDV", "RV ESV"}:
+        names.add("RV EF")
+    return [name for name in KEY_NUMBERS if name in names]
+
+
 def _label(row: int) -> QLabel:
     fonts = {VALUE: "; font-weight: bold", CHANGED: "; font-style: italic"}
     # With napari's padding the columns would not fit a narrow dock.
-    style = f"padding: 0{fonts.get(row, '')}"
-    label = LevelLabel(" ", level="done" if row == UNIT else "fine", style=style)
+    level: Level = "done" if row == UNIT else "fine"
+    label = SteadyLabel(" ", [WIDEST_TEXTS.get(row, "")], level=level, style=fonts.get(row, ""))
     label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return label
 
@@ -185,7 +233,7 @@ def _label(row: int) -> QLabel:
 def _short(value: float) -> str:
     """Return a value with one decimal, or as a whole number from 100 on."""
     if not math.isfinite(value):
-        return "–"
+        return NO_VALUE
     text = f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.1f}"
     return text.replace("-", "−")
 
