@@ -17,6 +17,8 @@ from napari_bayes_nnunet.widgets.segment.curve_form import (
 
 from ..reading.test_volume_plot import PHASES, curve
 
+COUNT = 40
+
 
 @pytest.fixture
 def form(qtbot: Any) -> CurveForm:
@@ -26,27 +28,36 @@ def form(qtbot: Any) -> CurveForm:
 
 
 def test_curves_are_shown_with_their_provisional_phases(form: CurveForm) -> None:
-    form.set_curves([replace(curve(), provisional=frozenset(PHASES[:3])), curve("RV")])
+    form.set_curves([replace(curve(), provisional=frozenset(PHASES[:3])), curve("RV")], count=COUNT)
     assert not form.isHidden()
     assert form.plot is not None
     assert form.plot.provisional("LV") == list(PHASES[:3])
     ed, es = form.plot.proposal
     note = PROVISIONAL_NOTE + LINES_NOTE.format(ed=ed, es=es)
     assert form.note.text() == note
-    form.set_curves([curve(), curve("RV")])
+    form.set_curves([curve(), curve("RV")], count=COUNT)
     assert form.note.isHidden()
     assert form.plot.provisional("LV") == []
 
 
 def test_the_title_of_the_curves_explains_them(form: CurveForm) -> None:
-    form.set_curves([curve(), curve("RV")])
+    form.set_curves([curve(), curve("RV")], count=COUNT)
     (legend,) = form.findChildren(Legend)
     assert legend.toolTip() == HELP
+
+
+def test_the_axis_has_all_phases_from_the_first_curve_on(form: CurveForm) -> None:
+    form.set_curves([curve()], count=COUNT)
+    assert form.plot is not None
+    first = form.plot.viewRange()[0]
+    form.set_curves([curve(), curve("RV")], count=COUNT)
+    assert form.plot.viewRange()[0] == first
+    assert first[0] <= 1 < COUNT <= first[1]
 
 
 def test_few_phases_make_no_curve(form: CurveForm) -> None:
     few = replace(curve(), phases=(1, 7), volumes=(100.0, 50.0), spreads=(1.0, 1.0))
     for curves in ((), [few]):
-        form.set_curves(curves)
+        form.set_curves(curves, count=COUNT)
         assert form.isHidden()
     assert form.plot is None

@@ -49,13 +49,14 @@ class PhaseState:
 class ResultNumbers:
     """Measurements by name, with the phases taken as ED and ES, None if unknown.
 
-    ``curves`` also go through provisional phases.
+    ``curves`` also go through provisional phases of the ``count`` phases of the cine.
     """
 
     measured: Mapping[str, Measured]
     ed: Phase = None
     es: Phase = None
     curves: tuple[VolumeCurve, ...] = ()
+    count: int = 0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -161,7 +162,8 @@ class SegmentationResult:
         ed, es = max(ends, key=lambda pair: len(volumes.keys() & set(pair)))
         reports = [state.report for state in self.phases.values() if state.report]
         measured = heart_function(volumes, ed=ed, es=es, rules=interval_rules(reports))
-        return ResultNumbers(measured=measured, ed=ed, es=es, curves=curves)
+        count = self.shape[0] if len(self.shape) == 4 else 0
+        return ResultNumbers(measured=measured, ed=ed, es=es, curves=curves, count=count)
 
     def _curves(
         self, volumes: Mapping[Phase, PhaseVolumes], provisional: Collection[Phase] = ()

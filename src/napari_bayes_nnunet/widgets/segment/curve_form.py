@@ -40,13 +40,17 @@ class CurveForm(QWidget):
         self.hide()
 
     def set_curves(
-        self, curves: Sequence[VolumeCurve], measured: tuple[Phase, Phase] = (None, None)
+        self,
+        curves: Sequence[VolumeCurve],
+        measured: tuple[Phase, Phase] = (None, None),
+        *,
+        count: int,
     ) -> None:
-        """Draw the curves, with dotted lines at ED and ES.
+        """Draw the curves over all ``count`` phases of the cine, with dotted lines at ED and ES.
 
         These are the ``measured`` phases, or else those of the largest and the smallest volume.
         """
-        phases = sorted({phase for curve in curves for phase in curve.phases})
+        phases = {phase for curve in curves for phase in curve.phases}
         self.setVisible(len(phases) >= FEWEST_FOR_LOOKS)
         if len(phases) < FEWEST_FOR_LOOKS:
             return
@@ -55,7 +59,7 @@ class CurveForm(QWidget):
         ed, es = measured
         known = None if ed is None or es is None else (ed, es)
         landmarks = known or propose_landmarks(curves)
-        self._plot(curves).draw(curves, phases, landmarks)
+        self._plot(curves).draw(curves, range(1, count + 1), landmarks)
         lines = LINES_NOTE.format(ed=landmarks[0], es=landmarks[1]) if landmarks else ""
         self.note.setText(PROVISIONAL_NOTE + lines)
         self.note.setVisible(any(curve.provisional for curve in curves))
