@@ -16,8 +16,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.plugins import _npe2
+from napari.qt import get_stylesheet
 from npe2 import PluginManager, PluginManifest
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QPoint, QRect, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
 
@@ -113,6 +114,33 @@ def test_it_fits_a_laptop_whatever_it_shows(make_dock, tmp_path, qtbot) -> None:
     settle(qtbot, dock)
     assert area.widget().minimumSizeHint().width() <= min(room, DOCK_WIDTH - 15)
     assert dock.minimumSizeHint().height() < 300
+
+
+def test_no_control_moves_from_choosing_to_the_result(
+    make_dock, ensemble_folder, tmp_path, qtbot
+) -> None:
+    dock = make_dock(image_layer(tmp_path, CINE))
+    dock.resize(DOCK_WIDTH, 560)
+    dock.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": "12pt"}))
+    dock.show()
+    run, form = dock.run, dock.ensemble
+    buttons = run.segment_button, run.stop_button, run.review_button, run.folder_button
+    boxes = form.folders, dock.display.fill, run.mutual_information
+    controls = (*buttons, *boxes, dock.details.toggleButton())
+
+    def places() -> list[QRect]:
+        settle(qtbot, dock)
+        return [QRect(part.mapTo(dock, QPoint()), part.size()) for part in controls]
+
+    before = places()
+    choose(dock, ensemble_folder, qtbot)
+    assert places() == before
+    begin(dock, qtbot)
+    assert places() == before
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    run.add_message("A sentence. " * 40)
+    assert places() == before
+    assert run.results.isVisible()
 
 
 def test_the_child_starts_with_the_dock(make_dock, qtbot) -> None:

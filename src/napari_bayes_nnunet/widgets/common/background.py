@@ -55,8 +55,8 @@ class Background(QObject):
     def run(
         self,
         work: Callable[[], Any],
-        on_result: Callable[[Any], None],
-        on_error: Callable[[str], None],
+        on_result: Callable[[Any], None] = lambda result: None,
+        on_error: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         """Call ``work`` in the thread, then ``on_result`` or ``on_error`` in the GUI thread."""
         if self._thread is None:

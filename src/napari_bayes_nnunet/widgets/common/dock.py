@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
-from qtpy.QtGui import QFont, QFontMetrics, QIcon, QResizeEvent, QShowEvent, QTextLayout
+from qtpy.QtGui import (
+    QFont,
+    QFontMetrics,
+    QIcon,
+    QPaintEvent,
+    QResizeEvent,
+    QShowEvent,
+    QTextLayout,
+)
 from qtpy.QtWidgets import (
     QWIDGETSIZE_MAX,
     QDockWidget,
@@ -15,6 +23,7 @@ from qtpy.QtWidgets import (
     QListView,
     QMainWindow,
     QScrollArea,
+    QScrollBar,
     QSizePolicy,
     QWidget,
 )
@@ -73,8 +82,20 @@ class ThemeFont(QObject):
         return bool(super().eventFilter(watched, event))
 
 
+class QuietScrollBar(QScrollBar):
+    """Scroll bar that is invisible while there is nothing to scroll."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the bar if it can move."""
+        if self.maximum() > self.minimum():
+            super().paintEvent(event)
+
+
 class FittingScrollArea(QScrollArea):
-    """Vertical scroll area that is as wide as its content needs, so that nothing is cut off."""
+    """Vertical scroll area that is as wide as its content needs, so that nothing is cut off.
+
+    The content has the same width with and without something to scroll.
+    """
 
     def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -82,6 +103,8 @@ class FittingScrollArea(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBar(QuietScrollBar())
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
 
     def minimumSizeHint(self) -> QSize:
         """Return the smallest width of the content next to a scroll bar."""

@@ -23,7 +23,7 @@ class ProgressBar(QProgressBar):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setTextVisible(False)
-        self.setMaximumHeight(8)
+        self.setFixedHeight(8)
 
     def setValue(self, value: int) -> None:
         """Show ``value`` when the window is painted next."""

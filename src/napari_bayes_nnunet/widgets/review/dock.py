@@ -248,7 +248,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.studies.refresh()
 
     def _on_idle(self) -> None:
-        self._background.run(warm_up_imports, _ignore, _ignore)
+        self._background.run(warm_up_imports)
 
     def _on_opened(self, folder: Path, opened: OpenedStudy) -> None:
         if folder != self._opening or self._turns.is_busy:  # it may have been chosen twice
@@ -592,7 +592,3 @@ class ReviewWidget(FolderDrop, DockContent):
         self._remove_study(NO_STUDY)
         self.notice.close()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-
-
-def _ignore(_: object) -> None:
-    """Do nothing; the result is not needed."""

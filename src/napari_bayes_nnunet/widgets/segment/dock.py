@@ -253,8 +253,11 @@ class SegmentWidget(FolderDrop, DockContent):
         ):
             column.addWidget(heading(title) if title else line())
             column.addWidget(form)
-        column.addWidget(self._lay_out_details())
-        column.addWidget(self.chosen_options)
+        details = self._lay_out_details()
+        # What changes its height is last, so that no control moves.
+        last = self.run.mutual_information, details, self.chosen_options, line(), self.run.outcome
+        for part in last:
+            column.addWidget(part)
         column.addStretch(1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -557,7 +560,7 @@ class SegmentWidget(FolderDrop, DockContent):
         super().showEvent(event)
         self.child.start()
         self.ensemble.choose_last()
-        self._background.run(warm_up_imports, _ignore, _ignore)
+        self._background.run(warm_up_imports)
 
     def _on_dock_closed(self) -> None:
         self.close_child()
@@ -593,7 +596,3 @@ def _is_result_of(
     """Return whether new phases belong to ``result``; the job compares their reports, too."""
     requested = (image.shape, image.spacing, folder, settings)
     return (result.shape, result.spacing, result.made_by, result.settings) == requested
-
-
-def _ignore(_: object) -> None:
-    """Do nothing; the result is not needed."""

@@ -30,6 +30,8 @@ from .members_table import MembersTable
 DEMO_TITLE = "Demo ensemble (built in)"
 NO_DEMO = "The built-in ensemble is missing from this installation."
 _NOTHING = "Choose an ensemble…"
+NOTHING_CHOSEN = "Choose or drop an ensemble folder."
+SEARCHING_FOLDER = "Searching…"
 _PROBLEMS_SHOWN = 3
 MORE_REFUSED = "… and {count} more, see Details."
 DICE = "Dice:"
@@ -96,7 +98,7 @@ class EnsembleForm(QWidget):
         self._requested, self._is_looking = path, True
         self._select(path)
         self._show(None)
-        self.summary.show_message(f"Searching {escape(path.name)}…")
+        self.summary.show_message(SEARCHING_FOLDER)
         self._background.run(
             partial(find_ensemble, path),
             partial(self._on_found, path),
@@ -201,7 +203,7 @@ class EnsembleForm(QWidget):
         self.table.set_folder(folder)
         self.members.setVisible(folder is not None)
         self.kind.show_message(_kind(folder) if folder else "")
-        self.summary.show_message(_summary(folder) if folder else "")
+        self.summary.show_message(_summary(folder) if folder else NOTHING_CHOSEN)
         self.summary.setToolTip(_summary_help(folder) if folder else "")
         self._show_problems(_problems(folder) if folder else [])
         self.ensemble_changed.emit(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -34,7 +35,10 @@ MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines 
 
 
 class RunForm(QWidget):
-    """Buttons with a signal each, and setters for progress and messages."""
+    """Buttons with a signal each, and setters for progress and messages.
+
+    ``outcome`` has messages and numbers, whose height changes: it belongs below all controls.
+    """
 
     segment_requested = Signal()
     stop_requested = Signal()
@@ -49,10 +53,11 @@ class RunForm(QWidget):
         self.stop_button = QPushButton("Stop")
         self.save_button = QPushButton("Save…")
         self.review_button = QPushButton("Review…")
-        self.progress_text = QLabel()
+        self.progress_text = QLabel(" ")  # an empty label has no height
         self.progress = ProgressBar()
         self.status = MessageLabel()
         self.results = ResultsForm()
+        self.outcome = QWidget()
         self.scale = QLabel()
         self.more = LevelLabel(MORE_IN_REVIEW, level="done")
         self.mutual_information = QCheckBox("Show mutual information")
@@ -69,6 +74,11 @@ class RunForm(QWidget):
         self._title = self._running_title = ""
         self.set_running(False)
         self.set_result(None)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give the hidden progress the font of the window, which decides on its height."""
+        super().showEvent(event)
+        self.progress_text.ensurePolished()
 
     def set_title(self, title: str) -> None:
         """Name what will be segmented, such as "patient011, ED and ES"; "" if nothing is open."""
@@ -168,11 +178,17 @@ class RunForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(buttons)
-        for part in (self.progress_text, self.progress, self.status, self.results):
+        for part in (self.progress_text, self.progress):
+            policy = part.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)  # a run moves no control
+            part.setSizePolicy(policy)
             column.addWidget(part)
         column.addLayout(below)
-        column.addWidget(self.mutual_information)
+        for part in (self.folder_button, self.mutual_information, self.outcome):
+            column.addWidget(part)
+        texts = QVBoxLayout(self.outcome)
+        texts.setContentsMargins(0, 0, 0, 0)
+        for part in (self.status, self.results, self.scale, self.more):
+            texts.addWidget(part)
         for text in (self.scale, self.more):
             text.setWordWrap(True)
-            column.addWidget(text)
-        column.addWidget(self.folder_button)

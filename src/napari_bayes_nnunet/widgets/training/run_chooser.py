@@ -39,7 +39,7 @@ class RunChooser(QWidget):
         """List the recent runs that still exist, with their states."""
         for path in self._settings.recent_runs():
             work = partial(read_run_state, RunFolder(path))
-            self._background.run(work, partial(self._on_state, path), _ignore)
+            self._background.run(work, partial(self._on_state, path))
 
     def show_run(self, path: Path) -> None:
         """Select the run in ``path``."""
@@ -96,7 +96,3 @@ class RunChooser(QWidget):
         chosen = QFileDialog.getExistingDirectory(self, "Folder of a training")
         if chosen:
             self.run_chosen.emit(Path(chosen))
-
-
-def _ignore(_: str) -> None:
-    """Do nothing; a run on an unreachable drive is not listed."""

@@ -154,7 +154,7 @@ class TrainingWatch(QObject):
 
     def _act(self, action: Callable[[RunFolder], Any]) -> None:
         if self._run is not None:
-            self._background.run(partial(action, self._run), _ignore, self.failed.emit)
+            self._background.run(partial(action, self._run), on_error=self.failed.emit)
 
     def _forget_ended(self) -> None:
         self._started = [pair for pair in self._started if not pair[1].has_ended]
@@ -247,7 +247,3 @@ def _with_length(progress: TrainingProgress, record: TrainingRecord | None) -> T
         return progress
     schedule = record.schedule_of(progress.reports[-1].fold)
     return replace(progress, epochs=schedule.all_epochs, cycles=schedule.all_cycles)
-
-
-def _ignore(_: object) -> None:
-    """Do nothing; the next poll shows the result."""
