@@ -31,6 +31,7 @@ from .rv_slices import RVSlice
 from .seeds import csv_lines, cycles_table, dice_by_cycle, is_converged, seeds_table
 from .shifts import SHIFTS, UNSHIFTED
 from .stability import read_restarts
+from .summaries import write_summaries
 from .temperatures import read_temperatures
 from .trainings import Preset, is_finished, trainings
 
@@ -99,6 +100,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
     )
     (report / "paper_tables.md").write_text(text, encoding="utf-8")
     _write_csv(report / "paper_tables.csv", [every, sunnybrook], listed)
+    write_summaries(output, report / "paper_trainings.csv", preset)
     print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from benchmarks.paper.rv_slices import rv_slices
 from benchmarks.paper.seeds import is_converged
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
+from benchmarks.paper.summaries import write_summaries
 from benchmarks.paper.trainings import DEEP, PRESETS, trainings, write_split
 
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
@@ -193,3 +195,21 @@ def test_restart_has_drop_and_recovery(tmp_path: Path, trained_run: Path) -> Non
 def test_row_without_its_trainings_is_not_trained(tmp_path: Path) -> None:
     preset = PRESETS["cpu"]
     assert not any(row.is_trained(tmp_path, preset) for row in rows(preset))
+
+
+def test_a_summary_has_the_course_of_finished_trainings(trained_run: Path, tmp_path: Path) -> None:
+    preset = replace(PRESETS["cpu"], name="demo", epochs=12, iterations=4, ablation_seeds=0)
+    folder = tmp_path / "trainings" / "restarts"
+    folder.mkdir(parents=True)
+    (folder / "seed1").symlink_to(trained_run)
+    file = tmp_path / "paper_trainings.csv"
+    write_summaries(tmp_path / "empty", file, preset)
+    assert not file.exists()
+    write_summaries(tmp_path, file, preset)
+    with file.open(encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream))
+    assert {(line["training"], line["seed"]) for line in lines} == {("restarts", "1")}
+    assert [int(line["first_epoch"]) for line in lines] == list(range(12))
+    messages = map(json.loads, (trained_run / "progress.jsonl").read_text().splitlines())
+    losses = [m["train_loss"] for m in messages if m["kind"] == "epoch"]
+    assert [float(line["train_loss"]) for line in lines] == pytest.approx(losses, abs=1e-4)

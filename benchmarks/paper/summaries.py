@@ -1,0 +1,61 @@
+"""Course of the finished trainings, short enough to be kept when their weights are not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+
+from .trainings import Preset, Training, is_finished, trainings
+
+PARTS = 60
+"""Lines of a training."""
+
+
+def write_summaries(output: Path, file: Path, preset: Preset) -> None:
+    """Write a line for every sixtieth of each finished training."""
+    finished = [training for training in trainings(preset) if is_finished(training, output)]
+    lines = [line for training in finished for line in _lines(training, output)]
+    if not lines:
+        return
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, lines[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _lines(training: Training, output: Path) -> Iterator[dict[str, object]]:
+    """Yield the means over some epochs; a resumed training repeats epochs, of which the last count.
+
+    ``pseudo_dice`` is the mean over the structures, on patches of the four cases of its curve.
+    """
+    progress = RunFolder(training.folder(output)).progress.read_text(encoding="utf-8")
+    messages = (json.loads(line) for line in progress.splitlines())
+    epochs = {message["epoch"]: message for message in messages if message["kind"] == "epoch"}
+    length = max(1, training.epochs // PARTS)
+    for start in range(0, training.epochs, length):
+        part = [epochs[e] for e in range(start, start + length) if e in epochs]
+        if not part:
+            continue
+        yield {
+            "training": training.kind,
+            "seed": training.seed,
+            "first_epoch": start,
+            "last_epoch": part[-1]["epoch"],
+            "learning_rate": round(part[-1]["learning_rate"], 6),
+            "train_loss": _mean([epoch["train_loss"] for epoch in part]),
+            "val_loss": _mean([epoch["val_loss"] for epoch in part]),
+            "pseudo_dice": _mean([d for epoch in part for d in epoch["pseudo_dice"].values()]),
+            "minutes": round(sum(epoch["seconds"] for epoch in part) / 60, 2),
+        }
+
+
+def _mean(values: list[Any]) -> float:
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 4) if known else float("nan")
