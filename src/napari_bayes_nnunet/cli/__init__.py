@@ -18,7 +18,13 @@ from .segment import (
     inspect_command,
     predict_command,
 )
-from .train import prepare_command, schedule_command, train_command, trajectory_command
+from .train import (
+    distill_command,
+    prepare_command,
+    schedule_command,
+    train_command,
+    trajectory_command,
+)
 
 
 class Commands(click.Group):
@@ -42,6 +48,7 @@ def main() -> None:
 for _command in (
     schedule_command,
     train_command,
+    distill_command,
     inspect_command,
     predict_command,
     export_dicom_command,

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..core.ensemble.schedule import MemberSelection, RestartSchedule
+from ..core.ensemble.schedule import MOST_EPOCHS, MemberSelection, RestartSchedule
 from .options import (
     LABEL_NAMES,
     PATH,
@@ -149,11 +149,78 @@ def train_command(jsonl: bool, **flags: Any) -> None:
     rates, selection = parse_schedule(flags, *values)
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     request = TrainingRequest(schedule=rates, selection=selection, command=command, **flags)
-    ending = train_in_terminal(request, jsonl=jsonl)
+    _show_ending(train_in_terminal(request, jsonl=jsonl))
+
+
+def _show_ending(ending: str) -> None:
     try:
         click.echo(ending, err=True)
     except OSError:  # The terminal is closed, so the flush at the exit of Python would fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+@click.command("distill", cls=Command)
+@click.argument("run", type=PATH)
+@click.option(
+    "--output",
+    type=PATH,
+    show_default="RUN/student",
+    help="Folder of the student, a run of its own.",
+)
+@click.option("--fold", show_default="the only one", help="Fold of RUN whose members teach.")
+@click.option(
+    "--members",
+    type=click.IntRange(2),
+    show_default="30",
+    help="Maximum number of members that teach, the latest of each cycle.",
+)
+@click.option(
+    "--mirroring",
+    type=click.Choice(["full", "spread", "none"]),
+    show_default="spread",
+    help="Mirrored copies of a training image that each member sees: all, one of them, or none.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1, MOST_EPOCHS),
+    show_default="100",
+    help="Epochs of the training of the student.",
+)
+@click.option(
+    "--iterations-per-epoch",
+    type=click.IntRange(1, 1_000_000),
+    show_default="100",
+    help="Batches of an epoch, each of as many images as in RUN.",
+)
+@click.option(
+    "--initial-lr",
+    type=click.FloatRange(0, min_open=True),
+    show_default="0.01",
+    help="First learning rate; it decays to 0 (poly).",
+)
+@device_option
+@click.option(
+    "--seed", type=click.IntRange(0), help="Seed that makes a training on the CPU repeatable."
+)
+@click.option("--resume", is_flag=True, help="Continue a stopped or killed training.")
+@click.option(
+    "--jsonl",
+    is_flag=True,
+    help="Print a JSON line for each epoch and for an error instead of a progress bar.",
+)
+def distill_command(jsonl: bool, **flags: Any) -> None:
+    """Train one network, the student, on the answers of the ensemble in RUN.
+
+    It learns the mean probabilities and the mutual information of the members for the training
+    images of RUN, and starts from the last member. First these targets are computed and stored in
+    the folder of the student; the command says how much space they take. A file STUDENT/stop or
+    Ctrl-C stops it.
+    """
+    from ..app.distillation.job import DistillationRequest
+    from ..app.distillation.terminal import distill_in_terminal
+
+    command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
+    _show_ending(distill_in_terminal(DistillationRequest(command=command, **flags), jsonl=jsonl))
 
 
 @click.command("prepare", cls=Command)

@@ -193,9 +193,28 @@ class Predictor:
         data, _, properties = preprocessor.run_case_npy(
             image, None, properties, self._plans, self._configuration, self._dataset_json
         )
+        return PreparedImage(*self._padded(data), properties, order)
+
+    def on_network_grid(self, data: NDArray[np.float32]) -> PreparedImage:
+        """Return an image that nnU-Net has preprocessed already, (channels, Z, Y, X).
+
+        Its probabilities stay on the grid, and on the axes, of the network.
+        """
+        padded, unpad = self._padded(data)
+        shape = data.shape[1:]
+        properties = {
+            "shape_after_cropping_and_before_resampling": shape,
+            "shape_before_cropping": shape,
+            "bbox_used_for_cropping": [[0, side] for side in shape],
+        }
+        first, second, third = self._plans.transpose_backward
+        return self.moved(PreparedImage(padded, unpad, properties, (first, second, third)))
+
+    def _padded(self, data: NDArray[Any]) -> tuple[torch.Tensor, tuple[slice, ...]]:
+        """Return an image of at least one patch, and the part without padding."""
         tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
         padded, unpad = pad_nd_image(tensor, self.patch_size, "constant", {"value": 0}, True)
-        return PreparedImage(padded, (slice(None), *unpad[1:]), properties, order)
+        return padded, (slice(None), *unpad[1:])
 
     def _order(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, int, int]:
         if self.slice_axis is None:
@@ -331,10 +350,10 @@ class Predictor:
         """Resample logits, apply softmax, and undo crop, transposition and order of the axes."""
         back = [axis + 1 for axis in self._backward(image)]
         if image.cutout is not None:
-            return torch.softmax(image.cutout.resample(logits), dim=0).permute(0, *back)
+            return self._activated(image.cutout.resample(logits)).permute(0, *back)
         properties = image.properties
         resampled = self._resample(logits[image.unpad], properties)
-        probabilities = torch.softmax(resampled.float(), dim=0)
+        probabilities = self._activated(resampled)
         whole = properties["shape_before_cropping"]
         box = tuple(slice(*edges) for edges in properties["bbox_used_for_cropping"])
         if tuple(probabilities.shape[1:]) != tuple(whole):
@@ -343,6 +362,10 @@ class Predictor:
             probabilities[0] = 1
             probabilities[(slice(None), *box)] = inside
         return probabilities.permute(0, *back)
+
+    def _activated(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities (C, Z, Y, X) of logits."""
+        return torch.softmax(logits.float(), dim=0)
 
     def _backward(self, image: PreparedImage) -> list[int]:
         """Return the axes of the network in the order of the image's."""

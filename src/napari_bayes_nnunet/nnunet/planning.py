@@ -108,7 +108,7 @@ def plan_and_preprocess(
     """
     folder = workspace / "preprocessed" / dataset.nnunet_name
     signature = dataset.signature()
-    done = _read_done(folder, signature, configuration)
+    done = read_preprocessed_plans(folder, signature, configuration)
     if done is None:
         _clear(workspace)
         pools = threads_for_processes() if is_small(dataset) else nullcontext()
@@ -259,7 +259,7 @@ def add_dropout(configuration: dict[str, Any], probability: float) -> None:
     architecture["_kw_requires_import"] = [*dict.fromkeys((*imported, "dropout_op"))]
 
 
-def _read_done(
+def read_preprocessed_plans(
     folder: Path, signature: dict[str, Any], configuration: str
 ) -> dict[str, Any] | None:
     """Return nnU-Net's own plans, or None if the workspace is not complete for this dataset."""

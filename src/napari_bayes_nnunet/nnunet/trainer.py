@@ -362,24 +362,29 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     @property
     def _weights(self) -> dict[str, torch.Tensor]:
-        """Weights of the bare network, without the wrappers of DDP and torch.compile."""
-        module = self.network.module if self.is_ddp else self.network
-        if isinstance(module, OptimizedModule):
-            module = module._orig_mod
-        weights: dict[str, torch.Tensor] = module.state_dict()
+        weights: dict[str, torch.Tensor] = self._bare_network.state_dict()
         return weights
+
+    @property
+    def _bare_network(self) -> torch.nn.Module:
+        """Network without the wrappers of DDP and torch.compile."""
+        module: torch.nn.Module = self.network.module if self.is_ddp else self.network
+        return module._orig_mod if isinstance(module, OptimizedModule) else module
 
     def _keep_member(self, epoch: int) -> None:
         path = self.run.member(fold := str(self.fold), epoch)
         with self._writing_explained(path):
-            write_member(
-                path,
-                self._weights,
-                configuration=self.configuration_name,
-                mirroring_axes=self.inference_allowed_mirroring_axes,
-            )
+            self._write_weights(path)
             if self.run.record.exists():
                 add_member(self.run, fold, epoch)
+
+    def _write_weights(self, path: Path) -> None:
+        write_member(
+            path,
+            self._weights,
+            configuration=self.configuration_name,
+            mirroring_axes=self.inference_allowed_mirroring_axes,
+        )
 
     def _keep_layers(self, epoch: int) -> None:
         with self._writing_explained(folder := self.run.trajectory(str(self.fold))):
@@ -397,7 +402,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             learning_rate=self.optimizer.param_groups[0]["lr"],
             train_loss=float(self.logger.get_value("train_losses", step=-1)),
             val_loss=_number(self.logger.get_value("val_losses", step=-1)),
-            pseudo_dice={} if self.fold == "all" else of_structure,
+            pseudo_dice=of_structure if self.num_val_iterations_per_epoch else {},
             seconds=round(seconds, 3),
             eta_seconds=round(left, 1),
             member=member,

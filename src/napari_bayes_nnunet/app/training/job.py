@@ -9,7 +9,7 @@ import importlib.metadata
 import os
 import secrets
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +90,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
     refuse_foreign_settings()
     dataset = read_dataset(Path(os.path.abspath(request.dataset)))
     run = RunFolder(Path(os.path.abspath(request.output)))
-    with removing_if_empty(run.path, run.lock), _locked(run, dataset):
+    with removing_if_empty(run.path, run.lock), locked_run(run, {"dataset": dataset.path}):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
         _check_start(request, run, fold, settled)
@@ -135,11 +135,14 @@ def _links(run: RunFolder) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(run: RunFolder, dataset: RawDataset) -> Iterator[None]:
-    """Keep other trainings out of the run folder; the lock ends with the process."""
+def locked_run(run: RunFolder, inputs: Mapping[str, Path]) -> Iterator[None]:
+    """Keep other trainings out of a run folder; the lock ends with the process.
+
+    Raises AppError if the folder is one of the ``inputs``, has links, or cannot be locked.
+    """
     from filelock import FileLock, Timeout
 
-    refuse_folder_of_inputs(run.path, {"dataset": dataset.path})
+    refuse_folder_of_inputs(run.path, inputs)
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         for link in _links(run):

@@ -6,12 +6,14 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 from ...core.problems import Action, Problem, Remedy, Statement, statement
+from ...io.ensemble.run_folder import RunFolder
 from ...io.files.disk import is_disk_full
 from .. import AppError
 from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarted, text_fields
@@ -30,6 +32,20 @@ STOPPED_TRAINING = "Stopped."
 FINISHED_FOLD = "The training of fold {fold} is finished. The ensemble is in {run}."
 
 
+@dataclass(frozen=True, kw_only=True)
+class TerminalWork:
+    """Work in a run folder that a terminal shows.
+
+    ``perform`` returns True if the work is finished and False if it was stopped, ``ending`` says
+    so in words. ``register`` is called before, when RUN/stop stops the work already.
+    """
+
+    run: RunFolder
+    perform: Callable[[Callable[[Message], None], StopRequest], bool]
+    ending: Callable[..., Statement]
+    register: Callable[[], None] = lambda: None
+
+
 def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
     """Train with progress on the standard output; return how it ended, in words.
 
@@ -37,17 +53,31 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
     RUN/progress.jsonl, and RUN/job.json describes the process. Raises AppError or DataError for any
     failure. A request that is refused at once does not change these files.
     """
+    with prepare_job(request) as job:
+        work = TerminalWork(
+            run=job.run,
+            perform=partial(run_job, job),
+            ending=partial(_ending, job),
+            register=partial(_register, job),
+        )
+        return show_in_terminal(work, jsonl=jsonl)
+
+
+def show_in_terminal(work: TerminalWork, *, jsonl: bool) -> str:
+    """Do the work with its messages on the standard output; return how it ended, in words.
+
+    Raises a Problem for any failure, whose traceback goes to the log of the run.
+    """
     with (
-        prepare_job(request) as job,
-        _output_into(job.run.log) as (terminal, errors),
+        _output_into(work.run.log) as (terminal, errors),
         contextlib.closing(choose_view(terminal, jsonl=jsonl)) as view,
     ):
-        return _train_and_report(job, view, errors)
+        return _work_and_report(work, view, errors)
 
 
-def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
-    progress = ProgressFile(job.run.progress)
-    stop = StopRequest(job.run.stop)
+def _work_and_report(work: TerminalWork, view: MessageView, errors: int) -> str:
+    progress = ProgressFile(work.run.progress)
+    stop = StopRequest(work.run.stop)
 
     def send(message: Message) -> None:
         progress.append(message)
@@ -55,7 +85,7 @@ def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
             view.show(message)
 
     def leave() -> NoReturn:
-        ending = _ending(job, finished=False)
+        ending = work.ending(finished=False)
         with contextlib.suppress(OSError):
             progress.append(JobEnded(outcome=STOPPED, **text_fields(ending)))
             os.write(errors, f"{ending}\n".encode())
@@ -63,27 +93,25 @@ def _train_and_report(job: TrainingJob, view: MessageView, errors: int) -> str:
 
     try:
         with stop.listening(leave):
-            _register(job, progress)
-            finished = run_job(job, send, stop)
+            # Before RUN/job.json is written, whose reader would otherwise take the end of an
+            # earlier training for that of this one.
+            progress.append(StageStarted(text="Starting"))
+            work.register()
+            finished = work.perform(send, stop)
     # The process ends here, so every failure needs a sentence and a last message.
     except Exception as error:
         traceback.print_exc()
-        problem = _problem(job, error)
+        problem = _problem(work.run, error)
         with contextlib.suppress(OSError):  # the disk may be what failed
             send(JobEnded(outcome=FAILED, **text_fields(problem)))
         raise problem from error
-    ending = _ending(job, finished=finished)
+    ending = work.ending(finished=finished)
     send(JobEnded(outcome=FINISHED if finished else STOPPED, **text_fields(ending)))
     return str(ending)
 
 
-def _register(job: TrainingJob, progress: ProgressFile) -> None:
-    """Record this process in RUN/job.json; from now on RUN/stop stops it.
-
-    The first message comes before, because a reader of RUN/job.json would otherwise take the end of
-    an earlier training for that of this one.
-    """
-    progress.append(StageStarted(text="Starting"))
+def _register(job: TrainingJob) -> None:
+    """Record this process in RUN/job.json; from now on RUN/stop stops it."""
     request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
     dataset = str(job.dataset.path)
     write_process_record(
@@ -91,26 +119,26 @@ def _register(job: TrainingJob, progress: ProgressFile) -> None:
     )
 
 
-def _problem(job: TrainingJob, error: Exception) -> Problem:
+def _problem(run: RunFolder, error: Exception) -> Problem:
     """Return the error as one for the user."""
     if isinstance(error, Problem):
         return error
     if is_disk_full(error):
-        again = Action.FREE_SPACE if job.run.record.exists() else Action.FREE_AND_REPEAT
-        return AppError(TRAINING_FILLED_DISK, again, run=job.run.path)
+        again = Action.FREE_SPACE if run.record.exists() else Action.FREE_AND_REPEAT
+        return AppError(TRAINING_FILLED_DISK, again, run=run.path)
     if isinstance(error, OSError) and error.strerror:
-        file = error.filename or job.run.path
+        file = error.filename or run.path
         return AppError(
             "{file} could not be used ({reason}). See {log} for details.",
             file=file,
             reason=error.strerror,
-            log=job.run.log,
+            log=run.log,
         )
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return AppError(
         "The training failed unexpectedly ({reason}). See {log} for details.",
         reason=reason,
-        log=job.run.log,
+        log=run.log,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...core.types import Augmentation, DropoutPlacement, Sampler
+from ...core.types import Augmentation, DropoutPlacement, Mirroring, Sampler
 from .. import DataError
 from ..dataset.patients import PATIENT_OF_0_1_0
 from ..files.atomic import remove_leftovers, write_json, write_text
@@ -109,6 +109,19 @@ class MemberRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """Ensemble that a student learned from.
+
+    ``members`` are checksums by file, ``mirroring`` the mirrored copies that each of them saw.
+    """
+
+    ensemble: str
+    plans_sha256: str
+    mirroring: Mirroring
+    members: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
     """Content of ``ensemble.json``: settings, cases and members of a training.
 
@@ -125,6 +138,8 @@ class TrainingRecord:
     case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
     "structures": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}},
     "dice": {"LV": mean, ...}}}. Records of version 0.1.0 have no ``dice``.
+
+    ``teacher`` is the ensemble that a student learned from, None for an ensemble.
     """
 
     name: str
@@ -151,6 +166,7 @@ class TrainingRecord:
     dataset: dict[str, Any] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)
     validation: dict[str, dict[str, Any]] = field(default_factory=dict)
+    teacher: Teacher | None = None
 
     @property
     def patient_pattern(self) -> str:

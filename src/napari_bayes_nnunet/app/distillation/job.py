@@ -1,0 +1,313 @@
+"""A request for a student, checked against the run of its ensemble and its own folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import secrets
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.problems import Action, Remedy, Setting
+from ...core.types import Mirroring
+from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from ...io.ensemble.run_folder import RunFolder, Teacher, TrainingRecord, read_record
+from ...io.files.atomic import removing_if_empty
+from .. import AppError
+from ..report.output_folder import refuse_foreign_settings
+from ..segmentation.inspection import inspect_ensemble
+from ..segmentation.methods import choose_members
+from ..training.job import OTHER_PROGRAM, locked_run
+from ..training.request import STARTED_WITH, has_begun
+
+STUDENT: Final = "student"
+"""Folder of the student inside the run of its ensemble, unless another one is chosen."""
+TARGETS_FOLDER: Final = "targets"
+"""Folder of the targets inside that of the student."""
+EPOCHS, ITERATIONS, RATE = 100, 100, 0.01
+MEMBERS: Final = 30
+MIRRORING: Final[Mirroring] = "spread"
+FEWEST_MEMBERS: Final = 2
+
+NO_TEACHER = (
+    "{ensemble} has {count} usable members in fold {fold}, but members disagree only if there are "
+    "at least two. Choose the run of an ensemble."
+)
+OTHER_STUDENT = "{folder} has a training that is not that of a student."
+BEGUN_STUDENT = "{folder} already has a student."
+NO_STUDENT = "{folder} has no student to continue. Leave out --resume to start one."
+CHANGED_MEMBERS = (
+    "{count} members from which the student in {folder} learns are missing or changed."
+)
+NO_PREPROCESSED_IMAGES = (
+    "{folder} does not have the preprocessed images of the training, from which a student learns."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationRequest:
+    """All settings of a student; ``run`` is the run of the ensemble that teaches it.
+
+    ``None`` stands for the value that the student was started with, else for the default: the
+    folder "student" in the run, its only fold, up to 30 members with spread mirroring, and 100
+    epochs of 100 iterations from a learning rate of 0.01. ``resume`` continues an interrupted
+    training. ``command`` is recorded.
+    """
+
+    run: Path
+    output: Path | None = None
+    fold: str | None = None
+    members: int | None = None
+    mirroring: Mirroring | None = None
+    epochs: int | None = None
+    iterations_per_epoch: int | None = None
+    initial_lr: float | None = None
+    seed: int | None = None
+    device: str = "auto"
+    resume: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationJob:
+    """A checked request, with the folders of ensemble and student locked.
+
+    ``folder`` is the ensemble, ``members`` are those that teach, and ``images`` is the folder of
+    the preprocessed images. ``run`` is the folder of the student, ``record`` its content.
+    """
+
+    request: DistillationRequest
+    folder: EnsembleFolder
+    members: tuple[Member, ...]
+    images: Path
+    run: RunFolder
+    record: TrainingRecord
+    fold: str
+
+    @property
+    def teacher_run(self) -> RunFolder:
+        """Run of the ensemble."""
+        return RunFolder(self.folder.path)
+
+    @property
+    def teacher(self) -> Teacher:
+        """Ensemble that teaches, as it is recorded."""
+        assert self.record.teacher is not None
+        return self.record.teacher
+
+    @property
+    def cases(self) -> list[str]:
+        """Training cases of the ensemble, from which the student learns."""
+        return self.record.training_cases(self.fold)
+
+    @property
+    def targets(self) -> Path:
+        """Folder of the targets."""
+        return self.run.path / TARGETS_FOLDER
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all epochs are done."""
+        final = self.run.fold(self.fold) / "checkpoint_final.pth"
+        return final.exists() and self.record.is_complete(self.fold)
+
+    def continuation(self) -> str:
+        """Return the command that continues this training."""
+        flags = ["--output", str(self.run.path)]
+        flags += [] if self.request.device == "auto" else ["--device", self.request.device]
+        return shlex.join(["bayes-nnunet", "distill", str(self.folder.path), *flags, "--resume"])
+
+
+@contextmanager
+def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJob]:
+    """Check a request, and lock the folders of the ensemble and of the student.
+
+    Raises AppError, DataError or ModelError; then nothing is written.
+    """
+    refuse_foreign_settings()
+    teacher_run = RunFolder(Path(os.path.abspath(request.run)))
+    taught = read_record(teacher_run.record)
+    output = request.output or teacher_run.path / STUDENT
+    run = RunFolder(Path(os.path.abspath(output)))
+    with (
+        removing_if_empty(run.path, run.lock),
+        locked_run(teacher_run, {}),
+        locked_run(run, {"ensemble": teacher_run.path}),
+    ):
+        settled = _settled(request, run)
+        fold = next(iter(settled.folds)) if settled else _choose_fold(request, taught)
+        folder = inspect_ensemble(teacher_run.fold(fold))
+        if settled:
+            _check_agreement(request, run, settled)
+            record, members = settled, _recorded_members(folder, run, settled)
+        else:
+            members = _choose(request, folder, fold)
+            record = _new_record(request, run, folder, members, taught, fold)
+        yield DistillationJob(
+            request=request,
+            folder=folder,
+            members=members,
+            images=_find_images(folder, record, fold),
+            run=run,
+            record=record,
+            fold=fold,
+        )
+
+
+def _settled(request: DistillationRequest, run: RunFolder) -> TrainingRecord | None:
+    """Return the record of a student to continue, None for a new one."""
+    if not run.record.exists():
+        if request.resume:
+            raise AppError(NO_STUDENT, folder=run.path)
+        if run.plans.exists() or any(run.path.glob("fold_*")):
+            raise AppError(OTHER_PROGRAM, Action.OTHER_OUTPUT, run=run.path, record=run.record.name)
+        return None
+    record = read_record(run.record)
+    if record.teacher is None:
+        raise AppError(OTHER_STUDENT, Action.OTHER_OUTPUT, folder=run.path)
+    if request.resume:
+        return record
+    if any(has_begun(run, fold) for fold in record.folds):
+        raise AppError(BEGUN_STUDENT, Action.RESUME, Action.OTHER_OUTPUT, folder=run.path)
+    return None
+
+
+def _choose_fold(request: DistillationRequest, taught: TrainingRecord) -> str:
+    """Return the fold of the request, else the only one."""
+    folds = list(taught.folds)
+    if request.fold is None and len(folds) == 1:
+        return folds[0]
+    if request.fold not in folds:
+        raise AppError(
+            "{run} has trainings of the folds {folds}.",
+            Action.CHOOSE_FOLD,
+            run=request.run,
+            folds=", ".join(folds),
+        )
+    return request.fold
+
+
+def _choose(request: DistillationRequest, folder: EnsembleFolder, fold: str) -> tuple[Member, ...]:
+    members = choose_members(folder, count=request.members or MEMBERS) if folder.usable else ()
+    if len(members) < FEWEST_MEMBERS:
+        raise AppError(NO_TEACHER, ensemble=folder.name, count=len(members), fold=fold)
+    return members
+
+
+def _recorded_members(
+    folder: EnsembleFolder, run: RunFolder, record: TrainingRecord
+) -> tuple[Member, ...]:
+    """Return the members that the student learns from. Raises AppError if one has changed."""
+    assert record.teacher is not None
+    wanted = record.teacher.members
+    known = {_file(folder, member): member for member in folder.usable_members}
+    members = tuple(
+        known[file] for file, sha256 in wanted.items()
+        if file in known and known[file].sha256 == sha256
+    )  # fmt: skip
+    if len(members) < len(wanted) or folder.plans_sha256 != record.teacher.plans_sha256:
+        count = len(wanted) - len(members)
+        raise AppError(CHANGED_MEMBERS, Action.RESTORE, count=count, folder=run.path)
+    return members
+
+
+def _file(folder: EnsembleFolder, member: Member) -> str:
+    return member.path.relative_to(folder.path).as_posix()
+
+
+def _check_agreement(request: DistillationRequest, run: RunFolder, settled: TrainingRecord) -> None:
+    """Raise AppError if the request contradicts the start of the student."""
+    for name, started_with in _started_with(settled).items():
+        given = getattr(request, name)
+        if given not in (None, started_with):
+            setting = Setting(name)
+            raise AppError(
+                STARTED_WITH,
+                Remedy(Action.LEAVE_OUT, {"setting": setting}),
+                Action.OTHER_OUTPUT,
+                run=run.path,
+                setting=setting,
+                started_with=started_with,
+                given=given,
+            )
+
+
+def _started_with(record: TrainingRecord) -> dict[str, Any]:
+    assert record.teacher is not None
+    return {
+        "fold": next(iter(record.folds)),
+        "members": len(record.teacher.members),
+        "mirroring": record.teacher.mirroring,
+        "epochs": record.schedule.epochs,
+        "iterations_per_epoch": record.iterations_per_epoch,
+        "initial_lr": record.schedule.initial_lr,
+        "seed": record.seed,
+    }
+
+
+def _new_record(
+    request: DistillationRequest,
+    run: RunFolder,
+    folder: EnsembleFolder,
+    members: Sequence[Member],
+    taught: TrainingRecord,
+    fold: str,
+) -> TrainingRecord:
+    """Return the record of a new student: that of its ensemble, with its own training."""
+    schedule = RestartSchedule(
+        epochs=request.epochs or EPOCHS,
+        cycles=1,
+        initial_lr=request.initial_lr or RATE,
+        shape="poly",
+    )
+    teacher = Teacher(
+        ensemble=folder.name,
+        plans_sha256=folder.plans_sha256,
+        mirroring=request.mirroring or MIRRORING,
+        members={_file(folder, member): member.sha256 for member in members},
+    )
+    cases = {
+        "training_cases": taught.training_cases(fold),
+        "validation_cases": taught.validation_cases(fold),
+        "members": [],
+    }
+    return replace(
+        taught,
+        name=f"{folder.name} {run.path.name}",
+        schedule=schedule,
+        selection=MemberSelection(per_cycle=1, step=1),
+        iterations_per_epoch=request.iterations_per_epoch or ITERATIONS,
+        augmentation=taught.augmentation_of(fold),
+        sampler="sgd",
+        posterior_temperature=0.0,
+        keep_trajectory=False,
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        command=request.command,
+        software={name: importlib.metadata.version(name) for name in ("torch", "nnunetv2")},
+        dataset=taught.trained_on(fold),
+        folds={fold: cases},
+        validation={},
+        teacher=teacher,
+    )
+
+
+def _find_images(folder: EnsembleFolder, record: TrainingRecord, fold: str) -> Path:
+    """Return the folder of the preprocessed images. Raises AppError if one is missing."""
+    from ...nnunet.planning import read_preprocessed_plans
+
+    workspace = RunFolder(folder.path).workspace
+    dataset = workspace / "preprocessed" / str(folder.plans["dataset_name"])
+    settings = folder.plans["configurations"][folder.configuration]
+    images = dataset / str(settings["data_identifier"])
+    signature = record.trained_on(fold)["cases"]
+    names = {path.name for path in images.iterdir()} if images.is_dir() else set()
+    cases = record.training_cases(fold)
+    is_complete = cases and all(f"{case}.b2nd" in names for case in cases)
+    if not is_complete or not read_preprocessed_plans(dataset, signature, record.configuration):
+        raise AppError(NO_PREPROCESSED_IMAGES, Action.RESTORE, folder=workspace)
+    return images

@@ -1,0 +1,204 @@
+"""Distillation: targets of all training cases, then the training of the student."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from ...core.durations import TimeLeft
+from ...core.ensemble.posterior import RunningPosterior
+from ...core.problems import Action, statement
+from ...io.ensemble.run_folder import Teacher, forget_from, write_record
+from ...io.files.atomic import remove_leftovers, write_json
+from ...io.files.json_files import parse_json
+from ...nnunet import Stopped
+from .. import AppError
+from ..messages import EpochDone, Notice, StageStarted, TrainingStarted, text_fields
+from ..segmentation.forward_pass import make_passes
+from ..segmentation.member_predictions import InputImage, MemberPredictor
+from ..segmentation.member_statistics import to_numpy
+from ..signals import StopRequest
+from ..training.disk_space import size_text
+from ..training.run import Send
+from .job import DistillationJob
+
+TARGETS_RECORD: Final = "targets.json"
+"""Ensemble by which the targets in a folder were computed."""
+NEEDED_SPACE = "The targets of {cases} training cases take at most {size} in {folder}."
+TARGETS_NEED_SPACE = (
+    "The targets of {cases} training cases take up to {size}, but {folder} has only {free} free."
+)
+COMPUTING_TARGETS = "Asking {members} members: {done} of {total} cases done"
+LEARNING = "Fold {fold}: {cases} cases for training"
+
+
+def distill(job: DistillationJob, send: Send, stop: StopRequest) -> bool:
+    """Train the student; return True if all epochs are done, False if STUDENT/stop ended it.
+
+    ``send`` receives a StageStarted for each case whose targets are computed, TrainingStarted, and
+    an EpochDone for each epoch. Raises AppError, DataError or ModelError, worded for the user.
+    """
+    try:
+        if not job.is_trained:
+            _compute_targets(job, send, stop)
+            _train(job, send, stop)
+    except Stopped:
+        return False
+    finally:
+        job.run.stop.unlink(missing_ok=True)
+    return True
+
+
+def _compute_targets(job: DistillationJob, send: Send, stop: StopRequest) -> None:
+    """Write the targets of every case that lacks them. Raises Stopped."""
+    from ...nnunet.distillation.targets import has_targets, write_targets
+
+    if not job.request.resume:
+        write_record(job.run.record, job.record)
+    _keep_targets_of(job.teacher, job.targets)
+    images = {case: job.images / f"{case}.b2nd" for case in job.cases}
+    files = {case: job.targets / f"{case}.b2nd" for case in job.cases}
+    missing = [case for case in job.cases if not has_targets(files[case], images[case])]
+    if not missing:
+        return
+    _check_space(job, [images[case] for case in missing], send)
+    ask = _Asker(job, stop)
+    time_left = TimeLeft()
+    for done, case in enumerate(missing, start=len(images) - len(missing)):
+        stop.check()
+        send(_stage(job, done, time_left.seconds(len(images) - done)))
+        posterior = ask(images[case])
+        write_targets(
+            files[case],
+            to_numpy(posterior.mean()),
+            to_numpy(posterior.mutual_information()),
+        )
+        time_left.step()
+    send(_stage(job, len(images), 0.0))
+
+
+def _stage(job: DistillationJob, done: int, seconds: float | None) -> StageStarted:
+    total = len(job.cases)
+    text = COMPUTING_TARGETS.format(members=len(job.members), done=done, total=total)
+    return StageStarted(text=text, done=done, total=total, eta_seconds=seconds)
+
+
+def _keep_targets_of(teacher: Teacher, folder: Path) -> None:
+    """Empty the folder of the targets unless they are those of the ensemble."""
+    file, content = folder / TARGETS_RECORD, asdict(teacher)
+    try:
+        if parse_json(file.read_bytes(), dict[str, Any]) == content:
+            remove_leftovers(folder)
+            return
+    except (OSError, ValueError):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    write_json(file, content)
+
+
+def _check_space(job: DistillationJob, images: list[Path], send: Send) -> None:
+    """Report how much disk space the targets need. Raises AppError if there is not enough."""
+    from ...nnunet.distillation.targets import largest_size
+
+    size = largest_size(images, classes=len(job.folder.labels))
+    free = shutil.disk_usage(job.targets).free
+    values = {"cases": len(images), "size": size_text(size), "folder": job.targets}
+    if size > free:
+        raise AppError(TARGETS_NEED_SPACE, Action.FREE_AND_REPEAT, free=size_text(free), **values)
+    send(Notice(**text_fields(statement(NEEDED_SPACE, **values))))
+
+
+class _Asker:
+    """The members of the ensemble, which see whole preprocessed images."""
+
+    def __init__(self, job: DistillationJob, stop: StopRequest) -> None:
+        from ...nnunet.device import choose_device
+        from ...nnunet.inference import Predictor
+
+        folder, self._mirroring = job.folder, job.teacher.mirroring
+        self._stop = stop
+        self._predictor = Predictor(
+            folder.plans,
+            folder.dataset_json,
+            folder.configuration,
+            device=choose_device(job.request.device),
+        )
+        self._members = MemberPredictor(self._predictor, folder, None)
+        self._passes = make_passes(job.members, "probabilities", mirroring=self._mirroring)
+
+    def __call__(self, image: Path) -> RunningPosterior:
+        """Return the posterior on the grid of a preprocessed image. Raises Stopped."""
+        from ...nnunet.distillation.targets import read_image_array
+
+        data = read_image_array(image)
+        prepared = self._predictor.on_network_grid(data)
+        seen = [InputImage(data, (1.0, 1.0, 1.0), prepared=prepared)]
+        posterior = RunningPosterior()
+        for forward_pass in self._passes:
+            (probabilities,) = self._members.predict(
+                *(forward_pass, seen),
+                mirroring=self._mirroring,
+                should_stop=lambda: bool(self._stop),
+            )
+            posterior.add(probabilities)
+        return posterior
+
+
+def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:
+    """Train the student. Raises Stopped if a stop is requested."""
+    from ...nnunet.device import choose_device
+    from ...nnunet.distillation.trainer import Teaching, make_student_trainer
+    from ...nnunet.planning import with_settings, workspace_environment
+    from ...nnunet.trainer import TrainingStopped, trainer_environment
+    from ...nnunet.weights import read_checkpoint
+
+    stop.check()
+    os.environ.update(workspace_environment(job.teacher_run.workspace))
+    os.environ.update(trainer_environment(job.run.path))
+    trainer = make_student_trainer(
+        with_settings(job.folder.plans, _settings(job)),
+        *(job.folder.dataset_json, job.record.configuration, job.fold),
+        teaching=Teaching(
+            targets=job.targets,
+            cases=tuple(job.cases),
+            start=read_checkpoint(job.members[-1].path)["network_weights"],
+        ),
+        device=choose_device(job.request.device),
+        resume=job.request.resume,
+    )
+    trainer.on_epoch = lambda report: send(EpochDone(**asdict(report)))
+    trainer.stop_requested = lambda: bool(stop)
+    forget_from(job.run, job.fold, trainer.current_epoch)
+    send(StageStarted(text=LEARNING.format(fold=job.fold, cases=len(job.cases))))
+    send(
+        TrainingStarted(
+            fold=job.fold,
+            epoch=trainer.current_epoch,
+            epochs=job.record.schedule.epochs,
+            cycles=1,
+            validation_cases=0,
+        )
+    )
+    with stop.in_epochs():
+        try:
+            trainer.run_training()
+        except TrainingStopped as error:
+            raise Stopped from error
+
+
+def _settings(job: DistillationJob) -> Any:
+    from ...nnunet.trainer import TrainerSettings
+
+    record = job.record
+    return TrainerSettings(
+        schedule=record.schedule,
+        selection=record.selection,
+        iterations_per_epoch=record.iterations_per_epoch,
+        validation_iterations=0,
+        seed=record.seed,
+        dropout_placement=record.dropout_placement,
+        augmentation=record.augmentation,
+    )

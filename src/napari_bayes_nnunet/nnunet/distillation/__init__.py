@@ -1,0 +1,1 @@
+"""Student: one network that learns the probabilities and the disagreement of an ensemble."""

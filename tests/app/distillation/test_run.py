@@ -1,0 +1,247 @@
+"""Students that the real command trains, also when it is stopped or killed."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.app.distillation.job import (
+    BEGUN_STUDENT,
+    CHANGED_MEMBERS,
+    NO_PREPROCESSED_IMAGES,
+    NO_STUDENT,
+    NO_TEACHER,
+    OTHER_STUDENT,
+    DistillationRequest,
+    prepare_distillation,
+)
+from napari_bayes_nnunet.app.distillation.run import COMPUTING_TARGETS, TARGETS_NEED_SPACE, distill
+from napari_bayes_nnunet.app.distillation.terminal import FINISHED_STUDENT
+from napari_bayes_nnunet.app.messages import from_line
+from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.inspection import inspection_json, inspection_text
+from napari_bayes_nnunet.app.signals import StopRequest
+from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY, locked_run
+from napari_bayes_nnunet.app.training.request import STARTED_WITH
+from napari_bayes_nnunet.core.problems import Action, Problem
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
+from napari_bayes_nnunet.io.images.nifti import read_channels
+from napari_bayes_nnunet.nnunet.distillation.student import read_student
+from napari_bayes_nnunet.nnunet.distillation.targets import STEPS, read_image_array
+
+FLAGS = ("--epochs", 4, "--iterations-per-epoch", 2, "--members", 5, "--seed", 3)
+CASES = 6
+FIRST_CASES = COMPUTING_TARGETS.format(members=5, done=2, total=CASES)
+
+
+@pytest.fixture
+def run(trained_run, tmp_path):
+    """A copy of a finished ensemble."""
+    return RunFolder(shutil.copytree(trained_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def student(run):
+    return RunFolder(run.path / "student")
+
+
+@pytest.fixture(scope="module")
+def taught(trained_run, warm_command, tmp_path_factory):
+    """A finished student of a copy of the ensemble, trained without interruption. Read only."""
+    folder = tmp_path_factory.mktemp("taught")
+    run = shutil.copytree(trained_run, folder / "run")
+    done = warm_command.run("distill", run, *FLAGS, "--jsonl", folder=folder)
+    assert done.code == 0, done.errors
+    assert [json.loads(line)["epoch"] for line in done.output.splitlines()] == list(range(4))
+    student = RunFolder(run / "student")
+    assert done.errors == FINISHED_STUDENT.format(folder=student.path) + "\n"
+    return student
+
+
+@pytest.fixture
+def copied(taught, tmp_path):
+    """A copy of the finished student with its ensemble."""
+    return RunFolder(shutil.copytree(taught.path.parent, tmp_path / "copy") / "student")
+
+
+def refusal(run, **options):
+    """Return the error for a request, which must not change the folder of the student."""
+    with (
+        pytest.raises(Problem) as error,
+        prepare_distillation(DistillationRequest(run=run.path, **options)),
+    ):
+        pass
+    return error.value.statement
+
+
+def messages(run):
+    return [from_line(line) for line in run.progress.read_text().splitlines()]
+
+
+# A finished student
+
+
+def test_the_record_names_the_ensemble(taught):
+    record, ensemble = read_record(taught.record), find_ensemble(taught.path.parent)
+    chosen = {m.path.relative_to(ensemble.path).as_posix(): m.sha256 for m in ensemble.members[-5:]}
+    assert record.teacher.members == chosen
+    assert record.teacher.mirroring == "spread"
+    assert record.teacher.plans_sha256 == ensemble.plans_sha256
+    assert record.folds["0"]["training_cases"] == ensemble.record.training_cases("0")
+    assert record.folds["0"]["validation_cases"] == ensemble.record.validation_cases("0")
+    rates = [m.learning_rate for m in messages(taught) if m.kind == "epoch"]
+    assert rates == [record.schedule.learning_rate(epoch) for epoch in range(4)]
+    assert record.schedule.shape == "poly"
+
+
+def test_the_student_is_a_usable_ensemble_of_one(taught):
+    folder = Ensemble(taught.path).folder
+    (member,) = folder.usable_members
+    assert (member.epoch, folder.plans_sha256) == (
+        3,
+        read_record(taught.record).teacher.plans_sha256,
+    )
+    assert folder.name in inspection_text(folder)
+    assert inspection_json(folder)["teacher"]["ensemble"] == find_ensemble(taught.path.parent).name
+    read_student(member.path)
+
+
+def test_targets_are_the_answers_of_the_ensemble(taught, hearts):
+    record = read_record(taught.record)
+    names = {file.stem for file in (taught.path / "targets").glob("*.b2nd")}
+    assert names == set(record.training_cases("0"))
+    assert len(names) == CASES
+    case = next(case for case in read_dataset(hearts).cases if case.name in names)
+    (image,) = read_channels(case.images[0])
+    result = Ensemble(taught.path.parent, precision="auto").segment(
+        image.voxels, image.spacing, members=5, mirroring="spread", window="whole", temperature=1
+    )
+    targets = read_image_array(taught.path / "targets" / f"{case.name}.b2nd") / STEPS
+    assert np.abs(targets[:-1] - result.probabilities[1:]).max() < 0.01  # not resampled
+    assert np.abs(2 * targets[-1] - result.mutual_information).max() < 0.02
+
+
+def test_other_targets_are_kept_for_a_new_start_only_of_the_same_ensemble(copied, hearts):
+    shutil.rmtree(copied.fold("0"))
+    files = sorted((copied.path / "targets").glob("*.b2nd"))
+    files[0].write_bytes(b"damaged")
+    untouched = files[1].stat().st_mtime_ns
+    options = {"run": copied.path.parent, "epochs": 1, "iterations_per_epoch": 1}
+    found = []
+    with prepare_distillation(DistillationRequest(**options, members=5)) as job:
+        copied.stop.unlink(missing_ok=True)
+        stop = StopRequest(copied.stop)
+
+        def send(message):
+            found.append(message)
+            if message.kind == "stage" and message.done == message.total:
+                copied.stop.touch()
+
+        assert not distill(job, send, stop)
+    assert files[1].stat().st_mtime_ns == untouched
+    assert files[0].stat().st_size > 1000
+    assert [m.done for m in found if m.kind == "stage"] == [CASES - 1, CASES]
+
+    with prepare_distillation(DistillationRequest(**options, members=4)) as job:
+        stop = StopRequest(copied.stop)
+        copied.stop.touch()
+        assert not distill(job, found.append, stop)
+    assert [file.name for file in (copied.path / "targets").iterdir()] == ["targets.json"]
+
+
+# Stopped and killed
+
+
+def test_a_killed_student_resumes_to_the_same_weights(taught, run, student, warm_command, tmp_path):
+    first = warm_command.start("distill", run.path, *FLAGS, folder=tmp_path)
+    first.wait(lambda: student.progress.exists() and FIRST_CASES in student.progress.read_text())
+    first.kill()
+    assert not list(student.path.glob("fold_*"))
+    again = ("distill", run.path, "--resume", "--jsonl")
+    second = warm_command.start(*again, folder=tmp_path)
+    second.wait_for('"epoch": 1')
+    student.stop.touch()
+    second.wait()
+    assert second.code == 0
+    (remedy,) = messages(student)[-1].sentence.remedies
+    assert remedy.action is Action.RESUME_RUN
+    assert remedy.values["command"].endswith(f"--output {student.path} --resume")
+    third = warm_command.run(*again, folder=tmp_path)
+    assert third.code == 0, third.errors
+    members = [read_record(folder.record).members("0") for folder in (student, taught)]
+    assert members[0] == members[1]
+    assert [m.epoch for m in messages(student) if m.kind == "epoch"] == list(range(4))
+    assert not student.stop.exists()
+    assert list(student.path.rglob(".*")) == []
+
+
+# Refusals
+
+
+def test_a_finished_student_is_not_replaced(copied):
+    run = RunFolder(copied.path.parent)
+    assert refusal(run).template == BEGUN_STUDENT
+    assert refusal(run, resume=True, epochs=5).template == STARTED_WITH
+    with prepare_distillation(DistillationRequest(run=run.path, resume=True, epochs=4)) as job:
+        assert job.is_trained
+
+
+def test_changed_members_do_not_continue_a_student(copied):
+    run = RunFolder(copied.path.parent)
+    member = find_ensemble(run.path).members[-1].path
+    member.write_bytes(member.read_bytes()[:-1] + b"x")
+    error = refusal(run, resume=True)
+    assert (error.template, error.values["count"]) == (CHANGED_MEMBERS, 1)
+
+
+def test_nothing_is_left_by_a_refusal(run, student):
+    assert refusal(run, resume=True).template == NO_STUDENT
+    assert refusal(run, output=run.path).template == OUTPUT_IS_INPUT
+    for member in find_ensemble(run.path).members[1:]:
+        member.path.unlink()
+    assert refusal(run).template == NO_TEACHER
+    assert not student.path.exists()
+
+
+def test_missing_images_are_reported(run, student):
+    case = read_record(run.record).training_cases("0")[0]
+    (file,) = run.workspace.rglob(f"{case}.b2nd")
+    file.unlink()
+    assert refusal(run).template == NO_PREPROCESSED_IMAGES
+    shutil.rmtree(run.workspace)
+    assert refusal(run).template == NO_PREPROCESSED_IMAGES
+    assert not student.path.exists()
+
+
+def test_another_fold_must_be_chosen(run):
+    record = read_record(run.record)
+    write_record(run.record, replace(record, folds={**record.folds, "1": record.folds["0"]}))
+    (remedy,) = refusal(run).remedies
+    assert remedy.action is Action.CHOOSE_FOLD
+
+
+def test_an_ensemble_is_not_replaced_by_a_student(run, copied):
+    assert refusal(run, output=copied.path.parent).template == OTHER_STUDENT
+
+
+@pytest.mark.parametrize("busy", ["ensemble", "student"])
+def test_a_folder_in_use_is_refused(busy, run, student):
+    folder = run if busy == "ensemble" else student
+    with locked_run(folder, {}):
+        assert refusal(run).template == RUN_IS_BUSY
+
+
+def test_a_full_disk_is_reported_before_the_work(run, monkeypatch):
+    usage = shutil.disk_usage(run.path)._replace(free=10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with (
+        pytest.raises(Problem) as error,
+        prepare_distillation(DistillationRequest(run=run.path)) as job,
+    ):
+        distill(job, lambda message: None, StopRequest(job.run.stop))
+    assert error.value.statement.template == TARGETS_NEED_SPACE
