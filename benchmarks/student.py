@@ -1,0 +1,253 @@
+"""What a student loses against its ensemble: Dice, ECE, the ranking of slices, and time.
+
+python -m benchmarks.student evaluate MODEL DATASET STUDENT RESULTS.jsonl [--split FILE]
+    [--members N] [--mirroring full|spread|none]   (resumable)
+python -m benchmarks.student table RESULTS.jsonl
+
+STUDENT is the folder that `bayes-nnunet distill` wrote for the ensemble MODEL. The validation cases
+of the split in DATASET are segmented, uncalibrated, by the ensemble (the mirroring is its own), by
+the student without and with mirrored copies, and by the last member with them. The slices of a
+volume are ranked by the disagreement of the members, by that which the student predicts, and for a
+single member by the expected gross errors. Seconds are processor time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import process_time
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.result import stored_posterior
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.ensemble.posterior import most_probable
+from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
+from napari_bayes_nnunet.core.metrics.detection import rank_correlation
+from napari_bayes_nnunet.core.metrics.overlap import dice
+from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, slice_scores
+from napari_bayes_nnunet.core.review.queue_yield import (
+    SHARE,
+    ReviewedSlices,
+    queue_yield,
+    wrong_voxels,
+)
+from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.core.types import LabelMap, Mirroring, Spacing
+from napari_bayes_nnunet.io.dataset.patients import patient_of
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.images.nifti import read_labels
+
+from .command_line import read_rows
+from .comparison import mean_dice
+from .held_back import held_back_cases, make_parser, read_image
+from .markdown import markdown_table
+
+ENSEMBLE: Final = "ensemble"
+NAMES: Final = (ENSEMBLE, "student", "student, all mirrors", "last member")
+MOST_LOST: Final = {"Dice": 0.003, "ECE, points": 0.3, "ranking, points": 5.0}
+"""Largest losses with which a student may stand for its ensemble."""
+DISPUTED: Final = 0.05
+"""Mutual information, in bit, from which a voxel counts as one on which members disagree."""
+HEADS: Final = ("mean Dice", "largest loss", "ECE pooled %", "Spearman with the ensemble",
+                f"own gross errors in the first {SHARE:.0%}", "those of the ensemble",
+                "processor s")  # fmt: skip
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Labels (Z, Y, X), probabilities (C, Z, Y, X) and scores (Z,) of the slices of a volume."""
+
+    labels: LabelMap
+    probabilities: NDArray[np.float32]
+    scores: NDArray[np.float64]
+    seconds: float = 0.0
+
+
+class Student:
+    """The network in the folder of a student."""
+
+    def __init__(self, folder: Path) -> None:
+        from napari_bayes_nnunet.nnunet.device import choose_device
+        from napari_bayes_nnunet.nnunet.distillation.student import StudentPredictor, read_student
+
+        found = find_ensemble(folder)
+        self._predictor = StudentPredictor(
+            found.plans, found.dataset_json, found.configuration, device=choose_device("auto")
+        )
+        self._weights, self._axes = read_student(found.usable_members[-1].path)
+
+    def ask(self, image: NDArray[Any], spacing: Spacing, mirroring: Mirroring) -> Answer:
+        """Return the student's answer for an image (channels, Z, Y, X), slices along Z."""
+        from napari_bayes_nnunet.nnunet.inference import mirrors_of
+
+        prepared = self._predictor.prepare(image, spacing)
+        mirrors = mirrors_of(mirroring, self._axes)
+        (output,) = self._predictor.probabilities([prepared], self._weights, mirrors=mirrors)
+        *_, information = channels = output.cpu().numpy()
+        disputed = information >= DISPUTED
+        scores = information.sum(axis=(1, 2), where=disputed, dtype=np.float64)
+        return Answer(
+            labels=most_probable(channels[:-1]),
+            probabilities=channels[:-1],
+            scores=scores * spacing[1] * spacing[2],
+        )
+
+
+def ask_ensemble(
+    ensemble: Ensemble,
+    image: NDArray[Any],
+    spacing: Spacing,
+    settings: SegmentationSettings,
+    score: str,
+) -> Answer:
+    """Return the answer of an ensemble, or of one member, with a score of the review queue."""
+    result = drain(ensemble.steps(image, spacing, settings, keep_members=True))
+    of_structures = slice_scores(stored_posterior(result), result.structures, spacing, score=score)
+    return Answer(
+        labels=result.labels,
+        probabilities=result.probabilities,
+        scores=np.sum(list(of_structures.values()), axis=0),
+    )
+
+
+def answers(
+    ensemble: Ensemble, student: Student, image: NDArray[Any], spacing: Spacing, **options: Any
+) -> Iterator[Answer]:
+    """Yield the answers of all `NAMES` for an image, with the processor time of each."""
+    several = SegmentationSettings(calibrated=False, temperature=1, **options)
+    single = SegmentationSettings(method="vanilla", calibrated=False, temperature=1)
+    for ask in (
+        lambda: ask_ensemble(ensemble, image, spacing, several, DEFAULT_SCORE),
+        lambda: student.ask(image, spacing, "none"),
+        lambda: student.ask(image, spacing, "full"),
+        lambda: ask_ensemble(ensemble, image, spacing, single, "gross-errors"),
+    ):
+        started = process_time()
+        answer = ask()
+        yield replace(answer, seconds=process_time() - started)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Append a line for every case that the results lack."""
+    ensemble, student = Ensemble(options.run), Student(options.student)
+    done = {row["case"] for row in read_rows(options.results)}
+    for case in held_back_cases(options.dataset, options.split):
+        if case.name in done:
+            continue
+        image, spacing = read_image(case)
+        reference = read_labels(case.label).voxels
+        asked = answers(
+            *(ensemble, student, image, spacing),
+            members=options.members,
+            mirroring=options.mirroring,
+        )
+        row: dict[str, Any] = {"case": case.name}
+        for name, answer in zip(NAMES, asked, strict=True):
+            row[name] = {
+                "seconds": answer.seconds,
+                "dice": dice(answer.labels, reference, ensemble.structures),
+                "bins": reliability_bins(answer.probabilities, reference).as_dict(),
+                "scores": answer.scores.tolist(),
+                "errors": wrong_voxels(answer.labels, reference, spacing).gross.tolist(),
+            }
+        with options.results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(case.name, flush=True)
+
+
+def pooled_ece(rows: Rows, name: str) -> float:
+    """Return the ECE over all voxels of all volumes, in percent."""
+    bins = [ReliabilityBins.from_dict(row[name]["bins"]) for row in rows]
+    return 100 * sum(bins, ReliabilityBins.empty()).ece
+
+
+def found_early(rows: Rows, name: str, errors_of: str) -> float:
+    """Return the percentage of gross errors in the first slices of the ranking of ``name``."""
+    reviews = [
+        ReviewedSlices(
+            patient=patient_of(row["case"]),
+            errors=np.array(row[errors_of]["errors"]),
+            order=np.argsort(-np.array(row[name]["scores"]), kind="stable"),
+        )
+        for row in rows
+    ]
+    return 100 * queue_yield(reviews).at_share.value
+
+
+def spearman(rows: Rows, name: str) -> float:
+    """Return the mean over volumes of the correlation of slice scores with the ensemble's."""
+    values = [
+        rank_correlation(np.array(row[name]["scores"]), np.array(row[ENSEMBLE]["scores"]))
+        for row in rows
+    ]
+    return float(np.nanmean(values))
+
+
+def losses(rows: Rows, name: str) -> Mapping[str, float]:
+    """Return what ``name`` loses against the ensemble in each of the measures of `MOST_LOST`."""
+    ranking = found_early(rows, ENSEMBLE, ENSEMBLE) - found_early(rows, name, name)
+    return {
+        "Dice": float((mean_dice(rows, ENSEMBLE) - mean_dice(rows, name)).mean()),
+        "ECE, points": pooled_ece(rows, name) - pooled_ece(rows, ENSEMBLE),
+        "ranking, points": ranking,
+    }
+
+
+def table(results: Path) -> str:
+    """Return a row for each of `NAMES`, and whether the student may stand for the ensemble."""
+    rows = read_rows(results)
+    body, verdicts = [], []
+    for name in NAMES:
+        lost = mean_dice(rows, ENSEMBLE) - mean_dice(rows, name)
+        body.append(
+            [
+                name,
+                *(f"{np.nanmean([row[name]['dice'][s] for row in rows]):.4f}"
+                  for s in rows[0][name]["dice"]),
+                f"{mean_dice(rows, name).mean():.4f}",
+                f"{max(lost.max(), 0):.4f}",
+                f"{pooled_ece(rows, name):.2f}",
+                f"{spearman(rows, name):.2f}",
+                f"{found_early(rows, name, name):.0f} %",
+                f"{found_early(rows, name, ENSEMBLE):.0f} %",
+                f"{np.mean([row[name]['seconds'] for row in rows]):.1f}",
+            ]
+        )  # fmt: skip
+    for name in NAMES[1:3]:
+        found = losses(rows, name)
+        reached = all(found[measure] <= most for measure, most in MOST_LOST.items())
+        words = ", ".join(f"{measure} {found[measure]:+.4f}" for measure in MOST_LOST)
+        verdicts.append(f"{name}: loses {words}: {'may' if reached else 'may not'} be used")
+    heads = ["", *rows[0][ENSEMBLE]["dice"], *HEADS]
+    return "\n".join([markdown_table(heads, body), f"{len(rows)} volumes", *verdicts])
+
+
+def main() -> None:
+    """Run the command named on the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    evaluates = commands.add_parser("evaluate", parents=[make_parser(None)], add_help=False)
+    evaluates.add_argument("student", type=Path)
+    evaluates.add_argument("results", type=Path)
+    evaluates.add_argument("--mirroring", choices=("full", "spread", "none"), default="full")
+    commands.add_parser("table").add_argument("results", type=Path)
+    options = parser.parse_args()
+    if options.command == "evaluate":
+        evaluate(options)
+    else:
+        print(table(options.results))
+
+
+if __name__ == "__main__":
+    main()
