@@ -19,6 +19,7 @@ from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON, UN
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.study.info import (
     CHANGED_IMAGE,
+    LACKS_PHASES,
     NOT_A_STUDY,
     UNREADABLE_IMAGE,
     SourceImage,
@@ -70,6 +71,14 @@ def test_a_cine_has_phases_from_1(folder, tmp_path) -> None:
     assert (found.phases, found.ed, found.es, found.slices) == ((1, 5), 1, 5, 8)
     assert set(found.reports) == {1, 5}
     assert found.shape == CINE.shape
+
+
+def test_missing_phases_are_a_warning(folder, tmp_path) -> None:
+    image = made_image(tmp_path / "cine.nii.gz", CINE)
+    write_study_info(folder, made_info(image, phases=(1, 5), unfinished=(2, 3)))
+    found = read_study_info(folder)
+    assert found.unfinished == (2, 3)
+    assert found.warnings[0] == LACKS_PHASES.format(phases="phases 2, 3")
 
 
 def test_the_file_is_plain_json(folder, image) -> None:

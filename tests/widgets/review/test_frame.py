@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.study.info import LACKS_PHASES
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review import dock as review_dock
@@ -42,6 +43,7 @@ from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
 from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
 
 from ...helpers.data.cines import ED, ES, make_cine
+from ...helpers.data.studies import make_study
 from ...helpers.windows.reviewing import press
 from ...helpers.windows.settling import settle
 
@@ -173,6 +175,18 @@ def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None
     assert " ".join(dock.notice.overlay.text.split()) == NOT_SEGMENTED == dock.status.message
     dock.controller.go_to(ED, 0)
     assert not dock.notice.overlay.visible
+
+
+def test_missing_phases_are_said_when_the_study_opens(
+    dock: ReviewWidget, tmp_path: Path, qtbot: Any
+) -> None:
+    folder = make_study(tmp_path / "stopped", phases=(1, 5), unfinished=(2, 3))
+    open_in(dock, folder, qtbot)
+    lacks = LACKS_PHASES.format(phases="phases 2, 3")
+    assert dock.status.notice(PROBLEMS) == lacks
+    assert dock.status.toolTip().startswith(lacks)
+    assert " ".join(dock.notice.overlay.text.split()) == lacks
+    assert dock.notice.overlay.visible
 
 
 def test_read_only_study_is_marked_at_the_top(

@@ -23,6 +23,7 @@ from napari_bayes_nnunet.widgets.segment.inference_child import (
     InferenceChild,
 )
 from napari_bayes_nnunet.widgets.segment.job import (
+    LEFT_OUT_OF_REVIEW,
     OF_OTHER_ENSEMBLE,
     PREPARING,
     PROVISIONAL_PHASES,
@@ -34,8 +35,10 @@ from napari_bayes_nnunet.widgets.segment.job import (
     SegmentationJob,
     SegmentationProgress,
     stopped_sentence,
+    unfinished_sentence,
 )
 
+from ...helpers.data.studies import made_posterior
 from ...helpers.windows.settling import settle
 from ..conftest import CINE, VOLUME, fake_command, make_result
 
@@ -118,6 +121,21 @@ def test_phases_found_by_the_ensemble(make, qtbot) -> None:
     assert [p.fraction for p in heard.progress] == [0.25, 0.5, 0.75, 1.0]
     assert (heard.progress[2].phase, heard.progress[2].done) == (2, 1)
     assert str(heard.progress[2]).startswith("Phase 2: ")
+
+
+def test_a_stop_says_which_phases_a_review_lacks(make, qtbot) -> None:
+    heard = make("--hangs-at", 2)
+    result = heard.start(shape=CINE.shape, phases=(4, 3, 1))
+    qtbot.waitUntil(lambda: bool(heard.progress))
+    assert result.unfinished == (1, 3, 4)
+    heard.job.stop()
+    wait_end(heard, qtbot)
+    assert not unfinished_sentence(result)  # nothing is finished that could be reviewed
+    result.posteriors[4] = made_posterior()
+    left_out = LEFT_OUT_OF_REVIEW.format(phases="phases 1, 3")
+    assert unfinished_sentence(result) == left_out
+    result.posteriors |= {1: made_posterior(), 3: made_posterior()}
+    assert not unfinished_sentence(result)
 
 
 def test_the_childs_phases_are_counted_among_those_sent(make, qtbot) -> None:

@@ -138,10 +138,10 @@ def test_a_study_of_the_file_is_made(result, image, tmp_path) -> None:
 def test_the_study_of_a_cine_has_finished_phases(tmp_path) -> None:
     image = made_image(tmp_path / "heart.nii.gz", CINE)
     result = result_of(image, CINE, (4, 2), shape=CINE.shape)
-    result.phases[1] = PhaseState(1, 3)  # was stopped
+    result.phases[1], result.requested = PhaseState(1, 3), {1, 2, 3, 4}  # was stopped
     result.known_phases, result.phases_from = CardiacPhases(4, 1), "Info.cfg beside the image"
     info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
-    assert info.phases == (2, 4)
+    assert (info.phases, info.unfinished) == ((2, 4), (1, 3))
     assert (info.ed, info.es, info.phases_from) == (4, 1, "Info.cfg beside the image")
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 from annotated_types import Interval
 
+from ...core.counts import phase_names
 from ...core.types import Phase
 from .. import DataError
 from ..files.atomic import write_json
@@ -44,6 +45,10 @@ CHANGED_IMAGE: Final = (
 OTHER_IMAGE_GRID: Final = (
     "{file} has a different grid ({found}) from the study ({expected}). Use the image that the "
     "study was made from."
+)
+LACKS_PHASES: Final = (
+    "This study lacks {phases}, because the segmentation ended early. To review all phases, "
+    "segment again before you correct anything."
 )
 UNREADABLE_IMAGE: Final = "{image} cannot be read ({reason}). Check that its drive is connected."
 
@@ -85,7 +90,8 @@ class StudyInfo:
 
     ``image`` is None if the image did not come from a file: the study then holds it.
     ``structures``: name → label without background; ``classes``: C with background. ``phases`` were
-    segmented (from 1; (None,) for a 3D image). ``ed`` and ``es`` are None if unknown.
+    segmented (from 1; (None,) for a 3D image); ``unfinished`` ones were requested, too. ``ed`` and
+    ``es`` are None if unknown.
     """
 
     case: str
@@ -98,6 +104,7 @@ class StudyInfo:
     ed: Phase = None
     es: Phase = None
     phases_from: str = ""
+    unfinished: tuple[int, ...] = ()
     created: str = field(default_factory=_now)
 
     @property
@@ -122,8 +129,9 @@ class StudyInfo:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings in the reports, each sentence once."""
-        return warnings_in(self.reports.values())
+        """Warning of missing phases, and those in the reports, each sentence once."""
+        lacks = LACKS_PHASES.format(phases=phase_names(self.unfinished)) if self.unfinished else ""
+        return (*filter(None, [lacks]), *warnings_in(self.reports.values()))
 
     @property
     def quality(self) -> float | None:
@@ -154,6 +162,7 @@ class _StudyFile:
     phases_from: str
     created: str
     reports: dict[str, dict[str, Any]]
+    unfinished: tuple[Ordinal, ...] = ()
     slice_axis: Annotated[int, Interval(ge=0, le=2)] = 2
     given_spacing: tuple[Positive, Positive, Positive] | None = None
 
@@ -180,6 +189,7 @@ def read_study_info(folder: Path) -> StudyInfo:
 def write_study_info(folder: Path, info: StudyInfo) -> None:
     """Write ``study.json`` atomically."""
     is_cine, held = info.phases != (None,), _held(info.geometry)
+    unfinished = {"unfinished": list(info.unfinished)} if info.unfinished else {}
     about = {
         "format": _FORMAT if held else _FIRST_FORMAT,
         "case": info.case,
@@ -190,6 +200,7 @@ def write_study_info(folder: Path, info: StudyInfo) -> None:
         "structures": dict(info.structures),
         "classes": info.classes,
         "phases": list(info.phases) if is_cine else None,
+        **unfinished,
         "ED": info.ed,
         "ES": info.es,
         "phases_from": info.phases_from,
@@ -290,6 +301,7 @@ def _info(content: _StudyFile) -> StudyInfo:
         ed=content.ED,
         es=content.ES,
         phases_from=content.phases_from,
+        unfinished=content.unfinished,
         created=content.created,
     )
 

@@ -68,7 +68,8 @@ class SegmentationResult:
     ``folder`` is that of the ensemble named ``ensemble``, ``made_by`` its content; for a study they
     are the study's folder and None, and only method and members of the ``settings`` are known.
     ``phases`` has the state of each phase
-    (from 1; None for a 3D image). ``posteriors`` has the members' results of finished phases, as
+    (from 1; None for a 3D image), ``requested`` the phases of a cine to segment last.
+    ``posteriors`` has the members' results of finished phases, as
     copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
     is the one that the ensemble received.
     """
@@ -87,6 +88,7 @@ class SegmentationResult:
     known_phases: CardiacPhases | None = None
     phases_from: str = ""
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
+    requested: set[int] = field(default_factory=set)
     posteriors: dict[int | None, StoredPosterior] = field(default_factory=dict)
     _volumes: dict[int | None, tuple[StoredPosterior, PhaseVolumes]] = field(
         default_factory=dict, init=False
@@ -214,6 +216,11 @@ class SegmentationResult:
         """Phases that have only a first look."""
         return [phase for phase, state in self.phases.items() if state.provisional]
 
+    @property
+    def unfinished(self) -> tuple[int, ...]:
+        """Phases of a cine that were requested last and are not finished."""
+        return tuple(sorted(self.requested - self.posteriors.keys()))
+
     def _is_open(self, phase: int | None) -> bool:
         """Return whether at most a first look is known of a phase."""
         return phase not in self.phases or self.phases[phase].provisional
@@ -261,6 +268,7 @@ class SegmentationResult:
             del self.phases[phase]
             self.posteriors.pop(phase, None)
             self._looks.pop(phase, None)
+            self.requested -= {phase}
             for values in (self.labels, self.entropy, self.mutual_information):
                 self.of_phase(values, phase)[...] = 0
 

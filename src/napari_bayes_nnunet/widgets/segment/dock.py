@@ -65,8 +65,8 @@ from .job import (
     STOPPED_EARLY,
     SegmentationJob,
     SegmentationProgress,
-    provisional_sentence,
     stopped_sentence,
+    unfinished_sentence,
 )
 from .method_form import MethodForm
 from .result_actions import REVIEW_DOCK, ResultActions
@@ -378,7 +378,7 @@ class SegmentWidget(FolderDrop, DockContent):
             if state.done < state.total and not state.provisional
         ]
         stopped = [stopped_sentence(progress, phases=len(result.phases))] if progress else []
-        return [*stopped, provisional_sentence(result), *result.warnings]
+        return [*stopped, unfinished_sentence(result), *result.warnings]
 
     def _remove_outdated_refusal(self) -> None:
         """Remove the message about what Segment lacked, because the choice has changed."""

@@ -47,6 +47,7 @@ STOP_WITHIN_MS = 600
 STOPPED_EARLY = "Stopped."
 STOPPED_AFTER = "Stopped{phases} after {members}. The result so far is kept."
 PROVISIONAL_PHASES = "Provisional, from one member: {phases}."
+LEFT_OUT_OF_REVIEW = "Review… leaves out {phases}. Press Segment to finish."
 RESULT_KEPT = "The result so far is kept."
 BUSY = "A segmentation is running. Test the connection when it has ended."
 PREPARING = "Preparing the image"
@@ -157,6 +158,7 @@ class SegmentationJob(QObject):
     def start(self, image: ImageInput, result: SegmentationResult) -> None:
         """Segment ``image`` into ``result``, with the settings of the result."""
         self._number += 1
+        result.requested = {*(image.phases or ())}
         phases = len(image.phases or ()) or (2 if image.is_cine else 1)
         file = self._child.scratch / f"image-{self._number}.npy"
         job = _Job(self._number, image, result, file, phases)
@@ -218,6 +220,7 @@ class SegmentationJob(QObject):
         result = self._job.result
         result.known_phases = CardiacPhases(message.end_diastole, message.end_systole)
         result.phases_from = FOUND_BY_VOLUME
+        result.requested = {*result.known_phases}
         self.phases_found.emit(message.end_diastole, message.end_systole)
         self.stage_started.emit(WAITING)
 
@@ -319,7 +322,7 @@ class SegmentationJob(QObject):
         if self._job is not None:
             if outcome == STOPPED:
                 sentence = stopped_sentence(self._job.shown.values(), phases=self._job.phases)
-                sentence = f"{sentence} {provisional_sentence(self._job.result)}".rstrip()
+                sentence = f"{sentence} {unfinished_sentence(self._job.result)}".rstrip()
             if outcome == FAILED and self._job.shown:
                 sentence = f"{sentence} {RESULT_KEPT}"
             if self._job.is_sent:
@@ -340,10 +343,13 @@ def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) ->
     return STOPPED_AFTER.format(phases=stopped_in, members=members)
 
 
-def provisional_sentence(result: SegmentationResult) -> str:
-    """Return a sentence on the provisional phases of a result, "" if there are none."""
-    phases = result.provisional
-    return PROVISIONAL_PHASES.format(phases=phase_names(phases)) if phases else ""
+def unfinished_sentence(result: SegmentationResult) -> str:
+    """Return sentences on the provisional and unfinished phases of a result, "" for none."""
+    looks, unfinished = result.provisional, result.unfinished
+    provisional = PROVISIONAL_PHASES.format(phases=phase_names(looks)) if looks else ""
+    if not unfinished or not result.posteriors:
+        return provisional
+    return f"{provisional} {LEFT_OUT_OF_REVIEW.format(phases=phase_names(unfinished))}".lstrip()
 
 
 def _request(job: _Job) -> SegmentImage:

@@ -132,6 +132,7 @@ def _info(result: SegmentationResult, geometry: Geometry) -> StudyInfo:
         ed=known.ed if known is not None else None,
         es=known.es if known is not None else None,
         phases_from=phases_from,
+        unfinished=result.unfinished,
     )
 
 
