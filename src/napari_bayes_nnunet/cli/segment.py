@@ -193,6 +193,7 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
 
     DATASET is the nnU-Net raw dataset on which the ensemble was trained. The calibration is stored
     in ENSEMBLE and used for results with the same method, members, mirroring, window and stopping.
+    If it is interrupted, start it again: finished cases are kept in ENSEMBLE/.calibration.
     """
     from ..app.segmentation.calibrate import CalibrationCase, calibrate
     from ..app.segmentation.coverage import COVERAGE, TOO_FEW, coverage_table, held_out_coverage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.calibrate import (
+    ARRAYS,
     CalibrationCase,
     calibrate,
     find_mass_range,
@@ -48,7 +50,9 @@ from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.review.stop_rule import ReferencedVolume, RemainingChange
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
+from napari_bayes_nnunet.io.ensemble.unfinished_calibration import KEPT_CASES, UnfinishedCalibration
 from napari_bayes_nnunet.io.files.json_files import NEWER_JSON
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 from napari_bayes_nnunet.io.study.case_report import mass_range, review_rules
@@ -114,6 +118,29 @@ def test_temperature_is_fitted_on_validation_cases(calibrated: Path, hearts: Pat
         ("multi", "none"),
     ]
     assert all(row["cases"] == held_back for row in rows)
+
+
+def test_interrupted_calibration_until_stable_is_resumed(
+    calibrated: Path, hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    settings = settings_of("multi", until_stable=True)
+    ensemble = Ensemble(copy, device="cpu")
+    first = next(calibrate(ensemble, hearts, settings))  # and here it is killed
+    assert find_ensemble(copy).usable_members == ensemble.folder.usable_members
+    computed: list[object] = []
+    steps = Ensemble.steps
+    monkeypatch.setattr(Ensemble, "steps", lambda *a, **k: computed.append(a) or steps(*a, **k))
+    code, text = run("calibrate", copy, hearts, *ASKED, "--until-stable")
+    assert code == 0, text
+    cases = rows_of(copy)[-1]["cases"]
+    assert (first.name, len(computed)) == (cases[0], len(cases) - 1)
+    assert not (copy / KEPT_CASES).exists()
+    assert rows_of(copy)[-1]["until_stable"] is True
+    whole = list(calibrate(ensemble, hearts, settings))[-1]
+    assert whole == find_calibration(Ensemble(copy, device="cpu").folder, settings)
+    assert len(computed) == 2 * len(cases) - 1
 
 
 def test_predict_uses_the_fitted_temperature(
@@ -390,6 +417,35 @@ def test_review_rules_and_mass_range_are_written_and_read(calibrated, tmp_path) 
         del row["review"], row["mass_range"]  # as written before there were any
     (copy / FILE).write_text(json.dumps({"format": 1, "calibrations": rows}))
     assert read_calibrations(copy)[-1] == replace(fitted, review={}, mass_range=None)
+
+
+@pytest.mark.parametrize("features", [None, np.array([0.5, 2.0])])
+def test_case_is_the_same_after_it_was_kept(tmp_path: Path, features) -> None:
+    case = replace(
+        case_of(3, "ED"), features=features, dice={"LV": math.nan}, signs={"muscle_to_blood": 0.1}
+    )
+    image = tmp_path / "image.nii.gz"
+    image.write_bytes(b"image")
+    unfinished = UnfinishedCalibration(tmp_path, ("multi", 9))
+    unfinished.write([image], *case.to_parts())
+    kept = CalibrationCase.from_parts(*unfinished.read([image], ARRAYS))
+    for one, other in ((case, kept), (case.slices, kept.slices)):
+        for name, value in vars(one).items():
+            if name != "slices":
+                np.testing.assert_equal(getattr(other, name), value)
+    assert UnfinishedCalibration(tmp_path, ("multi", 8)).read([image], ARRAYS) is None
+    image.write_bytes(b"another image")
+    assert unfinished.read([image], ARRAYS) is None
+
+
+def test_damaged_case_is_computed_again(tmp_path: Path) -> None:
+    unfinished = UnfinishedCalibration(tmp_path, "key")
+    unfinished.write([], *case_of(3, "ED").to_parts())
+    (file,) = (tmp_path / KEPT_CASES).iterdir()
+    file.write_bytes(file.read_bytes()[:-100])
+    assert unfinished.read([], ARRAYS) is None
+    unfinished.remove()
+    assert not (tmp_path / KEPT_CASES).exists()
 
 
 def test_usual_mass_needs_many_training_patients(calibrated: Path, hearts: Path) -> None:

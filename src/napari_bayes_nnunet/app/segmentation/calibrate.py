@@ -6,9 +6,9 @@ import math
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.phase_pairs import phase_pairs
 from ...io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from ...io.ensemble.unfinished_calibration import UnfinishedCalibration
 from ...io.images.nifti import VoxelArray, read_channels, read_labels
 from .. import AppError
 from .calibration import Calibration, calibration_key, read_calibrations, write_calibration
@@ -44,11 +45,14 @@ from .case_signs import MUSCLE_TO_BLOOD, OF_THE_IMAGE
 from .ensemble import Ensemble
 from .image_kind import fit_image_rule
 from .methods import choose_members
+from .prediction_cache import member_files
 from .result import Segmentation, stored_posterior
 from .settings import SegmentationSettings
 
 MOST_TRAINING: Final = 200
 """Most training images whose features are computed."""
+ARRAYS: Final = ("probabilities", "labels", "features")
+"""Fields of a case that are stored as arrays."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,6 +127,35 @@ class CalibrationCase:
             ),
         )
 
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the fields as JSON, which may have NaN, and the large ones as arrays."""
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: content.pop(name) for name in ARRAYS}
+        if arrays["features"] is None:
+            arrays["features"] = np.empty(0)
+        content["spreads"] = {name: asdict(spread) for name, spread in self.spreads.items()}
+        content["slices"] = self.slices and {
+            part: {name: values.tolist() for name, values in of_name.items()}
+            for part, of_name in vars(self.slices).items()
+        }
+        return content, arrays
+
+    @classmethod
+    def from_parts(cls, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """Return the case from `to_parts`. Raises KeyError, TypeError or AttributeError."""
+        slices = content["slices"] and {
+            part: {name: np.array(values, np.float64) for name, values in of_name.items()}
+            for part, of_name in content["slices"].items()
+        }
+        features = arrays["features"]
+        parts = {
+            **arrays,
+            "features": features if features.size else None,
+            "spreads": {name: Spread(**values) for name, values in content["spreads"].items()},
+            "slices": ReferencedVolume(**slices) if slices else None,
+        }
+        return cls(**{**content, **parts})
+
 
 def calibrate(
     ensemble: Ensemble, dataset: Path, settings: SegmentationSettings
@@ -130,8 +163,9 @@ def calibrate(
     """Fit τ and all rules on the validation cases of the ensemble's training.
 
     Yields each case, the names of training cases whose features are read, and the result, which is
-    also written into the ensemble's folder. Raises AppError if ``dataset`` has no validation case,
-    or the folder is read-only.
+    also written into the ensemble's folder. Cases that an interrupted calibration with the same
+    settings has finished are read, not computed. Raises AppError if ``dataset`` has no validation
+    case, or the folder is read-only.
     """
     folder = ensemble.folder
     # Before the long work.
@@ -144,21 +178,17 @@ def calibrate(
         )
     members = choose_members(folder, settings.method, settings.members)
     pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
+    key = calibration_key(folder, settings), member_files(members), ensemble.precision, pattern
+    unfinished = UnfinishedCalibration(folder.path, key)
     cases = []
     for case in _held_back(folder, dataset, members):
-        channels = [read_channels(image)[0] for image in case.images]
-        image, spacing = np.stack([channel.voxels for channel in channels]), channels[0].spacing
-        steps = ensemble.steps(image, spacing, replace(settings, temperature=1), keep_members=True)
-        result = drain(steps)
-        patient = patient_of(case.name, pattern)
-        reference = read_labels(case.label).voxels
-        features = ensemble.features(image, spacing, settings)
-        cases.append(
-            CalibrationCase.compare(
-                case.name, patient, result, reference, spacing, features=features
-            )
-        )
-        yield cases[-1]
+        files = (*case.images, case.label)
+        compared = _finished_before(unfinished, files)
+        if compared is None:
+            compared = _compare(ensemble, case, settings, pattern)
+            unfinished.write(files, *compared.to_parts())
+        cases.append(compared)
+        yield compared
     if not any(case.labels.size for case in cases):
         raise AppError(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
@@ -169,7 +199,34 @@ def calibrate(
     trained_on = yield from training_features(ensemble, every, settings, cases)
     calibration = fit_calibration(folder, settings, cases, trained_on, mass_range=mass_range)
     write_calibration(folder, calibration)
+    unfinished.remove()
     yield calibration
+
+
+def _finished_before(
+    unfinished: UnfinishedCalibration, files: Sequence[Path]
+) -> CalibrationCase | None:
+    """Return the case with these files if an interrupted calibration has finished it."""
+    parts = unfinished.read(files, ARRAYS)
+    with suppress(KeyError, TypeError, AttributeError):
+        return None if parts is None else CalibrationCase.from_parts(*parts)
+    return None
+
+
+def _compare(
+    ensemble: Ensemble, case: TrainingCase, settings: SegmentationSettings, pattern: str
+) -> CalibrationCase:
+    """Segment a case, and return the numbers of the result and its reference."""
+    channels = [read_channels(image)[0] for image in case.images]
+    image, spacing = np.stack([channel.voxels for channel in channels]), channels[0].spacing
+    steps = ensemble.steps(image, spacing, replace(settings, temperature=1), keep_members=True)
+    result = drain(steps)
+    return CalibrationCase.compare(
+        *(case.name, patient_of(case.name, pattern), result),
+        reference=read_labels(case.label).voxels,
+        spacing=spacing,
+        features=ensemble.features(image, spacing, settings),
+    )
 
 
 def training_features(

@@ -1,0 +1,90 @@
+"""Cases of an unfinished calibration, kept in the ensemble's folder so that it can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files.atomic import remove_leftovers, replacing
+from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
+
+KEPT_CASES: Final = ".calibration"
+_CONTENT: Final = "content"
+_MOST: Final = 2**31
+"""Bytes of an array."""
+
+
+class UnfinishedCalibration:
+    """Finished cases of a calibration in ``ensemble``/.calibration, a file for each.
+
+    A file is only found again with the same ``key``, which has the settings and the members, and
+    with unchanged files of the case.
+    """
+
+    def __init__(self, ensemble: Path, key: object) -> None:
+        self._folder = ensemble / KEPT_CASES
+        self._key = repr(key)
+        self._used: set[Path] = set()
+
+    def read(
+        self, files: Sequence[Path], names: Sequence[str]
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+        """Return content and arrays of a case with these files; None if it must be computed."""
+        file = self._file(files)
+        try:
+            arrays = read_npz(file, (_CONTENT, *names), _check_size)
+            content = json.loads(arrays.pop(_CONTENT).tobytes())
+        except DAMAGED_NPZ:
+            return None
+        return (content, arrays) if isinstance(content, dict) else None
+
+    def write(
+        self, files: Sequence[Path], content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Keep a case, unless the disk is full; content is JSON that may have NaN."""
+        every: dict[str, Any] = {
+            _CONTENT: np.frombuffer(json.dumps(content).encode(), np.uint8),
+            **arrays,
+        }
+        with (
+            suppress(OSError),
+            replacing(self._file(files)) as temporary,
+            temporary.open("wb") as stream,
+        ):
+            np.savez(stream, **every)
+
+    def remove(self) -> None:
+        """Delete the cases, because the calibration is finished."""
+        for file in self._used:
+            file.unlink(missing_ok=True)
+            remove_leftovers(self._folder, file.name)
+        with suppress(OSError):  # another calibration is not finished
+            self._folder.rmdir()
+
+    def _file(self, files: Sequence[Path]) -> Path:
+        states = [(str(file), *_state(file)) for file in files]
+        digest = hashlib.blake2b(f"{self._key} {states}".encode(), digest_size=16).hexdigest()
+        self._used.add(self._folder / f"{digest}.npz")
+        return self._folder / f"{digest}.npz"
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """Return size and time of the last change; that of a missing file is 0."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _check_size(name: str, header: ArrayHeader) -> None:
+    if np.prod(header.shape, dtype=float) * header.dtype.itemsize > _MOST:
+        raise ValueError(f"The array {name} is too large.")
