@@ -53,7 +53,7 @@ ENSEMBLE: Final = "ensemble"
 NAMES: Final = (ENSEMBLE, "student", "student, all mirrors", "last member")
 MOST_LOST: Final = {"Dice": 0.003, "ECE, points": 0.3, "ranking, points": 5.0}
 """Largest losses with which a student may stand for its ensemble."""
-DISPUTED: Final = 0.05
+DISPUTED: Final = 0.01
 """Mutual information, in bit, from which a voxel counts as one on which members disagree."""
 HEADS: Final = ("mean Dice", "largest loss", "ECE pooled %", "Spearman with the ensemble",
                 f"own gross errors in the first {SHARE:.0%}", "those of the ensemble",
@@ -189,7 +189,8 @@ def spearman(rows: Rows, name: str) -> float:
         rank_correlation(np.array(row[name]["scores"]), np.array(row[ENSEMBLE]["scores"]))
         for row in rows
     ]
-    return float(np.nanmean(values))
+    known = [value for value in values if not np.isnan(value)]  # NaN: all scores are equal
+    return float(np.mean(known)) if known else np.nan
 
 
 def losses(rows: Rows, name: str) -> Mapping[str, float]:
