@@ -343,7 +343,7 @@ def image_table(rows: list[Row]) -> str:
                 f"{np.median(finite):.2f}" if finite else "–",
             ]
         )
-    head = ["images", "unlike the training images", "no short-axis cine", "either"]
+    head = ["images", "unlike the training images", "not a short-axis cine", "either"]
     head += ["distance / limit (least, median, most)", "muscle / blood, median"]
     return markdown_table(head, lines)
 

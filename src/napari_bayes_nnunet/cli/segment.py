@@ -76,9 +76,13 @@ from .options import (
 )
 @click.option("--folder-names", is_flag=True, help="Name DICOM cases after their folders.")
 @click.option(
-    "--anyway", is_flag=True, help="Segment images whose DICOM tags are of no short-axis cine."
+    "--anyway",
+    is_flag=True,
+    help="Segment images even if they are not short-axis cines by their DICOM tags.",
 )
-@click.option("--strict", is_flag=True, help="Refuse images that look like no short-axis cine.")
+@click.option(
+    "--strict", is_flag=True, help="Refuse images that do not look like a short-axis cine."
+)
 @click.option(
     "--scheduler",
     metavar="ADDRESS",

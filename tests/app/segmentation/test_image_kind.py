@@ -48,7 +48,7 @@ FEATURES = FeatureRule(
     mean=(0.0, 0.0), directions=((1.0, 0.0),), variance=1.0, threshold=10.0, patients=16
 )
 RULE = ImageRule(features=FEATURES, muscle_to_blood=(0.3, 0.6))
-UNLIKE, NO_CINE = "unlike the training images", "no short-axis cine"
+UNLIKE, NO_CINE = "unlike the training images", "like a short-axis cine"
 SETTINGS = SegmentationSettings(mirroring="none", members=2, device="cpu")
 
 

@@ -47,8 +47,8 @@ NAME_TAKEN = (
     "one of the two."
 )
 KIND_UNKNOWN = (
-    "Images that look like no short-axis cine cannot be refused, because the ensemble is not "
-    "calibrated to tell them with these settings ({settings})."
+    "Images that do not look like a short-axis cine cannot be refused, because the ensemble is not "
+    "calibrated to recognise them with these settings ({settings})."
 )
 Segmented: TypeAlias = Sequence[tuple[PhaseImage, Segmentation]]
 _LOGGER = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def _refuse_unknown_kind(ensemble: Ensemble, request: PredictionRequest) -> None
 
 
 def _refuse_other_images(results: Iterable[Segmentation]) -> None:
-    """Raise AppError if an image looks like no short-axis cine."""
+    """Raise AppError if an image does not look like a short-axis cine."""
     if reason := next((result.no_cine for result in results if result.no_cine), ""):
         raise AppError(
             "{reason}", Remedy(Action.OMIT, {"setting": Setting("strict")}), reason=reason

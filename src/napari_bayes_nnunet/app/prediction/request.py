@@ -28,7 +28,7 @@ class PredictionRequest:
     ``phases``: "all", "ED,ES" or numbers such as "1,8". ``save``: the maps to write, and "study".
     ``spacing`` (z, y, x) in mm replaces that of the images. ``series``: number of the DICOM series
     to use if a folder has several cines. ``folder_names``: DICOM cases are named after their
-    folders. ``anyway``: segment images whose DICOM tags are those of no short-axis cine.
+    folders. ``anyway``: segment images that are not short-axis cines by their DICOM tags.
     ``strict``: refuse images that look like none.
     """
 

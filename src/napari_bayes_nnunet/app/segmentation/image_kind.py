@@ -19,8 +19,8 @@ UNLIKE_TRAINING: Final = (
     "scores (feature distance {distance:.0f}, at most {usual:.0f} in the validation patients)."
 )
 LOOKS_LIKE_NO_CINE: Final = (
-    "The image looks like no short-axis cine, because {reason}. Check that the right series was "
-    "chosen."
+    "The image does not look like a short-axis cine, because {reason}. Check that the right series "
+    "was chosen."
 )
 OTHER_FEATURES: Final = "its features are very far from those of the training images"
 STRANGE_CONTRAST: Final = (
@@ -36,7 +36,7 @@ UNLIKE_FACTOR: Final = 1.75
 See docs/explanation/failure.md, where it is measured on another scanner.
 """
 OTHER_FACTOR: Final = 2.5
-"""Multiple of this distance from which an image is no short-axis cine."""
+"""Multiple of this distance from which an image is not a short-axis cine."""
 STRANGE_SCORE: Final = 6.0
 """Failure score, in multiples of the usual range, from which no heart was segmented."""
 RATIO_MARGIN: Final = 1.5
@@ -60,7 +60,7 @@ class ImageRule:
     def why_no_cine(
         self, signs: Mapping[str, float], failure: FailureAssessment | None = None
     ) -> str:
-        """Return a clause that says why an image with these signs is no short-axis cine, or ""."""
+        """Return why an image with these signs is not a short-axis cine, as a clause, or ""."""
         if signs.get(FEATURE_DISTANCE, math.nan) > OTHER_FACTOR * self.features.threshold:
             return OTHER_FEATURES
         ratio, (low, high) = signs.get(MUSCLE_TO_BLOOD, math.nan), self.muscle_to_blood

@@ -136,7 +136,7 @@ class Segmentation:
 
     @property
     def no_cine(self) -> str:
-        """Warning that the image looks like no short-axis cine, or ""."""
+        """Warning that the image does not look like a short-axis cine, or ""."""
         rule = self.calibration.image if self.calibration else None
         reason = rule.why_no_cine(self.signs, self.failure) if rule is not None else ""
         return LOOKS_LIKE_NO_CINE.format(reason=reason) if reason else ""

@@ -20,7 +20,7 @@ from ..images.nifti import Volume, case_name, channel_files, read_channels
 from .studies import StudyInput
 
 UNNAMED_FILE: Final = "One of the files"
-NO_CINE_TAGS: Final = "The DICOM tags of {stack} are those of no short-axis cine, because {reason}."
+NO_CINE_TAGS: Final = "By its DICOM tags, {stack} is not a short-axis cine, because {reason}."
 
 
 @dataclass(frozen=True)

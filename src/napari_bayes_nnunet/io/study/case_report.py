@@ -248,7 +248,7 @@ def is_unlike_training(reports: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def is_no_cine(reports: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether an image of a case looks like no short-axis cine."""
+    """Return whether an image of a case does not look like a short-axis cine."""
     return any(report.get("no_cine") for report in reports)
 
 

@@ -14,7 +14,7 @@ NOT_OPENED: Final = (
     "{path} could not be opened. Check that it still exists and that an application is associated "
     "with it."
 )
-OTHER_TAGS = "The DICOM tags of this image are those of no short-axis cine, because {reason}."
+OTHER_TAGS = "By its DICOM tags, this image is not a short-axis cine, because {reason}."
 Choose = Callable[[QWidget, str, str], str]
 """Function that asks for a folder or a file, starting in a folder, and returns "" for none."""
 
@@ -37,9 +37,9 @@ def ask_to_save(parent: QWidget, doubt: str) -> bool:
 
 
 def ask_to_segment(parent: QWidget, reason: str) -> bool:
-    """Ask the user and return True if an image may be segmented that may be no short-axis cine."""
+    """Ask the user and return whether to segment an image that may not be a short-axis cine."""
     text = f"{OTHER_TAGS.format(reason=reason)}\n\nSegment anyway?"
-    return _ask_despite(parent, "No short-axis cine", text)
+    return _ask_despite(parent, "Not a short-axis cine", text)
 
 
 def _ask_despite(parent: QWidget, title: str, text: str) -> bool:

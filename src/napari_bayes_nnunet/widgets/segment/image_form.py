@@ -158,7 +158,7 @@ class ImageForm(QWidget):
         )
 
     def is_wanted(self) -> bool:
-        """Return whether to segment, and ask if the DICOM tags are of no short-axis cine.
+        """Return whether to segment, and ask if the DICOM tags contradict a short-axis cine.
 
         A question that was answered with yes is not asked again for the same layer.
         """
