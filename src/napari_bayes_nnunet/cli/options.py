@@ -154,13 +154,13 @@ window_option = click.option(
     type=click.Choice(["heart", "whole"]),
     default="heart",
     show_default=True,
-    help="What members see: a window around the heart that the first of each cycle finds (heart), "
-    "or the whole image (whole).",
+    help="Region that members see: a window around the heart, which the first member of each cycle "
+    "finds (heart), or the whole image (whole).",
 )
 until_stable_option = click.option(
     "--until-stable",
     is_flag=True,
-    help="Ask no further members in slices that these no longer change.",
+    help="Skip further members in slices whose result no longer changes.",
 )
 device_option = click.option(
     "--device",

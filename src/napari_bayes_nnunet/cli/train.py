@@ -71,7 +71,7 @@ def schedule_command(file: Any, **flags: Any) -> None:
     "--iterations-per-epoch",
     type=click.IntRange(1, 1_000_000),
     show_default="250 with preset paper, else 12",
-    help="Batches of an epoch.",
+    help="Batches per epoch.",
 )
 @click.option(
     "--dropout",
@@ -95,8 +95,8 @@ def schedule_command(file: Any, **flags: Any) -> None:
     "--sampler",
     type=click.Choice(["sgd", "sghmc"]),
     show_default="sgd",
-    help="Steps of the weights: nnU-Net's SGD, or SGHMC, which adds noise in the plateaus so that "
-    "members are samples of the posterior.",
+    help="Optimiser: nnU-Net's SGD, or SGHMC, which adds noise in the plateaus so that members are "
+    "samples of the posterior.",
 )
 @click.option(
     "--posterior-temperature",
@@ -121,7 +121,9 @@ def schedule_command(file: Any, **flags: Any) -> None:
     help="Number of CUDA GPUs that share each batch (DDP).",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), help="Seed that makes a training on the CPU repeatable."
+    "--seed",
+    type=click.IntRange(0),
+    help="Seed of the random numbers, with which a training on the CPU is repeatable.",
 )
 @click.option(
     "--keep-trajectory", is_flag=True, help="Keep some layers of every epoch, for trajectory."

@@ -48,8 +48,8 @@ MADE_WITH_OTHER_DROPOUT: Final = (
     "in each slice."
 )
 MADE_WITH_OTHER_STOPPING: Final = (
-    "{report} in {folder} was made by version 0.1.0, which asked all slices of an image as many "
-    "members."
+    "{report} in {folder} was made by version 0.1.0, which used the same number of "
+    "members for all slices of an image."
 )
 MADE_WITH_OTHER_SPACING: Final = (
     "{report} in {folder} was made with a different voxel size ({used}) from the one requested now "

@@ -40,7 +40,7 @@ STABLE_SLICES = (
 )
 FEWER_MEMBERS = "Used {used} of {requested} members because this folder has no more for the method."
 HEART_WINDOW = (
-    "Outside of a window around the heart, only the first {first} of {done} members were asked."
+    "Outside a window around the heart, only the first {first} of {done} members were used."
 )
 NO_CYCLES = "Used all {used} members because there are no cycles to choose from."
 

@@ -106,7 +106,7 @@ class SegmentationSettings:
         default="heart",
         metadata={
             "label": "Region",
-            "help": "Part of the slices that all members see.",
+            "help": "Part of each slice that all members see.",
             "choices": {"heart": "Heart", "whole": "Whole image"},
             "choice_help": {
                 "heart": "The first member of each cycle finds the heart in the whole image, the "
@@ -120,7 +120,7 @@ class SegmentationSettings:
         metadata={
             "label": "Stop early",
             "unit": "in stable slices",
-            "help": "Ask no further members in slices that these no longer change.",
+            "help": "Skip further members in slices whose result no longer changes.",
         },
     )
     calibrated: bool = field(
@@ -148,7 +148,7 @@ class SegmentationSettings:
         compare=False,
         metadata={
             "label": "Precision",
-            "help": "Number type of the network.",
+            "help": "Numerical precision of the network.",
             "choices": {"auto": "Automatic", "full": "Full"},
             "choice_help": {
                 "auto": "Half precision if the device is fast with it.",

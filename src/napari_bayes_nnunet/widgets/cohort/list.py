@@ -17,7 +17,7 @@ from ..common.rows_table import Column, Row, RowsTable
 from ..common.wording import in_the_window
 
 _COLUMNS = (
-    Column("Study", "Folder of its results, relative to the folder of the results."),
+    Column("Study", "Folder of this study's results, inside the results folder."),
     Column("Outcome", "Done, finished before (by an earlier run), or failed."),
     Column("Remarks", "Reason of a failure, or notes. Click a row to read all of it."),
 )

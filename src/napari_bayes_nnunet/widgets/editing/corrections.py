@@ -61,7 +61,7 @@ END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
 }
 """Sentence after a step of base or apex, by the source of the shape."""
 BY_LEVEL: Final = "The {structure} follows the stroke: {level}."
-BY_ALTERNATIVE: Final = "The {structure} follows the stroke by answer {number}, from {models}."
+BY_ALTERNATIVE: Final = "The {structure} follows the stroke: answer {number}, from {models}."
 VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."

@@ -63,7 +63,7 @@ KEY_HELP: Final[Mapping[str, Mapping[str, str]]] = {
         "peek": "Show the entropy (hold the key)",
         "next view": "Next view of the uncertainty",
         "most uncertain": "Centre on the most uncertain voxel",
-        "outline or fill": "Fill the structures, or not",
+        "outline or fill": "Switch the fill on or off",
         "ED or ES": "Switch between ED and ES",
         "previous phase": "Previous phase",
         "next phase": "Next phase",
@@ -71,7 +71,7 @@ KEY_HELP: Final[Mapping[str, Mapping[str, str]]] = {
     "Correct": {
         "previous alternative": "Previous answer of the models",
         "next alternative": "Next answer of the models",
-        "scribble": "Correct by a stroke, or stop",
+        "scribble": "Start or stop scribbling",
         "interpolate": "Interpolate the structure",
         "carry": "Carry the correction to other phases",
         "absent": "Mark the structure as absent",

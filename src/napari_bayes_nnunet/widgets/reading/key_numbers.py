@@ -30,7 +30,7 @@ KEY_NUMBERS: Final[Mapping[str, str]] = {
 """Name → title of its column, in the order of the columns."""
 NO_VALUE: Final = "–"
 CHANGE_HELP: Final = "Change since the prediction"
-NO_KEY_NUMBERS: Final = "No numbers. They need RV, MYO or LV, and of a cine ED and ES."
+NO_KEY_NUMBERS: Final = "No numbers. They need RV, MYO or LV, and in a cine also ED and ES."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
 ONE_PHASE_SHOWN: Final = "LV in this phase"
 INTERVAL_TITLE_HELP: Final = (

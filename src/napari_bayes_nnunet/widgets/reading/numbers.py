@@ -108,8 +108,8 @@ def _make_row(slice_: Contribution, name: str) -> Row:
 
 
 SPREAD_HELP = (
-    "Standard deviation over the models in slices not yet accepted. No confidence interval. It may "
-    "rise when you accept a slice whose deviations offset others."
+    "Standard deviation over the models in slices not yet accepted. Not a confidence interval. It "
+    "may rise when you accept a slice whose deviations offset those of others."
 )
 OPEN_HELP = "Slices still to accept in the phases of this number. At 0 it is reviewed."
 INTERVAL_HELP = "Prediction interval of {level} %: {low} to {high} {unit}"

@@ -14,15 +14,14 @@ from ..common.form import NarrowComboBox, WheelGuard
 
 TARGET: Final = "Target ±"
 TARGET_HELP: Final = (
-    "Change of the LV EF that you accept, in points. Below ± 3 points even one reader differs "
-    "between two readings."
+    "Acceptable change of the LV EF, in points. At least ± 3, because two readings by one reader "
+    "already differ by nearly as much."
 )
-LEVEL_HELP: Final = (
-    "Share of patients like the validation patients in whom the change is no larger."
-)
+LEVEL_HELP: Final = "Share of patients like the validation patients in whom the target must hold."
 ADVICE_HELP: Final = (
-    "In so many patients like the validation patients, correcting all further slices changes the "
-    "LV EF by no more than this. It follows from the spread of the models in open slices."
+    "Correcting all further slices changes the LV EF by no more than this, in the chosen share of "
+    "patients like the validation patients. It follows from the spread of the models in open "
+    "slices."
 )
 FINISH_HELP: Final = "Mark the review as finished, with the other slices as predicted."
 _STEP: Final = 0.5

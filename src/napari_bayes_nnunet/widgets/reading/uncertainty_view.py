@@ -50,10 +50,10 @@ EXPLAINED: Final[Mapping[UncertaintyView, str]] = {
         "A dashed line for the structure of each model. Where the lines part, the models disagree."
     ),
     UncertaintyView.ENTROPY: (
-        "Uncertainty of the ensemble, clear at 0. It is not a probability of error."
+        "Uncertainty of the ensemble, transparent at 0. It is not a probability of error."
     ),
     UncertaintyView.MUTUAL_INFORMATION: (
-        "Part of the entropy on which the models disagree (mutual information), clear at 0."
+        "Part of the entropy on which the models disagree (mutual information), transparent at 0."
     ),
 }
 """Text of two lines for each view."""

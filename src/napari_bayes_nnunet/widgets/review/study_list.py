@@ -28,8 +28,8 @@ _COLUMNS = (
     Column("Case", "Name of the study; ⚠ marks a warning. Double-click to open the study."),
     Column(
         "Quality",
-        "Predicted quality, 0 to 1: the mean Dice of all pairs of models. It is not the true "
-        "quality.",
+        "Predicted quality, 0 to 1: the mean expected Dice, or without a calibration the mean Dice "
+        "of all pairs of models. It is not the true quality.",
     ),
     Column("Slices", "Number of slices accepted or flagged, of all slices."),
     Column("State", "State of the review."),

@@ -36,7 +36,7 @@ MOST_THUMBNAIL_ROWS: Final = 2
 MAY_STOP: Final = "{advice} Finish the review, or continue with the queue."
 ONE_PHASE: Final = "There is only one phase."
 ALTERNATIVE: Final = "Answer {number} of {count}, from {members} of {models}"
-ONE_ALTERNATIVE: Final = "All models give the segmentation of this slice that is on screen."
+ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
 
 
 class ReviewView:
