@@ -44,6 +44,13 @@ def schedule_command(file: Any, **flags: Any) -> None:
         rows.writerow([epoch, *place, f"{rates.learning_rate(epoch):.9g}", keeps])
 
 
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Seed of the random numbers, with which a training on the CPU is repeatable.",
+)
+
+
 @click.command("train", cls=Command)
 @click.argument("dataset", type=PATH)
 @click.option("--output", required=True, type=PATH, help="Folder of the run.")
@@ -120,11 +127,7 @@ def schedule_command(file: Any, **flags: Any) -> None:
     type=click.IntRange(1),
     help="Number of CUDA GPUs that share each batch (DDP).",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    help="Seed of the random numbers, with which a training on the CPU is repeatable.",
-)
+@seed_option
 @click.option(
     "--keep-trajectory", is_flag=True, help="Keep some layers of every epoch, for trajectory."
 )
@@ -192,7 +195,7 @@ def _show_ending(ending: str) -> None:
     "--iterations-per-epoch",
     type=click.IntRange(1, 1_000_000),
     show_default="100",
-    help="Batches of an epoch, each of as many images as in RUN.",
+    help="Batches per epoch, each of as many images as in RUN.",
 )
 @click.option(
     "--initial-lr",
@@ -201,9 +204,7 @@ def _show_ending(ending: str) -> None:
     help="First learning rate; it decays to 0 (poly).",
 )
 @device_option
-@click.option(
-    "--seed", type=click.IntRange(0), help="Seed that makes a training on the CPU repeatable."
-)
+@seed_option
 @click.option("--resume", is_flag=True, help="Continue a stopped or killed training.")
 @click.option(
     "--jsonl",
@@ -211,7 +212,7 @@ def _show_ending(ending: str) -> None:
     help="Print a JSON line for each epoch and for an error instead of a progress bar.",
 )
 def distill_command(jsonl: bool, **flags: Any) -> None:
-    """Train one network, the student, on the answers of the ensemble in RUN.
+    """Train one network, the student, to reproduce the ensemble in RUN.
 
     It learns the mean probabilities and the mutual information of the members for the training
     images of RUN, and starts from the last member. First these targets are computed and stored in
