@@ -20,8 +20,7 @@ TARGET_HELP: Final = (
 LEVEL_HELP: Final = "Share of patients like the validation patients in whom the target must hold."
 ADVICE_HELP: Final = (
     "Correcting all further slices changes the LV EF by no more than this, in the chosen share of "
-    "patients like the validation patients. It follows from the spread of the models in open "
-    "slices."
+    "patients like the validation patients. A range in brackets is the prediction interval."
 )
 FINISH_HELP: Final = "Mark the review as finished, with the other slices as predicted."
 _STEP: Final = 0.5
