@@ -48,6 +48,7 @@ from ...helpers.windows.reviewing import press
 from ...helpers.windows.settling import settle
 
 NEVER = 1_000_000
+WITH_TEXT = (QAbstractButton, QLabel)
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSlider, QLineEdit)
 
 
@@ -187,6 +188,16 @@ def test_missing_phases_are_said_when_the_study_opens(
     assert dock.status.toolTip().startswith(lacks)
     assert " ".join(dock.notice.overlay.text.split()) == lacks
     assert dock.notice.overlay.visible
+
+
+def test_readers_see_models_and_no_members(dock: ReviewWidget) -> None:
+    texts = [
+        text
+        for part in dock.findChildren(QWidget)
+        for text in (part.toolTip(), part.text() if isinstance(part, WITH_TEXT) else "")
+    ]
+    assert any("models" in text for text in texts)
+    assert not [text for text in texts if "member" in text.lower()]
 
 
 def test_read_only_study_is_marked_at_the_top(

@@ -20,7 +20,15 @@ from napari.qt import get_stylesheet
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QPoint, QRect, Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QDockWidget, QFileDialog, QMessageBox, QScrollArea
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QDockWidget,
+    QFileDialog,
+    QLabel,
+    QMessageBox,
+    QScrollArea,
+    QWidget,
+)
 
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
@@ -76,6 +84,8 @@ from ...helpers.windows.settling import settle
 from ...helpers.windows.window_time import computing_at_a_stretch
 from ..conftest import CINE, VOLUME, choose, image_layer, make_folder, run
 from .test_inference_child import is_alive
+
+WITH_TEXT = (QAbstractButton, QLabel)
 
 
 def names(dock) -> list[str]:
@@ -372,6 +382,19 @@ def test_details_and_ensemble_stay_from_start_to_start(ready, make_dock, tmp_pat
     assert again.ensemble.table.isVisible()
 
 
+def test_readers_see_models_and_only_details_have_members(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    details = {dock.details, *dock.details.findChildren(QWidget)}
+    read = [
+        text
+        for part in {*dock.findChildren(QWidget)} - details
+        for text in (part.toolTip(), part.text() if isinstance(part, WITH_TEXT) else "")
+    ]
+    assert any("models" in text for text in read)
+    assert not [text for text in read if "member" in text.lower()]
+
+
 def test_unusual_options_are_shown_while_folded(ready, qtbot) -> None:
     dock = ready()
     dock.show()
@@ -586,7 +609,7 @@ def test_stop_keeps_the_result_so_far(ready, tmp_path, qtbot) -> None:
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()
-    expected = STOPPED_AFTER.format(phases="", members="1 of 3 members")
+    expected = STOPPED_AFTER.format(phases="", models="1 of 3 models")
     assert dock.run.status.text() == expected
     assert dock._viewer.layers["heart prediction"].data.any()
     assert not dock.run.stop_button.isEnabled()
@@ -651,7 +674,7 @@ def test_a_dock_opened_again_finds_the_result(ready, make_dock, tmp_path, qtbot,
     assert again.result is result
     assert again.result.labels.any()
     assert again.run.save_button.isEnabled()
-    expected = "Look twice." if ends else STOPPED_AFTER.format(phases="", members="1 of 3 members")
+    expected = "Look twice." if ends else STOPPED_AFTER.format(phases="", models="1 of 3 models")
     assert again.run.status.text() == expected
 
 

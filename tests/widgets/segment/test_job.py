@@ -247,7 +247,7 @@ def test_notices_of_the_child_are_emitted(make, qtbot) -> None:
     assert heard.sentences == ["Memory was short."]
 
 
-ONE_OF_TWO = STOPPED_AFTER.format(phases="", members="1 of 2 members")
+ONE_OF_TWO = STOPPED_AFTER.format(phases="", models="1 of 2 models")
 
 
 def test_stop_keeps_the_result_and_the_child(make, qtbot) -> None:
@@ -307,8 +307,8 @@ def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
 )
 def test_stopped_sentence_names_phases_and_members(shown, phases, names, count) -> None:
     progress = [SegmentationProgress(done, 30, 1.0, phase, 0.5) for phase, done in shown.items()]
-    members = f"{count} of 30 members"
-    expected = STOPPED_AFTER.format(phases=names, members=members)
+    models = f"{count} of 30 models"
+    expected = STOPPED_AFTER.format(phases=names, models=models)
     assert stopped_sentence(progress, phases=phases) == expected
     assert stopped_sentence([], phases=phases) == STOPPED_EARLY
 

@@ -16,11 +16,11 @@ from ..common.dock import LevelLabel
 if TYPE_CHECKING:
     from ..reading.curves_plot import CurvesPlot
 
-PROVISIONAL_NOTE: Final = "Open circles: provisional, from one member."
+PROVISIONAL_NOTE: Final = "Open circles: provisional, from one model."
 LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es}."
 
 HELP: Final = (
-    "Volumes of LV and RV in every phase. An open circle is a first look by one member; it is "
+    "Volumes of LV and RV in every phase. An open circle is a first look by one model; it is "
     "replaced by a dot when the phase is segmented."
 )
 

@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 STILL_LOOKING = "The ensemble is still being checked. Try again in a moment."
 CANNOT_FIND_PHASES = "ED and ES are found from the LV, which this ensemble does not segment."
 NO_ENSEMBLE = "No ensemble is chosen. Choose an ensemble first."
-NO_USABLE_MEMBER = "{ensemble} has no usable member. See Details for the reasons."
+NO_USABLE_MEMBER = "{ensemble} has no usable model. See Details for the reasons."
 WAITING_FOR_ENSEMBLE = "Waiting for the ensemble"
 IMAGE_REMOVED = "The image was removed."
 PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."

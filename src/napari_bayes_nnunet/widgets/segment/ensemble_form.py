@@ -215,11 +215,11 @@ class EnsembleForm(QWidget):
 
 
 def _kind(folder: EnsembleFolder) -> str:
-    """Return kind, configuration and number of members."""
+    """Return kind, configuration and number of members, the word of nnU-Net users for models."""
     count, usable = len(folder.members), len(folder.usable_members)
-    members = format_count(usable, "usable member")
+    members = format_count(usable, "usable member (model)", "usable members (models)")
     if usable < count:
-        members = f"{usable} of {count} members usable"
+        members = f"{usable} of {count} members (models) usable"
     return f"{folder.kind[0].upper()}{folder.kind[1:]} ({folder.configuration}), {members}."
 
 

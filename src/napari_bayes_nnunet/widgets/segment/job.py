@@ -45,13 +45,13 @@ from .inference_child import InferenceChild
 STOP_WITHIN_MS = 600
 """A child that has not stopped by then is killed, so that Stop takes less than a second."""
 STOPPED_EARLY = "Stopped."
-STOPPED_AFTER = "Stopped{phases} after {members}. The result so far is kept."
-PROVISIONAL_PHASES = "Provisional, from one member: {phases}."
+STOPPED_AFTER = "Stopped{phases} after {models}. The result so far is kept."
+PROVISIONAL_PHASES = "Provisional, from one model: {phases}."
 LEFT_OUT_OF_REVIEW = "Review… leaves out {phases}. Press Segment to finish."
 RESULT_KEPT = "The result so far is kept."
 BUSY = "A segmentation is running. Test the connection when it has ended."
 PREPARING = "Preparing the image"
-WAITING = "Waiting for the first member"
+WAITING = "Waiting for the first model"
 OF_OTHER_ENSEMBLE = (
     "The earlier result of {phases} was removed, because the ensemble has changed since. Segment "
     "again to replace it."
@@ -69,7 +69,7 @@ class SegmentationProgress:
     fraction: float
 
     def __str__(self) -> str:
-        start = "Member" if self.phase is None else f"Phase {self.phase}: member"
+        start = "Model" if self.phase is None else f"Phase {self.phase}: model"
         return f"{start} {self.done} of {self.total}, {duration_text(self.eta_seconds)} left"
 
 
@@ -339,8 +339,8 @@ def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) ->
     fewest = min(unfinished, key=lambda progress: progress.done)
     least = "" if fewest.done == max(p.done for p in unfinished) else "at least "
     stopped_in = f" in {phase_names(p.phase for p in unfinished)}" if phases > 1 else ""
-    members = f"{least}{fewest.done} of {fewest.total} members"
-    return STOPPED_AFTER.format(phases=stopped_in, members=members)
+    models = f"{least}{fewest.done} of {fewest.total} models"
+    return STOPPED_AFTER.format(phases=stopped_in, models=models)
 
 
 def unfinished_sentence(result: SegmentationResult) -> str:

@@ -23,7 +23,7 @@ from ..reading.key_numbers import KeyNumbers
 from ..reading.numbers import NOT_CLINICAL
 from .curve_form import CurveForm
 
-SHOW_HELP: Final = "Show the layers of this result and hide those of the others. {help}"
+SHOW_HELP: Final = "Show the layers of this result and hide those of the others."
 REMOVE_HELP: Final = "Remove this result and its layers."
 
 
@@ -89,7 +89,7 @@ class ResultBlock(QWidget):
         self.head = QWidget()
         title = f"{known.title} ({method})" if known is not None else method
         self.show_button = QRadioButton(title)
-        self.show_button.setToolTip(SHOW_HELP.format(help=known.help if known is not None else ""))
+        self.show_button.setToolTip(SHOW_HELP)
         self.remove_button = QPushButton("Remove")
         self.remove_button.setToolTip(REMOVE_HELP)
         self.numbers = KeyNumbers(in_review=False)

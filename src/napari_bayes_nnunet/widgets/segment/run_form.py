@@ -25,11 +25,11 @@ SEGMENT_IMAGE = "Segment {title}"
 SEGMENTING_IMAGE = "Segmenting {title}"
 A_FOLDER = "Segment a folder…"
 ENTROPY_SCALE = (
-    "Entropy: 0 if all members are certain of one structure, {largest:.3g} bit if all structures "
+    "Entropy: 0 if all models are certain of one structure, {largest:.3g} bit if all structures "
     "are equally probable. It is not a probability of error."
 )
 MUTUAL_INFORMATION_SCALE = (
-    "Mutual information: 0 if all members agree, {largest:.3g} bit if two halves of them disagree."
+    "Mutual information: 0 if all models agree, {largest:.3g} bit if two halves of them disagree."
 )
 MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines of the models."
 
@@ -160,8 +160,8 @@ class RunForm(QWidget):
             "next to the image."
         )
         self.mutual_information.setToolTip(
-            "In place of the entropy, the part of it on which the members disagree, in bit. The "
-            "rest is the uncertainty of each member."
+            "In place of the entropy, the part of it on which the models disagree, in bit. The "
+            "rest is the uncertainty of each model."
         )
         self.folder_button.setToolTip(
             "Segment all NIfTI and DICOM studies of a folder with this ensemble and these options, "
