@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_bayes_nnunet.core.counts import format_count
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins
 
 from ..markdown import markdown_table
@@ -118,9 +119,11 @@ def _notes(rows: dict[Row, list[MeasuredCine]]) -> str:
     for row, (item, *_) in rows.items():
         task = item.task
         if task.is_scaled:
-            members = f" and {task.timed_members} members" if row.stock else ""
+            parts = [format_count(task.timed_phases, "phase")]
+            if task.timed_members < row.members:
+                parts.append(format_count(task.timed_members, "member"))
             name = describe_cine_row(row, item.precision)
-            sentences.append(f"{name}: scaled from {task.timed_phases} phases{members}.")
+            sentences.append(f"{name}: scaled from {' and '.join(parts)}.")
     if any(items[0].task.made_answers for items in rows.values()):
         sentences.append(
             "The weights are random, so there is neither Dice nor ECE. The window is that of the "

@@ -66,6 +66,7 @@ def test_only_the_first_phase_is_seen_whole(ensemble, cine, monkeypatch) -> None
 def test_ends_are_those_of_the_looks(ensemble, cine) -> None:
     lv = [look.cavity for look in ensemble.first_looks(cine, SPACING)]
     assert ensemble.find_phases(cine, SPACING) == (np.argmax(lv) + 1, np.argmin(lv) + 1)
+    assert len(ensemble._members.kept._kept) == 2  # which are segmented next
 
 
 @pytest.mark.parametrize("value", [0, np.nan])

@@ -329,6 +329,8 @@ class Ensemble:
                 "ED and ES were not found ({reason}). Choose the phases by number.",
                 reason=str(error).rstrip("."),
             ) from error
+        used = [self._input(seen[:, phase - 1], spacing).digest for phase in (ed, es)]
+        self._members.kept.forget(but=used)
         return phases[ed - 1], phases[es - 1]
 
     def _folder_to_start(self, settings: SegmentationSettings) -> EnsembleFolder:

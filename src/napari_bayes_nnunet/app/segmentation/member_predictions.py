@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -102,9 +102,9 @@ class PreparedImages:
         if digest not in self._kept and digest not in self._ahead:
             self._ahead[digest] = self._thread.submit(prepare)
 
-    def forget(self) -> None:
-        """Forget all images."""
-        self._kept.clear()
+    def forget(self, but: Collection[str] = ()) -> None:
+        """Forget all images but those with these digests."""
+        self._kept = {digest: image for digest, image in self._kept.items() if digest in but}
         self._ahead.clear()
 
 
