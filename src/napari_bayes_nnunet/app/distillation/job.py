@@ -40,7 +40,7 @@ NO_TEACHER = (
 )
 OTHER_STUDENT = "{folder} has a training that is not that of a student."
 BEGUN_STUDENT = "{folder} already has a student."
-NO_STUDENT = "{folder} has no student to continue. Leave out --resume to start one."
+NO_STUDENT = "{folder} has no student to continue."
 CHANGED_MEMBERS = (
     "{count} members from which the student in {folder} learns are missing or changed."
 )
@@ -163,7 +163,8 @@ def _settled(request: DistillationRequest, run: RunFolder) -> TrainingRecord | N
     """Return the record of a student to continue, None for a new one."""
     if not run.record.exists():
         if request.resume:
-            raise AppError(NO_STUDENT, folder=run.path)
+            omit = Remedy(Action.OMIT, {"setting": Setting("resume")})
+            raise AppError(NO_STUDENT, omit, folder=run.path)
         if run.plans.exists() or any(run.path.glob("fold_*")):
             raise AppError(OTHER_PROGRAM, Action.OTHER_OUTPUT, run=run.path, record=run.record.name)
         return None
