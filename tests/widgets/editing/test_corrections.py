@@ -431,13 +431,15 @@ def test_closing_discards_the_preview(bench) -> None:
     assert len(bench.viewer.mouse_drag_callbacks) == callbacks - 1
 
 
-def test_the_brush_accepts_the_preview(bench) -> None:
+def test_the_brush_accepts_the_preview(bench, qtbot) -> None:
     bench.corrections.show_level(WORST, LV, -0.5)
     press = bench.viewer.mouse_drag_callbacks[0]
     press(bench.viewer, None)  # dragging moves the picture
     assert bench.corrections.is_preview
     bench.layer.mode = "paint"
-    press(bench.viewer, None)
+    with qtbot.waitSignal(bench.corrections.said) as said:
+        press(bench.viewer, None)
+    assert said.args == [""]
     assert not bench.corrections.is_preview
     assert steps_of(bench.layer) == 1
 

@@ -178,6 +178,15 @@ def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None
     assert not dock.notice.overlay.visible
 
 
+def test_painting_removes_the_message_of_accepting(dock: ReviewWidget) -> None:
+    press(dock._viewer, "A")
+    assert dock.status.message
+    layer = dock.controller.picture.edited
+    dock._viewer.layers.selection.active, layer.mode = layer, "paint"
+    dock.controller.corrections._on_press(dock._viewer, None)
+    assert not dock.status.message
+
+
 def test_missing_phases_are_said_when_the_study_opens(
     dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:

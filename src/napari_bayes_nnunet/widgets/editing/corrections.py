@@ -522,9 +522,10 @@ class Corrections(QObject):
         return labels
 
     def _on_press(self, viewer: Any, event: Any) -> None:
-        """Accept the preview when the user paints on it."""
+        """Remove the last message when the user paints, and accept a preview that is painted on."""
         painting = self._layer.mode not in ("pan_zoom", "transform", "pick")
         if painting and viewer.layers.selection.active is self._layer:
+            self.said.emit("")
             self.accept_preview()
 
     def _may_paint(self, change: SliceChange) -> NDArray[np.bool_]:
