@@ -25,6 +25,7 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.common.process import CHILD_FAILED
 from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment import demo as demo_module
 from napari_bayes_nnunet.widgets.segment.demo import (
     CANNOT_WRITE_PICTURE,
@@ -39,6 +40,7 @@ from napari_bayes_nnunet.widgets.segment.demo import (
     check_display,
     fit_to_screen,
     keep_work,
+    lasting_folder,
     run_demo,
 )
 from napari_bayes_nnunet.widgets.segment.dock import NO_USABLE_MEMBER, SegmentWidget
@@ -195,6 +197,26 @@ def test_demo_study_does_not_replace_the_last_study(tmp_path: Path) -> None:
     save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
     assert keep_work(made, tmp_path / "kept", settings=settings) is not None
     assert settings.last_study() == tmp_path / "own"
+
+
+def test_exports_of_the_demo_are_proposed_in_a_folder_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    documents = tmp_path / "Documents"
+    monkeypatch.setattr(demo_module, "user_documents_path", lambda: documents)
+    assert lasting_folder() == Path.home()
+    documents.mkdir()
+    assert lasting_folder() == documents
+    asked: list[str] = []
+    dock = ReviewWidget(
+        ViewerModel(),
+        ask_folder=lambda parent, title, start: asked.append(start) or "",
+        settings=Settings(tmp_path / "settings.json"),
+        start_folder=documents,
+    )
+    qtbot.addWidget(dock)
+    dock.open_button.click()
+    assert asked == [str(documents)]
 
 
 def test_a_study_that_cannot_be_moved_stays(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ class ReviewWidget(FolderDrop, DockContent):
 
     Case, save state, numbers, the buttons of the queue and the line of messages never scroll, and
     no message moves them. ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is the
-    interval of saving. ``study_shown`` is emitted when a study is open.
+    interval of saving. ``start_folder`` is where dialogs begin, by default next to the study.
+    ``study_shown`` is emitted when a study is open.
     """
 
     TITLE = "Review"
@@ -108,9 +109,11 @@ class ReviewWidget(FolderDrop, DockContent):
         may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
         may_save: Callable[[QWidget, str], bool] = ask_to_save,
         settings: Settings | None = None,
+        start_folder: Path | None = None,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
+        self._given_start = start_folder
         self._every_ms = every_ms
         self._ask_folder = ask_folder
         self._ask_image = ask_image
@@ -529,11 +532,10 @@ class ReviewWidget(FolderDrop, DockContent):
 
     @property
     def _start_folder(self) -> str:
-        """Folder next to the study that is open, or was open last; "" if unknown."""
-        if self.controller is not None:
-            return str(self.controller.session.study.folder.parent)
+        """The given folder, or the one next to the study open now or last; "" if unknown."""
         last = self._settings.last_study()
-        return str(last.parent) if last is not None else ""
+        study = self.controller.session.study.folder if self.controller is not None else last
+        return str(self._given_start or (study.parent if study is not None else ""))
 
     def _choose_folder(self, title: str) -> str:
         return self._ask_folder(self, title, self._start_folder)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_data_path
+from platformdirs import user_data_path, user_documents_path
 
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
@@ -124,6 +124,12 @@ def keep_work(
     if settings.last_study() is None:
         settings.keep_last_study(kept)
     return kept
+
+
+def lasting_folder() -> Path:
+    """Return the folder to propose for exports, because the study's is temporary."""
+    documents = user_documents_path()
+    return documents if documents.is_dir() else Path.home()
 
 
 def _delete_with_empty_folder(study: Path) -> None:
@@ -305,4 +311,4 @@ def _dock(viewer: Any) -> SegmentWidget:
 def _review(viewer: Any) -> ReviewWidget:
     from ..review.dock import ReviewWidget
 
-    return ReviewWidget(viewer, settings=DemoSettings())
+    return ReviewWidget(viewer, settings=DemoSettings(), start_folder=lasting_folder())
