@@ -52,10 +52,9 @@ NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 class ReviewController(QObject):
     """Controller that carries out the reader's requests and updates forms and layers.
 
-    The steps of `open` show the study; until the last of them, keys and forms do nothing and the
-    labels cannot be edited. ``said`` carries messages for the reader, ``reported`` those about a
-    slice that is no longer on screen. ``lost`` carries the name of a layer that the user removed;
-    the study must then be closed.
+    The steps of `open` show the study; until the last, keys and forms do nothing and labels cannot
+    be edited. ``said`` carries messages for the reader, ``reported`` those about a slice that is no
+    longer on screen, ``lost`` the name of a removed layer, after which the study must be closed.
     """
 
     said = Signal(str)
@@ -100,6 +99,7 @@ class ReviewController(QObject):
         self.view.read_only = self.saver.read_only
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self.view.show_place, self)
+        self._save_soon = after_frame(self.saver.save, self)
 
     # Through the queue
 
@@ -371,10 +371,9 @@ class ReviewController(QObject):
         self._place_soon.throttle()
 
     def _on_corrected(self) -> None:
-        if self.corrections.is_showing:  # a preview is not saved
-            self._soon.throttle()
-        else:
-            self._on_edited()
+        if not self.corrections.is_showing:  # a preview is not saved
+            self.saver.note_change()
+        self._soon.throttle()
 
     def _on_edited(self) -> None:
         self.saver.note_change()
@@ -387,8 +386,8 @@ class ReviewController(QObject):
             self.picture.go_to(places[0])
 
     def _save_decision(self) -> None:
-        self._on_edited()  # draws the image first
-        self.saver.save()
+        self._on_edited()
+        self._save_soon.throttle()  # copying the labels would delay the image
 
     def _on_stroke(self, stroke: Mask, inside: bool) -> None:
         if self._can("scribble"):
@@ -541,6 +540,7 @@ class ReviewController(QObject):
                 raise LayerRemovedError
 
     def _steps(self) -> Generator[None, None, None]:
+        yield
         self._show_first_slice()
         yield
         yield from self.picture.show()
@@ -591,8 +591,8 @@ class ReviewController(QObject):
                 if open_part is not None:
                     open_part.close()
             # Last, because discarding a preview counts as an edit.
-            self._soon.cancel()
-            self._place_soon.cancel()
+            for soon in (self._soon, self._place_soon, self._save_soon):
+                soon.cancel()
         finally:
             try:
                 self.saver.close()
