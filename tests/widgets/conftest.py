@@ -19,7 +19,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
-from napari_bayes_nnunet.widgets.common import background
+from napari_bayes_nnunet.widgets.common import background, window_thread
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
@@ -126,10 +126,11 @@ def grow(
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_results() -> Iterator[None]:
-    """Read results of threads and trainings often, because hundreds of tests wait for them."""
+    """Wait shortly for threads, trainings and steps, because hundreds of tests do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(background, "_POLL_MS", 2)
         patch.setattr(watch, "_POLL_MS", 50)
+        patch.setattr(window_thread, "PAUSE_MS", 0)
         yield
 
 
@@ -228,4 +229,5 @@ def run(dock: SegmentWidget, qtbot: Any) -> str:
     """Press Segment, wait for the end and return the status of the dock."""
     with qtbot.waitSignal(dock.job.ended):
         dock.run.segment_button.click()
+    dock._turns.finish()
     return str(dock.run.status.text())

@@ -106,9 +106,9 @@ def plots() -> None:
 
 def warm_up() -> None:
     """Import in advance what would freeze the window at the first labels."""
-    from napari_bayes_nnunet.widgets.layers.result_layers import warm_up_imports
+    from napari_bayes_nnunet.widgets.layers.result_layers import warm_up
 
-    warm_up_imports()
+    warm_up()
 
 
 def first_labels() -> None:

@@ -33,6 +33,16 @@ def test_other_steps_wait_for_those_left(qtbot) -> None:
     assert done == [1, 2, 3, 4]
 
 
+def test_an_action_follows_the_steps(qtbot) -> None:
+    parent, done = QObject(), []
+    turns = Turns(parent)
+    turns.then(lambda: done.append("at once"))
+    turns.run(steps(done, 1, 2))
+    turns.then(lambda: done.append("later"))
+    assert done == ["at once", 1]
+    qtbot.waitUntil(lambda: done == ["at once", 1, 2, "later"])
+
+
 def test_a_failing_step_ends_the_others(qtbot) -> None:
     parent, done = QObject(), []
 
@@ -42,7 +52,8 @@ def test_a_failing_step_ends_the_others(qtbot) -> None:
 
     turns = Turns(parent)
     turns.run(failing())
+    turns.then(lambda: done.append("later"))
     with pytest.raises(RuntimeError):
         turns.finish()
     turns.finish()
-    assert done == [1]
+    assert done == [1, "later"]

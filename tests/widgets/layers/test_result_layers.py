@@ -25,6 +25,7 @@ from napari_bayes_nnunet.widgets.layers.result_layers import (
     refresh_result,
     result_layers,
     show_mutual_information,
+    steps_to_put,
 )
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
@@ -57,6 +58,16 @@ def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:
         assert layer.axis_labels == ("t", "z", "y", "x")
         np.testing.assert_array_equal(layer.extent.world, image.extent.world)
     assert viewer.layers.selection.active is image
+
+
+def test_overlays_are_made_in_steps_of_their_own(viewer, image, result) -> None:
+    made = []
+    for _ in steps_to_put(viewer, image, result, mutual_information=False):
+        overlays = [o for layer in viewer.layers[1:] for o in layer._overlays.values()]
+        made.append((len(viewer.layers), sum(overlay.visible for overlay in overlays)))
+    assert (2, 0) in made  # the map without its colour bar
+    assert (3, 1) in made  # the labels without polygon and brush
+    assert made[-1] == (3, 3)
 
 
 def test_a_moved_image_moves_its_results_too(viewer, image, result) -> None:

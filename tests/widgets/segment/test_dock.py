@@ -323,6 +323,7 @@ def test_segment_begins_once_the_ensemble_is_found(
     segment_at_once(dock, ensemble_folder)
     with qtbot.waitSignal(dock.job.ended):
         slow.set()
+    dock._turns.finish()
     assert dock.run.status.text().startswith("Finished")
     assert dock.run.segment_button.isEnabled()
 

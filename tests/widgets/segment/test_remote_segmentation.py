@@ -54,6 +54,7 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
     assert "CPU" in dock.method.remote.status.text()
     with qtbot.waitSignal(dock.job.ended):
         dock.run.segment_button.click()
+    dock._turns.finish()
     assert dock.run.status.text().startswith("Finished in ")
     assert {1, 2, 4, 8, 9} <= set(heard)
     assert heard == sorted(heard)

@@ -69,7 +69,7 @@ class Background(QObject):
         self._timer.start()
 
     def _on_timeout(self) -> None:
-        while not self._results.empty():
+        if not self._results.empty():  # one at a time, because each may take as long as a frame
             deliver = self._results.get()
             self._waiting -= 1
             if not self._waiting:

@@ -18,6 +18,12 @@ def put_overlay(viewer: Any, key: str, overlay: Any) -> None:
     _keep_box_shaders(overlay)
 
 
+def make_overlay(overlay: Any) -> None:
+    """Let napari make an overlay that is not to be seen yet, so that showing it takes less time."""
+    overlay.visible = True
+    overlay.visible = False
+
+
 def remove_overlay(viewer: Any, key: str, overlay: Any) -> None:
     """Remove an overlay from the canvas, unless another dock has replaced it."""
     if unwrap(viewer.canvas.overlays.get(key)) is overlay:

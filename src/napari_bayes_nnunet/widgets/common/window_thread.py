@@ -10,8 +10,10 @@ from typing import Final
 from qtpy.QtCore import QObject, QTimer
 from superqt.utils import QSignalThrottler
 
-PAUSE_MS: Final = 10
-"""Time between steps. Qt draws 5 ms after it is asked to, and else in one go with the next step."""
+PAUSE_MS: Final = 15
+"""Time between steps. Qt draws 5 ms after it is asked to, and else in one go with the next step.
+
+What waits since the step comes first, too, if drawing takes long."""
 LISTS_AFTER_MS: Final = 40
 """Delay of numbers and lists after an edit or a step, so that the image is drawn first."""
 
@@ -38,6 +40,13 @@ class Turns(QObject):
         self._steps = steps
         self._on_turn()
 
+    def then(self, action: Callable[[], None]) -> None:
+        """Call ``action`` after the remaining steps; now if there are none."""
+        if self.is_busy:
+            self._steps = _followed(self._steps, action)
+        else:
+            action()
+
     def finish(self) -> None:
         """Do all remaining steps now."""
         self._timer.stop()
@@ -53,6 +62,18 @@ class Turns(QObject):
         with suppress(StopIteration):
             next(self._steps)
             self._timer.start()
+
+
+def _followed(
+    steps: Generator[None, None, None], action: Callable[[], None]
+) -> Generator[None, None, None]:
+    """Do the steps and then the action, even if a step fails."""
+    try:
+        yield from steps
+    except Exception:
+        action()
+        raise
+    action()
 
 
 def _no_steps() -> Generator[None, None, None]:

@@ -28,6 +28,7 @@ from ...io.study.arrays import read_posterior, round_map
 from ...io.study.case_report import interval_rules
 from ...io.study.study import Study
 from ..common.wording import in_the_window
+from .image_input import ImageInput
 
 SIDES: Final[tuple[Structure, Structure]] = ("LV", "RV")
 
@@ -128,6 +129,13 @@ class SegmentationResult:
         result.entropy = study.entropy
         result.mutual_information = study.mutual_information
         return result
+
+    def is_of(
+        self, image: ImageInput, folder: EnsembleFolder, settings: SegmentationSettings
+    ) -> bool:
+        """Return whether new phases belong to this result; the job compares their reports, too."""
+        requested = (image.shape, image.spacing, folder, settings)
+        return (self.shape, self.spacing, self.made_by, self.settings) == requested
 
     @property
     def warnings(self) -> list[str]:

@@ -7,7 +7,7 @@ the brush is down or the tool is the polygon.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from superqt.utils import QSignalThrottler
 from ...core.editing.smooth_contours import smooth_contours
 from ...core.ensemble.stored_posterior import PlanePosterior, StoredPosterior
 from ...core.heart.structures import structure_colors
+from ...core.steps import drain
 from ...core.types import Phase
 from ..common.settings import Display
 from .line_layer import Line, LineLayer, line_color
@@ -47,8 +48,8 @@ Posteriors = Mapping[Phase, StoredPosterior]
 class StructureContours:
     """Layer of the contours of one image, which follows sliders, labels and their layers.
 
-    It lives as long as its layer, which keeps it. If the user deletes the layer, the labels are
-    shown as outlines, until the next slice has contours again.
+    Its layer is hidden until `show`. It lives as long as its layer, which keeps it. If the user
+    deletes the layer, the labels are shown as outlines, until the next slice has contours again.
     """
 
     def __init__(self, viewer: Any, image: Image, posteriors: Posteriors, display: Display) -> None:
@@ -63,9 +64,8 @@ class StructureContours:
         self._stroke = QSignalThrottler(QSignalThrottler.EmissionPolicy.Leading)
         self._stroke.setTimeout(STROKE_MS)
         self._stroke.triggered.connect(self.draw)
-        self._lines.draw_in([], (0,) * (image.ndim - 2))
+        self._lines.make_hidden()
         self.layer.metadata["bayes"][CONTOURS] = self
-        self.layer.visible = display.contours
         self.layer.events.visible.connect(self._on_shown)
         viewer.layers.events.inserted.connect(self._on_layers_changed)
         viewer.layers.events.removed.connect(self._on_layers_changed)
@@ -74,7 +74,13 @@ class StructureContours:
         viewer.dims.events.order.connect(self.draw)
         viewer.dims.events.ndisplay.connect(self._on_shown)
         viewer.mouse_drag_callbacks.insert(0, self._on_press)
-        self._on_layers_changed()
+
+    def show(self) -> None:
+        """Draw the contours for the first time, unless they are to be hidden."""
+        if self.layer in self._viewer.layers:
+            self.layer.visible = self._display.contours
+            self._on_layers_changed()
+            self.raise_above_labels()
 
     def __deepcopy__(self, memo: object) -> None:
         """Return None, because nothing is drawn in a copy of the layer."""
@@ -278,13 +284,22 @@ def show_contours(
     viewer: Any, image: Image, posteriors: Posteriors, display: Display
 ) -> StructureContours:
     """Draw contours of the labels of an image, with the posteriors of its phases."""
+    return drain(steps_to_show_contours(viewer, image, posteriors, display))
+
+
+def steps_to_show_contours(
+    viewer: Any, image: Image, posteriors: Posteriors, display: Display
+) -> Generator[None, None, StructureContours]:
+    """Do the steps of `show_contours`: a new layer is drawn in a step of its own."""
     contours = find_contours(viewer, image)
     if contours is None:
         contours = StructureContours(viewer, image, posteriors, display)
+        yield
+        contours.show()
     else:
         contours.set_display(display)
         contours.set_posteriors(posteriors)
-    contours.raise_above_labels()
+        contours.raise_above_labels()
     return contours
 
 

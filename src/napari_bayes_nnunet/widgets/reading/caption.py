@@ -10,7 +10,7 @@ from napari.components.overlays import ScaleBarOverlay, TextOverlay
 from napari.layers import Image
 
 from ...core.types import Phase
-from ..common.canvas import put_overlay, remove_overlay
+from ..common.canvas import make_overlay, put_overlay, remove_overlay
 from ..layers.metadata import layer_spacing
 from ..layers.orientation_letters import SHADE
 from ..layers.viewing import shown_place
@@ -53,18 +53,28 @@ class CanvasCaption:
         self.bar = self._make_bar()
 
     def show(self) -> Generator[None, None, None]:
-        """Show everything, in steps, because napari needs 30 to 60 ms for each new overlay."""
+        """Show everything, in steps, because napari needs 30 to 60 ms for each new overlay.
+
+        It also needs 30 ms to draw a text for the first time.
+        """
+        self.text.visible = False  # until the caption of another dock has given way
         put_overlay(self._viewer, self._text_key, self.text)
-        self._update()
         for signal in self._signals():
             signal.connect(self._update)
         yield
+        self._update()
+        yield
         # Below the colour bar, which belongs to its layer.
         put_overlay(self._viewer, self._title_key, self.title)
+        make_overlay(self.title)  # there may be no map yet
+        self._update()
         yield
         self._put_bar()
+        make_overlay(self.bar)
         for signal in self._layer_signals():
             signal.connect(self._update_bar)
+        yield
+        self._update_bar()
 
     def set_landmarks(self, ed: int | None, es: int | None) -> None:
         """Name the phases of ED and ES, from 1."""

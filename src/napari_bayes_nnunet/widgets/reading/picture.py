@@ -20,7 +20,13 @@ from ..common.settings import Display
 from ..layers.front import bring_to_front, image_in_front
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
-from ..layers.result_layers import add_image, put_result, result_layers, steps_to_put
+from ..layers.result_layers import (
+    add_image,
+    hold_tools,
+    put_result,
+    result_layers,
+    steps_to_put,
+)
 from ..layers.review_layers import (
     edited_layer,
     find_layer,
@@ -28,7 +34,7 @@ from ..layers.review_layers import (
     remove_layers,
     show_as_closed,
 )
-from ..layers.structure_contours import CONTOURS, apply_display, show_contours
+from ..layers.structure_contours import CONTOURS, apply_display, steps_to_show_contours
 from ..layers.viewing import (
     is_area_shown,
     show_in_reading_orientation,
@@ -142,12 +148,15 @@ class ReviewPicture(QObject):
         yield from self.caption.show()
         yield
         # Before the labels, whose voxels would be seen for a moment.
-        contours = show_contours(viewer, self.image, posteriors, self._display)
+        contours = yield from steps_to_show_contours(viewer, self.image, posteriors, self._display)
         yield
         remove_layers(viewer, find_layer(viewer, self.image, "edited"))
         yield
         self.edited.visible = False
+        show_tools = hold_tools(self.edited)
         put_on_top(viewer, self.edited, below=contours.layer)
+        yield
+        show_tools()
         yield
         self._show_only_edited()
         self.edited.visible = True

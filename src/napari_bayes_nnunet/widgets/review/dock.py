@@ -43,7 +43,7 @@ from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.canvas_notice import CanvasNotice
 from ..layers.metadata import bayes_metadata
-from ..layers.result_layers import warm_up_imports
+from ..layers.result_layers import warm_up
 from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import LayerRemovedError, OpenedStudy
 from ..reading.slider_labels import fit_slider_labels
@@ -251,7 +251,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.studies.refresh()
 
     def _on_idle(self) -> None:
-        self._background.run(warm_up_imports)
+        self._background.run(warm_up)
 
     def _on_opened(self, folder: Path, opened: OpenedStudy) -> None:
         if folder != self._opening or self._turns.is_busy:  # it may have been chosen twice

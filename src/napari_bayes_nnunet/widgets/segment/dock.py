@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
 from ...app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
-from ...app.segmentation.settings import SegmentationSettings
 from ...core.command import BAYES_NNUNET
 from ...core.durations import duration_text
 from ...core.heart.measurements import canonical_structure
@@ -51,10 +51,10 @@ from ..layers.result_layers import (
     result_layers,
     show_mutual_information,
     steps_to_put,
-    warm_up_imports,
+    warm_up,
 )
 from ..layers.review_layers import hide_closed_review
-from ..layers.structure_contours import apply_display, find_contours, show_contours
+from ..layers.structure_contours import apply_display, find_contours, steps_to_show_contours
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from ..reading.key_sheet import add_keys_to_help
 from .canvas_caption import ResultCaption
@@ -69,7 +69,7 @@ from .job import (
     unfinished_sentence,
 )
 from .method_form import MethodForm
-from .result_actions import REVIEW_DOCK, ResultActions
+from .result_actions import REVIEW_DOCK, ResultActions, import_review_dock
 from .run_form import RunForm
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ class SegmentWidget(FolderDrop, DockContent):
         if self.job.is_running:
             return
         self._stop_waiting()
+        self._turns.finish()
         try:
             image = self.image.image()
             if self.ensemble.is_looking:
@@ -186,7 +187,9 @@ class SegmentWidget(FolderDrop, DockContent):
     def close_child(self) -> None:
         """End the job and the child process; showing the dock starts another."""
         self._stop_waiting()
-        self.job.forget()
+        if self.job.is_running:
+            self.job.forget()
+            self._turns.finish()
         self._collections.end()
         self.child.close()
 
@@ -222,7 +225,7 @@ class SegmentWidget(FolderDrop, DockContent):
         layer, settings = self.image.layer, self.method.settings
         assert layer is not None
         result = kept_results(layer).get(settings.method)
-        if result is None or not _is_result_of(result, image, folder, settings):
+        if result is None or not result.is_of(image, folder, settings):
             result = SegmentationResult(
                 case=layer_case(layer),
                 shape=image.shape,
@@ -394,21 +397,18 @@ class SegmentWidget(FolderDrop, DockContent):
         if layer is None or layer not in self._viewer.layers:
             return
         if self._is_first:
-            self._show_first(layer, result, phase)
+            self._is_first = False
+            self._turns.run(self._steps_to_first(layer, result, phase))
         else:
             refresh_result(self._viewer, layer, result)
-
-    def _show_first(self, layer: Image, result: SegmentationResult, phase: int | None) -> None:
-        """Add the layers, and show them with a segmented phase unless the user has left the image.
-
-        The layers of an image that was left are shown when it is chosen again.
-        """
-        self._is_first = False
-        self._turns.run(self._steps_to_first(layer, result, phase))
 
     def _steps_to_first(
         self, layer: Image, result: SegmentationResult, phase: int | None
     ) -> Generator[None, None, None]:
+        """Add the layers, and show them with a segmented phase unless the user has left the image.
+
+        The layers of an image that was left are shown when it is chosen again.
+        """
         yield from self._steps_to_put(layer, result)
         yield
         if layer is not self.image.layer:
@@ -432,7 +432,8 @@ class SegmentWidget(FolderDrop, DockContent):
         yield
         hide_closed_review(self._viewer, layer)
         if layer in self._viewer.layers:
-            show_contours(self._viewer, layer, result.posteriors, self.display.display)
+            display = self.display.display
+            yield from steps_to_show_contours(self._viewer, layer, result.posteriors, display)
 
     def _show_numbers(self) -> None:
         """Show the numbers of all results of the chosen image."""
@@ -488,7 +489,10 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run.set_result(result.largest_entropy if result is not None else None)
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
-        self._turns.finish()
+        """Show the end of the job when its layers are shown."""
+        self._turns.then(partial(self._show_end, outcome, sentence))
+
+    def _show_end(self, outcome: str, sentence: str) -> None:
         self._collections.end()
         self.run.set_running(False)
         self._offer_result()
@@ -556,11 +560,12 @@ class SegmentWidget(FolderDrop, DockContent):
             show_mutual_information(self._viewer, layer, result, shown)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Start the child early, choose the last ensemble, and import for the first labels."""
+        """Start the child early, choose the last ensemble, and prepare labels and review."""
         super().showEvent(event)
         self.child.start()
         self.ensemble.choose_last()
-        self._background.run(warm_up_imports)
+        for prepare in (warm_up, import_review_dock):
+            self._background.run(prepare)
 
     def _on_dock_closed(self) -> None:
         self.close_child()
@@ -577,6 +582,7 @@ class SegmentWidget(FolderDrop, DockContent):
         add_keys_to_help(window)
 
     def _on_taken_out(self) -> None:
+        self._turns.finish()
         self.close_child()
         self.cohort.close()
         if self.cohort_window is not None:
@@ -585,14 +591,3 @@ class SegmentWidget(FolderDrop, DockContent):
         self._caption.close()
         self.image.close_events()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
-
-
-def _is_result_of(
-    result: SegmentationResult,
-    image: ImageInput,
-    folder: EnsembleFolder,
-    settings: SegmentationSettings,
-) -> bool:
-    """Return whether new phases belong to ``result``; the job compares their reports, too."""
-    requested = (image.shape, image.spacing, folder, settings)
-    return (result.shape, result.spacing, result.made_by, result.settings) == requested
