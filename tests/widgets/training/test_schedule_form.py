@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
 
 from napari_bayes_nnunet.app.training.request import PRESETS, PresetValues
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.widgets.common.dock import RowLabel
 from napari_bayes_nnunet.widgets.common.form import NO_NUMBER
 from napari_bayes_nnunet.widgets.training.schedule_form import (
     NO_RUN,
@@ -344,3 +345,11 @@ def test_form_fits_a_narrow_dock_and_theme(
         assert text == form.summary.palette().color(form.summary.foregroundRole())
         assert (text.lightness() > 128) == (theme == "dark")
     viewer.window.remove_dock_widget(dock)
+
+
+def test_no_label_is_wider_than_the_label_column(form: ScheduleForm) -> None:
+    form.more.expand()
+    form.show()
+    labels = form.findChildren(RowLabel)
+    assert {field.label for field in form.fields.values()} <= {label.text() for label in labels}
+    assert len({label.sizeHint().width() for label in labels if label.text()}) == 1

@@ -107,7 +107,7 @@ class PresetValues:
     augmentation: Augmentation = field(
         default="nnunet",
         metadata={
-            "label": "Augmentation",
+            "label": "Augment",
             "choices": {"nnunet": "nnU-Net", "wide": "Wide"},
             "help": "Random changes of the training images. Wide adds mild bias fields, coarser "
             "pixels, other contrasts, gamma and ghosts, as between scanners.",

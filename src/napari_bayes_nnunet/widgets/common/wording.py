@@ -58,7 +58,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "decay_over": "Decay over",
     "restart_first_cycle": "Restart in the first cycle",
     "schedule": "learning rate schedule",
-    "augmentation": "Augmentation",
+    "augmentation": "Augment",
     "sampler": "Sampler",
     "posterior_temperature": "Posterior T",
     "split": "split file",
