@@ -267,11 +267,9 @@ def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
 
 
 def test_reading_layout_hides_and_shows_docks(
-    make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
+    window_dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
 ) -> None:
-    viewer = make_napari_viewer(show=True)
-    dock = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
-    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    dock = window_dock
     open_in(dock, folder, qtbot)
     settle(qtbot, dock)
     before, controller = docks_of(dock), dock.controller
@@ -320,12 +318,10 @@ def test_demo_keeps_reading_layout(
 
 
 def test_a_refused_close_keeps_the_reading_layout(
-    make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
+    window_dock: ReviewWidget, folder: Path, qtbot: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(review_dock, "CLOSING_MS", 20)
-    viewer = make_napari_viewer(show=True)
-    dock = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
-    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    dock = window_dock
     open_in(dock, folder, qtbot)
     dock.reading_button.click()
     reading = docks_of(dock)
@@ -335,12 +331,8 @@ def test_a_refused_close_keeps_the_reading_layout(
     settle(qtbot)
 
 
-def test_slider_labels_are_not_cut(
-    make_napari_viewer: Any, folder: Path, settings: Settings, qtbot: Any
-) -> None:
-    viewer = make_napari_viewer(show=True)
-    dock = ReviewWidget(viewer, every_ms=NEVER, settings=settings)
-    viewer.window.add_dock_widget(dock, name="Review", area="right")
+def test_slider_labels_are_not_cut(window_dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+    dock = window_dock
     open_in(dock, folder, qtbot)
     dock.close_study()
     settle(qtbot)

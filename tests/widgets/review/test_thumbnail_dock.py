@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import napari
 import pytest
 from napari.components import ViewerModel
-from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_bayes_nnunet.widgets.common.settings import Settings
@@ -34,35 +29,11 @@ def folder(tmp_path: Path) -> Path:
     return make_cine(tmp_path / "heart")
 
 
-@pytest.fixture(scope="module")
-def window(qapp: Any) -> Iterator[napari.Viewer]:
-    """A real window for all tests, because opening one takes seconds."""
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(1280, 800)
-    yield viewer
-    with suppress(RuntimeError):  # the last test has closed it
-        viewer.close()
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    QApplication.processEvents()
-    del viewer
-    gc.collect()
-
-
 @pytest.fixture
-def dock(
-    window: napari.Viewer, folder: Path, settings: Settings, qtbot: Any
-) -> Iterator[ReviewWidget]:
+def dock(window_dock: ReviewWidget, folder: Path, qtbot: Any) -> ReviewWidget:
     """The dock with an open study in a real window, and all thumbnails drawn."""
-    made = ReviewWidget(window, every_ms=NEVER, settings=settings)
-    window.window.add_dock_widget(made, name="Review", area="right")
-    open_in(made, folder, qtbot)
-    yield made
-    if isalive(made):
-        made.close_study()
-        window.window.remove_dock_widget(made)
-        made.deleteLater()
-        window.layers.clear()
-        settle(qtbot)
+    open_in(window_dock, folder, qtbot)
+    return window_dock
 
 
 def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
