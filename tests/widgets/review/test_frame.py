@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,7 @@ def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
     }
 
 
-def test_reading_layout_hides_and_shows_docks(
+def test_reading_layout_hides_docks_and_sliders_fit(
     window_dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
 ) -> None:
     dock = window_dock
@@ -284,7 +285,10 @@ def test_reading_layout_hides_and_shows_docks(
     dock.close_study()
     assert docks_of(dock) == before
     # It is remembered, and ends also when a study cannot be shown
+    for label in itertools.chain(*slider_labels(dock)):
+        label.setFixedWidth(0)
     open_in(dock, folder, qtbot)
+    check_slider_labels(dock)
     assert dock.controller is not controller
     assert dock.reading_button.isChecked()
     assert docks_of(dock) == reading
@@ -331,24 +335,20 @@ def test_a_refused_close_keeps_the_reading_layout(
     settle(qtbot)
 
 
-def test_slider_labels_are_not_cut(window_dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
-    dock = window_dock
-    open_in(dock, folder, qtbot)
-    dock.close_study()
-    settle(qtbot)
-    labels = dock.window().findChildren(QLineEdit, "axis_label")
-    counts = dock.window().findChildren(QLabel, "slice_label")
-    for label in (*labels, *counts):
-        label.setFixedWidth(0)
-    open_in(dock, folder, qtbot)
-    shown = {label.text(): label for label in labels if label.isVisible()}
-    assert {*shown} == {SLICE_LABEL, PHASE_LABEL}
-    for text, label in shown.items():
-        assert label.fontMetrics().horizontalAdvance(text) <= label.width()
-    for count in counts:
-        assert count.fontMetrics().horizontalAdvance(count.text()) <= count.width()
-    dock.close_study()
-    settle(qtbot)
+def slider_labels(dock: ReviewWidget) -> tuple[list[QLineEdit], list[QLabel]]:
+    """Return the names of the sliders and their counts."""
+    window = dock.window()
+    names = window.findChildren(QLineEdit, "axis_label")
+    return names, window.findChildren(QLabel, "slice_label")
+
+
+def check_slider_labels(dock: ReviewWidget) -> None:
+    """Assert that no label is cut."""
+    names, counts = slider_labels(dock)
+    shown = [name for name in names if name.isVisible()]
+    assert {name.text() for name in shown} == {SLICE_LABEL, PHASE_LABEL}
+    for label in (*shown, *counts):
+        assert label.fontMetrics().horizontalAdvance(label.text()) <= label.width()
 
 
 def test_work_of_others_is_told_at_closing(dock: ReviewWidget) -> None:
