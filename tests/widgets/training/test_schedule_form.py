@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from napari.qt import get_stylesheet
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
 
@@ -348,6 +349,7 @@ def test_form_fits_a_narrow_dock_and_theme(
 
 
 def test_no_label_is_wider_than_the_label_column(form: ScheduleForm) -> None:
+    form.setStyleSheet(get_stylesheet("dark"))
     form.more.expand()
     form.show()
     labels = form.findChildren(RowLabel)

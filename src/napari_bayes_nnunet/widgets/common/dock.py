@@ -238,11 +238,13 @@ class RowLabel(QLabel):
 
     def sizeHint(self) -> QSize:
         """Return the size that fits the longest label."""
-        width = self.fontMetrics().horizontalAdvance(WIDEST_LABEL)
+        width = self.fontMetrics().horizontalAdvance(WIDEST_LABEL) + LABEL_PADDING
         return super().sizeHint().expandedTo(QSize(width, 0))
 
 
-WIDEST_LABEL = "Alternatives"
+WIDEST_LABEL = "Decay over"
+LABEL_PADDING = 12
+"""Room for the padding that napari's style gives a label, px."""
 TEXT_MARGIN = 4
 """Margin around selectable text in a QLabel, px."""
 
