@@ -12,6 +12,7 @@ with 100 bins in the box of the reference; τ is that of MODEL's calibration for
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +43,19 @@ def evaluate(model: Path, folder: Path, results: Path) -> None:
     ensemble = Ensemble(model)
     done = {row["case"] for row in read_rows(results)}
     names = sorted(path.name.removesuffix(ENDING) for path in (folder / "images").iterdir())
-    patients = list(dict.fromkeys(map(_patient, names)))
-    for case in names:
+    for case, half in halves(names).items():
         if case not in done:
-            half = HALVES[patients.index(_patient(case)) % 2]
             methods = evaluate_case(ensemble, folder, case)
             row = {"case": case, "half": half, "methods": methods}
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(case, flush=True)
+
+
+def halves(cases: Sequence[str]) -> dict[str, str]:
+    """Return the half of each case, in their order; patients alternate."""
+    patients = list(dict.fromkeys(map(_patient, cases)))
+    return {case: HALVES[patients.index(_patient(case)) % 2] for case in cases}
 
 
 def evaluate_case(ensemble: Ensemble, folder: Path, case: str) -> dict[str, dict[str, object]]:
