@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.distillation.job import (
     BEGUN_STUDENT,
     CHANGED_MEMBERS,
@@ -14,18 +15,33 @@ from napari_bayes_nnunet.app.distillation.job import (
     NO_STUDENT,
     NO_TEACHER,
     OTHER_STUDENT,
+    PART_OF_ENSEMBLE,
     DistillationRequest,
     prepare_distillation,
 )
-from napari_bayes_nnunet.app.distillation.run import COMPUTING_TARGETS, TARGETS_NEED_SPACE, distill
+from napari_bayes_nnunet.app.distillation.run import (
+    COMPUTING_TARGETS,
+    FOREIGN_TARGETS,
+    TARGETS_NEED_SPACE,
+    distill,
+)
 from napari_bayes_nnunet.app.distillation.terminal import FINISHED_STUDENT
 from napari_bayes_nnunet.app.messages import from_line
 from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.inspection import inspection_json, inspection_text
 from napari_bayes_nnunet.app.signals import StopRequest
-from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY, locked_run
-from napari_bayes_nnunet.app.training.request import STARTED_WITH
+from napari_bayes_nnunet.app.training.job import (
+    RUN_IS_BUSY,
+    RUN_IS_DATASET,
+    locked_run,
+    prepare_job,
+)
+from napari_bayes_nnunet.app.training.request import (
+    IS_STUDENT,
+    STARTED_WITH,
+    TrainingRequest,
+)
 from napari_bayes_nnunet.core.problems import Action, Problem
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
@@ -191,6 +207,23 @@ def test_a_finished_student_is_not_replaced(copied):
         assert job.is_trained
 
 
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"add_cycle": True}])
+def test_a_student_is_not_trained_on_labels(copied, hearts, options):
+    request = TrainingRequest(dataset=hearts, output=copied.path, **options)
+    with pytest.raises(Problem) as error, prepare_job(request):
+        pass
+    assert error.value.statement.template == IS_STUDENT
+
+
+def test_a_student_of_all_members_resumes_with_the_same_maximum(copied):
+    run = RunFolder(copied.path.parent)
+    request = DistillationRequest(run=run.path, resume=True, members=30)
+    assert refusal(run, resume=True, members=30).template == STARTED_WITH
+    find_ensemble(run.path).members[0].path.unlink()  # the only one that does not teach
+    with prepare_distillation(request) as job:
+        assert len(job.members) == 5
+
+
 def test_changed_members_do_not_continue_a_student(copied):
     run = RunFolder(copied.path.parent)
     member = find_ensemble(run.path).members[-1].path
@@ -202,6 +235,12 @@ def test_changed_members_do_not_continue_a_student(copied):
 def test_nothing_is_left_by_a_refusal(run, student):
     assert refusal(run, resume=True).template == NO_STUDENT
     assert refusal(run, output=run.path).template == OUTPUT_IS_INPUT
+    dataset = run.path.with_name("dataset")
+    (dataset / "imagesTr").mkdir(parents=True)
+    assert refusal(run, output=dataset).template == RUN_IS_DATASET
+    for part in (run.fold("0"), run.fold("0") / "new", run.workspace):
+        assert refusal(run, output=part).template == PART_OF_ENSEMBLE
+        assert not RunFolder(part).lock.exists()
     for member in find_ensemble(run.path).members[1:]:
         member.path.unlink()
     assert refusal(run).template == NO_TEACHER
@@ -214,7 +253,9 @@ def test_missing_images_are_reported(run, student):
     file.unlink()
     assert refusal(run).template == NO_PREPROCESSED_IMAGES
     shutil.rmtree(run.workspace)
+    run.lock.unlink()
     assert refusal(run).template == NO_PREPROCESSED_IMAGES
+    assert not run.lock.exists()
     assert not student.path.exists()
 
 
@@ -245,3 +286,32 @@ def test_a_full_disk_is_reported_before_the_work(run, monkeypatch):
     ):
         distill(job, lambda message: None, StopRequest(job.run.stop))
     assert error.value.statement.template == TARGETS_NEED_SPACE
+
+
+def test_targets_of_others_are_neither_deleted_nor_used(run, student, tmp_path):
+    def ending():
+        with (
+            pytest.raises(Problem) as error,
+            prepare_distillation(DistillationRequest(run=run.path, members=2)) as job,
+        ):
+            student.stop.unlink(missing_ok=True)
+            distill(job, stop_at_once, StopRequest(student.stop))
+        return error.value.statement.template
+
+    def stop_at_once(message):
+        raise AppError(message.kind)
+
+    foreign = student.path / "targets" / "article.docx"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("unique")
+    assert ending() == FOREIGN_TARGETS
+    assert foreign.read_text() == "unique"
+    assert not student.record.exists()
+    # on another disk, of other members
+    shutil.rmtree(foreign.parent)
+    (tmp_path / "disk").mkdir()
+    foreign.parent.symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "targets.json").write_text("{}")
+    (tmp_path / "disk" / "case.b2nd").write_text("of other members")
+    assert ending() != FOREIGN_TARGETS
+    assert [file.name for file in (tmp_path / "disk").iterdir()] == ["targets.json"]

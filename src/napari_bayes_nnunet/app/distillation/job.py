@@ -40,6 +40,7 @@ NO_TEACHER = (
 )
 OTHER_STUDENT = "{folder} has a training that is not that of a student."
 BEGUN_STUDENT = "{folder} already has a student."
+PART_OF_ENSEMBLE = "{folder} belongs to the ensemble that teaches."
 NO_STUDENT = "{folder} has no student to continue."
 CHANGED_MEMBERS = (
     "{count} members from which the student in {folder} learns are missing or changed."
@@ -132,8 +133,11 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
     refuse_foreign_settings()
     teacher_run = RunFolder(Path(os.path.abspath(request.run)))
     taught = read_record(teacher_run.record)
+    if not teacher_run.workspace.is_dir():  # such as the demo ensemble, which gets no lock
+        raise AppError(NO_PREPROCESSED_IMAGES, Action.RESTORE, folder=teacher_run.workspace)
     output = request.output or teacher_run.path / STUDENT
     run = RunFolder(Path(os.path.abspath(output)))
+    _refuse_part_of(teacher_run, run)
     with (
         removing_if_empty(run.path, run.lock),
         locked_run(teacher_run, {}),
@@ -143,7 +147,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         fold = next(iter(settled.folds)) if settled else _choose_fold(request, taught)
         folder = inspect_ensemble(teacher_run.fold(fold))
         if settled:
-            _check_agreement(request, run, settled)
+            _check_agreement(_with_present_members(request, folder), run, settled)
             record, members = settled, _recorded_members(folder, run, settled)
         else:
             members = _choose(request, folder, fold)
@@ -157,6 +161,13 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
             record=record,
             fold=fold,
         )
+
+
+def _refuse_part_of(teacher_run: RunFolder, run: RunFolder) -> None:
+    """Raise AppError if the student would be in a fold or in the images of its ensemble."""
+    inside = [*teacher_run.path.glob("fold_*"), teacher_run.workspace]
+    if any(run.path.resolve().is_relative_to(folder.resolve()) for folder in inside):
+        raise AppError(PART_OF_ENSEMBLE, Action.OTHER_OUTPUT, folder=run.path)
 
 
 def _settled(request: DistillationRequest, run: RunFolder) -> TrainingRecord | None:
@@ -219,6 +230,15 @@ def _recorded_members(
 
 def _file(folder: EnsembleFolder, member: Member) -> str:
     return member.path.relative_to(folder.path).as_posix()
+
+
+def _with_present_members(
+    request: DistillationRequest, folder: EnsembleFolder
+) -> DistillationRequest:
+    """Return the request with the number of members that it takes from the ensemble."""
+    if request.members is None or not folder.usable:
+        return request
+    return replace(request, members=len(choose_members(folder, count=request.members)))
 
 
 def _check_agreement(request: DistillationRequest, run: RunFolder, settled: TrainingRecord) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ NEEDED_SPACE = "The targets of {cases} training cases take at most {size} in {fo
 TARGETS_NEED_SPACE = (
     "The targets of {cases} training cases take up to {size}, but {folder} has only {free} free."
 )
+FOREIGN_TARGETS = "{folder} contains files that are not targets of a student."
 COMPUTING_TARGETS = "Asking {members} members: {done} of {total} cases done"
 LEARNING = "Fold {fold}: {cases} cases for training"
 
@@ -56,9 +58,9 @@ def _compute_targets(job: DistillationJob, send: Send, stop: StopRequest) -> Non
     """Write the targets of every case that lacks them. Raises Stopped."""
     from ...nnunet.distillation.targets import has_targets, write_targets
 
+    _keep_targets_of(job.teacher, job.targets)
     if not job.request.resume:
         write_record(job.run.record, job.record)
-    _keep_targets_of(job.teacher, job.targets)
     images = {case: job.images / f"{case}.b2nd" for case in job.cases}
     files = {case: job.targets / f"{case}.b2nd" for case in job.cases}
     missing = [case for case in job.cases if not has_targets(files[case], images[case])]
@@ -87,15 +89,19 @@ def _stage(job: DistillationJob, done: int, seconds: float | None) -> StageStart
 
 
 def _keep_targets_of(teacher: Teacher, folder: Path) -> None:
-    """Empty the folder of the targets unless they are those of the ensemble."""
+    """Delete the targets in the folder unless they are those of the ensemble.
+
+    Raises AppError if the folder has files of others, OSError if a target cannot be deleted.
+    """
     file, content = folder / TARGETS_RECORD, asdict(teacher)
-    try:
+    if not file.exists() and any(folder.glob("[!.]*")):
+        raise AppError(FOREIGN_TARGETS, Action.OTHER_OUTPUT, folder=folder)
+    remove_leftovers(folder)
+    with suppress(OSError, ValueError):
         if parse_json(file.read_bytes(), dict[str, Any]) == content:
-            remove_leftovers(folder)
             return
-    except (OSError, ValueError):
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
+    for target in folder.glob("*.b2nd"):
+        target.unlink()
     write_json(file, content)
 
 

@@ -41,6 +41,7 @@ from .request import (
 LINKED_FILE = "{file} is a link, so a training would write to another file. Remove the link."
 OTHER_PROGRAM = "{run} has a model from another program, because {record} is missing."
 NO_CASCADES = "Cascades are not supported. Use the configuration 2d, 3d_lowres or 3d_fullres."
+RUN_IS_DATASET = "{run} is a dataset."
 RUN_IS_BUSY = "Another training is running in {run}. Wait until it ends, or stop it."
 
 
@@ -138,11 +139,14 @@ def _links(run: RunFolder) -> Iterator[Path]:
 def locked_run(run: RunFolder, inputs: Mapping[str, Path]) -> Iterator[None]:
     """Keep other trainings out of a run folder; the lock ends with the process.
 
-    Raises AppError if the folder is one of the ``inputs``, has links, or cannot be locked.
+    Raises AppError if the folder is one of the ``inputs`` or a dataset, has links, or cannot be
+    locked.
     """
     from filelock import FileLock, Timeout
 
     refuse_folder_of_inputs(run.path, inputs)
+    if (run.path / "imagesTr").is_dir():  # whose dataset.json would be replaced
+        raise AppError(RUN_IS_DATASET, Action.OTHER_OUTPUT, run=run.path)
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         for link in _links(run):

@@ -36,6 +36,7 @@ NetworkSize = Literal["full", "small", "tiny"]
 EVERY_CASE = (
     "Each of the {count} cases counts as a separate patient, because no two names share a patient."
 )
+IS_STUDENT = "{run} is a student, which only the command distill can train."
 STARTED_WITH = "{run} was started with {setting} {started_with}, not {given}."
 
 
@@ -162,7 +163,7 @@ def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
     """Return the record that the run was started with, None if nothing is settled yet.
 
     A run without a saved state has nothing to lose, so a start without ``resume`` replaces it.
-    Raises AppError if there is nothing to resume.
+    Raises AppError if there is nothing to resume, or if the run is a student.
     """
     if not run.record.exists():
         if resume:
@@ -173,6 +174,8 @@ def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
             )
         return None
     record = read_record(run.record)
+    if record.teacher is not None:
+        raise AppError(IS_STUDENT, Action.OTHER_OUTPUT, run=run.path)
     return record if resume or any(has_begun(run, fold) for fold in record.folds) else None
 
 
