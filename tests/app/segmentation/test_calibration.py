@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.calibrate import (
     ARRAYS,
+    OTHER_LABELS,
     CalibrationCase,
     calibrate,
     find_mass_range,
@@ -221,6 +222,21 @@ def test_dataset_without_validation_cases_raises(tmp_path: Path, hearts: Path) -
     with pytest.raises(AppError) as caught:
         list(calibrate(ensemble, hearts, settings_of("multi", members=3)))
     assert caught.value.values == {"dataset": hearts, "training": ensemble.folder.name}
+
+
+def test_dataset_with_other_labels_is_refused(
+    calibrated: Path, hearts: Path, tmp_path: Path
+) -> None:
+    swapped = tmp_path / "swapped"
+    shutil.copytree(hearts, swapped)
+    content = json.loads((swapped / "dataset.json").read_text())
+    labels = content["labels"]
+    labels["LV"], labels["RV"] = labels["RV"], labels["LV"]
+    (swapped / "dataset.json").write_text(json.dumps(content))
+    ensemble = Ensemble(calibrated, device="cpu")
+    with pytest.raises(AppError) as caught:
+        next(calibrate(ensemble, swapped, settings_of("multi")))
+    assert caught.value.statement.template == OTHER_LABELS
 
 
 def test_damaged_file_is_named(calibrated: Path, tmp_path: Path) -> None:

@@ -33,9 +33,10 @@ from ...core.review.stop_rule import (
 from ...core.steps import drain
 from ...core.types import Phase, Spacing
 from ...io import DataError
+from ...io.dataset.check import IGNORE
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.phase_pairs import phase_pairs
-from ...io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
+from ...io.dataset.raw_dataset import RawDataset, TrainingCase, format_label_names, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.unfinished_calibration import UnfinishedCalibration
 from ...io.images.nifti import VoxelArray, read_channels, read_labels
@@ -51,6 +52,10 @@ from .settings import SegmentationSettings
 
 MOST_TRAINING: Final = 200
 """Most training images whose features are computed."""
+OTHER_LABELS: Final = (
+    "{dataset} has the labels {found}, but the ensemble was trained with {expected}. Choose the "
+    "dataset it was trained on."
+)
 ARRAYS: Final = ("probabilities", "labels", "features")
 """Fields of a case that are stored as arrays."""
 
@@ -426,7 +431,9 @@ def _held_back(
         )
     record = folder.record.folds.get(folds[0], {}) if folder.record is not None else {}
     names = set(record.get("validation_cases", []))
-    cases = [case for case in read_dataset(dataset).cases if case.name in names]
+    found = read_dataset(dataset)
+    _check_labels(folder, found)
+    cases = [case for case in found.cases if case.name in names]
     if not cases:
         raise AppError(
             "{dataset} has none of the validation cases of the training {training}. Choose the "
@@ -435,3 +442,21 @@ def _held_back(
             training=folder.name,
         )
     return cases
+
+
+def _check_labels(folder: EnsembleFolder, dataset: RawDataset) -> None:
+    """Raise AppError if the labels of the dataset have other values than those of the ensemble.
+
+    A training may have given them other names.
+    """
+    named = folder.record.named if folder.record is not None else {}
+    names = {value: name for name, value in dataset.labels.items() if name != IGNORE}
+    names |= {int(value): name for value, name in named.items()}
+    expected = {value: name for name, value in folder.labels.items()}
+    if names != expected:
+        raise AppError(
+            OTHER_LABELS,
+            dataset=dataset.path,
+            found=format_label_names(names),
+            expected=format_label_names(expected),
+        )
