@@ -12,6 +12,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 import napari_bayes_nnunet
 from napari_bayes_nnunet import Ensemble, dice, find_ensemble, read_volume
+from napari_bayes_nnunet.app.segmentation.case_scores import UNUSUAL_VOLUME
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -121,3 +122,13 @@ def test_ed_and_es_of_the_sample_are_found(ensemble):
     # Frames 46 ms apart look alike at rest, so two of 20 frames are an acceptable error.
     assert min(abs(ed - ED), abs(ed + cine.phases - ED)) <= 2
     assert abs(es - ES) <= 1
+
+
+def test_a_lost_heart_is_said_if_the_settings_are_not_calibrated(ensemble, heart):
+    noise = np.random.default_rng(0).normal(size=(2, 64, 64)).astype(np.float32)
+    result = ensemble.segment(noise, heart[1], method="vanilla", members=1, mirroring="none")
+    assert result.failure is None
+    low, high = ensemble.folder.validation_range("LV", "volume_ml")
+    assert not low <= result.volumes["LV"] <= high
+    values = {"value": result.volumes["LV"], "low": low, "high": high}
+    assert UNUSUAL_VOLUME.format(name="LV", **values) in result.warnings

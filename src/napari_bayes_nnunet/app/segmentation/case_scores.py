@@ -29,12 +29,17 @@ DIGITS = {"pairwise_dice": 3, "volume_ml": 0, "volume_standard_deviation_ml": 1}
 def case_scores(
     volumes: Mapping[str, float], spreads: Mapping[str, Spread], agreement: Mapping[str, float]
 ) -> CaseScores:
-    """Return structure → ``pairwise_dice``, ``volume_ml``, ``volume_standard_deviation_ml``."""
+    """Return structure → ``pairwise_dice``, ``volume_ml``, ``volume_standard_deviation_ml``.
+
+    Scores of a missing agreement or spread are NaN.
+    """
     return {
         name: {
-            "pairwise_dice": agreement[name],
+            "pairwise_dice": agreement.get(name, math.nan),
             "volume_ml": volumes[name],
-            "volume_standard_deviation_ml": spreads[name].standard_deviation,
+            "volume_standard_deviation_ml": (
+                spreads[name].standard_deviation if name in spreads else math.nan
+            ),
         }
         for name in volumes
     }

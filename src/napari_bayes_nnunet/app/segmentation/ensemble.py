@@ -466,15 +466,22 @@ class Ensemble:
             if features is not None:
                 signs[FEATURE_DISTANCE] = calibration.image.features.distance(features)
         checked = replace(result, signs=signs)
-        warnings = (*result.warnings, *checked.findings, *self._old_warnings(result))
+        warnings = (*result.warnings, *checked.findings, *self._old_warnings(checked))
         return replace(checked, warnings=warnings)
 
     def _old_warnings(self, result: Segmentation) -> tuple[str, ...]:
-        """Return the warnings of an ensemble without failure scores, as of version 0.1.0."""
-        if any(calibration.failure for calibration in read_calibrations(self.folder.path)):
+        """Return the warnings of a result without a failure score, as of version 0.1.0.
+
+        If the ensemble is calibrated for other settings, only its volumes can be compared.
+        """
+        if result.failure is not None:
             return ()
+        known = any(calibration.failure for calibration in read_calibrations(self.folder.path))
         return validation_warnings(
-            self.folder, result.volumes, result.volume_spread, result.pairwise_dice
+            self.folder,
+            result.volumes,
+            {} if known else result.volume_spread,
+            {} if known else result.pairwise_dice,
         )
 
     def _result(self, progress: ImageProgress, plan: PassPlan, seconds: float) -> Segmentation:
