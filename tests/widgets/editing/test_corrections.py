@@ -265,6 +265,16 @@ def test_carrying_gives_way_to_what_the_reader_did(qtbot, bench, settle_meanwhil
     assert bench.said == [module.CHANGED_MEANWHILE]
 
 
+def test_carrying_spares_a_structure_locked_meanwhile(qtbot, bench) -> None:
+    thicken_wall(bench)
+    bench.corrections.carry(WORST, STILL)
+    bench.session.change(protected=("MYO",))
+    bench.corrections.carry(WORST, STILL)
+    settle(qtbot, bench.corrections)
+    assert np.array_equal(bench.now(OTHER), predicted(bench.session, OTHER))
+    assert bench.said == [module.CARRYING, module.CHANGED_MEANWHILE]
+
+
 def test_carrying_accepts_no_preview(qtbot, bench) -> None:
     thicken_wall(bench)
     corrected, steps = bench.now(), steps_of(bench.layer)

@@ -65,6 +65,7 @@ BY_ALTERNATIVE: Final = "The {structure} follows the stroke: answer {number}, fr
 VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
+CARRYING: Final = "A correction is still being carried to the other phases."
 CARRIED: Final = "Carried to {slices}. Check it, or undo with Ctrl+Z."
 NONE_AGREES: Final = "No model agrees with this correction in another phase. Nothing was changed."
 CHANGED_MEANWHILE: Final = (
@@ -374,6 +375,7 @@ class Corrections(QObject):
         """
         self.accept_preview()
         if self._background.is_busy:
+            self.said.emit(CARRYING)
             return
         try:
             carried = prepare_carrying(self._session, image, place)
@@ -391,7 +393,9 @@ class Corrections(QObject):
         self.discard_preview()  # which the reader has not accepted
         session = self._session
         unchanged = {
-            place: labels for place, labels in slices.items() if carried.may_change(place, session)
+            place: self._without_locked(session.labels_in(place), labels)
+            for place, labels in slices.items()
+            if carried.may_change(place, session)
         }
         if not self._put_all(unchanged, CARRY, {}):
             self.said.emit(CHANGED_MEANWHILE if slices else NONE_AGREES)
@@ -568,6 +572,12 @@ class Corrections(QObject):
             labels.astype(np.uint8),
             protected=self._session.protected_labels,
         )
+
+    def _without_locked(self, now: Plane, labels: Plane) -> Plane:
+        """Return ``labels`` with no voxel of a structure that was locked gained or lost."""
+        locked = [*self._session.protected_labels]
+        kept: Plane = np.where(np.isin(now, locked) | np.isin(labels, locked), now, labels)
+        return kept
 
     def _of(self, structure: str) -> list[int]:
         """Return the labels of a structure of the heart, under any of its usual names."""
