@@ -46,11 +46,12 @@ from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
 from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, find_contours
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
 from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS
-from napari_bayes_nnunet.widgets.segment import ensemble_form
+from napari_bayes_nnunet.widgets.segment import ensemble_form, result_actions
 from napari_bayes_nnunet.widgets.segment.dock import (
     CANNOT_FIND_PHASES,
     CHOOSE_TO_SEE,
     IMAGE_REMOVED,
+    IN_REVIEW,
     NO_ENSEMBLE,
     NO_USABLE_MEMBER,
     PHASES_BY_VOLUME,
@@ -765,6 +766,20 @@ def test_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> N
     assert visible(dock) == set()
 
 
+def test_late_read_of_another_image_is_not_shown(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    late = dock.result
+    other = dock._viewer.add_layer(image_layer(tmp_path, name="other"))
+    dock.image.choose(other)
+    dock.run.segment_button.click()
+    dock.job.result_grown.emit(late, None)
+    dock._turns.finish()
+    assert kept_result(other) is not late
+    wait_until(lambda: not dock.job.is_running, qtbot)
+    assert kept_result(other).case == "other"
+
+
 def test_layers_can_be_removed_while_they_are_refined(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
     begin(dock, qtbot)
@@ -879,6 +894,27 @@ def test_a_result_is_saved(ready, tmp_path, qtbot, asked) -> None:
     labels = read_labels(asked / "heart.nii.gz")
     assert labels.geometry.same_grid(VOLUME)
     np.testing.assert_array_equal(labels.voxels, dock.result.labels)
+
+
+def test_a_result_does_not_change_while_it_is_saved(
+    ready, tmp_path, qtbot, asked, monkeypatch
+) -> None:
+    dock, may_go_on = ready(image_layer(tmp_path)), threading.Event()
+    run(dock, qtbot)
+    write = result_actions.save_result
+
+    def write_slowly(*arguments, **options):
+        assert may_go_on.wait(20)
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(result_actions, "save_result", write_slowly)
+    dock.run.save_button.click()
+    dock.run.segment_button.click()
+    assert not dock.job.is_running
+    assert dock.run.status.text() == result_actions.STILL_WRITING
+    may_go_on.set()
+    wait_until(lambda: dock.run.status.text().startswith("Saved 3 files"), qtbot)
+    run(dock, qtbot)
 
 
 def test_nothing_is_proposed_inside_the_installation(ready, tmp_path, qtbot, monkeypatch) -> None:
@@ -1163,7 +1199,15 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     assert review_of(dock, qtbot) == BEGUN_STUDY.format(folder=tmp_path / "heart_study")
     wait_until(lambda: opened.controller not in (None, first) and not opened.is_opening, qtbot)
     assert not opened.controller.saver.read_only
+    # Another method, which must not draw over the review
+    before = [(layer, layer.visible) for layer in dock._viewer.layers]
+    dock.method.method.value = "vanilla"
+    run(dock, qtbot)
+    assert IN_REVIEW.format(image="heart") in dock.run.status.text()
+    assert [(layer, layer.visible) for layer in dock._viewer.layers] == before
     opened.close_study()
+    dock._on_result_chosen("vanilla")
+    assert "heart prediction (vanilla)" in names(dock)
 
 
 # A folder of studies

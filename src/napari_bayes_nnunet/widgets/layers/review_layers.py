@@ -34,6 +34,8 @@ BRUSH_MM = 8.0
 HANDLE_PIXELS = 11
 CLOSED, CLOSED_UNSAVED = "study closed", "not saved"
 """Ends of the name of corrected labels whose study was closed."""
+UNDER_REVIEW: Final = "reviewed"
+"""Key in our metadata of corrected labels that the Review dock has made."""
 HANDLE_COLORS: Final = ("black", "white")
 """Fill and border of a handle, visible on dark and bright images."""
 
@@ -176,6 +178,13 @@ def show_as_closed(layer: Labels, *, saved: bool) -> None:
     layer.editable = False
     layer.metadata["bayes"]["closed"] = True
     layer.name = f"{layer.name} ({CLOSED if saved else CLOSED_UNSAVED})"
+
+
+def is_reviewed(viewer: Any, image: Image) -> bool:
+    """Return whether a review of ``image`` is open, whose layers must stay as they are."""
+    layer = find_layer(viewer, image, "edited")
+    about = bayes_metadata(layer) if layer is not None else {}
+    return bool(about.get(UNDER_REVIEW)) and not about.get("closed")
 
 
 def hide_closed_review(viewer: Any, image: Image) -> None:

@@ -28,6 +28,7 @@ from ..layers.result_layers import (
     steps_to_put,
 )
 from ..layers.review_layers import (
+    UNDER_REVIEW,
     edited_layer,
     find_layer,
     put_on_top,
@@ -379,6 +380,7 @@ class ReviewPicture(QObject):
             study.info.geometry,
             study.folder,
         )
+        layer.metadata["bayes"][UNDER_REVIEW] = True
         layer.editable = False
         return layer
 

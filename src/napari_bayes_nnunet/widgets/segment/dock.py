@@ -53,7 +53,7 @@ from ..layers.result_layers import (
     steps_to_put,
     warm_up,
 )
-from ..layers.review_layers import hide_closed_review
+from ..layers.review_layers import hide_closed_review, is_reviewed
 from ..layers.structure_contours import apply_display, find_contours, steps_to_show_contours
 from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
 from ..reading.key_sheet import add_keys_to_help
@@ -87,6 +87,7 @@ UNUSUAL_OPTIONS = "Options under Details that differ from the defaults."
 DETAILS, KEPT_DETAILS = "Details", "Segment details"
 """Title of the folded part, and its name in the settings."""
 CHOOSE_TO_SEE = "The result of {image} is hidden. Choose {image} to see it."
+IN_REVIEW = "The result of {image} is not on screen, because a review of it is open."
 PREDICTION_REMOVED = (
     "The layer with the prediction was removed, so the result is not on screen. Segment again to "
     "show it. Save… and Review… still work."
@@ -154,6 +155,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._stop_waiting()
         self._turns.finish()
         try:
+            self.actions.check_nothing_is_written()
             image = self.image.image()
             if self.ensemble.is_looking:
                 self._wait_for_ensemble()
@@ -394,7 +396,8 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_result_grown(self, result: SegmentationResult, phase: int | None) -> None:
         layer = self._running
-        if layer is None or layer not in self._viewer.layers:
+        # A read that a stopped or killed job left behind may be of another image.
+        if layer is None or result is not self._growing or layer not in self._viewer.layers:
             return
         if self._is_first:
             self._is_first = False
@@ -413,10 +416,10 @@ class SegmentWidget(FolderDrop, DockContent):
         yield
         if layer is not self.image.layer:
             set_aside(self._viewer, layer)
-            return
-        bring_to_front(self._viewer, *self.image.layers)
-        if phase is not None and current_phase(self._viewer, layer) not in result.phases:
-            go_to_phase(self._viewer, layer, phase)
+        elif not is_reviewed(self._viewer, layer):
+            bring_to_front(self._viewer, *self.image.layers)
+            if phase is not None and current_phase(self._viewer, layer) not in result.phases:
+                go_to_phase(self._viewer, layer, phase)
 
     def _put(self, layer: Image, result: SegmentationResult) -> None:
         """Make a result the chosen one of its image, and show it."""
@@ -427,6 +430,8 @@ class SegmentWidget(FolderDrop, DockContent):
         self, layer: Image, result: SegmentationResult
     ) -> Generator[None, None, None]:
         keep_result(layer, result)
+        if is_reviewed(self._viewer, layer):
+            return
         both = self.run.mutual_information.isChecked()
         yield from steps_to_put(self._viewer, layer, result, mutual_information=both)
         yield
@@ -518,6 +523,8 @@ class SegmentWidget(FolderDrop, DockContent):
         """Return where to find a result that is not on screen, "" if there is no way to it."""
         if image not in self._viewer.layers:
             return ""
+        if is_reviewed(self._viewer, image):
+            return IN_REVIEW.format(image=image.name)
         if is_set_aside(self._viewer, image):
             return CHOOSE_TO_SEE.format(image=image.name)
         is_missing = "prediction" not in result_layers(self._viewer, image)

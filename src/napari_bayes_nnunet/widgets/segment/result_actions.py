@@ -32,6 +32,7 @@ from .save import check_savable, result_files, save_result
 REVIEW_DOCK = "Review"
 FILES_SAVED = "Saved {count} files in {folder}."
 MAKING_STUDY = "Writing a study to {folder}…"
+STILL_WRITING = "The result is still being saved. Segment again when this has ended."
 REPLACE_FILES = "Replace these files in {folder}?\n\n{names}"
 
 
@@ -74,6 +75,11 @@ class ResultActions(QObject):
     def _result(self) -> SegmentationResult | None:
         chosen = self._chosen()
         return chosen[1] if chosen is not None else None
+
+    def check_nothing_is_written(self) -> None:
+        """Raise AppError while a thread reads a result, which a segmentation would change."""
+        if self._background.is_busy:
+            raise AppError(STILL_WRITING)
 
     def save_to(self, folder: Path) -> None:
         """Save the result in ``folder``, replacing files of the same names."""
