@@ -1,6 +1,7 @@
 """Students that the real command trains, also when it is stopped or killed."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -275,6 +276,16 @@ def test_a_folder_in_use_is_refused(busy, run, student):
     folder = run if busy == "ensemble" else student
     with locked_run(folder, {}):
         assert refusal(run).template == RUN_IS_BUSY
+
+
+def test_a_read_only_ensemble_teaches(run, tmp_path, monkeypatch):
+    run.lock.unlink()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != run.path and access(path, mode))
+    request = DistillationRequest(run=run.path, output=tmp_path / "student", members=2)
+    with prepare_distillation(request) as job:
+        assert job.images.is_dir()
+    assert not run.lock.exists()
 
 
 def test_a_full_disk_is_reported_before_the_work(run, monkeypatch):

@@ -7,7 +7,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -140,7 +140,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
     _refuse_part_of(teacher_run, run)
     with (
         removing_if_empty(run.path, run.lock),
-        locked_run(teacher_run, {}),
+        _kept_as_it_is(teacher_run),
         locked_run(run, {"ensemble": teacher_run.path}),
     ):
         settled = _settled(request, run)
@@ -161,6 +161,13 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
             record=record,
             fold=fold,
         )
+
+
+def _kept_as_it_is(teacher_run: RunFolder) -> AbstractContextManager[None]:
+    """Return a lock of the ensemble, unless no training can write to its folder anyway."""
+    if os.access(teacher_run.path, os.W_OK):
+        return locked_run(teacher_run, {})
+    return nullcontext()
 
 
 def _refuse_part_of(teacher_run: RunFolder, run: RunFolder) -> None:
