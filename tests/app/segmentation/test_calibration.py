@@ -452,6 +452,10 @@ def test_case_is_the_same_after_it_was_kept(tmp_path: Path, features) -> None:
     assert UnfinishedCalibration(tmp_path, ("multi", 8)).read([image], ARRAYS) is None
     image.write_bytes(b"another image")
     assert unfinished.read([image], ARRAYS) is None
+    UnfinishedCalibration(tmp_path, ("multi", 8)).remove()
+    assert any((tmp_path / KEPT_CASES).iterdir())
+    UnfinishedCalibration(tmp_path, ("multi", 9)).remove()
+    assert not (tmp_path / KEPT_CASES).exists()
 
 
 def test_damaged_case_is_computed_again(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.atomic import remove_leftovers, replacing
+from ..files.atomic import replacing
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 
 KEPT_CASES: Final = ".calibration"
@@ -31,8 +31,7 @@ class UnfinishedCalibration:
 
     def __init__(self, ensemble: Path, key: object) -> None:
         self._folder = ensemble / KEPT_CASES
-        self._key = repr(key)
-        self._used: set[Path] = set()
+        self._name = _digest(repr(key))
 
     def read(
         self, files: Sequence[Path], names: Sequence[str]
@@ -62,18 +61,19 @@ class UnfinishedCalibration:
             np.savez(stream, **every)
 
     def remove(self) -> None:
-        """Delete the cases, because the calibration is finished."""
-        for file in self._used:
+        """Delete the cases, also those whose files have changed, because it is finished."""
+        for file in self._folder.glob(f"*{self._name}-*.npz"):  # half-written ones, too
             file.unlink(missing_ok=True)
-            remove_leftovers(self._folder, file.name)
         with suppress(OSError):  # another calibration is not finished
             self._folder.rmdir()
 
     def _file(self, files: Sequence[Path]) -> Path:
         states = [(str(file), *_state(file)) for file in files]
-        digest = hashlib.blake2b(f"{self._key} {states}".encode(), digest_size=16).hexdigest()
-        self._used.add(self._folder / f"{digest}.npz")
-        return self._folder / f"{digest}.npz"
+        return self._folder / f"{self._name}-{_digest(str(states))}.npz"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _state(file: Path) -> tuple[int, int]:
