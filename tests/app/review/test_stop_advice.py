@@ -25,9 +25,7 @@ def session(tmp_path) -> ReviewSession:
 def rule_of(session: ReviewSession) -> RemainingChange:
     """Return a rule whose bounds are 9, 6, 4, 2.6, 1.5 … after the slices of the queue."""
     places = queue_of(session)
-    spreads = [
-        session.numbers.spread_after(places[:k], "LV EF", ed=ED, es=ES) for k in range(len(places))
-    ]
+    spreads = session.numbers.spreads_during(places[:-1], "LV EF", ed=ED, es=ES)
     assert spreads == sorted(spreads, reverse=True)
     bounds = (9.0, 6.0, 4.0, 2.6, 1.5, *[1.0] * (len(places) - 5))
     return RemainingChange(
@@ -76,6 +74,25 @@ def test_bound_falls_with_the_accepted_slices(session) -> None:
     advice = advise(session)
     assert advice is not None
     assert (advice.bound, advice.next_bound) == (6.0, 1.5)
+
+
+def test_bound_holds_when_the_spread_rises_again(session, monkeypatch) -> None:
+    places = queue_of(session)
+    least = {0: 9.0, 1: 2.0, 2: 5.0}  # spread after so many slices
+    monkeypatch.setattr(
+        type(session.numbers),
+        "spreads_during",
+        lambda _, places, name, *, ed, es: [least.get(k, 5.0) for k in range(len(places) + 1)],
+    )
+    session.review_rules = {
+        "LV EF": RemainingChange(
+            spreads=(2.0, 9.0), bounds_80=(1.0, 4.0), bounds_90=(2.6, 6.0), patients=16
+        )
+    }
+    assert advise(session).bound == 6.0
+    for count in (1, 2):
+        accept(session, places[:count])
+        assert advise(session).bound == 2.6
 
 
 def test_interval_is_named_by_what_it_is(session, monkeypatch) -> None:

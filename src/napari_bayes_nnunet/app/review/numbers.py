@@ -22,7 +22,7 @@ from ...core.heart.slice_volumes import (
 from ...core.heart.volume_curve import VolumeCurve, volume_curve
 from ...core.metrics.conformal import IntervalRule
 from ...core.review.progress import ReviewProgress, measure_progress, slice_uncertainty
-from ...core.types import Phase
+from ...core.types import Phase, Place
 
 
 class StudyNumbers:
@@ -102,21 +102,24 @@ class StudyNumbers:
             for name, measured in after.items()
         }
 
-    def spread_after(
-        self, places: Iterable[tuple[Phase, int]], name: str, *, ed: Phase, es: Phase
-    ) -> float:
-        """Return the spread of a number once these slices are reviewed with their labels as now.
+    def spreads_during(
+        self, places: Sequence[Place], name: str, *, ed: Phase, es: Phase
+    ) -> list[float]:
+        """Return the spreads of a number after 0, 1 … of these slices, with the labels as now.
 
-        NaN if the number is unknown.
+        None of them counts as reviewed before. NaN where the number is unknown.
         """
         phases = {
             phase: replace(volumes, reviewed=volumes.reviewed.copy())
             for phase, volumes in self._edited.items()
         }
         for phase, z in places:
+            phases[phase].reviewed[z] = False
+        spreads = [_spread_of(name, phases, ed=ed, es=es)]
+        for phase, z in places:
             phases[phase].reviewed[z] = True
-        measured = heart_function(phases, ed=ed, es=es).get(name)
-        return math.nan if measured is None else measured.spread
+            spreads.append(_spread_of(name, phases, ed=ed, es=es))
+        return spreads
 
     def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the prediction, with nothing reviewed."""
@@ -147,3 +150,8 @@ class StudyNumbers:
             reviewed={phase: self._edited[phase].reviewed for phase in phases},
             uncertainty={phase: self._uncertainty[phase] for phase in phases},
         )
+
+
+def _spread_of(name: str, volumes: VolumesByPhase, *, ed: Phase, es: Phase) -> float:
+    measured = heart_function(volumes, ed=ed, es=es).get(name)
+    return math.nan if measured is None else measured.spread

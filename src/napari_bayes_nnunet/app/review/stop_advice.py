@@ -42,7 +42,7 @@ class Obstacle(StrEnum):
 
 _PREDICTED: Final = "{name} {value:.0f} ({low:.0f}–{high:.0f})"
 _CORRECTED: Final = "{name} {value:.0f} ±\u00a0{bound:.1f}"
-_SOON: Final = "; after the next {slices} about ±\u00a0{bound:.1f}."
+_SOON: Final = "; after the first {slices} of the queue about ±\u00a0{bound:.1f}."
 _MET: Final = (
     "{name} {value:.0f} ±\u00a0{bound:.1f} ({level}\u00a0%): your target of ±\u00a0{target:g} is "
     "met."
@@ -120,13 +120,15 @@ def advise(
         return None
     places = [(item.phase, item.z) for item in review_queue(session.default_scores())]
     accepted = {p for p, d in session.state.decisions.items() if d.state == "accepted"}
+    done = [place for place in places if place in accepted]
     still_open = [place for place in places if place not in accepted]
     if not still_open:
         return None
     following = still_open[:NEXT_SLICES]
     ed, es = session.state.ed, session.state.es
-    spread_then = session.numbers.spread_after(following, NUMBER, ed=ed, es=es)
-    bound = rule.bound(measured.spread, level)
+    spreads = session.numbers.spreads_during([*done, *following], NUMBER, ed=ed, es=es)
+    # A bound includes later changes, so it still holds if the spread rises again.
+    bound = rule.bound(min(spreads[: len(done) + 1]), level)
     obstacle, place = _obstacle(session, places, still_open)
     ends = (max(measured.value - bound, 0.0), min(measured.value + bound, 100.0))
     return StopAdvice(
@@ -135,7 +137,7 @@ def advise(
         is_predicted=level in measured.intervals,
         bound=bound,
         slices=len(following),
-        next_bound=min(rule.bound(spread_then, level), bound),
+        next_bound=rule.bound(min(spreads), level),
         floor=rule.bound(0.0, level),
         target=target,
         level=level,
@@ -152,7 +154,7 @@ def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
         low, high = advice.interval
         numbers = {"value": advice.value, "low": low, "high": high, "bound": advice.bound}
         now = (_PREDICTED if advice.is_predicted else _CORRECTED).format(name=NUMBER, **numbers)
-        slices = format_count(advice.slices, "slice")
+        slices = format_count(advice.slices, "open slice")
         soon = _SOON.format(slices=slices, bound=advice.next_bound)
         ends = {"target": advice.target, "floor": advice.floor, "level": advice.level}
         is_out_of_reach = advice.floor > advice.target

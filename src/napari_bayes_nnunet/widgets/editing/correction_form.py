@@ -32,7 +32,7 @@ from .structure_chips import LockBoxes, StructureChips
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
 NO_ALTERNATIVES: Final = "No answers in this slice"
-ALL_AGREE: Final = "All {models} agree in this slice"
+ALL_AGREE: Final = "All {models} nearly agree in this slice"
 PREVIOUS_ANSWER, NEXT_ANSWER = "‹ Previous answer", "Next answer ›"
 COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 
