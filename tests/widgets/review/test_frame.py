@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from napari.components import ViewerModel
+from napari.qt import get_stylesheet
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import (
@@ -146,6 +147,16 @@ def test_no_message_decision_or_edit_moves_a_control(
     for _ in range(8):
         press(dock._viewer, "A")
     check("the end of the queue")
+
+
+def test_save_state_moves_no_control(dock: ReviewWidget, qtbot: Any) -> None:
+    dock.setStyleSheet(get_stylesheet("dark"))
+    settle(qtbot, dock, dock.controller)
+    dock.saved.show_message("")
+    before = positions(dock)
+    dock.saved.show_message(UNSAVED)
+    settle(qtbot, dock, dock.controller)
+    assert positions(dock) == before
 
 
 def fail(*_: object) -> None:

@@ -23,7 +23,7 @@ MAPS = ("entropy", "mutual-information", "probabilities")
 STUDY_OUTPUT = "study"
 """Name of the study among the outputs to save."""
 INFO_CFG = "Info.cfg next to the image"
-FOUND_BY_VOLUME = "largest and smallest LV volume found by one member"
+FOUND_BY_VOLUME = "largest and smallest LV volume found by one model"
 """Source of the phases ED and ES in a report."""
 IS_IMAGE = "The labels would replace the image {image}."
 DISK_FULL = "The disk is full, so nothing more can be written to {folder}. Complete results stay."

@@ -22,7 +22,10 @@ ADVICE_HELP: Final = (
     "Correcting all further slices changes the LV EF by no more than this, in the chosen share of "
     "patients like the validation patients. A range in brackets is the prediction interval."
 )
-FINISH_HELP: Final = "Mark the review as finished, with the other slices as predicted."
+FINISH_HELP: Final = (
+    "Mark the review as finished, with the other slices as predicted. Possible once the target is "
+    "met and the advice names no slice."
+)
 _STEP: Final = 0.5
 
 

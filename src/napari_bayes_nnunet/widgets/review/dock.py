@@ -140,7 +140,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.controller: ReviewController | None = None
         self.studies = StudyList(settings=self._settings)
         self.title = QElidingLabel()
-        self.title.setStyleSheet("font-weight: bold; padding: 0")
+        self.title.setStyleSheet("font-weight: bold; padding: 1px 0")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open_button = QPushButton("Open…")
         self.close_button = QPushButton("Close")
