@@ -72,7 +72,12 @@ class CheckedDataset(nnUNetDatasetBlosc2):
         return Path(self.source_folder, identifier + ending)
 
     def _open(self, file: Path) -> Any:
-        return blosc2.open(urlpath=str(file), mode="r", dparams={"nthreads": 1}, **self.mmap_kwargs)
+        return open_array(file, **self.mmap_kwargs)
+
+
+def open_array(file: Path, **options: Any) -> Any:
+    """Return the array of a file that `check_array_file` found safe, read where it is sliced."""
+    return blosc2.open(urlpath=str(file), mode="r", dparams={"nthreads": 1}, **options)
 
 
 # Properties

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...io.files.atomic import replacing
 from .. import ModelError
-from ..preprocessed import CheckedDataset, check_array_file
+from ..preprocessed import CheckedDataset, check_array_file, open_array
 
 STEPS: Final = 4096
 """Steps from 0 to 1 in which targets are stored; smaller values, and most of the air, are 0."""
@@ -51,7 +51,7 @@ def has_targets(file: Path, image: Path) -> bool:
         check_array_file(file)
     except ModelError:
         return False
-    targets = _open(file)
+    targets = open_array(file)
     shape: bool = targets.shape[1:] == image_shape(image)
     return shape and targets.dtype == np.uint16
 
@@ -59,13 +59,13 @@ def has_targets(file: Path, image: Path) -> bool:
 def image_shape(image: Path) -> tuple[int, ...]:
     """Return the (Z, Y, X) shape of a preprocessed image. Raises ModelError if it is damaged."""
     check_array_file(image)
-    return tuple(_open(image).shape[1:])
+    return tuple(open_array(image).shape[1:])
 
 
 def read_image_array(image: Path) -> NDArray[np.float32]:
     """Return a preprocessed image (channels, Z, Y, X). Raises ModelError if it is damaged."""
     check_array_file(image)
-    return np.asarray(_open(image)[:], dtype=np.float32)
+    return np.asarray(open_array(image)[:], dtype=np.float32)
 
 
 def largest_size(images: Sequence[Path], *, classes: int) -> int:
@@ -88,7 +88,7 @@ class TaughtDataset(CheckedDataset):
     def load_case(self, identifier: str) -> tuple[Any, Any, Any | None, dict[str, Any]]:
         """Return image with targets, labels, None, and properties."""
         image, labels, previous, properties = super().load_case(identifier)
-        targets = _open(self._targets_of(identifier))
+        targets = open_array(self._targets_of(identifier))
         return ImageWithTargets(image, targets), labels, previous, properties
 
     def _targets_of(self, identifier: str) -> Path:
@@ -138,7 +138,3 @@ class TeachTargets(BasicTransform):
 def with_targets(transforms: ComposeTransforms, *, channels: int) -> ComposeTransforms:
     """Return nnU-Net's transforms for samples of ``channels`` with targets after them."""
     return ComposeTransforms([SplitTargets(channels), *transforms.transforms, TeachTargets()])
-
-
-def _open(file: Path) -> Any:
-    return blosc2.open(urlpath=str(file), mode="r", dparams={"nthreads": 1})
