@@ -173,12 +173,35 @@ def test_the_structure_follows_the_queue(review) -> None:
     review.forms.table.row_chosen.emit(other.phase, other.z)
     assert form.structure == other.structure
     assert review.layer.selected_label == STRUCTURES[other.structure]
-    review.forms.grid.cell_chosen.emit(*WORST)  # not a row about one structure
-    assert form.structure == other.structure
+    review.forms.grid.cell_chosen.emit(*WORST)
+    assert form.structure == items[0].structure
     review.session.change(protected=(other.structure,))
     review.forms.table.row_chosen.emit(*WORST)
     review.forms.table.row_chosen.emit(other.phase, other.z)
     assert form.structure == items[0].structure  # the other one is finished
+
+
+def test_the_structure_follows_all_moves_but_those_of_a_tool(review) -> None:
+    form, items = review.forms.corrections, review.controller.view.queue
+    phase, z = (ES if WORST[0] == ED else ED), WORST[1]
+    number = next(i for i, item in enumerate(items) if place_of(item) == (phase, z))
+    name = "MYO" if items[0].structure != "MYO" else "LV"
+    items[number] = replace(items[number], structure=name)
+    for move in (
+        lambda: review.forms.thumbnails.cell_chosen.emit(phase, z),
+        lambda: review.viewer.dims.set_current_step(0, phase - 1),
+        review.controller.other_landmark,
+    ):
+        review.controller.go_to_queued(*WORST)
+        assert form.structure == items[0].structure
+        move()
+        review.qtbot.waitUntil(lambda: form.structure == name)
+        assert review.controller.place == (phase, z)
+    review.controller.go_to_queued(*WORST)
+    form.slice_chosen.emit(z)
+    review.controller.scribble.start()
+    review.controller.other_landmark()
+    assert (review.controller.place, form.structure) == ((phase, z), items[0].structure)
 
 
 def test_the_next_slice_clears_the_message(review) -> None:

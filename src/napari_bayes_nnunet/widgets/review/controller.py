@@ -120,26 +120,26 @@ class ReviewController(QObject):
         self.picture.go_to((phase, z))
 
     def go_to_queued(self, phase: Phase, z: int) -> None:
-        """Show a slice of the queue, and choose the structure that its row names."""
-        name = self._queued_structure((phase, z))
+        """Show a slice, and choose the structure that the queue names for it."""
+        name = self.view.queued_structure((phase, z))
         if name is not None and (phase, z) != self.place:
             self.corrections.discard_preview(LEVEL)  # which is of the slice on screen
             self._choose_structure(name, draw=False)  # first, so that the slice is drawn once
         self.go_to(phase, z)
         self._follow_queue()
 
-    def _queued_structure(self, place: Place) -> str | None:
-        """Return the structure that the queue names for a slice, unless it is finished."""
-        items = {(item.phase, item.z): item.structure for item in self.view.queue}
-        name = items.get(place)
-        return None if name in self.session.state.protected else name
-
     def _follow_queue(self) -> None:
         """Choose the structure of the queued slice on screen."""
-        name = self._queued_structure(self.place)
+        name = self.view.queued_structure(self.place)
         if name is not None and name != self.forms.corrections.structure:
             self._choose_structure(name)
             self._show_structure()
+
+    def _on_scrolled(self) -> None:
+        """Choose the structure of the queued slice, unless the reader draws one in all slices."""
+        is_drawing = self.scribble.is_active or self.picture.edited.mode != "pan_zoom"
+        if not self.player.is_playing and not is_drawing:
+            self._follow_queue()
 
     def step(self, step: int) -> None:
         """Show the next (+1) or previous (-1) slice of the queue."""
@@ -227,6 +227,7 @@ class ReviewController(QObject):
             return
         phase, z = self.place
         self.go_to(es if phase == ed else ed, z)
+        self._on_scrolled()
 
     def step_phase(self, step: int) -> None:
         """Show the same slice in the next or previous phase, in a loop; stop the cine."""
@@ -235,6 +236,7 @@ class ReviewController(QObject):
         if phase is not None:
             count = self.session.labels.shape[0]
             self.picture.go_to(((phase - 1 + step) % count + 1, z))
+            self._on_scrolled()
 
     def centre(self) -> None:
         """Centre on the voxel on which the members disagree most."""
@@ -266,10 +268,6 @@ class ReviewController(QObject):
             self.corrections.move_end(
                 self.place, self.label, end, outwards=outwards, show=lambda p: self.go_to(*p)
             )
-
-    def go_to_slice(self, z: int) -> None:
-        """Show a slice of the phase on screen."""
-        self.go_to(self.place[0], z)
 
     def toggle_scribble(self) -> None:
         """Let the mouse draw strokes, or end this."""
@@ -477,7 +475,7 @@ class ReviewController(QObject):
         forms, corrections = self.forms, self.forms.corrections
         forms.queue.changed.connect(self.refresh_queue)
         for part in (*forms.overviews, forms.numbers):
-            part.cell_chosen.connect(self.go_to)
+            part.cell_chosen.connect(self.go_to_queued)
         forms.table.row_chosen.connect(self.go_to_queued)
         forms.slice.previous_requested.connect(partial(self.step, -1))
         forms.slice.next_requested.connect(partial(self.step, 1))
@@ -500,6 +498,7 @@ class ReviewController(QObject):
         self.scribble.drawn.connect(self._on_stroke)
         self.contour.active_changed.connect(corrections.set_contour_active)
         self.picture.moved.connect(self._on_moved)
+        self.picture.scrolled.connect(self._on_scrolled)
         self.picture.lost.connect(self.lost)
         self.picture.said.connect(self.said)
         self._connect_corrections(corrections)
@@ -512,7 +511,7 @@ class ReviewController(QObject):
         form.alternative_requested.connect(self.step_alternative)
         form.alternative_taken.connect(self._on_alternative_taken)
         form.end_moved.connect(self.move_end)
-        form.slice_chosen.connect(self.go_to_slice)
+        form.slice_chosen.connect(lambda z: self.go_to(self.place[0], z))
         form.scribble_requested.connect(self.toggle_scribble)
         form.contour_requested.connect(self.edit_contour)
         form.contour_applied.connect(self.handles.apply)
@@ -573,7 +572,8 @@ class ReviewController(QObject):
         place = self.session.first_place(self.view.queue)
         self.picture.go_to(place)
         self.picture.zoom_to_heart()
-        self._choose_structure(self._queued_structure(place) or self.forms.corrections.structure)
+        name = self.view.queued_structure(place)
+        self._choose_structure(name or self.forms.corrections.structure)
         self.player.set_layer(self.picture.image)
         self.window_level.set_layer(self.picture.image, self._window)
         if self._window is not None:

@@ -96,6 +96,12 @@ class ReviewView:
         self.scores = self._session.scores()
         self.queue = self._session.queue(self.scores)
 
+    def queued_structure(self, place: Place) -> str | None:
+        """Return the structure that the queue names for a slice, unless it is finished."""
+        names = {(item.phase, item.z): item.structure for item in self.queue}
+        name = names.get(place)
+        return None if name in self._session.state.protected else name
+
     def show_scores(self) -> None:
         """Show the scores: those of two phases as thumbnails, of more in the heat grid."""
         self._forms.queue.set_score(self._session.score, self._session.score_sentence)
