@@ -30,7 +30,7 @@ from napari_bayes_nnunet.io.study.info import CHANGED_IMAGE
 from napari_bayes_nnunet.io.study.study import read_study, write_study
 from napari_bayes_nnunet.widgets.layers import series_dialog as stack_chooser
 from napari_bayes_nnunet.widgets.layers.metadata import layer_grid, metadata_geometry
-from napari_bayes_nnunet.widgets.layers.reader import NO_LAYER, get_reader
+from napari_bayes_nnunet.widgets.layers.reader import NO_LAYER, OPENS_IN_REVIEW, get_reader
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.study_layers import IMAGE_NOT_FOUND
 
@@ -273,6 +273,17 @@ def test_a_damaged_study_in_a_window_is_reported(
     assert reader(str(study)) == [NO_LAYER]
     (shown,) = notification_manager.records[before:]
     assert "study.json" in shown.message
+
+
+def test_a_study_in_a_window_is_said_to_open_in_review(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", ViewerModel)
+    before = len(notification_manager.records)
+    assert len(layers_of(study)) == 4
+    (shown,) = notification_manager.records[before:]
+    assert shown.severity.value == "info"
+    assert shown.message == OPENS_IN_REVIEW.format(study=study.name)
 
 
 def test_other_folders_are_left_to_other_readers(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ from .metadata import LayerData, layer_data
 if TYPE_CHECKING:
     from ...io.dicom.series import Stack
 
+OPENS_IN_REVIEW = (
+    "{study} is a study. Plugins → Bayesian nnU-Net → Review opens it with its contours and queue."
+)
 NO_LAYER: Any = (None,)
 """Return value by which napari knows that a file was read and has nothing to show."""
 DICOM_ENDING = ".dcm"
@@ -122,9 +125,15 @@ def _read_nifti(file: Path) -> LayerData:
 
 
 def _read_study(folder: Path) -> list[Any]:
+    from napari import current_viewer
+    from napari.utils.notifications import show_info
+
     from .study_layers import study_layers  # imports napari, which plain files do not need
 
-    return list(study_layers(folder))
+    layers = study_layers(folder)
+    if current_viewer() is not None:
+        show_info(OPENS_IN_REVIEW.format(study=folder.name))
+    return list(layers)
 
 
 def _is_label_file(volume: Volume) -> bool:
