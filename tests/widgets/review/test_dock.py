@@ -193,6 +193,18 @@ def test_a_study_is_opened_and_closed(dock, folder, qtbot) -> None:
     open_study_lock(folder).release()
 
 
+def test_the_guide_is_below_the_advice_until_the_study_is_closed(dock, folder, qtbot) -> None:
+    open_in(dock, folder, qtbot)
+    dock.show_guide("Press A.")
+    forms = dock.forms
+    assert forms.guide.text() == "Press A."
+    column = forms.guide.parent().layout()
+    finding, stop, guide = map(column.indexOf, (forms.finding, forms.stop, forms.guide))
+    assert 0 <= finding < stop < guide
+    open_in(dock, folder, qtbot)
+    assert dock.forms.guide.text() == ""
+
+
 def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     labels = edit(dock)

@@ -148,7 +148,6 @@ class ReviewWidget(FolderDrop, DockContent):
         self.thumbnails_button = QPushButton("Thumbnails")
         self.image_button = QPushButton("Find image…")
         self.hint = MessageLabel(NO_STUDY)
-        self.guide = MessageLabel()
         self.status = MessageLine(NO_STUDY)
         self.saved = MessageLabel()
         self._lay_out()
@@ -183,8 +182,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._background.run(work, on_result, partial(self._on_not_opened, folder, image))
 
     def show_guide(self, text: str) -> None:
-        """Show lines of help above the sections, until the study is closed."""
-        self.guide.show_message(text)
+        """Show lines of help below the advice of the queue, until the study is closed."""
+        self.forms.guide.show_message(text)
 
     def show_reading_layout(self) -> None:
         """Enter the reading layout from now on, without keeping this for the next start."""
@@ -240,7 +239,6 @@ class ReviewWidget(FolderDrop, DockContent):
         finally:
             self._collections.end()
         controller.forms.discard()
-        self.guide.show_message("")
         controller.deleteLater()
         self._show_study(None)
         self._thumbnails.clear()
@@ -471,7 +469,6 @@ class ReviewWidget(FolderDrop, DockContent):
         column.addWidget(self._studies_section)
         column.addWidget(self.image_button)
         column.addWidget(self.hint)
-        column.addWidget(self.guide)
         self._forms_area = QVBoxLayout()
         column.addLayout(self._forms_area)
         column.addStretch(1)

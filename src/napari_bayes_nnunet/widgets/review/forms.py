@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.review.queue import REVIEW_SCORES
 from ..common.display_form import DisplayForm
-from ..common.dock import CollapsibleSection, TwoLineMessage
+from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage
 from ..common.settings import Settings
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
@@ -53,6 +53,7 @@ class ReviewForms(QWidget):
         self.slice = SliceButtons()
         self.progress = ReviewProgressPanel()
         self.stop = StopPanel()
+        self.guide = MessageLabel()
         self._show_target()
         self.corrections = CorrectionForm()
         self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
@@ -63,8 +64,8 @@ class ReviewForms(QWidget):
         self.sections: dict[str, CollapsibleSection] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        queue = self.grid, self.table, self.finding, self.slice.comment
-        self._add(QUEUE, *queue, self.progress, self.stop, self.queue)
+        queue = self.grid, self.table, self.finding, self.stop, self.slice.comment
+        self._add(QUEUE, *queue, self.progress, self.guide, self.queue)
         self._add(CORRECT, self.corrections)
         self._add(PICTURE, self.display)
         self._add(UNCERTAINTY, self.view)
