@@ -12,6 +12,7 @@ from qtpy.compat import isalive
 from qtpy.QtWidgets import QDockWidget
 
 from napari_bayes_nnunet.io.study.study import open_study_lock
+from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
 from napari_bayes_nnunet.widgets.review.dock import (
@@ -19,6 +20,7 @@ from napari_bayes_nnunet.widgets.review.dock import (
     REMOVED_WHILE_OPENING,
     ReviewWidget,
 )
+from napari_bayes_nnunet.widgets.review.thumbnail_dock import ThumbnailDock
 from napari_bayes_nnunet.widgets.review.view import ReviewView
 
 from ...helpers.data.cines import make_cine
@@ -199,6 +201,20 @@ def test_an_error_during_opening_leaves_no_study(dock, folder, monkeypatch, qtbo
         dock._turns.finish()
     assert (dock.controller, dock.is_opening) == (None, False)
     assert not has_keys(dock)
+    assert dock.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
+    assert is_free(folder)
+
+
+def test_an_unexpected_error_while_forms_appear_is_said(dock, folder, monkeypatch, qtbot) -> None:
+    def failing(self: ThumbnailDock, thumbnails: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(ThumbnailDock, "open", failing)
+    begin(dock, folder, qtbot)
+    with pytest.raises(RuntimeError):
+        dock._turns.finish()
+    assert dock.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
+    assert (dock.controller, dock.is_opening) == (None, False)
     assert is_free(folder)
 
 

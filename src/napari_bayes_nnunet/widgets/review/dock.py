@@ -26,7 +26,7 @@ from superqt import QElidingLabel
 
 from ...io import DataError
 from ...io.study.info import is_study
-from ..common.background import Background
+from ..common.background import UNEXPECTED_ERROR, Background
 from ..common.dialogs import Choose, ask_to_replace, ask_to_save, choose_folder, choose_image
 from ..common.dock import (
     CollapsibleSection,
@@ -271,9 +271,11 @@ class ReviewWidget(FolderDrop, DockContent):
             self._restore_window()
             self._show_message(REMOVED_WHILE_OPENING)
             return
-        except Exception:
+        except Exception as error:
+            message = UNEXPECTED_ERROR.format(error=error)
+            self._remove_study(message)  # if its forms were already being shown
             self._restore_window()
-            self._show_message(NO_STUDY)
+            self._show_message(message)
             raise
         finally:
             self._opening = None  # only now, so that the new layers do not open another study
