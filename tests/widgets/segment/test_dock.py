@@ -181,6 +181,15 @@ def test_segment_without_image_or_ensemble_shows_the_problem(make_dock, qtbot) -
     assert not dock.job.is_running
 
 
+def test_segment_needs_a_chosen_ensemble(make_dock, ensemble_folder, tmp_path, qtbot) -> None:
+    dock = make_dock(image_layer(tmp_path))
+    button = dock.run.segment_button
+    assert (button.isEnabled(), button.toolTip()) == (False, NO_ENSEMBLE)
+    choose(dock, ensemble_folder, qtbot)
+    assert button.isEnabled()
+    assert button.toolTip() not in ("", NO_ENSEMBLE)
+
+
 def test_an_ensemble_without_usable_members(make_dock, tmp_path, qtbot) -> None:
     dock = make_dock(image_layer(tmp_path))
     choose(dock, make_folder(tmp_path / "broken", epochs=(), damaged=True), qtbot)
@@ -356,7 +365,7 @@ def test_stop_or_another_choice_ends_waiting(
         dock.image.choose(dock._viewer.layers["heart"])
     else:
         dock.close_child()
-    assert dock.run.segment_button.isEnabled()
+    assert dock.run.segment_button.isEnabled() == (how != "nothing")
     assert not dock.run.stop_button.isEnabled()
     slow.set()
     wait_until(lambda: how == "nothing" or dock.ensemble.folder is not None, qtbot)

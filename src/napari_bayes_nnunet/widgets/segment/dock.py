@@ -28,7 +28,7 @@ from ..common.dock import (
     CollapsibleSection,
     DockContent,
     FittingScrollArea,
-    LevelLabel,
+    MessageLabel,
     heading,
     line,
     raise_dock,
@@ -137,6 +137,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._connect()
         self.run.set_title(self.image.title)
         self._on_image_changed(self.image.layer)
+        self._on_ensemble_changed(None)
 
     @property
     def result(self) -> SegmentationResult | None:
@@ -277,8 +278,7 @@ class SegmentWidget(FolderDrop, DockContent):
         for part in (self.ensemble.members, self.method.native):
             column.addWidget(part)
         self.details = CollapsibleSection(DETAILS, content)
-        self.chosen_options = LevelLabel(level="done")
-        self.chosen_options.setWordWrap(True)
+        self.chosen_options = MessageLabel(level="done")
         self.chosen_options.setToolTip(UNUSUAL_OPTIONS)
         if self._settings.is_open(KEPT_DETAILS, default=False):
             self.details.expand()
@@ -317,6 +317,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.destroyed.connect(self.cohort.close)
 
     def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
+        self.run.set_missing("" if self.ensemble.path else NO_ENSEMBLE)
         self.method.set_ensemble(folder)
         self._show_options()
         if folder is None:
@@ -485,8 +486,7 @@ class SegmentWidget(FolderDrop, DockContent):
     def _show_options(self) -> None:
         """Show unusual options below the folded details, so that they are not overlooked."""
         text = "" if self.details.isExpanded() else self.method.summary
-        self.chosen_options.setText(text)
-        self.chosen_options.setVisible(bool(text))
+        self.chosen_options.show_message(text)
 
     def _offer_result(self) -> None:
         """Enable saving and review of the result, unless a job is running."""

@@ -30,7 +30,7 @@ from .members_table import MembersTable
 DEMO_TITLE = "Demo ensemble (built in)"
 NO_DEMO = "The built-in ensemble is missing from this installation."
 _NOTHING = "Choose an ensemble…"
-NOTHING_CHOSEN = "Choose or drop an ensemble folder."
+NOTHING_CHOSEN = "Choose the built-in one or a folder."  # one line, so that no control moves
 SEARCHING_FOLDER = "Searching…"
 _PROBLEMS_SHOWN = 3
 MORE_REFUSED = "… and {count} more, see Details."
@@ -129,7 +129,7 @@ class EnsembleForm(QWidget):
             self._show(self._folder.with_refused(new))
 
     def _lay_out(self) -> None:
-        self.folders.setToolTip("Ensemble folder. You can also drop a folder on this dock.")
+        self.folders.setToolTip("Ensembles. You can also drop a folder on this dock.")
         self.choose_button.setToolTip(
             "Choose a training of this plugin, an nnU-Net result folder with several checkpoints "
             "or folds, or a folder with several trainings."

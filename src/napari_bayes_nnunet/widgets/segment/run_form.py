@@ -9,6 +9,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -71,7 +72,7 @@ class RunForm(QWidget):
         self.mutual_information.toggled.connect(self.mutual_information_toggled)
         self.mutual_information.toggled.connect(self._show_scale)
         self.folder_button.clicked.connect(self.folder_requested)
-        self._title = self._running_title = ""
+        self._title = self._running_title = self._missing = ""
         self.set_running(False)
         self.set_result(None)
 
@@ -85,11 +86,16 @@ class RunForm(QWidget):
         self._title = title
         self._name_button()
 
+    def set_missing(self, reason: str) -> None:
+        """Disable Segment and say why in its tooltip; "" if nothing is missing."""
+        self._missing = reason
+        self._name_button()
+
     def set_running(self, running: bool) -> None:
         """Enable Segment or Stop, show or hide the progress, and name what is being segmented."""
+        self._is_running = running
         self._running_title = self._title if running else ""
         self._name_button()
-        self.segment_button.setEnabled(not running)
         self.stop_button.setEnabled(running)
         for part in (self.progress, self.progress_text):
             part.setVisible(running)
@@ -134,7 +140,8 @@ class RunForm(QWidget):
             else SEGMENT_IMAGE.format(title=title).strip()
         )
         self.segment_button.set_title(text)
-        self.segment_button.setToolTip(f"{text} in the background.")
+        self.segment_button.setToolTip(self._missing or f"{text} in the background.")
+        self.segment_button.setEnabled(not self._is_running and not self._missing)
 
     def _show_scale(self) -> None:
         """Explain the scale of the map on screen, if there is a result."""
@@ -170,6 +177,8 @@ class RunForm(QWidget):
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
+        sides = QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum
+        self.segment_button.setSizePolicy(*sides)  # napari's disabled buttons are higher
         buttons.addWidget(self.segment_button, 3)
         buttons.addWidget(self.stop_button, 1)
         below = QHBoxLayout()
