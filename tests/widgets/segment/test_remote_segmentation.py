@@ -68,7 +68,7 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.job.ended):
         dock.run.stop_button.click()
-    assert "1 of 9" in dock.run.status.text()
+    assert "of 9 models" in dock.run.status.text()
 
     begin(dock, qtbot)
     with qtbot.waitSignal(dock.job.ended):
