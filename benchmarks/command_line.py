@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ def command_parsers(
         measuring.add_argument(path, type=Path)
     tables.add_argument("results", type=Path)
     return parser, measuring, tables
+
+
+def append_row(results: Path, row: Mapping[str, Any]) -> None:
+    """Append a JSON line to a file of results, and print its case."""
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    print(row["case"], flush=True)
 
 
 def read_rows(results: Path) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -14,19 +14,52 @@ from numpy.typing import NDArray
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import Segmentation
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.core.types import Mirroring
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
-from .command_line import read_rows
-from .held_back import read_image
+from .command_line import append_row, read_rows
+from .held_back import make_parser, read_image
 
 Describe = Callable[[Segmentation], Mapping[str, Any]]
 Rows = list[dict[str, Any]]
 HEADS = ["largest loss", "ECE pooled %", "MI, bit", "LV spread, mL", "agreement"]
 """Columns of `mean_scores` after the Dice of each structure and their mean."""
+
+
+def comparison_parser(
+    doc: str | None, *paths: str, mirroring: Mirroring = "full"
+) -> tuple[ArgumentParser, ArgumentParser]:
+    """Return a parser of evaluate RUN DATASET … RESULTS and table RESULTS, and that of evaluate.
+
+    ``paths`` are further ones between DATASET and RESULTS.
+    """
+    parser = ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    evaluates = commands.add_parser("evaluate", parents=[make_parser(None)], add_help=False)
+    for path in (*paths, "results"):
+        evaluates.add_argument(path, type=Path)
+    evaluates.add_argument("--mirroring", choices=("full", "spread", "none"), default=mirroring)
+    commands.add_parser("table").add_argument("results", type=Path)
+    return parser, evaluates
+
+
+def run_command(
+    parser: ArgumentParser,
+    evaluate: Callable[[Namespace], None],
+    table: Callable[[Path], str],
+) -> None:
+    """Run the command named on the command line."""
+    options = parser.parse_args()
+    if options.command == "evaluate":
+        evaluate(options)
+    else:
+        print(table(options.results))
 
 
 def compare(
@@ -60,21 +93,37 @@ def compare(
                 "agreement": result.pairwise_dice,
                 **describe(result),
             }
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(case.name, flush=True)
+        append_row(results, row)
+
+
+def method_means(
+    members: Iterable[tuple[Member, NDArray[np.floating]]],
+    chosen: Mapping[str, Collection[Member]],
+) -> dict[str, NDArray[np.floating]]:
+    """Return the mean probabilities of each method's ``chosen`` among the ``members``."""
+    posteriors = {method: RunningPosterior() for method in chosen}
+    for member, probabilities in members:
+        for method, of_method in chosen.items():
+            if member in of_method:
+                posteriors[method].add(probabilities)
+    return {method: np.asarray(posterior.mean()) for method, posterior in posteriors.items()}
+
+
+def pooled_ece(rows: Rows, name: str) -> float:
+    """Return the ECE over all voxels of all volumes, in percent."""
+    bins = [ReliabilityBins.from_dict(row[name]["bins"]) for row in rows]
+    return 100 * sum(bins, ReliabilityBins.empty()).ece
 
 
 def mean_scores(rows: Rows, name: str, first: str) -> list[str]:
     """Return the means of the settings ``name``; the largest loss is against those of ``first``."""
     scores = [row[name] for row in rows]
     loss = np.max(mean_dice(rows, first) - mean_dice(rows, name))
-    bins = [ReliabilityBins.from_dict(s["bins"]) for s in scores]
     return [
         *(f"{np.nanmean([s['dice'][n] for s in scores]):.4f}" for n in scores[0]["dice"]),
         f"{mean_dice(rows, name).mean():.4f}",
         f"{max(loss, 0):.4f}",
-        f"{100 * sum(bins, ReliabilityBins.empty()).ece:.2f}",
+        f"{pooled_ece(rows, name):.2f}",
         f"{np.mean([s['mutual_information'] for s in scores]):.0f}",
         f"{np.mean([s['spread'] for s in scores]):.2f}",
         f"{agreement(rows, name).mean():.4f}",

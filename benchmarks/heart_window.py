@@ -24,8 +24,16 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 
 from .command_line import read_rows
-from .comparison import HEADS, agreement, compare, mean_dice, mean_scores
-from .held_back import held_back_cases, make_parser
+from .comparison import (
+    HEADS,
+    agreement,
+    compare,
+    comparison_parser,
+    mean_dice,
+    mean_scores,
+    run_command,
+)
+from .held_back import held_back_cases
 from .markdown import markdown_table
 
 WINDOWS = ("whole", "heart")
@@ -67,19 +75,8 @@ def table(results: Path) -> str:
 
 def main() -> None:
     """Run the command named on the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    evaluates = commands.add_parser("evaluate", parents=[make_parser(None)], add_help=False)
-    evaluates.add_argument("results", type=Path)
-    evaluates.add_argument("--mirroring", choices=("full", "spread", "none"), default="full")
-    commands.add_parser("table").add_argument("results", type=Path)
-    options = parser.parse_args()
-    if options.command == "evaluate":
-        evaluate(options)
-    else:
-        print(table(options.results))
+    parser, _ = comparison_parser(__doc__)
+    run_command(parser, evaluate, table)
 
 
 if __name__ == "__main__":

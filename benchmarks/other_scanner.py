@@ -11,7 +11,6 @@ with 100 bins in the box of the reference; τ is that of MODEL's calibration for
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,12 +21,13 @@ from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior, apply_temperature
+from napari_bayes_nnunet.core.ensemble.posterior import apply_temperature
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
-from .command_line import command_parsers, read_rows
+from .command_line import append_row, command_parsers, read_rows
+from .comparison import method_means
 from .markdown import markdown_table
 
 STRUCTURE = "LV"
@@ -46,10 +46,7 @@ def evaluate(model: Path, folder: Path, results: Path) -> None:
     for case, half in halves(names).items():
         if case not in done:
             methods = evaluate_case(ensemble, folder, case)
-            row = {"case": case, "half": half, "methods": methods}
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(case, flush=True)
+            append_row(results, {"case": case, "half": half, "methods": methods})
 
 
 def halves(cases: Sequence[str]) -> dict[str, str]:
@@ -68,14 +65,9 @@ def evaluate_case(ensemble: Ensemble, folder: Path, case: str) -> dict[str, dict
         method: set(choose_members(ensemble.folder, method, count))
         for method, count in METHODS.items()
     }
-    posteriors = {method: RunningPosterior() for method in METHODS}
     members = sorted(set().union(*chosen.values()), key=lambda member: member.path)
     softmaxes = ensemble.member_probabilities(voxels, channels[0].spacing, members)
-    for member, softmax in zip(members, softmaxes, strict=True):
-        for method, posterior in posteriors.items():
-            if member in chosen[method]:
-                posterior.add(softmax)
-    means = {method: np.asarray(posterior.mean()) for method, posterior in posteriors.items()}
+    means = method_means(zip(members, softmaxes, strict=True), chosen)
     settings = SegmentationSettings(
         method=CALIBRATED, members=METHODS[CALIBRATED], mirroring="full"
     )

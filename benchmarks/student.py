@@ -14,7 +14,6 @@ single member by the expected gross errors. Seconds are processor time.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
-from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
+from napari_bayes_nnunet.core.metrics.calibration import reliability_bins
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, slice_scores
@@ -44,9 +43,9 @@ from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
-from .command_line import read_rows
-from .comparison import mean_dice
-from .held_back import held_back_cases, make_parser, read_image
+from .command_line import append_row, read_rows
+from .comparison import Rows, comparison_parser, mean_dice, pooled_ece, run_command
+from .held_back import held_back_cases, read_image
 from .markdown import markdown_table
 
 ENSEMBLE: Final = "ensemble"
@@ -58,8 +57,6 @@ DISPUTED: Final = 0.01
 HEADS: Final = ("mean Dice", "largest loss", "ECE pooled %", "Spearman with the ensemble",
                 f"own gross errors in the first {SHARE:.0%}", "those of the ensemble",
                 "processor s")  # fmt: skip
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,15 +156,7 @@ def evaluate(options: argparse.Namespace) -> None:
                 "scores": answer.scores.tolist(),
                 "errors": wrong_voxels(answer.labels, reference, spacing).gross.tolist(),
             }
-        with options.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(case.name, flush=True)
-
-
-def pooled_ece(rows: Rows, name: str) -> float:
-    """Return the ECE over all voxels of all volumes, in percent."""
-    bins = [ReliabilityBins.from_dict(row[name]["bins"]) for row in rows]
-    return 100 * sum(bins, ReliabilityBins.empty()).ece
+        append_row(options.results, row)
 
 
 def found_early(rows: Rows, name: str, errors_of: str) -> float:
@@ -234,20 +223,8 @@ def table(results: Path) -> str:
 
 def main() -> None:
     """Run the command named on the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    evaluates = commands.add_parser("evaluate", parents=[make_parser(None)], add_help=False)
-    evaluates.add_argument("student", type=Path)
-    evaluates.add_argument("results", type=Path)
-    evaluates.add_argument("--mirroring", choices=("full", "spread", "none"), default="full")
-    commands.add_parser("table").add_argument("results", type=Path)
-    options = parser.parse_args()
-    if options.command == "evaluate":
-        evaluate(options)
-    else:
-        print(table(options.results))
+    parser, _ = comparison_parser(__doc__, "student")
+    run_command(parser, evaluate, table)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from napari_bayes_nnunet.app.segmentation.result import Segmentation
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 
 from .command_line import read_rows
-from .comparison import HEADS, compare, mean_scores
-from .held_back import held_back_cases, make_parser
+from .comparison import HEADS, compare, comparison_parser, mean_scores, run_command
+from .held_back import held_back_cases
 from .markdown import markdown_table
 
 STOPS = {"all": False, "until stable": True}
@@ -66,21 +66,10 @@ def table(results: Path) -> str:
 
 def main() -> None:
     """Run the command named on the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    evaluates = commands.add_parser("evaluate", parents=[make_parser(None)], add_help=False)
-    evaluates.add_argument("results", type=Path)
-    evaluates.add_argument("--mirroring", choices=("full", "spread", "none"), default="none")
+    parser, evaluates = comparison_parser(__doc__, mirroring="none")
     evaluates.add_argument("--window", choices=("heart", "whole"), default="heart")
     evaluates.add_argument("--volumes", type=int, default=0)
-    commands.add_parser("table").add_argument("results", type=Path)
-    options = parser.parse_args()
-    if options.command == "evaluate":
-        evaluate(options)
-    else:
-        print(table(options.results))
+    run_command(parser, evaluate, table)
 
 
 if __name__ == "__main__":

@@ -25,14 +25,14 @@ from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_cas
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass
 from napari_bayes_nnunet.app.segmentation.member_predictions import InputImage, MemberPredictor
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
-from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.nnunet.device import choose_device
 from napari_bayes_nnunet.nnunet.inference import Predictor
 
+from ..comparison import method_means
 from ..held_back import held_back_cases, make_parser, read_image
 from ..markdown import markdown_table
 
@@ -101,21 +101,26 @@ class Judge:
         chosen = {method: choose_members(self._folder, method, self._count) for method in METHODS}
         for average, predictor in self._predictors.items():
             of_image = [InputImage(image, spacing)]
-            posteriors = {method: RunningPosterior() for method in METHODS}
-            for member in dict.fromkeys(m for members in chosen.values() for m in members):
-                (softmax,) = predictor.predict(
-                    *(ForwardPass((member,)), of_image),
-                    mirroring="full",
-                    should_stop=lambda: False,
-                )
-                probabilities = np.asarray(softmax.cpu())
-                if average == "probabilities":
-                    probabilities = undo_softmax(probabilities)
-                for method, members in chosen.items():
-                    if member in members:
-                        posteriors[method].add(probabilities)
-            for method, posterior in posteriors.items():
-                yield (method, average), np.asarray(posterior.mean())
+            every = dict.fromkeys(member for members in chosen.values() for member in members)
+            means = method_means(
+                (
+                    (member, _probabilities(predictor, member, of_image, average))
+                    for member in every
+                ),
+                chosen,
+            )
+            for method, mean in means.items():
+                yield (method, average), mean
+
+
+def _probabilities(
+    predictor: MemberPredictor, member: Member, images: list[InputImage], average: str
+) -> np.ndarray:
+    (softmax,) = predictor.predict(
+        ForwardPass((member,)), images, mirroring="full", should_stop=lambda: False
+    )
+    probabilities = np.asarray(softmax.cpu())
+    return undo_softmax(probabilities) if average == "probabilities" else probabilities
 
 
 def undo_softmax(softmax: np.ndarray) -> np.ndarray:
