@@ -49,6 +49,14 @@ seed_option = click.option(
     type=click.IntRange(0),
     help="Seed of the random numbers, with which a training on the CPU is repeatable.",
 )
+resume_option = click.option(
+    "--resume", is_flag=True, help="Continue a stopped or killed training."
+)
+jsonl_option = click.option(
+    "--jsonl",
+    is_flag=True,
+    help="Print a JSON line for each epoch and for an error instead of a progress bar.",
+)
 
 
 @click.command("train", cls=Command)
@@ -132,13 +140,9 @@ seed_option = click.option(
     "--keep-trajectory", is_flag=True, help="Keep some layers of every epoch, for trajectory."
 )
 @click.option("--licence", show_default="that of the dataset", help="Licence of the weights.")
-@click.option("--resume", is_flag=True, help="Continue a stopped or killed training.")
+@resume_option
 @click.option("--add-cycle", is_flag=True, help="Train a finished ensemble for one more cycle.")
-@click.option(
-    "--jsonl",
-    is_flag=True,
-    help="Print a JSON line for each epoch and for an error instead of a progress bar.",
-)
+@jsonl_option
 def train_command(jsonl: bool, **flags: Any) -> None:
     """Train a checkpoint ensemble on the nnU-Net raw dataset DATASET.
 
@@ -205,12 +209,8 @@ def _show_ending(ending: str) -> None:
 )
 @device_option
 @seed_option
-@click.option("--resume", is_flag=True, help="Continue a stopped or killed training.")
-@click.option(
-    "--jsonl",
-    is_flag=True,
-    help="Print a JSON line for each epoch and for an error instead of a progress bar.",
-)
+@resume_option
+@jsonl_option
 def distill_command(jsonl: bool, **flags: Any) -> None:
     """Train one network, the student, to reproduce the ensemble in RUN.
 

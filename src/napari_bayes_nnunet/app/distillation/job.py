@@ -23,7 +23,7 @@ from ..report.output_folder import refuse_foreign_settings
 from ..segmentation.inspection import inspect_ensemble
 from ..segmentation.methods import choose_members
 from ..training.job import OTHER_PROGRAM, locked_run
-from ..training.request import STARTED_WITH, has_begun
+from ..training.request import has_begun, refuse_contradictions
 
 STUDENT: Final = "student"
 """Folder of the student inside the run of its ensemble, unless another one is chosen."""
@@ -45,6 +45,7 @@ NO_STUDENT = "{folder} has no student to continue."
 CHANGED_MEMBERS = (
     "{count} members from which the student in {folder} learns are missing or changed."
 )
+CHANGED_PLANS = "The plans of the ensemble from which the student in {folder} learns have changed."
 NO_PREPROCESSED_IMAGES = (
     "{folder} does not have the preprocessed images of the training, from which a student learns."
 )
@@ -147,7 +148,8 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         fold = next(iter(settled.folds)) if settled else _choose_fold(request, taught)
         folder = inspect_ensemble(teacher_run.fold(fold))
         if settled:
-            _check_agreement(_with_present_members(request, folder), run, settled)
+            present = _with_present_members(request, folder)
+            refuse_contradictions(run.path, _given(present, settled))
             record, members = settled, _recorded_members(folder, run, settled)
         else:
             members = _choose(request, folder, fold)
@@ -229,9 +231,10 @@ def _recorded_members(
         known[file] for file, sha256 in wanted.items()
         if file in known and known[file].sha256 == sha256
     )  # fmt: skip
-    if len(members) < len(wanted) or folder.plans_sha256 != record.teacher.plans_sha256:
-        count = len(wanted) - len(members)
+    if count := len(wanted) - len(members):
         raise AppError(CHANGED_MEMBERS, Action.RESTORE, count=count, folder=run.path)
+    if folder.plans_sha256 != record.teacher.plans_sha256:
+        raise AppError(CHANGED_PLANS, Action.RESTORE, folder=run.path)
     return members
 
 
@@ -248,26 +251,12 @@ def _with_present_members(
     return replace(request, members=len(choose_members(folder, count=request.members)))
 
 
-def _check_agreement(request: DistillationRequest, run: RunFolder, settled: TrainingRecord) -> None:
-    """Raise AppError if the request contradicts the start of the student."""
-    for name, started_with in _started_with(settled).items():
-        given = getattr(request, name)
-        if given not in (None, started_with):
-            setting = Setting(name)
-            raise AppError(
-                STARTED_WITH,
-                Remedy(Action.LEAVE_OUT, {"setting": setting}),
-                Action.OTHER_OUTPUT,
-                run=run.path,
-                setting=setting,
-                started_with=started_with,
-                given=given,
-            )
-
-
-def _started_with(record: TrainingRecord) -> dict[str, Any]:
+def _given(
+    request: DistillationRequest, record: TrainingRecord
+) -> Iterator[tuple[Setting, Any, Any]]:
+    """Yield each setting of the request with its value there and at the start of the student."""
     assert record.teacher is not None
-    return {
+    started_with = {
         "fold": next(iter(record.folds)),
         "members": len(record.teacher.members),
         "mirroring": record.teacher.mirroring,
@@ -276,6 +265,9 @@ def _started_with(record: TrainingRecord) -> dict[str, Any]:
         "initial_lr": record.schedule.initial_lr,
         "seed": record.seed,
     }
+    for name, kept in started_with.items():
+        if (given := getattr(request, name)) is not None:
+            yield Setting(name), given, kept
 
 
 def _new_record(

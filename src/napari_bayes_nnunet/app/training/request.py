@@ -244,15 +244,23 @@ def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str
 
 def check_agreement(request: TrainingRequest, settled: TrainingRecord, fold: str) -> None:
     """Raise AppError if the request contradicts the settings of the run."""
-    for setting, given, settled_value in _given(request, settled, fold):
-        if given != settled_value:
+    refuse_contradictions(request.output, _given(request, settled, fold))
+
+
+def refuse_contradictions(run: Path, settings: Iterable[tuple[Setting, Any, Any]]) -> None:
+    """Raise AppError if the given value of a setting is not the one that ``run`` was started with.
+
+    ``settings`` have the given value, then the one of the start.
+    """
+    for setting, given, started_with in settings:
+        if given != started_with:
             raise AppError(
                 STARTED_WITH,
                 Remedy(Action.LEAVE_OUT, {"setting": setting}),
                 Action.OTHER_OUTPUT,
-                run=request.output,
+                run=run,
                 setting=setting,
-                started_with=settled_value,
+                started_with=started_with,
                 given=given,
             )
 
