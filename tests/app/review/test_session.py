@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.prediction.output_files import INFO_CFG
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_AMONG_CHOSEN, INFO_CFG
 from napari_bayes_nnunet.app.review import usage_recorder as module
 from napari_bayes_nnunet.app.review.accepted_slices import count_open_slices
 from napari_bayes_nnunet.app.review.export import collect_outcome
@@ -92,6 +92,16 @@ def test_known_ed_and_es_without_segmentation_have_no_ef(tmp_path, ed, es, names
     assert {name for name in session.measured() if "mass" not in name} == names
     assert session.numbers.contributions(ed, es) == []
     assert session.findings is not None
+
+
+def test_ed_and_es_found_among_some_phases_are_told_from_known_ones(tmp_path, session) -> None:
+    assert session.compared == 2
+    session.change(ed=ES, es=ED)  # by the reader
+    assert session.compared == 0
+    study = read_study(make_cine(tmp_path / "known", ed=ED, es=ES))
+    for source, compared in (("", 0), (INFO_CFG, 0), (FOUND_AMONG_CHOSEN, 2)):
+        sourced = replace(study, info=replace(study.info, phases_from=source))
+        assert ReviewSession(sourced).compared == compared
 
 
 def test_volume_has_one_phase_without_number(tmp_path) -> None:

@@ -172,6 +172,16 @@ def test_numbers_are_those_of_a_review(tmp_path) -> None:
     assert numbers.measured == expected
 
 
+def test_numbers_know_that_ed_and_es_are_among_some_phases() -> None:
+    result = looked_at(1, 5)
+    assert result.numbers().compared == 0
+    for phase in (2, 3):
+        result.forget([phase])
+    assert result.numbers().compared == 3
+    result.known_phases = CardiacPhases(1, 5)
+    assert result.numbers().compared == 0
+
+
 def test_numbers_need_a_finished_phase(tmp_path) -> None:
     result = make_result()
     assert result.numbers().measured == {}

@@ -14,6 +14,8 @@ from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import CorrectionForm
 from napari_bayes_nnunet.widgets.reading.key_numbers import (
+    AMONG_HELP,
+    AMONG_PHASES,
     BOTH_PHASES,
     CHANGED,
     HIGH,
@@ -62,6 +64,17 @@ def test_value_spread_and_change_are_shown(table: KeyNumbers) -> None:
     assert table.caption.text() == BOTH_PHASES.format(ed=1, es=9)
     table.set_numbers(numbers(LV_EF=62.04), numbers(LV_EF=62.0), ed=1, es=9)
     assert table.texts("LV EF")[-1] == ""
+
+
+def test_ed_and_es_of_some_phases_are_said_to_be_the_largest_of_these(table: KeyNumbers) -> None:
+    table.setFixedWidth(DOCK_WIDTH - MARGINS)
+    table.set_numbers(numbers(), {}, ed=15, es=19, compared=12)
+    assert table.caption.text() == AMONG_PHASES.format(ed=15, es=19, count=12)
+    assert table.caption.toolTip() == AMONG_HELP
+    assert table.minimumSizeHint().width() <= table.width()
+    table.set_numbers(numbers(), {}, ed=15, es=19)
+    assert table.caption.text() == BOTH_PHASES.format(ed=15, es=19)
+    assert not table.caption.toolTip()
 
 
 def test_open_slices_stand_below_the_spread(table: KeyNumbers) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_AMONG_CHOSEN, FOUND_BY_VOLUME
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
@@ -151,6 +151,13 @@ def test_a_review_knows_ed_and_es_of_the_looks(tmp_path) -> None:
         result.count_look(phase, {"LV": 0.1 if phase == 5 else 900.0 - phase})
     info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
     assert (info.ed, info.es, info.phases_from) == (1, 5, FOUND_BY_VOLUME)
+
+
+def test_a_review_knows_that_only_chosen_phases_were_compared(tmp_path) -> None:
+    result = result_of(made_image(tmp_path / "heart.nii.gz", CINE), CINE, (2, 4), shape=CINE.shape)
+    result.count_look(5, {"LV": 0.1})
+    info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
+    assert info.phases_from == FOUND_AMONG_CHOSEN
 
 
 def test_an_image_without_geometry_goes_into_the_study(tmp_path) -> None:

@@ -35,6 +35,7 @@ from ...io.study.case_report import interval_rules, mass_range, review_rules
 from ...io.study.review_state import Decision, ReviewState, State
 from ...io.study.study import Study
 from ...io.study.usage_log import UseRow, changed_voxels
+from ..prediction.output_files import FOUND_AMONG_CHOSEN
 from .numbers import StudyNumbers
 from .usage_recorder import UseRecorder
 
@@ -518,6 +519,18 @@ class ReviewSession:
             return SAME_PHASE
         ef = self.measured().get("LV EF")
         return SWAPPED_PHASES if ef is not None and ef.value < 0 else ""
+
+    @property
+    def compared(self) -> int:
+        """Number of phases in which ED and ES were looked for; 0 if in all, or known otherwise."""
+        info, count = self.study.info, len(self.phases) + len(self.study.info.unfinished)
+        if self.labels.ndim == 3 or count == len(self.labels):
+            return 0
+        found = {(info.ed, info.es)}
+        if info.phases_from != FOUND_AMONG_CHOSEN:
+            is_known = info.phases_from or {info.ed, info.es} <= {*self.phases}
+            found = set() if is_known else {(c.ed, c.es) for c in self.numbers.curves()[:1]}
+        return count if (self.state.ed, self.state.es) in found else 0
 
     def set_patient(self, patient: Patient) -> None:
         """Set height, weight and heart rate."""

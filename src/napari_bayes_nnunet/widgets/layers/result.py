@@ -50,7 +50,8 @@ class PhaseState:
 class ResultNumbers:
     """Measurements by name, with the phases taken as ED and ES, None if unknown.
 
-    ``curves`` also go through provisional phases of the ``count`` phases of the cine.
+    ``curves`` also go through provisional phases of the ``count`` phases of the cine. ``compared``
+    is the number of phases in which ED and ES were looked for, 0 if in all.
     """
 
     measured: Mapping[str, Measured]
@@ -58,6 +59,7 @@ class ResultNumbers:
     es: Phase = None
     curves: tuple[VolumeCurve, ...] = ()
     count: int = 0
+    compared: int = 0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -173,7 +175,11 @@ class SegmentationResult:
         reports = [state.report for state in self.phases.values() if state.report]
         measured = heart_function(volumes, ed=ed, es=es, rules=interval_rules(reports))
         count = self.shape[0] if len(self.shape) == 4 else 0
-        return ResultNumbers(measured=measured, ed=ed, es=es, curves=curves, count=count)
+        seen = 0 if self.known_phases else len(self.phases)
+        compared = seen if seen < count else 0
+        return ResultNumbers(
+            measured=measured, ed=ed, es=es, curves=curves, count=count, compared=compared
+        )
 
     def _curves(
         self, volumes: Mapping[Phase, PhaseVolumes], provisional: Collection[Phase] = ()

@@ -32,6 +32,11 @@ NO_VALUE: Final = "–"
 CHANGE_HELP: Final = "Change since the prediction"
 NO_KEY_NUMBERS: Final = "No numbers. They need RV, MYO or LV, and in a cine also ED and ES."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
+AMONG_PHASES: Final = "ED {ed}, ES {es}: largest, smallest LV of {count} phases"
+AMONG_HELP: Final = (
+    "Only these phases were compared. If ED or ES is another phase, EF, EDV, ESV and SV are those "
+    "of other phases. To find them, segment ED and ES automatically, or all phases."
+)
 ONE_PHASE_SHOWN: Final = "LV in this phase"
 INTERVAL_TITLE_HELP: Final = (
     "Prediction interval: it contains the reference value in {level} % of patients like the "
@@ -164,8 +169,12 @@ class KeyNumbers(QWidget):
         *,
         ed: Phase = None,
         es: Phase = None,
+        compared: int = 0,
     ) -> None:
-        """Show the key numbers among ``numbers``, their open slices and their changes."""
+        """Show the key numbers among ``numbers``, their open slices and their changes.
+
+        ED and ES were found among ``compared`` phases of the cine, 0 if among all.
+        """
         names = _column_names(numbers)
         measured = [*numbers.values(), *predicted.values()]
         coverage = max((level for number in measured for level in number.intervals), default=None)
@@ -182,8 +191,10 @@ class KeyNumbers(QWidget):
             is_empty = all(column.is_empty(row) for column in self._columns.values())
             label.setText(" " if is_empty else title)  # the row keeps its height
         has_phases = ed is not None and es is not None
-        text = BOTH_PHASES.format(ed=ed, es=es) if has_phases else ONE_PHASE_SHOWN
+        both = AMONG_PHASES if compared else BOTH_PHASES
+        text = both.format(ed=ed, es=es, count=compared) if has_phases else ONE_PHASE_SHOWN
         self.caption.setText(text if names else NO_KEY_NUMBERS)
+        self.caption.setToolTip(AMONG_HELP if compared and has_phases and names else "")
 
     def _make_columns(self, names: list[str]) -> None:
         while (item := self._grid.takeAt(0)) is not None:

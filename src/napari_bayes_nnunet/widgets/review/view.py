@@ -202,7 +202,12 @@ class ReviewView:
         open_slices = count_open_by_number(session, measured)
         self._forms.numbers.set_numbers(measured, predicted, open_slices)
         self._forms.key_numbers.set_numbers(
-            measured, predicted, open_slices, ed=state.ed, es=state.es
+            measured,
+            predicted,
+            open_slices,
+            ed=state.ed,
+            es=state.es,
+            compared=session.compared,
         )
         self._forms.numbers.set_contributions(
             session.numbers.contributions(state.ed, state.es), ed=state.ed, es=state.es

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...app import AppError
-from ...app.prediction.output_files import FOUND_BY_VOLUME
+from ...app.prediction.output_files import FOUND_AMONG_CHOSEN, FOUND_BY_VOLUME
 from ...io import DataError
 from ...io.images.geometry import Geometry, make_geometry
 from ...io.images.nifti import CardiacPhases
@@ -144,7 +144,8 @@ def _ends(result: SegmentationResult) -> tuple[CardiacPhases | None, str]:
     if result.known_phases is None and result.provisional:
         numbers = result.numbers()
         if numbers.ed is not None and numbers.es is not None:
-            return CardiacPhases(numbers.ed, numbers.es), FOUND_BY_VOLUME
+            source = FOUND_AMONG_CHOSEN if numbers.compared else FOUND_BY_VOLUME
+            return CardiacPhases(numbers.ed, numbers.es), source
     return result.known_phases, result.phases_from
 
 

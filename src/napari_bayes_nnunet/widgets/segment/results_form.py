@@ -107,4 +107,6 @@ class ResultBlock(QWidget):
         """Show the numbers of the result, unless ED and ES are yet to be segmented."""
         finished = [len(curve.phases) - len(curve.provisional) for curve in numbers.curves]
         self.numbers.setVisible(bool(numbers.measured) or not finished or max(finished) > 1)
-        self.numbers.set_numbers(numbers.measured, {}, ed=numbers.ed, es=numbers.es)
+        self.numbers.set_numbers(
+            numbers.measured, {}, ed=numbers.ed, es=numbers.es, compared=numbers.compared
+        )
