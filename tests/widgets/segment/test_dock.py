@@ -43,6 +43,11 @@ from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
+from napari_bayes_nnunet.widgets.layers.review_layers import (
+    UNDER_REVIEW,
+    edited_layer,
+    show_as_closed,
+)
 from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, find_contours
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
 from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS
@@ -877,6 +882,28 @@ def test_mutual_information_can_be_shown_any_time(ready, tmp_path, qtbot) -> Non
     assert "heart mutual information, bit" not in names(dock)
     dock.run.mutual_information.setChecked(True)
     assert "heart mutual information, bit" in names(dock)
+
+
+def test_a_review_keeps_its_layers_until_it_is_closed(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    image, result = dock.image.layer, dock.result
+    edited = edited_layer(image, result.labels.copy(), result.structures, None)
+    edited.metadata["bayes"][UNDER_REVIEW] = True
+    dock._viewer.add_layer(edited)
+    before = names(dock)
+    dock.run.mutual_information.setChecked(True)
+    dock.method.method.value = "vanilla"
+    run(dock, qtbot)
+    dock.image.channels[0].activated.emit(0)
+    assert names(dock) == before
+    show_as_closed(edited, saved=True)
+    dock.image.channels[0].activated.emit(0)
+    assert dock._viewer.layers["heart prediction (vanilla)"].data is dock.result.labels
+    assert not edited.visible
+    edited.visible = True
+    dock.image.channels[0].activated.emit(0)
+    assert edited.visible
 
 
 # Saving

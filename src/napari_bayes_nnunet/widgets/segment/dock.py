@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari.layers import Image
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMainWindow, QVBoxLayout, QWidget
 
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
@@ -87,7 +88,7 @@ UNUSUAL_OPTIONS = "Options under Details that differ from the defaults."
 DETAILS, KEPT_DETAILS = "Details", "Segment details"
 """Title of the folded part, and its name in the settings."""
 CHOOSE_TO_SEE = "The result of {image} is hidden. Choose {image} to see it."
-IN_REVIEW = "The result of {image} is not on screen, because a review of it is open."
+IN_REVIEW = "A review of {image} hides its result. Close the review, then choose {image} to see it."
 PREDICTION_REMOVED = (
     "The layer with the prediction was removed, so the result is not on screen. Segment again to "
     "show it. Save… and Review… still work."
@@ -113,10 +114,10 @@ class SegmentWidget(FolderDrop, DockContent):
         self._turned: set[Any] = set()
         self._running: Image | None = None
         self._growing: SegmentationResult | None = None
+        self._held: WeakSet[SegmentationResult] = WeakSet()  # until their review is closed
         self._refusal = ""
         self._is_first = self._is_waiting = False
         self._started = 0.0
-        self._dock: QDockWidget | None = None
         self.child = child or InferenceChild()
         self.job = SegmentationJob(self.child, parent=self)
         self.cohort = CohortRun(cohort_command)
@@ -369,8 +370,10 @@ class SegmentWidget(FolderDrop, DockContent):
             apply_display(self._viewer, layer, display, posteriors)
 
     def _on_image_picked(self, layer: Image) -> None:
-        """Show the image that the user has picked, and make it the active one."""
+        """Show the picked image, with the result that a review has hidden, and make it active."""
         bring_to_front(self._viewer, *self.image.layers)
+        if self.result is not None and self.result in self._held:
+            self._on_result_chosen(self.result.settings.method)
         self._viewer.layers.selection.active = layer
 
     def _notes_on_result(self) -> list[str]:
@@ -409,10 +412,7 @@ class SegmentWidget(FolderDrop, DockContent):
     def _steps_to_first(
         self, layer: Image, result: SegmentationResult, phase: int | None
     ) -> Generator[None, None, None]:
-        """Add the layers, and show them with a segmented phase unless the user has left the image.
-
-        The layers of an image that was left are shown when it is chosen again.
-        """
+        """Show the layers and a segmented phase; if the user has left the image, on its return."""
         yield from self._steps_to_put(layer, result)
         yield
         if layer is not self.image.layer:
@@ -432,7 +432,9 @@ class SegmentWidget(FolderDrop, DockContent):
     ) -> Generator[None, None, None]:
         keep_result(layer, result)
         if is_reviewed(self._viewer, layer):
+            self._held.add(result)
             return
+        self._held.discard(result)
         both = self.run.mutual_information.isChecked()
         yield from steps_to_put(self._viewer, layer, result, mutual_information=both)
         yield
@@ -485,8 +487,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _show_options(self) -> None:
         """Show unusual options below the folded details, so that they are not overlooked."""
-        text = "" if self.details.isExpanded() else self.method.summary
-        self.chosen_options.show_message(text)
+        self.chosen_options.show_message("" if self.details.isExpanded() else self.method.summary)
 
     def _offer_result(self) -> None:
         """Enable saving and review of the result, unless a job is running."""
@@ -512,8 +513,7 @@ class SegmentWidget(FolderDrop, DockContent):
         whose = f"{running.name}: " if running not in (None, self.image.layer) else ""
         self.run.add_message(whose + (STOPPED_EARLY if is_lost else finished))
         if running is not None and result is not None:
-            contours = find_contours(self._viewer, running)
-            if contours is not None:
+            if (contours := find_contours(self._viewer, running)) is not None:
                 contours.draw()  # with the posterior of the last phase
             self.run.add_message(self._where_result_is(running))
         for warning in result.warnings if outcome == FINISHED and result is not None else ():
@@ -527,8 +527,7 @@ class SegmentWidget(FolderDrop, DockContent):
             return IN_REVIEW.format(image=image.name)
         if is_set_aside(self._viewer, image):
             return CHOOSE_TO_SEE.format(image=image.name)
-        is_missing = "prediction" not in result_layers(self._viewer, image)
-        return PREDICTION_REMOVED if is_missing else ""
+        return "" if "prediction" in result_layers(self._viewer, image) else PREDICTION_REMOVED
 
     def _on_folder_requested(self) -> None:
         if self.cohort_window is None:
@@ -562,9 +561,10 @@ class SegmentWidget(FolderDrop, DockContent):
             self.run.show_messages(IMAGE_REMOVED)
 
     def _on_mutual_information_toggled(self, shown: bool) -> None:
-        layer, result = self.image.layer, self.result
-        if layer is not None and result is not None:
-            show_mutual_information(self._viewer, layer, result, shown)
+        self._turns.finish()
+        chosen = self._chosen()
+        if chosen is not None and not is_reviewed(self._viewer, chosen[0]):
+            show_mutual_information(self._viewer, *chosen, shown)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Start the child early, choose the last ensemble, and prepare labels and review."""
