@@ -79,6 +79,8 @@ def test_missing_phases_are_a_warning(folder, tmp_path) -> None:
     found = read_study_info(folder)
     assert found.unfinished == (2, 3)
     assert found.warnings[0] == LACKS_PHASES.format(phases="phases 2, 3")
+    assert found.lacking == found.warnings[0]
+    assert not made_info(image, phases=(1, 5)).lacking
 
 
 def test_the_file_is_plain_json(folder, image) -> None:

@@ -128,10 +128,14 @@ class StudyInfo:
         return self._reported("method")
 
     @property
+    def lacking(self) -> str:
+        """Warning of missing phases, "" if none is missing."""
+        return LACKS_PHASES.format(phases=phase_names(self.unfinished)) if self.unfinished else ""
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Warning of missing phases, and those in the reports, each sentence once."""
-        lacks = LACKS_PHASES.format(phases=phase_names(self.unfinished)) if self.unfinished else ""
-        return (*filter(None, [lacks]), *warnings_in(self.reports.values()))
+        return (*filter(None, [self.lacking]), *warnings_in(self.reports.values()))
 
     @property
     def quality(self) -> float | None:

@@ -410,8 +410,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
         problems = (*opened.problems, *info.warnings)
         self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
-        if info.unfinished:
-            self.notice.show(info.warnings[0])
+        if info.lacking:
+            self.notice.show(info.lacking)
         if self.controller.saver.read_only:
             self.saved.show_message(VIEWED_ONLY, "warning")
         fit_slider_labels(main_window(self))
