@@ -13,6 +13,7 @@ from napari.layers._layer_actions import _duplicate_layer
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
 from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.widgets.layers import result_layers as module
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.layers.result_layers import (
     MUTUAL_INFORMATION_END,
@@ -42,6 +43,12 @@ def result(tmp_path: Path) -> SegmentationResult:
 
 def names(viewer: ViewerModel) -> list[str]:
     return [layer.name for layer in viewer.layers]
+
+
+def test_labels_are_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    module.warm_up()
+    monkeypatch.delattr(module, "Labels")
+    module.warm_up()
 
 
 def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:

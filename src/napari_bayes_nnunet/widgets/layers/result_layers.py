@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
 
@@ -52,6 +52,7 @@ NAME: Final = "name"
 """Key in our metadata of a layer: the name that it was given here."""
 
 
+@cache
 def warm_up() -> None:
     """Do what napari does once, at its first labels; run in a thread, it saves half a second."""
     import_module("pandas")
