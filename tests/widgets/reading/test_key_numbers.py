@@ -111,6 +111,15 @@ def test_without_numbers_the_reason_is_shown(table: KeyNumbers) -> None:
     assert list(table.names) == []
 
 
+def test_the_reason_does_not_widen_the_dock(table: KeyNumbers) -> None:
+    table.set_numbers({}, {})
+    assert table.minimumSizeHint().width() <= DOCK_WIDTH - MARGINS
+    narrow = table.heightForWidth(DOCK_WIDTH - MARGINS)
+    assert narrow > table.heightForWidth(3 * DOCK_WIDTH)  # it wraps
+    table.set_numbers(numbers(), numbers(), ed=1, es=9)
+    assert not table.caption.wordWrap()
+
+
 def test_a_change_keeps_the_height(table: KeyNumbers) -> None:
     table.set_numbers(numbers(), numbers(), ed=1, es=9)
     before = table.sizeHint().height()

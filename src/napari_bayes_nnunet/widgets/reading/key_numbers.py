@@ -194,6 +194,7 @@ class KeyNumbers(QWidget):
         both = AMONG_PHASES if compared else BOTH_PHASES
         text = both.format(ed=ed, es=es, count=compared) if has_phases else ONE_PHASE_SHOWN
         self.caption.setText(text if names else NO_KEY_NUMBERS)
+        self.caption.setWordWrap(not names)  # one line would widen the dock, and move its buttons
         self.caption.setToolTip(AMONG_HELP if compared and has_phases and names else "")
 
     def _make_columns(self, names: list[str]) -> None:
