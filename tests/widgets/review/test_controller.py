@@ -907,6 +907,20 @@ def test_undo_in_a_hidden_slice_shows_it(review) -> None:
     assert WORST not in review.session.state.decisions  # it needs another review
 
 
+def test_undo_in_a_hidden_slice_chooses_its_structure(review) -> None:
+    form, items = review.forms.corrections, review.controller.view.queue
+    items[0] = replace(items[0], structure="MYO")
+    elsewhere = next(place_of(item) for item in items if place_of(item) != WORST)
+    for shown, chosen in (("RV", "RV"), ("LV", "MYO")):  # what was undone, else as queued
+        review.controller.go_to(*WORST)
+        form.set_structure("RV")
+        review.press("D")
+        review.controller.go_to(*elsewhere)
+        form.set_structure(shown)
+        review.controller.corrections.undo()
+        assert (review.controller.place, form.structure) == (WORST, chosen)
+
+
 def test_undo_removes_the_message_of_the_edit(review) -> None:
     said: list[str] = []
     review.controller.said.connect(said.append)

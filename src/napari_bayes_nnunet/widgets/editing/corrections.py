@@ -97,8 +97,9 @@ class Corrections(QObject):
     A level or an alternative is first a preview: ``accept_preview`` keeps it, ``discard_preview``
     or Ctrl+Z restores the labels. ``changed`` is emitted after every change of the labels, also by
     napari's tools; ``is_showing`` is then true if only a preview appears or disappears. ``undone``
-    carries the slices of an undo or redo, which may not be on screen; ``said`` carries a message on
-    what a correction did, or why it is impossible.
+    carries the slices of an undo or redo, which may not be on screen, and ``undone_labels`` are the
+    labels that it put or removed; ``said`` carries a message on what a correction did, or why it is
+    impossible.
     """
 
     changed = Signal()
@@ -116,6 +117,7 @@ class Corrections(QObject):
         self._alternative = 0
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
         self._tool = ""
+        self.undone_labels: set[int] = set()
         self.is_showing = self._is_closed = False
         self._background = Background(self)
         self.threshold: float | None = None
@@ -512,6 +514,9 @@ class Corrections(QObject):
         self._session.note_change(places, tool=tool, before=before)
         self.changed.emit()
         if not painted:
+            self.undone_labels = {
+                int(label) for c in changes for label in np.union1d(c.before, c.after)
+            }
             self.undone.emit(places)
 
     def _follow(self, changes: Sequence[SliceChange]) -> None:

@@ -146,10 +146,8 @@ class ReviewController(QObject):
         place = self.session.after(self.place, self.view.queue, step=step)
         if place is not None:
             self.go_to_queued(*place)
-        elif not self.view.queue:
-            self.said.emit(QUEUE_EMPTY)
-        elif step < 0:
-            self.said.emit(QUEUE_STARTS)
+        elif step < 0 or not self.view.queue:
+            self.said.emit(QUEUE_STARTS if self.view.queue else QUEUE_EMPTY)
         else:
             self._start_queue_again()
 
@@ -382,6 +380,8 @@ class ReviewController(QObject):
         self.said.emit("")
         if self.place not in places:
             self.picture.go_to(places[0])
+            if self.label not in self.corrections.undone_labels:
+                self._on_scrolled()
 
     def _save_decision(self) -> None:
         self._on_edited()
