@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_bayes_nnunet.app import AppError
@@ -33,7 +34,7 @@ from napari_bayes_nnunet.app.messages import (
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.worker import NO_REVIEW, Worker, main
+from napari_bayes_nnunet.app.worker import LATER_THAN_THE_WINDOW, NO_REVIEW, Worker, main
 from napari_bayes_nnunet.core.command import STARTED_BY_HAND
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.problems import statement
@@ -100,6 +101,12 @@ def child(tmp_path_factory):
 def request(child: Child, model: Path, voxels: np.ndarray, **changes) -> SegmentImage:
     given = {"job": 1, "spacing": SPACING, "folder": str(model), "settings": ON_CPU} | changes
     return SegmentImage(image=child.image(voxels), **given)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has classes of priority instead")
+def test_the_window_goes_first(child):
+    later = min(psutil.Process().nice() + LATER_THAN_THE_WINDOW, 19)
+    assert psutil.Process(child.process.pid).nice() == later
 
 
 def test_a_segmentation_arrives_member_by_member(child, model):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari._app_model import get_app_model
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
 from napari.settings import get_settings
@@ -23,7 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_bayes_nnunet.widgets.layers.keys import KEYS, ReviewKeys, is_typing
+from napari_bayes_nnunet.widgets.layers.keys import KEYS, ReviewKeys, is_typing, key_text
 
 PRESSES = {
     "next": (Qt.Key.Key_N, Qt.KeyboardModifier.NoModifier),
@@ -145,6 +146,13 @@ def test_new_key_is_free_and_on_every_keyboard(action) -> None:
     assert KEYS[action].replace("-", "+") not in taken
     # Y and Z change places on a German keyboard, and all other signs need other keys.
     assert re.fullmatch(r"(Shift-)?[A-X]", KEYS[action])
+
+
+@pytest.mark.parametrize("window", [["edited"]], indirect=True, ids=["edited"])
+def test_no_key_is_one_of_a_menu(window) -> None:
+    taken = {str(binding.keybinding) for binding in get_app_model().keybindings}
+    assert taken >= {"Ctrl+O", "Ctrl+S"}
+    assert not taken & {key_text(action) for action in KEYS}
 
 
 @pytest.mark.parametrize("window", [["entropy"]], indirect=True, ids=["entropy"])

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
+from napari_bayes_nnunet.core.heart.intensity_window import heart_window
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image, write_labels
 from napari_bayes_nnunet.io.study.arrays import EDITED, IMAGE, posterior_file
+from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.widgets.review.controller import ReviewController
+from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK, open_study
 
 from ...helpers.data.cines import CINE, ES, SHAPE, SPACING, VOLUME, WORST, image_of, make_cine
@@ -27,6 +34,27 @@ def test_a_study_opens_with_its_image(folder) -> None:
     assert opened.image is not None
     assert opened.image.source == image_of(folder)
     assert opened.session.study.folder == folder
+
+
+def test_a_double_click_returns_to_blood_and_muscle(folder, tmp_path, qtbot) -> None:
+    study = read_study(folder)
+    voxels = np.choose(study.prediction, [5, 200, 60, 200])
+    voxels += np.random.default_rng(0).integers(0, 9, voxels.shape)
+    write_image(tmp_path / "bright.nii.gz", voxels.astype(np.int16), CINE)
+    forms, viewer = ReviewForms(), ViewerModel()
+    qtbot.addWidget(forms)
+    opened = open_study(folder, image=tmp_path / "bright.nii.gz")
+    controller = ReviewController(viewer, opened, forms, every_ms=1_000_000)
+    drain(controller.open())
+    limits = heart_window(voxels, study.prediction, study.info.structures)
+    image = controller.picture.image
+    assert image.contrast_limits == pytest.approx(limits)
+    image.contrast_limits = (1, 2)
+    event = SimpleNamespace(button=2, modifiers=(), position=viewer.dims.point)
+    for callback in [*viewer.mouse_double_click_callbacks]:
+        callback(viewer, event)
+    assert image.contrast_limits == pytest.approx(limits)
+    controller.close()
 
 
 def test_an_image_moved_with_its_study_is_found(folder, tmp_path) -> None:
