@@ -25,6 +25,7 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.common.process import CHILD_FAILED
 from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings
+from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment import demo as demo_module
 from napari_bayes_nnunet.widgets.segment.demo import (
@@ -118,7 +119,7 @@ def demo_here(
 class BareViewer(ViewerModel):
     """Viewer whose window is a dock alone, and whose event loop ends with it."""
 
-    _docks: list[SegmentWidget] = PrivateAttr(default_factory=list)
+    _docks: list[SegmentWidget | ReviewWidget] = PrivateAttr(default_factory=list)
 
     @property
     def window(self) -> BareViewer:
@@ -127,12 +128,13 @@ class BareViewer(ViewerModel):
     def set_geometry(self, *place: int) -> None:
         pass
 
-    def add_dock_widget(self, dock: SegmentWidget, **place: str) -> None:
+    def add_dock_widget(self, dock: SegmentWidget | ReviewWidget, **place: str) -> None:
         self._docks.append(dock)
 
     def close(self) -> None:
         for dock in self._docks:
-            dock.close_child()
+            if isinstance(dock, SegmentWidget):
+                dock.close_child()
             dock.deleteLater()
         QApplication.exit()
 
@@ -166,6 +168,25 @@ def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
 
 def test_without_picture_it_runs_until_window_is_closed(ensemble) -> None:
     demo_here(ensemble, closes=200)
+
+
+def test_it_ends_at_the_first_slice_of_the_queue(no_window, ensemble, monkeypatch) -> None:
+    ended: list[Any] = []
+
+    def show(dock: ReviewWidget, text: str) -> None:
+        first = dock.controller.view.queue[0]
+        ended.extend([dock._reads, dock.controller.place == (first.phase, first.z), text])
+        QTimer.singleShot(0, dock.close_study)
+        QTimer.singleShot(0, dock._viewer.close)
+
+    monkeypatch.setattr(ReviewWidget, "show_guide", show)
+    demo_here(ensemble, closes=20_000)
+    reads, is_first, text = ended
+    assert reads
+    assert is_first
+    assert len(text.splitlines()) == 3
+    for action in ("next", "accept", "previous alternative", "next alternative"):
+        assert re.search(rf"\b{KEYS[action]}\b", text)
 
 
 def make_demo_study(folder: Path) -> Path:
