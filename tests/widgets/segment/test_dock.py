@@ -1191,6 +1191,16 @@ def our_plugin(monkeypatch) -> None:
     manager.register(PluginManifest.from_file(PACKAGE / "napari.yaml"))
 
 
+def test_docks_of_the_plugin_are_tabs(our_plugin, make_dock, qtbot) -> None:
+    dock = make_dock(window=True)
+    viewer, main = dock._viewer, dock.window()
+    names = (REVIEW_DOCK, "Train")
+    frames = [viewer.window.add_plugin_dock_widget(PLUGIN, name)[0] for name in names]
+    qtbot.waitUntil(lambda: {*main.tabifiedDockWidgets(dock.parent())} == {*frames})
+    assert tuple(frame.windowTitle() for frame in frames) == names
+    assert frames[-1].widget().isVisible()
+
+
 MOST_SECONDS = 2.0
 """Of processor time; the first drawing of a result takes up to 0.5 s without a GPU."""
 MOST_SECONDS_OF_OPENING = 1.5
