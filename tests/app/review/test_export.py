@@ -104,6 +104,13 @@ def test_report_without_image_has_no_slices(session, tmp_path) -> None:
     assert all(file.is_file() for file in files)
 
 
+def test_report_says_that_ed_and_es_are_among_some_phases(session) -> None:
+    warning = module.FOUND_AMONG.format(count=2)
+    assert warning in collect_outcome(session, None, []).warnings
+    session.change(ed=ES, es=ED)  # by the reader
+    assert warning not in collect_outcome(session, None, []).warnings
+
+
 def test_preview_is_not_exported(session, image, tmp_path) -> None:
     session.preview = WORST, session.labels_in(WORST).copy()
     session.labels_in(WORST)[:] = LV

@@ -26,6 +26,10 @@ from .session import ReviewSession
 from .watch import list_sentences
 
 PAPILLARY = "Papillary muscles are assigned as in the labels the ensemble was trained on."
+FOUND_AMONG: Final = (
+    "ED and ES are only the largest and smallest LV of {count} phases. If other phases are ED or "
+    "ES, EF and volumes are wrong."
+)
 
 
 def export_files(session: ReviewSession, folder: Path) -> list[Path]:
@@ -57,7 +61,8 @@ def collect_outcome(
     """Return the contents of the report; without the image it has no pictures of slices."""
     info, state = session.study.info, session.state
     rows = [*read_use(session.study.folder / USE_LOG), *session.peek_log()]
-    measured = session.measured()
+    measured, compared = session.measured(), session.compared
+    among = [FOUND_AMONG.format(count=compared)] if compared else []
     return ReviewOutcome(
         study=info.case,
         structures=session.structures,
@@ -76,7 +81,7 @@ def collect_outcome(
         decisions=state.decisions,
         use=summarise_use(rows) if rows else None,
         predictions=info.reports,
-        warnings=(*info.warnings, *list_sentences(session)),
+        warnings=(*info.warnings, *among, *list_sentences(session)),
         letters=info.geometry.letters,
     )
 
