@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
+from ...helpers.windows.own_app import own_app
 from ...helpers.windows.settling import settle
 
 NEVER = 1_000_000
@@ -24,13 +25,14 @@ NEVER = 1_000_000
 @pytest.fixture(scope="module")
 def window(qapp: Any) -> Iterator[napari.Viewer]:
     """A real window for all tests of a module, because opening one takes seconds."""
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(1280, 800)
-    yield viewer
-    with suppress(RuntimeError):  # the last test has closed it
-        viewer.close()
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    QApplication.processEvents()
+    with own_app():
+        viewer = napari.Viewer(show=True)
+        viewer.window.resize(1280, 800)
+        yield viewer
+        with suppress(RuntimeError):  # the last test has closed it
+            viewer.close()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        QApplication.processEvents()
     del viewer
     gc.collect()
 

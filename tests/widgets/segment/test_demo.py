@@ -51,6 +51,7 @@ from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT, Inferen
 from ...helpers import HELPERS
 from ...helpers.data.cines import make_cine
 from ...helpers.processes.thread_child import ThreadChild
+from ...helpers.windows.own_app import own_app
 from ..conftest import fake_command, make_folder
 
 SCRIPT = """
@@ -112,7 +113,8 @@ def demo_here(
         dock.job.ended.connect(lambda *_: used.append(dock.method.settings))
         return dock
 
-    run_demo(picture, make_dock=make, timeout_s=timeout)
+    with own_app():
+        run_demo(picture, make_dock=make, timeout_s=timeout)
     return used
 
 
