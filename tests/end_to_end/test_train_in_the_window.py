@@ -21,6 +21,7 @@ import napari_bayes_nnunet
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.training.data_form import FOLDERS
+from napari_bayes_nnunet.widgets.training.dialogs import STOP_TRAINING
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
 from ..helpers.data.hearts import make_dataset
@@ -126,7 +127,11 @@ def test_two_folders_to_a_segmented_heart(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = Settings(tmp_path / "settings.json")
-    dock = TrainingWidget(viewer, settings=settings, ask_killing=lambda *_: True)
+    answers: dict[str, Any] = {
+        "ask_killing": lambda *_: True,
+        "ask_closing": lambda *_: STOP_TRAINING,
+    }
+    dock = TrainingWidget(viewer, settings=settings, **answers)
     viewer.window.add_dock_widget(dock, name="Train", area="right")
     clock = SlotClock()
     with clock.running():
@@ -179,13 +184,13 @@ def use_in_segment(viewer: Any, folders: tuple[Path, Path], qtbot: Any) -> Any:
     """Segment an image with the members so far, in the opened dock."""
     _, segment = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
     qtbot.waitUntil(lambda: segment.ensemble.folder is not None)
-    assert segment.ensemble.folder.usable_members
+    members = len(segment.ensemble.folder.usable_members)
+    assert members
     image = sorted(folders[0].iterdir())[0]
     viewer.open(image, plugin="napari-bayes-nnunet")
-    segment.method.members.value = 2
+    segment.method.members.value = min(2, members)
     segment.segment()
-    qtbot.waitUntil(lambda: not segment.job.is_running)
-    assert segment.run.status.text().startswith("Finished"), segment.run.status.text()
+    qtbot.waitUntil(lambda: segment.run.status.text().startswith("Finished"))
     (labels,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
     assert labels.data.shape == read_volume(image).shape
     assert np.isin(labels.data, [0, 1, 2, 3]).all()
