@@ -11,7 +11,6 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
-from napari_bayes_nnunet.app.review.carrying import NOTHING_TO_CARRY
 from napari_bayes_nnunet.app.review.session import SAME_PHASE, SWAPPED_PHASES, ReviewSession
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
@@ -58,7 +57,7 @@ from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 from napari_bayes_nnunet.widgets.review.view import IN_3D, NOT_SEGMENTED, ONE_PHASE
 
-from ...helpers.data.cines import ED, ES, LV, MYO, RV, STRUCTURES, WORST, image_of, make_cine
+from ...helpers.data.cines import ED, ES, LV, RV, STRUCTURES, WORST, image_of, make_cine
 from ...helpers.windows.reviewing import (
     Review,
     make_review,
@@ -363,22 +362,6 @@ def test_a_volume_has_no_other_phase(make_review) -> None:
     assert review.said == [ONE_PHASE, ONE_PHASE]
     review.press(".")
     assert review.controller.place == (None, 2)
-
-
-def test_shift_t_carries_a_correction_to_the_other_phase(make_review) -> None:
-    review, other = make_review(image=False), (ES, WORST[1])
-    review.press("Shift-T")
-    assert review.said == [NOTHING_TO_CARRY]
-    members = review.session.posterior_in(other).members
-    wall = (members == MYO).any(axis=0) & (review.session.predicted_in(other) == LV)
-    labels = review.now(WORST)
-    labels[wall] = MYO
-    review.controller.corrections._put(WORST, labels, "paint")
-    review.press("Shift-T")
-    review.settle()
-    assert wall.any()
-    assert (review.now(other)[wall] == MYO).all()
-    assert review.controller.place == WORST
 
 
 def test_stepping_through_phases_is_a_loop(review) -> None:

@@ -147,6 +147,18 @@ class ReviewSession:
         title = f"Slice {z + 1}"
         return title if phase is None else f"{title}, {names.get(phase, f'phase {phase}')}"
 
+    def neighbour(self, place: Place, where: str) -> Place | None:
+        """Return the place of the "slice above" or "below", "previous phase" or "next phase"."""
+        phase, z = place
+        found = {
+            "slice above": (phase, z - 1),
+            "slice below": (phase, z + 1),
+            "previous phase": (phase - 1 if phase else None, z),
+            "next phase": (phase + 1 if phase else None, z),
+        }[where]
+        is_there = found[0] in self.phases and 0 <= found[1] < self.slices
+        return found if is_there else None
+
     def is_basal(self, place: Place) -> bool:
         """Return whether a slice is in the basal half of the heart or beyond; False if unknown."""
         phase, z = place

@@ -12,7 +12,6 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ...app.review.carrying import CarriedCorrection, prepare_carrying
 from ...app.review.ends import IS_FINISHED, End, ShapeSource, move_end
 from ...app.review.session import ReviewSession
 from ...core import InputError
@@ -30,7 +29,6 @@ from ...core.heart.measurements import canonical_structure
 from ...core.problems import Problem
 from ...core.types import Mask, Place
 from ...io.study.arrays import select_phase
-from ..common.background import Background
 from ..common.wording import in_the_window
 from ..layers.review_layers import set_slices
 from ..layers.viewing import index_of
@@ -41,7 +39,6 @@ LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
 ENDS: Final = "base or apex"
 SCRIBBLE: Final = "scribble"
-CARRY: Final = "carry"
 UNDO: Final = "undo or redo"
 UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
@@ -65,13 +62,6 @@ BY_ALTERNATIVE: Final = "The {structure} follows the stroke: answer {number}, fr
 VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
-CARRYING: Final = "A correction is still being carried to other phases. Try again in a moment."
-CARRIED: Final = "Carried to {slices}. Check it, or undo with Ctrl+Z."
-NONE_AGREES: Final = "No model agrees with this correction in another phase. Nothing was changed."
-CHANGED_MEANWHILE: Final = (
-    "The slices were changed or accepted meanwhile, so nothing was carried. Carry the correction "
-    "again if you still want it."
-)
 NOT_KEPT: Final = (
     "Answer {number} was not kept. To keep an answer, accept the slice while it is on screen."
 )
@@ -118,8 +108,7 @@ class Corrections(QObject):
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
         self._tool = ""
         self.undone_labels: set[int] = set()
-        self.is_showing = self._is_closed = False
-        self._background = Background(self)
+        self.is_showing = False
         self.threshold: float | None = None
         self.watch = EditWatch(viewer, layer, self, limit=self._may_paint)
         self.watch.changed.connect(self._on_changed)
@@ -370,42 +359,6 @@ class Corrections(QObject):
         said = COPIED if self._put(place, labels, COPY) else SAME_THERE
         self.said.emit(said.format(structure=name, source=there))
 
-    def carry(self, place: Place, image: NDArray[Any]) -> None:
-        """Carry the correction of a slice to the other phases, in a thread, as one undo step.
-
-        ``image`` is (T, Z, Y, X).
-        """
-        self.accept_preview()
-        if self._background.is_busy:
-            self.said.emit(CARRYING)
-            return
-        try:
-            carried = prepare_carrying(self._session, image, place)
-        except Problem as error:
-            self.said.emit(in_the_window(error))
-            return
-        self._background.run(
-            carried.compute, lambda slices: self._on_carried(carried, slices), self.said.emit
-        )
-
-    def _on_carried(self, carried: CarriedCorrection, slices: Mapping[Place, Plane]) -> None:
-        """Write the carried labels, except those that the reader has settled meanwhile."""
-        if self._is_closed:
-            return
-        self.discard_preview()  # which the reader has not accepted
-        session = self._session
-        unchanged = {
-            place: self._without_locked(session.labels_in(place), labels)
-            for place, labels in slices.items()
-            if carried.may_change(place, session)
-        }
-        if not self._put_all(unchanged, CARRY, {}):
-            self.said.emit(CHANGED_MEANWHILE if slices else NONE_AGREES)
-            return
-        count = format_count(len(unchanged), "other phase")
-        named = session.title_of(next(iter(unchanged))) if len(unchanged) == 1 else count
-        self.said.emit(CARRIED.format(slices=named[0].lower() + named[1:]))
-
     def fit_contour(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Return (k, 2) handles of a structure's contour; None if the structure is absent."""
         self.accept_preview()
@@ -437,9 +390,41 @@ class Corrections(QObject):
         )
         self._put(place, labels, CONTOUR)
 
+    def put_all(
+        self,
+        slices: Mapping[Place, Plane],
+        tool: str,
+        *,
+        known: Mapping[Place, Plane] | None = None,
+    ) -> bool:
+        """Write slices as one undo step and log the change; return whether they differ.
+
+        ``known`` are labels before the change that are no longer in the layer.
+        """
+        before = {place: self._session.labels_in(place).copy() for place in slices}
+        before.update(known or {})
+        data = self._layer.data.dtype
+        self._tool = tool
+        changed = set_slices(
+            self._layer, {place: np.asarray(plane, data) for place, plane in slices.items()}
+        )
+        self.watch.check()
+        self._tool = ""
+        if changed:
+            self._session.note_change(slices, tool=tool, before=before)
+            self.changed.emit()
+        else:
+            self._layer.refresh(extent=False)
+        return bool(changed)
+
+    def without_locked(self, place: Place, labels: Plane) -> Plane:
+        """Return labels for a slice with no voxel of a locked structure gained or lost."""
+        now, locked = self._session.labels_in(place), [*self._session.protected_labels]
+        kept: Plane = np.where(np.isin(now, locked) | np.isin(labels, locked), now, labels)
+        return kept
+
     def close(self) -> None:
         """Discard the preview and disconnect from viewer and layer."""
-        self._is_closed = True
         self.discard_preview()
         self.watch.flush()
         self.watch.close()
@@ -477,27 +462,8 @@ class Corrections(QObject):
             self.is_showing = False
 
     def _put(self, place: Place, labels: Plane, tool: str, *, before: Plane | None = None) -> bool:
-        """Write labels as one undo step and log the change; return whether they differ."""
-        return self._put_all({place: labels}, tool, {} if before is None else {place: before})
-
-    def _put_all(
-        self, slices: Mapping[Place, Plane], tool: str, known: Mapping[Place, Plane]
-    ) -> bool:
-        """Write slices like `_put`, as one undo step; ``known`` are labels before the change."""
-        before = {place: self._session.labels_in(place).copy() for place in slices} | dict(known)
-        data = self._layer.data.dtype
-        self._tool = tool
-        changed = set_slices(
-            self._layer, {place: np.asarray(plane, data) for place, plane in slices.items()}
-        )
-        self.watch.check()
-        self._tool = ""
-        if changed:
-            self._session.note_change(slices, tool=tool, before=before)
-            self.changed.emit()
-        else:
-            self._layer.refresh(extent=False)
-        return bool(changed)
+        """Write one slice; see `put_all`."""
+        return self.put_all({place: labels}, tool, known={} if before is None else {place: before})
 
     def _on_changed(self, changes: Sequence[SliceChange], painted: bool) -> None:
         """Log changes of the labels, except those that ``_put`` logs itself."""
@@ -577,12 +543,6 @@ class Corrections(QObject):
             labels.astype(np.uint8),
             protected=self._session.protected_labels,
         )
-
-    def _without_locked(self, now: Plane, labels: Plane) -> Plane:
-        """Return ``labels`` with no voxel of a structure that was locked gained or lost."""
-        locked = [*self._session.protected_labels]
-        kept: Plane = np.where(np.isin(now, locked) | np.isin(labels, locked), now, labels)
-        return kept
 
     def _of(self, structure: str) -> list[int]:
         """Return the labels of a structure of the heart, under any of its usual names."""

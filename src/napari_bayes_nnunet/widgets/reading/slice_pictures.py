@@ -67,10 +67,10 @@ class SlicePictures:
         width = float(columns.stop - columns.start) * self._session.spacing[2]
         return height / width if self._orientation.transposed else width / height
 
-    def draw(self, place: Place) -> SlicePicture:
-        """Return the picture of a slice with the labels as they are now."""
+    def draw(self, place: Place, labels: NDArray[Any] | None = None) -> SlicePicture:
+        """Return the picture of a slice with these (Y, X) labels, by default as they are now."""
         session = self._session
-        labels = session.labels_in(place).copy()
+        labels = (session.labels_in(place) if labels is None else labels).copy()
         posterior = session.study.posteriors.get(place[0])
         plane = None
         if posterior is not None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 from qtpy.QtCore import QPointF, QRect, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPalette, QPen, QPixmap, QPolygonF
+from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPalette, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QWidget
 
 from ...core.editing.closed_curve import Points
@@ -31,6 +31,8 @@ from .thumbnail_plan import OUTLINE_ROOM, ThumbnailFrame, ThumbnailPlan
 CONTOUR_WIDTH_PX: Final = 1.3
 LEGEND_WIDTH: Final = 60
 """Length of the colour scale, px."""
+BETWEEN: Final = QColor(255, 255, 255, 150)
+"""Colour of what changes between two contours."""
 FEWEST_CONTOUR_POINTS: Final = 12
 """Number of points that a small contour keeps."""
 MARK_SHARE: Final = 0.25
@@ -42,9 +44,17 @@ SMALLEST_MARK, LARGEST_MARK = 9, 20
 
 
 def render_picture(
-    picture: SlicePicture, size: QSize, colors: Mapping[int, str], *, ratio: float
+    picture: SlicePicture,
+    size: QSize,
+    colors: Mapping[int, str],
+    *,
+    ratio: float,
+    before: SlicePicture | None = None,
 ) -> QPixmap:
-    """Return a picture of ``size`` px with its contours, for a screen with a device pixel ratio."""
+    """Return a picture of ``size`` px with its contours, for a screen with a device pixel ratio.
+
+    What lies between these and the contours of ``before`` is bright.
+    """
     pixmap = QPixmap(size * ratio)
     height, width = picture.grey.shape
     grey = QImage(picture.grey.data, width, height, width, QImage.Format.Format_Grayscale8)
@@ -52,15 +62,32 @@ def render_picture(
     painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.drawImage(QRectF(pixmap.rect()), grey)
-    for label, points in picture.contours:
+    contours = _outlines(picture, pixmap.size())
+    if before is not None:
+        earlier = _outlines(before, pixmap.size())
+        for label in colors:
+            # Odd-even filling leaves out what lies within both.
+            both = QPainterPath(contours.get(label, QPainterPath()))
+            both.addPath(earlier.get(label, QPainterPath()))
+            painter.fillPath(both, BETWEEN)
+    for label, outline in contours.items():
         pen = QPen(QColor(colors[label]), CONTOUR_WIDTH_PX * ratio)
         pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
-        painter.setPen(pen)
-        curve = thin_out(points[:, ::-1] * (pixmap.width(), pixmap.height()))
-        painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in curve.tolist()]))
+        painter.strokePath(outline, pen)
     painter.end()
     pixmap.setDevicePixelRatio(ratio)
     return pixmap
+
+
+def _outlines(picture: SlicePicture, size: QSize) -> dict[int, QPainterPath]:
+    """Return label → its contours, px."""
+    outlines: dict[int, QPainterPath] = {}
+    for label, points in picture.contours:
+        curve = thin_out(points[:, ::-1] * (size.width(), size.height()))
+        outline = outlines.setdefault(label, QPainterPath())
+        outline.addPolygon(QPolygonF([QPointF(x, y) for x, y in curve.tolist()]))
+        outline.closeSubpath()
+    return outlines
 
 
 def thin_out(curve: Points) -> Points:

@@ -27,6 +27,7 @@ from ..layers.window_level import WindowLevel
 from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
 from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
+from .carried_review import CarriedReview
 from .export import ReviewExporter
 from .forms import ReviewForms
 from .saver import EVERY_MS, StudySaver
@@ -89,6 +90,9 @@ class ReviewController(QObject):
             *(viewer, self.session, self.picture.image, forms.thumbnails),
             window=self._window,
             parent=self,
+        )
+        self.carried = CarriedReview(
+            self.session, self.corrections, forms.carried, self._thumbnails.pictures, parent=self
         )
         self.window_level = WindowLevel(viewer)
         # The Segment dock shows them for its image, which is in front with its study.
@@ -277,23 +281,16 @@ class ReviewController(QObject):
 
     def copy_from(self, where: str) -> None:
         """Copy the structure from ``where``, one of ``COPIES``."""
-        phase, z = self.place
-        neighbours = {
-            "slice above": (phase, z - 1),
-            "slice below": (phase, z + 1),
-            "previous phase": (phase - 1 if phase else None, z),
-            "next phase": (phase + 1 if phase else None, z),
-        }
-        source = neighbours[where]
-        if source[0] not in self.session.phases or not 0 <= source[1] < self.session.slices:
+        source = self.session.neighbour(self.place, where)
+        if source is None:
             self.said.emit(NOTHING_TO_COPY.format(where))
         elif self._can("copy"):
             self.corrections.copy(self.place, source, self.label)
 
     def carry(self) -> None:
-        """Carry the correction of the slice to the other phases."""
-        if self._can("carry"):
-            self.corrections.carry(self.place, self.picture.image.data)
+        """Carry the correction of the slice to the other phases, or keep what was carried."""
+        if not self.carried.keep() and self._can("carry"):
+            self.carried.tool.carry(self.place, self.picture.image.data)
 
     def interpolate(self) -> None:
         """Interpolate the structure between the nearest corrected slices."""
@@ -474,6 +471,7 @@ class ReviewController(QObject):
     def _connect(self) -> None:
         forms, corrections = self.forms, self.forms.corrections
         forms.queue.changed.connect(self.refresh_queue)
+        forms.carried.cell_chosen.connect(self.go_to)
         for part in (*forms.overviews, forms.numbers):
             part.cell_chosen.connect(self.go_to_queued)
         forms.table.row_chosen.connect(self.go_to_queued)
@@ -493,6 +491,7 @@ class ReviewController(QObject):
         self.corrections.changed.connect(self._on_corrected)
         self.corrections.undone.connect(self._on_undone)
         self.corrections.said.connect(self.said)
+        self.carried.tool.said.connect(self.said)
         self.scribble.active_changed.connect(self._on_scribble_active)
         self.scribble.pressed.connect(self.player.pause)
         self.scribble.drawn.connect(self._on_stroke)
@@ -584,7 +583,7 @@ class ReviewController(QObject):
         try:
             for part in (
                 *(self.scribble, self.brush, self.contour, self.player),
-                *(self.corrections, self.window_level, self._thumbnails),
+                *(self.carried.tool, self.corrections, self.window_level, self._thumbnails),
             ):
                 part.close()
             for open_part in (self.keys, self.outlines, self.letters):

@@ -512,6 +512,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._foot_area.addWidget(forms.slice)
         self._thumbnails.shown_changed.connect(forms.show_thumbnails)
         forms.show_thumbnails(self._thumbnails.is_shown)
+        forms.carried.shown_changed.connect(partial(self._thumbnails.cover, forms.carried))
+        self._thumbnails.strip_closed.connect(forms.carried.drop_requested)
 
     def _connect(self) -> None:
         self.open_button.clicked.connect(self._on_open_clicked)

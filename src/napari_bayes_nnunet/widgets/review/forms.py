@@ -10,6 +10,7 @@ from ...core.review.queue import REVIEW_SCORES
 from ..common.display_form import DisplayForm
 from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage
 from ..common.settings import Settings
+from ..editing.carried_strip import CarriedStrip
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
 from ..layers.keys import KEYS
@@ -36,7 +37,7 @@ class ReviewForms(QWidget):
 
     This widget holds the sections, which scroll; ``settings`` keep which of them are open.
     ``key_numbers`` and ``slice`` have fixed places above and below the sections, ``thumbnails`` at
-    the bottom of the window, in place of the heat grid.
+    the bottom of the window, in place of the heat grid, and ``carried`` in place of these.
     """
 
     def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
@@ -46,6 +47,7 @@ class ReviewForms(QWidget):
         self.queue = QueueForm({s.name: (s.title, s.unit, s.help) for s in REVIEW_SCORES.values()})
         self.grid = HeatGrid()
         self.thumbnails = Thumbnails()
+        self.carried = CarriedStrip()
         self.overviews = (self.grid, self.thumbnails)
         self._needs_grid, self._has_thumbnails = False, False
         self.table = QueueTable()
@@ -85,7 +87,7 @@ class ReviewForms(QWidget):
     def discard(self) -> None:
         """Keep the target, then delete all forms, including those with a fixed place."""
         self._keep_target()
-        for part in (self.key_numbers, self.slice, self.thumbnails, self):
+        for part in (self.key_numbers, self.slice, self.thumbnails, self.carried, self):
             part.deleteLater()
 
     def _show_target(self) -> None:

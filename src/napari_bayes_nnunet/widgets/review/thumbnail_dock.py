@@ -7,7 +7,7 @@ from typing import Any, Final
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QRect, Qt, QTimer, Signal
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QDockWidget, QFrame, QScrollArea
+from qtpy.QtWidgets import QDockWidget, QFrame, QScrollArea, QWidget
 
 from ..common.dock import main_window
 from ..common.settings import Settings
@@ -23,7 +23,7 @@ SIDE_CORNER: Final = Qt.Corner.BottomRightCorner
 
 
 class ThumbnailArea(QScrollArea):
-    """Area that scrolls sideways through thumbnails if there are very many."""
+    """Area for the thumbnails, which scroll sideways if there are very many, or a strip."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,61 +32,80 @@ class ThumbnailArea(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
-    def set_thumbnails(self, thumbnails: Thumbnails) -> None:
-        """Show these thumbnails in place of the previous ones."""
-        self.setWidget(thumbnails)
-        self.setMinimumHeight(thumbnails.minimumSizeHint().height())
-        thumbnails.current_moved.connect(self._show)
+    def set_content(self, content: QWidget) -> None:
+        """Show this in place of the previous content, which is not deleted."""
+        self.takeWidget()
+        self.setWidget(content)
+        content.show()
+        self.setMinimumHeight(content.minimumSizeHint().height())
 
-    def _show(self, cell: QRect) -> None:
+    def scroll_to(self, cell: QRect) -> None:
+        """Bring a thumbnail into view."""
         center = cell.center()
         self.ensureVisible(center.x(), center.y(), cell.width(), 0)
 
 
 class ThumbnailDock(QObject):
-    """Dock with the thumbnails of the open study; it exists while they are shown.
+    """Dock with the thumbnails of the open study; it exists while they, or a strip, are shown.
 
-    ``shown_changed`` is emitted when it appears or goes. If the user closes it, that is remembered
-    in ``settings``. It is no higher than pictures of this width need, unless the user chooses its
-    height. Without a window, nothing is shown.
+    ``shown_changed`` is emitted when the thumbnails appear or go, ``strip_closed`` when the user
+    closes the strip. If the user closes the dock, that is remembered in ``settings``. It is no
+    higher than pictures of this width need, unless the user chooses its height. Without a window,
+    nothing is shown.
     """
 
     shown_changed = Signal(bool)
+    strip_closed = Signal()
 
     def __init__(self, viewer: Any, settings: Settings, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._settings = settings
         self._thumbnails: Thumbnails | None = None
+        self._strip: QWidget | None = None
         self._area: ThumbnailArea | None = None
         self._corner = Qt.DockWidgetArea.BottomDockWidgetArea
         self._height, self._fitted = 0, 0  # chosen by the user, and by us
 
     @property
     def is_shown(self) -> bool:
-        """Whether the dock is in the window."""
-        return self._area is not None
+        """Whether the thumbnails have their place in the window, also if a strip covers them."""
+        return self._area is not None and self._settings.thumbnails()
 
     def open(self, thumbnails: Thumbnails) -> None:
         """Show the thumbnails of a study, unless the user has closed those of another one."""
         self._thumbnails = thumbnails
-        if self._area is not None:
-            self._area.set_thumbnails(thumbnails)
-        elif self._settings.thumbnails():
-            self._add()
+        thumbnails.current_moved.connect(self._scroll_to)
+        if self._settings.thumbnails():
+            self._show(thumbnails)
+            self.shown_changed.emit(self.is_shown)
+
+    def cover(self, strip: QWidget, is_covered: bool) -> None:
+        """Show a strip in place of the thumbnails, also if the user has closed these, or end it."""
+        if is_covered:
+            self._strip = strip
+            self._show(strip)
+        elif self._strip is not None:
+            self._strip = None
+            if self._settings.thumbnails() and self._thumbnails is not None:
+                self._show(self._thumbnails)
+            else:
+                self._remove()
 
     def set_shown(self, are_shown: bool) -> None:
         """Show or hide the thumbnails as the user wants, and remember the choice."""
         self._settings.keep_thumbnails(are_shown)
-        if are_shown and self._area is None:
-            self._add()
-        elif not are_shown:
+        if not are_shown:
             self._remove()
+        elif self._area is None and self._thumbnails is not None:
+            self._show(self._thumbnails)
         self.shown_changed.emit(self.is_shown)
+        if not are_shown and self._strip is not None:
+            self.strip_closed.emit()
 
     def clear(self) -> None:
         """Show no thumbnails, but keep the dock for the next study."""
-        self._thumbnails = None
+        self._thumbnails = self._strip = None
 
     def close(self) -> None:
         """Remove the dock, because no study is open."""
@@ -105,14 +124,20 @@ class ThumbnailDock(QObject):
                 QTimer.singleShot(0, self._on_closed)  # after napari has ended
         return bool(super().eventFilter(watched, event))
 
+    def _scroll_to(self, cell: QRect) -> None:
+        if self._area is not None and self._strip is None:
+            self._area.scroll_to(cell)
+
     def _on_closed(self) -> None:
-        if self._area is not None:
+        if self._area is not None and (self._strip is None or self._settings.thumbnails()):
             self.set_shown(False)
+        elif self._area is not None:
+            self.strip_closed.emit()
 
     def _fit(self) -> None:
         """Make the dock as high as its thumbnails, unless the user has chosen the height."""
         area, thumbnails = self._area, self._thumbnails
-        if area is None or thumbnails is None or not isalive(area):
+        if area is None or thumbnails is None or self._strip is not None or not isalive(area):
             return
         dock, main = area.parent(), main_window(area)
         if not isinstance(dock, QDockWidget) or main is None or dock.isFloating():
@@ -123,12 +148,16 @@ class ThumbnailDock(QObject):
             self._fitted = thumbnails.fitting_height(most) + beside
             main.resizeDocks([dock], [self._fitted], Qt.Orientation.Vertical)
 
-    def _add(self) -> None:
+    def _show(self, content: QWidget) -> None:
+        """Show thumbnails or a strip, in a new dock if there is none."""
+        if self._area is not None:
+            self._area.set_content(content)
+            return
         window = getattr(self._viewer, "window", None)
-        if window is None or self._thumbnails is None:
+        if window is None:
             return
         self._area = area = ThumbnailArea()
-        area.set_thumbnails(self._thumbnails)
+        area.set_content(content)
         window.add_dock_widget(area, name=THUMBNAIL_TITLE, area="bottom")
         dock, main = area.parent(), main_window(area)
         if isinstance(dock, QDockWidget) and main is not None:
@@ -139,7 +168,6 @@ class ThumbnailDock(QObject):
             main.resizeDocks([dock], [height], Qt.Orientation.Vertical)
             dock.installEventFilter(self)
             area.installEventFilter(self)  # it is as wide as the thumbnails, unless they scroll
-        self.shown_changed.emit(True)
 
     def _remove(self) -> None:
         area, self._area = self._area, None

@@ -50,8 +50,11 @@ class TurnedThumbnails(QObject):
     def _turned(self) -> tuple[Any, ...]:
         return self._viewer.dims.events.order, self._viewer.scene.camera.events.orientation
 
-    def _draw(self, event: object = None) -> None:
+    def pictures(self) -> SlicePictures:
+        """Return pictures of the slices as they lie on the screen now."""
         window = self._window or tuple(self._image.contrast_limits)
         orientation = shown_orientation(self._viewer)
-        pictures = SlicePictures(self._session, self._image.data, window, orientation)
-        self._thumbnails.set_pictures(pictures)
+        return SlicePictures(self._session, self._image.data, window, orientation)
+
+    def _draw(self, event: object = None) -> None:
+        self._thumbnails.set_pictures(self.pictures())

@@ -1,0 +1,223 @@
+"""Carrying a correction to other phases: an offer by pictures, kept or dropped by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_bayes_nnunet.app.review.carrying import NOTHING_TO_CARRY
+from napari_bayes_nnunet.widgets.editing import carry_tool as module
+from napari_bayes_nnunet.widgets.editing.carried_strip import CarriedStrip
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+
+from ...helpers.data.cines import ED, ES, LV, MYO, RV, WORST, make_cine
+from ...helpers.windows.reviewing import Review, make_review, predicted, steps_of
+from ...helpers.windows.settling import settle
+from .test_thumbnail_dock import open_in, thumbnail_docks
+
+__all__ = ["make_review"]
+
+MIDDLE = 2
+OTHERS = ((MIDDLE, WORST[1]), (ES, WORST[1]))
+
+
+@pytest.fixture
+def review(make_review: Callable[..., Review]) -> Review:
+    """Return the review of three phases, in an image without any motion."""
+    return make_review(image=False, phases=(ED, MIDDLE, ES))
+
+
+def thicken_wall(session: Any, corrections: Any) -> np.ndarray:
+    """Draw a thicker wall at ED where a member of another phase has it; return what changed."""
+    labels = session.labels_in(WORST).copy()
+    wall = np.any([seen_as_wall(session, place) for place in OTHERS], axis=0) & (labels == LV)
+    labels[wall] = MYO
+    corrections.put_all({WORST: labels}, "paint")
+    return wall
+
+
+def seen_as_wall(session: Any, place: Any) -> np.ndarray:
+    """Return where a member has the wall in what is predicted as the LV."""
+    members = session.posterior_in(place).members
+    return (members == MYO).any(axis=0) & (session.predicted_in(place) == LV)
+
+
+def carry(review: Review) -> np.ndarray:
+    """Correct a slice and carry the correction; return what was corrected."""
+    wall = thicken_wall(review.session, review.controller.corrections)
+    review.press("Shift-T")
+    review.settle()
+    return wall
+
+
+def items_of(strip: CarriedStrip) -> list[Any]:
+    return [strip.pictures.item(row) for row in range(strip.pictures.count())]
+
+
+def test_carried_slices_are_an_offer_until_kept_as_one_undo_step(review: Review) -> None:
+    review.press("Shift-T")
+    assert review.said == [NOTHING_TO_CARRY]
+    session, strip = review.session, review.forms.carried
+    wall = carry(review)
+    corrected, numbers = review.now(WORST), session.measured()
+    assert session.edited_places() == [WORST]
+    assert strip.ticked == OTHERS
+    assert strip.title.text() == session.title_of(WORST)
+    assert [item.text() for item in items_of(strip)] == ["Phase 2", "ES"]
+    assert not any(item.icon().isNull() for item in items_of(strip))
+    assert review.said[-1].startswith(module.OFFERED[:10].format())
+    review.press("Shift-T")
+    for place in OTHERS:
+        expected = predicted(session, place).copy()
+        expected[wall & seen_as_wall(session, place)] = MYO
+        assert np.array_equal(review.now(place), expected)
+    assert np.array_equal(review.now(WORST), corrected)
+    assert session.measured()["LV ESV"].value < numbers["LV ESV"].value
+    assert session.peek_log()[-1].tool == module.CARRY
+    assert review.said[-1] == module.CARRIED.format(slices="2 other phases")
+    assert not strip.ticked
+    assert review.controller.place == WORST
+    review.controller.corrections.undo()
+    review.settle()
+    assert session.edited_places() == [WORST]
+
+
+def test_phases_are_kept_or_left_one_by_one(review: Review) -> None:
+    carry(review)
+    strip = review.forms.carried
+    items_of(strip)[0].setCheckState(Qt.CheckState.Unchecked)
+    strip.keep_button.click()
+    assert review.session.edited_places() == [WORST, OTHERS[1]]
+    assert review.said[-1] == module.CARRIED.format(slices="slice 3, ES")
+    review.press("Shift-T")  # the other phase is still as predicted
+    review.settle()
+    assert strip.ticked == OTHERS[:1]
+    items_of(strip)[0].setCheckState(Qt.CheckState.Unchecked)
+    assert not strip.keep_button.isEnabled()
+    strip.drop_button.click()
+    assert review.session.edited_places() == [WORST, OTHERS[1]]
+    assert strip.pictures.count() == 0
+
+
+def test_a_picture_shows_its_phase(review: Review) -> None:
+    carry(review)
+    strip = review.forms.carried
+    strip.pictures.itemClicked.emit(items_of(strip)[1])
+    assert review.controller.place == OTHERS[1]
+    assert strip.ticked == OTHERS
+
+
+def test_nothing_is_offered_where_no_model_agrees(review: Review) -> None:
+    labels = review.now(WORST)
+    labels[0, 0] = RV
+    review.controller.corrections.put_all({WORST: labels}, "paint")
+    review.press("Shift-T")
+    review.settle()
+    assert review.said == [module.NONE_AGREES]
+    assert not review.controller.carried.tool.is_offering
+
+
+def test_slices_edited_meanwhile_are_offered_no_more(review: Review) -> None:
+    carry(review)
+    items_of(review.forms.carried)[0].setCheckState(Qt.CheckState.Unchecked)
+    review.controller.corrections.remove(OTHERS[1], RV)
+    assert [item.data(Qt.ItemDataRole.UserRole) for item in items_of(review.forms.carried)] == [
+        OTHERS[0]
+    ]
+    assert review.forms.carried.ticked == ()
+    review.controller.corrections.remove(OTHERS[0], RV)
+    assert module.CHANGED_MEANWHILE in review.said
+    assert not review.controller.carried.tool.is_offering
+
+
+@pytest.mark.parametrize(
+    "settle_meanwhile",
+    [
+        lambda review: [review.session.decide(place, "accepted") for place in OTHERS],
+        lambda review: review.session.change(protected=("MYO",)),
+    ],
+    ids=["accepted", "locked"],
+)
+def test_keeping_gives_way_to_what_the_reader_did(review: Review, settle_meanwhile: Any) -> None:
+    carry(review)
+    settle_meanwhile(review)
+    decisions = dict(review.session.state.decisions)
+    review.press("Shift-T")
+    assert review.session.edited_places() == [WORST]
+    assert review.session.state.decisions == decisions
+    assert review.said[-1] == module.CHANGED_MEANWHILE
+
+
+def test_an_offer_ends_when_its_correction_is_undone(review: Review) -> None:
+    carry(review)
+    review.controller.corrections.undo()
+    review.settle()
+    assert not review.controller.carried.tool.is_offering
+    assert review.session.edited_places() == []
+
+
+def test_carrying_accepts_no_preview(review: Review) -> None:
+    thicken_wall(review.session, review.controller.corrections)
+    corrected = review.now(WORST)
+    for then in (review.settle, partial(review.press, "Shift-T")):  # offered, and kept
+        if not review.controller.carried.tool.is_offering:
+            review.press("Shift-T")
+        review.controller.corrections.step_alternative(WORST, 1)
+        assert not np.array_equal(review.now(WORST), corrected)
+        then()
+        assert np.array_equal(review.now(WORST), corrected)
+    assert review.session.edited_places() == [WORST, *OTHERS]
+    assert steps_of(review.layer) == 2
+
+
+def test_a_second_request_waits_and_an_offer_ends_with_the_review(review: Review) -> None:
+    thicken_wall(review.session, review.controller.corrections)
+    review.press("Shift-T")
+    review.press("Shift-T")
+    assert review.said == [module.CARRYING]
+    review.close()
+    settle(review.qtbot, review.controller.carried)
+    assert review.session.edited_places() == [WORST]
+    assert not review.controller.carried.tool.is_offering
+
+
+def test_the_offer_takes_the_place_of_the_thumbnails(
+    window_dock: ReviewWidget, tmp_path: Any, qtbot: Any
+) -> None:
+    open_in(window_dock, make_cine(tmp_path / "heart", phases=(ED, MIDDLE, ES)), qtbot)
+    controller, forms, settings = window_dock.controller, window_dock.forms, window_dock._settings
+    thicken_wall(controller.session, controller.corrections)
+    (shown,) = thumbnail_docks(window_dock)
+    height = shown.height()
+
+    def offer() -> None:
+        controller.carry()
+        settle(qtbot, window_dock, controller)
+        assert controller.carried.tool.is_offering
+
+    offer()
+    assert thumbnail_docks(window_dock) == [shown]
+    assert shown.widget().widget() is forms.carried
+    assert shown.height() == height
+    assert forms.carried.pictures.horizontalScrollBar().maximum() == 0
+    forms.carried.drop_button.click()
+    assert shown.widget().widget() is forms.thumbnails
+    qtbot.mouseClick(window_dock.thumbnails_button, Qt.MouseButton.LeftButton)
+    assert thumbnail_docks(window_dock) == []
+    offer()  # in a dock of its own
+    (own,) = thumbnail_docks(window_dock)
+    assert not settings.thumbnails()
+    assert not window_dock.thumbnails_button.isChecked()
+    assert forms.grid.isVisible()
+    qtbot.mouseClick(own.titleBarWidget().close_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not controller.carried.tool.is_offering)
+    assert thumbnail_docks(window_dock) == []
+    offer()
+    controller.carry()
+    assert thumbnail_docks(window_dock) == []
+    assert OTHERS[1] in controller.session.edited_places()
