@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import highdicom as hd
@@ -12,12 +13,13 @@ from pydicom import dcmread
 
 from napari_bayes_nnunet import __version__
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_AMONG_CHOSEN
 from napari_bayes_nnunet.app.review.accepted_slices import (
     count_accepted,
     describe_open_slices,
     sum_accepted,
 )
-from napari_bayes_nnunet.app.review.dicom_export import NOT_COMPARABLE, export_session
+from napari_bayes_nnunet.app.review.dicom_export import FOUND_IN, NOT_COMPARABLE, export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io import DataError
@@ -139,3 +141,16 @@ def test_images_are_refused_if_they_cannot_be_compared(
         export_session(ReviewSession(read_study(study)), images, tmp_path / "out")
     assert caught.value.statement.template == NOT_COMPARABLE
     assert not (tmp_path / "out").exists()
+
+
+def test_numbers_say_among_how_many_phases_ed_and_es_are(images: Path, tmp_path: Path) -> None:
+    how = {"ed": ED, "es": ES, "phases_from": FOUND_AMONG_CHOSEN}
+    folder = make_cine(tmp_path / "study", geometry=read_dicom(images).geometry, **how)
+    session = ReviewSession(read_study(folder))
+    for among in (2, 0):
+        *_, report, table = export_session(session, images, tmp_path / str(among))
+        with table.open(encoding="ascii", newline="") as stream:
+            assert {row["among_phases"] for row in csv.DictReader(stream)} == {str(among or "")}
+        description = dcmread(report).CompletionFlagDescription
+        assert description.endswith(FOUND_IN.format(2)) == bool(among)
+        session.change(ed=ES, es=ED)  # by the reader

@@ -33,6 +33,7 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "prediction_high_80": "59",
         "prediction_low_90": "50.5",
         "prediction_high_90": "60.5",
+        "among_phases": "",
     }
     assert rows[0]["prediction_low_80"] == ""
 
@@ -41,7 +42,7 @@ def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {})
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,,,,,,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,,,,,,,'
     )
 
 

@@ -27,6 +27,7 @@ from .report_files import write_numbers
 from .session import ReviewSession
 
 ALGORITHM = "Bayesian nnU-Net"
+FOUND_IN = ", ED and ES of {} phases only"
 NOT_COMPARABLE = (
     "{image} was not found, so the DICOM images cannot be compared with {case} and may be of "
     "another patient. Put the file back into the study or next to it."
@@ -69,7 +70,8 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         _check(file, drawn, study)
     measured = session.measured()
     open_slices = count_open_by_number(session, measured)
-    write_numbers(output / table, session.predicted(), measured, open_slices)
+    among = session.compared
+    write_numbers(output / table, session.predicted(), measured, open_slices, among=among)
     if not CONCEPTS.keys() & measured.keys():
         return [*files, output / table]
     slices = images_of_phase(stack, session.end_phases[0])
@@ -79,7 +81,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         measured,
         slices,
         files,
-        origin=replace(origin, review=str(in_numbers)),
+        origin=replace(origin, review=f"{in_numbers}{FOUND_IN.format(among) if among else ''}"),
         is_reviewed=not in_numbers.still_open,
     )
     return [*files, output / report, output / table]

@@ -50,7 +50,8 @@ def export_review(
     source = find_image(info, session.study.folder)
     export_labels(labels, session.labels_to_save(), info.geometry, source=source)
     outcome = collect_outcome(session, image, queue)
-    write_numbers(numbers, outcome.before, outcome.after, outcome.open_slices)
+    written = outcome.before, outcome.after, outcome.open_slices
+    write_numbers(numbers, *written, among=session.compared)
     write_review_report(report, outcome)
     return [labels, numbers, report]
 

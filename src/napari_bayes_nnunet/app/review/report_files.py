@@ -20,7 +20,7 @@ FILE_UNWRITABLE: Final = "{file} cannot be written ({reason})."
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
     "open_slices", "prediction_low_80", "prediction_high_80", "prediction_low_90",
-    "prediction_high_90",
+    "prediction_high_90", "among_phases",
 )  # fmt: skip
 
 
@@ -29,12 +29,15 @@ def write_numbers(
     before: Mapping[str, Measured],
     after: Mapping[str, Measured],
     open_slices: Mapping[str, int],
+    *,
+    among: int = 0,
 ) -> None:
     """Write the numbers of the prediction and after review as CSV, one per row.
 
     An unknown number is an empty field; spreads are sample SDs over the members. ``open_slices``
-    are the slices still to accept by the name of a number. Raises DataError if the file cannot be
-    written.
+    are the slices still to accept by the name of a number, ``among`` the number of phases of which
+    ED and ES have the largest and the smallest LV, 0 if of all. Raises DataError if the file cannot
+    be written.
     """
     rows: list[Sequence[Any]] = [_COLUMNS]
     for name in all_names(before, after):
@@ -42,7 +45,8 @@ def write_numbers(
         # Some spreadsheets do not read CSV as UTF-8.
         texts = (name, either.title, either.unit.replace("²", "2"))
         cells = (*_cells(before.get(name)), *_cells(after.get(name)))
-        rows.append((*texts, *cells, open_slices.get(name, ""), *_ends(before.get(name))))
+        row = (*texts, *cells, open_slices.get(name, ""), *_ends(before.get(name)), among or "")
+        rows.append(row)
     _write(file, csv_text(rows))
 
 

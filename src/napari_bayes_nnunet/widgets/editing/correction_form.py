@@ -53,8 +53,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
     "the base the myocardium is removed with the LV.",
     "carry": "Carry the correction of this slice to the same slice of the other phases, along the "
-    "motion of the heart, where at least one model agrees. Pictures show the result before you keep "
-    "it. Accepted slices stay.",
+    "motion of the heart, where at least one model agrees. You see pictures before you keep it. "
+    "Accepted slices stay.",
     "copy": "Copy the structure from an adjacent slice or phase.",
     "most uncertain": "Centre on the voxel of this slice on which the models disagree most.",
     "ED or ES": "Switch between ED and ES in the same slice.",
