@@ -39,7 +39,7 @@ def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) ->
     result = dock._growing
     qtbot.waitUntil(lambda: len(known) >= len(PHASES), timeout=60_000)
     assert known[: len(PHASES)] == [(count, []) for count in range(1, 1 + len(PHASES))]
-    dock._turns.finish()
+    dock.shown.turns.finish()
     (lv, _) = result.numbers().curves
     assert (lv.phases, lv.provisional) == (PHASES, frozenset(PHASES))
     qtbot.waitUntil(lambda: len(result.posteriors) >= 2, timeout=60_000)

@@ -54,13 +54,10 @@ from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS
 from napari_bayes_nnunet.widgets.segment import ensemble_form, result_actions
 from napari_bayes_nnunet.widgets.segment.dock import (
     CANNOT_FIND_PHASES,
-    CHOOSE_TO_SEE,
     IMAGE_REMOVED,
-    IN_REVIEW,
     NO_ENSEMBLE,
     NO_USABLE_MEMBER,
     PHASES_BY_VOLUME,
-    PREDICTION_REMOVED,
     STILL_LOOKING,
     WAITING_FOR_ENSEMBLE,
 )
@@ -78,6 +75,11 @@ from napari_bayes_nnunet.widgets.segment.result_actions import (
     MAKING_STUDY,
     REPLACE_FILES,
     REVIEW_DOCK,
+)
+from napari_bayes_nnunet.widgets.segment.result_view import (
+    CHOOSE_TO_SEE,
+    IN_REVIEW,
+    PREDICTION_REMOVED,
 )
 from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SEGMENT_IMAGE, SEGMENTING_IMAGE
 from napari_bayes_nnunet.widgets.segment.save import NO_POSITION, SAME_FILE
@@ -106,7 +108,7 @@ def begin(dock, qtbot) -> None:
     """Press Segment and wait until the first member is shown."""
     with qtbot.waitSignal(dock.job.progressed):
         dock.run.segment_button.click()
-    dock._turns.finish()
+    dock.shown.turns.finish()
 
 
 # Opening
@@ -338,7 +340,7 @@ def test_segment_begins_once_the_ensemble_is_found(
     segment_at_once(dock, ensemble_folder)
     with qtbot.waitSignal(dock.job.ended):
         slow.set()
-    dock._turns.finish()
+    dock.shown.turns.finish()
     assert dock.run.status.text().startswith("Finished")
     assert dock.run.segment_button.isEnabled()
 
@@ -788,7 +790,7 @@ def test_late_read_of_another_image_is_not_shown(ready, tmp_path, qtbot) -> None
     dock.image.choose(other)
     dock.run.segment_button.click()
     dock.job.result_grown.emit(late, None)
-    dock._turns.finish()
+    dock.shown.turns.finish()
     assert kept_result(other) is not late
     wait_until(lambda: not dock.job.is_running, qtbot)
     assert kept_result(other).case == "other"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from napari.layers import Image
 from qtpy.QtGui import QShowEvent
@@ -35,8 +34,8 @@ from ..common.dock import (
     raise_dock,
 )
 from ..common.folder_drop import FolderDrop
-from ..common.settings import Display, Settings, open_settings
-from ..common.window_thread import ShortCollections, Turns
+from ..common.settings import Settings, open_settings
+from ..common.window_thread import ShortCollections
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
@@ -44,33 +43,23 @@ from ..layers.metadata import layer_case, layer_source
 from ..layers.orientation_letters import PatientLetters
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
-    forget_result,
-    keep_result,
-    kept_result,
     kept_results,
     refresh_result,
-    result_layers,
-    show_mutual_information,
-    steps_to_put,
     warm_up,
 )
-from ..layers.review_layers import hide_closed_review, is_reviewed
-from ..layers.structure_contours import apply_display, find_contours, steps_to_show_contours
-from ..layers.viewing import current_phase, go_to_phase, show_in_reading_orientation
+from ..layers.structure_contours import apply_display, find_contours
+from ..layers.viewing import show_in_reading_orientation
 from ..reading.key_sheet import add_keys_to_help
-from .canvas_caption import ResultCaption
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
 from .job import (
     STOPPED_EARLY,
     SegmentationJob,
-    SegmentationProgress,
-    stopped_sentence,
-    unfinished_sentence,
 )
 from .method_form import MethodForm
 from .result_actions import REVIEW_DOCK, ResultActions, import_review_dock
+from .result_view import ResultView
 from .run_form import RunForm
 
 if TYPE_CHECKING:
@@ -87,12 +76,6 @@ FINISHED_IN = "Finished in {duration}."
 UNUSUAL_OPTIONS = "Options under Details that differ from the defaults."
 DETAILS, KEPT_DETAILS = "Details", "Segment details"
 """Title of the folded part, and its name in the settings."""
-CHOOSE_TO_SEE = "The result of {image} is hidden. Choose {image} to see it."
-IN_REVIEW = "A review of {image} hides its result. Close the review, then choose {image} to see it."
-PREDICTION_REMOVED = (
-    "The layer with the prediction was removed, so the result is not on screen. Segment again to "
-    "show it. Save… and Review… still work."
-)
 
 
 class SegmentWidget(FolderDrop, DockContent):
@@ -114,7 +97,6 @@ class SegmentWidget(FolderDrop, DockContent):
         self._turned: set[Any] = set()
         self._running: Image | None = None
         self._growing: SegmentationResult | None = None
-        self._held: WeakSet[SegmentationResult] = WeakSet()  # until their review is closed
         self._refusal = ""
         self._is_first = self._is_waiting = False
         self._started = 0.0
@@ -128,11 +110,11 @@ class SegmentWidget(FolderDrop, DockContent):
         self.method = MethodForm(self._settings)
         self.run = RunForm()
         self.display = DisplayForm(self._settings)
-        self.actions = ResultActions(napari_viewer, self.run, chosen=self._chosen, parent=self)
+        self.shown = ResultView(napari_viewer, self.image, self.run, self.display, self)
+        chosen = partial(getattr, self.shown, "chosen")
+        self.actions = ResultActions(napari_viewer, self.run, chosen=chosen, parent=self)
         self._letters = PatientLetters(napari_viewer)
-        self._caption = ResultCaption(napari_viewer)
         self._background = Background(self)
-        self._turns = Turns(self)
         self._collections = ShortCollections()
         self._lay_out()
         self._connect()
@@ -143,19 +125,14 @@ class SegmentWidget(FolderDrop, DockContent):
     @property
     def result(self) -> SegmentationResult | None:
         """The chosen result of the chosen image."""
-        layer = self.image.layer
-        return kept_result(layer) if layer is not None else None
-
-    def _chosen(self) -> tuple[Image, SegmentationResult] | None:
-        layer, result = self.image.layer, self.result
-        return None if layer is None or result is None else (layer, result)
+        return self.shown.result
 
     def segment(self) -> None:
         """Segment the chosen image with the chosen options, or show what is missing."""
         if self.job.is_running:
             return
         self._stop_waiting()
-        self._turns.finish()
+        self.shown.turns.finish()
         try:
             self.actions.check_nothing_is_written()
             image = self.image.image()
@@ -193,7 +170,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._stop_waiting()
         if self.job.is_running:
             self.job.forget()
-            self._turns.finish()
+            self.shown.turns.finish()
         self._collections.end()
         self.child.close()
 
@@ -295,7 +272,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image.title_changed.connect(self.run.set_title)
         self.run.segment_requested.connect(self.segment)
         self.run.stop_requested.connect(self._on_stop_requested)
-        self.run.mutual_information_toggled.connect(self._on_mutual_information_toggled)
+        self.run.mutual_information_toggled.connect(self.shown.show_mutual_information)
         self.run.results.chosen.connect(self._on_result_chosen)
         self.run.results.remove_requested.connect(self._on_result_removed)
         self.method.changed.connect(self._show_options)
@@ -308,10 +285,10 @@ class SegmentWidget(FolderDrop, DockContent):
         self.job.noticed.connect(self.run.add_message)
         self.job.phases_found.connect(self._on_phases_found)
         self.job.result_grown.connect(self._on_result_grown)
-        self.job.volumes_changed.connect(self._show_numbers)
+        self.job.volumes_changed.connect(self.shown.show_numbers)
         self.job.ended.connect(self._on_ended)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
-        self.display.changed.connect(self._on_display_changed)
+        self.display.changed.connect(self.shown.show_display)
         self.run.folder_requested.connect(self._on_folder_requested)
         # They are not Qt children of this widget, so that they still exist when it is destroyed.
         self.destroyed.connect(self.child.close)
@@ -347,9 +324,9 @@ class SegmentWidget(FolderDrop, DockContent):
         self._stop_waiting()
         self._remove_outdated_refusal()
         self._letters.set_layer(layer)
-        self._caption.set_image(layer)
+        self.shown.caption.set_image(layer)
         self._offer_result()
-        self._show_numbers()
+        self.shown.show_numbers()
         if layer is None:
             return
         if layer.unique_id not in self._turned:
@@ -360,34 +337,14 @@ class SegmentWidget(FolderDrop, DockContent):
         if is_set_aside(self._viewer, layer):
             bring_to_front(self._viewer, *self.image.layers)
         if not self.job.is_running:
-            self.run.show_messages(*self._notes_on_result())
-
-    def _on_display_changed(self, display: Display) -> None:
-        layer, result = self.image.layer, self.result
-        if layer is not None:
-            has_labels = result is not None and "prediction" in result_layers(self._viewer, layer)
-            posteriors = result.posteriors if result is not None and has_labels else None
-            apply_display(self._viewer, layer, display, posteriors)
+            self.run.show_messages(*self.shown.notes())
 
     def _on_image_picked(self, layer: Image) -> None:
         """Show the picked image, with the result that a review has hidden, and make it active."""
         bring_to_front(self._viewer, *self.image.layers)
-        if self.result is not None and self.result in self._held:
+        if self.shown.is_held and self.result is not None:
             self._on_result_chosen(self.result.settings.method)
         self._viewer.layers.selection.active = layer
-
-    def _notes_on_result(self) -> list[str]:
-        """Return the progress of an incomplete result of the chosen image, and its warnings."""
-        result = self.result
-        if result is None:
-            return []
-        progress = [
-            SegmentationProgress(state.done, state.total, 0.0, phase, 0.0)
-            for phase, state in result.phases.items()
-            if state.done < state.total and not state.provisional
-        ]
-        stopped = [stopped_sentence(progress, phases=len(result.phases))] if progress else []
-        return [*stopped, unfinished_sentence(result), *result.warnings]
 
     def _remove_outdated_refusal(self) -> None:
         """Remove the message about what Segment lacked, because the choice has changed."""
@@ -405,81 +362,28 @@ class SegmentWidget(FolderDrop, DockContent):
             return
         if self._is_first:
             self._is_first = False
-            self._turns.run(self._steps_to_first(layer, result, phase))
+            self.shown.show_first(layer, result, phase)
         else:
             refresh_result(self._viewer, layer, result)
 
-    def _steps_to_first(
-        self, layer: Image, result: SegmentationResult, phase: int | None
-    ) -> Generator[None, None, None]:
-        """Show the layers and a segmented phase; if the user has left the image, on its return."""
-        yield from self._steps_to_put(layer, result)
-        yield
-        if layer is not self.image.layer:
-            set_aside(self._viewer, layer)
-        elif not is_reviewed(self._viewer, layer):
-            bring_to_front(self._viewer, *self.image.layers)
-            if phase is not None and current_phase(self._viewer, layer) not in result.phases:
-                go_to_phase(self._viewer, layer, phase)
-
-    def _put(self, layer: Image, result: SegmentationResult) -> None:
-        """Make a result the chosen one of its image, and show it."""
-        self._turns.run(self._steps_to_put(layer, result))
-        self._turns.finish()
-
-    def _steps_to_put(
-        self, layer: Image, result: SegmentationResult
-    ) -> Generator[None, None, None]:
-        keep_result(layer, result)
-        if is_reviewed(self._viewer, layer):
-            self._held.add(result)
-            return
-        self._held.discard(result)
-        both = self.run.mutual_information.isChecked()
-        yield from steps_to_put(self._viewer, layer, result, mutual_information=both)
-        yield
-        hide_closed_review(self._viewer, layer)
-        if layer in self._viewer.layers:
-            display = self.display.display
-            yield from steps_to_show_contours(self._viewer, layer, result.posteriors, display)
-
-    def _show_numbers(self) -> None:
-        """Show the numbers of all results of the chosen image."""
-        layer, chosen = self.image.layer, self.result
-        results = kept_results(layer) if layer is not None else {}
-        numbers = {method: result.numbers() for method, result in results.items()}
-        method = chosen.settings.method if chosen else ""
-        self.run.results.set_results(numbers, method)
-        ed, es = self.image.known_phases or (None, None)
-        if method:
-            ed, es = numbers[method].ed or ed, numbers[method].es or es
-        self._caption.set_landmarks(ed, es)
-        self._caption.set_provisional(chosen.provisional if chosen is not None else ())
-
     def _on_result_chosen(self, method: str) -> None:
-        layer = self.image.layer
-        if layer is not None and (result := kept_results(layer).get(method)) is not None:
-            self._put(layer, result)
-            self._show_result()
+        self.shown.choose(method)
+        self._show_result()
 
     def _on_result_removed(self, method: str) -> None:
-        """Remove a result with its layers, and show the one that remains."""
         layer = self.image.layer
-        if layer is None:
-            return
-        if self.job.is_running and kept_results(layer).get(method) is self._growing:
+        kept = kept_results(layer) if layer is not None else {}
+        if self.job.is_running and kept.get(method) is self._growing:
             self.job.stop()
-        forget_result(self._viewer, layer, method)
-        if self.result is not None:
-            self._put(layer, self.result)
+        self.shown.remove(method)
         self._show_result()
 
     def _show_result(self) -> None:
         """Show what belongs to the result that was chosen."""
         self._offer_result()
-        self._show_numbers()
+        self.shown.show_numbers()
         if not self.job.is_running:
-            self.run.show_messages(*self._notes_on_result())
+            self.run.show_messages(*self.shown.notes())
 
     def _on_details_toggled(self, is_open: bool) -> None:
         self._settings.keep_open(KEPT_DETAILS, is_open)
@@ -496,7 +400,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
         """Show the end of the job when its layers are shown."""
-        self._turns.then(partial(self._show_end, outcome, sentence))
+        self.shown.turns.then(partial(self._show_end, outcome, sentence))
 
     def _show_end(self, outcome: str, sentence: str) -> None:
         self._collections.end()
@@ -506,7 +410,7 @@ class SegmentWidget(FolderDrop, DockContent):
         kept = kept_results(running).values() if running is not None else ()
         growing, self._growing = self._growing, None
         result = growing if growing in kept else None
-        self._show_numbers()
+        self.shown.show_numbers()
         is_lost = outcome == STOPPED and result is None
         duration = duration_text(perf_counter() - self._started)
         finished = FINISHED_IN.format(duration=duration) if outcome == FINISHED else sentence
@@ -515,19 +419,9 @@ class SegmentWidget(FolderDrop, DockContent):
         if running is not None and result is not None:
             if (contours := find_contours(self._viewer, running)) is not None:
                 contours.draw()  # with the posterior of the last phase
-            self.run.add_message(self._where_result_is(running))
+            self.run.add_message(self.shown.where_is(running))
         for warning in result.warnings if outcome == FINISHED and result is not None else ():
             self.run.add_message(warning)
-
-    def _where_result_is(self, image: Image) -> str:
-        """Return where to find a result that is not on screen, "" if there is no way to it."""
-        if image not in self._viewer.layers:
-            return ""
-        if is_reviewed(self._viewer, image):
-            return IN_REVIEW.format(image=image.name)
-        if is_set_aside(self._viewer, image):
-            return CHOOSE_TO_SEE.format(image=image.name)
-        return "" if "prediction" in result_layers(self._viewer, image) else PREDICTION_REMOVED
 
     def _on_folder_requested(self) -> None:
         if self.cohort_window is None:
@@ -560,12 +454,6 @@ class SegmentWidget(FolderDrop, DockContent):
             self.job.stop()
             self.run.show_messages(IMAGE_REMOVED)
 
-    def _on_mutual_information_toggled(self, shown: bool) -> None:
-        self._turns.finish()
-        chosen = self._chosen()
-        if chosen is not None and not is_reviewed(self._viewer, chosen[0]):
-            show_mutual_information(self._viewer, *chosen, shown)
-
     def showEvent(self, event: QShowEvent) -> None:
         """Start the child early, choose the last ensemble, and prepare labels and review."""
         super().showEvent(event)
@@ -589,12 +477,12 @@ class SegmentWidget(FolderDrop, DockContent):
         add_keys_to_help(window)
 
     def _on_taken_out(self) -> None:
-        self._turns.finish()
+        self.shown.turns.finish()
         self.close_child()
         self.cohort.close()
         if self.cohort_window is not None:
             self.cohort_window.close()
         self._letters.close()
-        self._caption.close()
+        self.shown.close()
         self.image.close_events()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
