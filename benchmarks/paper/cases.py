@@ -35,10 +35,18 @@ def _is_ed(case: str) -> bool:
 def sunnybrook_cases(folder: Path | None, dataset: Path) -> Iterator[Case]:
     """Yield the volumes of ``folder``, in which an expert drew the LV in some slices.
 
-    ``folder`` has images/CASE_0000.nii.gz and labels/CASE.nii.gz, ``dataset`` the LV's label.
+    ``folder`` has images/CASE_0000.nii.gz and labels/CASE.nii.gz, in which the LV is 1; ``dataset``
+    has the LV's label of the model.
     """
-    for image in sorted((folder / "images").iterdir()) if folder else ():
+    if folder is None:
+        return
+    structures = {"LV": read_dataset(dataset).labels["LV"]}
+    for image in sorted((folder / "images").iterdir()):
         name = image.name.removesuffix(ENDING)
-        label = image.parents[1] / "labels" / f"{name}.nii.gz"
-        structures = {"LV": read_dataset(dataset).labels["LV"]}
-        yield Case(SUNNYBROOK, name, name.rpartition("_")[0], image, label, structures)
+        yield Case(
+            *(SUNNYBROOK, name, name.rpartition("_")[0], image),
+            folder / "labels" / f"{name}.nii.gz",
+            structures,
+            numbers={"LV": 1},
+            is_partly_drawn=True,
+        )

@@ -27,7 +27,7 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, Memb
 from napari_bayes_nnunet.io.files.atomic import null_for_nan
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
-from .rows import SUNNYBROOK, Row
+from .rows import Row
 from .rv_slices import rv_slices
 from .shifts import SHIFTS
 
@@ -38,7 +38,11 @@ FAILED_CASES = "All cases were evaluated except:"
 
 @dataclass(frozen=True)
 class Case:
-    """Image with its reference; ``condition`` names the shift or the dataset."""
+    """Image with its reference; ``condition`` names the shift or the dataset.
+
+    ``structures`` has the labels of the model, ``numbers`` those of the reference that differ, by
+    the same names. If the reference ``is_partly_drawn``, only the slices with labels count.
+    """
 
     condition: str
     name: str
@@ -46,6 +50,8 @@ class Case:
     image: Path
     label: Path
     structures: dict[str, int]
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    is_partly_drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,17 +143,17 @@ def judge_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
 
 
 def read_reference(case: Case) -> np.ndarray:
-    """Return the label map of a case; an only structure may have another value than the model's."""
-    labels: np.ndarray = read_labels(case.label).voxels
-    if case.condition == SUNNYBROOK:
-        (label,) = case.structures.values()
-        return np.where(labels > 0, label, 0).astype(labels.dtype)
-    return labels
+    """Return the (Z, Y, X) labels of a case, numbered as the model's; other labels become 0."""
+    labels = read_labels(case.label).voxels
+    reference = np.zeros(labels.shape, np.uint8)
+    for name, number in case.structures.items():
+        reference[labels == case.numbers.get(name, number)] = number
+    return reference
 
 
 def judged_slices(case: Case, reference: np.ndarray) -> np.ndarray:
-    """Return the slices that count: on Sunnybrook those that the expert contoured."""
-    if case.condition == SUNNYBROOK:
+    """Return the slices that count."""
+    if case.is_partly_drawn:
         return np.flatnonzero(reference.any(axis=(1, 2)))
     return np.arange(len(reference))
 

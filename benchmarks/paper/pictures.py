@@ -11,9 +11,9 @@ from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.evaluation.example_cases import ShownCase, ShownMethod, chosen_cases
 from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
-from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
+from napari_bayes_nnunet.io.images.nifti import read_channels
 
-from .judging import Case, Task, row_statistics
+from .judging import Case, Task, read_reference, row_statistics
 from .rows import Row
 
 METHODS = ("vanilla", "mc-dropout", "deep-ensemble", "single", "multi")
@@ -62,7 +62,7 @@ def _shown_case(
     is_good: bool,
 ) -> ShownCase:
     """Return the slice with the largest reference or, for a bad case, with the most errors."""
-    reference = read_labels(case.label).voxels.astype(np.uint8)
+    reference = read_reference(case)
     image = read_channels(case.image)[0]
     results = [next(c for c in method.cases if c.case == case.name) for method in methods]
     maps = dict(_labels_and_entropy(case, rows, output, mirroring))

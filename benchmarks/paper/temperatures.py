@@ -16,7 +16,6 @@ from napari_bayes_nnunet.core.metrics.calibration import (
     foreground_box,
     temperature_losses,
 )
-from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .judging import (
     OTHERS,
@@ -26,6 +25,7 @@ from .judging import (
     file_of,
     missing_tasks,
     read_lines,
+    read_reference,
     row_statistics,
 )
 from .rows import Row
@@ -55,7 +55,7 @@ def measure_losses(
 
 def measure_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
     """Return the losses of a case for each row of one folder."""
-    reference = read_labels(task.case.label).voxels
+    reference = read_reference(task.case)
     box = foreground_box(reference) or (slice(0, 0),) * 3
     labels = reference[box].ravel()
     lines = []
