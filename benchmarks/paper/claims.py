@@ -198,7 +198,7 @@ Slices = Mapping[str, Sequence[tuple[str, RVSlice]]]
 def silent_failures(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
     """Yield the share of silent failures of small RVs and apical slices, per row."""
     areas = [s.reference_mm2 for of_row in slices.values() for _, s in of_row]
-    small = float(np.percentile(areas, 25))
+    small = float(np.percentile(areas, 25)) if areas else 0.0
     for row in rows:
         failed = [
             (patient, s)

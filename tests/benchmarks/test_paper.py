@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.paper.claims import Finding
+from benchmarks.paper.claims import Finding, silent_failures
 from benchmarks.paper.judging import _append, read_lines
 from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows
 from benchmarks.paper.rv_slices import rv_slices
@@ -157,6 +157,12 @@ def test_verdict_follows_from_the_interval(low, high, expected, verdict) -> None
     on_multi = replace(finding, needs_cycles=True)
     assert on_multi.verdict() == verdict
     assert on_multi.verdict(converged=False).startswith("cannot be told" if expected else "–")
+
+
+def test_no_slices_give_no_silent_failures() -> None:
+    """Their areas have no percentile: a report before the first row failed."""
+    made = rows(PRESETS["cpu"])
+    assert not list(silent_failures({row.name: [] for row in made}, made))
 
 
 def test_lines_cut_short_by_a_kill_are_skipped(tmp_path: Path) -> None:
