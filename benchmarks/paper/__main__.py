@@ -1,12 +1,14 @@
 """The paper's experiment: trainings of every method, their evaluation, tables, figures and claims.
 
-python -m benchmarks.paper DATASET OUTPUT [--preset cpu|paper] [--sunnybrook FOLDER] [--report DOCS]
-    [--workers N] [--only estimate|train|report]
+python -m benchmarks.paper DATASET OUTPUT [--preset cpu|paper] [--sunnybrook FOLDER] [--mnms FOLDER]
+    [--report DOCS] [--workers N] [--only estimate|train|report]
 
-DATASET is ACDC as an nnU-Net raw dataset. Each training and each row of each case is written to
-OUTPUT as soon as it is finished, and not repeated when the command is stopped and started again.
-Before the first training the command says how many hours and how much disk all of them take. N
-workers share the trainings, one for each CUDA card; so do several commands with the same OUTPUT.
+DATASET is ACDC as an nnU-Net raw dataset. The rows are also evaluated on LV contours of Sunnybrook,
+and on M&Ms as `bayes-nnunet prepare mnms` wrote it, if their folders are given. Each training and
+each row of each case is written to OUTPUT as soon as it is finished, and not repeated when the
+command is stopped and started again. Before the first training the command says how many hours and
+how much disk all of them take. N workers share the trainings, one for each CUDA card; so do several
+commands with the same OUTPUT.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.files.atomic import write_json
 
-from .cases import shifted_cases, sunnybrook_cases
+from .cases import mnms_cases, shifted_cases, sunnybrook_cases
 from .forecast import forecast_trainings
 from .judging import judge
 from .report import write_report
@@ -40,7 +42,8 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--split", type=Path, default=SPLIT)
-    parser.add_argument("--sunnybrook", type=Path, help="Folder of images/ and labels/ (LV).")
+    parser.add_argument("--sunnybrook", type=Path, help="Folder of images/ and labels/ (LV 1).")
+    parser.add_argument("--mnms", type=Path, help="Folder that `bayes-nnunet prepare mnms` wrote.")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, help="Default: the CUDA cards, or CPU cores.")
     parser.add_argument("--report", type=Path, help="Report folder. Default: OUTPUT/report.")
@@ -53,8 +56,11 @@ def main() -> None:
     preset, split = PRESETS[options.preset], options.output / "split.json"
     _check_same_experiment(options.output, preset, options.dataset, options.split)
     held_back = write_split(options.split, split)
-    shifted = shifted_cases(options.dataset, held_back, frames=preset.shifted)
-    cases = [*shifted, *sunnybrook_cases(options.sunnybrook, options.dataset)]
+    cases = [
+        *shifted_cases(options.dataset, held_back, frames=preset.shifted),
+        *sunnybrook_cases(options.sunnybrook, options.dataset),
+        *mnms_cases(options.mnms, options.dataset),
+    ]
     if options.only != "report":
         devices = choose_devices(options.device, options.workers)
         places = options.dataset, options.output, split

@@ -42,6 +42,7 @@ class Case:
 
     ``structures`` has the labels of the model, ``numbers`` those of the reference that differ, by
     the same names. If the reference ``is_partly_drawn``, only the slices with labels count.
+    ``groups`` are written with the results.
     """
 
     condition: str
@@ -52,6 +53,7 @@ class Case:
     structures: dict[str, int]
     numbers: Mapping[str, int] = field(default_factory=dict)
     is_partly_drawn: bool = False
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ def _line(case: Case, statistics: MemberStatistics, reference: np.ndarray) -> di
         entropy=entropy[kept],
         mutual_information=statistics.measure(RunningPosterior.mutual_information)[kept],
         pairwise_dice=statistics.agreement.mean(),
-        groups={"shift": case.condition},
+        groups={**case.groups, "shift": case.condition},
     )
     diversity = {name: asdict(d) for name, d in statistics.agreement.diversity().items()}
     line: dict[str, Any] = {

@@ -17,7 +17,13 @@ from napari_bayes_nnunet.app.evaluation.measures import (
     dice_measures,
     failure_measures,
 )
-from napari_bayes_nnunet.app.evaluation.tables import Block, Table, evaluation_table
+from napari_bayes_nnunet.app.evaluation.tables import (
+    Block,
+    Table,
+    describe_extent,
+    evaluation_table,
+    group_blocks,
+)
 from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory, with_control
 
 from ..markdown import markdown_table
@@ -26,7 +32,7 @@ from .diversity import NO_PAIRS, measure_diversity
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
 from .pictures import choose_columns, draw_cases
-from .rows import SUNNYBROOK, Row, rows
+from .rows import OTHER_DATASETS, VENDOR, Row, rows
 from .rv_slices import RVSlice
 from .seeds import csv_lines, cycles_table, dice_by_cycle, is_converged, seeds_table
 from .shifts import SHIFTS, UNSHIFTED
@@ -58,10 +64,13 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         for condition in dict.fromkeys(case.condition for case in cases)
     }
     by_name = {row.name: row for row in rows(preset)}
-    every = _methods(output, by_name, {c: n for c, n in wanted.items() if c != SUNNYBROOK})
+    own = {c: names for c, names in wanted.items() if c not in OTHER_DATASETS}
+    every = _methods(output, by_name, own)
     acdc = {n: m for n, m in every.items() if by_name[n].group in ("compared", "seeds")}
-    sunnybrook = _methods(output, by_name, {c: n for c, n in wanted.items() if c == SUNNYBROOK})
-    slices = {name: list(_slices(output, row, wanted)) for name, row in by_name.items()}
+    sunnybrook, mnms = (
+        _methods(output, by_name, {name: wanted.get(name, [])}) for name in OTHER_DATASETS
+    )
+    slices = {name: list(_slices(output, row, own)) for name, row in by_name.items()}
     shifted = [shift.name for shift in SHIFTS if shift.name != UNSHIFTED]
     listed = list(by_name.values())
     by_cycle = dice_by_cycle(every, listed)
@@ -90,7 +99,8 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
             _costs([r for r in listed if not r.is_twin and r.group not in ("cycles", "members")]),
             _fitted(output, listed),
             *_tables(acdc, {row.name for row in listed if row.is_twin}),
-            *(_sunnybrook(sunnybrook) if sunnybrook else []),
+            *_sunnybrook(list(sunnybrook.values())),
+            *_mnms(list(mnms.values())),
             *_trainings(every, listed, by_cycle),
             _claims(findings, converged=is_converged(by_cycle)),
             _stability(output, preset),
@@ -99,7 +109,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         ]
     )
     (report / "paper_tables.md").write_text(text, encoding="utf-8")
-    _write_csv(report / "paper_tables.csv", [every, sunnybrook], listed)
+    _write_csv(report / "paper_tables.csv", [every, sunnybrook, mnms], listed)
     write_summaries(output, report / "paper_trainings.csv", preset)
     print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
 
@@ -204,18 +214,38 @@ def _tables(acdc: dict[str, MethodEvaluation], twins: Collection[str]) -> Iterat
         Block(title="Gross errors", measures=detection_measures(gross=True), takes=plain),
     ]  # fmt: skip
     yield _section("Error detection, ACDC", evaluation_table(methods, four))
+    yield from _failure_detection("ACDC", [_only(method, plain) for method in methods])
+
+
+def _failure_detection(dataset: str, methods: Sequence[MethodEvaluation]) -> Iterator[str]:
     for title, measures in failure_measures().items():
-        block = Block(title=title, measures=measures, takes=plain)
-        yield _section(f"Failure detection, ACDC: {title}", evaluation_table(methods, [block]))
+        table = evaluation_table(methods, [Block(title=title, measures=measures)])
+        yield _section(f"Failure detection, {dataset}: {title}", table)
 
 
-def _sunnybrook(evaluations: dict[str, MethodEvaluation]) -> Iterator[str]:
-    methods = list(evaluations.values())
+def _sunnybrook(methods: Sequence[MethodEvaluation]) -> Iterator[str]:
+    if methods:
+        yield _dice_and_ece("Sunnybrook, LV in the contoured slices", methods)
+
+
+def _mnms(methods: Sequence[MethodEvaluation]) -> Iterator[str]:
+    """Yield Dice and ECE of M&Ms, of all cases and by vendor, and failure detection."""
+    if not methods:
+        return
+    yield _dice_and_ece(f"M&Ms, {describe_extent(methods)}", methods)
+    dice = dice_measures(judged_structures(methods))[-1]
+    measures = [replace(dice, title="Dice"), replace(ECE[0], title="ECE")]
+    if blocks := group_blocks(methods, VENDOR, measures):
+        yield _section("M&Ms by vendor", evaluation_table(methods, blocks))
+    yield from _failure_detection("M&Ms", methods)
+
+
+def _dice_and_ece(title: str, methods: Sequence[MethodEvaluation]) -> str:
     blocks = [
         Block(title="Dice", measures=dice_measures(judged_structures(methods))),
         Block(title="ECE", measures=ECE[:1]),
     ]
-    yield _section("Sunnybrook, LV in the contoured slices", evaluation_table(methods, blocks))
+    return _section(title, evaluation_table(methods, blocks))
 
 
 def _trainings(

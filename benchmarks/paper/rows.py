@@ -29,8 +29,10 @@ SPREAD = 6
 SHOWN = (0, 10, 20)
 """Epochs before the end of a cycle whose single members show whether it has converged."""
 
-SUNNYBROOK = "sunnybrook"
-"""Condition of the images of another scanner."""
+SUNNYBROOK, MNMS = OTHER_DATASETS = ("sunnybrook", "mnms")
+"""Conditions of the images of other scanners."""
+VENDOR = "vendor"
+"""Group of the cases of M&Ms by which the results are listed too."""
 
 Group = Literal["compared", "seeds", "cycles", "members", "ablations"]
 
@@ -70,7 +72,7 @@ class Row:
         """Return whether the row is evaluated under a shift, or on another dataset."""
         if self.group in ("cycles", "members"):
             return condition == UNSHIFTED
-        return self.group == "compared" or condition in (UNSHIFTED, SUNNYBROOK)
+        return self.group == "compared" or condition in (UNSHIFTED, *OTHER_DATASETS)
 
 
 def folder_of(training: Training) -> str:

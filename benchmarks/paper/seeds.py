@@ -12,7 +12,7 @@ from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 
 from ..markdown import markdown_table
-from .rows import Row
+from .rows import VENDOR, Row
 
 CONVERGED = 0.005
 """Cycles count as converged if the Dice of their members lies no further below the last one's."""
@@ -82,11 +82,12 @@ def cycles_table(by_cycle: Mapping[str, Sequence[float]]) -> str:
 def csv_lines(
     methods: Mapping[str, MethodEvaluation], rows: Sequence[Row]
 ) -> Iterator[dict[str, object]]:
-    """Yield mean Dice, its structures and ECE of every row and condition, with intervals."""
+    """Yield mean Dice, its structures and ECE of every row and condition, with intervals.
+
+    The cases of a vendor are a condition too, such as "mnms-A".
+    """
     for row in (row for row in rows if row.name in methods):
-        evaluated = methods[row.name].cases
-        for condition in dict.fromkeys(case.groups["shift"] for case in evaluated):
-            cases = [case for case in evaluated if case.groups["shift"] == condition]
+        for condition, cases in _by_condition(methods[row.name].cases).items():
             names = list(dict.fromkeys(name for case in cases for name in case.structures))
             measures = {
                 "Dice": mean_over_volumes(lambda case: case.mean_dice),
@@ -106,6 +107,15 @@ def csv_lines(
                     "low": round(low, 5),
                     "high": round(high, 5),
                 }
+
+
+def _by_condition(evaluated: Sequence[CaseEvaluation]) -> dict[str, list[CaseEvaluation]]:
+    found: dict[str, list[CaseEvaluation]] = {}
+    for case in evaluated:
+        condition, vendor = case.groups["shift"], case.groups.get(VENDOR)
+        for name in (condition, f"{condition}-{vendor}") if vendor else (condition,):
+            found.setdefault(name, []).append(case)
+    return found
 
 
 def _dice_of(name: str) -> OfCase:
