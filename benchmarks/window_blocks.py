@@ -3,7 +3,8 @@
 python -m benchmarks.window_blocks [--explain]   (needs a display, or xvfb-run -a; two minutes)
 
 A timer of 5 ms in the window's thread measures how late it comes, and how long the thread has
-computed meanwhile: compare the latter on a busy machine. The steps are those of a reader:
+computed meanwhile: compare the latter on a busy machine. The seconds of a segmentation end when its
+end is shown; OMP_NUM_THREADS sets the threads of its process. The steps are those of a reader:
 segment ED and ES of the sample cine with the built-in ensemble, segment again with other settings,
 open the study, switch phases, accept. It runs in a new process with an empty cache of numba, then
 in another one with the cache that the first has filled. ``--explain`` also prints what the window's
@@ -39,6 +40,7 @@ class BlockWatch:
     explains: bool
     blocks: dict[str, list[float]] = field(default_factory=dict)
     computed: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     step: str = ""
     last: float = field(default_factory=perf_counter)
     last_computed: float = field(default_factory=thread_time)
@@ -60,7 +62,9 @@ class BlockWatch:
         click.echo(f"— {step}" if self.explains else "", nl=self.explains)
         sys.stdout.flush()
         self.step = step
+        start = perf_counter()
         yield
+        self.seconds[step] = perf_counter() - start
         self.step = ""
         faulthandler.cancel_dump_traceback_later()
 
@@ -100,7 +104,8 @@ def _run(explain: bool) -> None:
             dock.method.method.value = method
             with watch.watching(step):
                 dock.segment()
-                until(lambda: not dock.job.is_running)
+                until(lambda: not dock.job.is_running, after=0)
+            QTest.qWait(600)
         with watch.watching("open the Review dock"):
             review = raise_dock(viewer, dock, REVIEW_DOCK)
             QTest.qWait(1500)
@@ -117,7 +122,8 @@ def _run(explain: bool) -> None:
             over = sum(value > MOST_MS for value in late)
             click.echo(
                 f"{step:20} longest {max(late):6.0f} ms, {over} over {MOST_MS:.0f} ms; "
-                f"window's thread {max(watch.computed[step]):6.0f} ms"
+                f"window's thread {max(watch.computed[step]):6.0f} ms; "
+                f"{watch.seconds[step]:5.1f} s"
             )
         sys.stdout.flush()
         dock.close_child()
