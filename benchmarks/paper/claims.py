@@ -63,6 +63,22 @@ class Finding:
         return f"{value}{interval}{unit}"
 
 
+def claim_lines(findings: Sequence[Finding], *, converged: bool) -> Iterator[dict[str, object]]:
+    """Yield a line of the table of claims for each finding, in its unit."""
+    for finding in findings:
+        numbers = finding.estimate.value, *finding.estimate.interval
+        value, low, high = (round(finding.scale * number, 5) for number in numbers)
+        yield {
+            "claim": finding.claim,
+            "measured": finding.measured,
+            "unit": finding.unit,
+            "value": value,
+            "low": low,
+            "high": high,
+            "verdict": finding.verdict(converged=converged),
+        }
+
+
 def _dice(methods: Methods, row: Row, conditions: Sequence[str]) -> Aggregate:
     return mean_over_volumes(lambda c: c.mean_dice)(_cases(methods, row, conditions))
 

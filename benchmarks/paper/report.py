@@ -27,7 +27,7 @@ from napari_bayes_nnunet.app.evaluation.tables import (
 from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory, with_control
 
 from ..markdown import markdown_table
-from .claims import Finding, area_correlations, comparisons, silent_failures
+from .claims import Finding, area_correlations, claim_lines, comparisons, silent_failures
 from .diversity import NO_PAIRS, measure_diversity
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
@@ -109,7 +109,11 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         ]
     )
     (report / "paper_tables.md").write_text(text, encoding="utf-8")
-    _write_csv(report / "paper_tables.csv", [every, sunnybrook, mnms], listed)
+    evaluated = (every, sunnybrook, mnms)
+    lines = [line for methods in evaluated for line in csv_lines(methods, listed)]
+    _write_csv(report / "paper_tables.csv", lines)
+    claims = list(claim_lines(findings, converged=is_converged(by_cycle)))
+    _write_csv(report / "paper_claims.csv", claims)
     write_summaries(output, report / "paper_trainings.csv", preset)
     print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
 
@@ -264,11 +268,7 @@ def _trainings(
             yield _section(f"{title}, ACDC", evaluation_table(methods, [block]))
 
 
-def _write_csv(
-    file: Path, evaluated: Sequence[Mapping[str, MethodEvaluation]], listed: Sequence[Row]
-) -> None:
-    """Write Dice and ECE of all rows and conditions."""
-    lines = [line for methods in evaluated for line in csv_lines(methods, listed)]
+def _write_csv(file: Path, lines: Sequence[Mapping[str, object]]) -> None:
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, lines[0] if lines else [], lineterminator="\n")
         writer.writeheader()

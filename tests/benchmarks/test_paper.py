@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.paper.claims import Finding, silent_failures
+from benchmarks.paper.claims import Finding, claim_lines, silent_failures
 from benchmarks.paper.judging import _append, read_lines
 from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows
 from benchmarks.paper.rv_slices import rv_slices
@@ -219,3 +219,17 @@ def test_a_summary_has_the_course_of_finished_trainings(trained_run: Path, tmp_p
     messages = map(json.loads, (trained_run / "progress.jsonl").read_text().splitlines())
     losses = [m["train_loss"] for m in messages if m["kind"] == "epoch"]
     assert [float(line["train_loss"]) for line in lines] == pytest.approx(losses, abs=1e-4)
+
+
+def test_claims_are_written_in_their_unit_with_their_verdict() -> None:
+    estimate = Estimate(-0.0064, np.array([-0.0091, -0.0041]))
+    ece = Finding(
+        claim="calibration", measured="ECE", estimate=estimate, expected=-1, unit="%", scale=100.0
+    )
+    (line,) = claim_lines([ece], converged=True)
+    low, high = (round(100 * end, 5) for end in estimate.interval)
+    assert (line["value"], line["low"], line["high"]) == (-0.64, low, high)
+    assert (line["unit"], line["verdict"]) == ("%", "holds")
+    multi = replace(ece, needs_cycles=True)
+    (line,) = claim_lines([multi], converged=False)
+    assert line["verdict"] == multi.verdict(converged=False) != "holds"
