@@ -11,8 +11,10 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.review.carrying import NOTHING_TO_CARRY
+from napari_bayes_nnunet.widgets.common.dock import main_window
 from napari_bayes_nnunet.widgets.editing import carry_tool as module
 from napari_bayes_nnunet.widgets.editing.carried_strip import CarriedStrip
+from napari_bayes_nnunet.widgets.reading.thumbnail_plan import LARGEST_PICTURE
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import ED, ES, LV, MYO, RV, WORST, make_cine
@@ -107,9 +109,12 @@ def test_phases_are_kept_or_left_one_by_one(review: Review) -> None:
 def test_a_picture_shows_its_phase(review: Review) -> None:
     carry(review)
     strip = review.forms.carried
+    strip.pictures.itemPressed.emit(items_of(strip)[1])
     strip.pictures.itemClicked.emit(items_of(strip)[1])
     assert review.controller.place == OTHERS[1]
     assert strip.ticked == OTHERS
+    strip.pictures.itemClicked.emit(items_of(strip)[0])  # without a press: its box was clicked
+    assert review.controller.place == OTHERS[1]
 
 
 def test_nothing_is_offered_where_no_model_agrees(review: Review) -> None:
@@ -186,6 +191,29 @@ def test_a_second_request_waits_and_an_offer_ends_with_the_review(review: Review
     assert not review.controller.carried.tool.is_offering
 
 
+def test_unticking_moves_no_picture(qtbot: Any) -> None:
+    strip = CarriedStrip()
+    qtbot.addWidget(strip)
+    strip.show_offer("Slice 3, ED", {(phase, 2): f"Phase {phase}" for phase in range(1, 11)})
+    strip.show()
+    left = strip.pictures.x()
+    items_of(strip)[0].setCheckState(Qt.CheckState.Unchecked)
+    strip.layout().activate()
+    assert strip.pictures.x() == left
+
+
+@pytest.mark.parametrize("aspect", [0.1, 10])
+def test_pictures_of_any_form_have_room_and_a_name(aspect: float, qtbot: Any) -> None:
+    strip = CarriedStrip()
+    qtbot.addWidget(strip)
+    strip.show_offer("Slice 3, ED", {(20, 2): "Phase 20"})
+    size = strip.picture_size(aspect)
+    strip.set_picture_size(size)
+    name = strip.pictures.fontMetrics().horizontalAdvance("Phase 20")
+    assert max(size.width(), size.height()) <= LARGEST_PICTURE
+    assert strip.pictures.gridSize().width() > max(size.width(), name)
+
+
 def test_the_offer_takes_the_place_of_the_thumbnails(
     window_dock: ReviewWidget, tmp_path: Any, qtbot: Any
 ) -> None:
@@ -204,7 +232,15 @@ def test_the_offer_takes_the_place_of_the_thumbnails(
     assert thumbnail_docks(window_dock) == [shown]
     assert shown.widget().widget() is forms.carried
     assert shown.height() == height
-    assert forms.carried.pictures.horizontalScrollBar().maximum() == 0
+    pictures = forms.carried.pictures
+    assert pictures.horizontalScrollBar().maximum() == 0
+    assert shown.widget().verticalScrollBar().maximum() == 0  # names and bar are in sight
+    size = pictures.iconSize()
+    main_window(shown).resizeDocks([shown], [height - 40], Qt.Orientation.Vertical)
+    qtbot.waitUntil(lambda: pictures.iconSize().height() < size.height())
+    assert pictures.visualItemRect(pictures.item(0)).height() <= pictures.viewport().height()
+    main_window(shown).resizeDocks([shown], [height], Qt.Orientation.Vertical)
+    qtbot.waitUntil(lambda: pictures.iconSize() == size)
     forms.carried.drop_button.click()
     assert shown.widget().widget() is forms.thumbnails
     qtbot.mouseClick(window_dock.thumbnails_button, Qt.MouseButton.LeftButton)

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 
 from qtpy.QtCore import QObject, QSize
 
 from ...app.review.session import ReviewSession
 from ...core.types import Place
-from ..common.window_thread import Turns
+from ..common.window_thread import Turns, after_frame
 from ..editing.carried_strip import CarriedStrip
 from ..editing.carry_tool import CarryTool
 from ..editing.corrections import Corrections, Plane
-from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnail_painter import render_picture
+from .turned_thumbnails import TurnedThumbnails
 
 
 class CarriedReview(QObject):
-    """Review of the offers of ``tool`` in a ``strip``; ``pictures`` returns those of the study."""
+    """Review of the offers of ``tool`` in a ``strip``, with pictures like the ``thumbnails``."""
 
     def __init__(
         self,
         session: ReviewSession,
         corrections: Corrections,
         strip: CarriedStrip,
-        pictures: Callable[[], SlicePictures],
+        thumbnails: TurnedThumbnails,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._session = session
         self._strip = strip
-        self._pictures = pictures
+        self._pictures = thumbnails.pictures
         self._turns = Turns(self)
+        self._offer: tuple[Place, Mapping[Place, Plane]] | None = None
+        self._size = QSize()
         self.tool = CarryTool(session, corrections, self)
         self.tool.offered.connect(self._on_offered)
         self.tool.ended.connect(self._on_ended)
         strip.keep_requested.connect(self.keep)
         strip.drop_requested.connect(self.tool.drop)
+        self._room_soon = after_frame(self._on_room_changed, self)
+        thumbnails.turned.connect(self._redraw)
+        strip.room_changed.connect(self._room_soon.throttle)
 
     def keep(self) -> bool:
         """Keep the ticked slices; return whether there was an offer."""
@@ -45,23 +50,41 @@ class CarriedReview(QObject):
             self.tool.keep(self._strip.ticked)
         return is_offering
 
-    def _on_offered(self, source: Place, slices: Mapping[Place, Plane]) -> None:
+    def _redraw(self) -> None:
         self._turns.cancel()
-        state = self._session.state
-        landmarks = {state.ed: "ED", state.es: "ES"}
-        names = {place: landmarks.get(place[0], f"Phase {place[0]}") for place in slices}
-        self._strip.show_offer(self._session.title_of(source), names)
-        self._turns.run(self._draw(slices))
+        if self._offer is not None:
+            self._turns.run(self._draw(self._offer[1]))
+
+    def _on_offered(self, source: Place, slices: Mapping[Place, Plane]) -> None:
+        self._offer = source, slices
+        self._show_names()
+        self._redraw()
 
     def _on_ended(self) -> None:
+        self._offer = None
         self._turns.cancel()
         self._strip.end_offer()
+
+    def _show_names(self) -> None:
+        if self._offer is not None:
+            source, slices = self._offer
+            state = self._session.state
+            landmarks = {state.ed: "ED", state.es: "ES"}
+            names = {place: landmarks.get(place[0], f"Phase {place[0]}") for place in slices}
+            self._strip.show_offer(self._session.title_of(source), names)
+
+    def _on_room_changed(self) -> None:
+        """Draw larger or smaller pictures, or leave room for names in another font."""
+        if self._offer is not None:
+            if self._strip.picture_size(self._pictures().aspect) != self._size:
+                self._redraw()
+            else:
+                self._strip.set_picture_size(self._size)
 
     def _draw(self, slices: Mapping[Place, Plane]) -> Generator[None, None, None]:
         yield  # the strip gets its place
         pictures, ratio = self._pictures(), self._strip.devicePixelRatioF()
-        height = self._strip.picture_height
-        size = QSize(round(height * pictures.aspect), height)
+        size = self._size = self._strip.picture_size(pictures.aspect)
         self._strip.set_picture_size(size)
         for place, labels in slices.items():
             yield

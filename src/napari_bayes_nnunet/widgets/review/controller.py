@@ -87,12 +87,10 @@ class ReviewController(QObject):
         )
         self.player = CinePlayer(viewer, self)
         self._thumbnails = TurnedThumbnails(
-            *(viewer, self.session, self.picture.image, forms.thumbnails),
-            window=self._window,
-            parent=self,
+            viewer, opened, self.picture.image, forms.thumbnails, parent=self
         )
         self.carried = CarriedReview(
-            self.session, self.corrections, forms.carried, self._thumbnails.pictures, parent=self
+            self.session, self.corrections, forms.carried, self._thumbnails, parent=self
         )
         self.window_level = WindowLevel(viewer)
         # The Segment dock shows them for its image, which is in front with its study.

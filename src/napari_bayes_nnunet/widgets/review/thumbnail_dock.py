@@ -34,6 +34,8 @@ class ThumbnailArea(QScrollArea):
 
     def set_content(self, content: QWidget) -> None:
         """Show this in place of the previous content, which is not deleted."""
+        if content is self.widget():
+            return  # it would lose the focus
         self.takeWidget()
         self.setWidget(content)
         content.show()
@@ -89,6 +91,7 @@ class ThumbnailDock(QObject):
             self._strip = None
             if self._settings.thumbnails() and self._thumbnails is not None:
                 self._show(self._thumbnails)
+                QTimer.singleShot(0, self._fit)  # the window may have another size
             else:
                 self._remove()
 

@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
-from ...app.review.session import ReviewSession
 from ..layers.viewing import shown_orientation
+from ..reading.picture import OpenedStudy
 from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnails import Thumbnails
 
 
 class TurnedThumbnails(QObject):
-    """Drawing of the thumbnails, again whenever the view of ``image`` is turned.
+    """Drawing of the thumbnails of a study, again whenever the view of ``image`` is turned.
 
-    ``window`` are the limits of its brightness, None for those of the layer.
+    ``turned`` is emitted after the view was turned.
     """
+
+    turned = Signal()
 
     def __init__(
         self,
         viewer: Any,
-        session: ReviewSession,
+        opened: OpenedStudy,
         image: Any,
         thumbnails: Thumbnails,
         *,
-        window: tuple[float, float] | None,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._session = session
+        self._session, self._window = opened.session, opened.window
         self._image = image
         self._thumbnails = thumbnails
-        self._window = window
 
     def show(self) -> None:
         """Draw the thumbnails from now on."""
         self._draw()
         for events in self._turned:
-            events.connect(self._draw)
+            events.connect(self._on_turned)
 
     def close(self) -> None:
         """Follow the viewer no longer."""
         for events in self._turned:
-            events.disconnect(self._draw)
+            events.disconnect(self._on_turned)
 
     @property
     def _turned(self) -> tuple[Any, ...]:
@@ -56,5 +56,9 @@ class TurnedThumbnails(QObject):
         orientation = shown_orientation(self._viewer)
         return SlicePictures(self._session, self._image.data, window, orientation)
 
-    def _draw(self, event: object = None) -> None:
+    def _on_turned(self, event: object = None) -> None:
+        self._draw()
+        self.turned.emit()
+
+    def _draw(self) -> None:
         self._thumbnails.set_pictures(self.pictures())
