@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from napari_bayes_nnunet.app.review.carrying import NOTHING_TO_CARRY
 from napari_bayes_nnunet.widgets.common.dock import main_window
 from napari_bayes_nnunet.widgets.editing import carry_tool as module
 from napari_bayes_nnunet.widgets.editing.carried_strip import CarriedStrip
+from napari_bayes_nnunet.widgets.editing.corrections import NOT_KEPT
+from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.thumbnail_plan import LARGEST_PICTURE
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
@@ -101,20 +102,33 @@ def test_phases_are_kept_or_left_one_by_one(review: Review) -> None:
     assert strip.ticked == OTHERS[:1]
     items_of(strip)[0].setCheckState(Qt.CheckState.Unchecked)
     assert not strip.keep_button.isEnabled()
+    review.press("Shift-T")
+    assert review.said[-1] == module.NONE_TICKED
+    assert review.controller.carried.tool.is_offering
     strip.drop_button.click()
+    assert review.said[-1] == module.DROPPED
     assert review.session.edited_places() == [WORST, OTHERS[1]]
     assert strip.pictures.count() == 0
 
 
 def test_a_picture_shows_its_phase(review: Review) -> None:
     carry(review)
+    review.controller.player.start()
     strip = review.forms.carried
     strip.pictures.itemPressed.emit(items_of(strip)[1])
     strip.pictures.itemClicked.emit(items_of(strip)[1])
     assert review.controller.place == OTHERS[1]
+    assert not review.controller.player.is_playing
     assert strip.ticked == OTHERS
     strip.pictures.itemClicked.emit(items_of(strip)[0])  # without a press: its box was clicked
     assert review.controller.place == OTHERS[1]
+
+
+def test_names_of_an_offer_follow_ed_and_es(review: Review) -> None:
+    carry(review)
+    review.forms.volumes.phases_changed.emit(ED, MIDDLE)
+    names = [item.text() for item in items_of(review.forms.carried)]
+    assert names == ["ES", f"Phase {ES}"]
 
 
 def test_nothing_is_offered_where_no_model_agrees(review: Review) -> None:
@@ -158,26 +172,73 @@ def test_keeping_gives_way_to_what_the_reader_did(review: Review, settle_meanwhi
     assert review.said[-1] == module.CHANGED_MEANWHILE
 
 
+def test_an_offer_shrinks_when_a_slice_is_accepted(review: Review) -> None:
+    carry(review)
+    review.controller.go_to(*OTHERS[0])
+    review.press("A")
+    assert review.forms.carried.ticked == OTHERS[1:]
+
+
+def test_an_offer_ends_when_its_structure_is_locked(review: Review) -> None:
+    carry(review)
+    review.forms.corrections.protection_toggled.emit("MYO", True)
+    assert not review.controller.carried.tool.is_offering
+    assert review.said[-1] == module.CHANGED_MEANWHILE
+
+
 def test_an_offer_ends_when_its_correction_is_undone(review: Review) -> None:
     carry(review)
+    messages: list[str] = []
+    review.controller.said.connect(messages.append)
     review.controller.corrections.undo()
     review.settle()
     assert not review.controller.carried.tool.is_offering
     assert review.session.edited_places() == []
+    assert messages[-1] == module.CHANGED_MEANWHILE
 
 
 def test_carrying_accepts_no_preview(review: Review) -> None:
     thicken_wall(review.session, review.controller.corrections)
     corrected = review.now(WORST)
-    for then in (review.settle, partial(review.press, "Shift-T")):  # offered, and kept
-        if not review.controller.carried.tool.is_offering:
-            review.press("Shift-T")
-        review.controller.corrections.step_alternative(WORST, 1)
-        assert not np.array_equal(review.now(WORST), corrected)
-        then()
-        assert np.array_equal(review.now(WORST), corrected)
+    review.press("Shift-T")
+    review.controller.corrections.step_alternative(WORST, 1)
+    answer = review.now(WORST)
+    assert not np.array_equal(answer, corrected)
+    review.settle()
+    assert review.controller.carried.tool.is_offering
+    assert np.array_equal(review.now(WORST), answer)  # it stays on screen until the slices are kept
+    review.press("Shift-T")
+    assert np.array_equal(review.now(WORST), corrected)
+    assert review.said[-1].endswith(NOT_KEPT.format(number=1))
     assert review.session.edited_places() == [WORST, *OTHERS]
     assert steps_of(review.layer) == 2
+
+
+def test_a_level_that_is_being_moved_outlives_an_offer(review: Review) -> None:
+    thicken_wall(review.session, review.controller.corrections)
+    review.press("Shift-T")
+    review.controller.corrections.show_level(OTHERS[0], RV, 0.9)
+    review.settle()
+    assert review.forms.carried.ticked == OTHERS
+    review.forms.corrections.level_released.emit()
+    assert review.session.edited_places() == [WORST, OTHERS[0]]
+    assert review.forms.carried.ticked == OTHERS[1:]
+
+
+def test_nothing_is_kept_that_cannot_be_seen(review: Review) -> None:
+    carry(review)
+    review.viewer.dims.ndisplay = 3
+    review.press("Shift-T")
+    assert review.session.edited_places() == [WORST]
+    assert review.controller.carried.tool.is_offering
+
+
+def test_a_stroke_that_has_not_ended_is_noted(review: Review) -> None:
+    carry(review)
+    beside = MIDDLE, WORST[1] + 1
+    review.layer.paint((*index_of(beside), 0, 0), RV)
+    review.press("Shift-T")
+    assert review.session.edited_places() == [WORST, OTHERS[0], beside, OTHERS[1]]
 
 
 def test_a_second_request_waits_and_an_offer_ends_with_the_review(review: Review) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
@@ -17,18 +18,21 @@ from ...core.types import Place
 from ..common.background import Background
 from ..common.wording import in_the_window
 from ..layers.keys import key_text
-from .corrections import Corrections, Plane
+from .corrections import LEVEL, Corrections, Plane
 
 CARRY: Final = "carry"
+STARTED: Final = "Carrying the correction to the other phases…"
 CARRYING: Final = "A correction is still being carried to other phases. Try again in a moment."
 OFFERED: Final = (
     "Carried to {slices} as a preview. Untick what does not fit, then press {key} to keep the rest."
 )
 CARRIED: Final = "The carried correction was kept in {slices}. Undo with Ctrl+Z."
 NONE_AGREES: Final = "No model agrees with this correction in another phase. Nothing was changed."
+NONE_TICKED: Final = "No phase is ticked. Tick the phases to keep, or press Drop."
+DROPPED: Final = "The carried correction was dropped. The other phases stay as they were."
 CHANGED_MEANWHILE: Final = (
-    "The slices were changed or accepted meanwhile, so nothing was carried. Carry the correction "
-    "again if you still want it."
+    "The slices were changed, accepted or locked meanwhile, so nothing was carried. Carry the "
+    "correction again if you still want it."
 )
 
 
@@ -37,13 +41,14 @@ class CarryTool(QObject):
 
     The carried slices are an offer until they are kept, as one undo step, or dropped. ``offered``
     carries the corrected place and the (Y, X) labels of the other places, again whenever the reader
-    has settled some of these. ``ended`` is emitted when there is no offer any more, and ``said``
-    carries a message.
+    has settled some of these. ``ended`` is emitted when there is no offer any more. ``said``
+    carries a message, ``started`` one that asks for nothing.
     """
 
     offered = Signal(object, object)
     ended = Signal()
     said = Signal(str)
+    started = Signal(str)
 
     def __init__(self, session: ReviewSession, corrections: Corrections, parent: QObject) -> None:
         super().__init__(parent)
@@ -53,7 +58,7 @@ class CarryTool(QObject):
         self._carried: CarriedCorrection | None = None
         self._slices: Mapping[Place, Plane] = {}
         self._is_closed = False
-        corrections.changed.connect(self._leave_out_settled)
+        corrections.changed.connect(self.refresh)
 
     @property
     def is_offering(self) -> bool:
@@ -65,43 +70,63 @@ class CarryTool(QObject):
 
         ``image`` is (T, Z, Y, X).
         """
-        self._corrections.accept_preview()
         if self._background.is_busy:
             self.said.emit(CARRYING)
             return
-        self.drop()
+        self._corrections.watch.flush()  # a stroke that has not ended
+        self._corrections.accept_preview()
+        self._end()
         try:
             carried = prepare_carrying(self._session, image, place)
         except Problem as error:
             self.said.emit(in_the_window(error))
             return
+        self.started.emit(STARTED)
         self._background.run(carried.compute, partial(self._offer, carried), self.said.emit)
 
     def keep(self, places: Collection[Place]) -> None:
         """Write these of the offered slices, except those that were settled meanwhile."""
-        carried, corrections = self._carried, self._corrections
-        if carried is None:
+        self._corrections.watch.flush()
+        self._corrections.accept_preview(LEVEL)  # as when the mouse is released
+        lost = self._corrections.discard_preview()
+        if not self.refresh():
             return
-        corrections.discard_preview()  # which the reader has not accepted
-        kept = {
-            place: corrections.without_locked(place, labels)
-            for place, labels in self._slices.items()
-            if place in places and carried.may_change(place, self._session)
-        }
-        self.drop()
-        said = CARRIED.format(slices=self._name(kept)) if kept else CHANGED_MEANWHILE
-        self.said.emit(said if corrections.put_all(kept, CARRY) else CHANGED_MEANWHILE)
+        kept = {place: labels for place, labels in self._slices.items() if place in places}
+        if not kept:
+            self.said.emit(CHANGED_MEANWHILE if places else NONE_TICKED)
+            return
+        self._end()
+        self._corrections.put_all(kept, CARRY)
+        self.said.emit(f"{CARRIED.format(slices=self._name(kept))} {lost}".strip())
 
     def drop(self) -> None:
         """End the offer without a change."""
+        if self.is_offering:
+            self._end()
+            self.said.emit(DROPPED)
+
+    def refresh(self) -> bool:
+        """Offer only what is open, as it was and not locked; return whether anything is left."""
+        carried, before = self._carried, self._slices
+        if carried is None or self._corrections.is_preview:
+            return carried is not None
+        self._slices = self._changing(carried, before)
+        if not self._slices:
+            self._end()
+            self.said.emit(CHANGED_MEANWHILE)
+        elif any(self._slices.get(place) is not before[place] for place in before):
+            self.offered.emit(carried.place, self._slices)
+        return self.is_offering
+
+    def close(self) -> None:
+        """End the offer, and make none that is still being computed."""
+        self._is_closed = True
+        self._end()
+
+    def _end(self) -> None:
         if self._carried is not None:
             self._carried, self._slices = None, {}
             self.ended.emit()
-
-    def close(self) -> None:
-        """Drop the offer, and make none that is still being computed."""
-        self._is_closed = True
-        self.drop()
 
     def _offer(self, carried: CarriedCorrection, slices: Mapping[Place, Plane]) -> None:
         if self._is_closed:
@@ -109,29 +134,24 @@ class CarryTool(QObject):
         if not slices:
             self.said.emit(NONE_AGREES)
             return
-        self._corrections.discard_preview()  # which the reader has not accepted
         self._carried, self._slices = carried, slices
-        if self._leave_out_settled():
+        if self.refresh():
             self.offered.emit(carried.place, self._slices)
             name, key = self._name(self._slices), key_text(CARRY)
             self.said.emit(OFFERED.format(slices=name, key=key))
 
-    def _leave_out_settled(self) -> bool:
-        """Offer only what is as it was; return whether anything is left."""
-        carried, before = self._carried, self._slices
-        if carried is None or self._corrections.is_preview:
-            return carried is not None
-        self._slices = {
-            place: labels
-            for place, labels in before.items()
-            if carried.may_change(place, self._session)
-        }
-        if not self._slices:
-            self.drop()
-            self.said.emit(CHANGED_MEANWHILE)
-        elif len(self._slices) < len(before):
-            self.offered.emit(carried.place, self._slices)
-        return bool(self._slices)
+    def _changing(
+        self, carried: CarriedCorrection, slices: Mapping[Place, Plane]
+    ) -> dict[Place, Plane]:
+        """Return those of the (Y, X) slices that may change and do, without locked structures."""
+        session, changing = self._session, {}
+        for place, labels in slices.items():
+            if carried.may_change(place, session):
+                unlocked = self._corrections.without_locked(place, labels)
+                if not np.array_equal(unlocked, session.labels_in(place)):
+                    is_same = np.array_equal(unlocked, labels)
+                    changing[place] = labels if is_same else unlocked
+        return changing
 
     def _name(self, slices: Collection[Place]) -> str:
         """Return "slice 3, ES" of one slice, else "4 other phases"."""

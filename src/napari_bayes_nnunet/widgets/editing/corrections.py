@@ -420,6 +420,8 @@ class Corrections(QObject):
     def without_locked(self, place: Place, labels: Plane) -> Plane:
         """Return labels for a slice with no voxel of a locked structure gained or lost."""
         now, locked = self._session.labels_in(place), [*self._session.protected_labels]
+        if not locked:
+            return labels
         kept: Plane = np.where(np.isin(now, locked) | np.isin(labels, locked), now, labels)
         return kept
 
@@ -478,12 +480,12 @@ class Corrections(QObject):
         tool = str(self._layer.mode) if painted else UNDO
         before = {change.place: self._before(change) for change in changes}
         self._session.note_change(places, tool=tool, before=before)
-        self.changed.emit()
         if not painted:
             self.undone_labels = {
                 int(label) for c in changes for label in np.union1d(c.before, c.after)
             }
             self.undone.emit(places)
+        self.changed.emit()  # last, as it may have something to say
 
     def _follow(self, changes: Sequence[SliceChange]) -> None:
         """Keep changes that a script made under the preview when the preview is discarded."""

@@ -37,7 +37,6 @@ class CarriedReview(QObject):
         self.tool = CarryTool(session, corrections, self)
         self.tool.offered.connect(self._on_offered)
         self.tool.ended.connect(self._on_ended)
-        strip.keep_requested.connect(self.keep)
         strip.drop_requested.connect(self.tool.drop)
         self._room_soon = after_frame(self._on_room_changed, self)
         thumbnails.turned.connect(self._redraw)
@@ -49,6 +48,11 @@ class CarriedReview(QObject):
         if is_offering:
             self.tool.keep(self._strip.ticked)
         return is_offering
+
+    def refresh(self) -> None:
+        """Offer what may still be kept, under the names that the phases have now."""
+        if self.tool.refresh():
+            self._show_names()
 
     def _redraw(self) -> None:
         self._turns.cancel()

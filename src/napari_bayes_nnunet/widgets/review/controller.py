@@ -287,7 +287,7 @@ class ReviewController(QObject):
 
     def carry(self) -> None:
         """Carry the correction of the slice to the other phases, or keep what was carried."""
-        if not self.carried.keep() and self._can("carry"):
+        if self._can("carry") and not self.carried.keep():
             self.carried.tool.carry(self.place, self.picture.image.data)
 
     def interpolate(self) -> None:
@@ -469,7 +469,9 @@ class ReviewController(QObject):
     def _connect(self) -> None:
         forms, corrections = self.forms, self.forms.corrections
         forms.queue.changed.connect(self.refresh_queue)
+        forms.carried.cell_chosen.connect(lambda *_: self.player.pause())
         forms.carried.cell_chosen.connect(self.go_to)
+        forms.carried.keep_requested.connect(self.carry)
         for part in (*forms.overviews, forms.numbers):
             part.cell_chosen.connect(self.go_to_queued)
         forms.table.row_chosen.connect(self.go_to_queued)
@@ -488,8 +490,10 @@ class ReviewController(QObject):
         self.outlines.view_changed.connect(forms.view.set_view)
         self.corrections.changed.connect(self._on_corrected)
         self.corrections.undone.connect(self._on_undone)
-        self.corrections.said.connect(self.said)
-        self.carried.tool.said.connect(self.said)
+        for part in (self.corrections, self.carried.tool, self.picture):
+            part.said.connect(self.said)
+        self.carried.tool.started.connect(self.reported)
+        self.saver.changed.connect(self.carried.refresh)
         self.scribble.active_changed.connect(self._on_scribble_active)
         self.scribble.pressed.connect(self.player.pause)
         self.scribble.drawn.connect(self._on_stroke)
@@ -497,7 +501,6 @@ class ReviewController(QObject):
         self.picture.moved.connect(self._on_moved)
         self.picture.scrolled.connect(self._on_scrolled)
         self.picture.lost.connect(self.lost)
-        self.picture.said.connect(self.said)
         self._connect_corrections(corrections)
 
     def _connect_corrections(self, form: CorrectionForm) -> None:
