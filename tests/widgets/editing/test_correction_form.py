@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QPushButton, QToolButton
+from qtpy.QtWidgets import QApplication, QCheckBox, QDoubleSpinBox, QPushButton, QToolButton
 
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import (
@@ -50,6 +50,18 @@ def test_nothing_can_be_used_without_a_study(qtbot) -> None:
     assert not any(widget.isEnabled() for widget in widgets)
     assert form.interpolate_button.toolTip() == NOTHING_TO_CORRECT
     assert form.level.toolTip() == NOTHING_TO_CORRECT
+
+
+def test_no_level_widens_the_form(form) -> None:
+    form.setStyleSheet("* { font-size: 12pt }")
+    form.show()
+    widths = set()
+    for level in (0, 0.9):
+        form.set_level(level)
+        form.set_volume(124.4)
+        QApplication.processEvents()  # the new text asks for room
+        widths.add(form.minimumSizeHint().width())
+    assert len(widths) == 1
 
 
 def test_keys_are_printed_on_their_buttons(form) -> None:

@@ -94,7 +94,7 @@ class LevelSlider(QWidget):
 
     def _show(self) -> None:
         level = self._instead or level_text(self.margin)
-        volume = "" if self._volume is None else f", {self._volume:.1f} mL in this slice"
+        volume = "" if self._volume is None else f", {self._volume:.1f} mL"
         self.value.setText(level + volume)
 
     def _lay_out(self) -> None:
