@@ -137,7 +137,7 @@ def test_nothing_is_offered_where_no_model_agrees(review: Review) -> None:
     review.controller.corrections.put_all({WORST: labels}, "paint")
     review.press("Shift-T")
     review.settle()
-    assert review.said == [module.NONE_AGREES]
+    assert review.said == [module.NOTHING_CHANGES]
     assert not review.controller.carried.tool.is_offering
 
 

@@ -27,7 +27,10 @@ OFFERED: Final = (
     "Carried to {slices} as a preview. Untick what does not fit, then press {key} to keep the rest."
 )
 CARRIED: Final = "The carried correction was kept in {slices}. Undo with Ctrl+Z."
-NONE_AGREES: Final = "No model agrees with this correction in another phase. Nothing was changed."
+NOTHING_CHANGES: Final = (
+    "This correction changes no other phase: no model agrees with it there, the slices are "
+    "corrected already, or the structure is locked."
+)
 NONE_TICKED: Final = "No phase is ticked. Tick the phases to keep, or press Drop."
 DROPPED: Final = "The carried correction was dropped. The other phases stay as they were."
 CHANGED_MEANWHILE: Final = (
@@ -132,7 +135,7 @@ class CarryTool(QObject):
         if self._is_closed:
             return
         if not slices:
-            self.said.emit(NONE_AGREES)
+            self.said.emit(NOTHING_CHANGES)
             return
         self._carried, self._slices = carried, slices
         if self.refresh():
