@@ -290,8 +290,20 @@ def test_member_with_impossible_mirroring_is_refused(tmp_path: Path, axes: objec
     assert check_member(tmp_path / "a.pth", {}) == WRONG_AXES
 
 
+_TWICE = b"c_codecs\nencode\nX\2\0\0\0uuq\7X\6\0\0\0latin1\x86R"
+"""Pickle of two bytes whose text is kept as number 7."""
+
+
 @pytest.mark.parametrize(
-    "body", [b"cbuiltins\nbytearray\nJ\0\0\0\1\x85R", _doubled(20)], ids=["zeros", "hex"]
+    "body",
+    [
+        b"cbuiltins\nbytearray\nJ\0\0\0\1\x85R",
+        _doubled(20),
+        b"c_codecs\nencode\n" + _TWICE + b"h\7\x86R",
+        b"c_codecs\nencode\nX\2\0\0\0uu\x94X\6\0\0\0latin1\x94\x86R",
+        b"c_codecs\nencode\nX\6\0\0\0latin1q\1X\2\0\0\0uuq\1h\1\x86R",
+    ],
+    ids=["zeros", "hex", "fetched", "numbered", "stored twice"],
 )
 def test_pickle_that_fills_the_memory_is_refused(tmp_path: Path, body: bytes) -> None:
     file = tmp_path / "a.pth"
@@ -300,6 +312,15 @@ def test_pickle_that_fills_the_memory_is_refused(tmp_path: Path, body: bytes) ->
         archive.writestr("archive/byteorder", "little")
         archive.writestr("archive/version", "3")
     assert check_member(file, {}) == FILLS_MEMORY
+
+
+def test_number_whose_bytes_read_like_a_codec_is_read(tmp_path: Path) -> None:
+    """As those of 1 of the 4400 numbers in the log of 500 epochs did."""
+    number = np.frombuffer("Îuu?".encode("latin1").ljust(8, b"?"), np.float64)[0]
+    codec = np.frombuffer(b"!uu!!!!!", np.float64)[0]
+    log = [np.float64(1), number, codec, np.float64(2)]
+    torch.save({"network_weights": {"a": torch.zeros(1)}, "log": log}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth")["log"] == log
 
 
 def test_pickled_objects_are_refused_and_named(tmp_path: Path, network: torch.nn.Module) -> None:

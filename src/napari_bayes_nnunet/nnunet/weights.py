@@ -7,6 +7,7 @@ stored in float16, each tensor once: nnU-Net's state dict names most tensors two
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import pickle
 import pickletools
@@ -77,6 +78,9 @@ _BYTE_CODECS = {
     if module.endswith("_codec")
     for name in (alias, module)
 }
+
+_PUT = ("PUT", "BINPUT", "LONG_BINPUT")
+_GET = ("GET", "BINGET", "LONG_BINGET")
 
 _ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 """Variable with which torch overrides its argument ``weights_only=False``."""
@@ -321,13 +325,42 @@ def _fills_memory(path: Path) -> bool:
 
 
 def _names_codec(pickled: bytes) -> bool:
-    """Return whether a pickle has the name of a codec from bytes to bytes."""
+    """Return whether a pickle may use the name of a codec from bytes to bytes."""
     try:
-        texts = {text for _, text, _ in pickletools.genops(pickled) if isinstance(text, str)}
+        operations = [(code.name, value) for code, value, _ in pickletools.genops(pickled)]
     except ValueError:
         return False  # torch refuses the pickle, too
-    names = (normalize_encoding(text).lower().replace(".", "_") for text in texts)
+    names = (
+        normalize_encoding(text).lower().replace(".", "_") for text in _texts_to_use(operations)
+    )
     return any(name in _BYTE_CODECS for name in names)
+
+
+def _texts_to_use(operations: Sequence[tuple[str, Any]]) -> Iterator[str]:
+    """Yield the texts of a pickle, without those that can only be the bytes of a number.
+
+    numpy's numbers are pickled as pairs of their bytes, as a text, and "latin1". In a long training
+    such bytes happen to read like the name of a codec. A text that is fetched again may be used for
+    something else.
+    """
+    kept: dict[Any, list[Any]] = {}  # number in the pickle's memo → what was stored as this number
+    for (_, value), (name, number) in itertools.pairwise(operations):
+        if name in _PUT:
+            kept.setdefault(number, []).append(value)
+    fetched = {value for name, value in operations if name in _GET}
+    for place, (_, text) in enumerate(operations):
+        if not isinstance(text, str):
+            continue
+        following = operations[place + 1 : place + 5]
+        is_fetched = any(value in fetched for name, value in following[:1] if name in _PUT)
+        named = [
+            kept.get(value, []) == ["latin1"] if name in _GET else value == "latin1"
+            for name, value in following
+            if name not in _PUT
+        ]
+        ends = [name for name, _ in following if name not in _PUT][1:2]
+        if is_fetched or named[:1] != [True] or ends != ["TUPLE2"]:
+            yield text
 
 
 def _is_intact(path: Path, sha256: str) -> bool:
