@@ -1,8 +1,11 @@
 """Evaluation of a run on its validation cases, and export of the members the package ships.
 
+python -m benchmarks.demo_ensemble select RUN FOLDER CYCLES       (such as 4,5,6)
 python -m benchmarks.demo_ensemble evaluate RUN DATASET RESULTS   (a folder; resumable)
 python -m benchmarks.demo_ensemble table RESULTS
 python -m benchmarks.demo_ensemble ship RUN RESULTS FOLDER
+
+``select`` copies a run with the members of some cycles, to be judged and shipped like a run.
 
 Dice on the original grid; ECE with 100 bins in the foreground box of the reference, pooled over the
 volumes; whole image, full mirroring. τ is fitted on the other patients. 95 % intervals by
@@ -41,8 +44,8 @@ from napari_bayes_nnunet.core.metrics.calibration import (
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
-from napari_bayes_nnunet.io.ensemble.run_folder import read_record, write_record
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble
+from napari_bayes_nnunet.io.ensemble.run_folder import TrainingRecord, read_record, write_record
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .held_back import read_image
@@ -61,6 +64,29 @@ ROWS = {
 }
 EVERY = 5
 """τ is fitted on every fifth voxel of the other patients."""
+
+
+def select(run: Path, folder: Path, cycles: str) -> None:
+    """Copy plans, record and the members of ``cycles``, counted from 1, into ``folder``."""
+    numbers = {int(cycle) - 1 for cycle in cycles.split(",")}
+    members = [member for member in find_ensemble(run).members if member.cycle in numbers]
+    write_record(folder / "ensemble.json", _copy_members(run, members, folder))
+
+
+def _copy_members(run: Path, members: Sequence[Member], folder: Path) -> TrainingRecord:
+    """Copy plans and members into ``folder``; return the record of the run with these members."""
+    record = read_record(run / "ensemble.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("plans.json", "dataset.json"):
+        shutil.copyfile(run / name, folder / name)
+    for member in members:
+        target = folder / member.path.relative_to(run)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(member.path, target)
+    files = {member.path.relative_to(run).as_posix() for member in members}
+    for content in record.folds.values():
+        content["members"] = [row for row in content["members"] if row["file"] in files]
+    return record
 
 
 def evaluate(run: Path, dataset: Path, results: Path) -> None:
@@ -225,18 +251,10 @@ def _with_interval(estimate: Estimate, factor: float, digits: int, sign: str = "
 
 def ship(run: Path, results: Path, folder: Path) -> None:
     """Copy plans, record and members of ``SHIPPED`` into ``folder``, and add their scores."""
-    record = read_record(run / "ensemble.json")
     chosen = choose_members(find_ensemble(run), *ROWS[SHIPPED])
-    for name in ("plans.json", "dataset.json"):
-        shutil.copyfile(run / name, folder / name)
-    for member in chosen:
-        target = folder / member.path.relative_to(run)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(member.path, target)
-    files = {member.path.relative_to(run).as_posix() for member in chosen}
+    record = _copy_members(run, chosen, folder)
     measured = [case["rows"][SHIPPED] for case in _read_cases(results)]
-    for fold, content in record.folds.items():
-        content["members"] = [row for row in content["members"] if row["file"] in files]
+    for fold in record.folds:
         record.validation[fold] = {
             "method": "multi",
             "members": len(chosen),
@@ -259,6 +277,9 @@ def main() -> None:
     """Run the command named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
+    selected = commands.add_parser("select")
+    for argument, kind in {"run": Path, "folder": Path, "cycles": str}.items():
+        selected.add_argument(argument, type=kind)
     for name, arguments in {
         "evaluate": ("run", "dataset", "results"),
         "table": ("results",),
@@ -269,7 +290,9 @@ def main() -> None:
             command.add_argument(argument, type=Path)
     flags = vars(parser.parse_args())
     command = flags.pop("command")
-    outcome = {"evaluate": evaluate, "table": table, "ship": ship}[command](**flags)
+    outcome = {"select": select, "evaluate": evaluate, "table": table, "ship": ship}[command](
+        **flags
+    )
     if outcome:
         print(outcome)
 
