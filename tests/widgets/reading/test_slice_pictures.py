@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.layers.viewing import PlaneOrientation, shown_orientation
 from napari_bayes_nnunet.widgets.reading.slice_pictures import CROP_MARGIN_MM, SlicePictures
 
-from ...helpers.data.cines import CINE, ED, ES, LV, SPACING, make_cine, voxels_of
+from ...helpers.data.cines import CINE, ED, ES, LV, SHAPE, SPACING, make_cine, voxels_of
 
 PLAIN = PlaneOrientation()
 WINDOW = (100.0, 300.0)
@@ -122,3 +122,16 @@ def test_the_orientation_is_that_of_the_viewer(qapp: object) -> None:
     viewer.scene.camera.orientation2d = ("down", "right")
     viewer.dims.order = (0, 2, 1, 3)
     assert shown_orientation(viewer) == PLAIN
+
+
+def test_pictures_show_what_lies_around_a_mask(session: ReviewSession) -> None:
+    """The smallest picture shows 70 mm, here half of them beyond the corner."""
+    mask = np.zeros(SHAPE[1:], bool)
+    mask[0, 0] = True
+    grey = SlicePictures(session, VOXELS, WINDOW, PLAIN, around=mask).draw((ED, 1)).grey
+    rows, columns = grey.shape
+    assert rows == np.ceil(1 + (70 - 1.5) / 2 / 1.5) < SHAPE[1]
+    assert columns == np.ceil(1 + (70 - 1.25) / 2 / 1.25) < SHAPE[2]
+    low, high = WINDOW
+    shares = np.clip((VOXELS[ED - 1, 1, :rows, :columns] - low) / (high - low), 0, 1)
+    assert np.allclose(grey, 255 * shares, atol=1)

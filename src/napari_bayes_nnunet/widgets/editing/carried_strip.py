@@ -26,8 +26,8 @@ from ..reading.thumbnail_plan import LARGEST_PICTURE, SMALLEST_PICTURE
 
 KEEP: Final = "Keep in {phases}  {key}"
 CARRIED_HELP: Final = (
-    "The slice in the other phases as it would be; what changes is bright. Untick a phase to leave "
-    "it as it is. Click a picture to go to its phase."
+    "The other phases as they would be; the change is bright. Untick a phase to leave it as it is. "
+    "Click a picture to go to its phase."
 )
 _GAP: Final = 6
 _PLACE: Final = Qt.ItemDataRole.UserRole

@@ -13,12 +13,13 @@ from ...app.review.session import ReviewSession
 from ...core.editing.closed_curve import Points
 from ...core.editing.smooth_contours import smooth_contours
 from ...core.heart.structures import structure_colors
-from ...core.types import Place
+from ...core.types import Mask, Place
 from ..layers.viewing import PlaneOrientation, index_of
 
 CROP_MARGIN_MM: Final = 6.0
 """Width of the band around the heart, so that contours that were moved outwards stay in sight."""
-
+CONTEXT_MM: Final = 15.0
+"""Width of the band around a mask, so that one sees where in the heart it is."""
 NARROWEST_WINDOW: Final = 1e-9
 """Range of intensities from black to white of a constant image."""
 
@@ -40,7 +41,8 @@ class SlicePicture:
 class SlicePictures:
     """Pictures of the slices of one session, all of the same part.
 
-    They show the heart, as the zoom to the heart does. ``voxels`` are the (Z, Y, X) or
+    They show the heart, as the zoom to the heart does, or what lies ``around`` a (Y, X) mask, with
+    a margin of `CONTEXT_MM`. ``voxels`` are the (Z, Y, X) or
     (T, Z, Y, X) image, ``window`` the intensities to show as black and white. ``colors`` are those
     of the labels.
     """
@@ -51,13 +53,16 @@ class SlicePictures:
         voxels: Any,
         window: tuple[float, float],
         orientation: PlaneOrientation,
+        *,
+        around: Mask | None = None,
     ) -> None:
         self._session = session
         self._voxels = voxels
         self._window = window
         self._orientation = orientation
         self.colors = structure_colors(session.structures)
-        self._crop = crop_around(session.heart, session.spacing[1:], margin_mm=CROP_MARGIN_MM)
+        mask, margin = (session.heart, CROP_MARGIN_MM) if around is None else (around, CONTEXT_MM)
+        self._crop = crop_around(mask, session.spacing[1:], margin_mm=margin)
 
     @property
     def aspect(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 
+import numpy as np
 from qtpy.QtCore import QObject, QSize
 
 from ...app.review.session import ReviewSession
@@ -12,6 +13,7 @@ from ..common.window_thread import Turns, after_frame
 from ..editing.carried_strip import CarriedStrip
 from ..editing.carry_tool import CarryTool
 from ..editing.corrections import Corrections, Plane
+from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnail_painter import render_picture
 from .turned_thumbnails import TurnedThumbnails
 
@@ -30,7 +32,7 @@ class CarriedReview(QObject):
         super().__init__(parent)
         self._session = session
         self._strip = strip
-        self._pictures = thumbnails.pictures
+        self._thumbnails = thumbnails
         self._turns = Turns(self)
         self._offer: tuple[Place, Mapping[Place, Plane]] | None = None
         self._size = QSize()
@@ -80,14 +82,21 @@ class CarriedReview(QObject):
     def _on_room_changed(self) -> None:
         """Draw larger or smaller pictures, or leave room for names in another font."""
         if self._offer is not None:
-            if self._strip.picture_size(self._pictures().aspect) != self._size:
+            pictures = self._pictures(self._offer[1])
+            if self._strip.picture_size(pictures.aspect) != self._size:
                 self._redraw()
             else:
                 self._strip.set_picture_size(self._size)
 
+    def _pictures(self, slices: Mapping[Place, Plane]) -> SlicePictures:
+        """Return pictures of what changes in any of the slices."""
+        session = self._session
+        changes = [labels != session.labels_in(place) for place, labels in slices.items()]
+        return self._thumbnails.pictures(around=np.any(changes, axis=0))
+
     def _draw(self, slices: Mapping[Place, Plane]) -> Generator[None, None, None]:
         yield  # the strip gets its place
-        pictures, ratio = self._pictures(), self._strip.devicePixelRatioF()
+        pictures, ratio = self._pictures(slices), self._strip.devicePixelRatioF()
         size = self._size = self._strip.picture_size(pictures.aspect)
         self._strip.set_picture_size(size)
         for place, labels in slices.items():

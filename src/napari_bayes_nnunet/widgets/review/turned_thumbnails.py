@@ -6,6 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from ...core.types import Mask
 from ..layers.viewing import shown_orientation
 from ..reading.picture import OpenedStudy
 from ..reading.slice_pictures import SlicePictures
@@ -50,11 +51,11 @@ class TurnedThumbnails(QObject):
     def _turned(self) -> tuple[Any, ...]:
         return self._viewer.dims.events.order, self._viewer.scene.camera.events.orientation
 
-    def pictures(self) -> SlicePictures:
-        """Return pictures of the slices as they lie on the screen now."""
+    def pictures(self, *, around: Mask | None = None) -> SlicePictures:
+        """Return pictures of the slices as they lie on the screen now; see `SlicePictures`."""
         window = self._window or tuple(self._image.contrast_limits)
         orientation = shown_orientation(self._viewer)
-        return SlicePictures(self._session, self._image.data, window, orientation)
+        return SlicePictures(self._session, self._image.data, window, orientation, around=around)
 
     def _on_turned(self, event: object = None) -> None:
         self._draw()
