@@ -300,10 +300,11 @@ _TWICE = b"c_codecs\nencode\nX\2\0\0\0uuq\7X\6\0\0\0latin1\x86R"
         b"cbuiltins\nbytearray\nJ\0\0\0\1\x85R",
         _doubled(20),
         b"c_codecs\nencode\n" + _TWICE + b"h\7\x86R",
+        b"c_codecs\nencode\n" + _TWICE.replace(b"q\7", b"q\7q\x08") + b"h\x08\x86R",
         b"c_codecs\nencode\nX\2\0\0\0uu\x94X\6\0\0\0latin1\x94\x86R",
         b"c_codecs\nencode\nX\6\0\0\0latin1q\1X\2\0\0\0uuq\1h\1\x86R",
     ],
-    ids=["zeros", "hex", "fetched", "numbered", "stored twice"],
+    ids=["zeros", "hex", "fetched", "kept as two", "numbered", "stored twice"],
 )
 def test_pickle_that_fills_the_memory_is_refused(tmp_path: Path, body: bytes) -> None:
     file = tmp_path / "a.pth"

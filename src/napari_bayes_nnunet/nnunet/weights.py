@@ -7,7 +7,6 @@ stored in float16, each tensor once: nnU-Net's state dict names most tensors two
 from __future__ import annotations
 
 import io
-import itertools
 import os
 import pickle
 import pickletools
@@ -81,6 +80,7 @@ _BYTE_CODECS = {
 
 _PUT = ("PUT", "BINPUT", "LONG_BINPUT")
 _GET = ("GET", "BINGET", "LONG_BINGET")
+_NOTHING: tuple[str, Any, list[int]] = ("", None, [])
 
 _ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 """Variable with which torch overrides its argument ``weights_only=False``."""
@@ -343,23 +343,23 @@ def _texts_to_use(operations: Sequence[tuple[str, Any]]) -> Iterator[str]:
     such bytes happen to read like the name of a codec. A text that is fetched again may be used for
     something else.
     """
-    kept: dict[Any, list[Any]] = {}  # number in the pickle's memo → what was stored as this number
-    for (_, value), (name, number) in itertools.pairwise(operations):
-        if name in _PUT:
+    steps: list[tuple[str, Any, list[int]]] = []  # with the numbers under which the memo keeps each
+    for name, value in operations:
+        if name in _PUT and steps:
+            steps[-1][2].append(value)
+        else:
+            steps.append((name, value, []))
+    kept: dict[int, list[Any]] = {}
+    for _, value, numbers in steps:
+        for number in numbers:
             kept.setdefault(number, []).append(value)
-    fetched = {value for name, value in operations if name in _GET}
-    for place, (_, text) in enumerate(operations):
-        if not isinstance(text, str):
-            continue
-        following = operations[place + 1 : place + 5]
-        is_fetched = any(value in fetched for name, value in following[:1] if name in _PUT)
-        named = [
-            kept.get(value, []) == ["latin1"] if name in _GET else value == "latin1"
-            for name, value in following
-            if name not in _PUT
-        ]
-        ends = [name for name, _ in following if name not in _PUT][1:2]
-        if is_fetched or named[:1] != [True] or ends != ["TUPLE2"]:
+    fetched = {value for name, value, _ in steps if name in _GET}
+    for (_, text, numbers), (name, value, _), (end, _, _) in zip(
+        steps, [*steps[1:], _NOTHING], [*steps[2:], _NOTHING, _NOTHING], strict=False
+    ):
+        encodings = kept.get(value) if name in _GET else [value]
+        is_number = encodings == ["latin1"] and end == "TUPLE2" and fetched.isdisjoint(numbers)
+        if isinstance(text, str) and not is_number:
             yield text
 
 
