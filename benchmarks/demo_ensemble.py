@@ -290,9 +290,8 @@ def main() -> None:
             command.add_argument(argument, type=Path)
     flags = vars(parser.parse_args())
     command = flags.pop("command")
-    outcome = {"select": select, "evaluate": evaluate, "table": table, "ship": ship}[command](
-        **flags
-    )
+    functions = {"select": select, "evaluate": evaluate, "table": table, "ship": ship}
+    outcome = functions[command](**flags)
     if outcome:
         print(outcome)
 

@@ -50,8 +50,8 @@ def export_review(
     source = find_image(info, session.study.folder)
     export_labels(labels, session.labels_to_save(), info.geometry, source=source)
     outcome = collect_outcome(session, image, queue)
-    written = outcome.before, outcome.after, outcome.open_slices
-    write_numbers(numbers, *written, among=session.compared)
+    among = session.compared
+    write_numbers(numbers, outcome.before, outcome.after, outcome.open_slices, among=among)
     write_review_report(report, outcome)
     return [labels, numbers, report]
 

@@ -143,9 +143,13 @@ class ReviewSession:
     def title_of(self, place: Place) -> str:
         """Return a slice as a reader says it: "Slice 5, ED", or "Slice 5" of a 3D image."""
         phase, z = place
-        names = {self.state.ed: "ED", self.state.es: "ES"}
         title = f"Slice {z + 1}"
-        return title if phase is None else f"{title}, {names.get(phase, f'phase {phase}')}"
+        return title if phase is None else f"{title}, {self.name_of(phase)}"
+
+    def name_of(self, phase: Phase) -> str:
+        """Return "ED", "ES" or the number of another phase: "phase 7"."""
+        names = {self.state.ed: "ED", self.state.es: "ES"}
+        return names.get(phase, f"phase {phase}")
 
     def neighbour(self, place: Place, where: str) -> Place | None:
         """Return the place of the "slice above" or "below", "previous phase" or "next phase"."""

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from ...core.counts import format_count
 from ...core.types import Place
@@ -86,12 +87,13 @@ class CarriedStrip(QWidget):
     def show_offer(self, title: str, names: Mapping[Place, str]) -> None:
         """Show slices by name: those shown already as they are, others ticked, without pictures."""
         self.title.show_message(title)
-        for item in self._items():
-            if item.data(_PLACE) not in names:
-                self.pictures.takeItem(self.pictures.row(item))
-        shown = {item.data(_PLACE): item for item in self._items()}
-        for place, name in names.items():
-            (shown.get(place) or self._add(place)).setText(name)
+        with signals_blocked(self.pictures):  # they are counted once
+            for item in self._items():
+                if item.data(_PLACE) not in names:
+                    self.pictures.takeItem(self.pictures.row(item))
+            shown = {item.data(_PLACE): item for item in self._items()}
+            for place, name in names.items():
+                (shown.get(place) or self._add(place)).setText(name)
         self._count()
         self.shown_changed.emit(True)
 
@@ -114,8 +116,9 @@ class CarriedStrip(QWidget):
         cell = size.expandedTo(QSize(max(names, default=0), 0)) + self._beside()
         self.pictures.setIconSize(size)
         self.pictures.setGridSize(cell)
-        for item in self._items():
-            item.setSizeHint(cell)
+        with signals_blocked(self.pictures):
+            for item in self._items():
+                item.setSizeHint(cell)
 
     def _beside(self) -> QSize:
         """Return the room for the box next to a picture and the name below it, px."""
@@ -125,9 +128,10 @@ class CarriedStrip(QWidget):
 
     def set_picture(self, place: Place, picture: QPixmap) -> None:
         """Show the picture of a slice."""
-        for item in self._items():
-            if item.data(_PLACE) == place:
-                item.setIcon(QIcon(picture))
+        with signals_blocked(self.pictures):
+            for item in self._items():
+                if item.data(_PLACE) == place:
+                    item.setIcon(QIcon(picture))
 
     def end_offer(self) -> None:
         """Show no slices."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...app.report.pictures import crop_around
+from ...app.report.pictures import MARGIN_MM, crop_around
 from ...app.review.session import ReviewSession
 from ...core.editing.closed_curve import Points
 from ...core.editing.smooth_contours import smooth_contours
@@ -18,8 +18,6 @@ from ..layers.viewing import PlaneOrientation, index_of
 
 CROP_MARGIN_MM: Final = 6.0
 """Width of the band around the heart, so that contours that were moved outwards stay in sight."""
-CONTEXT_MM: Final = 15.0
-"""Width of the band around a mask, so that one sees where in the heart it is."""
 NARROWEST_WINDOW: Final = 1e-9
 """Range of intensities from black to white of a constant image."""
 
@@ -41,10 +39,9 @@ class SlicePicture:
 class SlicePictures:
     """Pictures of the slices of one session, all of the same part.
 
-    They show the heart, as the zoom to the heart does, or what lies ``around`` a (Y, X) mask, with
-    a margin of `CONTEXT_MM`. ``voxels`` are the (Z, Y, X) or
-    (T, Z, Y, X) image, ``window`` the intensities to show as black and white. ``colors`` are those
-    of the labels.
+    They show the heart, as the zoom to the heart does, or what lies ``around`` a (Y, X) mask, as
+    the pictures of the report do. ``voxels`` are the (Z, Y, X) or (T, Z, Y, X) image, ``window``
+    the intensities to show as black and white. ``colors`` are those of the labels.
     """
 
     def __init__(
@@ -61,7 +58,7 @@ class SlicePictures:
         self._window = window
         self._orientation = orientation
         self.colors = structure_colors(session.structures)
-        mask, margin = (session.heart, CROP_MARGIN_MM) if around is None else (around, CONTEXT_MM)
+        mask, margin = (session.heart, CROP_MARGIN_MM) if around is None else (around, MARGIN_MM)
         self._crop = crop_around(mask, session.spacing[1:], margin_mm=margin)
 
     @property

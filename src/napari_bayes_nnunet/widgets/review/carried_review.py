@@ -74,10 +74,9 @@ class CarriedReview(QObject):
     def _show_names(self) -> None:
         if self._offer is not None:
             source, slices = self._offer
-            state = self._session.state
-            landmarks = {state.ed: "ED", state.es: "ES"}
-            names = {place: landmarks.get(place[0], f"Phase {place[0]}") for place in slices}
-            self._strip.show_offer(self._session.title_of(source), names)
+            names = {place: self._session.name_of(place[0]) for place in slices}
+            titles = {place: name[0].upper() + name[1:] for place, name in names.items()}
+            self._strip.show_offer(self._session.title_of(source), titles)
 
     def _on_room_changed(self) -> None:
         """Draw larger or smaller pictures, or leave room for names in another font."""

@@ -63,6 +63,7 @@ class ThumbnailDock(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._settings = settings
+        self._is_wanted = True
         self._thumbnails: Thumbnails | None = None
         self._strip: QWidget | None = None
         self._area: ThumbnailArea | None = None
@@ -72,13 +73,13 @@ class ThumbnailDock(QObject):
     @property
     def is_shown(self) -> bool:
         """Whether the thumbnails have their place in the window, also if a strip covers them."""
-        return self._area is not None and self._settings.thumbnails()
+        return self._area is not None and self._is_wanted
 
     def open(self, thumbnails: Thumbnails) -> None:
         """Show the thumbnails of a study, unless the user has closed those of another one."""
-        self._thumbnails = thumbnails
+        self._thumbnails, self._is_wanted = thumbnails, self._settings.thumbnails()
         thumbnails.current_moved.connect(self._scroll_to)
-        if self._settings.thumbnails():
+        if self._is_wanted:
             self._show(thumbnails)
             self.shown_changed.emit(self.is_shown)
 
@@ -89,7 +90,7 @@ class ThumbnailDock(QObject):
             self._show(strip)
         elif self._strip is not None:
             self._strip = None
-            if self._settings.thumbnails() and self._thumbnails is not None:
+            if self._is_wanted and self._thumbnails is not None:
                 self._show(self._thumbnails)
                 QTimer.singleShot(0, self._fit)  # the window may have another size
             else:
@@ -97,6 +98,7 @@ class ThumbnailDock(QObject):
 
     def set_shown(self, are_shown: bool) -> None:
         """Show or hide the thumbnails as the user wants, and remember the choice."""
+        self._is_wanted = are_shown
         self._settings.keep_thumbnails(are_shown)
         if not are_shown:
             self._remove()
@@ -132,7 +134,7 @@ class ThumbnailDock(QObject):
             self._area.scroll_to(cell)
 
     def _on_closed(self) -> None:
-        if self._area is not None and (self._strip is None or self._settings.thumbnails()):
+        if self._area is not None and (self._strip is None or self._is_wanted):
             self.set_shown(False)
         elif self._area is not None:
             self.strip_closed.emit()

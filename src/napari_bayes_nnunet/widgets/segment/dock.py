@@ -111,8 +111,9 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run = RunForm()
         self.display = DisplayForm(self._settings)
         self.shown = ResultView(napari_viewer, self.image, self.run, self.display, self)
-        chosen = partial(getattr, self.shown, "chosen")
-        self.actions = ResultActions(napari_viewer, self.run, chosen=chosen, parent=self)
+        self.actions = ResultActions(
+            napari_viewer, self.run, chosen=lambda: self.shown.chosen, parent=self
+        )
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)
         self._collections = ShortCollections()
