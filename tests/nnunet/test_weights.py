@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import codecs
 import errno
 import json
 import os
@@ -313,6 +314,44 @@ def test_pickle_that_fills_the_memory_is_refused(tmp_path: Path, body: bytes) ->
         archive.writestr("archive/byteorder", "little")
         archive.writestr("archive/version", "3")
     assert check_member(file, {}) == FILLS_MEMORY
+
+
+_COMPUTED = b"c_codecs\nencode\nX\3\0\0\0urkX\5\0\0\0rot13\x86R"
+"""Pickle of the text hex, which it does not contain."""
+
+_KEPT_CALL = b"c_codecs\nencode\nq\1X\1\0\0\0aX\6\0\0\0latin1\x86Rq\2"
+"""Pickle of one byte, kept as number 2, and the function as number 1."""
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        {"archive/data.pkl": _doubled(1) + b"\xff"},
+        {"archive/data.pkl": _doubled(0).join([b"c_codecs\nencode\n", _COMPUTED + b"\x86R"])},
+        {"archive/data.pkl": _KEPT_CALL + b"h\1h\2" + _COMPUTED + b"\x86R"},
+        {"archive/DATA.PKL": _doubled(1), "archive/data.pkl": b"N"},
+    ],
+    ids=["damaged behind", "computed", "function fetched", "other entry"],
+)
+def test_no_codec_but_latin1_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bodies: dict[str, bytes]
+) -> None:
+    called = []
+
+    def encode(text: Any, encoding: str) -> object:
+        called.append(encoding)
+        return codecs.encode(text, encoding)
+
+    allowed = torch._weights_only_unpickler._get_allowed_globals()
+    monkeypatch.setitem(allowed, "_codecs.encode", encode)
+    file = tmp_path / "a.pth"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, body in bodies.items():
+            archive.writestr(name, b"\x80\2}X\1\0\0\0x" + body + b"s.")
+        archive.writestr("archive/version", "3")
+    with pytest.raises(ModelError):
+        read_checkpoint(file)
+    assert set(called) <= {"latin1"}
 
 
 def test_number_whose_bytes_read_like_a_codec_is_read(tmp_path: Path) -> None:

@@ -15,8 +15,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from encodings import normalize_encoding
-from encodings.aliases import aliases
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -70,17 +68,10 @@ _HARMLESS: list[Any] = [
 _LOADING = Lock()
 """Held while torch's list of harmless names is longer, which it has once for all threads."""
 
-# Codecs from bytes to bytes: the names of their modules, and their other names.
-_BYTE_CODECS = {
-    name
-    for alias, module in aliases.items()
-    if module.endswith("_codec")
-    for name in (alias, module)
-}
-
+# Steps of a pickle that keep a value under a number, that fetch it, and that give a text.
 _PUT = ("PUT", "BINPUT", "LONG_BINPUT")
 _GET = ("GET", "BINGET", "LONG_BINGET")
-_NOTHING: tuple[str, Any, list[int]] = ("", None, [])
+_TEXT = "text"
 
 _ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 """Variable with which torch overrides its argument ``weights_only=False``."""
@@ -319,48 +310,33 @@ def _fills_memory(path: Path) -> bool:
     torch's restricted unpickler still calls ``bytearray`` with any length, and encodes bytes with
     a codec that doubles them, as often as the pickle says. Checkpoints need neither.
     """
-    with zipfile.ZipFile(path) as archive:
-        pickles = [archive.read(n) for n in archive.namelist() if n.endswith("data.pkl")]
-    return any(b"bytearray" in p or (b"_codecs" in p and _names_codec(p)) for p in pickles)
+    # As torch reads it: zipfile may find another entry of an archive made to mislead it.
+    with path.open("rb") as file:
+        pickled = torch._C.PyTorchFileReader(file).get_record("data.pkl")
+    return b"bytearray" in pickled or (b"_codecs" in pickled and _encodes_otherwise(pickled))
 
 
-def _names_codec(pickled: bytes) -> bool:
-    """Return whether a pickle may use the name of a codec from bytes to bytes."""
-    try:
-        operations = [(code.name, value) for code, value, _ in pickletools.genops(pickled)]
-    except ValueError:
-        return False  # torch refuses the pickle, too
-    names = (
-        normalize_encoding(text).lower().replace(".", "_") for text in _texts_to_use(operations)
-    )
-    return any(name in _BYTE_CODECS for name in names)
+def _encodes_otherwise(pickled: bytes) -> bool:
+    """Return whether a pickle uses the function ``encode`` otherwise than Python does for bytes.
 
-
-def _texts_to_use(operations: Sequence[tuple[str, Any]]) -> Iterator[str]:
-    """Yield the texts of a pickle, without those that can only be the bytes of a number.
-
-    numpy's numbers are pickled as pairs of their bytes, as a text, and "latin1". In a long training
-    such bytes happen to read like the name of a codec. A text that is fetched again may be used for
-    something else.
+    Python pickles bytes, of which numpy's numbers are made, as the call encode(text, "latin1").
+    Names of other codecs cannot be looked for: the bytes of numbers read like them, and a pickle
+    can compute them. Raises ValueError or LookupError if the pickle is damaged.
     """
-    steps: list[tuple[str, Any, list[int]]] = []  # with the numbers under which the memo keeps each
-    for name, value in operations:
-        if name in _PUT and steps:
-            steps[-1][2].append(value)
+    steps: list[tuple[str, Any]] = []
+    kept: dict[Any, Any] = {}
+    for code, value, _ in pickletools.genops(pickled):
+        if code.name in _PUT:
+            kept[value] = steps[-1][1]
         else:
-            steps.append((name, value, []))
-    kept: dict[int, list[Any]] = {}
-    for _, value, numbers in steps:
-        for number in numbers:
-            kept.setdefault(number, []).append(value)
-    fetched = {value for name, value, _ in steps if name in _GET}
-    for (_, text, numbers), (name, value, _), (end, _, _) in zip(
-        steps, [*steps[1:], _NOTHING], [*steps[2:], _NOTHING, _NOTHING], strict=False
-    ):
-        encodings = kept.get(value) if name in _GET else [value]
-        is_number = encodings == ["latin1"] and end == "TUPLE2" and fetched.isdisjoint(numbers)
-        if isinstance(text, str) and not is_number:
-            yield text
+            text = kept[value] if code.name in _GET else value
+            steps.append((_TEXT if isinstance(text, str) else code.name, text))
+    for index, (_, text) in enumerate(steps):
+        if text == "_codecs encode":
+            names, values = zip(*steps[index + 1 : index + 5], strict=True)
+            if names != (_TEXT, _TEXT, "TUPLE2", "REDUCE") or values[1] != "latin1":
+                return True
+    return False
 
 
 def _is_intact(path: Path, sha256: str) -> bool:
