@@ -299,13 +299,14 @@ _TWICE = b"c_codecs\nencode\nX\2\0\0\0uuq\7X\6\0\0\0latin1\x86R"
     "body",
     [
         b"cbuiltins\nbytearray\nJ\0\0\0\1\x85R",
+        b"ctorch._utils\n_rebuild_device_tensor_from_cpu_tensor\n",
         _doubled(20),
         b"c_codecs\nencode\n" + _TWICE + b"h\7\x86R",
         b"c_codecs\nencode\n" + _TWICE.replace(b"q\7", b"q\7q\x08") + b"h\x08\x86R",
         b"c_codecs\nencode\nX\2\0\0\0uu\x94X\6\0\0\0latin1\x94\x86R",
         b"c_codecs\nencode\nX\6\0\0\0latin1q\1X\2\0\0\0uuq\1h\1\x86R",
     ],
-    ids=["zeros", "hex", "fetched", "kept as two", "numbered", "stored twice"],
+    ids=["zeros", "copied", "hex", "fetched", "kept as two", "numbered", "stored twice"],
 )
 def test_pickle_that_fills_the_memory_is_refused(tmp_path: Path, body: bytes) -> None:
     file = tmp_path / "a.pth"
@@ -352,6 +353,15 @@ def test_no_codec_but_latin1_is_called(
     with pytest.raises(ModelError):
         read_checkpoint(file)
     assert set(called) <= {"latin1"}
+
+
+def test_numbers_of_numpy_have_no_size_of_their_own(tmp_path: Path) -> None:
+    scalar = b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\6\0\0\0V99999\x85R\x85R"
+    file = tmp_path / "a.pth"
+    torch.save({"network_weights": {"a": torch.zeros(1)}}, file)
+    edit_pickle(file, lambda pickled: pickled[:-1] + b"X\1\0\0\0x" + scalar + b"s.")
+    with pytest.raises(ModelError):
+        read_checkpoint(file)
 
 
 def test_number_whose_bytes_read_like_a_codec_is_read(tmp_path: Path) -> None:

@@ -56,11 +56,22 @@ NO_TENSOR = "its architecture differs: {tensor} of plans.json is missing"
 OTHER_TENSOR_SHAPE = "its architecture differs: {tensor} is {shape}, but {expected} in plans.json"
 EXTRA_TENSOR = "its architecture differs: {tensor} is not in plans.json"
 
+_NUMBER_TYPES = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
+
+
+def _make_number_type(*arguments: Any) -> np.dtype[Any]:
+    """Return a type of numpy's numbers; one of texts or blocks can have any size."""
+    made: np.dtype[Any] = np.dtype(*arguments)
+    if type(made) not in _NUMBER_TYPES:
+        raise ValueError(f"{made} is no type of a number")
+    return made
+
+
 # nnU-Net's own checkpoints hold numpy scalars in their log; everything else needs no code.
 _make_scalar = np.float64(0).__reduce__()[0]
 _HARMLESS: list[Any] = [
-    np.dtype,
-    *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd"),
+    (_make_number_type, "numpy.dtype"),
+    *_NUMBER_TYPES,
     _make_scalar,
     (_make_scalar, "numpy.core.multiarray.scalar"),  # its name in numpy 1
 ]
@@ -307,13 +318,16 @@ def _unusable(path: Path, reason: str) -> ModelError:
 def _fills_memory(path: Path) -> bool:
     """Return whether a pickle asks for memory without having its content.
 
-    torch's restricted unpickler still calls ``bytearray`` with any length, and encodes bytes with
-    a codec that doubles them, as often as the pickle says. Checkpoints need neither.
+    torch's restricted unpickler still calls ``bytearray`` with any length, copies a tensor that
+    repeats one number, and encodes bytes with a codec that doubles them, as often as the pickle
+    says. Checkpoints need none of these.
     """
     # As torch reads it: zipfile may find another entry of an archive made to mislead it.
     with path.open("rb") as file:
         pickled = torch._C.PyTorchFileReader(file).get_record("data.pkl")
-    return b"bytearray" in pickled or (b"_codecs" in pickled and _encodes_otherwise(pickled))
+    if any(name in pickled for name in (b"bytearray", b"_rebuild_device_tensor")):
+        return True
+    return b"_codecs" in pickled and _encodes_otherwise(pickled)
 
 
 def _encodes_otherwise(pickled: bytes) -> bool:
