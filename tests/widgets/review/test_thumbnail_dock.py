@@ -138,6 +138,21 @@ def test_closed_thumbnails_stay_closed_until_wanted(
     assert thumbnail_docks(dock) == []
 
 
+def test_the_next_study_has_no_thumbnails_if_another_window_closed_them(
+    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
+) -> None:
+    assert len(thumbnail_docks(dock)) == 1
+    settings.keep_thumbnails(False)
+    open_in(dock, folder, qtbot)
+    assert thumbnail_docks(dock) == []
+    assert not dock.thumbnails_button.isChecked()
+    assert not dock.forms.grid.isHidden()
+    settings.keep_thumbnails(True)
+    open_in(dock, folder, qtbot)
+    assert len(thumbnail_docks(dock)) == 1
+    assert dock.forms.grid.isHidden()
+
+
 def test_thumbnails_fit_layout_failures_and_end(
     dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
 ) -> None:

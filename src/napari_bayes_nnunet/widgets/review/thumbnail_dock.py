@@ -82,6 +82,8 @@ class ThumbnailDock(QObject):
         if self._is_wanted:
             self._show(thumbnails)
             self.shown_changed.emit(self.is_shown)
+        else:
+            self._remove()  # closed in another window
 
     def cover(self, strip: QWidget, is_covered: bool) -> None:
         """Show a strip in place of the thumbnails, also if the user has closed these, or end it."""
