@@ -1253,6 +1253,9 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
     run(dock, qtbot)
     assert IN_REVIEW.format(image="heart") in dock.run.status.text()
     assert [(layer, layer.visible) for layer in dock._viewer.layers] == before
+    # Nor may the layers of the review go with the result that they were made for
+    dock._on_result_removed("single")
+    assert [(layer, layer.visible) for layer in dock._viewer.layers] == before
     opened.close_study()
     dock._on_result_chosen("vanilla")
     assert "heart prediction (vanilla)" in names(dock)

@@ -87,13 +87,17 @@ def kept_results(image: Image) -> dict[str, SegmentationResult]:
     return dict(_kept(image).get("results", {}))
 
 
-def forget_result(viewer: Any, image: Image, method: str) -> None:
-    """Remove the result of a method and its layers; the last of the others becomes the chosen."""
+def forget_result(viewer: Any, image: Image, method: str, *, is_reviewed: bool = False) -> None:
+    """Remove the result of a method and its layers; the last of the others becomes the chosen.
+
+    While the image is reviewed, the layers in front stay, because the review shows its study there.
+    """
     results = kept_results(image)
     results.pop(method, None)
     chosen = next(reversed(results), "")
     image.metadata[RESULT] = {"image": image.unique_id, "chosen": chosen, "results": results}
     layers = [layer for layer in _all_layers(viewer, image) if _method(layer) == method]
+    layers = [layer for layer in layers if not is_reviewed or is_behind(layer)]
     with viewer.layers.batched_update():
         for layer in layers:
             viewer.layers.remove(layer)

@@ -89,7 +89,8 @@ class ResultView(QObject):
         """Remove the result of a method with its layers, and show the one that remains."""
         layer = self._image.layer
         if layer is not None:
-            forget_result(self._viewer, layer, method)
+            reviewed = is_reviewed(self._viewer, layer)
+            forget_result(self._viewer, layer, method, is_reviewed=reviewed)
             if self.result is not None:
                 self._put(layer, self.result)
 
