@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from napari.components import ViewerModel
 
+from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.widgets.common.canvas import unwrap
 from napari_bayes_nnunet.widgets.layers.canvas_notice import (
     LETTER_PX,
     NOTICE_KEY,
@@ -13,6 +16,7 @@ from napari_bayes_nnunet.widgets.layers.canvas_notice import (
     NOTICE_WIDTH,
     CanvasNotice,
 )
+from napari_bayes_nnunet.widgets.reading.caption import CanvasCaption
 
 from ...helpers.windows.settling import settle
 
@@ -40,6 +44,22 @@ def test_a_notice_fits_a_narrow_canvas(qtbot: Any) -> None:
     lines = notice.overlay.text.splitlines()
     assert " ".join(lines) == LONG
     assert max(map(len, lines)) * LETTER_PX <= 400
+
+
+def test_a_notice_lies_below_a_later_caption(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    notice = CanvasNotice(viewer)
+    notice.show(LONG)
+    caption = CanvasCaption(viewer, viewer.add_image(np.zeros((3, 4, 4))))
+    drain(caption.show())
+    notice.show(LONG)
+    assert unwrap(viewer.canvas.overlays[NOTICE_KEY]) is notice.overlay
+    assert [*viewer.canvas.overlays][-1] == NOTICE_KEY  # napari's order within a corner
+    assert notice.overlay.position == caption.text.position
+    assert viewer.canvas.overlay_tiling.top_left == "vertical"
+    shown = notice.overlay
+    notice.show("Again")
+    assert notice.overlay is shown  # a new one takes napari 30 to 60 ms
 
 
 def test_an_empty_notice_hides_the_one_before(qtbot: Any) -> None:

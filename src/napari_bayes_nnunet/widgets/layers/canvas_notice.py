@@ -11,31 +11,27 @@ from qtpy.QtCore import QObject, QTimer
 from ..common.canvas import put_overlay, remove_overlay
 
 NOTICE_MS: Final = 3000
-NOTICE_WIDTH: Final = 60
-"""Longest line in letters; shorter on a narrow canvas."""
+NOTICE_WIDTH: Final = 40
+"""Longest line in letters, beside the letter of the upper edge; shorter on a narrow canvas."""
 _NARROWEST: Final = 12
 LETTER_PX: Final = 11
 """Mean width of a letter in the overlay, with some room."""
 NOTICE_KEY: Final = "review_notice"
 _SHADE = (0.0, 0.0, 0.0, 0.75)
 _ABOVE_OTHERS: Final = 2 * 10**6
-"""Drawn over a colour bar, which may lie there in a narrow canvas."""
+"""Drawn over what else may lie there in a narrow canvas, such as a colour bar."""
 
 
 class CanvasNotice(QObject):
-    """Message near the lower edge of the canvas, where the reader looks, for three seconds."""
+    """Message on the canvas for three seconds, below the caption in the upper left corner.
+
+    napari puts the overlays of a corner one below the other, so that none covers another.
+    """
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.overlay = TextOverlay(
-            position="bottom_center",
-            font_size=12,
-            color="white",
-            box_color=_SHADE,
-            order=_ABOVE_OTHERS,
-        )
-        put_overlay(viewer, NOTICE_KEY, self.overlay)
+        self.overlay = self._put_overlay()
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
         self.timer.setInterval(NOTICE_MS)
@@ -46,7 +42,9 @@ class CanvasNotice(QObject):
         if not text:
             self.hide()
             return
-        fitting = self._viewer.canvas.size[1] // LETTER_PX - 2
+        if [*self._viewer.canvas.overlays][-1] != NOTICE_KEY:  # the caption is a new one
+            self.overlay = self._put_overlay()
+        fitting = self._viewer.canvas.size[1] // LETTER_PX - 3
         self.overlay.text = fill(text, min(NOTICE_WIDTH, max(fitting, _NARROWEST)))
         self.overlay.visible = True
         self.timer.start()
@@ -60,3 +58,16 @@ class CanvasNotice(QObject):
         """Remove the message from the canvas."""
         self.timer.stop()
         remove_overlay(self._viewer, NOTICE_KEY, self.overlay)
+
+    def _put_overlay(self) -> TextOverlay:
+        """Put a new overlay on the canvas, after all others in the order of their corner."""
+        overlay = TextOverlay(
+            position="top_left",
+            font_size=12,
+            color="white",
+            box_color=_SHADE,
+            order=_ABOVE_OTHERS,
+            visible=False,
+        )
+        put_overlay(self._viewer, NOTICE_KEY, overlay)
+        return overlay
