@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QPixmap
 
 from napari_bayes_nnunet.app.review.carrying import NOTHING_TO_CARRY
 from napari_bayes_nnunet.widgets.common.dock import main_window
 from napari_bayes_nnunet.widgets.editing import carry_tool as module
-from napari_bayes_nnunet.widgets.editing.carried_strip import CarriedStrip
+from napari_bayes_nnunet.widgets.editing.carried_strip import IN_SIGHT, CarriedStrip
 from napari_bayes_nnunet.widgets.editing.corrections import NOT_KEPT
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.thumbnail_plan import LARGEST_PICTURE
@@ -261,6 +262,64 @@ def test_unticking_moves_no_picture(qtbot: Any) -> None:
     items_of(strip)[0].setCheckState(Qt.CheckState.Unchecked)
     strip.layout().activate()
     assert strip.pictures.x() == left
+
+
+def test_many_pictures_say_how_many_are_in_sight(qtbot: Any) -> None:
+    strip = CarriedStrip()
+    qtbot.addWidget(strip)
+    strip.resize(700, 140)
+    strip.show_offer("Slice 3, ED", {(phase, 2): f"Phase {phase}" for phase in range(1, 20)})
+    strip.set_picture_size(QSize(90, 90))
+    strip.show()
+    pictures, shown = strip.pictures, len(strip.pictures.in_sight)
+    assert 1 < shown < 10
+    for page in range(2):
+        first, last = page * shown, (page + 1) * shown
+        assert pictures.in_sight == range(first, last)
+        assert strip.in_sight.text() == IN_SIGHT.format(first=first + 1, last=last, count=19)
+        assert strip.pages[-1].isEnabled() == bool(page)
+        qtbot.mouseClick(strip.pages[1], Qt.MouseButton.LeftButton)
+    while strip.pages[1].isEnabled():
+        qtbot.mouseClick(strip.pages[1], Qt.MouseButton.LeftButton)
+    assert pictures.in_sight.stop == 19
+    strip.show_offer("Slice 3, ED", {(1, 2): "Phase 1"})
+    qtbot.waitUntil(strip.in_sight.isHidden)
+    assert not any(page.isVisible() for page in strip.pages.values())
+
+
+def test_a_dropped_picture_is_pale_and_its_box_empty(qtbot: Any) -> None:
+    strip = CarriedStrip()
+    qtbot.addWidget(strip)
+    strip.show_offer("Slice 3, ED", {(1, 2): "Phase 1"})
+    strip.set_picture_size(QSize(90, 90))
+    picture = QPixmap(90, 90)
+    picture.fill(QColor("red"))
+    strip.set_picture((1, 2), picture)
+    strip.show()
+    pictures, view = strip.pictures, strip.pictures.viewport()
+    cell = pictures.visualItemRect(pictures.item(0))
+    box, inside = pictures.box_room(cell), pictures.picture_room(cell).center()
+
+    def colors() -> tuple[QColor, int]:
+        image = view.grab().toImage()
+        area = image.copy(box.adjusted(3, 3, -3, -3))
+        lightness = [
+            area.pixelColor(x, y).lightness()
+            for x in range(area.width())
+            for y in range(area.height())
+        ]
+        return image.pixelColor(inside), max(lightness)
+
+    kept, tick = colors()
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=box.center())
+    assert strip.ticked == ()
+    dropped, empty = colors()
+    assert kept == QColor("red") != dropped
+    assert tick > 200 > empty
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=inside)  # goes to the phase
+    assert strip.ticked == ()
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=box.center())
+    assert strip.ticked == ((1, 2),)
 
 
 @pytest.mark.parametrize("aspect", [0.1, 10])

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtGui import QIcon, QKeyEvent, QPixmap, QResizeEvent
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QListView,
-    QListWidget,
+    QLabel,
     QListWidgetItem,
     QPushButton,
-    QStyle,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -21,18 +20,24 @@ from superqt.utils import signals_blocked
 
 from ...core.counts import format_count
 from ...core.types import Place
-from ..common.dock import MessageLabel, QuietScrollBar
+from ..common.dock import MessageLabel
 from ..layers.keys import key_text
 from ..reading.thumbnail_plan import LARGEST_PICTURE, SMALLEST_PICTURE
+from .carried_pictures import CarriedPictures
 
 KEEP: Final = "Keep in {phases}  {key}"
 CARRIED_HELP: Final = (
     "The other phases as they would be; the change is bright. Untick a phase to leave it as it is. "
     "Click a picture to go to its phase."
 )
-_GAP: Final = 6
+IN_SIGHT: Final = "{first}–{last} of {count} shown"
+PAGES: Final = {
+    -1: ("‹", "Show the phases to the left."),
+    1: ("›", "Show the phases to the right."),
+}
+"""Text and help of the buttons that scroll, by direction."""
+_PAGE_STYLE: Final = "padding: 0; min-width: 22px; font-size: 20px"
 _PLACE: Final = Qt.ItemDataRole.UserRole
-_KEYS: Final = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Space)
 
 
 class CarriedStrip(QWidget):
@@ -56,7 +61,9 @@ class CarriedStrip(QWidget):
         for button in (self.keep_button, self.drop_button):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.drop_button.setToolTip("Leave all other phases as they are.")
-        self.pictures = _Pictures()
+        self.pictures = CarriedPictures()
+        self.in_sight = QLabel()
+        self.pages = {step: self._make_page_button(step) for step in PAGES}
         self._pressed: Place | None = None
         self.setToolTip(CARRIED_HELP)
         self.setAccessibleName("Carried correction")
@@ -66,32 +73,38 @@ class CarriedStrip(QWidget):
         for button in (self.keep_button, self.drop_button):
             column.addWidget(button)
         column.addStretch(1)
+        column.addWidget(self.in_sight)
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 2, 4, 2)
         row.addLayout(column)
+        row.addWidget(self.pages[-1])
         row.addWidget(self.pictures, 1)
+        row.addWidget(self.pages[1])
+        for part in (self.in_sight, *self.pages.values()):
+            _keep_room(part)
         self.keep_button.clicked.connect(self.keep_requested)
         self.drop_button.clicked.connect(self.drop_requested)
         self.pictures.itemChanged.connect(self._count)
         self.pictures.itemPressed.connect(self._on_pressed)
         self.pictures.itemClicked.connect(self._on_clicked)
         self.pictures.room_changed.connect(self.room_changed)
+        self.pictures.scrolled.connect(self._show_in_sight)
         self._count()
 
     @property
     def ticked(self) -> tuple[Place, ...]:
         """The slices to keep."""
         ticked = Qt.CheckState.Checked
-        return tuple(i.data(_PLACE) for i in self._items() if i.checkState() == ticked)
+        return tuple(i.data(_PLACE) for i in self.pictures.items if i.checkState() == ticked)
 
     def show_offer(self, title: str, names: Mapping[Place, str]) -> None:
         """Show slices by name: those shown already as they are, others ticked, without pictures."""
         self.title.show_message(title)
         with signals_blocked(self.pictures):  # they are counted once
-            for item in self._items():
+            for item in self.pictures.items:
                 if item.data(_PLACE) not in names:
                     self.pictures.takeItem(self.pictures.row(item))
-            shown = {item.data(_PLACE): item for item in self._items()}
+            shown = {item.data(_PLACE): item for item in self.pictures.items}
             for place, name in names.items():
                 (shown.get(place) or self._add(place)).setText(name)
         self._count()
@@ -105,31 +118,18 @@ class CarriedStrip(QWidget):
 
     def picture_size(self, aspect: float) -> QSize:
         """Return the size of the pictures for which there is room, px; see `plan_thumbnails`."""
-        room = self.pictures.viewport().height() - self._beside().height()
+        room = self.pictures.viewport().height() - self.pictures.beside().height()
         height = min(max(room, SMALLEST_PICTURE), LARGEST_PICTURE / max(aspect, 1))
         return QSize(max(round(height * aspect), 1), round(height))
 
     def set_picture_size(self, size: QSize) -> None:
         """Leave room for pictures of this size, px, with their boxes and names."""
-        metrics = self.pictures.fontMetrics()
-        names = [metrics.horizontalAdvance(item.text()) + 2 * _GAP for item in self._items()]
-        cell = size.expandedTo(QSize(max(names, default=0), 0)) + self._beside()
-        self.pictures.setIconSize(size)
-        self.pictures.setGridSize(cell)
-        with signals_blocked(self.pictures):
-            for item in self._items():
-                item.setSizeHint(cell)
-
-    def _beside(self) -> QSize:
-        """Return the room for the box next to a picture and the name below it, px."""
-        style = self.pictures.style()
-        box = style.pixelMetric(QStyle.PixelMetric.PM_IndicatorWidth, None, self.pictures)
-        return QSize(box, self.pictures.fontMetrics().height()) + QSize(_GAP, _GAP) * 2
+        self.pictures.set_picture_size(size)
 
     def set_picture(self, place: Place, picture: QPixmap) -> None:
         """Show the picture of a slice."""
         with signals_blocked(self.pictures):
-            for item in self._items():
+            for item in self.pictures.items:
                 if item.data(_PLACE) == place:
                     item.setIcon(QIcon(picture))
 
@@ -138,9 +138,25 @@ class CarriedStrip(QWidget):
         self.pictures.clear()
         self.shown_changed.emit(False)
 
-    def _items(self) -> list[QListWidgetItem]:
-        items = (self.pictures.item(row) for row in range(self.pictures.count()))
-        return [item for item in items if item is not None]
+    def _make_page_button(self, step: int) -> QPushButton:
+        text, help_text = PAGES[step]
+        button = QPushButton(text)
+        button.setToolTip(help_text)
+        button.setAccessibleName(help_text)
+        button.setStyleSheet(_PAGE_STYLE)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        button.clicked.connect(lambda: self.pictures.turn_page(step))
+        return button
+
+    def _show_in_sight(self) -> None:
+        """Show which of the pictures are in sight, unless all of them are."""
+        bar, rows = self.pictures.horizontalScrollBar(), self.pictures.in_sight
+        first, last, count = rows.start + 1, rows.stop, self.pictures.count()
+        self.in_sight.setText(IN_SIGHT.format(first=first, last=last, count=count))
+        self.pages[-1].setEnabled(bar.value() > bar.minimum())
+        self.pages[1].setEnabled(bar.value() < bar.maximum())
+        for part in (self.in_sight, *self.pages.values()):
+            part.setVisible(bar.maximum() > bar.minimum())
 
     def _on_pressed(self, item: QListWidgetItem) -> None:
         """Note the picture under the mouse; Qt emits nothing while a box is being pressed."""
@@ -162,43 +178,11 @@ class CarriedStrip(QWidget):
         self.keep_button.setEnabled(bool(self.ticked))
 
 
-class _Pictures(QListWidget):
-    """Row of pictures with boxes to tick, which leaves the keys of the review to the window.
-
-    ``room_changed`` is emitted when the pictures have another height or the names another font.
-    """
-
-    room_changed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setViewMode(QListView.ViewMode.IconMode)
-        self.setFlow(QListView.Flow.LeftToRight)
-        self.setWrapping(False)
-        self.setMovement(QListView.Movement.Static)
-        self.setSelectionMode(QListView.SelectionMode.NoSelection)
-        self.setFrameShape(QListView.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.setHorizontalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setHorizontalScrollBar(QuietScrollBar(Qt.Orientation.Horizontal))
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Report another height."""
-        super().resizeEvent(event)
-        if event.size().height() != event.oldSize().height():
-            self.room_changed.emit()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Report another font."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
-            self.room_changed.emit()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move or tick, and leave all other keys to the window."""
-        if event.key() in _KEYS:
-            super().keyPressEvent(event)
-        else:
-            event.ignore()
+def _keep_room(part: QWidget) -> None:
+    """Let nothing move when a part of the strip is hidden."""
+    policy = part.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    if isinstance(part, QPushButton):
+        policy.setVerticalPolicy(QSizePolicy.Policy.Ignored)
+        policy.setHorizontalPolicy(QSizePolicy.Policy.Fixed)
+    part.setSizePolicy(policy)
