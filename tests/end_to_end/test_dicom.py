@@ -85,10 +85,10 @@ def test_dropped_folder_is_segmented_reviewed_and_exported(
     assert np.array_equal(layer.data, volume.voxels)
     dock = segment(viewer, wait)
     controller = reviewed(viewer, dock, wait)  # type: ignore[arg-type]
-    wait.until(lambda: controller.place[0] in controller.session.phases)
-    phase, z = controller.place
-    controller.session.labels_in(controller.place)[5:9, 5:9] = 3
-    controller.session.note_change([controller.place], tool="paint")
+    wait.until(lambda: controller.picture.place[0] in controller.session.phases)
+    phase, z = place = controller.picture.place
+    controller.session.labels_in(place)[5:9, 5:9] = 3
+    controller.session.note_change([place], tool="paint")
     (review,) = (
         w
         for w in viewer.window.dock_widgets.values()
@@ -99,7 +99,7 @@ def test_dropped_folder_is_segmented_reviewed_and_exported(
     monkeypatch.setattr(review, "_may_save", lambda *_: True)  # most slices are not accepted
     review.forms.export.dicom_button.click()
     wait.until(lambda: review.forms.export.status.text().startswith("Saved"))
-    check_export(tmp_path / "out", images, controller.session.labels_in(controller.place), phase, z)
+    check_export(tmp_path / "out", images, controller.session.labels_in(place), phase, z)
     assert not any(PATIENT in str(f) or NAME in str(f) for f in tmp_path.rglob("*"))
     review.close_study()
 

@@ -73,14 +73,14 @@ def test_review_survives_a_killed_window(
     assert not controller.saver.read_only  # the lock ended with the window
     place = tuple(done["place"])
     assert controller.session.state.decisions[place].state == "accepted"
-    assert controller.place == tuple(done["shown"])
+    assert controller.picture.place == tuple(done["shown"])
     assert np.array_equal(controller.session.labels, expected)
     numbers = {name: number.value for name, number in controller.session.measured().items()}
     assert numbers == pytest.approx(done["numbers"])
-    controller.go_to(*place)  # level and alternatives work without the ensemble
+    controller.picture.show_slice(place)  # level and alternatives work without the ensemble
     assert len(controller.session.alternatives_in(place)) > 1
-    controller.show_level(0.0)
-    label = controller.label
+    controller.tools.show_level(0.0)
+    label = controller.context.label
     shown, predicted = controller.session.labels_in(place), controller.session.predicted_in(place)
     assert np.array_equal(shown == label, predicted == label)
     controller.corrections.discard_preview()

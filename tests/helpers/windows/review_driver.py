@@ -64,7 +64,7 @@ class Reader:
         self.press(Qt.Key.Key_Z, CONTROL | Qt.KeyboardModifier.ShiftModifier)
 
     def labels(self) -> np.ndarray:
-        return self.controller.session.labels_in(self.controller.place).copy()
+        return self.controller.session.labels_in(self.controller.picture.place).copy()
 
 
 def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
@@ -99,7 +99,7 @@ def reviewed(viewer: Any, segment: SegmentWidget, clock: Clock) -> ReviewControl
 def take_an_alternative(reader: Reader) -> None:
     """Show alternatives with W and take one, which is one undo step."""
     before = reader.labels()
-    assert len(reader.controller.session.alternatives_in(reader.controller.place)) > 1
+    assert len(reader.controller.session.alternatives_in(reader.controller.picture.place)) > 1
     reader.press(Qt.Key.Key_W)
     for _ in range(8):
         if not np.array_equal(reader.labels(), before):
@@ -119,7 +119,7 @@ def take_an_alternative(reader: Reader) -> None:
 def move_a_level(reader: Reader) -> None:
     """Grow the structure with the slider, which is one undo step when released."""
     before = reader.labels()
-    label = reader.controller.label
+    label = reader.controller.context.label
     slider = reader.controller.forms.corrections.level.slider
     slider.setFocus()
     for _ in range(3):
@@ -131,21 +131,20 @@ def move_a_level(reader: Reader) -> None:
 
 def drag_a_handle(reader: Reader) -> None:
     """Pull a handle of the LV contour outwards and apply it with Enter."""
-    reader.controller.forms.corrections.set_structure("LV")
-    reader.controller._on_structure_chosen("LV")
+    reader.controller.forms.corrections.structure_chosen.emit("LV")
     before = reader.labels()
     reader.controller.forms.corrections.edit_button.click()
-    handle = reader.controller.handles.handles[0]
-    centre = reader.controller.handles.handles.mean(axis=0)
+    handle = reader.controller.contour.handles.handles[0]
+    centre = reader.controller.contour.handles.handles.mean(axis=0)
     away = handle + 6 * (handle - centre) / np.linalg.norm(handle - centre)
-    phase, z = reader.controller.place
+    phase, z = reader.controller.picture.place
     image = reader.controller.picture.image
     start, end = (reader.mouse.place_of(image, (phase - 1, z, *at)) for at in (handle, away))
     reader.mouse.drag(start, end)
-    moved = reader.controller.handles.handles[0]
+    moved = reader.controller.contour.handles.handles[0]
     assert np.linalg.norm(moved - away) < 1.5, (handle, moved, away)
     reader.press(Qt.Key.Key_Return)
-    assert not reader.controller.handles.is_active
+    assert not reader.controller.contour.handles.is_active
     after = reader.labels()
     assert not np.array_equal(after, before)
     assert np.array_equal(after == 1, before == 1)  # the RV did not move
@@ -167,18 +166,18 @@ def main() -> None:
     controller = reviewed(viewer, segmented(viewer, Path(sys.argv[1]), clock), clock)
     reader = Reader(viewer, controller, clock)
     worst = controller.view.queue[0]
-    assert controller.place == (worst.phase, worst.z)
+    assert controller.picture.place == (worst.phase, worst.z)
     take_an_alternative(reader)
     move_a_level(reader)
     drag_a_handle(reader)
-    place = controller.place
+    place = controller.picture.place
     reader.press(Qt.Key.Key_A)
-    assert controller.place != place
+    assert controller.picture.place != place
     clock.until(lambda: not controller.saver.has_unsaved)
     summary = {
         "study": str(controller.session.study.folder),
         "place": place,
-        "shown": controller.place,
+        "shown": controller.picture.place,
         "numbers": {name: number.value for name, number in controller.session.measured().items()},
     }
     np.save(Path(sys.argv[1]).with_name("labels.npy"), controller.session.labels)

@@ -91,7 +91,7 @@ class Review:
         press(self.viewer, key)
 
     def now(self, place: Any = None) -> np.ndarray:
-        return plane(self.session, place or self.controller.place)
+        return plane(self.session, place or self.controller.picture.place)
 
     def settle(self) -> None:
         """Wait until the forms are up to date."""

@@ -73,7 +73,7 @@ def test_only_a_limited_painting_tool_is_hatched(limited) -> None:
 
 def test_the_hatching_follows_slice_and_structures(limited) -> None:
     session, place = limited.session, (ED, 0)
-    limited.controller.go_to(*place)
+    limited.controller.picture.show_slice(place)
     uncertain = session.entropy_in(place) > LIMIT
     np.testing.assert_array_equal(hatched(limited), starts_of(uncertain))
     assert (hatching(limited).data[:, 0, 1] == 0).all()

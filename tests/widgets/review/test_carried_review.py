@@ -85,7 +85,7 @@ def test_carried_slices_are_an_offer_until_kept_as_one_undo_step(review: Review)
     assert session.peek_log()[-1].tool == module.CARRY
     assert review.said[-1] == module.CARRIED.format(slices="2 other phases")
     assert not strip.ticked
-    assert review.controller.place == WORST
+    assert review.controller.picture.place == WORST
     review.controller.corrections.undo()
     review.settle()
     assert session.edited_places() == [WORST]
@@ -118,11 +118,11 @@ def test_a_picture_shows_its_phase(review: Review) -> None:
     strip = review.forms.carried
     strip.pictures.itemPressed.emit(items_of(strip)[1])
     strip.pictures.itemClicked.emit(items_of(strip)[1])
-    assert review.controller.place == OTHERS[1]
+    assert review.controller.picture.place == OTHERS[1]
     assert not review.controller.player.is_playing
     assert strip.ticked == OTHERS
     strip.pictures.itemClicked.emit(items_of(strip)[0])  # without a press: its box was clicked
-    assert review.controller.place == OTHERS[1]
+    assert review.controller.picture.place == OTHERS[1]
 
 
 def test_names_of_an_offer_follow_ed_and_es(review: Review) -> None:
@@ -175,7 +175,7 @@ def test_keeping_gives_way_to_what_the_reader_did(review: Review, settle_meanwhi
 
 def test_an_offer_shrinks_when_a_slice_is_accepted(review: Review) -> None:
     carry(review)
-    review.controller.go_to(*OTHERS[0])
+    review.controller.picture.show_slice(OTHERS[0])
     review.press("A")
     assert review.forms.carried.ticked == OTHERS[1:]
 
@@ -344,7 +344,7 @@ def test_the_offer_takes_the_place_of_the_thumbnails(
     height = shown.height()
 
     def offer() -> None:
-        controller.carry()
+        controller.carried.carry()
         settle(qtbot, window_dock, controller)
         assert controller.carried.tool.is_offering
 
@@ -374,6 +374,6 @@ def test_the_offer_takes_the_place_of_the_thumbnails(
     qtbot.waitUntil(lambda: not controller.carried.tool.is_offering)
     assert thumbnail_docks(window_dock) == []
     offer()
-    controller.carry()
+    controller.carried.carry()
     assert thumbnail_docks(window_dock) == []
     assert OTHERS[1] in controller.session.edited_places()

@@ -39,22 +39,19 @@ from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
-from napari_bayes_nnunet.widgets.review.controller import (
-    ACCEPTED,
+from napari_bayes_nnunet.widgets.review.action_check import WAS_COVERED, WAS_HIDDEN
+from napari_bayes_nnunet.widgets.review.controller import ReviewController
+from napari_bayes_nnunet.widgets.review.correction_tools import NOTHING_TO_COPY
+from napari_bayes_nnunet.widgets.review.decisions import ACCEPTED, CINE_STOPPED, COMMENT_KEEPS_FLAG
+from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
+from napari_bayes_nnunet.widgets.review.forms import ReviewForms
+from napari_bayes_nnunet.widgets.review.navigator import (
     ALL_ACCEPTED,
-    CINE_STOPPED,
-    COMMENT_KEEPS_FLAG,
     LAST_OPEN,
-    NOTHING_TO_COPY,
     QUEUE_EMPTY,
     QUEUE_STARTS,
     QUEUE_WRAPPED,
-    WAS_COVERED,
-    WAS_HIDDEN,
-    ReviewController,
 )
-from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
-from napari_bayes_nnunet.widgets.review.forms import ReviewForms
 from napari_bayes_nnunet.widgets.review.view import IN_3D, NOT_SEGMENTED, ONE_PHASE
 
 from ...helpers.data.cines import ED, ES, LV, RV, STRUCTURES, WORST, image_of, make_cine
@@ -87,15 +84,20 @@ def press_until_changed(review: Review, start: np.ndarray) -> None:
 
 def accept_all(review: Review) -> None:
     for place in queue(review):
-        review.controller.go_to(*place)
-        review.controller.accept()
+        review.controller.picture.show_slice(place)
+        review.controller.decisions.accept()
+
+
+def move_a_handle(review: Review) -> None:
+    handles = review.controller.contour.handles
+    handles.move_handle(0, handles.handles[0] + [-4, 0])
 
 
 # Through the queue
 
 
 def test_the_review_starts_at_the_worst_slice(review) -> None:
-    assert review.controller.place == WORST
+    assert review.controller.picture.place == WORST
     assert queue(review)[0] == WORST
     assert review.viewer.layers.selection.active is review.layer
 
@@ -120,14 +122,14 @@ def test_the_patient_directions_are_shown(review) -> None:
 def test_the_review_continues_at_the_last_slice(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     save_review(folder, ReviewState(current=(2, 1)))
-    assert make_review(folder).controller.place == (2, 1)
+    assert make_review(folder).controller.picture.place == (2, 1)
 
 
 def test_a_missing_saved_slice_is_ignored(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     decisions = {(ED, 40): Decision(state="accepted"), (9, 0): Decision(state="flagged")}
     save_review(folder, ReviewState(score="gross-errors", current=(9, 40), decisions=decisions))
-    assert make_review(folder).controller.place == WORST
+    assert make_review(folder).controller.picture.place == WORST
 
 
 def test_previous_stops_at_the_start_of_the_queue(review) -> None:
@@ -135,19 +137,19 @@ def test_previous_stops_at_the_start_of_the_queue(review) -> None:
     review.press("Shift-N")
     assert review.said == [QUEUE_STARTS]
     review.press("N")
-    assert review.controller.place == places[1]
+    assert review.controller.picture.place == places[1]
     review.press("Shift-N")
-    assert review.controller.place == places[0]
+    assert review.controller.picture.place == places[0]
 
 
 def test_next_at_end_goes_to_first_open_slice(review) -> None:
     places = queue(review)
     for place in places[:2]:
         review.session.decide(place, "accepted")
-    review.controller.go_to(*places[-1])
+    review.controller.picture.show_slice(places[-1])
     assert review.forms.slice.next_button.isEnabled()
     review.press("N")
-    assert review.controller.place == places[2]
+    assert review.controller.picture.place == places[2]
     assert review.said[-1] == QUEUE_WRAPPED
 
 
@@ -155,11 +157,11 @@ def test_next_stays_if_no_slice_is_open(review) -> None:
     places = queue(review)
     for place in places[:-1]:
         review.session.decide(place, "accepted")
-    review.controller.go_to(*places[-1])
+    review.controller.picture.show_slice(places[-1])
     review.press("N")
     review.settle()
     assert not review.forms.slice.next_button.isEnabled()
-    assert (review.controller.place, review.said[-1]) == (places[-1], LAST_OPEN)
+    assert (review.controller.picture.place, review.said[-1]) == (places[-1], LAST_OPEN)
     review.session.decide(places[-1], "accepted")
     review.press("N")
     assert review.said[-1] == ALL_ACCEPTED
@@ -189,18 +191,18 @@ def test_the_structure_follows_all_moves_but_those_of_a_tool(review) -> None:
     for move in (
         lambda: review.forms.thumbnails.cell_chosen.emit(phase, z),
         lambda: review.viewer.dims.set_current_step(0, phase - 1),
-        review.controller.other_landmark,
+        review.controller.navigator.other_landmark,
     ):
-        review.controller.go_to_queued(*WORST)
+        review.controller.navigator.go_to_queued(*WORST)
         assert form.structure == items[0].structure
         move()
         review.qtbot.waitUntil(lambda: form.structure == name)
-        assert review.controller.place == (phase, z)
-    review.controller.go_to_queued(*WORST)
+        assert review.controller.picture.place == (phase, z)
+    review.controller.navigator.go_to_queued(*WORST)
     form.slice_chosen.emit(z)
-    review.controller.scribble.start()
-    review.controller.other_landmark()
-    assert (review.controller.place, form.structure) == ((phase, z), items[0].structure)
+    review.controller.tools.scribble.start()
+    review.controller.navigator.other_landmark()
+    assert (review.controller.picture.place, form.structure) == ((phase, z), items[0].structure)
 
 
 def test_the_next_slice_clears_the_message(review) -> None:
@@ -213,7 +215,7 @@ def test_the_next_slice_clears_the_message(review) -> None:
 
 def test_an_empty_queue_shows_a_message(make_review) -> None:
     review = make_review(members=1)  # one member without any uncertainty
-    assert review.controller.place == (ED, 2)  # the middle of the heart
+    assert review.controller.picture.place == (ED, 2)  # the middle of the heart
     review.press("N")
     assert review.said == [QUEUE_EMPTY]
     review.press("A")
@@ -224,7 +226,7 @@ def test_accept_saves_and_shows_the_next_slice(review, tmp_path) -> None:
     places = queue(review)
     review.press("A")
     assert review.session.state.decisions[WORST].state == "accepted"
-    assert review.controller.place == places[1]
+    assert review.controller.picture.place == places[1]
     review.saved()
     saved = read_study(tmp_path / "heart").review
     assert saved.decisions[WORST].state == "accepted"
@@ -244,13 +246,13 @@ def test_accept_reports_slice_after_next_one_is_shown(review) -> None:
 
 def test_accept_continues_until_all_are_accepted(review) -> None:
     places = queue(review)
-    review.controller.go_to(*places[-1])
+    review.controller.picture.show_slice(places[-1])
     review.press("A")
-    assert review.controller.place == places[0]  # back to the start of the queue
+    assert review.controller.picture.place == places[0]  # back to the start of the queue
     accept_all(review)
     assert set(review.said) == {ALL_ACCEPTED}
     assert review.session.state.finished
-    assert review.controller.place == places[-1]
+    assert review.controller.picture.place == places[-1]
     review.press("K")
     assert not review.session.state.finished
 
@@ -258,28 +260,28 @@ def test_accept_continues_until_all_are_accepted(review) -> None:
 def test_accepting_again_only_shows_the_next_slice(review) -> None:
     places = queue(review)
     review.press("A")
-    review.controller.go_to(*WORST)
+    review.controller.picture.show_slice(WORST)
     review.press("A")
     assert review.session.state.count("accepted") == 1
-    assert review.controller.place == places[1]
+    assert review.controller.picture.place == places[1]
 
 
 def test_accepting_outside_the_queue_shows_the_worst(make_review) -> None:
     review = make_review(phases=(1, 2, 3), ed=1, es=3)
-    review.controller.go_to(2, 0)
+    review.controller.picture.show_slice((2, 0))
     review.press("A")
     assert review.session.state.decisions[2, 0].state == "accepted"
-    assert review.controller.place == queue(review)[0]
+    assert review.controller.picture.place == queue(review)[0]
 
 
 def test_flagging_twice_restores_the_decision(review) -> None:
     review.press("A")
-    review.controller.go_to(*WORST)
+    review.controller.picture.show_slice(WORST)
     review.press("K")
     assert review.session.state.decisions[WORST].state == "flagged"
     review.press("K")
     assert review.session.state.decisions[WORST].state == "accepted"
-    review.controller.go_to(ED, 0)
+    review.controller.picture.show_slice((ED, 0))
     review.press("K")
     review.press("K")
     assert (ED, 0) not in review.session.state.decisions
@@ -293,12 +295,12 @@ def test_deleting_a_comment_removes_its_flag(review) -> None:
 
 def test_an_edit_reopens_an_accepted_slice(review, qtbot) -> None:
     review.press("A")
-    review.controller.go_to(*WORST)
+    review.controller.picture.show_slice(WORST)
     paint(review.layer, WORST, 3, 3, RV, qtbot)
     assert WORST not in review.session.state.decisions
     review.press("A")
-    review.controller.go_to(*WORST)
-    review.controller.comment("valve plane?")
+    review.controller.picture.show_slice(WORST)
+    review.controller.decisions.comment("valve plane?")
     review.press("D")
     decision = review.session.state.decisions[WORST]
     assert (decision.state, decision.comment) == ("flagged", "valve plane?")
@@ -306,10 +308,10 @@ def test_an_edit_reopens_an_accepted_slice(review, qtbot) -> None:
 
 @pytest.mark.parametrize("key", ["D", "R", "W"])
 def test_other_tools_end_the_contour(review, key) -> None:
-    review.controller.edit_contour()
-    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.controller.tools.edit_contour()
+    move_a_handle(review)
     review.press(key)
-    assert not review.controller.handles.is_active
+    assert not review.controller.contour.handles.is_active
     shown = review.now(WORST)
     review.press("A")
     assert np.array_equal(review.now(WORST), shown)
@@ -346,12 +348,12 @@ def test_a_comment_keeps_its_flag(review) -> None:
 
 def test_t_switches_between_ed_and_es(review) -> None:
     review.press("T")
-    assert review.controller.place == (ES, 2)
+    assert review.controller.picture.place == (ES, 2)
     review.press("T")
-    assert review.controller.place == (ED, 2)
-    review.controller.go_to(2, 1)  # not segmented
+    assert review.controller.picture.place == (ED, 2)
+    review.controller.picture.show_slice((2, 1))  # not segmented
     review.press("T")
-    assert review.controller.place == (ED, 1)
+    assert review.controller.picture.place == (ED, 1)
 
 
 def test_a_volume_has_no_other_phase(make_review) -> None:
@@ -361,24 +363,24 @@ def test_a_volume_has_no_other_phase(make_review) -> None:
     review.press("Shift-T")
     assert review.said == [ONE_PHASE, ONE_PHASE]
     review.press(".")
-    assert review.controller.place == (None, 2)
+    assert review.controller.picture.place == (None, 2)
 
 
 def test_stepping_through_phases_is_a_loop(review) -> None:
     for phase in (2, 3, 4, 1):
         review.press(".")
-        assert review.controller.place == (phase, 2)
+        assert review.controller.picture.place == (phase, 2)
     review.press(",")
-    assert review.controller.place == (4, 2)
+    assert review.controller.picture.place == (4, 2)
 
 
 def test_clicks_in_the_forms_show_the_slice(review) -> None:
     review.forms.grid.cell_chosen.emit(ES, 1)
-    assert review.controller.place == (ES, 1)
+    assert review.controller.picture.place == (ES, 1)
     review.forms.table.row_chosen.emit(ED, 0)
-    assert review.controller.place == (ED, 0)
+    assert review.controller.picture.place == (ED, 0)
     review.forms.numbers.cell_chosen.emit(ES, 3)
-    assert review.controller.place == (ES, 3)
+    assert review.controller.picture.place == (ES, 3)
 
 
 @pytest.mark.parametrize("key", ["A", "K", "D", "Q", "I", "R"])
@@ -474,7 +476,7 @@ def test_shift_u_shows_the_next_view(review) -> None:
 
 def test_the_canvas_names_slice_and_alternative(review) -> None:
     caption = review.controller.picture.caption
-    review.controller.go_to(ES, 1)
+    review.controller.picture.show_slice((ES, 1))
     place = caption.text.text
     assert "ES" in place
     review.press("W")
@@ -526,7 +528,7 @@ def test_next_slice_is_outlined_once_with_its_structure(review, monkeypatch) -> 
     monkeypatch.setattr(lines, "draw", lambda *args: (drawn.append(args), draw(*args)))
     review.press("N")
     queued = {place_of(item): item.structure for item in review.controller.view.queue}
-    place = review.controller.place
+    place = review.controller.picture.place
     assert review.forms.corrections.structure == queued[place]
     assert review.controller.outlines.title.startswith(queued[place])
     assert [index for _, index in drawn] == [place]
@@ -535,7 +537,7 @@ def test_next_slice_is_outlined_once_with_its_structure(review, monkeypatch) -> 
 def test_leaving_for_another_structure_discards_a_level(review) -> None:
     start = review.now(WORST)
     choose_another_structure(review)
-    review.controller.show_level(-0.5)
+    review.controller.tools.show_level(-0.5)
     assert not np.array_equal(review.now(WORST), start)
     review.press("N")
     assert np.array_equal(review.now(WORST), start)
@@ -598,7 +600,7 @@ def test_use_this_keeps_the_alternative_and_stays(review) -> None:
     shown = review.now(WORST)
     assert review.forms.corrections.take_button.isEnabled()
     review.forms.corrections.take_button.click()
-    assert review.controller.place == WORST
+    assert review.controller.picture.place == WORST
     assert steps_of(review.layer) == 1
     assert np.array_equal(review.now(WORST), shown)
     assert not review.forms.corrections.take_button.isEnabled()
@@ -639,7 +641,7 @@ def test_the_level_of_a_slice_is_remembered(review) -> None:
 
 def test_leaving_the_slice_discards_an_unreleased_level(review) -> None:
     start = review.now(WORST)
-    review.controller.show_level(-0.5)
+    review.controller.tools.show_level(-0.5)
     review.viewer.dims.set_current_step(0, ES - 1)
     review.qtbot.waitUntil(lambda: not review.controller.corrections.is_preview)
     assert np.array_equal(review.now(WORST), start)
@@ -653,7 +655,7 @@ def test_an_end_moves_by_one_undo_step(review, tmp_path, key, place) -> None:
     review.forms.corrections.set_structure("RV")
     before = review.session.labels.copy()
     review.press(key)
-    assert review.controller.place == place  # the changed slice is shown
+    assert review.controller.picture.place == place  # the changed slice is shown
     assert not (review.now(place) == RV).any()
     assert steps_of(review.layer) == 1
     assert review.session.edited_places() == [place]
@@ -666,9 +668,9 @@ def test_an_end_moves_by_one_undo_step(review, tmp_path, key, place) -> None:
     review.controller.saver.save()
     review.saved()
     assert np.array_equal(read_study(tmp_path / "heart").edited, review.session.labels)
-    review.controller.go_to(*WORST)
+    review.controller.picture.show_slice(WORST)
     review.controller.corrections.undo()
-    assert review.controller.place == place
+    assert review.controller.picture.place == place
     assert np.array_equal(review.session.labels, before)
     assert review.session.edited_places() == []
     review.settle()
@@ -680,9 +682,9 @@ def test_an_end_that_moved_in_moves_out(review) -> None:
     before = review.session.labels.copy()
     for key in ("Shift-W", "Shift-W", "Shift-Q"):
         review.press(key)
-    assert review.controller.place == (ED, 1)
+    assert review.controller.picture.place == (ED, 1)
     review.press("Shift-Q")
-    assert review.controller.place == (ED, 0)
+    assert review.controller.picture.place == (ED, 0)
     assert np.array_equal(review.session.labels, before)
     assert steps_of(review.layer) == 4
     assert len(review.said) == 4
@@ -708,10 +710,10 @@ def test_the_strip_shows_members_and_slice(review) -> None:
     assert shown.shares.tolist() == [1, 1, 1, 1]
     point = corrections.ends.strip.cell_rect(0).center()
     review.qtbot.mouseClick(corrections.ends.strip, Qt.MouseButton.LeftButton, pos=point)
-    assert review.controller.place == (ED, 0)
+    assert review.controller.picture.place == (ED, 0)
     review.settle()
     assert corrections.ends.strip.presence.current == 0
-    review.controller.go_to(2, 1)  # not segmented
+    review.controller.picture.show_slice((2, 1))  # not segmented
     review.settle()
     shown = corrections.ends.strip.presence
     assert shown.shares is None
@@ -723,36 +725,36 @@ def test_j_lets_the_mouse_draw_strokes(review) -> None:
     form = review.forms.corrections
     form.set_structure("RV")
     review.press("J")
-    assert review.controller.scribble.is_active
+    assert review.controller.tools.scribble.is_active
     assert form.scribble_button.isChecked()
     assert review.controller.window_level.needs_shift
     stroke = np.zeros(review.now().shape, bool)
     stroke[31:35, 43] = True
     before = review.now()
-    review.controller.scribble.drawn.emit(stroke, True)
+    review.controller.tools.scribble.drawn.emit(stroke, True)
     assert (review.now()[stroke] == RV).all()
     assert review.session.peek_log()[-1].tool == SCRIBBLE
     assert review.session.edited_places() == [WORST]
     review.controller.corrections.undo()
     assert np.array_equal(review.now(), before)
     review.press("A")
-    assert review.controller.scribble.is_active  # for the next slice
+    assert review.controller.tools.scribble.is_active  # for the next slice
     form.scribble_button.click()
-    assert not review.controller.scribble.is_active
+    assert not review.controller.tools.scribble.is_active
     assert not form.scribble_button.isChecked()
     assert not review.controller.window_level.needs_shift
 
 
 def test_only_one_tool_has_the_mouse(review) -> None:
     review.press("J")
-    review.controller.edit_contour()
-    assert not review.controller.scribble.is_active
-    assert review.controller.handles.is_active
+    review.controller.tools.edit_contour()
+    assert not review.controller.tools.scribble.is_active
+    assert review.controller.contour.handles.is_active
     review.press("J")
-    assert review.controller.scribble.is_active
-    assert not review.controller.handles.is_active
+    assert review.controller.tools.scribble.is_active
+    assert not review.controller.contour.handles.is_active
     review.layer.mode = "paint"
-    assert not review.controller.scribble.is_active
+    assert not review.controller.tools.scribble.is_active
     assert not review.forms.corrections.scribble_button.isChecked()
 
 
@@ -760,22 +762,22 @@ def test_strokes_need_a_posterior(make_review, tmp_path) -> None:
     folder = make_cine(tmp_path / "heart")
     posterior_file(folder, ED).unlink()
     review = make_review(folder)
-    review.controller.go_to(*WORST)
+    review.controller.picture.show_slice(WORST)
     review.press("J")
     assert review.said == [NO_POSTERIOR]
-    assert not review.controller.scribble.is_active
+    assert not review.controller.tools.scribble.is_active
     assert not review.forms.corrections.scribble_button.isChecked()
 
 
 def test_apply_keeps_the_contour(review) -> None:
     before = review.now(WORST)
     review.forms.corrections.set_structure("LV")
-    review.controller.edit_contour()
-    assert review.controller.handles.is_active
+    review.controller.tools.edit_contour()
+    assert review.controller.contour.handles.is_active
     assert review.forms.corrections.apply_button.isEnabled()
-    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    move_a_handle(review)
     review.forms.corrections.contour_applied.emit()
-    assert not review.controller.handles.is_active
+    assert not review.controller.contour.handles.is_active
     assert not review.forms.corrections.apply_button.isEnabled()
     assert not np.array_equal(review.now(WORST), before)
     assert steps_of(review.layer) == 1
@@ -784,8 +786,8 @@ def test_apply_keeps_the_contour(review) -> None:
 
 def test_accept_keeps_the_contour(review) -> None:
     before = review.now(WORST)
-    review.controller.edit_contour()
-    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.controller.tools.edit_contour()
+    move_a_handle(review)
     review.press("A")
     assert not np.array_equal(review.now(WORST), before)
     assert review.session.state.decisions[WORST].edited
@@ -793,15 +795,15 @@ def test_accept_keeps_the_contour(review) -> None:
 
 def test_leaving_the_slice_keeps_a_moved_contour(review) -> None:
     before = review.now(WORST)
-    review.controller.edit_contour()
+    review.controller.tools.edit_contour()
     review.press("N")
-    assert not review.controller.handles.is_active
+    assert not review.controller.contour.handles.is_active
     assert np.array_equal(review.now(WORST), before)
     review.press("Shift-N")
-    review.controller.edit_contour()
-    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.controller.tools.edit_contour()
+    move_a_handle(review)
     review.press("N")
-    assert not review.controller.handles.is_active
+    assert not review.controller.contour.handles.is_active
     assert not review.forms.corrections.apply_button.isEnabled()
     assert not np.array_equal(review.now(WORST), before)
     assert steps_of(review.layer) == 1
@@ -810,8 +812,8 @@ def test_leaving_the_slice_keeps_a_moved_contour(review) -> None:
 def test_closing_saves_a_moved_contour(review, tmp_path) -> None:
     folder = review.session.study.folder
     before = review.now(WORST)
-    review.controller.edit_contour()
-    review.controller.handles.move_handle(0, review.controller.handles.handles[0] + [-4, 0])
+    review.controller.tools.edit_contour()
+    move_a_handle(review)
     review.controller.close()
     saved = read_study(folder).edited
     assert not np.array_equal(saved[WORST[0] - 1, WORST[1]], before)
@@ -820,14 +822,14 @@ def test_closing_saves_a_moved_contour(review, tmp_path) -> None:
 def test_an_absent_structure_has_no_contour(review) -> None:
     review.press("D")
     name = review.forms.corrections.structure
-    review.controller.edit_contour()
+    review.controller.tools.edit_contour()
     assert review.said[-1] == NO_CONTOUR.format(name)
-    assert not review.controller.handles.is_active
+    assert not review.controller.contour.handles.is_active
 
 
 def test_keys_correct_the_slice_on_screen(review) -> None:
     review.press("D")
-    assert not (review.now(WORST) == review.controller.label).any()
+    assert not (review.now(WORST) == review.controller.context.label).any()
     review.press("R")
     assert np.array_equal(review.now(WORST), predicted(review.session, WORST))
     review.press("I")
@@ -851,7 +853,7 @@ def test_a_structure_is_copied_from_a_neighbour(review, where, source) -> None:
 def test_copies_need_a_source_with_labels(review) -> None:
     review.forms.corrections.copy_requested.emit("next phase")  # phase 2 was not segmented
     assert review.said[-1] == NOTHING_TO_COPY.format("next phase")
-    review.controller.go_to(ED, 0)
+    review.controller.picture.show_slice((ED, 0))
     review.forms.corrections.copy_requested.emit("slice above")
     assert review.said[-1] == NOTHING_TO_COPY.format("slice above")
     assert review.session.edited_places() == []
@@ -883,9 +885,9 @@ def test_finished_structures_are_protected_and_saved(review, tmp_path) -> None:
 def test_undo_in_a_hidden_slice_shows_it(review) -> None:
     review.press("D")
     review.press("A")
-    assert review.controller.place != WORST
+    assert review.controller.picture.place != WORST
     review.controller.corrections.undo()
-    assert review.controller.place == WORST
+    assert review.controller.picture.place == WORST
     assert np.array_equal(review.now(WORST), predicted(review.session, WORST))
     assert WORST not in review.session.state.decisions  # it needs another review
 
@@ -895,13 +897,13 @@ def test_undo_in_a_hidden_slice_chooses_its_structure(review) -> None:
     items[0] = replace(items[0], structure="MYO")
     elsewhere = next(place_of(item) for item in items if place_of(item) != WORST)
     for shown, chosen in (("RV", "RV"), ("LV", "MYO")):  # what was undone, else as queued
-        review.controller.go_to(*WORST)
+        review.controller.picture.show_slice(WORST)
         form.set_structure("RV")
         review.press("D")
-        review.controller.go_to(*elsewhere)
+        review.controller.picture.show_slice(elsewhere)
         form.set_structure(shown)
         review.controller.corrections.undo()
-        assert (review.controller.place, form.structure) == (WORST, chosen)
+        assert (review.controller.picture.place, form.structure) == (WORST, chosen)
 
 
 def test_undo_removes_the_message_of_the_edit(review) -> None:
@@ -927,7 +929,7 @@ def test_the_prediction_is_never_changed(review) -> None:
 
 
 def test_an_unsegmented_phase_disables_the_tools(review) -> None:
-    review.controller.go_to(2, 1)
+    review.controller.picture.show_slice((2, 1))
     form = review.forms.corrections
     review.settle()
     assert not form.level.isEnabled()
@@ -935,12 +937,12 @@ def test_an_unsegmented_phase_disables_the_tools(review) -> None:
     assert form.landmark_button.isEnabled()
     for key in ("A", "W", "D", "R", "I"):
         review.press(key)
-    review.controller.edit_contour()
-    review.controller.show_level(-0.5)
+    review.controller.tools.edit_contour()
+    review.controller.tools.show_level(-0.5)
     assert review.said == [NOT_SEGMENTED] * 7
-    assert review.controller.place == (2, 1)
+    assert review.controller.picture.place == (2, 1)
     assert review.session.state.decisions == {}
-    review.controller.go_to(*WORST)
+    review.controller.picture.show_slice(WORST)
     review.settle()
     assert form.level.isEnabled()
 
@@ -950,7 +952,7 @@ def test_a_missing_posterior_disables_level_and_alternatives(make_review, tmp_pa
     posterior_file(folder, ES).unlink()
     review = make_review(folder)
     assert {phase for phase, _ in queue(review)} == {ED}
-    review.controller.go_to(ES, 1)
+    review.controller.picture.show_slice((ES, 1))
     form = review.forms.corrections
     review.settle()
     assert not form.level.isEnabled()
@@ -1010,13 +1012,13 @@ def test_accept_stops_a_playing_cine(review) -> None:
     review.forms.corrections.play_requested.emit()
     assert review.controller.player.is_playing
     assert review.forms.corrections.play_button.text() == "Stop"
-    review.qtbot.waitUntil(lambda: review.controller.place != WORST)
+    review.qtbot.waitUntil(lambda: review.controller.picture.place != WORST)
     assert review.session.state.current == WORST  # played slices do not count as viewed
     review.press("A")
     assert not review.controller.player.is_playing
     assert review.session.state.decisions == {}
     assert review.said[-1] == CINE_STOPPED
-    assert review.session.state.current == review.controller.place
+    assert review.session.state.current == review.controller.picture.place
     review.forms.corrections.play_requested.emit()
     review.press("D")  # a correction stops the cine
     assert not review.controller.player.is_playing
@@ -1026,8 +1028,8 @@ def test_what_stops_the_cine_stays_on_screen(review) -> None:
     player, picture = review.controller.player, review.controller.picture
     review.forms.corrections.play_requested.emit()
     review.qtbot.waitUntil(lambda: picture._place != WORST)
-    review.controller.step_alternative(1)  # returns to the first phase
-    assert (player.is_playing, review.controller.place) == (False, WORST)
+    review.controller.tools.step_alternative(1)  # returns to the first phase
+    assert (player.is_playing, review.controller.picture.place) == (False, WORST)
     assert review.controller.corrections.is_preview
     review.settle()
     assert review.controller.corrections.is_preview
@@ -1049,7 +1051,7 @@ def test_closing_saves_and_discards_the_preview(review, tmp_path) -> None:
 
 def test_closing_saves_the_current_slice(review, tmp_path) -> None:
     review.press("N")
-    place = review.controller.place
+    place = review.controller.picture.place
     review.controller.close()
     assert read_study(tmp_path / "heart").review.current == place
 
@@ -1114,11 +1116,11 @@ def test_an_edit_of_a_large_cine_is_fast(qtbot, tmp_path) -> None:
     qtbot.addWidget(forms)
     controller = ReviewController(viewer, OpenedStudy(session, None), forms, every_ms=1_000_000)
     drain(controller.open())
-    controller.step(1)
+    controller.navigator.step(1)
     times = []
     for number in range(9):
         started = thread_time()
-        controller.show_level(-0.05 * (number + 1))
+        controller.tools.show_level(-0.05 * (number + 1))
         controller.view.show_edited()
         times.append(thread_time() - started)
     controller.corrections.accept_preview()

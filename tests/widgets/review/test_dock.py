@@ -28,7 +28,6 @@ from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.review import saver as study_saver
-from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.dock import (
     ALL_SAVED,
     CHANGED,
@@ -42,6 +41,7 @@ from napari_bayes_nnunet.widgets.review.export_questions import (
     CHOOSE_DICOM_IMAGES,
     CHOOSE_DICOM_OUTPUT,
 )
+from napari_bayes_nnunet.widgets.review.navigator import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK
 from napari_bayes_nnunet.widgets.review.saver import NOT_SAVED
 from napari_bayes_nnunet.widgets.review.view import READ_ONLY
@@ -209,10 +209,10 @@ def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     labels = edit(dock)
     press(dock._viewer, "A")
-    place, numbers = dock.controller.place, dock.controller.session.measured()
+    place, numbers = dock.controller.picture.place, dock.controller.session.measured()
     dock.close_study()
     open_in(dock, folder, qtbot)
-    assert dock.controller.place == place
+    assert dock.controller.picture.place == place
     assert np.array_equal(dock.controller.session.labels, labels)
     assert dock.controller.session.measured() == numbers
     assert dock.controller.session.state.decisions[WORST].state == "accepted"
@@ -221,12 +221,12 @@ def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
 
 def test_reopening_keeps_level_and_alternatives(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
-    dock.controller.show_level(-0.5)
+    dock.controller.tools.show_level(-0.5)
     shown = plane(dock.controller.session, WORST)
     dock.close_study()
     open_in(dock, folder, qtbot)
     assert np.array_equal(dock.controller.session.labels, dock.controller.session.study.prediction)
-    dock.controller.show_level(-0.5)
+    dock.controller.tools.show_level(-0.5)
     assert np.array_equal(plane(dock.controller.session, WORST), shown)
     dock.controller.corrections.discard_preview()
     assert len(dock.controller.session.alternatives_in(WORST)) > 1
@@ -310,8 +310,8 @@ def test_a_folder_without_study_shows_the_error(dock, tmp_path, qtbot) -> None:
 def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     for place in [(item.phase, item.z) for item in dock.controller.view.queue]:
-        dock.controller.go_to(*place)
-        dock.controller.accept()
+        dock.controller.picture.show_slice(place)
+        dock.controller.decisions.accept()
     qtbot.waitUntil(lambda: dock.saved.text().startswith("Saved"))
     assert dock.status.message == ALL_ACCEPTED
 
@@ -319,13 +319,13 @@ def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
 def test_a_stroke_replaces_the_message_about_the_previous_slice(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     controller = dock.controller
-    previous = controller.session.title_of(controller.place)
-    controller.accept()
+    previous = controller.session.title_of(controller.picture.place)
+    controller.decisions.accept()
     settle(qtbot, dock)
     assert dock.status.message.startswith(previous)
-    paint(controller.picture.edited, controller.place, 1, 1, LV, qtbot)
+    paint(controller.picture.edited, controller.picture.place, 1, 1, LV, qtbot)
     assert dock.status.message == ""
-    controller.remove()  # has a message of its own, which stays
+    controller.tools.remove()  # has a message of its own, which stays
     settle(qtbot, dock)
     assert dock.status.message
 
@@ -333,12 +333,12 @@ def test_a_stroke_replaces_the_message_about_the_previous_slice(dock, folder, qt
 def test_unsaved_changes_are_shown_at_once(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     controller = dock.controller
-    controller.step(1)
+    controller.navigator.step(1)
     assert dock.saved.text() == ""  # looking at a slice is no change
-    controller.remove()
+    controller.tools.remove()
     assert dock.saved.text() == CHANGED
     controller.saver.save()
-    controller.revert()  # while the first save is running
+    controller.tools.revert()  # while the first save is running
     qtbot.waitUntil(lambda: not controller.saver._saving)
     assert dock.saved.text() == CHANGED
     controller.saver.save()
@@ -703,9 +703,9 @@ def test_a_review_with_keys_and_mouse(make_dock, folder, qtbot) -> None:
     dock._viewer.layers.selection.active = dock.controller.picture.image
     key(dock, Qt.Key.Key_A)  # whichever of our layers is active
     assert session.state.decisions[WORST].edited
-    assert dock.controller.place != WORST
+    assert dock.controller.picture.place != WORST
     key(dock, Qt.Key.Key_T)
-    assert {dock.controller.place[0]} <= {ED, ES}
+    assert {dock.controller.picture.place[0]} <= {ED, ES}
     dock.close_study()
     assert np.array_equal(read_study(folder).edited[ED - 1, WORST[1]], painted)
 

@@ -136,7 +136,7 @@ def test_no_message_decision_or_edit_moves_a_control(
     check("an alternative")
     dock.forms.slice.flag_button.click()
     check("a flag")
-    dock.controller.comment("valve plane?")
+    dock.controller.decisions.comment("valve plane?")
     check("a comment")
     with monkeypatch.context() as patch:
         patch.setattr(study_saver, "save_work", fail)
@@ -169,7 +169,7 @@ def test_the_key_numbers_follow_a_correction(dock: ReviewWidget, qtbot: Any) -> 
     assert str(ES) in numbers.caption.text()
     before = numbers.texts("LV EF")
     assert before[-1] == ""
-    dock.controller.go_to(ED, 1)
+    dock.controller.picture.show_slice((ED, 1))
     dock.forms.corrections.structures.chips["LV"].click()
     press(dock._viewer, "D")
     settle(qtbot, dock, dock.controller)
@@ -186,7 +186,7 @@ def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None
     press(dock._viewer, "A")
     assert dock.notice.overlay.visible
     assert " ".join(dock.notice.overlay.text.split()) == NOT_SEGMENTED == dock.status.message
-    dock.controller.go_to(ED, 0)
+    dock.controller.picture.show_slice((ED, 0))
     assert not dock.notice.overlay.visible
 
 

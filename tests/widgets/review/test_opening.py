@@ -96,7 +96,7 @@ def test_nothing_can_be_edited_until_the_study_is_open(dock, folder, qtbot) -> N
         step(dock)
     assert has_keys(dock)
     assert [layer.editable for layer in edited(dock)] == [True]
-    dock.controller.accept()
+    dock.controller.decisions.accept()
     assert dock.controller.session.state.decisions
     while dock.is_opening:
         step(dock)

@@ -63,7 +63,7 @@ def test_thumbnails_live_as_long_as_the_study(dock: ReviewWidget, folder: Path, 
     assert window.dockWidgetArea(shown) == Qt.DockWidgetArea.BottomDockWidgetArea
     assert shown.height() <= 150
     assert dock.forms.thumbnails.phases == (ED, ES)
-    assert dock.forms.thumbnails.current == WORST == dock.controller.place
+    assert dock.forms.thumbnails.current == WORST == dock.controller.picture.place
     dock.open(folder)  # the dock stays, with other thumbnails
     assert thumbnail_docks(dock) == [shown]
     qtbot.waitUntil(lambda: dock._opening is None)
@@ -82,7 +82,7 @@ def test_thumbnails_live_as_long_as_the_study(dock: ReviewWidget, folder: Path, 
 
 
 def test_mouse_and_keys_in_thumbnails_change_the_slice(dock: ReviewWidget, qtbot: Any) -> None:
-    strip, place = dock.forms.thumbnails, dock.controller.place
+    strip, place = dock.forms.thumbnails, dock.controller.picture.place
     before = {key: pixmap.toImage() for key, pixmap in strip._pixmaps.items()}
     assert len(before) == 2 * SHAPE[0]
 
@@ -96,20 +96,20 @@ def test_mouse_and_keys_in_thumbnails_change_the_slice(dock: ReviewWidget, qtbot
     dock.controller.corrections.undo()
     assert changed() == []
     click(dock, ES, 1, qtbot)
-    assert dock.controller.place == (ES, 1)
+    assert dock.controller.picture.place == (ES, 1)
     strip.setFocus()
     qtbot.keyClick(strip, Qt.Key.Key_Up)
-    assert dock.controller.place == (ED, 1)
+    assert dock.controller.picture.place == (ED, 1)
     qtbot.keyClick(strip, Qt.Key.Key_T)  # a key of the review
     settle(qtbot, dock.controller)
-    assert strip.current == dock.controller.place == (ES, 1)
+    assert strip.current == dock.controller.picture.place == (ES, 1)
     qtbot.keyClick(strip, Qt.Key.Key_K)
     settle(qtbot, dock, dock.controller)
     assert strip.reading(ES, 1).endswith("flagged")
     qtbot.keyClick(strip, Qt.Key.Key_A)
     settle(qtbot, dock, dock.controller)
     assert strip.reading(ES, 1).endswith("accepted")
-    assert strip.current == dock.controller.place != (ES, 1)
+    assert strip.current == dock.controller.picture.place != (ES, 1)
 
 
 def test_closed_thumbnails_stay_closed_until_wanted(
@@ -131,9 +131,9 @@ def test_closed_thumbnails_stay_closed_until_wanted(
         qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
         assert len(thumbnail_docks(dock)) == 1
         assert settings.thumbnails()
-        assert dock.forms.thumbnails.current == dock.controller.place
+        assert dock.forms.thumbnails.current == dock.controller.picture.place
         click(dock, ED, 0, qtbot)
-        assert dock.controller.place == (ED, 0)
+        assert dock.controller.picture.place == (ED, 0)
     qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
     assert thumbnail_docks(dock) == []
 
@@ -236,10 +236,10 @@ def test_phases_without_ed_and_es_have_no_thumbnails(make_review: Any, tmp_path:
 def test_a_volume_has_one_row_of_thumbnails(make_review: Any) -> None:
     review = make_review(phases=(None,))
     assert review.forms.thumbnails.phases == (None,)
-    review.controller.go_to(None, 2)
+    review.controller.picture.show_slice((None, 2))
     assert review.forms.thumbnails.current == (None, 2)
     review.forms.thumbnails._choose((None, 1))
-    assert review.controller.place == (None, 1)
+    assert review.controller.picture.place == (None, 1)
 
 
 def test_thumbnails_turn_with_the_slice(review: Any) -> None:

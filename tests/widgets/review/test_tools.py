@@ -49,10 +49,10 @@ def test_mouse_and_keys_correct_and_undo(
     press(Qt.Key.Key_Escape)
     assert not form.scribble_button.isChecked()
     press(Qt.Key.Key_W, SHIFT)  # the base
-    assert controller.place == (ED, 0)
+    assert controller.picture.place == (ED, 0)
     assert not (session.labels_in((ED, 0)) == RV).any()
     press(Qt.Key.Key_R, SHIFT)  # the apex is at the last slice
-    assert controller.place == (ED, 0)
+    assert controller.picture.place == (ED, 0)
     form.brush.above.editor.check.native.click()
     press(Qt.Key.Key_P)
     assert find_layer(viewer, image, "brush region").visible

@@ -96,7 +96,7 @@ def test_findings_are_shown_until_their_cause_is_corrected(review) -> None:
     order = [(row.phase, row.z) for row in review.forms.table.items]
     assert review.forms.finding.isHidden()
     review.press("N")
-    place = review.controller.place
+    place = review.controller.picture.place
     review.controller.corrections.remove(place, review.session.structures["LV"])
     review.settle()
     rows = {(row.phase, row.z): row for row in review.forms.table.items}
@@ -118,7 +118,7 @@ def test_new_study_starts_with_the_slices_of_findings(make_review, tmp_path) -> 
     review = make_review(folder)
     first = review.forms.table.items[0]
     assert (first.phase, first.z) == (ES, 1)
-    assert review.controller.place == (ES, 1)
+    assert review.controller.picture.place == (ES, 1)
     assert not review.forms.finding.isHidden()
     review.press("A")  # dismisses it
     review.settle()
@@ -154,10 +154,10 @@ def test_the_buttons_show_the_decision(review) -> None:
     assert not forms.previous_button.isEnabled()
     assert forms.next_button.isEnabled()
     review.press("A")
-    review.controller.go_to(*WORST)
+    review.controller.picture.show_slice(WORST)
     review.settle()
     assert forms.accept_button.text().startswith("Accepted")
-    review.controller.comment("valve plane")
+    review.controller.decisions.comment("valve plane")
     review.press("N")
     review.settle()
     assert forms.comment.text() == ""
@@ -240,7 +240,7 @@ def test_the_one_answer_can_replace_an_edit(make_review) -> None:
     review.press("W")
     review.press("W")
     form.next_button.click()
-    assert np.array_equal(review.now(), predicted(review.session, review.controller.place))
+    assert np.array_equal(review.now(), predicted(review.session, review.controller.picture.place))
     form.take_button.click()
     review.settle()
     assert not form.next_button.isEnabled()
@@ -256,7 +256,7 @@ def test_the_slider_calls_an_answer_no_level(review) -> None:
         assert form.level.value.text().startswith(ANSWER_SHOWN.format(number=number))
     form.take_button.click()
     review.settle()
-    label = review.controller.label
+    label = review.controller.context.label
     same = np.array_equal(review.now() == label, predicted(review.session, WORST) == label)
     assert form.level.value.text().startswith(level_text(0) if same else EDITED_BY_HAND)
 
@@ -275,13 +275,13 @@ def test_the_volume_of_the_structure_is_updated(review) -> None:
 def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> None:
     view = review.controller.view
     assert {view.why_not(part) for part in (*EDITS, "accept", "play", "ED or ES")} == {""}
-    review.controller.go_to(2, 0)
+    review.controller.picture.show_slice((2, 0))
     assert {view.why_not(part) for part in (*EDITS, "accept")} == {NOT_SEGMENTED}
     assert view.why_not("play") == view.why_not("ED or ES") == ""
     folder = make_cine(tmp_path / "lost")
     posterior_file(folder, ED).unlink()
     lost = make_review(folder)
-    lost.controller.go_to(ED, 1)
+    lost.controller.picture.show_slice((ED, 1))
     assert (
         lost.controller.view.why_not("level")
         == lost.controller.view.why_not("alternatives")

@@ -177,7 +177,7 @@ def test_it_ends_at_the_first_slice_of_the_queue(no_window, ensemble, monkeypatc
 
     def show(dock: ReviewWidget, text: str) -> None:
         first = dock.controller.view.queue[0]
-        ended.extend([dock._reads, dock.controller.place == (first.phase, first.z), text])
+        ended.extend([dock._reads, dock.controller.picture.place == (first.phase, first.z), text])
         QTimer.singleShot(0, dock.close_study)
         QTimer.singleShot(0, dock._viewer.close)
 

@@ -1227,17 +1227,17 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
         review_of(dock, qtbot)
         frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW_DOCK)
         wait_until(lambda: opened.controller is not None and not opened.is_opening, qtbot)
-        for act in (opened.controller.other_landmark, opened.controller.accept):
+        for act in (opened.controller.navigator.other_landmark, opened.controller.decisions.accept):
             act()
             wait_for_ticks(stretches, 3, qtbot)
     assert max(stretches) < MOST_SECONDS_OF_OPENING
     canvas = dock._viewer.window._qt_viewer.canvas.native
     with computing_at_a_stretch() as stretches:
         for key in (Qt.Key.Key_N, Qt.Key.Key_A) * 3:
-            place = opened.controller.place
+            place = opened.controller.picture.place
             QTest.keyClick(canvas, key)
             wait_for_ticks(stretches, 3, qtbot)
-            assert opened.controller.place != place
+            assert opened.controller.picture.place != place
     assert max(stretches) < MOST_SECONDS_OF_A_KEY
     assert opened.controller.session.study.folder == tmp_path / "heart_study"
     assert frame.isVisible()

@@ -37,7 +37,7 @@ class CarriedCorrection:
     def may_change(self, place: Place, session: ReviewSession) -> bool:
         """Return whether a target is as it was and open, and the correction was not changed."""
         return (
-            not _is_accepted(session, place)
+            session.state_of(place) != "accepted"
             and np.array_equal(session.labels_in(place), self.targets[place].labels)
             and np.array_equal(session.labels_in(self.place), self.source.labels)
         )
@@ -70,7 +70,7 @@ def prepare_carrying(
     if np.array_equal(source.labels, source.predicted):
         raise AppError(NOTHING_TO_CARRY)
     others = [(phase, place[1]) for phase in session.study.posteriors if phase != place[0]]
-    places = [other for other in others if not _is_accepted(session, other)]
+    places = [other for other in others if session.state_of(other) != "accepted"]
     if not places:
         raise AppError(ACCEPTED_ELSEWHERE)
     posteriors = {p: session.posterior_in(p) for p in places}
@@ -82,11 +82,6 @@ def prepare_carrying(
         spacing=session.spacing,
         protected=frozenset(session.protected_labels),
     )
-
-
-def _is_accepted(session: ReviewSession, place: Place) -> bool:
-    decision = session.state.decisions.get(place)
-    return decision is not None and decision.state == "accepted"
 
 
 def _phase_slice(session: ReviewSession, image: NDArray[Any], place: Place) -> PhaseSlice:

@@ -343,7 +343,7 @@ class ReviewSession:
             for found in (volumes, *map(self._slice_findings, places))
             for finding in found
             if (finding.fault is not Fault.GAP or finding.place[0] in phases)
-            and self._state_of(finding.place) != "accepted"
+            and self.state_of(finding.place) != "accepted"
         ]
 
     def _slice_findings(self, place: Place) -> list[Finding]:
@@ -373,8 +373,7 @@ class ReviewSession:
         places = [(item.phase, item.z) for item in queue]
         start = places.index(place) + 1 if place in places else 0
         for candidate in (*places[start:], *places[:start]):
-            decision = self.state.decisions.get(candidate)
-            if candidate != place and (decision is None or decision.state != "accepted"):
+            if candidate != place and self.state_of(candidate) != "accepted":
                 return candidate
         return None
 
@@ -389,6 +388,11 @@ class ReviewSession:
             marks.setdefault(place, set()).add(decision.state)
         return marks
 
+    def state_of(self, place: Place | None) -> str:
+        """Return "accepted" or "flagged"; "" for a slice without a decision, or for none."""
+        decision = self.state.decisions.get(place) if place is not None else None
+        return decision.state if decision is not None else ""
+
     # Actions of the reader
 
     def change(self, **changes: Any) -> None:
@@ -398,12 +402,12 @@ class ReviewSession:
     def look_at(self, place: Place) -> None:
         """Note that a slice is on screen."""
         if place != self.state.current:
-            self._use.record(self.state.current, "", self._state_of(self.state.current))
+            self._use.record(self.state.current, "", self.state_of(self.state.current))
             self.change(current=place)
 
     def decide(self, place: Place, state: State | None) -> None:
         """Accept or flag a slice and keep its comment; None removes decision and comment."""
-        self._use.record(place, "", state or self._state_of(place))
+        self._use.record(place, "", state or self.state_of(place))
         before = self.state.decisions.get(place)
         if state == "flagged" and before is not None:
             self._before_flag[place] = before.state
@@ -449,7 +453,7 @@ class ReviewSession:
             if before is not None and place in before:
                 labels = self.labels_in(place)
                 counts = changed_voxels(before[place], labels, self.entropy_in(place))
-            self._use.record(place, tool, self._state_of(place), counts=counts)
+            self._use.record(place, tool, self.state_of(place), counts=counts)
             if not self._accept_again(place):
                 self._reopen(place, (before or {}).get(place))
 
@@ -574,7 +578,3 @@ class ReviewSession:
         if place[0] in self.study.posteriors and place[1] < self.slices:
             accepted = decision is not None and decision.state == "accepted"
             self.numbers.set_reviewed(*place, accepted)
-
-    def _state_of(self, place: Place | None) -> str:
-        decision = self.state.decisions.get(place) if place is not None else None
-        return decision.state if decision is not None else ""

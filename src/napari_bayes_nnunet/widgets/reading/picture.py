@@ -203,6 +203,12 @@ class ReviewPicture(QObject):
         self.select_edited()
         self.note_place()
 
+    def show_slice(self, place: Place) -> None:
+        """Show a slice with the image in front and the heart in view."""
+        self.uncover()
+        self._return_to_heart()
+        self.go_to(place)
+
     def note_place(self) -> None:
         """Emit ``moved`` now, if it is still to be emitted."""
         self._soon.cancel()
@@ -261,7 +267,7 @@ class ReviewPicture(QObject):
         if self._fitted == self._camera_at:
             self.zoom_to_heart()
 
-    def return_to_heart(self) -> None:
+    def _return_to_heart(self) -> None:
         """Undo `centre_on` unless the camera has moved since; show the heart if it is not shown."""
         camera = self._viewer.scene.camera
         left, self._left = self._left, None

@@ -7,36 +7,36 @@ from collections.abc import Generator, Mapping
 import numpy as np
 from qtpy.QtCore import QObject, QSize
 
-from ...app.review.session import ReviewSession
 from ...core.types import Place
 from ..common.window_thread import Turns, after_frame
-from ..editing.carried_strip import CarriedStrip
 from ..editing.carry_tool import CarryTool
-from ..editing.corrections import Corrections, Plane
+from ..editing.corrections import Plane
 from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnail_painter import render_picture
+from .action_check import ActionCheck
+from .context import ReviewContext
 from .turned_thumbnails import TurnedThumbnails
 
 
 class CarriedReview(QObject):
-    """Review of the offers of ``tool`` in a ``strip``, with pictures like the ``thumbnails``."""
+    """Review of the offers of ``tool`` in a strip, with pictures like the ``thumbnails``."""
 
     def __init__(
         self,
-        session: ReviewSession,
-        corrections: Corrections,
-        strip: CarriedStrip,
+        context: ReviewContext,
+        check: ActionCheck,
         thumbnails: TurnedThumbnails,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._session = session
-        self._strip = strip
+        self._context, self._session = context, context.session
+        self._strip = strip = context.forms.carried
+        self._check = check
         self._thumbnails = thumbnails
         self._turns = Turns(self)
         self._offer: tuple[Place, Mapping[Place, Plane]] | None = None
         self._size = QSize()
-        self.tool = CarryTool(session, corrections, self)
+        self.tool = CarryTool(context.session, context.corrections, self)
         self.tool.offered.connect(self._on_offered)
         self.tool.ended.connect(self._on_ended)
         strip.drop_requested.connect(self.tool.drop)
@@ -44,12 +44,14 @@ class CarriedReview(QObject):
         thumbnails.turned.connect(self._redraw)
         strip.room_changed.connect(self._room_soon.throttle)
 
-    def keep(self) -> bool:
-        """Keep the ticked slices; return whether there was an offer."""
-        is_offering = self.tool.is_offering
-        if is_offering:
+    def carry(self) -> None:
+        """Carry the correction of the slice to the other phases, or keep what was carried."""
+        if not self._check.allows("carry"):
+            return
+        if self.tool.is_offering:
             self.tool.keep(self._strip.ticked)
-        return is_offering
+        else:
+            self.tool.carry(self._context.place, self._context.picture.image.data)
 
     def refresh(self) -> None:
         """Offer what may still be kept, under the names that the phases have now."""

@@ -9,20 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...app.review.accepted_slices import count_open_by_number
-from ...app.review.session import ReviewSession
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
 from ...app.review.watch import sentences_by_slice
 from ...core.counts import format_count
-from ...core.heart.structures import structure_colors
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
-from ..editing.corrections import NO_POSTERIOR, Corrections
+from ..editing.corrections import NO_POSTERIOR
 from ..editing.ends_form import SlicePresence
-from ..layers.cine_player import CinePlayer
-from ..reading.picture import ReviewPicture
 from ..reading.queue_table import QueueRow
-from .forms import ReviewForms
+from .context import ReviewContext
 
 NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
 EDITS: Final = (
@@ -42,24 +38,15 @@ ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
 class ReviewView:
     """View of the session in ``forms``, with ``queue``, ``scores`` and ``advice`` on screen."""
 
-    def __init__(
-        self,
-        session: ReviewSession,
-        forms: ReviewForms,
-        picture: ReviewPicture,
-        corrections: Corrections,
-        player: CinePlayer,
-    ) -> None:
-        self._session = session
-        self._forms = forms
-        self._picture = picture
-        self._corrections = corrections
-        self._player = player
+    def __init__(self, context: ReviewContext, *, read_only: bool) -> None:
+        self._context = context
+        self._session, self._forms = context.session, context.forms
+        self._picture, self._corrections = context.picture, context.corrections
         self.scores: dict[Phase, dict[str, NDArray[np.float64]]] = {}
         self.queue: list[QueueItem] = []
         self.advice: StopAdvice | None = None
         self._findings: dict[Place, str] = {}
-        self.read_only = False
+        self._read_only = read_only
 
     def show_setup(self) -> None:
         """Show the settings of the review and the structures and phases of the study."""
@@ -154,10 +141,9 @@ class ReviewView:
 
     def show_place(self) -> None:
         """Show the current slice in overview, table and buttons."""
-        place = self._place
+        place = self._context.place
         self._forms.finding.show_message(self._findings.get(place, ""))
-        decision = self._session.state.decisions.get(place)
-        state = decision.state if decision is not None else ""
+        decision, state = self._session.state.decisions.get(place), self._session.state_of(place)
         self.show_in_overview(place)
         self._forms.table.set_current(*place)
         self._forms.slice.set_slice(
@@ -171,8 +157,7 @@ class ReviewView:
             or self._session.next_open(place, self.queue) is not None,
         )
         self.show_alternative()
-        self.show_level()
-        self.show_ends()
+        self.show_structure()
         self.show_usable()
 
     def show_in_overview(self, place: Place) -> None:
@@ -182,7 +167,7 @@ class ReviewView:
 
     def show_alternative(self) -> None:
         """Show how many alternatives there are, and which of them is on screen."""
-        alternatives = self._session.alternatives_in(self._place)
+        alternatives = self._session.alternatives_in(self._context.place)
         number = self._corrections.shown_alternative
         members = [len(alternative.members) for alternative in alternatives]
         count, total = len(alternatives), sum(members)
@@ -230,7 +215,7 @@ class ReviewView:
         session, form = self._session, self._forms.stop
         advice = self.advice = advise(session, form.target.value(), form.level)
         text = "" if advice is None else word_advice(session, advice)
-        may_stop = advice is not None and advice.may_stop and not self.read_only
+        may_stop = advice is not None and advice.may_stop and not self._read_only
         form.set_advice(text, may_stop=may_stop and not session.state.finished)
 
     def show_usable(self) -> None:
@@ -241,57 +226,57 @@ class ReviewView:
         """Return why an action is impossible in the slice on screen, or ""."""
         if not self._picture.shows_slices:
             return IN_3D
-        if part == "accept" and self.read_only:
+        if part == "accept" and self._read_only:
             return READ_ONLY
         if part == "accept":
-            return "" if self._place[0] in self._session.phases else NOT_SEGMENTED
+            return "" if self._context.place[0] in self._session.phases else NOT_SEGMENTED
         return self._reasons().get(part, "")
 
     def _reasons(self) -> dict[str, str]:
         """Return part of the corrections → why it cannot be used here."""
-        phase, _ = self._place
+        phase, _ = self._context.place
         reasons: dict[str, str] = {}
-        if self.read_only:
+        if self._read_only:
             return dict.fromkeys(EDITS, READ_ONLY)
         if phase not in self._session.phases:
             reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
         elif phase not in self._session.study.posteriors:
             reasons |= dict.fromkeys(("level", "alternatives", "scribble"), NO_POSTERIOR)
-        elif not self._corrections.has_other_answer(self._place):
+        elif not self._corrections.has_other_answer(self._context.place):
             reasons["alternatives"] = ONE_ALTERNATIVE
         if phase is None or len(self._session.phases) < 2:
             parts = ("ED or ES", "previous phase", "next phase", "carry")
             reasons |= dict.fromkeys(parts, ONE_PHASE)
-        if self._player.count < 2:
+        if self._context.player.count < 2:
             reasons["play"] = ONE_PHASE
         return reasons
 
-    def show_level(self) -> None:
-        """Show the level and the volume of the structure in this slice."""
-        corrections = self._forms.corrections
-        corrections.set_volume(self._session.volume_in(self._place, self._label))
-        if not self._corrections.is_level_preview:
-            corrections.set_level(self._corrections.margin_at(self._place, self._label))
+    def show_structure(self) -> None:
+        """Show level, volume and ends of the structure to correct."""
+        self._show_level()
+        self._show_ends()
 
-    def show_ends(self) -> None:
+    def _show_level(self) -> None:
+        corrections, place, label = (
+            self._forms.corrections,
+            self._context.place,
+            self._context.label,
+        )
+        corrections.set_volume(self._session.volume_in(place, label))
+        if not self._corrections.is_level_preview:
+            corrections.set_level(self._corrections.margin_at(place, label))
+
+    def _show_ends(self) -> None:
         """Show in which slices of the phase the structure is seen and drawn."""
-        session, (phase, z) = self._session, self._place
+        session, (phase, z) = self._session, self._context.place
         volume, posterior = select_phase(session.labels, phase), session.study.posteriors.get(phase)
         self._forms.corrections.set_presence(
             SlicePresence(
-                shares=session.presence_in(phase, self._label),
-                drawn=(volume == self._label).any(axis=(1, 2)),
+                shares=session.presence_in(phase, self._context.label),
+                drawn=(volume == self._context.label).any(axis=(1, 2)),
                 current=z,
                 models=posterior.count if posterior is not None else 0,
                 base_first=session.base_is_first,
-                color=structure_colors(session.structures)[self._label],
+                color=self._context.color,
             )
         )
-
-    @property
-    def _place(self) -> Place:
-        return self._picture.place
-
-    @property
-    def _label(self) -> int:
-        return self._session.structures[self._forms.corrections.structure]
