@@ -142,7 +142,7 @@ def open_with_dicoms(dock: ReviewWidget, folder: Path, qtbot: Any) -> Path:
 
 def ended(dock: ReviewWidget, qtbot: Any) -> None:
     """Wait until opening has succeeded or failed."""
-    qtbot.waitUntil(lambda: dock._opening is None)
+    qtbot.waitUntil(lambda: not dock.is_opening)
 
 
 def edit(dock: ReviewWidget) -> np.ndarray:
@@ -297,7 +297,7 @@ def test_a_study_dropped_on_the_window_is_opened(make_dock, folder, qtbot) -> No
     viewer.add_image(np.zeros((4, 5)))  # does not reopen the study
     settle(qtbot, dock)
     assert dock.controller is None
-    assert dock._opening is None
+    assert not dock.is_opening
 
 
 def test_a_folder_without_study_shows_the_error(dock, tmp_path, qtbot) -> None:
@@ -542,7 +542,7 @@ def test_a_wrong_image_leaves_labels_on_black(dock, folder, asked, tmp_path, qtb
     open_in(dock, folder, qtbot)
     asked.answers = [str(wrong)]
     dock.image_button.click()
-    qtbot.waitUntil(lambda: dock.controller is not None and dock._opening is None)
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     assert "wrong.nii.gz" in dock.status.message
     assert not dock.image_button.isHidden()
 

@@ -30,6 +30,7 @@ from napari_bayes_nnunet.io.study.info import LACKS_PHASES
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review import dock as review_dock
+from napari_bayes_nnunet.widgets.review import opener as review_opener
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import (
     NO_STUDY,
@@ -75,7 +76,7 @@ def dock(qtbot: Any, folder: Path, settings: Settings) -> Iterator[ReviewWidget]
 
 def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
     dock.open(folder)
-    qtbot.waitUntil(lambda: dock._opening is None)
+    qtbot.waitUntil(lambda: not dock.is_opening)
     assert dock.controller is not None, dock.status.message
 
 
@@ -303,10 +304,10 @@ def test_reading_layout_hides_docks_and_sliders_fit(
     assert dock.controller is not controller
     assert dock.reading_button.isChecked()
     assert docks_of(dock) == reading
-    monkeypatch.setattr(review_dock, "ReviewController", broken)
+    monkeypatch.setattr(review_opener, "ReviewController", broken)
     with qtbot.captureExceptions() as raised:
         dock.open(folder)
-        qtbot.waitUntil(lambda: dock._opening is None)
+        qtbot.waitUntil(lambda: not dock.is_opening)
     assert [kind for kind, _, _ in raised] == [RuntimeError]
     assert docks_of(dock) == before
     assert settings.reading_layout()

@@ -15,11 +15,8 @@ from napari_bayes_nnunet.io.study.study import open_study_lock
 from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
-from napari_bayes_nnunet.widgets.review.dock import (
-    NO_STUDY,
-    REMOVED_WHILE_OPENING,
-    ReviewWidget,
-)
+from napari_bayes_nnunet.widgets.review.dock import NO_STUDY, ReviewWidget
+from napari_bayes_nnunet.widgets.review.opener import REMOVED_WHILE_OPENING
 from napari_bayes_nnunet.widgets.review.thumbnail_dock import ThumbnailDock
 from napari_bayes_nnunet.widgets.review.view import ReviewView
 
@@ -41,7 +38,7 @@ def make_dock(qtbot: Any, settings: Any) -> Iterator[Callable[[Any], ReviewWidge
 
     def make(viewer: Any) -> ReviewWidget:
         dock = ReviewWidget(viewer, settings=settings)
-        dock._turns._timer.setInterval(BY_HAND_MS)
+        dock.opener.turns._timer.setInterval(BY_HAND_MS)
         made.append(dock)
         if isinstance(viewer, ViewerModel) and not hasattr(viewer, "window"):
             qtbot.addWidget(dock)
@@ -64,12 +61,12 @@ def dock(make_dock: Callable[[Any], ReviewWidget]) -> ReviewWidget:
 def begin(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
     """Open a study as far as the first step."""
     dock.open(folder)
-    qtbot.waitUntil(dock._turns._timer.isActive)
+    qtbot.waitUntil(dock.opener.turns._timer.isActive)
 
 
 def step(dock: ReviewWidget, count: int = 1) -> None:
     for _ in range(count):
-        dock._turns._on_turn()
+        dock.opener.turns._on_turn()
 
 
 def edited(dock: ReviewWidget) -> list[Any]:
@@ -109,14 +106,14 @@ def test_closing_after_any_step_leaves_no_study(dock, folder, steps: int, qtbot)
     step(dock, steps)
     assert dock.is_opening
     dock.close_study()
-    assert (dock.controller, dock.is_opening, dock._turns._timer.isActive()) == (None, False, False)
+    assert (dock.controller, dock.is_opening, dock.opener.turns.is_busy) == (None, False, False)
     assert not has_keys(dock)
     assert not any(layer.editable for layer in edited(dock))
     assert CAPTION_KEY not in dock._viewer.canvas.overlays
     assert dock.hint.text() == NO_STUDY
     assert is_free(folder)
     begin(dock, folder, qtbot)  # and it can be opened again
-    dock._turns.finish()
+    dock.opener.turns.finish()
     assert dock.controller is not None
     assert len(edited(dock)) == 1
 
@@ -161,7 +158,7 @@ def test_a_layer_removed_during_opening_ends_it(dock, folder, role, steps, qtbot
     removed = [x for x in layers if bayes_metadata(x).get("role", "image") == role]
     for layer in removed:
         layers.remove(layer)
-    dock._turns.finish()
+    dock.opener.turns.finish()
     if removed:
         qtbot.waitUntil(lambda: dock.controller is None)
         assert not dock.is_opening
@@ -178,7 +175,7 @@ def test_a_layer_removed_while_forms_appear_closes_the_study(dock, folder, qtbot
     qtbot.waitUntil(lambda: dock.controller is None)
     message = dock.hint.text()
     step(dock)
-    assert (dock.is_opening, dock._turns._timer.isActive()) == (False, False)
+    assert (dock.is_opening, dock.opener.turns.is_busy) == (False, False)
     assert dock.hint.text() == message != NO_STUDY
     assert is_free(folder)
 
@@ -198,7 +195,7 @@ def test_an_error_during_opening_leaves_no_study(dock, folder, monkeypatch, qtbo
     monkeypatch.setattr(ReviewView, "show_numbers", failing)
     begin(dock, folder, qtbot)
     with pytest.raises(RuntimeError):
-        dock._turns.finish()
+        dock.opener.turns.finish()
     assert (dock.controller, dock.is_opening) == (None, False)
     assert not has_keys(dock)
     assert dock.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
@@ -212,7 +209,7 @@ def test_an_unexpected_error_while_forms_appear_is_said(dock, folder, monkeypatc
     monkeypatch.setattr(ThumbnailDock, "open", failing)
     begin(dock, folder, qtbot)
     with pytest.raises(RuntimeError):
-        dock._turns.finish()
+        dock.opener.turns.finish()
     assert dock.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
     assert (dock.controller, dock.is_opening) == (None, False)
     assert is_free(folder)
@@ -223,7 +220,7 @@ def test_another_study_can_be_opened_meanwhile(dock, folder, tmp_path, qtbot) ->
     begin(dock, folder, qtbot)
     step(dock, 10)
     begin(dock, other, qtbot)
-    dock._turns.finish()
+    dock.opener.turns.finish()
     assert "other" in dock.title.text()
     assert is_free(folder)
 
@@ -231,8 +228,8 @@ def test_another_study_can_be_opened_meanwhile(dock, folder, tmp_path, qtbot) ->
 def test_a_study_chosen_twice_is_shown_once(dock, folder, qtbot) -> None:
     dock.open(folder)
     dock.open(folder)
-    qtbot.waitUntil(lambda: not dock._background.is_busy)
-    dock._turns.finish()
+    qtbot.waitUntil(lambda: not dock.opener._background.is_busy)
+    dock.opener.turns.finish()
     assert len(edited(dock)) == 1
     assert not dock.controller.saver.read_only
     dock.close_study()

@@ -50,7 +50,7 @@ def test_case_numbers_queue_and_thumbnails_fit_the_screen(
     main = dock.window()
     sized(width, height, points)
     dock.open(make_cine(tmp_path / "heart"))
-    qtbot.waitUntil(lambda: dock._opening is None)
+    qtbot.waitUntil(lambda: not dock.is_opening)
     settle(qtbot, dock)
     QApplication.processEvents()
     assert (main.width(), main.height()) == (width, height)

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_bayes_nnunet.widgets.common.settings import Settings
-from napari_bayes_nnunet.widgets.review import dock as review_dock
+from napari_bayes_nnunet.widgets.review import opener as review_opener
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
 
@@ -38,7 +38,7 @@ def dock(window_dock: ReviewWidget, folder: Path, qtbot: Any) -> ReviewWidget:
 
 def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
     dock.open(folder)
-    qtbot.waitUntil(lambda: dock._opening is None)
+    qtbot.waitUntil(lambda: not dock.is_opening)
     assert dock.controller is not None, dock.status.message
     settle(qtbot, dock)
     if dock.forms.thumbnails.isVisible():
@@ -66,7 +66,7 @@ def test_thumbnails_live_as_long_as_the_study(dock: ReviewWidget, folder: Path, 
     assert dock.forms.thumbnails.current == WORST == dock.controller.picture.place
     dock.open(folder)  # the dock stays, with other thumbnails
     assert thumbnail_docks(dock) == [shown]
-    qtbot.waitUntil(lambda: dock._opening is None)
+    qtbot.waitUntil(lambda: not dock.is_opening)
     assert thumbnail_docks(dock) == [shown]
     assert shown.widget().widget() is dock.forms.thumbnails
     corner = window.corner(Qt.Corner.BottomRightCorner)
@@ -176,15 +176,15 @@ def test_thumbnails_fit_layout_failures_and_end(
         raise RuntimeError("No controller.")
 
     with monkeypatch.context() as patch, qtbot.captureExceptions() as raised:
-        patch.setattr(review_dock, "ReviewController", broken)
+        patch.setattr(review_opener, "ReviewController", broken)
         dock.open(folder)
-        qtbot.waitUntil(lambda: dock._opening is None)
+        qtbot.waitUntil(lambda: not dock.is_opening)
     assert [kind for kind, _, _ in raised] == [RuntimeError]
     assert thumbnail_docks(dock) == []
     open_in(dock, folder, qtbot)
     assert len(thumbnail_docks(dock)) == 1
     dock.open(folder / "missing")
-    qtbot.waitUntil(lambda: dock._opening is None)
+    qtbot.waitUntil(lambda: not dock.is_opening)
     assert thumbnail_docks(dock) == []
     open_in(dock, folder, qtbot)
 
@@ -205,7 +205,7 @@ def test_without_a_window_the_heat_grid_is_shown(
     dock = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
     qtbot.addWidget(dock)
     dock.open(folder)
-    qtbot.waitUntil(lambda: dock._opening is None)
+    qtbot.waitUntil(lambda: not dock.is_opening)
     assert not dock.forms.grid.isHidden()
     dock.thumbnails_button.click()
     assert not dock.thumbnails_button.isChecked()

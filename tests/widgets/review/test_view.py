@@ -20,6 +20,7 @@ from napari_bayes_nnunet.widgets.editing.level_slider import (
 )
 from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
 from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
+from napari_bayes_nnunet.widgets.review import view
 from napari_bayes_nnunet.widgets.review.view import EDITS, NOT_SEGMENTED, ONE_ALTERNATIVE, ONE_PHASE
 
 from ...helpers.data.cines import ED, ES, WORST, make_cine
@@ -134,7 +135,7 @@ def test_advice_follows_the_accepted_slices(review) -> None:
         spreads=(0.9 * spread, spread), bounds_80=(2.5, 9.0), bounds_90=(2.5, 9.0), patients=16
     )
     review.session.review_rules = {"LV EF": rule}
-    review.controller.view.show_numbers()
+    review.controller.view.show_advice()
     assert not panel.isHidden()
     assert not panel.finish_button.isEnabled()
     places = [(item.phase, item.z) for item in review_queue(review.session.default_scores())]
@@ -147,6 +148,15 @@ def test_advice_follows_the_accepted_slices(review) -> None:
     assert review.session.state.finished
     review.settle()
     assert not panel.finish_button.isEnabled()
+
+
+def test_advice_is_found_once_after_a_change(review, monkeypatch) -> None:
+    found: list[object] = []
+    monkeypatch.setattr(view, "advise", lambda *_: found.append(None))
+    for count, key in enumerate("ADW", start=1):
+        review.press(key)
+        review.settle()
+        assert len(found) == count
 
 
 def test_the_buttons_show_the_decision(review) -> None:
@@ -273,11 +283,11 @@ def test_the_volume_of_the_structure_is_updated(review) -> None:
 
 
 def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> None:
-    view = review.controller.view
-    assert {view.why_not(part) for part in (*EDITS, "accept", "play", "ED or ES")} == {""}
+    why_not = review.controller.view.why_not
+    assert {why_not(part) for part in (*EDITS, "accept", "play", "ED or ES")} == {""}
     review.controller.picture.show_slice((2, 0))
-    assert {view.why_not(part) for part in (*EDITS, "accept")} == {NOT_SEGMENTED}
-    assert view.why_not("play") == view.why_not("ED or ES") == ""
+    assert {why_not(part) for part in (*EDITS, "accept")} == {NOT_SEGMENTED}
+    assert why_not("play") == why_not("ED or ES") == ""
     folder = make_cine(tmp_path / "lost")
     posterior_file(folder, ED).unlink()
     lost = make_review(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -26,7 +26,6 @@ from superqt import QElidingLabel
 
 from ...io import DataError
 from ...io.study.info import is_study
-from ..common.background import UNEXPECTED_ERROR, Background
 from ..common.dialogs import Choose, ask_to_replace, ask_to_save, choose_folder, choose_image
 from ..common.dock import (
     CollapsibleSection,
@@ -39,18 +38,16 @@ from ..common.dock import (
 from ..common.folder_drop import FolderDrop
 from ..common.message_line import MessageLine
 from ..common.settings import Settings, open_settings
-from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.canvas_notice import CanvasNotice
 from ..layers.metadata import bayes_metadata
-from ..layers.result_layers import warm_up
 from ..reading.key_sheet import add_keys_to_help
-from ..reading.picture import LayerRemovedError, OpenedStudy
+from ..reading.picture import OpenedStudy
 from ..reading.slider_labels import fit_slider_labels
 from .controller import ReviewController
 from .export_questions import ExportQuestions
 from .forms import ReviewForms
-from .open_study import open_study
+from .opener import StudyOpener
 from .reading_layout import ReadingLayout
 from .saver import EVERY_MS, NOT_SAVED
 from .study_list import StudyList
@@ -61,8 +58,6 @@ PROBLEMS, SCORE = "problems", "score"
 NO_STUDY = (
     "Open a study, or drop its folder here. To make a study, press Review… in the Segment dock."
 )
-WARM_UP_AFTER_MS = 1000
-"""Delay of slow imports, so that the dock opens first."""
 CLOSING_MS = 500
 """Delay after which a window that was to close is looked at again."""
 DISCARD_S = 30.0
@@ -71,9 +66,6 @@ CLOSE_AGAIN = "The study stays open. Close it again to discard unsaved changes."
 LAYER_REMOVED = (
     "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
     "to continue."
-)
-REMOVED_WHILE_OPENING = (
-    "A layer of the study was removed while the study was being opened. Open the study again."
 )
 UNSAVED, VIEWED_ONLY = "Not saved", "Read-only"
 CHANGED = "Unsaved changes"
@@ -114,22 +106,20 @@ class ReviewWidget(FolderDrop, DockContent):
         super().__init__()
         self._viewer = napari_viewer
         self._given_start = start_folder
-        self._every_ms = every_ms
         self._ask_folder = ask_folder
         self._ask_image = ask_image
         self._may_replace = may_replace
         self._may_save = may_save
         self._settings = open_settings(settings)
-        self._background = Background(self)
-        self._turns = Turns(self)
-        self._collections = ShortCollections()
         self._layout = ReadingLayout()
         self._reads = self._settings.reading_layout()
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.notice = CanvasNotice(napari_viewer, self)
-        self._image_error = self._reported = ""
+        self._reported = ""
         self._found: list[str] = []
-        self._opening: Path | None = None
+        self.opener = StudyOpener(
+            napari_viewer, self._settings, self._steps_to_show, every_ms=every_ms, parent=self
+        )
         self._export_questions = ExportQuestions(
             napari_viewer,
             choose_folder=self._choose_folder,
@@ -153,10 +143,6 @@ class ReviewWidget(FolderDrop, DockContent):
         self._lay_out()
         self._connect()
         self._show_study(None)
-        self._warm_up = QTimer(self)
-        self._warm_up.setSingleShot(True)
-        self._warm_up.timeout.connect(self._on_idle)
-        self._warm_up.start(WARM_UP_AFTER_MS)
         self._open_shown_study()
 
     @property
@@ -168,18 +154,15 @@ class ReviewWidget(FolderDrop, DockContent):
     @property
     def is_opening(self) -> bool:
         """Whether a study is being read, or shown part by part."""
-        return self._opening is not None
+        return self.opener.is_busy
 
     def open(self, folder: Path, *, image: Path | None = None) -> None:
         """Close the open study, then read a study in a thread and show it."""
         self._close_study(leaves_layout=False)  # otherwise the window would change twice
         if self.controller is not None:
             return
-        self._opening = folder
         self._show_message(f"Opening {folder.name}…")
-        work = partial(open_study, folder, image=image)
-        on_result = partial(self._on_opened, folder)
-        self._background.run(work, on_result, partial(self._on_not_opened, folder, image))
+        self.opener.open(folder, image=image)
 
     def show_guide(self, text: str) -> None:
         """Show lines of help below the advice of the queue, until the study is closed."""
@@ -205,8 +188,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._close_study(leaves_layout=True)
 
     def _close_study(self, *, leaves_layout: bool) -> None:
-        was_opening, self._opening = self._opening is not None, None
-        self._turns.cancel()
+        was_opening = self.opener.is_busy
+        self.opener.cancel()
         if self.controller is None and was_opening and leaves_layout:
             self._restore_window()
             self._show_message(NO_STUDY)
@@ -233,13 +216,9 @@ class ReviewWidget(FolderDrop, DockContent):
             return
         controller, self.controller, self._save_failed_at = self.controller, None, -math.inf
         try:
-            controller.close()
+            self.opener.discard(controller)
         except DataError as error:
             message = NOT_SAVED.format(reason=in_the_window(error))
-        finally:
-            self._collections.end()
-        controller.forms.discard()
-        controller.deleteLater()
         self._show_study(None)
         self._thumbnails.clear()
         if leaves_layout:
@@ -248,59 +227,24 @@ class ReviewWidget(FolderDrop, DockContent):
         self._found = []
         self.studies.refresh()
 
-    def _on_idle(self) -> None:
-        self._background.run(warm_up)
+    def _steps_to_show(self, controller: ReviewController, opened: OpenedStudy) -> Iterator[None]:
+        """Show the forms of a study, which are filled, part by part."""
+        self.controller = controller
+        self._connect_study(controller)
+        self.status.show_message(self.opener.image_error)
+        self._place(controller.forms)
+        yield
+        self._show_study(opened)
+        yield
+        self._thumbnails.open(controller.forms.thumbnails)
+        yield
+        self._zoom_soon()
 
-    def _on_opened(self, folder: Path, opened: OpenedStudy) -> None:
-        if folder != self._opening or self._turns.is_busy:  # it may have been chosen twice
-            opened.dismiss()
-            return
-        self._turns.run(self._steps_to_open(opened))
-
-    def _steps_to_open(self, opened: OpenedStudy) -> Generator[None, None, None]:
-        """Show a study in steps; if they end early, the window is as it is without a study.
-
-        The forms appear when all of them are filled.
-        """
-        try:
-            self.controller = yield from self._steps_to_controller(opened)
-            self._connect_study(self.controller)
-            yield from self._steps_to_show_forms(opened)
-            self._collections.start()  # again, for layers and forms
-        except LayerRemovedError:
-            self._restore_window()
-            self._show_message(REMOVED_WHILE_OPENING)
-            return
-        except Exception as error:
-            message = UNEXPECTED_ERROR.format(error=error)
-            self._remove_study(message)  # if its forms were already being shown
-            self._restore_window()
-            self._show_message(message)
-            raise
-        finally:
-            self._opening = None  # only now, so that the new layers do not open another study
-        self.study_shown.emit()
-
-    def _steps_to_controller(self, opened: OpenedStudy) -> Generator[None, None, ReviewController]:
-        """Show the layers of a study and fill its forms; close it if the steps end early."""
-        self._collections.start()
-        forms = ReviewForms(settings=self._settings)
-        controller: ReviewController | None = None
-        try:
-            yield
-            controller = ReviewController(
-                self._viewer, opened, forms, every_ms=self._every_ms, parent=self
-            )
-            yield from controller.open()
-        except BaseException:
-            if controller is not None:
-                controller.close()
-                controller.deleteLater()
-            opened.dismiss()
-            self._collections.end()
-            forms.discard()
-            raise
-        return controller
+    def _on_not_opened(self, message: str) -> None:
+        """Show the window as it is without a study, and why none is open."""
+        self._remove_study(message)  # if its forms were already being shown
+        self._restore_window()
+        self._show_message(message)
 
     def _connect_study(self, controller: ReviewController) -> None:
         controller.said.connect(self._ask)
@@ -318,32 +262,10 @@ class ReviewWidget(FolderDrop, DockContent):
         export.dicom_requested.connect(partial(ask.export_dicom, controller.exporter))
         export.training_requested.connect(partial(ask.add_to_training_set, controller.exporter))
 
-    def _steps_to_show_forms(self, opened: OpenedStudy) -> Iterator[None]:
-        """Show the forms of the study that is open, part by part."""
-        self.status.show_message(self._image_error)
-        self._image_error = ""
-        self._place(self.forms)
-        yield
-        self._show_study(opened)
-        yield
-        self._thumbnails.open(self.forms.thumbnails)
-        yield
-        self._zoom_soon()
-
     def _zoom_soon(self) -> None:
         """Zoom in on the heart, once the canvas has its size next to our docks."""
         if self.controller is not None:
             QTimer.singleShot(0, self.controller.picture.zoom_to_heart)
-
-    def _on_not_opened(self, folder: Path, image: Path | None, message: str) -> None:
-        if folder != self._opening:
-            return
-        self._opening = None
-        if image is not None:
-            self.open(folder)  # again with the previous image
-        self._image_error = message if image is not None else ""
-        self._restore_window()
-        self._show_message(message)
 
     def _on_changed(self) -> None:
         """Show at once that there are changes to save, unless saving has failed."""
@@ -461,7 +383,8 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _open_study_of(self, layer: Any) -> None:
         folder = bayes_metadata(layer).get("study")
-        if folder and self.controller is None and self._opening is None and is_study(Path(folder)):
+        is_free = self.controller is None and not self.opener.is_busy
+        if folder and is_free and is_study(Path(folder)):
             self.open(Path(folder))
 
     def _lay_out(self) -> None:
@@ -529,6 +452,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._thumbnails.shown_changed.connect(self.thumbnails_button.setChecked)
         self.image_button.clicked.connect(self._on_image_clicked)
         self.studies.study_chosen.connect(self.open)
+        self.opener.opened.connect(self.study_shown)
+        self.opener.failed.connect(self._on_not_opened)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
 
     @property
@@ -560,7 +485,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _on_lost(self, layer: str) -> None:
         """Close the study after the user has removed a layer and napari has updated its list."""
         if self.controller is not None and self._is_saved():
-            self._turns.cancel()  # which may still be showing the forms
+            self.opener.cancel()  # which may still be showing the forms
             saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
             self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))
 
@@ -577,7 +502,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Save when the window or the dock closes; refuse once if saving fails."""
         if event.type() == QEvent.Type.Close:
-            self._turns.finish()  # a study that is half open cannot be closed with the window
+            self.opener.turns.finish()  # a study that is half open cannot be closed with the window
             if self.controller is not None and not self._is_saved():
                 event.ignore()
                 return True
@@ -592,8 +517,7 @@ class ReviewWidget(FolderDrop, DockContent):
         add_keys_to_help(window)
 
     def _on_taken_out(self) -> None:
-        self._turns.cancel()
-        self._opening = None
+        self.opener.cancel()
         self._remove_study(NO_STUDY)
         self.notice.close()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)

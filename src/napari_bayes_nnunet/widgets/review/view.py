@@ -15,6 +15,7 @@ from ...core.counts import format_count
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
+from ...io.study.review_state import ReviewState
 from ..editing.corrections import NO_POSTERIOR
 from ..editing.ends_form import SlicePresence
 from ..reading.queue_table import QueueRow
@@ -45,6 +46,8 @@ class ReviewView:
         self.scores: dict[Phase, dict[str, NDArray[np.float64]]] = {}
         self.queue: list[QueueItem] = []
         self.advice: StopAdvice | None = None
+        self._advised: ReviewState | None = None  # None if the labels have changed since
+        context.corrections.changed.connect(self._on_corrected)
         self._findings: dict[Place, str] = {}
         self._read_only = read_only
 
@@ -200,12 +203,14 @@ class ReviewView:
         self._forms.volumes.set_curves(session.numbers.curves())
         self._forms.volumes.set_landmarks(state.ed, state.es)
         self._forms.progress.set_progress(session.progress(self.queue))
-        self.show_advice()
+        if self._advised is not session.state:
+            self.show_advice()
 
     def new_offer(self) -> str:
-        """Return an offer to stop if the target has been met since the last advice, else ""."""
-        form, before = self._forms.stop, self.advice
-        advice = advise(self._session, form.target.value(), form.level)
+        """Show the advice; return an offer to stop if the last advice was not to stop, else ""."""
+        before = self.advice
+        self.show_advice()
+        advice = self.advice
         if advice is None or not advice.may_stop or (before is not None and before.may_stop):
             return ""
         return MAY_STOP.format(advice=word_advice(self._session, advice))
@@ -213,10 +218,14 @@ class ReviewView:
     def show_advice(self) -> None:
         """Show how far the LV EF may still change, and whether the review may stop."""
         session, form = self._session, self._forms.stop
+        self._advised = session.state
         advice = self.advice = advise(session, form.target.value(), form.level)
         text = "" if advice is None else word_advice(session, advice)
         may_stop = advice is not None and advice.may_stop and not self._read_only
         form.set_advice(text, may_stop=may_stop and not session.state.finished)
+
+    def _on_corrected(self) -> None:
+        self._advised = None
 
     def show_usable(self) -> None:
         """Enable the corrections that are possible in the slice on screen."""
