@@ -28,19 +28,12 @@ from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.review import saver as study_saver
-from napari_bayes_nnunet.widgets.review.dock import (
-    ALL_SAVED,
-    CHANGED,
-    CLOSE_AGAIN,
-    NO_STUDY,
-    PROBLEMS,
-    UNSAVED,
-    ReviewWidget,
-)
+from napari_bayes_nnunet.widgets.review.dock import ALL_SAVED, CLOSE_AGAIN, ReviewWidget
 from napari_bayes_nnunet.widgets.review.export_questions import (
     CHOOSE_DICOM_IMAGES,
     CHOOSE_DICOM_OUTPUT,
 )
+from napari_bayes_nnunet.widgets.review.messages import CHANGED, NO_STUDY, PROBLEMS, UNSAVED
 from napari_bayes_nnunet.widgets.review.navigator import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK
 from napari_bayes_nnunet.widgets.review.saver import NOT_SAVED
@@ -126,7 +119,7 @@ def dock(make_dock) -> ReviewWidget:
 def open_in(dock: ReviewWidget, folder: Path, qtbot: Any, **options: Any) -> None:
     dock.open(folder, **options)
     ended(dock, qtbot)
-    assert dock.controller is not None, dock.status.message
+    assert dock.controller is not None, dock.messages.line.message
 
 
 def open_with_dicoms(dock: ReviewWidget, folder: Path, qtbot: Any) -> Path:
@@ -172,7 +165,7 @@ def fail(monkeypatch: Any) -> None:
 
 
 def test_an_empty_dock_shows_how_to_start(dock) -> None:
-    assert dock.hint.text() == NO_STUDY
+    assert dock.messages.hint.text() == NO_STUDY
     assert dock.close_button.isHidden()
     assert dock.image_button.isHidden()
     assert dock.controller is None
@@ -181,12 +174,12 @@ def test_an_empty_dock_shows_how_to_start(dock) -> None:
 def test_a_study_is_opened_and_closed(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     assert "heart" in dock.title.text()
-    assert dock.status.notice(PROBLEMS) == ""
+    assert dock.messages.line.notice(PROBLEMS) == ""
     assert not dock.close_button.isHidden()
     assert dock.image_button.isHidden()
     dock.close_button.click()
     assert dock.controller is None
-    assert dock.hint.text() == NO_STUDY
+    assert dock.messages.hint.text() == NO_STUDY
     shown = [layer.name for layer in dock._viewer.layers if layer.visible]
     assert shown == [*shown[:-2], f"heart edited ({CLOSED})", "heart contours"]
     assert "heart prediction" not in shown
@@ -304,7 +297,7 @@ def test_a_folder_without_study_shows_the_error(dock, tmp_path, qtbot) -> None:
     dock.open(tmp_path)
     ended(dock, qtbot)
     assert dock.controller is None
-    assert "study.json" in dock.status.message
+    assert "study.json" in dock.messages.line.message
 
 
 def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
@@ -312,8 +305,8 @@ def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
     for place in [(item.phase, item.z) for item in dock.controller.view.queue]:
         dock.controller.picture.show_slice(place)
         dock.controller.decisions.accept()
-    qtbot.waitUntil(lambda: dock.saved.text().startswith("Saved"))
-    assert dock.status.message == ALL_ACCEPTED
+    qtbot.waitUntil(lambda: dock.messages.saved.text().startswith("Saved"))
+    assert dock.messages.line.message == ALL_ACCEPTED
 
 
 def test_a_stroke_replaces_the_message_about_the_previous_slice(dock, folder, qtbot) -> None:
@@ -322,27 +315,27 @@ def test_a_stroke_replaces_the_message_about_the_previous_slice(dock, folder, qt
     previous = controller.session.title_of(controller.picture.place)
     controller.decisions.accept()
     settle(qtbot, dock)
-    assert dock.status.message.startswith(previous)
+    assert dock.messages.line.message.startswith(previous)
     paint(controller.picture.edited, controller.picture.place, 1, 1, LV, qtbot)
-    assert dock.status.message == ""
+    assert dock.messages.line.message == ""
     controller.tools.remove()  # has a message of its own, which stays
     settle(qtbot, dock)
-    assert dock.status.message
+    assert dock.messages.line.message
 
 
 def test_unsaved_changes_are_shown_at_once(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     controller = dock.controller
     controller.navigator.step(1)
-    assert dock.saved.text() == ""  # looking at a slice is no change
+    assert dock.messages.saved.text() == ""  # looking at a slice is no change
     controller.tools.remove()
-    assert dock.saved.text() == CHANGED
+    assert dock.messages.saved.text() == CHANGED
     controller.saver.save()
     controller.tools.revert()  # while the first save is running
     qtbot.waitUntil(lambda: not controller.saver._saving)
-    assert dock.saved.text() == CHANGED
+    assert dock.messages.saved.text() == CHANGED
     controller.saver.save()
-    qtbot.waitUntil(lambda: dock.saved.text().startswith("Saved"))
+    qtbot.waitUntil(lambda: dock.messages.saved.text().startswith("Saved"))
 
 
 def test_changes_are_saved_automatically(make_dock, folder, qtbot) -> None:
@@ -359,9 +352,9 @@ def test_a_failed_save_is_shown_until_success(make_dock, folder, monkeypatch, qt
     with monkeypatch.context() as patch:
         fail(patch)
         labels = edit(dock)
-        qtbot.waitUntil(lambda: "Disk full." in dock.status.notice(UNSAVED))
+        qtbot.waitUntil(lambda: "Disk full." in dock.messages.line.notice(UNSAVED))
     qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
-    assert dock.status.notice(UNSAVED) == ""
+    assert dock.messages.line.notice(UNSAVED) == ""
     assert np.array_equal(read_study(folder).edited, labels)
 
 
@@ -386,7 +379,7 @@ def test_exports_ask_for_their_folders(dock, folder, asked, tmp_path, qtbot) -> 
     dock.forms.export.export_button.click()
     qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert (tmp_path / "out" / "heart_report.html").is_file()
-    assert dock.status.message == status.text()  # also in sight if the section is not
+    assert dock.messages.line.message == status.text()  # also in sight if the section is not
     dock.forms.export.training_button.click()
     dock.forms.export.training_button.click()
     qtbot.waitUntil(lambda: not status.text().endswith("…"))
@@ -488,7 +481,7 @@ def test_truncated_corrections_are_kept(dock, folder, qtbot) -> None:
     dock.open(folder)
     ended(dock, qtbot)
     assert dock.controller is None
-    assert EDITED in dock.status.message
+    assert EDITED in dock.messages.line.message
     assert len(file.read_bytes()) == 150
 
 
@@ -498,14 +491,14 @@ def test_corrections_on_another_grid_are_rejected(dock, folder, qtbot) -> None:
     dock.open(folder)
     ended(dock, qtbot)
     assert dock.controller is None
-    assert EDITED in dock.status.message
+    assert EDITED in dock.messages.line.message
 
 
 def test_a_moved_image_is_found(dock, tmp_path, qtbot) -> None:
     folder = make_cine(tmp_path / "one" / "heart")
     (tmp_path / "one").rename(tmp_path / "two")
     open_in(dock, tmp_path / "two" / "heart", qtbot)
-    assert dock.status.notice(PROBLEMS) == ""
+    assert dock.messages.line.notice(PROBLEMS) == ""
     assert dock.image_button.isHidden()
     assert not folder.exists()
 
@@ -513,7 +506,7 @@ def test_a_moved_image_is_found(dock, tmp_path, qtbot) -> None:
 def test_a_changed_image_leaves_labels_on_black(dock, folder, qtbot) -> None:
     write_image(image_of(folder), np.ones(CINE.shape, np.int16), CINE)
     open_in(dock, folder, qtbot)
-    assert ON_BLACK in dock.status.notice(PROBLEMS)
+    assert ON_BLACK in dock.messages.line.notice(PROBLEMS)
     assert not dock.image_button.isHidden()
     assert not np.asarray(dock.controller.picture.image.data).any()
 
@@ -523,13 +516,13 @@ def test_the_image_can_be_chosen(dock, folder, asked, tmp_path, qtbot) -> None:
     hidden.parent.mkdir(parents=True)
     image_of(folder).rename(hidden)
     open_in(dock, folder, qtbot)
-    assert ON_BLACK in dock.status.notice(PROBLEMS)
+    assert ON_BLACK in dock.messages.line.notice(PROBLEMS)
     labels = edit(dock)
     asked.answers = ["", str(hidden)]
     dock.image_button.click()
     dock.image_button.click()
     ended(dock, qtbot)
-    assert dock.status.notice(PROBLEMS) == ""
+    assert dock.messages.line.notice(PROBLEMS) == ""
     assert dock.image_button.isHidden()
     assert np.array_equal(dock.controller.session.labels, labels)
     assert [bayes_metadata(layer).get("role") for layer in dock._viewer.layers].count("image") == 1
@@ -543,7 +536,7 @@ def test_a_wrong_image_leaves_labels_on_black(dock, folder, asked, tmp_path, qtb
     asked.answers = [str(wrong)]
     dock.image_button.click()
     qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
-    assert "wrong.nii.gz" in dock.status.message
+    assert "wrong.nii.gz" in dock.messages.line.message
     assert not dock.image_button.isHidden()
 
 
@@ -553,7 +546,7 @@ def test_a_read_only_study_is_not_saved(dock, folder, qtbot) -> None:
     files = (folder / EDITED, folder / "review.json")
     before = [file.read_bytes() for file in files]
     open_in(dock, folder, qtbot)
-    assert str(folder) in dock.status.notice(PROBLEMS)
+    assert str(folder) in dock.messages.line.notice(PROBLEMS)
     labels = dock.controller.session.labels.copy()
     for letter in "DA":
         press(dock._viewer, letter)
@@ -567,14 +560,14 @@ def test_a_second_window_is_read_only(make_dock, folder, qtbot) -> None:
     first, second = make_dock(), make_dock()
     open_in(first, folder, qtbot)
     open_in(second, folder, qtbot)
-    assert first.status.notice(PROBLEMS) == ""
-    assert str(folder) in second.status.notice(PROBLEMS)
+    assert first.messages.line.notice(PROBLEMS) == ""
+    assert str(folder) in second.messages.line.notice(PROBLEMS)
     before = second.controller.session.labels.copy()
     for letter in "DAKWR":
         press(second._viewer, letter)
     assert np.array_equal(second.controller.session.labels, before)
     assert second.controller.session.state.decisions == {}
-    assert second.status.message == READ_ONLY
+    assert second.messages.line.message == READ_ONLY
     assert not second.controller.picture.edited.editable
     assert not second.forms.corrections.level.isEnabled()
     second.close_study()
@@ -589,7 +582,7 @@ def test_removing_a_layer_saves_and_closes(dock, folder, qtbot, which: str) -> N
     labels = edit(dock)
     dock._viewer.layers.remove(getattr(dock.controller.picture, which))
     qtbot.waitUntil(lambda: dock.controller is None)
-    assert ALL_SAVED in dock.status.message
+    assert ALL_SAVED in dock.messages.line.message
     assert np.array_equal(read_study(folder).edited, labels)
     open_in(dock, folder, qtbot)
     assert np.array_equal(dock.controller.session.labels, labels)
@@ -632,7 +625,7 @@ def test_an_unsaved_study_closes_only_when_asked_twice(
         fail(patch)
         dock.close_button.click()
         assert dock.controller is not None
-        assert dock.status.message == f"{not_saved} {CLOSE_AGAIN}"
+        assert dock.messages.line.message == f"{not_saved} {CLOSE_AGAIN}"
         assert np.array_equal(dock.controller.session.labels, labels)
     dock.controller.saver.save()
     qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
@@ -644,7 +637,7 @@ def test_an_unsaved_study_closes_only_when_asked_twice(
     assert dock.controller.session.study.folder == folder
     dock.close_button.click()
     assert dock.controller is None
-    assert dock.status.message == not_saved
+    assert dock.messages.line.message == not_saved
     assert dock._viewer.layers[-2].name.endswith(f"({CLOSED_UNSAVED})")
 
 
@@ -654,7 +647,7 @@ def test_a_failed_save_keeps_a_study_without_layer(dock, folder, monkeypatch, qt
     with monkeypatch.context() as patch:
         fail(patch)
         dock._viewer.layers.remove(dock.controller.picture.edited)
-        qtbot.waitUntil(lambda: "Disk full." in dock.status.message)
+        qtbot.waitUntil(lambda: "Disk full." in dock.messages.line.message)
         assert dock.controller is not None
     dock.controller.saver.save()
     qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
@@ -720,7 +713,7 @@ def test_closing_the_window_saves(make_dock, folder, qtbot, monkeypatch) -> None
         event = QCloseEvent()
         assert dock.eventFilter(window, event)  # the window stays open once
         assert not event.isAccepted()
-        assert CLOSE_AGAIN in dock.status.message
+        assert CLOSE_AGAIN in dock.messages.line.message
         assert not dock.eventFilter(window, QCloseEvent())
     dock._viewer.close()
     assert np.array_equal(read_study(folder).edited, labels)

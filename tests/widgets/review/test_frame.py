@@ -32,14 +32,9 @@ from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import opener as review_opener
 from napari_bayes_nnunet.widgets.review import saver as study_saver
-from napari_bayes_nnunet.widgets.review.dock import (
-    NO_STUDY,
-    PROBLEMS,
-    UNSAVED,
-    VIEWED_ONLY,
-    ReviewWidget,
-)
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import CORRECT, NUMBERS, QUEUE
+from napari_bayes_nnunet.widgets.review.messages import NO_STUDY, PROBLEMS, UNSAVED, VIEWED_ONLY
 from napari_bayes_nnunet.widgets.review.reading_layout import LAYER_DOCKS
 from napari_bayes_nnunet.widgets.review.saver import OTHER_WORK
 from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
@@ -77,7 +72,7 @@ def dock(qtbot: Any, folder: Path, settings: Settings) -> Iterator[ReviewWidget]
 def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
     dock.open(folder)
     qtbot.waitUntil(lambda: not dock.is_opening)
-    assert dock.controller is not None, dock.status.message
+    assert dock.controller is not None, dock.messages.line.message
 
 
 def positions(dock: ReviewWidget) -> dict[QWidget, tuple[int, int]]:
@@ -101,11 +96,11 @@ def scrolls(part: QWidget) -> bool:
 def test_case_numbers_and_queue_never_scroll(dock: ReviewWidget) -> None:
     slice_ = dock.forms.slice
     fixed = (
-        *(dock.title, dock.saved, dock.forms.key_numbers, dock.status),
+        *(dock.title, dock.messages.saved, dock.forms.key_numbers, dock.messages.line),
         *(slice_.previous_button, slice_.next_button, slice_.accept_button, slice_.flag_button),
     )
     assert not any(scrolls(part) for part in fixed)
-    assert all(part.isVisible() for part in fixed if part is not dock.saved)
+    assert all(part.isVisible() for part in fixed if part is not dock.messages.saved)
     assert scrolls(dock.forms.corrections)
 
 
@@ -125,7 +120,7 @@ def test_no_message_decision_or_edit_moves_a_control(
     check("a short message")
     dock.controller.said.emit("A very long message that needs several lines. " * 5)
     check("a long message")
-    dock.status.keep(PROBLEMS, "The image was not found.\nThe labels are on black.\n" * 3)
+    dock.messages.line.keep(PROBLEMS, "The image was not found.\nThe labels are on black.\n" * 3)
     check("problems")
     dock.forms.queue.noted.emit("Another score orders the slices. " * 3)
     check("a note")
@@ -142,9 +137,9 @@ def test_no_message_decision_or_edit_moves_a_control(
     with monkeypatch.context() as patch:
         patch.setattr(study_saver, "save_work", fail)
         dock.forms.slice.accept_button.click()
-        qtbot.waitUntil(lambda: dock.status.notice(UNSAVED) != "")
+        qtbot.waitUntil(lambda: dock.messages.line.notice(UNSAVED) != "")
     check("a failed save")
-    assert dock.saved.text() == UNSAVED
+    assert dock.messages.saved.text() == UNSAVED
     for _ in range(8):
         press(dock._viewer, "A")
     check("the end of the queue")
@@ -153,9 +148,9 @@ def test_no_message_decision_or_edit_moves_a_control(
 def test_save_state_moves_no_control(dock: ReviewWidget, qtbot: Any) -> None:
     dock.setStyleSheet(get_stylesheet("dark"))
     settle(qtbot, dock, dock.controller)
-    dock.saved.show_message("")
+    dock.messages.saved.show_message("")
     before = positions(dock)
-    dock.saved.show_message(UNSAVED)
+    dock.messages.saved.show_message(UNSAVED)
     settle(qtbot, dock, dock.controller)
     assert positions(dock) == before
 
@@ -185,19 +180,20 @@ def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None
     dock.controller.picture.go_to((2, 0))
     settle(qtbot, dock.controller)
     press(dock._viewer, "A")
-    assert dock.notice.overlay.visible
-    assert " ".join(dock.notice.overlay.text.split()) == NOT_SEGMENTED == dock.status.message
+    assert dock.messages.notice.overlay.visible
+    noticed = " ".join(dock.messages.notice.overlay.text.split())
+    assert noticed == NOT_SEGMENTED == dock.messages.line.message
     dock.controller.picture.show_slice((ED, 0))
-    assert not dock.notice.overlay.visible
+    assert not dock.messages.notice.overlay.visible
 
 
 def test_painting_removes_the_message_of_accepting(dock: ReviewWidget) -> None:
     press(dock._viewer, "A")
-    assert dock.status.message
+    assert dock.messages.line.message
     layer = dock.controller.picture.edited
     dock._viewer.layers.selection.active, layer.mode = layer, "paint"
     dock.controller.corrections._on_press(dock._viewer, None)
-    assert not dock.status.message
+    assert not dock.messages.line.message
 
 
 def test_missing_phases_are_said_when_the_study_opens(
@@ -206,10 +202,10 @@ def test_missing_phases_are_said_when_the_study_opens(
     folder = make_study(tmp_path / "stopped", phases=(1, 5), unfinished=(2, 3))
     open_in(dock, folder, qtbot)
     lacks = LACKS_PHASES.format(phases="phases 2, 3")
-    assert dock.status.notice(PROBLEMS) == lacks
-    assert dock.status.toolTip().startswith(lacks)
-    assert " ".join(dock.notice.overlay.text.split()) == lacks
-    assert dock.notice.overlay.visible
+    assert dock.messages.line.notice(PROBLEMS) == lacks
+    assert dock.messages.line.toolTip().startswith(lacks)
+    assert " ".join(dock.messages.notice.overlay.text.split()) == lacks
+    assert dock.messages.notice.overlay.visible
 
 
 def test_readers_see_models_and_no_members(dock: ReviewWidget) -> None:
@@ -228,7 +224,7 @@ def test_read_only_study_is_marked_at_the_top(
     second = ReviewWidget(ViewerModel(), every_ms=NEVER, settings=settings)
     qtbot.addWidget(second)
     open_in(second, folder, qtbot)
-    assert second.saved.text() == VIEWED_ONLY
+    assert second.messages.saved.text() == VIEWED_ONLY
     second.close_study()
 
 
@@ -366,8 +362,8 @@ def check_slider_labels(dock: ReviewWidget) -> None:
 def test_work_of_others_is_told_at_closing(dock: ReviewWidget) -> None:
     dock.controller.saver.other_found.emit(OTHER_WORK)
     dock.close_study()
-    assert OTHER_WORK in dock.hint.text()
-    assert NO_STUDY in dock.hint.text()
+    assert OTHER_WORK in dock.messages.hint.text()
+    assert NO_STUDY in dock.messages.hint.text()
 
 
 def broken(*_: object, **__: object) -> None:

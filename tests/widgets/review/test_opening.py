@@ -15,7 +15,8 @@ from napari_bayes_nnunet.io.study.study import open_study_lock
 from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
-from napari_bayes_nnunet.widgets.review.dock import NO_STUDY, ReviewWidget
+from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.review.messages import NO_STUDY
 from napari_bayes_nnunet.widgets.review.opener import REMOVED_WHILE_OPENING
 from napari_bayes_nnunet.widgets.review.thumbnail_dock import ThumbnailDock
 from napari_bayes_nnunet.widgets.review.view import ReviewView
@@ -110,7 +111,7 @@ def test_closing_after_any_step_leaves_no_study(dock, folder, steps: int, qtbot)
     assert not has_keys(dock)
     assert not any(layer.editable for layer in edited(dock))
     assert CAPTION_KEY not in dock._viewer.canvas.overlays
-    assert dock.hint.text() == NO_STUDY
+    assert dock.messages.hint.text() == NO_STUDY
     assert is_free(folder)
     begin(dock, folder, qtbot)  # and it can be opened again
     dock.opener.turns.finish()
@@ -173,10 +174,10 @@ def test_a_layer_removed_while_forms_appear_closes_the_study(dock, folder, qtbot
     for layer in edited(dock):
         dock._viewer.layers.remove(layer)
     qtbot.waitUntil(lambda: dock.controller is None)
-    message = dock.hint.text()
+    message = dock.messages.hint.text()
     step(dock)
     assert (dock.is_opening, dock.opener.turns.is_busy) == (False, False)
-    assert dock.hint.text() == message != NO_STUDY
+    assert dock.messages.hint.text() == message != NO_STUDY
     assert is_free(folder)
 
 
@@ -185,7 +186,7 @@ def test_a_removed_image_is_reported(dock, folder, qtbot) -> None:
     step(dock, 3)
     dock._viewer.layers.clear()
     step(dock)
-    assert dock.hint.text() == REMOVED_WHILE_OPENING
+    assert dock.messages.hint.text() == REMOVED_WHILE_OPENING
 
 
 def test_an_error_during_opening_leaves_no_study(dock, folder, monkeypatch, qtbot) -> None:
@@ -198,7 +199,7 @@ def test_an_error_during_opening_leaves_no_study(dock, folder, monkeypatch, qtbo
         dock.opener.turns.finish()
     assert (dock.controller, dock.is_opening) == (None, False)
     assert not has_keys(dock)
-    assert dock.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
+    assert dock.messages.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
     assert is_free(folder)
 
 
@@ -210,7 +211,7 @@ def test_an_unexpected_error_while_forms_appear_is_said(dock, folder, monkeypatc
     begin(dock, folder, qtbot)
     with pytest.raises(RuntimeError):
         dock.opener.turns.finish()
-    assert dock.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
+    assert dock.messages.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
     assert (dock.controller, dock.is_opening) == (None, False)
     assert is_free(folder)
 

@@ -39,7 +39,7 @@ def dock(window_dock: ReviewWidget, folder: Path, qtbot: Any) -> ReviewWidget:
 def open_in(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
     dock.open(folder)
     qtbot.waitUntil(lambda: not dock.is_opening)
-    assert dock.controller is not None, dock.status.message
+    assert dock.controller is not None, dock.messages.line.message
     settle(qtbot, dock)
     if dock.forms.thumbnails.isVisible():
         qtbot.waitUntil(lambda: not dock.forms.thumbnails.is_drawing)

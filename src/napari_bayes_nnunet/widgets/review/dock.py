@@ -31,15 +31,12 @@ from ..common.dock import (
     CollapsibleSection,
     DockContent,
     FittingScrollArea,
-    MessageLabel,
     line,
     main_window,
 )
 from ..common.folder_drop import FolderDrop
-from ..common.message_line import MessageLine
 from ..common.settings import Settings, open_settings
 from ..common.wording import in_the_window
-from ..layers.canvas_notice import CanvasNotice
 from ..layers.metadata import bayes_metadata
 from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import OpenedStudy
@@ -47,17 +44,13 @@ from ..reading.slider_labels import fit_slider_labels
 from .controller import ReviewController
 from .export_questions import ExportQuestions
 from .forms import ReviewForms
+from .messages import NO_STUDY, ReviewMessages
 from .opener import StudyOpener
 from .reading_layout import ReadingLayout
 from .saver import EVERY_MS, NOT_SAVED
 from .study_list import StudyList
 from .thumbnail_dock import ThumbnailDock
 
-PROBLEMS, SCORE = "problems", "score"
-"""Names of the notices that stay on the line of messages."""
-NO_STUDY = (
-    "Open a study, or drop its folder here. To make a study, press Review… in the Segment dock."
-)
 CLOSING_MS = 500
 """Delay after which a window that was to close is looked at again."""
 DISCARD_S = 30.0
@@ -67,8 +60,6 @@ LAYER_REMOVED = (
     "The layer with the {layer} was removed, so the study was closed. {saved} Open the study again "
     "to continue."
 )
-UNSAVED, VIEWED_ONLY = "Not saved", "Read-only"
-CHANGED = "Unsaved changes"
 READING_HELP = (
     "Hide napari's layer list and layer controls, so that the image gets more room. Press again to "
     "show them."
@@ -114,9 +105,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._layout = ReadingLayout()
         self._reads = self._settings.reading_layout()
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
-        self.notice = CanvasNotice(napari_viewer, self)
-        self._reported = ""
-        self._found: list[str] = []
+        self.messages = ReviewMessages(napari_viewer, self)
         self.opener = StudyOpener(
             napari_viewer, self._settings, self._steps_to_show, every_ms=every_ms, parent=self
         )
@@ -137,12 +126,9 @@ class ReviewWidget(FolderDrop, DockContent):
         self.reading_button = QPushButton("Reading layout")
         self.thumbnails_button = QPushButton("Thumbnails")
         self.image_button = QPushButton("Find image…")
-        self.hint = MessageLabel(NO_STUDY)
-        self.status = MessageLine(NO_STUDY)
-        self.saved = MessageLabel()
         self._lay_out()
         self._connect()
-        self._show_study(None)
+        self._show_parts(None)
         self._open_shown_study()
 
     @property
@@ -161,7 +147,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._close_study(leaves_layout=False)  # otherwise the window would change twice
         if self.controller is not None:
             return
-        self._show_message(f"Opening {folder.name}…")
+        self.messages.show(f"Opening {folder.name}…")
         self.opener.open(folder, image=image)
 
     def show_guide(self, text: str) -> None:
@@ -192,7 +178,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.opener.cancel()
         if self.controller is None and was_opening and leaves_layout:
             self._restore_window()
-            self._show_message(NO_STUDY)
+            self.messages.show(NO_STUDY)
         elif self.controller is not None and self._is_saved():
             self._remove_study(NO_STUDY, leaves_layout=leaves_layout)
 
@@ -207,7 +193,7 @@ class ReviewWidget(FolderDrop, DockContent):
             if monotonic() - self._save_failed_at < DISCARD_S:
                 return True
             self._save_failed_at = monotonic()
-            self._ask(f"{NOT_SAVED.format(reason=in_the_window(error))} {CLOSE_AGAIN}")
+            self.messages.ask(f"{NOT_SAVED.format(reason=in_the_window(error))} {CLOSE_AGAIN}")
             return False
         return True
 
@@ -219,22 +205,21 @@ class ReviewWidget(FolderDrop, DockContent):
             self.opener.discard(controller)
         except DataError as error:
             message = NOT_SAVED.format(reason=in_the_window(error))
-        self._show_study(None)
+        self._show_parts(None)
         self._thumbnails.clear()
         if leaves_layout:
             self._restore_window()
-        self._show_message("\n".join([*self._found, message]))
-        self._found = []
+        self.messages.end_study(message)
         self.studies.refresh()
 
     def _steps_to_show(self, controller: ReviewController, opened: OpenedStudy) -> Iterator[None]:
         """Show the forms of a study, which are filled, part by part."""
         self.controller = controller
         self._connect_study(controller)
-        self.status.show_message(self.opener.image_error)
+        self.messages.line.show_message(self.opener.image_error)
         self._place(controller.forms)
         yield
-        self._show_study(opened)
+        self._show_study(controller, opened)
         yield
         self._thumbnails.open(controller.forms.thumbnails)
         yield
@@ -244,20 +229,13 @@ class ReviewWidget(FolderDrop, DockContent):
         """Show the window as it is without a study, and why none is open."""
         self._remove_study(message)  # if its forms were already being shown
         self._restore_window()
-        self._show_message(message)
+        self.messages.show(message)
 
     def _connect_study(self, controller: ReviewController) -> None:
-        controller.said.connect(self._ask)
+        self.messages.connect_study(controller)
         controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
-        controller.reported.connect(self._report)
-        controller.corrections.changed.connect(self._on_corrected)
-        saver, export = controller.saver, controller.forms.export
-        saver.changed.connect(self._on_changed)
-        saver.saved.connect(self._on_saved)
-        saver.failed.connect(self._on_not_saved)
-        saver.other_found.connect(self._add_problem)
-        export.reported.connect(self._show_message)
-        ask = self._export_questions
+        controller.saver.saved.connect(self._on_saved)
+        export, ask = controller.forms.export, self._export_questions
         export.export_requested.connect(partial(ask.export, controller.exporter))
         export.dicom_requested.connect(partial(ask.export_dicom, controller.exporter))
         export.training_requested.connect(partial(ask.add_to_training_set, controller.exporter))
@@ -267,75 +245,25 @@ class ReviewWidget(FolderDrop, DockContent):
         if self.controller is not None:
             QTimer.singleShot(0, self.controller.picture.zoom_to_heart)
 
-    def _on_changed(self) -> None:
-        """Show at once that there are changes to save, unless saving has failed."""
-        if not self.status.notice(UNSAVED):
-            self.saved.show_message(CHANGED)
-
-    def _on_saved(self, message: str) -> None:
-        """Show the time of the save, and keep other messages."""
+    def _on_saved(self) -> None:
         self._save_failed_at = -math.inf
-        self.saved.show_message(message, "fine")
-        self.status.keep(UNSAVED, "")
 
-    def _on_not_saved(self, message: str) -> None:
-        """Show that saving failed until it succeeds."""
-        self.saved.show_message(UNSAVED, "warning")
-        self.status.keep(UNSAVED, message)
-        self.notice.show(message)
-
-    def _show_message(self, message: str) -> None:
-        """Show a message on the line, or in full while no study is open."""
-        self.status.show_message(message)
-        self.hint.show_message(message if self.controller is None else "")
-
-    def _ask(self, message: str) -> None:
-        """Show a message that asks for something, also on the canvas."""
-        self._show_message(message)
-        self.notice.show(message)
-
-    def _report(self, message: str) -> None:
-        """Show a message about the previous slice until the reader does something else."""
-        self._reported = message
-        self._show_message(message)
-
-    def _on_corrected(self) -> None:
-        if self._reported and self.status.message == self._reported:
-            self._show_message("")
-        self._reported = ""
-
-    def _add_problem(self, problem: str) -> None:
-        """Add a problem to those found when the study was opened, and show it on the canvas."""
-        problems = (self.status.notice(PROBLEMS), problem)
-        self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
-        self.notice.show(problem)
-        self._found.append(problem)  # said again at closing, when it may just have been found
-
-    def _show_study(self, opened: OpenedStudy | None) -> None:
-        is_open = opened is not None and self.controller is not None
+    def _show_parts(self, opened: OpenedStudy | None) -> None:
+        """Show the parts that belong to an open study, or hide them."""
         buttons = self.close_button, self.reading_button, self.thumbnails_button
-        for part in (*buttons, self.title, self.status, self._foot):
-            part.setVisible(is_open)
+        for part in (*buttons, self.title, self.messages.line, self._foot):
+            part.setVisible(opened is not None)
         self.image_button.setVisible(opened is not None and opened.image is None)
-        self.saved.show_message("", "fine")
-        self.notice.hide()
-        if opened is None or self.controller is None:
-            for name in (PROBLEMS, SCORE, UNSAVED):
-                self.status.keep(name, "")
-            return
-        self._show_message(self.status.message)
-        info = opened.session.study.info
-        self._settings.keep_last_study(opened.session.study.folder)
-        self._export_questions.dicom_images(info.case)  # known even if the layer is removed
-        alias = self._settings.alias(info.case)
-        self.title.setText(f"{alias} ({info.case})" if alias else info.case)
-        self.title.setToolTip(f"{info.case}\n{opened.session.study.folder}")
-        problems = (*opened.problems, *info.warnings)
-        self.status.keep(PROBLEMS, "\n".join(filter(None, problems)))
-        if info.lacking:
-            self.notice.show(info.lacking)
-        if self.controller.saver.read_only:
-            self.saved.show_message(VIEWED_ONLY, "warning")
+
+    def _show_study(self, controller: ReviewController, opened: OpenedStudy) -> None:
+        self._show_parts(opened)
+        self.messages.show_study(opened, read_only=controller.saver.read_only)
+        case, folder = opened.session.study.info.case, opened.session.study.folder
+        self._settings.keep_last_study(folder)
+        self._export_questions.dicom_images(case)  # known even if the layer is removed
+        alias = self._settings.alias(case)
+        self.title.setText(f"{alias} ({case})" if alias else case)
+        self.title.setToolTip(f"{case}\n{folder}")
         fit_slider_labels(main_window(self))
         if self._reads:
             self._enter_layout()
@@ -393,7 +321,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._studies_section = CollapsibleSection("Studies of a folder", self.studies)
         column.addWidget(self._studies_section)
         column.addWidget(self.image_button)
-        column.addWidget(self.hint)
+        column.addWidget(self.messages.hint)
         self._forms_area = QVBoxLayout()
         column.addLayout(self._forms_area)
         column.addStretch(1)
@@ -407,15 +335,14 @@ class ReviewWidget(FolderDrop, DockContent):
         layout.addWidget(self._head)
         layout.addWidget(FittingScrollArea(content), 1)
         layout.addWidget(self._foot)
-        layout.addWidget(self.status)
+        layout.addWidget(self.messages.line)
         self.setAcceptDrops(True)
 
     def _lay_out_head(self) -> QLayout:
         """Lay out case, save state and buttons; return where the numbers are placed."""
-        self.saved.setWordWrap(False)
         case = QHBoxLayout()
         case.addWidget(self.title, 1)
-        case.addWidget(self.saved)
+        case.addWidget(self.messages.saved)
         buttons = QHBoxLayout()
         layouts = self.reading_button, self.thumbnails_button
         for button in (self.open_button, self.close_button, *layouts):
@@ -429,7 +356,6 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _place(self, forms: ReviewForms) -> None:
         """Place the forms of a study at the top, in the middle and at the bottom."""
-        forms.queue.noted.connect(partial(self.status.keep, SCORE))
         self._head_area.addWidget(forms.key_numbers)
         self._forms_area.addWidget(forms)
         self._foot_area.addWidget(forms.slice)
@@ -519,5 +445,5 @@ class ReviewWidget(FolderDrop, DockContent):
     def _on_taken_out(self) -> None:
         self.opener.cancel()
         self._remove_study(NO_STUDY)
-        self.notice.close()
+        self.messages.notice.close()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)

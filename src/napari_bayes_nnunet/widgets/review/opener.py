@@ -52,7 +52,7 @@ class StudyOpener(QObject):
         self._collections = ShortCollections()
         self._warm_up = QTimer(self)
         self._warm_up.setSingleShot(True)
-        self._warm_up.timeout.connect(lambda: self._background.run(warm_up))
+        self._warm_up.timeout.connect(partial(self._background.run, warm_up))
         self._warm_up.start(WARM_UP_AFTER_MS)
 
     @property
