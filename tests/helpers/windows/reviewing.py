@@ -14,6 +14,7 @@ from napari.layers import Labels
 from napari.utils._proxies import PublicOnlyProxy
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.review.queue import QueueItem
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.core.types import Place
 from napari_bayes_nnunet.io.images.nifti import read_volume
@@ -55,6 +56,11 @@ def predicted(session: ReviewSession, place: Place) -> np.ndarray:
     return np.asarray(select_phase(session.study.prediction, place[0])[place[1]])
 
 
+def place_of(item: QueueItem) -> Place:
+    """Return the slice of an item of the queue."""
+    return item.phase, item.z
+
+
 def press(viewer: Any, key: str) -> None:
     """Press a key as napari handles it: first the active layer, then the viewer."""
     binding = KeyBinding.from_str(key)
@@ -86,6 +92,11 @@ class Review:
             lambda sentence: self.said.append(sentence) if sentence else None
         )
         self.session, self.layer = self.controller.session, self.controller.picture.edited
+
+    @property
+    def queue(self) -> list[Place]:
+        """The slices of the queue."""
+        return [place_of(item) for item in self.controller.view.queue]
 
     def press(self, key: str) -> None:
         press(self.viewer, key)

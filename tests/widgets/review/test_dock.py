@@ -28,6 +28,7 @@ from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.review import saver as study_saver
+from napari_bayes_nnunet.widgets.review.action_check import READ_ONLY
 from napari_bayes_nnunet.widgets.review.dock import ALL_SAVED, CLOSE_AGAIN, ReviewWidget
 from napari_bayes_nnunet.widgets.review.export_questions import (
     CHOOSE_DICOM_IMAGES,
@@ -37,7 +38,6 @@ from napari_bayes_nnunet.widgets.review.messages import CHANGED, NO_STUDY, PROBL
 from napari_bayes_nnunet.widgets.review.navigator import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK
 from napari_bayes_nnunet.widgets.review.saver import NOT_SAVED
-from napari_bayes_nnunet.widgets.review.view import READ_ONLY
 
 from ...helpers.data.cines import (
     CINE,

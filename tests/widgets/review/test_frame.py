@@ -32,13 +32,13 @@ from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import opener as review_opener
 from napari_bayes_nnunet.widgets.review import saver as study_saver
+from napari_bayes_nnunet.widgets.review.action_check import NOT_SEGMENTED
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import CORRECT, NUMBERS, QUEUE
 from napari_bayes_nnunet.widgets.review.messages import NO_STUDY, PROBLEMS, UNSAVED, VIEWED_ONLY
 from napari_bayes_nnunet.widgets.review.reading_layout import LAYER_DOCKS
 from napari_bayes_nnunet.widgets.review.saver import OTHER_WORK
 from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
-from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
 
 from ...helpers.data.cines import ED, ES, make_cine
 from ...helpers.data.studies import make_study

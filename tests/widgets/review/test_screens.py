@@ -57,7 +57,7 @@ def test_case_numbers_queue_and_thumbnails_fit_the_screen(
     assert dock.title.font().pointSize() >= points
     slice_ = dock.forms.slice
     buttons = slice_.previous_button, slice_.next_button, slice_.accept_button, slice_.flag_button
-    for part in (*buttons, dock.title, dock.forms.key_numbers, dock.status):
+    for part in (*buttons, dock.title, dock.forms.key_numbers, dock.messages.line):
         assert shown_whole(part), part
     for button in buttons:
         assert button.width() >= button.sizeHint().width()

@@ -21,7 +21,12 @@ from napari_bayes_nnunet.widgets.editing.level_slider import (
 from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
 from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
 from napari_bayes_nnunet.widgets.review import view
-from napari_bayes_nnunet.widgets.review.view import EDITS, NOT_SEGMENTED, ONE_ALTERNATIVE, ONE_PHASE
+from napari_bayes_nnunet.widgets.review.action_check import (
+    EDITS,
+    NOT_SEGMENTED,
+    ONE_ALTERNATIVE,
+    ONE_PHASE,
+)
 
 from ...helpers.data.cines import ED, ES, WORST, make_cine
 from ...helpers.windows.reviewing import Review, make_review, predicted, review
@@ -283,7 +288,7 @@ def test_the_volume_of_the_structure_is_updated(review) -> None:
 
 
 def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> None:
-    why_not = review.controller.view.why_not
+    why_not = review.controller.check.why_not
     assert {why_not(part) for part in (*EDITS, "accept", "play", "ED or ES")} == {""}
     review.controller.picture.show_slice((2, 0))
     assert {why_not(part) for part in (*EDITS, "accept")} == {NOT_SEGMENTED}
@@ -293,11 +298,11 @@ def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> Non
     lost = make_review(folder)
     lost.controller.picture.show_slice((ED, 1))
     assert (
-        lost.controller.view.why_not("level")
-        == lost.controller.view.why_not("alternatives")
+        lost.controller.check.why_not("level")
+        == lost.controller.check.why_not("alternatives")
         == NO_POSTERIOR
     )
-    assert lost.controller.view.why_not("contour") == lost.controller.view.why_not("accept") == ""
+    assert lost.controller.check.why_not("contour") == lost.controller.check.why_not("accept") == ""
 
 
 def test_the_forms_show_the_saved_settings(make_review, tmp_path) -> None:

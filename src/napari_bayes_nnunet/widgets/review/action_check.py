@@ -7,11 +7,20 @@ from typing import Final
 from qtpy.QtCore import QObject, Signal
 
 from ..editing.contour_edit import ContourEdit
+from ..editing.corrections import NO_POSTERIOR
 from .context import ReviewContext
-from .view import ReviewView
 
+EDITS: Final = (
+    "level", "alternatives", "base or apex", "scribble", "contour", "uncertain brush",
+    "interpolate", "revert", "absent", "carry", "copy",
+)  # fmt: skip
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
 WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
+IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
+READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
+NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
+ONE_PHASE: Final = "There is only one phase."
+ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
 
 
 class ActionCheck(QObject):
@@ -24,27 +33,58 @@ class ActionCheck(QObject):
     said = Signal(str)
 
     def __init__(
-        self, context: ReviewContext, view: ReviewView, contour: ContourEdit, parent: QObject
+        self, context: ReviewContext, contour: ContourEdit, *, read_only: bool, parent: QObject
     ) -> None:
         super().__init__(parent)
-        self._player, self._picture = context.player, context.picture
-        self._display = context.forms.display
-        self._view = view
+        self._context = context
         self._contour = contour
+        self.read_only = read_only
 
     def allows(self, part: str) -> bool:
         """Stop the cine; return whether the action is possible, and show the reason if not."""
-        self._player.stop()
-        if self._picture.uncover():
+        picture, display = self._context.picture, self._context.forms.display
+        self._context.player.stop()
+        if picture.uncover():
             self.said.emit(WAS_COVERED)
             return False
-        if self._picture.reveal():
-            if not self._display.fill.isChecked():
-                self._display.contours.setChecked(True)
+        if picture.reveal():
+            if not display.fill.isChecked():
+                display.contours.setChecked(True)
             self.said.emit(WAS_HIDDEN)
             return False
-        reason = self._view.why_not(part)
+        reason = self.why_not(part)
         if not reason and part != "contour":
             self._contour.leave()
         self.said.emit(reason)
         return not reason
+
+    def why_not(self, part: str) -> str:
+        """Return why an action is impossible in the slice on screen, or ""."""
+        if not self._context.picture.shows_slices:
+            return IN_3D
+        if part == "accept" and self.read_only:
+            return READ_ONLY
+        if part == "accept":
+            is_segmented = self._context.place[0] in self._context.session.phases
+            return "" if is_segmented else NOT_SEGMENTED
+        return self.reasons().get(part, "")
+
+    def reasons(self) -> dict[str, str]:
+        """Return part of the corrections → why it cannot be used in the slice on screen."""
+        context, session = self._context, self._context.session
+        phase, _ = place = context.place
+        reasons: dict[str, str] = {}
+        if self.read_only:
+            return dict.fromkeys(EDITS, READ_ONLY)
+        if phase not in session.phases:
+            reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
+        elif phase not in session.study.posteriors:
+            reasons |= dict.fromkeys(("level", "alternatives", "scribble"), NO_POSTERIOR)
+        elif not context.corrections.has_other_answer(place):
+            reasons["alternatives"] = ONE_ALTERNATIVE
+        if phase is None or len(session.phases) < 2:
+            parts = ("ED or ES", "previous phase", "next phase", "carry")
+            reasons |= dict.fromkeys(parts, ONE_PHASE)
+        if context.player.count < 2:
+            reasons["play"] = ONE_PHASE
+        return reasons

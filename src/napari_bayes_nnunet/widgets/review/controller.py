@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -12,6 +13,7 @@ from ...core.types import Place
 from ..common.window_thread import after_frame
 from ..editing.contour_edit import ContourEdit
 from ..editing.corrections import Corrections
+from ..editing.ends_form import END_BUTTONS
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import KeyAction, ReviewKeys
 from ..layers.orientation_letters import PatientLetters, has_letters
@@ -63,10 +65,12 @@ class ReviewController(QObject):
         self.context = context = ReviewContext(
             self.session, forms, self.picture, self.corrections, self.player
         )
-        self.view = view = ReviewView(context, read_only=self.saver.read_only)
         self.outlines = OutlineLayers(viewer, self)
         self.contour = ContourEdit(viewer, self.corrections, self)
-        self.check = check = ActionCheck(context, view, self.contour, self)
+        self.check = check = ActionCheck(
+            context, self.contour, read_only=self.saver.read_only, parent=self
+        )
+        self.view = view = ReviewView(context, check)
         self.tools = CorrectionTools(
             viewer, context, view, check, contour=self.contour, outlines=self.outlines, parent=self
         )
@@ -164,12 +168,29 @@ class ReviewController(QObject):
 
     def _actions(self) -> Mapping[str, KeyAction]:
         """Return the actions of the keys."""
-        parts = self.navigator, self.decisions, self.tools
+        navigator, decisions, tools = self.navigator, self.decisions, self.tools
         return {
-            **{key: action for part in parts for key, action in part.actions().items()},
-            "carry": self.carried.carry,
+            "next": partial(navigator.step, 1),
+            "previous": partial(navigator.step, -1),
+            "most uncertain": navigator.centre,
+            "ED or ES": navigator.other_landmark,
+            "previous phase": partial(navigator.step_phase, -1),
+            "next phase": partial(navigator.step_phase, 1),
+            "accept": decisions.accept,
+            "flag": decisions.flag,
             "next view": self.forms.view.choose_next,
             "outline or fill": self.forms.display.toggle_fill,
+            "previous alternative": partial(tools.step_alternative, -1),
+            "next alternative": partial(tools.step_alternative, 1),
+            "interpolate": tools.interpolate,
+            "revert": tools.revert,
+            "absent": tools.remove,
+            "scribble": tools.toggle_scribble,
+            "carry": self.carried.carry,
+            **{
+                action: partial(tools.move_end, end, outwards)
+                for action, (_, end, outwards) in END_BUTTONS.items()
+            },
         }
 
     def _connect(self) -> None:
@@ -254,7 +275,7 @@ class ReviewController(QObject):
         self.picture.go_to(place)
         self.picture.zoom_to_heart()
         name = self.view.queued_structure(place)
-        self.tools.choose_structure(name or self.forms.corrections.structure)
+        self.tools.choose_structure(name or self.forms.corrections.structure, draw=False)
         self.player.set_layer(self.picture.image)
         self.window_level.set_layer(self.picture.image, self._window)
         if self._window is not None:

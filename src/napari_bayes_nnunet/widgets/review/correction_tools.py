@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -13,9 +12,7 @@ from ...core.types import Mask
 from ..editing.brush_region import BrushRegion
 from ..editing.contour_edit import ContourEdit
 from ..editing.corrections import LEVEL
-from ..editing.ends_form import END_BUTTONS
 from ..editing.scribble_tool import ScribbleTool
-from ..layers.keys import KeyAction
 from ..reading.uncertainty_view import OutlineLayers
 from .action_check import ActionCheck
 from .context import ReviewContext
@@ -59,13 +56,15 @@ class CorrectionTools(QObject):
         return self.scribble.is_active or self._picture.edited.mode != "pan_zoom"
 
     def choose_structure(self, name: str, *, draw: bool = True) -> None:
-        """Correct this structure from now on; outline it at once, or in the next slice."""
+        """Correct this structure from now on; show it at once, or in the next slice."""
         self._corrections.accept_preview(LEVEL)
         self._form.set_structure(name)
         self._picture.set_structure(self._context.label)
         for tool in (self.scribble, self.brush):
             tool.set_color(self._context.color)
         self._outlines.set_structure(name, draw=draw)
+        if draw:
+            self._view.show_structure()
 
     def show_level(self, margin: float) -> None:
         """Preview the structure at a level."""
@@ -124,25 +123,10 @@ class CorrectionTools(QObject):
         if self._check.allows("absent"):
             self._corrections.remove(self._context.place, self._context.label)
 
-    def actions(self) -> Mapping[str, KeyAction]:
-        """Return the actions of the keys."""
-        return {
-            "previous alternative": partial(self.step_alternative, -1),
-            "next alternative": partial(self.step_alternative, 1),
-            "interpolate": self.interpolate,
-            "revert": self.revert,
-            "absent": self.remove,
-            **{
-                action: partial(self.move_end, end, outwards)
-                for action, (_, end, outwards) in END_BUTTONS.items()
-            },
-            "scribble": self.toggle_scribble,
-        }
-
     def connect_form(self) -> None:
         """Do what the form and the strokes ask for from now on."""
         form = self._form
-        form.structure_chosen.connect(self._on_structure_chosen)
+        form.structure_chosen.connect(self.choose_structure)
         form.level_moved.connect(self.show_level)
         form.level_released.connect(partial(self._corrections.accept_preview, LEVEL))
         form.alternative_requested.connect(self.step_alternative)
@@ -166,10 +150,6 @@ class CorrectionTools(QObject):
         """End the tools and disconnect them from the viewer."""
         self.scribble.close()
         self.brush.close()
-
-    def _on_structure_chosen(self, name: str) -> None:
-        self.choose_structure(name)
-        self._view.show_structure()
 
     def _on_alternative_taken(self) -> None:
         self._corrections.accept_preview()

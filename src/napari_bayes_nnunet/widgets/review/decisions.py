@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from qtpy.QtCore import QObject, Signal
 
 from ...core.counts import format_count
-from ..layers.keys import KeyAction
 from .action_check import ActionCheck
 from .context import ReviewContext
 from .navigator import ALL_ACCEPTED, SliceNavigator
@@ -98,10 +96,6 @@ class ReviewDecisions(QObject):
             self._session.comment_on(self._context.place, text)
             self.commented.emit()
         self._view.show_marks()
-
-    def actions(self) -> Mapping[str, KeyAction]:
-        """Return the actions of the keys."""
-        return {"accept": self.accept, "flag": self.flag}
 
     def connect_forms(self) -> None:
         """Decide as the forms ask for from now on."""

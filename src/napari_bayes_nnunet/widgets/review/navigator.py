@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -10,7 +9,6 @@ from qtpy.QtCore import QObject, Signal
 
 from ...core.types import Phase, Place
 from ..editing.corrections import LEVEL
-from ..layers.keys import KeyAction
 from ..reading.thumbnails import NO_LANDMARKS
 from .action_check import ActionCheck
 from .context import ReviewContext
@@ -102,17 +100,6 @@ class SliceNavigator(QObject):
         """Centre on the voxel on which the members disagree most."""
         self._picture.centre_on(*self._session.most_uncertain_in(self._context.place))
 
-    def actions(self) -> Mapping[str, KeyAction]:
-        """Return the actions of the keys."""
-        return {
-            "next": partial(self.step, 1),
-            "previous": partial(self.step, -1),
-            "most uncertain": self.centre,
-            "ED or ES": self.other_landmark,
-            "previous phase": partial(self.step_phase, -1),
-            "next phase": partial(self.step_phase, 1),
-        }
-
     def connect_forms(self) -> None:
         """Show what is chosen in the forms, with the sliders or by undo from now on."""
         forms, corrections = self._forms, self._forms.corrections
@@ -132,7 +119,6 @@ class SliceNavigator(QObject):
         name = self._view.queued_structure(self._context.place)
         if name is not None and name != self._forms.corrections.structure:
             self._tools.choose_structure(name)
-            self._view.show_structure()
 
     def _follow_queue(self) -> None:
         """Choose the structure of the queued slice, unless the reader draws one in all slices."""

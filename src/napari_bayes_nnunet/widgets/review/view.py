@@ -16,31 +16,22 @@ from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
 from ...io.study.review_state import ReviewState
-from ..editing.corrections import NO_POSTERIOR
 from ..editing.ends_form import SlicePresence
 from ..reading.queue_table import QueueRow
+from .action_check import ActionCheck
 from .context import ReviewContext
 
-NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
-EDITS: Final = (
-    "level", "alternatives", "base or apex", "scribble", "contour", "uncertain brush",
-    "interpolate", "revert", "absent", "carry", "copy",
-)  # fmt: skip
-IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
-READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
 MOST_THUMBNAIL_ROWS: Final = 2
 """Number of phases up to which slices are shown as thumbnails."""
 MAY_STOP: Final = "{advice} Finish the review, or continue with the queue."
-ONE_PHASE: Final = "There is only one phase."
 ALTERNATIVE: Final = "Answer {number} of {count}, from {members} of {models}"
-ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
 
 
 class ReviewView:
     """View of the session in ``forms``, with ``queue``, ``scores`` and ``advice`` on screen."""
 
-    def __init__(self, context: ReviewContext, *, read_only: bool) -> None:
-        self._context = context
+    def __init__(self, context: ReviewContext, check: ActionCheck) -> None:
+        self._context, self._check = context, check
         self._session, self._forms = context.session, context.forms
         self._picture, self._corrections = context.picture, context.corrections
         self.scores: dict[Phase, dict[str, NDArray[np.float64]]] = {}
@@ -49,7 +40,6 @@ class ReviewView:
         self._advised: ReviewState | None = None  # None if the labels have changed since
         context.corrections.changed.connect(self._on_corrected)
         self._findings: dict[Place, str] = {}
-        self._read_only = read_only
 
     def show_setup(self) -> None:
         """Show the settings of the review and the structures and phases of the study."""
@@ -221,7 +211,7 @@ class ReviewView:
         self._advised = session.state
         advice = self.advice = advise(session, form.target.value(), form.level)
         text = "" if advice is None else word_advice(session, advice)
-        may_stop = advice is not None and advice.may_stop and not self._read_only
+        may_stop = advice is not None and advice.may_stop and not self._check.read_only
         form.set_advice(text, may_stop=may_stop and not session.state.finished)
 
     def _on_corrected(self) -> None:
@@ -229,36 +219,7 @@ class ReviewView:
 
     def show_usable(self) -> None:
         """Enable the corrections that are possible in the slice on screen."""
-        self._forms.corrections.set_unusable(self._reasons())
-
-    def why_not(self, part: str) -> str:
-        """Return why an action is impossible in the slice on screen, or ""."""
-        if not self._picture.shows_slices:
-            return IN_3D
-        if part == "accept" and self._read_only:
-            return READ_ONLY
-        if part == "accept":
-            return "" if self._context.place[0] in self._session.phases else NOT_SEGMENTED
-        return self._reasons().get(part, "")
-
-    def _reasons(self) -> dict[str, str]:
-        """Return part of the corrections → why it cannot be used here."""
-        phase, _ = self._context.place
-        reasons: dict[str, str] = {}
-        if self._read_only:
-            return dict.fromkeys(EDITS, READ_ONLY)
-        if phase not in self._session.phases:
-            reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
-        elif phase not in self._session.study.posteriors:
-            reasons |= dict.fromkeys(("level", "alternatives", "scribble"), NO_POSTERIOR)
-        elif not self._corrections.has_other_answer(self._context.place):
-            reasons["alternatives"] = ONE_ALTERNATIVE
-        if phase is None or len(self._session.phases) < 2:
-            parts = ("ED or ES", "previous phase", "next phase", "carry")
-            reasons |= dict.fromkeys(parts, ONE_PHASE)
-        if self._context.player.count < 2:
-            reasons["play"] = ONE_PHASE
-        return reasons
+        self._forms.corrections.set_unusable(self._check.reasons())
 
     def show_structure(self) -> None:
         """Show level, volume and ends of the structure to correct."""
