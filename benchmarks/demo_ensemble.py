@@ -265,7 +265,7 @@ def ship(run: Path, results: Path, folder: Path) -> None:
         }
     # Do not publish the paths of the training machine.
     words = [word.rpartition("/")[2] for word in shlex.split(record.command)]
-    shipped = replace(record, name="Demo ensemble (ACDC)", command=shlex.join(words))
+    shipped = replace(record, name="Demo ensemble (ACDC and Sunnybrook)", command=shlex.join(words))
     write_record(folder / "ensemble.json", shipped)
 
 

@@ -40,7 +40,8 @@ def heart() -> tuple[np.ndarray, Spacing]:
 def exported(heart) -> Callable[[Member], tuple[np.ndarray, np.ndarray]]:
     """Return the labels and probabilities of the heart by nnU-Net's own predictor and a member.
 
-    With full mirroring; each member predicts only once.
+    With full mirroring; each member predicts only once. Logits are summed in float32, as by this
+    package: float16, in which nnU-Net sums them, changes some probabilities by more than 0.01.
     """
 
     @cache
@@ -51,7 +52,9 @@ def exported(heart) -> Callable[[Member], tuple[np.ndarray, np.ndarray]]:
         voxels, spacing = heart
         properties = {"spacing": list(spacing), "sitk_stuff": {}}
         image = voxels[None].astype(np.float32)
-        return predictor.predict_single_npy_array(image, properties, None, None, True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "half", torch.float32)
+            return predictor.predict_single_npy_array(image, properties, None, None, True)
 
     return predict
 
@@ -60,7 +63,7 @@ def test_members_of_three_cycles_fit_in_20_mb():
     folder = find_ensemble(FOLDER)
     assert folder.kind == "checkpoint ensemble"
     cycles = [member.cycle for member in folder.usable_members]
-    assert all(cycles.count(cycle) >= 3 for cycle in (0, 1, 2))
+    assert all(cycles.count(cycle) >= 3 for cycle in (3, 4, 5))
     assert sum(f.stat().st_size for f in FOLDER.rglob("*") if f.is_file()) <= 20e6
     assert folder.record.licence == "CC BY-NC-SA 4.0"
     assert folder.validation_range("LV", "pairwise_dice") is not None
@@ -80,7 +83,7 @@ def precise(request, monkeypatch) -> tuple[Ensemble, float, float]:
     """
     monkeypatch.setattr(network, "has_fast_bfloat16", lambda: True)
     precision = "full" if request.param == "full" else "auto"
-    tolerance, least = {"full": (0.01, 0.999), "auto": (0.03, 0.99)}[precision]
+    tolerance, least = {"full": (0.0001, 0.9999), "auto": (0.06, 0.99)}[precision]
     return Ensemble(FOLDER, device="cpu", precision=precision), tolerance, least
 
 
@@ -98,7 +101,7 @@ def test_a_member_equals_nnunets_own_predictor(precise, heart, exported):
 def test_an_ensemble_equals_the_mean_of_nnunets_exports(precise, heart, exported):
     ensemble, tolerance, least = precise
     result = ensemble.segment(*heart, members=3)
-    assert [m.cycle for m in result.members] == [0, 1, 2]
+    assert [m.cycle for m in result.members] == [3, 4, 5]
     mean = np.mean([exported(member)[1] for member in result.members], axis=0)
     assert np.abs(result.probabilities - mean).max() <= tolerance
     scores = dice(result.labels, mean.argmax(0), ensemble.structures)
