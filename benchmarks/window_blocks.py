@@ -104,7 +104,7 @@ def _run(explain: bool) -> None:
             dock.method.method.value = method
             with watch.watching(step):
                 dock.segment()
-                until(lambda: not dock.job.is_running, after=0)
+                until(lambda: not dock.is_running, after=0)
             QTest.qWait(600)
         with watch.watching("open the Review dock"):
             review = raise_dock(viewer, dock, REVIEW_DOCK)

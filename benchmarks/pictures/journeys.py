@@ -40,6 +40,7 @@ def review_sample(hand: Hand, camera: Camera, folder: Path, *, quick: bool = Fal
     hand.choose_folder(folder)  # the sample lies inside the package
     review = open_review(hand, segment)
     hand.press(Key.Key_A)
+    hand.press(Key.Key_N)  # to a slice for which the models give several answers
     hand.click(review.reading_button)
     hand.until(lambda: not review.forms.thumbnails.is_drawing)
     camera.take_window(hand.viewer, "review")
@@ -192,7 +193,7 @@ def open_segment(hand: Hand, *, quick: bool) -> SegmentWidget:
 def run_segment(hand: Hand, dock: SegmentWidget) -> None:
     """Segment the image, and wait for the last pass."""
     hand.click(dock.run.segment_button)
-    hand.until(lambda: not dock.job.is_running)
+    hand.until(lambda: not dock.is_running)
     assert "Finished" in dock.run.status.text(), dock.run.status.text()
 
 

@@ -63,7 +63,7 @@ def segment(viewer: Any, wait: Patience) -> Any:
     dock.image.phases.setCurrentIndex(dock.image.phases.findText("These:"))
     dock.image.phase_numbers.setText("7,18")
     dock.segment()
-    wait.until(lambda: not dock.job.is_running)
+    wait.until(lambda: not dock.is_running)
     assert dock.run.status.text().startswith("Finished"), dock.run.status.text()
     return dock
 

@@ -97,7 +97,7 @@ class Session:
         self._viewer.open(image, plugin="napari-bayes-nnunet")
         self.segment.image.phases.setCurrentIndex(ALL)
         self.segment.segment()
-        self.until(lambda: not self.segment.job.is_running)
+        self.until(lambda: not self.segment.is_running)
         assert self.segment.run.status.text().startswith("Finished")
         study = self._review()
         self._viewer.layers.clear()

@@ -76,7 +76,7 @@ def segmented(viewer: Any, image: Path, clock: Clock) -> SegmentWidget:
     dock.method.members.value = 3
     dock.method.mirroring.value = "none"
     dock.segment()
-    clock.until(lambda: not dock.job.is_running)
+    clock.until(lambda: not dock.is_running)
     assert dock.run.status.text().startswith("Finished"), dock.run.status.text()
     return dock
 

@@ -155,7 +155,7 @@ def test_no_control_moves_from_choosing_to_the_result(
     assert places() == before
     begin(dock, qtbot)
     assert places() == before
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     run.add_message("A sentence. " * 40)
     assert places() == before
     assert run.results.isVisible()
@@ -285,7 +285,7 @@ def test_a_run_keeps_its_image(ready, tmp_path, qtbot) -> None:
     point = dock._viewer.dims.point
     assert dock.image.layer.name == "b"
     assert dock.run.segment_button.title == SEGMENTING_IMAGE.format(title="a, ED and ES")
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     assert visible(dock) == {"a", "b"}  # no contours of a under b
     assert dock._viewer.dims.point == point
     *_, finished, place = dock.run.status.text().splitlines()[:3]
@@ -302,7 +302,7 @@ def test_a_removed_prediction_is_said_at_the_end(ready, tmp_path, qtbot) -> None
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
     begin(dock, qtbot)
     dock._viewer.layers.remove("heart prediction")
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     assert PREDICTION_REMOVED in dock.run.status.text().splitlines()
     assert PREDICTION_REMOVED not in run(dock, qtbot).splitlines()
     assert "heart prediction" in names(dock)
@@ -500,7 +500,7 @@ def test_the_first_member_is_shown_before_the_last(ready, tmp_path, qtbot) -> No
     layer = dock._viewer.layers["heart entropy, bit"]
     assert layer.data.max() == pytest.approx(1 / 3)
     assert "1 of 3, 4 s" in dock.run.progress_text.text()
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     assert dock._viewer.layers["heart entropy, bit"] is layer
     assert layer.data.max() == 1
 
@@ -683,7 +683,7 @@ def test_a_dock_opened_again_finds_the_result(ready, make_dock, tmp_path, qtbot,
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.0 if ends else 60], process=True)
     begin(dock, qtbot)
     if ends:
-        wait_until(lambda: not dock.job.is_running, qtbot)
+        wait_until(lambda: not dock.is_running, qtbot)
     result, pid = kept_result(dock._viewer.layers["heart"]), dock.child.pid
     dock._on_taken_out()  # what the cross of the dock leads to
     assert not dock.job.is_running
@@ -710,7 +710,7 @@ def test_tab_in_front_does_not_end_run(ready, tmp_path, qtbot) -> None:
     begin(dock, qtbot)
     dock.hide()
     assert dock.job.is_running
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     assert dock.run.status.text().startswith("Finished")
 
 
@@ -767,7 +767,7 @@ def test_closing_the_viewer_while_it_runs(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.1])
     begin(dock, qtbot)
     dock._viewer.layers.clear()  # what napari does first when it closes
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     assert names(dock) == []
 
 
@@ -792,7 +792,7 @@ def test_late_read_of_another_image_is_not_shown(ready, tmp_path, qtbot) -> None
     dock.job.result_grown.emit(late, None)
     dock.shown.turns.finish()
     assert kept_result(other) is not late
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     assert kept_result(other).case == "other"
 
 
@@ -800,7 +800,7 @@ def test_layers_can_be_removed_while_they_are_refined(ready, tmp_path, qtbot) ->
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
     begin(dock, qtbot)
     dock._viewer.layers.remove("heart entropy, bit")
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     assert names(dock) == ["heart", "heart prediction", "heart contours"]
 
 
@@ -809,7 +809,7 @@ def test_ensemble_and_image_change_during_run(ready, tmp_path, qtbot) -> None:
     begin(dock, qtbot)
     dock.image.choose(dock._viewer.add_layer(image_layer(tmp_path, name="other")))
     choose(dock, make_folder(tmp_path / "b", labels={"background": 0, "LV": 1}), qtbot)
-    wait_until(lambda: not dock.job.is_running, qtbot)
+    wait_until(lambda: not dock.is_running, qtbot)
     assert "other prediction" not in names(dock)
     assert dock.result is None
     assert not dock.run.save_button.isEnabled()

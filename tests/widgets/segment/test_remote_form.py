@@ -111,6 +111,6 @@ def test_a_test_of_the_connection_starts_no_job(ready, tmp_path, qtbot) -> None:
         dock.run.segment_button.click()
     method.remote.test_button.click()
     assert method.remote.status.text() == BUSY
-    qtbot.waitUntil(lambda: not dock.job.is_running)
+    qtbot.waitUntil(lambda: not dock.is_running)
     assert dock.result.phases[None].report["device"] == "tcp://server:8786"
     assert run(dock, qtbot).startswith("Finished")

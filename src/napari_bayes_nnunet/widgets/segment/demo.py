@@ -241,7 +241,7 @@ class _Demo:
         assert self._dock is not None
         self._dock.ensemble.found.disconnect(self._on_ensemble_found)
         self._dock.segment()
-        if not self._dock.job.is_running:
+        if not self._dock.is_running:
             self._fail(self._dock.run.status.text())
 
     def _on_ended(self, outcome: str, sentence: str) -> None:

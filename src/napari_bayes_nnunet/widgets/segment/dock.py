@@ -128,6 +128,11 @@ class SegmentWidget(FolderDrop, DockContent):
         """The chosen result of the chosen image."""
         return self.shown.result
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a segmentation runs, or its last layers are still being shown."""
+        return self._running is not None
+
     def segment(self) -> None:
         """Segment the chosen image with the chosen options, or show what is missing."""
         if self.job.is_running:
