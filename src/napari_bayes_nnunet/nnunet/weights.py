@@ -60,7 +60,7 @@ _NUMBER_TYPES = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
 
 
 def _make_number_type(*arguments: Any) -> np.dtype[Any]:
-    """Return a type of numpy's numbers; one of texts or blocks can have any size."""
+    """Return a number type of numpy; raise ValueError for texts and blocks, of any size."""
     made: np.dtype[Any] = np.dtype(*arguments)
     if type(made) not in _NUMBER_TYPES:
         raise ValueError(f"{made} is no type of a number")
@@ -331,7 +331,7 @@ def _fills_memory(path: Path) -> bool:
 
 
 def _encodes_otherwise(pickled: bytes) -> bool:
-    """Return whether a pickle uses the function ``encode`` otherwise than Python does for bytes.
+    """Return whether a pickle uses the function ``encode`` differently from Python for bytes.
 
     Python pickles bytes, of which numpy's numbers are made, as the call encode(text, "latin1").
     Names of other codecs cannot be looked for: the bytes of numbers read like them, and a pickle

@@ -389,7 +389,7 @@ class ReviewSession:
         return marks
 
     def state_of(self, place: Place | None) -> str:
-        """Return "accepted" or "flagged"; "" for a slice without a decision, or for none."""
+        """Return "accepted" or "flagged"; "" for a slice without a decision, or for no slice."""
         decision = self.state.decisions.get(place) if place is not None else None
         return decision.state if decision is not None else ""
 

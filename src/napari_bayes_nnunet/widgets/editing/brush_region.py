@@ -20,7 +20,7 @@ HATCH_PIXELS: Final = 1.2
 
 
 class BrushRegion(QObject):
-    """Hatching of the slice on screen that follows tool, slice, limit and finished structures."""
+    """Hatching of the slice on screen that follows tool, slice, limit and locked structures."""
 
     def __init__(
         self,

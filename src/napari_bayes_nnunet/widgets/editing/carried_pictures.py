@@ -40,8 +40,8 @@ _SHADE: Final = QColor(0, 0, 0, 190)
 class CarriedPictures(QListWidget):
     """Row of pictures with boxes to tick, which leaves the keys of the review to the window.
 
-    ``room_changed`` is emitted when the pictures have another height or the names another font,
-    ``scrolled`` when others are in sight.
+    ``room_changed`` is emitted when the height of the pictures or the font of their names changes,
+    ``scrolled`` when other pictures come into sight.
     """
 
     room_changed = Signal()
@@ -73,7 +73,7 @@ class CarriedPictures(QListWidget):
 
     @property
     def in_sight(self) -> range:
-        """The rows of the pictures of which more than half is in sight."""
+        """Rows of the pictures that are more than half in sight."""
         view = self.viewport().rect()
         seen = [view.contains(self.visualItemRect(item).center()) for item in self.items]
         first = seen.index(True) if any(seen) else 0
@@ -86,7 +86,7 @@ class CarriedPictures(QListWidget):
         self.horizontalScrollBar().setValue(first * self.gridSize().width())
 
     def beside(self) -> QSize:
-        """Return the room beside a picture and for the name below it, px."""
+        """Return the room that a cell needs beyond its picture, for gaps and the name, px."""
         return QSize(0, self.fontMetrics().height()) + QSize(_GAP, _GAP) * 2
 
     def set_picture_size(self, size: QSize) -> None:
@@ -129,7 +129,7 @@ class CarriedPictures(QListWidget):
             self.room_changed.emit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move or tick, and leave all other keys to the window."""
+        """Move or tick with the keys for it, and leave all other keys to the window."""
         if event.key() in _KEYS:
             super().keyPressEvent(event)
         else:

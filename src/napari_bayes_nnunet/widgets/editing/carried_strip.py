@@ -1,4 +1,4 @@
-"""Strip of pictures of a carried correction, one for each phase, to keep or to drop."""
+"""Strip of pictures of a carried correction, one for each phase it changes, to keep or to drop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PLACE: Final = Qt.ItemDataRole.UserRole
 class CarriedStrip(QWidget):
     """Strip that shows an offer; ``cell_chosen`` carries phase and slice of a clicked picture.
 
-    Setters emit no signal but ``shown_changed``, which carries whether there is an offer to show.
+    Setters emit only ``shown_changed``, which carries whether there is an offer to show.
     ``room_changed`` is emitted when the pictures have more or less room.
     """
 
@@ -98,7 +98,7 @@ class CarriedStrip(QWidget):
         return tuple(i.data(_PLACE) for i in self.pictures.items if i.checkState() == ticked)
 
     def show_offer(self, title: str, names: Mapping[Place, str]) -> None:
-        """Show slices by name: those shown already as they are, others ticked, without pictures."""
+        """Show slices by name; those not shown before are ticked and have no picture yet."""
         self.title.show_message(title)
         with signals_blocked(self.pictures):  # they are counted once
             for item in self.pictures.items:
@@ -169,7 +169,7 @@ class CarriedStrip(QWidget):
             self.cell_chosen.emit(*pressed)
 
     def _count(self) -> None:
-        """Show how many slices are ticked; the button is as wide as all of them need."""
+        """Show how many slices are ticked, on a button wide enough for all of them."""
         key = key_text("carry")
         for count in (self.pictures.count(), len(self.ticked)):
             self.keep_button.setText(KEEP.format(phases=format_count(count, "phase"), key=key))

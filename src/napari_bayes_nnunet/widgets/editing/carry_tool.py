@@ -43,9 +43,9 @@ class CarryTool(QObject):
     """Tool that carries the correction of a slice to the same slice of the other phases.
 
     The carried slices are an offer until they are kept, as one undo step, or dropped. ``offered``
-    carries the corrected place and the (Y, X) labels of the other places, again whenever the reader
-    has settled some of these. ``ended`` is emitted when there is no offer any more. ``said``
-    carries a message, ``started`` one that asks for nothing.
+    carries the corrected place and the (Y, X) labels of the other places, and is emitted again when
+    the reader has settled some of these. ``ended`` is emitted when the offer ends. ``said`` carries
+    a message, ``started`` one that asks for nothing.
     """
 
     offered = Signal(object, object)
@@ -65,7 +65,7 @@ class CarryTool(QObject):
 
     @property
     def is_offering(self) -> bool:
-        """Whether carried slices wait for being kept or dropped."""
+        """Whether carried slices are waiting to be kept or dropped."""
         return self._carried is not None
 
     def carry(self, place: Place, image: NDArray[Any]) -> None:
@@ -88,7 +88,7 @@ class CarryTool(QObject):
         self._background.run(carried.compute, partial(self._offer, carried), self.said.emit)
 
     def keep(self, places: Collection[Place]) -> None:
-        """Write these of the offered slices, except those that were settled meanwhile."""
+        """Write the offered slices at ``places``, except those that were settled meanwhile."""
         self._corrections.watch.flush()
         self._corrections.accept_preview(LEVEL)  # as when the mouse is released
         lost = self._corrections.discard_preview()
@@ -109,7 +109,7 @@ class CarryTool(QObject):
             self.said.emit(DROPPED)
 
     def refresh(self) -> bool:
-        """Offer only what is open, as it was and not locked; return whether anything is left."""
+        """Offer only what is open, unchanged and not locked; return whether anything is left."""
         carried, before = self._carried, self._slices
         if carried is None or self._corrections.is_preview:
             return carried is not None
@@ -122,7 +122,7 @@ class CarryTool(QObject):
         return self.is_offering
 
     def close(self) -> None:
-        """End the offer, and make none that is still being computed."""
+        """End the offer, and ignore one that is still being computed."""
         self._is_closed = True
         self._end()
 
@@ -146,7 +146,7 @@ class CarryTool(QObject):
     def _changing(
         self, carried: CarriedCorrection, slices: Mapping[Place, Plane]
     ) -> dict[Place, Plane]:
-        """Return those of the (Y, X) slices that may change and do, without locked structures."""
+        """Return the (Y, X) slices that may and do change, without locked structures."""
         session, changing = self._session, {}
         for place, labels in slices.items():
             if carried.may_change(place, session):
@@ -157,7 +157,7 @@ class CarryTool(QObject):
         return changing
 
     def _name(self, slices: Collection[Place]) -> str:
-        """Return "slice 3, ES" of one slice, else "4 other phases"."""
+        """Return "slice 3, ES" for one slice, "4 other phases" for several."""
         if len(slices) > 1:
             return format_count(len(slices), "other phase")
         title = self._session.title_of(next(iter(slices)))

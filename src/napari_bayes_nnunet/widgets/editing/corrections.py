@@ -167,7 +167,7 @@ class Corrections(QObject):
         self._levels[place, label] = margin, labels == label
 
     def step_alternative(self, place: Place, step: int) -> None:
-        """Preview the next or previous alternative; the current labels are one of the round."""
+        """Preview the next or previous alternative, in a loop that includes the current labels."""
         alternatives = self._session.alternatives_in(place)
         if not alternatives:
             self.said.emit(NO_POSTERIOR)

@@ -12,7 +12,7 @@ from ..common.canvas import put_overlay, remove_overlay
 
 NOTICE_MS: Final = 3000
 NOTICE_WIDTH: Final = 40
-"""Longest line in letters, beside the letter of the upper edge; shorter on a narrow canvas."""
+"""Longest line in letters, ending before the letter at the upper edge; less on a narrow canvas."""
 _NARROWEST: Final = 12
 LETTER_PX: Final = 11
 """Mean width of a letter in the overlay, with some room."""

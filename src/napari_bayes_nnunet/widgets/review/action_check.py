@@ -1,4 +1,4 @@
-"""Check before an action of the reader: the slice that it would change must be in view."""
+"""Check before an action of the reader, such as whether the slice it would change is in view."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ActionCheck(QObject):
         return self.reasons().get(part, "")
 
     def reasons(self) -> dict[str, str]:
-        """Return part of the corrections → why it cannot be used in the slice on screen."""
+        """Return which parts cannot be used in the slice on screen, part → reason."""
         context, session = self._context, self._context.session
         phase, _ = place = context.place
         reasons: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Review of a carried correction: pictures of all phases, to keep or to drop."""
+"""Review of a carried correction: pictures of the phases it changes, to keep or to drop."""
 
 from __future__ import annotations
 

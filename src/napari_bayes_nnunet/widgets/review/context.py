@@ -1,4 +1,4 @@
-"""Parts of an open review that all of its classes work on."""
+"""Parts of an open review that all of its classes share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .forms import ReviewForms
 
 @dataclass(frozen=True, eq=False)
 class ReviewContext:
-    """Session, forms and layers of an open review, with the corrections and the cine in them."""
+    """Session, forms, picture, corrections and cine of an open review."""
 
     session: ReviewSession
     forms: ReviewForms

@@ -36,9 +36,10 @@ from .view import ReviewView
 class ReviewController(QObject):
     """Controller that makes the parts of a review, connects them and follows their changes.
 
-    The steps of `open` show the study; until the last, keys and forms do nothing and labels cannot
-    be edited. ``said`` carries messages for the reader, ``reported`` those about a slice that is no
-    longer on screen, ``lost`` the name of a removed layer, after which the study must be closed.
+    The steps of `open` show the study; until the last one is done, keys and forms do nothing and
+    labels cannot be edited. ``said`` carries messages for the reader, ``reported`` those about a
+    slice that is no longer on screen, and ``lost`` the name of a removed layer, after which the
+    study must be closed.
     """
 
     said = Signal(str)
@@ -105,7 +106,7 @@ class ReviewController(QObject):
         self.saver.note_change()
 
     def _show_scores(self) -> None:
-        """Show the slices in the order of the queue, with what depends on it."""
+        """Show the slices in the order of the queue, and everything that depends on this order."""
         view = self.view
         for show in (view.score, view.show_scores, view.show_marks, view.show_numbers):
             show()
@@ -167,7 +168,7 @@ class ReviewController(QObject):
             self._on_moved(self.context.place)
 
     def _actions(self) -> Mapping[str, KeyAction]:
-        """Return the actions of the keys."""
+        """Return the actions of the keys, by name."""
         navigator, decisions, tools = self.navigator, self.decisions, self.tools
         return {
             "next": partial(navigator.step, 1),
@@ -194,7 +195,7 @@ class ReviewController(QObject):
         }
 
     def _connect(self) -> None:
-        """Do what the reader asks for from now on."""
+        """Connect the parts, so that the reader's requests take effect."""
         self.navigator.connect_forms()
         self.decisions.connect_forms()
         self.tools.connect_form()
@@ -230,10 +231,10 @@ class ReviewController(QObject):
             requested.connect(self.carried.carry)
 
     def open(self) -> Generator[None, None, None]:
-        """Show the study as the reader left it, in steps between which the window answers.
+        """Show the study as the reader left it, in steps between which the window responds.
 
         Raises LayerRemovedError if the user removes a layer that is needed. The caller must then
-        close the study, as after any other error and if it does not do all steps.
+        close the study, as it must after any other error, or if it stops before the last step.
         """
         for _ in self._steps():
             yield

@@ -22,10 +22,10 @@ NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
 
 class CorrectionTools(QObject):
-    """Tools of correction, each of which checks first whether it is possible in the slice.
+    """Correction tools, each of which first checks whether it can be used in the slice on screen.
 
-    The tools that draw with the mouse and the ``outlines`` of the models follow the structure that
-    is chosen. ``said`` carries messages for the reader.
+    The tools that draw with the mouse, and the ``outlines`` of the models, follow the chosen
+    structure. ``said`` carries messages for the reader.
     """
 
     said = Signal(str)
@@ -52,7 +52,7 @@ class CorrectionTools(QObject):
 
     @property
     def is_drawing(self) -> bool:
-        """Whether the reader draws one structure, in slice after slice."""
+        """Whether the reader is drawing one structure in slice after slice."""
         return self.scribble.is_active or self._picture.edited.mode != "pan_zoom"
 
     def choose_structure(self, name: str, *, draw: bool = True) -> None:
@@ -93,7 +93,7 @@ class CorrectionTools(QObject):
             self._corrections.move_end(place, label, end, outwards=outwards, show=show)
 
     def toggle_scribble(self) -> None:
-        """Let the mouse draw strokes, or end this."""
+        """Start or stop drawing strokes with the mouse."""
         if self.scribble.is_active:
             self.scribble.stop()
         elif self._check.allows("scribble"):
@@ -124,7 +124,7 @@ class CorrectionTools(QObject):
             self._corrections.remove(self._context.place, self._context.label)
 
     def connect_form(self) -> None:
-        """Do what the form and the strokes ask for from now on."""
+        """Connect the form and the strokes to the tools."""
         form = self._form
         form.structure_chosen.connect(self.choose_structure)
         form.level_moved.connect(self.show_level)

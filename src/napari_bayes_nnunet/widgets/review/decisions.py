@@ -1,4 +1,4 @@
-"""Decisions of the reader on slices: accepted, flagged, commented on; and the end of the review."""
+"""Decisions of the reader: slices accepted, flagged or commented on, and the end of the review."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ReviewDecisions(QObject):
         self._view.show_marks()
 
     def connect_forms(self) -> None:
-        """Decide as the forms ask for from now on."""
+        """Connect the forms to the decisions."""
         forms = self._context.forms
         forms.slice.accept_requested.connect(self.accept)
         forms.slice.flag_requested.connect(self.flag)

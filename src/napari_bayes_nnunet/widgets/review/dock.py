@@ -52,7 +52,7 @@ from .study_list import StudyList
 from .thumbnail_dock import ThumbnailDock
 
 CLOSING_MS = 500
-"""Delay after which a window that was to close is looked at again."""
+"""Delay after which to check whether a window that was to close is still open."""
 DISCARD_S = 30.0
 """Seconds within which closing again discards unsaved changes."""
 CLOSE_AGAIN = "The study stays open. Close it again to discard unsaved changes."
@@ -75,8 +75,8 @@ class ReviewWidget(FolderDrop, DockContent):
 
     Case, save state, numbers, the buttons of the queue and the line of messages never scroll, and
     no message moves them. ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is the
-    interval of saving. ``start_folder`` is where dialogs begin, by default next to the study.
-    ``study_shown`` is emitted when a study is open.
+    interval of saving. Dialogs start in ``start_folder``, by default the folder that holds the
+    study. ``study_shown`` is emitted when a study is open.
     """
 
     TITLE = "Review"
@@ -155,7 +155,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.forms.guide.show_message(text)
 
     def show_reading_layout(self) -> None:
-        """Enter the reading layout from now on, without keeping this for the next start."""
+        """Use the reading layout from now on, but do not keep this choice for the next start."""
         if self.controller is not None:
             self._reads = True
             self._enter_layout()
@@ -213,7 +213,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.studies.refresh()
 
     def _steps_to_show(self, controller: ReviewController, opened: OpenedStudy) -> Iterator[None]:
-        """Show the forms of a study, which are filled, part by part."""
+        """Show the filled forms of a study, part by part."""
         self.controller = controller
         self._connect_study(controller)
         self.messages.line.show_message(self.opener.image_error)
@@ -278,7 +278,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._thumbnails.close()
 
     def _leave_layout(self) -> None:
-        """Show the window as it was; the choice of the reader is kept for the next study."""
+        """Show the window as it was; the reader's choice stays for the next study."""
         self._layout.leave()
         self._show_layout()
 

@@ -63,7 +63,7 @@ class ReviewMessages(QObject):
         controller.forms.queue.noted.connect(partial(self.line.keep, SCORE))
 
     def show_study(self, opened: OpenedStudy, *, read_only: bool) -> None:
-        """Show what was found when a study was opened."""
+        """Show the problems that were found when a study was opened."""
         info = opened.session.study.info
         self.show(self.line.message)
         self.line.keep(PROBLEMS, "\n".join(filter(None, (*opened.problems, *info.warnings))))
@@ -73,7 +73,7 @@ class ReviewMessages(QObject):
             self.saved.show_message(VIEWED_ONLY, "warning")
 
     def end_study(self, message: str) -> None:
-        """Show that no study is open, and what was found in the last one meanwhile."""
+        """Show that no study is open, and the problems found while the last one was."""
         self._is_open = False
         self.saved.show_message("", "fine")
         self.notice.hide()
@@ -97,7 +97,7 @@ class ReviewMessages(QObject):
         problems = (self.line.notice(PROBLEMS), problem)
         self.line.keep(PROBLEMS, "\n".join(filter(None, problems)))
         self.notice.show(problem)
-        self._found.append(problem)  # said again at closing, when it may just have been found
+        self._found.append(problem)  # shown again at closing, which may have found it
 
     def _on_changed(self) -> None:
         """Show at once that there are changes to save, unless saving has failed."""

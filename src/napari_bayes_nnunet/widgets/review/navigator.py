@@ -23,7 +23,7 @@ ALL_ACCEPTED: Final = "All slices of the queue are accepted. Continue with Save 
 
 
 class SliceNavigator(QObject):
-    """Navigator that shows slices, and chooses the structure that the queue names for each.
+    """Navigator that shows slices and, for each, chooses the structure that the queue names.
 
     ``said`` carries messages for the reader.
     """
@@ -88,7 +88,7 @@ class SliceNavigator(QObject):
         self._follow_queue()
 
     def step_phase(self, step: int) -> None:
-        """Show the same slice in the next or previous phase, in a loop; stop the cine."""
+        """Stop the cine and show the same slice in the next or previous phase, in a loop."""
         self._player.pause()
         phase, z = self._context.place
         if phase is not None:
@@ -101,7 +101,7 @@ class SliceNavigator(QObject):
         self._picture.centre_on(*self._session.most_uncertain_in(self._context.place))
 
     def connect_forms(self) -> None:
-        """Show what is chosen in the forms, with the sliders or by undo from now on."""
+        """Connect forms, sliders and undo, so that the slices they choose are shown."""
         forms, corrections = self._forms, self._forms.corrections
         forms.carried.cell_chosen.connect(self._on_carried_chosen)
         for part in (*forms.overviews, forms.numbers):
@@ -133,7 +133,7 @@ class SliceNavigator(QObject):
         self._picture.show_slice((self._context.place[0], z))
 
     def _on_undone(self, places: list[Place]) -> None:
-        """Show a slice that was changed by undo or redo, and no longer what the edit did."""
+        """Show a slice that undo or redo has changed, and remove the message about the edit."""
         self.said.emit("")
         if self._context.place not in places:
             self._picture.go_to(places[0])

@@ -27,10 +27,10 @@ ShowStudy: TypeAlias = Callable[[ReviewController, OpenedStudy], Iterator[None]]
 
 
 class StudyOpener(QObject):
-    """Opener of one study at a time, and of no study if it is cancelled.
+    """Opener of one study at a time, which can be cancelled.
 
-    When the layers are shown and the forms are filled, the steps of ``show`` are done. ``opened``
-    is emitted after them. ``failed`` carries the reason if nothing is opened, or if the study is
+    When the layers are shown and the forms are filled, the steps of ``show`` follow, and then
+    ``opened`` is emitted. ``failed`` carries the reason if nothing is opened, or if the study is
     opened again without the chosen image; ``image_error`` is then this reason.
     """
 
@@ -69,7 +69,7 @@ class StudyOpener(QObject):
         self._background.run(work, on_read, partial(self._on_not_read, folder, image))
 
     def cancel(self) -> None:
-        """Open nothing; a study that is half shown is closed."""
+        """Stop opening, and close a study that is only partly shown."""
         self._folder = None
         self.turns.cancel()
 

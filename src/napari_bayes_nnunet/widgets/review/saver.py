@@ -70,7 +70,7 @@ class StudySaver(QObject):
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing is saved."""
+        """Whether the study can only be viewed, so that nothing is saved."""
         return self._lock is None
 
     @property
@@ -79,7 +79,7 @@ class StudySaver(QObject):
         return self._unsaved or self._saving
 
     def note_change(self, *, is_work: bool = True) -> None:
-        """Note that there are changes to save; which slice is on screen is no work."""
+        """Note that there are changes to save; a step to another slice is not work."""
         self._unsaved = True
         if is_work and not self.read_only:
             self._has_work = True

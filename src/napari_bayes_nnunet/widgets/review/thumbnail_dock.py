@@ -48,11 +48,11 @@ class ThumbnailArea(QScrollArea):
 
 
 class ThumbnailDock(QObject):
-    """Dock with the thumbnails of the open study; it exists while they, or a strip, are shown.
+    """Dock with the thumbnails of the open study; it exists while they or a strip are shown.
 
-    ``shown_changed`` is emitted when the thumbnails appear or go, ``strip_closed`` when the user
-    closes the strip. If the user closes the dock, that is remembered in ``settings``. It is no
-    higher than pictures of this width need, unless the user chooses its height. Without a window,
+    ``shown_changed`` is emitted when the thumbnails appear or disappear, ``strip_closed`` when the
+    user closes the strip. ``settings`` remember that the user has closed the dock. It is no higher
+    than its pictures need at their width, unless the user chooses its height. Without a window,
     nothing is shown.
     """
 
@@ -72,7 +72,7 @@ class ThumbnailDock(QObject):
 
     @property
     def is_shown(self) -> bool:
-        """Whether the thumbnails have their place in the window, also if a strip covers them."""
+        """Whether the thumbnails have a place in the window, even if a strip covers them."""
         return self._area is not None and self._is_wanted
 
     def open(self, thumbnails: Thumbnails) -> None:
@@ -86,7 +86,7 @@ class ThumbnailDock(QObject):
             self._remove()  # closed in another window
 
     def cover(self, strip: QWidget, is_covered: bool) -> None:
-        """Show a strip in place of the thumbnails, also if the user has closed these, or end it."""
+        """Show a strip in place of the thumbnails, even if they are closed, or end this."""
         if is_covered:
             self._strip = strip
             self._show(strip)

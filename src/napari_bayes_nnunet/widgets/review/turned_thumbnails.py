@@ -14,7 +14,7 @@ from ..reading.thumbnails import Thumbnails
 
 
 class TurnedThumbnails(QObject):
-    """Drawing of the thumbnails of a study, again whenever the view of ``image`` is turned.
+    """Drawing of the thumbnails of a study, repeated whenever the view of ``image`` is turned.
 
     ``turned`` is emitted after the view was turned.
     """
@@ -43,7 +43,7 @@ class TurnedThumbnails(QObject):
             events.connect(self._on_turned)
 
     def close(self) -> None:
-        """Follow the viewer no longer."""
+        """Stop following the viewer."""
         for events in self._turned:
             events.disconnect(self._on_turned)
 

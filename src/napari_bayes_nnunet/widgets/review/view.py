@@ -77,13 +77,13 @@ class ReviewView:
         self.queue = self._session.queue(self.scores)
 
     def queued_structure(self, place: Place) -> str | None:
-        """Return the structure that the queue names for a slice, unless it is finished."""
+        """Return the structure that the queue names for a slice, unless it is locked."""
         names = {(item.phase, item.z): item.structure for item in self.queue}
         name = names.get(place)
         return None if name in self._session.state.protected else name
 
     def show_scores(self) -> None:
-        """Show the scores: those of two phases as thumbnails, of more in the heat grid."""
+        """Show the scores: for up to two phases on the thumbnails, for more in the heat grid."""
         self._forms.queue.set_score(self._session.score, self._session.score_sentence)
         structure, phases = self._session.state.structure, self._session.phases
         table = np.full((self._session.slices, len(phases)), np.nan)
@@ -122,7 +122,7 @@ class ReviewView:
         self.show_place()
 
     def _show_findings(self) -> None:
-        """Find what contradicts anatomy or the cardiac cycle; put new slices at the end.
+        """Find what contradicts anatomy or the cardiac cycle; append slices that the queue lacks.
 
         The queue keeps its order while its slices are corrected.
         """

@@ -106,7 +106,7 @@ class EnsembleForm(QWidget):
         )
 
     def choose_last(self) -> None:
-        """Choose the ensemble of the last time, unless one is chosen or it is missing."""
+        """Choose the ensemble of the last time, unless one is chosen already or it is missing."""
         last = self._settings.last_ensemble()
         if self._requested is None and last is not None:
             self.choose(last)

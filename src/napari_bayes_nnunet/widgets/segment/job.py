@@ -75,7 +75,7 @@ class SegmentationProgress:
 
 @dataclass(eq=False)
 class _Job:
-    """A running job of so many ``phases``.
+    """A running job with this number of ``phases``.
 
     ``shares`` are the finished shares of the phases in the child, ``shown`` their progress in the
     result.
@@ -332,7 +332,7 @@ class SegmentationJob(QObject):
 
 
 def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) -> str:
-    """Return a sentence on the progress of a job of so many ``phases`` that was stopped."""
+    """Return a sentence on the progress of a stopped job with this number of ``phases``."""
     if not shown:
         return STOPPED_EARLY
     unfinished = [p for p in shown if p.done < p.total] or list(shown)[-1:]

@@ -80,7 +80,7 @@ class MethodForm(DataForm):
         return SegmentationSettings(members=most, temperature=self._usual_temperature)
 
     def keep(self) -> None:
-        """Save the options for the next start, but for the device.
+        """Save the options for the next start, except for the device.
 
         Options as they are chosen at first are saved as such, whatever the ensemble has.
         """
@@ -94,7 +94,7 @@ class MethodForm(DataForm):
         self._saved.keep_segmentation(kept)
 
     def restore(self, options: SegmentationSettings) -> None:
-        """Choose options that were saved, but for the device; the default ones are the usual."""
+        """Choose saved options, except for the device; usual options are the defaults."""
         self.method.value = options.method
         self.members.value = min(max(options.members, 1), self.members.editor.max)
         if options.mirroring in self.mirroring.editor.choices:

@@ -77,7 +77,7 @@ class RunForm(QWidget):
         self.set_result(None)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Give the hidden progress the font of the window, which decides on its height."""
+        """Give the hidden progress the font of the window, which determines its height."""
         super().showEvent(event)
         self.progress_text.ensurePolished()
 
