@@ -63,7 +63,7 @@ def _make_number_type(*arguments: Any) -> np.dtype[Any]:
     """Return a number type of numpy; raise ValueError for texts and blocks, of any size."""
     made: np.dtype[Any] = np.dtype(*arguments)
     if type(made) not in _NUMBER_TYPES:
-        raise ValueError(f"{made} is no type of a number")
+        raise ValueError(f"{made} is not a number type")
     return made
 
 
