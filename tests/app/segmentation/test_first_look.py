@@ -25,10 +25,10 @@ PHASES = (19, 3, 6)
 
 @pytest.fixture(scope="module")
 def cine() -> np.ndarray:
-    """One slice of the sample at some phases, in a wide field of view that is dark at its ends."""
+    """One slice of the sample at some phases, in a wide field of view that is dark around it."""
     voxels = np.asarray(nibabel.load(CINE).dataobj)[:, :, 5:6, PHASES].T.astype(np.float32)
     wide = ((0, 0), (0, 0), (60, 68), (98, 30))
-    return np.pad(voxels, wide, "linear_ramp", end_values=3)[None]
+    return np.pad(voxels, wide, "constant", constant_values=3)[None]
 
 
 @pytest.fixture(scope="module")
