@@ -381,6 +381,15 @@ def test_the_brush_leaves_protected_structures_alone(bench, qtbot) -> None:
     assert np.array_equal(bench.now(), before)
 
 
+def test_a_stroke_that_a_lock_stops_is_reported(bench, qtbot) -> None:
+    bench.session.change(protected=("MYO",))
+    paint(bench.layer, WORST, 3, 3, LV, qtbot)
+    assert bench.said == []
+    paint(bench.layer, WORST, 3, 3, MYO, qtbot)
+    assert bench.said == [IS_FINISHED.format(structure="MYO")]
+    assert steps_of(bench.layer) == 1
+
+
 def test_fill_and_polygon_leave_protected_structures_alone(bench, qtbot) -> None:
     before = bench.now()
     bench.session.change(protected=("MYO",))

@@ -508,13 +508,18 @@ class Corrections(QObject):
     def _may_paint(self, change: SliceChange) -> NDArray[np.bool_]:
         """Return (n,) True for voxels the brush may change: not protected, and uncertain enough.
 
-        Only labels of structures can be painted, because others would count for no volume.
+        Only labels of structures can be painted, because others would count for no volume. If
+        locks keep a stroke from changing anything, a message says so.
         """
         foreign = self._is_foreign(change)
         if foreign.any():
             label, names = int(change.after[foreign][0]), ", ".join(self._session.structures)
             self.said.emit(NOT_A_STRUCTURE.format(label=label, structures=names))
-        return self._is_paintable(change)
+        paintable, painted = self._is_paintable(change), np.union1d(change.before, change.after)
+        locked = np.intersect1d(painted, list(self._session.protected_labels))
+        if locked.size and not paintable.any():
+            self._is_locked(int(locked[0]))
+        return paintable
 
     def _is_foreign(self, change: SliceChange) -> NDArray[np.bool_]:
         """Return (n,) True for voxels that get a label that is not a structure."""
