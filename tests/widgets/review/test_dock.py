@@ -188,9 +188,10 @@ def test_a_study_is_opened_and_closed(dock, folder, qtbot) -> None:
 
 def test_the_guide_is_below_the_advice_until_the_study_is_closed(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
-    dock.show_guide("Press A.")
+    dock.show_guide("Press A.\nHelp has all keys.")
     forms = dock.forms
-    assert forms.guide.text() == "Press A."
+    assert forms.guide.text() == "Press A.\nHelp has all keys."
+    assert dock.messages.line.message == "Press A."
     column = forms.guide.parent().layout()
     finding, stop, guide = map(column.indexOf, (forms.finding, forms.stop, forms.guide))
     assert 0 <= finding < stop < guide
