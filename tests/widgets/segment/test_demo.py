@@ -242,6 +242,22 @@ def test_exports_of_the_demo_are_proposed_in_a_folder_that_stays(
     assert asked == [str(documents)]
 
 
+def test_the_closed_study_of_the_demo_is_found_again(tmp_path: Path, qtbot: Any) -> None:
+    asked: list[str] = []
+    dock = ReviewWidget(
+        ViewerModel(),
+        ask_folder=lambda parent, title, start: asked.append(start) or "",
+        settings=Settings(tmp_path / "settings.json"),
+        start_folder=tmp_path / "Documents",
+    )
+    qtbot.addWidget(dock)
+    dock.open(make_demo_study(tmp_path / "temporary" / "study"))
+    qtbot.waitUntil(lambda: dock.controller is not None)
+    dock.close_button.click()
+    dock.open_button.click()
+    assert asked == [str(tmp_path / "temporary")]
+
+
 def test_a_study_that_cannot_be_moved_stays(tmp_path: Path) -> None:
     made = make_cine(tmp_path / "temporary" / "study")
     save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))

@@ -76,7 +76,8 @@ class ReviewWidget(FolderDrop, DockContent):
     Case, save state, numbers, the buttons of the queue and the line of messages never scroll, and
     no message moves them. ``ask_folder`` and ``ask_image`` ask the reader; ``every_ms`` is the
     interval of saving. Dialogs start in ``start_folder``, by default the folder that holds the
-    study. ``study_shown`` is emitted when a study is open.
+    study; the one to open a study starts next to the study opened last. ``study_shown`` is emitted
+    when a study is open.
     """
 
     TITLE = "Review"
@@ -97,6 +98,7 @@ class ReviewWidget(FolderDrop, DockContent):
         super().__init__()
         self._viewer = napari_viewer
         self._given_start = start_folder
+        self._opened: Path | None = None
         self._ask_folder = ask_folder
         self._ask_image = ask_image
         self._may_replace = may_replace
@@ -147,6 +149,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._close_study(leaves_layout=False)  # otherwise the window would change twice
         if self.controller is not None:
             return
+        self._opened = folder
         self.messages.show(f"Opening {folder.name}…")
         self.opener.open(folder, image=image)
 
@@ -397,7 +400,9 @@ class ReviewWidget(FolderDrop, DockContent):
         return self._ask_folder(self, title, self._start_folder)
 
     def _on_open_clicked(self) -> None:
-        chosen = self._choose_folder(CHOOSE_STUDY)
+        opened = self._opened  # else a closed study in a temporary folder could not be found
+        start = self._start_folder if opened is None else str(opened.parent)
+        chosen = self._ask_folder(self, CHOOSE_STUDY, start)
         if not chosen:
             return
         if is_study(Path(chosen)):
