@@ -352,6 +352,16 @@ def test_copies_need_a_source_with_labels(review) -> None:
     assert review.session.edited_places() == []
 
 
+def test_a_copy_during_a_cine_is_from_next_to_the_first_phase(make_review) -> None:
+    review = make_review(phases=(1, 2, 3, 4))
+    review.forms.corrections.set_structure("LV")
+    review.forms.corrections.play_requested.emit()
+    review.controller.picture.go_to((2, 2))
+    review.forms.corrections.copy_requested.emit("next phase")
+    assert review.controller.picture.place == WORST
+    assert np.array_equal(review.now() == LV, predicted(review.session, (2, 2)) == LV)
+
+
 def test_the_brush_can_be_limited_by_entropy(review) -> None:
     review.forms.corrections.brush_limited.emit(0.3)
     before = review.now(WORST)

@@ -50,6 +50,16 @@ def test_next_at_end_goes_to_first_open_slice(review) -> None:
     assert review.said[-1] == QUEUE_WRAPPED
 
 
+def test_next_during_a_cine_follows_the_slice_at_which_it_began(review) -> None:
+    review.press("N")
+    _, z = review.controller.picture.place
+    review.forms.corrections.play_requested.emit()
+    review.controller.picture.go_to((2, z))  # which is not in the queue
+    review.press("N")
+    assert review.controller.picture.place == review.queue[2]
+    assert not review.controller.player.is_playing
+
+
 def test_next_stays_if_no_slice_is_open(review) -> None:
     places = review.queue
     for place in places[:-1]:

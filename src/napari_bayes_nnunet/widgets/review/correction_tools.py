@@ -102,10 +102,12 @@ class CorrectionTools(QObject):
 
     def copy_from(self, where: str) -> None:
         """Copy the structure from ``where``, one of ``COPIES``."""
+        if not self._check.allows("copy"):
+            return
         source = self._session.neighbour(self._context.place, where)
         if source is None:
             self.said.emit(NOTHING_TO_COPY.format(where))
-        elif self._check.allows("copy"):
+        else:
             self._corrections.copy(self._context.place, source, self._context.label)
 
     def interpolate(self) -> None:

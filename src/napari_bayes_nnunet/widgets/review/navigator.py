@@ -56,7 +56,8 @@ class SliceNavigator(QObject):
         self._choose_queued_structure()
 
     def step(self, step: int) -> None:
-        """Show the next (+1) or previous (-1) slice of the queue."""
+        """Stop the cine and show the next (+1) or previous (-1) slice of the queue."""
+        self._player.stop()  # or the queue would be followed from the phase that is played
         place = self._session.after(self._context.place, self._view.queue, step=step)
         if place is not None:
             self.go_to_queued(*place)
