@@ -721,6 +721,18 @@ def test_closing_the_window_saves(make_dock, folder, qtbot, monkeypatch) -> None
     dock.controller = None  # it went with its window
 
 
+def test_closing_the_window_saves_a_contour_being_edited(make_dock, folder, qtbot) -> None:
+    dock = make_dock()
+    open_in(dock, folder, qtbot)
+    controller = dock.controller
+    before = plane(controller.session, WORST)
+    controller.tools.edit_contour()
+    handles = controller.contour.handles
+    handles.move_handle(0, handles.handles[0] + 4)
+    assert not dock.eventFilter(dock, QCloseEvent())
+    assert not np.array_equal(read_study(folder).edited[WORST[0] - 1, WORST[1]], before)
+
+
 def test_a_removed_dock_disconnects_from_the_viewer(make_dock, folder, qtbot) -> None:
     dock = make_dock(window=True)
     viewer = dock._viewer

@@ -193,6 +193,7 @@ class ReviewWidget(FolderDrop, DockContent):
         """Save now; return whether the study may be closed, and show why not."""
         assert self.controller is not None
         try:
+            self.controller.contour.leave()
             self.controller.corrections.discard_preview()
             self.controller.corrections.watch.flush()
             self.controller.saver.save_now()
