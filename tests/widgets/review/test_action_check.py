@@ -10,6 +10,8 @@ from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
 from napari_bayes_nnunet.widgets.review.action_check import (
     IN_3D,
     NOT_SEGMENTED,
+    ONE_PHASE,
+    READ_ONLY,
     WAS_COVERED,
     WAS_HIDDEN,
 )
@@ -80,6 +82,16 @@ def test_a_missing_posterior_disables_level_and_alternatives(make_review, tmp_pa
     review.press("D")
     review.press("A")
     assert review.session.state.decisions[ES, 1].edited
+
+
+def test_a_read_only_volume_has_only_one_phase(make_review) -> None:
+    review = make_review(phases=(None,))
+    review.controller.check.read_only = True
+    review.press("T")
+    review.controller.view.show_usable()
+    assert review.said == [ONE_PHASE]
+    assert not review.forms.corrections.play_button.isEnabled()
+    assert review.forms.corrections.revert_button.toolTip() == READ_ONLY
 
 
 def test_what_stops_the_cine_stays_on_screen(review) -> None:

@@ -287,6 +287,14 @@ def test_a_locked_study_is_never_written(make_saver, session, disk) -> None:
     assert disk.labels == []
 
 
+def test_a_locked_study_has_nothing_unsaved(make_saver) -> None:
+    make_saver()
+    second = make_saver()
+    second.note_change(is_work=False)
+    assert second.read_only
+    assert not second.has_unsaved
+
+
 def test_a_missing_folder_is_reported(make_saver, session, folder, qtbot) -> None:
     saver = make_saver()
     folder.rename(folder.with_name("elsewhere"))

@@ -75,8 +75,8 @@ class ActionCheck(QObject):
         phase, _ = place = context.place
         reasons: dict[str, str] = {}
         if self.read_only:
-            return dict.fromkeys(EDITS, READ_ONLY)
-        if phase not in session.phases:
+            reasons |= dict.fromkeys(EDITS, READ_ONLY)
+        elif phase not in session.phases:
             reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
         elif phase not in session.study.posteriors:
             reasons |= dict.fromkeys(("level", "alternatives", "scribble"), NO_POSTERIOR)

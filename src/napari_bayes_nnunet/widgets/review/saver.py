@@ -80,8 +80,10 @@ class StudySaver(QObject):
 
     def note_change(self, *, is_work: bool = True) -> None:
         """Note that there are changes to save; a step to another slice is not work."""
+        if self.read_only:
+            return
         self._unsaved = True
-        if is_work and not self.read_only:
+        if is_work:
             self._has_work = True
             self.changed.emit()
 
