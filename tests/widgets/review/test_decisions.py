@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.editing.corrections import NOT_KEPT
@@ -123,6 +124,26 @@ def test_a_flag_discards_an_alternative_and_says_so(review) -> None:
     last = len(review.session.alternatives_in(WORST))
     assert review.said[-1] == NOT_KEPT.format(number=last)
     assert np.array_equal(review.now(WORST), start)
+
+
+@pytest.mark.parametrize("key", ["Control-Z", "I"])
+def test_the_canvas_names_no_answer_that_changed_nothing(review, key: str) -> None:
+    review.press("W")
+    review.forms.corrections.take_button.click()
+    review.press("W")  # the same again
+    review.settle()
+    assert review.controller.picture.caption.text.text.count("Answer")
+    review.press(key)
+    review.settle()
+    assert not review.controller.corrections.is_preview
+    assert not review.controller.picture.caption.text.text.count("Answer")
+
+
+def test_a_cine_says_that_an_answer_was_not_kept(review) -> None:
+    review.press("W")
+    review.forms.corrections.play_requested.emit()
+    review.qtbot.waitUntil(lambda: not review.controller.corrections.is_preview)
+    assert review.said == [NOT_KEPT.format(number=1)]
 
 
 def test_accept_stops_a_playing_cine(review) -> None:

@@ -85,14 +85,15 @@ class Corrections(QObject):
     """Corrections of the layer "edited" of one session, one slice at a time.
 
     A level or an alternative is first a preview: ``accept_preview`` keeps it, ``discard_preview``
-    or Ctrl+Z restores the labels. ``changed`` is emitted after every change of the labels, also by
-    napari's tools; ``is_showing`` is then true if only a preview appears or disappears. ``undone``
-    carries the slices of an undo or redo, which may not be on screen, and ``undone_labels`` are the
-    labels that it put or removed; ``said`` carries a message on what a correction did, or why it is
-    impossible.
+    or Ctrl+Z restores the labels; both emit ``preview_ended``. ``changed`` is emitted after every
+    change of the labels, also by napari's tools; ``is_showing`` is then true if only a preview
+    appears or disappears. ``undone`` carries the slices of an undo or redo, which may not be on
+    screen, and ``undone_labels`` are the labels that it put or removed; ``said`` carries a message
+    on what a correction did, or why it is impossible.
     """
 
     changed = Signal()
+    preview_ended = Signal()
     undone = Signal(object)
     said = Signal(str)
 
@@ -453,6 +454,7 @@ class Corrections(QObject):
         """Forget the preview; the layer is not changed."""
         self._preview = self._session.preview = None
         self._alternative = 0
+        self.preview_ended.emit()
 
     def _write(self, place: Place, labels: Plane, *, refresh: bool = True) -> None:
         """Write labels without an undo step, so that a slider does not fill napari's history."""

@@ -135,10 +135,12 @@ class ReviewController(QObject):
         handles = self.contour.handles
         if handles.is_active and handles.place != place:
             self.contour.leave()
-        if self.player.is_playing:
+        is_playing = self.player.is_playing
+        if lost or not is_playing:
+            self.said.emit(lost)  # an earlier message was about the previous slice
+        if is_playing:
             self.view.show_in_overview(place)  # the rest follows when the cine stops
             return
-        self.said.emit(lost)  # an earlier message was about the previous slice
         if place != self.session.state.current:
             self.session.look_at(place)
             self.saver.note_change(is_work=False)
@@ -212,6 +214,7 @@ class ReviewController(QObject):
         self.outlines.map_wanted.connect(self.picture.add_map)
         self.outlines.view_changed.connect(self.forms.view.set_view)
         self.corrections.changed.connect(self._on_corrected)
+        self.corrections.preview_ended.connect(self._place_soon.throttle)
         self.saver.changed.connect(self.carried.refresh)
         self.tools.scribble.active_changed.connect(self._on_scribble_active)
         self.player.playing_changed.connect(self._on_playing_changed)
