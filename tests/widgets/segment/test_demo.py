@@ -187,6 +187,7 @@ def test_it_ends_at_the_first_slice_of_the_queue(no_window, ensemble, monkeypatc
     assert reads
     assert is_first
     assert len(text.splitlines()) == 3
+    assert len(text.splitlines()[0]) <= 55  # fits on the line of messages
     for action in ("next", "accept", "previous alternative", "next alternative"):
         assert re.search(rf"\b{KEYS[action]}\b", text)
 

@@ -55,7 +55,7 @@ TOO_SLOW = "The demo did not finish within {seconds:.0f} seconds."
 CLOSED_EARLY = "The window was closed before the picture was taken."
 DEMO_STUDY = "demo_study"
 GUIDE = (
-    "{next} shows the next slice of the queue, {accept} accepts the one on screen.\n"
+    "{next} shows the next slice, {accept} accepts the one on screen.\n"
     "{previous_alternative} and {next_alternative} show other answers of the models. Ctrl+Z undoes "
     "a correction.\n"
     "Help → Keys lists all keys. This study is kept if you accept or change anything."
