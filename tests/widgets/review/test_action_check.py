@@ -7,6 +7,7 @@ import pytest
 
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
+from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.review.action_check import (
     IN_3D,
     NOT_SEGMENTED,
@@ -16,7 +17,7 @@ from napari_bayes_nnunet.widgets.review.action_check import (
     WAS_HIDDEN,
 )
 
-from ...helpers.data.cines import ED, ES, WORST, make_cine
+from ...helpers.data.cines import ED, ES, MYO, WORST, make_cine
 from ...helpers.windows.reviewing import make_review, review
 
 __all__ = ["make_review", "review"]
@@ -82,6 +83,13 @@ def test_a_missing_posterior_disables_level_and_alternatives(make_review, tmp_pa
     review.press("D")
     review.press("A")
     assert review.session.state.decisions[ES, 1].edited
+
+
+def test_a_stroke_is_noted_before_an_action_in_another_slice(review) -> None:
+    review.layer.paint((*index_of(WORST), 30, 30), MYO)
+    review.press("Shift-E")  # changes the apex
+    assert len(review.session.edited_places()) == 2
+    assert [row.z for row in review.session.take_log()] == [WORST[1], WORST[1] + 1]
 
 
 def test_a_read_only_volume_has_only_one_phase(make_review) -> None:
