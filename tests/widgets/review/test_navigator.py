@@ -14,6 +14,7 @@ from napari_bayes_nnunet.widgets.review.navigator import (
     QUEUE_EMPTY,
     QUEUE_STARTS,
     QUEUE_WRAPPED,
+    UNDONE,
 )
 
 from ...helpers.data.cines import ED, ES, STRUCTURES, WORST
@@ -258,3 +259,15 @@ def test_undo_removes_the_message_of_the_edit(review) -> None:
     assert said[-1]
     review.controller.corrections.undo()
     assert said[-1] == ""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_undo_names_slices_that_were_not_on_screen(review, count) -> None:
+    elsewhere = next(place_of(i) for i in review.controller.view.queue if place_of(i) != WORST)
+    places = [WORST, elsewhere][:count]
+    corrections = review.controller.corrections
+    corrections.put_all({place: np.zeros_like(review.now(place)) for place in places}, "absent")
+    review.controller.picture.show_slice(elsewhere)
+    corrections.undo()
+    named = review.session.title_of(WORST) if count == 1 else "2 slices"
+    assert review.said[-1] == UNDONE.format(slices=named)

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
 )
+from superqt.utils import signals_blocked
 
 from ..common.dock import QuietScrollBar
 from ..reading.marks import ACCEPTED, INK, RIM, draw_mark
@@ -96,10 +97,9 @@ class CarriedPictures(QListWidget):
         cell = size.expandedTo(QSize(max(names, default=0), 0)) + self.beside()
         self.setIconSize(size)
         self.setGridSize(cell)
-        blocked = self.blockSignals(True)
-        for item in self.items:
-            item.setSizeHint(cell)
-        self.blockSignals(blocked)
+        with signals_blocked(self):
+            for item in self.items:
+                item.setSizeHint(cell)
         self.scrolled.emit()
 
     def picture_room(self, cell: QRect) -> QRect:

@@ -7,6 +7,7 @@ from typing import Final
 
 from qtpy.QtCore import QObject, Signal
 
+from ...core.counts import format_count
 from ...core.types import Phase, Place
 from ..editing.corrections import LEVEL
 from ..reading.thumbnails import NO_LANDMARKS
@@ -19,6 +20,7 @@ QUEUE_EMPTY: Final = "The queue is empty."
 QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
+UNDONE: Final = "Changed by undo or redo: {slices}."
 ALL_ACCEPTED: Final = "All slices of the queue are accepted. Continue with Save and export."
 
 
@@ -134,9 +136,12 @@ class SliceNavigator(QObject):
         self._picture.show_slice((self._context.place[0], z))
 
     def _on_undone(self, places: list[Place]) -> None:
-        """Show a slice that undo or redo has changed, and remove the message about the edit."""
-        self.said.emit("")
-        if self._context.place not in places:
+        """Show a slice that undo or redo has changed; name the slices if not all were on screen."""
+        seen = self._context.place
+        if seen not in places:
             self._picture.go_to(places[0])
             if self._context.label not in self._context.corrections.undone_labels:
                 self._follow_queue()
+        title = self._session.title_of(places[0])
+        slices = title if len(places) == 1 else format_count(len(places), "slice")
+        self.said.emit("" if places == [seen] else UNDONE.format(slices=slices))
