@@ -295,6 +295,23 @@ def test_ctrl_z_discards_the_preview_before_undoing(bench) -> None:
     assert KeyBinding.from_int(module.UNDO_KEY) not in bench.layer.keymap
 
 
+def test_without_steps_undo_and_redo_say_so(bench) -> None:
+    undo, redo = (
+        bench.layer.keymap[KeyBinding.from_int(key)] for key in (module.UNDO_KEY, module.REDO_KEY)
+    )
+    said: list[str] = []
+    bench.corrections.said.connect(said.append)
+    undo(bench.layer)
+    redo(bench.layer)
+    assert said == [module.NOTHING_TO_UNDO, module.NOTHING_TO_REDO]
+    bench.corrections.revert(WORST)
+    bench.corrections.remove(WORST, RV)
+    said.clear()
+    undo(bench.layer)
+    redo(bench.layer)
+    assert not said
+
+
 def test_an_undo_by_a_script_survives_the_preview(bench) -> None:
     start = bench.now()
     bench.corrections.remove(WORST, RV)

@@ -67,6 +67,8 @@ NOT_KEPT: Final = (
 )
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
+NOTHING_TO_UNDO: Final = "There is nothing to undo."
+NOTHING_TO_REDO: Final = "There is nothing to redo."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
 
 Plane = NDArray[Any]
@@ -206,13 +208,18 @@ class Corrections(QObject):
         """Discard the preview if there is one; else undo the last step."""
         if self._preview is not None:
             self.discard_preview()
-        else:
+        elif self._layer._undo_history:
             self._layer.undo()
+        else:
+            self.said.emit(NOTHING_TO_UNDO)
 
     def redo(self) -> None:
         """Redo the step that was undone last."""
         self.discard_preview()
-        self._layer.redo()
+        if self._layer._redo_history:
+            self._layer.redo()
+        else:
+            self.said.emit(NOTHING_TO_REDO)
 
     def revert(self, place: Place) -> None:
         """Return the slice to the prediction."""
