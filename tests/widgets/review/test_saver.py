@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io import DataError
@@ -261,6 +261,14 @@ def test_closing_without_saving_raises_and_releases(make_saver, session, disk, f
     assert session.peek_log()
     open_study_lock(folder).release()
     saver.close()  # a second time does nothing
+
+
+def test_a_window_that_is_gone_keeps_no_lock(qapp, session, folder) -> None:
+    saver = StudySaver(session, open_study_lock(folder), every_ms=NEVER)
+    saver.deleteLater()
+    qapp.sendPostedEvents(saver, QEvent.Type.DeferredDelete)
+    open_study_lock(folder).release()
+    assert not saver.read_only  # the Python object lives on
 
 
 def test_a_failed_save_now_raises_and_retries(make_saver, session, disk, folder, qtbot) -> None:

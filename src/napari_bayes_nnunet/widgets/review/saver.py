@@ -62,6 +62,8 @@ class StudySaver(QObject):
         )
         self._rows: list[UseRow] = []  # rows of the log that are being written
         self._lock = lock
+        if lock is not None:
+            self.destroyed.connect(lock.release)  # the window is gone, the process may live on
         self._known = dict(session.study.work)
         self._timer = QTimer(self)
         self._timer.setInterval(every_ms)
