@@ -975,6 +975,7 @@ def test_nothing_is_proposed_inside_the_installation(ready, tmp_path, qtbot, mon
     wait_until(lambda: (tmp_path / "out" / "heart.json").is_file(), qtbot)
     dock.run.save_button.click()
     assert starts[3:] == [Path.home(), tmp_path / "out"]
+    assert dock._settings.save_folder() == tmp_path / "out"  # for the next start
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])

@@ -23,6 +23,7 @@ KEPT = 8
 _ENSEMBLES = "recent_ensembles"
 _LAST_ENSEMBLE = "last_ensemble"
 _LAST_STUDY = "last_study"
+_SAVE_FOLDER = "save_folder"
 _PRESET = "preset"
 _RUNS = "recent_runs"
 _EVALUATION = "last_evaluation"
@@ -40,7 +41,7 @@ _DATES = "study_dates"
 _STOP_TARGET = "stop_target"
 _KINDS: Final[Mapping[str, type]] = {
     **dict.fromkeys((_ENSEMBLES, _RUNS), list),
-    **dict.fromkeys((_LAST_ENSEMBLE, _LAST_STUDY, _PRESET, _VIEW), str),
+    **dict.fromkeys((_LAST_ENSEMBLE, _LAST_STUDY, _SAVE_FOLDER, _PRESET, _VIEW), str),
     **dict.fromkeys((_READING, _THUMBNAILS, _SHOWS_DATES), bool),
     **dict.fromkeys((_EVALUATION, _COHORT, _REMOTE, _SEGMENTATION, _DISPLAY, _SECTIONS), dict),
     **dict.fromkeys((_ALIASES, _DATES, _STOP_TARGET), dict),
@@ -136,6 +137,16 @@ class Settings:
     def keep_last_study(self, folder: Path) -> None:
         """Save the folder of the study that is open."""
         self._put(_LAST_STUDY, str(folder))
+
+    def save_folder(self) -> Path | None:
+        """Return the folder that files were saved in last, None if there is none."""
+        kept = self._content().get(_SAVE_FOLDER)
+        folder = Path(kept) if kept else None
+        return folder if folder is not None and folder.is_dir() else None
+
+    def keep_save_folder(self, folder: Path) -> None:
+        """Save the folder that the user chose for files."""
+        self._put(_SAVE_FOLDER, str(folder))
 
     def preset(self) -> str:
         """Return the preset that the user chose last for a training, "" if none was chosen."""

@@ -112,7 +112,11 @@ class SegmentWidget(FolderDrop, DockContent):
         self.display = DisplayForm(self._settings)
         self.shown = ResultView(napari_viewer, self.image, self.run, self.display, self)
         self.actions = ResultActions(
-            napari_viewer, self.run, chosen=lambda: self.shown.chosen, parent=self
+            napari_viewer,
+            self.run,
+            self._settings,
+            chosen=lambda: self.shown.chosen,
+            parent=self,
         )
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 from ...app import AppError
 from ..common.background import Background
 from ..common.dock import raise_dock
+from ..common.settings import Settings
 from ..common.wording import in_the_window
 from ..layers.metadata import layer_voxels
 from ..layers.result import SegmentationResult
@@ -51,6 +52,7 @@ class ResultActions(QObject):
         self,
         viewer: Any,
         run: RunForm,
+        settings: Settings,
         *,
         chosen: Callable[[], tuple[Image, SegmentationResult] | None],
         parent: QWidget,
@@ -58,11 +60,11 @@ class ResultActions(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._run = run
+        self._settings = settings
         self._chosen = chosen
         self._window = parent
         self._background = Background(self)
         self._makes_study = False
-        self._last_folder = Path.home()
         run.save_requested.connect(self._on_save_requested)
         run.review_requested.connect(self._on_review_requested)
 
@@ -106,13 +108,11 @@ class ResultActions(QObject):
         result = self._result
         if result is None or self._refuses(result, None):
             return
-        start = folder_of_image(result) or self._last_folder
-        chosen = QFileDialog.getExistingDirectory(
-            self._window, f"Save {result.case} in", str(start)
-        )
-        if chosen and not self._refuses(result, Path(chosen)) and self._may_replace(Path(chosen)):
-            self._last_folder = Path(chosen)
-            self.save_to(Path(chosen))
+        folder = self._ask_for(f"Save {result.case} in", folder_of_image(result))
+        if folder is None or self._refuses(result, folder) or not self._may_replace(folder):
+            return
+        self._settings.keep_save_folder(folder)
+        self.save_to(folder)
 
     def _on_review_requested(self) -> None:
         result = self._result
@@ -127,12 +127,17 @@ class ResultActions(QObject):
 
     def _ask_for_folder(self, result: SegmentationResult) -> Path | None:
         """Ask for the folder of a study that cannot be next to the image."""
-        title = f"Folder for the study of {result.case}"
-        chosen = QFileDialog.getExistingDirectory(self._window, title, str(self._last_folder))
-        if not chosen:
+        folder = self._ask_for(f"Folder for the study of {result.case}")
+        if folder is None:
             return None
-        self._last_folder = Path(chosen)
-        return study_folder_in(result, Path(chosen))
+        self._settings.keep_save_folder(folder)
+        return study_folder_in(result, folder)
+
+    def _ask_for(self, title: str, start: Path | None = None) -> Path | None:
+        """Ask for a folder, from ``start`` on, or else from the one that was chosen last."""
+        start = start or self._settings.save_folder() or Path.home()
+        chosen = QFileDialog.getExistingDirectory(self._window, title, str(start))
+        return Path(chosen) if chosen else None
 
     def _on_study_made(self, study: ResultStudy) -> None:
         self._makes_study = False
