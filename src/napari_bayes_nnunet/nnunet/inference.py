@@ -329,7 +329,8 @@ class Predictor:
         patches_at_once = max(1, self.batch_size // len(mirrors))
         tilings = [
             Tiles(
-                *(image, self.patch_size),
+                image,
+                self.patch_size,
                 slices=patches_at_once,
                 classes=self.classes,
                 sums_on=self.sums_device,

@@ -178,7 +178,8 @@ class _Run(Generic[Task, _Result]):
             work=self.work, task=attempt.task, folders=self.folders, pause=attempt.pause
         )
         future = self.client.submit(
-            *(run_on_worker, call),
+            run_on_worker,
+            call,
             key=f"study-{uuid4().hex}",  # Dask logs keys, so they must not name a patient
             resources=self.resources or None,
             workers=list(attempt.workers) or None,

@@ -145,9 +145,7 @@ class _Asker:
         posterior = RunningPosterior()
         for forward_pass in self._passes:
             (probabilities,) = self._members.predict(
-                *(forward_pass, seen),
-                mirroring=self._mirroring,
-                should_stop=lambda: bool(self._stop),
+                forward_pass, seen, mirroring=self._mirroring, should_stop=lambda: bool(self._stop)
             )
             posterior.add(probabilities)
         return posterior
@@ -166,7 +164,9 @@ def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:
     os.environ.update(trainer_environment(job.run.path))
     trainer = make_student_trainer(
         with_settings(job.folder.plans, _settings(job)),
-        *(job.folder.dataset_json, job.record.configuration, job.fold),
+        job.folder.dataset_json,
+        job.record.configuration,
+        job.fold,
         teaching=Teaching(
             targets=job.targets,
             cases=tuple(job.cases),

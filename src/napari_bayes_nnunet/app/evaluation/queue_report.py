@@ -88,7 +88,10 @@ def report_csv(evaluation: QueueEvaluation) -> str:
         curve = order_yield.curve[list(steps)]
         rows.append(
             [
-                *(result.errors, result.order, result.title, border),
+                result.errors,
+                result.order,
+                result.title,
+                border,
                 *(f"{value:.4f}" for value in (*values, *curve)),
             ]
         )

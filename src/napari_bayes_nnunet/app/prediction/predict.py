@@ -261,7 +261,10 @@ def _check_study(
     try:
         for phase in phases:
             check_report(
-                *(file, reports[phase], ensemble.folder, request.settings),
+                file,
+                reports[phase],
+                ensemble.folder,
+                request.settings,
                 image=image,
                 spacing=request.spacing,
             )

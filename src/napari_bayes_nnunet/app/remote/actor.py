@@ -110,9 +110,7 @@ class RemoteRun:
         voxels = [image.unpack() for image in images]
         with self._ensemble(reference) as ensemble:
             self._steps = ensemble.phase_steps(
-                *(voxels, spacing, settings),
-                keep_members=keep_members,
-                should_stop=self._is_dropped,
+                voxels, spacing, settings, keep_members=keep_members, should_stop=self._is_dropped
             )
         self._ahead = self._thread.submit(self._compute)
 

@@ -495,8 +495,10 @@ class ReviewSession:
             self._checked.pop(place, None)
             if place[0] in self.study.posteriors:
                 self.numbers.recount(*place, labels)
-            same = np.array_equal(labels, self.predicted_in(place))
-            (self._edited.discard if same else self._edited.add)(place)
+            if np.array_equal(labels, self.predicted_in(place)):
+                self._edited.discard(place)
+            else:
+                self._edited.add(place)
 
     def labels_to_save(self) -> NDArray[Any]:
         """Return a copy of the labels without the preview."""

@@ -227,7 +227,9 @@ def _compare(
     steps = ensemble.steps(image, spacing, replace(settings, temperature=1), keep_members=True)
     result = drain(steps)
     return CalibrationCase.compare(
-        *(case.name, patient_of(case.name, pattern), result),
+        case.name,
+        patient_of(case.name, pattern),
+        result,
         reference=read_labels(case.label).voxels,
         spacing=spacing,
         features=ensemble.features(image, spacing, settings),

@@ -227,7 +227,8 @@ class Ensemble:
         temperature = chosen_temperature(plan.folder, settings)
         every = [
             self._start(
-                *(image, spacing),
+                image,
+                spacing,
                 temperature=temperature,
                 keep_members=keep_members or settings.until_stable,
             )
@@ -245,7 +246,7 @@ class Ensemble:
             }
             if self.folder.members != plan.folder.members:  # one was refused meanwhile
                 again = self.phase_steps(
-                    *(images, spacing, settings), keep_members=keep_members, should_stop=should_stop
+                    images, spacing, settings, keep_members=keep_members, should_stop=should_stop
                 )
                 next(again)  # the first member is shown already
                 return (yield from again)
@@ -367,7 +368,9 @@ class Ensemble:
             for image, seen in zip(images, ask(images), strict=True):
                 probabilities = self._with_wide_window(image, seen, ask)
                 look = FirstLook.in_box(
-                    *(probabilities, image.computed_box, image.channels.shape[1:]),
+                    probabilities,
+                    image.computed_box,
+                    image.channels.shape[1:],
                     spacing=spacing,
                     structures=self.structures,
                 )
@@ -455,7 +458,9 @@ class Ensemble:
         """Return the result with its signs of failure and the warnings of the calibration."""
         channels, spacing = progress.image.channels, progress.image.spacing
         signs = failure_signs(
-            *(result.labels, result.mutual_information, spacing),
+            result.labels,
+            result.mutual_information,
+            spacing,
             structures=result.structures,
             agreement=result.pairwise_dice,
         )

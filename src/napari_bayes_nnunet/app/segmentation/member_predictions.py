@@ -210,9 +210,7 @@ class MemberPredictor:
         network = self._predictor.network
         computed = f"{network.device} {network.dtype} {image.cutout}"
         return cache_key(
-            *(image.digest, self._plans, forward_pass, files),
-            mirroring=mirroring,
-            computed=computed,
+            image.digest, self._plans, forward_pass, files, mirroring=mirroring, computed=computed
         )
 
     def open(self, members: tuple[Member, ...]) -> _Opened:

@@ -71,10 +71,7 @@ def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
             _train(job, send, lambda text: stage(StageStarted(text=text)), stop)
         if job.lacks_validation:
             measure_validation_range(
-                *(job.run, job.fold, job.dataset),
-                device=job.request.device,
-                send=stage,
-                stop=stop,
+                job.run, job.fold, job.dataset, device=job.request.device, send=stage, stop=stop
             )
     except Stopped:
         return False
@@ -274,7 +271,9 @@ def _runner_on_device(
     from ...nnunet.trainer import make_trainer
 
     trainer = make_trainer(
-        *(job.dataset.nnunet_name, job.record.configuration, job.fold),
+        job.dataset.nnunet_name,
+        job.record.configuration,
+        job.fold,
         plans=plans,
         device=choose_device(job.request.device),
         resume=job.request.resume,
@@ -292,7 +291,9 @@ def _runner_on_cards(
 
     resume = job.request.resume
     command = ddp.ddp_command(
-        *(job.dataset.nnunet_name, job.record.configuration, job.fold),
+        job.dataset.nnunet_name,
+        job.record.configuration,
+        job.fold,
         plans=plans,
         gpus=job.request.num_gpus,
         resume=resume,

@@ -110,7 +110,9 @@ def _measure(
         result = _segment(ensemble, image, channels[0].spacing, stop)
         scores = case_scores(result.volumes, result.volume_spread, result.pairwise_dice)
         compared = CalibrationCase.compare(
-            *(case.name, patient_of(case.name, pattern), result),
+            case.name,
+            patient_of(case.name, pattern),
+            result,
             reference=reference,
             spacing=channels[0].spacing,
             features=ensemble.features(image, channels[0].spacing, SETTINGS),
@@ -126,6 +128,6 @@ def _report_training(name: str, send: Callable[[StageStarted], None], stop: Stop
 def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
     """Return the segmentation. Raises Stopped within one member of a request to stop."""
     steps = ensemble.steps(
-        *(image, spacing, SETTINGS), keep_members=True, should_stop=lambda: bool(stop)
+        image, spacing, SETTINGS, keep_members=True, should_stop=lambda: bool(stop)
     )
     return drain(steps)

@@ -38,9 +38,8 @@ def write_targets(
     part = mutual_information[None] / math.log2(len(probabilities))
     channels = np.concatenate([probabilities[1:], part])
     steps = np.rint(channels * STEPS).clip(0, STEPS).astype(np.uint16)
-    array = blosc2.asarray(
-        np.ascontiguousarray(steps), chunks=(len(steps), 1, *steps.shape[2:])
-    )  # a chunk is a slice, because a 2D training reads single slices
+    chunks = len(steps), 1, *steps.shape[2:]  # of a slice, because a 2D training reads slices
+    array = blosc2.asarray(np.ascontiguousarray(steps), chunks=chunks)
     with replacing(file) as temporary:
         temporary.write_bytes(array.to_cframe())
 

@@ -108,7 +108,10 @@ class MessageProcess(QObject):
             return
         process.blockSignals(True)
         if within_ms:
-            (process.closeWriteChannel if self._has_input else process.terminate)()
+            if self._has_input:
+                process.closeWriteChannel()
+            else:
+                process.terminate()
         if not (within_ms and process.waitForFinished(within_ms)):
             process.kill()
             process.waitForFinished(_KILLED_WITHIN_MS)

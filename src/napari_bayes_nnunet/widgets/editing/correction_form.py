@@ -251,11 +251,10 @@ class CorrectionForm(QWidget):
 
     def _parts(self) -> dict[str, Iterable[QWidget]]:
         brush = self.brush.above.editor
+        answers = self.previous_button, self.next_button, self.take_button
         return {
             "level": (self.level,),
-            "alternatives": (
-                *(self.alternative, self.previous_button, self.next_button, self.take_button),
-            ),
+            "alternatives": (self.alternative, *answers),
             "base or apex": self.ends.buttons.values(),
             "scribble": (self.scribble_button, self.scribble_buttons),
             "contour": (self.edit_button, self.apply_button, self.cancel_button),

@@ -102,7 +102,10 @@ class CinePlayer(QObject):
 
     def toggle(self) -> None:
         """Start or stop."""
-        (self.stop if self.is_playing else self.start)()
+        if self.is_playing:
+            self.stop()
+        else:
+            self.start()
 
     def close(self) -> None:
         """Stop and disconnect from the viewer."""

@@ -107,9 +107,10 @@ class ReviewController(QObject):
 
     def _show_scores(self) -> None:
         """Show the slices in the order of the queue, and everything that depends on this order."""
-        view = self.view
-        for show in (view.score, view.show_scores, view.show_marks, view.show_numbers):
-            show()
+        self.view.score()
+        self.view.show_scores()
+        self.view.show_marks()
+        self.view.show_numbers()
 
     def _on_patient_changed(self, patient: Patient) -> None:
         self.session.set_patient(patient)
@@ -202,10 +203,8 @@ class ReviewController(QObject):
         self.decisions.connect_forms()
         self.tools.connect_form()
         self._connect_forms(self.forms)
-        for part in (
-            *(self.check, self.navigator, self.decisions, self.tools, self.carried.tool),
-            *(self.corrections, self.picture),
-        ):
+        steps = self.check, self.navigator, self.decisions, self.tools, self.carried.tool
+        for part in (*steps, self.corrections, self.picture):
             part.said.connect(self.said)
         for reported in (self.decisions.reported, self.carried.tool.started):
             reported.connect(self.reported)
@@ -288,10 +287,8 @@ class ReviewController(QObject):
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
-            for part in (
-                *(self.tools, self.contour, self.player, self.carried.tool),
-                *(self.corrections, self.window_level, self._thumbnails),
-            ):
+            tools = self.tools, self.contour, self.player, self.carried.tool
+            for part in (*tools, self.corrections, self.window_level, self._thumbnails):
                 part.close()
             for open_part in (self.keys, self.outlines, self.letters):
                 if open_part is not None:

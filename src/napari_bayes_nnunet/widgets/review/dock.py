@@ -303,7 +303,10 @@ class ReviewWidget(FolderDrop, DockContent):
         self.reading_button.setChecked(self._layout.is_on)
 
     def _on_reading_clicked(self, is_on: bool) -> None:
-        (self._enter_layout if is_on else self._leave_layout)()
+        if is_on:
+            self._enter_layout()
+        else:
+            self._leave_layout()
         self._reads = is_on
         self._settings.keep_reading_layout(is_on)
         self._zoom_soon()
@@ -404,12 +407,8 @@ class ReviewWidget(FolderDrop, DockContent):
         opened = self._opened  # else a closed study in a temporary folder could not be found
         start = self._start_folder if opened is None else str(opened.parent)
         chosen = self._ask_folder(self, CHOOSE_STUDY, start)
-        if not chosen:
-            return
-        if is_study(Path(chosen)):
-            self.open(Path(chosen))
-        else:
-            self.list_studies(Path(chosen))
+        if chosen:
+            self.take_dropped(Path(chosen))
 
     def _on_image_clicked(self) -> None:
         assert self.controller is not None
@@ -426,8 +425,11 @@ class ReviewWidget(FolderDrop, DockContent):
             self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))
 
     def take_dropped(self, path: Path) -> None:
-        """Open a dropped study, or list the studies of a dropped folder."""
-        (self.open if is_study(path) else self.list_studies)(path)
+        """Open a dropped or chosen study, or list the studies of a folder."""
+        if is_study(path):
+            self.open(path)
+        else:
+            self.list_studies(path)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window of the dock, so that the study is saved before it closes."""

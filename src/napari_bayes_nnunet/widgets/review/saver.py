@@ -57,9 +57,8 @@ class StudySaver(QObject):
         self._saving = self._saves_work = False
         self._save_again = False
         self._writing = threading.Lock()
-        self._started = self._written = (
-            0  # numbers of saves, so that no old save replaces a newer one
-        )
+        # Numbers of saves, so that no old save replaces a newer one.
+        self._started = self._written = 0
         self._rows: list[UseRow] = []  # rows of the log that are being written
         self._lock = lock
         if lock is not None:
@@ -125,9 +124,8 @@ class StudySaver(QObject):
     def _work(self) -> Callable[[], None]:
         """Return a function that writes the review in its current state."""
         session = self._session
-        self._rows.extend(
-            session.take_log()
-        )  # atomic, because the thread removes rows from this list
+        # Atomic, because the thread removes rows from this list.
+        self._rows.extend(session.take_log())
         self._started += 1
         return partial(self._write, self._started, session.labels_to_save(), session.state)
 

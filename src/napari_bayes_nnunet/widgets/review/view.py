@@ -227,14 +227,10 @@ class ReviewView:
         self._show_ends()
 
     def _show_level(self) -> None:
-        corrections, place, label = (
-            self._forms.corrections,
-            self._context.place,
-            self._context.label,
-        )
-        corrections.set_volume(self._session.volume_in(place, label))
+        place, label = self._context.place, self._context.label
+        self._forms.corrections.set_volume(self._session.volume_in(place, label))
         if not self._corrections.is_level_preview:
-            corrections.set_level(self._corrections.margin_at(place, label))
+            self._forms.corrections.set_level(self._corrections.margin_at(place, label))
 
     def _show_ends(self) -> None:
         """Show in which slices of the phase the structure is seen and drawn."""

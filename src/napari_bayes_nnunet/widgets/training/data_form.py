@@ -96,5 +96,7 @@ class TrainingDataForm(FolderDrop, QWidget):
 
     def take_dropped(self, path: Path) -> None:
         """Choose a dropped folder as the dataset, or as studies while these are the source."""
-        shows_studies = self.source.currentIndex() == STUDIES
-        (self.studies.take_dropped if shows_studies else self.choose)(path)
+        if self.source.currentIndex() == STUDIES:
+            self.studies.take_dropped(path)
+        else:
+            self.choose(path)
