@@ -78,7 +78,7 @@ def apply_scribble(
     drawn = stroke & ~structure_mask(labels, protected)
     if label in protected or not drawn.any():
         raise InputError(
-            "The stroke covers no voxel that may change. Draw it elsewhere, or unprotect the "
+            "The stroke covers no voxel that may change. Draw it elsewhere, or unlock the "
             "structure."
         )
     candidates: list[tuple[int, int, Scribbled]] = []

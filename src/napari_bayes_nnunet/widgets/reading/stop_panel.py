@@ -23,8 +23,8 @@ ADVICE_HELP: Final = (
     "patients like the validation patients. A range in brackets is the prediction interval."
 )
 FINISH_HELP: Final = (
-    "Mark the review as finished, with the other slices as predicted. Possible once the target is "
-    "met and the advice names no slice."
+    "Mark the review as finished and leave the other slices as they are. Possible once the target "
+    "is met and the advice names no slice."
 )
 _STEP: Final = 0.5
 

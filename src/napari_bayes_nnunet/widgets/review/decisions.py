@@ -13,7 +13,7 @@ from .navigator import ALL_ACCEPTED, SliceNavigator
 from .view import ReviewView
 
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
-REVIEW_FINISHED: Final = "Finished. Open slices stay as predicted. Continue with Save and export."
+REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save and export."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
