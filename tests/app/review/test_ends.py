@@ -108,7 +108,7 @@ def test_a_finished_structure_is_refused(session) -> None:
     session.change(protected=("RV",))
     for outwards in (True, False):
         error = refused(session, End.BASE, outwards=outwards)
-        assert error.statement.template == module.IS_FINISHED
+        assert error.statement.template == module.IS_LOCKED
 
 
 def test_the_edge_of_the_image_is_refused(session) -> None:

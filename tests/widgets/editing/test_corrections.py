@@ -11,7 +11,7 @@ import pytest
 from app_model.types import KeyBinding
 from napari.components import ViewerModel
 
-from napari_bayes_nnunet.app.review.ends import IS_FINISHED, End
+from napari_bayes_nnunet.app.review.ends import IS_LOCKED, End
 from napari_bayes_nnunet.core.editing.closed_curve import draw_curve
 from napari_bayes_nnunet.core.editing.level import apply_level
 from napari_bayes_nnunet.core.editing.scribble import UNKNOWN_SHAPE
@@ -403,7 +403,7 @@ def test_a_stroke_that_a_lock_stops_is_reported(bench, qtbot) -> None:
     paint(bench.layer, WORST, 3, 3, LV, qtbot)
     assert bench.said == []
     paint(bench.layer, WORST, 3, 3, MYO, qtbot)
-    assert bench.said == [IS_FINISHED.format(structure="MYO")]
+    assert bench.said == [IS_LOCKED.format(structure="MYO")]
     assert steps_of(bench.layer) == 1
 
 
@@ -470,7 +470,7 @@ def test_a_stroke_that_fits_nothing_is_refused(bench) -> None:
     assert len(bench.said) == 1
     bench.session.change(protected=("RV",))
     bench.corrections.scribble(WORST, RV, inside, inside=False)
-    assert bench.said.pop() == IS_FINISHED.format(structure="RV")
+    assert bench.said.pop() == IS_LOCKED.format(structure="RV")
     assert steps_of(bench.layer) == 0
 
 
@@ -575,7 +575,7 @@ def test_a_locked_structure_is_not_edited(bench) -> None:
     for edit in edits:
         edit()
     assert steps_of(bench.layer) == 0
-    assert bench.said == [IS_FINISHED.format(structure="LV")] * len(edits)
+    assert bench.said == [IS_LOCKED.format(structure="LV")] * len(edits)
 
 
 def test_interpolation_needs_corrected_slices_on_both_sides(bench) -> None:

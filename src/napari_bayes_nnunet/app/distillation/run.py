@@ -67,12 +67,12 @@ def _compute_targets(job: DistillationJob, send: Send, stop: StopRequest) -> Non
     if not missing:
         return
     _check_space(job, [images[case] for case in missing], send)
-    ask = _Asker(job, stop)
+    teacher = _TeacherPredictor(job, stop)
     time_left = TimeLeft()
     for done, case in enumerate(missing, start=len(images) - len(missing)):
         stop.check()
         send(_stage(job, done, time_left.seconds(len(images) - done)))
-        posterior = ask(images[case])
+        posterior = teacher.posterior(images[case])
         write_targets(
             files[case],
             to_numpy(posterior.mean()),
@@ -117,8 +117,8 @@ def _check_space(job: DistillationJob, images: list[Path], send: Send) -> None:
     send(Notice(**text_fields(statement(NEEDED_SPACE, **values))))
 
 
-class _Asker:
-    """The members of the ensemble, which see whole preprocessed images."""
+class _TeacherPredictor:
+    """Predictor of the members of the ensemble, which see whole preprocessed images."""
 
     def __init__(self, job: DistillationJob, stop: StopRequest) -> None:
         from ...nnunet.device import choose_device
@@ -135,7 +135,7 @@ class _Asker:
         self._members = MemberPredictor(self._predictor, folder, None)
         self._passes = make_passes(job.members, "probabilities", mirroring=self._mirroring)
 
-    def __call__(self, image: Path) -> RunningPosterior:
+    def posterior(self, image: Path) -> RunningPosterior:
         """Return the posterior on the grid of a preprocessed image. Raises Stopped."""
         from ...nnunet.distillation.targets import read_image_array
 

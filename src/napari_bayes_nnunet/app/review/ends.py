@@ -18,7 +18,7 @@ from ...io.study.arrays import select_phase
 from .. import AppError
 from .session import ReviewSession
 
-IS_FINISHED: Final = "The {structure} is locked, so it was not changed."
+IS_LOCKED: Final = "The {structure} is locked, so it was not changed."
 NO_SLICE_LEFT: Final = "The {structure} already reaches the last slice of the image at the {end}."
 NOWHERE: Final = "The {structure} is in no slice of this phase."
 NOTHING_KNOWN: Final = (
@@ -73,7 +73,7 @@ def move_end(
     volume = select_phase(session.labels, phase)
     name = session.structure_name(label)
     if label in session.protected_labels:
-        raise AppError(IS_FINISHED, structure=name)
+        raise AppError(IS_LOCKED, structure=name)
     having, at_start = slices_with(volume, label), _is_first(session, end)
     if not len(having):
         if not outwards:

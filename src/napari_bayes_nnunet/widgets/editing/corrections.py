@@ -12,7 +12,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ...app.review.ends import IS_FINISHED, End, ShapeSource, move_end
+from ...app.review.ends import IS_LOCKED, End, ShapeSource, move_end
 from ...app.review.session import ReviewSession
 from ...core import InputError
 from ...core.counts import format_count
@@ -152,7 +152,7 @@ class Corrections(QObject):
             return True
         labels = self._session.labels_in(place)
         return any(
-            not np.array_equal(self._unprotected(labels, answer.labels), labels)
+            not np.array_equal(self._keep_locked(labels, answer.labels), labels)
             for answer in self._session.alternatives_in(place)
         )
 
@@ -177,7 +177,7 @@ class Corrections(QObject):
             return
         base = self._base(place, ALTERNATIVE)
         number = (self._alternative + step) % (len(alternatives) + 1)
-        labels = base if number == 0 else self._unprotected(base, alternatives[number - 1].labels)
+        labels = base if number == 0 else self._keep_locked(base, alternatives[number - 1].labels)
         self._show(place, base, labels, ALTERNATIVE)
         self._alternative = number
 
@@ -225,7 +225,7 @@ class Corrections(QObject):
         """Return the slice to the prediction."""
         self.discard_preview()
         labels = self._session.predicted_in(place)
-        labels = self._unprotected(self._session.labels_in(place), labels)
+        labels = self._keep_locked(self._session.labels_in(place), labels)
         self.said.emit(REVERTED if self._put(place, labels, REVERT) else AS_PREDICTED)
 
     def remove(self, place: Place, label: int) -> None:
@@ -238,8 +238,8 @@ class Corrections(QObject):
         if self._is_locked(label):
             return
         # Beyond the base there is no myocardium either; at the apex it closes over the LV.
-        both = label in self._of("LV") and self._session.is_basal(place)
-        walls, protected = self._of("MYO") if both else (), self._session.protected_labels
+        both = label in self._labels_of("LV") and self._session.is_basal(place)
+        walls, protected = self._labels_of("MYO") if both else (), self._session.protected_labels
         labels = remove_at_end(labels, label, walls=walls, protected=protected)
         self._put(place, labels, ABSENT)
         self.said.emit(REMOVED.format(structures=self._names_of_removed(before, labels)))
@@ -320,7 +320,7 @@ class Corrections(QObject):
         """Return whether a structure must not change, and say so."""
         is_locked = label in self._session.protected_labels
         if is_locked:
-            self.said.emit(IS_FINISHED.format(structure=self._session.structure_name(label)))
+            self.said.emit(IS_LOCKED.format(structure=self._session.structure_name(label)))
         return is_locked
 
     def interpolate(self, place: Place, label: int) -> None:
@@ -552,23 +552,20 @@ class Corrections(QObject):
         change = SliceChange(place, rows, columns, labels.ravel(), after)
         return self._is_paintable(change).reshape(labels.shape)
 
-    def _unprotected(self, labels: Plane, other: Plane) -> Plane:
-        """Return ``other`` with the protected structures of ``labels``."""
-        return copy_structures(
-            other.astype(np.uint8),
-            labels.astype(np.uint8),
-            protected=self._session.protected_labels,
-        )
+    def _keep_locked(self, labels: Plane, new: Plane) -> Plane:
+        """Return ``new`` labels for a slice, in which locked structures stay as in ``labels``."""
+        source, target = new.astype(np.uint8), labels.astype(np.uint8)
+        return copy_structures(source, target, protected=self._session.protected_labels)
 
-    def _of(self, structure: str) -> list[int]:
+    def _labels_of(self, structure: str) -> list[int]:
         """Return the labels of a structure of the heart, under any of its usual names."""
         structures = self._session.structures.items()
         return [label for name, label in structures if canonical_structure(name) == structure]
 
     def _inner(self, label: int) -> list[int]:
         """Return the labels inside a wall: the contour of the myocardium also encloses the LV."""
-        return self._of("LV") if label in self._of("MYO") else []
+        return self._labels_of("LV") if label in self._labels_of("MYO") else []
 
     def _shared_border(self, label: int) -> list[int]:
         """Return the labels that give way to a contour: the endocardium moves both ways."""
-        return self._of("MYO") if label in self._of("LV") else []
+        return self._labels_of("MYO") if label in self._labels_of("LV") else []
