@@ -90,10 +90,7 @@ class HeatGrid(QWidget):
         Unknown scores are NaN. The colours end at ``top``, by default the largest score. Raises
         ValueError if the number of columns is not that of the phases.
         """
-        scores = np.asarray(scores, dtype=np.float64)
-        if scores.ndim != 2 or scores.shape[1] != len(phases):
-            expected = f"(Z, {len(phases)})"
-            raise ValueError(f"The scores of {len(phases)} phases are {expected}: {scores.shape}.")
+        scores = check_scores(scores, phases)
         largest = float(np.nanmax(scores, initial=0.0)) if scores.size else 0.0
         self._scores = scores
         gaps = not np.isfinite(scores).all()
@@ -287,6 +284,15 @@ class HeatAxes:
     def has_phases(self) -> bool:
         """Whether the columns have numbers."""
         return any(phase is not None for phase in self.phases)
+
+
+def check_scores(scores: NDArray[Any], phases: Sequence[Phase]) -> NDArray[np.float64]:
+    """Return (Z, P) scores. Raises ValueError unless there is a column for each of ``phases``."""
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[1] != len(phases):
+        expected = f"(Z, {len(phases)})"
+        raise ValueError(f"The scores of {len(phases)} phases are {expected}: {scores.shape}.")
+    return scores
 
 
 def small_font(font: QFont) -> QFont:

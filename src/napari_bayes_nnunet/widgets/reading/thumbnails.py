@@ -32,6 +32,7 @@ from .heat_grid import (
     BASE,
     GAP,
     HeatScale,
+    check_scores,
     describe_slice,
     small_font,
 )
@@ -118,11 +119,7 @@ class Thumbnails(QWidget):
         Unknown scores are NaN. The colours end at ``top``. Raises ValueError if the number of
         columns is not that of the phases.
         """
-        scores = np.asarray(scores, dtype=np.float64)
-        if scores.ndim != 2 or scores.shape[1] != len(phases):
-            expected = f"(Z, {len(phases)})"
-            raise ValueError(f"The scores of {len(phases)} phases are {expected}: {scores.shape}.")
-        self._scores, self._phases = scores, tuple(phases)
+        self._scores, self._phases = check_scores(scores, phases), tuple(phases)
         self._scale = HeatScale(top, unit)
         self._arrange()
 
