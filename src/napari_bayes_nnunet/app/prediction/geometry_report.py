@@ -35,8 +35,8 @@ def with_geometry(
     """Return the report with the spacing used, and notes on an unusual image file.
 
     If pixdim and affine differ, the report has the volumes for both. If a spacing was given, the
-    header's does not count.
-    ``word`` turns a statement into text for the command line or the window.
+    header's does not count. ``word`` turns a statement into text for the command line or the
+    window.
     """
     about: dict[str, Any] = {
         "spacing_mm": list(geometry.spacing),

@@ -69,16 +69,13 @@ _OBSTACLES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class StopAdvice:
-    """Change of the LV EF, in points, that full correction may still bring.
-
-    It holds for ``level`` % of the patients.
+    """Change of the LV EF, in points, that full correction may bring in ``level`` % of patients.
 
     ``value`` is the LV EF now and ``interval`` its lowest and highest plausible value: those of the
     prediction if it ``is_predicted``, else ``value`` ± ``bound``. ``bound`` is its largest change
-    from now on, and ``next_bound`` that after the next ``slices`` open slices.
-    No target below ``floor`` can be met. ``obstacle`` and its ``place``, if it has one, stand
-    against the end of the review, None if nothing does. Those of the whole case have no place, and
-    no bound holds.
+    from now on, and ``next_bound`` that after the next ``slices`` open slices. No target below
+    ``floor`` can be met. ``obstacle`` and its ``place`` stand against the end of the review, None
+    if nothing does. An obstacle of the whole case has no place, and then no bound holds.
     """
 
     value: float

@@ -275,12 +275,10 @@ def fit_calibration(
     *,
     mass_range: MassRange | None = None,
 ) -> Calibration:
-    """Return the calibration for these settings.
+    """Return the calibration for these settings, from ``cases`` with at least one reference voxel.
 
-    ``trained_on`` has the features of training images, ``mass_range`` is that of `find_mass_range`.
-
-    τ has the lowest NLL of the voxels in the boxes of the references. Needs a case whose reference
-    is not empty.
+    τ minimises the NLL of the voxels in the boxes of the references. ``trained_on`` has the
+    features of training images, ``mass_range`` is that of `find_mass_range`.
     """
     temperature = fit_temperature(
         np.hstack([case.probabilities for case in cases]),

@@ -58,8 +58,8 @@ class Calibration:
     ("ED", "ES", and "any" if it is unknown). ``failure`` is the rule for the failure score,
     ``image`` that for images of other kinds. ``review`` bounds the change of each measurement
     during the rest of a review, ``mass_range`` is the usual one of the training patients, None if
-    unknown. ``sha256`` are the checksums of the members,
-    ``plans_sha256`` is that of the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
+    unknown. ``sha256`` are the checksums of the members, ``plans_sha256`` is that of the
+    `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
     """
 
     temperature: Annotated[float, Interval(ge=RANGE[0], le=RANGE[1])]

@@ -1,4 +1,4 @@
-"""How often prediction intervals hold the truth of patients that they were not fitted on."""
+"""Coverage of prediction intervals in patients that they were not fitted on."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _HEADS = ("", "level", "held", "of", "95 %", "mean width")
 class HeldOut:
     """Intervals of a measurement at a ``level`` (%), each fitted on the other patients.
 
-    They ``held`` the truth of so many of the ``patients``; ``width`` is their mean width in
-    ``unit``.
+    ``held`` counts the ``patients`` whose true value lies in their interval; ``width`` is the mean
+    width in ``unit``.
     """
 
     name: str

@@ -97,11 +97,12 @@ class Segmentation:
     that the method takes from the folder; with ``until_stable``, ``members`` can be fewer, and
     ``members_by_slice`` is the number asked in each slice. The others count as those asked there
     (`MemberStatistics`).
+
     ``calibration`` gives the intervals, None if the ensemble has none for these settings. ``signs``
-    are those of a failure and of another kind of image (`case_signs`).
-    ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
-    ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
-    ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.
+    are those of a failure and of another kind of image (`case_signs`). ``precision`` is the number
+    type of the network: "float32", "float16" or "bfloat16". ``window_box`` (z, y, x) are the voxels
+    that all members saw, None for the whole image. ``structures``: name → label. ``plans_sha256``
+    is that of the `EnsembleFolder`.
     """
 
     labels: NDArray[np.uint8]

@@ -299,8 +299,8 @@ def make_geometry(
 
     ``shape`` (Z, Y, X) or (T, Z, Y, X), ``spacing`` (z, y, x) in mm, ``frame_time`` in ms,
     ``affine`` in mm, whose scale is made that of ``spacing``. Without it the header gives no
-    orientation (both form codes 0).
-    Raises DataError for other shapes and for a spacing that is not above 0.
+    orientation (both form codes 0). Raises DataError for other shapes and for a spacing that is not
+    above 0.
     """
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise DataError(

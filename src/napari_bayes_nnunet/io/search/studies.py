@@ -30,8 +30,7 @@ class StudyInput:
 
     ``paths`` are the file or the folders. If a folder also holds other studies, ``paths`` has the
     single files instead. ``folder``, relative to the output folder, and ``case`` name the results;
-    see `result_name`.
-    ``study`` is the UID of a DICOM study, or "" if its files do not give it.
+    see `result_name`. ``study`` is the UID of a DICOM study, or "" if its files do not give it.
     """
 
     kind: Literal["NIfTI", "DICOM"]

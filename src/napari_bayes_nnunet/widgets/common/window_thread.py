@@ -1,4 +1,4 @@
-"""What keeps the window answering: work in steps, lists after the image, short collections."""
+"""Responsiveness of the window: work in steps, lists after the image, short collections."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from qtpy.QtCore import QObject, QTimer
 from superqt.utils import QSignalThrottler
 
 PAUSE_MS: Final = 15
-"""Time between steps. Qt draws 5 ms after it is asked to, and else in one go with the next step.
-
-What waits since the step comes first, too, if drawing takes long."""
+"""Time between steps. Qt draws 5 ms after it is asked to, so after a shorter time a step would be
+drawn only with the next one. If drawing takes long, waiting events also come before the next step.
+"""
 LISTS_AFTER_MS: Final = 40
 """Delay of numbers and lists after an edit or a step, so that the image is drawn first."""
 
@@ -81,7 +81,7 @@ def _no_steps() -> Generator[None, None, None]:
 
 
 def after_frame(show: Callable[[], None], parent: QObject) -> QSignalThrottler:
-    """Return what calls ``show`` soon after it is triggered, when the image is drawn."""
+    """Return a throttler that calls ``show`` soon after a trigger, when the image is drawn."""
     soon = QSignalThrottler(QSignalThrottler.EmissionPolicy.Trailing, parent)
     soon.setTimeout(LISTS_AFTER_MS)
     soon.triggered.connect(show)

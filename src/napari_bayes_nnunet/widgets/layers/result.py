@@ -70,9 +70,8 @@ class SegmentationResult:
     phases that were not segmented. ``structures`` maps names to labels, without background.
     ``folder`` is that of the ensemble named ``ensemble``, ``made_by`` its content; for a study they
     are the study's folder and None, and only method and members of the ``settings`` are known.
-    ``phases`` has the state of each phase
-    (from 1; None for a 3D image), ``requested`` the phases of a cine to segment last.
-    ``posteriors`` has the members' results of finished phases, as
+    ``phases`` has the state of each phase (from 1; None for a 3D image), ``requested`` the phases
+    of a cine to segment last. ``posteriors`` has the members' results of finished phases, as
     copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
     is the one that the ensemble received.
     """

@@ -107,6 +107,7 @@ class _Column:
         open_slices: int | None,
         coverage: Coverage | None,
     ) -> None:
+        """Show a number with the interval of ``coverage`` %, its open slices and its change."""
         change = math.nan if predicted is None else measured.value - predicted.value
         has_spread = open_slices != 0 and not math.isnan(measured.spread)
         interval = () if coverage is None else measured.intervals.get(coverage, ())

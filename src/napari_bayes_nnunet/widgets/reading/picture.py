@@ -126,8 +126,8 @@ class ReviewPicture(QObject):
         self.edited = self._make_edited()
         self.caption = CanvasCaption(viewer, self.image)
         self._place: Place | None = None
-        self._left: tuple[Center, Center] | None = None
-        self._fitted: tuple[float, Center] | None = None
+        self._left: tuple[Center, Center] | None = None  # centre before and after `centre_on`
+        self._fitted: tuple[float, Center] | None = None  # camera after `zoom_to_heart`
         self._is_closing = self._is_lost = False
         self._soon = QSignalDebouncer(parent=self)  # one step can move several sliders
         self._soon.setTimeout(0)

@@ -38,8 +38,8 @@ class ReviewView:
         self.queue: list[QueueItem] = []
         self.advice: StopAdvice | None = None
         self._advised: ReviewState | None = None  # None if the labels have changed since
-        context.corrections.changed.connect(self._on_corrected)
         self._findings: dict[Place, str] = {}
+        context.corrections.changed.connect(self._on_corrected)
 
     def show_setup(self) -> None:
         """Show the settings of the review and the structures and phases of the study."""
