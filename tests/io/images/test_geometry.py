@@ -151,6 +151,16 @@ def test_no_letters_where_nothing_is_known() -> None:
     assert patient_letters(np.full((4, 4), np.nan)) is None
 
 
+def test_straight_axes_from_the_origin_have_no_reliable_letters() -> None:
+    steps = np.diag([-1.5, -1.5, 8.0, 1.0])
+    placeholder = make_geometry((3, 4, 5), (8, 1.5, 1.5), affine=steps)
+    assert placeholder.letters is not None
+    assert placeholder.reliable_letters is None
+    steps[2, 3] = -40.0
+    placed = make_geometry((3, 4, 5), (8, 1.5, 1.5), affine=steps)
+    assert placed.reliable_letters == placed.letters
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_impossible_directions_are_described(number: float) -> None:
     def change(header: Any) -> None:

@@ -83,7 +83,7 @@ def collect_outcome(
         use=summarise_use(rows) if rows else None,
         predictions=info.reports,
         warnings=(*info.warnings, *among, *list_sentences(session)),
-        letters=info.geometry.letters,
+        letters=info.geometry.reliable_letters,
     )
 
 

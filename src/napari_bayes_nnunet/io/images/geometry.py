@@ -173,6 +173,17 @@ class Geometry:
         return patient_letters(self.affine)
 
     @property
+    def reliable_letters(self) -> Letters | None:
+        """`letters`, or None if the affine is the default of a program that knew no position.
+
+        Such files, ACDC among them, have straight axes and the first voxel at the origin. They
+        would name the directions of an axial stack, which a short-axis stack is not.
+        """
+        affine = self.affine
+        turned = affine[:3, :3] - np.diag(affine[:3, :3].diagonal())
+        return self.letters if turned.any() or affine[:3, 3].any() else None
+
+    @property
     def is_label_image(self) -> bool:
         """Whether the header marks the voxels as labels (NIfTI intent code 1002)."""
         return int(self.parsed()["intent_code"]) == LABEL_INTENT

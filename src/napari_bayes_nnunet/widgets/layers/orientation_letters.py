@@ -81,14 +81,15 @@ class PatientLetters:
     def _letters(self) -> dict[str, str]:
         geometry = layer_geometry(self._layer) if self._layer is not None else None
         dims = self._viewer.dims
-        if geometry is None or geometry.letters is None or dims.ndisplay != 2:
+        letters = geometry.reliable_letters if geometry is not None else None
+        if letters is None or dims.ndisplay != 2:
             return {}
         rows, columns = (int(axis) - (dims.ndim - 3) for axis in dims.displayed)
         if min(rows, columns) < 0:  # time is displayed
             return {}
         vertical, horizontal = self._viewer.scene.camera.orientation2d
         directions = (str(vertical), str(horizontal))
-        return edge_letters(geometry.letters, (rows, columns), directions)
+        return edge_letters(letters, (rows, columns), directions)
 
 
 def has_letters(viewer: Any) -> bool:
