@@ -131,4 +131,4 @@ def test_a_structure_under_finished_ones_is_refused(session) -> None:
     session.change(protected=("LV", "MYO"))
     session.labels_in(BASE)[...] = MYO
     error = refused(session, End.BASE, outwards=True)
-    assert error.statement.template == module.UNDER_FINISHED
+    assert error.statement.template == module.UNDER_LOCKED

@@ -25,7 +25,7 @@ NOTHING_KNOWN: Final = (
     "No model sees the {structure} in slice {slice}, and no other slice has it. Go to a slice in "
     "which models see it, or paint it."
 )
-UNDER_FINISHED: Final = "Locked structures cover the {structure} in slice {slice}."
+UNDER_LOCKED: Final = "Locked structures cover the {structure} in slice {slice}."
 
 
 class End(StrEnum):
@@ -67,7 +67,7 @@ def move_end(
     If the order of the slices is unknown, the first one counts as the base. The myocardium appears
     with the LV, and vanishes with it at the base.
 
-    Raises AppError if the structure is finished, no slice is left, or its shape is unknown.
+    Raises AppError if the structure is locked, no slice is left, or its shape is unknown.
     """
     phase = place[0]
     volume = select_phase(session.labels, phase)
@@ -106,7 +106,7 @@ def _appear(session: ReviewSession, place: Place, label: int) -> EndStep:
         protected=session.protected_labels,
     )
     if not (labels == label).any():
-        raise AppError(UNDER_FINISHED, structure=name, slice=z + 1)
+        raise AppError(UNDER_LOCKED, structure=name, slice=z + 1)
     source = ShapeSource.NEIGHBOUR if seen is None else ShapeSource.MODELS
     if seen is predicted:
         source = ShapeSource.PREDICTION

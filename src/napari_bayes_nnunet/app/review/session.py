@@ -214,7 +214,7 @@ class ReviewSession:
 
     @property
     def protected_labels(self) -> set[int]:
-        """Labels of the finished structures."""
+        """Labels of the locked structures."""
         return {self.structures[n] for n in self.state.protected if n in self.structures}
 
     def volume_in(self, place: Place, label: int) -> float:
@@ -244,9 +244,8 @@ class ReviewSession:
         y, x = np.unravel_index(int(near.argmax()), near.shape)
         return int(y), int(x)
 
-    def neighbours_corrected(self, place: Place) -> set[int]:
-        """Return the slices of the same phase that were edited or accepted."""
-        phase, _ = place
+    def corrected_slices(self, phase: Phase) -> set[int]:
+        """Return the slices of a phase, from 0, that were edited or accepted."""
         accepted = {
             z
             for (p, z), decision in self.state.decisions.items()

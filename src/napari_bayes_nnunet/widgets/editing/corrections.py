@@ -330,7 +330,7 @@ class Corrections(QObject):
             return
         phase, z = place
         try:
-            sources = nearest_sources(z, self._session.neighbours_corrected(place) - {z})
+            sources = nearest_sources(z, self._session.corrected_slices(phase) - {z})
             labels = interpolate_slice(
                 select_phase(self._session.labels, phase),
                 z,

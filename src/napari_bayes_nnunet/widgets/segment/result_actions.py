@@ -108,7 +108,7 @@ class ResultActions(QObject):
         result = self._result
         if result is None or self._refuses(result, None):
             return
-        folder = self._ask_for(f"Save {result.case} in", folder_of_image(result))
+        folder = self._ask_for_folder(f"Save {result.case} in", folder_of_image(result))
         if folder is None or self._refuses(result, folder) or not self._may_replace(folder):
             return
         self._settings.keep_save_folder(folder)
@@ -121,19 +121,19 @@ class ResultActions(QObject):
         if not result.posteriors:
             self._run.show_messages(NOTHING_DONE)
             return
-        folder = default_study_folder(result) or self._ask_for_folder(result)
+        folder = default_study_folder(result) or self._ask_for_study_folder(result)
         if folder is not None:
             self.review_in(folder)
 
-    def _ask_for_folder(self, result: SegmentationResult) -> Path | None:
+    def _ask_for_study_folder(self, result: SegmentationResult) -> Path | None:
         """Ask for the folder of a study that cannot be next to the image."""
-        folder = self._ask_for(f"Folder for the study of {result.case}")
+        folder = self._ask_for_folder(f"Folder for the study of {result.case}")
         if folder is None:
             return None
         self._settings.keep_save_folder(folder)
         return study_folder_in(result, folder)
 
-    def _ask_for(self, title: str, start: Path | None = None) -> Path | None:
+    def _ask_for_folder(self, title: str, start: Path | None = None) -> Path | None:
         """Ask for a folder, from ``start`` on, or else from the one that was chosen last."""
         start = start or self._settings.save_folder() or Path.home()
         chosen = QFileDialog.getExistingDirectory(self._window, title, str(start))
