@@ -39,9 +39,9 @@ KEYS = {
     "N, next in the queue": Qt.Key.Key_N,
     "T, ED and ES": Qt.Key.Key_T,
     "W, next alternative": Qt.Key.Key_W,
-    "H, outline or fill": Qt.Key.Key_H,
+    "H, fill on or off": Qt.Key.Key_H,
     "G, most uncertain voxel": Qt.Key.Key_G,
-    "D, absent here": Qt.Key.Key_D,
+    "D, mark absent": Qt.Key.Key_D,
     "R, revert the slice": Qt.Key.Key_R,
     "A, accept and continue": Qt.Key.Key_A,
 }
