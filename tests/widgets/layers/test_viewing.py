@@ -271,3 +271,15 @@ def test_zooming_shows_no_band_beside_the_image(size, corner) -> None:
     if corner == (70, 70) and size == (700, 575):
         assert 89.5 * viewer.scene.camera.zoom == pytest.approx(0.5 * size[0], rel=0.02)
         assert centre == pytest.approx((first + last) / 2, abs=8)
+
+
+def test_image_smaller_than_the_canvas_is_shown_whole() -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_layer(Labels(np.zeros((3, 192, 192), np.uint8)))
+    viewer.canvas.size = 711, 400
+    area = np.zeros((192, 192), bool)
+    area[100:160, 50:150] = True
+    zoom_to_area(viewer, labels, area)
+    reach = viewer.canvas.size[0] / viewer.scene.camera.zoom / 2
+    assert reach == pytest.approx(98.75)  # of 192 voxels, so 5.5 are left
+    assert viewer.scene.camera.center[-2] - reach == pytest.approx(-0.5)  # nothing above

@@ -176,7 +176,7 @@ def _displayed_box(viewer: Any, layer: Layer, mask: Any) -> Box | None:
 
 
 def _zoom_to(viewer: Any, layer: Layer, box: Box | None) -> None:
-    """Centre on a box and enlarge it, without a band beside the image if that can be avoided."""
+    """Centre on a box and enlarge it, with the smallest possible band beside the image."""
     if box is None:
         return
     axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
@@ -188,10 +188,9 @@ def _zoom_to(viewer: Any, layer: Layer, box: Box | None) -> None:
     zoom = min(HEART_HEIGHT * scales[0], HEART_WIDTH * scales[1])
     zoom = max(zoom, min((size / (last - first)).max(), WHOLE * scales.min()))
     reach, centre = size / zoom / 2, (low + high) / 2
-    inside = np.clip(centre, first + reach, np.maximum(last - reach, first + reach))
-    centre = np.where(last - first >= 2 * reach - 1e-6, inside, centre)
+    limits = np.sort([first + reach, last - reach], axis=0)
     viewer.scene.camera.zoom = float(zoom)
-    viewer.scene.camera.center = tuple(map(float, centre))
+    viewer.scene.camera.center = tuple(map(float, np.clip(centre, *limits)))
 
 
 def shown_plane(viewer: Any, layer: Layer) -> PlaneIndex:
