@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_volume
@@ -23,6 +23,7 @@ from napari_bayes_nnunet.widgets.layers.viewing import (
     show_in_reading_orientation,
     show_place,
     shown_place,
+    turn_once,
     zoom_to_area,
 )
 
@@ -90,6 +91,19 @@ def test_oblique_stack_stored_in_another_order_is_turned(tmp_path) -> None:
     show_in_reading_orientation(viewer, layer)
     assert viewer.dims.order == (0, 1, 2)  # the reader has put the slices first
     assert [str(d) for d in viewer.scene.camera.orientation2d] == ["up", "left"]
+
+
+def test_an_image_on_screen_is_turned_only_once(tmp_path) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_layer(image_layer(tmp_path, CINE))
+    turn_once(viewer, layer)
+    viewer.dims.order = (0, 1, 3, 2)
+    viewer.scene.camera.zoom = 7
+    turn_once(viewer, layer)
+    assert (viewer.scene.camera.zoom, viewer.dims.order) == (7, (0, 1, 3, 2))
+    copy = viewer.add_layer(Layer.create(*layer.as_layer_data_tuple()))
+    turn_once(viewer, copy)
+    assert viewer.dims.order == (0, 1, 2, 3)
 
 
 def test_time_stays_the_first_slider(tmp_path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from napari.layers import Image, Layer
@@ -33,6 +33,8 @@ Box = list[tuple[float, float]]
 # In (R, A, S). Posterior has a smaller weight, so that it only decides otherwise equal scores.
 TO_THE_RIGHT = np.array([-1.0, -0.5, 0.0])
 DOWN = np.array([0.0, -0.5, -1.0])
+TURNED: Final = "bayes_nnunet_turned"
+"""Key in the metadata of an image, with its id, once it was shown in the usual orientation."""
 STACK = 1.2
 """Ratio of the longest to the second voxel side from which an image is a stack of slices."""
 
@@ -95,6 +97,7 @@ def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
 
     For a layer without a file, only the axis of the slices is chosen, if it is found.
     """
+    layer.metadata[TURNED] = layer.unique_id  # which a copy of the layer does not have
     geometry = layer_geometry(layer)
     if geometry is None:
         _show_slices(viewer, layer)
@@ -104,6 +107,12 @@ def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
     viewer.dims.order = (*range(first), *(first + axis for axis in view.order))
     viewer.scene.camera.orientation2d = (view.vertical, view.horizontal)
     viewer.reset_view()
+
+
+def turn_once(viewer: Any, layer: Image) -> None:
+    """Show ``layer`` in the usual orientation unless it was, to keep the zoom and later turns."""
+    if layer.metadata.get(TURNED) != layer.unique_id:
+        show_in_reading_orientation(viewer, layer)
 
 
 def _show_slices(viewer: Any, layer: Image) -> None:

@@ -48,7 +48,7 @@ from ..layers.result_layers import (
     warm_up,
 )
 from ..layers.structure_contours import apply_display, find_contours
-from ..layers.viewing import show_in_reading_orientation
+from ..layers.viewing import turn_once
 from ..reading.key_sheet import add_keys_to_help
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
@@ -94,7 +94,6 @@ class SegmentWidget(FolderDrop, DockContent):
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._turned: set[Any] = set()
         self._running: Image | None = None
         self._growing: SegmentationResult | None = None
         self._refusal = ""
@@ -339,9 +338,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.shown.show_numbers()
         if layer is None:
             return
-        if layer.unique_id not in self._turned:
-            self._turned.add(layer.unique_id)
-            show_in_reading_orientation(self._viewer, layer)
+        turn_once(self._viewer, layer)
         self.display.refresh()  # this dock may be behind the one in which it was chosen
         apply_display(self._viewer, layer, self.display.display)
         if is_set_aside(self._viewer, layer):
