@@ -264,6 +264,17 @@ def test_a_begun_study_is_kept(result, tmp_path) -> None:
     assert {file: file.read_bytes() for file in folder.rglob("*.*") if file.is_file()} == before
 
 
+def test_another_method_has_a_study_of_its_own(result, tmp_path) -> None:
+    folder = make_result_study(result, tmp_path / "heart_study", image=None).folder
+    save_review(folder, BEGUN)
+    result.phases[None] = PhaseState(3, 3, made_report(method="single"))
+    for is_new in (True, False):
+        made = make_result_study(result, folder, image=None)
+        assert (made.folder, made.is_new) == (tmp_path / "heart_single_study", is_new)
+        save_review(made.folder, BEGUN)
+    assert [read_study(f).info.method for f in (folder, made.folder)] == ["multi", "single"]
+
+
 def test_a_study_open_in_a_window_is_kept(result, tmp_path) -> None:
     folder = make_result_study(result, tmp_path / "study", image=None).folder
     with open_study_lock(folder):

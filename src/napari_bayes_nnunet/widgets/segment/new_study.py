@@ -27,6 +27,7 @@ from ..layers.image_input import load_voxels
 from ..layers.result import SegmentationResult
 
 PACKAGE = Path(__file__).parents[2]
+FOLDER_ENDING = "_study"
 NOTHING_DONE = "No phase is finished. Wait until one is segmented, then start the review."
 NEW_STUDY = "The study is in {folder}."
 BEGUN_STUDY = "{folder} has a study. It is opened with its earlier segmentation."
@@ -87,10 +88,11 @@ def study_folder_in(result: SegmentationResult, chosen: Path) -> Path:
 def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -> ResultStudy:
     """Write a study of the phases that all members have segmented; call it in a thread.
 
-    An existing study that has corrections or is open in a window is kept and returned. ``image``
-    are the voxels of the layer, which are saved in the study if they come from no file. Raises
-    AppError if no phase is finished, DataError if nothing can be written to ``folder`` or if its
-    study is of another image.
+    An existing study that has corrections or is open in a window is kept and returned. If it is of
+    another method, the study is made next to it, in a folder with the name of the method.
+    ``image`` are the voxels of the layer, which are saved in the study if they come from no file.
+    Raises AppError if no phase is finished, DataError if nothing can be written to ``folder`` or
+    if its study is of another image.
 
     A layer without a file may hold its slices on any axis. In the study they come first, as in
     images that were read from files, because they are reviewed one by one.
@@ -100,10 +102,13 @@ def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -
     geometry = result.geometry or make_geometry(result.shape, result.spacing).with_slices_found()
     axis = 0 if result.geometry is not None else 2 - geometry.slice_axis
     slice_axis = len(result.shape) - 2 + axis if axis else None
+    info = _info(result, geometry)
     if is_study(folder) and (has_corrections(folder) or _is_open(folder)):
         _check_same_image(result, geometry, folder, image, axis)
+        if read_study_info(folder).method != info.method:
+            name = f"{folder.name.removesuffix(FOLDER_ENDING)}_{info.method}{FOLDER_ENDING}"
+            return make_result_study(result, folder.with_name(name), image=image)
         return ResultStudy(folder, is_new=False, slice_axis=slice_axis)
-    info = _info(result, geometry)
     voxels = _load(image, axis) if info.image is None else None
     posteriors = {p: stored.with_first_axis(axis) for p, stored in result.posteriors.items()}
     write_study(folder, info, posteriors, image=voxels)
@@ -116,7 +121,7 @@ def _load(image: Any, axis: int) -> Any:
 
 
 def _name(result: SegmentationResult) -> str:
-    return f"{result.case}_study"
+    return f"{result.case}{FOLDER_ENDING}"
 
 
 def _info(result: SegmentationResult, geometry: Geometry) -> StudyInfo:
