@@ -12,7 +12,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import make_passes
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.slice_order import SLICES_FOUND
+from napari_bayes_nnunet.app.segmentation.slice_axis_check import SLICES_FOUND
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
 from napari_bayes_nnunet.nnunet import network as network_module

@@ -18,7 +18,7 @@ from napari_bayes_nnunet.app.segmentation.image_check import EMPTY_IMAGE, NOT_FI
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.app.segmentation.pass_plan import STABLE
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.slice_order import CONTRADICTION, UNKNOWN_SLICES
+from napari_bayes_nnunet.app.segmentation.slice_axis_check import CONTRADICTION, UNKNOWN_SLICES
 from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice

@@ -52,7 +52,7 @@ from napari_bayes_nnunet.app.report.output_folder import (
     OUTPUT_IS_INPUT,
 )
 from napari_bayes_nnunet.app.segmentation.image_check import CLIPPED, CONSTANT_IMAGE
-from napari_bayes_nnunet.app.segmentation.slice_order import CONTRADICTION, UNKNOWN_SLICES
+from napari_bayes_nnunet.app.segmentation.slice_axis_check import CONTRADICTION, UNKNOWN_SLICES
 from napari_bayes_nnunet.app.training.job import LINKED_FILE
 from napari_bayes_nnunet.io.dataset.check import STACKED_CASE
 from napari_bayes_nnunet.io.dicom.limits import (

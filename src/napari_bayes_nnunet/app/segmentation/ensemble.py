@@ -44,7 +44,7 @@ from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
 from .prediction_cache import PredictionCache
 from .result import Segmentation, Snapshot
 from .settings import SegmentationSettings
-from .slice_order import check_slices, slice_notes, slice_warnings
+from .slice_axis_check import check_slices, slice_notes, slice_warnings
 
 if TYPE_CHECKING:
     from ...nnunet.cutout import Cutout

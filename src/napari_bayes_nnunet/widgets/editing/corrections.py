@@ -72,6 +72,7 @@ NOTHING_TO_REDO: Final = "There is nothing to redo."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
 
 Plane = NDArray[Any]
+"""(Y, X) labels of a slice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,8 @@ class Corrections(QObject):
         self._session = session
         self._layer = layer
         self._preview: _Preview | None = None
-        self._alternative = 0
+        self._alternative = 0  # the one on screen, from 1
+        # Place and label → level set last, and the (Y, X) mask drawn at it.
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
         self._tool = ""
         self.undone_labels: set[int] = set()

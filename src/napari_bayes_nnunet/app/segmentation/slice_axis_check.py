@@ -1,4 +1,4 @@
-"""Check, warning and note on the axis along which the slices of an image lie."""
+"""Check, warning and note on the axis of an image that holds its slices."""
 
 from __future__ import annotations
 
