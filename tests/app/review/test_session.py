@@ -17,8 +17,8 @@ from napari_bayes_nnunet.app.prediction.output_files import FOUND_AMONG_CHOSEN, 
 from napari_bayes_nnunet.app.review import usage_recorder as module
 from napari_bayes_nnunet.app.review.accepted_slices import count_open_slices
 from napari_bayes_nnunet.app.review.export import collect_outcome
+from napari_bayes_nnunet.app.review.findings import describe_finding, sentences_by_slice
 from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.app.review.watch import describe_finding, sentences_by_slice
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.heart.plausibility import Fault, Finding, MassRange
 from napari_bayes_nnunet.io.study.arrays import posterior_file

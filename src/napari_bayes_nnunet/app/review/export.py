@@ -20,10 +20,10 @@ from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
 from .accepted_slices import count_open_by_number, count_open_slices
 from .corrected_studies import add_phases, check_ready, ready_phases
+from .findings import list_sentences
 from .outcome import CorrectedSlice, LabelChanges, ReviewOutcome
 from .report_files import FILE_UNWRITABLE, write_numbers, write_review_report
 from .session import ReviewSession
-from .watch import list_sentences
 
 PAPILLARY = "Papillary muscles are assigned as in the labels the ensemble was trained on."
 FOUND_AMONG: Final = (

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...app.review.accepted_slices import count_open_by_number
+from ...app.review.findings import sentences_by_slice
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
-from ...app.review.watch import sentences_by_slice
 from ...core.counts import format_count
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
