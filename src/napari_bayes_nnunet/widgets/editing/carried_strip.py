@@ -170,12 +170,14 @@ class CarriedStrip(QWidget):
 
     def _count(self) -> None:
         """Show how many slices are ticked, on a button wide enough for all of them."""
-        key = key_text("carry")
-        for count in (self.pictures.count(), len(self.ticked)):
-            self.keep_button.setText(KEEP.format(phases=format_count(count, "phase"), key=key))
-            if count == self.pictures.count():
-                self.keep_button.setMinimumWidth(self.keep_button.sizeHint().width())
+        self._show_count(self.pictures.count())
+        self.keep_button.setMinimumWidth(self.keep_button.sizeHint().width())
+        self._show_count(len(self.ticked))
         self.keep_button.setEnabled(bool(self.ticked))
+
+    def _show_count(self, count: int) -> None:
+        phases, key = format_count(count, "phase"), key_text("carry")
+        self.keep_button.setText(KEEP.format(phases=phases, key=key))
 
 
 def _keep_room(part: QWidget) -> None:

@@ -104,7 +104,10 @@ class HeatGrid(QWidget):
         self._arrange()
 
     def set_marks(self, marks: Mapping[Place, Set[str]]) -> None:
-        """Mark cells as accepted, flagged or edited (``marks.MARKS``) and clear all other cells."""
+        """Mark cells as accepted, flagged or edited (``marks.MARKS``) and clear all other cells.
+
+        Raises ValueError for any other mark.
+        """
         new = {cell: frozenset(names) for cell, names in marks.items() if names}
         unknown = set[str]().union(*new.values()) - set(MARKS)
         if unknown:

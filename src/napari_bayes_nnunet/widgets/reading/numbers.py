@@ -220,7 +220,7 @@ class NumbersTable(QWidget):
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
             line = self._lines[name] = _Line(
-                *(QLabel(name), QLabel(), QLabel(), QLabel(), QLabel()), LevelLabel(level="done")
+                QLabel(name), QLabel(), QLabel(), QLabel(), QLabel(), LevelLabel(level="done")
             )
             for column, label in enumerate(_labels(line)):
                 self._grid.addWidget(label, row, column, _side(column))

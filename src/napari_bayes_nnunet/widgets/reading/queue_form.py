@@ -101,7 +101,8 @@ class QueueForm(QWidget):
 
     def set_score(self, name: str, note: str = "") -> None:
         """Choose the score ``name`` and emit the reason ``note``. Raises KeyError if unknown."""
-        self._scores[name]
+        if name not in self._scores:
+            raise KeyError(name)
         _choose(self.scores, name)
         self._show_help()
         self.noted.emit(note)

@@ -111,13 +111,13 @@ class ThumbnailPainter:
         """Write the numbers of the slices above, with base and apex if they are known."""
         plan = self._plan
         self._painter.setPen(self._ink)
-        room = (0, plan.top - self._line - 1)
+        top = plan.top - self._line - 1
         for z in range(plan.slices):
             left, _, width, _ = plan.cell(0, z)
-            self._write(QRect(left, room[1], width, self._line), CENTRE, f"{z + 1}")
+            self._write(QRect(left, top, width, self._line), CENTRE, f"{z + 1}")
         if knows_ends:
-            self._write(QRect(0, room[1], plan.left - GAP, self._line), RIGHT, BASE)
-            self._write(QRect(plan.right + GAP, room[1], 200, self._line), LEFT, APEX)
+            self._write(QRect(0, top, plan.left - GAP, self._line), RIGHT, BASE)
+            self._write(QRect(plan.right + GAP, top, 200, self._line), LEFT, APEX)
 
     def draw_names(self, names: Sequence[str]) -> None:
         """Write the names of the rows to the left."""

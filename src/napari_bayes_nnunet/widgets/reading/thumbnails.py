@@ -159,7 +159,7 @@ class Thumbnails(QWidget):
         if pictures is None:
             return
         drawn = self._drawn.items()
-        changed = [place for place, drawn in drawn if not pictures.is_current(place, drawn)]
+        changed = [place for place, picture in drawn if not pictures.is_current(place, picture)]
         for place in changed:
             del self._drawn[place]
         self._wait_for(changed)
