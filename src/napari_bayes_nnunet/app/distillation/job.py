@@ -35,19 +35,19 @@ MIRRORING: Final[Mirroring] = "spread"
 FEWEST_MEMBERS: Final = 2
 
 NO_TEACHER = (
-    "{ensemble} has {count} usable members in fold {fold}, but members disagree only if there are "
-    "at least two. Choose the run of an ensemble."
+    "A student needs at least two members that can disagree, but {ensemble} has {count} usable in "
+    "fold {fold}. Choose the run of an ensemble."
 )
-OTHER_STUDENT = "{folder} has a training that is not that of a student."
+OTHER_STUDENT = "{folder} holds the training of an ensemble, not of a student."
 BEGUN_STUDENT = "{folder} already has a student."
-PART_OF_ENSEMBLE = "{folder} belongs to the ensemble that teaches."
+PART_OF_ENSEMBLE = "{folder} is part of the run of the ensemble that teaches."
 NO_STUDENT = "{folder} has no student to continue."
 CHANGED_MEMBERS = (
-    "{count} members from which the student in {folder} learns are missing or changed."
+    "Members that the student in {folder} learns from are missing or have changed ({count})."
 )
-CHANGED_PLANS = "The plans of the ensemble from which the student in {folder} learns have changed."
+CHANGED_PLANS = "The plans of the ensemble that the student in {folder} learns from have changed."
 NO_PREPROCESSED_IMAGES = (
-    "{folder} does not have the preprocessed images of the training, from which a student learns."
+    "{folder} lacks the preprocessed images of the training, which a student learns from."
 )
 
 
