@@ -22,7 +22,7 @@ from superqt import QElidingLabel
 from ...core.counts import format_count
 from ..common.dock import form_layout, row_label
 from ..common.form import DataForm
-from .contour_handles import CONTOUR_HELP as CONTOUR_HELP
+from .contour_handles import CONTOUR_HELP
 from .ends_form import EndsForm, SlicePresence
 from .level_slider import ANSWER_SHOWN, LevelSlider
 from .scribble_tool import SCRIBBLE_BUTTONS
