@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons, add_key
 
@@ -66,18 +65,6 @@ def test_the_cursor_stays_in_a_stored_comment(buttons: SliceButtons, qtbot: Any)
     buttons.comment.setCursorPosition(1)
     buttons.set_slice(accepted=False, flagged=True, comment="apex")
     assert buttons.comment.cursorPosition() == 1
-
-
-@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Escape])
-def test_return_and_escape_leave_the_comment(
-    buttons: SliceButtons, key: Qt.Key, qtbot: Any
-) -> None:
-    buttons.activateWindow()
-    buttons.comment.setFocus()
-    qtbot.waitUntil(lambda: QApplication.focusWidget() is buttons.comment)
-    with qtbot.waitSignal(buttons.comment_left):
-        qtbot.keyClick(buttons.comment, key)
-    assert not buttons.comment.hasFocus()
 
 
 def test_buttons_are_disabled_at_queue_ends(buttons: SliceButtons) -> None:

@@ -15,6 +15,7 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
+    QAbstractSpinBox,
     QApplication,
     QComboBox,
     QDockWidget,
@@ -102,6 +103,22 @@ def test_case_numbers_and_queue_never_scroll(dock: ReviewWidget) -> None:
     assert not any(scrolls(part) for part in fixed)
     assert all(part.isVisible() for part in fixed if part is not dock.messages.saved)
     assert scrolls(dock.forms.corrections)
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape])
+def test_return_and_escape_leave_a_field(dock: ReviewWidget, key: Qt.Key, qtbot: Any) -> None:
+    for section in dock.forms.sections.values():
+        section.expand()
+    dock.forms.stop.show()
+    dock.activateWindow()
+    forms = dock.forms
+    height = forms.numbers.findChild(QLineEdit)
+    boxes = (forms.corrections.findChild(QAbstractSpinBox), forms.stop.target)
+    for field in (forms.slice.comment, height, *boxes, forms.queue.scores, forms.stop.levels):
+        field.setFocus()
+        qtbot.waitUntil(lambda field=field: QApplication.focusWidget() is field)
+        qtbot.keyClick(field, key)
+        assert not field.hasFocus(), field
 
 
 def test_no_message_decision_or_edit_moves_a_control(

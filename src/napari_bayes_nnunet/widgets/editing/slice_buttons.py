@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
 from ..common.dock import ThemeFont
 from ..layers.keys import key_text
 
 COMMENT_HINT = "Comment on this slice"
-LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 
 
 class SliceButtons(QWidget):
@@ -18,7 +16,6 @@ class SliceButtons(QWidget):
 
     The field for the ``comment`` is placed elsewhere, because the buttons never scroll.
     ``comment_changed`` carries the text after every letter, so that nothing is lost.
-    ``comment_left`` is emitted when the keyboard returns to the image.
     """
 
     previous_requested = Signal()
@@ -26,7 +23,6 @@ class SliceButtons(QWidget):
     accept_requested = Signal()
     flag_requested = Signal()
     comment_changed = Signal(str)
-    comment_left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -34,7 +30,7 @@ class SliceButtons(QWidget):
         self.next_button = QPushButton(add_key("Next slice ›", "next"))
         self.accept_button = QPushButton(add_key("Accept slice", "accept"))
         self.flag_button = QPushButton(add_key("Flag slice", "flag"))
-        self.comment = CommentLine()
+        self.comment = QLineEdit()
         self.comment.setPlaceholderText(COMMENT_HINT)
         ThemeFont(self.comment)
         self._explain()
@@ -44,7 +40,6 @@ class SliceButtons(QWidget):
         self.accept_button.clicked.connect(self.accept_requested)
         self.flag_button.clicked.connect(self.flag_requested)
         self.comment.textEdited.connect(self.comment_changed)
-        self.comment.left.connect(self.comment_left)
 
     def set_slice(self, *, accepted: bool, flagged: bool, comment: str) -> None:
         """Show the decision on the slice; an unchanged comment keeps its cursor."""
@@ -74,20 +69,6 @@ class SliceButtons(QWidget):
         grid.addWidget(self.flag_button, 1, 1)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
-
-
-class CommentLine(QLineEdit):
-    """Line edit that gives up the keyboard focus at Return and Escape."""
-
-    left = Signal()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Give up the focus at Return, Enter and Escape."""
-        if event.key() in LEAVING:
-            self.clearFocus()
-            self.left.emit()
-        else:
-            super().keyPressEvent(event)
 
 
 def key_button(text: str, action: str = "") -> QPushButton:

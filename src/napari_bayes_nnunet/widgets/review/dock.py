@@ -10,9 +10,10 @@ from time import monotonic
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
+    QComboBox,
     QDockWidget,
     QHBoxLayout,
     QLayout,
@@ -37,6 +38,7 @@ from ..common.dock import (
 from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings, open_settings
 from ..common.wording import in_the_window
+from ..layers.keys import is_typing
 from ..layers.metadata import bayes_metadata
 from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import OpenedStudy
@@ -66,6 +68,7 @@ READING_HELP = (
 )
 THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or the heat grid here."
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
+LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
 
@@ -430,6 +433,14 @@ class ReviewWidget(FolderDrop, DockContent):
             self.open(path)
         else:
             self.list_studies(path)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave a field at Return, Enter and Escape, so that letters are keys again."""
+        field = QApplication.focusWidget()
+        if event.key() in LEAVING and (is_typing() or isinstance(field, QComboBox)):
+            field.clearFocus()
+        else:
+            super().keyPressEvent(event)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window of the dock, so that the study is saved before it closes."""
