@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QLocale, Qt
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection
@@ -124,6 +124,18 @@ def test_numbers_are_read_as_people_type_them(
 ) -> None:
     qtbot.keyClicks(editor(form, "weight"), text)
     assert form.weight.value == number
+
+
+@pytest.mark.parametrize("language", ["C", "de_DE"])
+@pytest.mark.parametrize("text", ["1.5", "1,5"])
+def test_point_and_comma_are_the_decimal_point_of_a_box(
+    form: DataForm, language: str, text: str, qtbot: Any
+) -> None:
+    box = editor(form, "gap")
+    box.setLocale(QLocale(language))
+    box.selectAll()
+    qtbot.keyClicks(box, text)
+    assert form.gap.value == 1.5
 
 
 @pytest.mark.parametrize(

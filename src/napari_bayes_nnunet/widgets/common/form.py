@@ -12,9 +12,11 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEd
 from magicgui.widgets.bases import BaseValueWidget, ValuedContainerWidget
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QPaintEvent
+from qtpy.QtGui import QKeyEvent, QPaintEvent
 from qtpy.QtWidgets import (
+    QApplication,
     QComboBox,
+    QDoubleSpinBox,
     QGridLayout,
     QPushButton,
     QStyle,
@@ -318,6 +320,30 @@ class WheelGuard(QObject):
         return False
 
 
+class DecimalKeys(QObject):
+    """Event filter by which point and comma both type the decimal point of a spin box.
+
+    Qt reads one of the two as a separator of thousands, by the language of the system, so that
+    1,5 would become 15.
+    """
+
+    def __init__(self, box: QDoubleSpinBox) -> None:
+        super().__init__(box)
+        box.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Type the decimal point in place of the other sign."""
+        if not isinstance(watched, QDoubleSpinBox) or event.type() != QEvent.Type.KeyPress:
+            return False
+        assert isinstance(event, QKeyEvent)
+        point = watched.locale().decimalPoint()
+        if event.text() not in ".," or event.text() in ("", point):
+            return False
+        typed = QKeyEvent(event.type(), event.key(), event.modifiers(), point)
+        QApplication.sendEvent(watched, typed)
+        return True
+
+
 class NarrowComboBox(QComboBox):
     """A combo box that elides its choice in a narrow dock, and ignores the wheel."""
 
@@ -367,6 +393,7 @@ def _make_box(types: set[type], about: Mapping[str, Any]) -> BaseValueWidget[Any
     low, high = about.get("limits", (0, LARGEST_WHOLE_NUMBER))
     kind = WholeNumberBox if int in types else FloatSpinBox
     box = kind(min=low, max=high, step=about.get("step", 1))
+    DecimalKeys(box.native)
     box.native.setPrefix(about.get("prefix", ""))
     if "unit" in about:
         _show_unit(box, about["unit"], about.get("units", about["unit"]))

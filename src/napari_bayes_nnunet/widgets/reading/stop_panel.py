@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVB
 from ...app.review.stop_advice import DEFAULT_TARGET, LARGEST_TARGET, LEAST_TARGET
 from ...core.metrics.conformal import COVERAGES, Coverage
 from ..common.dock import MessageLabel
-from ..common.form import NarrowComboBox, WheelGuard
+from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 
 TARGET: Final = "Target ±"
 TARGET_HELP: Final = (
@@ -51,6 +51,7 @@ class StopPanel(QWidget):
         self.target.setValue(DEFAULT_TARGET)
         self.target.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.target.installEventFilter(WheelGuard(self))
+        DecimalKeys(self.target)
         self.levels = NarrowComboBox(letters=4)
         for level in sorted(COVERAGES, reverse=True):
             self.levels.addItem(f"{level} %", level)

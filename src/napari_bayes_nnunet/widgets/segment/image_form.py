@@ -26,7 +26,7 @@ from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ..common.dialogs import ask_to_segment
 from ..common.dock import form_layout, row_label
-from ..common.form import NarrowComboBox, WheelGuard
+from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
 from ..layers.front import image_in_front
 from ..layers.image_input import (
@@ -384,6 +384,7 @@ class SpacingRow(QWidget):
         for box, axis in zip(self.boxes, "zyx", strict=True):
             box.setDecimals(3)
             box.installEventFilter(WheelGuard(box))
+            DecimalKeys(box)
             box.setRange(0.001, 1000.0)
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
             box.setStyleSheet(NARROW)
