@@ -6,15 +6,21 @@ from typing import Any
 
 import numpy as np
 from napari.qt import get_stylesheet
-from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QLineEdit, QVBoxLayout, QWidget
 
+from napari_bayes_nnunet.widgets.common.patient_pattern import PatientForm
 from napari_bayes_nnunet.widgets.common.rows_table import Column, Row, RowsTable
+from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.editing.ends_form import PresenceStrip
 from napari_bayes_nnunet.widgets.editing.level_slider import LevelSlider
 from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons
 from napari_bayes_nnunet.widgets.editing.structure_chips import StructureChips
+from napari_bayes_nnunet.widgets.evaluation.methods_form import MethodRow
 from napari_bayes_nnunet.widgets.evaluation.results import EvaluationTable
+from napari_bayes_nnunet.widgets.layers.study_card import AliasForm
 from napari_bayes_nnunet.widgets.reading.heat_grid import HeatGrid
+from napari_bayes_nnunet.widgets.reading.patient_fields import PatientFields
+from napari_bayes_nnunet.widgets.training.new_dataset_form import NewDatasetForm
 
 
 def test_small_buttons_and_the_comment_have_the_font_of_the_theme(qtbot: Any) -> None:
@@ -32,6 +38,20 @@ def test_small_buttons_and_the_comment_have_the_font_of_the_theme(qtbot: Any) ->
         QApplication.processEvents()
         parts = (*chips.chips.values(), level.zero_button, buttons.comment)
         assert {part.font().pointSizeF() for part in parts} == {points}
+
+
+def test_text_fields_have_the_font_of_the_theme(qtbot: Any, settings: Settings) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    column, patient = QVBoxLayout(window), PatientFields()
+    forms = MethodRow(), NewDatasetForm(), PatientForm(), AliasForm(settings), patient.native
+    for form in forms:
+        column.addWidget(form)
+    window.show()
+    window.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": "18pt"}))
+    QApplication.processEvents()
+    fields = [field for form in forms for field in form.findChildren(QLineEdit)]
+    assert {field.font().pointSizeF() for field in fields} == {18}
 
 
 def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from ...io.files.given_path import expand_home
+from .dock import ThemeFont
 from .folder_drop import FolderDrop
 
 DROP_HINT = "Choose or drop a folder"
@@ -23,6 +24,7 @@ class FolderRow(FolderDrop, QWidget):
         self._title = title
         self._path: Path | None = None
         self.edit = QLineEdit()
+        ThemeFont(self.edit)
         self.edit.setPlaceholderText(hint)
         self.edit.setAcceptDrops(False)  # the row takes the drop; the field would insert a URL
         self.button = QPushButton("Choose…")

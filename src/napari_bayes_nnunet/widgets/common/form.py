@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...core.problems import Problem
-from .dock import MessageLabel, row_label
+from .dock import MessageLabel, ThemeFont, row_label
 from .folder_row import FolderRow
 from .levels import level_color
 from .wording import in_the_window
@@ -386,6 +386,7 @@ def _make_editor(kind: Any, about: Mapping[str, Any]) -> BaseValueWidget[Any]:
         editor.text = about["unit"]
     else:
         editor.native.setPlaceholderText(about.get("example", ""))
+        ThemeFont(editor.native)
     return editor
 
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ...io.dataset.patients import DEFAULT_PATIENT
-from .dock import MessageLabel, row_label
+from .dock import MessageLabel, ThemeFont, row_label
 from .form import NarrowComboBox
 
 OWN = "own"
@@ -41,6 +41,7 @@ class PatientForm(QWidget):
         super().__init__(parent)
         self.choice = NarrowComboBox()
         self.own = QLineEdit()
+        ThemeFont(self.own)
         self.example = MessageLabel()
         self.problem_text = MessageLabel(level="blocking")
         for pattern, title in PATTERNS.items():

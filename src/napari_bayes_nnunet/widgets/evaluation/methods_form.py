@@ -8,6 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from ..common.dock import ThemeFont
 from ..common.folder_row import FolderRow
 from ..common.patient_pattern import labelled_row
 
@@ -106,6 +107,7 @@ class MethodRow(QWidget):
         super().__init__(parent)
         self.folder = FolderRow("Folder of predictions")
         self.name_edit = QLineEdit()
+        ThemeFont(self.name_edit)
         self.remove_button = QPushButton("×")
         self.folder.setToolTip(_FOLDER_HELP)
         self.name_edit.setToolTip(NAME_HELP)

@@ -12,6 +12,7 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLineEdit, QWidget
 
+from ..common.dock import ThemeFont
 from ..common.settings import Settings
 
 THUMBNAIL_SIDE: Final = 96
@@ -40,6 +41,7 @@ class AliasForm(QWidget):
         self._settings = settings
         self._case = ""
         self.alias = QLineEdit()
+        ThemeFont(self.alias)
         self.alias.setPlaceholderText(ALIAS_HINT)
         self.alias.setToolTip(ALIAS_HELP)
         self.alias.setAccessibleName(ALIAS_HINT)

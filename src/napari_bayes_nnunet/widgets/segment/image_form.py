@@ -25,7 +25,7 @@ from ...io import DataError
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ..common.dialogs import ask_to_segment
-from ..common.dock import form_layout, row_label
+from ..common.dock import ThemeFont, form_layout, row_label
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
 from ..layers.front import image_in_front
@@ -80,6 +80,7 @@ class ImageForm(QWidget):
         self.spacing = SpacingRow()
         self.phases = NarrowComboBox()
         self.phase_numbers = QLineEdit()
+        ThemeFont(self.phase_numbers)
         self.hint = QLabel()
         self._lay_out()
         self.set_channels(("image",))

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidg
 from ...app.dataset.label_example import LabelExample
 from ...app.training.disk_space import nearest_existing
 from ..common.background import Background
-from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.dock import MessageLabel, ThemeFont, form_layout, row_label
 from ..common.folder_row import FolderRow
 from ..common.form import WheelGuard
 from .structure_names import StructureNames
@@ -50,6 +50,7 @@ class NewDatasetForm(QWidget):
         self.structures = StructureNames()
         self.names = self.structures.table
         self.channel = QLineEdit("MRI")
+        ThemeFont(self.channel)
         self.files = QComboBox()
         self.files.installEventFilter(WheelGuard(self.files))
         self.target = FolderRow("Folder of the new dataset", hint="A new or empty folder")
