@@ -292,8 +292,8 @@ def test_image_smaller_than_the_canvas_is_shown_whole() -> None:
     labels = viewer.add_layer(Labels(np.zeros((3, 192, 192), np.uint8)))
     viewer.canvas.size = 711, 400
     area = np.zeros((192, 192), bool)
-    area[100:160, 50:150] = True
+    area[100:160, 45:155] = True
     zoom_to_area(viewer, labels, area)
     reach = viewer.canvas.size[0] / viewer.scene.camera.zoom / 2
-    assert reach == pytest.approx(98.75)  # of 192 voxels, so 5.5 are left
+    assert reach == pytest.approx(711 * 110 / (2 * 0.95 * 400))  # more than the 96 voxels
     assert viewer.scene.camera.center[-2] - reach == pytest.approx(-0.5)  # nothing above

@@ -40,7 +40,7 @@ STACK = 1.2
 
 HEART_HEIGHT, HEART_WIDTH = 0.5, 0.9
 """Share of the canvas height that labels fill after zooming in, and most of its width."""
-WHOLE = 0.9
+WHOLE = 0.95
 """Largest share of either side that they fill if the image must be enlarged to fill the canvas."""
 
 
