@@ -96,6 +96,7 @@ class StudentPredictor(Predictor):
         self.classes += 1
 
     def _activated(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return (C + 1, …) probabilities and mutual information, bit, from as many logits."""
         largest = math.log2(self.classes - 1)
         information = largest * torch.sigmoid(logits[-1:].float())
         return torch.cat([super()._activated(logits[:-1]), information])
