@@ -142,3 +142,11 @@ def test_base_is_found_despite_wrong_labels_at_ends() -> None:
         labels[z].ravel()[:area] = 1
     assert base_is_first(labels) is True
     assert base_is_first(labels[::-1]) is False
+
+
+def test_equal_members_have_no_spread_at_all() -> None:
+    values = np.array([120.41] * 9 + [np.nan])
+    assert values[:9].mean() != 120.41
+    assert standard_deviation(values) == 0
+    assert math.isnan(standard_deviation(values[8:]))
+    assert math.isnan(standard_deviation(values[:0]))

@@ -168,11 +168,17 @@ def is_basal(labels: NDArray[np.integer], z: int, *, base_first: bool | None) ->
 
 
 def standard_deviation(values: Values) -> Values:
-    """Return the sample SD (…) over (n, …) members, NaN left out; NaN below two values."""
+    """Return the sample SD (…) over (n, …) members, NaN left out; NaN below two values.
+
+    It is exactly 0 if all members agree, as in a reviewed study.
+    """
     finite = np.isfinite(values)
     count = finite.sum(axis=0)
     mean = np.where(finite, values, 0).sum(axis=0) / np.maximum(count, 1)
     squares = np.where(finite, (values - mean) ** 2, 0).sum(axis=0)
+    lowest = np.where(finite, values, np.inf).min(axis=0, initial=np.inf)
+    highest = np.where(finite, values, -np.inf).max(axis=0, initial=-np.inf)
+    squares = np.where(highest > lowest, squares, 0)  # the mean of equal values may be rounded
     deviation: Values = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
     return deviation
 
