@@ -33,7 +33,6 @@ from ..common.wording import in_the_window
 from ..layers.review_layers import set_slices
 from ..layers.viewing import index_of
 from .edit_watch import EditWatch, SliceChange
-from .level_slider import level_text
 
 LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
@@ -57,7 +56,7 @@ END_MOVED: Final[Mapping[ShapeSource | None, str]] = {
     ShapeSource.NEIGHBOUR: "the {} was copied from the next slice, as it was not predicted here.",
 }
 """Sentence after a step of base or apex, by the source of the shape."""
-BY_LEVEL: Final = "The {structure} follows the stroke: {level}."
+BY_LEVEL: Final = "The {structure} follows the stroke."
 BY_ALTERNATIVE: Final = "The {structure} follows the stroke: answer {number}, from {models}."
 VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
@@ -312,8 +311,7 @@ class Corrections(QObject):
         """Return where the shape after a stroke comes from, as a sentence."""
         number = fitted.alternative
         if number is None:
-            level = level_text(fitted.margin or 0).lower()
-            return BY_LEVEL.format(structure=name, level=level)
+            return BY_LEVEL.format(structure=name)
         members = self._session.alternatives_in(place)[number - 1].members
         models = format_count(len(members), "model")
         return BY_ALTERNATIVE.format(structure=name, number=number, models=models)

@@ -21,7 +21,7 @@ QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
 UNDONE: Final = "Changed by undo or redo: {slices}."
-ALL_ACCEPTED: Final = "All slices of the queue are accepted. Continue with Save and export."
+ALL_ACCEPTED: Final = "All slices accepted. Continue with Save and export."
 
 
 class SliceNavigator(QObject):
