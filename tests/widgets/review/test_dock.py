@@ -459,6 +459,7 @@ def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_pat
     status = dock.forms.export.status
     qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert report.read_text() != "of another reader"
+    assert asked.starts == [str(tmp_path), str(report.parent)]
 
 
 def test_closing_again_tries_to_save_again(dock, folder, qtbot, monkeypatch) -> None:

@@ -403,8 +403,8 @@ class ReviewWidget(FolderDrop, DockContent):
         study = self.controller.session.study.folder if self.controller is not None else last
         return str(self._given_start or (study.parent if study is not None else ""))
 
-    def _choose_folder(self, title: str) -> str:
-        return self._ask_folder(self, title, self._start_folder)
+    def _choose_folder(self, title: str, start: str) -> str:
+        return self._ask_folder(self, title, start or self._start_folder)
 
     def _on_open_clicked(self) -> None:
         opened = self._opened  # else a closed study in a temporary folder could not be found

@@ -20,15 +20,16 @@ CHOOSE_DATASET: Final = "Choose an nnU-Net dataset"
 class ExportQuestions:
     """Questions to the reader, after which an exporter does what was asked.
 
-    ``choose_folder`` asks for a folder with a title and returns "" for none. ``may_replace`` is
-    asked with the names of existing files, ``may_save`` with a doubt about the review.
+    ``choose_folder`` asks for a folder with a title, starting in a folder ("": next to the study),
+    and returns "" for none. Files are offered the folder chosen last. ``may_replace`` is asked with
+    the names of existing files, ``may_save`` with a doubt about the review.
     """
 
     def __init__(
         self,
         viewer: Any,
         *,
-        choose_folder: Callable[[str], str],
+        choose_folder: Callable[[str, str], str],
         may_replace: Callable[[Sequence[str]], bool],
         may_save: Callable[[str], bool],
     ) -> None:
@@ -37,10 +38,11 @@ class ExportQuestions:
         self._may_replace = may_replace
         self._may_save = may_save
         self._dicom_paths: dict[str, str] = {}
+        self._output = ""
 
     def export(self, exporter: ReviewExporter) -> None:
         """Write labels, numbers and report to a folder."""
-        chosen = self._choose_folder(CHOOSE_OUTPUT)
+        chosen = self._choose_output(CHOOSE_OUTPUT)
         if chosen and self._may_write(export_files(exporter.session, Path(chosen))):
             exporter.export_to(Path(chosen))
 
@@ -50,15 +52,15 @@ class ExportQuestions:
         if doubt and not self._may_save(doubt):
             return
         info = exporter.session.study.info
-        images = self.dicom_images(info.case) or self._choose_folder(CHOOSE_DICOM_IMAGES)
-        chosen = self._choose_folder(CHOOSE_DICOM_OUTPUT) if images else ""
+        images = self.dicom_images(info.case) or self._choose_folder(CHOOSE_DICOM_IMAGES, "")
+        chosen = self._choose_output(CHOOSE_DICOM_OUTPUT) if images else ""
         labels, *reports = dicom_file_names(info.case, info.phases)
         if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
             exporter.export_dicom_to(Path(chosen), images=Path(images))
 
     def add_to_training_set(self, exporter: ReviewExporter) -> None:
         """Add the study to a dataset."""
-        chosen = self._choose_folder(CHOOSE_DATASET)
+        chosen = self._choose_folder(CHOOSE_DATASET, "")
         if chosen:
             exporter.add_to_training_set(Path(chosen))
 
@@ -69,6 +71,12 @@ class ExportQuestions:
             self._dicom_paths[case] = path
         known = self._dicom_paths.get(case, "")
         return known if known and Path(known).exists() else ""
+
+    def _choose_output(self, title: str) -> str:
+        """Return the folder to write to, "" for none."""
+        chosen = self._choose_folder(title, self._output)
+        self._output = chosen or self._output
+        return chosen
 
     def _may_write(self, files: Sequence[Path]) -> bool:
         """Return whether no file exists, or the reader agrees to replace the files."""
