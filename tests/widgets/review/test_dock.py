@@ -275,6 +275,18 @@ def test_studies_and_folders_can_be_dropped(dock, folder, tmp_path, qtbot) -> No
     assert dock.studies.isVisibleTo(dock)
 
 
+def test_the_list_follows_the_review_of_the_open_study(dock, folder, tmp_path, qtbot) -> None:
+    dock.list_studies(tmp_path)
+    qtbot.waitUntil(lambda: bool(dock.studies.studies))
+    dock.studies.table.selectRow(0)
+    open_in(dock, folder, qtbot)
+    press(dock._viewer, "A")
+    qtbot.waitUntil(lambda: dock.studies.table.rows[0].cells[2].startswith("1 of "))
+    assert dock.studies.table.rows[0].cells[3] == "started"
+    assert dock.studies.table.currentIndex().row() == 0
+    assert dock.studies.open_button.isEnabled()
+
+
 def test_a_study_dropped_on_the_window_is_opened(make_dock, folder, qtbot) -> None:
     viewer = ViewerModel()
     reader = get_reader(str(folder))

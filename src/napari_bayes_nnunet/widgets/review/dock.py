@@ -258,6 +258,8 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_saved(self) -> None:
         self._save_failed_at = -math.inf
+        if self.controller is not None:
+            self.studies.update_study(self.controller.session.study.folder)
 
     def _show_parts(self, opened: OpenedStudy | None) -> None:
         """Show the parts that belong to an open study, or hide them."""

@@ -11,7 +11,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from ...io.study.summary import StudySummary, list_studies
+from ...io.study.summary import StudySummary, list_studies, summarise_study
 from ...io.study.thumbnail import read_study_thumbnail
 from ..common.background import Background
 from ..common.dock import MessageLabel
@@ -106,6 +106,13 @@ class StudyList(FolderDrop, QWidget):
             work = partial(self._list_studies, folder)
             self._background.run(work, self._on_listed, self.detail.show_message)
 
+    def update_study(self, folder: Path) -> None:
+        """Read the review of one listed study again; nothing moves, and its row stays chosen."""
+        for row, study in enumerate(self._studies):
+            if study.folder == folder:
+                self._studies[row] = summarise_study(folder)
+                self._show_again()
+
     def take_dropped(self, path: Path) -> None:
         """List the studies of a dropped folder."""
         self.set_folder(path)
@@ -144,8 +151,6 @@ class StudyList(FolderDrop, QWidget):
         self._studies = studies
         self._case_counts = Counter(study.case for study in studies)
         self._show_rows()
-        header = self.table.horizontalHeader()
-        header.resizeSection(CASE, min(header.sectionSize(CASE), CASE_WIDTH))
         self.table.setVisible(bool(studies))
         folders = [study.folder for study in studies]
         if chosen is not None and chosen.folder in folders:
@@ -154,6 +159,18 @@ class StudyList(FolderDrop, QWidget):
     def _show_rows(self) -> None:
         rows = [make_study_row(study, name=self._name_of(study)) for study in self._studies]
         self.table.set_rows(rows)
+        header = self.table.horizontalHeader()
+        header.resizeSection(CASE, min(header.sectionSize(CASE), CASE_WIDTH))
+
+    def _show_again(self) -> None:
+        """Show the rows with new texts, and keep the chosen one and the scroll position."""
+        index, bar = self.table.currentIndex(), self.table.verticalScrollBar()
+        row, position = index.row() if index.isValid() else None, bar.value()
+        before = self.table.blockSignals(True)
+        self._show_rows()
+        self.table.choose_row(row)
+        self.table.blockSignals(before)
+        bar.setValue(position)
 
     def _on_notes_changed(self) -> None:
         """Show new names and dates, and keep the chosen row."""
