@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.widgets.review.action_check import ONE_PHASE
+from napari_bayes_nnunet.widgets.review.action_check import NOT_SEGMENTED, ONE_PHASE
 from napari_bayes_nnunet.widgets.review.navigator import (
     ALL_ACCEPTED,
     LAST_OPEN,
@@ -202,6 +202,15 @@ def test_g_centres_on_the_most_uncertain_voxel(review) -> None:
     world = review.controller.picture.image.data_to_world((0, 2, y, x))
     center = review.viewer.scene.camera.center[-2:]
     assert tuple(center) == pytest.approx([world[axis] for axis in review.viewer.dims.displayed])
+
+
+def test_g_stays_in_a_phase_that_was_not_segmented(review) -> None:
+    while review.controller.picture.place[0] in review.session.phases:
+        review.press(".")
+    center = review.viewer.scene.camera.center
+    review.press("G")
+    assert review.said[-1] == NOT_SEGMENTED
+    assert review.viewer.scene.camera.center == center
 
 
 def test_next_slice_is_outlined_once_with_its_structure(review, monkeypatch) -> None:

@@ -11,7 +11,7 @@ from ...core.counts import format_count
 from ...core.types import Phase, Place
 from ..editing.corrections import LEVEL
 from ..reading.thumbnails import NO_LANDMARKS
-from .action_check import ActionCheck
+from .action_check import NOT_SEGMENTED, ActionCheck
 from .context import ReviewContext
 from .correction_tools import CorrectionTools
 from .view import ReviewView
@@ -101,6 +101,9 @@ class SliceNavigator(QObject):
 
     def centre(self) -> None:
         """Centre on the voxel on which the members disagree most."""
+        if self._context.place[0] not in self._session.phases:
+            self.said.emit(NOT_SEGMENTED)
+            return
         self._picture.centre_on(*self._session.most_uncertain_in(self._context.place))
 
     def connect_forms(self) -> None:
