@@ -51,10 +51,10 @@ def test_message_follows_the_theme(qtbot: Any) -> None:
 def test_label_keeps_its_style_beside_the_colour(qtbot: Any) -> None:
     label = LevelLabel("mL", level="done", style="padding: 0")
     qtbot.addWidget(label)
-    assert label.styleSheet().startswith("padding: 0; color: #")
+    assert label.styleSheet().startswith("QLabel { padding: 0; color: #")  # not its tooltip
     plain = LevelLabel("216", style="padding: 0")
     qtbot.addWidget(plain)
-    assert plain.styleSheet() == "padding: 0"
+    assert plain.styleSheet() == "QLabel { padding: 0 }"
 
 
 def test_message_appears_only_with_its_form(qtbot: Any) -> None:

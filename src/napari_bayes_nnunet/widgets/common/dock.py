@@ -324,6 +324,7 @@ class LevelLabel(QLabel):
     def _take_color(self) -> None:
         color = level_color(self._level, self)
         style = "; ".join(filter(None, (self._style, f"color: {color}" if color else "")))
+        style = f"QLabel {{ {style} }}" if style else ""  # else tooltips take the colour as well
         if style != self.styleSheet() and not self._is_styling:
             self._is_styling = True  # setting a style emits another change
             self.setStyleSheet(style)
