@@ -109,6 +109,12 @@ def test_interval_is_named_by_what_it_is(session, monkeypatch) -> None:
     assert "(11–77)" in word_advice(session, predicted)
 
 
+def test_bound_that_will_not_fall_is_told_once(session) -> None:
+    falls = advise(session)
+    stays = replace(falls, next_bound=falls.bound)
+    assert [word_advice(session, advice).count("±") for advice in (falls, stays)] == [2, 1]
+
+
 def test_review_may_stop_when_the_target_is_met(session) -> None:
     places = queue_of(session)
     accept(session, places[:2])

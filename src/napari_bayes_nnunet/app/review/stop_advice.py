@@ -152,7 +152,8 @@ def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
         numbers = {"value": advice.value, "low": low, "high": high, "bound": advice.bound}
         now = (_PREDICTED if advice.is_predicted else _CORRECTED).format(name=NUMBER, **numbers)
         slices = format_count(advice.slices, "open slice")
-        soon = _SOON.format(slices=slices, bound=advice.next_bound)
+        is_told = advice.is_predicted or advice.next_bound < advice.bound  # else ± x; about ± x
+        soon = _SOON.format(slices=slices, bound=advice.next_bound) if is_told else "."
         ends = {"target": advice.target, "floor": advice.floor, "level": advice.level}
         is_out_of_reach = advice.floor > advice.target
         return now + soon + (_OUT_OF_REACH.format(**ends) if is_out_of_reach else "")
