@@ -29,7 +29,12 @@ from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.action_check import READ_ONLY
-from napari_bayes_nnunet.widgets.review.dock import ALL_SAVED, CLOSE_AGAIN, ReviewWidget
+from napari_bayes_nnunet.widgets.review.dock import (
+    ALL_SAVED,
+    CLOSE_AGAIN,
+    REVIEW_SAVED,
+    ReviewWidget,
+)
 from napari_bayes_nnunet.widgets.review.export_questions import (
     CHOOSE_DICOM_IMAGES,
     CHOOSE_DICOM_OUTPUT,
@@ -472,6 +477,13 @@ def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_pat
     qtbot.waitUntil(lambda: status.text().startswith("Saved"))
     assert report.read_text() != "of another reader"
     assert asked.starts == [str(tmp_path), str(report.parent)]
+
+
+def test_closing_tells_that_the_review_is_saved(dock, folder, qtbot) -> None:
+    open_in(dock, folder, qtbot)
+    edit(dock)
+    dock.close_study()
+    assert dock.messages.hint.text() == f"{REVIEW_SAVED.format(case='heart')}\n{NO_STUDY}"
 
 
 def test_closing_again_tries_to_save_again(dock, folder, qtbot, monkeypatch) -> None:

@@ -68,6 +68,7 @@ READING_HELP = (
 )
 THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or the heat grid here."
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
+REVIEW_SAVED = "The review of {case} is saved."
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
@@ -190,7 +191,9 @@ class ReviewWidget(FolderDrop, DockContent):
             self._restore_window()
             self.messages.show(NO_STUDY)
         elif self.controller is not None and self._is_saved():
-            self._remove_study(NO_STUDY, leaves_layout=leaves_layout)
+            case = self.controller.session.study.info.case
+            saved = [REVIEW_SAVED.format(case=case)] if self.controller.saver.has_saved else []
+            self._remove_study("\n".join([*saved, NO_STUDY]), leaves_layout=leaves_layout)
 
     def _is_saved(self) -> bool:
         """Save now; return whether the study may be closed, and show why not."""
