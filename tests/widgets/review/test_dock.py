@@ -38,6 +38,7 @@ from napari_bayes_nnunet.widgets.review.dock import (
 from napari_bayes_nnunet.widgets.review.export_questions import (
     CHOOSE_DICOM_IMAGES,
     CHOOSE_DICOM_OUTPUT,
+    NO_DICOM_IMAGES,
 )
 from napari_bayes_nnunet.widgets.review.messages import CHANGED, NO_STUDY, PROBLEMS, UNSAVED
 from napari_bayes_nnunet.widgets.review.navigator import ALL_ACCEPTED
@@ -420,6 +421,14 @@ def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -
     asked.answers = [images, out]
     dock.forms.export.dicom_button.click()
     assert "heart_frame01_seg.dcm" in status.text()
+
+
+def test_dicom_export_stops_at_a_folder_without_dicom(dock, folder, asked, tmp_path, qtbot) -> None:
+    open_in(dock, folder, qtbot)
+    asked.answers = [str(tmp_path)]
+    dock.forms.export.dicom_button.click()
+    assert asked.titles == [CHOOSE_DICOM_IMAGES]
+    assert dock.forms.export.status.text() == NO_DICOM_IMAGES.format(folder=tmp_path)
 
 
 def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> None:

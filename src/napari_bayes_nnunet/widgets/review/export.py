@@ -120,6 +120,10 @@ class ReviewExporter(QObject):
         work = partial(export_review, session, self._image, folder, queue=queue)
         self._background.run(work, self._form.show_saved, self._form.show_message)
 
+    def refuse(self, reason: str) -> None:
+        """Show why nothing is exported."""
+        self._form.show_message(reason)
+
     def doubt_about_dicom(self) -> str:
         """Return a sentence about slices that were not accepted, else ""."""
         return describe_open_slices(self.session)

@@ -8,12 +8,17 @@ from typing import Any, Final
 
 from ...app.prediction.output_files import dicom_file_names
 from ...app.review.export import export_files
+from ...io.dicom.files import may_hold_dicom
 from ..layers.metadata import dicom_path
 from .export import ReviewExporter
 
 CHOOSE_OUTPUT: Final = "Choose a folder for labels, numbers and report"
 CHOOSE_DICOM_IMAGES: Final = "Choose the DICOM images of this study"
 CHOOSE_DICOM_OUTPUT: Final = "Choose a folder for DICOM SEG and SR"
+NO_DICOM_IMAGES: Final = (
+    "{folder} does not contain DICOM images. DICOM SEG and SR refer to the images that the study "
+    "was made from. Choose their folder."
+)
 CHOOSE_DATASET: Final = "Choose an nnU-Net dataset"
 
 
@@ -53,6 +58,9 @@ class ExportQuestions:
             return
         info = exporter.session.study.info
         images = self.dicom_images(info.case) or self._choose_folder(CHOOSE_DICOM_IMAGES, "")
+        if images and not may_hold_dicom(Path(images)):
+            exporter.refuse(NO_DICOM_IMAGES.format(folder=images))
+            return
         chosen = self._choose_output(CHOOSE_DICOM_OUTPUT) if images else ""
         labels, *reports = dicom_file_names(info.case, info.phases)
         if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
