@@ -8,6 +8,7 @@ import numpy as np
 from napari.qt import get_stylesheet
 from qtpy.QtWidgets import QApplication, QLineEdit, QVBoxLayout, QWidget
 
+from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
 from napari_bayes_nnunet.widgets.common.patient_pattern import PatientForm
 from napari_bayes_nnunet.widgets.common.rows_table import Column, Row, RowsTable
 from napari_bayes_nnunet.widgets.common.settings import Settings
@@ -52,6 +53,21 @@ def test_text_fields_have_the_font_of_the_theme(qtbot: Any, settings: Settings) 
     QApplication.processEvents()
     fields = [field for form in forms for field in form.findChildren(QLineEdit)]
     assert {field.font().pointSizeF() for field in fields} == {18}
+
+
+def test_the_hint_of_a_folder_is_not_cut_off(qtbot: Any) -> None:
+    window, row = QWidget(), FolderRow("Folder")
+    qtbot.addWidget(window)
+    QVBoxLayout(window).addWidget(row)
+    window.show()
+    for points in (9, 18):
+        window.setStyleSheet(get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"}))
+        QApplication.processEvents()
+        window.resize(window.minimumSizeHint())
+        QApplication.processEvents()
+        field = row.edit
+        text = field.fontMetrics().horizontalAdvance(field.placeholderText())
+        assert text < field.width() < 2 * text
 
 
 def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, QSize, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from ...io.files.given_path import expand_home
@@ -12,6 +12,27 @@ from .dock import ThemeFont
 from .folder_drop import FolderDrop
 
 DROP_HINT = "Choose or drop a folder"
+
+
+class HintedLine(QLineEdit):
+    """Text field that is wide enough for its hint, in the font of the theme."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__()
+        self.setPlaceholderText(hint)
+        ThemeFont(self)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size at which the hint is not cut off."""
+        size = super().minimumSizeHint()
+        hint = self.fontMetrics().horizontalAdvance(f"{self.placeholderText()}  ")
+        return QSize(max(size.width(), hint), size.height())
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the width of the new font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self.updateGeometry()
 
 
 class FolderRow(FolderDrop, QWidget):
@@ -23,9 +44,7 @@ class FolderRow(FolderDrop, QWidget):
         super().__init__(parent)
         self._title = title
         self._path: Path | None = None
-        self.edit = QLineEdit()
-        ThemeFont(self.edit)
-        self.edit.setPlaceholderText(hint)
+        self.edit = HintedLine(hint)
         self.edit.setAcceptDrops(False)  # the row takes the drop; the field would insert a URL
         self.button = QPushButton("Choose…")
         row = QHBoxLayout(self)

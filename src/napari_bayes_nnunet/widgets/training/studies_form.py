@@ -78,13 +78,11 @@ class StudiesForm(FolderDrop, QWidget):
         self._studies: Sequence[CorrectedStudy] = ()
         self._dataset: RawDataset | None = None
         self._work = LongWork(self)
-        self.folder = FolderRow("Folder of studies", hint="Choose or drop a folder of studies")
+        self.folder = FolderRow("Folder of studies")
         self.summary = MessageLabel(STUDIES_HINT)
         self.table = RowsTable(_COLUMNS)
         self.detail = MessageLabel()
-        self.target = target or DatasetFolderForm(
-            label="Add to", hint="The dataset the ensemble was trained on"
-        )
+        self.target = target or DatasetFolderForm(label="Add to", hint="The training dataset")
         self.add_button = QPushButton("Add to dataset")
         self.refresh_button = QPushButton("Refresh")
         self.progress = ProgressRow()
