@@ -117,6 +117,8 @@ def test_a_segmentation_arrives_member_by_member(child, model):
     messages = child.until(JobEnded)
     snapshots = [m for m in messages if isinstance(m, SnapshotReady)]
     assert snapshots[0].done == 1
+    before = messages[: messages.index(snapshots[0])]
+    assert sum(isinstance(m, StageStarted) for m in before) == 2  # loading has an end
     assert snapshots[-1].done == snapshots[-1].total == 3
     assert snapshots[-1].eta_seconds == 0
     expected = Ensemble(model, device="cpu").segment(image, SPACING)

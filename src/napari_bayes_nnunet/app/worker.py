@@ -184,6 +184,7 @@ class Worker:
         image = np.load(request.image)
         try:
             phases = self._phases(request, ensemble, image)
+            self._send(StageStarted(text="Waiting for the first model"))
             together = ensemble.phases_at_once(image, request.settings.mirroring)
             for first in range(0, len(phases), together):
                 group = phases[first : first + together]
