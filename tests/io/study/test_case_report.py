@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
 from napari_bayes_nnunet.io.study.case_report import (
     REPORT_FORMAT,
+    expected_dice_entry,
     in_order_of_members,
     read_report,
 )
@@ -59,3 +62,15 @@ def test_other_reports_stay_as_they_are(changes: dict[str, Any]) -> None:
     volumes = {"LV": {"ensemble": 3.0, "members": [1.0, 2.0]}}
     report = {"members": members, "volumes_ml": volumes} | changes
     assert in_order_of_members(report) == report
+
+
+def test_missing_part_of_the_heart_has_an_expected_dice_of_0() -> None:
+    """Members that find nothing agree, but a reference has every part."""
+    interval = IntervalRule(bias=0.0, half_width_80=0.1, half_width_90=None, patients=8)
+    line = DiceRule(intercept=0.0, slope=0.9, interval=interval)
+    rules = {"any": dict.fromkeys(("RV", "LV", "scar"), line)}
+    volumes = {"RV": 0.0, "LV": 80.0, "scar": 0.0}
+    entry = expected_dice_entry(rules, dict.fromkeys(volumes, 1.0), volumes)
+    assert entry["RV"] == {"value": 0.0}
+    assert entry["LV"]["value"] == entry["scar"]["value"] == 0.9
+    assert entry["LV"]["interval_80"] == pytest.approx([0.8, 1.0])

@@ -33,11 +33,18 @@ def failure_signs(
 
     ``labels`` and ``mutual_information`` (bit, of the untempered members) are (Z, Y, X),
     ``spacing`` (z, y, x) in mm, ``agreement`` the pairwise Dice of the members. ``disagreement`` is
-    1 - the mean agreement (NaN for a single member); ``distant_information`` is log(1 + x) for the
-    mutual information x more than 3 mm from every contour, in mL · bit; ``fragments`` is the share
-    of voxels in separate pieces, and ``open_wall`` that of the cavity's contour without muscle.
+    1 - the mean agreement (NaN for a single member), 0 for a part of the heart that was not found;
+    ``distant_information`` is log(1 + x) for the mutual information x more than 3 mm from every
+    contour, in mL · bit; ``fragments`` is the share of voxels in separate pieces, and ``open_wall``
+    that of the cavity's contour without muscle.
     """
-    known = [value for value in agreement.values() if math.isfinite(value)]
+    heart = heart_structures(structures)
+    missing = {label for label in heart.values() if not (labels == label).any()}
+    known = [
+        0.0 if structures[name] in missing else value
+        for name, value in agreement.items()
+        if math.isfinite(value)
+    ]
     axis = find_slice_axis(labels.shape, spacing) or 0
     labels = np.moveaxis(labels, axis, 0)
     steps = (spacing[axis], *(step for n, step in enumerate(spacing) if n != axis))
@@ -48,7 +55,6 @@ def failure_signs(
         "distant_information": math.log1p(amount),
         "fragments": fragment_share(labels, structures.values()),
     }
-    heart = heart_structures(structures)
     if "LV" in heart and "MYO" in heart:
         signs["open_wall"] = open_wall_share(labels, heart["LV"], heart["MYO"])
     return signs

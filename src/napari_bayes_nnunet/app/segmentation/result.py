@@ -191,7 +191,7 @@ class Segmentation:
             "volumes_ml": volumes,
             "pairwise_dice": self.pairwise_dice,
             "expected_dice": expected_dice_entry(
-                self.calibration.dice if self.calibration else {}, self.pairwise_dice
+                self.calibration.dice if self.calibration else {}, self.pairwise_dice, self.volumes
             ),
             "failure": failure_entry(self.failure),
             "unlike_training": self.is_unlike_training,

@@ -153,14 +153,20 @@ def interval_entries(intervals: Intervals) -> dict[str, list[float]]:
 def expected_dice_entry(
     rules: Mapping[str, Mapping[str, DiceRule]],
     agreement: Mapping[str, float | None],
+    volumes: Mapping[str, float],
     phase: str = "any",
 ) -> dict[str, dict[str, Any]]:
     """Return the entry ``expected_dice`` of a report: structure → value and intervals.
 
-    ``agreement`` is the pairwise Dice of the members, ``phase`` "ED", "ES" or "any".
+    ``agreement`` is the pairwise Dice of the members, ``volumes`` are those of the labels, and
+    ``phase`` is "ED", "ES" or "any". The value is 0 for a part that every heart has, but that was
+    not found.
     """
-    entry = {}
+    entry: dict[str, dict[str, Any]] = {}
     for name, rule in rules.get(phase, {}).items():
+        if volumes.get(name) == 0 and canonical_structure(name) is not None:
+            entry[name] = {"value": 0.0}
+            continue
         known = agreement.get(name)
         expected = None if known is None else rule.expect(known)
         if expected is not None:
@@ -178,7 +184,8 @@ def failure_entry(assessment: FailureAssessment | None) -> dict[str, Any] | None
 def expected_dice_of(report: Mapping[str, Any], phase: str) -> dict[str, dict[str, Any]]:
     """Return the entry ``expected_dice`` of a ``report`` whose phase is "ED" or "ES"."""
     calibration = parse_json(json.dumps(report.get("calibration") or {}), _Calibration)
-    return expected_dice_entry(calibration.dice, report.get("pairwise_dice", {}), phase)
+    volumes = {name: volume["ensemble"] for name, volume in report["volumes_ml"].items()}
+    return expected_dice_entry(calibration.dice, report.get("pairwise_dice", {}), volumes, phase)
 
 
 def function_entry(measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
