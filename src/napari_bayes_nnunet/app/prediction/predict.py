@@ -16,6 +16,7 @@ from ...io.files.disk import is_disk_full
 from ...io.images.integrity import is_whole
 from ...io.images.nifti import Volume, case_name, channel_files, is_further_channel
 from ...io.search.case_image import CaseImage, case_image
+from ...io.study.case_report import is_no_cine, read_report
 from ...io.study.info import STUDY_FILE, read_study_info
 from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
@@ -133,13 +134,13 @@ def predict_case(
     """
     image, case = source.path, source.case
     refuse_inside_study(request.output)
+    if request.strict:
+        _refuse_unknown_kind(ensemble, request)
     if done := _finished_before(ensemble, request, source):
         _claim_names(_further_names(case, done), seen)
         notes = _unverified(request, [frame_name(case, phase) for phase in done])
         add_function(request.output, case, done)  # a killed run may have left it out
         return CaseOutcome(case=case, skipped=True, notes=tuple(notes), phases=done)
-    if request.strict:
-        _refuse_unknown_kind(ensemble, request)
     channels = _with_given_spacing(request, source.read())
     _refuse_replacing(request, [case], image)
     phases, notes, entries = choose_phases(ensemble, request.phases, image, channels)
@@ -304,7 +305,8 @@ def _is_finished(
 ) -> bool:
     """Return whether all requested files of a 3D image are complete.
 
-    Raises AppError if they were made with other settings.
+    In a strict run those of an image that does not look like a short-axis cine are not, so that it
+    is refused as in a new run. Raises AppError if they were made with other settings.
     """
     files = {key: request.output / file for key, file in case_files(name, request.save).items()}
     if not (request.skip_finished and all(map(is_whole, files.values()))):
@@ -315,7 +317,7 @@ def _is_finished(
         request.settings,
         image=source.checksums,
         spacing=request.spacing,
-    )
+    ) and not (request.strict and is_no_cine([read_report(files["report"])]))
 
 
 def _groups(
