@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.segmentation.calibrate import CalibrationCase
 from napari_bayes_nnunet.app.segmentation.calibration import (
+    FILE,
     Calibration,
     calibration_key,
     read_calibrations,
@@ -171,6 +172,11 @@ def test_inverted_image_is_said_to_be_none(checked, hearts, tmp_path) -> None:
     assert code == 1
     assert NO_CINE in text
     assert reports == []
+    # Nor is a result of an earlier run taken over, which was not strict.
+    code, text, reports = predicted(checked, inverted, tmp_path / "out", "--strict", "--continue")
+    assert code == 1
+    assert NO_CINE in text
+    assert reports == [report]
 
 
 def test_a_refused_cine_keeps_its_earlier_results(checked, hearts, tmp_path) -> None:
@@ -194,6 +200,8 @@ def test_without_a_rule_a_strict_run_is_refused(checked, hearts, tmp_path) -> No
     assert code == 1
     assert "--strict" in text
     assert reports == []
+    assert predicted(checked, image_of(hearts), tmp_path, *flags[1:])[0] == 0
+    assert predicted(checked, image_of(hearts), tmp_path, *flags, "--continue")[0] == 1
 
 
 def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
@@ -212,6 +220,12 @@ def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
     assert report["unlike_training"] is None
     assert report["no_cine"] is None
     assert FEATURE_DISTANCE not in report["signs"]
+    # A damaged calibration does not matter then.
+    (copy / FILE).write_text("[]")
+    code, text, (again,) = predicted(copy, image_of(hearts), tmp_path / "again", "--uncalibrated")
+    assert code == 0, text
+    assert again["volumes_ml"] == report["volumes_ml"]
+    assert predicted(copy, image_of(hearts), tmp_path / "none")[0] == 1
 
 
 def test_earlier_calibration_adds_no_sign_of_failure(checked, hearts) -> None:

@@ -26,6 +26,7 @@ from ...core.heart.measurements import (
 )
 from ...core.steps import drain, map_steps
 from ...core.types import Mask, Mirroring, Precision, Spacing, Window
+from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
@@ -481,7 +482,9 @@ class Ensemble:
         """
         if result.failure is not None:
             return ()
-        known = any(calibration.failure for calibration in read_calibrations(self.folder.path))
+        known = False
+        with suppress(DataError):  # a damaged file, which an uncalibrated result does not need
+            known = any(calibration.failure for calibration in read_calibrations(self.folder.path))
         return validation_warnings(
             self.folder,
             result.volumes,
