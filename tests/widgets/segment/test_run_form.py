@@ -81,6 +81,25 @@ def test_messages_are_shown_once(form) -> None:
     assert not form.status.isVisibleTo(form)
 
 
+def test_messages_are_repeated_while_the_outcome_is_far(form) -> None:
+    form.show_messages("One.", "Two.")
+    assert not form.progress_text.isVisibleTo(form)
+    form.set_outcome_far(True)
+    assert form.progress_text.isVisibleTo(form)
+    assert form.progress_text.text() == "One. Two."
+    form.set_running(True)
+    form.show_stage("Loading")
+    form.add_message("Three.")
+    assert form.progress_text.text() == "Loading…"
+    form.show_messages("Finished.")
+    form.set_running(False)
+    assert form.progress_text.text() == "Finished."
+    form.show_messages("A long sentence. " * 20)
+    assert form.progress_text.text().endswith("…")
+    form.set_outcome_far(False)
+    assert not form.progress_text.isVisibleTo(form)
+
+
 def test_a_result_shows_the_scale_and_enables_buttons(form) -> None:
     form.set_result(2.0)
     assert form.save_button.isEnabled()

@@ -397,8 +397,10 @@ class SegmentWidget(FolderDrop, DockContent):
         self._show_options()
 
     def _show_options(self) -> None:
-        """Show unusual options below the folded details, so that they are not overlooked."""
-        self.chosen_options.show_message("" if self.details.isExpanded() else self.method.summary)
+        """Show unusual options below folded details, and the message above unfolded ones."""
+        is_open = self.details.isExpanded()
+        self.chosen_options.show_message("" if is_open else self.method.summary)
+        self.run.set_outcome_far(is_open)
 
     def _offer_result(self) -> None:
         """Enable saving and review of the result, unless a job is running."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -73,6 +73,7 @@ class RunForm(QWidget):
         self.mutual_information.toggled.connect(self._show_scale)
         self.folder_button.clicked.connect(self.folder_requested)
         self._title = self._running_title = self._missing = ""
+        self._is_outcome_far = False
         self.set_running(False)
         self.set_result(None)
 
@@ -80,6 +81,11 @@ class RunForm(QWidget):
         """Give the hidden progress the font of the window, which determines its height."""
         super().showEvent(event)
         self.progress_text.ensurePolished()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Shorten a repeated message to the new width."""
+        super().resizeEvent(event)
+        self._show_line()
 
     def set_title(self, title: str) -> None:
         """Name what will be segmented, such as "patient011, ED and ES"; "" if nothing is open."""
@@ -97,8 +103,13 @@ class RunForm(QWidget):
         self._running_title = self._title if running else ""
         self._name_button()
         self.stop_button.setEnabled(running)
-        for part in (self.progress, self.progress_text):
-            part.setVisible(running)
+        self.progress.setVisible(running)
+        self._show_line()
+
+    def set_outcome_far(self, is_far: bool) -> None:
+        """Repeat the messages next to the buttons while ``outcome`` may be out of sight."""
+        self._is_outcome_far = is_far
+        self._show_line()
 
     def set_result(self, largest_entropy: float | None) -> None:
         """Show the end of the entropy scale in bit; None if there is no result to save."""
@@ -125,12 +136,25 @@ class RunForm(QWidget):
     def show_messages(self, *sentences: str) -> None:
         """Replace the messages."""
         self.status.show_message("\n".join(sentence for sentence in sentences if sentence))
+        self._show_line()
 
     def add_message(self, sentence: str) -> None:
         """Add a message unless it is already shown."""
         lines = self.status.text().splitlines()
         if sentence not in lines:
             self.show_messages(*lines, sentence)
+
+    def _show_line(self) -> None:
+        """Show the progress, or the messages as far as they fit if they must be repeated."""
+        is_shown = self._is_outcome_far and not self._is_running
+        message = self.status.text().replace("\n", " ") if is_shown else ""
+        if not self._is_running:
+            metrics = self.progress_text.fontMetrics()
+            room = self.progress_text.width() - metrics.averageCharWidth()  # for its margins
+            line = metrics.elidedText(message, Qt.TextElideMode.ElideRight, room)
+            self.progress_text.setText(line or " ")
+        self.progress_text.setToolTip(message)
+        self.progress_text.setVisible(self._is_running or bool(message))
 
     def _name_button(self) -> None:
         running, title = self._running_title, self._title
@@ -189,6 +213,7 @@ class RunForm(QWidget):
         column.addLayout(buttons)
         for part in (self.progress_text, self.progress):
             policy = part.sizePolicy()
+            policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
             policy.setRetainSizeWhenHidden(True)  # a run moves no control
             part.setSizePolicy(policy)
             column.addWidget(part)
