@@ -33,7 +33,7 @@ def failure_signs(
 
     ``labels`` and ``mutual_information`` (bit, of the untempered members) are (Z, Y, X),
     ``spacing`` (z, y, x) in mm, ``agreement`` the pairwise Dice of the members. ``disagreement`` is
-    1 - the mean agreement (NaN for a single member), 0 for a part of the heart that was not found;
+    1 - the mean agreement (NaN for a single member), which is 0 for a part that was not found;
     ``distant_information`` is log(1 + x) for the mutual information x more than 3 mm from every
     contour, in mL · bit; ``fragments`` is the share of voxels in separate pieces, and ``open_wall``
     that of the cavity's contour without muscle.
