@@ -1097,12 +1097,14 @@ def test_a_begun_review_is_continued(ready, tmp_path, qtbot, review, no_dialog) 
     begun = ReviewState(decisions={(None, 1): Decision(state="accepted")})
     save_review(folder, begun)
     created = read_study_info(folder)
-    dock.method.method.value = "vanilla"
     run(dock, qtbot)
     assert review_of(dock, qtbot) == BEGUN_STUDY.format(folder=folder)
+    dock.method.method.value = "vanilla"
+    run(dock, qtbot)
+    review_of(dock, qtbot)
     assert read_study_info(folder) == created
     assert read_study(folder).review == begun
-    assert review.opened == [folder, folder]
+    assert review.opened == [folder, folder, tmp_path / "heart_vanilla_study"]
 
 
 def test_review_without_a_default_folder_asks_for_one(
