@@ -42,6 +42,7 @@ from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.metrics.failure import FailureAssessment, FailureRule, SignRange
 from napari_bayes_nnunet.core.metrics.feature_distance import FeatureRule
 from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels, write_map
 
@@ -226,6 +227,11 @@ def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
     assert code == 0, text
     assert again["volumes_ml"] == report["volumes_ml"]
     assert predicted(copy, image_of(hearts), tmp_path / "none")[0] == 1
+    # Else it is refused before the long work, also if the temperature is given.
+    (volume,) = read_channels(image_of(hearts))
+    settings = replace(SETTINGS, temperature=1.0)
+    with pytest.raises(DataError):
+        next(Ensemble(copy, device="cpu").steps(volume.voxels, volume.spacing, settings))
 
 
 def test_earlier_calibration_adds_no_sign_of_failure(checked, hearts) -> None:
