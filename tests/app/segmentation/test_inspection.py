@@ -13,9 +13,11 @@ import torch
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.segmentation.calibration import (
+    FILE,
     UNCALIBRATED,
     Calibration,
     calibration_key,
+    uncalibrated_notes,
     write_calibration,
 )
 from napari_bayes_nnunet.app.segmentation.inspection import (
@@ -143,6 +145,7 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     folder = inspect_ensemble(run.path, read_weights=False)
     assert UNCALIBRATED in inspection_text(folder)
+    assert uncalibrated_notes(folder) == (UNCALIBRATED,)
     assert inspection_json(folder)["calibrations"] == []
     rule = IntervalRule(bias=-1.0, half_width_80=2.0, half_width_90=3.5, patients=16)
     short = replace(rule, half_width_90=None, patients=5)
@@ -156,11 +159,14 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
     write_calibration(folder, calibration)
     text = inspection_text(folder)
     assert UNCALIBRATED not in text
+    assert uncalibrated_notes(folder) == ()
     assert str(calibration) in text
     assert "-1.0 ± 3.5" in text
     assert "\x1b" not in text
     (found,) = inspection_json(folder)["calibrations"]
     assert found["function"]["LV EF"]["half_width_90"] is None
+    (folder.path / FILE).write_text("damaged")
+    assert uncalibrated_notes(folder) == ()
 
 
 def test_second_look_refuses_weights_that_do_not_fit(tmp_path: Path) -> None:

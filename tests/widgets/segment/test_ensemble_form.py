@@ -6,6 +6,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
+from napari_bayes_nnunet.app.segmentation.calibration import UNCALIBRATED
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import NOT_USED, POINTERS
 from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.widgets.segment.ensemble_form import (
@@ -54,6 +55,7 @@ def test_a_chosen_folder_is_searched(form, ensemble_folder, qtbot) -> None:
     assert changes == [None, form.folder]
     assert form.path == ensemble_folder
     assert form.kind.text().startswith("Checkpoints (2d), 3 usable")
+    assert UNCALIBRATED in form.kind.text()
     for name, color in (("RV", "#56B4E9"), ("MYO", "#009E73"), ("LV", "#F0E442")):
         assert f"<span style='color:{color}'>■</span>&nbsp;{name}" in form.summary.text()
     assert not form.problems.text()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ..segmentation.calibration import uncalibrated_notes
 from ..segmentation.ensemble import Ensemble
 from ..terminal import progress_bar, show_member
 from .predict import predict
@@ -20,12 +21,17 @@ def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
     ensemble = Ensemble(folder, device=settings.device, precision=settings.precision, notify=notify)
     for sentence in (*ensemble.folder.problems, *ensemble.folder.refusals):
         click.echo(sentence, err=True)
-    succeeded = True
+    succeeded, segmented = True, False
     with progress_bar() as bar:
         for outcome in predict(ensemble, request, on_member=partial(show_member, bar)):
             bar.close()
             succeeded &= not outcome.failure
+            segmented |= not (outcome.failure or outcome.skipped)
             _print(outcome)
+    for sentence in (
+        uncalibrated_notes(ensemble.folder) if segmented and settings.calibrated else ()
+    ):
+        click.echo(sentence, err=True)
     return succeeded
 
 

@@ -158,11 +158,21 @@ def find_calibration(folder: EnsembleFolder, settings: SegmentationSettings) -> 
     return _matching(folder, settings) if settings.calibrated else None
 
 
+def uncalibrated_notes(folder: EnsembleFolder) -> tuple[str, ...]:
+    """Return a sentence if the ensemble has intervals for no settings, as one of version 0.1.0.
+
+    Nothing for a damaged file, which each result reports.
+    """
+    with suppress(DataError):
+        return () if _with_intervals(folder) else (UNCALIBRATED,)
+    return ()
+
+
 def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) -> tuple[str, ...]:
     """Return a sentence if the ensemble has intervals, but not for these settings."""
     if not settings.calibrated or _matching(folder, settings) is not None:
         return ()
-    others = [c for c in read_calibrations(folder.path) if c.volumes]
+    others = _with_intervals(folder)
     if not others:
         return ()
     wanted = _wanted(folder, settings)
@@ -233,6 +243,10 @@ def calibration_key(folder: EnsembleFolder, settings: SegmentationSettings) -> d
         "sha256": tuple(member.sha256 for member in members),
         "plans_sha256": folder.plans_sha256,
     }
+
+
+def _with_intervals(folder: EnsembleFolder) -> list[Calibration]:
+    return [c for c in read_calibrations(folder.path) if c.volumes]
 
 
 def _matching(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...app.segmentation.calibration import uncalibrated_notes
 from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
@@ -215,12 +216,16 @@ class EnsembleForm(QWidget):
 
 
 def _kind(folder: EnsembleFolder) -> str:
-    """Return kind, configuration and number of members, the word of nnU-Net users for models."""
+    """Return kind, configuration and number of members, the word of nnU-Net users for models.
+
+    Also whether the ensemble is not calibrated.
+    """
     count, usable = len(folder.members), len(folder.usable_members)
     members = format_count(usable, "usable member (model)", "usable members (models)")
     if usable < count:
         members = f"{usable} of {count} members (models) usable"
-    return f"{folder.kind[0].upper()}{folder.kind[1:]} ({folder.configuration}), {members}."
+    kind = f"{folder.kind[0].upper()}{folder.kind[1:]} ({folder.configuration}), {members}."
+    return " ".join([kind, *uncalibrated_notes(folder)])
 
 
 def _summary(folder: EnsembleFolder) -> str:
