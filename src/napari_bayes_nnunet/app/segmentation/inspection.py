@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.counts import format_count
-from ...core.metrics.conformal import IntervalRule
+from ...core.metrics.conformal import Coverage, IntervalRule
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.json_files import excerpt
 from ..text_table import align_columns
@@ -148,9 +148,7 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
         rows += [(excerpt(name), _rule_text(rule)) for name, rule in rules.items()]
         for phase, of_structures in calibration.dice.items():
             for name, rule in of_structures.items():
-                width = rule.interval.half_width(90)
-                text = "unknown" if width is None else f"± {width:.3f}"
-                rows.append((excerpt(f"Dice {name}, {phase}"), text))
+                rows.append((excerpt(f"Dice {name}, {phase}"), _dice_text(rule.interval)))
         if calibration.failure is not None:
             warns = f"warns above {calibration.failure.threshold:.2f}"
             rows.append(("failure score", f"{warns}, {_patients(calibration.failure.patients)}"))
@@ -175,14 +173,26 @@ def _spread_text(spread: float | None) -> str:
 
 
 def _rule_text(rule: IntervalRule) -> str:
-    """Return bias and half-width, such as "-1.2 ± 9.8, the largest error of 16 patients"."""
-    width = rule.half_width(90)
+    """Return bias and half-width, such as "-1.2 ± 9.8, the largest error of 16 patients".
+
+    With too few patients for 90 % it is that of 80 %, which is said.
+    """
+    level: Coverage = 80 if rule.half_width_90 is None else 90
+    width = rule.half_width(level)
     patients = _patients(rule.patients)
     if width is None:
         return f"unknown, too few ({patients})"
+    of_80 = "80 %: " if level == 80 else ""
     scale = "" if rule.difficulty_floor is None else f" × ({rule.difficulty_floor:.2f} + spread)"
-    largest = "the largest error of " if rule.is_largest(90) else ""
-    return f"{rule.bias:+.1f} ± {width:.1f}{scale}, {largest}{patients}"
+    largest = "the largest error of " if rule.is_largest(level) else ""
+    return f"{of_80}{rule.bias:+.1f} ± {width:.1f}{scale}, {largest}{patients}"
+
+
+def _dice_text(rule: IntervalRule) -> str:
+    """Return the half-width, such as "± 0.063", or that of 80 % if it is the only one."""
+    if rule.half_width_90 is not None:
+        return f"± {rule.half_width_90:.3f}"
+    return "unknown" if rule.half_width_80 is None else f"80 %: ± {rule.half_width_80:.3f}"
 
 
 def _patients(count: int) -> str:
