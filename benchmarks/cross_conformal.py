@@ -1,35 +1,42 @@
 """Coverage of the prediction intervals on many patients, each left out of a small training.
 
 python -m benchmarks.cross_conformal split SPLIT [--folds K]
-python -m benchmarks.cross_conformal table DATASET RUN …
+python -m benchmarks.cross_conformal table DATASET RUN … [--mirroring full|spread|none]
 
 A check that does not rest on the few validation patients: ``split`` divides the training patients
 of acdc_splits_final.json into K folds and writes them as a splits_final.json for ``bayes-nnunet
 train --split``. ``table`` segments the validation cases of these runs, one for each fold, with the
-default settings; the intervals of each patient are fitted on the errors of all others, of whatever
-fold (cross-conformal prediction).
+default settings but for the mirrors. The intervals of each patient are fitted on the errors of all
+others, of whatever fold (cross-conformal prediction). By the ranks of the errors, the number of
+patients that they hold is then nearly fixed. So in a second table the intervals are fitted on the
+patients of one fold and tested on those of the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import get_args
 
 from napari_bayes_nnunet.app.segmentation.calibrate import CalibrationCase
-from napari_bayes_nnunet.app.segmentation.coverage import HeldOut, held_out_coverage
+from napari_bayes_nnunet.app.segmentation.coverage import (
+    HeldOut,
+    coverage_elsewhere,
+    held_out_coverage,
+)
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.core.types import Mirroring
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .held_back import SPLIT, read_image
 from .markdown import markdown_table
-
-SETTINGS = SegmentationSettings(temperature=1)
 
 
 def split(file: Path, folds: int) -> None:
@@ -50,18 +57,37 @@ def split(file: Path, folds: int) -> None:
     file.write_text(json.dumps(written, indent=1), encoding="utf-8")
 
 
-def table(dataset: Path, runs: list[Path]) -> str:
+def table(dataset: Path, runs: list[Path], mirroring: Mirroring) -> str:
     """Return the coverage on the patients of all runs together as a Markdown table."""
-    cases = [case for run in runs for case in _left_out(run, dataset)]
+    settings = SegmentationSettings(temperature=1, mirroring=mirroring)
+    folds = [list(_left_out(run, dataset, settings)) for run in runs]
+    cases = [case for fold in folds for case in fold]
     patients = len({case.patient for case in cases})
     text = markdown_table(
         ["", "level", "held", "95 %", "mean width"], map(_row, held_out_coverage(cases))
     )
     dice = sum(case.mean_dice for case in cases) / len(cases)
-    return f"{text}\n{patients} patients, mean Dice {dice:.3f}"
+    return f"{text}\n{patients} patients, mean Dice {dice:.3f}\n\n{_between_folds(folds)}"
 
 
-def _left_out(run: Path, dataset: Path) -> Iterator[CalibrationCase]:
+def _between_folds(folds: Sequence[Sequence[CalibrationCase]]) -> str:
+    """Return the table of intervals that are fitted on one fold and tested on the others."""
+    rows: dict[tuple[str, str], list[HeldOut]] = {}
+    for fitted in folds:
+        others = [case for fold in folds if fold is not fitted for case in fold]
+        for row in coverage_elsewhere(fitted, others):
+            rows.setdefault((row.name, f"{row.level} %"), []).append(row)
+    cells = []
+    for key, of_folds in rows.items():
+        shares = [100 * row.held / row.patients for row in of_folds]
+        spread = f"{min(shares):.0f} to {max(shares):.0f} %"
+        cells.append([*key, f"{fmean(shares):.0f} %", spread, _width(of_folds)])
+    return markdown_table(["", "level", "held", "by fold", "mean width"], cells)
+
+
+def _left_out(
+    run: Path, dataset: Path, settings: SegmentationSettings
+) -> Iterator[CalibrationCase]:
     ensemble = Ensemble(run)
     record = ensemble.folder.record
     assert record is not None
@@ -69,7 +95,7 @@ def _left_out(run: Path, dataset: Path) -> Iterator[CalibrationCase]:
     for case in read_dataset(dataset).cases:
         if case.name in names:
             image, spacing = read_image(case)
-            result = drain(ensemble.steps(image, spacing, SETTINGS, keep_members=True))
+            result = drain(ensemble.steps(image, spacing, settings, keep_members=True))
             reference = read_labels(case.label).voxels
             patient = patient_of(case.name)
             yield CalibrationCase.compare(case.name, patient, result, reference, spacing)
@@ -78,9 +104,14 @@ def _left_out(run: Path, dataset: Path) -> Iterator[CalibrationCase]:
 
 def _row(row: HeldOut) -> list[str]:
     low, high = row.share
-    width = f"{row.width:.1f} {row.unit}" if row.unit else f"{row.width:.3f}"
     held = f"{row.held} of {row.patients} ({100 * row.held / row.patients:.0f} %)"
-    return [row.name, f"{row.level} %", held, f"{100 * low:.0f} to {100 * high:.0f} %", width]
+    share = f"{100 * low:.0f} to {100 * high:.0f} %"
+    return [row.name, f"{row.level} %", held, share, _width([row])]
+
+
+def _width(rows: Sequence[HeldOut]) -> str:
+    unit, width = rows[0].unit, fmean(row.width for row in rows)
+    return f"{width:.1f} {unit}" if unit else f"{width:.3f}"
 
 
 def main() -> None:
@@ -94,11 +125,12 @@ def main() -> None:
     splitting.add_argument("--folds", type=int, default=4)
     judging.add_argument("dataset", type=Path)
     judging.add_argument("runs", type=Path, nargs="+")
+    judging.add_argument("--mirroring", choices=get_args(Mirroring), default="full")
     options = parser.parse_args()
     if options.command == "split":
         split(options.file, options.folds)
     else:
-        print(table(options.dataset, options.runs))
+        print(table(options.dataset, options.runs, options.mirroring))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from napari_bayes_nnunet.app.segmentation.calibrate import (
 )
 from napari_bayes_nnunet.app.segmentation.coverage import (
     HeldOut,
+    coverage_elsewhere,
     coverage_table,
     held_out_coverage,
 )
@@ -67,6 +68,19 @@ def test_one_gross_error_is_not_held(cases) -> None:
     cases[0] = made_case(0, "ED", 90.0, np.random.default_rng(1))
     rows = {(row.name, row.level): row for row in held_out_coverage(cases)}
     assert rows["LV EDV", 90].held == PATIENTS - 1  # that of others holds with the largest residual
+
+
+def test_intervals_of_other_patients_may_hold_none(cases) -> None:
+    """Unlike intervals that are fitted on all but one patient."""
+    rng = np.random.default_rng(2)
+    other = [made_case(n, phase, -90.0, rng) for n in range(PATIENTS) for phase in ("ED", "ES")]
+    held = {(row.name, row.level): row.held for row in held_out_coverage(other)}
+    rows = {(row.name, row.level): row for row in coverage_elsewhere(cases, other)}
+    assert held["LV EDV", 90] >= PATIENTS - 1
+    assert rows["LV EDV", 90].held == 0
+    same = {(row.name, row.level): row for row in coverage_elsewhere(cases, cases)}
+    assert same["LV EDV", 90].held == PATIENTS
+    assert rows["LV EDV", 90].width == pytest.approx(same["LV EDV", 90].width, rel=0.3)
 
 
 def test_share_is_the_exact_binomial_interval() -> None:

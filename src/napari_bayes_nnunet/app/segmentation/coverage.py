@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...core.heart.function import Intervals
@@ -43,10 +43,28 @@ def held_out_coverage(cases: Sequence[CalibrationCase]) -> list[HeldOut]:
     A patient with end-diastole and end-systole counts once. All that is fitted, also the bias and
     whether the width is scaled, is fitted without the patient. Empty with too few patients.
     """
+    return _coverage(cases, lambda patient: [c for c in cases if c.patient != patient])
+
+
+def coverage_elsewhere(
+    fitted: Sequence[CalibrationCase], tested: Sequence[CalibrationCase]
+) -> list[HeldOut]:
+    """Return the coverage, in the patients of ``tested``, of intervals fitted on other patients.
+
+    The number of held patients is free, whereas that of `held_out_coverage` hardly varies.
+    """
+    return _coverage(tested, lambda patient: fitted)
+
+
+def _coverage(
+    cases: Sequence[CalibrationCase], fitted_for: Callable[[str], Sequence[CalibrationCase]]
+) -> list[HeldOut]:
     found: dict[tuple[str, str, Coverage], list[tuple[float, tuple[float, float]]]] = {}
-    for name, unit, truth, intervals in _left_out(cases):
-        for level, interval in intervals.items():
-            found.setdefault((name, unit, level), []).append((truth, interval))
+    for end_diastole, end_systole in paired(cases):
+        fitted = fitted_for(end_diastole.patient)
+        for name, unit, truth, intervals in _numbers(end_diastole, end_systole, fitted):
+            for level, interval in intervals.items():
+                found.setdefault((name, unit, level), []).append((truth, interval))
     return [
         HeldOut(
             name=name,
@@ -71,21 +89,20 @@ def coverage_table(rows: Sequence[HeldOut]) -> str:
     return "\n".join(align_columns([_HEADS, *cells])) if cells else ""
 
 
-def _left_out(
-    cases: Sequence[CalibrationCase],
+def _numbers(
+    end_diastole: CalibrationCase,
+    end_systole: CalibrationCase,
+    fitted: Sequence[CalibrationCase],
 ) -> Iterator[tuple[str, str, float, Intervals]]:
-    """Yield name, unit, truth and intervals of each number of each patient."""
-    for end_diastole, end_systole in paired(cases):
-        others = [case for case in cases if case.patient != end_diastole.patient]
-        rules = function_rules(others)
-        predicted, truth = measure_pair(end_diastole, end_systole, rules=rules)
-        for name, measured in predicted.items():
-            if name in truth:
-                yield name, measured.unit, truth[name].value, measured.intervals
-        of_phase = dice_rules(others)
-        for phase, case in (("ED", end_diastole), ("ES", end_systole)):
-            for structure, rule in of_phase.get(phase, {}).items():
-                expected = rule.expect(case.agreement[structure])
-                if expected is not None:
-                    name = f"Dice of {structure} at {phase}"
-                    yield name, "", case.dice[structure], expected.intervals
+    """Yield name, unit, truth and intervals of each number of a patient."""
+    predicted, truth = measure_pair(end_diastole, end_systole, rules=function_rules(fitted))
+    for name, measured in predicted.items():
+        if name in truth:
+            yield name, measured.unit, truth[name].value, measured.intervals
+    of_phase = dice_rules(fitted)
+    for phase, case in (("ED", end_diastole), ("ES", end_systole)):
+        for structure, rule in of_phase.get(phase, {}).items():
+            expected = rule.expect(case.agreement[structure])
+            if expected is not None:
+                name = f"Dice of {structure} at {phase}"
+                yield name, "", case.dice[structure], expected.intervals
