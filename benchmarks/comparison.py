@@ -27,6 +27,7 @@ from .command_line import append_row, read_rows
 from .held_back import make_parser, read_image
 
 Describe = Callable[[Segmentation], Mapping[str, Any]]
+Judge = Callable[[Segmentation, NDArray[Any]], Mapping[str, Any]]
 Rows = list[dict[str, Any]]
 HEADS = ["largest loss", "ECE pooled %", "MI, bit", "LV spread, mL", "agreement"]
 """Columns of `mean_scores` after the Dice of each structure and their mean."""
@@ -69,11 +70,14 @@ def compare(
     results: Path,
     *,
     describe: Describe,
+    judge: Judge | None = None,
 ) -> None:
     """Append a line with the scores of all ``settings`` for every case that the results lack.
 
-    ``describe`` returns further scores of a result. Seconds are processor time.
+    ``describe`` returns further scores of a result, ``judge`` the Dice by structure and the bins of
+    a result and its reference, by default those of all voxels. Seconds are processor time.
     """
+    judge = judge or _in_all_voxels
     done = {row["case"] for row in read_rows(results)}
     for case in cases:
         if case.name in done:
@@ -86,14 +90,20 @@ def compare(
             result = drain(ensemble.steps(image, spacing, chosen))
             row[name] = {
                 "seconds": process_time() - started,
-                "dice": dice(result.labels, reference, ensemble.structures),
-                "bins": reliability_bins(result.probabilities, reference).as_dict(),
+                **judge(result, reference),
                 "mutual_information": float(result.mutual_information.sum()),
                 "spread": result.volume_spread["LV"].standard_deviation,
                 "agreement": result.pairwise_dice,
                 **describe(result),
             }
         append_row(results, row)
+
+
+def _in_all_voxels(result: Segmentation, reference: NDArray[Any]) -> Mapping[str, Any]:
+    return {
+        "dice": dice(result.labels, reference, result.structures),
+        "bins": reliability_bins(result.probabilities, reference).as_dict(),
+    }
 
 
 def method_means(

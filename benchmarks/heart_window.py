@@ -1,12 +1,13 @@
 """What a window around the heart costs and saves: Dice, ECE, disagreement, ranking and time.
 
 python -m benchmarks.heart_window evaluate MODEL DATASET RESULTS.jsonl [--split FILE] [--members N]
-    [--mirroring full|spread|none]   (resumable)
+    [--mirroring full|spread|none] [--sunnybrook]   (resumable)
 python -m benchmarks.heart_window table RESULTS.jsonl
 
-DATASET is an nnU-Net dataset; its validation cases are those of the split. Each case is segmented
-with the whole image for all members, and with the window, both uncalibrated. Seconds are
-processor time.
+DATASET is an nnU-Net dataset; its validation cases are those of the split. With --sunnybrook it is
+the folder of `benchmarks.other_scanner`, whose judging half counts, and only the LV in contoured
+slices. Each case is segmented with the whole image for all members, and with the window, both
+uncalibrated. Seconds are processor time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import Segmentation
@@ -35,6 +37,7 @@ from .comparison import (
 )
 from .held_back import held_back_cases
 from .markdown import markdown_table
+from .other_scanner import STRUCTURE, judging_cases, lv_scores
 
 WINDOWS = ("whole", "heart")
 
@@ -47,8 +50,23 @@ def evaluate(options: argparse.Namespace) -> None:
         )
         for window in WINDOWS
     }
-    cases = held_back_cases(options.dataset, options.split)
-    compare(Ensemble(options.run), cases, settings, options.results, describe=_window_share)
+    on_sunnybrook = options.sunnybrook
+    cases = (
+        judging_cases(options.dataset)
+        if on_sunnybrook
+        else held_back_cases(options.dataset, options.split)
+    )
+    judge = _lv_where_contoured if on_sunnybrook else None
+    compare(
+        Ensemble(options.run), cases, settings, options.results, describe=_window_share, judge=judge
+    )
+
+
+def _lv_where_contoured(result: Segmentation, reference: NDArray[Any]) -> dict[str, Any]:
+    contoured, label = reference.any(axis=(1, 2)), result.structures[STRUCTURE]
+    probabilities = result.probabilities[:, contoured]
+    scores = lv_scores(probabilities, reference[contoured] == 1, label)
+    return {**scores, "dice": {STRUCTURE: scores["dice"]}}
 
 
 def _window_share(result: Segmentation) -> dict[str, Any]:
@@ -75,7 +93,8 @@ def table(results: Path) -> str:
 
 def main() -> None:
     """Run the command named on the command line."""
-    parser, _ = comparison_parser(__doc__)
+    parser, evaluates = comparison_parser(__doc__)
+    evaluates.add_argument("--sunnybrook", action="store_true")
     run_command(parser, evaluate, table)
 
 

@@ -11,7 +11,7 @@ with 100 bins in the box of the reference; τ is that of MODEL's calibration for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import apply_temperature
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.overlap import dice
+from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from .command_line import append_row, command_parsers, read_rows
@@ -42,11 +43,23 @@ def evaluate(model: Path, folder: Path, results: Path) -> None:
     """Segment every case with every member and append Dice and bins of each method."""
     ensemble = Ensemble(model)
     done = {row["case"] for row in read_rows(results)}
-    names = sorted(path.name.removesuffix(ENDING) for path in (folder / "images").iterdir())
-    for case, half in halves(names).items():
+    for case, half in _halves_of(folder).items():
         if case not in done:
             methods = evaluate_case(ensemble, folder, case)
             append_row(results, {"case": case, "half": half, "methods": methods})
+
+
+def judging_cases(folder: Path) -> Iterator[TrainingCase]:
+    """Yield the cases of the half that is never trained on."""
+    for case, half in _halves_of(folder).items():
+        if half == "judge":
+            image, label = folder / "images" / f"{case}{ENDING}", folder / "labels"
+            yield TrainingCase(case, (image,), label / f"{case}.nii.gz")
+
+
+def _halves_of(folder: Path) -> dict[str, str]:
+    names = (path.name.removesuffix(ENDING) for path in (folder / "images").iterdir())
+    return halves(sorted(names))
 
 
 def halves(cases: Sequence[str]) -> dict[str, str]:
@@ -77,14 +90,15 @@ def evaluate_case(ensemble: Ensemble, folder: Path, case: str) -> dict[str, dict
     )
     label = ensemble.structures[STRUCTURE]
     return {
-        name: _scores(mean[:, contoured], reference[contoured] == 1, label)
+        name: lv_scores(mean[:, contoured], reference[contoured] == 1, label)
         for name, mean in means.items()
     }
 
 
-def _scores(
+def lv_scores(
     mean: NDArray[np.floating], reference: NDArray[np.bool_], label: int
 ) -> dict[str, object]:
+    """Return Dice and bins of the LV against the rest; ``mean`` (C, Z, Y, X) are probabilities."""
     predicted = mean.argmax(axis=0) == label
     overlap = dice(predicted.astype(np.uint8), reference.astype(np.uint8), {STRUCTURE: 1})
     binary = np.stack([1 - mean[label], mean[label]])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from benchmarks.other_scanner import halves
+from benchmarks.other_scanner import ENDING, halves, judging_cases
 from benchmarks.sunnybrook_half import add_half
 
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
@@ -16,6 +16,16 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 def test_patients_alternate_and_keep_their_phases_together() -> None:
     cases = [f"SC-{n}_{phase}" for n in "ABC" for phase in ("ED", "ES")]
     assert list(halves(cases).values()) == ["train"] * 2 + ["judge"] * 2 + ["train"] * 2
+
+
+def test_the_judging_half_has_its_files(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for case in ("HF-1_ED", "HF-1_ES", "HF-2_ED", "HF-2_ES"):
+        (tmp_path / "images" / f"{case}{ENDING}").touch()
+    cases = list(judging_cases(tmp_path))
+    assert [case.name for case in cases] == ["HF-2_ED", "HF-2_ES"]
+    assert cases[0].images == (tmp_path / "images" / f"HF-2_ED{ENDING}",)
+    assert cases[0].label == tmp_path / "labels" / "HF-2_ED.nii.gz"
 
 
 def test_the_experts_lv_is_joined_with_the_predicted_rest(hearts: Path, tmp_path: Path) -> None:
