@@ -16,6 +16,7 @@ from napari_bayes_nnunet.app.cohort.row import failed_row
 from napari_bayes_nnunet.app.cohort.table import CohortTable
 from napari_bayes_nnunet.app.review.dicom_export import export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.app.segmentation.calibration import UNCALIBRATED
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action
@@ -152,7 +153,7 @@ def test_command_on_full_disk_ends_with_one_sentence(
     assert len(done) == len(told.splitlines()) < STUDIES
     disk.make_room()
     code, told, errors = predict(ensemble, *files, "-o", output, "--continue")
-    assert (code, errors) == (0, "")
+    assert (code, errors.splitlines()) == (0, [UNCALIBRATED])
     assert len(check_whole(output)) == STUDIES
 
 
