@@ -192,15 +192,14 @@ def test_a_study_is_opened_and_closed(dock, folder, qtbot) -> None:
     open_study_lock(folder).release()
 
 
-def test_the_guide_is_below_the_advice_until_the_study_is_closed(dock, folder, qtbot) -> None:
+def test_the_guide_is_below_the_queue_until_the_study_is_closed(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     dock.show_guide("Press A.\nHelp has all keys.")
     forms = dock.forms
     assert forms.guide.text() == "Press A.\nHelp has all keys."
-    assert dock.messages.line.message == "Press A."
     column = forms.guide.parent().layout()
-    finding, stop, guide = map(column.indexOf, (forms.finding, forms.stop, forms.guide))
-    assert 0 <= finding < stop < guide
+    table, guide, finding = map(column.indexOf, (forms.table, forms.guide, forms.finding))
+    assert 0 <= table < guide < finding
     open_in(dock, folder, qtbot)
     assert dock.forms.guide.text() == ""
 

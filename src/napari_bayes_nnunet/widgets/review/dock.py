@@ -158,12 +158,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self.opener.open(folder, image=image)
 
     def show_guide(self, text: str) -> None:
-        """Show lines of help below the advice of the queue, until the study is closed.
-
-        The first one is also a message, because a low window hides the others.
-        """
+        """Show lines of help below the table of the queue, until the study is closed."""
         self.forms.guide.show_message(text)
-        self.messages.ask(text.partition("\n")[0])
 
     def show_reading_layout(self) -> None:
         """Use the reading layout from now on, but do not keep this choice for the next start."""

@@ -66,8 +66,8 @@ class ReviewForms(QWidget):
         self.sections: dict[str, CollapsibleSection] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        queue = self.grid, self.table, self.finding, self.stop, self.slice.comment
-        self._add(QUEUE, *queue, self.progress, self.guide, self.queue)
+        queue = self.grid, self.table, self.guide, self.finding, self.stop, self.slice.comment
+        self._add(QUEUE, *queue, self.progress, self.queue)
         self._add(CORRECT, self.corrections)
         self._add(PICTURE, self.display)
         self._add(UNCERTAINTY, self.view)

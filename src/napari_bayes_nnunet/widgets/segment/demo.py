@@ -56,9 +56,8 @@ CLOSED_EARLY = "The window was closed before the picture was taken."
 DEMO_STUDY = "demo_study"
 GUIDE = (
     "{next} shows the next slice, {accept} accepts the one on screen.\n"
-    "{previous_alternative} and {next_alternative} show other answers of the models. Ctrl+Z undoes "
-    "a correction.\n"
-    "Help → Keys lists all keys. This study is kept if you accept or change anything."
+    "{previous_alternative} and {next_alternative} show other answers. Ctrl+Z undoes.\n"
+    "Help → Keys lists all keys. Your changes are kept."
 )
 """Advice on what to press, with the keys of the actions."""
 
