@@ -30,7 +30,7 @@ from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
-from .calibration import chosen_temperature, find_calibration, read_calibrations
+from .calibration import chosen_temperature, read_calibrations
 from .case_scores import validation_warnings
 from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD, failure_signs
 from .first_look import FirstLook
@@ -226,7 +226,7 @@ class Ensemble:
         started = perf_counter()
         self._predictor.start_over()
         temperature = chosen_temperature(plan.folder, settings)
-        find_calibration(plan.folder, settings)  # refuse a damaged file before the long work
+        _ = plan.calibration  # refuse a damaged file before the long work
         every = [
             self._start(
                 image,

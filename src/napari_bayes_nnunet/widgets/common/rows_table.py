@@ -36,10 +36,11 @@ PATH_COPIED = "{file.name} is in\n{file.parent}\nPath copied."
 
 @dataclass(frozen=True)
 class Column:
-    """Title and tooltip of a column."""
+    """Title, tooltip and largest width (pixels) of a column."""
 
     title: str
     help: str
+    widest: int = WIDEST
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class RowsModel(QAbstractTableModel):
         self.beginResetModel()
         self.rows = rows
         self.endResetModel()
+
+    def replace_row(self, number: int, row: Row) -> None:
+        """Replace one row, and keep the current one."""
+        self.rows = [*self.rows[:number], row, *self.rows[number + 1 :]]
+        last = self.columnCount() - 1
+        self.dataChanged.emit(self.index(number, 0), self.index(number, last))
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of rows."""
@@ -128,6 +135,7 @@ class RowsTable(QTableView):
         super().__init__(parent)
         self._rows_shown = rows_shown
         self._fewest_rows = rows_shown if is_steady else 1
+        self._columns = tuple(columns)
         self._model = RowsModel(columns, self)
         self.setModel(self._model)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -162,6 +170,11 @@ class RowsTable(QTableView):
         self._fit_columns(rows[:MEASURED_ROWS])
         self._fit_height()
         self.row_chosen.emit(None)
+
+    def replace_row(self, number: int, row: Row) -> None:
+        """Replace a row by one of as many texts; the chosen row and the scroll position stay."""
+        self._model.replace_row(number, row)
+        self._fit_columns(self.rows[:MEASURED_ROWS])
 
     def choose_row(self, number: int | None) -> None:
         """Choose row ``number`` and scroll to it, or choose none, without a signal."""
@@ -238,7 +251,7 @@ class RowsTable(QTableView):
             texts = [row.cells[column] for row in own]
             widest = max((metrics.horizontalAdvance(text) for text in texts), default=0)
             title = header.sectionSizeHint(column)
-            header.resizeSection(column, min(max(widest + 16, title), WIDEST))
+            header.resizeSection(column, min(max(widest + 16, title), self._columns[column].widest))
 
     def _on_row_changed(self, current: QModelIndex, _: QModelIndex) -> None:
         self.row_chosen.emit(self.rows[current.row()] if current.isValid() else None)

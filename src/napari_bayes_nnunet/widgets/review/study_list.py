@@ -25,7 +25,7 @@ from ..common.wording import in_the_window
 from ..layers.study_card import THUMBNAIL_SIDE, AliasForm, make_thumbnail
 
 _COLUMNS = (
-    Column("Case", "Name of the study; ⚠ marks a warning. Double-click to open the study."),
+    Column("Case", "Name of the study; ⚠ marks a warning. Double-click to open the study.", 140),
     Column(
         "Quality",
         "Predicted quality, 0 to 1: the mean expected Dice, or without a calibration the mean Dice "
@@ -34,7 +34,6 @@ _COLUMNS = (
     Column("Slices", "Number of slices accepted or flagged, of all slices."),
     Column("State", "State of the review."),
 )
-CASE, CASE_WIDTH = 0, 140
 _ROWS_SHOWN = 8
 _HINT = "Choose or drop a folder of studies"
 SEARCHING = "Looking for studies…"
@@ -107,11 +106,9 @@ class StudyList(FolderDrop, QWidget):
             self._background.run(work, self._on_listed, self.detail.show_message)
 
     def update_study(self, folder: Path) -> None:
-        """Read the review of one listed study again; nothing moves, and its row stays chosen."""
-        for row, study in enumerate(self._studies):
-            if study.folder == folder:
-                self._studies[row] = summarise_study(folder)
-                self._show_again()
+        """Read the review of a listed study again, in a thread; its row stays where it is."""
+        if any(study.folder == folder for study in self._studies):
+            self._background.run(partial(summarise_study, folder), self._on_summarised)
 
     def take_dropped(self, path: Path) -> None:
         """List the studies of a dropped folder."""
@@ -146,6 +143,12 @@ class StudyList(FolderDrop, QWidget):
         self._show(list(studies))
         self.detail.show_message("" if studies else NO_STUDIES)
 
+    def _on_summarised(self, study: StudySummary) -> None:
+        for row, listed in enumerate(self._studies):
+            if listed.folder == study.folder:
+                self._studies[row] = study
+                self.table.replace_row(row, make_study_row(study, name=self._name_of(study)))
+
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()
         self._studies = studies
@@ -159,18 +162,6 @@ class StudyList(FolderDrop, QWidget):
     def _show_rows(self) -> None:
         rows = [make_study_row(study, name=self._name_of(study)) for study in self._studies]
         self.table.set_rows(rows)
-        header = self.table.horizontalHeader()
-        header.resizeSection(CASE, min(header.sectionSize(CASE), CASE_WIDTH))
-
-    def _show_again(self) -> None:
-        """Show the rows with new texts, and keep the chosen one and the scroll position."""
-        index, bar = self.table.currentIndex(), self.table.verticalScrollBar()
-        row, position = index.row() if index.isValid() else None, bar.value()
-        before = self.table.blockSignals(True)
-        self._show_rows()
-        self.table.choose_row(row)
-        self.table.blockSignals(before)
-        bar.setValue(position)
 
     def _on_notes_changed(self) -> None:
         """Show new names and dates, and keep the chosen row."""
