@@ -120,6 +120,7 @@ class ReviewWidget(FolderDrop, DockContent):
             choose_folder=self._choose_folder,
             may_replace=lambda names: self._may_replace(self, names),
             may_save=lambda doubt: self._may_save(self, doubt),
+            settings=self._settings,
         )
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None

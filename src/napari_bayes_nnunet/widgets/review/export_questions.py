@@ -9,6 +9,7 @@ from typing import Any, Final
 from ...app.prediction.output_files import dicom_file_names
 from ...app.review.export import export_files
 from ...io.dicom.files import may_hold_dicom
+from ..common.settings import Settings
 from ..layers.metadata import dicom_path
 from .export import ReviewExporter
 
@@ -37,13 +38,14 @@ class ExportQuestions:
         choose_folder: Callable[[str, str], str],
         may_replace: Callable[[Sequence[str]], bool],
         may_save: Callable[[str], bool],
+        settings: Settings,
     ) -> None:
         self._viewer = viewer
         self._choose_folder = choose_folder
         self._may_replace = may_replace
         self._may_save = may_save
         self._dicom_paths: dict[str, str] = {}
-        self._output = ""
+        self._settings = settings
 
     def export(self, exporter: ReviewExporter) -> None:
         """Write labels, numbers and report to a folder."""
@@ -82,8 +84,10 @@ class ExportQuestions:
 
     def _choose_output(self, title: str) -> str:
         """Return the folder to write to, "" for none."""
-        chosen = self._choose_folder(title, self._output)
-        self._output = chosen or self._output
+        start = self._settings.save_folder()
+        chosen = self._choose_folder(title, str(start or ""))
+        if chosen:
+            self._settings.keep_save_folder(Path(chosen))
         return chosen
 
     def _may_write(self, files: Sequence[Path]) -> bool:
