@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import QLocale, Qt
-from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QStylePainter, QWidget
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection
-from napari_bayes_nnunet.widgets.common.form import NO_NUMBER, DataForm
+from napari_bayes_nnunet.widgets.common import form as module
+from napari_bayes_nnunet.widgets.common.form import NO_NUMBER, DataForm, NarrowComboBox
 
 from ..training.test_schedule_plot import turn
 
@@ -255,3 +256,20 @@ def test_a_button_is_placed_after_the_widget(form: DataForm, qtbot: Any) -> None
     qtbot.waitUntil(button.isVisible)
     assert button.y() < editor(form, "gap").geometry().bottom()
     assert button.x() > editor(form, "gap").geometry().right()
+
+
+def test_a_painter_ends_even_if_it_is_still_referenced(qtbot, monkeypatch) -> None:
+    painters: list[QStylePainter] = []
+
+    class Kept(QStylePainter):
+        def __init__(self, widget: QWidget) -> None:
+            super().__init__(widget)
+            painters.append(self)
+
+    monkeypatch.setattr(module, "QStylePainter", Kept)
+    box = NarrowComboBox()
+    qtbot.addWidget(box)
+    box.addItem("Disagreement of the models")
+    box.grab()
+    assert painters
+    assert not any(painter.isActive() for painter in painters)

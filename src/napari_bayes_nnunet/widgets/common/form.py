@@ -363,6 +363,7 @@ class NarrowComboBox(QComboBox):
         option.currentText = self.fontMetrics().elidedText(option.currentText, mode, room)
         painter.drawComplexControl(box, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()  # at once, even if something else holds this frame, such as a traceback
 
 
 def let_shrink(box: QComboBox) -> None:
