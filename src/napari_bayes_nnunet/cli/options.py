@@ -16,7 +16,7 @@ from ..core.problems import Problem
 from ..io.files.special import SPECIAL_FILE, is_special
 
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
-    from ..core.types import Spacing
+    from ..core.types import Spacing, Window
 
 DELETED_FOLDER: Final = "The current folder was deleted. Change to another folder."
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -149,14 +149,6 @@ mirroring_option = click.option(
     show_default=True,
     help="Mirrored copies of the image that each member sees: all, one of them, or none.",
 )
-window_option = click.option(
-    "--window",
-    type=click.Choice(["heart", "whole"]),
-    default="heart",
-    show_default=True,
-    help="Region that members see: a window around the heart, which the first member of each cycle "
-    "finds (heart), or the whole image (whole).",
-)
 until_stable_option = click.option(
     "--until-stable",
     is_flag=True,
@@ -183,6 +175,18 @@ method_option = click.option(
         "mc-dropout, deep-ensemble, cross-validation or snapshot."
     ),
 )
+
+
+def window_option(default: Window | None, *, show_default: bool | str = True) -> Callable[..., Any]:
+    """Return the option of the region that members see."""
+    return click.option(
+        "--window",
+        type=click.Choice(["heart", "whole"]),
+        default=default,
+        show_default=show_default,
+        help="Region that members see: a window around the heart, which the first member of each "
+        "cycle finds (heart), or the whole image (whole).",
+    )
 
 
 def output_option(help: str, *, metavar: str | None = None) -> Callable[[_Function], _Function]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +25,9 @@ from .options import (
     window_option,
 )
 
+if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
+    from ..core.types import Window
+
 
 @click.command("predict", cls=Command)
 @click.argument("ensemble", type=PATH)
@@ -32,7 +36,7 @@ from .options import (
 @method_option
 @members_option
 @mirroring_option
-@window_option
+@window_option(None, show_default="heart; whole if the ensemble is calibrated only for it")
 @click.option(
     "--temperature",
     type=Temperature(),
@@ -126,6 +130,7 @@ def predict_command(
     if save is None:
         save = "study" if has_folders else ""
     results = frozenset(part.strip() for part in save.split(",") if part.strip()) - {"labels"}
+    flags["window"] = flags["window"] or _usual_window(ensemble)
     values = {field.name: flags.pop(field.name) for field in fields(SegmentationSettings)}
     settings = SegmentationSettings(**values)
     request = PredictionRequest(images=images, save=results, settings=settings, **flags)
@@ -146,6 +151,18 @@ def predict_command(
         code = 0 if predict_in_terminal(ensemble, request) else 1
     if code:
         raise click.exceptions.Exit(code)
+
+
+def _usual_window(ensemble: Path) -> Window:
+    """Return the window of an ensemble; a folder without one is refused later."""
+    from ..app.segmentation.calibration import usual_window
+    from ..app.segmentation.settings import DEFAULT_WINDOW
+    from ..io import DataError
+    from ..io.ensemble.ensemble_folder import find_ensemble
+
+    with suppress(DataError):
+        return usual_window(find_ensemble(ensemble))
+    return DEFAULT_WINDOW
 
 
 @click.command("inspect", cls=Command)
@@ -189,7 +206,7 @@ def devices_command(as_json: bool) -> None:
 @method_option
 @members_option
 @mirroring_option
-@window_option
+@window_option("heart")
 @until_stable_option
 @device_option
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:

@@ -36,6 +36,7 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     find_calibration,
     fitted_temperature,
     read_calibrations,
+    usual_window,
     write_calibration,
 )
 from napari_bayes_nnunet.app.segmentation.coverage import TOO_FEW
@@ -156,6 +157,28 @@ def test_predict_uses_the_fitted_temperature(
     code, text = run("predict", *start, "--temperature", "2.5", "--continue")
     assert code == 1
     assert "temperature 2.5" in text
+
+
+def test_predict_takes_the_window_of_the_calibration(
+    calibrated: Path, hearts: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    content = json.loads((copy / FILE).read_text())
+    whole = [row for row in content["calibrations"] if row["window"] == "whole"]
+    (copy / FILE).write_text(json.dumps({**content, "calibrations": whole}))
+    image = read_dataset(hearts).cases[0].images[0]
+    for window, option in (("whole", ()), ("heart", ("--window", "heart"))):
+        start = (copy, image, "-o", tmp_path / window, "--mirroring", "none", *option)
+        code, text = run("predict", *start)
+        assert code == 0, text
+        (report,) = (tmp_path / window).glob("*.json")
+        assert json.loads(report.read_text())["window"] == window
+    channels = read_channels(image)
+    result = Ensemble(copy, device="cpu").segment(
+        channels[0].voxels, channels[0].spacing, mirroring="none"
+    )
+    assert result.settings.window == "whole"
 
 
 def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
@@ -328,6 +351,32 @@ def test_temperatures_of_0_1_0_are_read(calibrated: Path, tmp_path: Path) -> Non
     assert fitted_temperature(folder, settings_of("multi")) == 7
     assert find_calibration(folder, settings_of("multi")).volumes == {}
     assert calibration_notes(folder, settings_of("single")) == ()
+
+
+@pytest.mark.parametrize(
+    ("windows", "usual"),
+    [((), "heart"), (("heart",), "heart"), (("whole", "heart"), "heart"), (("whole",), "whole")],
+)
+def test_window_is_that_of_the_calibration(
+    tmp_path: Path, windows: tuple[str, ...], usual: str
+) -> None:
+    folder = find_ensemble(make_model(tmp_path, members=2))
+    for window in windows:
+        settings = replace(settings_of("multi"), window=window)
+        key = calibration_key(folder, settings)
+        write_calibration(folder, Calibration(temperature=2, cases=("a",), **key))
+    assert usual_window(folder) == usual
+
+
+def test_ensemble_of_0_1_0_sees_the_whole_image(calibrated: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    keys = ("temperature", "method", "members", "mirroring", "cases")
+    (copy / OLD_FILE).write_text(json.dumps([{k: row[k] for k in keys} for row in rows_of(copy)]))
+    (copy / FILE).unlink()
+    assert usual_window(find_ensemble(copy)) == "whole"
+    (copy / OLD_FILE).write_text("no JSON")
+    assert usual_window(find_ensemble(copy)) == "heart"  # damage is reported by the result
 
 
 def test_temperature_of_stopped_volumes_is_not_used(calibrated: Path, tmp_path: Path) -> None:

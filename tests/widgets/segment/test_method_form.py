@@ -165,11 +165,13 @@ def test_dropout_offers_more_passes_than_members(form, tmp_path) -> None:
     assert form.members.editor.max == 1
 
 
-def fit_temperature(folder: EnsembleFolder, temperature: float, mirroring: str) -> None:
+def fit_temperature(
+    folder: EnsembleFolder, temperature: float, mirroring: str, *, window: str = "heart"
+) -> None:
     """Write the temperature of all members with the method multi."""
     members = [f"fold {m.fold} epoch {m.epoch}" for m in folder.usable_members]
     fitted = {"temperature": temperature, "method": "multi", "members": members}
-    content = [{**fitted, "mirroring": mirroring, "window": "heart", "cases": ["a"]}]
+    content = [{**fitted, "mirroring": mirroring, "window": window, "cases": ["a"]}]
     (folder.path / "temperatures.json").write_text(json.dumps(content))
 
 
@@ -223,6 +225,25 @@ def test_usual_options_are_saved_as_such(form, settings, tmp_path) -> None:
     form.keep()
     kept = settings.segmentation()
     assert (kept.members, kept.temperature) == (30, None)
+
+
+def test_region_is_that_of_the_calibration(form, settings, qtbot, tmp_path) -> None:
+    """An ensemble of version 0.1.0 is calibrated for the whole image only."""
+    old, new = (find_ensemble(make_model(tmp_path / name, members=3)) for name in ("old", "new"))
+    fit_temperature(old, 1.6204, "full", window="whole")
+    form.set_ensemble(old)
+    assert (form.window.value, form.temperature.value, form.summary) == ("whole", 1.62, "")
+    form.keep()
+    again = MethodForm(settings)
+    qtbot.addWidget(again.native)
+    assert again.window.value == "heart"
+    again.set_ensemble(old)
+    assert again.window.value == "whole"
+    again.set_ensemble(new)
+    assert again.window.value == "heart"
+    again.window.value = "whole"
+    again.set_ensemble(new)
+    assert again.window.value == "whole"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from ...io.files.json_files import parse_json, read_json, reading_json
 from .. import AppError
 from .image_kind import ImageRule
 from .methods import METHODS, choose_members
-from .settings import SegmentationSettings
+from .settings import DEFAULT_WINDOW, SegmentationSettings
 
 FILE, OLD_FILE = CALIBRATION_FILES
 OTHER_SETTINGS: Final = (
@@ -148,6 +148,18 @@ def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
         Remedy(Action.FIT_TEMPERATURE, {"command": command}),
         **values,
     )
+
+
+def usual_window(folder: EnsembleFolder) -> Window:
+    """Return the window that applies unless another one is chosen.
+
+    An ensemble that is calibrated for the whole image only, as by version 0.1.0, sees all of it, so
+    that its calibration applies; any other sees the window around the heart.
+    """
+    with suppress(DataError):
+        if {c.window for c in read_calibrations(folder.path)} == {"whole"}:
+            return "whole"
+    return DEFAULT_WINDOW
 
 
 def find_calibration(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:

@@ -30,7 +30,7 @@ from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
-from .calibration import chosen_temperature, read_calibrations
+from .calibration import chosen_temperature, read_calibrations, usual_window
 from .case_scores import validation_warnings
 from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD, failure_signs
 from .first_look import FirstLook
@@ -164,19 +164,20 @@ class Ensemble:
         members: int = 30,
         mirroring: Mirroring = "full",
         temperature: float | Literal["fitted"] | None = None,
-        window: Window = "heart",
+        window: Window | None = None,
         until_stable: bool = False,
     ) -> Segmentation:
         """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.
 
-        The other parameters are those of `SegmentationSettings`.
+        The other parameters are those of `SegmentationSettings`; the window is the `usual_window`
+        of the ensemble unless it is given.
         """
         settings = SegmentationSettings(
             method=method,
             members=members,
             mirroring=mirroring,
             temperature=temperature,
-            window=window,
+            window=window or usual_window(self.folder),
             until_stable=until_stable,
         )
         return drain(self.steps(image, spacing, settings))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from ...core.counts import format_count
 from ...core.types import Mirroring, Precision, Window
 from .. import AppError
 from .methods import DEFAULT_COUNT, DEFAULT_METHOD, METHODS
+
+DEFAULT_WINDOW: Final[Window] = "heart"
+"""Window of an ensemble that is not calibrated for the whole image only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ class SegmentationSettings:
         },
     )
     window: Window = field(
-        default="heart",
+        default=DEFAULT_WINDOW,
         metadata={
             "label": "Region",
             "help": "Part of each slice that all members see.",
@@ -175,7 +178,7 @@ class SegmentationSettings:
         if self.until_stable:
             words.append("until stable")
         words.append(f"mirroring {self.mirroring}")
-        if self.window != "heart":
+        if self.window != DEFAULT_WINDOW:
             words.append(f"window {self.window}")
         if self.temperature not in (None, 1):
             shown = self.temperature if self.temperature == "fitted" else f"{self.temperature:g}"

@@ -9,9 +9,10 @@ from dataclasses import replace
 from qtpy.QtWidgets import QPushButton
 
 from ...app import AppError
-from ...app.segmentation.calibration import fitted_temperature
+from ...app.segmentation.calibration import fitted_temperature, usual_window
 from ...app.segmentation.methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
-from ...app.segmentation.settings import SegmentationSettings
+from ...app.segmentation.settings import DEFAULT_WINDOW, SegmentationSettings
+from ...core.types import Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..common.device_box import AUTO, LOOKING, device_choices
@@ -32,6 +33,7 @@ class MethodForm(DataForm):
         self._folder: EnsembleFolder | None = None
         self._fitted: float | None = None
         self._usual_temperature = 1.0
+        self._usual_window: Window = DEFAULT_WINDOW
         self.fitted_button = QPushButton()
         self.fitted_button.setToolTip(
             "Use the temperature fitted on the validation cases of the training "
@@ -77,7 +79,9 @@ class MethodForm(DataForm):
     def _usual(self) -> SegmentationSettings:
         """The options that are chosen at first."""
         most = min(DEFAULT_COUNT, self._most_members(self.method.value))
-        return SegmentationSettings(members=most, temperature=self._usual_temperature)
+        return SegmentationSettings(
+            members=most, temperature=self._usual_temperature, window=self._usual_window
+        )
 
     def keep(self) -> None:
         """Save the options for the next start, except for the device.
@@ -89,6 +93,7 @@ class MethodForm(DataForm):
             chosen,
             members=DEFAULT_COUNT if chosen.members == usual.members else chosen.members,
             temperature=None if chosen.temperature == usual.temperature else chosen.temperature,
+            window=DEFAULT_WINDOW if chosen.window == usual.window else chosen.window,
             device=AUTO,
         )
         self._saved.keep_segmentation(kept)
@@ -100,14 +105,23 @@ class MethodForm(DataForm):
         if options.mirroring in self.mirroring.editor.choices:
             self.mirroring.value = options.mirroring
         if options.window in self.window.editor.choices:
-            self.window.value = options.window
+            is_usual = options.window == DEFAULT_WINDOW
+            self.window.value = self._usual_window if is_usual else options.window
         self.until_stable.value = options.until_stable
         typed = options.temperature
         self._set_temperature(typed if isinstance(typed, float) else self._usual_temperature)
 
     def set_ensemble(self, folder: EnsembleFolder | None) -> None:
-        """Disable the methods that ``folder`` cannot serve, with the reason as their help."""
+        """Disable the methods that ``folder`` cannot serve, with the reason as their help.
+
+        The window becomes that of the ensemble, unless another one has been chosen.
+        """
         self._folder = folder
+        before, self._usual_window = self._usual_window, DEFAULT_WINDOW
+        if folder is not None:
+            self._usual_window = usual_window(folder)
+        if self.window.value == before:
+            self.window.value = self._usual_window
         refused = refused_methods(folder) if folder is not None else {}
         reasons = {name: in_the_window(reason) for name, reason in refused.items()}
         self.method.editor.set_disabled(reasons)
