@@ -18,7 +18,7 @@ from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.core.types import Mirroring
+from napari_bayes_nnunet.core.types import Mirroring, Spacing
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -27,7 +27,7 @@ from .command_line import append_row, read_rows
 from .held_back import make_parser, read_image
 
 Describe = Callable[[Segmentation], Mapping[str, Any]]
-Judge = Callable[[Segmentation, NDArray[Any]], Mapping[str, Any]]
+Judge = Callable[[Segmentation, NDArray[Any], Spacing], Mapping[str, Any]]
 Rows = list[dict[str, Any]]
 HEADS = ["largest loss", "ECE pooled %", "MI, bit", "LV spread, mL", "agreement"]
 """Columns of `mean_scores` after the Dice of each structure and their mean."""
@@ -71,13 +71,15 @@ def compare(
     *,
     describe: Describe,
     judge: Judge | None = None,
+    keep_members: bool = False,
 ) -> None:
     """Append a line with the scores of all ``settings`` for every case that the results lack.
 
     ``describe`` returns further scores of a result, ``judge`` the Dice by structure and the bins of
-    a result and its reference, by default those of all voxels. Seconds are processor time.
+    a result and its reference, by default those of all voxels. The results have the labels of each
+    member if ``keep_members``. Seconds are processor time.
     """
-    judge = judge or _in_all_voxels
+    judge = judge or in_all_voxels
     done = {row["case"] for row in read_rows(results)}
     for case in cases:
         if case.name in done:
@@ -87,10 +89,10 @@ def compare(
         row: dict[str, Any] = {"case": case.name}
         for name, chosen in settings.items():
             started = process_time()
-            result = drain(ensemble.steps(image, spacing, chosen))
+            result = drain(ensemble.steps(image, spacing, chosen, keep_members=keep_members))
             row[name] = {
                 "seconds": process_time() - started,
-                **judge(result, reference),
+                **judge(result, reference, spacing),
                 "mutual_information": float(result.mutual_information.sum()),
                 "spread": result.volume_spread["LV"].standard_deviation,
                 "agreement": result.pairwise_dice,
@@ -99,7 +101,10 @@ def compare(
         append_row(results, row)
 
 
-def _in_all_voxels(result: Segmentation, reference: NDArray[Any]) -> Mapping[str, Any]:
+def in_all_voxels(
+    result: Segmentation, reference: NDArray[Any], spacing: Spacing
+) -> Mapping[str, Any]:
+    """Return the Dice by structure and the bins of all voxels."""
     return {
         "dice": dice(result.labels, reference, result.structures),
         "bins": reliability_bins(result.probabilities, reference).as_dict(),

@@ -24,27 +24,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.calibration import reliability_bins
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 from napari_bayes_nnunet.core.metrics.overlap import dice
-from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, slice_scores
-from napari_bayes_nnunet.core.review.queue_yield import (
-    SHARE,
-    ReviewedSlices,
-    queue_yield,
-    wrong_voxels,
-)
+from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE
+from napari_bayes_nnunet.core.review.queue_yield import SHARE, wrong_voxels
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.core.types import LabelMap, Mirroring, Spacing
-from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .command_line import append_row, read_rows
 from .comparison import Rows, comparison_parser, mean_dice, pooled_ece, run_command
+from .early_errors import found_early, queue_scores
 from .held_back import held_back_cases, read_image
 from .markdown import markdown_table
 
@@ -108,11 +102,10 @@ def ask_ensemble(
 ) -> Answer:
     """Return the answer of an ensemble, or of one member, with a score of the review queue."""
     result = drain(ensemble.steps(image, spacing, settings, keep_members=True))
-    of_structures = slice_scores(stored_posterior(result), result.structures, spacing, score=score)
     return Answer(
         labels=result.labels,
         probabilities=result.probabilities,
-        scores=np.sum(list(of_structures.values()), axis=0),
+        scores=queue_scores(result, spacing, score),
     )
 
 
@@ -157,19 +150,6 @@ def evaluate(options: argparse.Namespace) -> None:
                 "errors": wrong_voxels(answer.labels, reference, spacing).gross.tolist(),
             }
         append_row(options.results, row)
-
-
-def found_early(rows: Rows, name: str, errors_of: str) -> float:
-    """Return the percentage of gross errors in the first slices of the ranking of ``name``."""
-    reviews = [
-        ReviewedSlices(
-            patient=patient_of(row["case"]),
-            errors=np.array(row[errors_of]["errors"]),
-            order=np.argsort(-np.array(row[name]["scores"]), kind="stable"),
-        )
-        for row in rows
-    ]
-    return 100 * queue_yield(reviews).at_share.value
 
 
 def spearman(rows: Rows, name: str) -> float:
