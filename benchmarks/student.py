@@ -1,14 +1,16 @@
 """What a student loses against its ensemble: Dice, ECE, the ranking of slices, and time.
 
 python -m benchmarks.student evaluate MODEL DATASET STUDENT RESULTS.jsonl [--split FILE]
-    [--members N] [--mirroring full|spread|none]   (resumable)
+    [--members N] [--mirroring full|spread|none] [--sunnybrook]   (resumable)
 python -m benchmarks.student table RESULTS.jsonl
 
 STUDENT is the folder that `bayes-nnunet distill` wrote for the ensemble MODEL. The validation cases
 of the split in DATASET are segmented, uncalibrated, by the ensemble (the mirroring is its own), by
-the student without and with mirrored copies, and by the last member with them. The slices of a
-volume are ranked by the disagreement of the members, by that which the student predicts, and for a
-single member by the expected gross errors. Seconds are processor time.
+the student without and with mirrored copies, and by the last member without and with them. The
+slices of a volume are ranked by the disagreement of the members, by that which the student
+predicts, and for a single member by the expected gross errors. With --sunnybrook DATASET is the
+folder of `benchmarks.other_scanner`, whose judging half counts, and only the LV in contoured
+slices. Seconds are processor time.
 """
 
 from __future__ import annotations
@@ -41,16 +43,18 @@ from .comparison import Rows, comparison_parser, mean_dice, pooled_ece, run_comm
 from .early_errors import found_early, queue_scores
 from .held_back import held_back_cases, read_image
 from .markdown import markdown_table
+from .other_scanner import STRUCTURE, judging_cases, lv_scores
 
 ENSEMBLE: Final = "ensemble"
-NAMES: Final = (ENSEMBLE, "student", "student, all mirrors", "last member")
+STUDENTS: Final = ("student", "student, all mirrors")
+NAMES: Final = (ENSEMBLE, *STUDENTS, "last member", "last member, all mirrors")
 MOST_LOST: Final = {"Dice": 0.003, "ECE, points": 0.3, "ranking, points": 5.0}
 """Largest losses with which a student may stand for its ensemble."""
 DISPUTED: Final = 0.01
 """Mutual information, in bit, from which a voxel counts as one on which members disagree."""
-HEADS: Final = ("mean Dice", "largest loss", "ECE pooled %", "Spearman with the ensemble",
-                f"own gross errors in the first {SHARE:.0%}", "those of the ensemble",
-                "processor s")  # fmt: skip
+HEADS: Final = ("mean Dice", "largest loss", "ECE pooled %", "processor s", "Spearman")
+"""Columns after the Dice of each structure; Spearman's ρ is that with the ensemble's scores."""
+EARLY_HEADS: Final = (f"own gross errors in the first {SHARE:.0%}", "those of the ensemble")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +118,16 @@ def answers(
 ) -> Iterator[Answer]:
     """Yield the answers of all `NAMES` for an image, with the processor time of each."""
     several = SegmentationSettings(calibrated=False, temperature=1, **options)
-    single = SegmentationSettings(method="vanilla", calibrated=False, temperature=1)
+    plain, mirrored = (
+        SegmentationSettings(method="vanilla", mirroring=m, calibrated=False, temperature=1)
+        for m in ("none", "full")
+    )
     for ask in (
         lambda: ask_ensemble(ensemble, image, spacing, several, DEFAULT_SCORE),
         lambda: student.ask(image, spacing, "none"),
         lambda: student.ask(image, spacing, "full"),
-        lambda: ask_ensemble(ensemble, image, spacing, single, "gross-errors"),
+        lambda: ask_ensemble(ensemble, image, spacing, plain, "gross-errors"),
+        lambda: ask_ensemble(ensemble, image, spacing, mirrored, "gross-errors"),
     ):
         started = process_time()
         answer = ask()
@@ -130,7 +138,12 @@ def evaluate(options: argparse.Namespace) -> None:
     """Append a line for every case that the results lack."""
     ensemble, student = Ensemble(options.run), Student(options.student)
     done = {row["case"] for row in read_rows(options.results)}
-    for case in held_back_cases(options.dataset, options.split):
+    judge = judge_lv if options.sunnybrook else judge_all
+    for case in (
+        judging_cases(options.dataset)
+        if options.sunnybrook
+        else held_back_cases(options.dataset, options.split)
+    ):
         if case.name in done:
             continue
         image, spacing = read_image(case)
@@ -142,14 +155,29 @@ def evaluate(options: argparse.Namespace) -> None:
         )
         row: dict[str, Any] = {"case": case.name}
         for name, answer in zip(NAMES, asked, strict=True):
-            row[name] = {
-                "seconds": answer.seconds,
-                "dice": dice(answer.labels, reference, ensemble.structures),
-                "bins": reliability_bins(answer.probabilities, reference).as_dict(),
-                "scores": answer.scores.tolist(),
-                "errors": wrong_voxels(answer.labels, reference, spacing).gross.tolist(),
-            }
+            found = judge(answer, reference, spacing, ensemble.structures)
+            row[name] = {"seconds": answer.seconds, "scores": answer.scores.tolist(), **found}
         append_row(options.results, row)
+
+
+def judge_all(
+    answer: Answer, reference: LabelMap, spacing: Spacing, structures: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return the Dice by structure, the bins of all voxels, and the gross errors of each slice."""
+    return {
+        "dice": dice(answer.labels, reference, structures),
+        "bins": reliability_bins(answer.probabilities, reference).as_dict(),
+        "errors": wrong_voxels(answer.labels, reference, spacing).gross.tolist(),
+    }
+
+
+def judge_lv(
+    answer: Answer, reference: LabelMap, spacing: Spacing, structures: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return Dice and bins of the LV in the slices that an expert contoured."""
+    contoured, label = reference.any(axis=(1, 2)), structures[STRUCTURE]
+    scores = lv_scores(answer.probabilities[:, contoured], reference[contoured] == 1, label)
+    return {"dice": {STRUCTURE: scores["dice"]}, "bins": scores["bins"]}
 
 
 def spearman(rows: Rows, name: str) -> float:
@@ -164,46 +192,58 @@ def spearman(rows: Rows, name: str) -> float:
 
 def losses(rows: Rows, name: str) -> Mapping[str, float]:
     """Return what ``name`` loses against the ensemble in each of the measures of `MOST_LOST`."""
-    ranking = found_early(rows, ENSEMBLE, ENSEMBLE) - found_early(rows, name, name)
-    return {
+    lost = {
         "Dice": float((mean_dice(rows, ENSEMBLE) - mean_dice(rows, name)).mean()),
         "ECE, points": pooled_ece(rows, name) - pooled_ece(rows, ENSEMBLE),
-        "ranking, points": ranking,
     }
+    if has_errors(rows):
+        ranking = found_early(rows, ENSEMBLE, ENSEMBLE) - found_early(rows, name, name)
+        lost["ranking, points"] = ranking
+    return lost
+
+
+def has_errors(rows: Rows) -> bool:
+    """Return whether the errors of whole slices are known."""
+    return all("errors" in row[ENSEMBLE] for row in rows)
 
 
 def table(results: Path) -> str:
     """Return a row for each of `NAMES`, and whether the student may stand for the ensemble."""
     rows = read_rows(results)
-    body, verdicts = [], []
-    for name in NAMES:
-        lost = mean_dice(rows, ENSEMBLE) - mean_dice(rows, name)
-        body.append(
-            [
-                name,
-                *(f"{np.nanmean([row[name]['dice'][s] for row in rows]):.4f}"
-                  for s in rows[0][name]["dice"]),
-                f"{mean_dice(rows, name).mean():.4f}",
-                f"{max(lost.max(), 0):.4f}",
-                f"{pooled_ece(rows, name):.2f}",
-                f"{spearman(rows, name):.2f}",
-                f"{found_early(rows, name, name):.0f} %",
-                f"{found_early(rows, name, ENSEMBLE):.0f} %",
-                f"{np.mean([row[name]['seconds'] for row in rows]):.1f}",
-            ]
-        )  # fmt: skip
-    for name in NAMES[1:3]:
+    verdicts = []
+    for name in STUDENTS:
         found = losses(rows, name)
-        reached = all(found[measure] <= most for measure, most in MOST_LOST.items())
-        words = ", ".join(f"{measure} {found[measure]:+.4f}" for measure in MOST_LOST)
+        reached = all(lost <= MOST_LOST[measure] for measure, lost in found.items())
+        words = ", ".join(f"{measure} {lost:+.4f}" for measure, lost in found.items())
         verdicts.append(f"{name}: loses {words}: {'may' if reached else 'may not'} be used")
     heads = ["", *rows[0][ENSEMBLE]["dice"], *HEADS]
+    heads += EARLY_HEADS if has_errors(rows) else []
+    body = [[name, *_cells(rows, name)] for name in NAMES]
     return "\n".join([markdown_table(heads, body), f"{len(rows)} volumes", *verdicts])
+
+
+def _cells(rows: Rows, name: str) -> list[str]:
+    lost = mean_dice(rows, ENSEMBLE) - mean_dice(rows, name)
+    cells = [
+        *(
+            f"{np.nanmean([row[name]['dice'][s] for row in rows]):.4f}"
+            for s in rows[0][name]["dice"]
+        ),
+        f"{mean_dice(rows, name).mean():.4f}",
+        f"{max(lost.max(), 0):.4f}",
+        f"{pooled_ece(rows, name):.2f}",
+        f"{np.mean([row[name]['seconds'] for row in rows]):.1f}",
+        f"{spearman(rows, name):.2f}",
+    ]
+    if has_errors(rows):
+        cells += [f"{found_early(rows, name, of):.0f} %" for of in (name, ENSEMBLE)]
+    return cells
 
 
 def main() -> None:
     """Run the command named on the command line."""
-    parser, _ = comparison_parser(__doc__, "student")
+    parser, evaluates = comparison_parser(__doc__, "student")
+    evaluates.add_argument("--sunnybrook", action="store_true")
     run_command(parser, evaluate, table)
 
 
