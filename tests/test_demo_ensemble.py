@@ -15,6 +15,9 @@ from napari_bayes_nnunet import Ensemble, dice, find_ensemble, read_volume
 from napari_bayes_nnunet.app.segmentation.case_scores import UNUSUAL_VOLUME
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
+from napari_bayes_nnunet.io.ensemble.run_folder import read_record
+from napari_bayes_nnunet.io.ensemble.student_folder import find_student
+from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.nnunet import network
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
@@ -68,6 +71,15 @@ def test_members_of_three_cycles_fit_in_20_mb():
     assert folder.record.licence == "CC BY-NC-SA 4.0"
     assert folder.validation_range("LV", "pairwise_dice") is not None
     assert min(folder.validation_dice.values()) > 0.8
+
+
+def test_the_student_learned_from_these_members():
+    folder = find_ensemble(FOLDER)
+    student = find_student(folder)
+    assert sha256(student.path) == student.sha256
+    record = read_record(FOLDER / "student" / "ensemble.json")
+    assert record.licence == folder.record.licence
+    assert len(record.teacher.members) == len(folder.usable_members) == 9
 
 
 def test_no_training_image_or_path_is_shipped():

@@ -133,8 +133,9 @@ class ConnectionTested(TextMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class FirstLookReady(Message):
-    """Provisional result of one member for one phase of a cine, before any phase is segmented.
+    """Provisional result of one network for one phase of a cine, before any phase is segmented.
 
+    The network is the student of the ensemble if the look is ``by_student``, else a member.
     ``labels`` and ``entropy`` are files as in `SnapshotReady`, ``volumes`` structure → mL.
     """
 
@@ -144,6 +145,7 @@ class FirstLookReady(Message):
     labels: str
     entropy: str
     volumes: dict[str, float]
+    by_student: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
@@ -213,9 +214,20 @@ class Worker:
         usable = usable_phases(image, request.spacing)
         if note := note_on_left_out(usable, image.shape[1]):
             self._send(Notice(text=note))
-        ed, es = ensemble.find_phases(image, request.spacing, should_stop=self._stops(request.job))
+        ed, es = self._find_ends(request, ensemble, image)
         self._send(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
+
+    def _find_ends(
+        self, request: SegmentImage, ensemble: Ensemble | RemoteEnsemble, image: Image
+    ) -> tuple[int, int]:
+        """Return ED and ES; the looks of a student at all phases are sent, to be shown."""
+        stops = self._stops(request.job)
+        has_looks = len(usable_phases(image, request.spacing)) >= FEWEST_FOR_LOOKS
+        if has_looks and isinstance(ensemble, Ensemble) and ensemble.has_student:
+            send = partial(self._send_look, request.job)
+            return ensemble.find_phases(image, request.spacing, should_stop=stops, on_look=send)
+        return ensemble.find_phases(image, request.spacing, should_stop=stops)
 
     def _in_order(
         self,
@@ -237,17 +249,21 @@ class Worker:
         cine = image[:, [phase - 1 for phase in usable]]
         should_stop = self._stops(request.job)
         for look in ensemble.first_looks(cine, request.spacing, should_stop=should_stop):
-            ready = FirstLookReady(
-                job=request.job,
-                phase=usable[len(looks)],
-                labels=self._write(look.labels),
-                entropy=self._write(look.entropy),
-                volumes=dict(look.volumes),
-            )
-            self._send(ready)
+            self._send_look(request.job, usable[len(looks)], look)
             looks.append(look)
         unusable = [phase for phase in phases if phase not in usable]
         return [*(usable[index] for index in order_after(looks)), *unusable]
+
+    def _send_look(self, job: int, phase: int, look: FirstLook) -> None:
+        ready = FirstLookReady(
+            job=job,
+            phase=phase,
+            labels=self._write(look.labels),
+            entropy=self._write(look.entropy),
+            volumes=dict(look.volumes),
+            by_student=look.by_student,
+        )
+        self._send(ready)
 
     def _segment_phases(
         self,

@@ -47,6 +47,7 @@ from napari_bayes_nnunet.core.problems import Action, Problem
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
+from napari_bayes_nnunet.io.ensemble.student_folder import find_student
 from napari_bayes_nnunet.io.images.nifti import read_channels
 from napari_bayes_nnunet.nnunet.distillation.student import read_student
 from napari_bayes_nnunet.nnunet.distillation.targets import STEPS, read_image_array
@@ -126,6 +127,13 @@ def test_the_student_is_a_usable_ensemble_of_one(taught):
     assert folder.name in inspection_text(folder)
     assert inspection_json(folder)["teacher"]["ensemble"] == find_ensemble(taught.path.parent).name
     read_student(member.path)
+
+
+def test_the_ensemble_finds_its_student(taught, copied):
+    ensemble = find_ensemble(copied.path.parent)
+    assert find_student(ensemble).path == copied.fold("0") / "members" / "epoch_0003.pth"
+    ensemble.usable_members[-1].path.unlink()
+    assert find_student(find_ensemble(copied.path.parent)) is None
 
 
 def test_targets_are_the_answers_of_the_ensemble(taught, hearts):

@@ -1,5 +1,7 @@
 """A first look at every phase of a cine, and the order after it."""
 
+import json
+import shutil
 import threading
 from dataclasses import replace
 
@@ -15,6 +17,8 @@ from napari_bayes_nnunet.app.segmentation.member_predictions import PreparedImag
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.nnunet import Stopped
 from napari_bayes_nnunet.nnunet.inference import PreparedImage
 from napari_bayes_nnunet.sample_data import CINE
@@ -51,7 +55,7 @@ def test_only_the_first_phase_is_seen_whole(ensemble, cine, monkeypatch) -> None
         patches.clear()
     assert seen[0] > 1
     assert sum(seen[1:]) == 2  # one patch for each of the others
-    member = ensemble.folder.usable_members[-1]
+    member = ensemble.checks.student
     for phase, look in enumerate(looks):
         (whole,) = ensemble.member_probabilities(
             cine[:, phase], SPACING, [member], mirroring="none"
@@ -117,6 +121,57 @@ def test_a_card_gets_the_next_phases_preprocessed(ensemble, cine, monkeypatch) -
     monkeypatch.undo()
     for one, other in zip(looks, ensemble.first_looks(cine, SPACING), strict=True):
         np.testing.assert_array_equal(one.entropy, other.entropy)
+
+
+@pytest.fixture
+def with_student(tmp_path):
+    """A copy of the built-in ensemble, with another network as its student."""
+    copy = shutil.copytree(BUILT_IN_FOLDER, tmp_path / "ensemble")
+    file = copy / "student" / "fold_0" / "members" / "epoch_0099.pth"
+    shutil.copyfile(copy / "fold_0" / "members" / "epoch_0395.pth", file)
+    record = json.loads((copy / "student" / "ensemble.json").read_text())
+    (entry,) = record["folds"]["0"]["members"]
+    entry |= {"bytes": file.stat().st_size, "sha256": sha256(file)}
+    (copy / "student" / "ensemble.json").write_text(json.dumps(record))
+    return copy
+
+
+def test_the_student_looks_first(with_student, ensemble, cine) -> None:
+    other = Ensemble(with_student, device="cpu", precision="full")
+    (look,) = other.first_looks(cine[:, :1], SPACING)
+    first = ensemble.folder.usable_members[0]  # epoch 395, which plays the student
+    (whole,) = ensemble.member_probabilities(cine[:, 0], SPACING, [first], mirroring="none")
+    np.testing.assert_array_equal(look.labels, np.asarray(whole).argmax(axis=0))
+    assert look.by_student
+
+
+@pytest.mark.parametrize("harm", ["none", "damaged", "other members", "unfinished"])
+def test_a_student_that_cannot_stand_for_the_members_is_not_used(with_student, cine, harm) -> None:
+    student = RunFolder(with_student / "student")
+    if harm == "none":
+        shutil.rmtree(student.path)
+    elif harm == "damaged":
+        (file,) = student.path.rglob("*.pth")
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    elif harm == "other members":
+        (with_student / "fold_0" / "members" / "epoch_0395.pth").unlink()
+    else:
+        record = json.loads(student.record.read_text())
+        record["folds"]["0"]["members"] = []
+        student.record.write_text(json.dumps(record))
+    looks = list(Ensemble(with_student, device="cpu").first_looks(cine[:, :1], SPACING))
+    assert [look.by_student for look in looks] == [False]
+
+
+def test_every_look_is_reported_with_its_phase(ensemble, cine) -> None:
+    told: list[tuple[int, FirstLook]] = []
+    blank = np.zeros_like(cine[:, :1])
+    padded = np.concatenate([blank, cine], axis=1)
+    ensemble.find_phases(padded, SPACING, on_look=lambda *look: told.append(look))
+    assert [phase for phase, _ in told] == [2, 3, 4]
+    assert all(look.by_student for _, look in told)
 
 
 def test_an_error_ahead_waits_for_its_image() -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
+from napari_bayes_nnunet.core.counts import phase_names
+from napari_bayes_nnunet.widgets.layers.viewing import current_phase
+from napari_bayes_nnunet.widgets.segment.curve_form import NOTE_BY_STUDENT
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
+from napari_bayes_nnunet.widgets.segment.job import PHASES_BY_STUDENT
+from napari_bayes_nnunet.widgets.segment.save import save_result
 
 from ...helpers.data.sample import write_middle_slices
 from ..conftest import choose
@@ -14,9 +19,18 @@ PHASES = (1, 4, 7, 10, 13, 18)
 
 
 @pytest.fixture
-def dock(make_napari_viewer, settings, tmp_path, qtbot):
+def knows_ends() -> bool:
+    """Whether ED and ES are known beforehand."""
+    return True
+
+
+@pytest.fixture
+def dock(make_napari_viewer, settings, tmp_path, qtbot, knows_ends):
     viewer = make_napari_viewer(show=True)
-    viewer.open(write_middle_slices(tmp_path), plugin="napari-bayes-nnunet")
+    cine = write_middle_slices(tmp_path)
+    if not knows_ends:
+        (tmp_path / "Info.cfg").unlink()
+    viewer.open(cine, plugin="napari-bayes-nnunet")
     made = SegmentWidget(viewer, settings=settings)
     viewer.window.add_dock_widget(made, name="Segment", area="right")
     made.image.phases.setCurrentIndex(3)
@@ -57,3 +71,25 @@ def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) ->
     )
     shown = dock._viewer.layers["SCD0000301_cine prediction"].data
     assert all(shown[phase - 1].any() for phase in PHASES)
+
+
+@pytest.mark.parametrize("knows_ends", [False])
+def test_the_student_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -> None:
+    dock.image.phases.setCurrentIndex(0)
+    with qtbot.waitSignal(dock.job.ended, timeout=60_000):
+        dock.run.segment_button.click()
+    result, layer = dock.shown.result, dock.image.layer
+    dock.shown.turns.finish()
+    ends = set(result.posteriors)
+    assert ends == set(result.known_phases) == result.requested
+    between = sorted(set(range(1, 21)) - ends)
+    assert result.provisional == between
+    assert current_phase(dock._viewer, layer) == result.known_phases.ed
+    assert dock.run.results.curves.plot.provisional("LV") == between
+    assert dock.run.results.curves.note.text().startswith(NOTE_BY_STUDENT)
+    assert PHASES_BY_STUDENT.format(phases=phase_names(between)) in dock.shown.notes()
+    shown = dock._viewer.layers["SCD0000301_cine prediction"].data
+    assert all(frame.any() for frame in shown)
+    files = save_result(result, tmp_path / "out", mutual_information=False)
+    reports = sorted(file.name for file in files if file.suffix == ".json")
+    assert reports == [f"SCD0000301_cine_frame{phase:02}.json" for phase in sorted(ends)]

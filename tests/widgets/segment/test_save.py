@@ -18,6 +18,7 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 from napari_bayes_nnunet.widgets.segment.save import (
     NO_POSITION,
+    PHASE_BY_STUDENT,
     PROVISIONAL_PHASE,
     SAME_FILE,
     STOPPED_PHASE,
@@ -179,6 +180,7 @@ def test_provisional_phase_is_marked_and_makes_no_whole_cine(tmp_path) -> None:
         grow(result, tmp_path, phase=phase)
         result.finish(phase, {})
     result.forget([3])
+    result.requested = {3}
     result.count_look(3, {"LV": 1.0})
     out = tmp_path / "out"
     assert set(save_result(result, out, mutual_information=False)) == set(out.iterdir())
@@ -186,3 +188,17 @@ def test_provisional_phase_is_marked_and_makes_no_whole_cine(tmp_path) -> None:
     report = json.loads((out / "heart_frame03.json").read_text())
     assert (report["provisional"], report["warnings"]) == (True, [PROVISIONAL_PHASE])
     assert "volumes_ml" not in report
+
+
+def test_look_of_the_student_is_saved_only_if_asked_for(tmp_path) -> None:
+    result = make_result(CINE)
+    grow(result, tmp_path, phase=2)
+    result.finish(2, {})
+    result.requested = {2, 3}
+    for phase in (3, 4):
+        result.count_look(phase, {"LV": 1.0}, by_student=True)
+    out = tmp_path / "out"
+    save_result(result, out, mutual_information=False)
+    assert {name[:13] for name in files(out)} == {"heart_frame02", "heart_frame03"}
+    report = json.loads((out / "heart_frame03.json").read_text())
+    assert report["warnings"] == [PHASE_BY_STUDENT]

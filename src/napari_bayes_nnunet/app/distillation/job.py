@@ -17,6 +17,7 @@ from ...core.problems import Action, Remedy, Setting
 from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.run_folder import RunFolder, Teacher, TrainingRecord, read_record
+from ...io.ensemble.student_folder import STUDENT
 from ...io.files.atomic import removing_if_empty
 from .. import AppError
 from ..report.output_folder import refuse_foreign_settings
@@ -25,8 +26,6 @@ from ..segmentation.methods import choose_members
 from ..training.job import OTHER_PROGRAM, locked_run
 from ..training.request import has_begun, refuse_contradictions
 
-STUDENT: Final = "student"
-"""Folder of the student inside the run of its ensemble, unless another one is chosen."""
 TARGETS_FOLDER: Final = "targets"
 """Folder of the targets inside that of the student."""
 EPOCHS, ITERATIONS, RATE = 100, 100, 0.01

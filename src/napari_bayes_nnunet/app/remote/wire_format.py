@@ -71,6 +71,7 @@ class PackedLook:
     labels: PackedArray
     entropy: PackedArray
     volumes: dict[str, float]
+    by_student: bool = False
 
     @classmethod
     def pack(cls, look: FirstLook) -> PackedLook:
@@ -79,6 +80,7 @@ class PackedLook:
             labels=PackedArray.pack(look.labels),
             entropy=pack_map(look.entropy),
             volumes=dict(look.volumes),
+            by_student=look.by_student,
         )
 
     def unpack(self) -> FirstLook:
@@ -87,6 +89,7 @@ class PackedLook:
             labels=self.labels.unpack(),
             entropy=unpack_map(self.entropy),
             volumes=self.volumes,
+            by_student=self.by_student,
         )
 
 

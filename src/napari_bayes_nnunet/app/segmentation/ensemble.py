@@ -313,19 +313,28 @@ class Ensemble:
             )
 
     def find_phases(
-        self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
+        self,
+        cine: Image,
+        spacing: Spacing,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_look: Callable[[int, FirstLook], None] = lambda phase, look: None,
     ) -> tuple[int, int]:
         """Return the phases of ED and ES, from 1, of a cine (channels, T, Z, Y, X).
 
         They have the largest and the smallest LV volume in the `first_looks` at the phases that
-        can be segmented. Raises AppError if the ensemble does not segment the LV or finds none.
+        can be segmented, which ``on_look`` gets one by one with their phase. Raises AppError if the
+        ensemble does not segment the LV or finds none.
         """
         if "LV" not in map(canonical_structure, self.structures):
             raise AppError(LV_NOT_SEGMENTED)
         phases = usable_phases(cine, spacing) or range(1, cine.shape[1] + 1)
         seen = cine[:, [phase - 1 for phase in phases]] if len(phases) < cine.shape[1] else cine
         looks = self.first_looks(seen, spacing, should_stop=should_stop)
-        volumes = [look.cavity for look in looks]
+        volumes = []
+        for phase, look in zip(phases, looks, strict=True):
+            on_look(phase, look)
+            volumes.append(look.cavity)
         try:
             ed, es = end_diastole_and_systole(volumes)
         except ValueError as error:
@@ -345,17 +354,27 @@ class Ensemble:
         first = PassPlan(folder=found, settings=settings).order[0]
         return self.folder if any(map(self.checks.reason, first.members)) else found
 
+    @property
+    def has_student(self) -> bool:
+        """Whether the `first_looks` are those of a student."""
+        return self.checks.student is not None
+
+    def _last_member(self) -> Member:
+        folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
+        return choose_members(folder, "vanilla", 1)[0]
+
     def first_looks(
         self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
     ) -> Iterator[FirstLook]:
-        """Yield a look of the last member at each phase of a cine (channels, T, Z, Y, X).
+        """Yield a look of one network at each phase of a cine (channels, T, Z, Y, X).
 
-        It sees the whole image of the first phase, and of the others the window around the heart
-        that it found there; mirrors are not used. The preprocessed phases are kept for the first
-        segmentation of each, up to `MOST_KEPT` bytes.
+        It is the student of the ensemble, or the last member if it has no student. It sees the
+        whole image of the first phase, and of the others the window around the heart that it found
+        there; mirrors are not used. The preprocessed phases are kept for the first segmentation of
+        each, up to `MOST_KEPT` bytes.
         """
-        folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
-        forward_pass = ForwardPass((choose_members(folder, "vanilla", 1)[0],))
+        student = self.checks.student
+        forward_pass = ForwardPass((student or self._last_member(),))
         ask = partial(
             self._members.predict, forward_pass, mirroring="none", should_stop=should_stop
         )
@@ -376,6 +395,7 @@ class Ensemble:
                     image.channels.shape[1:],
                     spacing=spacing,
                     structures=self.structures,
+                    by_student=student is not None,
                 )
                 found = look.labels > 0 if found is None else found
                 self._members.keep(image)

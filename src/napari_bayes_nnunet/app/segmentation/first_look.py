@@ -20,8 +20,9 @@ FEWEST_FOR_LOOKS: Final = 6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FirstLook:
-    """Provisional result of one member for a phase, in a window that another phase gave.
+    """Provisional result of one network for a phase, in a window that another phase gave.
 
+    The network is the student of the ensemble if the look is ``by_student``, else a member.
     ``labels`` (Z, Y, X) uint8 and ``entropy`` (Z, Y, X) float32, bit, are 0 outside of the window.
     ``volumes``: structure → mL.
     """
@@ -29,6 +30,7 @@ class FirstLook:
     labels: NDArray[np.uint8]
     entropy: NDArray[np.float32]
     volumes: Mapping[str, float]
+    by_student: bool = False
 
     @classmethod
     def in_box(
@@ -39,13 +41,14 @@ class FirstLook:
         *,
         spacing: Spacing,
         structures: Mapping[str, int],
+        by_student: bool = False,
     ) -> Self:
         """Return the look of (C, z, y, x) probabilities in a box of an image of this shape."""
         labels, bits = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
         labels[box] = to_numpy(most_probable(probabilities))
         bits[box] = to_numpy(entropy(probabilities))
         volumes = volumes_ml(labels, spacing, structures)
-        return cls(labels=labels, entropy=bits, volumes=volumes)
+        return cls(labels=labels, entropy=bits, volumes=volumes, by_student=by_student)
 
     @property
     def cavity(self) -> float:

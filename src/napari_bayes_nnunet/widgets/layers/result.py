@@ -37,13 +37,15 @@ SIDES: Final[tuple[Structure, Structure]] = ("LV", "RV")
 class PhaseState:
     """Number of members that have segmented a phase, and the report after the last one.
 
-    A ``provisional`` phase has only the first look of one member.
+    A ``provisional`` phase has only the first look of one network: of the student of the ensemble
+    if it is ``by_student``, else of a member.
     """
 
     done: int
     total: int
     report: Mapping[str, Any] | None = None
     provisional: bool = False
+    by_student: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,8 @@ class ResultNumbers:
     """Measurements by name, with the phases taken as ED and ES, None if unknown.
 
     ``curves`` also go through provisional phases of the ``count`` phases of the cine. ``compared``
-    is the number of phases in which ED and ES were looked for, 0 if in all.
+    is the number of phases in which ED and ES were looked for, 0 if in all. ``looks_by_student``
+    says that the student of the ensemble has looked at provisional phases, not a member.
     """
 
     measured: Mapping[str, Measured]
@@ -60,6 +63,7 @@ class ResultNumbers:
     curves: tuple[VolumeCurve, ...] = ()
     count: int = 0
     compared: int = 0
+    looks_by_student: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -147,7 +151,7 @@ class SegmentationResult:
             sentences = (*report.get("warnings", ()), *report.get("notes", ()))
             for sentence in dict.fromkeys(sentences):
                 phases_by_text.setdefault(sentence, []).append(phase)
-        total = len(self.phases)
+        total = sum(not state.provisional for state in self.phases.values())
         return [
             text if len(phases) == total else f"{phase_names(phases).capitalize()}: {text}"
             for text, phases in phases_by_text.items()
@@ -177,7 +181,13 @@ class SegmentationResult:
         seen = 0 if self.known_phases else len(self.phases)
         compared = seen if seen < count else 0
         return ResultNumbers(
-            measured=measured, ed=ed, es=es, curves=curves, count=count, compared=compared
+            measured=measured,
+            ed=ed,
+            es=es,
+            curves=curves,
+            count=count,
+            compared=compared,
+            looks_by_student=self.looks_by_student,
         )
 
     def _curves(
@@ -218,16 +228,25 @@ class SegmentationResult:
                 self.of_phase(target, phase)[...] = np.load(name)
             Path(name).unlink()
 
-    def count_look(self, phase: int | None, volumes: Mapping[str, float]) -> None:
+    def count_look(
+        self, phase: int | None, volumes: Mapping[str, float], *, by_student: bool = False
+    ) -> None:
         """Record the first look at ``phase``, with its ``volumes`` in mL by structure."""
         if self._is_open(phase):
-            self.phases[phase] = PhaseState(1, self.settings.members, provisional=True)
+            self.phases[phase] = PhaseState(
+                1, self.settings.members, provisional=True, by_student=by_student
+            )
         self._looks[phase] = PhaseVolumes.from_totals(volumes)
 
     @property
     def provisional(self) -> list[int | None]:
         """Phases that have only a first look."""
         return [phase for phase, state in self.phases.items() if state.provisional]
+
+    @property
+    def looks_by_student(self) -> bool:
+        """Whether the student of the ensemble has looked at the provisional phases."""
+        return any(state.by_student for state in self.phases.values())
 
     @property
     def unfinished(self) -> tuple[int, ...]:

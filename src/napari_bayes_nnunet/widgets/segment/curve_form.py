@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..reading.curves_plot import CurvesPlot
 
 PROVISIONAL_NOTE: Final = "Open circles: provisional, from one model."
+NOTE_BY_STUDENT: Final = (
+    "Open circles: provisional, from the student, one model that answers for all."
+)
 LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es}."
 
 HELP: Final = (
@@ -45,6 +48,7 @@ class CurveForm(QWidget):
         measured: tuple[Phase, Phase] = (None, None),
         *,
         count: int,
+        by_student: bool = False,
     ) -> None:
         """Draw the curves over all ``count`` phases of the cine, with dotted lines at ED and ES.
 
@@ -61,7 +65,7 @@ class CurveForm(QWidget):
         landmarks = known or propose_landmarks(curves)
         self._plot(curves).draw(curves, range(1, count + 1), landmarks)
         lines = LINES_NOTE.format(ed=landmarks[0], es=landmarks[1]) if landmarks else ""
-        self.note.setText(PROVISIONAL_NOTE + lines)
+        self.note.setText((NOTE_BY_STUDENT if by_student else PROVISIONAL_NOTE) + lines)
         self.note.setVisible(any(curve.provisional for curve in curves))
 
     def _plot(self, curves: Sequence[VolumeCurve]) -> CurvesPlot:

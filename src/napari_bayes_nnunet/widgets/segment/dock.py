@@ -97,7 +97,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._running: Image | None = None
         self._growing: SegmentationResult | None = None
         self._refusal = ""
-        self._is_first = self._is_waiting = False
+        self._is_first = self._is_waiting = self._had_looks = False
         self._started = 0.0
         self.child = child or InferenceChild()
         self.job = SegmentationJob(self.child, parent=self)
@@ -157,7 +157,7 @@ class SegmentWidget(FolderDrop, DockContent):
             return
         self.method.keep()
         bring_to_front(self._viewer, *self.image.layers)
-        self._running, self._is_first = self.image.layer, True
+        self._running, self._is_first, self._had_looks = self.image.layer, True, False
         self._started = perf_counter()
         self._growing = result = self._result_for(image, path, folder)
         self.run.show_messages()
@@ -372,6 +372,10 @@ class SegmentWidget(FolderDrop, DockContent):
             self.shown.show_first(layer, result, phase)
         else:
             refresh_result(self._viewer, layer, result)
+        is_look = phase in result.phases and result.phases[phase].provisional
+        if self._had_looks and not is_look:
+            self.shown.show_requested(layer, result, phase)
+        self._had_looks = is_look
 
     def _on_result_chosen(self, method: str) -> None:
         self.shown.choose(method)

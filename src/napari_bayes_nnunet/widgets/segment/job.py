@@ -47,6 +47,7 @@ STOP_WITHIN_MS = 600
 STOPPED_EARLY = "Stopped."
 STOPPED_AFTER = "Stopped{phases} after {models}. The result so far is kept."
 PROVISIONAL_PHASES = "Provisional, from one model: {phases}."
+PHASES_BY_STUDENT = "Provisional, from the student, one model that answers for all: {phases}."
 LEFT_OUT_OF_REVIEW = "Review… leaves out {phases}. Press Segment to finish."
 RESULT_KEPT = "The result so far is kept."
 BUSY = "A segmentation is running. Test the connection when it has ended."
@@ -228,13 +229,13 @@ class SegmentationJob(QObject):
         assert self._job is not None
         job, phase = self._job, self._job.phase(message.phase)
         read = partial(job.result.read_look, message, phase)
-        finish = partial(self._on_look_read, job, phase, message.volumes)
+        finish = partial(self._on_look_read, job, phase, message)
         self._background.run(read, finish, self._failing(job))
 
     def _on_look_read(
-        self, job: _Job, phase: int | None, volumes: dict[str, float], _: object
+        self, job: _Job, phase: int | None, message: FirstLookReady, _: object
     ) -> None:
-        job.result.count_look(phase, volumes)
+        job.result.count_look(phase, message.volumes, by_student=message.by_student)
         self.result_grown.emit(job.result, phase)
         self.volumes_changed.emit()
 
@@ -346,7 +347,8 @@ def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) ->
 def unfinished_sentence(result: SegmentationResult) -> str:
     """Return sentences on the provisional and unfinished phases of a result, "" for none."""
     looks, unfinished = result.provisional, result.unfinished
-    provisional = PROVISIONAL_PHASES.format(phases=phase_names(looks)) if looks else ""
+    sentence = PHASES_BY_STUDENT if result.looks_by_student else PROVISIONAL_PHASES
+    provisional = sentence.format(phases=phase_names(looks)) if looks else ""
     if not unfinished or not result.posteriors:
         return provisional
     return f"{provisional} {LEFT_OUT_OF_REVIEW.format(phases=phase_names(unfinished))}".lstrip()

@@ -79,6 +79,16 @@ class ResultView(QObject):
         """Show layers and a segmented phase in steps; if the user has left the image, on return."""
         self.turns.run(self._steps_to_first(layer, result, phase))
 
+    def show_requested(self, layer: Image, result: SegmentationResult, phase: int | None) -> None:
+        """Show a segmented phase in place of one that has only a look and is not to be segmented.
+
+        Nothing changes if the user has left the image, or reviews it.
+        """
+        if phase is None or layer is not self._image.layer or is_reviewed(self._viewer, layer):
+            return
+        if current_phase(self._viewer, layer) not in result.requested:
+            go_to_phase(self._viewer, layer, phase)
+
     def choose(self, method: str) -> None:
         """Show the result of a method of the chosen image."""
         layer = self._image.layer

@@ -61,7 +61,12 @@ class ResultsForm(QWidget):
             block.head.setVisible(len(results) > 1)
             block.show_button.setChecked(method == chosen)
         shown = results.get(chosen, ResultNumbers(measured={}))
-        self.curves.set_curves(shown.curves, (shown.ed, shown.es), count=shown.count)
+        self.curves.set_curves(
+            shown.curves,
+            (shown.ed, shown.es),
+            count=shown.count,
+            by_student=shown.looks_by_student,
+        )
         has_numbers = any(numbers.measured for numbers in results.values())
         self.caveat.setVisible(has_numbers)
         self.setVisible(bool(results))

@@ -23,6 +23,10 @@ STOPPED_PHASE = "Stopped after {done} of {total} members."
 PROVISIONAL_PHASE = (
     "Provisional: segmented by one member, in a window around the heart of another phase."
 )
+PHASE_BY_STUDENT = (
+    "Provisional: segmented by the student of the ensemble, in a window around the heart of "
+    "another phase."
+)
 
 
 def check_savable(result: SegmentationResult, folder: Path | None = None) -> None:
@@ -87,8 +91,10 @@ def _save_maps(
 
 
 def _parts(result: SegmentationResult) -> Iterator[tuple[int | None, str, PhaseState]]:
-    """Yield the phase, file name and state of each segmented 3D image."""
+    """Yield the phase, file name and state of each 3D image that was to be segmented."""
     for phase, state in sorted(result.phases.items(), key=lambda item: item[0] or 0):
+        if state.provisional and phase not in result.requested:
+            continue  # a student's look at a phase between ED and ES
         yield phase, frame_name(result.case, phase), state
 
 
@@ -113,6 +119,7 @@ def _report(
 def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]:
     """Return the report of a phase that was stopped."""
     settings = result.settings
+    looked = PHASE_BY_STUDENT if state.by_student else PROVISIONAL_PHASE
     stopped = STOPPED_PHASE.format(done=state.done, total=state.total)
     return {
         "provisional": state.provisional,
@@ -121,5 +128,5 @@ def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]
         "mirroring": settings.mirroring,
         "window": settings.window,
         "temperature": settings.temperature,
-        "warnings": [PROVISIONAL_PHASE if state.provisional else stopped],
+        "warnings": [looked if state.provisional else stopped],
     }
