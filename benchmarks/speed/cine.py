@@ -1,6 +1,6 @@
 """Speed, memory and accuracy for whole cines, compared with nnU-Net's own predictor.
 
-python -m benchmarks.speed.cine RUN DATASET OUT [--rows nnunet whole heart slices]
+python -m benchmarks.speed.cine RUN DATASET OUT [--rows nnunet whole heart slices student]
     [--mirroring full spread none] [--volumes 2] [--members 30] [--phases 25] [--timed-phases 0]
     [--nnunet-members 0] [--device auto]   (resumable)
 python -m benchmarks.speed.full_size DATASET OUT [the same options]
@@ -9,7 +9,8 @@ RUN is a training of `bayes-nnunet train`. A cine alternates the ED and the ES f
 patient (see --split) with about ten slices, because other phases have no reference. Rows are
 nnU-Net's default, ours with all members on the whole image, with the window around the heart, and
 with it until the slices are stable, each with these mirrors. Ours works as the dock does: a look at
-every phase, which gives the volume curve, then all phases.
+every phase, which gives the volume curve, then all phases. *student* is only this look, if RUN has
+a student.
 
 nnU-Net is timed on the first three phases of every cine, and its time is scaled to all phases. So
 is ours with --timed-phases, and nnU-Net's also to all members with --nnunet-members; then its Dice
@@ -37,7 +38,7 @@ from .rows import PHASES, SLICES, Row, run_alone
 
 TIMED_PHASES = 3
 """Phases on which nnU-Net is timed."""
-KINDS = ("nnunet", "whole", "heart", "slices")
+KINDS = ("nnunet", "whole", "heart", "slices", "student")
 MIRRORINGS = ("full", "spread", "none")
 
 
@@ -49,7 +50,7 @@ def make_cine_parser(doc: str | None, *paths: str) -> argparse.ArgumentParser:
     for path in paths:
         parser.add_argument(path, type=Path)
     parser.add_argument("--split", type=Path, default=SPLIT)
-    parser.add_argument("--rows", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--rows", nargs="+", choices=KINDS, default=list(KINDS[:-1]))
     parser.add_argument("--mirroring", nargs="+", choices=MIRRORINGS, default=["full", "spread"])
     parser.add_argument("--volumes", type=int, default=2)
     parser.add_argument("--members", type=int, default=30)
@@ -73,12 +74,16 @@ def cine_rows(
             Row(**whole, window="heart"),  # type: ignore[arg-type]
             Row(**whole, window="heart", until_stable=True),  # type: ignore[arg-type]
         ]
+    looks = {"mirroring": "none", "members": members, "phases": phases}
+    rows.append(Row(**looks, window="heart", student=True))  # type: ignore[arg-type]
     return [row for row in rows if _kind(row) in chosen]
 
 
 def _kind(row: Row) -> str:
     if row.stock:
         return "nnunet"
+    if row.student:
+        return "student"
     return "slices" if row.until_stable else row.window
 
 

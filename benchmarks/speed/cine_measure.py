@@ -17,6 +17,7 @@ from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliab
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.nnunet.device import choose_device
 
@@ -29,6 +30,7 @@ FRAMES = 2
 """Different frames of a cine: ED and ES."""
 Frames = tuple[TrainingCase, ...]
 Labels = list[NDArray[np.uint8]]
+NO_STUDENT = "The ensemble has no student. Leave out the row of the student."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ class MeasuredCine:
     """Scaled seconds of a task, those to the volume curve, and the members asked per slice.
 
     ``peak`` is in bytes. ``labels``, ``dice`` and ``bins`` of both frames are empty if the task has
-    no scores.
+    no scores; ``bins`` are also empty for a student, whose first look keeps no probabilities.
     """
 
     task: CineTask
@@ -98,40 +100,46 @@ class MeasuredCine:
 
 @dataclass
 class _Segmented:
-    """Seconds of a cine, members per slice, and the probabilities of its frames."""
+    """Seconds of a cine, networks per slice, and labels and known probabilities of its frames."""
 
     seconds: float
     asked: float
-    frames: list[NDArray[np.float32]]
+    labels: Labels
+    probabilities: list[NDArray[np.float32]]
     curve_seconds: float | None = None
 
 
 def measure_cine(task: CineTask, frames: Frames) -> MeasuredCine:
     """Measure a row on a cine, without the time to open the ensemble; call it in a new process."""
     row, run = task.row, Path(task.run)
+    predictor: Stock | Ours
     with PeakMemory(str(choose_device(task.device))) as peak:
         if row.stock:
             few = replace(row, members=task.timed_members)
-            predictor: Stock | Ours = Stock(run, few, task.device)
+            predictor = Stock(run, few, task.device)
         else:
             predictor = Ours(run, row, task.device)
         read = [read_image(case) for case in frames]
         references = [read_labels(case.label).voxels for case in frames]
         phases, spacing = make_phases([image for image, _ in read], row.phases), read[0][1]
-        if isinstance(predictor, Stock):
+        if row.student:
+            segmented = _look(predictor, phases, spacing)
+        elif isinstance(predictor, Stock):
             segmented = _segment_stock(predictor, phases, spacing, task)
         else:
             if task.made_answers:
                 answer_as(predictor.ensemble, phases, references, spacing)
             segmented = _segment_ours(predictor, phases, spacing, task)
-    labels: Labels = []
-    scores, bins = [], ReliabilityBins.empty()
-    pairs = zip(segmented.frames, references, strict=True) if task.has_scores else ()
-    for probabilities, reference in pairs:
-        structures = {str(label): label for label in range(1, len(probabilities))}
-        labels.append(probabilities.argmax(0).astype(np.uint8))
-        scores.append(float(np.nanmean([*dice(labels[-1], reference, structures).values()])))
-        bins += reliability_bins(probabilities, reference)
+    labels = segmented.labels if task.has_scores else []
+    probabilities = segmented.probabilities if task.has_scores else []
+    structures = {name: label for name, label in find_ensemble(run).labels.items() if label}
+    scores = [
+        float(np.nanmean([*dice(found, reference, structures).values()]))
+        for found, reference in zip(labels, references, strict=False)
+    ]
+    bins = ReliabilityBins.empty()
+    for of_frame, reference in zip(probabilities, references, strict=False):
+        bins += reliability_bins(of_frame, reference)
     return MeasuredCine(
         task=task,
         precision=predictor.precision,
@@ -167,7 +175,7 @@ def _segment_stock(
     results = [predictor.predict(image, spacing)[0] for image in timed]
     part = len(timed) / len(phases) * task.timed_members / task.row.members
     seconds = (perf_counter() - started) / part
-    return _Segmented(seconds, float(task.row.members), results[:FRAMES])
+    return _Segmented(seconds, float(task.row.members), *_answers(results[:FRAMES]))
 
 
 def _segment_ours(
@@ -190,8 +198,25 @@ def _segment_ours(
             asked += _asked(result)
             found.setdefault(number % FRAMES, result.probabilities)
     seconds = curve + (perf_counter() - started - curve) * len(phases) / len(timed)
-    frames = [found[number] for number in range(FRAMES)]
-    return _Segmented(seconds, float(np.mean(asked)), frames, curve)
+    frames = _answers([found[number] for number in range(FRAMES)])
+    return _Segmented(seconds, float(np.mean(asked)), *frames, curve)
+
+
+def _look(predictor: Stock | Ours, phases: list[NDArray[Any]], spacing: Any) -> _Segmented:
+    """Let the student look at every phase. Raises ValueError if there is none."""
+    assert isinstance(predictor, Ours)
+    if not predictor.ensemble.has_student:
+        raise ValueError(NO_STUDENT)
+    started = perf_counter()
+    looks = list(predictor.ensemble.first_looks(np.stack(phases, axis=1), spacing))
+    seconds = perf_counter() - started
+    return _Segmented(seconds, 1.0, [look.labels for look in looks[:FRAMES]], [], seconds)
+
+
+def _answers(
+    probabilities: list[NDArray[np.float32]],
+) -> tuple[Labels, list[NDArray[np.float32]]]:
+    return [of_frame.argmax(0).astype(np.uint8) for of_frame in probabilities], probabilities
 
 
 def _asked(result: Segmentation) -> Sequence[int]:

@@ -88,8 +88,9 @@ def _scores(
     if not all(item.dice for item in items):
         return ["", "", ""]
     dice, ece = _dice(items), 100 * _ece(items)
+    has_ece = not items[0].task.row.student
     if not pairs or not all(theirs.dice for _, theirs in pairs):
-        return ["", f"{dice:.4f}", f"{ece:.2f}"]
+        return ["", f"{dice:.4f}", f"{ece:.2f}" if has_ece else ""]
     labels = [
         (mine, other)
         for ours, theirs in pairs
@@ -101,7 +102,7 @@ def _scores(
     return [
         f"{100 * differing / max(1, foreground):.2f}",
         f"{dice:.4f} ({_dice(ours) - _dice(theirs):+.4f})",
-        f"{ece:.2f} ({100 * (_ece(ours) - _ece(theirs)):+.2f})",
+        f"{ece:.2f} ({100 * (_ece(ours) - _ece(theirs)):+.2f})" if has_ece else "",
     ]
 
 
@@ -148,7 +149,7 @@ def write_cine_csv(file: Path, measured: Sequence[MeasuredCine]) -> None:
             "members_per_slice": round(item.asked, 2),
             "peak_mb": round(item.peak / 1e6),
             "dice": round(float(np.mean(item.dice)), 5) if item.dice else "",
-            "ece": round(item.bins.ece, 6) if item.dice else "",
+            "ece": round(item.bins.ece, 6) if item.dice and not item.task.row.student else "",
         }
         for item in measured
     ]

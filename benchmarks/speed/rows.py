@@ -36,7 +36,10 @@ PHASES = 25
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Settings of a measurement; nnU-Net has no spread mirroring and no choice of precision."""
+    """Settings of a measurement; nnU-Net has no spread mirroring and no choice of precision.
+
+    A row by the ``student`` is its first look at the phases of a cine, without any member.
+    """
 
     mirroring: Any
     members: int
@@ -45,6 +48,7 @@ class Row:
     until_stable: bool = False
     phases: int = 1
     window: Any = "whole"
+    student: bool = False
 
 
 @dataclass(kw_only=True)

@@ -23,9 +23,10 @@ STOCK_DEFAULT, STOCK_PLAIN = 0, 1
 
 def describe_row(row: Row, precision: str) -> str:
     """Return a description of a row."""
+    who = "nnU-Net" if row.stock else "student" if row.student else "ours"
     mirroring = {"full": "4 mirrors", "none": "no mirrors", "spread": "mirrors spread"}
     stops = ", until stable" if row.until_stable else ""
-    return f"{'nnU-Net' if row.stock else 'ours'}, {mirroring[row.mirroring]}, {precision}{stops}"
+    return f"{who}, {mirroring[row.mirroring]}, {precision}{stops}"
 
 
 def speed_table(measured: Sequence[Measured]) -> str:

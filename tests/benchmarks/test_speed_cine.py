@@ -19,9 +19,16 @@ from benchmarks.speed.cine import (
     measure_tasks,
     read_measured,
 )
-from benchmarks.speed.cine_measure import CineTask, MeasuredCine, make_phases, measure_cine
+from benchmarks.speed.cine_measure import (
+    NO_STUDENT,
+    CineTask,
+    MeasuredCine,
+    make_phases,
+    measure_cine,
+)
 from benchmarks.speed.cine_table import cine_table, write_cine_csv
 
+from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from tests.helpers.data.models import make_model
 
@@ -71,6 +78,31 @@ def test_rows_compare_window_and_slices_with_the_default() -> None:
     ]
     assert {(row.members, row.phases) for row in (default, *ours)} == {(30, 25)}
     assert cine_rows(["slices", "nnunet"], ["spread"], members=30, phases=25) == [default, ours[-1]]
+
+
+def test_the_student_has_a_row_if_asked_for() -> None:
+    (row,) = cine_rows(["student"], ["full", "spread"], members=9, phases=20)
+    assert (row.student, row.mirroring, row.window) == (True, "none", "heart")
+    assert not any(row.student for row in cine_rows(make_cine_parser(None).parse_args([]).rows,
+                                                    ["full"], members=9, phases=20))  # fmt: skip
+
+
+def test_an_ensemble_without_a_student_has_no_such_row(model, frames) -> None:
+    ((task, _),) = make_tasks(options(model, "--rows", "student"), [frames])
+    with pytest.raises(ValueError, match=NO_STUDENT):
+        measure_cine(task, frames)
+
+
+def test_the_student_is_timed_by_its_look(frames, tmp_path) -> None:
+    ((task, _),) = make_tasks(options(BUILT_IN_FOLDER, "--rows", "student"), [frames])
+    item = measure_cine(task, frames)
+    assert (item.asked, len(item.labels), len(item.dice)) == (1, 2, 2)
+    assert item.curve_seconds == item.seconds > 0
+    write_cine_csv(tmp_path / "cine.csv", [item])
+    with (tmp_path / "cine.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["student"], row["ece"]) == ("True", "")
+    assert cine_table([item]).splitlines()[4].split("|")[-2].strip() == ""
 
 
 def test_both_predictors_give_the_same_labels(measured) -> None:
