@@ -202,3 +202,7 @@ def test_look_of_the_student_is_saved_only_if_asked_for(tmp_path) -> None:
     assert {name[:13] for name in files(out)} == {"heart_frame02", "heart_frame03"}
     report = json.loads((out / "heart_frame03.json").read_text())
     assert report["warnings"] == [PHASE_BY_STUDENT]
+    result.requested = set()  # as after a stop before ED and ES are found
+    assert (
+        len({file.name[:13] for file in result_files(result, out, mutual_information=False)}) == 3
+    )

@@ -93,7 +93,8 @@ def _save_maps(
 def _parts(result: SegmentationResult) -> Iterator[tuple[int | None, str, PhaseState]]:
     """Yield the phase, file name and state of each 3D image that was to be segmented."""
     for phase, state in sorted(result.phases.items(), key=lambda item: item[0] or 0):
-        if state.provisional and phase not in result.requested:
+        is_wanted = phase in (result.requested or result.phases)  # none before ED and ES are found
+        if state.provisional and not is_wanted:
             continue  # a student's look at a phase between ED and ES
         yield phase, frame_name(result.case, phase), state
 
