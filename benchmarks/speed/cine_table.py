@@ -39,7 +39,9 @@ def cine_line(item: MeasuredCine) -> str:
         words.append(f"curve after {item.curve_seconds:.1f} s")
     words += [f"{item.asked:.1f} members per slice", f"{item.peak / 1e6:.0f} MB"]
     if item.dice:
-        words.append(f"Dice {np.mean(item.dice):.4f}, ECE {100 * item.bins.ece:.2f} %")
+        words.append(f"Dice {np.mean(item.dice):.4f}")
+    if item.dice and not item.task.row.student:
+        words.append(f"ECE {100 * item.bins.ece:.2f} %")
     return f"{row}, {item.task.cine}: {', '.join(words)}"
 
 
