@@ -214,16 +214,21 @@ class Worker:
         usable = usable_phases(image, request.spacing)
         if note := note_on_left_out(usable, image.shape[1]):
             self._send(Notice(text=note))
-        ed, es = self._find_ends(request, ensemble, image)
+        has_looks = len(usable) >= FEWEST_FOR_LOOKS
+        ed, es = self._find_ends(request, ensemble, image, has_looks=has_looks)
         self._send(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
 
     def _find_ends(
-        self, request: SegmentImage, ensemble: Ensemble | RemoteEnsemble, image: Image
+        self,
+        request: SegmentImage,
+        ensemble: Ensemble | RemoteEnsemble,
+        image: Image,
+        *,
+        has_looks: bool,
     ) -> tuple[int, int]:
-        """Return ED and ES; the looks of a student at all phases are sent, to be shown."""
+        """Return ED and ES; if the cine ``has_looks``, those of a student are sent, to be shown."""
         stops = self._stops(request.job)
-        has_looks = len(usable_phases(image, request.spacing)) >= FEWEST_FOR_LOOKS
         if has_looks and isinstance(ensemble, Ensemble) and ensemble.has_student:
             send = partial(self._send_look, request.job)
             return ensemble.find_phases(image, request.spacing, should_stop=stops, on_look=send)
