@@ -145,7 +145,11 @@ def test_the_student_looks_first(with_student, ensemble, cine) -> None:
     assert look.by_student
 
 
-@pytest.mark.parametrize("harm", ["none", "damaged", "other members", "unfinished"])
+HARMS = ("none", "damaged", "other members", "unfinished", "no fold", "outside", "unknown weights",
+         "another file", "no teacher")  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_a_student_that_cannot_stand_for_the_members_is_not_used(with_student, cine, harm) -> None:
     student = RunFolder(with_student / "student")
     if harm == "none":
@@ -157,9 +161,21 @@ def test_a_student_that_cannot_stand_for_the_members_is_not_used(with_student, c
         file.write_bytes(content)
     elif harm == "other members":
         (with_student / "fold_0" / "members" / "epoch_0395.pth").unlink()
+    elif harm == "no fold":
+        shutil.rmtree(student.fold("0"))
     else:
         record = json.loads(student.record.read_text())
-        record["folds"]["0"]["members"] = []
+        (entry,) = record["folds"]["0"]["members"]
+        if harm == "unfinished":
+            record["folds"]["0"]["members"] = []
+        elif harm == "outside":
+            entry["file"] = "/etc/passwd"
+        elif harm == "unknown weights":
+            entry["sha256"] = ""
+        elif harm == "another file":
+            entry["file"] = "fold_0/members/epoch_0098.pth"
+        else:
+            record["teacher"]["members"] = {}
         student.record.write_text(json.dumps(record))
     looks = list(Ensemble(with_student, device="cpu").first_looks(cine[:, :1], SPACING))
     assert [look.by_student for look in looks] == [False]

@@ -168,6 +168,16 @@ def test_members_without_a_record_follow_the_schedule(tmp_path: Path) -> None:
     assert member.learning_rate == pytest.approx(SCHEDULE.learning_rate(19))
 
 
+def test_member_recorded_outside_of_the_run_is_missing_there(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    record = json.loads((run / "ensemble.json").read_text())
+    record["folds"]["0"]["members"][0]["file"] = "/etc/elsewhere/passwd"
+    (run / "ensemble.json").write_text(json.dumps(record))
+    for chosen in (run, run / "fold_0"):
+        assert len(find_ensemble(chosen).members) == 6
+    assert find_ensemble(run).problems == (MISSING_MEMBER.format(file="etc/elsewhere/passwd"),)
+
+
 def test_missing_member_is_a_problem(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / "fold_0/members/epoch_0018.pth").unlink()

@@ -282,6 +282,8 @@ def _training_around(start: Path) -> Path | None:
 
 
 def _fold_of(start: Path, training: Path) -> str | None:
+    if not start.is_relative_to(training):  # such as an absolute path in a damaged record
+        return None
     parts = start.relative_to(training).parts
     match = _FOLD.fullmatch(parts[0]) if parts else None
     return match.group(1) if match else None
