@@ -379,6 +379,16 @@ def test_ensemble_of_0_1_0_sees_the_whole_image(calibrated: Path, tmp_path: Path
     assert usual_window(find_ensemble(copy)) == "heart"  # damage is reported by the result
 
 
+def test_loop_of_links_is_reported_as_an_unreadable_file(calibrated: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    (copy / FILE).unlink()
+    (copy / FILE).symlink_to(copy / FILE)
+    with pytest.raises(DataError) as caught:
+        read_calibrations(copy)
+    assert caught.value.values["file"] == copy / FILE
+
+
 def test_temperature_of_stopped_volumes_is_not_used(calibrated: Path, tmp_path: Path) -> None:
     """Version 0.1.0 stopped by volume, not by slice."""
     copy = tmp_path / "run"

@@ -218,14 +218,23 @@ def read_calibrations(model: Path) -> list[Calibration]:
     """
     calibrations: list[Calibration] = []
     with suppress(FileNotFoundError):
-        stat = (model / FILE).stat()
-        calibrations += _read_file(model / FILE, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        calibrations += _read_file(model / FILE, _state(model / FILE))
     with suppress(FileNotFoundError):
         known = {calibration.key for calibration in calibrations}
         old = read_json(model / OLD_FILE, list[Calibration], repair=_REPAIR)
         # That version stopped by volume, not by slice.
         calibrations += [c for c in old if c.key not in known and not c.until_stable]
     return calibrations
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        raise
+    except OSError:  # such as a loop of links, which is reported when the file is read
+        return 0, 0, 0
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 @lru_cache(maxsize=16)
