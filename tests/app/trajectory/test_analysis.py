@@ -269,17 +269,25 @@ def as_poly(folder: Path, like: RunFolder) -> Path:
 
 
 def with_one_layer(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
-    return replace(analysis, layers=(replace(analysis.first, name="only", weights=2),))
+    (maps,) = analysis.maps.values()
+    return replace(
+        analysis,
+        layers=(replace(analysis.first, name="only", weights=2),),
+        maps={"only": maps},
+    )
 
 
 def test_the_control_of_itself_is_itself(
     analysis: TrajectoryAnalysis, made_run: RunFolder, tmp_path: Path
 ) -> None:
     same = as_poly(Path(shutil.copytree(made_run.path, tmp_path / "same")), made_run)
-    for layer in with_control(analysis, same).layers:
+    controlled = with_control(analysis, same)
+    for layer in controlled.layers:
         assert layer.control is not None
         assert layer.control.ratio == pytest.approx(layer.modes.ratio)
         assert layer.control.silhouette == pytest.approx(layer.modes.silhouette)
+    (maps,) = controlled.maps.values()
+    np.testing.assert_allclose(maps.control.points, maps.epochs.points)
 
 
 def test_weights_that_move_on_form_groups_too(
@@ -291,6 +299,16 @@ def test_weights_that_move_on_form_groups_too(
     assert layer.control.between == pytest.approx((1 + 1 + 2) / 3, rel=1e-5)
     assert layer.control.within == pytest.approx((3 * 0.1 + 2 * 0.2 + 0.3) / 6, rel=1e-5)
     assert layer.control.silhouette > 0.8
+
+
+def test_a_control_without_some_epochs_has_no_map(
+    analysis: TrajectoryAnalysis, made_run: RunFolder, tmp_path: Path
+) -> None:
+    few = as_poly(Path(shutil.copytree(made_run.path, tmp_path / "few")), made_run)
+    (RunFolder(few).trajectory("0") / "epoch_0000.npz").unlink()
+    controlled = with_control(analysis, few)
+    assert controlled.first.control is not None
+    assert [maps.control for maps in controlled.maps.values()] == [None]
 
 
 def test_unsuitable_controls_are_refused(

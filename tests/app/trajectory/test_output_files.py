@@ -74,6 +74,12 @@ def members_alone(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
     )
 
 
+def with_control_maps(analysis: TrajectoryAnalysis) -> TrajectoryAnalysis:
+    """Return the analysis with itself as the control."""
+    maps = {name: replace(maps, control=maps.epochs) for name, maps in analysis.maps.items()}
+    return replace(analysis, maps=maps)
+
+
 def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
@@ -140,9 +146,14 @@ def test_the_text_has_the_results(analysis: TrajectoryAnalysis, members_alone: A
 @pytest.mark.usefixtures("blank_figures")
 def test_the_control_is_in_text_and_tables(analysis: TrajectoryAnalysis, tmp_path: Path) -> None:
     control = Modes(within=2.0, between=5.0, silhouette=0.25)
-    layers = tuple(replace(layer, control=control) for layer in analysis.layers)
-    controlled = replace(analysis, layers=layers)
+    controlled = replace(
+        with_control_maps(analysis),
+        layers=tuple(replace(layer, control=control) for layer in analysis.layers),
+    )
     assert CONTROL_MODES.format(modes=control) in trajectory_text(controlled)
+    last = rows_of(trajectory_csv(controlled))[-1]
+    assert last[f"{LAST} control_x"] == last[f"{LAST} x"] != ""
+    assert rows_of(trajectory_csv(analysis))[-1][f"{LAST} control_x"] == ""
     row = rows_of(distances_csv(controlled))[0]
     assert (row["control_between_to_within"], row["control_silhouette"]) == ("2.5", "0.25")
     assert rows_of(distances_csv(analysis))[0]["control_silhouette"] == ""
@@ -188,6 +199,20 @@ def test_the_figure_is_that_of_the_paper(analysis: TrajectoryAnalysis, members_a
     assert titles(draw_trajectory(members_alone)) == [
         "(a) Members", "(b) Learning rate", "(c) Pseudo Dice",
     ]  # fmt: skip
+
+
+def test_the_control_has_a_map_beside_the_training(analysis: TrajectoryAnalysis) -> None:
+    controlled = with_control_maps(analysis)
+    figure = draw_trajectory(controlled)
+    assert titles(figure)[:3] == ["(a) All epochs", "(b) Without restarts", "(c) Members"]
+    own, other = (
+        [tuple(point) for dots in panel.collections for point in dots.get_offsets()]
+        for panel in figure.axes[:2]
+    )
+    assert own == other
+    (maps,) = controlled.maps.values()
+    layers = draw_layers(replace(controlled, maps=dict.fromkeys(LAYERS, maps)))
+    assert len(layers.axes) == 3 * len(LAYERS)
 
 
 def test_a_color_for_each_cycle(analysis: TrajectoryAnalysis) -> None:

@@ -88,11 +88,13 @@ class LayerDistances:
 class LayerMaps:
     """Fig. 2 for one layer: (a) all ``epochs``, (b) the ``members``; None if they are too few.
 
-    ``epochs`` is also None if only members were kept.
+    ``epochs`` is also None if only members were kept. ``control`` has the known epochs of the
+    training in a training without restarts, None if it was not given or lacks one of them.
     """
 
     epochs: WeightMap | None
     members: WeightMap | None
+    control: WeightMap | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -290,7 +292,7 @@ def _reports(folder: RunFolder, fold: str) -> tuple[EpochDone, ...]:
 def with_control(
     analysis: TrajectoryAnalysis, run: Path, *, fold: str | None = None
 ) -> TrajectoryAnalysis:
-    """Return the analysis with the modes of the same epochs of another training as the control.
+    """Return the analysis with map and modes of the same epochs in another training, the control.
 
     The training ``run`` should differ only in its learning rates (train --schedule poly
     --keep-trajectory). ``fold`` is by default that of the analysis. Raises AppError if the run has
@@ -310,7 +312,21 @@ def with_control(
             raise AppError(OTHER_NETWORK, run=run, layer=layer.name)
         control_modes = compare_modes(pairwise_distances(weights[rows]), cycles)
         layers.append(replace(layer, control=control_modes))
-    return replace(analysis, layers=tuple(layers))
+    maps = {
+        name: replace(maps, control=_map_same_epochs(control, name, analysis))
+        for name, maps in analysis.maps.items()
+    }
+    return replace(analysis, layers=tuple(layers), maps=maps)
+
+
+def _map_same_epochs(
+    control: Trajectory, name: str, analysis: TrajectoryAnalysis
+) -> WeightMap | None:
+    """Return the map of the epochs of ``analysis`` in another training, if it has all of them."""
+    if not np.isin(analysis.epochs, control.epochs).all():
+        return None
+    rows = np.searchsorted(control.epochs, analysis.epochs)
+    return map_weights(control.layers[name][rows], analysis.cycles)
 
 
 def _check_never_restarted(run: Path) -> None:

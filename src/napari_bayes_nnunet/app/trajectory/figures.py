@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,23 +21,26 @@ _FRAME: Final = "#aab4c0"
 _BAND: Final = 0.10
 _FAINTEST: Final = 0.25
 """Colour strength of the first epoch of a cycle; that of the last epoch is 1."""
+ALL_EPOCHS: Final = "All epochs"
+CONTROL: Final = "Without restarts"
+MEMBERS: Final = "Members"
 ONLY_MEMBERS: Final = "Only the members were kept."
 TOO_FEW_MEMBERS: Final = "Too few members for a t-SNE ({count})"
 NO_DICE: Final = "Not known"
 
 
 def draw_trajectory(analysis: TrajectoryAnalysis) -> Figure:
-    """Return Fig. 2 of the first layer: all epochs, the members, learning rate and Dice."""
-    figure = make_figure(height=4.1)
-    maps = analysis.maps[analysis.first.name]
-    ratios = [1, 1, 0.95] if analysis.is_whole else [1, 0.95]
-    grid = figure.add_gridspec(2, len(ratios), width_ratios=ratios)
-    letters = iter("abcd")
-    if analysis.is_whole:
-        _draw_epochs(style_panel(figure.add_subplot(grid[:, 0]), next(letters), "All epochs"),
-                     maps, analysis)  # fmt: skip
-    _draw_members(style_panel(figure.add_subplot(grid[:, -2]), next(letters), "Members"),
-                  maps, analysis)  # fmt: skip
+    """Return Fig. 2 of the first layer: all epochs, the members, learning rate and Dice.
+
+    A control has a map beside them.
+    """
+    drawn = _maps_of(analysis)
+    figure = make_figure(height=4.1, width=_WIDTH * (len(drawn) + 1) / 3)
+    grid = figure.add_gridspec(2, len(drawn) + 1, width_ratios=[*([1] * len(drawn)), 0.95])
+    letters = iter("abcde")
+    for column, (title, draw) in enumerate(drawn.items()):
+        panel = style_panel(figure.add_subplot(grid[:, column]), next(letters), title)
+        draw(panel, analysis.maps[analysis.first.name], analysis)
     rates = style_panel(figure.add_subplot(grid[0, -1]), next(letters), "Learning rate")
     dice = style_panel(figure.add_subplot(grid[1, -1], sharex=rates), next(letters), "Pseudo Dice")
     _draw_rates(rates, analysis)
@@ -50,20 +53,19 @@ def draw_trajectory(analysis: TrajectoryAnalysis) -> Figure:
 
 
 def draw_layers(analysis: TrajectoryAnalysis) -> Figure:
-    """Return the maps of all chosen layers in columns: all epochs above, members below."""
-    names = list(analysis.maps)
-    rows = 2 if analysis.is_whole else 1
-    figure = make_figure(height=3.1 * rows + 0.4, width=max(2, len(names)) * 3.1)
-    panels = figure.subplots(rows, max(2, len(names)), squeeze=False)
+    """Return the maps of all chosen layers in columns: all epochs, the control's, and members."""
+    names, drawn = list(analysis.maps), _maps_of(analysis)
+    figure = make_figure(height=3.1 * len(drawn) + 0.4, width=max(2, len(names)) * 3.1)
+    panels = figure.subplots(len(drawn), max(2, len(names)), squeeze=False)
     for column, name in enumerate(names):
-        for row, draws in enumerate([_draw_epochs, _draw_members][-rows:]):
+        for row, draw in enumerate(drawn.values()):
             panel = panels[row, column]
-            draws(panel, analysis.maps[name], analysis)
+            draw(panel, analysis.maps[name], analysis)
             if row == 0:
                 panel.set_title(name, fontsize=8, color=INK, loc="left")
     for panel in panels[:, len(names) :].flat:
         panel.set_visible(False)
-    for row, label in enumerate(["All epochs", "Members"][-rows:]):
+    for row, label in enumerate(drawn):
         panels[row, 0].set_ylabel(label, fontsize=9, color=INK)
     figure.legend(
         handles=_legend_marks(analysis),
@@ -73,6 +75,16 @@ def draw_layers(analysis: TrajectoryAnalysis) -> Figure:
         ncols=8,
     )
     return figure
+
+
+def _maps_of(analysis: TrajectoryAnalysis) -> dict[str, Callable[..., None]]:
+    """Return title → function that draws a map, for the maps that the analysis has."""
+    has_control = any(maps.control is not None for maps in analysis.maps.values())
+    return {
+        **({ALL_EPOCHS: _draw_epochs} if analysis.is_whole else {}),
+        **({CONTROL: _draw_control} if has_control else {}),
+        MEMBERS: _draw_members,
+    }
 
 
 def cycle_colors(analysis: TrajectoryAnalysis) -> list[Any]:
@@ -87,10 +99,19 @@ def cycle_colors(analysis: TrajectoryAnalysis) -> list[Any]:
 
 def _draw_epochs(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> None:
     """Draw all epochs in a line; the colours grow stronger within a cycle."""
-    weight_map = maps.epochs
-    if weight_map is None:
+    if maps.epochs is None:
         _write(panel, ONLY_MEMBERS)
-        return
+    else:
+        _draw_line(panel, maps.epochs, analysis)
+
+
+def _draw_control(panel: Axes, maps: LayerMaps, analysis: TrajectoryAnalysis) -> None:
+    """Draw the same epochs of the training without restarts, in the same colours."""
+    if maps.control is not None:
+        _draw_line(panel, maps.control, analysis)
+
+
+def _draw_line(panel: Axes, weight_map: WeightMap, analysis: TrajectoryAnalysis) -> None:
     x, y = weight_map.points.T
     panel.plot(x, y, color=INK, lw=0.8, ls=(0, (1, 1.6)), zorder=2)
     colors = _epoch_colors(analysis)

@@ -43,7 +43,7 @@ CONTROL_MODES: Final = (
     "Without restarts, the same epochs are {modes.ratio:.3g} times as far apart, and the "
     "silhouette is {modes.silhouette:.2f}."
 )
-_LAYER_COLUMNS: Final = ("x", "y", "member_x", "member_y", "step")
+_LAYER_COLUMNS: Final = ("x", "y", "member_x", "member_y", "control_x", "control_y", "step")
 
 
 def check_trajectory_report(report: Path) -> None:
@@ -123,9 +123,11 @@ def _columns(analysis: TrajectoryAnalysis, name: str) -> Mapping[str, NDArray[np
     maps, members = analysis.maps[name], unknown.copy()
     if maps.members is not None:
         members[analysis.is_member] = maps.members.points
-    epochs = unknown if maps.epochs is None else maps.epochs.points
+    epochs, control = (
+        unknown if known is None else known.points for known in (maps.epochs, maps.control)
+    )
     steps = analysis.layer(name).steps
-    return dict(zip(_LAYER_COLUMNS, (*epochs.T, *members.T, steps), strict=True))
+    return dict(zip(_LAYER_COLUMNS, (*epochs.T, *members.T, *control.T, steps), strict=True))
 
 
 def distances_csv(analysis: TrajectoryAnalysis) -> str:

@@ -26,7 +26,7 @@ def trajectory_page(
 ) -> str:
     """Return the report as an HTML document; ``figures`` are PNG by file name."""
     maps = analysis.maps[analysis.first.name]
-    shown = [m for m in (maps.epochs, maps.members) if m is not None]
+    shown = [m for m in (maps.epochs, maps.control, maps.members) if m is not None]
     return render_page(
         "trajectory.html.j2",
         analysis=analysis,
@@ -34,7 +34,8 @@ def trajectory_page(
         warnings=[],
         tiles=list(_tiles(analysis.first)),
         figures=figures,
-        perplexities=[f"{m.perplexity:.3g}" for m in shown],
+        perplexities=list(dict.fromkeys(f"{m.perplexity:.3g}" for m in shown)),
+        has_control_map=maps.control is not None,
         seed=SEED,
         way=spreading_text(analysis.first),
         cases=[(case, figures[picture_name(case)] if case.shown else None) for case in cases],
