@@ -94,8 +94,8 @@ def _missing_steps(training: Training, output: Path, preset: Preset) -> int:
 
 
 def _trained_seconds(output: Path, preset: Preset) -> float | None:
-    epochs = [s for t in trainings(preset) for s in finished_epochs(t.folder(output))]
-    return median(epochs) / preset.iterations if epochs else None
+    seconds = [e.seconds for t in trainings(preset) for e in finished_epochs(t.folder(output))]
+    return median(seconds) / preset.iterations if seconds else None
 
 
 def _steps_of_busiest(steps: Sequence[int], workers: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+
+from .trainings import finished_epochs
 
 DROP_EPOCHS = 10
 """Epochs after a restart in which the drop is searched."""
@@ -33,10 +34,9 @@ class Restart:
 def read_restarts(run: Path) -> list[Restart]:
     """Return every restart after the first cycle of a training."""
     record = read_record(RunFolder(run).record)
-    lines = (run / "progress.jsonl").read_text(encoding="utf-8").splitlines()
-    epochs = [message for message in map(json.loads, lines) if message["kind"] == "epoch"]
-    dice = np.array([_mean(epoch["pseudo_dice"].values()) for epoch in epochs])
-    losses = np.array([epoch["train_loss"] for epoch in epochs])
+    epochs = finished_epochs(run)
+    dice = np.array([_mean(epoch.pseudo_dice.values()) for epoch in epochs])
+    losses = np.array([epoch.train_loss for epoch in epochs])
     length = record.schedule.cycle_length
     restarts = []
     for cycle in range(1, record.schedule.cycles):

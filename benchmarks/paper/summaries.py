@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
-
-from .trainings import Preset, Training, is_finished, trainings
+from .trainings import Preset, Training, finished_epochs, is_finished, trainings
 
 PARTS = 60
 """Lines of a training."""
@@ -31,28 +28,24 @@ def write_summaries(output: Path, file: Path, preset: Preset) -> None:
 
 
 def _lines(training: Training, output: Path) -> Iterator[dict[str, object]]:
-    """Yield the means over some epochs; a resumed training repeats epochs, of which the last count.
+    """Yield the means over some epochs.
 
     ``pseudo_dice`` is the mean over the structures, on patches of the four cases of its curve.
     """
-    progress = RunFolder(training.folder(output)).progress.read_text(encoding="utf-8")
-    messages = (json.loads(line) for line in progress.splitlines())
-    epochs = {message["epoch"]: message for message in messages if message["kind"] == "epoch"}
+    epochs = finished_epochs(training.folder(output))
     length = max(1, training.epochs // PARTS)
-    for start in range(0, training.epochs, length):
-        part = [epochs[e] for e in range(start, start + length) if e in epochs]
-        if not part:
-            continue
+    for start in range(0, len(epochs), length):
+        part = epochs[start : start + length]
         yield {
             "training": training.kind,
             "seed": training.seed,
-            "first_epoch": start,
-            "last_epoch": part[-1]["epoch"],
-            "learning_rate": round(part[-1]["learning_rate"], 6),
-            "train_loss": _mean([epoch["train_loss"] for epoch in part]),
-            "val_loss": _mean([epoch["val_loss"] for epoch in part]),
-            "pseudo_dice": _mean([d for epoch in part for d in epoch["pseudo_dice"].values()]),
-            "minutes": round(sum(epoch["seconds"] for epoch in part) / 60, 2),
+            "first_epoch": part[0].epoch,
+            "last_epoch": part[-1].epoch,
+            "learning_rate": round(part[-1].learning_rate, 6),
+            "train_loss": _mean([epoch.train_loss for epoch in part]),
+            "val_loss": _mean([epoch.val_loss for epoch in part]),
+            "pseudo_dice": _mean([d for epoch in part for d in epoch.pseudo_dice.values()]),
+            "minutes": round(sum(epoch.seconds for epoch in part) / 60, 2),
         }
 
 

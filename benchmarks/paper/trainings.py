@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 
+from napari_bayes_nnunet.app.messages import EpochDone
 from napari_bayes_nnunet.app.training.process import command_arguments
+from napari_bayes_nnunet.app.training.progress import progress_of
+from napari_bayes_nnunet.app.training.progress_file import messages_in
 from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
@@ -175,21 +178,15 @@ def is_finished(training: Training, output: Path) -> bool:
     return record.is_complete("0") and record.schedule.epochs == training.epochs
 
 
-def finished_epochs(run: Path) -> list[float]:
-    """Return the seconds of every finished epoch of a training, in their order."""
+def finished_epochs(run: Path) -> tuple[EpochDone, ...]:
+    """Return the finished epochs of a training, each as it was trained last.
+
+    A training that was killed repeats the epochs after its last checkpoint.
+    """
     progress = RunFolder(run).progress
     if not progress.exists():
-        return []
-    lines = progress.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [message["seconds"] for message in _messages(lines) if message.get("kind") == "epoch"]
-
-
-def _messages(lines: Sequence[str]) -> Iterator[dict]:
-    for line in lines:
-        try:
-            yield json.loads(line)
-        except ValueError:  # cut short by a kill
-            continue
+        return ()
+    return progress_of(messages_in(progress.read_bytes())).reports_of.get("0", ())
 
 
 def preprocessed_run(output: Path, preset: Preset) -> RunFolder | None:

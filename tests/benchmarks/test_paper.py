@@ -18,10 +18,12 @@ from benchmarks.paper.seeds import is_converged
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
 from benchmarks.paper.summaries import write_summaries
-from benchmarks.paper.trainings import DEEP, PRESETS, trainings, write_split
+from benchmarks.paper.trainings import DEEP, PRESETS, finished_epochs, trainings, write_split
 
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
+from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
@@ -183,19 +185,21 @@ def test_line_after_a_cut_one_is_separate(tmp_path: Path) -> None:
 
 
 def test_restart_has_drop_and_recovery(tmp_path: Path, trained_run: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    shutil.copy(trained_run / "ensemble.json", run)
-    dice = [0.1, 0.2, 0.8, 0.8, 0.79, 0.4, None, 0.77, 0.7, 0.2, 0.3, 0.4]  # cycles of 4 epochs
-    lines = [
-        json.dumps({"kind": "epoch", "pseudo_dice": {"LV": d, "RV": None}, "train_loss": -0.1 * n})
-        for n, d in enumerate(dice)
-    ]
-    (run / "progress.jsonl").write_text("\n".join(lines))
-    first, second = read_restarts(run)
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    shutil.copy(trained_run / "ensemble.json", run.path)
+    report = finished_epochs(trained_run)[0]
+    progress = ProgressFile(run.progress)
+    # Cycles of 4 epochs; a killed training repeated its second and third epoch.
+    dice = [0.1, 0.9, 0.9, 0.2, 0.8, 0.8, 0.79, 0.4, None, 0.77, 0.7, 0.2, 0.3, 0.4]
+    for epoch, value in zip([0, 1, 2, *range(1, 12)], dice, strict=True):
+        measured = {"LV": value, "RV": None}
+        progress.append(replace(report, epoch=epoch, pseudo_dice=measured, train_loss=-0.1 * epoch))
+    first, second = read_restarts(run.path)
     assert first.before == pytest.approx(0.475)
     assert (first.lowest, first.recovered_after) == (0.4, 3)
     assert (second.lowest, second.recovered_after) == (0.2, None)
+    assert (first.highest_loss, second.highest_loss) == (-0.4, -0.8)
 
 
 def test_row_without_its_trainings_is_not_trained(tmp_path: Path) -> None:
@@ -216,8 +220,7 @@ def test_a_summary_has_the_course_of_finished_trainings(trained_run: Path, tmp_p
         lines = list(csv.DictReader(stream))
     assert {(line["training"], line["seed"]) for line in lines} == {("restarts", "1")}
     assert [int(line["first_epoch"]) for line in lines] == list(range(12))
-    messages = map(json.loads, (trained_run / "progress.jsonl").read_text().splitlines())
-    losses = [m["train_loss"] for m in messages if m["kind"] == "epoch"]
+    losses = [epoch.train_loss for epoch in finished_epochs(trained_run)]
     assert [float(line["train_loss"]) for line in lines] == pytest.approx(losses, abs=1e-4)
 
 

@@ -161,7 +161,7 @@ def test_forecast_counts_missing_steps_and_files(
     assert before.hours == pytest.approx(2 * 12 * 4 * 0.5 / 3600)
     shutil.copytree(trained_run, four[0].folder(places[1]))
     after = forecast_trainings(*places, **how)
-    seconds = finished_epochs(trained_run)
+    seconds = [epoch.seconds for epoch in finished_epochs(trained_run)]
     assert len(seconds) == 12
     assert (after.unfinished, after.steps, after.is_trained) == (3, 3 * 12 * 4, True)
     assert min(seconds) / 4 <= after.seconds_per_step <= max(seconds) / 4
