@@ -7,8 +7,9 @@ from pathlib import Path
 
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.evaluation.figures import reliability_picture, risk_coverage_picture
-from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory
+from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory, with_control
 from napari_bayes_nnunet.app.trajectory.figures import draw_trajectory
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from .rows import Row
 
@@ -16,25 +17,30 @@ from .rows import Row
 def draw_figures(
     methods: dict[str, MethodEvaluation], rows: Sequence[Row], output: Path, images: Path
 ) -> None:
-    """Write paper_reliability.png, paper_risk_coverage.png and paper_trajectory.png."""
+    """Write the pictures paper_*.png: reliability with and without τ, risk, and trajectory.
+
+    The trajectory has that of a training without restarts beside it, once this is finished.
+    """
     images.mkdir(parents=True, exist_ok=True)
-    shown = [methods[row.name] for row in rows if row.name in methods and _is_shown(row)]
-    for name, picture in (
-        ("reliability", reliability_picture),
-        ("risk_coverage", risk_coverage_picture),
+    shown = [row for row in rows if row.name in methods and _is_shown(row)]
+    for name, picture, drawn_rows in (
+        ("reliability", reliability_picture, [row for row in shown if not row.is_twin]),
+        ("reliability_fitted", reliability_picture, [row for row in shown if row.is_fitted]),
+        ("risk_coverage", risk_coverage_picture, [row for row in shown if not row.is_twin]),
     ):
-        drawn = picture(shown) if shown else None
+        drawn = picture([methods[row.name] for row in drawn_rows])
         if drawn:
             (images / f"paper_{name}.png").write_bytes(drawn)
-    run = output / "trainings" / "restarts" / "seed1"
-    if (run / "fold_0" / "trajectory").exists():
-        draw_trajectory(analyse_trajectory(run)).savefig(images / "paper_trajectory.png", dpi=110)
+    run, control = (output / "trainings" / kind / "seed1" for kind in ("restarts", "poly"))
+    if RunFolder(run).trajectory("0").exists():
+        analysis = analyse_trajectory(run)
+        if (RunFolder(control).fold("0") / "checkpoint_final.pth").exists():
+            analysis = with_control(analysis, control)
+        draw_trajectory(analysis).savefig(images / "paper_trajectory.png", dpi=110)
 
 
 def _is_shown(row: Row) -> bool:
     """Return whether the row is the one shown for its method: most members, first seed."""
-    return (
-        row.group == "compared"
-        and not row.is_twin
-        and not (row.members == 5 and row.method in ("mc-dropout", "single", "multi"))
+    return row.group == "compared" and not (
+        row.members == 5 and row.method in ("mc-dropout", "single", "multi")
     )

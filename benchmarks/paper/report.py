@@ -32,7 +32,7 @@ from .diversity import NO_PAIRS, measure_diversity
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
 from .pictures import choose_columns, draw_cases
-from .rows import OTHER_DATASETS, VENDOR, Row, rows
+from .rows import OTHER_DATASETS, VENDOR, Row, rows, with_unchanged
 from .rv_slices import RVSlice
 from .seeds import csv_lines, cycles_table, dice_by_cycle, is_converged, seeds_table
 from .shifts import SHIFTS, UNSHIFTED
@@ -257,15 +257,26 @@ def _trainings(
     listed: Sequence[Row],
     by_cycle: Mapping[str, Sequence[float]],
 ) -> Iterator[str]:
-    """Yield the tables on other seeds, cycles, members and schedules."""
+    """Yield the tables on other seeds, cycles, members and schedules.
+
+    That of the ablations begins with the same methods without a change.
+    """
     yield f"## Over trainings that differ in their seed, ACDC\n\n{seeds_table(every, listed)}"
     yield f"## Dice of single members by cycle, ACDC\n\n{cycles_table(by_cycle)}"
-    for group, title in (("members", "Members"), ("ablations", "Ablations and SGHMC")):
-        methods = [every[row.name] for row in listed if row.group == group and row.name in every]
+    known = [row for row in listed if row.name in every]
+    detection = [
+        Block(title="Gross errors", measures=detection_measures(gross=True)),
+        Block(title="AURC", measures=failure_measures()["AURC"]),
+    ]
+    for title, chosen, blocks in (
+        ("Members", [row for row in known if row.group == "members"], []),
+        ("Ablations and SGHMC", with_unchanged(known), detection),
+    ):
+        methods = [_only(every[row.name], _under(UNSHIFTED)) for row in chosen]
         if methods:
             measures = [*dice_measures(judged_structures(methods)), *ECE[:1]]
-            block = Block(title="ACDC", measures=measures)
-            yield _section(f"{title}, ACDC", evaluation_table(methods, [block]))
+            table = [Block(title="ACDC", measures=measures), *blocks]
+            yield _section(f"{title}, ACDC", evaluation_table(methods, table))
 
 
 def _write_csv(file: Path, lines: Sequence[Mapping[str, object]]) -> None:

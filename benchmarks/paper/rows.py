@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -161,6 +161,20 @@ ABLATIONS = {
     "over-tc": "decay over T_c",
 }
 """Title of each kind of training that is an ablation."""
+
+
+def with_unchanged(listed: Sequence[Row]) -> list[Row]:
+    """Return the ablations, after the rows of the same methods in trainings without a change."""
+    ablations = [row for row in listed if row.group == "ablations" and not row.is_fitted]
+    unchanged = [
+        row
+        for row in listed
+        if row.group in ("compared", "seeds")
+        and row.method in ("single", "multi")
+        and row.members != 5
+        and not row.is_fitted
+    ]
+    return [*unchanged, *ablations] if ablations else []
 
 
 def _count(training: Training, name: str) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from benchmarks.paper.claims import Finding, claim_lines, silent_failures
 from benchmarks.paper.judging import _append, read_lines
-from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows
+from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows, with_unchanged
 from benchmarks.paper.rv_slices import rv_slices
 from benchmarks.paper.seeds import is_converged
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
@@ -83,6 +83,17 @@ def test_ablations_differ_in_one_value() -> None:
     assert noise == {"sghmc-1": 1.0, "sghmc-0.01": 0.01}
     assert planned["dropout-encoder", 1].dropout_placement == "encoder"
     assert not {t.kind for t in trainings(PRESETS["paper"])} & ABLATIONS.keys()
+
+
+def test_ablations_are_compared_with_the_unchanged_training() -> None:
+    names = [row.name for row in with_unchanged(rows(PRESETS["cpu"]))]
+    assert names[:4] == [
+        "restarts-seed1-single-30", "restarts-seed1-multi-30",
+        "restarts-seed2-single-30", "restarts-seed2-multi-30",
+    ]  # fmt: skip
+    assert "sghmc-0.01-seed1-multi-30" in names
+    assert not any(name.endswith("fitted") for name in names)
+    assert with_unchanged(rows(PRESETS["paper"])) == []
 
 
 @pytest.mark.parametrize(("last", "expected"), [(0.904, True), (0.906, False)])

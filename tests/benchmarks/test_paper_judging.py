@@ -237,7 +237,8 @@ def test_report_has_only_finished_rows(output, cases, tmp_path) -> None:
     diversity = text.split("### Members of different cycles segment differently")[1]
     assert [line.split(" | ")[0][2:] for line in diversity.splitlines()[4:]] == with_pairs
     names = {file.name for file in (tmp_path / "images").iterdir()}
-    assert {"paper_reliability.png", "paper_risk_coverage.png", "paper_case_1.png"} <= names
+    assert {f"paper_reliability{end}.png" for end in ("", "_fitted")} <= names
+    assert {"paper_risk_coverage.png", "paper_case_1.png"} <= names
 
 
 @pytest.mark.usefixtures("blank_figures")
