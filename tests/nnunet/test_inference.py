@@ -15,11 +15,13 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.segmentation.slice_axis_check import SLICES_FOUND
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
+from napari_bayes_nnunet.nnunet import device as device_module
 from napari_bayes_nnunet.nnunet import network as network_module
 from napari_bayes_nnunet.nnunet.inference import (
     ALL_ON_CPU,
     FEWER_SLICES,
     SUMS_ON_CPU,
+    UNUSABLE_DEVICE,
     mirrors_of,
 )
 from tests.helpers.data.models import made_image, make_model
@@ -301,6 +303,44 @@ def test_out_of_memory_on_gpu_ends_on_cpu(tmp_path):
     with pytest.raises(ModelError) as caught:
         predictor.step_down(error)
     assert caught.value.__cause__ is error
+
+
+def on_a_full_device(monkeypatch, error: Exception) -> list[str]:
+    """Let every device but the CPU, with "meta" in place of a GPU, fail; return the notes."""
+    move = torch.nn.Module.to
+
+    def fail(module, device, *args):
+        if torch.device(device).type != "cpu":
+            raise error
+        return move(module, device, *args)
+
+    monkeypatch.setattr(torch.nn.Module, "to", fail)
+    monkeypatch.setattr(device_module, "choose_device", lambda name: torch.device("meta"))
+    return []
+
+
+def test_a_full_gpu_leaves_the_network_on_the_cpu(tmp_path, monkeypatch):
+    model, image = make_model(tmp_path), made_image((2, 60, 40))
+    expected = Ensemble(model, device="cpu", precision="full").segment(image, SPACING)
+    notes = on_a_full_device(monkeypatch, torch.OutOfMemoryError("CUDA out of memory."))
+    ensemble = Ensemble(model, precision="full", notify=notes.append)
+    assert notes == [ALL_ON_CPU]
+    for count in (2, 3):  # the GPU is tried again for every image
+        result = ensemble.segment(image, SPACING)
+        np.testing.assert_allclose(result.probabilities, expected.probabilities, atol=1e-6)
+        assert notes == [ALL_ON_CPU] * count
+    network = ensemble._predictor.network
+    assert network.device.type == next(network.module.parameters()).device.type == "cpu"
+
+
+def test_a_gpu_in_use_is_named(tmp_path, monkeypatch):
+    busy = RuntimeError("CUDA error: CUDA-capable device(s) is/are busy\nIt may be asynchronous")
+    on_a_full_device(monkeypatch, busy)
+    with pytest.raises(ModelError) as caught:
+        Ensemble(make_model(tmp_path))
+    assert caught.value.statement.template == UNUSABLE_DEVICE
+    reason = "CUDA error: CUDA-capable device(s) is/are busy"
+    assert caught.value.values == {"device": torch.device("meta"), "reason": reason}
 
 
 @pytest.mark.gpu

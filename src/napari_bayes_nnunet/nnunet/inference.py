@@ -48,6 +48,11 @@ WRONG_SIZE = (
 )
 MOST_RESAMPLED = 2**29
 """Voxels at the spacing of the network."""
+ON_CPU = torch.device("cpu")
+UNUSABLE_DEVICE = (
+    "The device {device} cannot be used ({reason}). End the program that uses it, or choose "
+    "another device."
+)
 FEWER_SLICES = "The device is short of memory. It now computes {slices} at a time."
 SUMS_ON_CPU = "The device is short of memory. Sums are now kept on the CPU."
 ALL_ON_CPU = "The device is short of memory. Everything is now computed on the CPU, more slowly."
@@ -102,7 +107,7 @@ class Predictor:
             self._check_functions()
             self.slice_axis = self._slice_axis_of_training()
             self.network = Network(
-                self._plans, self._configuration, dataset_json, device, precision=precision
+                self._plans, self._configuration, dataset_json, ON_CPU, precision=precision
             )
             self.classes = self._plans.get_label_manager(dataset_json).num_segmentation_heads
         except DAMAGED_PLANS as error:
@@ -149,7 +154,22 @@ class Predictor:
         self.batch_size = 1 if not is_2d else 2 if self._device.type == "cpu" else 64
         self.sums_device = self._device
         if self.network.device != self._device:
+            self._move_to_device()
+
+    def _move_to_device(self) -> None:
+        """Move the network to its device, or compute on the CPU if the device is full.
+
+        Raises ModelError if the device cannot be used.
+        """
+        try:
             self.network.to(self._device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                reason = str(error).partition("\n")[0]
+                raise ModelError(UNUSABLE_DEVICE, device=self._device, reason=reason) from error
+            self.network.to(ON_CPU)
+            self.batch_size, self.sums_device = 1, ON_CPU
+            self._notify(ALL_ON_CPU)
 
     def images_at_once(self, *, slices: int, mirrors: int) -> int:
         """Return the number of images of this many slices that fill one batch."""
@@ -487,10 +507,10 @@ class Predictor:
             self.batch_size = max(1, self.batch_size // 4)
             self._notify(FEWER_SLICES.format(slices=format_count(self.batch_size, "slice")))
         elif self.sums_device.type != "cpu":
-            self.sums_device = torch.device("cpu")
+            self.sums_device = ON_CPU
             self._notify(SUMS_ON_CPU)
         elif self.network.device.type != "cpu":
-            self.network.to(torch.device("cpu"))
+            self.network.to(ON_CPU)
             self._notify(ALL_ON_CPU)
         else:
             raise ModelError(

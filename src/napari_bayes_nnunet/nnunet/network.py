@@ -49,10 +49,13 @@ class Network:
         self.to(device)
 
     def to(self, device: torch.device) -> None:
-        """Move the network, in the precision that suits the device."""
-        self.device = device
-        self.dtype = half_type(device) if self._precision == "auto" else torch.float32
-        self.module.to(device, self.dtype)
+        """Move the network, in the precision that suits the device.
+
+        After an error, `device` and `dtype` are those before.
+        """
+        dtype = half_type(device) if self._precision == "auto" else torch.float32
+        self.module.to(device, dtype)
+        self.device, self.dtype = device, dtype
         self._tensors = without_duplicates(self.module.state_dict())
 
     def use_full_precision(self) -> None:
