@@ -105,6 +105,21 @@ def test_sober_network_follows_a_pass() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_dropped_channel_is_a_constant_and_the_others_stay() -> None:
+    """A block is convolution, dropout, instance norm and LeakyReLU."""
+    block = make_network().module.encoder.stages[0][0].convs[0]
+    torch.nn.init.normal_(block.norm.bias)
+    batch = patches(2)
+    with torch.no_grad(), one_weight_sample(block, 0):
+        found = block(batch)
+    plain = block(batch).detach()
+    constants = torch.nn.functional.leaky_relu(block.norm.bias).detach()
+    dropped = torch.from_numpy(np.random.default_rng((0, 0)).random(4) < DROP)
+    assert 0 < int(dropped.sum()) < 4
+    expected = torch.where(dropped[:, None, None], constants[:, None, None], plain)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(2, 40, 5, 6), (2, 40, 3, 5, 6)])
 def test_channels_are_dropped_whole_and_scaled(shape: tuple[int, ...]) -> None:
     kind = torch.nn.Dropout2d if len(shape) == 4 else torch.nn.Dropout3d

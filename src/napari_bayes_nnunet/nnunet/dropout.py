@@ -1,7 +1,8 @@
 """Dropout of a network: where it drops channels, and one sample of the weights for a pass.
 
-Dropping a channel is setting its weights in the next convolution to 0. A pass over an image is one
-sample of the weights, so it drops the same channels in all slices, tiles and mirrored copies.
+Dropping a channel is setting the weights and the bias of the convolution that makes it to 0. A pass
+over an image is one sample of the weights, so it drops the same channels in all slices, tiles and
+mirrored copies.
 """
 
 from __future__ import annotations
