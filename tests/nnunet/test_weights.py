@@ -18,6 +18,7 @@ import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.io.ensemble.model_folder import (
     DAMAGED_FILE,
     EMPTY_FILE,
@@ -49,7 +50,7 @@ from napari_bayes_nnunet.nnunet.weights import (
     write_member,
 )
 
-from ..helpers.data.models import LABELS, plans
+from ..helpers.data.models import LABELS, made_image, make_model, plans
 
 DATASET: dict[str, Any] = {
     "labels": LABELS,
@@ -575,6 +576,15 @@ def test_the_mean_of_weights_keeps_shared_tensors():
     assert mean["b"].tolist() == [1.5]
     assert mean["b"].dtype == torch.float32
     assert mean_weights([first]) is first
+
+
+def test_networks_with_batch_normalisation_are_segmented_with(tmp_path: Path) -> None:
+    written = plans()
+    arguments = written["configurations"]["2d"]["architecture"]["arch_kwargs"]
+    arguments["norm_op"] = "torch.nn.modules.batchnorm.BatchNorm2d"
+    ensemble = Ensemble(make_model(tmp_path, members=2, written=written), device="cpu")
+    result = ensemble.segment(made_image((2, 40, 30)), (8.0, 1.5, 1.5))
+    assert [member.refused for member in result.members] == ["", ""]
 
 
 def test_statistics_of_batch_normalisation_cannot_be_averaged():

@@ -362,7 +362,7 @@ def _is_intact(path: Path, sha256: str) -> bool:
 
 def _architecture_difference(weights: StateDict, expected: Shapes) -> str:
     """Return the first difference in the order of the network, "" if there is none."""
-    unusual = next((n for n, t in weights.items() if not _is_plain(t)), None)
+    unusual = next((n for n, t in weights.items() if not (_is_plain(t) or _is_count(n, t))), None)
     if unusual:
         return f"{unusual} is not a dense tensor of real numbers"
     for name, shape in expected.items():
@@ -384,6 +384,11 @@ def _is_plain(tensor: torch.Tensor) -> bool:
     if tensor.layout != torch.strided or not tensor.is_floating_point():
         return False
     return tensor.untyped_storage().nbytes() >= tensor.nbytes
+
+
+def _is_count(name: str, tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is the number of batches that a batch normalisation has seen."""
+    return name.endswith("num_batches_tracked") and tensor.dtype == torch.int64 and not tensor.dim()
 
 
 def _why_not_finite(weights: StateDict) -> str:
