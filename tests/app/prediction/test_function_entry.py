@@ -29,6 +29,17 @@ def test_pair_made_in_two_runs_is_measured(tmp_path: Path) -> None:
     assert [ef_of(tmp_path, case) for case in ("p_frame01", "p_frame12")] == [50, 50]
 
 
+def test_pair_made_in_two_runs_at_once_is_measured(tmp_path: Path) -> None:
+    of_ed, of_es = PairedReports(tmp_path), PairedReports(tmp_path)
+    for patient in ("p", "q"):
+        for paired, case, lv in ((of_ed, "frame01", 100.0), (of_es, "frame12", 50.0)):
+            with paired.updated(f"{patient}_{case}"):
+                write(tmp_path, f"{patient}_{case}", lv)
+    of_ed.update_again()
+    names = [f"{patient}_{case}" for patient in ("p", "q") for case in ("frame01", "frame12")]
+    assert [ef_of(tmp_path, name) for name in names] == [50] * 4
+
+
 @pytest.mark.parametrize(
     "changes", [{"method": "vanilla"}, {"mirroring": "none"}, {"plans_sha256": "0" * 64}]
 )

@@ -74,6 +74,7 @@ class PairedReports:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._cases: dict[str, set[str]] | None = None
+        self._updated: dict[str, str] = {}
 
     @contextmanager
     def updated(self, case: str) -> Iterator[None]:
@@ -90,6 +91,7 @@ class PairedReports:
             return
         cases = self._listed().setdefault(examination, set())
         cases.update(changed)
+        self._updated[examination] = changed[0]
         reports = self._read(sorted(cases))
         volumes = {case: _volumes_ml(report) for case, report in reports.items()}
         pairs = phase_pairs(volumes) if _are_of_one_kind(list(reports.values())) else []
@@ -104,6 +106,13 @@ class PairedReports:
         if not pairs:
             for name, report in reports.items():
                 _write(_report_file(self._folder, name), _without_function(report))
+
+    def update_again(self) -> None:
+        """Measure the examinations once more to which another run has added cases meanwhile."""
+        before, self._cases = self._listed(), None
+        for examination, case in self._updated.items():
+            if self._listed().get(examination) != before[examination]:
+                self.update(case)
 
     def _listed(self) -> dict[str, set[str]]:
         """Return the cases of each examination; those of other runs are listed once."""

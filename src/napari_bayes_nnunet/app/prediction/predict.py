@@ -99,6 +99,7 @@ def _outcomes(
             _LOGGER.debug("%s", case, exc_info=True)
             outcome = CaseOutcome(case=case, failure=_failure(image, error))
         yield outcome
+    paired.update_again()
 
 
 def _failure(image: Path, error: Exception) -> str:
