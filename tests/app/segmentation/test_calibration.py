@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.calibrate import (
     ARRAYS,
+    NOTHING_HELD_BACK,
     OTHER_LABELS,
     CalibrationCase,
     calibrate,
@@ -220,6 +221,38 @@ def test_members_of_several_folds_are_refused(tmp_path: Path, hearts: Path) -> N
     with pytest.raises(AppError) as caught:
         list(calibrate(ensemble, hearts, settings_of("multi", members=3)))
     assert caught.value.values == {"folds": "0, 1"}
+
+
+def deep_ensemble(
+    folder: Path, run: Path, *, second: dict[str, list[str]]
+) -> tuple[Ensemble, SegmentationSettings]:
+    """Copy a run twice, the second with another split, and return them as one ensemble."""
+    for name in "ab":
+        shutil.copytree(run, folder / name, ignore=shutil.ignore_patterns("nnunet_data"))
+        (folder / name / FILE).unlink(missing_ok=True)
+    record = folder / "b" / "ensemble.json"
+    content = json.loads(record.read_text())
+    content["folds"]["0"] |= second
+    record.write_text(json.dumps(content))
+    return Ensemble(folder, device="cpu"), settings_of("deep-ensemble", members=2)
+
+
+def test_cases_that_another_training_has_seen_are_left_out(
+    trained_run: Path, hearts: Path, tmp_path: Path
+) -> None:
+    fold = read_record(trained_run / "ensemble.json").folds["0"]
+    (*kept, first), trained = fold["validation_cases"], fold["training_cases"]
+    second = {"training_cases": [*trained[1:], first], "validation_cases": [*kept, trained[0]]}
+    ensemble, settings = deep_ensemble(tmp_path / "two", trained_run, second=second)
+    cases = [
+        c.name for c in calibrate(ensemble, hearts, settings) if isinstance(c, CalibrationCase)
+    ]
+    assert sorted(cases) == sorted(kept)
+    none = {"training_cases": fold["validation_cases"], "validation_cases": trained}
+    ensemble, settings = deep_ensemble(tmp_path / "none", trained_run, second=none)
+    with pytest.raises(AppError) as caught:
+        list(calibrate(ensemble, hearts, settings))
+    assert caught.value.statement.template == NOTHING_HELD_BACK
 
 
 def test_temperature_of_another_fold_is_not_used(calibrated: Path) -> None:

@@ -38,6 +38,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.phase_pairs import phase_pairs
 from ...io.dataset.raw_dataset import RawDataset, TrainingCase, format_label_names, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from ...io.ensemble.run_folder import RunFolder, read_record
 from ...io.ensemble.unfinished_calibration import UnfinishedCalibration
 from ...io.images.nifti import VoxelArray, read_channels, read_labels
 from .. import AppError
@@ -52,6 +53,10 @@ from .settings import SegmentationSettings
 
 MOST_TRAINING: Final = 200
 """Most training images whose features are computed."""
+NOTHING_HELD_BACK: Final = (
+    "The trainings in {folder} have no validation case that none of them was trained on. Train "
+    "them with the same split, or calibrate one of them."
+)
 OTHER_LABELS: Final = (
     "{dataset} has the labels {found}, but the ensemble was trained with {expected}. Choose the "
     "dataset it was trained on."
@@ -250,10 +255,7 @@ def training_features(
     few = len({case.patient for case in validation}) < FEWEST_FOR_FEATURES
     if few or any(case.features is None for case in validation):
         return []
-    folder = ensemble.folder
-    fold = choose_members(folder, settings.method, settings.members)[-1].fold
-    record = folder.record.folds.get(fold, {}) if folder.record is not None else {}
-    names = set(record.get("training_cases", []))
+    names, _ = _split_of(choose_members(ensemble.folder, settings.method, settings.members)[-1])
     cases = [case for case in dataset.cases if case.name in names]
     found = []
     for case in cases[:: max(1, -(-len(cases) // MOST_TRAINING))]:
@@ -429,8 +431,11 @@ def _held_back(
             "them. Calibrate an ensemble with a single fold.",
             folds=", ".join(folds),
         )
-    record = folder.record.folds.get(folds[0], {}) if folder.record is not None else {}
-    names = set(record.get("validation_cases", []))
+    splits = [_split_of(member) for member in {m.training: m for m in members}.values()]
+    held_back = set.intersection(*(validation for _, validation in splits))
+    names = held_back.difference(*(training for training, _ in splits))
+    if len(splits) > 1 and not names:
+        raise AppError(NOTHING_HELD_BACK, folder=folder.name)
     found = read_dataset(dataset)
     _check_labels(folder, found)
     cases = [case for case in found.cases if case.name in names]
@@ -442,6 +447,16 @@ def _held_back(
             training=folder.name,
         )
     return cases
+
+
+def _split_of(member: Member) -> tuple[set[str], set[str]]:
+    """Return the training and the validation cases of a member's fold, empty without a record."""
+    fold = f"fold_{member.fold}"
+    run = next(path.parent for path in member.path.parents if path.name == fold)
+    with suppress(DataError):
+        record = read_record(RunFolder(run).record).folds.get(member.fold, {})
+        return set(record.get("training_cases", [])), set(record.get("validation_cases", []))
+    return set(), set()
 
 
 def _check_labels(folder: EnsembleFolder, dataset: RawDataset) -> None:
