@@ -61,6 +61,13 @@ def test_invalid_address_raises(address):
     assert refusal(address).statement == caught.value.statement
 
 
+@pytest.mark.parametrize("host", ["ser..ver", "x" * 70])
+def test_impossible_name_of_a_computer_raises(host):
+    values = refusal(f"tls://{host}:8786").values
+    assert values["host"] == host
+    assert values["reason"]
+
+
 def test_port_without_scheduler_raises():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,7 +15,12 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cluster import task_queue
 from napari_bayes_nnunet.app.cluster.connection import connect, count_slots
 from napari_bayes_nnunet.app.cluster.task_queue import GAVE_UP, open_cluster, run_tasks
-from napari_bayes_nnunet.app.cluster.worker_call import FAILED_TASK, MISSING_FOLDER, REFUSED
+from napari_bayes_nnunet.app.cluster.worker_call import (
+    FAILED_TASK,
+    MISSING_FOLDER,
+    REFUSED,
+    worker_problem,
+)
 from napari_bayes_nnunet.core.problems import Action, Remedy
 
 from ...helpers.processes import cluster_work
@@ -174,6 +179,13 @@ def test_lost_scheduler_raises_after_finished_tasks(tmp_path, warm_command):
 
 def missing(folder):
     return MISSING_FOLDER.format(computer=gethostname(), folder=folder)
+
+
+def test_a_member_is_visible_like_its_folder(tmp_path):
+    member = tmp_path / "epoch_0399.pth"
+    assert worker_problem(__version__, [member]) == missing(member)
+    member.touch()
+    assert worker_problem(__version__, [member]) == ""
 
 
 def test_folder_that_a_worker_cannot_see_raises(trio, tmp_path):

@@ -108,11 +108,11 @@ def _find_host(address: str) -> None:
     host = address.partition("://")[2].rpartition(":")[0].strip("[]")
     try:
         socket.getaddrinfo(host, None)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise AppError(
             "There is no computer named {host} in this network ({reason}). Check the address.",
             host=host,
-            reason=error.strerror,
+            reason=getattr(error, "strerror", None) or str(error),
         ) from error
 
 

@@ -97,6 +97,6 @@ def worker_problem(version: str, folders: Sequence[Path] = ()) -> str:
 
 def _is_visible(folder: Path) -> bool:
     try:
-        return folder.is_dir()
+        return folder.exists()
     except OSError:  # such as ESTALE from a network drive
         return False
