@@ -17,7 +17,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 
-from .rows import Row
+from .rows import CYCLES, LATE, Row
 from .rv_slices import RVSlice
 from .shifts import UNSHIFTED
 
@@ -31,7 +31,7 @@ class Finding:
     """One comparison: an estimate with its 95 % interval, multiplied by ``scale``, in ``unit``.
 
     ``expected`` is the sign that the claim predicts, 1 or -1, or 0 if it predicts none. Findings on
-    "multi" (``needs_cycles``) cannot be told while the cycles have not converged.
+    "multi" cannot be told unless its last cycles, ``needs_cycles`` of them, have converged.
     """
 
     claim: str
@@ -41,14 +41,17 @@ class Finding:
     unit: str = ""
     scale: float = 1.0
     digits: int = 3
-    needs_cycles: bool = False
+    needs_cycles: int = 0
 
-    def verdict(self, *, converged: bool = True) -> str:
-        """Return the verdict by the side of 0 on which the interval lies."""
+    def verdict(self, *, converged: int = CYCLES) -> str:
+        """Return the verdict by the side of 0 on which the interval lies.
+
+        ``converged`` is how many of the last cycles have converged.
+        """
         low, high = (side * self.expected for side in self.estimate.interval)
         if not self.expected or np.isnan([low, high]).any():
             return "–"
-        if self.needs_cycles and not converged:
+        if self.needs_cycles > converged:
             return f"{UNKNOWN}: the cycles differ"
         low, high = sorted((low, high))
         if low > 0:
@@ -63,7 +66,7 @@ class Finding:
         return f"{value}{interval}{unit}"
 
 
-def claim_lines(findings: Sequence[Finding], *, converged: bool) -> Iterator[dict[str, object]]:
+def claim_lines(findings: Sequence[Finding], *, converged: int) -> Iterator[dict[str, object]]:
     """Yield a line of the table of claims for each finding, in its unit."""
     for finding in findings:
         numbers = finding.estimate.value, *finding.estimate.interval
@@ -114,12 +117,17 @@ def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -
             unit="%" if what == "ECE" else "",
             scale=100 if what == "ECE" else 1,
             digits=2 if what == "ECE" else 3,
-            needs_cycles="multi" in (by_name[one].method, by_name[other].method),
+            needs_cycles=max(_cycles_of(by_name[one]), _cycles_of(by_name[other])),
         )
 
     names = _names(rows)
     for claim, one, other, what, expected, conditions in _questions(names, shifted):
         yield from compare(claim, one, other, conditions, what=what, expected=expected)
+
+
+def _cycles_of(row: Row) -> int:
+    """Return the number of last cycles whose members are compared as if they were alike."""
+    return 0 if row.method != "multi" else 2 if row.name.startswith(LATE) else CYCLES
 
 
 _SPECIAL = {
@@ -134,13 +142,15 @@ def _names(rows: Sequence[Row]) -> dict[str, str]:
     """Return the row's name by a short name, such as "multi", "multi 5" or "multi seed 2".
 
     Without a number, the short name means the row with the most members. "fitted" is vanilla with
-    its fitted temperature, "multi fitted" that of multi, "encoder" dropout in the encoder only.
+    its fitted temperature, "multi fitted" that of multi, "encoder" dropout in the encoder only,
+    "late" multi without its first cycle.
     """
     names = {}
     for row in rows:
         if row.group not in ("compared", "seeds"):
             continue
         key = _SPECIAL.get((row.folder.partition("/")[0], row.method), row.method)
+        key = "late" if row.name.startswith(LATE) else key
         if row.is_fitted:
             key = f"{key} fitted" if row.is_twin else "fitted"
         if row.group == "seeds":
@@ -157,7 +167,7 @@ Question = tuple[str, str, str, str, int, Sequence[str]]
 
 def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Question]:
     plain = [UNSHIFTED]
-    for name in ("deep-ensemble", "single", "multi"):
+    for name in ("deep-ensemble", "single", "multi", "late"):
         for base in ("vanilla", "poly"):
             claim = "Ensembles beat vanilla in Dice"
             yield claim, names[name], names[base], "Dice", 1, plain
@@ -165,7 +175,7 @@ def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Que
     claim = "MC-Dropout lowers the Dice"
     for name in ("mc-dropout", "encoder"):
         yield claim, names[name], names["poly"], "Dice", -1, plain
-    for name in ("mc-dropout", "encoder", "deep-ensemble", "single", "multi"):
+    for name in ("mc-dropout", "encoder", "deep-ensemble", "single", "multi", "late"):
         for base in ("vanilla", "poly", "swa"):
             claim = "All four Bayesian methods calibrate better than vanilla and SWA"
             yield claim, names[name], names[base], "ECE", -1, plain
@@ -174,7 +184,7 @@ def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Que
         claim = "Temperature scaling calibrates a little better than vanilla"
         yield claim, names[name], names["vanilla"], "ECE", -1, plain
     for conditions in (plain, shifted):
-        for name in ("mc-dropout", "deep-ensemble", "single", "multi"):
+        for name in ("mc-dropout", "deep-ensemble", "single", "multi", "late"):
             claim = "Bayesian methods calibrate better than vanilla if all have fitted temperatures"
             yield claim, names[f"{name} fitted"], names["fitted"], "ECE", -1, conditions
     for conditions in (plain, shifted):
@@ -186,14 +196,16 @@ def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Que
                 claim = f"Checkpoint ensembles calibrate better than the deep ensemble, {how}"
                 yield claim, names[one], names[other], "ECE", -1, conditions
     claim = "Multi is not worse than single in Dice"
-    yield claim, names["multi"], names["single"], "Dice", 1, plain
+    for name in ("multi", "late"):
+        yield claim, names[name], names["single"], "Dice", 1, plain
     for key in names:
         if key.startswith("multi seed ") and not key.endswith("fitted"):
             other = names[key.replace("multi", "single")]
             yield claim, names[key], other, "Dice", 1, plain
     for what, expected in (("ECE", -1), ("Dice", 1)):
         claim = "Multi is better than single under shift"
-        yield claim, names["multi"], names["single"], what, expected, shifted
+        for name in ("multi", "late"):
+            yield claim, names[name], names["single"], what, expected, shifted
         yield claim, names["multi 5"], names["single 5"], what, expected, shifted
 
 

@@ -34,7 +34,7 @@ from .judging import OTHERS, Case, file_of, read_lines
 from .pictures import choose_columns, draw_cases
 from .rows import OTHER_DATASETS, VENDOR, Row, rows, with_unchanged
 from .rv_slices import RVSlice
-from .seeds import csv_lines, cycles_table, dice_by_cycle, is_converged, seeds_table
+from .seeds import converged_cycles, csv_lines, cycles_table, dice_by_cycle, seeds_table
 from .shifts import SHIFTS, UNSHIFTED
 from .stability import read_restarts
 from .summaries import write_summaries
@@ -102,7 +102,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
             *_sunnybrook(list(sunnybrook.values())),
             *_mnms(list(mnms.values())),
             *_trainings(every, listed, by_cycle),
-            _claims(findings, converged=is_converged(by_cycle)),
+            _claims(findings, converged=converged_cycles(by_cycle)),
             _stability(output, preset),
             _clusters(output, preset),
             _diversity(output, listed, wanted[UNSHIFTED]),
@@ -112,7 +112,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
     evaluated = (every, sunnybrook, mnms)
     lines = [line for methods in evaluated for line in csv_lines(methods, listed)]
     _write_csv(report / "paper_tables.csv", lines)
-    claims = list(claim_lines(findings, converged=is_converged(by_cycle)))
+    claims = list(claim_lines(findings, converged=converged_cycles(by_cycle)))
     _write_csv(report / "paper_claims.csv", claims)
     write_summaries(output, report / "paper_trainings.csv", preset)
     print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
@@ -291,7 +291,7 @@ def _section(title: str, table: Table) -> str:
     return f"## {title}\n\n{markdown_table(['Method', *table.columns], lines)}"
 
 
-def _claims(findings: Sequence[Finding], *, converged: bool) -> str:
+def _claims(findings: Sequence[Finding], *, converged: int) -> str:
     lines = ["## The paper's claims", ""]
     for claim in dict.fromkeys(finding.claim for finding in findings):
         measured = [

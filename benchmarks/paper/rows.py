@@ -26,11 +26,18 @@ STEPS = (1, 2, 5)
 """Epochs between the members that are compared."""
 SPREAD = 6
 """Members of each cycle in the rows that differ in their steps."""
-SHOWN = (0, 10, 20)
-"""Epochs before the end of a cycle whose single members show whether it has converged."""
+CYCLES = 3
+"""Cycles of the trainings with restarts, as in the paper."""
+SHOWN = range(MOST // CYCLES)
+"""Epochs before the end of a cycle whose single members show whether it has converged.
+
+They are the members of *multi*.
+"""
 
 SUNNYBROOK, MNMS = OTHER_DATASETS = ("sunnybrook", "mnms")
 """Conditions of the images of other scanners."""
+LATE = "restarts-seed1-late"
+"""Beginning of the name of multi without its first cycle."""
 VENDOR = "vendor"
 """Group of the cases of M&Ms by which the results are listed too."""
 
@@ -86,9 +93,9 @@ def rows(preset: Preset) -> list[Row]:
     Single has at most the members of one plateau, multi those of all cycles.
     """
     single = min(MOST, len(_plateau(preset)))
-    multi = min(MOST, 3 * single)
+    multi = min(MOST, CYCLES * single)
     made = [
-        *_compared(single, multi),
+        *_compared(preset, single, multi),
         *_seeds(preset, single, multi),
         *_ablations(preset, single, multi),
     ]
@@ -96,7 +103,7 @@ def rows(preset: Preset) -> list[Row]:
     return [*made, *_cycles(preset), *_members(preset), *twins]
 
 
-def _compared(single: int, multi: int) -> list[Row]:
+def _compared(preset: Preset, single: int, multi: int) -> list[Row]:
     first, deep = "restarts/seed1", f"1 to {DEEP}"
     return [
         _row("Vanilla (last epoch with restarts)", first, "vanilla", 1),
@@ -113,8 +120,18 @@ def _compared(single: int, multi: int) -> list[Row]:
         _row("Ckpt. Ens. (Single), n 5", first, "single", 5),
         _row(f"Ckpt. Ens. (Single), n {single}", first, "single", single),
         _row("Ckpt. Ens. (Multi), n 5", first, "multi", 5),
+        _late(preset, multi),
         _row(f"Ckpt. Ens. (Multi), n {multi}", first, "multi", multi),
     ]
+
+
+def _late(preset: Preset, multi: int) -> Row:
+    """Return multi without its first cycle, which may end before the network has converged."""
+    length, last = preset.epochs // CYCLES, _plateau(preset)[-(multi // CYCLES) :]
+    epochs = tuple(cycle * length + epoch for cycle in (1, 2) for epoch in last)
+    title = f"Ckpt. Ens. (Multi), cycles 2 and 3, n {len(epochs)}"
+    row = _row(title, "restarts/seed1", "multi", len(epochs))
+    return replace(row, name=f"{LATE}-{len(epochs)}", epochs=epochs)
 
 
 def _seeds(preset: Preset, single: int, multi: int) -> Iterator[Row]:
@@ -172,6 +189,7 @@ def with_unchanged(listed: Sequence[Row]) -> list[Row]:
         if row.group in ("compared", "seeds")
         and row.method in ("single", "multi")
         and row.members != 5
+        and not row.epochs
         and not row.is_fitted
     ]
     return [*unchanged, *ablations] if ablations else []
@@ -186,10 +204,10 @@ def _count(training: Training, name: str) -> int:
 
 def _cycles(preset: Preset) -> Iterator[Row]:
     """Yield single members of each cycle, of every seed: do the cycles converge?"""
-    length = preset.epochs // 3
+    length = preset.epochs // CYCLES
     kept = set(_plateau(preset))
     for seed in range(1, preset.seeds + 1):
-        for cycle in range(3):
+        for cycle in range(CYCLES):
             for before in SHOWN:
                 if (within := length - 1 - before) in kept:
                     yield _chosen(f"Cycle {cycle + 1}", seed, "cycles", (cycle * length + within,))
@@ -209,8 +227,8 @@ def _members(preset: Preset) -> Iterator[Row]:
 
 
 def _in_each_cycle(preset: Preset, within: list[int]) -> tuple[int, ...]:
-    length = preset.epochs // 3
-    return tuple(cycle * length + epoch for cycle in range(3) for epoch in within)
+    length = preset.epochs // CYCLES
+    return tuple(cycle * length + epoch for cycle in range(CYCLES) for epoch in within)
 
 
 def _plateau(preset: Preset) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 
 from ..markdown import markdown_table
-from .rows import VENDOR, Row
+from .rows import CYCLES, VENDOR, Row
 
 CONVERGED = 0.005
-"""Cycles count as converged if the Dice of their members lies no further below the last one's."""
+"""Cycles count as converged if the Dice of their members lies no further from the last one's."""
 
 
 def mean_dice(cases: Sequence[CaseEvaluation]) -> float:
@@ -67,9 +67,14 @@ def dice_by_cycle(
     return found
 
 
-def is_converged(by_cycle: Mapping[str, Sequence[float]]) -> bool:
-    """Return whether the cycles of all seeds are as good as the last, within `CONVERGED`."""
-    return all(abs(last - d) <= CONVERGED for *first, last in by_cycle.values() for d in first)
+def converged_cycles(by_cycle: Mapping[str, Sequence[float]]) -> int:
+    """Return how many of the last cycles are as good as the last one, in every finished seed."""
+    finished = [cycles for cycles in by_cycle.values() if len(cycles) == CYCLES]
+    is_as_good = (
+        all(abs(cycles[-1] - cycles[-n]) <= CONVERGED for cycles in finished)
+        for n in range(1, CYCLES + 1)
+    )
+    return sum(1 for _ in takewhile(bool, is_as_good)) if finished else 0
 
 
 def cycles_table(by_cycle: Mapping[str, Sequence[float]]) -> str:

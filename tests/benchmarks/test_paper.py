@@ -14,7 +14,7 @@ from benchmarks.paper.claims import Finding, claim_lines, silent_failures
 from benchmarks.paper.judging import _append, read_lines
 from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows, with_unchanged
 from benchmarks.paper.rv_slices import rv_slices
-from benchmarks.paper.seeds import is_converged
+from benchmarks.paper.seeds import converged_cycles
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
 from benchmarks.paper.summaries import write_summaries
@@ -37,7 +37,8 @@ def test_rows_cover_all_methods_and_have_trainings(preset) -> None:
     assert {row.method for row in made} == METHODS.keys() - {"cross-validation"}
     assert len({row.name for row in made}) == len(made)
     assert sum(row.is_fitted for row in made) == sum(
-        not row.is_fitted and row.method != "temperature" and not row.epochs for row in made
+        not row.is_fitted and row.method != "temperature" and row.group not in ("cycles", "members")
+        for row in made
     )
     for row in made:
         of_row = [t for t in planned if f"{t.kind}/seed{t.seed}".startswith(row.folder)]
@@ -57,12 +58,14 @@ def test_row_members_are_limited_by_the_plateau() -> None:
 
 def test_rows_of_chosen_epochs_lie_in_the_plateaus() -> None:
     made = {row.name: row for row in rows(PRESETS["cpu"])}
-    assert made["cycles-Cycle-2-seed3-389"].epochs == (389,)
+    assert made["cycles-Cycle-2-seed3-390"].epochs == (390,)
+    late = made["restarts-seed1-late-20"].epochs
+    assert (late[:2], late[9:11], late[-1]) == ((390, 391), (399, 590), 599)
     assert made["members-1-per-cycle-seed1"].epochs == (199, 399, 599)
     assert made["members-3-per-cycle-seed1"].epochs[:4] == (197, 198, 199, 397)
     steps = made["members-6-per-cycle-step-5-seed1"].epochs
     assert (len(steps), steps[:7]) == (18, (174, 179, 184, 189, 194, 199, 374))
-    assert not made["cycles-Cycle-2-seed3-389"].is_judged_under(SUNNYBROOK)
+    assert not made["cycles-Cycle-2-seed3-390"].is_judged_under(SUNNYBROOK)
     assert made["restarts-seed2-multi-30"].is_judged_under(SUNNYBROOK)
     assert not made["restarts-seed2-multi-30"].is_judged_under("gamma")
 
@@ -96,9 +99,12 @@ def test_ablations_are_compared_with_the_unchanged_training() -> None:
     assert with_unchanged(rows(PRESETS["paper"])) == []
 
 
-@pytest.mark.parametrize(("last", "expected"), [(0.904, True), (0.906, False)])
+@pytest.mark.parametrize(("last", "expected"), [(0.904, 3), (0.906, 2)])
 def test_cycles_have_converged_within_the_limit(last, expected) -> None:
-    assert is_converged({"1": [0.9, 0.9, 0.9], "2": [0.9, last, last]}) == expected
+    by_cycle = {"1": [0.9, 0.9, 0.9], "2": [0.9, last, last], "3": [0.8]}  # is not finished
+    assert converged_cycles(by_cycle) == expected
+    assert converged_cycles({"1": [0.9, 0.9, 0.8]}) == 1
+    assert converged_cycles({}) == 0
 
 
 def test_split_keeps_cases_and_returns_validation_ones(tmp_path: Path) -> None:
@@ -167,9 +173,9 @@ def test_verdict_follows_from_the_interval(low, high, expected, verdict) -> None
     estimate = Estimate((low + high) / 2, np.linspace(low, high, 1001))
     finding = Finding(claim="", measured="", estimate=estimate, expected=expected)
     assert finding.verdict() == verdict
-    on_multi = replace(finding, needs_cycles=True)
-    assert on_multi.verdict() == verdict
-    assert on_multi.verdict(converged=False).startswith("cannot be told" if expected else "–")
+    on_multi = replace(finding, needs_cycles=2)
+    assert on_multi.verdict() == on_multi.verdict(converged=2) == verdict
+    assert on_multi.verdict(converged=1).startswith("cannot be told" if expected else "–")
 
 
 def test_no_slices_give_no_silent_failures() -> None:
@@ -240,10 +246,10 @@ def test_claims_are_written_in_their_unit_with_their_verdict() -> None:
     ece = Finding(
         claim="calibration", measured="ECE", estimate=estimate, expected=-1, unit="%", scale=100.0
     )
-    (line,) = claim_lines([ece], converged=True)
+    (line,) = claim_lines([ece], converged=0)
     low, high = (round(100 * end, 5) for end in estimate.interval)
     assert (line["value"], line["low"], line["high"]) == (-0.64, low, high)
     assert (line["unit"], line["verdict"]) == ("%", "holds")
-    multi = replace(ece, needs_cycles=True)
-    (line,) = claim_lines([multi], converged=False)
-    assert line["verdict"] == multi.verdict(converged=False) != "holds"
+    multi = replace(ece, needs_cycles=3)
+    (line,) = claim_lines([multi], converged=2)
+    assert line["verdict"] == multi.verdict(converged=2) != "holds"
