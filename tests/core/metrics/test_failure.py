@@ -49,6 +49,35 @@ def test_failed_cases_do_not_raise_the_threshold() -> None:
     assert fit_failure(cases, dices, PATIENTS) != with_failure
 
 
+def rare(values: dict[int, float]) -> list[dict[str, float]]:
+    """Return cases with a sign that is 0 but in the cases with these numbers."""
+    return [{**case, "open_wall": values.get(n, 0.0)} for n, case in enumerate(made())]
+
+
+def test_sign_of_few_good_cases_counts() -> None:
+    rule = fit_failure(rare({0: 0.3, 7: 0.2, 9: 0.01}), [*[0.9] * 9, 0.5, *[0.9] * 30], PATIENTS)
+    assert rule is not None
+    assert rule.ranges["open_wall"] == SignRange(median=0.0, reach=0.2)
+    signs = {"disagreement": 0.0, "fragments": 0.0}
+    assert rule.score({**signs, "open_wall": 0.4}) == pytest.approx(2 / 3**0.5)
+    others = fit_failure(made(), [*[0.9] * 9, 0.5, *[0.9] * 30], PATIENTS)
+    assert rule.ranges == {**others.ranges, "open_wall": rule.ranges["open_wall"]}
+
+
+def test_sign_of_failed_cases_alone_counts() -> None:
+    dices = [0.5, 0.5, *[0.9] * 38]
+    rule = fit_failure(rare({0: 0.3, 1: 0.2}), dices, PATIENTS)
+    assert rule is not None
+    assert rule.ranges["open_wall"] == SignRange(median=0.0, reach=0.2)
+    assert "open_wall" not in fit_failure(rare({0: -0.3}), dices, PATIENTS).ranges
+
+
+def test_sign_of_many_good_cases_reaches_their_percentile() -> None:
+    often = rare({n: n / 100 for n in range(1, 20)})
+    rule = fit_failure(often, [0.9] * 40, PATIENTS)
+    assert rule.ranges["open_wall"] == SignRange(median=0.0, reach=0.15)
+
+
 def test_score_rises_with_every_sign() -> None:
     ranges = {"a": SignRange(median=1.0, reach=2.0), "b": SignRange(median=0.0, reach=0.5)}
     rule = FailureRule(ranges=ranges, threshold=1.0, patients=16)

@@ -31,6 +31,8 @@ _FEWEST: Final = 5
 class SignRange:
     """Median of a sign over the validation cases, and its distance to their 90th percentile.
 
+    If these are equal, it is the distance to the next larger value.
+
     Raises InputError for a distance that is not above 0.
     """
 
@@ -94,9 +96,10 @@ def fit_failure(
 ) -> FailureRule | None:
     """Return the rule of validation cases with these signs and mean ``dices``.
 
-    A patient counts once, however many cases there are. Signs that are unknown, or the same, in all
-    cases are left out. None for fewer than five patients whose cases did not fail, or without
-    signs. Raises InputError if the numbers of signs, Dice and patients differ.
+    A patient counts once, however many cases there are. A sign that is unknown in one of the cases,
+    or exceeds the median of those that did not fail in none, is left out. None for fewer than five
+    patients whose cases did not fail, or without signs. Raises InputError if the numbers of signs,
+    Dice and patients differ.
     """
     if not len(signs) == len(dices) == len(patients):
         raise InputError(
@@ -112,16 +115,31 @@ def fit_failure(
     for name in dict.fromkeys(name for case in signs for name in case):
         values = np.array([case.get(name, math.nan) for case in signs], np.float64)
         if np.isfinite(values).all():
-            median = _quantile(values[good], names[good], 0.5)
-            reach = _quantile(values[good], names[good], 1 - FALSE_ALARMS) - median
-            if reach > 0:
-                ranges[name] = SignRange(median=median, reach=reach)
+            usual = _usual_range(values, names, good)
+            if usual is not None:
+                ranges[name] = usual
     if count < _FEWEST or not ranges:
         return None
     rule = FailureRule(ranges=ranges, threshold=0.0, patients=count)
     scores = np.array([rule.score(case) for case in signs])
     threshold = _between(scores[good], names[good], 1 - FALSE_ALARMS)
     return FailureRule(ranges=ranges, threshold=threshold, patients=count)
+
+
+def _usual_range(
+    values: NDArray[np.float64], patients: NDArray[np.str_], good: NDArray[np.bool_]
+) -> SignRange | None:
+    """Return the range of a sign in the good cases, None if no case exceeds their median.
+
+    If fewer than a tenth of the good cases exceed it, it reaches to the smallest value that does;
+    if none does, to that of the failed cases.
+    """
+    median = _quantile(values[good], patients[good], 0.5)
+    reach = _quantile(values[good], patients[good], 1 - FALSE_ALARMS) - median
+    for above in (values[good & (values > median)], values[values > median]):
+        if reach == 0 and len(above):
+            reach = float(above.min()) - median
+    return SignRange(median=median, reach=reach) if reach > 0 else None
 
 
 def _between(values: NDArray[np.float64], patients: NDArray[np.str_], share: float) -> float:
