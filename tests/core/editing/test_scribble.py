@@ -59,6 +59,46 @@ def test_only_the_piece_under_the_stroke_changes():
     np.testing.assert_array_equal(result.labels, WITH_RV)
 
 
+def graded(radii):
+    """Return the slice of members that draw RVs of these radii."""
+    return slice_of_members([heart(rv=radius) for radius in radii])
+
+
+def test_removed_structure_returns_as_predicted():
+    slice_ = graded([8, 10, 12, 12, 14])
+    result = apply_scribble(slice_, WITHOUT_RV, IN_RV, label=RV, inside=True)
+    np.testing.assert_array_equal(result.labels, heart(rv=12))
+    assert result.margin == 0
+    beyond = apply_scribble(slice_, WITHOUT_RV, line(32, [9, 10]), label=RV, inside=True)
+    np.testing.assert_array_equal(beyond.labels, heart(rv=14))
+
+
+def test_removed_piece_returns_beside_another():
+    far = disk(4, at=(56, 56), shape=SHAPE)
+    small, large = (np.where(far, np.uint8(RV), heart(rv=radius)) for radius in (8, 12))
+    slice_ = slice_of_members([small, large, large])
+    labels = np.where(far, np.uint8(RV), WITHOUT_RV)
+    stroke = line(32, slice(16, 22))
+    result = apply_scribble(slice_, labels, stroke, label=RV, inside=True)
+    np.testing.assert_array_equal(result.labels, large)
+
+
+def test_shrunk_structure_grows_to_the_stroke():
+    slice_ = graded([8, 10, 12, 12, 14])
+    stroke = line(32, [12, 13])
+    result = apply_scribble(slice_, heart(rv=8), stroke, label=RV, inside=True)
+    np.testing.assert_array_equal(result.labels, heart(rv=10))
+
+
+def test_painted_voxels_outside_every_level_are_taken_away():
+    painted = WITH_RV.copy()
+    painted[50:58, 4:12] = RV
+    slice_ = slice_of_members([WITH_RV, WITHOUT_RV, WITH_RV])
+    result = apply_scribble(slice_, painted, line(54, slice(5, 11)), label=RV, inside=False)
+    np.testing.assert_array_equal(result.labels, WITH_RV)
+    assert result.margin == -1
+
+
 def test_a_readers_other_corrections_stay():
     edited = WITHOUT_RV.copy()
     edited[50:53, 50:53] = MYO

@@ -109,10 +109,19 @@ def _at_level(
     inside: bool,
     protected: Collection[int],
 ) -> Iterator[tuple[Labels, float, None]]:
-    """Yield the labels at the level nearest to the prediction that agrees, if there is one."""
+    """Yield the labels at the level that agrees and changes the fewest voxels, if there is one.
+
+    Where the labels lack the structure it returns as predicted or larger, not as its certain core.
+    """
     ranks = np.sort(level_ranks(slice_, label)[drawn])
     spared = len(ranks) - math.ceil(AGREED * len(ranks))
-    step = int(ranks[spared]) if inside else int(ranks[len(ranks) - 1 - spared]) + 1
+    if inside:
+        step = int(ranks[spared])
+        at_stroke = pieces_at((slice_.prediction == label) | (labels == label), drawn, corners=True)
+        if not (labels[at_stroke] == label).any():
+            step = min(step, 0)
+    else:  # voxels that no level gains are lost at the lowest one
+        step = max(int(ranks[len(ranks) - 1 - spared]) + 1, -LEVEL_STEPS)
     if -LEVEL_STEPS <= step <= LEVEL_STEPS:
         margin = step / LEVEL_STEPS
         yield (
