@@ -161,7 +161,7 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
     assert UNCALIBRATED not in text
     assert uncalibrated_notes(folder) == ()
     assert str(calibration) in text
-    assert "-1.0 ± 3.5" in text
+    assert "-1.0 ± 3.5, 16 patients" in text
     assert "80 %: -1.0 ± 2.0" in text
     assert "\x1b" not in text
     (found,) = inspection_json(folder)["calibrations"]

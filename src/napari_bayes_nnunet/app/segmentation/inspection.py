@@ -173,7 +173,7 @@ def _spread_text(spread: float | None) -> str:
 
 
 def _rule_text(rule: IntervalRule) -> str:
-    """Return bias and half-width, such as "-1.2 ± 9.8, the largest error of 16 patients".
+    """Return bias and half-width, such as "-1.2 ± 9.8, 16 patients".
 
     With too few patients for 90 % it is that of 80 %, which is said.
     """
@@ -184,8 +184,7 @@ def _rule_text(rule: IntervalRule) -> str:
         return f"unknown, too few ({patients})"
     of_80 = "80 %: " if level == 80 else ""
     scale = "" if rule.difficulty_floor is None else f" × ({rule.difficulty_floor:.2f} + spread)"
-    largest = "the largest error of " if rule.is_largest(level) else ""
-    return f"{of_80}{rule.bias:+.1f} ± {width:.1f}{scale}, {largest}{patients}"
+    return f"{of_80}{rule.bias:+.1f} ± {width:.1f}{scale}, {patients}"
 
 
 def _dice_text(rule: IntervalRule) -> str:

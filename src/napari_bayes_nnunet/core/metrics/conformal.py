@@ -80,10 +80,6 @@ class IntervalRule:
         }
         return {level: interval for level, interval in found.items() if interval is not None}
 
-    def is_largest(self, level: Coverage) -> bool:
-        """Return whether the half-width is the largest residual of all patients."""
-        return _rank(self.patients, level) == self.patients
-
 
 def fit_interval(
     values: Sequence[float],
