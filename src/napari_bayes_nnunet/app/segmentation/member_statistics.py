@@ -47,6 +47,7 @@ class MemberStatistics:
     agreement: PairwiseDice = field(init=False)
     asked: NDArray[np.intp] | None = field(init=False, default=None)
     _around: tuple[VoxelBox, NDArray[np.uint8]] | None = field(init=False, default=None)
+    _in_main_memory: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.agreement = PairwiseDice(self.structures)
@@ -98,7 +99,9 @@ class MemberStatistics:
 
     def _add_to_sums(self, probabilities: Any, voxels: VoxelIndex | None) -> NDArray[Any]:
         sums = self.posterior.probability_sum
-        if sums is not None and not isinstance(sums, np.ndarray):
+        if self._in_main_memory and not isinstance(probabilities, np.ndarray):
+            probabilities = probabilities.cpu()
+        elif sums is not None and not isinstance(sums, np.ndarray):
             # Either of them may have been moved off the GPU meanwhile.
             probabilities = probabilities.to(sums.device)
         labels = to_numpy(most_probable(probabilities))
@@ -111,6 +114,7 @@ class MemberStatistics:
                 return work()
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
+                self._in_main_memory = True
                 sums = self.posterior
                 if sums.probability_sum is not None:
                     sums.probability_sum = sums.probability_sum.cpu()

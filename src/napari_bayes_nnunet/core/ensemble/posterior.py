@@ -154,8 +154,10 @@ class RunningPosterior:
     def _allocate(self, like: Array) -> None:
         if self.probability_sum is None:
             xp = _namespace(like)
-            self.probability_sum = xp.zeros_like(like, dtype=xp.float32)
-            self.entropy_sum = xp.zeros_like(like[0], dtype=xp.float32)
+            # Both or none, because the second one may run out of memory.
+            self.probability_sum, self.entropy_sum = (
+                xp.zeros_like(part, dtype=xp.float32) for part in (like, like[0])
+            )
 
     def _check_shape(self, probabilities: Array, voxels: VoxelIndex | None = None) -> None:
         if voxels is not None:
