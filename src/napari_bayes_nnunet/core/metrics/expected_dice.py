@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import InputError
 from .conformal import Coverage, IntervalRule, fit_interval
 
 _LEAST_RANGE: Final = 1e-6
@@ -53,6 +54,13 @@ def fit_dice(
     None if too few patients are known for an interval. Raises InputError if the numbers of
     agreements, Dice and patients differ.
     """
+    if not len(agreements) == len(dices) == len(patients):
+        raise InputError(
+            "Expected agreements and Dice of {expected} cases, found {agreements} and {dices}.",
+            expected=len(patients),
+            agreements=len(agreements),
+            dices=len(dices),
+        )
     table = np.array([agreements, dices], np.float64)
     known = np.isfinite(table).all(axis=0)
     (x, y), names = table[:, known], np.asarray(patients, object)[known].astype(str)
