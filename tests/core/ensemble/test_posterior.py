@@ -366,7 +366,11 @@ def test_a_box_needs_members_before_and_its_own_shape(array: MakeArray) -> None:
     with pytest.raises(InputError):
         posterior.add(member, box)
     posterior.add(member)
-    with pytest.raises(InputError) as error:
-        posterior.add(member, box)
-    assert error.value.values["expected"] == (2, 1, 2, 2)
+    # The last two would be broadcast silently.
+    for wrong in (member, member[:, :, :1, :2], array(np.ones((1, 1, 2, 2), np.float32))):
+        with pytest.raises(InputError) as error:
+            posterior.add(wrong, box)
+        assert error.value.values["expected"] == (2, 1, 2, 2)
+        assert error.value.values["found"] == tuple(wrong.shape)
     assert posterior.count == 1
+    np.testing.assert_array_equal(posterior.probability_sum, member)

@@ -7,6 +7,7 @@ tensors and returns the same kind on the same device. Torch is never imported he
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -70,7 +71,10 @@ class RunningPosterior:
         ``voxels``, and for values that do not sum to 1 over the classes (logits, sigmoids, NaN),
         which would otherwise stay unnoticed in the sums.
         """
-        self._check_shape(probabilities, voxels)
+        if voxels is None:
+            self._check_shape(probabilities)
+        else:
+            self._check_members()
         _check_sums_to_one(probabilities)
         self._allocate(probabilities)
         member_entropy = entropy(probabilities)  # first, because it may run out of memory
@@ -84,8 +88,10 @@ class RunningPosterior:
     def _add_in(self, voxels: VoxelIndex, probabilities: Array, member_entropy: Array) -> None:
         part = (..., *voxels)
         sums = self.probability_sum, self.entropy_sum
+        entropies = self.entropy_sum[part]
+        _check_same_shape((len(self.probability_sum), *entropies.shape), probabilities.shape)
         # First, because it may run out of memory.
-        inside = self.probability_sum[part] + probabilities, self.entropy_sum[part] + member_entropy
+        inside = self.probability_sum[part] + probabilities, entropies + member_entropy
         for whole, values in zip(sums, inside, strict=True):
             whole *= (self.count + 1) / self.count
             whole[part] = values
@@ -159,19 +165,9 @@ class RunningPosterior:
                 xp.zeros_like(part, dtype=xp.float32) for part in (like, like[0])
             )
 
-    def _check_shape(self, probabilities: Array, voxels: VoxelIndex | None = None) -> None:
-        if voxels is not None:
-            self._check_members()
-        if self.probability_sum is None:
-            return
-        like = self.probability_sum if voxels is None else self.probability_sum[(..., *voxels)]
-        expected, found = tuple(like.shape), tuple(probabilities.shape)
-        if found != expected:
-            raise InputError(
-                "Expected probabilities of shape {expected}, found {found}.",
-                expected=expected,
-                found=found,
-            )
+    def _check_shape(self, probabilities: Array) -> None:
+        if self.probability_sum is not None:
+            _check_same_shape(self.probability_sum.shape, probabilities.shape)
 
     def _check_members(self) -> None:
         if self.count == 0:
@@ -229,6 +225,16 @@ def _entropy(probability_sum: Array, members: int) -> Array:
         p = xp.asarray(class_sum, dtype=xp.float32) / members
         total -= p * xp.log2(p.clip(_SMALLEST))
     return xp.clip(total, 0, math.log2(len(probability_sum)), out=total)
+
+
+def _check_same_shape(expected: Sequence[int], found: Sequence[int]) -> None:
+    expected, found = tuple(expected), tuple(found)
+    if found != expected:
+        raise InputError(
+            "Expected probabilities of shape {expected}, found {found}.",
+            expected=expected,
+            found=found,
+        )
 
 
 def _check_sums_to_one(probabilities: Array) -> None:
