@@ -21,9 +21,9 @@ _FRAME: Final = "#aab4c0"
 _BAND: Final = 0.10
 _FAINTEST: Final = 0.25
 """Colour strength of the first epoch of a cycle; that of the last epoch is 1."""
-ALL_EPOCHS: Final = "All epochs"
-CONTROL: Final = "Without restarts"
-MEMBERS: Final = "Members"
+_ALL_EPOCHS: Final = "All epochs"
+_CONTROL: Final = "Without restarts"
+_MEMBERS: Final = "Members"
 ONLY_MEMBERS: Final = "Only the members were kept."
 TOO_FEW_MEMBERS: Final = "Too few members for a t-SNE ({count})"
 NO_DICE: Final = "Not known"
@@ -81,9 +81,9 @@ def _maps_of(analysis: TrajectoryAnalysis) -> dict[str, Callable[..., None]]:
     """Return title → function that draws a map, for the maps that the analysis has."""
     has_control = any(maps.control is not None for maps in analysis.maps.values())
     return {
-        **({ALL_EPOCHS: _draw_epochs} if analysis.is_whole else {}),
-        **({CONTROL: _draw_control} if has_control else {}),
-        MEMBERS: _draw_members,
+        **({_ALL_EPOCHS: _draw_epochs} if analysis.is_whole else {}),
+        **({_CONTROL: _draw_control} if has_control else {}),
+        _MEMBERS: _draw_members,
     }
 
 
