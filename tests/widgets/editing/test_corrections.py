@@ -19,6 +19,7 @@ from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.widgets.editing import corrections as module
 from napari_bayes_nnunet.widgets.editing.corrections import Corrections
 from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top
+from napari_bayes_nnunet.widgets.layers.viewing import index_of
 
 from ...helpers.data.cines import CINE, ED, ES, LV, MYO, RV, STRUCTURES, VOLUME, WORST, make_cine
 from ...helpers.windows.reviewing import opened, paint, plane, predicted, steps_of
@@ -310,6 +311,23 @@ def test_without_steps_undo_and_redo_say_so(bench) -> None:
     undo(bench.layer)
     redo(bench.layer)
     assert not said
+
+
+def test_ctrl_z_takes_back_an_unfinished_stroke(bench, qtbot) -> None:
+    paint(bench.layer, WORST, 30, 30, RV, qtbot)
+    before = bench.now()
+    bench.session.change(protected=("LV",))
+    y, x = np.argwhere(before == LV)[0]
+    bench.layer._begin_stroke()  # as napari does at the press of the mouse
+    bench.layer.paint((*index_of(WORST), y, x), RV)
+    bench.corrections.undo()
+    assert np.array_equal(bench.now(), before)
+    bench.corrections.undo()
+    assert np.array_equal(bench.now(), predicted(bench.session, WORST))
+    bench.layer._begin_stroke()
+    bench.corrections.redo()
+    assert np.array_equal(bench.now(), before)
+    assert not bench.layer._block_history
 
 
 def test_an_undo_by_a_script_survives_the_preview(bench) -> None:

@@ -13,7 +13,7 @@ from napari.layers import Labels
 from napari_bayes_nnunet.widgets.editing.edit_watch import EditWatch, SliceChange
 from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top, set_slice
 
-from ...helpers.windows.canvas_mouse import CanvasMouse
+from ...helpers.windows.canvas_mouse import LEFT, NO_BUTTON, RIGHT, CanvasMouse
 from ...helpers.windows.settling import settle
 from ..conftest import CINE, VOLUME, image_layer
 
@@ -161,13 +161,13 @@ def test_an_array_of_another_grid_is_rejected(layer, told) -> None:
     assert told.all == []
 
 
-def test_pending_changes_are_reported_by_flush(layer, watch, told) -> None:
+def test_pending_changes_are_reported_with_a_stroke(layer, watch, told) -> None:
     layer.data[0, 0] = square()
     assert told.all == []
-    watch.flush()
+    watch.end_stroke()
     assert told.take()[0][0].place == (1, 0)
     layer.paint((1, 3, 8, 6), 3)
-    watch.flush()
+    watch.end_stroke()
     assert told.take()[1]
 
 
@@ -240,13 +240,95 @@ def test_painting_outside_the_limit_changes_nothing(qtbot, layer, watch, told) -
     assert not layer.data.any()
 
 
-def test_a_mouse_stroke_is_reported_and_limited(qtbot, make_napari_viewer, tmp_path) -> None:
+def begin_stroke(layer: Labels) -> None:
+    """Paint the LV in slice (2, 3) as after a right click: without an end, and no button held."""
+    layer.mode = "paint"
+    layer._begin_stroke()
+    layer._overlays["brush_stroke"].active = True
+    layer.paint((1, 3, 8, 6), 3)
+
+
+def is_painting(layer: Labels) -> bool:
+    return bool(layer._overlays["brush_stroke"].active or layer._block_history)
+
+
+def test_a_stroke_ends_with_its_slice(viewer, layer, watch, told) -> None:
+    watch.limit = lambda change: change.rows >= 8
+    begin_stroke(layer)
+    layer.refresh()
+    assert told.all == []
+    viewer.dims.set_point(0, 0)
+    ((change,), painted) = told.take()
+    assert painted
+    assert change.place == (2, 3)
+    assert change.rows.min() == 8
+    assert not is_painting(layer)
+
+
+def test_a_polygon_ends_with_its_slice(viewer, layer, watch) -> None:
+    layer.mode = "polygon"
+    layer._overlays["polygon"].points = [[1, 3, 2.5, 2.5], [1, 3, 2.5, 9.5]]
+    viewer.dims.set_point(1, 0)
+    assert layer._overlays["polygon"].points == []
+
+
+def test_what_is_drawn_now_is_taken_back(layer, watch, told) -> None:
+    assert not watch.take_back()
+    set_slice(layer, (2, 0), square())
+    told.take()
+    begin_stroke(layer)
+    assert watch.take_back()
+    assert not layer.data[1, 3].any()
+    assert not is_painting(layer)
+    assert told.all == []
+    polygon = layer._overlays["polygon"]
+    polygon.points = corners = [[1, 3, 2.5, 2.5], [1, 3, 2.5, 9.5], [1, 3, 9.0, 9.0]]
+    assert not watch.take_back()  # the polygon is not being drawn
+    layer.mode = "polygon"
+    assert watch.take_back()
+    assert polygon.points == [corners[0], corners[2]]
+    assert watch.take_back()
+    assert polygon.points == []
+    assert not watch.take_back()
+    assert np.array_equal(layer.data[1, 0], square())
+
+
+@pytest.fixture
+def brush(make_napari_viewer, tmp_path) -> tuple[Any, Labels]:
+    """A real window, and its labels to paint on."""
     viewer = make_napari_viewer(show=True)
     image = viewer.add_layer(image_layer(tmp_path, CINE))
     layer = edited_layer(image, np.zeros(CINE.shape, np.uint8), {"LV": 3}, CINE)
     put_on_top(viewer, layer, active=True)
     layer.mode = "paint"
     layer.brush_size = 3
+    return viewer, layer
+
+
+def test_the_mouse_paints_in_one_slice_only(qtbot, brush) -> None:
+    viewer, layer = brush
+    watch = EditWatch(viewer, layer)
+    mouse = CanvasMouse(viewer, qtbot)
+    for phase, button in enumerate((LEFT, RIGHT)):
+        viewer.dims.set_point([0, 1], layer.data_to_world((phase, 0, 0, 0))[:2])
+        start, middle, end = (mouse.place_of(layer, (phase, 0, 8, x)) for x in (5, 10, 15))
+        if button == LEFT:
+            mouse.press(start)
+        else:  # napari's brush encircles an area without a button held
+            mouse.click(start, RIGHT)
+        held = button if button == LEFT else NO_BUTTON
+        mouse.move(middle, held)
+        assert layer.data[phase, 0].any()
+        viewer.dims.set_point([0, 1], layer.data_to_world((phase + 2, 2, 0, 0))[:2])
+        mouse.move(end, held)
+        mouse.release(end, held)
+        painted = {(int(t), int(z)) for t, z in np.argwhere(layer.data.any(axis=(2, 3)))}
+        assert painted == {(number, 0) for number in range(phase + 1)}
+    watch.close()
+
+
+def test_a_mouse_stroke_is_reported_and_limited(qtbot, brush) -> None:
+    viewer, layer = brush
     watch = EditWatch(viewer, layer, limit=only_right)
     told = Told(watch)
     mouse = CanvasMouse(viewer, qtbot)

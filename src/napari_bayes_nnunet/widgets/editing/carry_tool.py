@@ -76,7 +76,7 @@ class CarryTool(QObject):
         if self._background.is_busy:
             self.said.emit(CARRYING)
             return
-        self._corrections.watch.flush()  # a stroke that has not ended
+        self._corrections.watch.end_stroke()
         self._corrections.accept_preview()
         self._end()
         try:
@@ -89,7 +89,7 @@ class CarryTool(QObject):
 
     def keep(self, places: Collection[Place]) -> None:
         """Write the offered slices at ``places``, except those that were settled meanwhile."""
-        self._corrections.watch.flush()
+        self._corrections.watch.end_stroke()
         self._corrections.accept_preview(LEVEL)  # as when the mouse is released
         lost = self._corrections.discard_preview()
         if not self.refresh():

@@ -206,7 +206,9 @@ class Corrections(QObject):
         return NOT_KEPT.format(number=number) if is_answer else ""
 
     def undo(self) -> None:
-        """Discard the preview if there is one; else undo the last step."""
+        """Discard the preview, take back what is being drawn, or undo the last step."""
+        if self._preview is None and self.watch.take_back():
+            return
         if self._preview is not None:
             self.discard_preview()
         elif self._layer._undo_history:
@@ -216,6 +218,7 @@ class Corrections(QObject):
 
     def redo(self) -> None:
         """Redo the step that was undone last."""
+        self.watch.end_stroke()
         self.discard_preview()
         if self._layer._redo_history:
             self._layer.redo()
@@ -436,7 +439,7 @@ class Corrections(QObject):
     def close(self) -> None:
         """Discard the preview and disconnect from viewer and layer."""
         self.discard_preview()
-        self.watch.flush()
+        self.watch.end_stroke()
         self.watch.close()
         self._layer.bind_key(UNDO_KEY, None)
         self._layer.bind_key(REDO_KEY, None)

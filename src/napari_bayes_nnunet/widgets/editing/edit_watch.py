@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from napari.layers import Labels
+from napari.layers.labels._labels_mouse_bindings import draw
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import QSignalDebouncer
@@ -45,6 +46,7 @@ class EditWatch(QObject):
 
     ``changed`` carries a list of SliceChange, and True if one of napari's tools painted. A stroke
     is reported when it has ended and ``limit`` was applied; undo, redo and `set_slice` at once.
+    Stroke and polygon end with their slice: napari would go on with them in the next one.
     """
 
     changed = Signal(object, bool)
@@ -71,24 +73,63 @@ class EditWatch(QObject):
         self._later.triggered.connect(self._on_painted)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_drawn)
+        viewer.dims.events.point.connect(self._on_point)
 
     def check(self) -> None:
         """Look for changes now; napari reports none that were made in the array itself."""
         self._strokes = 0
         self._emit(self._changes(), painted=False)
 
-    def flush(self) -> None:
-        """Report pending changes: a stroke, which is ended here, or a change in the array."""
-        if self._layer._staged_history:
-            self._layer._commit_stroke()
+    def end_stroke(self) -> None:
+        """End a stroke that is being painted, and report it and changes in the array."""
+        self._stop_painting()
+        self._layer._commit_stroke()
         self._later.flush(restart_timer=False)
         self.check()
 
+    def take_back(self) -> bool:
+        """Take back a stroke that is being painted, or the last corner of an unfinished polygon.
+
+        Returns False if there is neither.
+        """
+        if self._is_painting:
+            self._stop_painting()
+            self._layer._abort_stroke()
+            return True
+        points = self._polygon.points if self._polygon.enabled else []
+        if points:  # the last one is not a corner, it follows the mouse
+            self._polygon.points = [*points[:-2], points[-1]] if len(points) > 2 else []
+        return bool(points)
+
     def close(self) -> None:
-        """Disconnect from the layer."""
+        """Disconnect from viewer and layer."""
+        self._viewer.dims.events.point.disconnect(self._on_point)
         self._layer.events.paint.disconnect(self._on_paint)
         self._layer.events.set_data.disconnect(self._on_drawn)
         self._later.cancel()
+
+    @property
+    def _polygon(self) -> Any:
+        return self._layer._overlays["polygon"]
+
+    @property
+    def _is_painting(self) -> bool:
+        """Whether a stroke has begun and not ended, with or without a mouse button held."""
+        stroke: Any = self._layer._overlays["brush_stroke"]
+        return bool(stroke.active or self._layer._staged_history)
+
+    def _stop_painting(self) -> None:
+        """Let further moves of the mouse paint nothing."""
+        stroke: Any = self._layer._overlays["brush_stroke"]
+        stroke.active = False
+        if draw in self._layer._mouse_drag_gen:
+            self._layer._mouse_drag_gen[draw].close()
+
+    def _on_point(self) -> None:
+        if self._is_painting:
+            self.end_stroke()
+        self._stop_painting()  # a stroke that has changed nothing so far
+        self._polygon.points = []
 
     def _on_paint(self) -> None:
         """Look for changes a little later, because some tools emit the event before they paint."""
@@ -104,9 +145,9 @@ class EditWatch(QObject):
         self._emit(changes, painted=True)
 
     def _on_drawn(self) -> None:
-        """Look for changes when the same slice is drawn again."""
+        """Look for changes when the same slice is drawn again; a stroke is reported at its end."""
         point, self._point = self._point, self._viewer.dims.point
-        if point == self._point and not self._is_reverting:
+        if point == self._point and not self._is_reverting and not self._is_painting:
             self.check()
 
     def _emit(self, changes: Sequence[SliceChange], *, painted: bool) -> None:

@@ -44,7 +44,7 @@ class ActionCheck(QObject):
         """Stop the cine; return whether the action is possible, and show the reason if not."""
         picture, display = self._context.picture, self._context.forms.display
         self._context.player.stop()
-        self._context.corrections.watch.flush()  # a stroke would be taken for a part of the action
+        self._context.corrections.watch.end_stroke()  # else it would be a part of the action
         if picture.uncover():
             self.said.emit(WAS_COVERED)
             return False

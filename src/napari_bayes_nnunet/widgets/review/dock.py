@@ -198,7 +198,7 @@ class ReviewWidget(FolderDrop, DockContent):
         try:
             self.controller.contour.leave()
             self.controller.corrections.discard_preview()
-            self.controller.corrections.watch.flush()
+            self.controller.corrections.watch.end_stroke()
             self.controller.saver.save_now()
         except DataError as error:
             if monotonic() - self._save_failed_at < DISCARD_S:
