@@ -38,6 +38,7 @@ from napari_bayes_nnunet.io.study.study import (
     HAS_CORRECTIONS,
     LACKS_IMAGE,
     LACKS_POSTERIOR,
+    LOST_EDITED,
     NO_EDITED,
     NOT_STRUCTURES,
     OPEN_ELSEWHERE,
@@ -288,6 +289,17 @@ class TestBadDays:
         study = read_study(folder)
         np.testing.assert_array_equal(study.edited, study.prediction)
         assert study.problems == (NO_EDITED.format(file=folder / "edited.nii.gz"),)
+
+    def test_acceptances_of_lost_corrections_become_flags(self, folder) -> None:
+        kept = {(None, 0): Decision(state="accepted"), (None, 2): Decision(state="flagged")}
+        lost = {(None, 1): replace(ACCEPTED, comment="Apex")}
+        save_review(folder, ReviewState(decisions={**kept, **lost}, finished=True))
+        (folder / "edited.nii.gz").rename(folder / "damaged.nii.gz")
+        study = read_study(folder)
+        flagged = {(None, 1): Decision(state="flagged", comment="Apex")}
+        assert study.review == ReviewState(decisions={**kept, **flagged})
+        (problem,) = study.problems
+        assert problem == LOST_EDITED.format(file=folder / "edited.nii.gz", slices="1 slice")
 
     def test_labels_that_are_not_structures_are_kept(self, folder) -> None:
         edited = read_study(folder).edited

@@ -23,6 +23,7 @@ import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
+from ...core.counts import format_count
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.types import Phase
 from .. import DataError
@@ -79,6 +80,10 @@ READ_ONLY_STUDY: Final = (
     "{folder} cannot be written to ({reason}). The study can be viewed, but not changed."
 )
 NO_EDITED: Final = "{file} is missing. The corrections start again from the prediction."
+LOST_EDITED: Final = (
+    "{file} is missing, so the corrections start again from the prediction. Check what was "
+    "accepted with corrections and is now flagged: {slices}."
+)
 NOT_STRUCTURES: Final = (
     "{file} holds labels that are not structures ({values}; known are {structures}). Paint over "
     "them."
@@ -179,22 +184,27 @@ def _lock_to_write(folder: Path, wait: float) -> AbstractContextManager[object]:
 def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     """Read a study; without ``posteriors`` only its labels and maps.
 
-    Lost posteriors and maps are listed in ``problems``. Raises DataError if the study or its labels
+    Lost posteriors, maps and corrections are listed in ``problems``; slices that were accepted with
+    lost corrections are flagged instead. Raises DataError if the study or its labels
     cannot be used; they are never replaced, as they may still be repaired.
     """
     info = read_study_info(folder)
     problems: list[str] = []
     work = work_checksums(folder)  # before it is read, or a change in between would go unnoticed
     prediction = read_labels_on(folder / PREDICTION, info.geometry)
+    edited = _edited(folder, info, problems)
+    review = read_review(folder) or ReviewState(ed=info.ed, es=info.es)
+    if edited is None:
+        edited, review = prediction.copy(), _reopened(folder, review, problems)
     study = Study(
         folder=folder,
         info=info,
         posteriors={},
         prediction=prediction,
-        edited=_edited(folder, info, prediction, problems),
+        edited=edited,
         entropy=_map_or_zeros(folder / ENTROPY_FILE, info.geometry, problems),
         mutual_information=_map_or_zeros(folder / MUTUAL_INFORMATION_FILE, info.geometry, problems),
-        review=read_review(folder) or ReviewState(ed=info.ed, es=info.es),
+        review=review,
         work=work,
     )
     readable = _read_posteriors(study, problems) if posteriors else {}
@@ -356,14 +366,14 @@ def _map_or_zeros(file: Path, geometry: Geometry, problems: list[str]) -> NDArra
         return np.zeros(geometry.shape, np.float32)
 
 
-def _edited(
-    folder: Path, info: StudyInfo, prediction: NDArray[np.uint8], problems: list[str]
-) -> VoxelArray:
-    """Return the corrected labels, and append what is wrong with them to ``problems``."""
+def _edited(folder: Path, info: StudyInfo, problems: list[str]) -> VoxelArray | None:
+    """Return the corrected labels, and append what is wrong with them to ``problems``.
+
+    None if the file is missing.
+    """
     file = folder / EDITED
     if not file.exists():
-        problems.append(NO_EDITED.format(file=file))
-        return prediction.copy()
+        return None
     try:
         labels = read_labels_on(file, info.geometry)
     except DataError as error:
@@ -377,3 +387,13 @@ def _edited(
         structures = ", ".join(f"{name} {label}" for name, label in info.structures.items())
         problems.append(NOT_STRUCTURES.format(file=file, values=values, structures=structures))
     return labels
+
+
+def _reopened(folder: Path, review: ReviewState, problems: list[str]) -> ReviewState:
+    """Return a review whose labels are lost: what was accepted with corrections is flagged."""
+    edited = {place: d for place, d in review.decisions.items() if d.edited}
+    flagged = {place: replace(d, state="flagged", edited=False) for place, d in edited.items()}
+    count = sum(d.state == "accepted" for d in edited.values())
+    template = LOST_EDITED if count else NO_EDITED
+    problems.append(template.format(file=folder / EDITED, slices=format_count(count, "slice")))
+    return replace(review, decisions={**review.decisions, **flagged}, finished=False)
