@@ -44,6 +44,7 @@ from napari_bayes_nnunet.io.study.study import (
     OPEN_ELSEWHERE,
     OTHER_FILES,
     READ_ONLY_STUDY,
+    UNREACHABLE_STUDY,
     UNUSABLE_FOLDER,
     UNWRITABLE_STUDY,
     ZERO_MAP,
@@ -559,6 +560,17 @@ def test_a_killed_write_leaves_a_study_or_none(folder, saver) -> None:
     assert 0 < complete < 30
     write_study(folder, info, {None: made_posterior()})
     assert not [name for name in files(folder) if "writing" in name or "unfinished" in name]
+
+
+def test_a_drive_that_fails_is_reported(folder, monkeypatch) -> None:
+    def gone(*_: Any, **__: Any) -> bool:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    study = read_study(folder)
+    monkeypatch.setattr(Path, "is_dir", gone)  # as on a network drive
+    reason = "Transport endpoint is not connected"
+    with refusal(UNREACHABLE_STUDY, folder=folder, reason=reason):
+        save_work(folder, study.edited, VOLUME, BEGUN)
 
 
 def test_labels_are_saved_before_decisions(folder, monkeypatch) -> None:

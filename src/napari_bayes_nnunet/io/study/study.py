@@ -73,6 +73,9 @@ UNUSABLE_FOLDER: Final = "{folder} cannot be used for a study ({reason}). Choose
 UNWRITABLE_STUDY: Final = (
     "{folder} cannot be written to ({reason}). Choose another folder, or make it writable."
 )
+UNREACHABLE_STUDY: Final = (
+    "{folder} cannot be reached ({reason}). Check that its drive is connected."
+)
 OPEN_ELSEWHERE: Final = (
     "{folder} is open in another window. Close it there to change the study here."
 )
@@ -251,10 +254,14 @@ def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) 
 def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: ReviewState) -> None:
     """Save labels, then decisions: in this order a kill in between loses nothing.
 
-    Raises DataError as ``save_edited`` and ``save_review`` do.
+    Raises DataError as ``save_edited`` and ``save_review`` do, and if the drive fails.
     """
-    save_edited(folder, labels, geometry)
-    save_review(folder, review)
+    try:
+        save_edited(folder, labels, geometry)
+        save_review(folder, review)
+    except OSError as error:  # even the look for a file can raise it
+        reason = error.strerror or str(error)
+        raise DataError(UNREACHABLE_STUDY, folder=folder, reason=reason) from error
 
 
 def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
