@@ -19,9 +19,11 @@ from napari_bayes_nnunet.io.study import study as study_module
 from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, read_use
+from napari_bayes_nnunet.widgets.common.background import NO_MEMORY
 from napari_bayes_nnunet.widgets.review import saver as module
 from napari_bayes_nnunet.widgets.review.saver import EVERY_MS, NOT_SAVED, OTHER_WORK, StudySaver
 
+from ...helpers.checks.problems import says
 from ...helpers.data.cines import ED, ES, LV, RV, WORST, make_cine
 
 NEVER = 1_000_000
@@ -198,6 +200,29 @@ def test_a_failed_save_is_reported_and_retried(make_saver, session, disk, folder
     assert saves
     assert [row.z for row in read_use(folder / USE_LOG)] == [0, 1]
     assert np.array_equal(on_disk(folder).labels, session.labels)
+
+
+def test_saving_goes_on_after_a_lack_of_memory(
+    make_saver, session, folder, monkeypatch, qtbot
+) -> None:
+    def lack() -> None:
+        raise MemoryError
+
+    saver = make_saver()
+    edit(session)
+    saver.note_change()
+    with monkeypatch.context() as full:
+        full.setattr(session, "labels_to_save", lack)
+        with qtbot.waitSignal(saver.failed) as failed:
+            saver.save()
+        assert failed.args[0].startswith(NOT_SAVED.format(reason=NO_MEMORY))
+        with pytest.raises(DataError, check=says(NO_MEMORY)):
+            saver.save_now()
+    assert saver.has_unsaved
+    with qtbot.waitSignal(saver.saved):
+        saver.save()
+    assert np.array_equal(on_disk(folder).labels, session.labels)
+    assert [row.tool for row in read_use(folder / USE_LOG)] == ["paint"]
 
 
 def test_an_unwritten_log_row_is_retried(make_saver, session, folder, monkeypatch, qtbot) -> None:

@@ -16,7 +16,7 @@ from ...io import DataError
 from ...io.study.review_state import ReviewState
 from ...io.study.study import keep_other_work, save_work, work_checksums
 from ...io.study.usage_log import USE_LOG, UseRow, append_use
-from ..common.background import Background
+from ..common.background import NO_MEMORY, Background
 
 EVERY_MS: Final = 30_000
 SAVED: Final = "Saved at {:%H:%M:%S}."
@@ -100,9 +100,14 @@ class StudySaver(QObject):
         if self._saving:
             self._save_again = True
             return
+        try:
+            work = self._work()
+        except MemoryError:
+            self._tell_failure(NO_MEMORY)
+            return
         self._saving, self._saves_work = True, self._has_work
         self._unsaved = self._has_work = False
-        self._background.run(self._work(), self._on_saved, self._on_failed)
+        self._background.run(work, self._on_saved, self._on_failed)
 
     def save_now(self) -> None:
         """Save changes and wait. Raises DataError; the changes are then kept for the next save."""
@@ -113,6 +118,9 @@ class StudySaver(QObject):
         except DataError:
             self._keep()
             raise
+        except MemoryError as error:
+            self._keep()
+            raise DataError(NO_MEMORY) from error
         self._unsaved = False
         self._has_saved |= self._has_work or self._saves_work
 
@@ -184,6 +192,9 @@ class StudySaver(QObject):
 
     def _on_failed(self, reason: str) -> None:
         self._saving = self._save_again = False
-        self._has_work = True  # so that the end of the failure is told
         self._keep()
+        self._tell_failure(reason)
+
+    def _tell_failure(self, reason: str) -> None:
+        self._has_work = True  # so that the end of the failure is told
         self.failed.emit(f"{NOT_SAVED.format(reason=reason)} {RETRIED}")
