@@ -30,6 +30,7 @@ REVIEW = ReviewState(
     decisions={(12, 0): ACCEPTED, (1, 3): FLAGGED},
     ed=1,
     es=12,
+    landmarks_chosen=True,
     patient=Patient(height_cm=172, weight_kg=70.5),
     score="entropy",
     structure="LV",
@@ -150,5 +151,6 @@ def test_a_review_is_begun_by_work() -> None:
     settings = ReviewState(ed=1, es=8, score="entropy", current=(1, 0), all_phases=True)
     assert not settings.is_begun
     assert replace(settings, finished=True).is_begun
+    assert replace(settings, landmarks_chosen=True).is_begun
     assert replace(settings, patient=Patient(heart_rate=60)).is_begun
     assert settings.with_decision((1, 0), FLAGGED).is_begun

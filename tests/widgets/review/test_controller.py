@@ -18,7 +18,7 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.info import StudyInfo
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import Study, read_study, save_review
+from napari_bayes_nnunet.io.study.study import Study, has_corrections, read_study, save_review
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, has_letters
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
@@ -187,6 +187,16 @@ def test_changed_landmarks_change_numbers_and_queue(make_review) -> None:
     assert (review.session.state.ed, review.session.state.es) == (1, 2)
     assert {phase for phase, _ in review.queue} == {1, 2}
     assert review.session.measured()["LV ESV"].value != before
+
+
+def test_chosen_landmarks_are_work(make_review, tmp_path) -> None:
+    review = make_review(phases=(1, 2, 3))
+    review.controller.navigator.step(1)
+    review.controller.saver.save_now()
+    assert not has_corrections(tmp_path / "heart")
+    review.forms.volumes.phases_changed.emit(1, 2)
+    review.controller.saver.save_now()
+    assert has_corrections(tmp_path / "heart")
 
 
 def test_the_patient_is_saved(review, tmp_path) -> None:

@@ -18,7 +18,9 @@ State: TypeAlias = Literal["accepted", "flagged"]
 REVIEW: Final = "review.json"
 _FORMAT: Final = 1
 _REPAIR: Final = "Rename it to start the review again."
-_PLAIN: Final = ("score", "structure", "leave_out_border", "all_phases", "finished")
+_PLAIN: Final = (
+    "score", "structure", "leave_out_border", "all_phases", "landmarks_chosen", "finished",
+)  # fmt: skip
 """Fields with the same name and value in the file."""
 
 
@@ -42,13 +44,15 @@ class ReviewState:
     """Progress of a review, and the settings of its reader.
 
     ``score`` ("" for the default), ``structure`` (None for all), ``leave_out_border`` and
-    ``all_phases`` (instead of ED and ES only) define the queue. ``protected`` structures do not
-    change. ``current`` is the slice on screen. ``other`` keeps entries of newer versions.
+    ``all_phases`` (instead of ED and ES only) define the queue. ``landmarks_chosen`` is True if the
+    reader has chosen ``ed`` and ``es``. ``protected`` structures do not change. ``current`` is the
+    slice on screen. ``other`` keeps entries of newer versions.
     """
 
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
     ed: Phase = None
     es: Phase = None
+    landmarks_chosen: bool = False
     patient: Patient = field(default_factory=Patient)
     score: str = ""
     structure: str | None = None
@@ -73,7 +77,8 @@ class ReviewState:
     @property
     def is_begun(self) -> bool:
         """Whether the reader has entered anything that cannot be recomputed."""
-        return bool(self.decisions) or self.finished or self.patient != Patient()
+        is_entered = self.landmarks_chosen or self.patient != Patient()
+        return bool(self.decisions) or self.finished or is_entered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +112,7 @@ class _ReviewFile:
     structure: str | None = None
     leave_out_border: bool = False
     all_phases: bool = False
+    landmarks_chosen: bool = False
     protected: tuple[str, ...] = ()
     current: _PlaceRow | None = None
     finished: bool = False

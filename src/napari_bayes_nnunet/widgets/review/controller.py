@@ -117,7 +117,7 @@ class ReviewController(QObject):
         self._on_edited()
 
     def _on_landmarks_changed(self, ed: int, es: int) -> None:
-        self.session.change(ed=ed, es=es)
+        self.session.change(ed=ed, es=es, landmarks_chosen=True)
         self.view.show_landmarks()
         self._show_scores()
         self.saver.note_change()
