@@ -69,7 +69,10 @@ def bench(make_bench) -> Bench:
 
 def curve_of(bench: Bench, label: int, growth: float) -> tuple[np.ndarray, np.ndarray]:
     """Return a structure's contour before and after its first handle is pulled outwards."""
+    locked = bench.session.state.protected
+    bench.session.change(protected=())  # it may be locked after the contour was begun
     handles = bench.corrections.fit_contour(WORST, label)
+    bench.session.change(protected=locked)
     assert handles is not None
     away = handles[0] - handles.mean(axis=0)
     moved = handles.copy()
@@ -589,11 +592,16 @@ def test_a_locked_structure_is_not_edited(bench) -> None:
         lambda: bench.corrections.copy(WORST, (ES, 2), LV),
         lambda: interpolate(bench),
         lambda: scribble(bench),
+        lambda: level(bench),
+        lambda: bench.corrections.fit_contour(WORST, LV),
+        lambda: move_contour(bench),
     )
     for edit in edits:
         edit()
     assert steps_of(bench.layer) == 0
     assert bench.said == [IS_LOCKED.format(structure="LV")] * len(edits)
+    assert bench.changes == []
+    assert bench.corrections.margin_at(WORST, LV) == 0
 
 
 def test_interpolation_needs_corrected_slices_on_both_sides(bench) -> None:

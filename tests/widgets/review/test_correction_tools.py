@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_bayes_nnunet.app.review.ends import IS_LOCKED
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.editing.corrections import (
@@ -130,6 +131,15 @@ def test_the_level_of_a_slice_is_remembered(review) -> None:
     review.controller.corrections.undo()
     review.settle()
     assert form.level.margin == 0
+
+
+def test_the_level_of_a_locked_structure_returns(review) -> None:
+    form = review.forms.corrections
+    name = review.session.structure_name(review.controller.context.label)
+    form.protection_toggled.emit(name, True)
+    form.level.slider.setValue(40)
+    assert form.level.slider.value() == 0
+    assert review.said == [IS_LOCKED.format(structure=name)]
 
 
 def test_leaving_the_slice_discards_an_unreleased_level(review) -> None:

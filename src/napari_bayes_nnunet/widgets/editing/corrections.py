@@ -159,6 +159,8 @@ class Corrections(QObject):
 
     def show_level(self, place: Place, label: int, margin: float) -> None:
         """Preview the structure grown or shrunk along the posterior."""
+        if self._is_locked(label):
+            return
         posterior = self._session.posterior_in(place)
         if posterior is None:
             self.said.emit(NO_POSTERIOR)
@@ -371,8 +373,10 @@ class Corrections(QObject):
         self.said.emit(said.format(structure=name, source=there))
 
     def fit_contour(self, place: Place, label: int) -> NDArray[np.float64] | None:
-        """Return (k, 2) handles of a structure's contour; None if the structure is absent."""
+        """Return (k, 2) handles of a structure's contour; None if it is absent or locked."""
         self.accept_preview()
+        if self._is_locked(label):
+            return None
         mask = contour_region(self._session.labels_in(place), label, inner=self._inner(label))
         if not mask.any():
             self.said.emit(NO_CONTOUR.format(self._session.structure_name(label)))
@@ -390,6 +394,8 @@ class Corrections(QObject):
     ) -> None:
         """Move a structure's border to a closed (m, 2) curve, ``start`` before the edit."""
         self.accept_preview()
+        if self._is_locked(label):
+            return
         labels = apply_contour(
             self._session.labels_in(place),
             curve,

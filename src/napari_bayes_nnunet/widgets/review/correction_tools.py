@@ -70,6 +70,8 @@ class CorrectionTools(QObject):
         """Preview the structure at a level."""
         if self._check.allows("level"):
             self._corrections.show_level(self._context.place, self._context.label, margin)
+            if not self._corrections.is_level_preview:
+                self._view.show_structure()  # the slider returns to the level that is drawn
 
     def step_alternative(self, step: int) -> None:
         """Preview the next or previous alternative."""
