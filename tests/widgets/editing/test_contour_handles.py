@@ -296,6 +296,24 @@ def test_a_handle_is_dragged_and_the_curve_follows(window, mouse, transposed) ->
     handles.close()
 
 
+def test_a_drag_without_a_release_is_kept(window, mouse) -> None:
+    image = window.layers[0]
+    handles, _ = begin(window, image)
+    start = mouse.place_of(image, (2, 2, *RING[1]))
+    mouse.press(start)
+    assert not handles.is_moved
+    mouse.move(np.add(start, (10, 10)))
+    assert handles.is_moved
+    handles.undo()
+    np.testing.assert_array_equal(handles.handles, RING)
+    mouse.move(np.add(start, (20, 20)))
+    assert handles.is_moved
+    mouse.move(start)
+    mouse.release(start)
+    np.testing.assert_allclose(handles.handles, RING)
+    handles.close()
+
+
 def enter_and_escape(window, mouse, qtbot, monkeypatch, handles, told) -> None:
     """Check that both keys end the contour, unless they are typed into a field."""
     image = window.layers[0]

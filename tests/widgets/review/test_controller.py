@@ -158,6 +158,22 @@ def test_a_previewed_alternative_is_not_saved_or_exported(review, tmp_path) -> N
     assert review.session.edited_places() == [WORST]
 
 
+def test_contour_and_stroke_are_exported(review, tmp_path) -> None:
+    review.controller.tools.edit_contour()
+    handles = review.controller.contour.handles
+    handles.move_handle(0, handles.handles[0] + [-4, 0])
+    review.layer._begin_stroke()  # as napari does at the press of the mouse
+    review.layer.paint((*index_of(WORST), 30, 30), RV)
+    review.controller.exporter.export_to(tmp_path / "out")
+    assert not handles.is_active
+    tools = [row.tool for row in review.session.peek_log() if row.tool]
+    assert tools == [str(review.layer.mode), "contour"]
+    status = review.forms.export.status
+    review.qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+    labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
+    assert np.array_equal(labels, review.session.labels)
+
+
 def test_labels_on_black_can_be_reviewed(make_review) -> None:
     review = make_review(image=False)
     review.press("D")

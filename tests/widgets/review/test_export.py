@@ -125,6 +125,28 @@ def test_a_preview_is_not_exported(exporter, session, message, tmp_path) -> None
     assert (session.labels_in(WORST) == LV).all()  # the preview is kept
 
 
+def test_what_is_being_drawn_is_exported(study, session, form, message, tmp_path) -> None:
+    drawn: list[int] = []
+
+    def end_drawing() -> None:
+        drawn.append(1)
+        edit(session, 1 + len(drawn))
+
+    exporter = ReviewExporter(session, study.image, form, end_drawing=end_drawing)
+    exporter.export_to(tmp_path / "out")
+    message()
+    labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
+    assert np.array_equal(labels, session.labels)
+    exports = (
+        exporter.doubt_about_dicom,
+        lambda: exporter.export_dicom_to(tmp_path / "out", images=tmp_path),
+        lambda: exporter.add_to_training_set(tmp_path),
+    )
+    for number, ask in enumerate(exports):
+        ask()
+        assert len(drawn) == 2 + number
+
+
 def test_an_export_outlives_its_form(study, tmp_path, qtbot, monkeypatch) -> None:
     may_continue, written = threading.Event(), tmp_path / "out" / "late.html"
 

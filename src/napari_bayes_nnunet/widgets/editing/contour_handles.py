@@ -268,17 +268,23 @@ class ContourHandles(QObject):
                 moves = event.type == "mouse_move"
                 # Escape or Ctrl+Z may have been pressed during the drag.
                 if self.is_active and len(self._handles) == len(before):
-                    self._drag_to(index, self._voxel(event) - grip)
+                    self._drag_to(index, self._voxel(event) - grip, before)
                 if moves:
                     event.handled = True
                     yield
         finally:  # switching to another window ends a drag without a release
             layer.mouse_pan = True
-        if self.is_active and not np.array_equal(self._handles, before):
-            self._before.append(before)
+        if self._is_dragged(before) and np.array_equal(self._handles, before):
+            self._before.pop()
 
-    def _drag_to(self, index: int, point: NDArray[np.float64]) -> None:
+    def _is_dragged(self, before: Handles) -> bool:
+        """Return whether a drag that began at these handles is the last undo step."""
+        return bool(self._before) and self._before[-1] is before
+
+    def _drag_to(self, index: int, point: NDArray[np.float64], before: Handles) -> None:
         if (self._handles[index] != point).any():
+            if not self._is_dragged(before):  # now, because a drag may end without a release
+                self._before.append(before)
             moved = self.handles
             moved[index] = point
             self._show(moved, index)

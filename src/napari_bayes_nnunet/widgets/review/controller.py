@@ -85,7 +85,9 @@ class ReviewController(QObject):
         # The Segment dock shows them for its image, which is in front with its study.
         self.letters = None if has_letters(viewer) else PatientLetters(viewer)
         self.keys: ReviewKeys | None = None
-        self.exporter = ReviewExporter(self.session, opened.image, forms.export, self)
+        self.exporter = ReviewExporter(
+            self.session, opened.image, forms.export, self, end_drawing=self.end_drawing
+        )
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self.view.show_place, self)
         self._save_soon = after_frame(self.saver.save, self)
@@ -283,6 +285,11 @@ class ReviewController(QObject):
         self.window_level.set_layer(self.picture.image, self._window)
         if self._window is not None:
             self.window_level.show_automatic()
+
+    def end_drawing(self) -> None:
+        """End a stroke of the brush, and apply a contour whose handles were moved."""
+        self.corrections.watch.end_stroke()
+        self.contour.leave()
 
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""

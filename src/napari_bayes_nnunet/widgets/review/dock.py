@@ -196,9 +196,8 @@ class ReviewWidget(FolderDrop, DockContent):
         """Save now; return whether the study may be closed, and show why not."""
         assert self.controller is not None
         try:
-            self.controller.contour.leave()
+            self.controller.end_drawing()
             self.controller.corrections.discard_preview()
-            self.controller.corrections.watch.end_stroke()
             self.controller.saver.save_now()
         except DataError as error:
             if monotonic() - self._save_failed_at < DISCARD_S:

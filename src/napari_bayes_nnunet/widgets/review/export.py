@@ -97,7 +97,10 @@ IMAGE_NEEDED = "Training cases need the image. Choose the image with Find image�
 
 
 class ReviewExporter(QObject):
-    """Exporter of one session, in its state at the time of the request."""
+    """Exporter of one session, in its state at the time of the request.
+
+    ``end_drawing`` is called first, so that what is being drawn is exported, too.
+    """
 
     def __init__(
         self,
@@ -105,9 +108,12 @@ class ReviewExporter(QObject):
         image: Volume | None,
         form: ExportForm,
         parent: QObject | None = None,
+        *,
+        end_drawing: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(parent)
         self.session = session
+        self._end_drawing = end_drawing
         self._image = image
         self._form = form
         self._background = Background(form)  # no result arrives after the form is deleted
@@ -115,7 +121,7 @@ class ReviewExporter(QObject):
     def export_to(self, folder: Path) -> None:
         """Write labels, numbers and report into ``folder``."""
         self._form.show_message(f"Saving to {folder}…")
-        session = self.session.snapshot()
+        session = self._snapshot()
         queue = session.queue(session.scores())
         work = partial(export_review, session, self._image, folder, queue=queue)
         self._background.run(work, self._form.show_saved, self._form.show_message)
@@ -126,12 +132,13 @@ class ReviewExporter(QObject):
 
     def doubt_about_dicom(self) -> str:
         """Return a sentence about slices that were not accepted, else ""."""
+        self._end_drawing()  # which may withdraw an acceptance
         return describe_open_slices(self.session)
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""
         self._form.show_message(f"Saving to {folder}…")
-        work = partial(_export_dicom, self.session.snapshot(), images, folder)
+        work = partial(_export_dicom, self._snapshot(), images, folder)
         self._background.run(work, self._form.show_saved, self._form.show_message)
 
     def add_to_training_set(self, dataset: Path) -> None:
@@ -140,8 +147,12 @@ class ReviewExporter(QObject):
             self._form.show_message(IMAGE_NEEDED)
             return
         self._form.show_message(f"Adding to {dataset.name}…")
-        work = partial(add_to_training_set, self.session.snapshot(), self._image, dataset)
+        work = partial(add_to_training_set, self._snapshot(), self._image, dataset)
         self._background.run(work, self._on_added, self._form.show_message)
+
+    def _snapshot(self) -> ReviewSession:
+        self._end_drawing()
+        return self.session.snapshot()
 
     def _on_added(self, names: list[str]) -> None:
         self._form.show_message(
