@@ -9,7 +9,7 @@ from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.review.action_check import (
-    IN_3D,
+    NO_SLICE_SHOWN,
     NOT_SEGMENTED,
     ONE_PHASE,
     READ_ONLY,
@@ -24,14 +24,17 @@ __all__ = ["make_review", "review"]
 
 
 @pytest.mark.filterwarnings("ignore:Contours are not displayed")  # napari's warning in 3D
-def test_in_3d_slices_cannot_be_reviewed(review) -> None:
+@pytest.mark.parametrize(
+    "view", [{"ndisplay": 3}, {"order": (3, 0, 1, 2)}, {"order": (2, 3, 0, 1)}]
+)
+def test_without_a_slice_on_screen_nothing_is_decided(review, view) -> None:
     before = review.session.labels.copy()
-    review.viewer.dims.ndisplay = 3
+    review.viewer.dims.update(view)
     for key in ("A", "D", "K"):
         review.press(key)
     assert review.session.state.decisions == {}
     assert np.array_equal(review.session.labels, before)
-    assert review.said[-1] == IN_3D
+    assert review.said[-1] == NO_SLICE_SHOWN
 
 
 @pytest.mark.parametrize("key", ["A", "K", "D", "Q", "I", "R"])

@@ -1,11 +1,11 @@
 """Orientation of a stack on the screen, independent of its order in the file.
 
 Layers stay in their voxel grid, because napari cannot show an oblique affine; the order of the
-axes and the directions of the camera are chosen instead. The slider moves through-plane. Patient
-left is on the right of the screen and inferior is down, as in coronal views; posterior is down in
-axial views and on the right in sagittal views. A short-axis stack lies between these views, so
-each in-plane axis is scored against both directions. The best of the eight ways to rotate and
-mirror the slice is chosen.
+axes and the directions of the camera are chosen instead. The slider moves through the slices, which
+are first in every geometry. Patient left is on the right of the screen and inferior is down, as in
+coronal views; posterior is down in axial views and on the right in sagittal views. A short-axis
+stack lies between these views, so each in-plane axis is scored against both directions. The best of
+the eight ways to rotate and mirror the slice is chosen.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ TO_THE_RIGHT = np.array([-1.0, -0.5, 0.0])
 DOWN = np.array([0.0, -0.5, -1.0])
 TURNED: Final = "bayes_nnunet_turned"
 """Key in the metadata of an image, with its id, once it was shown in the usual orientation."""
-STACK = 1.2
-"""Ratio of the longest to the second voxel side from which an image is a stack of slices."""
 
 HEART_HEIGHT, HEART_WIDTH = 0.5, 0.9
 """Share of the canvas height that labels fill after zooming in, and most of its width."""
@@ -54,21 +52,19 @@ class StackOrientation:
 
 
 def find_orientation(geometry: Geometry) -> StackOrientation:
-    """Return the usual view of a stack; if its orientation is unknown, only choose the slider."""
-    slider = _through_plane(geometry.spacing)
-    first, second = (axis for axis in range(3) if axis != slider)
+    """Return the usual view of the slices; as they are held if their orientation is unknown."""
     if geometry.letters is None:
-        return StackOrientation((slider, first, second))
+        return StackOrientation()
     # Columns of the affine are (x, y, z). Only its directions are used: its scale may be wrong.
     steps = geometry.affine[:3, :3].T[::-1]
     directions = steps / np.linalg.norm(steps, axis=1, keepdims=True)
     best = max(
-        product(((first, second), (second, first)), (1, -1), (1, -1)),
+        product(((1, 2), (2, 1)), (1, -1), (1, -1)),
         key=lambda way: _score(directions, *way),
     )
     (rows, columns), down, right = best
     return StackOrientation(
-        (slider, rows, columns), "down" if down > 0 else "up", "right" if right > 0 else "left"
+        (0, rows, columns), "down" if down > 0 else "up", "right" if right > 0 else "left"
     )
 
 
@@ -207,12 +203,6 @@ def shown_plane(viewer: Any, layer: Layer) -> PlaneIndex:
     index = np.round(layer.world_to_data(viewer.dims.point[-layer.ndim :])).astype(int)
     displayed = [axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed]
     return tuple(slice(None) if a in displayed else int(i) for a, i in enumerate(index))
-
-
-def _through_plane(spacing: tuple[float, float, float]) -> int:
-    longest = int(np.argmax(spacing))
-    in_plane = [step for axis, step in enumerate(spacing) if axis != longest]
-    return longest if spacing[longest] > STACK * max(in_plane) else 0
 
 
 def _score(

@@ -244,8 +244,9 @@ class ReviewPicture(QObject):
 
     @property
     def shows_slices(self) -> bool:
-        """Whether a slice is displayed, not the volume in 3D."""
-        return int(self._viewer.dims.ndisplay) == 2
+        """Whether a slice is displayed, not another plane or the volume in 3D."""
+        dims = self._viewer.dims
+        return {*dims.displayed} == {dims.ndim - 2, dims.ndim - 1}
 
     def select_edited(self) -> None:
         """Make the edited labels the active layer."""

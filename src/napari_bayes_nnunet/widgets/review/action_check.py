@@ -16,7 +16,10 @@ EDITS: Final = (
 )  # fmt: skip
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
 WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
-IN_3D: Final = "Slices are reviewed one by one. Return to the 2D view."
+NO_SLICE_SHOWN: Final = (
+    "No slice of the study is on screen. Return to the 2D view, or change the order of the visible "
+    "axes (a button below the layer list) until the slices are back."
+)
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
 NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
 ONE_PHASE: Final = "There is only one phase."
@@ -62,7 +65,7 @@ class ActionCheck(QObject):
     def why_not(self, part: str) -> str:
         """Return why an action is impossible in the slice on screen, or ""."""
         if not self._context.picture.shows_slices:
-            return IN_3D
+            return NO_SLICE_SHOWN
         if part == "accept" and self.read_only:
             return READ_ONLY
         if part == "accept":
