@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from napari.layers import Image, Layer
 
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.settings import Display
-from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
+from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata, layer_spacing
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
-from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
+from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
+from napari_bayes_nnunet.widgets.layers.result_layers import put_result, result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED, find_layer
 from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, SMOOTH
 from napari_bayes_nnunet.widgets.reading.picture import (
@@ -28,7 +31,17 @@ from napari_bayes_nnunet.widgets.reading.picture import (
 from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 
-from ...helpers.data.cines import ED, ES, LV, SHAPE, SPACING, WORST, image_of, make_cine
+from ...helpers.data.cines import (
+    CINE,
+    ED,
+    ES,
+    LV,
+    SHAPE,
+    SPACING,
+    WORST,
+    image_of,
+    make_cine,
+)
 from ...helpers.windows.settling import settle
 
 
@@ -139,6 +152,31 @@ def test_an_open_image_is_reused(viewer, folder, make_picture) -> None:
     assert images(viewer) == [image]
 
 
+def test_an_image_opened_by_a_relative_path_is_reused(
+    viewer, folder, make_picture, monkeypatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    (image,) = (viewer.add_layer(layer) for layer in layers_of(Path(image_of(folder).name)))
+    assert make_picture().image is image
+
+
+def test_a_reused_image_takes_the_corrected_voxel_size(viewer, tmp_path, make_picture) -> None:
+    corrected = replace(CINE, given_spacing=(9.0, 3.0, 2.5))
+    folder = make_cine(tmp_path / "heart", geometry=corrected)
+    (image,) = (viewer.add_layer(layer) for layer in layers_of(image_of(folder)))
+    put_result(
+        viewer, image, SegmentationResult.from_study(read_study(folder)), mutual_information=False
+    )
+    viewer.add_image(image.data, name="other", scale=image.scale, units=image.units)
+    picture = make_picture(open_study(folder))
+    assert picture.image is image
+    assert picture.edited.brush_size == round(8 / 2.75)
+    assert layer_spacing(image) == (9.0, 3.0, 2.5)
+    others = {layer.name: tuple(layer.scale) for layer in viewer.layers}
+    assert others.pop("other") == (46, *SPACING)
+    assert {*others.values()} == {(46, 9.0, 3.0, 2.5)}
+
+
 def test_the_image_of_a_dropped_study_is_reused(viewer, folder, make_picture) -> None:
     for layer in layers_of(folder):
         viewer.add_layer(layer)
@@ -169,6 +207,8 @@ def test_an_image_without_file_is_compared_by_voxels(viewer, folder, make_pictur
     different = viewer.add_image(opened.image.voxels + 1, name="other")
     same = viewer.add_image(opened.image.voxels.copy(), name="from a script")
     assert make_picture(opened).image is same is not different
+    assert tuple(same.scale) == (1, *SPACING)
+    assert [str(unit) for unit in same.units] == ["pixel", *["millimeter"] * 3]
 
 
 def test_without_the_image_the_labels_lie_on_black(viewer, folder, make_picture) -> None:

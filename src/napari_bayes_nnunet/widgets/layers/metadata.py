@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,10 @@ LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 def layer_data(
     volume: Volume, *, case: str = "", role: Literal["image", "labels"] = "image"
 ) -> LayerData:
-    """Turn a volume into napari's (data, attributes, layer type), named after its case."""
+    """Turn a volume into napari's (data, attributes, layer type), named after its case.
+
+    The source in the metadata is an absolute path, which is the same wherever it is read from.
+    """
     name = case or case_name(volume.source)
     attributes = {
         "name": name,
@@ -31,7 +35,7 @@ def layer_data(
             "bayes": {
                 "role": role,
                 "case": name,
-                "source": str(volume.source),
+                "source": os.path.abspath(volume.source),
                 "geometry": volume.geometry,
             }
         },

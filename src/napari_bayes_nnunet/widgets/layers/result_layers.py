@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.steps import drain
+from ...io.images.geometry import Geometry
 from ..common.canvas import make_overlay
-from .metadata import LayerData, bayes_metadata, is_copy, note_owner
+from .metadata import LayerData, bayes_metadata, is_copy, layer_grid, note_owner
 from .orientation_letters import SHADE
 from .result import SegmentationResult
 
@@ -424,6 +425,23 @@ def layer_placement(image: Image) -> dict[str, Any]:
         "units": image.units,
         "axis_labels": image.axis_labels,
     }
+
+
+def set_voxel_size(viewer: Any, image: Image, geometry: Geometry) -> None:
+    """Give an image and all layers made for it the voxel size of ``geometry``.
+
+    ``geometry`` replaces the one that was read with the image. Time keeps its step and unit.
+    """
+    if "geometry" in bayes_metadata(image):
+        image.metadata["bayes"]["geometry"] = geometry
+    grid = layer_grid(geometry)
+    for layer in viewer.layers:
+        is_made_for_it = bayes_metadata(layer).get("image") == image.unique_id
+        if layer is image or (is_made_for_it and layer.ndim == image.ndim):
+            steps = np.copysign(grid["scale"][-3:], layer.scale[-3:])
+            layer.units = (*layer.units[:-3], *grid["units"][-3:])
+            if not np.allclose(layer.scale[-3:], steps):
+                layer.scale = (*layer.scale[:-3], *steps)
 
 
 def labels_look(structures: Mapping[str, int]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -25,6 +26,7 @@ from ..layers.result_layers import (
     hold_tools,
     put_result,
     result_layers,
+    set_voxel_size,
     steps_to_put,
 )
 from ..layers.review_layers import (
@@ -343,20 +345,25 @@ class ReviewPicture(QObject):
         return find_layer(self._viewer, self.image, CONTOURS)
 
     def _find_image(self, volume: Volume | None) -> Image | None:
-        """Return the image if it is already open in this window."""
+        """Return the image if it is already open in this window, with the voxel size of the study.
+
+        The reader may have corrected the size in the header.
+        """
         if volume is None:
             return None
         for layer in self._viewer.layers:
             if isinstance(layer, Image) and bayes_metadata(layer).get("role", "image") == "image":
                 fits = not layer.multiscale and layer.data.shape == volume.shape
                 if fits and self._is_of(layer, volume):
+                    set_voxel_size(self._viewer, layer, volume.geometry)
                     return layer
         return None
 
     def _is_of(self, layer: Image, volume: Volume) -> bool:
         """Return whether a layer of the same shape shows the image of the study."""
         study, about = self._session.study, bayes_metadata(layer)
-        if about.get("study") == str(study.folder) or about.get("source") == str(volume.source):
+        source = os.path.abspath(volume.source)
+        if about.get("study") == str(study.folder) or about.get("source") == source:
             return True
         # An image without a file is stored in the study and may still be open in the window.
         return (
