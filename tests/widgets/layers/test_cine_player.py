@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.widgets.layers.cine_player import (
     ACQUIRED_RATE,
     UNKNOWN_RATE,
@@ -237,3 +237,29 @@ def test_a_real_window_plays_beat_after_beat(tmp_path, make_napari_viewer, qtbot
     player.close()
     assert {*seen} <= {1, 2, 3, 4, 5}
     assert all(phase != following for phase, following in pairwise(seen))
+
+
+@pytest.mark.parametrize(
+    ("unit", "step", "expected"),
+    [("s", 1, None), ("ms", 1, None), ("s", 46, None), ("ms", 0, None), ("s", 0.35, 350)],
+)
+def test_an_implausible_frame_time_is_unknown(viewer, unit, step, expected) -> None:
+    header = CINE.parsed()
+    header.set_xyzt_units("mm", {"s": "sec", "ms": "msec"}[unit])
+    header["pixdim"][4] = step
+    units, scale = (unit, "mm", "mm", "mm"), (step or 1, 8, 1.5, 1.25)
+    for metadata in ({"bayes": {"geometry": Geometry(header.binaryblock)}}, {}):
+        layer = viewer.add_image(np.zeros(CINE.shape), scale=scale, units=units, metadata=metadata)
+        assert layer_frame_time(layer) == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_cine_with_default_times_beats_once_a_second(viewer, player) -> None:
+    """SimpleITK and ITK write seconds and a step of 1."""
+    header = CINE.parsed()
+    header.set_xyzt_units("mm", "sec")
+    header["pixdim"][4] = 1
+    geometry = Geometry(header.binaryblock)
+    player.set_layer(
+        viewer.add_image(np.zeros(CINE.shape), metadata={"bayes": {"geometry": geometry}})
+    )
+    assert player.rate == UNKNOWN_RATE.format(rate=5)

@@ -13,11 +13,17 @@ from .metadata import layer_geometry, layer_voxels
 from .viewing import current_phase
 
 BEAT = 1000.0
-"""Assumed duration of a heart beat if the file gives no frame time, ms."""
+"""Assumed duration of a heart beat if the frame time is unknown, ms."""
+FRAME_TIMES = 5.0, 500.0
+"""Shortest and longest plausible time between phases, ms.
+
+A header in which nobody set it gives 1 s (SimpleITK and ITK) or 1 ms.
+"""
 MS = "millisecond"
 ACQUIRED_RATE = "{rate:.0f} phases per second, as acquired"
 UNKNOWN_RATE = (
-    "{rate:.0f} phases per second: one beat per second, because the file gives no frame time"
+    "{rate:.0f} phases per second: one beat per second, because the file gives no plausible frame "
+    "time"
 )
 
 
@@ -163,13 +169,18 @@ class CinePlayer(QObject):
 
 
 def layer_frame_time(layer: Image | None) -> float | None:
-    """Return the time between phases, ms, from the file or the layer's scale; None if unknown."""
+    """Return the time between phases, ms, from the file or the layer's scale.
+
+    None if it is unknown or implausible.
+    """
     if layer is None or layer.ndim != 4:
         return None
     geometry = layer_geometry(layer)
-    if geometry is not None:
-        return geometry.frame_time
-    step = abs(float(layer.scale[0]))
-    if step == 0 or not layer.units[0].is_compatible_with(MS):
-        return None
-    return float((step * layer.units[0]).to(MS).magnitude)
+    step = _scale_in_ms(layer) if geometry is None else geometry.frame_time
+    shortest, longest = FRAME_TIMES
+    return step if step is not None and shortest <= step <= longest else None
+
+
+def _scale_in_ms(layer: Image) -> float | None:
+    step, unit = abs(float(layer.scale[0])), layer.units[0]
+    return float((step * unit).to(MS).magnitude) if unit.is_compatible_with(MS) else None
