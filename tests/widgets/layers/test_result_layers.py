@@ -21,6 +21,7 @@ from napari_bayes_nnunet.widgets.layers.result_layers import (
     keep_result,
     kept_result,
     kept_results,
+    labels_look,
     map_colormap,
     put_result,
     refresh_result,
@@ -330,3 +331,10 @@ def test_a_forgotten_method_leaves_the_other(viewer, image) -> None:
     forget_result(viewer, image, "multi")
     assert kept_result(image) is None
     assert names(viewer) == ["heart"]
+
+
+def test_labels_that_are_no_structures_are_seen() -> None:
+    layer = Labels(np.array([[0, 1, 7, 255]], np.uint8), **labels_look({"RV": 1, "LV": 3}))
+    background, structure, *others = layer.colormap.map(layer.data)[0].tolist()
+    assert background[3] == 0
+    assert others == [[1, 0, 0, 1]] * 2 != [structure] * 2

@@ -88,8 +88,8 @@ LOST_EDITED: Final = (
     "accepted with corrections and is now flagged: {slices}."
 )
 NOT_STRUCTURES: Final = (
-    "{file} holds labels that are not structures ({values}; known are {structures}). Paint over "
-    "them."
+    "{file} holds labels that are not structures ({values}; known are {structures}). Switch Fill "
+    "on to see them in red, and paint over them."
 )
 BY_HAND: Final = "{problem} Until then, {part} can only be corrected by hand."
 ZERO_MAP: Final = "{problem} Until then, all its values count as 0, so it ranks no slices."

@@ -40,6 +40,8 @@ MOST_COVERED: Final = 0.5
 """Opacity of a map at the end of its scale; at 0 it is transparent."""
 MAP_COLORS: Final = ("#FFB000", "#FF0080")
 """Colours at the ends of the scale, unlike those of the structures, blood, muscle and air."""
+NO_STRUCTURE_COLOR: Final = "#FF0000"
+"""Colour of labels that are no structures, which another program may have drawn."""
 _COLOR_STEPS: Final = 32
 MUTUAL_INFORMATION_END: Final = 1.0
 """End of its scale in bit, which two halves of the members reach that disagree in a voxel."""
@@ -445,8 +447,11 @@ def set_voxel_size(viewer: Any, image: Image, geometry: Geometry) -> None:
 
 
 def labels_look(structures: Mapping[str, int]) -> dict[str, Any]:
-    """Return ``colormap`` and ``features`` of labels; the status bar then names structures."""
-    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    """Return ``colormap`` and ``features`` of labels; the status bar then names structures.
+
+    Labels that are no structures are red, so that they can be found and painted over.
+    """
+    colors: dict[int | None, str] = {None: NO_STRUCTURE_COLOR, 0: "transparent"}
     for label, color in structure_colors(structures).items():
         colors[label] = color
     names = {label: structure_title(name) for name, label in structures.items() if label}
