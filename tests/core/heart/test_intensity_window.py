@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.heart.intensity_window import WINDOW_MARGIN, heart_window
+from napari_bayes_nnunet.core.heart.intensity_window import (
+    SAMPLE,
+    WINDOW_MARGIN,
+    heart_window,
+    image_window,
+)
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
@@ -45,3 +50,16 @@ def test_without_bright_blood_there_is_no_window(intensities, structures):
     voxels, labels = made(**intensities)
     assert heart_window(voxels, labels, structures) is None
     assert heart_window(voxels, 0 * labels, structures) is None
+
+
+def test_an_image_is_shown_without_its_brightest_voxels():
+    voxels = np.arange(3, 1003).reshape(2, 20, 25)
+    voxels[1, 19, -3:] = 30_000
+    assert image_window(voxels) == (3, 3 + 0.995 * 999)
+    assert image_window(np.full((1, 2, 3), 7)) == (7, 7)
+
+
+def test_a_large_image_is_sampled_in_all_columns():
+    voxels = np.tile(np.uint8([0, 9, 9]), (2, 1000, 200))
+    assert voxels.size == 2.4 * SAMPLE  # every third voxel would be 0
+    assert image_window(voxels) == (0, 9)

@@ -19,6 +19,7 @@ from napari_bayes_nnunet.widgets.layers.window_level import (
 )
 
 from ...helpers.windows.canvas_mouse import NO_KEY, RIGHT, CanvasMouse
+from ..conftest import image_layer
 
 VOXELS = np.arange(4 * 16 * 20, dtype=np.int16).reshape(4, 16, 20)
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -68,6 +69,11 @@ def test_automatic_limits_read_one_lazy_phase() -> None:
     read.clear()
     assert automatic_limits(layer)[0] == 0
     assert set(read) == {2}
+
+
+def test_a_file_is_opened_with_the_automatic_limits(tmp_path) -> None:
+    layer = image_layer(tmp_path)
+    assert tuple(layer.contrast_limits) == automatic_limits(layer)
 
 
 @pytest.fixture

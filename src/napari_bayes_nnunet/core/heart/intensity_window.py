@@ -1,7 +1,8 @@
-"""Range of intensities that shows blood and muscle of the heart well."""
+"""Ranges of intensities that show an image, or blood and muscle of the heart, well."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,19 @@ WINDOW_MARGIN: Final = 0.25
 """Share of the range between them that is added below and above."""
 FEWEST: Final = 50
 """Number of voxels of blood and of muscle that are needed."""
+BRIGHTEST: Final = 99.5
+"""Percentile shown as white in an image; fat near the coil would darken the heart."""
+SAMPLE: Final = 500_000
+"""Largest number of voxels from which the window of an image is computed."""
+
+
+def image_window(voxels: NDArray[Any]) -> tuple[float, float]:
+    """Return the minimum and a high percentile of an image of any shape; they can be equal."""
+    step = math.ceil(voxels.size / SAMPLE)
+    while math.gcd(step, voxels.size) > 1:  # or large steps would hit the same columns of all rows
+        step += 1
+    sample = voxels.ravel()[::step]
+    return float(sample.min()), float(np.percentile(sample, BRIGHTEST))
 
 
 def heart_window(

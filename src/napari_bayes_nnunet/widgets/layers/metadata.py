@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-
+from ...core.heart.intensity_window import image_window
 from ...core.types import Spacing
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import ENDINGS, Volume, case_name
@@ -41,7 +40,8 @@ def layer_data(
         },
     }
     if role == "image":
-        attributes |= _window(volume.voxels)
+        low, high = image_window(volume.voxels)
+        attributes |= {"contrast_limits": (low, high)} if high > low else {}
         attributes["metadata"]["bayes"]["window"] = attributes.get("contrast_limits")
     return volume.voxels, attributes, role
 
@@ -68,13 +68,6 @@ def metadata_geometry(metadata: Mapping[str, Any]) -> Geometry | None:
     bayes = metadata.get("bayes")
     geometry = bayes.get("geometry") if isinstance(bayes, Mapping) else None
     return geometry if isinstance(geometry, Geometry) else None
-
-
-def _window(voxels: Any) -> dict[str, Any]:
-    """Return contrast limits up to the 99.5th percentile, so that bright fat is clipped."""
-    sample = voxels[..., ::2, ::2]
-    low, high = float(sample.min()), float(np.percentile(sample, 99.5))
-    return {"contrast_limits": (low, high)} if high > low else {}
 
 
 def bayes_metadata(layer: Layer) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLineEdit, QWidget
 
+from ...core.heart.intensity_window import image_window
 from ..common.dock import ThemeFont
 from ..common.settings import Settings
 
@@ -77,7 +78,7 @@ class AliasForm(QWidget):
 def make_thumbnail(pixels: Any) -> QPixmap:
     """Return a grey picture of (Y, X) intensities, 96 pixels at its longer side."""
     values = np.asarray(pixels, dtype=np.float32)
-    low, high = float(values.min()), float(np.percentile(values, 99.5))
+    low, high = image_window(values)
     grey = np.ascontiguousarray(
         (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
     )

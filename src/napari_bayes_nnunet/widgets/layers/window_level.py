@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Labels
 
+from ...core.heart.intensity_window import image_window
 from .double_click import DoubleClick
 from .metadata import bayes_metadata, layer_voxels
 
@@ -27,10 +28,6 @@ NARROWEST, WIDEST = 1 / 256, 8.0
 """Limits of the window width, as multiples of the automatic window."""
 RIGHT_BUTTON_MODES = ("paint", "polygon")
 """Modes of labels layers that use the right button."""
-SAMPLE = 500_000
-"""Maximum number of voxels from which the automatic limits are computed."""
-BRIGHTEST = 99.5
-"""Percentile of the upper limit; fat near the coil would darken the heart."""
 
 
 class WindowLevel:
@@ -133,9 +130,7 @@ def automatic_limits(layer: Image) -> Limits:
     voxels = layer_voxels(layer)
     if not isinstance(voxels, np.ndarray) and layer.ndim == 4:
         voxels = voxels[voxels.shape[0] // 2]
-    sample = np.asarray(voxels).ravel()
-    sample = sample[:: max(1, len(sample) // SAMPLE)]
-    low, high = float(sample.min()), float(np.percentile(sample, BRIGHTEST))
+    low, high = image_window(np.asarray(voxels))
     return (low, high) if high > low else (low, low + 1.0)
 
 
