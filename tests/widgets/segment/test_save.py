@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.output_files import RESULTS_NOT_WRITTEN
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files import atomic
 from napari_bayes_nnunet.io.images.nifti import (
     CardiacPhases,
     read_labels,
     read_volume,
+    write_image,
     write_labels,
 )
 from napari_bayes_nnunet.widgets.segment.save import (
@@ -23,6 +26,7 @@ from napari_bayes_nnunet.widgets.segment.save import (
     SAME_FILE,
     STOPPED_PHASE,
     check_savable,
+    replaced_files,
     result_files,
     save_result,
 )
@@ -172,6 +176,46 @@ def test_full_disk_leaves_no_labels_without_report(tmp_path, monkeypatch, number
     with pytest.raises((DataError, OSError)):
         save_result(result, out, mutual_information=False)
     assert files(out) == []
+
+
+def test_nothing_of_an_earlier_result_stays(tmp_path) -> None:
+    """A map or a 4D file beside labels of another method would be taken for its own."""
+    earlier = make_result(CINE)
+    for phase in range(1, 6):
+        grow(earlier, tmp_path, phase=phase)
+    out = tmp_path / "out"
+    save_result(earlier, out, mutual_information=True)
+    result = make_result(CINE, settings=SegmentationSettings(method="vanilla"))
+    grow(result, tmp_path, phase=2)
+    kept = {name for name in files(out) if name.startswith("heart_frame") and "02" not in name}
+    expected = {"heart_frame02.nii.gz", "heart_frame02_entropy.nii.gz", "heart_frame02.json"}
+    replaced = {*expected, "heart_frame02_mutual_information.nii.gz", "heart.nii.gz"}
+    assert {file.name for file in replaced_files(result, out)} == replaced
+    save_result(result, out, mutual_information=False)
+    assert {*files(out)} == kept | expected
+
+
+@pytest.mark.parametrize("is_source", [True, False])
+def test_a_cine_of_the_same_name_stays(tmp_path, is_source) -> None:
+    """The image, even if it is marked as labels, and any other image."""
+    cine, write = tmp_path / "heart.nii.gz", write_labels if is_source else write_image
+    write(cine, np.ones(CINE.shape, np.uint8), CINE)
+    result = make_result(CINE, source=cine if is_source else None)
+    grow(result, tmp_path, phase=2)
+    before = cine.read_bytes()
+    assert replaced_files(result, tmp_path) == []
+    save_result(result, tmp_path, mutual_information=False)
+    assert cine.read_bytes() == before
+
+
+def test_a_file_that_cannot_be_deleted_raises(tmp_path) -> None:
+    result = make_result()
+    grow(result, tmp_path)
+    (tmp_path / "out" / "heart_probabilities.npz").mkdir(parents=True)
+    with pytest.raises(DataError) as caught:
+        save_result(result, tmp_path / "out", mutual_information=False)
+    assert caught.value.statement.template == RESULTS_NOT_WRITTEN
+    assert caught.value.values["folder"] == tmp_path / "out"
 
 
 def test_provisional_phase_is_marked_and_makes_no_whole_cine(tmp_path) -> None:

@@ -26,6 +26,7 @@ INFO_CFG = "Info.cfg next to the image"
 FOUND_BY_VOLUME = "largest and smallest LV volume found by one model"
 FOUND_AMONG_CHOSEN = "largest and smallest LV volume among the chosen phases"
 """Source of the phases ED and ES in a report."""
+RESULTS_NOT_WRITTEN = "The results cannot be written to {folder} ({reason})."
 IS_IMAGE = "The labels would replace the image {image}."
 DISK_FULL = "The disk is full, so nothing more can be written to {folder}. Complete results stay."
 
@@ -82,10 +83,7 @@ def write_case(
             write_json(files["report"], report)
     except OSError as error:
         raise DataError(
-            "The results cannot be written to {folder} ({reason}).",
-            Action.OTHER_OUTPUT,
-            folder=folder,
-            reason=error.strerror,
+            RESULTS_NOT_WRITTEN, Action.OTHER_OUTPUT, folder=folder, reason=error.strerror
         ) from error
 
 

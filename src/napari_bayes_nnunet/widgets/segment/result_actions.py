@@ -28,7 +28,7 @@ from .new_study import (
     study_folder_in,
 )
 from .run_form import RunForm
-from .save import check_savable, result_files, save_result
+from .save import check_savable, replaced_files, save_result
 
 REVIEW_DOCK = "Review"
 FILES_SAVED = "Saved {count} files in {folder}."
@@ -158,12 +158,10 @@ class ResultActions(QObject):
         return False
 
     def _may_replace(self, folder: Path) -> bool:
-        """Return True if no file would be replaced, or if the user agrees."""
+        """Return True if no file would be replaced or deleted, or if the user agrees."""
         result = self._result
         assert result is not None
-        both = self._run.mutual_information.isChecked()
-        files = result_files(result, folder, mutual_information=both)
-        names = [file.name for file in files if file.exists()]
+        names = [file.name for file in replaced_files(result, folder)]
         if not names:
             return True
         text = REPLACE_FILES.format(folder=folder, names="\n".join(names))

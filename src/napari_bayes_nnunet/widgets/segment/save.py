@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from ...app import AppError
-from ...app.prediction.output_files import case_files, frame_name, whole_or_absent
+from ...app.prediction.output_files import (
+    MAPS,
+    RESULTS_NOT_WRITTEN,
+    case_files,
+    frame_name,
+    remove_case,
+    whole_or_absent,
+)
+from ...core.problems import Action
+from ...io import DataError
 from ...io.files.atomic import write_json
 from ...io.images.geometry import Geometry
+from ...io.images.integrity import is_image, nifti_header
 from ...io.images.nifti import write_labels, write_map
 from ..layers.result import PhaseState, SegmentationResult
 
@@ -50,29 +60,58 @@ def result_files(
     return [*files, folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else files
 
 
+def replaced_files(result: SegmentationResult, folder: Path) -> list[Path]:
+    """Return the files of an earlier result that `save_result` would replace or delete."""
+    names = [name for _, name, _ in _parts(result)]
+    files = [folder / file for name in names for file in case_files(name, MAPS).values()]
+    whole_cine = [folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else []
+    files += whole_cine or _earlier_cine(result, folder)
+    return [file for file in files if file.exists()]
+
+
 def save_result(
     result: SegmentationResult, folder: Path, *, mutual_information: bool
 ) -> list[Path]:
     """Write labels, maps and report of each segmented phase, and a 4D file of a whole cine.
 
-    The report is written last, so that a case with a report is complete. Returns the files. Raises
-    AppError without geometry and DataError if writing fails.
+    The report is written last, so that a case with a report is complete. Maps and the 4D file of an
+    earlier result are deleted, because they would not belong to the new labels. Returns the files.
+    Raises AppError without geometry and DataError if writing fails.
     """
     check_savable(result, folder)
+    try:
+        _write_files(result, folder, mutual_information)
+    except OSError as error:
+        values = {"folder": folder, "reason": error.strerror or error}
+        raise DataError(RESULTS_NOT_WRITTEN, Action.OTHER_OUTPUT, **values) from error
+    return result_files(result, folder, mutual_information=mutual_information)
+
+
+def _write_files(result: SegmentationResult, folder: Path, both: bool) -> None:
     assert result.geometry is not None
     geometry = result.geometry.frame()
-    maps = _MAPS if mutual_information else _MAPS[:1]
+    maps = _MAPS if both else _MAPS[:1]
+    for file in _earlier_cine(result, folder):
+        file.unlink()
     for phase, name, state in _parts(result):
+        remove_case(folder, name)
         with whole_or_absent(*(folder / file for file in case_files(name, maps).values())):
-            _save_maps(result, folder, phase, name, geometry, mutual_information)
+            _save_maps(result, folder, phase, name, geometry, both)
             labels = result.of_phase(result.labels, phase)
             write_labels(folder / f"{name}.nii.gz", labels, geometry)
             write_json(folder / f"{name}.json", _report(result, phase, name, state))
     if _is_whole_cine(result):
-        whole_cine = folder / f"{result.case}.nii.gz"
-        with whole_or_absent(whole_cine):  # an older one would have other labels
-            write_labels(whole_cine, result.labels, result.geometry)
-    return result_files(result, folder, mutual_information=mutual_information)
+        write_labels(folder / f"{result.case}.nii.gz", result.labels, result.geometry)
+
+
+def _earlier_cine(result: SegmentationResult, folder: Path) -> list[Path]:
+    """Return the 4D labels of an earlier result, if there are any; an image is left alone."""
+    file = folder / f"{result.case}.nii.gz"
+    if len(result.shape) != 4 or nifti_header(file) is None or is_image(file):
+        return []
+    source = result.source
+    is_source = source is not None and source.exists() and file.samefile(source)
+    return [] if is_source else [file]
 
 
 def _save_maps(
