@@ -21,6 +21,7 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 from napari_bayes_nnunet.widgets.segment.save import (
     NO_POSITION,
+    NOTHING_TO_SAVE,
     PHASE_BY_STUDENT,
     PROVISIONAL_PHASE,
     SAME_FILE,
@@ -250,3 +251,15 @@ def test_look_of_the_student_is_saved_only_if_asked_for(tmp_path) -> None:
     assert (
         len({file.name[:13] for file in result_files(result, out, mutual_information=False)}) == 3
     )
+
+
+def test_looks_at_other_phases_are_nothing_to_save(tmp_path) -> None:
+    """As after a stop before the first model of the one chosen phase."""
+    result = make_result(CINE)
+    for phase in range(1, 5):
+        result.count_look(phase, {"LV": 1.0}, by_student=True)
+    result.requested = {5}
+    with pytest.raises(AppError) as caught:
+        save_result(result, tmp_path / "out", mutual_information=False)
+    assert caught.value.statement.template == NOTHING_TO_SAVE
+    assert not (tmp_path / "out").exists()

@@ -28,6 +28,7 @@ NO_POSITION = (
     "{case} has no position in the patient, so its segmentation cannot be saved as NIfTI. Open the "
     "image from a .nii or .nii.gz file."
 )
+NOTHING_TO_SAVE = "None of the chosen phases is segmented yet. Segment them, then save the result."
 SAME_FILE = "{file} is the image itself. Choose another folder."
 STOPPED_PHASE = "Stopped after {done} of {total} members."
 PROVISIONAL_PHASE = (
@@ -43,6 +44,8 @@ def check_savable(result: SegmentationResult, folder: Path | None = None) -> Non
     """Raise AppError if ``result`` cannot be saved as NIfTI in ``folder``."""
     if result.geometry is None:
         raise AppError(NO_POSITION, case=result.case)
+    if not any(_parts(result)):
+        raise AppError(NOTHING_TO_SAVE)
     if folder is None or result.source is None or not result.source.exists():
         return
     for file in result_files(result, folder, mutual_information=True):
@@ -76,7 +79,7 @@ def save_result(
 
     The report is written last, so that a case with a report is complete. Maps and the 4D file of an
     earlier result are deleted, because they would not belong to the new labels. Returns the files.
-    Raises AppError without geometry and DataError if writing fails.
+    Raises AppError without geometry or phases to save, and DataError if writing fails.
     """
     check_savable(result, folder)
     try:
