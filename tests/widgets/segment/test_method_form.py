@@ -8,6 +8,7 @@ from dataclasses import asdict
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, refused_methods
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
@@ -188,6 +189,19 @@ def test_a_fitted_temperature_is_offered_for_its_settings(form, ensemble_folder)
     assert form.fitted_button.isHidden()
 
 
+def test_a_fitted_temperature_is_that_of_the_command(form, ensemble_folder) -> None:
+    folder = find_ensemble(ensemble_folder)
+    fit_temperature(folder, 1.6204, "full")
+    form.set_ensemble(folder)
+    assert form.temperature.value == 1.62
+    assert form.settings.temperature == chosen_temperature(folder, SegmentationSettings()) == 1.6204
+    form.temperature.value = 1.63
+    assert form.settings.temperature == 1.63
+    form.fitted_button.click()
+    assert form.settings.temperature == 1.6204
+    assert form.summary == ""
+
+
 def test_damaged_temperatures_are_not_offered(form, ensemble_folder) -> None:
     folder = find_ensemble(ensemble_folder)
     (folder.path / "temperatures.json").write_text("no JSON")
@@ -215,6 +229,28 @@ def test_options_are_restored_but_for_the_device(form, settings, qtbot) -> None:
     qtbot.addWidget(again.native)
     assert again.settings == form.settings
     assert again.settings.device == "auto"
+
+
+def test_wanted_members_wait_for_an_ensemble_that_has_them(settings, qtbot, tmp_path) -> None:
+    settings.keep_segmentation(SegmentationSettings(members=50))
+    form = MethodForm(settings)
+    qtbot.addWidget(form.native)
+    assert form.members.value == 30
+    many, few = (
+        find_ensemble(make_folder(tmp_path / str(count), epochs=range(count))) for count in (60, 3)
+    )
+    for folder, shown in ((many, 50), (few, 3), (None, 30), (many, 50)):
+        form.set_ensemble(folder)
+        assert form.members.value == shown
+    form.method.value = "vanilla"
+    form.method.value = "multi"
+    assert form.members.value == 50
+    form.keep()
+    assert settings.segmentation().members == 50
+    form.members.value = 30
+    form.set_ensemble(few)
+    form.set_ensemble(many)
+    assert form.members.value == 30
 
 
 def test_usual_options_are_saved_as_such(form, settings, tmp_path) -> None:

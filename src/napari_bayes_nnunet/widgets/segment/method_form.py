@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 from qtpy.QtWidgets import QPushButton
 
@@ -22,6 +23,8 @@ from ..common.wording import in_the_window
 from .remote_form import REMOTE_HELP, TITLE, RemoteForm
 
 REMOTE = "remote"
+_BOX_ROUNDS: Final = 0.0051
+"""Limit of the difference between a temperature and its box, which has two decimals."""
 _FIELDS = ("method", "members", "temperature", "mirroring", "window", "until_stable", "device")
 
 
@@ -32,7 +35,8 @@ class MethodForm(DataForm):
         super().__init__(SegmentationSettings, names=_FIELDS)
         self._folder: EnsembleFolder | None = None
         self._fitted: float | None = None
-        self._usual_temperature = 1.0
+        self._exact_temperature = self._usual_temperature = 1.0
+        self._wanted_members = DEFAULT_COUNT  # which the ensemble may not have
         self._usual_window: Window = DEFAULT_WINDOW
         self.fitted_button = QPushButton()
         self.fitted_button.setToolTip(
@@ -43,7 +47,7 @@ class MethodForm(DataForm):
         self.remote = RemoteForm(settings)
         self.native.layout().addWidget(self.remote.native)
         self.method.changed.connect(self._on_method_changed)
-        self.members.changed.connect(self._show_fitted)
+        self.members.changed.connect(self._on_members_changed)
         self.mirroring.changed.connect(self._show_fitted)
         self.window.changed.connect(self._show_fitted)
         self.until_stable.changed.connect(self._show_fitted)
@@ -65,7 +69,9 @@ class MethodForm(DataForm):
     @property
     def settings(self) -> SegmentationSettings:
         """The chosen settings."""
-        return self.make(SegmentationSettings, device=self.device_name)
+        return self.make(
+            SegmentationSettings, device=self.device_name, temperature=self._temperature
+        )
 
     @property
     def summary(self) -> str:
@@ -101,7 +107,8 @@ class MethodForm(DataForm):
     def restore(self, options: SegmentationSettings) -> None:
         """Choose saved options, except for the device; usual options are the defaults."""
         self.method.value = options.method
-        self.members.value = min(max(options.members, 1), self.members.editor.max)
+        self._wanted_members = max(options.members, 1)
+        self._show_members()
         if options.mirroring in self.mirroring.editor.choices:
             self.mirroring.value = options.mirroring
         if options.window in self.window.editor.choices:
@@ -142,16 +149,21 @@ class MethodForm(DataForm):
 
     def _on_method_changed(self) -> None:
         self._set_temperature(METHODS[self.method.value].temperature)
-        self._usual_temperature = self.temperature.value
+        self._usual_temperature = self._temperature
         self._show_members()
 
+    def _on_members_changed(self) -> None:
+        chosen = self.members.value
+        self._wanted_members = DEFAULT_COUNT if chosen == self._usual.members else chosen
+        self._show_fitted()
+
     def _show_members(self) -> None:
-        most = self._most_members(self.method.value)
+        """Show the wanted number of members, or as many as there are."""
+        most, wanted = self._most_members(self.method.value), self._wanted_members
         box = self.members.editor
-        took_all = box.value == box.max
-        box.max = most  # keeps the number if there are as many
-        if took_all:
-            box.value = min(DEFAULT_COUNT, most)
+        box.max = most
+        box.value = min(wanted, most)
+        self._wanted_members = wanted  # showing fewer is no choice
         box.native.setSuffix(f" of {most}" if self._folder is not None else "")
         box.enabled = most > 1
         self._show_fitted()
@@ -167,8 +179,8 @@ class MethodForm(DataForm):
             self.fitted_button.setText(f"Fitted: {self._fitted:.2f}")
         usual = METHODS[self.method.value].temperature
         if self._fitted is not None and usual == 1:
-            usual = round(self._fitted, 2)  # the box has two decimals
-        is_usual = self.temperature.value == self._usual_temperature
+            usual = self._fitted
+        is_usual = self._temperature == self._usual_temperature
         self._usual_temperature = usual
         if is_usual:
             self._set_temperature(self._usual_temperature)
@@ -184,7 +196,14 @@ class MethodForm(DataForm):
         if self._fitted is not None:
             self._set_temperature(self._fitted)
 
+    @property
+    def _temperature(self) -> float:
+        """The temperature in the box, with the decimals that the box does not show."""
+        shown, exact = float(self.temperature.value), self._exact_temperature
+        return exact if abs(shown - exact) < _BOX_ROUNDS else shown
+
     def _set_temperature(self, temperature: float) -> None:
+        self._exact_temperature = temperature
         self.temperature.editor.native.setValue(temperature)  # the box keeps its limits
 
     def _most_members(self, method: str) -> int:
