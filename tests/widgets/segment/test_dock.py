@@ -38,7 +38,7 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.info import is_study, read_study_info
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
-from napari_bayes_nnunet.io.study.study import read_study, save_review
+from napari_bayes_nnunet.io.study.study import OTHER_FILES, read_study, save_review
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
 from napari_bayes_nnunet.widgets.common.settings import Display
@@ -1152,17 +1152,31 @@ def test_another_voxel_size_is_another_result(ready, qtbot) -> None:
     assert dock.result.spacing == (9, 2, 3)
 
 
-def test_other_files_in_the_folder_refuse_the_study(
-    ready, tmp_path, qtbot, review, no_dialog
+@pytest.mark.parametrize("chosen", ["out", ""])
+def test_a_folder_with_other_files_gives_way_to_another(
+    ready, tmp_path, qtbot, review, monkeypatch, chosen
 ) -> None:
-    dock = ready(image_layer(tmp_path))
+    dock, messages = ready(image_layer(tmp_path)), []
+
+    def ask(*_: object) -> str:
+        messages.append(dock.run.status.text())
+        return str(tmp_path / chosen) if chosen else ""
+
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", ask)
     run(dock, qtbot)
     (tmp_path / "heart_study").mkdir()
     (tmp_path / "heart_study" / "thesis.doc").touch()
-    assert "thesis.doc" in review_of(dock, qtbot)
-    assert review.opened == []
-    (tmp_path / "heart_study" / "thesis.doc").unlink()
-    assert review_of(dock, qtbot) == NEW_STUDY.format(folder=tmp_path / "heart_study")
+    review_of(dock, qtbot)
+    values = {"folder": tmp_path / "heart_study", "file": "thesis.doc"}
+    assert messages == [OTHER_FILES.format(**values)]
+    expected = tmp_path / "out" / "heart_study"
+    if not chosen:
+        assert dock.run.status.text() == messages[0]
+        (tmp_path / "heart_study" / "thesis.doc").unlink()
+        expected = tmp_path / "heart_study"
+        review_of(dock, qtbot)
+    wait_until(lambda: review.opened == [expected], qtbot)
+    assert is_study(expected)
 
 
 def test_review_needs_a_finished_phase(ready, tmp_path, qtbot, review, no_dialog) -> None:

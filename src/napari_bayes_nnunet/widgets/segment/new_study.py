@@ -71,7 +71,8 @@ def default_study_folder(result: SegmentationResult) -> Path | None:
 def folder_of_image(result: SegmentationResult) -> Path | None:
     """Return the folder of the image; None if it is unknown or nothing can be written there.
 
-    Nothing is written to this installation, which holds the sample.
+    Nothing is written to this installation, which holds the sample. Windows says only when writing
+    fails that nothing can be written.
     """
     if result.source is None:
         return None

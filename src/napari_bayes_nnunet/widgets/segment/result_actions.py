@@ -6,13 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from napari.layers import Image
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from ...app import AppError
+from ...io import DataError
+from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY
 from ..common.background import Background
 from ..common.dock import raise_dock
 from ..common.settings import Settings
@@ -35,6 +37,8 @@ FILES_SAVED = "Saved {count} files in {folder}."
 MAKING_STUDY = "Writing a study to {folder}…"
 STILL_WRITING = "The result is still being saved. Segment again when this has ended."
 REPLACE_FILES = "Replace these files in {folder}?\n\n{names}"
+_ANOTHER_FOLDER: Final = (OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY, HAS_CORRECTIONS)
+"""Problems of a folder that say to choose another one."""
 
 
 def import_review_dock() -> None:
@@ -95,14 +99,21 @@ class ResultActions(QObject):
 
     def review_in(self, folder: Path) -> None:
         """Open the study of the result in the Review dock; write it unless its review has begun."""
-        chosen = self._chosen()
-        if chosen is None or self._makes_study:
+        if (chosen := self._chosen()) is not None:
+            self._make_study(*chosen, folder)
+
+    def _make_study(
+        self, layer: Image, result: SegmentationResult, folder: Path, *, may_ask: bool = False
+    ) -> None:
+        """Make the study and open it; with ``may_ask``, ask for another folder if needed."""
+        if self._makes_study:
             return
-        layer, result = chosen
         self._makes_study = True  # a second press would overwrite the study that is being opened
         self._run.show_messages(MAKING_STUDY.format(folder=folder))
-        work = partial(make_result_study, result, folder, image=layer_voxels(layer))
-        self._background.run(work, self._on_study_made, self._on_no_study_made)
+        make = _make_study_or_refuse if may_ask else make_result_study
+        work = partial(make, result, folder, image=layer_voxels(layer))
+        made = partial(self._on_study_made, layer, result)
+        self._background.run(work, made, self._on_no_study_made)
 
     def _on_save_requested(self) -> None:
         result = self._result
@@ -115,15 +126,21 @@ class ResultActions(QObject):
         self.save_to(folder)
 
     def _on_review_requested(self) -> None:
-        result = self._result
-        if result is None:
+        chosen = self._chosen()
+        if chosen is None:
             return
+        layer, result = chosen
         if not result.posteriors:
             self._run.show_messages(NOTHING_DONE)
-            return
-        folder = default_study_folder(result) or self._ask_for_study_folder(result)
+        elif (default := default_study_folder(result)) is not None:
+            self._make_study(layer, result, default, may_ask=True)
+        else:
+            self._make_study_elsewhere(layer, result)
+
+    def _make_study_elsewhere(self, layer: Image, result: SegmentationResult) -> None:
+        folder = self._ask_for_study_folder(result)
         if folder is not None:
-            self.review_in(folder)
+            self._make_study(layer, result, folder)
 
     def _ask_for_study_folder(self, result: SegmentationResult) -> Path | None:
         """Ask for the folder of a study that cannot be next to the image."""
@@ -139,8 +156,15 @@ class ResultActions(QObject):
         chosen = QFileDialog.getExistingDirectory(self._window, title, str(start))
         return Path(chosen) if chosen else None
 
-    def _on_study_made(self, study: ResultStudy) -> None:
+    def _on_study_made(
+        self, layer: Image, result: SegmentationResult, study: ResultStudy | DataError
+    ) -> None:
+        """Open the study, or ask for another folder if this one was refused."""
         self._makes_study = False
+        if isinstance(study, DataError):
+            self._run.show_messages(in_the_window(study))
+            self._make_study_elsewhere(layer, result)
+            return
         self._run.show_messages(study.sentence)
         raise_dock(self._viewer, self._window, REVIEW_DOCK).open(study.folder)
 
@@ -170,3 +194,15 @@ class ResultActions(QObject):
 
     def _on_saved(self, files: list[Path]) -> None:
         self._run.show_messages(FILES_SAVED.format(count=len(files), folder=files[0].parent))
+
+
+def _make_study_or_refuse(
+    result: SegmentationResult, folder: Path, *, image: Any
+) -> ResultStudy | DataError:
+    """Return the study, or the problem if the folder cannot be used; call it in a thread."""
+    try:
+        return make_result_study(result, folder, image=image)
+    except DataError as error:
+        if error.statement.template in _ANOTHER_FOLDER:
+            return error
+        raise
