@@ -7,6 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.widgets.layers.front import (
     bring_to_front,
@@ -104,6 +105,28 @@ def test_layers_set_aside_are_shown_with_their_image(viewer, patients) -> None:
     assert is_set_aside(viewer, second)
     second.visible = True
     assert not is_set_aside(viewer, second)
+
+
+def test_a_result_that_gave_way_meanwhile_stays_behind(viewer, patients) -> None:
+    """The first model of another method was shown while the user looked at another image."""
+    first, second = patients
+    bring_to_front(viewer, first)
+    entropy = viewer.layers["p1_ED entropy, bit"]
+    entropy.visible = False  # by the user
+    bring_to_front(viewer, second)
+    results = [
+        make_result(case="p1_ED", settings=SegmentationSettings(method=method))
+        for method in ("multi", "vanilla")
+    ]
+    put_result(viewer, first, results[1], mutual_information=False)
+    set_aside(viewer, first)
+    bring_to_front(viewer, first)
+    vanilla = {"p1_ED", "p1_ED entropy, bit (vanilla)", "p1_ED prediction (vanilla)"}
+    assert shown(viewer) == vanilla
+    put_result(viewer, first, results[0], mutual_information=False)
+    assert shown(viewer) == {"p1_ED", "p1_ED prediction (multi)"}
+    put_result(viewer, first, results[1], mutual_information=False)
+    assert shown(viewer) == vanilla
 
 
 def test_image_in_front_is_turned_and_on_screen(viewer, patients, tmp_path) -> None:

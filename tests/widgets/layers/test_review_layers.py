@@ -10,16 +10,19 @@ from napari.layers import Labels
 
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.widgets.layers.front import bring_to_front
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.result_layers import put_result
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     edited_layer,
     find_layer,
     handles_layer,
+    hide_closed_review,
     put_on_top,
     remove_layers,
     set_slice,
     set_slices,
+    show_as_closed,
 )
 from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
 
@@ -169,3 +172,13 @@ def test_removing_a_layer_keeps_the_selection(viewer, image, edited) -> None:
     remove_layers(viewer, None)
     assert [*viewer.layers] == [image, edited]
     assert viewer.layers.selection.active is edited
+
+
+def test_closed_review_hidden_twice_stays_hidden(viewer, image, edited, tmp_path) -> None:
+    """A new result arrives while another image is in front of the reviewed one."""
+    show_as_closed(edited, saved=True)
+    other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
+    bring_to_front(viewer, other)
+    hide_closed_review(viewer, image)
+    bring_to_front(viewer, image)
+    assert (image.visible, edited.visible) == (True, False)

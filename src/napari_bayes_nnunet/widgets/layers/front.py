@@ -10,6 +10,7 @@ from napari.layers import Image, Layer
 
 from .image_input import is_segmentable
 from .metadata import bayes_metadata, layer_case
+from .result_layers import BEHIND, is_behind
 from .viewing import show_in_reading_orientation, show_place, shown_place
 
 HIDDEN, SET_ASIDE = "bayes_nnunet_hidden", "bayes_nnunet_set_aside"
@@ -43,9 +44,10 @@ def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
 def bring_to_front(viewer: Any, *images: Image) -> bool:
     """Show ``images``, the channels of one scan, and hide other images with their layers.
 
-    Layers of the first image that this plugin has hidden are shown again. Layers that belong to no
-    image stay as they are. Images that the user has hidden stay hidden, unless another image is in
-    front. Returns whether anything was hidden or shown.
+    Layers of the first image that this plugin has hidden are shown again, but those of a result
+    that is not the chosen one only once it is chosen. Layers that belong to no image stay as they
+    are. Images that the user has hidden stay hidden, unless another image is in front. Returns
+    whether anything was hidden or shown.
     """
     first, changed = images[0], False
     was_covered = image_in_front(viewer) not in (None, *images)
@@ -57,7 +59,9 @@ def bring_to_front(viewer: Any, *images: Image) -> bool:
             layer.visible = False
         else:
             flags = [layer.metadata.pop(flag, False) for flag in (HIDDEN, SET_ASIDE)]
-            if any(flags) or (was_covered and layer in images):
+            if any(flags) and is_behind(layer):
+                bayes_metadata(layer)[BEHIND] = True  # is shown once its result is chosen
+            elif any(flags) or (was_covered and layer in images):
                 layer.visible = True
         changed |= layer.visible != visible
     if changed:

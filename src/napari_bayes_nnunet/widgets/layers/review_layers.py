@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...core.types import Place
 from ...io.images.geometry import Geometry
+from .front import HIDDEN, SET_ASIDE
 from .metadata import bayes_metadata, is_copy, layer_case, layer_source, note_owner
 from .result_layers import CONTOUR_WIDTH, insert_layer, is_behind, labels_look, layer_placement
 from .viewing import index_of
@@ -192,6 +193,8 @@ def hide_closed_review(viewer: Any, image: Image) -> None:
     layer = find_layer(viewer, image, "edited")
     if layer is not None and bayes_metadata(layer).get("closed"):
         layer.visible = False
+        for flag in (HIDDEN, SET_ASIDE):  # or they would return with their image
+            layer.metadata.pop(flag, None)
 
 
 def set_slice(layer: Labels, place: Place, labels: NDArray[np.uint8]) -> int:
