@@ -12,7 +12,7 @@ from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers.front import bring_to_front
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
-from napari_bayes_nnunet.widgets.layers.result_layers import put_result
+from napari_bayes_nnunet.widgets.layers.result_layers import put_result, result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     edited_layer,
     find_layer,
@@ -23,6 +23,7 @@ from napari_bayes_nnunet.widgets.layers.review_layers import (
     set_slice,
     set_slices,
     show_as_closed,
+    show_hidden_result,
 )
 from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
 
@@ -182,3 +183,37 @@ def test_closed_review_hidden_twice_stays_hidden(viewer, image, edited, tmp_path
     hide_closed_review(viewer, image)
     bring_to_front(viewer, image)
     assert (image.visible, edited.visible) == (True, False)
+
+
+@pytest.mark.parametrize("other_in_front", [False, True])
+def test_new_result_is_shown_in_place_of_closed_review(
+    viewer, image, edited, tmp_path, other_in_front
+) -> None:
+    """The review had hidden the layers that the new result takes over."""
+    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    layers = result_layers(viewer, image)
+    for layer in layers.values():
+        layer.visible = False
+    show_as_closed(edited, saved=True)
+    other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
+    bring_to_front(viewer, other if other_in_front else image)
+    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    hide_closed_review(viewer, image)
+    assert [layer.visible for layer in layers.values()] == [not other_in_front] * 2
+    bring_to_front(viewer, image)
+    assert all(layer.visible for layer in layers.values())
+    layers["entropy"].visible = False  # by the user
+    hide_closed_review(viewer, image)
+    assert not layers["entropy"].visible
+
+
+def test_a_map_that_the_user_hid_stays_hidden(viewer, image) -> None:
+    put_result(viewer, image, make_result(CINE), mutual_information=True)
+    layers = result_layers(viewer, image)
+    layers["mutual information"].visible = False
+    show_hidden_result(viewer, image)
+    assert [role for role, layer in layers.items() if layer.visible] == ["prediction"]
+    layers["prediction"].visible = False
+    show_hidden_result(viewer, image)
+    shown = [role for role, layer in layers.items() if layer.visible]
+    assert shown == ["mutual information", "prediction"]

@@ -908,6 +908,32 @@ def test_a_review_keeps_its_layers_until_it_is_closed(ready, tmp_path, qtbot) ->
     assert edited.visible
 
 
+def test_results_hidden_by_a_closed_review_are_shown_again(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    run(dock, qtbot)
+    image, result = dock.image.layer, dock.result
+    for layer in dock._viewer.layers[1:3]:
+        layer.visible = False  # as the review does
+    edited = edited_layer(image, result.labels.copy(), result.structures, None)
+    dock._viewer.add_layer(edited)
+    show_as_closed(edited, saved=True)
+    dock.method.method.value = "vanilla"
+    run(dock, qtbot)
+    shown = {
+        "heart",
+        "heart entropy, bit (multi)",
+        "heart prediction (multi)",
+        "heart contours",
+    }
+    dock.run.results.blocks["multi"].show_button.click()
+    assert visible(dock) == shown
+    for name in shown - {"heart", "heart contours"}:
+        dock._viewer.layers[name].visible = False
+    dock.run.results.blocks["vanilla"].show_button.click()
+    dock.run.results.blocks["vanilla"].remove_button.click()
+    assert visible(dock) == {name.replace(" (multi)", "") for name in shown}
+
+
 # Saving
 
 

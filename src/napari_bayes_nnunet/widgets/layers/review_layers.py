@@ -17,7 +17,14 @@ from ...core.types import Place
 from ...io.images.geometry import Geometry
 from .front import HIDDEN, SET_ASIDE
 from .metadata import bayes_metadata, is_copy, layer_case, layer_source, note_owner
-from .result_layers import CONTOUR_WIDTH, insert_layer, is_behind, labels_look, layer_placement
+from .result_layers import (
+    CONTOUR_WIDTH,
+    insert_layer,
+    is_behind,
+    labels_look,
+    layer_placement,
+    result_layers,
+)
 from .viewing import index_of
 
 ReviewRole: TypeAlias = Literal[
@@ -189,12 +196,33 @@ def is_reviewed(viewer: Any, image: Image) -> bool:
 
 
 def hide_closed_review(viewer: Any, image: Image) -> None:
-    """Hide corrected labels whose study was closed, because a new result is shown."""
+    """Hide corrected labels whose study was closed, and show a new result in their place."""
     layer = find_layer(viewer, image, "edited")
     if layer is not None and bayes_metadata(layer).get("closed"):
+        was_shown = layer.visible
         layer.visible = False
         for flag in (HIDDEN, SET_ASIDE):  # or they would return with their image
-            layer.metadata.pop(flag, None)
+            was_shown |= bool(layer.metadata.pop(flag, False))
+        if was_shown:
+            show_hidden_result(viewer, image)
+
+
+def show_hidden_result(viewer: Any, image: Image) -> None:
+    """Show the prediction of the chosen result, and its map if all of it is hidden, as by a review.
+
+    If ``image`` is hidden behind another one, they are shown with it.
+    """
+    layers = result_layers(viewer, image)
+    waits = HIDDEN in image.metadata and not image.visible
+    marks = {HIDDEN, SET_ASIDE} if waits else set()
+    shown = [role for role, layer in layers.items() if layer.visible or marks & {*layer.metadata}]
+    for role, layer in layers.items():
+        if role in shown or (shown and role != "prediction"):
+            continue
+        if waits:
+            layer.metadata[HIDDEN] = True
+        else:
+            layer.visible = True
 
 
 def set_slice(layer: Labels, place: Place, labels: NDArray[np.uint8]) -> int:

@@ -23,7 +23,7 @@ from ..layers.result_layers import (
     show_mutual_information,
     steps_to_put,
 )
-from ..layers.review_layers import hide_closed_review, is_reviewed
+from ..layers.review_layers import hide_closed_review, is_reviewed, show_hidden_result
 from ..layers.structure_contours import apply_display, steps_to_show_contours
 from ..layers.viewing import current_phase, go_to_phase
 from .canvas_caption import ResultCaption
@@ -173,9 +173,14 @@ class ResultView(QObject):
                 go_to_phase(self._viewer, layer, phase)
 
     def _put(self, layer: Image, result: SegmentationResult) -> None:
-        """Make a result the chosen one of its image, and show it at once."""
+        """Make a result the chosen one of its image, and show it at once.
+
+        It is shown even if a review, or the user, had hidden it before another one was chosen.
+        """
         self.turns.run(self._steps_to_put(layer, result))
         self.turns.finish()
+        if result not in self._held:
+            show_hidden_result(self._viewer, layer)
 
     def _steps_to_put(
         self, layer: Image, result: SegmentationResult
