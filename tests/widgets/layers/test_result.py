@@ -9,6 +9,7 @@ import pytest
 
 from napari_bayes_nnunet.app.messages import PhaseDone
 from napari_bayes_nnunet.app.prediction.geometry_report import SLICES_STORED, TWO_VOXEL_SIZES
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.problems import Action, statement
@@ -19,6 +20,7 @@ from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult, delete_files
 
+from ...helpers.data.posteriors import posterior_of
 from ...helpers.data.studies import made_posterior, make_study
 from ..conftest import CINE, VOLUME, grow, make_result, two_voxel_sizes
 
@@ -215,3 +217,24 @@ def test_the_ef_is_that_of_ed_and_es_of_the_looks(finished, names) -> None:
     assert ("LV EF" in numbers.measured) == ("LV EF" in names)
     result.known_phases = CardiacPhases(1, 4)
     assert "LV EF" not in result.numbers().measured
+
+
+def beating(*finished: int) -> SegmentationResult:
+    """Return a cine of which one model found ED 1 and ES 2; its LV is the smallest in phase 3."""
+    result = make_result(CINE, known_phases=CardiacPhases(1, 2), phases_from=FOUND_BY_VOLUME)
+    for phase in finished:
+        labels = np.zeros(VOLUME.shape, np.uint8)
+        labels[1, : (12, 6, 5, 8, 10)[phase - 1]] = 3
+        result.count(phase, 2, 2)
+        result.finish(phase, {}, posterior_of([labels] * 2))
+    return result
+
+
+def test_the_curve_of_all_members_decides_on_every_phase() -> None:
+    part, whole = beating(1, 2, 3, 4), beating(1, 2, 3, 4, 5)
+    assert (part.numbers().ed, part.numbers().es) == (1, 2)
+    numbers = whole.numbers()
+    assert (numbers.ed, numbers.es, numbers.compared) == (1, 3, 0)
+    assert numbers.measured["LV EF"].value == pytest.approx(100 * (1 - 5 / 12))
+    whole.phases_from = INFO_CFG
+    assert whole.numbers().es == 2

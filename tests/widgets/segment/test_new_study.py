@@ -160,6 +160,18 @@ def test_a_review_knows_that_only_chosen_phases_were_compared(tmp_path) -> None:
     assert info.phases_from == FOUND_AMONG_CHOSEN
 
 
+@pytest.mark.parametrize(
+    ("phases", "expected"),
+    [((1, 2, 3, 4), (2, 4, FOUND_BY_VOLUME)), ((1, 2, 3, 4, 5), (None, None, ""))],
+)
+def test_a_review_finds_ed_and_es_in_every_phase(tmp_path, phases, expected) -> None:
+    image = made_image(tmp_path / "heart.nii.gz", CINE)
+    found = {"known_phases": CardiacPhases(2, 4), "phases_from": FOUND_BY_VOLUME}
+    result = result_of(image, CINE, phases, shape=CINE.shape, **found)
+    info = read_study(make_result_study(result, tmp_path / "study", image=None).folder).info
+    assert (info.ed, info.es, info.phases_from) == expected
+
+
 def test_an_image_without_geometry_goes_into_the_study(tmp_path) -> None:
     """With the voxel size the ensemble was told."""
     result = result_of(tmp_path / "heart.tif", None, spacing=(9.0, 2.0, 3.0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.prediction.output_files import RESULTS_NOT_WRITTEN
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, RESULTS_NOT_WRITTEN
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files import atomic
@@ -32,6 +32,7 @@ from napari_bayes_nnunet.widgets.segment.save import (
     save_result,
 )
 
+from ...helpers.data.studies import made_posterior
 from ...helpers.processes.small_disk import FullFrom
 from ..conftest import CINE, VOLUME, grow, make_result
 
@@ -263,3 +264,14 @@ def test_looks_at_other_phases_are_nothing_to_save(tmp_path) -> None:
         save_result(result, tmp_path / "out", mutual_information=False)
     assert caught.value.statement.template == NOTHING_TO_SAVE
     assert not (tmp_path / "out").exists()
+
+
+def test_reports_of_every_phase_name_no_ends_of_one_model(tmp_path) -> None:
+    result = make_result(CINE, known_phases=CardiacPhases(1, 2), phases_from=FOUND_BY_VOLUME)
+    for phase in range(1, 6):
+        assert result.known_ends == (CardiacPhases(1, 2), FOUND_BY_VOLUME)
+        grow(result, tmp_path, phase=phase)
+        result.finish(phase, {}, made_posterior(VOLUME.shape))
+    save_result(result, tmp_path / "out", mutual_information=False)
+    report = json.loads((tmp_path / "out" / "heart_frame01.json").read_text())
+    assert not {"ED", "ES", "phases_from"} & report.keys()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...app.messages import FirstLookReady, Message, PhaseDone, SnapshotReady
 from ...app.prediction.geometry_report import with_geometry
+from ...app.prediction.output_files import FOUND_BY_VOLUME
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.counts import phase_names
 from ...core.ensemble.stored_posterior import StoredPosterior
@@ -162,6 +163,19 @@ class SegmentationResult:
         """Entropy if all C classes, background included, are equally probable: log2 C, bit."""
         return math.log2(self.classes)
 
+    @property
+    def known_ends(self) -> tuple[CardiacPhases | None, str]:
+        """``known_phases`` and ``phases_from``, or (None, "") if the curve decides.
+
+        It decides once all members have segmented every phase: they know more than the one model
+        that found ED and ES before, and the numbers are those of all phases segmented at once.
+        """
+        count = self.shape[0] if len(self.shape) == 4 else 0
+        is_whole = self.posteriors.keys() >= {*range(1, count + 1)}
+        if self.phases_from == FOUND_BY_VOLUME and is_whole:
+            return None, ""
+        return self.known_phases, self.phases_from
+
     def numbers(self) -> ResultNumbers:
         """Return EF, volumes and mass of the finished phases, with the spread of the members.
 
@@ -173,12 +187,13 @@ class SegmentationResult:
         curves = self._curves(every, provisional=set(every) - set(volumes))
         # All members may see a smaller LV in the ED of the looks than one saw in the phase beside.
         found = [_ends(curves), _ends(self._curves(self._looks))]
-        ends = [self.known_phases] if self.known_phases else found
+        known, _ = self.known_ends
+        ends = [known] if known else found
         ed, es = max(ends, key=lambda pair: len(volumes.keys() & set(pair)))
         reports = [state.report for state in self.phases.values() if state.report]
         measured = heart_function(volumes, ed=ed, es=es, rules=interval_rules(reports))
         count = self.shape[0] if len(self.shape) == 4 else 0
-        seen = 0 if self.known_phases else len(self.phases)
+        seen = 0 if known else len(self.phases)
         compared = seen if seen < count else 0
         return ResultNumbers(
             measured=measured,

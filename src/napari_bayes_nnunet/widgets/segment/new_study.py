@@ -147,12 +147,13 @@ def _ends(result: SegmentationResult) -> tuple[CardiacPhases | None, str]:
 
     Provisional phases are missing in that curve.
     """
-    if result.known_phases is None and result.provisional:
+    known, phases_from = result.known_ends
+    if known is None and result.provisional:
         numbers = result.numbers()
         if numbers.ed is not None and numbers.es is not None:
             source = FOUND_AMONG_CHOSEN if numbers.compared else FOUND_BY_VOLUME
             return CardiacPhases(numbers.ed, numbers.es), source
-    return result.known_phases, result.phases_from
+    return known, phases_from
 
 
 def _image_file(result: SegmentationResult) -> SourceImage | None:

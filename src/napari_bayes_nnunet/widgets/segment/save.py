@@ -151,9 +151,9 @@ def _report(
 ) -> dict[str, Any]:
     source = result.source.name if result.source is not None else ""
     about: dict[str, Any] = {"case": name, "image": source, "phase": phase}
-    known = result.known_phases
+    known, phases_from = result.known_ends
     if known is not None and phase in known:
-        about |= {"ED": known.ed, "ES": known.es, "phases_from": result.phases_from}
+        about |= {"ED": known.ed, "ES": known.es, "phases_from": phases_from}
     if state.report is None:
         return about | _unfinished(result, state)
     return about | dict(state.report)
