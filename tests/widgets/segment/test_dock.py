@@ -598,6 +598,18 @@ def test_several_channels_are_sent_together(make_dock, tmp_path, qtbot) -> None:
     assert "cine prediction" in names(dock)
 
 
+def test_phases_of_other_channels_are_not_mixed(make_dock, tmp_path, qtbot) -> None:
+    dock = make_dock(*(image_layer(tmp_path, CINE, name) for name in ("cine", "t2", "late")))
+    choose(dock, make_folder(tmp_path / "ensemble", channels=("cine", "T2")), qtbot)
+    dock.image.choose(dock._viewer.layers["cine"])
+    dock.image.phases.setCurrentIndex(3)
+    for channel, phases in (("t2", "1"), ("t2", "2"), ("late", "3")):
+        dock.image.channels[1].setCurrentText(channel)
+        dock.image.phase_numbers.setText(phases)
+        run(dock, qtbot)
+    assert list(dock.result.phases) == [3]
+
+
 def test_a_lazy_image_does_not_block_the_window(ready, qtbot) -> None:
     computing, beats = threading.Event(), threading.Semaphore(0)
     beaten: list[bool] = []

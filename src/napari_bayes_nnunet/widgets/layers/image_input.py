@@ -27,11 +27,13 @@ SCRATCH_LIMIT = 8 * 2**30
 class ImageInput:
     """The image to segment: one (Z, Y, X) or (T, Z, Y, X) array per channel, dask or NumPy.
 
-    ``spacing`` (z, y, x) is in mm. ``phases`` of a cine count from 1; None means all phases, from
-    which the ensemble finds ED and ES. A 3D image has no phases.
+    ``layers`` are the unique ids of their layers. ``spacing`` (z, y, x) is in mm. ``phases`` of a
+    cine count from 1; None means all phases, from which the ensemble finds ED and ES. A 3D image
+    has no phases.
     """
 
     channels: tuple[Any, ...]
+    layers: tuple[str, ...] = ()
     spacing: Spacing
     phases: tuple[int, ...] | None = None
 

@@ -78,7 +78,7 @@ class SegmentationResult:
     ``phases`` has the state of each phase (from 1; None for a 3D image), ``requested`` the phases
     of a cine to segment last. ``posteriors`` has the members' results of finished phases, as
     copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
-    is the one that the ensemble received.
+    is the one that the ensemble received, ``channels`` are the unique ids of the image's layers.
     """
 
     case: str
@@ -92,6 +92,7 @@ class SegmentationResult:
     source: Path | None = None
     geometry: Geometry | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: tuple[str, ...] = ()
     known_phases: CardiacPhases | None = None
     phases_from: str = ""
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
@@ -140,8 +141,9 @@ class SegmentationResult:
         self, image: ImageInput, folder: EnsembleFolder, settings: SegmentationSettings
     ) -> bool:
         """Return whether new phases belong to this result; the job compares their reports, too."""
-        requested = (image.shape, image.spacing, folder, settings)
-        return (self.shape, self.spacing, self.made_by, self.settings) == requested
+        requested = (image.shape, image.spacing, image.layers, folder, settings)
+        known = (self.shape, self.spacing, self.channels, self.made_by, self.settings)
+        return known == requested
 
     @property
     def warnings(self) -> list[str]:

@@ -228,6 +228,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 source=layer_source(layer),
                 geometry=self.image.geometry(),
                 spacing=image.spacing,
+                channels=image.layers,
             )
         result.settings = settings  # equal settings may differ in the device
         if self.image.known_phases is not None:

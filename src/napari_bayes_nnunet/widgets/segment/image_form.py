@@ -154,6 +154,7 @@ class ImageForm(QWidget):
         check_same_grid(layers)
         return ImageInput(
             channels=tuple(layer_voxels(layer) for layer in layers),
+            layers=tuple(str(layer.unique_id) for layer in layers),
             spacing=self._spacing_of(self._layer),
             phases=self._chosen_phases(self._layer),
         )
