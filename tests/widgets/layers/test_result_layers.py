@@ -338,3 +338,17 @@ def test_labels_that_are_no_structures_are_seen() -> None:
     background, structure, *others = layer.colormap.map(layer.data)[0].tolist()
     assert background[3] == 0
     assert others == [[1, 0, 0, 1]] * 2 != [structure] * 2
+
+
+@pytest.mark.parametrize("next_method", ["multi", "single"])
+def test_layers_kept_for_a_review_go_with_the_next_result(viewer, image, next_method) -> None:
+    put(viewer, image, "multi")
+    before = names(viewer)
+    forget_result(viewer, image, "multi", is_reviewed=True)
+    assert names(viewer) == before
+    put(viewer, image, next_method)
+    assert kept_results(image).keys() == {next_method}
+    assert names(viewer) == before
+    other = "single" if next_method == "multi" else "multi"
+    put(viewer, image, other)
+    assert len(names(viewer)) == 5

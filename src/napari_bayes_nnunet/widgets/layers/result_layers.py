@@ -51,6 +51,8 @@ RESULT: Final = "bayes result"
 """Key in the metadata of an image."""
 BEHIND: Final = "behind"
 """Key in our metadata of a layer whose result is not the chosen one: whether it was visible."""
+FORGOTTEN: Final = "forgotten"
+"""Key in our metadata of a layer in which a review showed its study when its result was removed."""
 NAME: Final = "name"
 """Key in our metadata of a layer: the name that it was given here."""
 
@@ -94,15 +96,18 @@ def forget_result(viewer: Any, image: Image, method: str, *, is_reviewed: bool =
     """Remove the result of a method and its layers; the last of the others becomes the chosen.
 
     While the image is reviewed, the layers in front stay, because the review shows its study there.
+    They are removed when a result of another method is put.
     """
     results = kept_results(image)
     results.pop(method, None)
     chosen = next(reversed(results), "")
     image.metadata[RESULT] = {"image": image.unique_id, "chosen": chosen, "results": results}
     layers = [layer for layer in _all_layers(viewer, image) if _method(layer) == method]
-    layers = [layer for layer in layers if not is_reviewed or is_behind(layer)]
+    gone = [layer for layer in layers if not is_reviewed or is_behind(layer)]
+    for layer in layers:
+        bayes_metadata(layer)[FORGOTTEN] = True
     with viewer.layers.batched_update():
-        for layer in layers:
+        for layer in gone:
             viewer.layers.remove(layer)
     _name_by_method(viewer, image)
 
@@ -180,10 +185,13 @@ def _bring_method_to_front(viewer: Any, image: Image, method: str) -> None:
     """Hide the layers of other methods, and show those of ``method`` as they were before."""
     layers = _all_layers(viewer, image)
     for layer in (layer for layer in layers if _method(layer) != method):
-        if not is_behind(layer):
+        if FORGOTTEN in bayes_metadata(layer):
+            viewer.layers.remove(layer)
+        elif not is_behind(layer):
             bayes_metadata(layer)[BEHIND] = layer.visible
             layer.visible = False
     for layer in (layer for layer in layers if _method(layer) == method):
+        bayes_metadata(layer).pop(FORGOTTEN, None)
         if is_behind(layer):
             layer.visible = bayes_metadata(layer).pop(BEHIND)
 
