@@ -36,6 +36,7 @@ from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.worker import LATER_THAN_THE_WINDOW, NO_REVIEW, Worker, main
 from napari_bayes_nnunet.core.command import STARTED_BY_HAND
+from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io.study.arrays import read_posterior
@@ -255,6 +256,38 @@ def test_snapshots_come_after_powers_of_two(tmp_path, monkeypatch):
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
     Worker(tmp_path, told.append).handle(asked)
     assert [m.done for m in told if isinstance(m, SnapshotReady)] == [1, 2, 4, 8, 11]
+
+
+def test_a_stable_phase_ends_with_its_own_snapshot(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "napari_bayes_nnunet.app.segmentation.result.SECONDS_BETWEEN_SNAPSHOTS", 1e9
+    )
+    monkeypatch.setattr(Ensemble, "phases_at_once", lambda self, image, mirroring: 2)
+    checks: dict[Stability, int] = {}
+
+    def update(self, labels, entropy):
+        """The first phase rests after the second check, after six members."""
+        checks[self] = checks.get(self, 0) + 1
+        is_first = self is next(iter(checks))
+        return np.full(len(labels), is_first and checks[self] == 2)
+
+    monkeypatch.setattr(Stability, "update", update)
+    model = make_model(tmp_path / "model", members=11)
+    cine = np.stack([made_image((3, 20, 24), seed=s) for s in range(2)])[None]
+    told: list[Message] = []
+    np.save(tmp_path / "image.npy", cine)
+    image = str(tmp_path / "image.npy")
+    settings = replace(ON_CPU, until_stable=True, members=11)
+    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=settings)
+    Worker(tmp_path, told.append).handle(replace(asked, phases=[1, 2]))
+    shown = {p: [m for m in told if isinstance(m, SnapshotReady) and m.phase == p] for p in (1, 2)}
+    assert [(m.done, m.total) for m in shown[1]] == [(1, 11), (2, 11), (4, 11), (6, 6)]
+    assert [(m.done, m.total) for m in shown[2]] == [(n, 11) for n in (1, 2, 4, 6, 8, 11)]
+    for done in [m for m in told if isinstance(m, PhaseDone)]:
+        labels = np.load(shown[done.phase][-1].labels)
+        for name, value in {"RV": 1, "MYO": 2, "LV": 3}.items():
+            ml = np.count_nonzero(labels == value) * np.prod(SPACING) / 1000
+            assert done.report["volumes_ml"][name]["ensemble"] == pytest.approx(ml)
 
 
 def test_missing_phase_fails_with_its_number(child, model):

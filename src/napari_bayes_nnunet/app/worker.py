@@ -305,7 +305,7 @@ class Worker:
             nonlocal last_done
             if self._is_checked:
                 self._report_members()
-            done, total = next((s.done, s.total) for s in snapshots.values())
+            done, total = min((s.done, s.total) for s in snapshots.values())
             time_left.step(done - last_done)
             last_done = done
             is_busy = self._unread is not None and self._unread.exists()

@@ -234,7 +234,8 @@ def test_stable_result_stops_further_members(tmp_path, monkeypatch):
     steps = ensemble.steps(image, SPACING, settings, keep_members=True)
     snapshots = []
     result = drain(steps, snapshots.append)
-    assert [snapshot.done for snapshot in snapshots] == [1, 2, 3]
+    assert [(s.done, s.total) for s in snapshots] == [(1, 9), (2, 9), (3, 3)]
+    assert snapshots[-1].eta_seconds == 0
     assert result.notes == (STABLE.format(done=3, total=9),)
     order = interleave_passes(
         make_passes(choose_members(ensemble.folder, "multi", 9), "probabilities")

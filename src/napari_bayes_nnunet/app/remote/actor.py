@@ -134,7 +134,7 @@ class RemoteRun:
                 except Stopped:  # the owner is gone, and the generator's frames hold memory
                     self._steps = iter(())
                     return []
-                done, total = next((s.done, s.total) for s in snapshots.values())
+                done, total = min((s.done, s.total) for s in snapshots.values())
                 if throttle.shows(done, total):
                     return {index: PackedSnapshot.pack(s) for index, s in snapshots.items()}
 

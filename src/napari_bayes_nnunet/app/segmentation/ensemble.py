@@ -214,7 +214,7 @@ class Ensemble:
     ) -> Generator[dict[int, Snapshot], None, list[Segmentation]]:
         """Segment images, such as the phases of a cine, with one member after the other.
 
-        Yields image index → posterior after every member, without images that are stable if
+        Yields image index → posterior after every member, of each image until it is stable if
         ``until_stable`` is set. With either it or ``keep_members`` the results have the labels of
         every member, a byte per member and voxel (24 MB for 30 members of 12 x 256 x 256 voxels);
         without them memory does not grow with the members. Device and precision are those of the
@@ -242,9 +242,14 @@ class Ensemble:
             active = {index: image for index, image in enumerate(every) if not image.is_stable}
             self._make_pass(forward_pass, [*active.values()], plan, should_stop)
             time_left.step()
-            eta = time_left.seconds(len(order) - done) or 0.0
+            if plan.checks_stability_after(done):
+                for image in active.values():
+                    image.check_stability(self._whole_slices(image.image))
+            is_over = all(image.is_stable for image in every)
+            eta = 0.0 if is_over else time_left.seconds(len(order) - done) or 0.0
+            totals = {i: done if image.is_stable else len(order) for i, image in active.items()}
             yield {
-                index: Snapshot(done, len(order), eta, image.statistics)
+                index: Snapshot(done, totals[index], eta, image.statistics)
                 for index, image in active.items()
             }
             if self.folder.members != plan.folder.members:  # one was refused meanwhile
@@ -253,10 +258,7 @@ class Ensemble:
                 )
                 next(again)  # the first member is shown already
                 return (yield from again)
-            if plan.checks_stability_after(done):
-                for image in active.values():
-                    image.check_stability(self._whole_slices(image.image))
-            if all(image.is_stable for image in every):
+            if is_over:
                 break
         seconds = (perf_counter() - started) / len(images)
         return [self._result(image, plan, seconds) for image in every]

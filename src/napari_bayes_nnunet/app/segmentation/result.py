@@ -40,16 +40,17 @@ LIKELY_FAILURE: Final = (
 
 
 class SnapshotThrottle:
-    """Choice of the snapshots to show: after 1, 2, 4, 8, … and all members, and at intervals."""
+    """Choice of the snapshots to show: after 1, 2, 4, 8, … members, the last, and at intervals."""
 
     def __init__(self) -> None:
         self._last = perf_counter()
 
     def shows(self, done: int, total: int, *, is_busy: bool = False) -> bool:
-        """Return whether to show the snapshot after ``done`` of ``total`` members.
+        """Return whether to show the snapshots after ``done`` members of images together.
 
-        Those after 1, 2, 4, 8, … and all members are always shown. Others are shown
-        `SECONDS_BETWEEN_SNAPSHOTS` after the last, unless the recipient still ``is_busy`` with it.
+        ``total`` is the smallest of theirs. Those after 1, 2, 4, 8, … and ``total`` members are
+        always shown. Others are shown `SECONDS_BETWEEN_SNAPSHOTS` after the last, unless the
+        recipient still ``is_busy`` with it.
         """
         now = perf_counter()
         is_late = now - self._last >= SECONDS_BETWEEN_SNAPSHOTS and not is_busy
@@ -61,7 +62,10 @@ class SnapshotThrottle:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Posterior after ``done`` of ``total`` members, valid until the next step."""
+    """Posterior after ``done`` of ``total`` members, valid until the next step.
+
+    ``total`` is ``done`` in the last snapshot of an image, also if it is stable before all members.
+    """
 
     done: int
     total: int
