@@ -175,6 +175,17 @@ def test_start_with_missing_choices_shows_the_problem(make, tmp_path, qtbot) -> 
     assert not window.stop_button.isEnabled()
 
 
+def test_start_takes_the_folder_that_was_just_typed(make, images, tmp_path, qtbot) -> None:
+    window = make()
+    window.start_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # as on macOS
+    window.form.images.edit.selectAll()
+    qtbot.keyClicks(window.form.images.edit, str(make_images(tmp_path / "new")))
+    qtbot.mouseClick(window.start_button, Qt.MouseButton.LeftButton)
+    wait_end(window, qtbot)
+    words = json.loads((tmp_path / "new_segmented" / "words.json").read_text())
+    assert words[2] == str(tmp_path / "new")
+
+
 def test_a_complaint_ends_with_its_cause(make, tmp_path) -> None:
     answers: list[Any] = [AppError("No ensemble.")]
 
