@@ -16,6 +16,7 @@ from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers import image_input
 from napari_bayes_nnunet.widgets.layers.image_input import (
+    NO_ROOM_LEFT,
     ImageInput,
     check_same_grid,
     is_segmentable,
@@ -30,6 +31,7 @@ from napari_bayes_nnunet.widgets.layers.metadata import (
 )
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 
+from ...helpers.checks.problems import says
 from ...helpers.data import dicoms
 from ...helpers.data.dicoms import write_cine
 from ..conftest import CINE, VOLUME, image_layer
@@ -234,6 +236,14 @@ def test_an_image_larger_than_its_limit_is_refused(
         image.write(tmp_path / "image.npy")
     assert error.value.values == {"size": pytest.approx(1490.1, abs=0.1), "free": 1}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_disk_that_becomes_full_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "image.npy").symlink_to("/dev/full")
+    image = ImageInput(channels=(np.ones((2, 30, 40)),), spacing=ONE)
+    with pytest.raises(AppError, check=says(NO_ROOM_LEFT)):
+        image.write(tmp_path / "image.npy")
 
 
 class Usage:

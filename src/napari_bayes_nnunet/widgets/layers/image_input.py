@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ from napari.layers import Image, Layer
 from ...app import AppError
 from ...core.types import Spacing
 from ...io import DataError
+from ...io.files.disk import is_disk_full
 from ...io.images.nifti import CardiacPhases, read_info_cfg
 from .metadata import bayes_metadata, layer_geometry, layer_source, layer_voxels
 
 SCRATCH_LIMIT = 8 * 2**30
 """Size limit of an image for the inference process, bytes."""
+NO_ROOM_LEFT = (
+    "The disk became full while the image was written to a temporary file. Choose fewer phases, or "
+    "free some disk space."
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,22 +61,30 @@ class ImageInput:
         return self.phases or tuple(range(1, self.shape[0] + 1))
 
     def write(self, path: Path, *, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Write (channels, [T,] Z, Y, X) as ``.npy``, one volume in memory at a time.
+        """Write (channels, [T,] Z, Y, X) as ``.npy``, one volume after the other.
 
-        Raises AppError if the image is too large and DataError if it cannot be read.
+        Raises AppError if the image is too large or the disk becomes full, and DataError if the
+        image cannot be read.
         """
         times = self.sent_phases
         shape = (len(self.channels), *((len(times),) if times else ()), *self.shape[-3:])
         kind = _stored_type([channel.dtype for channel in self.channels])
         _check_size(math.prod(shape) * kind.itemsize, path.parent)
-        out = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
-        for index, channel in enumerate(self.channels):
-            for time, phase in enumerate(times or (None,)):
-                if should_stop():
-                    return
-                target = (index,) if phase is None else (index, time)
-                out[target] = load_voxels(channel if phase is None else channel[phase - 1])
-        out.flush()
+        descr = np.lib.format.dtype_to_descr(kind)
+        header = {"descr": descr, "fortran_order": False, "shape": shape}
+        volume = np.empty(shape[-3:], kind)
+        try:
+            with path.open("wb") as file:  # a full disk under a memory map would end the process
+                np.lib.format.write_array_header_1_0(file, header)
+                for channel, phase in product(self.channels, times or (None,)):
+                    if should_stop():
+                        return
+                    volume[...] = load_voxels(channel if phase is None else channel[phase - 1])
+                    file.write(volume.data)
+        except OSError as error:
+            if is_disk_full(error):
+                raise AppError(NO_ROOM_LEFT) from error
+            raise
 
 
 def is_segmentable(layer: Layer) -> bool:
