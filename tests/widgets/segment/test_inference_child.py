@@ -147,6 +147,19 @@ def test_killed_child_is_replaced_at_next_message(messages, qtbot) -> None:
     assert child.pid != pid
 
 
+def test_a_cleaned_scratch_folder_is_made_again(messages, qtbot) -> None:
+    child, said = messages()
+    child.start()
+    wait_for(ChildReady, said, qtbot)
+    pid, scratch = child.pid, child.scratch
+    scratch.rmdir()
+    child.send(request(child))
+    wait_for(JobEnded, said, qtbot)
+    assert said[-1] == JobEnded(outcome="finished", job=1)
+    assert (child.pid, child.scratch) == (pid, scratch)
+    assert sys.platform == "win32" or scratch.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_crash_is_reported_with_its_error(messages, qtbot) -> None:
     child, _ = messages("--dies-at", 1)
     with qtbot.waitSignal(child.died) as died:

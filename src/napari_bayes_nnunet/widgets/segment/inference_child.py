@@ -40,12 +40,14 @@ class InferenceChild(QObject):
 
     @property
     def scratch(self) -> Path:
-        """A private folder for arrays, emptied when the child ends."""
+        """A private folder for arrays, emptied when the child ends; it is there, or made again."""
         if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(
                 prefix="bayes-nnunet-", ignore_cleanup_errors=True
             )
-        return Path(self._scratch.name)
+        folder = Path(self._scratch.name)
+        folder.mkdir(mode=0o700, exist_ok=True)  # the system may have cleaned its temporary folder
+        return folder
 
     @property
     def pid(self) -> int | None:
@@ -76,7 +78,7 @@ class InferenceChild(QObject):
 
     def _empty_scratch(self) -> None:
         # A child that ends by itself deletes the folder; on Windows a file may still be open here.
-        for path in self.scratch.glob("*") if self._scratch else ():
+        for path in Path(self._scratch.name).glob("*") if self._scratch else ():
             with suppress(OSError):
                 path.unlink()
 
