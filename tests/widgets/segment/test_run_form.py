@@ -64,6 +64,7 @@ def test_a_long_name_does_not_widen_the_button(form) -> None:
 
 
 def test_progress_shows_member_and_time_left(form) -> None:
+    form.set_running(True)
     form.show_stage("Loading the ensemble")
     assert form.progress.maximum() == 0
     assert form.progress_text.text() == "Loading the ensemble…"
@@ -93,6 +94,8 @@ def test_messages_are_repeated_while_the_outcome_is_far(form) -> None:
     assert form.progress_text.text() == "Loading…"
     form.show_messages("Finished.")
     form.set_running(False)
+    assert form.progress_text.text() == "Finished."
+    form.show_stage("Loading")
     assert form.progress_text.text() == "Finished."
     form.show_messages("A long sentence. " * 20)
     assert form.progress_text.text().endswith("…")

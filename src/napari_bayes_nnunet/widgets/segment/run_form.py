@@ -119,7 +119,9 @@ class RunForm(QWidget):
         self._show_scale()
 
     def show_stage(self, text: str) -> None:
-        """Show a step of unknown duration."""
+        """Show a step of unknown duration; outside a run, leave the messages."""
+        if not self._is_running:
+            return
         self.progress_text.setText(f"{text}…")
         self.progress.setRange(0, 0)
 
