@@ -110,7 +110,7 @@ def _run(explain: bool) -> None:
             review = raise_dock(viewer, dock, REVIEW_DOCK)
             QTest.qWait(1500)
         with watch.watching("open the study"):
-            dock.review_in(Path(temporary) / "study")
+            dock.actions.review_in(Path(temporary) / "study")
             until(lambda: review.controller is not None and not review.is_opening, 1500)
         canvas = viewer.window._qt_viewer.canvas.native
         for step, key in (("switch phases, T", Qt.Key.Key_T), ("accept, A", Qt.Key.Key_A)):

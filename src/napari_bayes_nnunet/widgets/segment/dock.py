@@ -166,14 +166,6 @@ class SegmentWidget(FolderDrop, DockContent):
         self.job.start(image, result)
         self._offer_result()
 
-    def save_to(self, folder: Path) -> None:
-        """Save the result of the chosen image in ``folder``, replacing files of the same names."""
-        self.actions.save_to(folder)
-
-    def review_in(self, folder: Path) -> None:
-        """Open the study of the result in the Review dock; write it unless its review has begun."""
-        self.actions.review_in(folder)
-
     def close_child(self) -> None:
         """End the job and the child process; showing the dock starts another."""
         self._stop_waiting()
