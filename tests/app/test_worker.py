@@ -5,6 +5,7 @@ import sys
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -40,6 +41,7 @@ from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io.study.arrays import read_posterior
+from napari_bayes_nnunet.nnunet import Stopped
 from tests.helpers.data.models import made_image, make_model
 from tests.helpers.processes.clusters import cluster
 
@@ -188,6 +190,25 @@ def test_a_cine_gets_a_look_at_every_phase_before_any_is_segmented(child, model)
         assert np.load(m.labels).shape == (2, 20, 24)
         doubt[m.phase] = np.load(m.entropy).sum() / sum(m.volumes.values())
     assert done[2:] == sorted(done[2:], key=doubt.__getitem__, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("phases", "is_copied"), [(range(1, 9), False), (range(2, 9), True), (range(8, 0, -1), True)]
+)
+def test_a_cine_is_copied_only_to_leave_out_phases(tmp_path, phases, is_copied):
+    cine = np.stack([made_image((2, 20, 24), seed=s) for s in range(8)])[None]
+    seen = []
+
+    def first_looks(chosen, spacing, *, should_stop):
+        seen.append(chosen)
+        raise Stopped
+
+    asked = SegmentImage(job=1, image="", spacing=SPACING, folder="", settings=ON_CPU)
+    ensemble = SimpleNamespace(first_looks=first_looks)
+    with pytest.raises(Stopped):
+        Worker(tmp_path, lambda message: None)._in_order(asked, ensemble, cine, [*phases])
+    np.testing.assert_array_equal(seen[0], cine[:, [phase - 1 for phase in phases]])
+    assert np.shares_memory(seen[0], cine) is not is_copied
 
 
 @pytest.mark.parametrize("value", [0, np.nan])

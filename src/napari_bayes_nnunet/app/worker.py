@@ -251,7 +251,8 @@ class Worker:
             return phases
         self._send(StageStarted(text="Finding the heart in all phases"))
         looks: list[FirstLook] = []
-        cine = image[:, [phase - 1 for phase in usable]]
+        is_whole = usable == [*range(1, image.shape[1] + 1)]
+        cine = image if is_whole else image[:, [phase - 1 for phase in usable]]
         should_stop = self._stops(request.job)
         for look in ensemble.first_looks(cine, request.spacing, should_stop=should_stop):
             self._send_look(request.job, usable[len(looks)], look)
