@@ -363,6 +363,17 @@ def test_methods_are_compared_on_common_cases(predictions, labels, tmp_path):
     assert caught.value.values == {"methods": "a and b"}
 
 
+def test_common_case_has_one_phase_in_all_methods(predictions, labels, tmp_path):
+    """The other method lacks the second case, by which the first is known to be ED."""
+    write_reference(labels, CASES[1], heart(size=0.8))
+    shutil.copytree(predictions, tmp_path / "other")
+    without(tmp_path / "other", f"{CASES[1]}*")
+    for names in (("multi", "other"), ("other", "multi")):
+        methods = finish(evaluate_methods({name: tmp_path / name for name in names}, labels))[1]
+        for method in methods:
+            assert [case.groups.get("phase") for case in method.cases] == ["ED", None]
+
+
 # A real heart, segmented by the demo ensemble
 
 

@@ -26,7 +26,7 @@ from ...io.evaluation.references import Reference, structure_numbers
 from .. import AppError
 from .case import CaseEvaluation, evaluate_case
 from .case_pair import CasePair, read_pair, structure_titles
-from .phases import with_phases
+from .phases import in_phase, known_phases, with_phases
 
 _Value = TypeVar("_Value")
 ORDER: Final = ("RV", "MYO", "LV")
@@ -226,10 +226,12 @@ def _notes(remarks: Mapping[str, Sequence[str]], cases: int) -> Iterator[str]:
 def keep_common_cases(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvaluation, ...]:
     """Return the methods with only the cases that all of them have, in the same order.
 
-    Cases left out are added to the notes. Raises AppError if no case is common.
+    A case has the same phase in all methods, that of the first one that knows it. Cases left out
+    are added to the notes. Raises AppError if no case is common.
     """
     common = common_cases({m.name: {case.case for case in m.cases} for m in methods})
-    return tuple(_only(method, common) for method in methods)
+    phases = known_phases(case for method in methods for case in method.cases)
+    return tuple(_only(method, common, phases) for method in methods)
 
 
 def common_cases(cases: Mapping[str, set[str]]) -> set[str]:
@@ -242,11 +244,14 @@ def common_cases(cases: Mapping[str, set[str]]) -> set[str]:
     return common
 
 
-def _only(method: MethodEvaluation, common: set[str]) -> MethodEvaluation:
+def _only(
+    method: MethodEvaluation, common: set[str], phases: Mapping[str, str]
+) -> MethodEvaluation:
     kept = sorted((c for c in method.cases if c.case in common), key=lambda case: case.case)
+    cases = tuple(in_phase(case, phases.get(case.case)) for case in kept)
     lost = [case.case for case in method.cases if case.case not in common]
     note = f"{NOT_IN_COMMON}: {join_names(lost)} ({len(lost)})."
-    return replace(method, cases=tuple(kept), notes=(*method.notes, *([note] if lost else [])))
+    return replace(method, cases=cases, notes=(*method.notes, *([note] if lost else [])))
 
 
 def judged_structures(methods: Sequence[MethodEvaluation]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -44,6 +44,20 @@ def with_phases(
     return [
         _with_phase(case, **changed[case.case]) if case.case in changed else case for case in cases
     ]
+
+
+def known_phases(cases: Iterable[CaseEvaluation]) -> dict[str, str]:
+    """Return case → phase of the cases that have one; the first of a name that has it counts."""
+    phases: dict[str, str] = {}
+    for case in cases:
+        if PHASE in case.groups:
+            phases.setdefault(case.case, case.groups[PHASE])
+    return phases
+
+
+def in_phase(case: CaseEvaluation, phase: str | None) -> CaseEvaluation:
+    """Return a case with the group ``phase``, which it may lack; as it is for None."""
+    return case if phase is None else replace(case, groups=case.groups | {PHASE: phase})
 
 
 def _with_phase(
