@@ -20,6 +20,7 @@ from napari_bayes_nnunet.app.cohort import run as cohort
 from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
 from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row
 from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, open_cohort, run_cohort
+from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE
 from napari_bayes_nnunet.app.cohort.task import segment_study
 from napari_bayes_nnunet.app.prediction.output_lock import locked_output
 from napari_bayes_nnunet.app.prediction.resume_check import MADE_BY_OTHER_TRAINING
@@ -32,6 +33,7 @@ from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.summary import list_studies
+from tests.helpers.checks.problems import says
 from tests.helpers.data.cohorts import (
     in_this_process,
     made_request,
@@ -248,6 +250,15 @@ def test_table_that_cannot_be_read_is_an_error(ensemble, tree, tmp_path):
     (tmp_path / "out" / "cohort.csv").mkdir(parents=True)
     with pytest.raises(AppError):
         find_cohort(request_of(ensemble, tree, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"skip_finished": True}, {"overwrite": True}])
+def test_table_of_another_program_is_refused(ensemble, tree, tmp_path, settings):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "cohort.csv").write_text("patient,age\na,70\n")
+    with pytest.raises(AppError, check=says(FOREIGN_TABLE, file=output / "cohort.csv")):
+        find_cohort(request_of(ensemble, tree, output, **settings))
 
 
 def test_repeated_study_keeps_files_of_its_lost_worker(ensemble, tree, run, tmp_path):

@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cohort.page import CohortPage
 from napari_bayes_nnunet.app.cohort.row import StudyRow
-from napari_bayes_nnunet.app.cohort.table import CohortSummary, CohortTable
+from napari_bayes_nnunet.app.cohort.table import (
+    FOREIGN_TABLE,
+    NO_UTF8,
+    OTHER_COLUMNS,
+    CohortSummary,
+    CohortTable,
+    listed_studies,
+)
 from napari_bayes_nnunet.core.heart.function import Measured
+
+from ...helpers.checks.problems import says
 
 
 def summary(folder: Path, *, redone: tuple[str, ...] = ()) -> CohortSummary:
@@ -56,8 +66,58 @@ def test_earlier_rows_stay_until_their_studies_end(tmp_path) -> None:
     assert ",2.0," in (tmp_path / "cohort.csv").read_text()
 
 
-def test_other_table_with_this_name_is_ignored(tmp_path) -> None:
-    (tmp_path / "cohort.csv").write_text("patient,age\na,70\n")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: b"patient,age\na,70\n", OTHER_COLUMNS),
+        (lambda text: text.replace(",", ";").encode(), OTHER_COLUMNS),
+        (lambda text: text.replace("\n", ",x\n").encode(), OTHER_COLUMNS),
+        (lambda text: text.replace("x,done", "x,done,0.5,").encode(), OTHER_COLUMNS),
+        (lambda text: text.replace("x,", "J\u00fcrgen,").encode("cp1252"), NO_UTF8),
+        (lambda text: text.encode("utf-16"), NO_UTF8),
+        (lambda text: text.replace("x,", f"{'x' * 200_000},").encode(), None),
+    ],
+)
+def test_table_in_another_form_is_never_replaced(tmp_path, change, reason) -> None:
+    made = summary(tmp_path)
+    for case in ("x", "y"):
+        made.add(row(case))
+    made.close()
+    table = tmp_path / "cohort.csv"
+    table.write_bytes(content := change(table.read_text(encoding="utf-8")))
+    values = {"file": table} | ({"reason": reason} if reason else {})
+    for read in (CohortTable, lambda folder: listed_studies(folder / "cohort.csv")):
+        with pytest.raises(AppError, check=says(FOREIGN_TABLE, **values)):
+            read(tmp_path)
+    assert table.read_bytes() == content
+
+
+def test_table_saved_by_a_spreadsheet_keeps_its_rows(tmp_path) -> None:
+    """Excel writes a mark before UTF-8, and leaves out empty fields at the ends of lines."""
+    made = summary(tmp_path)
+    for case in ("J\u00fcrgen", "y"):
+        made.add(row(case, quality=0.5))
+    made.close()
+    table = tmp_path / "cohort.csv"
+    lines = [line.rstrip(",") for line in table.read_text(encoding="utf-8").splitlines()]
+    table.write_text("\r\n".join([*lines, ",,", ""]), encoding="utf-8-sig", newline="")
+    assert listed_studies(table) == ["J\u00fcrgen", "y"]
+    summary(tmp_path)
+    assert cases(tmp_path) == ["J\u00fcrgen", "y"]
+
+
+@pytest.mark.parametrize("end", [b"b,done", "b,J\u00fc".encode()[:-1]])
+def test_line_cut_by_a_kill_is_left_out(tmp_path, end) -> None:
+    made = summary(tmp_path)
+    made.add(row("a"))
+    with (tmp_path / "cohort.csv").open("ab") as file:
+        file.write(end)
+    summary(tmp_path)
+    assert cases(tmp_path) == ["a"]
+
+
+def test_empty_file_is_a_new_table(tmp_path) -> None:
+    (tmp_path / "cohort.csv").touch()
     summary(tmp_path).close()
     assert cases(tmp_path) == []
 
@@ -99,13 +159,13 @@ def test_study_called_like_a_formula_is_continued(tmp_path) -> None:
     assert sorted(cases(tmp_path)) == sorted(f"'{name}" for name in names)
 
 
-def test_earlier_row_without_a_number_is_left_out(tmp_path) -> None:
+def test_earlier_row_without_a_number_comes_last(tmp_path) -> None:
     summary(tmp_path).close()
     table = tmp_path / "cohort.csv"
     fields = table.read_text().count(",") - 2
     table.write_text(f"{table.read_text()}a,done,good{fields * ','}\nb,done,0.5{fields * ','}\n")
     summary(tmp_path).close()
-    assert cases(tmp_path) == ["b"]
+    assert cases(tmp_path) == ["b", "a"]
 
 
 def test_undecoded_bytes_of_names_are_no_error(tmp_path) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from napari_bayes_nnunet.app.cluster.ensemble_cache import ENSEMBLE_CHANGED
 from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
+from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE
 from napari_bayes_nnunet.app.evaluation.evaluate import (
     COMPARED_BY_VOXEL,
     EMPTY_REFERENCE,
@@ -245,6 +246,7 @@ CHECKS: tuple[Check, ...] = (
     Check(EARLIER, "report of a case, study", "be made until stable by version 0.1.0", CONTINUE, refusal(MADE_WITH_OTHER_STOPPING), "app/prediction/test_resume_check.py::test_old_volumes_until_stable_are_refused"),
     Check(EARLIER, "report of a case, study", "have no checksums", CONTINUE, f"{note(NO_CHECKSUMS)} {_quoted(NO_IMAGE_CHECKSUM)}", "app/prediction/test_resume_check.py::test_old_report_is_accepted_with_notes"),
     Check(EARLIER, "cohort.csv", "have results of another ensemble or other settings", ("predict FOLDER",), refusal(MIXTURE), "app/cohort/test_run.py::test_cohort_of_two_ensembles_is_refused"),
+    Check(EARLIER, "cohort.csv", "be of another program, or be saved by one with semicolons, other columns or not as UTF-8", ("predict FOLDER",), refusal(FOREIGN_TABLE), "app/cohort/test_table.py::test_table_in_another_form_is_never_replaced"),
     Check(EARLIER, "ensemble of a running cohort", "change, as by a training that continues", ("predict FOLDER",), refusal(ENSEMBLE_CHANGED), "app/cluster/test_ensemble_cache.py::test_ensemble_that_changed_during_a_run_is_refused"),
     Check(EARLIER, "result in the window", "be of an ensemble that has been replaced", ("Segment (dock)",), "The earlier phases are removed, and a message says so.", "widgets/segment/test_job.py::test_phases_of_another_training_are_removed"),
     Check(EARLIER, "calibration.json", "be fitted to another training or other plans", ("predict", "Segment (dock)"), "The calibration is not used.", "app/segmentation/test_calibration.py::test_temperature_of_another_training_is_not_used"),

@@ -28,6 +28,7 @@ MIXTURE: Final = (
 def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collection[str]) -> None:
     """Raise AppError if a row that stays in the table has another ensemble or other settings.
 
+    Also raises AppError for a table that cannot be read, because its rows would be lost.
     ``studies`` are those of this run; with ``overwrite`` their results and rows are replaced.
     """
     try:

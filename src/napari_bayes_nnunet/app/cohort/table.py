@@ -16,8 +16,16 @@ from ...io.files.atomic import ESCAPED, write_text
 from ...io.files.csv_text import csv_rows, csv_text
 from ...io.files.limits import read_small
 from ...io.search.folder_walk import COHORT
+from .. import AppError
 from .page import CohortPage
 from .row import NUMBERS, StudyRow
+
+FOREIGN_TABLE: Final = (
+    "{file} does not have the form that this program writes ({reason}), so it is not replaced. "
+    "Rename it, or save it as UTF-8 with commas and its original columns."
+)
+NO_UTF8: Final = "it is not UTF-8"
+OTHER_COLUMNS: Final = "it has other columns"
 
 
 class CohortSummary:
@@ -59,7 +67,7 @@ class CohortTable:
     """The file cohort.csv, which has only complete rows and each once, even after a kill.
 
     Rows of earlier runs stay until their studies end again, except those ``redone``. Raises
-    OSError if it cannot be written.
+    AppError for another table of this name, and OSError if it cannot be written.
     """
 
     def __init__(self, folder: Path, *, redone: Collection[str] = ()) -> None:
@@ -85,37 +93,66 @@ class CohortTable:
 
 
 def listed_studies(table: Path) -> list[str]:
-    """Return the studies in the table of an earlier run, without those that failed."""
+    """Return the studies in the table of an earlier run, without those that failed.
+
+    Raises AppError for another table, and OSError if it cannot be read.
+    """
     return [case for case, (_, outcome, *_) in _rows_in(table).items() if outcome != "failed"]
 
 
 def _worst_first(values: Sequence[Any]) -> tuple[bool, float, str]:
     case, outcome, quality = values[:3]
-    return outcome != "failed", float(quality or math.inf), case
+    return outcome != "failed", _quality(quality), case
+
+
+def _quality(text: str) -> float:
+    """Return the number of a field, infinity if it has none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return math.inf
+    return math.inf if math.isnan(number) else number
 
 
 def _rows_in(file: Path) -> dict[str, list[Any]]:
-    """Return study → row of the table of an earlier run."""
+    """Return study → row of the table of an earlier run; {} without one.
+
+    Raises AppError for another table, and OSError if the file cannot be read.
+    """
     try:
-        rows = csv_rows(io.StringIO(read_small(file, most=_LARGEST).decode(), newline=""))
-    except (FileNotFoundError, UnicodeDecodeError, csv.Error):
+        text = _text_of(read_small(file, most=_LARGEST))
+        lines = csv_rows(io.StringIO(text, newline=""))
+    except FileNotFoundError:
         return {}
-    head = _head()
-    if not rows or rows[0][:3] != head[:3] or not set(rows[0]) <= set(head):
+    except UnicodeDecodeError as error:
+        raise AppError(FOREIGN_TABLE, file=file, reason=NO_UTF8) from error
+    except csv.Error as error:
+        raise AppError(FOREIGN_TABLE, file=file, reason=error) from error
+    if not lines:
         return {}
-    # Tables of earlier versions lack some columns.
-    contents = [
-        dict(zip(rows[0], row, strict=True)) for row in rows[1:] if len(row) == len(rows[0])
-    ]
+    (found, *rows), head = lines, _head()
+    known = found[:3] == head[:3] and set(found) <= set(head)
+    if not known or any(len(row) > len(found) for row in rows):
+        raise AppError(FOREIGN_TABLE, file=file, reason=OTHER_COLUMNS)
+    if rows and len(rows[-1]) < len(found) and not text.endswith("\n"):  # cut by a kill
+        rows.pop()
+    # Tables of earlier versions lack some columns, and Excel leaves out empty fields at the end.
+    contents = [dict(zip(found, row, strict=False)) for row in rows if any(row)]
     every = [[content.get(name, "") for name in head] for content in contents]
-    return {row[0]: row for row in every if _is_number(row[2])}
+    return {row[0]: row for row in every}
 
 
-def _is_number(text: str) -> bool:
+def _text_of(content: bytes) -> str:
+    """Return the text of a table, without half a character at its end, where a kill cut it.
+
+    Raises UnicodeDecodeError.
+    """
     try:
-        return not text or math.isfinite(float(text))
-    except ValueError:
-        return False
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if b"\n" in content[error.start :]:
+            raise
+        return content[: error.start].decode("utf-8-sig")
 
 
 def _head() -> list[str]:
