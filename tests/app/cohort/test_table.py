@@ -127,9 +127,12 @@ def test_temporarily_locked_file_does_not_end_the_run(tmp_path, monkeypatch) -> 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", locked)
         made.add(row("a"))
-    made.add(row("b"))
+        made.add(row("b"))
+    made.add(row("c"))
+    assert cases(tmp_path) == ["a", "b", "c"]
+    made.add(row("d"))
     made.close()
-    assert cases(tmp_path) == ["a", "b"]
+    assert cases(tmp_path) == ["a", "b", "c", "d"]
 
 
 def test_failed_final_write_raises(tmp_path, monkeypatch) -> None:

@@ -74,17 +74,24 @@ class CohortTable:
         self._file = folder / COHORT
         before = _rows_in(self._file)
         self._before = {case: row for case, row in before.items() if case not in redone}
+        self._waiting: list[StudyRow] = []
         self.finish(())
 
     def append(self, row: StudyRow) -> None:
-        """Append a row at once, unless an earlier row has to be replaced at the end."""
+        """Append a row at once, unless an earlier row has to be replaced at the end.
+
+        A row that cannot be appended is written with the next one.
+        """
         if row.case in self._before:
             return
-        line = csv_text([_values(row)]).encode(errors=ESCAPED)
+        self._waiting.append(row)
+        lines = csv_text(map(_values, self._waiting)).encode(errors=ESCAPED)
         with self._file.open("ab", buffering=0) as file:
             size = file.tell()
-            if file.write(line) < len(line):  # the disk is full
+            if file.write(lines) < len(lines):  # the disk is full
                 file.truncate(size)
+            else:
+                self._waiting.clear()
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
         """Write all rows: failures, then by predicted quality, worst first."""
