@@ -117,4 +117,7 @@ def test_report_that_cannot_be_written_is_refused(evaluation, tmp_path):
     with pytest.raises(AppError) as caught:
         write_queue_report(evaluation, tmp_path / "file" / "report")
     assert caught.value.values["file"] == tmp_path / "file" / "report.csv"
+    with pytest.raises(AppError) as caught:  # before the long work
+        check_queue_report(tmp_path / "file" / "new" / "report")
+    assert caught.value.values["folder"] == tmp_path / "file"
     assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)

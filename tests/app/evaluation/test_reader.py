@@ -141,6 +141,9 @@ def test_report_that_cannot_be_written_is_refused(evaluation, tmp_path):
     with pytest.raises(AppError) as caught:
         write_reader_report(evaluation, tmp_path / "file" / "report")
     assert caught.value.values["file"] == tmp_path / "file" / "report.csv"
+    with pytest.raises(AppError) as caught:  # before the long work
+        check_reader_report(tmp_path / "file" / "new" / "report")
+    assert caught.value.values["folder"] == tmp_path / "file"
 
 
 def test_summary_says_that_the_reader_is_an_oracle(evaluation):

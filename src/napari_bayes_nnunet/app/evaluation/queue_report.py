@@ -14,6 +14,7 @@ from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
 from ..report.output_folder import (
+    check_writable,
     refuse_folder_of_inputs,
     refuse_foreign_files,
     refuse_foreign_settings,
@@ -45,9 +46,10 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
 
 
 def check_queue_report(report: Path) -> None:
-    """Raise AppError, before long work, if files of the user would be replaced."""
+    """Raise AppError, before long work, if the report cannot be written or replaces other files."""
     table, picture = report_files(report, *_ENDINGS)
     refuse_foreign_settings()
+    check_writable(table.parent)
     refuse_folder_of_inputs(table.parent, {})
     refuse_foreign_files(table.parent, {table.name: ",".join(_FIRST_COLUMNS)}, [picture.name])
 
