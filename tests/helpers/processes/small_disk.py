@@ -1,4 +1,4 @@
-"""File systems of tests: one of 50 MB, one folder at two paths, and writers with a full disk."""
+"""File systems of tests: one of 50 MB, a folder at two paths, no file numbers, a full disk."""
 
 from __future__ import annotations
 
@@ -52,6 +52,17 @@ def second_path(folder: Path) -> Iterator[Path]:
     """Yield another path of a folder, its name in capitals, as on a disk that ignores the case."""
     with _mounted(folder.with_name(folder.name.upper()), "--bind", str(folder)) as other:
         yield other
+
+
+def forget_file_numbers(patch: pytest.MonkeyPatch) -> None:
+    """Give every file and folder the number 0, as on some network drives of Windows."""
+    stat = os.stat
+
+    def without_number(*args: Any, **kwargs: Any) -> os.stat_result:
+        mode, _, *others = stat(*args, **kwargs)
+        return os.stat_result((mode, 0, *others))
+
+    patch.setattr(os, "stat", without_number)
 
 
 @contextmanager

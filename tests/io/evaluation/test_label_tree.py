@@ -14,6 +14,8 @@ from napari_bayes_nnunet.io.evaluation.label_tree import (
 )
 from napari_bayes_nnunet.io.evaluation.predictions import predicted_cases
 
+from ...helpers.processes.small_disk import forget_file_numbers
+
 
 def touch(root: Path, *files: str) -> Path:
     for name in files:
@@ -38,6 +40,13 @@ def test_cases_of_tree_are_called_by_their_paths(tmp_path: Path) -> None:
     )
     (tmp_path / "p2" / "circle").symlink_to(tmp_path)
     assert predicted_cases(tmp_path) == ["p1/heart_frame01", "p2/deep/heart", "top"]
+
+
+def test_subfolders_without_file_numbers_are_searched(tmp_path: Path, monkeypatch) -> None:
+    touch(tmp_path, "p1/heart.nii.gz", "p2/heart.nii.gz")
+    (tmp_path / "p2" / "circle").symlink_to(tmp_path)
+    forget_file_numbers(monkeypatch)
+    assert predicted_cases(tmp_path) == ["p1/heart", "p2/heart"]
 
 
 @pytest.mark.parametrize(

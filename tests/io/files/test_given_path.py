@@ -17,7 +17,7 @@ from napari_bayes_nnunet.io.files.given_path import (
     resolve_links,
 )
 
-from ...helpers.processes.small_disk import second_path
+from ...helpers.processes.small_disk import forget_file_numbers, second_path
 
 
 @pytest.mark.parametrize("function", [given_path, read_volume, Ensemble])
@@ -59,3 +59,12 @@ def test_one_folder_at_two_paths_is_recognised(tmp_path: Path) -> None:
         assert is_same_path(tmp_path / "images", other)
         assert is_within(other / "p1", tmp_path / "images")
         assert not is_within(tmp_path, other)
+
+
+def test_paths_without_file_numbers_are_compared_by_place(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a")
+    forget_file_numbers(monkeypatch)
+    assert is_same_path(tmp_path / "link" / "b", tmp_path / "a" / "b")
+    assert not is_same_path(tmp_path, tmp_path / "a")
+    assert not is_within(tmp_path, tmp_path / "a")

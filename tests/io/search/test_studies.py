@@ -22,7 +22,7 @@ from napari_bayes_nnunet.io.search.studies import FoundStudies, find_studies
 from tests.helpers.data import dicoms
 from tests.helpers.data.cohorts import write_dicom_study, write_volume
 from tests.helpers.data.studies import make_study
-from tests.helpers.processes.small_disk import second_path
+from tests.helpers.processes.small_disk import forget_file_numbers, second_path
 
 
 @pytest.fixture
@@ -143,6 +143,13 @@ class TestNifti:
         (tree / "a" / "again").symlink_to(tree)
         (tree / "b").symlink_to(tree / "a")
         assert names(find(tree)) == ["a/heart"]
+
+    def test_folders_without_file_numbers(self, tree, monkeypatch):
+        write_volume(tree / "a" / "heart.nii.gz")
+        write_volume(tree / "out" / "heart.nii.gz")
+        (tree / "a" / "again").symlink_to(tree)
+        forget_file_numbers(monkeypatch)
+        assert names(find_studies([tree], output=tree / "out")) == ["a/heart"]
 
     def test_a_second_image_of_a_name_is_numbered(self, tree):
         for name in ("heart.nii", "heart.nii.gz", "heart-2.nii.gz"):

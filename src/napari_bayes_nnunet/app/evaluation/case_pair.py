@@ -14,6 +14,7 @@ from ...core.heart.structures import match_structure
 from ...io.evaluation.label_tree import reference_names
 from ...io.evaluation.predictions import Prediction, read_prediction
 from ...io.evaluation.references import Reference, known_reference, structure_numbers
+from ...io.files.given_path import is_same_path
 from ...io.images.nifti import ENDINGS
 from .. import AppError
 
@@ -140,7 +141,7 @@ def _refuse_same_file(prediction: Prediction, labels: Path, case: str) -> None:
         for name, _ in reference_names(PurePosixPath(case).name, phase)
         for ending in ENDINGS
     )
-    if any(file.is_file() and file.samefile(source) for file in same):
+    if any(file.is_file() and is_same_path(file, source) for file in same):
         raise AppError(
             "{file} would be compared with itself. Choose another folder of reference labels.",
             file=source,

@@ -23,6 +23,7 @@ from ...io.evaluation.predictions import (
     predicted_structures,
 )
 from ...io.evaluation.references import Reference, structure_numbers
+from ...io.files.given_path import is_same_path
 from .. import AppError
 from .case import CaseEvaluation, evaluate_case
 from .case_pair import CasePair, read_pair, structure_titles
@@ -133,13 +134,13 @@ def _common_structures(methods: Mapping[str, Path], labels: Path) -> frozenset[s
 def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:
     """Raise AppError if two of the folders are the same."""
     for name, folder in methods.items():
-        if folder.exists() and labels.exists() and folder.samefile(labels):
+        if folder.exists() and labels.exists() and is_same_path(folder, labels):
             raise AppError(
                 SAME_AS_LABELS,
                 method=name,
             )
     for (first, folder), (second, other) in combinations(methods.items(), 2):
-        if folder.exists() and other.exists() and folder.samefile(other):
+        if folder.exists() and other.exists() and is_same_path(folder, other):
             raise AppError(
                 SAME_PREDICTIONS,
                 first=first,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...io import DataError
 from ...io.evaluation.predictions import match_references
+from ...io.files.given_path import is_same_path
 from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
 from .case import CaseEvaluation
 from .case_pair import CasePair, read_pair
@@ -74,7 +75,7 @@ def shown_cases(
         }
         if pairs:
             folder = images or _images_folder(labels)
-            has_references = folder.is_dir() and folder.samefile(labels)
+            has_references = folder.is_dir() and is_same_path(folder, labels)
             yield _shown(case, is_good, pairs, methods, folder, has_references=has_references)
 
 
@@ -174,7 +175,7 @@ def _image(folder: Path, pair: CasePair, *, has_references: bool) -> VoxelArray 
              for end in ("_0000", "")]  # fmt: skip
     files = (folder / f"{name}{ending}" for name in names for ending in ENDINGS)
     file = next((file for file in files if file.is_file()), None)
-    if file is None or file.samefile(labels.source):
+    if file is None or is_same_path(file, labels.source):
         return None
     if has_references and not _has_reference(file):
         return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.problems import Action, Statement
 from ...io import DataError
 from ...io.files.atomic import remove_leftovers, replacing, write_json
+from ...io.files.given_path import is_same_path
 from ...io.images.integrity import is_image
 from ...io.images.nifti import Volume, read_labels, write_labels, write_map
 from ...io.study.info import is_study
@@ -143,7 +144,7 @@ def refuse_replacing(
     """Raise AppError if files of these cases exist and must stay; images always stay."""
     files = [folder / file for name in names for file in case_files(name, maps).values()]
     existing = [file for file in files if file.exists()]
-    if any(file.samefile(image) for file in existing):
+    if any(is_same_path(file, image) for file in existing):
         raise AppError(IS_IMAGE, Action.OTHER_OUTPUT, image=image)
     labels = (folder / f"{name}.nii.gz" for name in names)
     if images := [file for file in labels if is_image(file)]:

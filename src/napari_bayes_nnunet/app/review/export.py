@@ -13,6 +13,7 @@ from ...core.problems import Action
 from ...core.review.queue import QueueItem
 from ...io import DataError
 from ...io.files.atomic import replacing
+from ...io.files.given_path import is_same_path
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
@@ -137,7 +138,7 @@ def export_labels(
     units, qform and sform are the same bit for bit. Raises DataError if they differ, if ``file`` is
     the image itself, or if it cannot be written.
     """
-    if source is not None and source.exists() and file.exists() and file.samefile(source):
+    if source is not None and source.exists() and file.exists() and is_same_path(file, source):
         raise DataError("{file} is the image itself.", Action.OTHER_OUTPUT, file=file.name)
     try:
         with replacing(file) as temporary:

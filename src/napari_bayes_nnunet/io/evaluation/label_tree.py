@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from .. import DataError
+from ..files.given_path import file_identity
 from ..images.nifti import ENDINGS
 from ..study.arrays import POSTERIOR
 from ..study.info import STUDY_FILE
@@ -32,10 +33,9 @@ def label_folders(root: Path) -> Iterator[tuple[str, set[str]]]:
     The names have no ending. Studies, whose labels lie next to them too, and hidden folders are
     left out. Links are followed, but no folder is visited twice.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int] | Path] = set()
     for path, inside, names in os.walk(root, followlinks=True):
-        status = os.stat(path)
-        identity = status.st_dev, status.st_ino
+        identity = file_identity(Path(path))
         if identity in seen or STUDY_FILE in names or POSTERIOR in inside:
             inside.clear()
             continue

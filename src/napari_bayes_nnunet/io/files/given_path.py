@@ -33,13 +33,23 @@ def resolve_links(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def file_identity(path: Path) -> tuple[int, int] | Path:
+    """Return what tells a file or folder from all others, whichever path leads to it.
+
+    That is the number of its disk and its own; without a number, as on some network drives of
+    Windows, its path without links. Raises OSError if it does not exist.
+    """
+    status = path.stat()
+    return (status.st_dev, status.st_ino) if status.st_ino else resolve_links(path)
+
+
 def is_same_path(first: Path, second: Path) -> bool:
     """Return whether two paths lead to one file or folder.
 
     On a disk that ignores upper and lower case, ``Images`` and ``images`` do.
     """
     try:
-        return first.samefile(second)
+        return file_identity(first) == file_identity(second)
     except OSError:  # one of them does not exist
         return resolve_links(first) == resolve_links(second)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from ..files.given_path import resolve_links
+from ..files.given_path import file_identity, resolve_links
 from ..files.special import refuse_special
 from ..study.info import STUDY_FILE
 
@@ -42,8 +42,8 @@ def walk_folders(
     Links are followed, even in circles. Hidden files and folders, results and the ``output`` folder
     are left out. If there are several trees, each title begins with the name of its tree.
     """
-    seen: set[tuple[int, int]] = set()
-    own = _identity(output) if output.exists() else None
+    seen: set[tuple[int, int] | Path] = set()
+    own = file_identity(output) if output.exists() else None
 
     def note(error: OSError) -> None:
         left_out[UNOPENED.format(reason=error.strerror)] += 1
@@ -54,7 +54,7 @@ def walk_folders(
             continue
         for path, inside, names in os.walk(place, onerror=note, followlinks=True):
             folder = Path(path)
-            identity = _identity(folder)
+            identity = file_identity(folder)
             results = (
                 STUDY_FILE in names
                 or (COHORT in names and is_cohort_table(folder / COHORT))
@@ -70,11 +70,6 @@ def walk_folders(
             files = filter(Path.is_file, visible)  # reading a pipe would block for ever
             title = PurePosixPath(tree, folder.relative_to(place).as_posix())
             yield Folder(folder, "" if title == PurePosixPath() else str(title), tuple(files))
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
 
 
 def is_cohort_table(table: Path) -> bool:

@@ -18,6 +18,7 @@ from ...app.prediction.output_files import (
 from ...core.problems import Action
 from ...io import DataError
 from ...io.files.atomic import write_json
+from ...io.files.given_path import is_same_path
 from ...io.images.geometry import Geometry
 from ...io.images.integrity import is_image, nifti_header
 from ...io.images.nifti import write_labels, write_map
@@ -49,7 +50,7 @@ def check_savable(result: SegmentationResult, folder: Path | None = None) -> Non
     if folder is None or result.source is None or not result.source.exists():
         return
     for file in result_files(result, folder, mutual_information=True):
-        if file.exists() and file.samefile(result.source):
+        if file.exists() and is_same_path(file, result.source):
             raise AppError(SAME_FILE, file=file.name)
 
 
