@@ -264,6 +264,20 @@ def test_failed_case_shows_its_worst_slice(folders, evaluated):
         assert chosen[case.z - 1] == chosen.max()
 
 
+def test_structure_missing_in_the_reference_is_not_wrong(tmp_path):
+    """The references of the others have RV and myocardium."""
+    for n in range(1, 4):
+        predicted = heart()
+        predicted[4] = np.where(heart(shift=n)[4] == 3, 3, 0)  # only this slice is wrong
+        write_answer(tmp_path / "multi", f"p{n}", {"labels": predicted})
+        reference = heart() if n < 3 else np.where(heart() == 3, 3, 0).astype(np.uint8)
+        write_reference(tmp_path / "labels", f"p{n}", reference)
+    methods = finish(evaluate_methods({"multi": tmp_path / "multi"}, tmp_path / "labels"))[1]
+    shown = {case.case.case: case for case in shown_cases(methods, tmp_path / "labels")}
+    assert (shown["p3"].is_good, shown["p3"].z) == (False, 5)
+    assert set(np.unique(shown["p3"].methods[0].labels)) == {0, 3}
+
+
 def test_images_are_read_from_another_folder(folders, evaluated, tmp_path):
     for n in range(1, 5):
         write_image(

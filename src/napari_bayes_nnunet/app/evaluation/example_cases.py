@@ -143,11 +143,11 @@ def _shown(
 
 
 def _numbered(labels: VoxelArray, pair: CasePair, titles: Sequence[str]) -> NDArray[np.uint8]:
-    """Return the structures numbered 1, 2 … in the order of ``titles``."""
-    numbered = np.zeros(labels.shape, np.uint8)
+    """Return the judged structures numbered 1, 2 … in the order of ``titles``."""
+    numbered, judged = np.zeros(labels.shape, np.uint8), pair.judged
     for number, title in enumerate(titles, start=1):
-        if title in pair.structures:
-            numbered[labels == pair.structures[title]] = number
+        if title in judged:
+            numbered[labels == judged[title]] = number
     return numbered
 
 
