@@ -167,6 +167,21 @@ def test_intervals_are_over_patients(studies, labels):
     assert low < high
 
 
+def test_patients_are_those_of_the_table(tmp_path):
+    """The table lists volumes by their names, and a cine by one of its phases."""
+    for case in ("A1", "A2", "A3"):
+        write(tmp_path / "studies", case, {None: doubtful(4)})
+        write_reference(tmp_path / "labels" / f"{case}.nii.gz", reference(4))
+    write(tmp_path / "studies", "A4", {1: doubtful(4), 2: doubtful(4)})
+    write_reference(tmp_path / "labels" / "A4_frame02.nii.gz", reference(4))
+    rows = ("case,patient", "A1,A", "A2,A", "A3,", "A4_frame02,A")
+    (tmp_path / "groups.csv").write_text("\n".join(rows))
+    found = evaluate_queue(tmp_path / "studies", tmp_path / "labels")
+    assert (found.studies, found.patients) == (4, 2)
+    by_pattern = evaluate_queue(tmp_path / "studies", tmp_path / "labels", patient="(.+)")
+    assert by_pattern.patients == 4
+
+
 def test_labels_are_mapped_by_name(studies, labels, evaluation):
     for file in labels.glob("*.nii.gz"):
         write_reference(file, (reference(4) > 0).astype(np.uint8))

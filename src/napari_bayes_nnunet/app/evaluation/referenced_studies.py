@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.problems import Action
 from ...core.types import Phase
+from ...io.dataset.groups import patients_of
 from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patient_of
 from ...io.dataset.raw_dataset import join_names
 from ...io.evaluation.label_tree import ReferenceTree
@@ -48,7 +49,7 @@ class ReferencedStudies:
 
     ``studies`` and ``labels`` are trees; `ReferenceTree` says which reference belongs to a study.
     Phases and studies without a reference are left out and noted. ``patient`` is the pattern of the
-    patient's part of a case name.
+    patient's part of a case name (`patients_of`).
     """
 
     def __init__(self, studies: Path, labels: Path, *, patient: str = DEFAULT_PATIENT) -> None:
@@ -76,7 +77,9 @@ class ReferencedStudies:
         """
         check_folder(self._labels, "reference labels")
         cases = _cases(self._studies)
-        references = _references(cases, self._labels)
+        names = _phase_names(cases)
+        references = _references(names, self._labels)
+        patients = _patients(cases, names, self._labels, self._patient)
         for folder, case in cases.items():
             study = read_study(folder)
             compared = _compared(study, self._labels, references[folder])
@@ -84,7 +87,7 @@ class ReferencedStudies:
                 self._remarks.setdefault(remark, []).append(case)
             self._notes += [*study.problems, *_unlabelled(study, compared)]
             if compared:
-                patient = self._patients[case] = patient_of(case, self._patient)
+                patient = self._patients[case] = patients[case]
                 yield ReferencedStudy(study=study, case=case, patient=patient, references=compared)
         if not self._patients:
             raise AppError(
@@ -111,19 +114,39 @@ def _cases(studies: Path) -> dict[Path, str]:
     return {folder: case for case, folder in folders.items()}
 
 
-def _references(cases: Mapping[Path, str], labels: Path) -> dict[Path, dict[Phase, str]]:
-    """Return folder → phase → case of the reference. Raises DataError if it is not unique."""
-    named = {
-        (folder, phase): frame_name(case, phase)
+def _phase_names(cases: Mapping[Path, str]) -> dict[Path, dict[Phase, str]]:
+    """Return folder → phase → name of its 3D image."""
+    return {
+        folder: {phase: frame_name(case, phase) for phase in read_study_info(folder).phases}
         for folder, case in cases.items()
-        for phase in read_study_info(folder).phases
     }
-    matches = ReferenceTree(labels).match({name: phase for (_, phase), name in named.items()})
-    references: dict[Path, dict[Phase, str]] = {folder: {} for folder in cases}
-    for (folder, phase), name in named.items():
-        if name in matches:
-            references[folder][phase] = matches[name]
-    return references
+
+
+def _references(
+    names: Mapping[Path, Mapping[Phase, str]], labels: Path
+) -> dict[Path, dict[Phase, str]]:
+    """Return folder → phase → case of the reference. Raises DataError if it is not unique."""
+    phases = {name: phase for named in names.values() for phase, name in named.items()}
+    matches = ReferenceTree(labels).match(phases)
+    return {
+        folder: {phase: matches[name] for phase, name in named.items() if name in matches}
+        for folder, named in names.items()
+    }
+
+
+def _patients(
+    cases: Mapping[Path, str],
+    names: Mapping[Path, Mapping[Phase, str]],
+    labels: Path,
+    pattern: str,
+) -> dict[str, str]:
+    """Return case → patient; the table of `patients_of` may list a study or its phases."""
+    named = {case: dict.fromkeys((case, *names[folder].values())) for folder, case in cases.items()}
+    found = patients_of([name for own in named.values() for name in own], labels, pattern=pattern)
+    return {
+        case: next((found[n] for n in own if found[n] != patient_of(n, pattern)), found[case])
+        for case, own in named.items()
+    }
 
 
 def _compared(
