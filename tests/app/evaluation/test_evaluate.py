@@ -235,6 +235,11 @@ def test_an_empty_reference_is_noted(predictions, labels):
     write_labels(file, np.zeros_like(reference.voxels), reference)
     notes = run(predictions, labels).notes
     assert [note for note in notes if note.startswith(f"{EMPTY_REFERENCE}: {CASES[0]} ")]
+    (labels.parent / "dataset.json").unlink()  # now it is not known which structures it has
+    notes = run(predictions, labels).notes
+    none = NOT_IN_REFERENCE.format(structures="RV and MYO and LV")
+    assert [note for note in notes if note.startswith(f"{none}: {CASES[0]} ")]
+    assert not [note for note in notes if note.startswith(EMPTY_REFERENCE)]
 
 
 @pytest.mark.parametrize("link", [False, True])

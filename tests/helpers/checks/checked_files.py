@@ -65,6 +65,7 @@ from napari_bayes_nnunet.io.dicom.reader import IMAGES_LEFT_OUT
 from napari_bayes_nnunet.io.dicom.series import REPEATS_LEFT_OUT, SLICES_LEFT_OUT
 from napari_bayes_nnunet.io.evaluation.label_tree import SEVERAL_REFERENCES, SHARED_REFERENCE
 from napari_bayes_nnunet.io.evaluation.predictions import MIRRORED_PROBABILITIES
+from napari_bayes_nnunet.io.evaluation.references import IGNORED_VOXELS
 from napari_bayes_nnunet.io.files.limits import LARGEST_TEXT
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 from napari_bayes_nnunet.io.images.nifti import (
@@ -255,6 +256,7 @@ CHECKS: tuple[Check, ...] = (
     Check(EVALUATION, "reference labels", "have no dataset.json with the names of the labels", EVALUATE, note(REFERENCE_UNNAMED), "app/evaluation/test_queue.py::test_comparison_without_positions_is_noted"),
     Check(EVALUATION, "reference labels", "be a copy of the prediction", EVALUATE, note(IDENTICAL), "app/evaluation/test_evaluate.py::test_a_copy_of_the_reference_is_noted"),
     Check(EVALUATION, "reference labels", "be empty", ("evaluate",), note(EMPTY_REFERENCE), "app/evaluation/test_evaluate.py::test_an_empty_reference_is_noted"),
+    Check(EVALUATION, "reference labels", "have voxels with nnU-Net's ignore label", EVALUATE, refusal(IGNORED_VOXELS), "io/evaluation/test_references.py::test_ignore_label_is_not_a_structure"),
     Check(EVALUATION, "probabilities (.npz)", "be mirrored", ("evaluate",), refusal(MIRRORED_PROBABILITIES), "io/evaluation/test_predictions.py::test_mirrored_probabilities_are_refused"),
     Check(EVALUATION, "reference labels", "lie on another grid", EVALUATE, REFUSED, "io/evaluation/test_references.py::test_reference_on_another_grid_is_refused"),
     Check(EVALUATION, "reference labels", "be possible for two cases", EVALUATE, refusal(SHARED_REFERENCE), "app/evaluation/test_evaluate.py::test_one_reference_for_two_patients_is_refused"),

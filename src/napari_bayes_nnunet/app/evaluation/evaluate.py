@@ -293,7 +293,7 @@ def _remarks(pair: CasePair) -> Iterator[str]:
         yield SINGLE_MODEL
     if np.array_equal(prediction.labels.voxels, reference.labels):
         yield IDENTICAL
-    elif not reference.labels.any():
+    elif pair.judged and not reference.labels.any():
         yield EMPTY_REFERENCE
 
 

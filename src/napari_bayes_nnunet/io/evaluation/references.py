@@ -22,6 +22,11 @@ REFERENCE_GRID = (
     "segmented image."
 )
 
+IGNORED_VOXELS = (
+    "{file} has voxels with nnU-Net's ignore label {value}, whose structure is unknown. Use "
+    "references in which every voxel is labelled."
+)
+
 
 class Reference(NamedTuple):
     """(Z, Y, X) labels of a reference, and its structures (name: label).
@@ -52,8 +57,8 @@ def reference_labels(
     ``dataset.json`` in the folder or above it; without one, labels are numbered like
     ``structures``. None if the phase has no file, or only 0 in a 4D file.
 
-    Raises DataError for another grid than ``geometry``, for undefined labels, and if the reference
-    lacks a structure of the study.
+    Raises DataError for another grid than ``geometry``, for undefined or ignored labels, and if the
+    reference lacks a structure of the study.
     """
     volume = _read_on_grid(folder, case, phase, geometry)
     if volume is None:
@@ -115,14 +120,21 @@ def structure_numbers(folder: Path) -> dict[str, int] | None:
     They are read from ``dataset.json`` in the folder or above it; None without one. Raises
     DataError if the file is damaged.
     """
+    numbers = _label_numbers(folder)
+    if numbers is None:
+        return None
+    return {name: value for name, value in numbers.items() if name != IGNORE}
+
+
+def _label_numbers(folder: Path) -> dict[str, int] | None:
+    """Return the label of every structure and the ignore label, as `structure_numbers` does."""
     files = (folder / "dataset.json", folder.absolute().parent / "dataset.json")
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         return None
     repair = "It must give every structure its number, as nnU-Net's dataset.json does."
     labels = read_json(file, _Labels, repair=repair).labels
-    numbers = checked_numbers({name: _number(name, v, file) for name, v in labels.items()}, file)
-    return {name: value for name, value in numbers.items() if name != IGNORE}
+    return checked_numbers({name: _number(name, v, file) for name, v in labels.items()}, file)
 
 
 def _number(name: str, value: int | str | list[int], file: Path) -> int:
@@ -167,7 +179,10 @@ def checked_numbers(numbers: Mapping[str, int], file: Path) -> dict[str, int]:
 
 
 def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry) -> Volume | None:
-    """Return the labels of a phase. Raises DataError if they lie on another grid."""
+    """Return the labels of a phase.
+
+    Raises DataError if they lie on another grid, or have voxels with the ignore label.
+    """
     labels, grid = _read(folder, case, phase), geometry.frame()
     if labels is not None and geometry.given_spacing is not None:
         labels = labels.with_spacing(geometry.given_spacing)
@@ -179,6 +194,9 @@ def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry
             case=case,
             expected=grid,
         )
+    ignored = (_label_numbers(folder) or {}).get(IGNORE)
+    if labels is not None and ignored is not None and (labels.voxels == ignored).any():
+        raise DataError(IGNORED_VOXELS, file=labels.source, value=ignored)
     return labels
 
 
