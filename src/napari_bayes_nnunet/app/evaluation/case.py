@@ -144,7 +144,7 @@ class CaseEvaluation:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> CaseEvaluation:
         """Return the evaluation of `to_json`. Raises KeyError or TypeError for anything else."""
-        numbers = {name: _number(content.get(name)) for name in _NUMBERS}
+        numbers = {name: _number(content.get(name)) for name in CASE_NUMBERS}
         bins = content["reliability"]
         return cls(
             case=content["case"],
@@ -176,10 +176,11 @@ _MEANS: Final = {
     ENTROPY_DETECTION: "mean_entropy",
     MUTUAL_INFORMATION_DETECTION: "mean_mutual_information",
 }
-_NUMBERS: Final = (
+CASE_NUMBERS: Final = (
     *("classwise_ece", "adaptive_ece", "nll", "brier"),
     *("mean_entropy", "mean_mutual_information", "distant_entropy", "failure_score"),
 )
+"""Numbers of a whole case that are stored, unlike those computed from other fields."""
 
 
 def evaluate_case(

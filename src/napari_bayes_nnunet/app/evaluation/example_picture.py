@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors
 from ..report.figures import DPI, INK, MUTED, encode_png
-from ..report.pictures import CropBox, crop_around
+from ..report.pictures import CropBox, crop_around, show_image
 from .example_cases import ShownCase, ShownMethod
 from .figures import FIGURE_WIDTH
 
@@ -53,7 +53,7 @@ def _picture(
     )
     image = np.zeros(shown.reference.shape) if shown.image is None else shown.image
     grid = _Grid(figure, 1 + len(methods), height)
-    _show_image(grid.axes(0, 0), image, box)
+    show_image(grid.axes(0, 0), image[box])
     grid.title(0, "Image", "reference below")
     _show_labels(grid.axes(1, 0), image, shown.reference, colors, box)
     for column, method in enumerate(methods, start=1):
@@ -96,15 +96,6 @@ class _Grid:
             self._figure.text(x, y, text, fontsize=size, color=color, fontweight=weight)
 
 
-def _show_image(axes: Axes, image: NDArray[Any], box: CropBox) -> None:
-    part = image[box]
-    low, high = np.percentile(part, (1, 99.5))
-    axes.imshow(
-        part, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="auto",
-        interpolation="bicubic",
-    )  # fmt: skip
-
-
 def _show_labels(
     axes: Axes,
     image: NDArray[Any],
@@ -114,7 +105,7 @@ def _show_labels(
 ) -> None:
     from matplotlib.colors import to_rgba
 
-    _show_image(axes, image, box)
+    show_image(axes, image[box])
     table = np.zeros((max(colors, default=0) + 1, 4))
     for label, color in colors.items():
         table[label] = to_rgba(color, 0.62)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from ...io.files.atomic import null_for_nan, write_json, write_text
+from ...io.files.atomic import json_text, null_for_nan, write_text
 from ...io.files.csv_text import csv_text
 from ..report.output_folder import (
     check_writable,
@@ -18,7 +18,7 @@ from ..report.output_folder import (
     unwritable,
 )
 from .aggregates import Aggregate, aggregate_difference
-from .case import CaseEvaluation, StructureResult
+from .case import CASE_NUMBERS, CaseEvaluation, StructureResult
 from .evaluate import MethodEvaluation, judged_structures, known_intervals
 from .example_cases import ShownCase
 from .measures import Measure, all_measures, failure_measures
@@ -45,11 +45,23 @@ def write_evaluation(methods: Methods, report: Path, *, shown: Iterable[ShownCas
 
     ``shown`` are the cases with pictures. Raises AppError if the files cannot be written.
     """
-    page = evaluation_page(methods, list(shown))
+    return write_report_files(report_texts(methods, shown=shown), report)
+
+
+def report_texts(methods: Methods, *, shown: Iterable[ShownCase] = ()) -> dict[str, str]:
+    """Return name → content of each file of `write_evaluation`, in the order of writing."""
+    return {
+        CASES: cases_csv(methods),
+        SUMMARY: json_text(evaluation_summary(methods)),
+        PAGE: evaluation_page(methods, list(shown)),
+    }
+
+
+def write_report_files(texts: Mapping[str, str], report: Path) -> Path:
+    """Write `report_texts` into the folder ``report``, and return the page. Raises AppError."""
     try:
-        write_text(report / CASES, cases_csv(methods))
-        write_json(report / SUMMARY, evaluation_summary(methods))
-        write_text(report / PAGE, page)
+        for name, text in texts.items():
+            write_text(report / name, text)
     except OSError as error:
         raise unwritable(report, error) from error
     return report / PAGE
@@ -67,10 +79,7 @@ INTERVAL: Final = "95 %, bootstrap of 2000 resamples of patients with all their 
 _ALL: Final = "all"
 """Structure in the rows of a whole case."""
 _OF_STRUCTURE: Final = tuple(field.name for field in fields(StructureResult))
-_OF_CASE: Final = (
-    *("ece", "classwise_ece", "adaptive_ece", "nll", "brier"),
-    *("mean_entropy", "mean_mutual_information", "distant_entropy", "failure_score"),
-)
+_OF_CASE: Final = ("ece", *CASE_NUMBERS)
 
 
 def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class _QueuedStudy:
         slices = [(phase, z) for phase, count in counts.items() for z in range(len(count))]
         index = {key: n for n, key in enumerate(slices)}
         queued = [index[item.phase, item.z] for item in queue]
-        order = [*queued, *(n for n in index.values() if n not in set(queued))]
+        order = [*queued, *sorted(set(index.values()).difference(queued))]
         return ReviewedSlices(
             patient=self.patient,
             errors=np.concatenate(list(counts.values())),

@@ -248,7 +248,7 @@ def _order(
         return sorted(all_slices, key=lambda place: -readers[place[0]].gross(place[1]))
     items = review_queue({number: volume.scores for number, volume in enumerate(volumes)})
     queued = [(int(item.phase or 0), item.z) for item in items]
-    return [*queued, *(place for place in all_slices if place not in set(queued))]
+    return [*queued, *sorted(set(all_slices).difference(queued))]
 
 
 class _Measurer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -14,9 +13,7 @@ from ...core.steps import map_steps
 from ...io.dataset.groups import patients_of
 from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.evaluation.predictions import match_references, predicted_cases
-from ...io.files.atomic import write_text
 from .. import AppError
-from ..report.output_folder import unwritable
 from .evaluate import (
     EvaluationProgress,
     MethodEvaluation,
@@ -29,7 +26,14 @@ from .evaluate import (
 from .example_cases import shown_cases
 from .figures import reliability_picture
 from .measures import ECE, dice_measures
-from .output_files import CASES, PAGE, SUMMARY, check_report_folder, write_evaluation
+from .output_files import (
+    CASES,
+    PAGE,
+    SUMMARY,
+    check_report_folder,
+    report_texts,
+    write_report_files,
+)
 from .tables import Block, Table, describe_extent, evaluation_table
 
 FILES = (PAGE, CASES, SUMMARY)
@@ -148,7 +152,7 @@ def existing_files(report: Path) -> list[Path]:
 def run_evaluation(request: EvaluationRequest) -> Generator[Stage, None, EvaluationOutcome]:
     """Measure every case, then write the report; nothing is written before the last stage.
 
-    Raises AppError and DataError as `evaluate_methods` and `write_evaluation` do.
+    Raises AppError and DataError as `evaluate_methods` and `write_report_files` do.
     """
     methods = yield from _measured(request)
     yield Stage(DRAWING)
@@ -161,10 +165,9 @@ def run_evaluation(request: EvaluationRequest) -> Generator[Stage, None, Evaluat
         notes=tuple(_notes(methods)),
     )
     yield Stage(MAKING)
-    with tempfile.TemporaryDirectory() as scratch:
-        write_evaluation(methods, Path(scratch), shown=shown)
-        yield Stage(WRITING, is_last=True)
-        _copy(Path(scratch), request.report)
+    texts = report_texts(methods, shown=shown)
+    yield Stage(WRITING, is_last=True)
+    write_report_files(texts, request.report)
     return outcome
 
 
@@ -206,15 +209,6 @@ def _notes(methods: Sequence[MethodEvaluation]) -> Iterator[str]:
             names_of.setdefault(note, []).append(method.name)
     for note, names in names_of.items():
         yield note if len(names) == len(methods) else f"{' and '.join(names)}: {note}"
-
-
-def _copy(scratch: Path, report: Path) -> None:
-    """Copy the files of a report to its folder, the page last."""
-    try:
-        for name in reversed(FILES):
-            write_text(report / name, (scratch / name).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise unwritable(report, error) from error
 
 
 def _trimmed(pictures: Sequence[bytes]) -> Iterator[bytes]:

@@ -66,7 +66,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` to ``path`` as indented JSON.
+    """Write ``content`` to ``path`` as `json_text`."""
+    write_text(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """Return ``content`` as indented JSON.
 
     Undecoded bytes of file names become question marks, because they cannot be read back.
     """
@@ -74,7 +79,7 @@ def write_json(path: Path, content: Any) -> None:
     if r"\ud" in text:  # half of a character: such a byte, or one half of a pair
         decoded = json.dumps(content, ensure_ascii=False).encode(errors="replace")
         text = json.dumps(json.loads(decoded), indent=1)
-    write_text(path, text + "\n")
+    return text + "\n"
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:
