@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
 
+from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.core.heart.structures import structure_colors
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import DicomImage, tolerant_reading
@@ -22,12 +24,24 @@ from napari_bayes_nnunet.io.dicom.seg import (
     write_seg,
 )
 from napari_bayes_nnunet.io.dicom.series import Stack
+from napari_bayes_nnunet.io.dicom.structured_report import write_structured_report
 
 from ...helpers.data import dicoms
 from ...helpers.data.dicoms import write_cine, write_enhanced
 
 SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+CHARACTER_SETS: Final[list[tuple[str | list[str] | None, str]]] = [
+    (None, "Doe^J"),
+    ("", "Doe^J"),
+    ("ISO_IR 6", "Doe^J"),
+    ("ISO_IR 100", "Müller^Jürgen"),
+    ("ISO 2022 IR 100", "Müller^Jürgen"),
+    (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+    (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    ("ISO_IR 192", "Ковалёв^Иван"),
+]
+"""Character sets of images, and a name in each."""
 ORIGIN = LabelOrigin(algorithm="Bayesian nnU-Net (demo)", version="1.2", corrected=True)
 
 
@@ -139,6 +153,35 @@ def test_anonymiser_that_removes_what_it_should_leave_empty(tmp_path: Path) -> N
     drawn = labels(stack)
     write_seg(tmp_path / "a", drawn, phase(stack, 1), STRUCTURES, origin=ORIGIN)
     assert np.array_equal(read_seg(tmp_path / "a").voxels, drawn)
+
+
+@pytest.mark.parametrize(("charset", "name"), CHARACTER_SETS)
+def test_text_survives_the_character_set_of_images(
+    tmp_path: Path, charset: str | list[str] | None, name: str
+) -> None:
+    write_cine(tmp_path / "in", SpecificCharacterSet=charset or "", PatientName=name)
+    for file in (tmp_path / "in").glob("*/*"):
+        image = pydicom.dcmread(file)
+        if charset is None:
+            del image.SpecificCharacterSet
+        image.ProcedureCodeSequence = [pydicom.Dataset()]
+        image.ProcedureCodeSequence[0].CodeMeaning = name
+        image.save_as(file)
+    images = phase(choose_stack(read_stacks(tmp_path / "in")), 1)
+    origin = LabelOrigin(algorithm="心臓 Übung", version="1")
+    drawn = np.ones((len(images), *images[0].shape), np.uint8)
+    write_seg(tmp_path / "a", drawn, images, {"Миокард": 1}, origin=origin)
+    volume = Measured(name="", title="", value=1.0, spread=0.0, unit="", help="")
+    write_structured_report(
+        tmp_path / "b", {"LV EDV": volume}, images, [tmp_path / "a"], origin=origin
+    )
+    for file in (tmp_path / "a", tmp_path / "b"):
+        written = pydicom.dcmread(file)
+        assert written.SpecificCharacterSet == "ISO_IR 192"
+        assert origin.algorithm in written.SeriesDescription
+        assert written.PatientName == name
+        assert written.ProcedureCodeSequence[0].CodeMeaning == name
+    assert pydicom.dcmread(tmp_path / "a").SegmentSequence[0].SegmentLabel == "Миокард"
 
 
 @pytest.mark.skipif(not SUNNYBROOK.exists(), reason="the Sunnybrook files are not here")

@@ -41,6 +41,8 @@ ABOUT_THE_PATIENT: Final = (
 LONGEST_TEXT: Final = 64
 """Characters of a DICOM Long String."""
 MAKER: Final = "napari-bayes-nnunet"
+UNICODE: Final = "ISO_IR 192"
+"""Character set of all files, because that of the images may lack letters of the labels."""
 CODES: Final[dict[Structure, Any]] = {
     "LV": codes.SCT.LeftVentricle,
     "RV": codes.SCT.RightVentricle,
@@ -107,12 +109,20 @@ def write_seg(
             content_label="SEGMENTATION",
             content_description=description or None,
             series_description=describe_series("Labels", origin),
+            specific_character_set=UNICODE,
             omit_empty_frames=False,
         )
         _refer_to_frames(segmentation, images)
         _refer_to_series(segmentation, images)
-        with replacing(file) as temporary:
-            segmentation.save_as(temporary)
+        save_as_unicode(segmentation, file)
+
+
+def save_as_unicode(content: pydicom.Dataset, file: Path) -> None:
+    """Write a data set that says it is Unicode, with text from images in other character sets."""
+    for _ in content.iterall():
+        pass  # decodes sequences of the images, whose bytes would be written as they are
+    with replacing(file) as temporary:
+        content.save_as(temporary)
 
 
 def describe_series(content: str, origin: LabelOrigin) -> str:

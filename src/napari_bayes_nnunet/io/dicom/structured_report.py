@@ -14,15 +14,16 @@ from pydicom.sr.coding import Code
 
 from ...core.heart.function import Measured
 from .. import DataError
-from ..files.atomic import replacing
 from .headers import DicomImage
 from .limits import read_dicom_file
 from .seg import (
     MAKER,
+    UNICODE,
     LabelOrigin,
     describe_series,
     dicom_write_errors,
     read_source_headers,
+    save_as_unicode,
 )
 
 MILLILITRE: Final = Code("mL", "UCUM", "mL")
@@ -79,11 +80,11 @@ def write_structured_report(
             manufacturer=MAKER,
             is_complete=is_reviewed,
             series_description=describe_series("Measurements", origin),
+            specific_character_set=UNICODE,
         )
         if origin.review:
             document.CompletionFlagDescription = origin.review
-        with replacing(file) as temporary:
-            document.save_as(temporary)
+        save_as_unicode(document, file)
 
 
 def _group(side: str, measured: Mapping[str, Measured], origin: LabelOrigin) -> Any:
