@@ -103,8 +103,13 @@ def write_cine(
     return voxels
 
 
-def write_enhanced(file: Path, voxels: np.ndarray | None = None, **entries: Any) -> np.ndarray:
-    """Write slices and phases as frames of one file, the last phase first; return the voxels."""
+def write_enhanced(
+    file: Path, voxels: np.ndarray | None = None, *, first: int = 0, **entries: Any
+) -> np.ndarray:
+    """Write slices and phases as frames of one file, the last phase first; return the voxels.
+
+    ``first`` is the number of the first slice, counted from the base.
+    """
     voxels = made_voxels() if voxels is None else voxels
     phases, slices = voxels.shape[:2]
     image = _patient(FileDataset(str(file), {}, preamble=b"\0" * 128), EnhancedMRImageStorage)
@@ -120,7 +125,7 @@ def write_enhanced(file: Path, voxels: np.ndarray | None = None, **entries: Any)
             PlaneOrientationSequence=[_dataset(ImageOrientationPatient=list(ORIENTATION))],
         )
     ]
-    image.PerFrameFunctionalGroupsSequence = [_frame(t, z) for t, z in places]
+    image.PerFrameFunctionalGroupsSequence = [_frame(t, first + z) for t, z in places]
     for name, value in entries.items():
         setattr(image, name, value)
     _save(image, file)

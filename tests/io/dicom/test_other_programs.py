@@ -23,6 +23,7 @@ from napari_bayes_nnunet.io.dicom.seg import LabelOrigin, write_seg
 from napari_bayes_nnunet.io.dicom.structured_report import CONCEPTS, write_structured_report
 from napari_bayes_nnunet.io.images.nifti import write_labels
 
+from ...helpers.data import dicoms
 from ...helpers.data.dicoms import write_cine, write_enhanced
 
 SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
@@ -80,9 +81,9 @@ def export(source: Path, folder: Path) -> Export:
     return made
 
 
-@pytest.fixture(scope="module", params=["classic", "enhanced", "real"])
+@pytest.fixture(scope="module", params=["classic", "enhanced", "several", "real"])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """Export of a classic cine, an enhanced file or a real heart, which is skipped if missing."""
+    """Export of a classic cine, one or several enhanced files, or a real heart if there is one."""
     folder = tmp_path_factory.mktemp("other")
     source = folder / "in"
     if request.param == "real":
@@ -91,6 +92,9 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         source = SUNNYBROOK
     elif request.param == "enhanced":
         write_enhanced(source)
+    elif request.param == "several":
+        for z in range(dicoms.SHAPE[1]):
+            write_enhanced(source / str(z), dicoms.made_voxels()[:, z : z + 1], first=z)
     else:
         write_cine(source, series_per_slice=True)
     return export(source, folder / "out")

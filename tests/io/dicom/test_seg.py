@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import EnhancedMRImageStorage
 
 from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.core.heart.structures import structure_colors
@@ -27,7 +29,7 @@ from napari_bayes_nnunet.io.dicom.series import Stack
 from napari_bayes_nnunet.io.dicom.structured_report import write_structured_report
 
 from ...helpers.data import dicoms
-from ...helpers.data.dicoms import write_cine, write_enhanced
+from ...helpers.data.dicoms import made_voxels, write_cine, write_enhanced
 
 SUNNYBROOK = Path(__file__).parents[4] / "shared" / "data" / "sunnybrook" / "dicom"
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
@@ -116,6 +118,45 @@ def test_labels_of_a_phase_of_an_enhanced_file(tmp_path: Path) -> None:
     frames = [image.frame + 1 for image in images]
     pixels = written.get_pixels_by_source_frame(images[0].instance, frames, combine_segments=True)
     assert np.array_equal(pixels, drawn)
+
+
+@pytest.mark.parametrize("bounds", [[0, 1, 2, 3, 4], [0, 2, 4], [0, 1]])
+@pytest.mark.parametrize("one_series", [True, False])
+def test_labels_of_several_enhanced_files(
+    tmp_path: Path, bounds: list[int], one_series: bool
+) -> None:
+    voxels, series = made_voxels(), {}
+    for low, high in pairwise(bounds):
+        number = 7 if one_series else 7 + low
+        about = {"SeriesInstanceUID": f"1.2.{number}", "SeriesNumber": number}
+        write_enhanced(tmp_path / "in" / str(low), voxels[:, low:high], first=low, **about)
+        uid = pydicom.dcmread(tmp_path / "in" / str(low)).SOPInstanceUID
+        series.setdefault(about["SeriesInstanceUID"], set()).add(uid)
+    (stack,) = read_stacks(tmp_path / "in")
+    drawn = np.random.default_rng(2).integers(0, 4, voxels[0, : bounds[-1]].shape, np.uint8)
+    write_seg(tmp_path / "a.dcm", drawn, phase(stack, 2), STRUCTURES, origin=ORIGIN)
+    assert np.array_equal(read_seg(tmp_path / "a.dcm").voxels, drawn)
+    written = hd.seg.segread(tmp_path / "a.dcm")
+    for image, of_slice in zip(phase(stack, 2), drawn, strict=True):
+        (pixels,) = written.get_pixels_by_source_frame(
+            image.instance, [image.frame + 1], combine_segments=True
+        )
+        assert np.array_equal(pixels, of_slice)
+    referenced = {
+        one.SeriesInstanceUID: {
+            of.ReferencedSOPInstanceUID for of in one.ReferencedInstanceSequence
+        }
+        for one in written.ReferencedSeriesSequence
+    }
+    assert referenced == series
+    kinds = {one.ReferencedSOPClassUID for one in written.SourceImageSequence}
+    kinds |= {
+        source.ReferencedSOPClassUID
+        for groups in written.PerFrameFunctionalGroupsSequence
+        for source in groups.DerivationImageSequence[0].SourceImageSequence
+    }
+    assert kinds == {EnhancedMRImageStorage}
+    assert len(written.SourceImageSequence) == len(bounds) - 1
 
 
 def test_other_numbers_become_segments_in_their_order(stack: Stack, tmp_path: Path) -> None:

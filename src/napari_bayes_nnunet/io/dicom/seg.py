@@ -17,7 +17,7 @@ from highdicom.spatial import convert_affine_to_convention
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 from pydicom.sr.codedict import codes
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import MRImageStorage, SegmentationStorage
 from pydicom.valuerep import DA
 
 from ...core.heart.measurements import Structure, canonical_structure
@@ -28,7 +28,7 @@ from ..files.atomic import replacing
 from ..images.geometry import make_geometry
 from ..images.nifti import Volume
 from .files import is_dicom, list_files
-from .headers import DAMAGED, DicomImage, read_images, tolerant_reading
+from .headers import DAMAGED, DicomImage, functional_group, read_images, tolerant_reading
 from .limits import read_dicom_file
 from .slice_positions import TO_APEX
 
@@ -90,8 +90,9 @@ def write_seg(
         if structures[name] < len(numbers):
             numbers[structures[name]] = segment
     with dicom_write_errors(file):
+        headers = read_source_headers(images)
         segmentation = Segmentation(
-            source_images=_as_one_series(read_source_headers(images)),
+            source_images=_as_classic_series(headers),
             pixel_array=numbers[labels],
             segmentation_type="BINARY",
             segment_descriptions=[
@@ -112,8 +113,7 @@ def write_seg(
             specific_character_set=UNICODE,
             omit_empty_frames=False,
         )
-        _refer_to_frames(segmentation, images)
-        _refer_to_series(segmentation, images)
+        _refer_to_images(segmentation, headers, images)
         save_as_unicode(segmentation, file)
 
 
@@ -197,27 +197,33 @@ def read_seg(file: Path) -> Volume:
 
 
 def read_source_headers(images: Sequence[DicomImage]) -> list[pydicom.Dataset]:
-    """Read the headers of images for a file that refers to them.
+    """Read a header of one frame for each image, for a file that refers to them.
 
-    The header of a multi-frame file is reduced to the frames of ``images``. All headers get the
-    frame of reference of the first image, because some anonymisers give every image its own.
+    The grid is that of ``images``, in the direction of the first one: a series per slice may differ
+    in its last digit. All headers get the frame of reference of the first image, because some
+    anonymisers give every image its own.
     """
-    headers = {image.file: read_dicom_file(image.file, stop_before_pixels=True) for image in images}
-    frame_of_reference = images[0].frame_of_reference or hd.UID()
-    for header in headers.values():
-        header.FrameOfReferenceUID = frame_of_reference
+    files: dict[Path, pydicom.Dataset] = {
+        image.file: read_dicom_file(image.file, stop_before_pixels=True) for image in images
+    }
+    first, file = images[0], files[images[0].file]
+    measures = functional_group(file, first.frame, "PixelMeasuresSequence")
+    thickness = measures.get("SliceThickness") or file.get("SliceThickness")
+    frame_of_reference = first.frame_of_reference or hd.UID()
+    for header in files.values():
         _repair(header)
-    if len(headers) == len(images):
-        return [headers[image.file] for image in images]
-    (header,) = headers.values()
-    frames = header.PerFrameFunctionalGroupsSequence
-    header.PerFrameFunctionalGroupsSequence = [copy.deepcopy(frames[i.frame]) for i in images]
-    header.NumberOfFrames = len(images)
-    return [header]
+    headers = [copy.deepcopy(files[image.file]) for image in images]
+    for header, image in zip(headers, images, strict=True):
+        header.FrameOfReferenceUID = frame_of_reference
+        header.ImagePositionPatient = list(image.position)
+        header.ImageOrientationPatient = list(first.orientation)
+        header.PixelSpacing = list(first.pixel_spacing)
+        header.SliceThickness = thickness
+    return headers
 
 
 def _repair(header: pydicom.Dataset) -> None:
-    """Leave attributes empty that an anonymiser removed or filled with invalid dates."""
+    """Remove frames, and empty attributes that an anonymiser removed or gave invalid dates."""
     for name in ABOUT_THE_PATIENT:
         if name not in header:
             setattr(header, name, "")
@@ -226,41 +232,41 @@ def _repair(header: pydicom.Dataset) -> None:
             DA(str(header[name].value or ""))
         except ValueError:
             setattr(header, name, "")
-    if "NumberOfFrames" not in header and "PerFrameFunctionalGroupsSequence" in header:
-        del header.PerFrameFunctionalGroupsSequence
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        header.pop(name, None)
 
 
-def _as_one_series(headers: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    """Return copies of the headers with the series and direction of the first image.
+def _as_classic_series(headers: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
+    """Return copies of the headers as those of classic files in one series, for highdicom.
 
-    Scanners that write a series per slice differ only in these, directions in their last digit.
+    Their UIDs are their indices, because the frames of one file share its UID.
     """
-    first, *further = copy.deepcopy(list(headers))
-    for header in further:
-        header.SeriesInstanceUID = first.SeriesInstanceUID
-        header.ImageOrientationPatient = first.ImageOrientationPatient
-    return [first, *further]
+    copies = copy.deepcopy(list(headers))
+    for index, header in enumerate(copies):
+        header.SOPClassUID, header.SOPInstanceUID = MRImageStorage, str(index)
+        header.SeriesInstanceUID = copies[0].SeriesInstanceUID
+    return copies
 
 
-def _refer_to_series(segmentation: Segmentation, images: Sequence[DicomImage]) -> None:
-    """Refer to the images by their real series."""
-    (joined,) = segmentation.ReferencedSeriesSequence
-    references: dict[str, pydicom.Dataset] = {}
-    series = {image.instance: image.series for image in images}
-    for instance in joined.ReferencedInstanceSequence:
-        uid = series[instance.ReferencedSOPInstanceUID]
-        if uid not in references:
-            references[uid] = pydicom.Dataset()
-            references[uid].SeriesInstanceUID = uid
-            references[uid].ReferencedInstanceSequence = []
-        references[uid].ReferencedInstanceSequence.append(instance)
-    segmentation.ReferencedSeriesSequence = list(references.values())
-
-
-def _refer_to_frames(segmentation: Segmentation, images: Sequence[DicomImage]) -> None:
-    """Refer to frames by their numbers in the whole file instead of in this phase."""
-    if len({image.file for image in images}) == len(images):
-        return
+def _refer_to_images(
+    segmentation: Segmentation, headers: Sequence[pydicom.Dataset], images: Sequence[DicomImage]
+) -> None:
+    """Refer to the real files, series and frames instead of `_as_classic_series`."""
+    series: dict[str, dict[str, pydicom.Dataset]] = {}
+    for header in headers:
+        instance = pydicom.Dataset()
+        instance.ReferencedSOPClassUID = header.SOPClassUID
+        instance.ReferencedSOPInstanceUID = header.SOPInstanceUID
+        series.setdefault(header.SeriesInstanceUID, {})[header.SOPInstanceUID] = instance
+    references = []
+    for uid, instances in series.items():
+        references.append(pydicom.Dataset())
+        references[-1].SeriesInstanceUID = uid
+        references[-1].ReferencedInstanceSequence = list(instances.values())
+    segmentation.ReferencedSeriesSequence = references
+    segmentation.SourceImageSequence = [
+        instance for instances in series.values() for instance in instances.values()
+    ]
     sources = {  # the frames of all segments of a slice share one item
         id(source): source
         for groups in segmentation.PerFrameFunctionalGroupsSequence
@@ -268,8 +274,11 @@ def _refer_to_frames(segmentation: Segmentation, images: Sequence[DicomImage]) -
         for source in derivation.SourceImageSequence
     }
     for source in sources.values():
-        index = int(source.ReferencedFrameNumber) - 1
-        source.ReferencedFrameNumber = images[index].frame + 1
+        index = int(source.ReferencedSOPInstanceUID)
+        source.ReferencedSOPClassUID = headers[index].SOPClassUID
+        source.ReferencedSOPInstanceUID = headers[index].SOPInstanceUID
+        if "NumberOfFrames" in headers[index]:
+            source.ReferencedFrameNumber = images[index].frame + 1
 
 
 def _describe_segment(
