@@ -23,12 +23,13 @@ from napari_bayes_nnunet.app.review.dicom_export import FOUND_IN, NOT_COMPARABLE
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.reader import read_dicom
+from napari_bayes_nnunet.io.dicom.reader import read_dicom, read_stacks
 from napari_bayes_nnunet.io.dicom.seg import read_seg
 from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 
 from ...helpers.data.cines import ED, ES, LV, accept, image_of, make_cine, write_dicoms
+from ...helpers.data.dicoms import TO_APEX
 
 CASE = "dicom-1234"
 
@@ -141,6 +142,22 @@ def test_images_are_refused_if_they_cannot_be_compared(
         export_session(ReviewSession(read_study(study)), images, tmp_path / "out")
     assert caught.value.statement.template == NOT_COMPARABLE
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_cannot_be_read_back_are_removed(
+    study: Path, images: Path, tmp_path: Path
+) -> None:
+    for stack in read_stacks(images):
+        for number, of_slice in enumerate(stack.slices):
+            file = of_slice[ES - 1].file
+            image = dcmread(file)
+            shift = 0.09 * (-1) ** number * TO_APEX  # the slices of this phase only
+            image.ImagePositionPatient = [*map(float, image.ImagePositionPatient + shift)]
+            image.save_as(file)
+    with pytest.raises(DataError) as caught:
+        export_session(ReviewSession(read_study(study)), images, tmp_path / "out")
+    assert caught.value.values["file"] == f"{CASE}_frame03_seg.dcm"
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [f"{CASE}_frame01_seg.dcm"]
 
 
 def test_numbers_say_among_how_many_phases_ed_and_es_are(images: Path, tmp_path: Path) -> None:

@@ -196,6 +196,53 @@ def test_anonymiser_that_removes_what_it_should_leave_empty(tmp_path: Path) -> N
     assert np.array_equal(read_seg(tmp_path / "a").voxels, drawn)
 
 
+def test_values_that_are_not_allowed_are_left_empty(tmp_path: Path) -> None:
+    wrong = {"StudyTime": "12:00:00", "PatientSex": "Male", "StudyDate": "19"}
+    write_cine(tmp_path / "in")
+    for file in (tmp_path / "in").glob("*/*"):
+        image = pydicom.dcmread(file)
+        with tolerant_reading():
+            image.update(wrong)
+            image.save_as(file)
+    stack = choose_stack(read_stacks(tmp_path / "in"))
+    write_seg(tmp_path / "a", labels(stack), phase(stack, 1), STRUCTURES, origin=ORIGIN)
+    written = pydicom.dcmread(tmp_path / "a")
+    assert not any(written[name].value for name in wrong)
+    assert written.PatientBirthDate == "19500101"
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+@pytest.mark.parametrize(
+    "about", [{"SpacingBetweenSlices": mm} for mm in (6, 2, 8.01)] + [{"SliceThickness": None}, {}]
+)
+def test_distance_of_slices_is_that_of_the_reader(
+    tmp_path: Path, about: dict[str, float | None], slices: int
+) -> None:
+    write_cine(tmp_path / "in", made_voxels((1, slices, 12, 10)), **about)
+    check_read_back(tmp_path)
+
+
+@pytest.mark.parametrize("shift", [0.018 * dicoms.DISTANCE * dicoms.TO_APEX, 0.3 * dicoms.ROW])
+def test_slices_that_are_slightly_displaced(tmp_path: Path, shift: np.ndarray) -> None:
+    write_cine(tmp_path / "in", made_voxels((1, 4, 12, 10)))
+    for file in (tmp_path / "in").glob("*/*"):
+        image = pydicom.dcmread(file)
+        if image.InstanceNumber > 2:  # the two slices at the apex
+            image.ImagePositionPatient = [*map(float, image.ImagePositionPatient + shift)]
+            image.save_as(file)
+    check_read_back(tmp_path)
+
+
+def check_read_back(folder: Path) -> None:
+    (stack,) = read_stacks(folder / "in")
+    assert not stack.problem
+    drawn = labels(stack)
+    write_seg(folder / "a", drawn, phase(stack, 1), STRUCTURES, origin=ORIGIN)
+    found = read_seg(folder / "a")
+    assert np.array_equal(found.voxels, drawn)
+    assert found.geometry.same_grid(stack_geometry(stack))
+
+
 @pytest.mark.parametrize(("charset", "name"), CHARACTER_SETS)
 def test_text_survives_the_character_set_of_images(
     tmp_path: Path, charset: str | list[str] | None, name: str

@@ -125,11 +125,14 @@ def images_of_phase(stack: Stack, phase: int | None) -> Sequence[DicomImage]:
 def _check(
     file: Path, labels: np.ndarray[tuple[int, ...], np.dtype[np.generic]], study: Study
 ) -> None:
-    """Raise DataError unless the written labels are read back the same."""
-    written = read_seg(file)
+    """Remove the file and raise DataError unless the written labels are read back the same."""
     values = sorted(study.info.structures.values())
-    same = np.array_equal(np.array([0, *values])[written.voxels], labels)
-    if not same or not written.geometry.same_grid(study.info.geometry.frame()):
+    same = False
+    with suppress(DataError):  # it cannot be read back
+        written = read_seg(file)
+        same = np.array_equal(np.array([0, *values])[written.voxels], labels)
+        same = same and written.geometry.same_grid(study.info.geometry.frame())
+    if not same:
         file.unlink()
         raise DataError(
             "{file} was not written, because its labels differ when read back.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 from pydicom.sr.codedict import codes
 from pydicom.uid import MRImageStorage, SegmentationStorage
-from pydicom.valuerep import DA
+from pydicom.valuerep import DA, TM
 
 from ...core.heart.measurements import Structure, canonical_structure
 from ...core.heart.structures import structure_colors
@@ -30,7 +30,7 @@ from ..images.nifti import Volume
 from .files import is_dicom, list_files
 from .headers import DAMAGED, DicomImage, functional_group, read_images, tolerant_reading
 from .limits import read_dicom_file
-from .slice_positions import TO_APEX
+from .slice_positions import SIDEWAYS_SHIFT, TO_APEX, UNEVEN_PART, mean_slice_distance
 
 FILES_OF_AN_EXPORT: Final = 64
 ABOUT_THE_PATIENT: Final = (
@@ -38,6 +38,12 @@ ABOUT_THE_PATIENT: Final = (
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
 )
 """Attributes that a file derived from images must repeat, even if they are empty."""
+ALLOWED_VALUES: Final[dict[str, Callable[[str], object]]] = {
+    **dict.fromkeys(("PatientBirthDate", "StudyDate"), DA),
+    "StudyTime": TM,
+    "PatientSex": hd.PatientSexValues,
+}
+"""Types that raise ValueError for values of scanners and anonymisers that highdicom refuses."""
 LONGEST_TEXT: Final = 64
 """Characters of a DICOM Long String."""
 MAKER: Final = "napari-bayes-nnunet"
@@ -177,7 +183,13 @@ def read_seg(file: Path) -> Volume:
     """
     with tolerant_reading():
         try:
-            volume = segread(file).get_volume(combine_segments=True)
+            segmentation = segread(file)
+            volume = segmentation.get_volume(
+                combine_segments=True, rtol=UNEVEN_PART, perpendicular_tol=SIDEWAYS_SHIFT
+            )
+            affine = np.array(volume.affine, dtype=np.float64)[:, [2, 1, 0, 3]]
+            if (steps := len(volume.array) - 1) > 0:  # they need not be exactly along the normal
+                affine[:3, 2] = _end_to_end(segmentation, affine[:3, 2]) / steps
         except (InvalidDicomError, RuntimeError, *DAMAGED) as error:
             raise DataError(
                 "{file} is damaged or is not a segmentation of evenly spaced slices ({reason}).",
@@ -185,7 +197,6 @@ def read_seg(file: Path) -> Volume:
                 reason=error,
             ) from error
     voxels = np.asarray(volume.array).astype(np.uint8)
-    affine = np.array(volume.affine, dtype=np.float64)[:, [2, 1, 0, 3]]
     if affine[:3, 2] @ TO_APEX < 0:
         voxels = voxels[::-1]
         affine[:3, 3] += (len(voxels) - 1) * affine[:3, 2]
@@ -196,19 +207,32 @@ def read_seg(file: Path) -> Volume:
     return Volume(np.ascontiguousarray(voxels), geometry, file)
 
 
+def _end_to_end(
+    segmentation: pydicom.Dataset, direction: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (3,) in mm from the first slice to the last one in a direction."""
+    frames = segmentation.PerFrameFunctionalGroupsSequence
+    positions = np.array(
+        [frame.PlanePositionSequence[0].ImagePositionPatient for frame in frames], np.float64
+    )
+    along = positions @ direction
+    return np.asarray(positions[along.argmax()] - positions[along.argmin()])
+
+
 def read_source_headers(images: Sequence[DicomImage]) -> list[pydicom.Dataset]:
     """Read a header of one frame for each image, for a file that refers to them.
 
-    The grid is that of ``images``, in the direction of the first one: a series per slice may differ
-    in its last digit. All headers get the frame of reference of the first image, because some
-    anonymisers give every image its own.
+    The grid is that of the reader: the distance of slices is that of their positions, whatever the
+    files say. The direction is that of the first image, as a series per slice may differ in its
+    last digit, and so is the frame of reference, because some anonymisers give every image its own.
     """
     files: dict[Path, pydicom.Dataset] = {
         image.file: read_dicom_file(image.file, stop_before_pixels=True) for image in images
     }
     first, file = images[0], files[images[0].file]
     measures = functional_group(file, first.frame, "PixelMeasuresSequence")
-    thickness = measures.get("SliceThickness") or file.get("SliceThickness")
+    distance = round(mean_slice_distance([(image,) for image in images]), 6)
+    thickness = measures.get("SliceThickness") or file.get("SliceThickness") or distance
     frame_of_reference = first.frame_of_reference or hd.UID()
     for header in files.values():
         _repair(header)
@@ -218,18 +242,18 @@ def read_source_headers(images: Sequence[DicomImage]) -> list[pydicom.Dataset]:
         header.ImagePositionPatient = list(image.position)
         header.ImageOrientationPatient = list(first.orientation)
         header.PixelSpacing = list(first.pixel_spacing)
-        header.SliceThickness = thickness
+        header.SliceThickness, header.SpacingBetweenSlices = thickness, distance
     return headers
 
 
 def _repair(header: pydicom.Dataset) -> None:
-    """Remove frames, and empty attributes that an anonymiser removed or gave invalid dates."""
+    """Remove frames, and empty attributes that are missing or have values that are not allowed."""
     for name in ABOUT_THE_PATIENT:
         if name not in header:
             setattr(header, name, "")
-    for name in ("PatientBirthDate", "StudyDate"):
+    for name, allowed in ALLOWED_VALUES.items():
         try:
-            DA(str(header[name].value or ""))
+            allowed(str(header[name].value or ""))
         except ValueError:
             setattr(header, name, "")
     for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):

@@ -88,8 +88,8 @@ class Stack:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """(z, y, x), mm; for a single slice, z is its thickness."""
-        z = mean_slice_distance(self.slices) or self.first.thickness or 1.0
-        return z, self.first.pixel_spacing[0], self.first.pixel_spacing[1]
+        y, x = self.first.pixel_spacing
+        return mean_slice_distance(self.slices), y, x
 
     @property
     def frame_time(self) -> float | None:

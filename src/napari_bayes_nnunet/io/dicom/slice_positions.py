@@ -56,9 +56,14 @@ def sort_base_to_apex(slices: Sequence[Slice]) -> list[Slice]:
 
 
 def mean_slice_distance(slices: Sequence[Slice]) -> float:
-    """Return the mean distance between neighbouring slices, mm; 0 for a single slice."""
+    """Return the mean distance between neighbouring slices, mm.
+
+    That of a single slice is its thickness, or 1 if this is unknown.
+    """
+    if len(slices) == 1:
+        return slices[0][0].thickness or 1.0
     ends = [np.array(slices[index][0].position) for index in (0, -1)]
-    return float(np.linalg.norm(ends[1] - ends[0])) / max(len(slices) - 1, 1)
+    return float(np.linalg.norm(ends[1] - ends[0])) / (len(slices) - 1)
 
 
 def describe_uneven_slices(slices: Sequence[Slice]) -> str:
