@@ -75,3 +75,12 @@ def test_numbers_that_are_not_known_are_left_out(stack: Stack, tmp_path: Path) -
     with pytest.raises(DataError) as error:
         write_structured_report(tmp_path / "b.dcm", {}, images, [], origin=ORIGIN)
     assert error.value.statement.template == NO_MEASUREMENTS
+
+
+def test_images_of_a_private_class_are_refused(tmp_path: Path) -> None:
+    write_cine(tmp_path / "in", SOPClassUID="1.3.46.670589.11.0.0.12.1")
+    (stack,) = read_stacks(tmp_path / "in")
+    images = [images[0] for images in stack.slices]
+    with pytest.raises(DataError) as error:
+        write_structured_report(tmp_path / "a.dcm", measured(LV_EDV=1), images, [], origin=ORIGIN)
+    assert error.value.values["file"] == "a.dcm"

@@ -150,7 +150,7 @@ def dicom_write_errors(file: Path) -> Iterator[None]:
             file=file,
             reason=error.strerror or error,
         ) from error
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise DataError(
             "{file} cannot be written as DICOM, because a header of the images is invalid "
             "({reason}).",
