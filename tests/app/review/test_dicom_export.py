@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -142,6 +143,16 @@ def test_images_are_refused_if_they_cannot_be_compared(
         export_session(ReviewSession(read_study(study)), images, tmp_path / "out")
     assert caught.value.statement.template == NOT_COMPARABLE
     assert not (tmp_path / "out").exists()
+
+
+def test_voxel_size_given_by_hand_fits_the_images(images: Path, tmp_path: Path) -> None:
+    stored = read_dicom(images).geometry
+    geometry = replace(stored, given_spacing=(10.0, 1.5, 1.25))
+    folder = make_cine(tmp_path / "study", geometry=geometry, ed=ED, es=ES)
+    session = ReviewSession(read_study(folder))
+    assert session.study.info.geometry.given_spacing is not None
+    file, *_ = export_session(session, images, tmp_path / "out")
+    assert read_seg(file).geometry.same_grid(stored.frame())
 
 
 def test_labels_that_cannot_be_read_back_are_removed(

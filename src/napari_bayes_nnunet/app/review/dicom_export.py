@@ -17,6 +17,7 @@ from ...io.dicom.reader import read_stack, read_stacks, stack_geometry
 from ...io.dicom.seg import LONGEST_TEXT, LabelOrigin, read_seg, write_seg
 from ...io.dicom.series import Stack
 from ...io.dicom.structured_report import CONCEPTS, write_structured_report
+from ...io.images.geometry import Geometry
 from ...io.study.arrays import IMAGE, select_phase
 from ...io.study.info import find_image, read_study_image
 from ...io.study.study import Study
@@ -97,11 +98,9 @@ def find_stack(study: Study, images: Path) -> Stack:
     if own is None:
         name = study.info.image.name if study.info.image else IMAGE
         raise DataError(NOT_COMPARABLE, image=name, case=study.info.case)
-    stacks = read_stacks(images)
+    stacks, grid = read_stacks(images), _grid_of_images(study)
     matching = [
-        stack
-        for stack in stacks
-        if not stack.problem and stack_geometry(stack).same_grid(study.info.geometry)
+        stack for stack in stacks if not stack.problem and stack_geometry(stack).same_grid(grid)
     ]
     expected = read_study_image(study.info, own).voxels
     for stack in matching:
@@ -113,13 +112,18 @@ def find_stack(study: Study, images: Path) -> Stack:
         "({expected}).",
         case=study.info.case,
         found="; ".join(map(str, stacks)),
-        expected=study.info.geometry,
+        expected=grid,
     )
 
 
 def images_of_phase(stack: Stack, phase: int | None) -> Sequence[DicomImage]:
     """Return the images of one phase, counted from 1, one for each slice."""
     return [images[(phase or 1) - 1] for images in stack.slices]
+
+
+def _grid_of_images(study: Study) -> Geometry:
+    """Return the grid of the image, without a voxel size given by hand, which DICOM files lack."""
+    return replace(study.info.geometry, given_spacing=None)
 
 
 def _check(
@@ -131,7 +135,7 @@ def _check(
     with suppress(DataError):  # it cannot be read back
         written = read_seg(file)
         same = np.array_equal(np.array([0, *values])[written.voxels], labels)
-        same = same and written.geometry.same_grid(study.info.geometry.frame())
+        same = same and written.geometry.same_grid(_grid_of_images(study).frame())
     if not same:
         file.unlink()
         raise DataError(
