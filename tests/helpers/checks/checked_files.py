@@ -61,7 +61,7 @@ from napari_bayes_nnunet.io.dicom.limits import (
     MOST_PIXELS,
     MOST_UNPACKED,
 )
-from napari_bayes_nnunet.io.dicom.reader import IMAGES_LEFT_OUT
+from napari_bayes_nnunet.io.dicom.reader import FOLDERS_LEFT_OUT, IMAGES_LEFT_OUT
 from napari_bayes_nnunet.io.dicom.series import REPEATS_LEFT_OUT, SLICES_LEFT_OUT
 from napari_bayes_nnunet.io.evaluation.label_tree import SEVERAL_REFERENCES, SHARED_REFERENCE
 from napari_bayes_nnunet.io.evaluation.predictions import MIRRORED_PROBABILITIES
@@ -233,6 +233,8 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "DICOM", "have images of one slice at the same time", SEGMENT, note(REPEATS_LEFT_OUT), "io/dicom/test_odd_headers.py::test_images_at_the_same_time_are_noted"),
     Check(GEOMETRY, "DICOM", "have slices at the ends with another spacing, size, direction or kind", SEGMENT, note(SLICES_LEFT_OUT), "io/dicom/test_odd_headers.py::test_left_out_end_slices_are_noted"),
     Check(GEOMETRY, "DICOM", "be damaged or have an impossible position in some files", SEGMENT, note(IMAGES_LEFT_OUT), "io/dicom/test_odd_headers.py::test_impossible_geometry_is_refused_or_noted"),
+    Check(GEOMETRY, "DICOM", "be unreadable in some files", SEGMENT, note(IMAGES_LEFT_OUT), "io/dicom/test_odd_headers.py::test_unreadable_end_slice_is_noted"),
+    Check(GEOMETRY, "DICOM", "have subfolders that cannot be opened", SEGMENT, note(FOLDERS_LEFT_OUT), "io/dicom/test_odd_headers.py::test_folder_that_cannot_be_opened_is_noted"),
     Check(GEOMETRY, "DICOM", "be converted by another program (Secondary Capture), with a position", SEGMENT, "They are read like other images.", "io/dicom/test_odd_headers.py::test_converted_images_with_a_position_are_read"),
     Check(GEOMETRY, "DICOM", "have two patients in one series", SEGMENT, REFUSED, "io/dicom/test_odd_headers.py::test_two_patients_are_never_one_stack"),
     Check(GEOMETRY, "DICOM", "show high values as dark", SEGMENT, "The values are reversed.", "io/dicom/test_odd_headers.py::test_dark_high_values_are_read_bright"),

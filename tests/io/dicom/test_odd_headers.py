@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydicom.uid import (
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import (
+    FOLDERS_LEFT_OUT,
     IMAGES_LEFT_OUT,
     NO_DICOM,
     SEVERAL_SHORT_AXES,
@@ -27,6 +29,8 @@ from napari_bayes_nnunet.io.images.nifti import Volume
 
 from ...helpers.data.dicoms import made_voxels, slice_file, write_cine, write_enhanced
 
+UNREADABLE = Path("/proc/self/mem")
+"""A regular file that opens, but whose first byte cannot be read, as on a damaged disk."""
 SHAPE = (5, 6, 12, 10)
 LAST = 5
 """Slice at the apex of cines of this shape."""
@@ -127,6 +131,34 @@ def test_damaged_end_slice_is_noted(tmp_path: Path) -> None:
     assert volume.shape[1] == LAST
     assert templates(volume) == [IMAGES_LEFT_OUT]
     assert volume.notes[0].values == {"files": "5 DICOM files"}
+
+
+@pytest.mark.skipif(not UNREADABLE.is_file(), reason="only Linux has this file")
+def test_unreadable_end_slice_is_noted(tmp_path: Path) -> None:
+    write_with_other_apex(tmp_path)
+    for file in tmp_path.glob("apex*"):
+        file.unlink()
+        file.symlink_to(UNREADABLE)
+    volume = read_dicom(tmp_path)
+    assert volume.shape[1] == LAST
+    assert templates(volume) == [IMAGES_LEFT_OUT]
+    assert volume.notes[0].values == {"files": "5 DICOM files"}
+
+
+def test_folder_that_cannot_be_opened_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_with_other_apex(tmp_path)
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("closed"):  # to root, who may run this, nothing is closed
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert templates(read_dicom(tmp_path)) == [FOLDERS_LEFT_OUT]
 
 
 def test_frames_without_description_are_refused(tmp_path: Path) -> None:

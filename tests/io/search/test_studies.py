@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import re
@@ -18,11 +19,14 @@ from napari_bayes_nnunet.io.images.nifti import read_volume, write_labels
 from napari_bayes_nnunet.io.search import nifti_files as nifti_inputs
 from napari_bayes_nnunet.io.search.case_image import UNNAMED_FILE, study_image
 from napari_bayes_nnunet.io.search.folder_walk import RESULTS, UNOPENED
-from napari_bayes_nnunet.io.search.studies import FoundStudies, find_studies
+from napari_bayes_nnunet.io.search.studies import UNOPENED_FILES, FoundStudies, find_studies
 from tests.helpers.data import dicoms
 from tests.helpers.data.cohorts import write_dicom_study, write_volume
 from tests.helpers.data.studies import make_study
 from tests.helpers.processes.small_disk import forget_file_numbers, second_path
+
+UNREADABLE = Path("/proc/self/mem")
+"""A regular file that opens, but whose first byte cannot be read, as on a damaged disk."""
 
 
 @pytest.fixture
@@ -213,6 +217,16 @@ class TestNifti:
 
 
 class TestDicom:
+    @pytest.mark.skipif(not UNREADABLE.is_file(), reason="only Linux has this file")
+    def test_a_file_that_cannot_be_opened(self, tree):
+        write_dicom_study(tree / "Doe_Jane", name="one")
+        (tree / "Doe_Jane" / "unreadable").symlink_to(UNREADABLE)
+        found = find(tree)
+        assert found.inputs[0].paths == (tree / "Doe_Jane",)
+        ((text, count),) = [text.rsplit(": ", 1) for text in found.left_out]
+        reason = os.strerror(errno.EIO)
+        assert (text, count) == (UNOPENED_FILES.format(reason=reason), "1")
+
     def test_a_study_is_one_input_over_several_folders(self, tree):
         study = write_dicom_study(tree / "Doe_Jane" / "s1", name="one")
         write_dicom_study(

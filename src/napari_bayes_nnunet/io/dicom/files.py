@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -23,19 +24,22 @@ _HASHED_BYTES: Final = 1 << 20
 """Bytes from the start of a file that distinguish it from all others."""
 
 
-def list_files(path: Path) -> Iterator[Path]:
-    """Yield the file itself, or all files in a folder and its subfolders."""
+def list_files(path: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """Yield the file itself, or all files in a folder and its subfolders.
+
+    ``onerror`` is called for each folder that cannot be opened.
+    """
     if path.is_file():
         yield path
-    else:
-        yield from (file for file in path.rglob("*") if file.is_file())
+        return
+    for folder, _, names in os.walk(path, onerror=onerror):
+        yield from filter(_may_be_file, (Path(folder, name) for name in names))
 
 
 def is_dicom(file: Path) -> bool:
     """Return whether a file begins with the marks of a DICOM file."""
     try:
-        with file.open("rb") as content:
-            return content.read(_PREAMBLE + len(_MARK))[_PREAMBLE:] == _MARK
+        return _has_mark(file)
     except OSError:
         return False
 
@@ -56,21 +60,41 @@ def hash_content(file: Path) -> str:
         return hashlib.sha256(content.read(_HASHED_BYTES)).hexdigest()
 
 
-def group_by_study(files: Sequence[Path]) -> dict[str, list[Path]]:
+def group_by_study(
+    files: Sequence[Path], onerror: Callable[[OSError], object] | None = None
+) -> dict[str, list[Path]]:
     """Return the images among the files of a folder, grouped by the UID of their study.
 
-    Every file is opened, because images of different patients may be mixed. Images without a
-    study UID are returned, under "", only if no image has one.
+    Every file is opened, because images of different patients may be mixed; ``onerror`` is called
+    for each that cannot be opened. Images without a study UID are returned, under "", only if no
+    image has one.
     """
     studies: dict[str, list[Path]] = {}
     with tolerant_reading():
-        for file in filter(is_dicom, files):
-            study = _study_of(file)
+        for file in files:
+            try:
+                study = _study_of(file) if _has_mark(file) else None
+            except OSError as error:
+                if onerror is not None:
+                    onerror(error)
+                continue
             if study is not None:
                 studies.setdefault(study, []).append(file)
     if len(studies) > 1:
         studies.pop("", None)
     return dict(sorted(studies.items()))
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the permissions of its folder do not show it; whoever opens it is told why
+        return True
+
+
+def _has_mark(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(_PREAMBLE + len(_MARK))[_PREAMBLE:] == _MARK
 
 
 def _study_of(file: Path) -> str | None:

@@ -34,8 +34,12 @@ INVALID_UIDS = (
     "refuse the files."
 )
 IMAGES_LEFT_OUT = (
-    "The image was read without {files}, because of damage or an invalid position in the patient. "
-    "Check that no slice of the heart is missing."
+    "The image was read without {files}, because of missing permission, damage or an invalid "
+    "position in the patient. Check that no slice of the heart is missing."
+)
+FOLDERS_LEFT_OUT = (
+    "The image was read without {folders} that cannot be opened ({reason}). Check that no slice of "
+    "the heart is missing."
 )
 NO_SUCH_SERIES = "Series {series} is not among {stacks}."
 
@@ -49,16 +53,18 @@ def read_stacks(*paths: Path, study: str | None = None) -> list[Stack]:
     for path in paths:
         if not path.exists():
             raise DataError("{path} does not exist.", path=path)
-    files = sorted(file for path in paths for file in list_files(path))
+    closed: list[OSError] = []
+    files = sorted(file for path in paths for file in list_files(path, closed.append))
     images, unusable = _read_all(files)
     of_study = [image for image in images if study in (None, image.study)]
     if not of_study:
         raise DataError(NO_DICOM, path=paths[0] if len(paths) == 1 else "The study")
-    notes = (
-        (statement(IMAGES_LEFT_OUT, files=format_count(unusable, "DICOM file")),)
-        if unusable
-        else ()
-    )
+    notes = []
+    if unusable:
+        notes.append(statement(IMAGES_LEFT_OUT, files=format_count(unusable, "DICOM file")))
+    if closed:
+        folders, reason = format_count(len(closed), "folder"), closed[0].strerror
+        notes.append(statement(FOLDERS_LEFT_OUT, folders=folders, reason=reason))
     return [replace(stack, notes=(*notes, *stack.notes)) for stack in find_stacks(of_study)]
 
 
@@ -71,6 +77,8 @@ def _read_all(files: Sequence[Path]) -> tuple[list[DicomImage], int]:
             images += images_of(file)
         except InvalidDicomError:
             continue
+        except OSError:  # it cannot be opened, and may be a slice
+            unusable += 1
         except DAMAGED:
             unusable += is_dicom(file)
     return images, unusable

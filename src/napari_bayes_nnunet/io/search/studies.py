@@ -22,6 +22,7 @@ NO_IMAGES_LEFT = (
     "{folders} contains neither NIfTI images (.nii.gz, .nii) nor DICOM images to segment. Left "
     "out: {left_out}."
 )
+UNOPENED_FILES = "Files that cannot be opened ({reason})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +75,16 @@ def find_studies(
     left_out: Counter[str] = Counter()
     images: list[StudyInput] = []
     dicoms: dict[tuple[str, str], list[_Part]] = {}
+
+    def note(error: OSError) -> None:
+        left_out[UNOPENED_FILES.format(reason=error.strerror)] += 1
+
     for folder in walk_folders(places, output=output, left_out=left_out):
         for file in _images_in(folder, left_out):
             case = case_name(file)
             images.append(StudyInput(kind="NIfTI", paths=(file,), folder=folder.title, case=case))
-        studies = group_by_study([file for file in folder.files if not is_nifti(file)])
+        others = [file for file in folder.files if not is_nifti(file)]
+        studies = group_by_study(others, note)
         for study, files in studies.items():
             # Files without a study UID count as one study per folder.
             key = study, "" if study else str(folder.path)
