@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace as changed
 from pathlib import Path
@@ -16,14 +17,17 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset import corrected_cases
 from napari_bayes_nnunet.io.dataset.check import check_labels
 from napari_bayes_nnunet.io.dataset.corrected_cases import (
     ALREADY_ADDED,
     BAD_CASE_NAME,
     BAD_ORIGIN,
     CINE_IMAGE,
+    CORRECTIONS_LOCK,
     DIFFERENT_IMAGE,
     LABELS_GRID,
     LABELS_RANGE,
@@ -42,6 +46,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
     read_splits,
     splits_to_json,
 )
+from napari_bayes_nnunet.io.dataset.writer import BUSY_FOLDER
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import (
     OTHER_GRID,
@@ -97,7 +102,9 @@ def frozen(data: Path) -> list[Any]:
 
 
 def files(data: Path) -> dict[str, bytes]:
-    return {str(f.relative_to(data)): f.read_bytes() for f in data.rglob("*") if f.is_file()}
+    """Return the content of all files but the lock, which stays."""
+    kept = (file for file in data.rglob("*") if file.is_file() and file.name != CORRECTIONS_LOCK)
+    return {str(file.relative_to(data)): file.read_bytes() for file in kept}
 
 
 # Added cases
@@ -363,6 +370,50 @@ def test_datasets_of_other_files(tmp_path: Path, image: Volume) -> None:
     with pytest.raises(DataError) as caught:
         add(data, image)
     assert caught.value.values == {"dataset": data, "ending": ".mha"}
+
+
+# Several windows
+
+
+def test_two_windows_add_one_after_the_other(
+    data: Path, image: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze(data)
+    names = ["patient008_frame01", "patient009_frame01"]
+    second = threading.Thread(target=add, args=(data, image), kwargs={"name": names[0]})
+
+    def write(*given: Any) -> None:
+        if not second.ident:
+            second.start()
+            second.join(0.5)  # it would be finished by then, and its folds replaced
+        write_image(*given)
+
+    monkeypatch.setattr(corrected_cases, "write_image", write)
+    add(data, image, name=names[1])
+    second.join()
+    assert all({*names} <= {*split.train} for split in frozen(data))
+    dataset = read_dataset(data)
+    assert dataset.corrections == dict.fromkeys(names, ORIGIN)
+    assert dataset.json["numTraining"] == len(dataset.cases) == 8
+
+
+def test_another_window_that_does_not_end(
+    data: Path, image: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corrected_cases, "LONGEST_WAIT", 0)
+    before = files(data)
+    with FileLock(data / CORRECTIONS_LOCK), pytest.raises(DataError) as caught:
+        add(data, image)
+    assert caught.value.statement.template == BUSY_FOLDER
+    assert files(data) == before
+
+
+def test_drive_without_locks(data: Path, image: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: FileLock) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert add(data, image).corrections == {"patient009_frame01": ORIGIN}
 
 
 # Interruptions

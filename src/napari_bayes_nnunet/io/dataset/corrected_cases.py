@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from ...core.counts import format_count
 from ...core.heart.structures import match_structure
@@ -39,7 +40,11 @@ from .raw_dataset import (
     read_splits,
     splits_to_json,
 )
-from .writer import volume_geometry
+from .writer import BUSY_FOLDER, volume_geometry
+
+CORRECTIONS_LOCK: Final = "corrections.lock"
+LONGEST_WAIT: Final = 60.0
+"""Seconds to wait for another window, which adds a case in a few."""
 
 NOT_NIFTI = (
     "Cases can only be added to datasets of NIfTI files, but the files of {dataset} end in "
@@ -100,18 +105,56 @@ def add_training_case(
     ``splits_final.json`` that does not hold the patient back trains on the case. ``pattern`` finds
     the patient in ``name``. ``replace`` allows new labels for a case that was added before.
 
-    If the process is killed the dataset stays valid, and adding the case again completes it.
+    If the process is killed the dataset stays valid, and adding the case again completes it. If
+    another window is adding a case, this one waits.
 
-    Raises DataError if the case does not fit the dataset, exists, or cannot be written.
+    Raises DataError if the case does not fit the dataset, exists, or cannot be written, or if the
+    other window does not finish.
     """
     raw = read_dataset(dataset)
     files = _files_of(raw, name)
-    for case in raw.cases:
-        if case.name != name and same_file_key(case.name) == same_file_key(name):
-            raise DataError(SIMILAR_CASE, dataset=raw.path, other=case.name, case=name)
     _check_images(raw, images)
     numbered = _renumbered(_on_grid(labels, images[0]), names, raw)
     _check_origin(origin)
+    with _locked(raw.path, name):
+        raw = read_dataset(dataset)  # another window may have added cases meanwhile
+        _add(raw, files, images, numbered, origin, pattern=pattern, replace=replace)
+    return read_dataset(dataset)
+
+
+@contextlib.contextmanager
+def _locked(dataset: Path, name: str) -> Iterator[None]:
+    """Keep out other windows that add cases. A drive without locks does not."""
+    lock = FileLock(dataset / CORRECTIONS_LOCK, timeout=LONGEST_WAIT)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise DataError(BUSY_FOLDER, folder=dataset) from error
+    except NotImplementedError:
+        pass
+    except OSError as error:
+        raise DataError(NOT_ADDED, case=name, reason=error.strerror or error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _add(
+    raw: RawDataset,
+    files: TrainingCase,
+    images: Sequence[Volume],
+    labels: VoxelArray,
+    origin: Mapping[str, Any],
+    *,
+    pattern: str,
+    replace: bool,
+) -> None:
+    """Write a case, with ``labels`` numbered as in ``raw``, if it fits the other cases."""
+    name = files.name
+    for case in raw.cases:
+        if case.name != name and same_file_key(case.name) == same_file_key(name):
+            raise DataError(SIMILAR_CASE, dataset=raw.path, other=case.name, case=name)
     splits = _read_splits(raw)
     extended = None if splits is None else extended_split(splits, [name], pattern=pattern)
     exists = any(case.name == name for case in raw.cases)
@@ -128,12 +171,11 @@ def add_training_case(
         # The origin first, because an unknown correction could be used for validation. The splits
         # last, because a split with a missing case is refused.
         write_json(raw.path / CORRECTIONS, {**read_corrections(raw.path), name: dict(origin)})
-        write_labels(files.label, numbered, volume_geometry(images[0].geometry))
+        write_labels(files.label, labels, volume_geometry(images[0].geometry))
         count = len(raw.cases) + (not exists)
         write_json(raw.path / "dataset.json", {**raw.json, "numTraining": count})
         if extended is not None:
             write_json(raw.path / SPLITS, splits_to_json(extended))
-    return read_dataset(dataset)
 
 
 def _files_of(raw: RawDataset, name: str) -> TrainingCase:
