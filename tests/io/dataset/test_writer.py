@@ -195,6 +195,19 @@ def test_files_unreadable_for_nnunet_are_rewritten(tmp_path: Path, link: bool) -
         assert not case.images[0].is_symlink()
 
 
+def test_slices_on_the_fourth_axis_are_a_volume(tmp_path: Path) -> None:
+    for file, top in ((tmp_path / "i" / "p1.nii.gz", 99), (tmp_path / "l" / "p1_gt.nii.gz", 4)):
+        voxels = np.random.default_rng(0).integers(1, top, (40, 40, 1, 10), np.uint8)
+        stack = nibabel.Nifti1Image(voxels, None)
+        stack.header.set_zooms((1.5, 1.5, 8, 8))
+        stack.header.set_xyzt_units("mm")
+        file.parent.mkdir()
+        nibabel.save(stack, file)
+    (case,) = make(match(tmp_path / "i", tmp_path / "l"), tmp_path / "d").cases
+    for written in (case.label, case.images[0]):
+        assert nibabel.load(written).shape == (40, 40, 10)
+
+
 # What is refused
 
 

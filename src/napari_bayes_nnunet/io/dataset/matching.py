@@ -23,10 +23,10 @@ from ..files.case_names import (
 )
 from ..files.json_files import parse_json
 from ..files.limits import read_small
+from ..images.integrity import nifti_header, phase_count
 from ..images.nifti import Volume, read_info_cfg, read_labels, read_volume
 from .folder_contents import FolderFiles, ImageFiles, list_contents
 from .pairs import Match, Mismatch, Pair
-from .writer import file_shape
 
 MOST_VALUES = 255
 """Maximum number of label values of a file; a file with more is an image."""
@@ -204,9 +204,10 @@ class _Matching:
     def _may_be(self, image: ImageFiles, *, is_cine: bool) -> bool:
         """Return whether the image is a cine or a volume; an unreadable file may be both."""
         if image not in self._phases:
-            # For most files the header is enough; nibabel needs a proper file name for that.
-            shape = (file_shape(image.files[0]) or ())[::-1] or self._shape(image)
-            self._phases[image] = 0 if shape is None else shape[-4] if len(shape) > 3 else 1
+            header = nifti_header(image.files[0])
+            if header is None:
+                self._shape(image)  # which keeps the reason
+            self._phases[image] = 0 if header is None else phase_count(header)
         return self._phases[image] == 0 or (self._phases[image] > 1) is is_cine
 
     def _shape(self, image: ImageFiles) -> tuple[int, ...] | None:

@@ -94,17 +94,6 @@ def write_dataset(
     return read_dataset(folder)
 
 
-def file_shape(file: Path) -> tuple[int, ...] | None:
-    """Return (x, y, z) or (x, y, z, t …) from the header of a NIfTI file; None for other files."""
-    import nibabel
-
-    try:
-        image: Any = nibabel.load(file)
-    except nifti_errors(OSError, EOFError, ValueError):
-        return None
-    return tuple(int(side) for side in image.shape)
-
-
 def volume_geometry(geometry: Geometry) -> Geometry:
     """Return the geometry of a training case.
 
@@ -171,7 +160,14 @@ class _CaseWriter:
 
 
 def _is_usable(file: Path) -> bool:
-    return file.name.lower().endswith(ENDING) and len(file_shape(file) or ()) == 3
+    """Return whether nibabel, and so nnU-Net, opens a file by its name as one with three axes."""
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(file)
+    except nifti_errors(OSError, EOFError, ValueError):
+        return False
+    return file.name.lower().endswith(ENDING) and len(image.shape) == 3
 
 
 def _numbers(match: Match, names: Mapping[int, str]) -> dict[int, int]:
