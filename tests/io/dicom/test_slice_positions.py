@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from napari_bayes_nnunet.io.dicom.slice_positions import find_evenly_spaced
@@ -22,3 +24,11 @@ from napari_bayes_nnunet.io.dicom.slice_positions import find_evenly_spaced
 )
 def test_evenly_stacked(places: list[float], kept: list[int]) -> None:
     assert find_evenly_spaced(places) == kept
+
+
+@pytest.mark.parametrize("lost", [(), (200,)])
+def test_many_slices_take_no_minute(lost: tuple[int, ...]) -> None:
+    places = [1.5 * place for place in range(400) if place not in lost]
+    start = time.process_time()
+    assert find_evenly_spaced(places) == list(range(len(places)))
+    assert time.process_time() - start < 10

@@ -92,15 +92,20 @@ def find_evenly_spaced(positions: Sequence[float]) -> list[int]:
 
     Each gap in the subset counts like a lost position.
     """
-    along = np.array(positions)
-    best, most = list(range(len(positions))), -np.inf
-    for low, high in itertools.combinations(range(len(positions)), 2):
-        for parts in range(1, high - low + 1):
+    along, total = np.array(positions), len(positions)
+    best, most = list(range(total)), 0
+    mean = (along[-1] - along[0]) / max(total - 1, 1)
+    away = np.abs(along - along[0] - mean * np.arange(total))
+    if away.max() <= max(UNEVEN_PART * mean, _SAME_PLACE):
+        return best
+    for low, high in itertools.combinations(range(total), 2):
+        # With fewer parts, too many positions between the two are not in the subset.
+        for parts in range(max(1, high - low - total + most + 1), high - low + 1):
             step = (along[high] - along[low]) / parts
             steps = (along - along[low]) / step
             away = np.abs(steps - steps.round()) * step
             on = np.flatnonzero(away <= max(UNEVEN_PART * step, _SAME_PLACE))
-            count = 2 * len(on) - (steps[on[-1]] - steps[on[0]]).round() - 1
+            count = 2 * len(on) - round(float(steps[on[-1]] - steps[on[0]])) - 1
             if count > most:
                 best, most = [int(index) for index in on], count
     return best
