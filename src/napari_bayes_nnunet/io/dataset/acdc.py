@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .. import DataError
 from ..files.limits import read_small_text
-from ..images.nifti import CardiacPhases, read_info_cfg
+from ..images.nifti import CardiacPhases, parse_info_cfg
 from .groups import UNREADABLE_TEXT
 from .release import (
     NO_RELEASE_FOLDER,
@@ -49,8 +49,7 @@ def read_acdc(folder: Path) -> Release:
     facts: dict[str, dict[str, str]] = {}
     without: list[Path] = []
     for patient, subset in _patient_folders(folder):
-        info = _info(patient)
-        phases = _phases(patient)
+        phases, info = _read_info(patient)
         if subset == TESTING and not any(patient.glob("*_gt.nii.gz")):
             without.append(patient)
             continue
@@ -95,22 +94,17 @@ def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
     yield from patients
 
 
-def _info(patient: Path) -> dict[str, str]:
+def _read_info(patient: Path) -> tuple[CardiacPhases, dict[str, str]]:
+    """Return the frames of ED and ES, and all entries of ``Info.cfg``."""
     file = require_file(patient / "Info.cfg", "it has the frames of ED and ES")
     try:
         text = read_small_text(file, errors="replace")
     except OSError as error:
         raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
-    return dict(re.findall(r"^\s*(\w+)[ \t]*:[ \t]*(.*?)\s*$", text, re.MULTILINE))
-
-
-def _phases(patient: Path) -> CardiacPhases:
-    phases = read_info_cfg(patient)
-    assert phases is not None  # _info has read the file
+    phases = parse_info_cfg(file, text)
     if phases.ed == phases.es:
-        file = patient / "Info.cfg"
         raise DataError(SAME_FRAME, file=file, frame=phases.ed, patient=patient.name)
-    return phases
+    return phases, dict(re.findall(r"^\s*(\w+)[ \t]*:[ \t]*(.*?)\s*$", text, re.MULTILINE))
 
 
 def _cases(patient: Path, phases: CardiacPhases, groups: dict[str, str]) -> Iterator[ReleaseCase]:

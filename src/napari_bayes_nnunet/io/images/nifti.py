@@ -363,6 +363,11 @@ def read_info_cfg(folder: Path) -> CardiacPhases | None:
         text = read_small_text(file, errors="replace")
     except OSError as error:
         raise DataError(CANNOT_READ, file=file, reason=error.strerror) from error
+    return parse_info_cfg(file, text)
+
+
+def parse_info_cfg(file: Path, text: str) -> CardiacPhases:
+    """Return ED and ES from the ``text`` of an ``Info.cfg``. Raises DataError without both."""
     frames = {key: int(n) for key, n in re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)\s*$", text, re.M)}
     if min(frames.get("ED", 0), frames.get("ES", 0)) < 1:
         raise DataError(
