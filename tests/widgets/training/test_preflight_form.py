@@ -684,6 +684,16 @@ def test_known_structures_are_shown_in_a_picture(form, hearts, qtbot) -> None:
     assert form.structures.picture.example is None
 
 
+def test_structures_beside_an_lv_keep_their_names(form, tmp_path, qtbot) -> None:
+    labels = {"background": 0, "scar": 1, "MYO": 2, "LV": 3}  # the scar has the shape of an RV
+    check(form, read_dataset(make_dataset(tmp_path / "data", labels=labels)), qtbot)
+    qtbot.waitUntil(lambda: form.structures.picture.example is not None)
+    assert form.structures.picture.example.guess == {1: "RV", 2: "MYO", 3: "LV"}
+    assert form.structures.names == {value: name for name, value in labels.items()}
+    assert not form.structures.hint.text()
+    assert form.label_names is None
+
+
 def test_unknown_structures_are_named_in_the_check(form, tmp_path, qtbot) -> None:
     labels = {"background": 0, "structure 1": 1, "structure 2": 2, "structure 3": 3}
     dataset = read_dataset(make_dataset(tmp_path / "data", labels=labels))

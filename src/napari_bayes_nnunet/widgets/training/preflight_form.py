@@ -129,10 +129,16 @@ class PreflightForm(QWidget):
     def label_names(self) -> dict[int, str] | None:
         """Names of label values that replace those of the dataset, None if there are none."""
         dataset, names = self._dataset, self.structures.names
-        if dataset is None or self._continues_run or self.structures.problem:
+        if dataset is None or not self._can_be_named or self.structures.problem:
             return None
         changed = {v: names[v] for n, v in dataset.labels.items() if names.get(v, n) != n}
         return changed or None
+
+    @property
+    def _can_be_named(self) -> bool:
+        """Whether structures can get other names, as those of a dataset without an LV."""
+        dataset = self._dataset
+        return dataset is not None and lacks_lv(dataset.labels) and not self._continues_run
 
     @property
     def _continues_run(self) -> bool:
@@ -270,8 +276,11 @@ class PreflightForm(QWidget):
     def _on_example(self, dataset: RawDataset, example: LabelExample | None) -> None:
         """Show a slice with the labels; a dataset without an LV can be given other names."""
         if dataset is self._dataset:
-            self.structures.show_names({v: n for n, v in dataset.labels.items()}, example)
-            self.structures.set_editable(lacks_lv(dataset.labels))
+            lacking = lacks_lv(dataset.labels)
+            names = {value: name for name, value in dataset.labels.items()}
+            self.structures.show_names(names, example if lacking else None)
+            self.structures.set_example(example)
+            self.structures.set_editable(lacking)
             if self.label_names:
                 self._reassess()
 
@@ -294,8 +303,8 @@ class PreflightForm(QWidget):
         if dataset is None or checks is None:
             return
         # Wrong names of structures are not left out in silence: they would need a new training.
-        is_named = self._continues_run or not lacks_lv(dataset.labels)
-        if self.patients.pattern is None or (self.structures.problem and not is_named):
+        misnamed = self._can_be_named and self.structures.problem
+        if self.patients.pattern is None or misnamed:
             self.changed.emit()
             return
         work = partial(_assess_steps, self._assess, self._request(dataset), dataset, checks)
