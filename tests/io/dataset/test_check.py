@@ -28,7 +28,7 @@ from napari_bayes_nnunet.io.dataset.check import (
     check_labels,
 )
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
+from napari_bayes_nnunet.io.images.nifti import BLANK_IMAGE, NO_NIFTI, TRUNCATED
 
 from ...helpers.data.hearts import SHAPE, SPACING, make_dataset, write_nifti
 
@@ -241,6 +241,16 @@ def test_channels_on_different_grids(tmp_path):
     assert "1.4 x 1.4 x 8 mm" in str(problem.text.values["grid"])
     assert "1.4 x 1.4 x 10 mm" in str(problem.text.values["expected"])
     assert (problem.file, problem.blocks) == (image_file(data, channel=1), True)
+
+
+def test_one_channel_may_be_blank(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1, frames=1, channels=2)
+    for channel in (1, 0):
+        assert checked(data).problems == ()
+        write_nifti(image_file(data, channel=channel), np.zeros(SHAPE, np.int16))
+    problem = only(checked(data).problems)
+    assert problem.text == statement(BLANK_IMAGE, file=image_file(data))
+    assert (problem.file, problem.blocks) == (image_file(data), True)
 
 
 @pytest.mark.parametrize("which", [label_file, image_file])

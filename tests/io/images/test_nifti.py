@@ -36,6 +36,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_labels,
 )
 
+from ...helpers.checks.problems import says
 from ...helpers.data.niftis import OBLIQUE, XYZ, XYZT, acdc_like, edit_header, save
 
 nib: Any = nibabel
@@ -394,6 +395,19 @@ def test_channels_are_read_in_order(tmp_path: Path) -> None:
         save(tmp_path / f"a_000{channel}.nii.gz", XYZ + channel)
     volumes = read_channels(tmp_path / "a_0000.nii.gz")
     assert [int(volume.voxels[0, 0, 0]) for volume in volumes] == [1, 2, 3]
+
+
+def test_one_channel_may_be_blank(tmp_path: Path) -> None:
+    first, second = (tmp_path / f"a_000{channel}.nii.gz" for channel in range(2))
+    for blank, other in ((first, second), (second, first)):
+        save(blank, XYZ * 0)
+        save(other, XYZ)
+        assert [bool(volume.voxels.any()) for volume in read_channels(first)] == [
+            file is other for file in (first, second)
+        ]
+    save(first, XYZ * 0)
+    with pytest.raises(DataError, check=says(BLANK_IMAGE, file=first)):
+        read_channels(first)
 
 
 def test_channels_on_another_grid_are_refused(tmp_path: Path) -> None:

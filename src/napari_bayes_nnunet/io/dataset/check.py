@@ -7,7 +7,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,7 @@ from ...core.types import Spacing
 from .. import DataError
 from ..images.geometry import FILE_AXES, Geometry
 from ..images.nifti import (
+    BLANK_IMAGE,
     ENDINGS,
     OTHER_GRID,
     SLICES_ON_FOURTH_AXIS,
@@ -120,6 +123,13 @@ class CaseCheck:
     guess: tuple[tuple[int, Structure], ...] = ()
 
 
+class _Channel(NamedTuple):
+    """What is kept of a channel: its grid, and whether all its voxels are 0."""
+
+    grid: Geometry
+    is_blank: bool
+
+
 def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     """Read the label and then every image of a case, one at a time. Checks NIfTI files only.
 
@@ -129,8 +139,12 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
         return CaseCheck(case.name, (), None, (), 0, ())
     problems: list[DatasetProblem] = []
     label, values, guess = _check_label(case.label, dataset, problems)
-    read = [(file, _read_geometry(file, problems)) for file in case.images]
-    grids = [(file, image) for file, image in read if image is not None]
+    read = [(file, _read_channel(file, problems)) for file in case.images]
+    channels = [(file, channel) for file, channel in read if channel is not None]
+    grids = [(file, channel.grid) for file, channel in channels]
+    if all(channel is not None and channel.is_blank for _, channel in read):
+        file = case.images[0]
+        problems.append(DatasetProblem(statement(BLANK_IMAGE, file=file), file))
     if grids:
         problems += _channel_problems(grids)
     if grids and label is not None:
@@ -238,10 +252,10 @@ def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> lis
     return [DatasetProblem(text, dataset.path / "dataset.json")]
 
 
-def _read_geometry(file: Path, problems: list[DatasetProblem]) -> Geometry | None:
-    """Read all voxels of an image, but return its grid only, so that memory holds one image."""
-    volume = _read(file, read_volume, problems)
-    return volume.geometry if volume else None
+def _read_channel(file: Path, problems: list[DatasetProblem]) -> _Channel | None:
+    """Read all voxels of an image, but do not keep them, so that memory holds one image."""
+    volume = _read(file, partial(read_volume, allow_blank=True), problems)
+    return _Channel(volume.geometry, not volume.voxels.any()) if volume else None
 
 
 def _check_label(

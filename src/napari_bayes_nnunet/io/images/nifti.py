@@ -253,13 +253,13 @@ def is_further_channel(path: Path) -> bool:
 
 
 def read_channels(path: Path) -> tuple[Volume, ...]:
-    """Read all channels of a case.
+    """Read all channels of a case; one may be blank next to others.
 
     Raises DataError as `read_volume` does, and if a channel has another grid than the first.
     """
     first_file, *further = channel_files(path)
-    first = read_volume(first_file)
-    channels = [read_volume(file, like=first.geometry) for file in further]
+    first = read_volume(first_file, allow_blank=True)
+    channels = [read_volume(file, allow_blank=True, like=first.geometry) for file in further]
     for channel in channels:
         if not channel.geometry.same_grid(first.geometry):
             raise DataError(
@@ -269,6 +269,8 @@ def read_channels(path: Path) -> tuple[Volume, ...]:
                 reference=first.source.name,
                 expected=first.geometry,
             )
+    if not any(channel.voxels.any() for channel in (first, *channels)):
+        raise DataError(BLANK_IMAGE, file=first.source)
     return (first, *channels)
 
 
