@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.counts import format_count
+from ..core.problems import Statement
 from .options import (
     PATH,
     Command,
@@ -227,6 +228,8 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
         if isinstance(step, CalibrationCase):
             cases.append(step)
             click.echo(step.name, err=True)
+        elif isinstance(step, Statement):
+            click.echo(step, err=True)
         elif isinstance(step, str):
             click.echo(f"features of {step}", err=True)
         else:

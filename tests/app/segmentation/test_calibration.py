@@ -49,7 +49,7 @@ from napari_bayes_nnunet.core.heart.plausibility import MassRange
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
-from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.core.problems import Action, Remedy, Statement
 from napari_bayes_nnunet.core.review.stop_rule import ReferencedVolume, RemainingChange
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
@@ -57,8 +57,15 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.io.ensemble.unfinished_calibration import KEPT_CASES, UnfinishedCalibration
 from napari_bayes_nnunet.io.files.json_files import NEWER_JSON
-from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
+from napari_bayes_nnunet.io.images.nifti import (
+    NO_NIFTI,
+    read_channels,
+    read_labels,
+    read_volume,
+    write_image,
+)
 from napari_bayes_nnunet.io.study.case_report import mass_range, review_rules
+from tests.helpers.checks.problems import says
 from tests.helpers.data.models import make_model
 
 ASKED = ("--mirroring", "none", "--window", "whole", "--device", "cpu")
@@ -144,6 +151,30 @@ def test_interrupted_calibration_until_stable_is_resumed(
     whole = list(calibrate(ensemble, hearts, settings))[-1]
     assert whole == find_calibration(Ensemble(copy, device="cpu").folder, settings)
     assert len(computed) == 2 * len(cases) - 1
+
+
+def test_case_that_cannot_be_segmented_is_left_out(
+    calibrated: Path, hearts: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(calibrated, copy)
+    data = tmp_path / "data"
+    shutil.copytree(hearts, data)
+    names = read_record(copy / "ensemble.json").folds["0"]["validation_cases"]
+    first, second = (case for case in read_dataset(data).cases if case.name in names)
+    volume = read_volume(first.images[0])
+    write_image(first.images[0], np.full_like(volume.voxels, 5), volume)
+    code, text = run("calibrate", copy, data, "--method", "vanilla", *ASKED)
+    assert code == 0, text
+    assert first.name in text
+    assert rows_of(copy)[-1]["cases"] == [second.name]
+    ensemble = Ensemble(copy, device="cpu")
+    first.label.write_bytes(b"")
+    second.images[0].write_bytes(b"")
+    steps = calibrate(ensemble, data, settings_of("vanilla"))
+    assert [isinstance(next(steps), Statement) for _ in range(2)] == [True, True]
+    with pytest.raises(DataError, check=says(NO_NIFTI, file=first.label)):
+        next(steps)
 
 
 def test_predict_uses_the_fitted_temperature(

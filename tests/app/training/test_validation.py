@@ -6,13 +6,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.messages import StageStarted
+from napari_bayes_nnunet.app.messages import Message, Notice, StageStarted
+from napari_bayes_nnunet.app.segmentation.calibrate import LEFT_OUT
+from napari_bayes_nnunet.app.segmentation.calibration import read_calibrations
+from napari_bayes_nnunet.app.segmentation.image_check import CONSTANT_IMAGE
 from napari_bayes_nnunet.app.signals import StopRequest
 from napari_bayes_nnunet.app.training import validation
+from napari_bayes_nnunet.core.problems import Statement
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
+from napari_bayes_nnunet.io.images.nifti import read_volume, write_image
 from napari_bayes_nnunet.nnunet import Stopped
 
 
@@ -40,3 +46,32 @@ def test_request_to_stop_is_heeded_between_training_cases(
             stop=StopRequest(tmp_path / "stop"),
         )
     assert read == ["a", "b"]
+
+
+def test_case_that_cannot_be_segmented_is_left_out(
+    trained_run: Path, hearts: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(trained_run, tmp_path / "run"))
+    dataset = read_dataset(shutil.copytree(hearts, tmp_path / "data"))
+    before = read_record(run.record)
+    names = before.validation_cases("0")
+    constant, other = (case for case in dataset.cases if case.name in names)
+    volume = read_volume(constant.images[0])
+    write_image(constant.images[0], np.full_like(volume.voxels, 5), volume)
+    (stray,) = other.images
+    shutil.copyfile(stray, stray.with_name(stray.name.replace("_0000", "_0001")))
+    sent: list[Message] = []
+    validation.measure_validation_range(
+        *(run, "0", dataset),
+        device="cpu",
+        send=sent.append,
+        stop=StopRequest(tmp_path / "stop"),
+    )
+    (notice,) = (message.sentence for message in sent if isinstance(message, Notice))
+    assert isinstance(notice, Statement)
+    assert (notice.template, notice.values["case"]) == (LEFT_OUT, constant.name)
+    assert notice.values["reason"].template == CONSTANT_IMAGE
+    measured = read_record(run.record).validation["0"]
+    assert measured["cases"] == before.validation["0"]["cases"] - 1 == 1
+    (row,) = read_calibrations(run.path)
+    assert row.cases == (other.name,)

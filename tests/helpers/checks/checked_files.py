@@ -55,7 +55,7 @@ from napari_bayes_nnunet.app.report.output_folder import (
 from napari_bayes_nnunet.app.segmentation.image_check import CLIPPED, CONSTANT_IMAGE
 from napari_bayes_nnunet.app.segmentation.slice_axis_check import CONTRADICTION, UNKNOWN_SLICES
 from napari_bayes_nnunet.app.training.job import LINKED_FILE
-from napari_bayes_nnunet.io.dataset.check import STACKED_CASE
+from napari_bayes_nnunet.io.dataset.check import CONSTANT_CASE, STACKED_CASE, SWAPPED_AXES
 from napari_bayes_nnunet.io.dicom.limits import (
     MOST_FRAMES,
     MOST_PIXELS,
@@ -229,6 +229,8 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "image", "have an impossible size, such as metres called mm", SEGMENT, refusal(WRONG_SIZE), "app/segmentation/test_ensemble.py::test_spacing_in_another_unit_is_refused"),
     Check(GEOMETRY, "image", "have extreme voxels", SEGMENT, note(CLIPPED), "app/segmentation/test_ensemble.py::test_outlier_changes_nothing_but_the_notes"),
     Check(GEOMETRY, "image", "have the same value everywhere", SEGMENT, refusal(CONSTANT_IMAGE), "app/segmentation/test_image_check.py::test_constant_image_is_refused"),
+    Check(GEOMETRY, "image of a dataset", "have a spacing that contradicts its shape", ("train",), note(SWAPPED_AXES), "io/dataset/test_check.py::test_a_spacing_that_contradicts_the_shape_is_a_warning"),
+    Check(GEOMETRY, "image of a dataset", "have the same value everywhere", ("train",), note(CONSTANT_CASE), "io/dataset/test_check.py::test_an_image_of_one_value_is_a_warning"),
     Check(GEOMETRY, "DICOM", "have several images with one UID", SEGMENT, "All of them are read.", "io/dicom/test_odd_headers.py::test_images_with_one_uid_are_all_read"),
     Check(GEOMETRY, "DICOM", "have images of one slice at the same time", SEGMENT, note(REPEATS_LEFT_OUT), "io/dicom/test_odd_headers.py::test_images_at_the_same_time_are_noted"),
     Check(GEOMETRY, "DICOM", "have slices at the ends with another spacing, size, direction or kind", SEGMENT, note(SLICES_LEFT_OUT), "io/dicom/test_odd_headers.py::test_left_out_end_slices_are_noted"),

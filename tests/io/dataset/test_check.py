@@ -15,12 +15,14 @@ from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import (
     CINE_CASE,
+    CONSTANT_CASE,
     GAPS,
     ONE_CASE,
     ONLY_BACKGROUND,
     SHIFTED,
     SLICES_NOT_LAST,
     STACKED_CASE,
+    SWAPPED_AXES,
     TWO_SPACINGS_STORED,
     UNNAMED_VALUES,
     check_case,
@@ -253,6 +255,25 @@ def test_one_channel_may_be_blank(tmp_path):
     assert (problem.file, problem.blocks) == (image_file(data), True)
 
 
+def test_an_image_of_one_value_is_a_warning(tmp_path):
+    data = make_dataset(tmp_path / "data", patients=1, frames=1, channels=2)
+    write_nifti(image_file(data), np.full(SHAPE, 5, np.int16))
+    assert checked(data).problems == ()
+    write_nifti(image_file(data, channel=1), np.zeros(SHAPE, np.int16))
+    problem = only(checked(data).problems)
+    assert problem.text == statement(CONSTANT_CASE, file=image_file(data), value=5.0)
+    assert (problem.file, problem.blocks) == (image_file(data), False)
+
+
+def test_a_spacing_that_contradicts_the_shape_is_a_warning(data):
+    for file in (label_file(data), image_file(data)):
+        rewrite(file, np.diag([10, 1.4, 1.4, 1]))
+    problem = only(checked(data).problems)
+    assert problem.text.template == SWAPPED_AXES
+    assert problem.text.values["shape"] == SHAPE[::-1]
+    assert (problem.file, problem.blocks) == (image_file(data), False)
+
+
 @pytest.mark.parametrize("which", [label_file, image_file])
 def test_a_file_that_cannot_be_read(which, data):
     which(data).write_bytes(b"no image")
@@ -332,7 +353,9 @@ def test_images_are_read_one_at_a_time(tmp_path):
     data = make_dataset(tmp_path / "data", patients=1, frames=1, channels=4)
     shape = (128, 128, 32)
     for channel in range(4):
-        write_nifti(image_file(data, channel=channel), np.ones(shape, np.int16))
+        image = np.ones(shape, np.int16)
+        image[0] = 2
+        write_nifti(image_file(data, channel=channel), image)
     write_nifti(label_file(data), np.ones(shape, np.uint8))
     tracemalloc.start()
     try:

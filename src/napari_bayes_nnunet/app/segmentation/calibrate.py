@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from ...core.metrics.expected_dice import DiceRule, fit_dice
 from ...core.metrics.failure import fit_failure
 from ...core.metrics.feature_distance import FEWEST_FOR_FEATURES
 from ...core.metrics.overlap import dice
+from ...core.problems import Problem, Statement, statement
 from ...core.review.stop_rule import (
     ReferencedVolume,
     RemainingChange,
@@ -40,7 +41,7 @@ from ...io.dataset.raw_dataset import RawDataset, TrainingCase, format_label_nam
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.run_folder import RunFolder, read_record
 from ...io.ensemble.unfinished_calibration import UnfinishedCalibration
-from ...io.images.nifti import VoxelArray, read_channels, read_labels
+from ...io.images.nifti import VoxelArray, read_channel_files, read_labels
 from .. import AppError
 from .calibration import Calibration, calibration_key, read_calibrations, write_calibration
 from .case_signs import MUSCLE_TO_BLOOD, OF_THE_IMAGE
@@ -61,6 +62,7 @@ OTHER_LABELS: Final = (
     "{dataset} has the labels {found}, but the ensemble was trained with {expected}. Choose the "
     "dataset it was trained on."
 )
+LEFT_OUT: Final = "The validation case {case} was left out. {reason} Check its files."
 ARRAYS: Final = ("probabilities", "labels", "features")
 """Fields of a case that are stored as arrays."""
 
@@ -169,13 +171,14 @@ class CalibrationCase:
 
 def calibrate(
     ensemble: Ensemble, dataset: Path, settings: SegmentationSettings
-) -> Iterator[CalibrationCase | str | Calibration]:
+) -> Iterator[CalibrationCase | Statement | str | Calibration]:
     """Fit τ and all rules on the validation cases of the ensemble's training.
 
-    Yields each case, the names of training cases whose features are read, and the result, which is
-    also written into the ensemble's folder. Cases that an interrupted calibration with the same
-    settings has finished are read, not computed. Raises AppError if ``dataset`` has no validation
-    case, or the folder is read-only.
+    Yields each case, or a statement if it is left out, the names of training cases whose features
+    are read, and the result, which is also written into the ensemble's folder. Cases that an
+    interrupted calibration with the same settings has finished are read, not computed. Raises
+    AppError if ``dataset`` has no validation case, or the folder is read-only, and the first
+    Problem if no case can be read and segmented.
     """
     folder = ensemble.folder
     # Before the long work.
@@ -190,15 +193,23 @@ def calibrate(
     pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
     key = calibration_key(folder, settings), member_files(members), ensemble.precision, pattern
     unfinished = UnfinishedCalibration(folder.path, key)
-    cases = []
+    cases: list[CalibrationCase] = []
+    problems: list[Problem] = []
     for case in _held_back(folder, dataset, members):
         files = (*case.images, case.label)
         compared = _finished_before(unfinished, files)
         if compared is None:
-            compared = _compare(ensemble, case, settings, pattern)
+            try:
+                compared = compare_case(ensemble, case, settings, pattern)
+            except Problem as problem:
+                problems.append(problem)
+                yield left_out(case, problem)
+                continue
             unfinished.write(files, *compared.to_parts())
         cases.append(compared)
         yield compared
+    if not cases:
+        raise problems[0]
     if not any(case.labels.size for case in cases):
         raise AppError(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
@@ -223,22 +234,44 @@ def _finished_before(
     return None
 
 
-def _compare(
-    ensemble: Ensemble, case: TrainingCase, settings: SegmentationSettings, pattern: str
+def compare_case(
+    ensemble: Ensemble,
+    case: TrainingCase,
+    settings: SegmentationSettings,
+    pattern: str,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> CalibrationCase:
-    """Segment a case, and return the numbers of the result and its reference."""
-    channels = [read_channels(image)[0] for image in case.images]
-    image, spacing = np.stack([channel.voxels for channel in channels]), channels[0].spacing
-    steps = ensemble.steps(image, spacing, replace(settings, temperature=1), keep_members=True)
-    result = drain(steps)
+    """Segment a case, and return the numbers of the result and its reference.
+
+    ``pattern`` finds the patient's part of its name. Raises a Problem if the case cannot be read
+    or segmented, and Stopped within one member of ``should_stop``.
+    """
+    image, spacing = _read_image(case)
+    reference = read_labels(case.label).voxels
+    plain = replace(settings, temperature=1)
+    steps = ensemble.steps(image, spacing, plain, keep_members=True, should_stop=should_stop)
     return CalibrationCase.compare(
         case.name,
         patient_of(case.name, pattern),
-        result,
-        reference=read_labels(case.label).voxels,
+        drain(steps),
+        reference=reference,
         spacing=spacing,
         features=ensemble.features(image, spacing, settings),
     )
+
+
+def left_out(case: TrainingCase, problem: Problem) -> Statement:
+    """Return the statement on a case that cannot be read or segmented."""
+    # Its remedies are options of a segmentation, such as another spacing.
+    reason = replace(problem.statement, remedies=())
+    return statement(LEFT_OUT, case=case.name, reason=reason)
+
+
+def _read_image(case: TrainingCase) -> tuple[VoxelArray, Spacing]:
+    """Return the image (channels, Z, Y, X) of a case and its spacing."""
+    channels = read_channel_files(case.images)
+    return np.stack([channel.voxels for channel in channels]), channels[0].spacing
 
 
 def training_features(
@@ -249,8 +282,8 @@ def training_features(
 ) -> Generator[str, None, list[NDArray[np.float64]]]:
     """Return the features of at most `MOST_TRAINING` images of the training; yield their names.
 
-    Images that cannot be read are left out. [] if the ``validation`` cases are of too few patients
-    for a rule, or have no features.
+    Images that cannot be read or segmented are left out. [] if the ``validation`` cases are of too
+    few patients for a rule, or have no features.
     """
     few = len({case.patient for case in validation}) < FEWEST_FOR_FEATURES
     if few or any(case.features is None for case in validation):
@@ -260,10 +293,8 @@ def training_features(
     found = []
     for case in cases[:: max(1, -(-len(cases) // MOST_TRAINING))]:
         yield case.name
-        with suppress(DataError):
-            channels = [read_channels(image)[0] for image in case.images]
-            image = np.stack([channel.voxels for channel in channels])
-            features = ensemble.features(image, channels[0].spacing, settings)
+        with suppress(Problem):
+            features = ensemble.features(*_read_image(case), settings)
             if features is not None:
                 found.append(features)
     return found

@@ -62,7 +62,7 @@ def train(request: TrainingRequest, send: Send) -> bool:
 def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
     """Run a prepared job, see ``train``."""
 
-    def stage(message: StageStarted) -> None:
+    def stage(message: Message) -> None:
         stop.check()
         send(message)
 

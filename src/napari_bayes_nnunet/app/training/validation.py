@@ -6,30 +6,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from ...core.durations import TimeLeft
-from ...core.metrics.overlap import dice
+from ...core.problems import Problem
 from ...core.steps import drain
-from ...core.types import Spacing
-from ...io import DataError
-from ...io.dataset.patients import patient_of
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.run_folder import RunFolder, read_record, write_record
-from ...io.images.nifti import read_channels, read_labels
-from ..messages import StageStarted
+from ...io.images.nifti import ENDINGS
+from ..messages import Message, Notice, StageStarted, text_fields
 from ..segmentation.calibrate import (
     CalibrationCase,
+    compare_case,
     find_mass_range,
     fit_calibration,
+    left_out,
     training_features,
 )
 from ..segmentation.calibration import write_calibration
-from ..segmentation.case_scores import CaseScores, case_scores, mean_scores, score_ranges
+from ..segmentation.case_scores import case_scores, mean_scores, score_ranges
 from ..segmentation.ensemble import Ensemble
-from ..segmentation.image_check import Image
-from ..segmentation.result import Segmentation
 from ..segmentation.settings import SegmentationSettings
 from ..signals import StopRequest
 
@@ -45,26 +40,26 @@ def measure_validation_range(
     dataset: RawDataset,
     *,
     device: str,
-    send: Callable[[StageStarted], None],
+    send: Callable[[Message], None],
     stop: StopRequest,
 ) -> None:
     """Write mean Dice and score ranges to ``ensemble.json``, and fit a calibration.
 
-    Does nothing if the fold has no validation cases. Images that are not readable NIfTI files are
-    left out. ``send`` is called for every case. Raises Stopped.
+    Does nothing if the fold has no validation cases, or they are no NIfTI files. Cases that cannot
+    be read or segmented are left out. ``send`` gets a StageStarted for every case, and a Notice for
+    each that is left out. Raises Stopped.
     """
     record = read_record(run.record)
     cases = record.validation_cases(fold)
-    if not cases:
+    if not cases or dataset.json["file_ending"] not in ENDINGS:
         return
     folder = find_ensemble(run.path)
     members = tuple(member for member in folder.members if member.fold == fold)
     ensemble = Ensemble(replace(folder, members=members), device=device)
     pattern = record.patient_pattern
-    measured = list(_measure(ensemble, dataset, cases, pattern, send, stop))
-    if not measured:
+    compared = list(_measure(ensemble, dataset, cases, pattern, send, stop))
+    if not compared:
         return
-    compared = [case for *_, case in measured]
     if any(case.labels.size for case in compared):
         mass_range = find_mass_range(folder, dataset, members)
         steps = training_features(ensemble, dataset, SETTINGS, compared)
@@ -77,9 +72,11 @@ def measure_validation_range(
         "method": SETTINGS.method,
         "members": min(SETTINGS.members, len(ensemble.folder.usable_members)),
         "mirroring": SETTINGS.mirroring,
-        "cases": len(measured),
-        "structures": score_ranges(scores for scores, *_ in measured),
-        "dice": mean_scores(overlap for _, overlap, _ in measured),
+        "cases": len(compared),
+        "structures": score_ranges(
+            case_scores(case.volumes, case.spreads, case.agreement) for case in compared
+        ),
+        "dice": mean_scores(case.dice for case in compared),
     }
     write_record(run.record, record)
 
@@ -89,10 +86,10 @@ def _measure(
     dataset: RawDataset,
     names: list[Any],
     pattern: str,
-    send: Callable[[StageStarted], None],
+    send: Callable[[Message], None],
     stop: StopRequest,
-) -> Iterator[tuple[CaseScores, dict[str, float], CalibrationCase]]:
-    """Yield the scores of each validation case, its Dice, and its comparison with the reference."""
+) -> Iterator[CalibrationCase]:
+    """Yield the comparison of each validation case with its reference."""
     cases = [case for case in dataset.cases if case.name in set(names)]
     time_left = TimeLeft()
     for done, case in enumerate(cases):
@@ -102,32 +99,15 @@ def _measure(
         text = MEASURING_CASE.format(number=done + 1, cases=len(cases))
         send(StageStarted(text=text, done=done, total=len(cases), eta_seconds=left))
         try:
-            channels = read_channels(case.images[0])
-            reference = read_labels(case.label).voxels
-        except DataError:
+            compared = compare_case(
+                ensemble, case, SETTINGS, pattern, should_stop=lambda: bool(stop)
+            )
+        except Problem as problem:
+            send(Notice(**text_fields(left_out(case, problem))))
             continue
-        image = np.stack([channel.voxels for channel in channels])
-        result = _segment(ensemble, image, channels[0].spacing, stop)
-        scores = case_scores(result.volumes, result.volume_spread, result.pairwise_dice)
-        compared = CalibrationCase.compare(
-            case.name,
-            patient_of(case.name, pattern),
-            result,
-            reference=reference,
-            spacing=channels[0].spacing,
-            features=ensemble.features(image, channels[0].spacing, SETTINGS),
-        )
-        yield scores, dice(result.labels, reference, ensemble.structures), compared
+        yield compared
 
 
-def _report_training(name: str, send: Callable[[StageStarted], None], stop: StopRequest) -> None:
+def _report_training(name: str, send: Callable[[Message], None], stop: StopRequest) -> None:
     stop.check()
     send(StageStarted(text=READING_FEATURES.format(case=name)))
-
-
-def _segment(ensemble: Ensemble, image: Image, spacing: Spacing, stop: StopRequest) -> Segmentation:
-    """Return the segmentation. Raises Stopped within one member of a request to stop."""
-    steps = ensemble.steps(
-        image, spacing, SETTINGS, keep_members=True, should_stop=lambda: bool(stop)
-    )
-    return drain(steps)

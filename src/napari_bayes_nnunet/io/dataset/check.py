@@ -22,6 +22,7 @@ from ...core.heart.structure_guess import (
     vote_structures,
 )
 from ...core.problems import Action, Remedy, Statement, statement
+from ...core.slice_axis import contradicts_shape
 from ...core.types import Spacing
 from .. import DataError
 from ..images.geometry import FILE_AXES, Geometry
@@ -62,6 +63,9 @@ LACKS_LV = (
     "EF."
 )
 ONLY_BACKGROUND = "{file} has only background. Leave the case out if its image shows a structure."
+CONSTANT_CASE = (
+    "All voxels of {file} are {value:g}, so nothing can be learned from it. Leave the case out."
+)
 CINE_CASE = (
     "{file} is a cine of {phases} phases, but a training case has one phase. Extract the labelled "
     "phases."
@@ -85,6 +89,11 @@ SHIFTED = (
 TWO_SPACINGS_STORED = (
     "The affine of {file} gives a voxel size of {affine} mm (z, y, x), but nnU-Net trains with the "
     "{pixdim} mm of its pixdim. Correct the header."
+)
+SWAPPED_AXES = (
+    "The spacing ({spacing} mm) and the shape {shape} of {file} (z, y, x) contradict each other, "
+    "because the axis with the largest spacing has far more voxels than another. Correct the "
+    "header."
 )
 SLICES_NOT_LAST = (
     "{file} stores its slices along the {axis} axis. nnU-Net trains on the axes as stored, so "
@@ -124,10 +133,10 @@ class CaseCheck:
 
 
 class _Channel(NamedTuple):
-    """What is kept of a channel: its grid, and whether all its voxels are 0."""
+    """What is kept of a channel: its grid and, if all its voxels are equal, their value."""
 
     grid: Geometry
-    is_blank: bool
+    value: float | None
 
 
 def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
@@ -142,9 +151,8 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     read = [(file, _read_channel(file, problems)) for file in case.images]
     channels = [(file, channel) for file, channel in read if channel is not None]
     grids = [(file, channel.grid) for file, channel in channels]
-    if all(channel is not None and channel.is_blank for _, channel in read):
-        file = case.images[0]
-        problems.append(DatasetProblem(statement(BLANK_IMAGE, file=file), file))
+    if len(channels) == len(read) and all(channel.value is not None for _, channel in channels):
+        problems.append(_constant_problem(channels))
     if grids:
         problems += _channel_problems(grids)
     if grids and label is not None:
@@ -255,7 +263,19 @@ def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> lis
 def _read_channel(file: Path, problems: list[DatasetProblem]) -> _Channel | None:
     """Read all voxels of an image, but do not keep them, so that memory holds one image."""
     volume = _read(file, partial(read_volume, allow_blank=True), problems)
-    return _Channel(volume.geometry, not volume.voxels.any()) if volume else None
+    if volume is None:
+        return None
+    low, high = float(volume.voxels.min()), float(volume.voxels.max())
+    return _Channel(volume.geometry, low if low == high else None)
+
+
+def _constant_problem(channels: Sequence[tuple[Path, _Channel]]) -> DatasetProblem:
+    """Return the problem of an image whose channels are all constant, so that it shows nothing."""
+    file, channel = channels[0]
+    if not any(channel.value for _, channel in channels):
+        return DatasetProblem(statement(BLANK_IMAGE, file=file), file)
+    text = statement(CONSTANT_CASE, file=file, value=channel.value)
+    return DatasetProblem(text, file, blocks=False)
 
 
 def _check_label(
@@ -313,12 +333,15 @@ def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[DatasetPr
 
 
 def _storage_problems(file: Path, image: Geometry) -> list[DatasetProblem]:
-    """Return warnings about an image that nnU-Net reads differently from this program."""
+    """Return warnings about an image that nnU-Net reads differently, or that has a wrong header."""
     problems = []
     if image.other_spacing is not None:
         sizes = {"affine": image.spacing, "pixdim": image.other_spacing}
         shown = {name: _spacing_text(spacing) for name, spacing in sizes.items()}
         problems.append(statement(TWO_SPACINGS_STORED, file=file.name, **shown))
+    if contradicts_shape(image.shape, image.spacing):
+        spacing = _spacing_text(image.spacing)
+        problems.append(statement(SWAPPED_AXES, file=file.name, spacing=spacing, shape=image.shape))
     if image.slice_axis != 2:
         axis = FILE_AXES[image.slice_axis]
         problems.append(statement(SLICES_NOT_LAST, file=file.name, axis=axis))

@@ -13,6 +13,7 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
@@ -257,7 +258,12 @@ def read_channels(path: Path) -> tuple[Volume, ...]:
 
     Raises DataError as `read_volume` does, and if a channel has another grid than the first.
     """
-    first_file, *further = channel_files(path)
+    return read_channel_files(channel_files(path))
+
+
+def read_channel_files(files: Sequence[Path]) -> tuple[Volume, ...]:
+    """Read the channels of a case from the given files, as `read_channels` does."""
+    first_file, *further = files
     first = read_volume(first_file, allow_blank=True)
     channels = [read_volume(file, allow_blank=True, like=first.geometry) for file in further]
     for channel in channels:
