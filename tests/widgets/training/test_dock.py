@@ -12,7 +12,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QMainWindow
 
-from napari_bayes_nnunet.app.messages import JobEnded, StageStarted
+from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
@@ -23,7 +23,7 @@ from napari_bayes_nnunet.widgets.training.dialogs import KEEP_TRAINING, STAY_OPE
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
 from ...helpers import HELPERS
-from ...helpers.processes.jobs import enter, say
+from ...helpers.processes.jobs import enter, epoch_done, say
 from .test_watch_form import numbers
 
 FAKE = str(HELPERS / "processes" / "fake_training.py")
@@ -112,6 +112,26 @@ def test_stopped_training_continues_after_resume(
     command = RunFolder(tmp_path / "run").log.read_text().splitlines()[-1]
     assert "--resume" in command
     assert f"--fold 0 -- {tmp_path / 'data'}" in command.replace(" --resume", "")
+
+
+@pytest.mark.parametrize("before", ["", "0"])
+def test_fold_stopped_before_its_first_epoch_resumes(
+    make_dock: Any, tmp_path: Path, qtbot: Any, before: str
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    if before:
+        say(run, TrainingStarted(fold=before, epoch=0, epochs=1, cycles=1), epoch_done(0))
+        say(run, JobEnded(outcome="finished", text="All is trained."))
+    say(run, StageStarted(text="Planning"), JobEnded(outcome="stopped", text="Stopped."))
+    enter(run, fold="1")
+    dock = make_dock()
+    dock.follow(run.path)
+    wait_for(dock, "stopped", qtbot)
+    assert dock.progress.fold == before
+    dock.form.resume_button.click()
+    qtbot.waitUntil(run.log.exists)
+    wait_for(dock, "finished", qtbot)
+    assert "--fold 1 --resume" in run.log.read_text()
 
 
 def test_killed_training_can_be_resumed(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:

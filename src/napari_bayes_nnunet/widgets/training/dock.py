@@ -144,11 +144,13 @@ class TrainingWidget(DockContent):
         if run is None:
             return
         dataset = Path(info.dataset) if info is not None else self._ask_for_dataset()
+        # The messages of a training name its fold only once its epochs begin.
+        last = info.fold if info is not None and not add_cycle else self.progress.fold
         if dataset is not None:
             request = TrainingRequest(
                 dataset=dataset,
                 output=run.path,
-                fold=self.progress.fold,
+                fold=last or None,
                 resume=not add_cycle,
                 add_cycle=add_cycle,
             )
