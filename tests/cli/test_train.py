@@ -69,6 +69,18 @@ def test_refusal_with_json_lines_is_typed(tmp_path):
     assert str(end.sentence) in result.stderr
 
 
+@pytest.mark.parametrize("flags", [("--fold", ""), ("--epochs", 7)])
+def test_wrong_option_with_json_lines_is_reported(flags, tmp_path):
+    words = (tmp_path, "--output", tmp_path / "run", *flags)
+    plain = CliRunner().invoke(main, ["train", *map(str, words)])
+    assert (plain.exit_code, plain.stdout) == (2, "")
+    result = CliRunner().invoke(main, ["train", *map(str, words), "--jsonl"])
+    end = from_line(result.stdout)
+    assert (result.exit_code, end.outcome) == (2, FAILED)
+    assert end.text in result.stderr
+    assert result.stderr == plain.stderr
+
+
 # The shared run
 
 

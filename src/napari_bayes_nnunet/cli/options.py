@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -25,23 +26,42 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class Command(click.Command):
     """Command that reports an error for the user in one line and exits with code 1.
 
-    With --jsonl, the last line of the output is the error in JSON.
+    With --jsonl, the last line of the output is the error in JSON, even for a wrong option, which
+    exits with code 2.
     """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> click.Context:
+        """Read the options, and report a wrong one."""
+        has_lines = any(option.name == "jsonl" for option in self.params)
+        with _reporting(jsonl=has_lines and "--jsonl" in args):
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and report a `Problem` to the user; let other errors through."""
-        try:
-            Path.cwd()
-        except FileNotFoundError as error:
-            raise click.ClickException(DELETED_FOLDER) from error
-        try:
+        with _reporting(jsonl=bool(ctx.params.get("jsonl"))):
+            try:
+                Path.cwd()
+            except FileNotFoundError as error:
+                raise click.ClickException(DELETED_FOLDER) from error
             return super().invoke(ctx)
-        except Problem as error:
-            if ctx.params.get("jsonl"):
-                from ..app.messages import FAILED, JobEnded, text_fields
 
-                click.echo(JobEnded(outcome=FAILED, **text_fields(error)).to_line())
+
+@contextmanager
+def _reporting(*, jsonl: bool) -> Iterator[None]:
+    """Raise a `Problem` as an error of click; with ``jsonl`` print it, or that of click, too."""
+    try:
+        yield
+    except (Problem, click.ClickException) as error:
+        if jsonl:
+            from ..app.messages import FAILED, JobEnded, text_fields
+
+            words = error if isinstance(error, Problem) else error.format_message()
+            click.echo(JobEnded(outcome=FAILED, **text_fields(words)).to_line())
+        if isinstance(error, Problem):
             raise click.ClickException(str(error)) from error
+        raise
 
 
 class Temperature(click.ParamType):  # type: ignore[type-arg]
