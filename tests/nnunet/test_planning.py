@@ -1,10 +1,13 @@
 """Plans of a training, and nnU-Net's planning in a workspace."""
 
+import copy
 import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 
+import blosc2
 import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -12,6 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
+from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.nnunet import ModelError, planning
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
@@ -25,6 +29,7 @@ from napari_bayes_nnunet.nnunet.planning import (
     add_dropout,
     plan_and_preprocess,
     read_plans,
+    read_preprocessed_plans,
     shrink_network,
     training_plans,
     workspace_environment,
@@ -201,7 +206,7 @@ def test_a_complete_workspace_is_kept(planned_run, hearts, tmp_path, nnunet_envi
     dataset = read_dataset(hearts)
     stock = plan_and_preprocess(dataset, workspace, configuration="2d")
     assert PLANS_ENTRY not in stock  # nnU-Net's own plans, without the settings of a training
-    kept = {"plans_name": "kept"}
+    kept = {**stock, "plans_name": "kept"}
     assert plan_and_preprocess(dataset, workspace, configuration="2d", plans=kept) is kept
     assert {f: f.stat().st_mtime_ns for f in workspace.rglob("*")} == files
 
@@ -212,6 +217,50 @@ def test_new_names_reach_a_complete_workspace(planned_run, hearts, tmp_path, nnu
     plan_and_preprocess(dataset, workspace, configuration="2d")
     (file,) = (workspace / "preprocessed").glob("*/dataset.json")
     assert json.loads(file.read_text())["labels"] == dataset.labels
+
+
+def test_plans_of_finished_training_fit_its_workspace(trained_run, hearts):
+    record, dataset = read_record(trained_run / "ensemble.json"), read_dataset(hearts)
+    folder = trained_run / "nnunet_data" / "preprocessed" / dataset.nnunet_name
+    kept = read_plans(trained_run / "plans.json", dataset, configuration="2d")
+    for data in (dataset, record):
+        assert read_preprocessed_plans(folder, dataset.signature(), "2d", data, plans=kept)
+
+
+@pytest.fixture
+def complete(planned_run, hearts, tmp_path, nnunet_environment):
+    """Return a complete workspace and its dataset."""
+    workspace = nnunet_environment(shutil.copytree(planned_run / "nnunet_data", tmp_path / "w"))
+    return workspace, read_dataset(hearts)
+
+
+def test_other_channels_are_preprocessed_again(complete):
+    workspace, dataset = complete
+    scans = replace(dataset, json={**dataset.json, "channel_names": {"0": "CT"}})
+    for data, scheme in ((scans, "CTNormalization"), (dataset, "ZScoreNormalization")):
+        made = plan_and_preprocess(data, workspace, configuration="2d")
+        assert made["configurations"]["2d"]["normalization_schemes"] == [scheme]
+
+
+def test_images_of_kept_plans_are_not_those_of_new_plans(complete):
+    workspace, dataset = complete
+    stock = plan_and_preprocess(dataset, workspace, configuration="2d")
+    kept = copy.deepcopy(stock)
+    kept["configurations"]["2d"]["spacing"] = [2.8, 2.8]
+    for plans_of_training, shape in ((kept, (1, 4, 20, 24)), (None, (1, 4, 40, 48))):
+        plan_and_preprocess(dataset, workspace, configuration="2d", plans=plans_of_training)
+        file = next(workspace.rglob("nnUNetPlans_2d/patient001_frame01.b2nd"))
+        assert blosc2.open(str(file)).shape == shape
+
+
+def test_workspace_of_earlier_version_is_kept(complete):
+    workspace, dataset = complete
+    note = workspace / "preprocessed" / dataset.nnunet_name / DONE
+    content = json.loads(note.read_text())
+    del content["made_from"]
+    note.write_text(json.dumps(content))
+    plan_and_preprocess(dataset, workspace, configuration="2d")
+    assert json.loads(note.read_text()) == content
 
 
 def test_the_dataset_is_neither_copied_nor_changed(planned_run, hearts):

@@ -18,9 +18,11 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 
 from ..core.problems import Action
 from ..io import DataError
+from ..io.dataset.check import IGNORE
 from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
 from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.ensemble.plans_format import PlansFormat
+from ..io.ensemble.run_folder import TrainingRecord
 from ..io.files.atomic import write_json
 from ..io.files.disk import has_filled_disk
 from ..io.files.json_files import parse_json
@@ -35,7 +37,10 @@ from .small_dataset import is_small, threads_for_processes
 from .trainer import TrainerSettings
 
 DONE = "preprocessed.json"
-"""File written last: the dataset for which the workspace is complete, and nnU-Net's plans."""
+"""File written last: the dataset for which the workspace is complete, and nnU-Net's plans.
+
+``made_from`` has what else the preprocessed images depend on. Earlier versions did not write it.
+"""
 
 AUGMENTATION_PROCESSES = "nnUNet_n_proc_DA"
 """Variable that a training may set to 0, at which nnU-Net's planning fails."""
@@ -52,6 +57,14 @@ CONFIGURATION_KEYS = (
     *("resampling_fn_data", "resampling_fn_seg", "resampling_fn_probabilities"),
 )
 """Entries of plans and configuration that nnU-Net needs to preprocess and train."""
+
+IMAGE_PLANS_KEYS = ("transpose_forward", "foreground_intensity_properties_per_channel")
+IMAGE_CONFIGURATION_KEYS = (
+    *("data_identifier", "preprocessor_name", "spacing", "normalization_schemes"),
+    *("use_mask_for_norm", "resampling_fn_data", "resampling_fn_data_kwargs"),
+    *("resampling_fn_seg", "resampling_fn_seg_kwargs"),
+)
+"""Entries of plans and configuration on which the preprocessed images depend."""
 
 FEATURES = {"small": (16, 32, 64, 96, 96), "tiny": (8, 16, 32, 64, 64)}
 LARGEST_PATCH = {"small": 160, "tiny": 128}
@@ -101,14 +114,14 @@ def plan_and_preprocess(
     """Plan ``configuration`` and preprocess all cases unless this is done, and return the plans.
 
     ``plans`` are those of a training to continue: they are returned unchanged, and cases are only
-    preprocessed if the workspace is missing. The environment must hold
+    preprocessed if the workspace is missing or was made with other ones. The environment must hold
     ``workspace_environment(workspace)``. The dataset is only read. ``on_cases`` is called for every
     case that is read, then for every case that is preprocessed. Raises ModelError if nnU-Net
     fails or does not plan the configuration.
     """
     folder = workspace / "preprocessed" / dataset.nnunet_name
     signature = dataset.signature()
-    done = read_preprocessed_plans(folder, signature, configuration)
+    done = read_preprocessed_plans(folder, signature, configuration, dataset, plans=plans)
     if done is None:
         _clear(workspace)
         pools = threads_for_processes() if is_small(dataset) else nullcontext()
@@ -123,10 +136,9 @@ def plan_and_preprocess(
             write_plans(dataset, workspace, plans or done)
             _preprocess(dataset, configuration, (plans or done)["plans_name"])
             write_json(folder / "dataset.json", dataset.json)
-            write_json(
-                folder / DONE,
-                {"signature": signature, "configuration": configuration, "plans": done},
-            )
+            content = {"signature": signature, "configuration": configuration, "plans": done}
+            made_from = _made_from(dataset, plans or done, configuration)
+            write_json(folder / DONE, {**content, "made_from": made_from})
     elif not _holds(folder / "dataset.json", dataset.json):  # the structures were renamed
         write_json(folder / "dataset.json", dataset.json)
     return plans or done
@@ -260,15 +272,42 @@ def add_dropout(configuration: dict[str, Any], probability: float) -> None:
 
 
 def read_preprocessed_plans(
-    folder: Path, signature: dict[str, Any], configuration: str
+    folder: Path,
+    signature: dict[str, Any],
+    configuration: str,
+    data: RawDataset | TrainingRecord,
+    *,
+    plans: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """Return nnU-Net's own plans, or None if the workspace is not complete for this dataset."""
+    """Return nnU-Net's own plans, or None if the workspace is not complete for this dataset.
+
+    It is complete if the images were made with the channels and labels of ``data`` and with
+    ``plans``, by default nnU-Net's own.
+    """
     try:
         content = parse_json(read_small(folder / DONE), dict[str, Any])
     except (FileNotFoundError, ValueError):
         return None
     same = content.get("signature") == signature and content.get("configuration") == configuration
-    return content.get("plans") if same else None
+    own = content.get("plans")
+    if not same or not isinstance(own, dict):
+        return None
+    wanted = _made_from(data, plans or own, configuration)
+    return own if content.get("made_from", wanted) == wanted else None
+
+
+def _made_from(
+    data: RawDataset | TrainingRecord, plans: dict[str, Any], configuration: str
+) -> dict[str, Any]:
+    """Return what preprocessed images depend on, besides the files of the dataset."""
+    settings = plans.get("configurations", {}).get(configuration, {})
+    return {
+        "channels": list(data.channels),
+        "labels": sorted(data.labels.values()),
+        "ignored": data.labels.get(IGNORE),
+        "plans": {key: plans.get(key) for key in IMAGE_PLANS_KEYS},
+        "settings": {key: settings.get(key) for key in IMAGE_CONFIGURATION_KEYS},
+    }
 
 
 def _clear(workspace: Path) -> None:

@@ -327,6 +327,8 @@ def _find_images(folder: EnsembleFolder, record: TrainingRecord, fold: str) -> P
     names = {path.name for path in images.iterdir()} if images.is_dir() else set()
     cases = record.training_cases(fold)
     is_complete = cases and all(f"{case}.b2nd" in names for case in cases)
-    if not is_complete or not read_preprocessed_plans(dataset, signature, record.configuration):
+    if not is_complete or not read_preprocessed_plans(
+        dataset, signature, record.configuration, record, plans=folder.plans
+    ):
         raise AppError(NO_PREPROCESSED_IMAGES, Action.RESTORE, folder=workspace)
     return images
