@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,19 @@ def test_lost_split_must_be_named(hearts, run, tmp_path) -> None:
     request = TrainingRequest(dataset=hearts, output=run, add_cycle=True, split=own)
     with prepare_job(request) as job:
         assert [list(split.train) for split in job.splits] == [fold["train"] for fold in folds]
+
+
+def test_continuation_names_what_a_run_does_not_remember(hearts, run) -> None:
+    request = TrainingRequest(dataset=hearts, output=run, resume=True)
+    for changes, flags in (
+        ({}, []),
+        ({"device": "cpu"}, ["--device", "cpu"]),
+        ({"num_gpus": 4}, ["--num-gpus", "4"]),
+    ):
+        with prepare_job(replace(request, **changes)) as job:
+            words = shlex.split(job.continuation())
+        start = ["bayes-nnunet", "train", str(hearts), "--output", str(run), "--fold", "0"]
+        assert words == [*start, *flags, "--resume"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")

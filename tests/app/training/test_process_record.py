@@ -33,6 +33,15 @@ def test_written_values_are_read(run):
     assert info.process() == psutil.Process()
 
 
+def test_an_earlier_version_did_not_write_the_device(run):
+    enter(run)
+    content = json.loads(run.job.read_text())
+    del content["device"], content["num_gpus"]
+    run.job.write_text(json.dumps(content))
+    info = read_process_record(run)
+    assert (info.device, info.num_gpus) == ("auto", 1)
+
+
 def test_a_later_start_replaces_it(run):
     enter(run, pid=1)
     enter(run)

@@ -134,6 +134,26 @@ def test_fold_stopped_before_its_first_epoch_resumes(
     assert "--fold 1 --resume" in run.log.read_text()
 
 
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [({}, ["--device", "cpu", "--num-gpus", "2"]), ({"host": "another computer"}, [])],
+)
+def test_resume_takes_the_devices_of_this_computer(
+    make_dock: Any, tmp_path: Path, qtbot: Any, changes: dict[str, str], flags: list[str]
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    say(run, JobEnded(outcome="stopped", text="Stopped."))
+    enter(run, device="cpu", num_gpus=2, **changes)
+    dock = make_dock()
+    dock.follow(run.path)
+    wait_for(dock, "stopped", qtbot)
+    dock.form.resume_button.click()
+    qtbot.waitUntil(run.log.exists)
+    wait_for(dock, "finished", qtbot)
+    words = run.log.read_text().split()
+    assert words[words.index("--resume") + 1 : words.index("--")] == flags
+
+
 def test_killed_training_can_be_resumed(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
     dock = make_dock(*ENDLESS)
     dock.start(request(tmp_path))

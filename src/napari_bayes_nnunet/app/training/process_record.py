@@ -29,7 +29,8 @@ class JobInfo:
 
     ``process_started``, in seconds since 1970 by the clock of ``host``, distinguishes a process
     from a later one with the same number. ``started_at`` is the same for people (ISO 8601).
-    ``dataset`` is a path; ``arguments`` are those of ``bayes-nnunet train``.
+    ``dataset`` is a path; ``arguments`` are those of ``bayes-nnunet train``. ``device`` and
+    ``num_gpus`` are those of the request.
     """
 
     pid: Ordinal
@@ -39,6 +40,8 @@ class JobInfo:
     dataset: str
     fold: str
     arguments: tuple[str, ...]
+    device: str = "auto"
+    num_gpus: int = 1
 
     @property
     def is_here(self) -> bool:
@@ -70,7 +73,13 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def write_process_record(
-    run: RunFolder, *, dataset: str, fold: str, arguments: Sequence[str]
+    run: RunFolder,
+    *,
+    dataset: str,
+    fold: str,
+    arguments: Sequence[str],
+    device: str = "auto",
+    num_gpus: int = 1,
 ) -> None:
     """Record this process as the one that trains in ``run``."""
     info = JobInfo(
@@ -81,6 +90,8 @@ def write_process_record(
         dataset=dataset,
         fold=fold,
         arguments=tuple(arguments),
+        device=device,
+        num_gpus=num_gpus,
     )
     write_json(run.job, asdict(info))
 

@@ -113,9 +113,13 @@ def _work_and_report(work: TerminalWork, view: MessageView, errors: int) -> str:
 def _register(job: TrainingJob) -> None:
     """Record this process in RUN/job.json; from now on RUN/stop stops it."""
     request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
-    dataset = str(job.dataset.path)
     write_process_record(
-        job.run, dataset=dataset, fold=job.fold, arguments=command_arguments(request)
+        job.run,
+        dataset=str(job.dataset.path),
+        fold=job.fold,
+        arguments=command_arguments(request),
+        device=request.device,
+        num_gpus=request.num_gpus,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,8 @@ class TrainingWidget(DockContent):
                 resume=not add_cycle,
                 add_cycle=add_cycle,
             )
+            if info is not None and info.is_here:  # another computer has other devices
+                request = replace(request, device=info.device, num_gpus=info.num_gpus)
             self.start(request)
 
     def _ask_for_dataset(self) -> Path | None:
