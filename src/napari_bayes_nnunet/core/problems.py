@@ -20,6 +20,8 @@ class Action(StrEnum):
     """Continue a training from its saved state."""
     RESUME_RUN = "resume run"
     """Continue this training, by ``command`` in a terminal."""
+    RESUME_STUDENT = "resume student"
+    """Continue a student, by ``command`` in a terminal."""
     START_NEW = "start new"
     """Start a training from its beginning."""
     START_AGAIN = "start again"
@@ -83,6 +85,7 @@ class Action(StrEnum):
 COMMAND_LINE: Mapping[Action, str] = {
     Action.RESUME: "continue with --resume",
     Action.RESUME_RUN: "continue with: {command}",
+    Action.RESUME_STUDENT: "continue with: {command}",
     Action.START_NEW: "start a training without --resume and --add-cycle",
     Action.START_AGAIN: "start it again with the same command",
     Action.OTHER_OUTPUT: "choose another --output",

@@ -43,6 +43,7 @@ from napari_bayes_nnunet.app.training.request import (
     STARTED_WITH,
     TrainingRequest,
 )
+from napari_bayes_nnunet.app.training.run_state import read_run_state
 from napari_bayes_nnunet.core.problems import Action, Problem
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
@@ -185,7 +186,15 @@ def test_other_targets_are_kept_for_a_new_start_only_of_the_same_ensemble(copied
 def test_a_killed_student_resumes_to_the_same_weights(taught, run, student, warm_command, tmp_path):
     first = warm_command.start("distill", run.path, *FLAGS, folder=tmp_path)
     first.wait(lambda: student.progress.exists() and FIRST_CASES in student.progress.read_text())
+    state = read_run_state(student)
+    assert state.kind == "running"
+    assert state.info.process().pid == first.pid
+    assert state.info.arguments[:1] == (str(run.path),)
     first.kill()
+    state = read_run_state(student)
+    (remedy,) = state.text.remedies
+    assert (state.kind, remedy.action) == ("died", Action.RESUME_STUDENT)
+    assert remedy.values["command"].endswith(f"--output {student.path} --resume")
     assert not list(student.path.glob("fold_*"))
     again = ("distill", run.path, "--resume", "--jsonl")
     second = warm_command.start(*again, folder=tmp_path)
@@ -194,7 +203,7 @@ def test_a_killed_student_resumes_to_the_same_weights(taught, run, student, warm
     second.wait()
     assert second.code == 0
     (remedy,) = messages(student)[-1].sentence.remedies
-    assert remedy.action is Action.RESUME_RUN
+    assert remedy.action is Action.RESUME_STUDENT
     assert remedy.values["command"].endswith(f"--output {student.path} --resume")
     third = warm_command.run(*again, folder=tmp_path)
     assert third.code == 0, third.errors

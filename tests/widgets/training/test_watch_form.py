@@ -21,6 +21,8 @@ from napari_bayes_nnunet.app.training.progress import TrainingProgress, progress
 from napari_bayes_nnunet.app.training.progress_file import LogUpdate
 from napari_bayes_nnunet.app.training.run_state import RunState
 from napari_bayes_nnunet.core.durations import duration_text
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.ensemble.run_folder import Teacher, TrainingRecord
 from napari_bayes_nnunet.widgets.training.watch_form import (
     STOP_AFTER_EPOCH,
     STOP_VALIDATION,
@@ -28,6 +30,13 @@ from napari_bayes_nnunet.widgets.training.watch_form import (
     WatchForm,
     describe_progress,
 )
+
+STUDENT = TrainingRecord(
+    name="student", configuration="2d", schedule=RestartSchedule(epochs=6, cycles=1, shape="poly"),
+    selection=MemberSelection(), batch_size=2, iterations_per_epoch=1,
+    labels={"background": 0, "LV": 1}, channels=["cine"], folds={"0": {}},
+    teacher=Teacher(ensemble="hearts", plans_sha256="", mirroring="none", members={}),
+)  # fmt: skip
 
 
 def epoch(number: int, **changes: Any) -> EpochDone:
@@ -85,6 +94,12 @@ def enabled(form: WatchForm) -> set[str]:
 def test_state_decides_which_buttons_are_enabled(
     kind: Any, epochs: int, expected: set[str], form: WatchForm
 ) -> None:
+    form.show_run(RunState(kind=kind, text="Some state."), progress(epochs))
+    assert enabled(form) == expected
+    form.set_record(STUDENT, "0")
+    form.show_run(RunState(kind=kind, text="Some state."), progress(epochs))
+    assert enabled(form) == expected - {"resume", "add"}
+    form.set_run(Path("folder") / "another run")
     form.show_run(RunState(kind=kind, text="Some state."), progress(epochs))
     assert enabled(form) == expected
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 
 from ...core.problems import Action, Remedy, Statement, statement
+from ..training.process_record import write_process_record
 from ..training.terminal import STOPPED_TRAINING, TerminalWork, show_in_terminal
 from .job import DistillationJob, DistillationRequest, prepare_distillation
 from .run import distill
@@ -16,18 +18,33 @@ def distill_in_terminal(request: DistillationRequest, *, jsonl: bool) -> str:
     """Train a student with progress on the standard output; return how it ended, in words.
 
     The output of nnU-Net and the traceback of a failure go to STUDENT/train.log, every message
-    goes to STUDENT/progress.jsonl. Raises AppError, DataError or ModelError for any failure.
+    goes to STUDENT/progress.jsonl, and STUDENT/job.json describes the process. Raises AppError,
+    DataError or ModelError for any failure.
     """
     with prepare_distillation(request) as job:
         work = TerminalWork(
             run=job.run,
             perform=partial(distill, job),
             ending=partial(_ending, job),
+            register=partial(_register, job),
         )
         return show_in_terminal(work, jsonl=jsonl)
+
+
+def _register(job: DistillationJob) -> None:
+    """Record this process in STUDENT/job.json; from now on STUDENT/stop stops it."""
+    write_process_record(
+        job.run,
+        dataset=str(job.folder.path),
+        fold=job.fold,
+        arguments=shlex.split(job.request.command)[2:],
+        device=job.request.device,
+        resumed_by=job.continuation(),
+    )
 
 
 def _ending(job: DistillationJob, *, finished: bool) -> Statement:
     if finished:
         return statement(FINISHED_STUDENT, folder=job.run.path)
-    return statement(STOPPED_TRAINING, Remedy(Action.RESUME_RUN, {"command": job.continuation()}))
+    resumed = Remedy(Action.RESUME_STUDENT, {"command": job.continuation()})
+    return statement(STOPPED_TRAINING, resumed)

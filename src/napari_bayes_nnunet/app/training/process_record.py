@@ -29,8 +29,9 @@ class JobInfo:
 
     ``process_started``, in seconds since 1970 by the clock of ``host``, distinguishes a process
     from a later one with the same number. ``started_at`` is the same for people (ISO 8601).
-    ``dataset`` is a path; ``arguments`` are those of ``bayes-nnunet train``. ``device`` and
-    ``num_gpus`` are those of the request.
+    ``dataset`` is a path, for a student that of its ensemble; ``arguments`` are those of
+    ``bayes-nnunet train`` or ``distill``. ``device`` and ``num_gpus`` are those of the request.
+    ``resumed_by`` is the command that continues a student, "" for other trainings.
     """
 
     pid: Ordinal
@@ -42,6 +43,7 @@ class JobInfo:
     arguments: tuple[str, ...]
     device: str = "auto"
     num_gpus: int = 1
+    resumed_by: str = ""
 
     @property
     def is_here(self) -> bool:
@@ -80,6 +82,7 @@ def write_process_record(
     arguments: Sequence[str],
     device: str = "auto",
     num_gpus: int = 1,
+    resumed_by: str = "",
 ) -> None:
     """Record this process as the one that trains in ``run``."""
     info = JobInfo(
@@ -92,6 +95,7 @@ def write_process_record(
         arguments=tuple(arguments),
         device=device,
         num_gpus=num_gpus,
+        resumed_by=resumed_by,
     )
     write_json(run.job, asdict(info))
 

@@ -15,7 +15,7 @@ from typing import Literal
 import psutil
 
 from ...core.durations import duration_text
-from ...core.problems import Action, Statement, statement
+from ...core.problems import Action, Remedy, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
 from ..messages import STOPPED, EpochDone, JobEnded, Message, TrainingStarted, text_fields
@@ -112,7 +112,7 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
     Returns when they have ended, and writes a last message. Raises AppError if no training runs on
     this computer, or if it does not end within ``within`` seconds.
     """
-    process = _process_to_kill(run)
+    info, process = _process_to_kill(run)
     try:
         processes = _end_tree(process)
     except psutil.AccessDenied as error:
@@ -135,14 +135,14 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
     with suppress(OSError):  # it has ended; without this message it would count as died
         if end_in(last_messages(run.progress)) is None:
             ProgressFile(run.progress).append(
-                JobEnded(outcome=STOPPED, **text_fields(statement("Killed.", _remedy(run))))
+                JobEnded(outcome=STOPPED, **text_fields(statement("Killed.", _remedy(run, info))))
             )
 
 
-def _process_to_kill(run: RunFolder) -> psutil.Process:
+def _process_to_kill(run: RunFolder) -> tuple[JobInfo, psutil.Process]:
     state = read_run_state(run)
     process = state.info.process() if state.info and state.may_be_running else None
-    if process is None:
+    if state.info is None or process is None:
         if state.may_be_running:
             raise AppError(
                 "The training in {run} runs on {host} and can be killed only there. Stop it after "
@@ -155,7 +155,7 @@ def _process_to_kill(run: RunFolder) -> psutil.Process:
             run=run.path,
             text=state.text,
         )
-    return process
+    return state.info, process
 
 
 def _end_tree(process: psutil.Process) -> list[psutil.Process]:
@@ -189,7 +189,7 @@ def _kind_and_text(
             NEVER_STARTED if run.path.exists() else NO_RUN_FOLDER, run=run.path
         )
     if info is None or (info.is_here and info.process() is None):
-        return "died", statement(ENDED_UNEXPECTEDLY, _remedy(run))
+        return "died", statement(ENDED_UNEXPECTEDLY, _remedy(run, info))
     stopping = f" {_stopping_text(messages)}" if run.stop.exists() else ""
     if info.is_here:
         return "running", f"{RUNS_HERE}{stopping}"
@@ -211,5 +211,7 @@ def _epoch_seconds(messages: list[Message]) -> float:
     return max(seconds[-5:], default=0.0)
 
 
-def _remedy(run: RunFolder) -> Action:
+def _remedy(run: RunFolder, info: JobInfo | None) -> Action | Remedy:
+    if info is not None and info.resumed_by:
+        return Remedy(Action.RESUME_STUDENT, {"command": info.resumed_by})
     return Action.RESUME if run.record.exists() else Action.START_AGAIN

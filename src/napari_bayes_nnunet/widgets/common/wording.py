@@ -10,6 +10,7 @@ from ...core.problems import Action, Problem, Setting, Statement
 WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.RESUME: "press Resume to continue",
     Action.RESUME_RUN: "press Resume to continue",
+    Action.RESUME_STUDENT: "continue in a terminal with: {command}",
     Action.START_NEW: "start a new training",
     Action.START_AGAIN: "start it again",
     Action.OTHER_OUTPUT: "choose another folder",

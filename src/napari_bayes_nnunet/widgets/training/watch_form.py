@@ -34,6 +34,8 @@ STOP_HELP = {
     STOP_AFTER_EPOCH: "Finish the current epoch and save. Nothing is lost, and Resume continues.",
     STOP_VALIDATION: "Stop the validation. All members are kept. Resume validates again.",
 }
+RESUME_HELP = "Continue with the same learning rates, as if never stopped."
+STUDENT_HELP = "A student is continued by bayes-nnunet distill --resume in a terminal."
 VALIDATION_FOLLOWS = "then validation"
 LOG_LINES = 2000
 _STEPS = 1000
@@ -53,6 +55,7 @@ class WatchForm(QWidget):
         super().__init__(parent)
         self._drawn = 0
         self._is_stopping = False
+        self._is_student = False
         self._plan: tuple[RestartSchedule, MemberSelection] | None = None
         self.name = QLabel()
         self.position = QLabel()
@@ -81,6 +84,7 @@ class WatchForm(QWidget):
         """Clear the curves and the log, before a run is read from its beginning."""
         self._drawn = 0
         self._is_stopping = False
+        self._is_student = False
         self.plots.set_reports(())
         self.log.clear()
         self._show_position(NOTHING_YET)
@@ -96,9 +100,13 @@ class WatchForm(QWidget):
         self.stop_button.setEnabled(False)
 
     def set_record(self, record: TrainingRecord | None, fold: str) -> None:
-        """Draw the planned learning rates of ``fold``, including added cycles."""
+        """Draw the planned learning rates of ``fold``, including added cycles.
+
+        A student can only be continued in a terminal.
+        """
         if record is None:
             return
+        self._is_student = record.teacher is not None
         plan = record.schedule_of(fold), record.selection
         if plan != self._plan:
             self._plan = plan
@@ -142,8 +150,9 @@ class WatchForm(QWidget):
         self.stop_button.setToolTip(STOP_HELP[stop])
         self.stop_button.setEnabled(active and not self._is_stopping)
         self.kill_button.setEnabled(active)
-        self.resume_button.setEnabled(state.kind in RESUMABLE)
-        self.add_cycle_button.setEnabled(not active and complete)
+        self.resume_button.setEnabled(state.kind in RESUMABLE and not self._is_student)
+        self.resume_button.setToolTip(STUDENT_HELP if self._is_student else RESUME_HELP)
+        self.add_cycle_button.setEnabled(not active and complete and not self._is_student)
         self.use_button.setEnabled(progress.members > 0)
 
     def _explain(self) -> None:
@@ -151,7 +160,6 @@ class WatchForm(QWidget):
             "End the training and all its processes now. The members so far are kept. Resume "
             "repeats the epochs since the last saved state."
         )
-        self.resume_button.setToolTip("Continue with the same learning rates, as if never stopped.")
         self.add_cycle_button.setToolTip(
             "Train one more cycle, with the learning rates of the last one. Its members join the "
             "ensemble."
