@@ -63,6 +63,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     read_labels,
     read_volume,
     write_image,
+    write_labels,
 )
 from napari_bayes_nnunet.io.study.case_report import mass_range, review_rules
 from tests.helpers.checks.problems import says
@@ -175,6 +176,28 @@ def test_case_that_cannot_be_segmented_is_left_out(
     assert [isinstance(next(steps), Statement) for _ in range(2)] == [True, True]
     with pytest.raises(DataError, check=says(NO_NIFTI, file=first.label)):
         next(steps)
+
+
+def test_case_with_voxels_to_ignore_is_left_out(
+    calibrated: Path, hearts: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(hearts, data)
+    names = read_record(calibrated / "ensemble.json").folds["0"]["validation_cases"]
+    first, second = (case for case in read_dataset(data).cases if case.name in names)
+    content = json.loads((data / "dataset.json").read_text())
+    content["labels"]["ignore"] = len(content["labels"])
+    (data / "dataset.json").write_text(json.dumps(content))
+    labels = read_labels(first.label)
+    labels.voxels[0, :2, 0] = content["labels"]["ignore"]
+    write_labels(first.label, labels.voxels, labels)
+    steps = calibrate(Ensemble(calibrated, device="cpu"), data, settings_of("vanilla"))
+    problem, compared = next(steps), next(steps)
+    assert isinstance(problem, Statement)
+    assert problem.values["case"] == first.name
+    assert problem.values["reason"].values == {"case": first.name, "voxels": "2 voxels"}
+    assert isinstance(compared, CalibrationCase)
+    assert compared.name == second.name
 
 
 def test_predict_uses_the_fitted_temperature(

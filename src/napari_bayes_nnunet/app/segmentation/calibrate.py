@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.counts import format_count
 from ...core.heart.function import Measured, heart_function
 from ...core.heart.measurements import Spread, volumes_ml
 from ...core.heart.plausibility import MassRange, fit_mass_range
@@ -61,6 +62,10 @@ NOTHING_HELD_BACK: Final = (
 OTHER_LABELS: Final = (
     "{dataset} has the labels {found}, but the ensemble was trained with {expected}. Choose the "
     "dataset it was trained on."
+)
+IGNORED_VOXELS: Final = (
+    "In {case}, {voxels} have nnU-Net's label “ignore”, so its volumes are not known. Give them "
+    "their true labels."
 )
 LEFT_OUT: Final = "The validation case {case} was left out. {reason} Check its files."
 ARRAYS: Final = ("probabilities", "labels", "features")
@@ -245,10 +250,13 @@ def compare_case(
     """Segment a case, and return the numbers of the result and its reference.
 
     ``pattern`` finds the patient's part of its name. Raises a Problem if the case cannot be read
-    or segmented, and Stopped within one member of ``should_stop``.
+    or segmented, or has voxels to ignore, and Stopped within one member of ``should_stop``.
     """
     image, spacing = _read_image(case)
     reference = read_labels(case.label).voxels
+    ignored = int(np.count_nonzero(reference > max(ensemble.folder.labels.values())))
+    if ignored:
+        raise AppError(IGNORED_VOXELS, case=case.name, voxels=format_count(ignored, "voxel"))
     plain = replace(settings, temperature=1)
     steps = ensemble.steps(image, spacing, plain, keep_members=True, should_stop=should_stop)
     return CalibrationCase.compare(
