@@ -191,8 +191,7 @@ def test_a_training_that_is_refused_complains(hearts, tmp_path):
     assert missing.refusal().values["folder"] == str(tmp_path / "none")
     assert "'--batch-size'" in usage.refusal()
     assert not busy.has_begun
-    assert [output_of(started).exists() for started in (busy, missing, usage)] == [0, 0, 1]
-    output_of(usage).unlink()
+    assert not any(output_of(started).exists() for started in (busy, missing, usage))
 
 
 FAILING = """

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.messages import Message, Notice, StageStarted
-from napari_bayes_nnunet.app.segmentation.calibrate import LEFT_OUT
+from napari_bayes_nnunet.app.segmentation.calibrate import CASE_LEFT_OUT
 from napari_bayes_nnunet.app.segmentation.calibration import read_calibrations
 from napari_bayes_nnunet.app.segmentation.image_check import CONSTANT_IMAGE
 from napari_bayes_nnunet.app.signals import StopRequest
@@ -69,7 +69,7 @@ def test_case_that_cannot_be_segmented_is_left_out(
     )
     (notice,) = (message.sentence for message in sent if isinstance(message, Notice))
     assert isinstance(notice, Statement)
-    assert (notice.template, notice.values["case"]) == (LEFT_OUT, constant.name)
+    assert (notice.template, notice.values["case"]) == (CASE_LEFT_OUT, constant.name)
     assert notice.values["reason"].template == CONSTANT_IMAGE
     measured = read_record(run.record).validation["0"]
     assert measured["cases"] == before.validation["0"]["cases"] - 1 == 1

@@ -63,11 +63,11 @@ OTHER_LABELS: Final = (
     "{dataset} has the labels {found}, but the ensemble was trained with {expected}. Choose the "
     "dataset it was trained on."
 )
-IGNORED_VOXELS: Final = (
+VOXELS_TO_IGNORE: Final = (
     "In {case}, {voxels} have nnU-Net's label “ignore”, so its volumes are not known. Give them "
     "their true labels."
 )
-LEFT_OUT: Final = "The validation case {case} was left out. {reason} Check its files."
+CASE_LEFT_OUT: Final = "The validation case {case} was left out. {reason} Check its files."
 ARRAYS: Final = ("probabilities", "labels", "features")
 """Fields of a case that are stored as arrays."""
 
@@ -256,7 +256,7 @@ def compare_case(
     reference = read_labels(case.label).voxels
     ignored = int(np.count_nonzero(reference > max(ensemble.folder.labels.values())))
     if ignored:
-        raise AppError(IGNORED_VOXELS, case=case.name, voxels=format_count(ignored, "voxel"))
+        raise AppError(VOXELS_TO_IGNORE, case=case.name, voxels=format_count(ignored, "voxel"))
     plain = replace(settings, temperature=1)
     steps = ensemble.steps(image, spacing, plain, keep_members=True, should_stop=should_stop)
     return CalibrationCase.compare(
@@ -273,7 +273,7 @@ def left_out(case: TrainingCase, problem: Problem) -> Statement:
     """Return the statement on a case that cannot be read or segmented."""
     # Its remedies are options of a segmentation, such as another spacing.
     reason = replace(problem.statement, remedies=())
-    return statement(LEFT_OUT, case=case.name, reason=reason)
+    return statement(CASE_LEFT_OUT, case=case.name, reason=reason)
 
 
 def _read_image(case: TrainingCase) -> tuple[VoxelArray, Spacing]:
