@@ -108,6 +108,8 @@ class CohortWindow(FolderDrop, QWidget):
         """Segment the studies that are not finished, or show what is missing."""
         if self.is_busy:
             return
+        for row in (self.form.images, self.form.results):
+            row.commit()
         try:
             request = self._request()
         except AppError as error:

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QObject, QSize, Signal
-from qtpy.QtWidgets import (
-    QAbstractButton,
-    QApplication,
-    QFileDialog,
-    QHBoxLayout,
-    QLineEdit,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtCore import QEvent, QSize, Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from ...io.files.given_path import expand_home
 from .dock import ThemeFont
@@ -60,8 +52,7 @@ class FolderRow(FolderDrop, QWidget):
         row.addWidget(self.edit, 1)
         row.addWidget(self.button)
         self.setAcceptDrops(True)
-        self.edit.textEdited.connect(self._on_typed)
-        self.edit.editingFinished.connect(self._on_edited)
+        self.edit.editingFinished.connect(self.commit)
         self.button.clicked.connect(self._on_choose_clicked)
 
     @property
@@ -80,17 +71,11 @@ class FolderRow(FolderDrop, QWidget):
         self.set_path(path)
         self.chosen.emit(path)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Choose what was typed before a button is pressed, which takes no focus on macOS."""
-        if event.type() == QEvent.Type.MouseButtonPress and isinstance(watched, QAbstractButton):
-            self._on_edited()
-        return False
+    def commit(self) -> None:
+        """Choose what is typed, as when the field loses the focus.
 
-    def _on_typed(self) -> None:
-        QApplication.instance().installEventFilter(self)
-
-    def _on_edited(self) -> None:
-        QApplication.instance().removeEventFilter(self)
+        A button that was clicked does not take it on macOS.
+        """
         text = self.edit.text().strip()
         path = expand_home(text) if text else None
         if path != self._path:
