@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.io.ensemble.run_folder import (
+    RunFolder,
+    Teacher,
+    TrainingRecord,
+    write_record,
+)
 from napari_bayes_nnunet.widgets.training.new_training_form import PROPOSED, SLOW, NewTrainingForm
 from napari_bayes_nnunet.widgets.training.preflight_form import PreflightForm
+from napari_bayes_nnunet.widgets.training.schedule_form import EXTENSION
 
 CPU, CARD = {"cpu": "CPU, 2 threads"}, {"cuda:0": "Some card", "cpu": "CPU, 2 threads"}
 
@@ -87,3 +96,77 @@ def test_settings_under_more_are_requested(make_form, hearts, tmp_path, qtbot) -
     assert (form.request().augmentation, form.request().sampler) == ("wide", "sghmc")
     for words in ("--augmentation wide", "--sampler sghmc", "--posterior-temperature 1.0"):
         assert words in form.start_button.toolTip()
+
+
+def finished(*folds: str, **changes: Any) -> TrainingRecord:
+    """Return the record of a run with these finished folds, the last with one more wide cycle."""
+    entries: dict[str, Any] = {}
+    for fold in folds:
+        cycle = {"training_cases": [], "dataset": {"cases": {}}, "augmentation": "wide"}
+        cycles = [cycle] if fold == folds[-1] else []
+        last = {"epoch": 7 if cycles else 5, "cycle": 2, "learning_rate": 0.01}
+        member = {**last, "file": "x.pth", "bytes": 1, "sha256": ""}
+        entries[fold] = {
+            "training_cases": [], "validation_cases": [], "members": [member],
+            "added_cycles": cycles,
+        }  # fmt: skip
+    return TrainingRecord(
+        name="run", configuration="2d", schedule=RestartSchedule(epochs=6, gamma=0.5),
+        selection=MemberSelection(per_cycle=1, step=1), batch_size=2, iterations_per_epoch=1,
+        labels={"background": 0, "RV": 1, "MYO": 2, "LV": 3}, channels=["cine 0"], preset="quick",
+        folds=entries, **changes,
+    )  # fmt: skip
+
+
+def offers_cycle(form: NewTrainingForm) -> bool:
+    box = form.schedule.preset
+    return bool(box.model().item(box.findData(EXTENSION)).isEnabled())
+
+
+@pytest.fixture
+def extend(make_form, hearts, tmp_path) -> Callable[[TrainingRecord], NewTrainingForm]:
+    """Return a function that makes a form with a run of the record as its output."""
+
+    def make(record: TrainingRecord) -> NewTrainingForm:
+        run = RunFolder(tmp_path / "run")
+        run.path.mkdir()
+        write_record(run.record, record)
+        form = make_form(CPU)
+        form.data.choose(hearts)
+        form.output.choose(run.path)
+        return form
+
+    return make
+
+
+def test_added_cycle_of_several_folds_names_the_chosen_one(extend, qtbot) -> None:
+    form = extend(finished("0", "1"))
+    qtbot.waitUntil(lambda: offers_cycle(form))
+    form.schedule.choose_preset(EXTENSION)
+    for fold, epochs, augmentation in (("0", 6, "nnunet"), ("1", 8, "wide")):
+        form.preflight.folds.setCurrentIndex(int(fold))
+        values = form.schedule.values()
+        assert values.add_cycle
+        assert (values.schedule.all_epochs, values.augmentation) == (epochs, augmentation)
+        qtbot.waitUntil(lambda: form.request() is not None)
+        assert (form.request().fold, form.request().add_cycle) == (fold, True)
+    form.preflight.folds.setCurrentIndex(2)
+    assert not offers_cycle(form)
+    form.preflight.folds.setCurrentIndex(0)
+    assert offers_cycle(form)
+
+
+def test_added_cycle_continues_the_only_fold(extend, qtbot) -> None:
+    form = extend(finished("3"))
+    qtbot.waitUntil(lambda: offers_cycle(form))
+    form.schedule.choose_preset(EXTENSION)
+    qtbot.waitUntil(lambda: form.request() is not None)
+    assert (form.request().fold, form.request().add_cycle) == (None, True)
+    assert form.schedule.values().augmentation == "wide"
+
+
+def test_no_cycle_is_offered_for_a_student(extend, qtbot) -> None:
+    teacher = Teacher(ensemble="hearts", plans_sha256="", mirroring="none", members={})
+    form = extend(finished("0", teacher=teacher))
+    qtbot.waitUntil(lambda: form._record is not None)
+    assert not offers_cycle(form)

@@ -29,6 +29,9 @@ PROPOSED = (
     "Quick look is proposed, because the training would run on the CPU, where Paper takes weeks."
 )
 SLOW = "Without a GPU, the preset Paper takes weeks to train. Quick look takes minutes."
+_OTHER_FOLDS = (
+    "The training in the ensemble's folder has only the folds {folds}. Choose one of them."
+)
 _UNFINISHED = "The training in the ensemble's folder is not finished. Follow and resume it first."
 
 
@@ -74,7 +77,11 @@ class NewTrainingForm(QWidget):
         form = self.preflight
         if values.add_cycle:
             request = TrainingRequest(
-                dataset=dataset.path, output=output, add_cycle=True, device=form.device
+                dataset=dataset.path,
+                output=output,
+                fold=form.fold if self._names_fold else None,
+                add_cycle=True,
+                device=form.device,
             )
         else:
             request = TrainingRequest(
@@ -138,6 +145,7 @@ class NewTrainingForm(QWidget):
     def _connect(self) -> None:
         self.data.dataset_changed.connect(self._on_dataset_changed)
         self.preflight.changed.connect(self._on_changed)
+        self.preflight.folds.currentIndexChanged.connect(self._on_fold_chosen)
         self.schedule.changed.connect(self._on_plan_changed)
         self.schedule.preset_picked.connect(self._on_preset_picked)
         self.output.chosen.connect(self._on_output_chosen)
@@ -161,11 +169,23 @@ class NewTrainingForm(QWidget):
         if path == self.output.path:
             self._offer_cycle(record)
 
+    def _on_fold_chosen(self, _: int) -> None:
+        if self._names_fold:
+            self._offer_cycle(self._record)
+
+    @property
+    def _names_fold(self) -> bool:
+        """Whether an added cycle needs the chosen fold, because the run has several."""
+        return self._record is not None and len(self._record.folds) > 1
+
     def _offer_cycle(self, record: TrainingRecord | None) -> None:
         """Offer one more cycle if the ensemble's folder contains a finished training."""
-        fold = next(iter(record.folds), "") if record is not None else ""
-        if record is None or not record.is_complete(fold):
-            self.schedule.set_extension(None, reason=_NO_RUN if record is None else _UNFINISHED)
+        self._record = record
+        folds = list(record.folds) if record is not None and record.teacher is None else []
+        fold = self.preflight.fold if len(folds) > 1 else "".join(folds)
+        if record is None or fold not in folds or not record.is_complete(fold):
+            reason = _UNFINISHED if fold in folds else _OTHER_FOLDS.format(folds=", ".join(folds))
+            self.schedule.set_extension(None, reason=reason if folds else _NO_RUN)
             return
         self.schedule.set_extension(
             record.schedule_of(fold),
@@ -173,7 +193,7 @@ class NewTrainingForm(QWidget):
             preset=record.preset or "paper",
             batch_size=record.batch_size,
             iterations_per_epoch=record.iterations_per_epoch,
-            augmentation=record.augmentation,
+            augmentation=record.augmentation_of(fold),
             sampler=record.sampler,
             posterior_temperature=record.posterior_temperature,
         )
@@ -193,6 +213,7 @@ class NewTrainingForm(QWidget):
                 selection=values.selection,
                 configuration=CONFIGURATION,
                 add_cycle=values.add_cycle,
+                names_fold=self._names_fold,
             )
 
     def _choose_last_preset(self) -> None:

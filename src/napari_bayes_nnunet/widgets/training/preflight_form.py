@@ -68,7 +68,10 @@ _PROBLEMS_SHOWN = 3
 
 @dataclass(frozen=True)
 class _Plan:
-    """Settings of the rest of the dock on which the check depends."""
+    """Settings of the rest of the dock on which the check depends.
+
+    ``names_fold``: whether an added cycle names its fold, because the run has several.
+    """
 
     output: Path
     preset: Preset = "paper"
@@ -76,6 +79,7 @@ class _Plan:
     selection: MemberSelection | None = None
     configuration: str = "2d"
     add_cycle: bool = False
+    names_fold: bool = False
 
 
 class PreflightForm(QWidget):
@@ -186,9 +190,13 @@ class PreflightForm(QWidget):
         configuration: str,
         *,
         add_cycle: bool = False,
+        names_fold: bool = False,
     ) -> None:
-        """Assess this output folder and schedule, without reading the cases again."""
-        plan = _Plan(output, preset, schedule, selection, configuration, add_cycle)
+        """Assess this output folder and schedule, without reading the cases again.
+
+        ``names_fold``: whether an added cycle names its fold, because the run has several.
+        """
+        plan = _Plan(output, preset, schedule, selection, configuration, add_cycle, names_fold)
         if plan != self._plan:
             self._plan = plan
             self._reassess()
@@ -312,11 +320,19 @@ class PreflightForm(QWidget):
 
     def _request(self, dataset: RawDataset) -> TrainingRequest:
         plan = self._plan or _Plan(dataset.path.parent / f"{dataset.path.name} training")
+        if plan.add_cycle:  # which keeps the settings of the run
+            return TrainingRequest(
+                dataset=dataset.path,
+                output=plan.output,
+                fold=self.fold if plan.names_fold else None,
+                device=self.device,
+                add_cycle=True,
+            )
         return TrainingRequest(
             dataset=dataset.path,
             output=plan.output,
             configuration=plan.configuration,
-            fold=None if plan.add_cycle else self.fold,
+            fold=self.fold,
             preset=plan.preset,
             schedule=plan.schedule,
             selection=plan.selection,
@@ -324,7 +340,6 @@ class PreflightForm(QWidget):
             patient=self.patient,
             labels=self.label_names,
             device=self.device,
-            add_cycle=plan.add_cycle,
         )
 
     def _on_assessed(self, result: tuple[Preflight, list[Row]]) -> None:
