@@ -100,6 +100,7 @@ REFUSED = "The command stops with an error message."
 LEFT_OUT = "The member is refused with the reason. Other members are used."
 NOT_READ = "The file is not read."
 OPENED_WITHOUT = "The study is opened without it, and a message says so."
+PHASE_LEFT_OUT = "The phase is left out, and a note says so. The command stops if no phase is left."
 TEXT = "The content is only ever text and numbers."
 
 TITLE = """# What is checked and what is refused
@@ -185,7 +186,7 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "use_log.csv of a study", "be a link to a file that the shell runs", ("Review (dock)",), "The use is not recorded, and a message says so.", "io/study/test_usage_log.py::test_a_log_that_is_a_link_is_refused"),
     Check(CODE, "splits, fingerprint, job.json and progress.jsonl", "contain a shell command", ("train --resume", "inspect", "predict"), TEXT, "write_commands"),
     Check(CODE, "layers of an epoch (.npz)", "run a function when it is unpickled", ("trajectory",), REFUSED, "pickle_layers"),
-    Check(CODE, "posterior of a study (.npz)", "run a function when it is unpickled", ("evaluate-queue", "evaluate-reader"), REFUSED, "pickle_posteriors"),
+    Check(CODE, "posterior of a study (.npz)", "run a function when it is unpickled", ("evaluate-queue", "evaluate-reader"), PHASE_LEFT_OUT, "pickle_posteriors"),
     Check(CODE, "posterior of a study (.npz)", "run a function when it is unpickled", ("Review (dock)",), OPENED_WITHOUT, "pickle_posteriors"),
     Check(CODE, "study.json and review.json", "contain a shell command and a path", ("evaluate-queue", "evaluate-reader", "Review (dock)"), TEXT, "write_commands_into_studies"),
     Check(CODE, "cohort.csv", "contain a shell command and a path", ("predict --continue",), TEXT, "write_commands_into_a_cohort"),
@@ -208,8 +209,9 @@ CHECKS: tuple[Check, ...] = (
     Check(MEMORY, "plans.json", f"give voxels with which the images of a dataset become more than {MOST_ENLARGED} times as large", ("train --resume", "train --add-cycle"), refusal(ENLARGED_DATASET), "nnunet/test_planning.py::test_tiny_spacing_of_kept_plans_is_refused"),
     Check(MEMORY, "plans.json", "give patches and features that need more memory than is free", READ_PLANS, refusal(PATCH_NEEDS_MEMORY), "nnunet/test_memory.py::test_patch_that_fills_the_memory_is_refused"),
     Check(MEMORY, "plans.json and image", "need more memory together than is free", SEGMENT, refusal(IMAGE_NEEDS_MEMORY), "nnunet/test_memory.py::test_image_that_fills_the_memory_is_refused"),
-    Check(MEMORY, "JSON and CSV", f"have more than {millions(LARGEST_TEXT)} bytes", ("all commands",), REFUSED, "io/files/test_limits.py::test_huge_json_file_is_refused_unread"),
-    Check(MEMORY, "posterior of a study (.npz)", "unpack to more than the study needs", ("evaluate-queue", "Review (dock)"), REFUSED, "io/study/test_arrays.py::test_posterior_arrays_are_measured_before_unpacking"),
+    Check(MEMORY, "JSON and CSV", f"have more than {millions(LARGEST_TEXT)} bytes (cohort.csv: {millions(2**28)})", ("all commands",), REFUSED, "io/files/test_limits.py::test_huge_json_file_is_refused_unread"),
+    Check(MEMORY, "posterior of a study (.npz)", "unpack to more than the study needs", ("evaluate-queue", "evaluate-reader"), PHASE_LEFT_OUT, "io/study/test_arrays.py::test_posterior_arrays_are_measured_before_unpacking"),
+    Check(MEMORY, "posterior of a study (.npz)", "unpack to more than the study needs", ("Review (dock)",), OPENED_WITHOUT, "io/study/test_arrays.py::test_posterior_arrays_are_measured_before_unpacking"),
     Check(MEMORY, "probabilities (.npz)", "unpack to more than the prediction needs", ("evaluate",), REFUSED, "io/evaluation/test_predictions.py::test_probabilities_are_measured_before_unpacking"),
     Check(MEMORY, "DICOM", f"be deflated to more than {millions(MOST_UNPACKED)} bytes", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_deflated_file_is_read_up_to_a_limit"),
     Check(MEMORY, "DICOM", f"announce more than {MOST_FRAMES:,} frames", SEGMENT, NOT_READ, "io/dicom/test_limits.py::test_file_with_billions_of_frames_is_left_out"),

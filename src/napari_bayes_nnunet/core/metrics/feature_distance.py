@@ -32,7 +32,7 @@ class FeatureRule:
 
     The covariance is Σ v vᵀ + ``variance`` · I over the ``directions`` v, (directions, features).
     ``threshold`` is the distance beyond which an image is unlike the training images, the largest
-    of the ``patients`` if there are fewer than 19. Raises InputError for sizes that do not fit
+    of the ``patients`` if there are fewer than 39. Raises InputError for sizes that do not fit
     together, or a variance that is not above 0.
     """
 
