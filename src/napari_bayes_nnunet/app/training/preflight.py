@@ -25,6 +25,7 @@ from .request import (
     pattern_warning,
     settled_record,
     shared_patients,
+    split_file_of,
     with_given_names,
 )
 
@@ -124,7 +125,7 @@ def assess_request(
     pattern = request.patient or (settled.patient_pattern if settled else DEFAULT_PATIENT)
     patients = _patients(dataset, pattern, problems, chosen=bool(request.patient or not settled))
     frozen = run.splits if settled and run.splits.exists() else None
-    file = frozen or _split_file(request, dataset)
+    file = frozen or split_file_of(request, dataset)
     splits = None
     if fold != "all" and file is None and len(set(patients.values())) < 2:
         problems.append(DatasetProblem(_too_few_patients(patients), dataset.path))
@@ -193,12 +194,6 @@ def _patients(
             problems.append(DatasetProblem(warning, None, blocks=False))
         return patients
     return {name: name for name in names}
-
-
-def _split_file(request: TrainingRequest, dataset: RawDataset) -> Path | None:
-    """Return the file with the folds of a new run; None if they are drawn."""
-    own = dataset.path / "splits_final.json"
-    return request.split or (own if own.is_file() else None)
 
 
 def _too_few_patients(patients: Mapping[str, str]) -> Statement:

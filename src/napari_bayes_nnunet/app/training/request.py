@@ -21,6 +21,7 @@ from ...io.dataset.patients import (
     without_patient,
 )
 from ...io.dataset.raw_dataset import (
+    SPLITS,
     RawDataset,
     Split,
     format_label_names,
@@ -336,11 +337,16 @@ def choose_splits(
     return splits
 
 
+def split_file_of(request: TrainingRequest, dataset: RawDataset) -> Path | None:
+    """Return the file with the folds of a new run; None if they are drawn."""
+    own = dataset.path / SPLITS
+    return request.split or (own if own.is_file() else None)
+
+
 def _new_splits(
     request: TrainingRequest, dataset: RawDataset, names: list[str], pattern: str
 ) -> list[Split]:
-    own = dataset.path / "splits_final.json"
-    file = request.split or (own if own.is_file() else None)
+    file = split_file_of(request, dataset)
     if file is None:
         return patient_splits(names, pattern=pattern, training_only=dataset.corrections)
     return read_splits(file, names)
