@@ -27,8 +27,8 @@ def find_student(folder: EnsembleFolder) -> Member | None:
 
 
 def _is_taught_by(folder: EnsembleFolder, record: TrainingRecord) -> bool:
-    teacher = record.teacher
-    if teacher is None or not teacher.members or record.labels != folder.labels:
+    teacher, own = record.teacher, folder.record
+    if teacher is None or not teacher.members or own is None or record.labels != own.labels:
         return False
     known = {
         member.path.relative_to(folder.path).as_posix(): member.sha256
