@@ -194,9 +194,10 @@ def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry
             case=case,
             expected=grid,
         )
-    ignored = (_label_numbers(folder) or {}).get(IGNORE)
-    if labels is not None and ignored is not None and (labels.voxels == ignored).any():
-        raise DataError(IGNORED_VOXELS, file=labels.source, value=ignored)
+    if labels is not None:
+        ignored = (_label_numbers(folder) or {}).get(IGNORE)
+        if ignored is not None and (labels.voxels == ignored).any():
+            raise DataError(IGNORED_VOXELS, file=labels.source, value=ignored)
     return labels
 
 

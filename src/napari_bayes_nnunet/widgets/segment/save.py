@@ -113,8 +113,7 @@ def _earlier_cine(result: SegmentationResult, folder: Path) -> list[Path]:
     file = folder / f"{result.case}.nii.gz"
     if len(result.shape) != 4 or nifti_header(file) is None or is_image(file):
         return []
-    source = result.source
-    is_source = source is not None and source.exists() and file.samefile(source)
+    is_source = result.source is not None and is_same_path(file, result.source)
     return [] if is_source else [file]
 
 
