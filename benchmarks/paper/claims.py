@@ -52,7 +52,7 @@ class Finding:
         if not self.expected or np.isnan([low, high]).any():
             return "–"
         if self.needs_cycles > converged:
-            return f"{UNKNOWN}: the cycles differ"
+            return f"{UNKNOWN}: the cycles {'differ' if converged else 'are not evaluated yet'}"
         low, high = sorted((low, high))
         if low > 0:
             return "holds"

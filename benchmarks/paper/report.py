@@ -261,7 +261,8 @@ def _trainings(
 
     That of the ablations begins with the same methods without a change.
     """
-    yield f"## Over trainings that differ in their seed, ACDC\n\n{seeds_table(every, listed)}"
+    plain = {name: _only(method, _under(UNSHIFTED)) for name, method in every.items()}
+    yield f"## Over trainings that differ in their seed, ACDC\n\n{seeds_table(plain, listed)}"
     yield f"## Dice of single members by cycle, ACDC\n\n{cycles_table(by_cycle)}"
     known = [row for row in listed if row.name in every]
     detection = [
@@ -272,7 +273,7 @@ def _trainings(
         ("Members", [row for row in known if row.group == "members"], []),
         ("Ablations and SGHMC", with_unchanged(known), detection),
     ):
-        methods = [_only(every[row.name], _under(UNSHIFTED)) for row in chosen]
+        methods = [plain[row.name] for row in chosen]
         if methods:
             measures = [*dice_measures(judged_structures(methods)), *ECE[:1]]
             table = [Block(title="ACDC", measures=measures), *blocks]

@@ -58,18 +58,24 @@ def _over_trainings(values: Sequence[float], digits: int) -> str:
 def dice_by_cycle(
     methods: Mapping[str, MethodEvaluation], rows: Sequence[Row]
 ) -> dict[str, list[float]]:
-    """Return the mean Dice of single members of each cycle, by seed."""
-    known = [row for row in rows if row.group == "cycles" and row.name in methods]
+    """Return the mean Dice of single members of each cycle, by seed.
+
+    It is NaN for a cycle of which not all members are evaluated; seeds without any are left out.
+    """
+    wanted = [row for row in rows if row.group == "cycles"]
     found: dict[str, list[float]] = {}
-    for (seed, _), same in groupby(known, key=lambda row: (row.seeds, row.title.split(",")[0])):
-        values = [mean_dice(methods[row.name].cases) for row in same]
+    for (seed, _), same in groupby(wanted, key=lambda row: (row.seeds, row.title.split(",")[0])):
+        values = [mean_dice(methods[r.name].cases) if r.name in methods else np.nan for r in same]
         found.setdefault(seed, []).append(float(np.mean(values)))
-    return found
+    return {seed: cycles for seed, cycles in found.items() if not np.isnan(cycles).all()}
 
 
 def converged_cycles(by_cycle: Mapping[str, Sequence[float]]) -> int:
-    """Return how many of the last cycles are as good as the last one, in every finished seed."""
-    finished = [cycles for cycles in by_cycle.values() if len(cycles) == CYCLES]
+    """Return how many of the last cycles are as good as the last one, in every finished seed.
+
+    It is 0 if no seed is evaluated.
+    """
+    finished = [cycles for cycles in by_cycle.values() if not np.isnan(cycles).any()]
     is_as_good = (
         all(abs(cycles[-1] - cycles[-n]) <= CONVERGED for cycles in finished)
         for n in range(1, CYCLES + 1)
@@ -80,7 +86,10 @@ def converged_cycles(by_cycle: Mapping[str, Sequence[float]]) -> int:
 def cycles_table(by_cycle: Mapping[str, Sequence[float]]) -> str:
     """Return the Dice of single members by seed and cycle."""
     heads = ("Seed", *(f"Cycle {n}" for n in range(1, 4)))
-    lines = ([seed, *(f"{dice:.3f}" for dice in cycles)] for seed, cycles in by_cycle.items())
+    lines = (
+        [seed, *("–" if np.isnan(dice) else f"{dice:.3f}" for dice in cycles)]
+        for seed, cycles in by_cycle.items()
+    )
     return markdown_table(heads, lines)
 
 

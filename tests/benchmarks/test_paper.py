@@ -14,7 +14,7 @@ from benchmarks.paper.claims import Finding, claim_lines, silent_failures
 from benchmarks.paper.judging import _append, read_lines
 from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows, with_unchanged
 from benchmarks.paper.rv_slices import rv_slices
-from benchmarks.paper.seeds import converged_cycles
+from benchmarks.paper.seeds import converged_cycles, cycles_table
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
 from benchmarks.paper.summaries import write_summaries
@@ -101,10 +101,12 @@ def test_ablations_are_compared_with_the_unchanged_training() -> None:
 
 @pytest.mark.parametrize(("last", "expected"), [(0.904, 3), (0.906, 2)])
 def test_cycles_have_converged_within_the_limit(last, expected) -> None:
-    by_cycle = {"1": [0.9, 0.9, 0.9], "2": [0.9, last, last], "3": [0.8]}  # is not finished
+    unfinished = [0.8, float("nan"), 0.9]
+    by_cycle = {"1": [0.9, 0.9, 0.9], "2": [0.9, last, last], "3": unfinished}
     assert converged_cycles(by_cycle) == expected
     assert converged_cycles({"1": [0.9, 0.9, 0.8]}) == 1
-    assert converged_cycles({}) == 0
+    assert converged_cycles({}) == converged_cycles({"3": unfinished}) == 0
+    assert cycles_table({"3": unfinished}).splitlines()[-1] == "| 3 | 0.800 | – | 0.900 |"
 
 
 def test_split_keeps_cases_and_returns_validation_ones(tmp_path: Path) -> None:

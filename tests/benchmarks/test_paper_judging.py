@@ -254,6 +254,12 @@ def test_cycles_and_members_have_tables_of_their_own(output, cases, tmp_path) ->
     methods = {row.name: of_row(output, row) for row in CHOSEN}
     (of_seed,) = dice_by_cycle(methods, CHOSEN).values()
     assert len(of_seed) == 3
+    lost = next(row for row in CHOSEN if row.group == "cycles" and row.title.startswith("Cycle 1"))
+    (without,) = dice_by_cycle(
+        {name: method for name, method in methods.items() if name != lost.name}, CHOSEN
+    ).values()
+    assert np.isnan(without[0])
+    assert without[1:] == of_seed[1:]
     numbers = " | ".join(f"{dice:.3f}" for dice in of_seed)
     table = text.split("## Dice of single members by cycle")[1].split("##")[0]
     assert f"| 1 | {numbers} |" in table
