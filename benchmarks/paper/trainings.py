@@ -233,4 +233,5 @@ def train_once(
         )
     minutes = (time() - started) / 60
     name = f"{training.kind}, seed {training.seed}"
-    print(f"{name}: exit code {done.returncode} after {minutes:.1f} min", flush=True)
+    why = f". Its messages are in {log}" if done.returncode else ""
+    print(f"{name}: exit code {done.returncode} after {minutes:.1f} min{why}", flush=True)
