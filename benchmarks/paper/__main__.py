@@ -79,7 +79,8 @@ def main() -> None:
         plain = [case for case in cases if case.condition == UNSHIFTED]
         fitted = [row for row in trained if row.is_fitted]
         measure_losses(plain, fitted, options.output, **how, processes=processes)
-        temperatures = read_temperatures(options.output, fitted)
+        names = [case.name for case in plain]
+        temperatures = read_temperatures(options.output, fitted, names)
         judge(cases, trained, options.output, **how, processes=processes, temperatures=temperatures)
     report = options.report or options.output / "report"
     write_report(options.output, report, preset=preset, cases=cases)

@@ -43,7 +43,8 @@ def draw_cases(
 ) -> None:
     """Write paper_case_1.png and so on: the best and the worst cases by mean Dice over ``rows``.
 
-    ``methods`` are the evaluations of ``rows`` on ``cases``, which are unshifted.
+    ``methods`` are the evaluations of ``rows`` on ``cases``, which are unshifted. Without rows
+    nothing is drawn.
     """
     by_name = {case.name: case for case in cases}
     for n, (name, is_good) in enumerate(chosen_cases(methods)[: 1 + FAILED], start=1):

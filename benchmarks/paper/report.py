@@ -82,7 +82,9 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
     images = report / "images"
     draw_figures(acdc, listed, output, images)
     plain = [case for case in cases if case.condition == UNSHIFTED]
-    drawn = choose_columns([row for row in listed if row.name in acdc])
+    drawn = choose_columns(
+        [row for row in listed if row.name in acdc and row.is_trained(output, preset)]
+    )
     results = [_only(acdc[row.name], _under(UNSHIFTED)) for row in drawn]
     draw_cases(results, drawn, plain, output, images, mirroring=preset.mirroring)
     text = "\n".join(
@@ -94,10 +96,10 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
                 preset=preset.name,
                 patients=len({c.patient for c in cases if c.condition == UNSHIFTED}),
                 volumes=len(wanted[UNSHIFTED]),
-                temperatures=_temperatures(output, listed),
+                temperatures=_temperatures(output, listed, wanted[UNSHIFTED]),
             ),
             _costs([r for r in listed if not r.is_twin and r.group not in ("cycles", "members")]),
-            _fitted(output, listed),
+            _fitted(output, listed, wanted[UNSHIFTED]),
             *_tables(acdc, {row.name for row in listed if row.is_twin}),
             *_sunnybrook(list(sunnybrook.values())),
             *_mnms(list(mnms.values())),
@@ -156,9 +158,9 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores of {name}"
 
 
-def _temperatures(output: Path, listed: Sequence[Row]) -> str:
+def _temperatures(output: Path, listed: Sequence[Row], cases: Sequence[str]) -> str:
     of_vanilla = [row for row in listed if row.is_fitted and not row.is_twin]
-    for temperatures in read_temperatures(output, of_vanilla).values():
+    for temperatures in read_temperatures(output, of_vanilla, cases).values():
         others, *halves = _halves(temperatures)
         return (
             f"τ of vanilla fitted on one half of the patients for the other half: "
@@ -173,9 +175,9 @@ def _halves(temperatures: Mapping[str, float]) -> list[str]:
     return [f"{value:.3f}" for value in (temperatures[OTHERS], *halves[:2])]
 
 
-def _fitted(output: Path, listed: Sequence[Row]) -> str:
+def _fitted(output: Path, listed: Sequence[Row], cases: Sequence[str]) -> str:
     """Return a table of all fitted temperatures; patients alternate between the halves."""
-    fitted = read_temperatures(output, [row for row in listed if row.is_fitted])
+    fitted = read_temperatures(output, [row for row in listed if row.is_fitted], cases)
     titles = {row.name: row.title for row in listed}
     heads = ("Method", "For other datasets", "For the first half", "For the second half")
     lines = [[titles[name], *_halves(temperatures)] for name, temperatures in fitted.items()]
@@ -282,9 +284,10 @@ def _trainings(
 
 def _write_csv(file: Path, lines: Sequence[Mapping[str, object]]) -> None:
     with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, lines[0] if lines else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+        if lines:
+            writer = csv.DictWriter(stream, lines[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(lines)
 
 
 def _section(title: str, table: Table) -> str:

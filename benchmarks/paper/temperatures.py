@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +72,19 @@ def measure_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
     return lines
 
 
-def read_temperatures(output: Path, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def read_temperatures(
+    output: Path, rows: Sequence[Row], cases: Collection[str]
+) -> dict[str, dict[str, float]]:
     """Return τ by name of the row and patient, fitted on the half without this patient.
 
-    `OTHERS` has the τ fitted on all patients. Rows without losses are left out.
+    `OTHERS` has the τ fitted on all patients. Rows without the losses of all ``cases`` are left
+    out.
     """
     fitted = {}
     for row in rows:
-        lines = [line for _, line in read_lines(file_of(_kept(output), UNSHIFTED, row))]
-        if lines:
-            fitted[row.name] = _fit_halves(lines)
+        lines = dict(read_lines(file_of(_kept(output), UNSHIFTED, row)))
+        if lines and lines.keys() >= set(cases):
+            fitted[row.name] = _fit_halves([lines[case] for case in cases])
     return fitted
 
 

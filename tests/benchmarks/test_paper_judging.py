@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -70,6 +71,11 @@ def cases(hearts: Path) -> list[Case]:
     ]
 
 
+def temperatures_of(output: Path, cases: list[Case]) -> dict[str, dict[str, float]]:
+    names = [case.name for case in cases if case.condition == UNSHIFTED]
+    return read_temperatures(output, FITTED, names)
+
+
 @pytest.fixture(scope="module")
 def output(trained_run: Path, cases: list[Case], tmp_path_factory) -> Path:
     """Return an experiment with one finished and evaluated training; one case cannot be read."""
@@ -78,7 +84,7 @@ def output(trained_run: Path, cases: list[Case], tmp_path_factory) -> Path:
     (output / "trainings" / "restarts" / "seed1").symlink_to(trained_run)
     plain = [case for case in cases if case.condition == UNSHIFTED]
     measure_losses(plain, FITTED, output, **HOW, processes=1)
-    fitted = read_temperatures(output, FITTED)
+    fitted = temperatures_of(output, cases)
     broken = replace(cases[0], name="not there", image=output / "not there.nii.gz")
     with pytest.raises(SystemExit) as failed:
         judge([broken, *cases], EVERY, output, **HOW, processes=1, temperatures=fitted)
@@ -104,14 +110,14 @@ def test_every_row_of_every_case_is_evaluated_once(output, cases) -> None:
     for text in before:
         names = [json.loads(line)["evaluation"]["case"] for line in text.splitlines()]
         assert sorted(names) == sorted({case.name for case in cases})
-    judge(cases, ROWS, output, **HOW, processes=1, temperatures=read_temperatures(output, FITTED))
+    judge(cases, ROWS, output, **HOW, processes=1, temperatures=temperatures_of(output, cases))
     assert [file.read_text() for file in files] == before
 
 
 @pytest.mark.parametrize("method", ["vanilla", "multi"])
 def test_temperature_is_fitted_on_other_patients(method, output, cases, trained_run) -> None:
     row = next(row for row in FITTED if row.method == method.replace("vanilla", "temperature"))
-    temperatures = read_temperatures(output, FITTED)[row.name]
+    temperatures = temperatures_of(output, cases)[row.name]
     patients = sorted({case.patient for case in cases})
     assert temperatures.keys() == {OTHERS, *patients}
     ensemble = Ensemble(trained_run, device="cpu", precision="full")
@@ -215,6 +221,30 @@ def test_diversity_is_the_dice_of_pairs_of_members(output, cases, trained_run) -
     assert measure_diversity(output, row, [*names, "another"]) is None
 
 
+def test_temperature_waits_for_all_cases(output, cases, tmp_path) -> None:
+    kept = Path("temperatures", "rows", UNSHIFTED)
+    row, other = FITTED[:2]
+    shutil.copytree(output / kept, tmp_path / kept)
+    assert temperatures_of(tmp_path, cases).keys() == {row.name for row in FITTED}
+    file = file_of(tmp_path / "temperatures", UNSHIFTED, row)
+    file.write_text(file.read_text().partition("\n")[0])
+    assert temperatures_of(tmp_path, cases).keys() == {row.name for row in FITTED} - {row.name}
+    assert other.name in temperatures_of(tmp_path, cases)
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_report_outlives_the_weights(output, cases, tmp_path) -> None:
+    without = tmp_path / "output"
+    for kept in ("rows", "temperatures"):
+        shutil.copytree(output / kept, without / kept)
+    write_report(without, tmp_path / "report", preset=PRESET, cases=cases)
+    text = (tmp_path / "report" / "paper_tables.md").read_text(encoding="utf-8")
+    assert all(row.title in text for row in ROWS)
+    assert not list((tmp_path / "report" / "images").glob("paper_case_*"))
+    write_report(tmp_path / "none", tmp_path / "report", preset=PRESET, cases=cases)
+    assert (tmp_path / "report" / "paper_claims.csv").read_text() == ""
+
+
 @pytest.mark.usefixtures("blank_figures")
 def test_report_has_only_finished_rows(output, cases, tmp_path) -> None:
     write_report(output, tmp_path, preset=PRESET, cases=cases)
@@ -226,7 +256,7 @@ def test_report_has_only_finished_rows(output, cases, tmp_path) -> None:
         assert f"| {row.title} |" in tables.split("## Table 2. ECE")[1].replace("**", "")
     assert "MC-Dropout" not in rows_of_dice
     of_vanilla = next(row for row in FITTED if not row.is_twin)
-    fitted = read_temperatures(output, FITTED)
+    fitted = temperatures_of(output, cases)
     assert f"{fitted[of_vanilla.name][OTHERS]:.3f}" in text.partition("## ")[0]
     table = tables.split("## Temperatures fitted on other patients")[1].split("##")[0]
     for row in FITTED:

@@ -164,6 +164,12 @@ def test_a_kept_trajectory_is_that_of_the_members(
     (maps,) = whole.maps.values()
     assert maps.epochs is not None
     assert maps.members is None  # too few
+    for epoch in (4, 5):
+        (run.trajectory("0") / f"epoch_{epoch:04d}.npz").rename(tmp_path / f"{epoch}.npz")
+    with pytest.raises(AppError) as caught:
+        analyse_trajectory(run.path)
+    (longer,) = caught.value.remedies
+    assert (longer.action, longer.values["value"]) == (Action.TRAIN_WITH, "5 or more")
     # A member has the weights of its epoch, in half precision.
     record = read_record(run.record)
     shutil.rmtree(run.trajectory("0"))

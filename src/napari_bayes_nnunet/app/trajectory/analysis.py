@@ -23,7 +23,7 @@ from ...core.ensemble.weight_space import (
     pairwise_distances,
     step_lengths,
 )
-from ...core.problems import Action
+from ...core.problems import Action, Remedy, Setting
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ...io.ensemble.trajectory import Trajectory, read_trajectory
 from ...io.files.given_path import resolve_links
@@ -149,16 +149,19 @@ def analyse_trajectory(
     record = _record(folder, fold)
     trajectory = _read_weights(folder, record, fold)
     names = choose_layers(list(trajectory.layers), layers)
+    members = [member.epoch for member in record.members(fold)]
+    is_member = np.isin(trajectory.epochs, members)
     if len(trajectory.epochs) < FEWEST_EPOCHS:
+        longer = Remedy(
+            Action.TRAIN_WITH, {"setting": Setting("epochs"), "value": f"{FEWEST_EPOCHS} or more"}
+        )
         raise AppError(
             TOO_FEW_EPOCHS,
-            Action.KEEP_TRAJECTORY,
+            Action.KEEP_TRAJECTORY if is_member.all() else longer,
             folder=folder.fold(fold),
             count=len(trajectory.epochs),
             needed=FEWEST_EPOCHS,
         )
-    members = [member.epoch for member in record.members(fold)]
-    is_member = np.isin(trajectory.epochs, members)
     length = record.schedule.cycle_length
     return TrajectoryAnalysis(
         name=record.name or resolve_links(run).name,

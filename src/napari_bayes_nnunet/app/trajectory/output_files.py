@@ -177,8 +177,7 @@ def trajectory_text(analysis: TrajectoryAnalysis) -> str:
         f"{format_count(len(analysis.members), 'member')} of {format_count(cycles, 'cycle')}, "
         f"layer {layer.name}."
     ]
-    if not math.isnan(layer.modes.ratio):
-        lines.append(MODES.format(modes=layer.modes))
-    if layer.control is not None:
-        lines.append(CONTROL_MODES.format(modes=layer.control))
+    for sentence, modes in ((MODES, layer.modes), (CONTROL_MODES, layer.control)):
+        if modes is not None and not math.isnan(modes.ratio):
+            lines.append(sentence.format(modes=modes))
     return "\n".join([*lines, *filter(None, [spreading_text(layer)])])
