@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,34 @@ def command_parsers(
         measuring.add_argument(path, type=Path)
     tables.add_argument("results", type=Path)
     return parser, measuring, tables
+
+
+def folder(text: str) -> Path:
+    """Return an argument as a path. Raises ArgumentTypeError if there is no such folder."""
+    if not Path(text).is_dir():
+        raise ArgumentTypeError(f"There is no folder {text}")
+    return Path(text)
+
+
+def new_folder(text: str) -> Path:
+    """Return an argument as the path of a folder. Raises ArgumentTypeError if it is a file."""
+    if Path(text).exists():
+        return folder(text)
+    return Path(text)
+
+
+def file(text: str) -> Path:
+    """Return an argument as a path. Raises ArgumentTypeError if there is no such file."""
+    if not Path(text).is_file():
+        raise ArgumentTypeError(f"There is no file {text}")
+    return Path(text)
+
+
+def count(text: str) -> int:
+    """Return an argument as a number. Raises ArgumentTypeError unless it is 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"{text} is not a number of 1 or more")
+    return int(text)
 
 
 def append_row(results: Path, row: Mapping[str, Any]) -> None:

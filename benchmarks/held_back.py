@@ -12,6 +12,8 @@ import numpy as np
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels
 
+from .command_line import count, file, folder
+
 SPLIT = Path(__file__).with_name("acdc_splits_final.json")
 
 
@@ -20,10 +22,10 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--split", type=Path, default=SPLIT)
-    parser.add_argument("--members", type=int, default=30)
+    parser.add_argument("run", type=folder)
+    parser.add_argument("dataset", type=folder)
+    parser.add_argument("--split", type=file, default=SPLIT)
+    parser.add_argument("--members", type=count, default=30)
     return parser
 
 

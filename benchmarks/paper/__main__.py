@@ -19,9 +19,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.files.atomic import write_json
 
+from ..command_line import count, file, folder, new_folder
 from .cases import mnms_cases, shifted_cases, sunnybrook_cases
 from .forecast import forecast_trainings
 from .judging import judge
@@ -37,24 +39,17 @@ SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
 
 def main() -> None:
     """Run the missing parts of the experiment."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--split", type=Path, default=SPLIT)
-    parser.add_argument("--sunnybrook", type=Path, help="Folder of images/ and labels/ (LV 1).")
-    parser.add_argument("--mnms", type=Path, help="Folder that `bayes-nnunet prepare mnms` wrote.")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--workers", type=int, help="Default: the CUDA cards, or CPU cores.")
-    parser.add_argument("--report", type=Path, help="Report folder. Default: OUTPUT/report.")
-    parser.add_argument(
-        "--only",
-        choices=["estimate", "train", "report"],
-        help="End with the estimate or the trainings, or only write the report of finished rows.",
-    )
+    parser = _parser()
     options = parser.parse_args()
+    try:
+        read_dataset(options.dataset)
+    except DataError as error:
+        parser.error(str(error))
     preset, split = PRESETS[options.preset], options.output / "split.json"
-    _check_same_experiment(options.output, preset, options.dataset, options.split)
+    trains = options.only in (None, "train")
+    _check_same_experiment(
+        *(options.output, preset, options.dataset, options.split), is_recorded=trains
+    )
     held_back = write_split(options.split, split)
     cases = [
         *shifted_cases(options.dataset, held_back, frames=preset.shifted),
@@ -70,9 +65,9 @@ def main() -> None:
             sys.exit("The disk of OUTPUT has too little space. Free some, or choose another.")
         if options.only == "estimate":
             return
-        train_all(*places, preset=preset, devices=devices)
+        failed = train_all(*places, preset=preset, devices=devices)
         if options.only == "train":
-            return
+            sys.exit(int(bool(failed)))
         processes = 1 if devices[0].startswith("cuda") else len(devices)
         trained = [row for row in rows(preset) if row.is_trained(options.output, preset)]
         how = {"mirroring": preset.mirroring, "device": options.device}
@@ -86,20 +81,46 @@ def main() -> None:
     write_report(options.output, report, preset=preset, cases=cases)
 
 
-def _check_same_experiment(output: Path, preset: Preset, dataset: Path, split: Path) -> None:
-    """Record the experiment in OUTPUT, or exit if OUTPUT holds another one."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", type=folder)
+    parser.add_argument("output", type=new_folder)
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--split", type=file, default=SPLIT)
+    parser.add_argument("--sunnybrook", type=folder, help="Folder of images/ and labels/ (LV 1).")
+    parser.add_argument(
+        "--mnms", type=folder, help="Folder that `bayes-nnunet prepare mnms` wrote."
+    )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--workers", type=count, help="Default: the CUDA cards, or CPU cores.")
+    parser.add_argument("--report", type=new_folder, help="Report folder. Default: OUTPUT/report.")
+    parser.add_argument(
+        "--only",
+        choices=["estimate", "train", "report"],
+        help="End with the estimate or the trainings, or only write the report of finished rows.",
+    )
+    return parser
+
+
+def _check_same_experiment(
+    output: Path, preset: Preset, dataset: Path, split: Path, *, is_recorded: bool
+) -> None:
+    """Exit if OUTPUT holds another experiment; record a new one if it ``is_recorded``."""
     experiment = {
         "preset": asdict(preset),
         "cases": [case.name for case in read_dataset(dataset).cases],
         "split": json.loads(split.read_text(encoding="utf-8")),
     }
-    file, has_trainings = output / "experiment.json", (output / "trainings").exists()
-    if not file.exists():
+    record, has_trainings = output / "experiment.json", (output / "trainings").exists()
+    if not record.exists():
         if has_trainings:
             sys.exit(f"{output} holds trainings of an unknown experiment. Choose another OUTPUT.")
-        output.mkdir(parents=True, exist_ok=True)
-        write_json(file, experiment)  # at once, because tasks of an array may start together
-    elif json.loads(file.read_text(encoding="utf-8")) != experiment:
+        if is_recorded:
+            output.mkdir(parents=True, exist_ok=True)
+            write_json(record, experiment)  # at once, because tasks of an array may start together
+    elif json.loads(record.read_text(encoding="utf-8")) != experiment:
         sys.exit(
             f"{output} holds an experiment with another preset, dataset or split. "
             "Choose another OUTPUT."

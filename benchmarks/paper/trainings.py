@@ -218,8 +218,8 @@ def train_once(
     *,
     threads: int | None = None,
     command: Sequence[str] = BAYES_NNUNET,
-) -> None:
-    """Run a training in a process of its own, with ``threads`` of a CPU."""
+) -> int:
+    """Run a training in a process of its own, with ``threads`` of a CPU; return its exit code."""
     log = output / "trainings" / f"{training.kind}-{training.seed}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time()
@@ -235,3 +235,4 @@ def train_once(
     name = f"{training.kind}, seed {training.seed}"
     why = f". Its messages are in {log}" if done.returncode else ""
     print(f"{name}: exit code {done.returncode} after {minutes:.1f} min{why}", flush=True)
+    return done.returncode

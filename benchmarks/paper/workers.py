@@ -51,10 +51,15 @@ def train_all(
     preset: Preset,
     devices: Sequence[str],
     command: Sequence[str] = BAYES_NNUNET,
-) -> None:
-    """Run every unfinished training, one at a time on each of the ``devices``."""
+) -> list[Training]:
+    """Run every unfinished training, one at a time on each of the ``devices``.
+
+    Returns those that ended with an error.
+    """
     on_cpu = len(devices) > 1 and not devices[0].startswith("cuda")
     threads = max(1, (os.cpu_count() or 1) // len(devices)) if on_cpu else None
+
+    failed = []
 
     def work(device: str) -> None:
         for training in trainings(preset):
@@ -68,10 +73,12 @@ def train_all(
                 wait_for_preprocessing(training, output, preset)
                 share_preprocessing(training, output, preset)
                 request = training.request(dataset, output, split, preset=preset, device=device)
-                train_once(training, request, output, threads=threads, command=command)
+                if train_once(training, request, output, threads=threads, command=command):
+                    failed.append(training)
 
     with ThreadPoolExecutor(len(devices)) as pool:
         list(pool.map(work, devices))
+    return failed
 
 
 def lock_file(training: Training, output: Path) -> Path:

@@ -172,11 +172,9 @@ def table(text: str, title: str) -> dict[str, list[str]]:
 
 def test_report_lists_mnms_by_vendor(cases, mnms, hearts, tmp_path, monkeypatch) -> None:
     assert "## M&Ms" not in report(tmp_path, hearts, monkeypatch=monkeypatch)
-    experiment = (tmp_path / "experiment.json").read_bytes()
     write_lines(tmp_path, VANILLA, cases)
     write_lines(tmp_path, SECOND, cases[:-1])
     text = report(tmp_path, hearts, "--mnms", mnms, monkeypatch=monkeypatch)
-    assert (tmp_path / "experiment.json").read_bytes() == experiment
 
     every = table(text, "M&Ms, 8 volumes of 4 patients")
     assert every.keys() == {"Method", "---", VANILLA.title}  # the second row lacks a case

@@ -100,6 +100,18 @@ def test_workers_share_trainings_and_preprocessing(
     assert len(journal.read_text().splitlines()) == 8  # nothing is trained twice
 
 
+def test_failed_trainings_are_returned(four: Any, places: Any, trained_run: Path, capsys) -> None:
+    for training in four[1:]:
+        shutil.copytree(trained_run, training.folder(places[1]))
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    assert train_all(*places, preset=PRESET, devices=["cpu"], command=command) == four[:1]
+    log = places[1] / "trainings" / "restarts-1.log"
+    assert f"restarts, seed 1: exit code 3 after 0.0 min. Its messages are in {log}" in (
+        capsys.readouterr().out
+    )
+    assert log.exists()
+
+
 def test_locked_training_is_left_to_its_worker(four: Any, places: Any, trained_run: Path) -> None:
     _, output, _ = places
     with FileLock(lock_file(four[1], output)):

@@ -1,0 +1,91 @@
+"""Arguments and exit codes of the commands that repeat the paper's experiment."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from benchmarks.paper import __main__ as paper
+from benchmarks.paper import averages
+
+HELD_BACK = ["patient003_frame01", "patient003_frame02"]
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def command(hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return a function that runs the command in this process and returns its exit code."""
+    split = tmp_path / "splits.json"
+    train = ["patient001_frame01", "patient001_frame02"]
+    split.write_text(json.dumps([{"train": train, "val": HELD_BACK}]))
+
+    def run(*options: object, main: Callable[[], None] = paper.main) -> int:
+        arguments = [hearts, tmp_path / "output", "--split", split, *options]
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            return 0 if end.code is None else end.code if isinstance(end.code, int) else 1
+        return 0
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--sunnybrook", "missing"),
+        ("--mnms", "missing"),
+        ("--split", "missing"),
+        ("--report", __file__),
+        ("--workers", "-1"),
+        ("--workers", "0"),
+        ("--workers", "two"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_are_named(options, command, tmp_path, capsys) -> None:
+    assert command(*options) == 2
+    option, value = options
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {option}: " in error
+    assert value in error
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_output_that_is_a_file_is_refused(command, tmp_path, capsys) -> None:
+    (tmp_path / "output").touch()
+    assert command("--only", "report") == 2
+    assert "argument output: " in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_dataset_is_refused(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["command", str(tmp_path), str(tmp_path / "output")])
+    with pytest.raises(SystemExit) as end:
+        paper.main()
+    assert end.value.code == 2
+    assert str(tmp_path) in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_averages_needs_a_run(command, capsys) -> None:
+    assert command(main=averages.main) == 2
+    assert "argument dataset: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("blank_figures")
+@pytest.mark.parametrize("only", ["estimate", "report"])
+def test_output_is_bound_to_an_experiment_by_training_only(only, command, tmp_path) -> None:
+    assert command("--only", only) == 0
+    assert not (tmp_path / "output" / "experiment.json").exists()
+    assert command("--only", "estimate", "--preset", "paper") == 0
+
+
+@pytest.mark.parametrize("failed", [[], ["one"]])
+def test_exit_code_says_whether_a_training_failed(failed, command, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: failed)
+    assert command("--only", "train") == len(failed)
+    assert (tmp_path / "output" / "experiment.json").exists()
+    assert command("--only", "train", "--preset", "paper") == 1  # another experiment
