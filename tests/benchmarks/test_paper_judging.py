@@ -26,12 +26,12 @@ from benchmarks.paper.judging import (
     read_lines,
     row_statistics,
 )
-from benchmarks.paper.report import write_report
+from benchmarks.paper.report import _trainings, write_report
 from benchmarks.paper.rows import SUNNYBROOK, Row, rows
-from benchmarks.paper.seeds import dice_by_cycle
+from benchmarks.paper.seeds import dice_by_cycle, mean_dice
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.temperatures import measure_losses, read_temperatures
-from benchmarks.paper.trainings import Preset
+from benchmarks.paper.trainings import PRESETS, Preset
 
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
@@ -43,6 +43,8 @@ from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foregr
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
+
+from ..helpers.data.evaluations import made_case
 
 PRESET = Preset(name="demo", epochs=12, iterations=4, seeds=1, mirroring="none", shifted="all")
 HOW = {"mirroring": "none", "device": "cpu"}
@@ -304,6 +306,22 @@ def test_cycles_and_members_have_tables_of_their_own(output, cases, tmp_path) ->
     with (tmp_path / "paper_tables.csv").open(encoding="utf-8") as file:
         table = {(r["row"], r["condition"], r["measure"]): r["value"] for r in csv.DictReader(file)}
     assert float(table[last.title, UNSHIFTED, "Dice"]) == pytest.approx(np.mean(alone), abs=1e-5)
+
+
+def test_seeds_are_compared_on_unshifted_cases() -> None:
+    """Only the first seed is judged under shift."""
+    names = "restarts-seed1-vanilla-1", "restarts-seed2-vanilla-1"
+    first, second = (row for row in rows(PRESETS["cpu"]) if row.name in names)
+    plain = tuple(made_case(n, groups={"shift": UNSHIFTED}) for n in (1, 2))
+    shifted = made_case(3, groups={"shift": SHIFTS[1].name})
+    methods = {
+        first.name: MethodEvaluation(name=first.title, cases=(*plain, shifted)),
+        second.name: MethodEvaluation(name=second.title, cases=plain),
+    }
+    table = next(_trainings(methods, [first, second], {}))
+    dice = f"{mean_dice(plain):.3f}"
+    assert f"{mean_dice([*plain, shifted]):.3f}" != dice
+    assert f"| {first.title} | 1, 2 | {dice}, {dice} | {dice} ± 0.000 |" in table
 
 
 def test_only_the_contoured_slices_of_another_scanner_count(output, cases, tmp_path) -> None:
