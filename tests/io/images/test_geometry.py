@@ -98,6 +98,17 @@ def test_unknown_codes_of_units_are_accepted() -> None:
     assert geometry.frame_time is None
 
 
+def test_phases_on_a_grid_keep_the_place_and_have_no_time() -> None:
+    volume = make_geometry((3, 5, 4), (8.0, 1.5, 1.25), affine=OBLIQUE)
+    cine = volume.with_phases(2)
+    assert (cine.shape, cine.spacing, cine.frame_time) == ((2, 3, 5, 4), volume.spacing, None)
+    assert np.array_equal(cine.affine, volume.affine)
+    assert cine.frame() == volume
+    sagittal = replace(volume, slice_axis=0, given_spacing=(9.0, 1.0, 1.0))
+    assert sagittal.with_phases(2).shape == (2, *sagittal.shape)
+    assert sagittal.with_phases(2).spacing == (9.0, 1.0, 1.0)
+
+
 def test_frame_keeps_the_place_and_drops_time() -> None:
     cine = make_geometry((20, 10, 192, 192), (8, 1.29, 1.29), frame_time=46, affine=OBLIQUE)
     frame = cine.frame()

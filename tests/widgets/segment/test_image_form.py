@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Image
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.layers.image_input import read_layer_phases
+from napari_bayes_nnunet.widgets.layers.metadata import layer_case, layer_source, layer_spacing
 from napari_bayes_nnunet.widgets.layers.result_layers import put_result
 from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
     CHECK_SPACING,
     CURRENT,
     ED_ES,
+    JOIN,
     NO_IMAGE_CHOSEN,
     NO_IMAGE_OPEN,
     OTHER_IN_FRONT,
@@ -286,3 +290,75 @@ def test_wheel_over_the_form_changes_nothing(form, viewer, tmp_path) -> None:
         assert not turn(box)
     assert form.phases.currentIndex() == ED_ES
     assert form.layer is second
+
+
+def pair(viewer, folder, *, names=("p3_frame01", "p3_frame12"), second=VOLUME) -> list[Image]:
+    """Open two images and return their layers."""
+    layers = [
+        image_layer(folder, geometry, name)
+        for geometry, name in zip((VOLUME, second), names, strict=True)
+    ]
+    for layer in layers:
+        viewer.add_layer(layer)
+    return layers
+
+
+def test_two_phases_are_joined_to_a_cine(form, viewer, tmp_path) -> None:
+    (tmp_path / "Info.cfg").write_text("ED: 1\nES: 12\n")  # phases of the cine they are from
+    first, second = pair(viewer, tmp_path)
+    assert shows(form, form.join_button)
+    assert form.join_button.title == JOIN.format(other=first.name)
+    form.join_button.click()
+    joined = form.layer
+    assert (joined.name, joined.ndim, viewer.layers.selection.active) == ("p3", 4, joined)
+    assert np.array_equal(joined.data, [first.data, second.data])
+    assert (layer_spacing(joined), layer_case(joined)) == (VOLUME.spacing, "p3")
+    geometry = form.geometry()
+    assert (geometry.shape, geometry.frame_time) == ((2, *VOLUME.shape), None)
+    assert np.array_equal(geometry.affine, VOLUME.affine)
+    assert form.phases.currentText() == PHASES_FOUND
+    assert form.image().phases is None
+    assert [layer.visible for layer in (first, second, joined)] == [False, False, True]
+    assert not layer_source(joined).exists()
+    assert layer_source(joined).parent == tmp_path
+    assert not shows(form, form.join_button)
+    form.choose(first)
+    assert not shows(form, form.join_button)  # they are joined already
+    viewer.layers.remove(joined)
+    assert shows(form, form.join_button)
+
+
+@pytest.mark.parametrize(
+    ("names", "second"),
+    [
+        (("p3_frame01", "p4_frame12"), VOLUME),
+        (("one", "two"), VOLUME),
+        (("p3_frame01", "p3_frame12"), make_geometry((2, 6, 5), VOLUME.spacing)),
+        (("p3_frame01", "p3_frame12"), make_geometry(VOLUME.shape, (9.0, 1.0, 1.0))),
+    ],
+    ids=["patients", "names", "shape", "spacing"],
+)
+def test_images_of_two_hearts_are_not_joined(form, viewer, tmp_path, names, second) -> None:
+    pair(viewer, tmp_path, names=names, second=second)
+    assert not shows(form, form.join_button)
+
+
+def test_three_phases_are_not_joined(form, viewer, tmp_path) -> None:
+    pair(viewer, tmp_path)
+    assert shows(form, form.join_button)
+    viewer.add_layer(image_layer(tmp_path, VOLUME, "p3_frame05"))
+    assert not shows(form, form.join_button)
+
+
+def test_phases_of_several_channels_are_not_joined(form, viewer, tmp_path) -> None:
+    pair(viewer, tmp_path)
+    form.set_channels(("cine", "T2"))
+    assert not shows(form, form.join_button)
+
+
+@pytest.mark.parametrize("names", [("p3_ES", "p3_ED"), ("p3_frame12", "p3_frame01")])
+def test_joined_phases_are_in_the_order_of_their_names(form, viewer, tmp_path, names) -> None:
+    second, first = pair(viewer, tmp_path, names=names)
+    second.data = second.data + 1
+    form.join_button.click()
+    assert np.array_equal(form.layer.data, [first.data, second.data])

@@ -195,6 +195,13 @@ class Geometry:
             header.set_data_shape(self.file_shape[:3])
         return replace(self, header=header.binaryblock)
 
+    def with_phases(self, count: int) -> Geometry:
+        """Return the geometry of a cine with so many phases at unknown times on this 3D grid."""
+        header = self.parsed()
+        header.set_data_shape((*self.file_shape[:3], count))
+        header["pixdim"][4] = 0
+        return replace(self, header=header.binaryblock)
+
     def with_slices_found(self) -> Geometry:
         """Return the geometry with the axis of the slices found from spacing and shape.
 

@@ -106,12 +106,12 @@ def load_voxels(array: Any) -> Any:
 
 
 def read_layer_phases(layer: Image) -> CardiacPhases | None:
-    """Read ED and ES from an ACDC ``Info.cfg`` next to the source; None without this file.
+    """Read ED and ES from an ACDC ``Info.cfg`` next to the source; None without these files.
 
     Raises DataError if the file is damaged or names phases that the image does not have.
     """
     source = layer_source(layer)
-    phases = read_info_cfg(source.parent) if source is not None else None
+    phases = read_info_cfg(source.parent) if source is not None and source.exists() else None
     count = layer_voxels(layer).shape[0]
     if phases is not None and max(phases) > count:
         raise DataError(

@@ -26,6 +26,7 @@ from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ..common.dialogs import ask_to_segment
 from ..common.dock import ThemeFont, form_layout, row_label
+from ..common.eliding_button import ElidingButton
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
 from ..layers.front import image_in_front
@@ -38,6 +39,7 @@ from ..layers.image_input import (
 )
 from ..layers.metadata import bayes_metadata, layer_geometry, layer_spacing, layer_voxels
 from ..layers.viewing import current_phase
+from .phase_pair import join_phases, other_phase
 
 ED_ES, ALL, CURRENT, THESE = range(4)
 NARROW = "min-width: 36px; padding: 1px 4px;"
@@ -55,6 +57,11 @@ PHASES_KNOWN = "ED {phases.ed} and ES {phases.es}"
 PHASES_TITLES = ("ED and ES", "all phases", "current phase", "chosen phases")
 OTHER_IN_FRONT = "{front} is in front of {image}. Segment brings {image} to the front."
 PHASE_COUNT = "{count} phases along the first axis."
+JOIN = "Join with {other} for the EF"
+JOIN_HELP = (
+    "{image} and {other} seem to be ED and ES of one heart. A new layer with both is segmented and "
+    "reviewed as one study, with EDV, ESV and EF."
+)
 
 
 class ImageForm(QWidget):
@@ -75,6 +82,7 @@ class ImageForm(QWidget):
         self._layer: Image | None = None
         self._known: CardiacPhases | None = None
         self._problem = ""
+        self._other: Image | None = None
         self._cannot_find = ""
         self.channels: list[QComboBox] = []
         self.spacing = SpacingRow()
@@ -82,11 +90,13 @@ class ImageForm(QWidget):
         self.phase_numbers = QLineEdit()
         ThemeFont(self.phase_numbers)
         self.hint = QLabel()
+        self.join_button = ElidingButton("")
         self._lay_out()
         self.set_channels(("image",))
         self._show_rows()
         self.phases.currentIndexChanged.connect(self._on_phases_changed)
         self.phase_numbers.textChanged.connect(self._show_hint)
+        self.join_button.clicked.connect(self._join)
         for event in self._events():
             event.connect(self._on_layers_changed)
         viewer.layers.selection.events.active.connect(self._on_active_changed)
@@ -225,6 +235,7 @@ class ImageForm(QWidget):
         for part in (self._channel_rows, self._rows):
             column.addLayout(part)
         column.addWidget(self.hint)
+        column.addWidget(self.join_button)
 
     def _list_layers(self, chosen: Sequence[Image | None]) -> None:
         """List the viewer's images, with ``chosen`` layers kept and the others in order.
@@ -340,6 +351,22 @@ class ImageForm(QWidget):
         self.title_changed.emit(self.title)
         self.hint.setText(" ".join(sentences))
         self.hint.setVisible(bool(sentences))
+        self._offer_to_join()
+
+    def _offer_to_join(self) -> None:
+        """Offer to join the image with its other phase, unless each phase has several channels."""
+        layer = self._layer if len(self.channels) == 1 else None
+        self._other = None if layer is None else other_phase(self._viewer, layer)
+        self.join_button.setVisible(self._other is not None)
+        if layer is not None and self._other is not None:
+            names = {"image": layer.name, "other": self._other.name}
+            self.join_button.set_title(JOIN.format(**names))
+            self.join_button.setToolTip(JOIN_HELP.format(**names))
+
+    def _join(self) -> None:
+        assert self._layer is not None
+        assert self._other is not None
+        join_phases(self._viewer, self._layer, self._other)
 
     def _on_phases_changed(self, index: int) -> None:
         self.phase_numbers.setVisible(index == THESE)
