@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,9 @@ def reference(*slices: int) -> np.ndarray:
     return labels
 
 
-def write(folder: Path, case: str, members: dict[int | None, list[np.ndarray]]) -> None:
+def write(
+    folder: Path, case: str, members: dict[int | None, list[np.ndarray]], **about: Any
+) -> None:
     """Write a study; a cine has all phases up to the last one given."""
     is_cine = None not in members
     shape = (max(members), *SHAPE) if is_cine else SHAPE
@@ -82,6 +85,7 @@ def write(folder: Path, case: str, members: dict[int | None, list[np.ndarray]]) 
         classes=4,
         phases=tuple(members),
         reports={phase: {} for phase in members},
+        **about,
     )
     posteriors = {phase: posterior_of(labels) for phase, labels in members.items()}
     write_study(folder / case, info, posteriors, image=np.ones(shape, np.int16))
@@ -318,3 +322,13 @@ def test_invalid_patient_pattern_is_refused(studies, labels):
     with pytest.raises(DataError) as caught:
         evaluate_queue(studies, labels, patient="(")
     assert caught.value.values["pattern"] == "("
+
+
+def test_joined_phases_are_compared_with_the_labels_of_their_files(tmp_path) -> None:
+    members = {1: doubtful(4), 2: doubtful(2)}
+    write(tmp_path / "studies", "p1", members, phase_cases=("p1_frame01", "p1_frame12"))
+    write_reference(tmp_path / "labels" / "p1_frame01_gt.nii.gz", reference(4))
+    write_reference(tmp_path / "labels" / "p1_frame12_gt.nii.gz", reference(2))
+    evaluation = evaluate_queue(tmp_path / "studies", tmp_path / "labels")
+    assert (evaluation.studies, evaluation.patients, evaluation.notes) == (1, 1, ())
+    assert evaluation.errors["all"] == 2 * 16

@@ -214,6 +214,13 @@ def test_ready_phase_becomes_a_training_case(studies, data) -> None:
     assert not any("heart_frame04" in split.validation for split in frozen)
 
 
+def test_joined_phases_become_cases_with_the_names_of_their_files(studies, data) -> None:
+    names = ("p_frame01", "p_frame07", "p_frame08", "p_frame09", "p_frame12")
+    folder = make_study(studies / "p", phases=(2, 5), ed=2, es=5, phase_cases=names)
+    decide(folder, [(phase, z) for phase in (2, 5) for z in QUEUED])
+    assert add_study(folder, data) == ["p_frame07", "p_frame12"]
+
+
 def test_labels_are_renumbered_as_in_dataset(studies, tmp_path) -> None:
     other = {"background": 0, "LV": 1, "RV": 2, "MYO": 3}
     data = make_dataset(tmp_path / "other", patients=2, labels=other)

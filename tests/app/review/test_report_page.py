@@ -44,6 +44,12 @@ def test_page_has_name_date_phases_and_limits() -> None:
     assert PAPILLARY in text
 
 
+def test_page_names_the_files_of_joined_phases() -> None:
+    text = page_of(phase_cases=("p_frame01", "p_frame12")).text
+    assert "phase 1 is p_frame01" in text
+    assert "phase 2 is p_frame12" in text
+
+
 def test_page_refers_to_nothing_outside() -> None:
     assert page_of().outside == []
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from napari_bayes_nnunet.io.dataset.phase_pairs import phase_pairs
+from napari_bayes_nnunet.io.dataset.phase_pairs import (
+    named_ends,
+    phase_number,
+    phase_order,
+    phase_pairs,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,3 +33,26 @@ def test_order_of_equal_lv_is_that_of_the_rv() -> None:
     volumes = {"p_frame01": {"RV": 40.0}, "p_frame02": {"RV": 60.0}}
     assert phase_pairs(volumes) == [("p_frame02", "p_frame01")]
     assert phase_pairs({case: {"MYO": 50.0} for case in volumes}) == []
+
+
+@pytest.mark.parametrize(
+    ("cases", "expected"),
+    [
+        (("p1_ED", "p1_ES"), (1, 2)),
+        (("p1-es", "p1-ed"), (2, 1)),
+        (("p1_frame01", "p1_frame12"), None),
+        (("p1_ED", "p1_frame12"), None),
+        ((), None),
+    ],
+)
+def test_names_say_which_case_is_ed(cases, expected) -> None:
+    assert named_ends(cases) == expected
+
+
+def test_phases_are_ordered_by_end_and_number() -> None:
+    cases = ["p_frame10", "p_frame9", "p_phase_2"]
+    assert [phase_number(case) for case in cases] == [10, 9, 2]
+    assert phase_number("p_ED") is None
+    assert sorted(cases, key=phase_order) == cases[::-1]
+    ends = ["p_ES_frame01", "p_ED_frame19"]
+    assert sorted(ends, key=phase_order) == ends[::-1]

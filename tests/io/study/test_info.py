@@ -83,6 +83,19 @@ def test_missing_phases_are_a_warning(folder, tmp_path) -> None:
     assert not made_info(image, phases=(1, 5)).lacking
 
 
+def test_joined_phases_keep_the_names_of_their_files(folder, image) -> None:
+    cine, names = VOLUME.with_phases(2), ("p_frame01", "p_frame12")
+    write_study_info(folder, made_info(image, geometry=cine, phases=(1, 2), phase_cases=names))
+    assert read_study_info(folder).phase_cases == names
+    file = folder / "study.json"
+    file.write_text(file.read_text().replace("p_frame12", "../../p_frame12"))
+    assert not any("/" in name for name in read_study_info(folder).phase_cases)
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"phase_cases": ["one"]}))
+    with pytest.raises(DataError):
+        read_study_info(folder)
+
+
 def test_the_file_is_plain_json(folder, image) -> None:
     write_study_info(folder, made_info(image))
     content = json.loads((folder / "study.json").read_text())

@@ -11,6 +11,7 @@ import pytest
 from napari.layers import Image, Labels, Layer
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.output_files import INFO_CFG
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
@@ -73,7 +74,7 @@ def test_a_dicom_cine_can_be_segmented(tmp_path: Path) -> None:
     assert layer_geometry(layer) is not None
     assert layer_case(layer) == layer.name
     assert layer_source(layer) == tmp_path / layer.name
-    assert read_layer_phases(layer) is None
+    assert read_layer_phases(layer) == (None, "")
     image = ImageInput(channels=(layer.data,), spacing=layer_spacing(layer), phases=(2, 4))
     image.write(tmp_path / "sent.npy")
     assert np.array_equal(np.load(tmp_path / "sent.npy")[0], voxels[[1, 3]])
@@ -114,9 +115,9 @@ def test_case_and_source(tmp_path: Path) -> None:
 
 def test_phases_come_from_the_info_cfg(tmp_path: Path) -> None:
     layer = image_layer(tmp_path, CINE)
-    assert read_layer_phases(layer) is None
+    assert read_layer_phases(layer) == (None, "")
     (tmp_path / "Info.cfg").write_text("ED: 1\nES: 4\n")
-    assert read_layer_phases(layer) == CardiacPhases(1, 4)
+    assert read_layer_phases(layer) == (CardiacPhases(1, 4), INFO_CFG)
     (tmp_path / "Info.cfg").write_text("ED: 1\nES: 9\n")
     with pytest.raises(DataError) as error:
         read_layer_phases(layer)

@@ -7,12 +7,18 @@ import pytest
 from napari.layers import Image
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.output_files import FILE_NAMES, INFO_CFG
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.layers.image_input import read_layer_phases
-from napari_bayes_nnunet.widgets.layers.metadata import layer_case, layer_source, layer_spacing
+from napari_bayes_nnunet.widgets.layers.metadata import (
+    layer_case,
+    layer_phase_cases,
+    layer_source,
+    layer_spacing,
+)
 from napari_bayes_nnunet.widgets.layers.result_layers import put_result
 from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
@@ -25,7 +31,7 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     OTHER_IN_FRONT,
     PHASE_COUNT,
     PHASES_FOUND,
-    PHASES_FROM_FILE,
+    PHASES_FROM,
     PHASES_KNOWN,
     THESE,
     TWO_SPACINGS,
@@ -221,7 +227,7 @@ def test_phases_of_info_cfg_are_used_and_shown(form, viewer, tmp_path) -> None:
     (tmp_path / "Info.cfg").write_text("ED: 4\nES: 2\n")
     viewer.add_layer(image_layer(tmp_path, CINE))
     assert form.phases.itemText(ED_ES) == PHASES_KNOWN.format(phases=CardiacPhases(4, 2))
-    assert form.hint.text() == PHASES_FROM_FILE
+    assert form.hint.text() == PHASES_FROM[INFO_CFG]
     assert form.image().phases == (4, 2)
     assert form.known_phases == CardiacPhases(4, 2)
     form.phases.setCurrentIndex(ALL)
@@ -304,15 +310,17 @@ def pair(viewer, folder, *, names=("p3_frame01", "p3_frame12"), second=VOLUME) -
 
 
 def test_two_phases_are_joined_to_a_cine(form, viewer, tmp_path) -> None:
-    (tmp_path / "Info.cfg").write_text("ED: 1\nES: 12\n")  # phases of the cine they are from
     first, second = pair(viewer, tmp_path)
     assert shows(form, form.join_button)
     assert form.join_button.title == JOIN.format(other=first.name)
+    form.phases.setCurrentIndex(CURRENT)
     form.join_button.click()
     joined = form.layer
     assert (joined.name, joined.ndim, viewer.layers.selection.active) == ("p3", 4, joined)
     assert np.array_equal(joined.data, [first.data, second.data])
+    assert joined.data.dtype == first.data.dtype
     assert (layer_spacing(joined), layer_case(joined)) == (VOLUME.spacing, "p3")
+    assert layer_phase_cases(joined) == ("p3_frame01", "p3_frame12")
     geometry = form.geometry()
     assert (geometry.shape, geometry.frame_time) == ((2, *VOLUME.shape), None)
     assert np.array_equal(geometry.affine, VOLUME.affine)
@@ -333,14 +341,28 @@ def test_two_phases_are_joined_to_a_cine(form, viewer, tmp_path) -> None:
     [
         (("p3_frame01", "p4_frame12"), VOLUME),
         (("one", "two"), VOLUME),
+        (("p3_frame01", "p3_frame01"), VOLUME),
         (("p3_frame01", "p3_frame12"), make_geometry((2, 6, 5), VOLUME.spacing)),
         (("p3_frame01", "p3_frame12"), make_geometry(VOLUME.shape, (9.0, 1.0, 1.0))),
     ],
-    ids=["patients", "names", "shape", "spacing"],
+    ids=["patients", "names", "same phase", "shape", "spacing"],
 )
 def test_images_of_two_hearts_are_not_joined(form, viewer, tmp_path, names, second) -> None:
     pair(viewer, tmp_path, names=names, second=second)
     assert not shows(form, form.join_button)
+
+
+def test_images_of_two_folders_are_not_joined(form, viewer, tmp_path) -> None:
+    """The folders may be those of two patients."""
+    for name, phases in (("one", ("ED", "ES")), ("two", ("ED",))):
+        (tmp_path / name).mkdir()
+        for phase in phases:
+            viewer.add_layer(image_layer(tmp_path / name, VOLUME, f"sax_{phase}"))
+    assert not shows(form, form.join_button)
+    form.choose(viewer.layers[0])
+    form.join_button.click()
+    viewer.add_layer(image_layer(tmp_path / "two", VOLUME, "sax_ES"))
+    assert shows(form, form.join_button)  # another joined heart with this name does not matter
 
 
 def test_three_phases_are_not_joined(form, viewer, tmp_path) -> None:
@@ -356,9 +378,48 @@ def test_phases_of_several_channels_are_not_joined(form, viewer, tmp_path) -> No
     assert not shows(form, form.join_button)
 
 
-@pytest.mark.parametrize("names", [("p3_ES", "p3_ED"), ("p3_frame12", "p3_frame01")])
-def test_joined_phases_are_in_the_order_of_their_names(form, viewer, tmp_path, names) -> None:
-    second, first = pair(viewer, tmp_path, names=names)
-    second.data = second.data + 1
+@pytest.mark.parametrize("names", [("p3_ED", "p3_ES"), ("p3_frame9", "p3_frame10")])
+@pytest.mark.parametrize("opened", [1, -1])
+def test_ed_and_the_earlier_frame_are_first(form, viewer, tmp_path, names, opened) -> None:
+    layers = dict(zip(names[::opened], pair(viewer, tmp_path, names=names[::opened]), strict=True))
+    layers[names[1]].data = layers[names[1]].data + 1
     form.join_button.click()
-    assert np.array_equal(form.layer.data, [first.data, second.data])
+    assert np.array_equal(form.layer.data, [layers[name].data for name in names])
+    assert layer_phase_cases(form.layer) == names
+
+
+def test_ends_in_the_names_of_joined_files_are_known(form, viewer, tmp_path) -> None:
+    pair(viewer, tmp_path, names=("p3_ED_frame19", "p3_ES_frame08"))
+    form.join_button.click()
+    assert (form.known_phases, form.phases_from) == (CardiacPhases(1, 2), FILE_NAMES)
+    assert form.hint.text() == PHASES_FROM[FILE_NAMES]
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [((19, 8), (CardiacPhases(2, 1), INFO_CFG)), ((1, 8), (None, ""))],
+)
+def test_info_cfg_names_joined_frames(form, viewer, tmp_path, ends, expected) -> None:
+    (tmp_path / "Info.cfg").write_text("ED: {}\nES: {}\n".format(*ends))
+    pair(viewer, tmp_path, names=("p3_frame08", "p3_frame19"))
+    form.join_button.click()
+    assert (form.known_phases, form.phases_from) == expected
+
+
+def test_given_voxel_size_stays_when_joined(form, viewer, tmp_path) -> None:
+    geometry = two_voxel_sizes()
+    for name in ("p3_ED", "p3_ES"):
+        viewer.add_layer(image_layer(tmp_path, geometry, name))
+    form.spacing.set_value((12.0, 1.5, 1.25))
+    form.join_button.click()
+    assert form.image().spacing == (12.0, 1.5, 1.25)
+    assert form.geometry().spacing == (12.0, 1.5, 1.25)
+
+
+@pytest.mark.parametrize(("factor", "is_changed"), [(1.5, False), (0.05, True)])
+def test_phases_are_seen_at_one_brightness(form, viewer, tmp_path, factor, is_changed) -> None:
+    first, second = pair(viewer, tmp_path)
+    second.data = (first.data * factor).astype(np.float32)
+    form.join_button.click()
+    expected = first.data if is_changed else second.data
+    assert np.allclose(form.layer.data[1], expected, atol=0.01)

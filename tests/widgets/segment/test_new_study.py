@@ -30,6 +30,7 @@ from napari_bayes_nnunet.io.study.study import (
 from napari_bayes_nnunet.widgets.layers.result import PhaseState, SegmentationResult
 from napari_bayes_nnunet.widgets.segment.new_study import (
     BEGUN_STUDY,
+    CORRECTED_ALONE,
     NEW_STUDY,
     NOTHING_DONE,
     OTHER_IMAGE_REVIEWED,
@@ -44,6 +45,7 @@ from ...helpers.data.dicoms import write_cine
 from ...helpers.data.studies import CINE, VOLUME, made_image, made_posterior, made_report
 from ..conftest import make_result
 
+ONES = np.ones(VOLUME.shape, np.int16)
 BEGUN = ReviewState(decisions={(None, 1): Decision(state="accepted")})
 
 
@@ -133,6 +135,23 @@ def test_a_study_of_the_file_is_made(result, image, tmp_path) -> None:
     expected = made_posterior()
     np.testing.assert_array_equal(study.prediction, expected.prediction)
     np.testing.assert_array_equal(study.posteriors[None].members, expected.members)
+
+
+def test_a_study_of_joined_phases_names_them_and_what_was_corrected_alone(tmp_path) -> None:
+    cases = ("heart_ED", "heart_ES")
+    for case in cases:
+        alone = result_of(None, case=case)
+        folder = make_result_study(alone, tmp_path / f"{case}_study", image=ONES).folder
+    save_review(folder, BEGUN)
+    source = tmp_path / "heart_ED and heart_ES"
+    joined = result_of(source, VOLUME.with_phases(2), (1, 2), phase_cases=cases)
+    joined.shape = joined.geometry.shape
+    made = make_result_study(joined, tmp_path / "heart_study", image=np.stack([ONES, ONES]))
+    assert made.corrected_alone == (folder,)
+    assert CORRECTED_ALONE.format(folder=folder) in made.sentence
+    info = read_study(made.folder).info
+    assert (info.phase_cases, info.image, info.phases) == (cases, None, (1, 2))
+    assert voxels_in(find_image(info, made.folder)).shape == joined.shape
 
 
 def test_the_study_of_a_cine_has_finished_phases(tmp_path) -> None:

@@ -12,6 +12,7 @@ from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, RES
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files import atomic
+from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.images.nifti import (
     CardiacPhases,
     read_labels,
@@ -22,6 +23,7 @@ from napari_bayes_nnunet.io.images.nifti import (
 from napari_bayes_nnunet.widgets.segment.save import (
     NO_POSITION,
     NOTHING_TO_SAVE,
+    OTHER_IMAGE,
     PHASE_BY_STUDENT,
     PROVISIONAL_PHASE,
     SAME_FILE,
@@ -38,6 +40,14 @@ from ..conftest import CINE, VOLUME, grow, make_result
 
 FROM_THE_FILE = {"spacing_mm": [8.0, 1.5, 1.25], "spacing_from": "pixdim", "notes": []}
 """Entries of a report on the grid of VOLUME and CINE."""
+
+
+JOINED = ("p_ED", "p_ES")
+"""Names of the phases of a joined image."""
+
+
+def joined_geometry() -> Geometry:
+    return VOLUME.with_phases(2)
 
 
 def files(folder) -> list[str]:
@@ -131,6 +141,35 @@ def test_without_geometry_nothing_is_invented(tmp_path) -> None:
     assert caught.value.statement.template == NO_POSITION
     assert caught.value.values == {"case": "heart"}
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["heart", "p_ED"])
+def test_an_image_with_the_name_of_a_result_is_never_replaced(tmp_path, name) -> None:
+    result = make_result(joined_geometry(), source=tmp_path / "no file", phase_cases=JOINED)
+    for phase in (1, 2):
+        grow(result, tmp_path, phase=phase)
+    file = tmp_path / f"{name}.nii.gz"
+    write_image(file, np.ones(VOLUME.shape, np.int16), VOLUME)
+    before = file.read_bytes()
+    with pytest.raises(AppError) as caught:
+        save_result(result, tmp_path, mutual_information=False)
+    assert caught.value.statement.template == OTHER_IMAGE
+    assert caught.value.values == {"file": file.name}
+    assert file.read_bytes() == before
+
+
+def test_joined_phases_keep_the_names_of_their_files(tmp_path) -> None:
+    result = make_result(joined_geometry(), phase_cases=JOINED, known_phases=CardiacPhases(1, 2))
+    for phase in (1, 2):
+        grow(result, tmp_path, phase=phase, label=phase)
+    save_result(result, tmp_path / "out", mutual_information=False)
+    for label, name in enumerate(JOINED, start=1):
+        labels = read_labels(tmp_path / "out" / f"{name}.nii.gz")
+        assert labels.geometry.same_grid(VOLUME)
+        assert labels.voxels.max() == label
+        report = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert (report["case"], report["phase"]) == (name, None)  # as `evaluate` wants it
+        assert "ED" not in report
 
 
 def test_the_image_itself_is_never_replaced(tmp_path) -> None:

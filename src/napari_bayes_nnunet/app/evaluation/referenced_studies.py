@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared, patien
 from ...io.dataset.raw_dataset import join_names
 from ...io.evaluation.label_tree import ReferenceTree
 from ...io.evaluation.references import Reference, reference_labels
-from ...io.study.info import read_study_info
+from ...io.study.info import StudyInfo, read_study_info
 from ...io.study.study import Study, read_study
 from ...io.study.summary import list_studies
 from .. import AppError
@@ -77,9 +77,9 @@ class ReferencedStudies:
         """
         check_folder(self._labels, "reference labels")
         cases = _cases(self._studies)
-        names = _phase_names(cases)
-        references = _references(names, self._labels)
-        patients = _patients(cases, names, self._labels, self._patient)
+        images = {f: _phase_images(read_study_info(f), case) for f, case in cases.items()}
+        references = _references(images, self._labels)
+        patients = _patients(cases, images, self._labels, self._patient)
         for folder, case in cases.items():
             study = read_study(folder)
             compared = _compared(study, self._labels, references[folder])
@@ -114,34 +114,50 @@ def _cases(studies: Path) -> dict[Path, str]:
     return {folder: case for case, folder in folders.items()}
 
 
-def _phase_names(cases: Mapping[Path, str]) -> dict[Path, dict[Phase, str]]:
-    """Return folder → phase → name of its 3D image."""
+class _PhaseImage(NamedTuple):
+    """Name of the 3D image of a phase, and its phase among those with this name in its file."""
+
+    name: str
+    phase: Phase
+
+
+def _phase_images(info: StudyInfo, case: str) -> dict[Phase, _PhaseImage]:
+    """Return phase → image; phases that were joined have files of their own."""
+    parent = PurePosixPath(case).parent
+    own = [(parent / name).as_posix() for name in info.phase_cases]
     return {
-        folder: {phase: frame_name(case, phase) for phase in read_study_info(folder).phases}
-        for folder, case in cases.items()
+        phase: _PhaseImage(frame_name(case, phase, own), None if own else phase)
+        for phase in info.phases
     }
 
 
 def _references(
-    names: Mapping[Path, Mapping[Phase, str]], labels: Path
-) -> dict[Path, dict[Phase, str]]:
-    """Return folder → phase → case of the reference. Raises DataError if it is not unique."""
-    phases = {name: phase for named in names.values() for phase, name in named.items()}
-    matches = ReferenceTree(labels).match(phases)
+    images: Mapping[Path, Mapping[Phase, _PhaseImage]], labels: Path
+) -> dict[Path, dict[Phase, _PhaseImage]]:
+    """Return folder → phase → the reference. Raises DataError if it is not unique."""
+    every = dict(image for of_study in images.values() for image in of_study.values())
+    matches = ReferenceTree(labels).match(every)
     return {
-        folder: {phase: matches[name] for phase, name in named.items() if name in matches}
-        for folder, named in names.items()
+        folder: {
+            phase: _PhaseImage(matches[image.name], image.phase)
+            for phase, image in of_study.items()
+            if image.name in matches
+        }
+        for folder, of_study in images.items()
     }
 
 
 def _patients(
     cases: Mapping[Path, str],
-    names: Mapping[Path, Mapping[Phase, str]],
+    images: Mapping[Path, Mapping[Phase, _PhaseImage]],
     labels: Path,
     pattern: str,
 ) -> dict[str, str]:
     """Return case → patient; the table of `patients_of` may list a study or its phases."""
-    named = {case: dict.fromkeys((case, *names[folder].values())) for folder, case in cases.items()}
+    named = {
+        case: dict.fromkeys((case, *(image.name for image in images[folder].values())))
+        for folder, case in cases.items()
+    }
     found = patients_of([name for own in named.values() for name in own], labels, pattern=pattern)
     return {
         case: next((found[n] for n in own if found[n] != patient_of(n, pattern)), found[case])
@@ -150,7 +166,7 @@ def _patients(
 
 
 def _compared(
-    study: Study, labels: Path, references: Mapping[Phase, str]
+    study: Study, labels: Path, references: Mapping[Phase, _PhaseImage]
 ) -> dict[Phase, Reference]:
     """Return the reference of each phase that has one."""
     info, compared = study.info, {}
@@ -158,7 +174,9 @@ def _compared(
         if phase not in references:
             continue
         reference = reference_labels(
-            labels, references[phase], phase, structures=info.structures, geometry=info.geometry
+            *(labels, *references[phase]),
+            structures=info.structures,
+            geometry=info.geometry,
         )
         if reference is not None:
             compared[phase] = reference

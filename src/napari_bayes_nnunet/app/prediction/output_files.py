@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ MAPS = ("entropy", "mutual-information", "probabilities")
 STUDY_OUTPUT = "study"
 """Name of the study among the outputs to save."""
 INFO_CFG = "Info.cfg next to the image"
+FILE_NAMES = "names of the files"
 FOUND_BY_VOLUME = "largest and smallest LV volume found by one model"
 FOUND_AMONG_CHOSEN = "largest and smallest LV volume among the chosen phases"
 """Source of the phases ED and ES in a report."""
@@ -32,8 +33,13 @@ IS_IMAGE = "The labels would replace the image {image}."
 DISK_FULL = "The disk is full, so nothing more can be written to {folder}. Complete results stay."
 
 
-def frame_name(case: str, phase: int | None) -> str:
-    """Return the name of a 3D image: the case, or one phase of a cine, counted from 1."""
+def frame_name(case: str, phase: int | None, phase_cases: Sequence[str] = ()) -> str:
+    """Return the name of a 3D image: the case, or one phase of a cine, counted from 1.
+
+    ``phase_cases`` are the names of all phases, if they were joined from files of their own.
+    """
+    if phase is not None and phase_cases:
+        return phase_cases[phase - 1]
     return case if phase is None else f"{case}_frame{phase:02d}"
 
 

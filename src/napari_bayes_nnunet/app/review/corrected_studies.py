@@ -133,7 +133,7 @@ def add_phases(
     labels = session.labels_to_save()
     names = []
     for phase in phases:
-        names.append(frame_name(info.case, phase))
+        names.append(frame_name(info.case, phase, info.phase_cases))
         add_training_case(
             dataset,
             name=names[-1],

@@ -76,6 +76,7 @@ def collect_outcome(
         made=datetime.now().astimezone(),
         ed=state.ed,
         es=state.es,
+        phase_cases=info.phase_cases,
         curves=session.numbers.curves(),
         progress=session.progress(queue),
         changes=_changes(session),

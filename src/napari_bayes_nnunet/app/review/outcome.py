@@ -48,7 +48,8 @@ class ReviewOutcome:
 
     ``study`` is the pseudonym; only the last part of a path is shown. ``spacing`` (z, y, x) in mm.
     ``before`` are the numbers of the prediction with nothing reviewed, ``after`` those of the
-    edited labels, and ``open_slices`` how many slices of the phases of each are still to accept.
+    edited labels, ``phase_cases`` the names of all phases if they were joined from files of their
+    own, and ``open_slices`` how many slices of the phases of each are still to accept.
     ``papillary`` is a sentence on how papillary muscles count. ``predictions``:
     phase → the report of its segmentation, as in the JSON file of a case. ``corrected`` is None if
     the image is not available.
@@ -63,6 +64,7 @@ class ReviewOutcome:
     made: datetime
     ed: int | None = None
     es: int | None = None
+    phase_cases: Sequence[str] = ()
     open_slices: Mapping[str, int] = field(default_factory=dict)
     curves: Sequence[VolumeCurve] = ()
     progress: ReviewProgress | None = None

@@ -55,7 +55,8 @@ def report_page(review: ReviewOutcome) -> str:
 def _facts(review: ReviewOutcome) -> list[str]:
     roles = (("ED", review.ed), ("ES", review.es))
     phases = [f"{name} is phase {phase}" for name, phase in roles if phase is not None]
-    return [f"{review.made:%Y-%m-%d %H:%M}", *phases]
+    joined = [f"phase {n} is {case}" for n, case in enumerate(review.phase_cases, start=1)]
+    return [f"{review.made:%Y-%m-%d %H:%M}", *phases, *joined]
 
 
 def _warnings(review: ReviewOutcome) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ...core.heart.measurements import canonical_structure
@@ -13,10 +13,37 @@ _PHASE: Final = re.compile(
 )
 
 
+_NUMBER: Final = re.compile(r"(?:frame|phase)[-_]?(\d+)", flags=re.IGNORECASE)
+
+
 def examination_of(case: str) -> str:
     """Return the name of a case without its phase, "" if it names no phase."""
     name, found = _PHASE.subn("", case)
     return name if found else ""
+
+
+def named_end(case: str) -> str:
+    """Return "ED" or "ES" if the name of the case says so, else ""."""
+    return next((end.upper() for end in _PHASE.findall(case) if end), "")
+
+
+def named_ends(cases: Sequence[str]) -> tuple[int, int] | None:
+    """Return which of the cases, from 1, are ED and ES by their names; None unless both are."""
+    ends = [named_end(case) for case in cases]
+    if sorted(filter(None, ends)) != ["ED", "ES"]:
+        return None
+    return ends.index("ED") + 1, ends.index("ES") + 1
+
+
+def phase_number(case: str) -> int | None:
+    """Return the number of the phase in the name of a case: 12 for ``p1_frame12``."""
+    numbers = _NUMBER.findall(case)
+    return int(numbers[-1]) if numbers else None
+
+
+def phase_order(case: str) -> tuple[str, int, str]:
+    """Return a sort key: ED before ES, then the numbers of the phases."""
+    return named_end(case), phase_number(case) or 0, case
 
 
 def phase_pairs(volumes: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
@@ -39,18 +66,13 @@ def _in_order(
     cases: list[str], volumes: Mapping[str, Mapping[str, float]]
 ) -> tuple[str, str] | None:
     first, second = cases
-    order = _named_end(first), _named_end(second)
+    order = named_end(first), named_end(second)
     if order not in (("ED", "ES"), ("ES", "ED")):
         blood = _blood(volumes[first]), _blood(volumes[second])
         if blood[0] == blood[1]:
             return None
         order = ("ED", "ES") if blood[0] > blood[1] else ("ES", "ED")
     return (first, second) if order[0] == "ED" else (second, first)
-
-
-def _named_end(case: str) -> str:
-    """Return "ED" or "ES" if the name of the case says so, else ""."""
-    return next((end.upper() for end in _PHASE.findall(case) if end), "")
 
 
 def _blood(volumes: Mapping[str, float]) -> tuple[float, float]:

@@ -105,6 +105,7 @@ class StudyInfo:
     es: Phase = None
     phases_from: str = ""
     unfinished: tuple[int, ...] = ()
+    phase_cases: tuple[str, ...] = ()
     created: str = field(default_factory=_now)
 
     @property
@@ -167,6 +168,7 @@ class _StudyFile:
     created: str
     reports: dict[str, dict[str, Any]]
     unfinished: tuple[Ordinal, ...] = ()
+    phase_cases: tuple[str, ...] = ()
     slice_axis: Annotated[int, Interval(ge=0, le=2)] = 2
     given_spacing: tuple[Positive, Positive, Positive] | None = None
 
@@ -193,7 +195,7 @@ def read_study_info(folder: Path) -> StudyInfo:
 def write_study_info(folder: Path, info: StudyInfo) -> None:
     """Write ``study.json`` atomically."""
     is_cine, held = info.phases != (None,), _held(info.geometry)
-    unfinished = {"unfinished": list(info.unfinished)} if info.unfinished else {}
+    optional = {"unfinished": info.unfinished, "phase_cases": info.phase_cases}
     about = {
         "format": _FORMAT if held else _FIRST_FORMAT,
         "case": info.case,
@@ -204,7 +206,7 @@ def write_study_info(folder: Path, info: StudyInfo) -> None:
         "structures": dict(info.structures),
         "classes": info.classes,
         "phases": list(info.phases) if is_cine else None,
-        **unfinished,
+        **{key: list(values) for key, values in optional.items() if values},
         "ED": info.ed,
         "ES": info.es,
         "phases_from": info.phases_from,
@@ -288,6 +290,8 @@ def _info(content: _StudyFile) -> StudyInfo:
     geometry = Geometry(header, content.slice_axis, content.given_spacing)
     phases: tuple[Phase, ...] = (None,) if content.phases is None else content.phases
     _check_phases(geometry, phases)
+    if content.phase_cases and len(content.phase_cases) != geometry.shape[0]:
+        raise ValueError("Another number of phases has names.")
     _ = geometry.spacing, geometry.affine  # raises for impossible directions
     missing = {phase_name(phase) for phase in phases} - set(content.reports)
     if missing:
@@ -306,6 +310,7 @@ def _info(content: _StudyFile) -> StudyInfo:
         es=content.ES,
         phases_from=content.phases_from,
         unfinished=content.unfinished,
+        phase_cases=tuple(map(result_name, content.phase_cases)),
         created=content.created,
     )
 

@@ -15,11 +15,19 @@ import numpy as np
 from napari.layers import Image, Layer
 
 from ...app import AppError
+from ...app.prediction.output_files import FILE_NAMES, INFO_CFG
 from ...core.types import Spacing
 from ...io import DataError
+from ...io.dataset.phase_pairs import named_ends, phase_number
 from ...io.files.disk import is_disk_full
 from ...io.images.nifti import CardiacPhases, read_info_cfg
-from .metadata import bayes_metadata, layer_geometry, layer_source, layer_voxels
+from .metadata import (
+    bayes_metadata,
+    layer_geometry,
+    layer_phase_cases,
+    layer_source,
+    layer_voxels,
+)
 
 SCRATCH_LIMIT = 8 * 2**30
 """Size limit of an image for the inference process, bytes."""
@@ -105,15 +113,25 @@ def load_voxels(array: Any) -> Any:
         ) from error
 
 
-def read_layer_phases(layer: Image) -> CardiacPhases | None:
-    """Read ED and ES from an ACDC ``Info.cfg`` next to the source; None without these files.
+def read_layer_phases(layer: Image) -> tuple[CardiacPhases | None, str]:
+    """Return ED and ES of a cine and their source, or (None, "") if they are unknown.
 
-    Raises DataError if the file is damaged or names phases that the image does not have.
+    They come from the names of files that were joined, or from an ACDC ``Info.cfg`` next to the
+    source. Raises DataError if that is damaged or names phases that the image does not have.
     """
-    source = layer_source(layer)
-    phases = read_info_cfg(source.parent) if source is not None and source.exists() else None
+    source, cases = layer_source(layer), layer_phase_cases(layer)
+    if ends := named_ends(cases):
+        return CardiacPhases(*ends), FILE_NAMES
+    phases = read_info_cfg(source.parent) if source is not None else None
+    if phases is None:
+        return None, ""
+    if cases:  # the phases of the cine that the files are from
+        numbers = [phase_number(case) for case in cases]
+        if not {*phases} <= {*numbers}:
+            return None, ""
+        return CardiacPhases(*(numbers.index(phase) + 1 for phase in phases)), INFO_CFG
     count = layer_voxels(layer).shape[0]
-    if phases is not None and max(phases) > count:
+    if max(phases) > count:
         raise DataError(
             "Info.cfg next to {layer} names phases {ed} and {es}, but the image has {count}. "
             "Correct Info.cfg, or choose the phases here.",
@@ -122,7 +140,7 @@ def read_layer_phases(layer: Image) -> CardiacPhases | None:
             es=phases.es,
             count=count,
         )
-    return phases
+    return phases, INFO_CFG
 
 
 def parse_phase_numbers(text: str, count: int) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from ...core.heart.intensity_window import image_window
 from ...core.types import Spacing
@@ -16,6 +16,8 @@ from ...io.images.nifti import ENDINGS, Volume, case_name
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
+PHASE_CASES: Final = "phase_cases"
+"""Key in our metadata of a layer."""
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 
 
@@ -119,6 +121,11 @@ def layer_case(layer: Image) -> str:
     for ending in ENDINGS:
         name = name.removesuffix(ending)
     return re.sub(r"[\\/:*?\"<>|]+", "_", name).strip(" .") or "image"
+
+
+def layer_phase_cases(layer: Image) -> tuple[str, ...]:
+    """Return the names of the phases that were joined from files of their own, () for others."""
+    return tuple(bayes_metadata(layer).get(PHASE_CASES, ()))
 
 
 def dicom_path(layers: Iterable[Layer], case: str) -> str:

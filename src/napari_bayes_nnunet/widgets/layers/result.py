@@ -75,6 +75,7 @@ class SegmentationResult:
     phases that were not segmented. ``structures`` maps names to labels, without background.
     ``folder`` is that of the ensemble named ``ensemble``, ``made_by`` its content; for a study they
     are the study's folder and None, and only method and members of the ``settings`` are known.
+    ``phase_cases`` are the names of all phases if they were joined from files of their own.
     ``phases`` has the state of each phase (from 1; None for a 3D image), ``requested`` the phases
     of a cine to segment last. ``posteriors`` has the members' results of finished phases, as
     copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
@@ -95,6 +96,7 @@ class SegmentationResult:
     channels: tuple[str, ...] = ()
     known_phases: CardiacPhases | None = None
     phases_from: str = ""
+    phase_cases: tuple[str, ...] = ()
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
     requested: set[int] = field(default_factory=set)
     posteriors: dict[int | None, StoredPosterior] = field(default_factory=dict)
@@ -129,6 +131,7 @@ class SegmentationResult:
             geometry=info.geometry,
             spacing=info.geometry.spacing,
             known_phases=CardiacPhases(info.ed, info.es) if info.ed and info.es else None,
+            phase_cases=info.phase_cases,
             phases={phase: PhaseState(1, 1, info.reports[phase]) for phase in info.phases},
             posteriors=dict(study.posteriors),
         )

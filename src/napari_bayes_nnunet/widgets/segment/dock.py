@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QMainWindow, QVBoxLayout, QWidget
 
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
-from ...app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
+from ...app.prediction.output_files import FOUND_BY_VOLUME
 from ...core.command import BAYES_NNUNET
 from ...core.durations import duration_text
 from ...core.heart.measurements import canonical_structure
@@ -39,7 +39,7 @@ from ..common.window_thread import ShortCollections
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
-from ..layers.metadata import layer_case, layer_source
+from ..layers.metadata import layer_case, layer_phase_cases, layer_source
 from ..layers.orientation_letters import PatientLetters
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
@@ -221,11 +221,12 @@ class SegmentWidget(FolderDrop, DockContent):
                 geometry=self.image.geometry(),
                 spacing=image.spacing,
                 channels=image.layers,
+                phase_cases=layer_phase_cases(layer),
             )
         result.settings = settings  # equal settings may differ in the device
         if self.image.known_phases is not None:
             result.known_phases = self.image.known_phases
-            result.phases_from = INFO_CFG
+            result.phases_from = self.image.phases_from
         return result
 
     def _lay_out(self) -> None:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...app import AppError
+from ...app.prediction.output_files import FILE_NAMES, INFO_CFG
 from ...core.counts import phase_names
 from ...core.types import Spacing
 from ...io import DataError
@@ -51,7 +52,11 @@ TWO_SPACINGS = (
     "The header gives two voxel sizes. Its affine is used unless you change the values. Its pixdim "
     "has {pixdim} mm (z, y, x)."
 )
-PHASES_FROM_FILE = "ED and ES come from the Info.cfg next to the image."
+PHASES_FROM = {
+    INFO_CFG: "ED and ES come from the Info.cfg next to the image.",
+    FILE_NAMES: "ED and ES come from the names of the files.",
+}
+"""Sentence by the source of the phases."""
 PHASES_FOUND = "ED and ES (automatic)"
 PHASES_KNOWN = "ED {phases.ed} and ES {phases.es}"
 PHASES_TITLES = ("ED and ES", "all phases", "current phase", "chosen phases")
@@ -81,6 +86,7 @@ class ImageForm(QWidget):
         self._viewer = viewer
         self._layer: Image | None = None
         self._known: CardiacPhases | None = None
+        self.phases_from = ""
         self._problem = ""
         self._other: Image | None = None
         self._cannot_find = ""
@@ -122,7 +128,7 @@ class ImageForm(QWidget):
 
     @property
     def known_phases(self) -> CardiacPhases | None:
-        """ED and ES from an ``Info.cfg`` next to the image, None if other phases are chosen."""
+        """ED and ES if their source is ``phases_from``, None if other phases are chosen."""
         return self._known if self.phases.currentIndex() == ED_ES else None
 
     def choose(self, layer: Image) -> None:
@@ -304,10 +310,10 @@ class ImageForm(QWidget):
         self.image_changed.emit(layer)
 
     def _read_phases(self) -> None:
-        self._known, self._problem = None, ""
+        self._known, self.phases_from, self._problem = None, "", ""
         if self._layer is not None and self._layer.ndim == 4:
             try:
-                self._known = read_layer_phases(self._layer)
+                self._known, self.phases_from = read_layer_phases(self._layer)
             except DataError as error:
                 self._problem = in_the_window(error)
         known = self._known
@@ -342,7 +348,7 @@ class ImageForm(QWidget):
         if self._problem:
             sentences.append(self._problem)
         elif self.known_phases is not None:
-            sentences.append(PHASES_FROM_FILE)
+            sentences.append(PHASES_FROM[self.phases_from])
         elif self._layer is not None and self._layer.ndim == 4:
             sentences.append(PHASE_COUNT.format(count=layer_voxels(self._layer).shape[0]))
         front = image_in_front(self._viewer)
@@ -366,7 +372,11 @@ class ImageForm(QWidget):
     def _join(self) -> None:
         assert self._layer is not None
         assert self._other is not None
-        join_phases(self._viewer, self._layer, self._other)
+        geometry = self.geometry()
+        assert geometry is not None
+        join_phases(self._viewer, self._layer, self._other, spacing=geometry.given_spacing)
+        if self.phases.model().item(ED_ES).isEnabled():
+            self.phases.setCurrentIndex(ED_ES)
 
     def _on_phases_changed(self, index: int) -> None:
         self.phase_numbers.setVisible(index == THESE)

@@ -35,8 +35,10 @@ OTHER_IMAGE_REVIEWED = (
     "{folder} holds the review of another image with this name, or the image has changed. Rename "
     "this folder to start a new review."
 )
-
-
+CORRECTED_ALONE = (
+    "{folder} has corrections of one of these phases. They are not in this study, so open that one "
+    "to see them."
+)
 SLICES_MOVED = (
     "The slices lie along axis {axis} of the layer, so the review shows a copy of the image with "
     "this axis first."
@@ -48,18 +50,21 @@ class ResultStudy:
     """The study of a result; ``is_new`` unless its review has already begun.
 
     ``slice_axis`` is the axis of the layer, from 1, that holds the slices if it is not the first.
+    ``corrected_alone`` are studies with corrections of single phases that were joined here.
     """
 
     folder: Path
     is_new: bool
     slice_axis: int | None = None
+    corrected_alone: tuple[Path, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The sentence for the user."""
         text = (NEW_STUDY if self.is_new else BEGUN_STUDY).format(folder=self.folder)
         moved = "" if self.slice_axis is None else SLICES_MOVED.format(axis=self.slice_axis)
-        return f"{text} {moved}".rstrip()
+        alone = (CORRECTED_ALONE.format(folder=folder) for folder in self.corrected_alone)
+        return " ".join(filter(None, [text, moved, *alone]))
 
 
 def default_study_folder(result: SegmentationResult) -> Path | None:
@@ -113,7 +118,9 @@ def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -
     voxels = _load(image, axis) if info.image is None else None
     posteriors = {p: stored.with_first_axis(axis) for p, stored in result.posteriors.items()}
     write_study(folder, info, posteriors, image=voxels)
-    return ResultStudy(folder, is_new=True, slice_axis=slice_axis)
+    alone = (folder.with_name(f"{case}{FOLDER_ENDING}") for case in result.phase_cases)
+    corrected = tuple(other for other in alone if is_study(other) and has_corrections(other))
+    return ResultStudy(folder, is_new=True, slice_axis=slice_axis, corrected_alone=corrected)
 
 
 def _load(image: Any, axis: int) -> Any:
@@ -139,6 +146,7 @@ def _info(result: SegmentationResult, geometry: Geometry) -> StudyInfo:
         es=known.es if known is not None else None,
         phases_from=phases_from,
         unfinished=result.unfinished,
+        phase_cases=result.phase_cases,
     )
 
 

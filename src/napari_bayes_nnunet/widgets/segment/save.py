@@ -31,6 +31,7 @@ NO_POSITION = (
 )
 NOTHING_TO_SAVE = "None of the chosen phases is segmented yet. Segment them, then save the result."
 SAME_FILE = "{file} is the image itself. Choose another folder."
+OTHER_IMAGE = "{file} is an image. Choose another folder."
 STOPPED_PHASE = "Stopped after {done} of {total} members."
 PROVISIONAL_PHASE = (
     "Provisional: segmented by one member, in a window around the heart of another phase."
@@ -47,11 +48,13 @@ def check_savable(result: SegmentationResult, folder: Path | None = None) -> Non
         raise AppError(NO_POSITION, case=result.case)
     if not any(_parts(result)):
         raise AppError(NOTHING_TO_SAVE)
-    if folder is None or result.source is None or not result.source.exists():
-        return
-    for file in result_files(result, folder, mutual_information=True):
-        if file.exists() and is_same_path(file, result.source):
+    for file in () if folder is None else result_files(result, folder, mutual_information=True):
+        if not file.exists():
+            continue
+        if result.source is not None and is_same_path(file, result.source):
             raise AppError(SAME_FILE, file=file.name)
+        if file in _label_files(result, file.parent) and is_image(file):
+            raise AppError(OTHER_IMAGE, file=file.name)
 
 
 def result_files(
@@ -62,6 +65,13 @@ def result_files(
     parts = _parts(result)
     files = [folder / file for _, name, _ in parts for file in case_files(name, maps).values()]
     return [*files, folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else files
+
+
+def _label_files(result: SegmentationResult, folder: Path) -> list[Path]:
+    """Return the files of labels: of each phase, and of a whole cine."""
+    names = [name for _, name, _ in _parts(result)]
+    names += [result.case] if _is_whole_cine(result) else []
+    return [folder / case_files(name, ())["labels"] for name in names]
 
 
 def replaced_files(result: SegmentationResult, folder: Path) -> list[Path]:
@@ -138,7 +148,7 @@ def _parts(result: SegmentationResult) -> Iterator[tuple[int | None, str, PhaseS
         is_wanted = phase in (result.requested or result.phases)  # none before ED and ES are found
         if state.provisional and not is_wanted:
             continue  # a student's look at a phase between ED and ES
-        yield phase, frame_name(result.case, phase), state
+        yield phase, frame_name(result.case, phase, result.phase_cases), state
 
 
 def _is_whole_cine(result: SegmentationResult) -> bool:
@@ -150,9 +160,10 @@ def _report(
     result: SegmentationResult, phase: int | None, name: str, state: PhaseState
 ) -> dict[str, Any]:
     source = result.source.name if result.source is not None else ""
-    about: dict[str, Any] = {"case": name, "image": source, "phase": phase}
+    own_file = bool(result.phase_cases)
+    about: dict[str, Any] = {"case": name, "image": source, "phase": None if own_file else phase}
     known, phases_from = result.known_ends
-    if known is not None and phase in known:
+    if known is not None and phase in known and not own_file:
         about |= {"ED": known.ed, "ES": known.es, "phases_from": phases_from}
     if state.report is None:
         return about | _unfinished(result, state)
