@@ -332,6 +332,8 @@ def test_two_phases_are_joined_to_a_cine(form, viewer, tmp_path) -> None:
     assert not shows(form, form.join_button)
     form.choose(first)
     assert not shows(form, form.join_button)  # they are joined already
+    joined.data = joined.data[:1]
+    assert layer_phase_cases(joined) == ()
     viewer.layers.remove(joined)
     assert shows(form, form.join_button)
 

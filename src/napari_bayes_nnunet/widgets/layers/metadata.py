@@ -124,8 +124,13 @@ def layer_case(layer: Image) -> str:
 
 
 def layer_phase_cases(layer: Image) -> tuple[str, ...]:
-    """Return the names of the phases that were joined from files of their own, () for others."""
-    return tuple(bayes_metadata(layer).get(PHASE_CASES, ()))
+    """Return the names of the phases that were joined from files of their own, () for others.
+
+    Parts of such a layer keep its metadata, but have other phases.
+    """
+    cases = tuple(bayes_metadata(layer).get(PHASE_CASES, ()))
+    voxels = layer_voxels(layer)
+    return cases if voxels.ndim == 4 and len(voxels) == len(cases) else ()
 
 
 def dicom_path(layers: Iterable[Layer], case: str) -> str:
