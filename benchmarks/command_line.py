@@ -30,7 +30,7 @@ def command_parsers(
     return parser, measuring, tables
 
 
-def folder(text: str) -> Path:
+def existing_folder(text: str) -> Path:
     """Return an argument as a path. Raises ArgumentTypeError if there is no such folder."""
     if not Path(text).is_dir():
         raise ArgumentTypeError(f"There is no folder {text}")
@@ -40,18 +40,18 @@ def folder(text: str) -> Path:
 def new_folder(text: str) -> Path:
     """Return an argument as the path of a folder. Raises ArgumentTypeError if it is a file."""
     if Path(text).exists():
-        return folder(text)
+        return existing_folder(text)
     return Path(text)
 
 
-def file(text: str) -> Path:
+def existing_file(text: str) -> Path:
     """Return an argument as a path. Raises ArgumentTypeError if there is no such file."""
     if not Path(text).is_file():
         raise ArgumentTypeError(f"There is no file {text}")
     return Path(text)
 
 
-def count(text: str) -> int:
+def positive_number(text: str) -> int:
     """Return an argument as a number. Raises ArgumentTypeError unless it is 1 or more."""
     if not text.isdecimal() or not int(text):
         raise ArgumentTypeError(f"{text} is not a number of 1 or more")

@@ -12,7 +12,7 @@ import numpy as np
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase, read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels
 
-from .command_line import count, file, folder
+from .command_line import existing_file, existing_folder, positive_number
 
 SPLIT = Path(__file__).with_name("acdc_splits_final.json")
 
@@ -22,10 +22,10 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=folder)
-    parser.add_argument("dataset", type=folder)
-    parser.add_argument("--split", type=file, default=SPLIT)
-    parser.add_argument("--members", type=count, default=30)
+    parser.add_argument("run", type=existing_folder)
+    parser.add_argument("dataset", type=existing_folder)
+    parser.add_argument("--split", type=existing_file, default=SPLIT)
+    parser.add_argument("--members", type=positive_number, default=30)
     return parser
 
 

@@ -23,7 +23,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.files.atomic import write_json
 
-from ..command_line import count, file, folder, new_folder
+from ..command_line import existing_file, existing_folder, new_folder, positive_number
 from .cases import mnms_cases, shifted_cases, sunnybrook_cases
 from .forecast import forecast_trainings
 from .judging import judge
@@ -39,12 +39,7 @@ SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
 
 def main() -> None:
     """Run the missing parts of the experiment."""
-    parser = _parser()
-    options = parser.parse_args()
-    try:
-        read_dataset(options.dataset)
-    except DataError as error:
-        parser.error(str(error))
+    options = _parser().parse_args()
     preset, split = PRESETS[options.preset], options.output / "split.json"
     trains = options.only in (None, "train")
     _check_same_experiment(
@@ -85,16 +80,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("dataset", type=folder)
+    parser.add_argument("dataset", type=_dataset)
     parser.add_argument("output", type=new_folder)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--split", type=file, default=SPLIT)
-    parser.add_argument("--sunnybrook", type=folder, help="Folder of images/ and labels/ (LV 1).")
+    parser.add_argument("--split", type=existing_file, default=SPLIT)
     parser.add_argument(
-        "--mnms", type=folder, help="Folder that `bayes-nnunet prepare mnms` wrote."
+        "--sunnybrook", type=existing_folder, help="Folder of images/ and labels/ (LV 1)."
+    )
+    parser.add_argument(
+        "--mnms", type=existing_folder, help="Folder that `bayes-nnunet prepare mnms` wrote."
     )
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--workers", type=count, help="Default: the CUDA cards, or CPU cores.")
+    parser.add_argument(
+        "--workers", type=positive_number, help="Default: the CUDA cards, or CPU cores."
+    )
     parser.add_argument("--report", type=new_folder, help="Report folder. Default: OUTPUT/report.")
     parser.add_argument(
         "--only",
@@ -102,6 +101,14 @@ def _parser() -> argparse.ArgumentParser:
         help="End with the estimate or the trainings, or only write the report of finished rows.",
     )
     return parser
+
+
+def _dataset(text: str) -> Path:
+    """Return the argument as a path. Raises ArgumentTypeError unless it is a dataset."""
+    try:
+        return read_dataset(existing_folder(text)).path
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _check_same_experiment(

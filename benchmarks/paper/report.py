@@ -79,14 +79,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         *silent_failures(slices, [r for r in listed if r.name in acdc and r.group == "compared"]),
         *area_correlations(slices, [r for r in listed if r.name in acdc and r.group == "compared"]),
     ]
-    images = report / "images"
-    draw_figures(acdc, listed, output, images)
-    plain = [case for case in cases if case.condition == UNSHIFTED]
-    drawn = choose_columns(
-        [row for row in listed if row.name in acdc and row.is_trained(output, preset)]
-    )
-    results = [_only(acdc[row.name], _under(UNSHIFTED)) for row in drawn]
-    draw_cases(results, drawn, plain, output, images, mirroring=preset.mirroring)
+    _draw(acdc, listed, output, report / "images", preset=preset, cases=cases)
     text = "\n".join(
         [
             INTRODUCTION.format(
@@ -118,6 +111,24 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
     _write_csv(report / "paper_claims.csv", claims)
     write_summaries(output, report / "paper_trainings.csv", preset)
     print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
+
+
+def _draw(
+    acdc: dict[str, MethodEvaluation],
+    listed: Sequence[Row],
+    output: Path,
+    images: Path,
+    *,
+    preset: Preset,
+    cases: Sequence[Case],
+) -> None:
+    """Write the figures, and pictures of cases by rows whose weights are still there."""
+    draw_figures(acdc, listed, output, images)
+    plain = [case for case in cases if case.condition == UNSHIFTED]
+    known = [row for row in listed if row.name in acdc and row.is_trained(output, preset)]
+    drawn = choose_columns(known)
+    results = [_only(acdc[row.name], _under(UNSHIFTED)) for row in drawn]
+    draw_cases(results, drawn, plain, output, images, mirroring=preset.mirroring)
 
 
 def _methods(

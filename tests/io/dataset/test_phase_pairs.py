@@ -56,3 +56,4 @@ def test_phases_are_ordered_by_end_and_number() -> None:
     assert sorted(cases, key=phase_order) == cases[::-1]
     ends = ["p_ES_frame01", "p_ED_frame19"]
     assert sorted(ends, key=phase_order) == ends[::-1]
+    assert sorted(["p_frame12", "p_ED"], key=phase_order) == ["p_ED", "p_frame12"]

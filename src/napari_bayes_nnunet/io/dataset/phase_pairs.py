@@ -11,8 +11,6 @@ from ...core.heart.measurements import canonical_structure
 _PHASE: Final = re.compile(
     r"[-_/](?:(E[DS])|(?:frame|phase)[-_]?\d+)(?=[-_/.]|$)", flags=re.IGNORECASE
 )
-
-
 _NUMBER: Final = re.compile(r"(?:frame|phase)[-_]?(\d+)", flags=re.IGNORECASE)
 
 
@@ -41,9 +39,9 @@ def phase_number(case: str) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def phase_order(case: str) -> tuple[str, int, str]:
-    """Return a sort key: ED before ES, then the numbers of the phases."""
-    return named_end(case), phase_number(case) or 0, case
+def phase_order(case: str) -> tuple[int, int, str]:
+    """Return a sort key: ED first, ES last, then the numbers of the phases."""
+    return ("ED", "", "ES").index(named_end(case)), phase_number(case) or 0, case
 
 
 def phase_pairs(volumes: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
@@ -65,14 +63,14 @@ def phase_pairs(volumes: Mapping[str, Mapping[str, float]]) -> list[tuple[str, s
 def _in_order(
     cases: list[str], volumes: Mapping[str, Mapping[str, float]]
 ) -> tuple[str, str] | None:
+    if ends := named_ends(cases):
+        ed, es = (cases[number - 1] for number in ends)
+        return ed, es
     first, second = cases
-    order = named_end(first), named_end(second)
-    if order not in (("ED", "ES"), ("ES", "ED")):
-        blood = _blood(volumes[first]), _blood(volumes[second])
-        if blood[0] == blood[1]:
-            return None
-        order = ("ED", "ES") if blood[0] > blood[1] else ("ES", "ED")
-    return (first, second) if order[0] == "ED" else (second, first)
+    blood = _blood(volumes[first]), _blood(volumes[second])
+    if blood[0] == blood[1]:
+        return None
+    return (first, second) if blood[0] > blood[1] else (second, first)
 
 
 def _blood(volumes: Mapping[str, float]) -> tuple[float, float]:

@@ -300,11 +300,12 @@ class ImageForm(QWidget):
             self.image_picked.emit(self._layer)
 
     def _on_image_chosen(self) -> None:
-        layer = self.channels[0].currentData()
-        if layer is self._layer:
+        layer, before = self.channels[0].currentData(), self._layer
+        self._layer = layer
+        self._offer_to_join()
+        if layer is before:
             self._show_hint()
             return
-        self._layer = layer
         self._read_phases()
         self._show_rows()
         self.image_changed.emit(layer)
@@ -357,7 +358,6 @@ class ImageForm(QWidget):
         self.title_changed.emit(self.title)
         self.hint.setText(" ".join(sentences))
         self.hint.setVisible(bool(sentences))
-        self._offer_to_join()
 
     def _offer_to_join(self) -> None:
         """Offer to join the image with its other phase, unless each phase has several channels."""

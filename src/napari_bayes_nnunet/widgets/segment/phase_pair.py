@@ -78,7 +78,7 @@ def join_phases(
     cases = layer_case(first), layer_case(second)
     voxels = layer_voxels(first), layer_voxels(second)
     volume = Volume(
-        voxels=np.stack([voxels[0], _on_scale_of(voxels[0], voxels[1])]),
+        voxels=np.stack([voxels[0], _on_scale_of(*voxels)]),
         geometry=replace(geometry.with_phases(2), given_spacing=spacing),
         # Not a file, so the study keeps the voxels.
         source=source.with_name(SOURCE_NAMES.format(first=cases[0], second=cases[1])),
@@ -101,5 +101,4 @@ def _on_scale_of(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     width, own = high - low, own_high - own_low
     if min(width, own) <= 0 or 1 / SAME_SCALE <= own / width <= SAME_SCALE:
         return second
-    scaled: NDArray[Any] = ((second - own_low) * (width / own) + low).astype(np.float32)
-    return scaled
+    return np.asarray((second - own_low) * (width / own) + low, dtype=np.float32)

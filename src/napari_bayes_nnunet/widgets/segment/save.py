@@ -48,12 +48,13 @@ def check_savable(result: SegmentationResult, folder: Path | None = None) -> Non
         raise AppError(NO_POSITION, case=result.case)
     if not any(_parts(result)):
         raise AppError(NOTHING_TO_SAVE)
-    for file in () if folder is None else result_files(result, folder, mutual_information=True):
-        if not file.exists():
-            continue
-        if result.source is not None and is_same_path(file, result.source):
+    if folder is None:
+        return
+    for file in result_files(result, folder, mutual_information=True):
+        if result.source is not None and file.exists() and is_same_path(file, result.source):
             raise AppError(SAME_FILE, file=file.name)
-        if file in _label_files(result, file.parent) and is_image(file):
+    for file in _label_files(result, folder):
+        if is_image(file):
             raise AppError(OTHER_IMAGE, file=file.name)
 
 
