@@ -6,9 +6,9 @@ python -m benchmarks.paper DATASET OUTPUT [--preset cpu|paper] [--sunnybrook FOL
 DATASET is ACDC as an nnU-Net raw dataset. The rows are also evaluated on LV contours of Sunnybrook,
 and on M&Ms as `bayes-nnunet prepare mnms` wrote it, if their folders are given. Each training and
 each row of each case is written to OUTPUT as soon as it is finished, and not repeated when the
-command is stopped and started again. Before the first training the command says how many hours and
-how much disk all of them take. N workers share the trainings, one for each CUDA card; so do several
-commands with the same OUTPUT.
+command is stopped and started again; weights whose rows are all there may be deleted. Before the
+first training the command says how many hours and how much disk all of them take. N workers share
+the trainings, one for each CUDA card; so do several commands with the same OUTPUT.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from napari_bayes_nnunet.io.files.atomic import write_json
 from ..command_line import existing_file, existing_folder, new_folder, positive_number
 from .cases import mnms_cases, shifted_cases, sunnybrook_cases
 from .forecast import forecast_trainings
-from .judging import judge
+from .judging import judge, needed_trainings
 from .report import write_report
 from .rows import rows
 from .shifts import UNSHIFTED
 from .temperatures import measure_losses, read_temperatures
-from .trainings import PRESETS, Preset, write_split
+from .trainings import PRESETS, Preset, trainings, write_split
 from .workers import choose_devices, train_all
 
 SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
@@ -53,7 +53,8 @@ def main() -> None:
     ]
     if options.only != "report":
         devices = choose_devices(options.device, options.workers)
-        places = options.dataset, options.output, split
+        needed = needed_trainings(trainings(preset), cases, rows(preset), options.output)
+        places = options.dataset, options.output, split, needed
         forecast = forecast_trainings(*places, preset=preset, devices=devices)
         print(forecast, flush=True)
         if forecast.needed_bytes > forecast.free_bytes:

@@ -61,14 +61,20 @@ class Forecast:
 
 
 def forecast_trainings(
-    dataset: Path, output: Path, split: Path, *, preset: Preset, devices: Sequence[str]
+    dataset: Path,
+    output: Path,
+    split: Path,
+    planned: Sequence[Training],
+    *,
+    preset: Preset,
+    devices: Sequence[str],
 ) -> Forecast:
-    """Return what the unfinished trainings take with one worker on each of the ``devices``.
+    """Return what the unfinished ones of ``planned`` take with one worker on each device.
 
     A step is measured on the first device, for a few seconds, unless a training has finished an
     epoch.
     """
-    missing = {t: _missing_steps(t, output, preset) for t in trainings(preset)}
+    missing = {t: _missing_steps(t, output, preset) for t in planned}
     missing = {training: steps for training, steps in missing.items() if steps}
     measured = _trained_seconds(output, preset)
     seconds = measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -30,6 +30,7 @@ from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 from .rows import Row
 from .rv_slices import rv_slices
 from .shifts import SHIFTS
+from .trainings import Training
 
 OTHERS = "patients of other data sets"
 """Key of the temperature that was fitted on all patients."""
@@ -227,6 +228,15 @@ def missing_tasks(
         for folder, missing in by_folder.items():
             trainings = output / "trainings" / folder
             yield Task(case, trainings, tuple(missing), mirroring, device)
+
+
+def needed_trainings(
+    planned: Iterable[Training], cases: Sequence[Case], rows: Sequence[Row], output: Path
+) -> list[Training]:
+    """Return the trainings of rows that are not judged on all cases; no others need weights."""
+    tasks = missing_tasks(cases, rows, output, output, mirroring="", device="")
+    missing = {row for task in tasks for row in task.rows}
+    return [training for training in planned if any(row.uses(training) for row in missing)]
 
 
 def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -24,13 +24,13 @@ from napari_bayes_nnunet.app.evaluation.tables import (
     evaluation_table,
     group_blocks,
 )
-from napari_bayes_nnunet.app.trajectory.analysis import analyse_trajectory, with_control
 
 from ..markdown import markdown_table
 from .claims import Finding, area_correlations, claim_lines, comparisons, silent_failures
 from .diversity import NO_PAIRS, measure_diversity
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
+from .modes import keep_modes, read_modes
 from .pictures import choose_columns, draw_cases
 from .rows import OTHER_DATASETS, VENDOR, Row, rows, with_unchanged
 from .rv_slices import RVSlice
@@ -39,7 +39,7 @@ from .shifts import SHIFTS, UNSHIFTED
 from .stability import read_restarts
 from .summaries import write_summaries
 from .temperatures import read_temperatures
-from .trainings import Preset, is_finished, trainings
+from .trainings import Preset, has_ended, trainings
 
 INTRODUCTION = """# The paper's experiment: tables
 
@@ -59,6 +59,7 @@ anything contains the borders of LV and myocardium too.
 def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[Case]) -> None:
     """Write paper_tables.md and its pictures with the finished rows into ``report``."""
     report.mkdir(parents=True, exist_ok=True)
+    keep_modes(output, preset)
     wanted = {
         condition: [case.name for case in cases if case.condition == condition]
         for condition in dict.fromkeys(case.condition for case in cases)
@@ -321,7 +322,7 @@ def _stability(output: Path, preset: Preset) -> str:
     heads = ("Training", "Restart", "Pseudo Dice before", "Lowest after", "Epochs until 95 % back")
     lines = []
     for training in trainings(preset):
-        if training.kind in ("restarts", "cosine") and is_finished(training, output):
+        if training.kind in ("restarts", "cosine") and has_ended(training, output):
             for restart in read_restarts(training.folder(output)):
                 back = "never" if restart.recovered_after is None else restart.recovered_after
                 numbers = (f"{restart.before:.3f}", f"{restart.lowest:.3f}", back)
@@ -338,19 +339,11 @@ def _clusters(output: Path, preset: Preset) -> str:
     """
     heads = ("Training", "Between / within cycles", "Silhouette", "Control: between / within")
     lines = []
-    control = output / "trainings" / "poly" / "seed1"
-    if not any(
-        t.kind == "poly" and t.seed == 1 and is_finished(t, output) for t in trainings(preset)
-    ):
+    for training, numbers in read_modes(output, preset):
+        cells = [f"{number:.3g}" for number in numbers]
+        lines.append([f"restarts, seed {training.seed}", *cells, *[""] * (4 - len(cells))])
+    if not lines:
         return ""
-    for training in trainings(preset):
-        if training.kind == "restarts" and is_finished(training, output):
-            layer = with_control(analyse_trajectory(training.folder(output)), control).first
-            same = layer.control
-            numbers = [layer.modes.ratio, layer.modes.silhouette]
-            numbers += [same.ratio, same.silhouette] if same is not None else []
-            cells = [f"{number:.3g}" for number in numbers]
-            lines.append([f"restarts, seed {training.seed}", *cells, *[""] * (4 - len(cells))])
     table = markdown_table((*heads, "Control: silhouette"), lines)
     return f"### The weights cluster by cycle\n\n{table}"
 

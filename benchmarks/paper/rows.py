@@ -72,8 +72,12 @@ class Row:
 
     def is_trained(self, output: Path, preset: Preset) -> bool:
         """Return whether all trainings of the row are finished."""
-        of_row = [t for t in trainings(preset) if self.folder in (t.kind, folder_of(t))]
+        of_row = [training for training in trainings(preset) if self.uses(training)]
         return all(is_finished(training, output) for training in of_row)
+
+    def uses(self, training: Training) -> bool:
+        """Return whether members of the row come from the training."""
+        return self.folder in (training.kind, folder_of(training))
 
     def is_judged_under(self, condition: str) -> bool:
         """Return whether the row is evaluated under a shift, or on another dataset."""

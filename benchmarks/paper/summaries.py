@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .trainings import Preset, Training, finished_epochs, is_finished, trainings
+from .trainings import Preset, Training, finished_epochs, has_ended, trainings
 
 PARTS = 60
 """Lines of a training."""
@@ -17,7 +17,7 @@ PARTS = 60
 
 def write_summaries(output: Path, file: Path, preset: Preset) -> None:
     """Write a line for every sixtieth of each finished training."""
-    finished = [training for training in trainings(preset) if is_finished(training, output)]
+    finished = [training for training in trainings(preset) if has_ended(training, output)]
     lines = [line for training in finished for line in _lines(training, output)]
     if not lines:
         return

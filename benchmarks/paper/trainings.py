@@ -16,7 +16,7 @@ from napari_bayes_nnunet.app.training.process import command_arguments
 from napari_bayes_nnunet.app.training.progress import progress_of
 from napari_bayes_nnunet.app.training.progress_file import messages_in
 from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
-from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.app.training.request import TrainingRequest, has_begun
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.types import DropoutPlacement
@@ -91,9 +91,9 @@ class Training:
     def request(
         self, dataset: Path, output: Path, split: Path, *, preset: Preset, device: str
     ) -> TrainingRequest:
-        """Return the request that starts the training, or resumes it."""
+        """Return the request that starts the training, or resumes it if its weights are there."""
         run = RunFolder(self.folder(output))
-        if run.record.exists():
+        if has_begun(run, "0"):
             return TrainingRequest(dataset=dataset, output=run.path, device=device, resume=True)
         return TrainingRequest(
             dataset=dataset,
@@ -168,14 +168,19 @@ def write_split(split: Path, file: Path) -> list[str]:
     return held_back
 
 
-def is_finished(training: Training, output: Path) -> bool:
-    """Return whether all epochs of the training are done."""
+def has_ended(training: Training, output: Path) -> bool:
+    """Return whether all epochs of the training are done; its weights may be deleted since."""
     run = RunFolder(training.folder(output))
-    final = run.fold("0") / "checkpoint_final.pth"
-    if not final.exists():
+    if not run.record.exists():
         return False
     record = read_record(run.record)
     return record.is_complete("0") and record.schedule.epochs == training.epochs
+
+
+def is_finished(training: Training, output: Path) -> bool:
+    """Return whether all epochs of the training are done, and its weights are there."""
+    final = RunFolder(training.folder(output)).fold("0") / "checkpoint_final.pth"
+    return final.exists() and has_ended(training, output)
 
 
 def finished_epochs(run: Path) -> tuple[EpochDone, ...]:

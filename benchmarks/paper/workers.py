@@ -23,7 +23,6 @@ from .trainings import (
     preprocessed_run,
     share_preprocessing,
     train_once,
-    trainings,
 )
 
 POLL_SECONDS = 1.0
@@ -47,12 +46,13 @@ def train_all(
     dataset: Path,
     output: Path,
     split: Path,
+    planned: Sequence[Training],
     *,
     preset: Preset,
     devices: Sequence[str],
     command: Sequence[str] = BAYES_NNUNET,
 ) -> list[Training]:
-    """Run every unfinished training, one at a time on each of the ``devices``.
+    """Run the unfinished ones of the ``planned`` trainings, one at a time on each device.
 
     Returns those that ended with an error.
     """
@@ -62,7 +62,7 @@ def train_all(
     failed = []
 
     def work(device: str) -> None:
-        for training in trainings(preset):
+        for training in planned:
             try:
                 claim = FileLock(lock_file(training, output)).acquire(timeout=0)
             except Timeout:  # another worker runs it
@@ -70,7 +70,7 @@ def train_all(
             with claim:
                 if is_finished(training, output):
                     continue
-                wait_for_preprocessing(training, output, preset)
+                wait_for_preprocessing(training, planned[0], output, preset)
                 share_preprocessing(training, output, preset)
                 request = training.request(dataset, output, split, preset=preset, device=device)
                 if train_once(training, request, output, threads=threads, command=command):
@@ -88,9 +88,10 @@ def lock_file(training: Training, output: Path) -> Path:
     return folder / f"{training.kind}-{training.seed}.lock"
 
 
-def wait_for_preprocessing(training: Training, output: Path, preset: Preset) -> None:
-    """Wait while another worker preprocesses the cases for its first training."""
-    first = trainings(preset)[0]
+def wait_for_preprocessing(
+    training: Training, first: Training, output: Path, preset: Preset
+) -> None:
+    """Wait while another worker preprocesses the cases for the ``first`` training."""
     if training == first:
         return
     while preprocessed_run(output, preset) is None and is_locked(first, output):

@@ -23,6 +23,7 @@ from benchmarks.paper.judging import (
     file_of,
     judge,
     judge_case,
+    needed_trainings,
     read_lines,
     row_statistics,
 )
@@ -31,7 +32,7 @@ from benchmarks.paper.rows import SUNNYBROOK, Row, rows
 from benchmarks.paper.seeds import dice_by_cycle, mean_dice
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.temperatures import measure_losses, read_temperatures
-from benchmarks.paper.trainings import PRESETS, Preset
+from benchmarks.paper.trainings import PRESETS, Preset, trainings
 
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
@@ -234,14 +235,38 @@ def test_temperature_waits_for_all_cases(output, cases, tmp_path) -> None:
     assert other.name in temperatures_of(tmp_path, cases)
 
 
-@pytest.mark.usefixtures("blank_figures")
-def test_report_outlives_the_weights(output, cases, tmp_path) -> None:
+@pytest.fixture
+def without_weights(output: Path, tmp_path: Path) -> Path:
+    """Return the experiment after the weights were deleted."""
     without = tmp_path / "output"
     for kept in ("rows", "temperatures"):
         shutil.copytree(output / kept, without / kept)
-    write_report(without, tmp_path / "report", preset=PRESET, cases=cases)
+    for kept in ("ensemble.json", "progress.jsonl"):
+        file = Path("trainings", "restarts", "seed1", kept)
+        (without / file.parent).mkdir(parents=True, exist_ok=True)
+        shutil.copy(output / file, without / file)
+    return without
+
+
+def test_only_trainings_with_missing_rows_are_needed(without_weights, cases) -> None:
+    planned = trainings(PRESET)
+    every = needed_trainings(planned, cases, rows(PRESET), without_weights)
+    assert {training.kind for training in every} == {training.kind for training in planned}
+    assert needed_trainings(planned, cases, EVERY, without_weights) == []
+    file_of(without_weights, UNSHIFTED, ROWS[0]).unlink()
+    (needed,) = needed_trainings(planned, cases, EVERY, without_weights)
+    assert (needed.kind, needed.seed) == ("restarts", 1)
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_report_outlives_the_weights(without_weights, cases, tmp_path) -> None:
+    (without_weights / "modes").mkdir()
+    (without_weights / "modes" / "restarts-seed1.json").write_text("[15.04, 0.9, 14.6, 0.875]")
+    write_report(without_weights, tmp_path / "report", preset=PRESET, cases=cases)
     text = (tmp_path / "report" / "paper_tables.md").read_text(encoding="utf-8")
     assert all(row.title in text for row in ROWS)
+    assert "| restarts, seed 1 | 1 |" in text  # the drop after the first restart
+    assert "| restarts, seed 1 | 15 | 0.9 | 14.6 | 0.875 |" in text
     assert not list((tmp_path / "report" / "images").glob("paper_case_*"))
     write_report(tmp_path / "none", tmp_path / "report", preset=PRESET, cases=cases)
     assert (tmp_path / "report" / "paper_claims.csv").read_text() == ""

@@ -15,7 +15,14 @@ import torch
 from benchmarks.paper import forecast, workers
 from benchmarks.paper import trainings as paper_trainings
 from benchmarks.paper.forecast import forecast_trainings, measure_step
-from benchmarks.paper.trainings import Preset, Training, finished_epochs, is_finished, trainings
+from benchmarks.paper.trainings import (
+    Preset,
+    Training,
+    finished_epochs,
+    has_ended,
+    is_finished,
+    trainings,
+)
 from benchmarks.paper.workers import choose_devices, is_locked, lock_file, train_all
 from filelock import FileLock
 
@@ -65,7 +72,7 @@ def four(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     """Return the four trainings that the experiment has in place of its own."""
     schedule = RestartSchedule(epochs=12)
     made = [Training(kind="restarts", seed=seed, schedule=schedule) for seed in range(1, 5)]
-    for module in (workers, paper_trainings, forecast):
+    for module in (paper_trainings, forecast):
         monkeypatch.setattr(module, "trainings", lambda preset: made)
     monkeypatch.setattr(workers, "POLL_SECONDS", 0.02)
     return made
@@ -79,7 +86,7 @@ def test_workers_share_trainings_and_preprocessing(
     command = [sys.executable, "-c", FAKE_TRAINING, str(trained_run), str(journal), "1"]
 
     def run(count: int) -> None:
-        train_all(*places, preset=PRESET, devices=["cpu"] * count, command=command)
+        train_all(*places, four, preset=PRESET, devices=["cpu"] * count, command=command)
 
     with ThreadPoolExecutor(len(tasks)) as pool:
         list(pool.map(run, tasks))
@@ -104,7 +111,7 @@ def test_failed_trainings_are_returned(four: Any, places: Any, trained_run: Path
     for training in four[1:]:
         shutil.copytree(trained_run, training.folder(places[1]))
     command = [sys.executable, "-c", "raise SystemExit(3)"]
-    assert train_all(*places, preset=PRESET, devices=["cpu"], command=command) == four[:1]
+    assert train_all(*places, four, preset=PRESET, devices=["cpu"], command=command) == four[:1]
     log = places[1] / "trainings" / "restarts-1.log"
     assert f"restarts, seed 1: exit code 3 after 0.0 min. Its messages are in {log}" in (
         capsys.readouterr().out
@@ -119,7 +126,7 @@ def test_locked_training_is_left_to_its_worker(four: Any, places: Any, trained_r
         assert not is_locked(four[0], output)
         journal = str(output / "journal")
         command = [sys.executable, "-c", FAKE_TRAINING, str(trained_run), journal, "0"]
-        train_all(*places, preset=PRESET, devices=["cpu"], command=command)
+        train_all(*places, four, preset=PRESET, devices=["cpu"], command=command)
     assert [is_finished(training, output) for training in four] == [True, False, True, True]
 
 
@@ -162,17 +169,31 @@ def test_training_is_requested_with_its_settings(places: Any, trained_run: Path)
     ]
 
 
+def test_training_whose_weights_were_deleted_has_ended(four: Any, places: Any, trained_run) -> None:
+    first, output = four[0], places[1]
+    folder = first.folder(output)
+    assert not has_ended(first, output)
+    shutil.copytree(trained_run, folder)
+    assert has_ended(first, output)
+    assert is_finished(first, output)
+    shutil.rmtree(folder / "fold_0")
+    assert has_ended(first, output)
+    assert not is_finished(first, output)
+    request = first.request(*places, preset=PRESET, device="cpu")
+    assert not request.resume  # it begins anew if a row needs it
+
+
 def test_forecast_counts_missing_steps_and_files(
     four: Any, places: Any, trained_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forecast, "measure_step", lambda preset, device: 0.5)
     how = {"preset": PRESET, "devices": ["cpu"] * 2}
-    before = forecast_trainings(*places, **how)
+    before = forecast_trainings(*places, four, **how)
     assert (before.unfinished, before.workers, before.is_trained) == (4, 2, False)
     assert before.steps == 4 * 12 * 4
     assert before.hours == pytest.approx(2 * 12 * 4 * 0.5 / 3600)
     shutil.copytree(trained_run, four[0].folder(places[1]))
-    after = forecast_trainings(*places, **how)
+    after = forecast_trainings(*places, four, **how)
     seconds = [epoch.seconds for epoch in finished_epochs(trained_run)]
     assert len(seconds) == 12
     assert (after.unfinished, after.steps, after.is_trained) == (3, 3 * 12 * 4, True)
