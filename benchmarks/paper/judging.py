@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 from tqdm import tqdm
 
-from napari_bayes_nnunet.app.evaluation.case import evaluate_case
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_passes
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
@@ -140,7 +140,7 @@ def judge_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
     """Evaluate the rows of one folder on one case."""
     reference = read_reference(task.case)
     return [
-        (row, _line(task.case, statistics, reference))
+        (row, _line(task.case, statistics, reference, is_short=row.group == "cycles"))
         for row, statistics in row_statistics(task).items()
     ]
 
@@ -288,7 +288,12 @@ def _probabilities(
     return {forward_pass: np.asarray(p.cpu()) for forward_pass, p in pairs}
 
 
-def _line(case: Case, statistics: MemberStatistics, reference: np.ndarray) -> dict[str, Any]:
+def _line(
+    case: Case, statistics: MemberStatistics, reference: np.ndarray, *, is_short: bool
+) -> dict[str, Any]:
+    """Return the results of a row, or, if it ``is_short``, only those of its labels."""
+    if is_short:
+        return {"evaluation": _labels_evaluation(case, statistics, reference).to_json()}
     labels, entropy, probabilities = (
         statistics.measure(RunningPosterior.labels),
         statistics.measure(RunningPosterior.total_entropy),
@@ -320,3 +325,18 @@ def _line(case: Case, statistics: MemberStatistics, reference: np.ndarray) -> di
         )
         line["rv_slices"] = [asdict(rv_slice) for rv_slice in slices]
     return line
+
+
+def _labels_evaluation(
+    case: Case, statistics: MemberStatistics, reference: np.ndarray
+) -> CaseEvaluation:
+    kept = judged_slices(case, reference)
+    return evaluate_case(
+        case=case.name,
+        patient=case.patient,
+        labels=statistics.measure(RunningPosterior.labels)[kept],
+        reference=reference[kept],
+        spacing=statistics.spacing,
+        structures=case.structures,
+        groups={**case.groups, "shift": case.condition},
+    )

@@ -7,7 +7,12 @@ from itertools import groupby, takewhile
 
 import numpy as np
 
-from napari_bayes_nnunet.app.evaluation.aggregates import OfCase, mean_over_volumes, pooled_ece
+from napari_bayes_nnunet.app.evaluation.aggregates import (
+    Aggregation,
+    OfCase,
+    mean_over_volumes,
+    pooled_ece,
+)
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 
@@ -103,11 +108,12 @@ def csv_lines(
     for row in (row for row in rows if row.name in methods):
         for condition, cases in _by_condition(methods[row.name].cases).items():
             names = list(dict.fromkeys(name for case in cases for name in case.structures))
-            measures = {
+            measures: dict[str, Aggregation] = {
                 "Dice": mean_over_volumes(lambda case: case.mean_dice),
                 **{f"Dice {name}": mean_over_volumes(_dice_of(name)) for name in names},
-                "ECE": pooled_ece,
             }
+            if any(case.reliability is not None for case in cases):  # not of single members
+                measures["ECE"] = pooled_ece
             for measure, aggregate in measures.items():
                 found = aggregate(cases)
                 low, high = found.interval

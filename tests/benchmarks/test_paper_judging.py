@@ -323,6 +323,7 @@ def test_cycles_and_members_have_tables_of_their_own(output, cases, tmp_path) ->
     last = next(row for row in CHOSEN if row.epochs == (11,))
     vanilla = next(row for row in ROWS if row.method == "vanilla")
     alone = [case.mean_dice for case in methods[last.name].cases]
+    assert {case.reliability for case in methods[last.name].cases} == {None}
     assert alone == [
         case.mean_dice
         for case in of_row(output, vanilla).cases
@@ -330,6 +331,7 @@ def test_cycles_and_members_have_tables_of_their_own(output, cases, tmp_path) ->
     ]
     with (tmp_path / "paper_tables.csv").open(encoding="utf-8") as file:
         table = {(r["row"], r["condition"], r["measure"]): r["value"] for r in csv.DictReader(file)}
+    assert (last.title, UNSHIFTED, "ECE") not in table
     assert float(table[last.title, UNSHIFTED, "Dice"]) == pytest.approx(np.mean(alone), abs=1e-5)
 
 
