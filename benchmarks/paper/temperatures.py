@@ -49,8 +49,8 @@ def measure_losses(
     A line of OUTPUT/temperatures/rows/none/ROW.jsonl has the mean NLL of a case at each of the
     `TEMPERATURES`, and its voxels, those of the box used for the ECE.
     """
-    tasks = list(missing_tasks(cases, rows, output, _kept(output), mirroring, device))
-    evaluate_tasks(tasks, measure_case, _kept(output), processes, "Fitting temperatures")
+    tasks = list(missing_tasks(cases, rows, output, kept_losses(output), mirroring, device))
+    evaluate_tasks(tasks, measure_case, kept_losses(output), processes, "Fitting temperatures")
 
 
 def measure_case(task: Task) -> list[tuple[Row, dict[str, Any]]]:
@@ -82,13 +82,14 @@ def read_temperatures(
     """
     fitted = {}
     for row in rows:
-        lines = dict(read_lines(file_of(_kept(output), UNSHIFTED, row)))
+        lines = dict(read_lines(file_of(kept_losses(output), UNSHIFTED, row)))
         if lines and lines.keys() >= set(cases):
             fitted[row.name] = _fit_halves([lines[case] for case in cases])
     return fitted
 
 
-def _kept(output: Path) -> Path:
+def kept_losses(output: Path) -> Path:
+    """Return the folder with the losses of the rows."""
     return output / "temperatures"
 
 

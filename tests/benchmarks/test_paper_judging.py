@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import tarfile
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from benchmarks.paper.archive import write_archives
 from benchmarks.paper.cases import sunnybrook_cases
 from benchmarks.paper.claims import comparisons
 from benchmarks.paper.diversity import NO_PAIRS, measure_diversity
@@ -270,6 +272,26 @@ def test_report_outlives_the_weights(without_weights, cases, tmp_path) -> None:
     assert not list((tmp_path / "report" / "images").glob("paper_case_*"))
     write_report(tmp_path / "none", tmp_path / "report", preset=PRESET, cases=cases)
     assert (tmp_path / "report" / "paper_claims.csv").read_text() == ""
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_archives_give_the_same_tables(output, cases, tmp_path) -> None:
+    (archive,) = write_archives(output, tmp_path / "kept", PRESET)
+    assert archive.name == "restarts.tar.xz"
+    before = archive.read_bytes()
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "again", filter="data")
+    again = tmp_path / "again"
+    cut = file_of(again, UNSHIFTED, ROWS[0])
+    cut.write_text(cut.read_text() + cut.read_text()[:20])  # as by a kill
+    (archive,) = write_archives(again, tmp_path / "kept", PRESET)
+    assert archive.read_bytes() == before
+    for experiment in (output, again):
+        write_report(experiment, experiment / "report", preset=PRESET, cases=cases)
+    first, second = (
+        (experiment / "report" / "paper_tables.md").read_text() for experiment in (output, again)
+    )
+    assert first == second
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -1,0 +1,90 @@
+"""Results of every row and case in small files, to be kept when the weights are not.
+
+python -m benchmarks.paper.archive OUTPUT FOLDER [--preset cpu|paper]
+
+Writes FOLDER/KIND.tar.xz for every kind of training that has results: its rows and losses with six
+digits, the records of its trainings, and their epochs. Unpacked into one OUTPUT, with
+`--only report`, they give the tables again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+
+from ..command_line import existing_folder, new_folder
+from .rows import rows
+from .temperatures import kept_losses
+from .trainings import PRESETS, Preset, has_ended, trainings
+
+
+def main() -> None:
+    """Write the archives."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", type=existing_folder)
+    parser.add_argument("folder", type=new_folder)
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    options = parser.parse_args()
+    for archive in write_archives(options.output, options.folder, PRESETS[options.preset]):
+        print(f"{archive}: {archive.stat().st_size / 1e6:.2f} MB")
+
+
+def write_archives(output: Path, folder: Path, preset: Preset) -> Iterator[Path]:
+    """Write the archive of every kind of training that has results, and yield its path.
+
+    The same results give the same bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in dict.fromkeys(training.kind for training in trainings(preset)):
+        files = sorted(_files(kind, output, preset))
+        if not files:
+            continue
+        archive = folder / f"{kind}.tar.xz"
+        with tarfile.open(archive, "w:xz", preset=9) as tar:
+            for file in files:
+                content = _shortened(file).encode()
+                member = tarfile.TarInfo(file.relative_to(output).as_posix())
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        yield archive
+
+
+def _files(kind: str, output: Path, preset: Preset) -> Iterator[Path]:
+    of_kind = [row.name for row in rows(preset) if row.folder.partition("/")[0] == kind]
+    for name in of_kind:
+        for folder in (output, kept_losses(output)):
+            yield from folder.glob(f"rows/*/{name}.jsonl")
+    for training in (training for training in trainings(preset) if training.kind == kind):
+        if has_ended(training, output):
+            run = RunFolder(training.folder(output))
+            yield from (run.record, run.progress)
+    yield from output.glob(f"modes/{kind}-seed*.json")
+
+
+def _shortened(file: Path) -> str:
+    """Return the JSON Lines of a file with six digits; other files as they are."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".jsonl":
+        return text
+    lines = []
+    for line in text.splitlines():
+        with suppress(ValueError):  # cut short by a kill
+            lines.append(json.dumps(json.loads(line, parse_float=_six_digits)))
+    return "\n".join([*lines, ""])
+
+
+def _six_digits(number: str) -> float:
+    return float(f"{float(number):.6g}")
+
+
+if __name__ == "__main__":
+    main()
