@@ -266,7 +266,7 @@ def _limit_threads(processes: int) -> None:
 
 @lru_cache(maxsize=8)
 def _ensemble(folder: Path, device: str) -> Ensemble:
-    return Ensemble(folder, device=device, precision="full")
+    return Ensemble(folder, device=device)  # in the precision of `predict`
 
 
 def _image(case: Case) -> tuple[np.ndarray, tuple[float, float, float]]:

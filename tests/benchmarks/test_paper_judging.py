@@ -125,7 +125,7 @@ def test_temperature_is_fitted_on_other_patients(method, output, cases, trained_
     temperatures = temperatures_of(output, cases)[row.name]
     patients = sorted({case.patient for case in cases})
     assert temperatures.keys() == {OTHERS, *patients}
-    ensemble = Ensemble(trained_run, device="cpu", precision="full")
+    ensemble = Ensemble(trained_run, device="cpu")
 
     def fit(patients: list[str]) -> float:
         probabilities, labels = [], []
@@ -202,7 +202,7 @@ def test_claim_is_the_difference_of_two_rows(output) -> None:
 def test_diversity_is_the_dice_of_pairs_of_members(output, cases, trained_run) -> None:
     row = max((row for row in ROWS if row.method == "multi"), key=lambda row: row.members)
     names = [case.name for case in cases if case.condition == UNSHIFTED]
-    ensemble = Ensemble(trained_run, device="cpu", precision="full")
+    ensemble = Ensemble(trained_run, device="cpu")
     within, between = [], []
     for case in (case for case in cases if case.condition == UNSHIFTED):
         image = read_channels(case.image)[0]

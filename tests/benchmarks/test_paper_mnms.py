@@ -106,7 +106,7 @@ def test_judge_measures_a_case_by_its_names(cases, trained_run: Path, tmp_path) 
         },
     )
     image, raw = read_channels(case.image)[0], read_labels(case.label).voxels
-    result = Ensemble(trained_run, device="cpu", precision="full").segment(
+    result = Ensemble(trained_run, device="cpu").segment(
         image.voxels, image.spacing, method="vanilla", members=1, mirroring="none"
     )
     probabilities = np.asarray(result.probabilities)
