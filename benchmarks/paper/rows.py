@@ -49,9 +49,10 @@ class Row:
     """One row; ``folder`` lies in ``trainings/``, ``cost`` is in trainings of T epochs.
 
     The rows of the ``group`` "compared" are compared with each other and judged under all shifts;
-    "seeds" are some of them with other seeds, "cycles" single members, "members" ensembles of other
-    members, "ablations" of other trainings. ``epochs`` replace the members that the method chooses.
-    The temperature is fitted on other patients if ``is_fitted``.
+    "seeds" are some of them with other seeds, without shifts. "cycles" are single members,
+    "members" ensembles of other members, and "ablations" those of other trainings, all judged on
+    ACDC alone. ``epochs`` replace the members that the method chooses. The temperature is fitted on
+    other patients if ``is_fitted``.
     """
 
     name: str
@@ -81,9 +82,9 @@ class Row:
 
     def is_judged_under(self, condition: str) -> bool:
         """Return whether the row is evaluated under a shift, or on another dataset."""
-        if self.group in ("cycles", "members"):
-            return condition == UNSHIFTED
-        return self.group == "compared" or condition in (UNSHIFTED, *OTHER_DATASETS)
+        if self.group == "compared":
+            return True
+        return condition == UNSHIFTED or (self.group == "seeds" and condition in OTHER_DATASETS)
 
 
 def folder_of(training: Training) -> str:
@@ -92,19 +93,16 @@ def folder_of(training: Training) -> str:
 
 
 def rows(preset: Preset) -> list[Row]:
-    """Return all rows, then those with a temperature fitted on other patients.
+    """Return all rows, the compared ones also with a temperature fitted on other patients.
 
     Single has at most the members of one plateau, multi those of all cycles.
     """
     single = min(MOST, len(_plateau(preset)))
     multi = min(MOST, CYCLES * single)
-    made = [
-        *_compared(preset, single, multi),
-        *_seeds(preset, single, multi),
-        *_ablations(preset, single, multi),
-    ]
+    made = [*_compared(preset, single, multi), *_seeds(preset, single, multi)]
     twins = [_with_fitted_temperature(row) for row in made[1:] if _has_twin(row)]
-    return [*made, *_cycles(preset), *_members(preset), *twins]
+    ablations = _ablations(preset, single, multi)
+    return [*made, *ablations, *_cycles(preset), *_members(preset), *twins]
 
 
 def _compared(preset: Preset, single: int, multi: int) -> list[Row]:
@@ -186,7 +184,7 @@ ABLATIONS = {
 
 def with_unchanged(listed: Sequence[Row]) -> list[Row]:
     """Return the ablations, after the rows of the same methods in trainings without a change."""
-    ablations = [row for row in listed if row.group == "ablations" and not row.is_fitted]
+    ablations = [row for row in listed if row.group == "ablations"]
     unchanged = [
         row
         for row in listed

@@ -37,7 +37,7 @@ def test_rows_cover_all_methods_and_have_trainings(preset) -> None:
     assert {row.method for row in made} == METHODS.keys() - {"cross-validation"}
     assert len({row.name for row in made}) == len(made)
     assert sum(row.is_fitted for row in made) == sum(
-        not row.is_fitted and row.method != "temperature" and row.group not in ("cycles", "members")
+        not row.is_fitted and row.method != "temperature" and row.group in ("compared", "seeds")
         for row in made
     )
     for row in made:
@@ -54,6 +54,7 @@ def test_row_members_are_limited_by_the_plateau() -> None:
     ablations = {row.name: row for row in rows(PRESETS["cpu"]) if row.group == "ablations"}
     assert ablations["cycles-5-seed1-single-24"].title == "M 5: Single, n 24, seed 1"
     assert "cycles-1-seed1-multi-30" not in ablations
+    assert not any(row.is_judged_under(SUNNYBROOK) for row in ablations.values())
 
 
 def test_rows_of_chosen_epochs_lie_in_the_plateaus() -> None:
