@@ -29,7 +29,7 @@ from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from .rows import Row
 from .rv_slices import rv_slices
-from .shifts import SHIFTS
+from .shifts import SHIFTS, UNSHIFTED
 from .trainings import Training
 
 OTHERS = "patients of other data sets"
@@ -312,6 +312,7 @@ def _line(
         mutual_information=statistics.measure(RunningPosterior.mutual_information)[kept],
         pairwise_dice=statistics.agreement.mean(),
         groups={**case.groups, "shift": case.condition},
+        detects_errors=case.condition == UNSHIFTED,  # the only condition with a table of it
     )
     diversity = {name: asdict(d) for name, d in statistics.agreement.diversity().items()}
     line: dict[str, Any] = {
