@@ -31,7 +31,7 @@ from .report import write_report
 from .rows import rows
 from .shifts import UNSHIFTED
 from .temperatures import measure_losses, read_temperatures
-from .trainings import PRESETS, Preset, trainings, write_split
+from .trainings import PRESETS, Preset, record_of, trainings, write_split
 from .workers import choose_devices, train_all
 
 SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
@@ -121,7 +121,7 @@ def _check_same_experiment(
         "cases": [case.name for case in read_dataset(dataset).cases],
         "split": json.loads(split.read_text(encoding="utf-8")),
     }
-    record, has_trainings = output / "experiment.json", (output / "trainings").exists()
+    record, has_trainings = record_of(output), (output / "trainings").exists()
     if not record.exists():
         if has_trainings:
             sys.exit(f"{output} holds trainings of an unknown experiment. Choose another OUTPUT.")

@@ -2,9 +2,9 @@
 
 python -m benchmarks.paper.archive OUTPUT FOLDER [--preset cpu|paper]
 
-Writes FOLDER/KIND.tar.xz for every kind of training that has results: its rows and losses with six
-digits, the records of its trainings, and their epochs. Unpacked into one OUTPUT, with
-`--only report`, they give the tables again.
+Writes FOLDER/KIND.tar.xz for every kind of training that has results: the record of the experiment,
+rows, losses, the records of the trainings, and their epochs. Unpacked into one OUTPUT they give the
+tables again with `--only report`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 from ..command_line import existing_folder, new_folder
 from .rows import rows
 from .temperatures import kept_losses
-from .trainings import PRESETS, Preset, has_ended, trainings
+from .trainings import PRESETS, Preset, has_ended, record_of, trainings
 
 
 def main() -> None:
@@ -48,10 +48,12 @@ def write_archives(output: Path, folder: Path, preset: Preset) -> Iterator[Path]
         files = sorted(_files(kind, output, preset))
         if not files:
             continue
+        if record_of(output).exists():
+            files = [record_of(output), *files]
         archive = folder / f"{kind}.tar.xz"
         with tarfile.open(archive, "w:xz", preset=9) as tar:
             for file in files:
-                content = _shortened(file).encode()
+                content = _without_cut_lines(file).encode()
                 member = tarfile.TarInfo(file.relative_to(output).as_posix())
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -70,20 +72,17 @@ def _files(kind: str, output: Path, preset: Preset) -> Iterator[Path]:
     yield from output.glob(f"modes/{kind}-seed*.json")
 
 
-def _shortened(file: Path) -> str:
-    """Return the JSON Lines of a file with six digits; other files as they are."""
+def _without_cut_lines(file: Path) -> str:
+    """Return the text of a file, without JSON Lines that a kill has cut short."""
     text = file.read_text(encoding="utf-8")
     if file.suffix != ".jsonl":
         return text
-    lines = []
-    for line in text.splitlines():
-        with suppress(ValueError):  # cut short by a kill
-            lines.append(json.dumps(json.loads(line, parse_float=_six_digits)))
-    return "\n".join([*lines, ""])
-
-
-def _six_digits(number: str) -> float:
-    return float(f"{float(number):.6g}")
+    whole = []
+    for line in text.splitlines(keepends=True):
+        with suppress(ValueError):
+            json.loads(line)
+            whole.append(line)
+    return "".join(whole)
 
 
 if __name__ == "__main__":

@@ -168,6 +168,11 @@ def write_split(split: Path, file: Path) -> list[str]:
     return held_back
 
 
+def record_of(output: Path) -> Path:
+    """Return the file with the preset, cases and split of an experiment."""
+    return output / "experiment.json"
+
+
 def has_ended(training: Training, output: Path) -> bool:
     """Return whether all epochs of the training are done; its weights may be deleted since."""
     run = RunFolder(training.folder(output))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import averages
+from benchmarks.paper.archive import write_archives
+from benchmarks.paper.trainings import PRESETS
 
 HELD_BACK = ["patient003_frame01", "patient003_frame02"]
 Command = Callable[..., int]
@@ -89,3 +93,20 @@ def test_exit_code_says_whether_a_training_failed(failed, command, tmp_path, mon
     assert command("--only", "train") == len(failed)
     assert (tmp_path / "output" / "experiment.json").exists()
     assert command("--only", "train", "--preset", "paper") == 1  # another experiment
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_unpacked_archives_are_the_same_experiment(command, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
+    output = tmp_path / "output"
+    assert command("--only", "train") == 0
+    (output / "modes").mkdir()
+    (output / "modes" / "restarts-seed1.json").write_text("[15.0, 0.9, 14.6, 0.88]")
+    (archive,) = write_archives(output, tmp_path / "kept", PRESETS["cpu"])
+    shutil.rmtree(output)
+    (output / "trainings").mkdir(parents=True)
+    assert command("--only", "report") == 1  # trainings of an unknown experiment
+    with tarfile.open(archive) as tar:
+        tar.extractall(output, filter="data")
+    assert command("--only", "report") == 0
+    assert "| 15 | 0.9 | 14.6 | 0.88 |" in (output / "report" / "paper_tables.md").read_text()
