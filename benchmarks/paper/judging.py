@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 from tqdm import tqdm
 
-from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
+from napari_bayes_nnunet.app.evaluation.case import evaluate_case
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_passes
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
@@ -292,26 +292,29 @@ def _line(
     case: Case, statistics: MemberStatistics, reference: np.ndarray, *, is_short: bool
 ) -> dict[str, Any]:
     """Return the results of a row, or, if it ``is_short``, only those of its labels."""
-    if is_short:
-        return {"evaluation": _labels_evaluation(case, statistics, reference).to_json()}
-    labels, entropy, probabilities = (
-        statistics.measure(RunningPosterior.labels),
-        statistics.measure(RunningPosterior.total_entropy),
-        statistics.measure(RunningPosterior.mean),
-    )
+    labels = statistics.measure(RunningPosterior.labels)
     kept = judged_slices(case, reference)
-    evaluation = evaluate_case(
+    evaluate = partial(
+        evaluate_case,
         case=case.name,
         patient=case.patient,
         labels=labels[kept],
         reference=reference[kept],
         spacing=statistics.spacing,
         structures=case.structures,
+        groups={**case.groups, "shift": case.condition},
+    )
+    if is_short:
+        return {"evaluation": evaluate().to_json()}
+    entropy, probabilities = (
+        statistics.measure(RunningPosterior.total_entropy),
+        statistics.measure(RunningPosterior.mean),
+    )
+    evaluation = evaluate(
         probabilities=probabilities[:, kept],
         entropy=entropy[kept],
         mutual_information=statistics.measure(RunningPosterior.mutual_information)[kept],
         pairwise_dice=statistics.agreement.mean(),
-        groups={**case.groups, "shift": case.condition},
         detects_errors=case.condition == UNSHIFTED,  # the only condition with a table of it
     )
     diversity = {name: asdict(d) for name, d in statistics.agreement.diversity().items()}
@@ -326,18 +329,3 @@ def _line(
         )
         line["rv_slices"] = [asdict(rv_slice) for rv_slice in slices]
     return line
-
-
-def _labels_evaluation(
-    case: Case, statistics: MemberStatistics, reference: np.ndarray
-) -> CaseEvaluation:
-    kept = judged_slices(case, reference)
-    return evaluate_case(
-        case=case.name,
-        patient=case.patient,
-        labels=statistics.measure(RunningPosterior.labels)[kept],
-        reference=reference[kept],
-        spacing=statistics.spacing,
-        structures=case.structures,
-        groups={**case.groups, "shift": case.condition},
-    )

@@ -93,7 +93,7 @@ def folder_of(training: Training) -> str:
 
 
 def rows(preset: Preset) -> list[Row]:
-    """Return all rows, the compared ones also with a temperature fitted on other patients.
+    """Return all rows; the compared ones and further seeds also with a fitted temperature.
 
     Single has at most the members of one plateau, multi those of all cycles.
     """

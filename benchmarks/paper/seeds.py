@@ -112,7 +112,7 @@ def csv_lines(
                 "Dice": mean_over_volumes(lambda case: case.mean_dice),
                 **{f"Dice {name}": mean_over_volumes(_dice_of(name)) for name in names},
             }
-            if any(case.reliability is not None for case in cases):  # not of single members
+            if any(case.reliability is not None for case in cases):  # not those of single members
                 measures["ECE"] = pooled_ece
             for measure, aggregate in measures.items():
                 found = aggregate(cases)

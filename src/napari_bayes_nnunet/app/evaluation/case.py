@@ -207,8 +207,8 @@ def evaluate_case(
     ``spacing`` (z, y, x) in mm; ``probabilities`` (C, Z, Y, X), class = label; ``entropy`` and
     ``mutual_information`` (Z, Y, X) in bit; ``pairwise_dice`` of the members and
     ``expected_dice``, per structure; ``volume_intervals``: structure → the ends ``low_80`` … of its
-    intervals in mL. Measures that need a missing argument are NaN or empty. Unless it
-    ``detects_errors``, which takes a third of the time, ``detection`` is empty too.
+    intervals in mL. Measures that need a missing argument are NaN or empty, and so is
+    ``detection`` without ``detects_errors``, which takes a third of the time.
 
     ``structures`` are those in the reference. Every other label or class counts as background:
     its voxels become 0 and its probability is added to that of the background. The maps are not
