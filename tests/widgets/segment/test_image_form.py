@@ -22,10 +22,12 @@ from napari_bayes_nnunet.widgets.layers.metadata import (
 from napari_bayes_nnunet.widgets.layers.result_layers import put_result
 from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
+    CANNOT_JOIN,
     CHECK_SPACING,
     CURRENT,
     ED_ES,
     JOIN,
+    MANY_PHASES,
     NO_IMAGE_CHOSEN,
     NO_IMAGE_OPEN,
     OTHER_IN_FRONT,
@@ -350,8 +352,10 @@ def test_two_phases_are_joined_to_a_cine(form, viewer, tmp_path) -> None:
     ids=["patients", "names", "same phase", "shape", "spacing"],
 )
 def test_images_of_two_hearts_are_not_joined(form, viewer, tmp_path, names, second) -> None:
-    pair(viewer, tmp_path, names=names, second=second)
+    one, other = pair(viewer, tmp_path, names=names, second=second)
     assert not shows(form, form.join_button)
+    why = CANNOT_JOIN.format(other=one.name, image=other.name)
+    assert (why in form.hint.text()) == (second is not VOLUME)
 
 
 def test_images_of_two_folders_are_not_joined(form, viewer, tmp_path) -> None:
@@ -370,8 +374,12 @@ def test_images_of_two_folders_are_not_joined(form, viewer, tmp_path) -> None:
 def test_three_phases_are_not_joined(form, viewer, tmp_path) -> None:
     pair(viewer, tmp_path)
     assert shows(form, form.join_button)
-    viewer.add_layer(image_layer(tmp_path, VOLUME, "p3_frame05"))
+    third = viewer.add_layer(image_layer(tmp_path, VOLUME, "p3_frame05"))
     assert not shows(form, form.join_button)
+    assert MANY_PHASES.format(count=2, image=third.name) in form.hint.text()
+    viewer.layers.remove(third)
+    assert shows(form, form.join_button)
+    assert MANY_PHASES.partition(".")[2] not in form.hint.text()
 
 
 def test_phases_of_several_channels_are_not_joined(form, viewer, tmp_path) -> None:

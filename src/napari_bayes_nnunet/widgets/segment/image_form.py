@@ -40,7 +40,7 @@ from ..layers.image_input import (
 )
 from ..layers.metadata import bayes_metadata, layer_geometry, layer_spacing, layer_voxels
 from ..layers.viewing import current_phase
-from .phase_pair import join_phases, other_phase
+from .phase_pair import are_on_one_grid, join_phases, other_phases
 
 ED_ES, ALL, CURRENT, THESE = range(4)
 NARROW = "min-width: 36px; padding: 1px 4px;"
@@ -67,6 +67,11 @@ JOIN_HELP = (
     "{image} and {other} seem to be ED and ES of one heart. A new layer with both is segmented and "
     "reviewed as one study, with EDV, ESV and EF."
 )
+MANY_PHASES = "{count} other phases of {image} are open. Close all but one to join it for the EF."
+CANNOT_JOIN = (
+    "{other} has other slices or voxels than {image}, so they cannot be joined for the EF. Segment "
+    "each alone."
+)
 
 
 class ImageForm(QWidget):
@@ -89,6 +94,7 @@ class ImageForm(QWidget):
         self.phases_from = ""
         self._problem = ""
         self._other: Image | None = None
+        self._cannot_join = ""
         self._cannot_find = ""
         self.channels: list[QComboBox] = []
         self.spacing = SpacingRow()
@@ -352,6 +358,8 @@ class ImageForm(QWidget):
             sentences.append(PHASES_FROM[self.phases_from])
         elif self._layer is not None and self._layer.ndim == 4:
             sentences.append(PHASE_COUNT.format(count=layer_voxels(self._layer).shape[0]))
+        if self._cannot_join:
+            sentences.append(self._cannot_join)
         front = image_in_front(self._viewer)
         if self._layer is not None and front is not None and front not in self.layers:
             sentences.append(OTHER_IN_FRONT.format(front=front.name, image=self._layer.name))
@@ -362,12 +370,19 @@ class ImageForm(QWidget):
     def _offer_to_join(self) -> None:
         """Offer to join the image with its other phase, unless each phase has several channels."""
         layer = self._layer if len(self.channels) == 1 else None
-        self._other = None if layer is None else other_phase(self._viewer, layer)
+        others = [] if layer is None else other_phases(self._viewer, layer)
+        self._other, self._cannot_join = None, ""
+        if layer is not None and len(others) > 1:
+            self._cannot_join = MANY_PHASES.format(count=len(others), image=layer.name)
+        elif layer is not None and others:
+            names = {"image": layer.name, "other": others[0].name}
+            if are_on_one_grid(layer, others[0]):
+                self._other = others[0]
+                self.join_button.set_title(JOIN.format(**names))
+                self.join_button.setToolTip(JOIN_HELP.format(**names))
+            else:
+                self._cannot_join = CANNOT_JOIN.format(**names)
         self.join_button.setVisible(self._other is not None)
-        if layer is not None and self._other is not None:
-            names = {"image": layer.name, "other": self._other.name}
-            self.join_button.set_title(JOIN.format(**names))
-            self.join_button.setToolTip(JOIN_HELP.format(**names))
 
     def _join(self) -> None:
         assert self._layer is not None

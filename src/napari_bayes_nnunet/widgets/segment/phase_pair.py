@@ -32,31 +32,28 @@ SAME_SCALE: Final = 2.0
 """Ratio up to which two ranges of intensities can be seen at one brightness."""
 
 
-def other_phase(viewer: Any, image: Image) -> Image | None:
-    """Return the other phase of the heart in the 3D ``image``; None if it is not clear.
+def other_phases(viewer: Any, image: Image) -> list[Image]:
+    """Return the other phases of the heart in the 3D ``image``; one alone can be joined with it.
 
-    It is the only other 3D image from the same folder whose name differs only in the phase, and has
-    the same grid. If both are joined already, there is none.
+    They are the other 3D images from the same folder whose names differ only in the phase. If the
+    image is joined already, or is open twice, there are none.
     """
     case, source = layer_case(image), layer_source(image)
     if image.ndim != 3 or source is None or not examination_of(case):
-        return None
+        return []
     others: dict[Image, str] = {}
     for layer in filter(is_segmentable, viewer.layers):
         path = layer_source(layer)
         if layer is image or path is None or path.parent != source.parent:
             continue
         if case in layer_phase_cases(layer):
-            return None
+            return []
         if examination_of(layer_case(layer)) == examination_of(case):
             others[layer] = layer_case(layer)
-    if len(others) != 1 or case in others.values():
-        return None
-    (other,) = others
-    return other if _are_on_one_grid(image, other) else None
+    return [] if case in others.values() else list(others)
 
 
-def _are_on_one_grid(image: Image, other: Image) -> bool:
+def are_on_one_grid(image: Image, other: Image) -> bool:
     """Return whether the files of both layers have one grid, whatever voxel size was given."""
     first, second = (layer_geometry(layer) for layer in (image, other))
     if first is None or second is None:
