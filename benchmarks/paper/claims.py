@@ -1,37 +1,34 @@
-"""The paper's claims, with measured values, intervals and verdicts."""
+"""Findings on the paper's claims: measured values, intervals and verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student_t
 
-from napari_bayes_nnunet.app.evaluation.aggregates import (
-    Aggregate,
-    aggregate_difference,
-    mean_over_volumes,
-    pooled_ece,
-)
-from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 
 from .rows import CYCLES, LATE, Row
 from .rv_slices import RVSlice
-from .shifts import UNSHIFTED
 
 UNKNOWN = "cannot be told"
-Methods = Mapping[str, MethodEvaluation]
-"""Evaluation of the cases under every shift, by the name of the row."""
+FEWEST_TRAININGS = 3
+"""Trainings needed for a verdict on trainings in general."""
+THESE_ONLY = "for these trainings"
+"""Addition to the verdict if other trainings may turn out otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One comparison: an estimate with its 95 % interval, multiplied by ``scale``, in ``unit``.
 
-    ``expected`` is the sign that the claim predicts, 1 or -1, or 0 if it predicts none. Findings on
-    "multi" cannot be told unless its last cycles, ``needs_cycles`` of them, have converged.
+    The interval is over patients. ``by_training`` are the values of several trainings, whose mean
+    is the estimate, or () for one training. ``expected`` is the sign that the claim predicts, 1 or
+    -1, or 0 if it predicts none. Findings on "multi" cannot be told unless its last cycles,
+    ``needs_cycles`` of them, have converged.
     """
 
     claim: str
@@ -42,181 +39,85 @@ class Finding:
     scale: float = 1.0
     digits: int = 3
     needs_cycles: int = 0
+    by_training: tuple[float, ...] = ()
+
+    @property
+    def over_trainings(self) -> tuple[float, float]:
+        """95 % interval of Student's t over the trainings, NaN for fewer than three."""
+        count = len(self.by_training)
+        if count < FEWEST_TRAININGS:
+            return np.nan, np.nan
+        error = np.std(self.by_training, ddof=1) / np.sqrt(count)
+        reach = float(student_t.ppf(0.975, count - 1) * error)
+        return self.estimate.value - reach, self.estimate.value + reach
 
     def verdict(self, *, converged: int = CYCLES) -> str:
-        """Return the verdict by the side of 0 on which the interval lies.
+        """Return the verdict by the side of 0 on which both intervals lie.
 
-        ``converged`` is how many of the last cycles have converged.
+        ``converged`` is how many of the last cycles have converged. If only the interval over
+        patients lies on one side, the verdict is one on these trainings.
         """
-        low, high = (side * self.expected for side in self.estimate.interval)
-        if not self.expected or np.isnan([low, high]).any():
+        if not self.expected or np.isnan(self.estimate.interval).any():
             return "–"
         if self.needs_cycles > converged:
             return f"{UNKNOWN}: the cycles {'differ' if converged else 'are not evaluated yet'}"
-        low, high = sorted((low, high))
-        if low > 0:
-            return "holds"
-        return "does not hold" if high < 0 else UNKNOWN
+        side = self.expected * _side(self.estimate.interval)
+        if not side:
+            return UNKNOWN
+        verdict = "holds" if side > 0 else "does not hold"
+        is_general = self.expected * _side(self.over_trainings) == side
+        return verdict if is_general else f"{verdict} {THESE_ONLY}"
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
-        numbers = [self.estimate.value, *self.estimate.interval]
-        value, low, high = (f"{self.scale * number:+.{self.digits}f}" for number in numbers)
-        interval = "" if "nan" in low else f" ({low} to {high})"
-        return f"{value}{interval}{unit}"
+        return f"{self._text(self.estimate.value)}{self._interval(self.estimate.interval)}{unit}"
+
+    @property
+    def trainings_text(self) -> str:
+        """The values by training, with their interval if there is one; "" for one training."""
+        values = ", ".join(map(self._text, self.by_training))
+        interval = self._interval(self.over_trainings)
+        return f"{values}: {self._text(self.estimate.value)}{interval}" if interval else values
+
+    def _interval(self, interval: tuple[float, float]) -> str:
+        if np.isnan(interval).any():
+            return ""
+        low, high = map(self._text, interval)
+        return f" ({low} to {high})"
+
+    def _text(self, number: float) -> str:
+        return f"{self.scale * number:+.{self.digits}f}"
+
+
+def _side(interval: tuple[float, float]) -> int:
+    """Return 1 or -1 if the interval lies above or below 0, else 0; 0 for NaN."""
+    low, high = interval
+    return int(low > 0) - int(high < 0)
 
 
 def claim_lines(findings: Sequence[Finding], *, converged: int) -> Iterator[dict[str, object]]:
     """Yield a line of the table of claims for each finding, in its unit."""
     for finding in findings:
-        numbers = finding.estimate.value, *finding.estimate.interval
-        value, low, high = (round(finding.scale * number, 5) for number in numbers)
+        numbers = (finding.estimate.value, *finding.estimate.interval, *finding.over_trainings)
+        names = ("value", "low", "high", "low_over_trainings", "high_over_trainings")
         yield {
             "claim": finding.claim,
             "measured": finding.measured,
             "unit": finding.unit,
-            "value": value,
-            "low": low,
-            "high": high,
+            **{
+                name: round(finding.scale * number, 5)
+                for name, number in zip(names, numbers, strict=True)
+            },
+            "by_training": " ".join(f"{finding.scale * v:.5f}" for v in finding.by_training),
             "verdict": finding.verdict(converged=converged),
         }
 
 
-def _dice(methods: Methods, row: Row, conditions: Sequence[str]) -> Aggregate:
-    return mean_over_volumes(lambda c: c.mean_dice)(_cases(methods, row, conditions))
-
-
-def _ece(methods: Methods, row: Row, conditions: Sequence[str]) -> Aggregate:
-    return pooled_ece(_cases(methods, row, conditions))
-
-
-def _cases(methods: Methods, row: Row, conditions: Sequence[str]) -> list:
-    return [c for c in methods[row.name].cases if c.groups["shift"] in conditions]
-
-
-def comparisons(methods: Methods, rows: Sequence[Row], shifted: Sequence[str]) -> Iterator[Finding]:
-    """Yield the findings that compare two rows in Dice or calibration error."""
-    by_name = {row.name: row for row in rows if row.name in methods}
-
-    def compare(
-        claim: str, one: str, other: str, conditions: Sequence[str], *, what: str, expected: int
-    ) -> Iterator[Finding]:
-        if one not in by_name or other not in by_name:
-            return
-        measures: dict[str, Callable[[Methods, Row, Sequence[str]], Aggregate]]
-        measures = {"Dice": _dice, "ECE": _ece}
-        aggregate = measures[what]
-        a, b = (aggregate(methods, by_name[name], conditions) for name in (one, other))
-        where = "ACDC" if list(conditions) == [UNSHIFTED] else "all shifts"
-        yield Finding(
-            claim=claim,
-            measured=f"{what} of {by_name[one].title} minus that of {by_name[other].title}, "
-            f"{where}",
-            estimate=aggregate_difference(a, b).estimate,
-            expected=expected,
-            unit="%" if what == "ECE" else "",
-            scale=100 if what == "ECE" else 1,
-            digits=2 if what == "ECE" else 3,
-            needs_cycles=max(_cycles_of(by_name[one]), _cycles_of(by_name[other])),
-        )
-
-    names = _names(rows)
-    for claim, one, other, what, expected, conditions in _questions(names, shifted):
-        yield from compare(claim, one, other, conditions, what=what, expected=expected)
-
-
-def _cycles_of(row: Row) -> int:
+def cycles_needed(row: Row) -> int:
     """Return the number of last cycles whose members are compared as if they were alike."""
-    return 0 if row.method != "multi" else 2 if row.name.startswith(LATE) else CYCLES
-
-
-_SPECIAL = {
-    ("poly", "vanilla"): "poly",
-    ("short", "deep-ensemble"): "short",
-    ("dropout-encoder", "mc-dropout"): "encoder",
-}
-"""Short name by kind of training and method, where the method alone is another row's."""
-
-
-def _names(rows: Sequence[Row]) -> dict[str, str]:
-    """Return the row's name by a short name, such as "multi", "multi 5" or "multi seed 2".
-
-    Without a number, the short name means the row with the most members. "fitted" is vanilla with
-    its fitted temperature, "multi fitted" that of multi, "encoder" dropout in the encoder only,
-    "late" multi without its first cycle.
-    """
-    names = {}
-    for row in rows:
-        if row.group not in ("compared", "seeds"):
-            continue
-        key = _SPECIAL.get((row.folder.partition("/")[0], row.method), row.method)
-        key = "late" if row.name.startswith(LATE) else key
-        if row.is_fitted:
-            key = f"{key} fitted" if row.is_twin else "fitted"
-        if row.group == "seeds":
-            key = f"{key} seed {row.seeds}"
-        names[key] = row.name
-        if row.members == 5:
-            names[f"{key} 5"] = row.name
-    return names
-
-
-Question = tuple[str, str, str, str, int, Sequence[str]]
-"""Claim, two rows, measure, expected sign of the difference, and shifts."""
-
-
-def _questions(names: Mapping[str, str], shifted: Sequence[str]) -> Iterator[Question]:
-    plain = [UNSHIFTED]
-    for name in ("deep-ensemble", "single", "multi", "late"):
-        for base in ("vanilla", "poly"):
-            claim = "Ensembles beat vanilla in Dice"
-            yield claim, names[name], names[base], "Dice", 1, plain
-        yield from _of_further_seeds(claim, name, names, "Dice", 1)
-    claim = "MC-Dropout lowers the Dice"
-    for name in ("mc-dropout", "encoder"):
-        yield claim, names[name], names["poly"], "Dice", -1, plain
-    for name in ("mc-dropout", "encoder", "deep-ensemble", "single", "multi", "late"):
-        for base in ("vanilla", "poly", "swa"):
-            claim = "All four Bayesian methods calibrate better than vanilla and SWA"
-            yield claim, names[name], names[base], "ECE", -1, plain
-        yield from _of_further_seeds(claim, name, names, "ECE", -1)
-    for name in ("temperature", "fitted"):
-        claim = "Temperature scaling calibrates a little better than vanilla"
-        yield claim, names[name], names["vanilla"], "ECE", -1, plain
-    for conditions in (plain, shifted):
-        for name in ("mc-dropout", "deep-ensemble", "single", "multi", "late"):
-            claim = "Bayesian methods calibrate better than vanilla if all have fitted temperatures"
-            yield claim, names[f"{name} fitted"], names["fitted"], "ECE", -1, conditions
-    for conditions in (plain, shifted):
-        for name in ("single", "multi"):
-            for one, other, how in (
-                (f"{name} 5", "deep-ensemble", "at equal n"),
-                (name, "short", "at equal cost"),
-            ):
-                claim = f"Checkpoint ensembles calibrate better than the deep ensemble, {how}"
-                yield claim, names[one], names[other], "ECE", -1, conditions
-    claim = "Multi is not worse than single in Dice"
-    for name in ("multi", "late"):
-        yield claim, names[name], names["single"], "Dice", 1, plain
-    for key in names:
-        if key.startswith("multi seed ") and not key.endswith("fitted"):
-            other = names[key.replace("multi", "single")]
-            yield claim, names[key], other, "Dice", 1, plain
-    for what, expected in (("ECE", -1), ("Dice", 1)):
-        claim = "Multi is better than single under shift"
-        for name in ("multi", "late"):
-            yield claim, names[name], names["single"], what, expected, shifted
-        yield claim, names["multi 5"], names["single 5"], what, expected, shifted
-
-
-def _of_further_seeds(
-    claim: str, name: str, names: Mapping[str, str], what: str, expected: int
-) -> Iterator[Question]:
-    """Yield the same question for the trainings with further seeds."""
-    for key in names:
-        if key.startswith(f"{name} seed "):
-            base = names[key.replace(name, "vanilla")]
-            yield claim, names[key], base, what, expected, [UNSHIFTED]
+    if row.method != "multi" or row.group == "cycles":
+        return 0
+    return 2 if row.name.startswith(LATE) else CYCLES
 
 
 Slices = Mapping[str, Sequence[tuple[str, RVSlice]]]
@@ -224,8 +125,11 @@ Slices = Mapping[str, Sequence[tuple[str, RVSlice]]]
 
 
 def silent_failures(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
-    """Yield the share of silent failures of small RVs and apical slices, per row."""
-    areas = [s.reference_mm2 for of_row in slices.values() for _, s in of_row]
+    """Yield the share of silent failures of small RVs and apical slices, per row.
+
+    An RV is small if its area is among the smallest quarter.
+    """
+    areas = [s.reference_mm2 for row in rows for _, s in slices.get(row.name, ())]
     small = float(np.percentile(areas, 25)) if areas else 0.0
     for row in rows:
         failed = [
@@ -265,6 +169,7 @@ def area_correlations(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
                 estimate=_spearman(areas, true, patients),
                 expected=1,
                 digits=2,
+                needs_cycles=cycles_needed(row),
             )
 
 

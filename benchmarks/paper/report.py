@@ -26,12 +26,13 @@ from napari_bayes_nnunet.app.evaluation.tables import (
 )
 
 from ..markdown import markdown_table
-from .claims import Finding, area_correlations, claim_lines, comparisons, silent_failures
+from .claims import THESE_ONLY, Finding, area_correlations, claim_lines, silent_failures
 from .diversity import NO_PAIRS, measure_diversity
 from .figures import draw_figures
 from .judging import OTHERS, Case, file_of, read_lines
 from .modes import keep_modes, read_modes
 from .pictures import choose_columns, draw_cases
+from .questions import comparisons
 from .rows import OTHER_DATASETS, VENDOR, Row, rows, with_unchanged
 from .rv_slices import RVSlice
 from .seeds import converged_cycles, csv_lines, cycles_table, dice_by_cycle, seeds_table
@@ -55,6 +56,12 @@ anything contains the borders of LV and myocardium too.
 {temperatures}
 """
 
+VERDICTS = f"""The intervals of the values are over patients. Where methods were trained with
+several seeds, the value is the mean over these trainings, which are listed beside it with their
+interval (Student's t). A claim holds, or does not, if both intervals are on one side of 0. If only
+that over patients is, or if there are fewer than three trainings, it holds, or does not,
+"{THESE_ONLY}"."""
+
 
 def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[Case]) -> None:
     """Write paper_tables.md and its pictures with the finished rows into ``report``."""
@@ -72,13 +79,13 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         _methods(output, by_name, {name: wanted.get(name, [])}) for name in OTHER_DATASETS
     )
     slices = {name: list(_slices(output, row, own)) for name, row in by_name.items()}
-    shifted = [shift.name for shift in SHIFTS if shift.name != UNSHIFTED]
     listed = list(by_name.values())
     by_cycle = dice_by_cycle(every, listed)
+    compared = [row for row in listed if row.name in acdc and row.group == "compared"]
     findings = [
-        *comparisons(acdc, listed, shifted),
-        *silent_failures(slices, [r for r in listed if r.name in acdc and r.group == "compared"]),
-        *area_correlations(slices, [r for r in listed if r.name in acdc and r.group == "compared"]),
+        *comparisons(_all_cases(every, sunnybrook, mnms), listed),
+        *silent_failures(slices, compared),
+        *area_correlations(slices, compared),
     ]
     _draw(acdc, listed, output, report / "images", preset=preset, cases=cases)
     text = "\n".join(
@@ -150,6 +157,15 @@ def _methods(
             if cases:
                 methods[name] = MethodEvaluation(name=row.title, cases=tuple(cases))
     return methods
+
+
+def _all_cases(*datasets: Mapping[str, MethodEvaluation]) -> dict[str, MethodEvaluation]:
+    """Return the evaluations with the cases of all datasets."""
+    found: dict[str, MethodEvaluation] = {}
+    for name, method in (item for methods in datasets for item in methods.items()):
+        known = found[name].cases if name in found else ()
+        found[name] = replace(method, cases=(*known, *method.cases))
+    return found
 
 
 def _slices(output: Path, row: Row, wanted: dict[str, list[str]]) -> Iterator[tuple[str, RVSlice]]:
@@ -244,6 +260,7 @@ def _failure_detection(dataset: str, methods: Sequence[MethodEvaluation]) -> Ite
 def _sunnybrook(methods: Sequence[MethodEvaluation]) -> Iterator[str]:
     if methods:
         yield _dice_and_ece("Sunnybrook, LV in the contoured slices", methods)
+        yield from _failure_detection("Sunnybrook", methods)
 
 
 def _mnms(methods: Sequence[MethodEvaluation]) -> Iterator[str]:
@@ -308,12 +325,15 @@ def _section(title: str, table: Table) -> str:
 
 
 def _claims(findings: Sequence[Finding], *, converged: int) -> str:
-    lines = ["## The paper's claims", ""]
+    lines = ["## The paper's claims", "", VERDICTS, ""]
     for claim in dict.fromkeys(finding.claim for finding in findings):
+        heads = ("Measured", "Value (95 % interval)", "By training: mean (95 % interval)", "")
         measured = [
-            (f.measured, f, f.verdict(converged=converged)) for f in findings if f.claim == claim
+            (f.measured, f, f.trainings_text, f.verdict(converged=converged))
+            for f in findings
+            if f.claim == claim
         ]
-        table = markdown_table(("Measured", "Value (95 % interval)", ""), measured)
+        table = markdown_table(heads, measured)
         lines += [f"### {claim}", "", table]
     return "\n".join(lines)
 

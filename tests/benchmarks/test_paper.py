@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.paper.claims import Finding, claim_lines, silent_failures
+from benchmarks.paper.claims import THESE_ONLY, Finding, claim_lines, silent_failures
 from benchmarks.paper.judging import _append, read_lines
 from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows, with_unchanged
 from benchmarks.paper.rv_slices import rv_slices
@@ -172,13 +172,31 @@ def test_rv_slices_have_areas_and_failures() -> None:
         (0.1, 0.3, 0, "–"),
     ],
 )
-def test_verdict_follows_from_the_interval(low, high, expected, verdict) -> None:
+def test_verdict_follows_from_both_intervals(low, high, expected, verdict) -> None:
     estimate = Estimate((low + high) / 2, np.linspace(low, high, 1001))
-    finding = Finding(claim="", measured="", estimate=estimate, expected=expected)
-    assert finding.verdict() == verdict
-    on_multi = replace(finding, needs_cycles=2)
+    once = Finding(claim="", measured="", estimate=estimate, expected=expected)
+    is_told = verdict in ("holds", "does not hold")
+    assert once.verdict() == (f"{verdict} {THESE_ONLY}" if is_told else verdict)
+    mean = estimate.value
+    alike, unlike = (replace(once, by_training=(mean - d, mean, mean + d)) for d in (0.01, 0.2))
+    assert alike.verdict() == verdict
+    assert unlike.verdict() == once.verdict()
+    assert replace(once, by_training=(mean, mean)).verdict() == once.verdict()
+    on_multi = replace(alike, needs_cycles=2)
     assert on_multi.verdict() == on_multi.verdict(converged=2) == verdict
     assert on_multi.verdict(converged=1).startswith("cannot be told" if expected else "–")
+
+
+def test_trainings_have_an_interval_of_students_t() -> None:
+    estimate = Estimate(0.02, np.array([0.01, 0.03]))
+    finding = Finding(claim="", measured="", estimate=estimate, expected=1)
+    assert finding.trainings_text == ""
+    two = replace(finding, by_training=(0.01, 0.03))
+    assert two.trainings_text == "+0.010, +0.030"
+    three = replace(finding, by_training=(0.01, 0.02, 0.03))
+    reach = 4.302653 * 0.01 / 3**0.5
+    assert three.over_trainings == pytest.approx((0.02 - reach, 0.02 + reach))
+    assert three.trainings_text == "+0.010, +0.020, +0.030: +0.020 (-0.005 to +0.045)"
 
 
 def test_no_slices_give_no_silent_failures() -> None:
@@ -252,7 +270,13 @@ def test_claims_are_written_in_their_unit_with_their_verdict() -> None:
     (line,) = claim_lines([ece], converged=0)
     low, high = (round(100 * end, 5) for end in estimate.interval)
     assert (line["value"], line["low"], line["high"]) == (-0.64, low, high)
-    assert (line["unit"], line["verdict"]) == ("%", "holds")
+    assert (line["unit"], line["verdict"]) == ("%", f"holds {THESE_ONLY}")
+    assert np.isnan(line["low_over_trainings"])
+    several = replace(ece, by_training=(-0.0063, -0.0064, -0.0065))
+    (line,) = claim_lines([several], converged=0)
+    assert line["low_over_trainings"] < -0.64 < line["high_over_trainings"] < 0
+    assert line["by_training"] == "-0.63000 -0.64000 -0.65000"
+    assert line["verdict"] == "holds"
     multi = replace(ece, needs_cycles=3)
     (line,) = claim_lines([multi], converged=2)
     assert line["verdict"] == multi.verdict(converged=2) != "holds"

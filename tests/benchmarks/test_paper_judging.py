@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from benchmarks.paper.archive import write_archives
 from benchmarks.paper.cases import sunnybrook_cases
-from benchmarks.paper.claims import comparisons
 from benchmarks.paper.diversity import NO_PAIRS, measure_diversity
 from benchmarks.paper.judging import (
     FAILED_CASES,
@@ -29,6 +28,7 @@ from benchmarks.paper.judging import (
     read_lines,
     row_statistics,
 )
+from benchmarks.paper.questions import comparisons
 from benchmarks.paper.report import _trainings, write_report
 from benchmarks.paper.rows import SUNNYBROOK, Row, rows
 from benchmarks.paper.seeds import dice_by_cycle, mean_dice
@@ -186,7 +186,7 @@ def test_temperature_changes_only_the_calibration(output) -> None:
 
 def test_claim_is_the_difference_of_two_rows(output) -> None:
     methods = {row.name: of_row(output, row) for row in ROWS}
-    findings = {finding.measured: finding for finding in comparisons(methods, rows(PRESET), [])}
+    findings = {finding.measured: finding for finding in comparisons(methods, rows(PRESET))}
     single = next(row for row in ROWS if row.method == "single")
     base = next(row for row in ROWS if row.method == "vanilla")
     finding = findings[f"Dice of {single.title} minus that of {base.title}, ACDC"]
