@@ -15,7 +15,9 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from napari_bayes_nnunet.core.ensemble.sampler import noise_deviation
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
+from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.sghmc import PosteriorNoise, count_examples
 from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer, TrainingStopped
 
@@ -174,3 +176,17 @@ def test_resumed_training_equals_an_uninterrupted_one(train: Any) -> None:
     assert np.array_equal(whole.weights, resumed.weights)
     for name, tensor in whole.trainer._weights.items():
         assert torch.equal(tensor, resumed.trainer._weights[name])
+
+
+def test_too_much_noise_is_not_blamed_on_the_learning_rate_alone(
+    run: Any,  # noqa: F811 (fixtures)
+    make_trainer: Any,  # noqa: F811
+) -> None:
+    set_settings(run, SAMPLED)
+    trainer = make_trainer()
+    trainer.initialize()
+    next(iter(trainer.network.parameters())).data.fill_(1e9)
+    with pytest.raises(ModelError) as caught:
+        trainer.on_epoch_end()
+    actions = [remedy.action for remedy in caught.value.remedies]
+    assert actions == [Action.LOWER_TEMPERATURE, Action.LOWER_RATE]

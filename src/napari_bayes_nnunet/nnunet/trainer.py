@@ -421,8 +421,10 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     def _diverged(self, template: str, **values: Any) -> ModelError:
         rate = self.settings.schedule.learning_rate(self.current_epoch)
+        is_noisy = self.settings.posterior_temperature > 0
         return ModelError(
             template + self._members_usable,
+            *([Action.LOWER_TEMPERATURE] if is_noisy else []),
             Action.LOWER_RATE,
             epoch=self.current_epoch,
             rate=rate,
