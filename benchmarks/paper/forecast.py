@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from napari_bayes_nnunet.app.training.disk_space import estimate_disk_need, free_bytes, size_text
 from napari_bayes_nnunet.app.training.preflight import check_cases
 from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
+from napari_bayes_nnunet.app.training.request import has_begun
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -24,6 +26,7 @@ from napari_bayes_nnunet.nnunet.device import choose_device, has_fast_bfloat16
 from napari_bayes_nnunet.nnunet.planning import FEATURES, LARGEST_PATCH
 
 from .trainings import Preset, Training, finished_epochs, is_finished, trainings
+from .workers import threads_of_worker
 
 FULL_FEATURES, FULL_PATCH = (32, 64, 128, 256, 512, 512), (256, 224)
 """Network and patch that nnU-Net plans for ACDC in 2D."""
@@ -72,21 +75,24 @@ def forecast_trainings(
     """Return what the unfinished ones of ``planned`` take with one worker on each device.
 
     A step is measured on the first device, for a few seconds, unless a training has finished an
-    epoch.
+    epoch. Of the workers on a CPU as many count as it has cores.
     """
     missing = {t: _missing_steps(t, output, preset) for t in planned}
     missing = {training: steps for training, steps in missing.items() if steps}
     measured = _trained_seconds(output, preset)
     seconds = measured
     if seconds is None:
-        seconds = measure_step(preset.name, devices[0]) if missing else 0.0
+        threads = threads_of_worker(devices)
+        seconds = measure_step(preset.name, devices[0], threads) if missing else 0.0
+    is_cpu = choose_device(devices[0]).type == "cpu"
+    side_by_side = min(len(devices), os.cpu_count() or 1) if is_cpu else len(devices)
     return Forecast(
         unfinished=len(missing),
         workers=len(devices),
         steps=sum(missing.values()),
         seconds_per_step=seconds,
         is_trained=measured is not None,
-        hours=_steps_of_busiest(list(missing.values()), len(devices)) * seconds / 3600,
+        hours=_steps_of_busiest(list(missing.values()), side_by_side) * seconds / 3600,
         needed_bytes=_needed_bytes(list(missing), dataset, output, split, preset),
         free_bytes=free_bytes(output),
     )
@@ -95,7 +101,8 @@ def forecast_trainings(
 def _missing_steps(training: Training, output: Path, preset: Preset) -> int:
     if is_finished(training, output):
         return 0
-    done = len(finished_epochs(training.folder(output)))
+    run = RunFolder(training.folder(output))
+    done = len(finished_epochs(run.path)) if has_begun(run, "0") else 0
     return max(1, training.epochs - done) * preset.iterations
 
 
@@ -131,8 +138,11 @@ def _needed_bytes(
     return total + images
 
 
-def measure_step(preset: str, device: str) -> float:
-    """Return the seconds of a training step of a preset's network on random images."""
+def measure_step(preset: str, device: str, threads: int | None = None) -> float:
+    """Return the seconds of a training step of a preset's network on random images.
+
+    ``threads`` are those of a CPU, None for all of them.
+    """
     values = TRAINING_PRESETS[preset]
     features, patch = FULL_FEATURES, FULL_PATCH
     if values.network != "full":
@@ -141,10 +151,13 @@ def measure_step(preset: str, device: str) -> float:
         patch = min(side, FULL_PATCH[0]), min(side, FULL_PATCH[1])
     target = choose_device(device)
     step = _training_step(features, patch, values.batch_size, target)
+    every = torch.get_num_threads()
+    torch.set_num_threads(threads or every)
     step()  # the first chooses kernels and allocates memory
     started = monotonic()
     for _ in range(STEPS):
         step()
+    torch.set_num_threads(every)
     return (monotonic() - started) / STEPS
 
 

@@ -10,11 +10,13 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from time import sleep
 
 from filelock import FileLock, Timeout
 
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from .trainings import (
     Preset,
@@ -54,31 +56,45 @@ def train_all(
 ) -> list[Training]:
     """Run the unfinished ones of the ``planned`` trainings, one at a time on each device.
 
-    Returns those that ended with an error.
+    Returns those that ended before their last epoch. Trainings stop with their command: after an
+    interrupt no other one starts.
     """
-    on_cpu = len(devices) > 1 and not devices[0].startswith("cuda")
-    threads = max(1, (os.cpu_count() or 1) // len(devices)) if on_cpu else None
-
-    failed = []
+    threads, failed, is_over = threads_of_worker(devices), [], Event()
 
     def work(device: str) -> None:
         for training in planned:
+            if is_over.is_set():
+                return
             try:
                 claim = FileLock(lock_file(training, output)).acquire(timeout=0)
             except Timeout:  # another worker runs it
                 continue
             with claim:
-                if is_finished(training, output):
-                    continue
+                if is_finished(training, output) or is_run(training, output):
+                    continue  # done, or run by a process whose worker is gone
                 wait_for_preprocessing(training, planned[0], output, preset)
                 share_preprocessing(training, output, preset)
                 request = training.request(dataset, output, split, preset=preset, device=device)
-                if train_once(training, request, output, threads=threads, command=command):
+                code = train_once(training, request, output, threads=threads, command=command)
+                if not is_finished(training, output):
                     failed.append(training)
+                    if code == 0:  # it was asked to stop
+                        return
 
     with ThreadPoolExecutor(len(devices)) as pool:
-        list(pool.map(work, devices))
+        try:
+            list(pool.map(work, devices))
+        except KeyboardInterrupt:
+            is_over.set()  # and wait for the trainings, which stop too
+            raise
     return failed
+
+
+def threads_of_worker(devices: Sequence[str]) -> int | None:
+    """Return the threads of each of several workers on a CPU, None for all of them."""
+    if len(devices) == 1 or devices[0].startswith("cuda"):
+        return None
+    return max(1, (os.cpu_count() or 1) // len(devices))
 
 
 def lock_file(training: Training, output: Path) -> Path:
@@ -100,7 +116,18 @@ def wait_for_preprocessing(
 
 def is_locked(training: Training, output: Path) -> bool:
     """Return whether a worker runs the training."""
-    lock = FileLock(lock_file(training, output))
+    return _is_held(lock_file(training, output))
+
+
+def is_run(training: Training, output: Path) -> bool:
+    """Return whether a process trains, also one whose worker was killed."""
+    return _is_held(RunFolder(training.folder(output)).lock)
+
+
+def _is_held(file: Path) -> bool:
+    if not file.parent.exists():
+        return False
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:

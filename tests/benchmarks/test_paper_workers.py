@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, Event
+from time import sleep
 from typing import Any
 
 import pytest
@@ -119,6 +122,43 @@ def test_failed_trainings_are_returned(four: Any, places: Any, trained_run: Path
     assert log.exists()
 
 
+def test_a_stopped_training_ends_its_worker(four: Any, places: Any) -> None:
+    """It has the exit code 0, but is not done, and who stops one wants no other one to start."""
+    command = [sys.executable, "-c", ""]
+    assert train_all(*places, four, preset=PRESET, devices=["cpu"], command=command) == four[:1]
+
+
+def test_nothing_starts_after_an_interrupt(four: Any, places: Any, monkeypatch: Any) -> None:
+    started: list[Training] = []
+    both, interrupted = Barrier(2), Event()
+
+    def train(training: Training, *args: Any, **options: Any) -> int:
+        started.append(training)
+        both.wait(10)
+        assert interrupted.wait(10)
+        return 3
+
+    class Pool(ThreadPoolExecutor):
+        """Workers of a command that is interrupted while two trainings run."""
+
+        def map(self, *args: Any, **options: Any) -> Any:
+            super().map(*args, **options)
+            while len(started) < 2:
+                sleep(0.01)
+            raise KeyboardInterrupt
+
+        def __exit__(self, *args: Any) -> bool | None:
+            interrupted.set()
+            return super().__exit__(*args)
+
+    monkeypatch.setattr(workers, "train_once", train)
+    monkeypatch.setattr(workers, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(workers, "wait_for_preprocessing", lambda *args: None)
+    with pytest.raises(KeyboardInterrupt):
+        train_all(*places, four, preset=PRESET, devices=["cpu"] * 2)
+    assert sorted(training.seed for training in started) == [1, 2]
+
+
 def test_locked_training_is_left_to_its_worker(four: Any, places: Any, trained_run: Path) -> None:
     _, output, _ = places
     with FileLock(lock_file(four[1], output)):
@@ -126,8 +166,11 @@ def test_locked_training_is_left_to_its_worker(four: Any, places: Any, trained_r
         assert not is_locked(four[0], output)
         journal = str(output / "journal")
         command = [sys.executable, "-c", FAKE_TRAINING, str(trained_run), journal, "0"]
-        train_all(*places, four, preset=PRESET, devices=["cpu"], command=command)
-    assert [is_finished(training, output) for training in four] == [True, False, True, True]
+        run = RunFolder(four[2].folder(output))  # of a process whose worker was killed
+        run.path.mkdir(parents=True)
+        with FileLock(run.lock):
+            train_all(*places, four, preset=PRESET, devices=["cpu"], command=command)
+    assert [is_finished(training, output) for training in four] == [True, False, False, True]
 
 
 def test_cards_are_used_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,13 +229,21 @@ def test_training_whose_weights_were_deleted_has_ended(four: Any, places: Any, t
 def test_forecast_counts_missing_steps_and_files(
     four: Any, places: Any, trained_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forecast, "measure_step", lambda preset, device: 0.5)
+    monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     how = {"preset": PRESET, "devices": ["cpu"] * 2}
     before = forecast_trainings(*places, four, **how)
     assert (before.unfinished, before.workers, before.is_trained) == (4, 2, False)
     assert before.steps == 4 * 12 * 4
     assert before.hours == pytest.approx(2 * 12 * 4 * 0.5 / 3600)
-    shutil.copytree(trained_run, four[0].folder(places[1]))
+    crowded = forecast_trainings(*places, four, preset=PRESET, devices=["cpu"] * 8)
+    assert crowded.hours == before.hours  # they share two cores
+    first = four[0].folder(places[1])
+    shutil.copytree(trained_run, first)
+    shutil.rmtree(first / "fold_0")
+    assert forecast_trainings(*places, four, **how).steps == before.steps  # without weights
+    shutil.rmtree(first)
+    shutil.copytree(trained_run, first)
     after = forecast_trainings(*places, four, **how)
     seconds = [epoch.seconds for epoch in finished_epochs(trained_run)]
     assert len(seconds) == 12
@@ -212,14 +263,14 @@ def test_slurm_script_trains_one_task(tmp_path: Path) -> None:
     python.write_text('#!/bin/sh\necho "$@"\n')
     python.chmod(0o755)
     done = subprocess.run(
-        ["bash", SCRIPT, "my data", "out"],
+        ["bash", SCRIPT, "my data", "out", "--split", "my split"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stdout == (
-        "-m benchmarks.paper my data out --preset paper --workers 1 --only train\n"
+        "-m benchmarks.paper my data out --split my split --preset paper --workers 1 --only train\n"
     )
     directives = [line for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
     assert "#SBATCH --array=0-7" in directives
