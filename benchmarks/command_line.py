@@ -39,9 +39,11 @@ def existing_folder(text: str) -> Path:
 
 def new_folder(text: str) -> Path:
     """Return an argument as the path of a folder. Raises ArgumentTypeError if it is a file."""
-    if Path(text).exists():
-        return existing_folder(text)
-    return Path(text)
+    path = Path(text)
+    first = next((parent for parent in (path, *path.absolute().parents) if parent.exists()), path)
+    if not first.is_dir():
+        raise ArgumentTypeError(f"{first} is a file, not a folder")
+    return path
 
 
 def existing_file(text: str) -> Path:

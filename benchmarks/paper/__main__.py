@@ -14,24 +14,38 @@ the trainings, one for each CUDA card; so do several commands with the same OUTP
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from filelock import FileLock, Timeout
+
+from napari_bayes_nnunet.core.problems import Problem
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.files.atomic import write_json
+from napari_bayes_nnunet.io.files.json_files import read_json
 
 from ..command_line import existing_file, existing_folder, new_folder, positive_number
 from .cases import mnms_cases, shifted_cases, sunnybrook_cases
 from .forecast import forecast_trainings
-from .judging import judge, needed_trainings
+from .judging import Case, judge, needed_trainings
 from .report import write_report
-from .rows import rows
+from .rows import MNMS, SUNNYBROOK, rows
 from .shifts import UNSHIFTED
 from .temperatures import measure_losses, read_temperatures
-from .trainings import PRESETS, Preset, record_of, trainings, write_split
+from .trainings import (
+    PRESETS,
+    Fold,
+    Preset,
+    Training,
+    read_split,
+    record_of,
+    trainings,
+    write_split,
+)
 from .workers import choose_devices, train_all
 
 SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
@@ -40,21 +54,33 @@ SPLIT = Path(__file__).parents[1] / "acdc_splits_final.json"
 def main() -> None:
     """Run the missing parts of the experiment."""
     options = _parser().parse_args()
-    preset, split = PRESETS[options.preset], options.output / "split.json"
-    trains = options.only in (None, "train")
-    _check_same_experiment(
-        *(options.output, preset, options.dataset, options.split), is_recorded=trains
-    )
-    held_back = write_split(options.split, split)
+    try:
+        _run(options)
+    except Problem as problem:
+        sys.exit(str(problem))
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}. Choose a folder that can be written.")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. Start the same command again to continue.")
+
+
+def _run(options: argparse.Namespace) -> None:
+    preset, fold = PRESETS[options.preset], read_split(options.split)
+    _check_same_experiment(options, preset, fold)
     cases = [
-        *shifted_cases(options.dataset, held_back, frames=preset.shifted),
+        *shifted_cases(options.dataset, fold["val"], frames=preset.shifted),
         *sunnybrook_cases(options.sunnybrook, options.dataset),
         *mnms_cases(options.mnms, options.dataset),
     ]
+    _check_cases(cases, options)
+    failed: list[Training] = []
     if options.only != "report":
         devices = choose_devices(options.device, options.workers)
         needed = needed_trainings(trainings(preset), cases, rows(preset), options.output)
+        split = options.output / "split.json"
         places = options.dataset, options.output, split, needed
+        if options.only != "estimate":
+            write_split(fold, split)
         forecast = forecast_trainings(*places, preset=preset, devices=devices)
         print(forecast, flush=True)
         if forecast.needed_bytes > forecast.free_bytes:
@@ -64,17 +90,29 @@ def main() -> None:
         failed = train_all(*places, preset=preset, devices=devices)
         if options.only == "train":
             sys.exit(int(bool(failed)))
-        processes = 1 if devices[0].startswith("cuda") else len(devices)
-        trained = [row for row in rows(preset) if row.is_trained(options.output, preset)]
-        how = {"mirroring": preset.mirroring, "device": options.device}
-        plain = [case for case in cases if case.condition == UNSHIFTED]
-        fitted = [row for row in trained if row.is_fitted]
-        measure_losses(plain, fitted, options.output, **how, processes=processes)
-        names = [case.name for case in plain]
-        temperatures = read_temperatures(options.output, fitted, names)
-        judge(cases, trained, options.output, **how, processes=processes, temperatures=temperatures)
+        _evaluate(cases, preset, devices, options)
     report = options.report or options.output / "report"
     write_report(options.output, report, preset=preset, cases=cases)
+    sys.exit(int(bool(failed)))
+
+
+def _evaluate(
+    cases: Sequence[Case], preset: Preset, devices: Sequence[str], options: argparse.Namespace
+) -> None:
+    """Evaluate the missing rows, unless another command does."""
+    output = options.output
+    processes = 1 if devices[0].startswith("cuda") else len(devices)
+    trained = [row for row in rows(preset) if row.is_trained(output, preset)]
+    how = {"mirroring": preset.mirroring, "device": options.device}
+    plain = [case for case in cases if case.condition == UNSHIFTED]
+    fitted = [row for row in trained if row.is_fitted]
+    try:
+        with FileLock(output / "evaluation.lock", timeout=0):
+            measure_losses(plain, fitted, output, **how, processes=processes)
+            found = read_temperatures(output, fitted, [case.name for case in plain])
+            judge(cases, trained, output, **how, processes=processes, temperatures=found)
+    except Timeout:
+        sys.exit("Another command evaluates these trainings. Start this one again afterwards.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,27 +150,43 @@ def _dataset(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _check_same_experiment(
-    output: Path, preset: Preset, dataset: Path, split: Path, *, is_recorded: bool
-) -> None:
-    """Exit if OUTPUT holds another experiment; record a new one if it ``is_recorded``."""
+def _check_same_experiment(options: argparse.Namespace, preset: Preset, fold: Fold) -> None:
+    """Exit if OUTPUT holds another experiment, or none to report; record a new one to train."""
+    output = options.output
     experiment = {
         "preset": asdict(preset),
-        "cases": [case.name for case in read_dataset(dataset).cases],
-        "split": json.loads(split.read_text(encoding="utf-8")),
+        "cases": [case.name for case in read_dataset(options.dataset).cases],
+        "split": [fold],
     }
-    record, has_trainings = record_of(output), (output / "trainings").exists()
-    if not record.exists():
-        if has_trainings:
-            sys.exit(f"{output} holds trainings of an unknown experiment. Choose another OUTPUT.")
-        if is_recorded:
-            output.mkdir(parents=True, exist_ok=True)
-            write_json(record, experiment)  # at once, because tasks of an array may start together
-    elif json.loads(record.read_text(encoding="utf-8")) != experiment:
-        sys.exit(
-            f"{output} holds an experiment with another preset, dataset or split. "
-            "Choose another OUTPUT."
-        )
+    record = record_of(output)
+    if record.exists():
+        kept = read_json(record, dict[str, Any], repair="Choose another OUTPUT.")
+        if kept != experiment:
+            sys.exit(
+                f"{output} holds an experiment with another preset, dataset or split. "
+                "Choose another OUTPUT."
+            )
+    elif (output / "trainings").exists():
+        sys.exit(f"{output} holds trainings of an unknown experiment. Choose another OUTPUT.")
+    elif options.only == "report":
+        sys.exit(f"{output} holds no experiment. Choose the OUTPUT of one.")
+    elif options.only != "estimate":
+        output.mkdir(parents=True, exist_ok=True)
+        write_json(record, experiment)  # at once, because tasks of an array may start together
+
+
+def _check_cases(cases: Sequence[Case], options: argparse.Namespace) -> None:
+    """Exit if files of cases are missing, or all cases of a dataset."""
+    for condition, name, folder in (
+        (UNSHIFTED, "validation case of the split", options.dataset),
+        (SUNNYBROOK, "image", options.sunnybrook),
+        (MNMS, "image", options.mnms),
+    ):
+        if folder is not None and condition not in {case.condition for case in cases}:
+            sys.exit(f"{folder} has no {name}. Choose another folder or split.")
+    for file in (file for case in cases for file in (case.image, case.label)):
+        if not file.exists():
+            sys.exit(f"{file} is missing. Add it, or remove the case.")
 
 
 if __name__ == "__main__":

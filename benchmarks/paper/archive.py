@@ -12,12 +12,18 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from napari_bayes_nnunet.core.problems import Problem
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+from napari_bayes_nnunet.io.files.atomic import replacing
+from napari_bayes_nnunet.io.files.json_files import read_json
 
 from ..command_line import existing_folder, new_folder
 from .rows import rows
@@ -34,8 +40,22 @@ def main() -> None:
     parser.add_argument("folder", type=new_folder)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     options = parser.parse_args()
-    for archive in write_archives(options.output, options.folder, PRESETS[options.preset]):
-        print(f"{archive}: {archive.stat().st_size / 1e6:.2f} MB")
+    try:
+        _check_preset(options.output, options.preset)
+        for archive in write_archives(options.output, options.folder, PRESETS[options.preset]):
+            print(f"{archive}: {archive.stat().st_size / 1e6:.2f} MB")
+    except Problem as problem:
+        sys.exit(str(problem))
+
+
+def _check_preset(output: Path, preset: str) -> None:
+    """Exit unless ``output`` holds an experiment of the preset."""
+    try:
+        experiment = read_json(record_of(output), dict[str, Any], repair="Choose another OUTPUT.")
+    except FileNotFoundError:
+        sys.exit(f"{output} holds no experiment. Choose the OUTPUT of one.")
+    if experiment["preset"] != asdict(PRESETS[preset]):
+        sys.exit(f"{output} holds an experiment of another preset. Choose it with --preset.")
 
 
 def write_archives(output: Path, folder: Path, preset: Preset) -> Iterator[Path]:
@@ -48,11 +68,9 @@ def write_archives(output: Path, folder: Path, preset: Preset) -> Iterator[Path]
         files = sorted(_files(kind, output, preset))
         if not files:
             continue
-        if record_of(output).exists():
-            files = [record_of(output), *files]
         archive = folder / f"{kind}.tar.xz"
-        with tarfile.open(archive, "w:xz", preset=9) as tar:
-            for file in files:
+        with replacing(archive) as new, tarfile.open(new, "w:xz", preset=9) as tar:
+            for file in (record_of(output), *files):
                 content = _without_cut_lines(file).encode()
                 member = tarfile.TarInfo(file.relative_to(output).as_posix())
                 member.size = len(content)
@@ -68,7 +86,7 @@ def _files(kind: str, output: Path, preset: Preset) -> Iterator[Path]:
     for training in (training for training in trainings(preset) if training.kind == kind):
         if has_ended(training, output):
             run = RunFolder(training.folder(output))
-            yield from (run.record, run.progress)
+            yield from (file for file in (run.record, run.progress) if file.exists())
     yield from output.glob(f"modes/{kind}-seed*.json")
 
 

@@ -49,11 +49,11 @@ def sunnybrook_cases(folder: Path | None, dataset: Path) -> Iterator[Case]:
     if folder is None:
         return
     structures = {"LV": _structures(dataset)["LV"]}
-    for image in sorted((folder / "images").iterdir()):
+    for image in sorted((folder / "images").glob(f"[!.]*{ENDING}")):
         name = image.name.removesuffix(ENDING)
         yield Case(
             *(SUNNYBROOK, name, name.rpartition("_")[0], image),
-            folder / "labels" / f"{name}.nii.gz",
+            folder / "labels" / f"{name}{LABEL_ENDING}",
             structures,
             numbers={"LV": 1},
             is_partly_drawn=True,
@@ -64,21 +64,23 @@ def mnms_cases(folder: Path | None, dataset: Path) -> Iterator[Case]:
     """Yield all cases of the ``folder`` that ``bayes-nnunet prepare mnms`` wrote.
 
     Those of its training subset count too, because no network was trained on any of them.
-    ``dataset`` has the labels of the model. Raises SystemExit if M&Ms lacks one of its structures.
+    ``dataset`` has the labels of the model. Raises SystemExit if M&Ms lacks one of its structures,
+    or its vendors.
     """
     if folder is None:
         return
     structures, labels = _structures(dataset), _structures(folder)
     matches = {name: match_structure(name, labels) for name in structures}
     numbers = {name: labels[match] for name, match in matches.items() if match is not None}
-    if missing := structures.keys() - numbers.keys():
+    groups, missing = read_groups(folder), structures.keys() - numbers.keys()
+    if missing or not groups:
+        lacking = f"label for {', '.join(sorted(missing))}" if missing else "vendors"
         sys.exit(
-            f"{folder} has no label for {', '.join(sorted(missing))}. "
-            "Choose the folder that `bayes-nnunet prepare mnms` wrote."
+            f"{folder} has no {lacking}. Choose the folder that `bayes-nnunet prepare mnms` wrote."
         )
     files = sorted(folder.glob(f"labelsT[rs]/[!.]*{LABEL_ENDING}"))
     names = {file: file.name.removesuffix(LABEL_ENDING) for file in files}
-    patients, groups = patients_of(list(names.values()), folder), read_groups(folder)
+    patients = patients_of(list(names.values()), folder)
     for file, name in names.items():
         image = folder / file.parent.name.replace("labels", "images") / f"{name}{ENDING}"
         yield Case(

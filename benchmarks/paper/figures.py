@@ -32,11 +32,15 @@ def draw_figures(
         if drawn:
             (images / f"paper_{name}.png").write_bytes(drawn)
     run, control = (output / "trainings" / kind / "seed1" for kind in ("restarts", "poly"))
-    if RunFolder(run).trajectory("0").exists():
+    if _has_weights(run):
         analysis = analyse_trajectory(run)
-        if (RunFolder(control).fold("0") / "checkpoint_final.pth").exists():
+        if _has_weights(control):
             analysis = with_control(analysis, control)
         draw_trajectory(analysis).savefig(images / "paper_trajectory.png", dpi=110)
+
+
+def _has_weights(run: Path) -> bool:
+    return (RunFolder(run).fold("0") / "checkpoint_final.pth").exists()
 
 
 def _is_shown(row: Row) -> bool:

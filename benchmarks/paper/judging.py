@@ -86,8 +86,10 @@ def judge(
 ) -> None:
     """Evaluate the missing rows of every case, and write each as soon as it is finished.
 
-    ``temperatures`` has the fitted τ by name of the row and patient, and that of `OTHERS`.
+    ``temperatures`` has the fitted τ by name of the row and patient, and that of `OTHERS`. Rows
+    whose τ is not fitted yet are left out.
     """
+    rows = [row for row in rows if not row.is_fitted or row.name in temperatures]
     tasks = [
         replace(task, fitted=_of_patient(temperatures, task.case.patient))
         for task in missing_tasks(cases, rows, output, output, mirroring, device)
@@ -243,7 +245,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield case name and content of every line, except lines that a kill has cut short."""
     if not file.exists():
         return
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_bytes().splitlines():
         try:
             content = json.loads(line)
         except ValueError:
@@ -252,9 +254,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _of_patient(temperatures: Mapping[str, Mapping[str, float]], patient: str) -> dict[str, float]:
-    return {
-        row: of_row.get(patient, of_row.get(OTHERS, 1.0)) for row, of_row in temperatures.items()
-    }
+    return {row: of_row.get(patient, of_row[OTHERS]) for row, of_row in temperatures.items()}
 
 
 def _limit_threads(processes: int) -> None:

@@ -170,7 +170,7 @@ def _all_cases(*datasets: Mapping[str, MethodEvaluation]) -> dict[str, MethodEva
 
 def _slices(output: Path, row: Row, wanted: dict[str, list[str]]) -> Iterator[tuple[str, RVSlice]]:
     for condition in wanted:
-        for _, line in read_lines(file_of(output, condition, row)):
+        for line in dict(read_lines(file_of(output, condition, row))).values():
             for content in line.get("rv_slices", ()):
                 yield line["evaluation"]["patient"], RVSlice(**content)
 

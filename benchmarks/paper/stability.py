@@ -32,9 +32,11 @@ class Restart:
 
 
 def read_restarts(run: Path) -> list[Restart]:
-    """Return every restart after the first cycle of a training."""
+    """Return every restart after the first cycle of a training, none if epochs are unknown."""
     record = read_record(RunFolder(run).record)
     epochs = finished_epochs(run)
+    if len(epochs) < record.schedule.epochs:
+        return []
     dice = np.array([_mean(epoch.pseudo_dice.values()) for epoch in epochs])
     losses = np.array([epoch.train_loss for epoch in epochs])
     length = record.schedule.cycle_length

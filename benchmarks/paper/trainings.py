@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -20,8 +19,10 @@ from napari_bayes_nnunet.app.training.request import TrainingRequest, has_begun
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.types import DropoutPlacement
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.files.atomic import write_json
+from napari_bayes_nnunet.io.files.json_files import read_json
 
 DEEP = 5
 """Number of trainings in a deep ensemble, as in the paper."""
@@ -155,17 +156,28 @@ def _ablations(restarts: RestartSchedule) -> dict[str, RestartSchedule]:
     }
 
 
-def write_split(split: Path, file: Path) -> list[str]:
-    """Write the split of the trainings, and return the validation cases for the evaluation.
+Fold = dict[str, list[str]]
+"""Cases for "train" and "val"."""
 
-    The trainings get only four of these cases, for their curves, because a training ends by
+
+def read_split(file: Path) -> Fold:
+    """Return the only fold of a split. Raises DataError if there are several, or no cases."""
+    folds = read_json(file, list[Fold], repair="Choose another split.")
+    if len(folds) != 1 or not folds[0].keys() >= {"train", "val"}:
+        raise DataError(
+            "{file} has not one fold of train and val. Choose another split.", file=file
+        )
+    return folds[0]
+
+
+def write_split(fold: Fold, file: Path) -> None:
+    """Write the split of the trainings.
+
+    They get only four of the validation cases, for their curves, because a training ends by
     segmenting every validation case with many members, which no row needs.
     """
-    (fold,) = json.loads(split.read_text(encoding="utf-8"))
-    held_back: list[str] = fold["val"]
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, [{"train": fold["train"], "val": held_back[:4]}])
-    return held_back
+    write_json(file, [{"train": fold["train"], "val": fold["val"][:4]}])
 
 
 def record_of(output: Path) -> Path:

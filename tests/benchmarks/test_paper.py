@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,11 +19,19 @@ from benchmarks.paper.seeds import converged_cycles, cycles_table
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
 from benchmarks.paper.summaries import write_summaries
-from benchmarks.paper.trainings import DEEP, PRESETS, finished_epochs, trainings, write_split
+from benchmarks.paper.trainings import (
+    DEEP,
+    PRESETS,
+    finished_epochs,
+    read_split,
+    trainings,
+    write_split,
+)
 
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
@@ -114,9 +123,15 @@ def test_split_keeps_cases_and_returns_validation_ones(tmp_path: Path) -> None:
     split = tmp_path / "splits.json"
     cases = [f"patient{n:03d}_frame01" for n in range(10)]
     split.write_text(json.dumps([{"train": cases[:4], "val": cases[4:]}]))
-    assert write_split(split, tmp_path / "new" / "split.json") == cases[4:]
+    whole = read_split(split)
+    assert whole["val"] == cases[4:]
+    write_split(whole, tmp_path / "new" / "split.json")
     (fold,) = json.loads((tmp_path / "new" / "split.json").read_text())
     assert fold == {"train": cases[:4], "val": cases[4:8]}
+    for content in ("[{}, {}]", '[{"train": []}]', "[", '[{"train": [], "val": 3}]'):
+        split.write_text(content)
+        with pytest.raises(DataError, match=re.escape(str(split))):
+            read_split(split)
     fifths = [t for t in trainings(PRESETS["cpu"]) if t.kind == "short"]
     assert [t.epochs * DEEP for t in fifths] == [PRESETS["cpu"].epochs] * DEEP
 

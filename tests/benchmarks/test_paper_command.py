@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import averages
-from benchmarks.paper.archive import write_archives
+from benchmarks.paper.archive import _check_preset, write_archives
 from benchmarks.paper.trainings import PRESETS
+from filelock import FileLock
 
 HELD_BACK = ["patient003_frame01", "patient003_frame02"]
 Command = Callable[..., int]
@@ -26,12 +27,14 @@ def command(hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     train = ["patient001_frame01", "patient001_frame02"]
     split.write_text(json.dumps([{"train": train, "val": HELD_BACK}]))
 
-    def run(*options: object, main: Callable[[], None] = paper.main) -> int:
+    def run(*options: object, main: Callable[[], None] = paper.main, raises: bool = False) -> int:
         arguments = [hearts, tmp_path / "output", "--split", split, *options]
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
         try:
             main()
         except SystemExit as end:
+            if raises:
+                raise
             return 0 if end.code is None else end.code if isinstance(end.code, int) else 1
         return 0
 
@@ -79,12 +82,36 @@ def test_averages_needs_a_run(command, capsys) -> None:
     assert "argument dataset: " in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("blank_figures")
-@pytest.mark.parametrize("only", ["estimate", "report"])
-def test_output_is_bound_to_an_experiment_by_training_only(only, command, tmp_path) -> None:
-    assert command("--only", only) == 0
-    assert not (tmp_path / "output" / "experiment.json").exists()
+def test_output_is_bound_to_an_experiment_by_training_only(command, tmp_path) -> None:
+    assert command("--only", "estimate") == 0
     assert command("--only", "estimate", "--preset", "paper") == 0
+    assert command("--only", "report") == 1  # there is nothing to report
+    assert not (tmp_path / "output").exists()
+
+
+def test_missing_cases_are_named_before_anything_starts(command, tmp_path, capsys) -> None:
+    images = tmp_path / "scanner" / "images"
+    images.mkdir(parents=True)
+    (images / ".DS_Store_0000.nii.gz").touch()
+    assert command("--only", "estimate", "--sunnybrook", images.parent) == 1
+    (images / "SCD1_ED_0000.nii.gz").touch()
+    with pytest.raises(SystemExit, match=r"SCD1_ED\.nii\.gz is missing"):
+        command("--only", "estimate", "--sunnybrook", images.parent, raises=True)
+    split = tmp_path / "other.json"
+    split.write_text(json.dumps([{"train": ["patient001_frame01"], "val": ["another"]}]))
+    assert command("--only", "estimate", "--split", split) == 1
+    split.write_text("[")
+    assert command("--only", "estimate", "--split", split) == 1
+    assert not (tmp_path / "output").exists()
+
+
+def test_two_commands_do_not_evaluate_at_once(command, tmp_path, monkeypatch) -> None:
+    """They would write every row twice."""
+    monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
+    monkeypatch.setattr(paper, "write_report", lambda *args, **options: None)
+    assert command() == 0
+    with FileLock(tmp_path / "output" / "evaluation.lock"):
+        assert command() == 1
 
 
 @pytest.mark.parametrize("failed", [[], ["one"]])
@@ -93,6 +120,8 @@ def test_exit_code_says_whether_a_training_failed(failed, command, tmp_path, mon
     assert command("--only", "train") == len(failed)
     assert (tmp_path / "output" / "experiment.json").exists()
     assert command("--only", "train", "--preset", "paper") == 1  # another experiment
+    monkeypatch.setattr(paper, "write_report", lambda *args, **options: None)
+    assert command() == len(failed)  # the rest is evaluated all the same
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -106,7 +135,11 @@ def test_unpacked_archives_are_the_same_experiment(command, tmp_path, monkeypatc
     shutil.rmtree(output)
     (output / "trainings").mkdir(parents=True)
     assert command("--only", "report") == 1  # trainings of an unknown experiment
+    with pytest.raises(SystemExit, match="no experiment"):
+        _check_preset(output, "cpu")
     with tarfile.open(archive) as tar:
         tar.extractall(output, filter="data")
+    with pytest.raises(SystemExit, match="another preset"):
+        _check_preset(output, "paper")
     assert command("--only", "report") == 0
     assert "| 15 | 0.9 | 14.6 | 0.88 |" in (output / "report" / "paper_tables.md").read_text()

@@ -34,7 +34,7 @@ from benchmarks.paper.rows import SUNNYBROOK, Row, rows
 from benchmarks.paper.seeds import dice_by_cycle, mean_dice
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.temperatures import measure_losses, read_temperatures
-from benchmarks.paper.trainings import PRESETS, Preset, trainings
+from benchmarks.paper.trainings import PRESETS, Preset, record_of, trainings
 
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
@@ -87,6 +87,7 @@ def output(trained_run: Path, cases: list[Case], tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("experiment")
     (output / "trainings" / "restarts").mkdir(parents=True)
     (output / "trainings" / "restarts" / "seed1").symlink_to(trained_run)
+    record_of(output).write_text("{}")
     plain = [case for case in cases if case.condition == UNSHIFTED]
     measure_losses(plain, FITTED, output, **HOW, processes=1)
     fitted = temperatures_of(output, cases)

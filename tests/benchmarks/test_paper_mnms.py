@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.paper.__main__ import main
+from benchmarks.paper import __main__ as paper
 from benchmarks.paper.cases import mnms_cases
 from benchmarks.paper.judging import OTHERS, Case, file_of, judge, read_lines, read_reference
 from benchmarks.paper.rows import MNMS, Row, rows
@@ -151,9 +151,13 @@ def report(folder: Path, dataset: Path, *options: object, monkeypatch) -> str:
         for patients in ((1, 2), (3, 4))
     )
     split.write_text(json.dumps([{"train": train, "val": val}]))
-    arguments = [dataset, folder, "--split", split, "--only", "report", *options]
-    monkeypatch.setattr(sys, "argv", ["paper", *map(str, arguments)])
-    main()
+    monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
+    for only in ("train", "report"):
+        arguments = [dataset, folder, "--split", split, "--only", only, *options]
+        monkeypatch.setattr(sys, "argv", ["paper", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            paper.main()
+        assert end.value.code == 0
     return (folder / "report" / "paper_tables.md").read_text(encoding="utf-8")
 
 
