@@ -59,7 +59,7 @@ def main() -> None:
     except Problem as problem:
         sys.exit(str(problem))
     except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}. Choose a folder that can be written.")
+        sys.exit(f"{error}. Check that the folders of the command exist and can be written.")
     except KeyboardInterrupt:
         sys.exit("Stopped. Start the same command again to continue.")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,10 +47,11 @@ Methods = Mapping[str, MethodEvaluation]
 """Evaluation of the cases under all conditions, by the name of the row."""
 Seeds = dict[str, list[Row]]
 """Rows of one key by seed; of several rows of a seed, the mean counts."""
+Side = Mapping[str, Aggregate]
+"""One side of a difference: its number by seed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(NamedTuple):
     """Whether the measure of ``one`` minus that of ``other`` has the ``expected`` sign.
 
     Both are keys of `rows_by_key`.
@@ -69,13 +72,27 @@ def comparisons(methods: Methods, rows: Sequence[Row]) -> Iterator[Finding]:
     was trained once is compared with the mean over the other's seeds.
     """
     by_key = rows_by_key(rows)
+
+    @cache
+    def measure(row: Row, measure: str, dataset: str) -> Aggregate | None:
+        """Return a number of the row, None before all conditions of the dataset are evaluated."""
+        evaluated = methods[row.name].cases if row.name in methods else ()
+        cases = [case for case in evaluated if case.groups["shift"] in DATASETS[dataset]]
+        is_whole = {case.groups["shift"] for case in cases} == {*DATASETS[dataset]}
+        return MEASURES[measure](cases) if is_whole else None
+
     for question in questions():
-        one, other = (
-            _evaluated(by_key.get(key, {}), methods, question.dataset)
-            for key in (question.one, question.other)
-        )
-        if one and other:
-            yield _answer(question, one, other, methods)
+        sides = []
+        for key in (question.one, question.other):
+            side = {}
+            for seed, of_seed in by_key.get(key, {}).items():
+                found = [measure(row, question.measure, question.dataset) for row in of_seed]
+                known = [aggregate for aggregate in found if aggregate is not None]
+                if len(known) == len(found):
+                    side[seed] = _mean(known)
+            sides.append(side)
+        if all(sides):
+            yield _answer(question, *sides, by_key)
 
 
 def rows_by_key(rows: Sequence[Row]) -> dict[str, Seeds]:
@@ -127,51 +144,34 @@ def questions() -> Iterator[Question]:
     yield from _on_checkpoint_ensembles()
     for kind, method, measure in product(ABLATIONS, ("single", "multi"), ("Dice", "ECE")):
         claim = "What changes of the schedule and SGHMC do"
-        yield Question(
-            claim=claim, one=f"{method} {kind}", other=method, measure=measure, expected=0
-        )
+        yield Question(claim, f"{method} {kind}", method, measure, 0)
 
 
 def _on_dice() -> Iterator[Question]:
     claim = "Ensembles beat vanilla in Dice"
     for dataset, one, base in product((ACDC, *SCANNERS), ENSEMBLES, (*BASELINES, MEMBER)):
-        yield Question(
-            claim=claim, one=one, other=base, measure="Dice", expected=1, dataset=dataset
-        )
+        yield Question(claim, one, base, "Dice", 1, dataset)
     for one in ("mc-dropout", "encoder"):
         claim = "MC-Dropout lowers the Dice"
-        yield Question(claim=claim, one=one, other="poly", measure="Dice", expected=-1)
+        yield Question(claim, one, "poly", "Dice", -1)
     claim = "Multi is better than single in Dice"
     for dataset, one in product((ACDC, *SCANNERS), ("multi", "late")):
-        yield Question(
-            claim=claim, one=one, other="single", measure="Dice", expected=1, dataset=dataset
-        )
+        yield Question(claim, one, "single", "Dice", 1, dataset)
 
 
 def _on_calibration() -> Iterator[Question]:
     claim = "All four Bayesian methods calibrate better than vanilla and SWA"
     for dataset, one, base in product((ACDC, *SCANNERS), BAYESIAN, (*BASELINES, "swa")):
-        yield Question(
-            claim=claim, one=one, other=base, measure="ECE", expected=-1, dataset=dataset
-        )
+        yield Question(claim, one, base, "ECE", -1, dataset)
     claim = "Temperature scaling calibrates a little better than vanilla"
     for dataset, one in product((ACDC, *SCANNERS), ("temperature", "vanilla fitted")):
-        yield Question(
-            claim=claim, one=one, other="vanilla", measure="ECE", expected=-1, dataset=dataset
-        )
+        yield Question(claim, one, "vanilla", "ECE", -1, dataset)
     claim = "Bayesian methods calibrate better than vanilla if all have fitted temperatures"
     for dataset, measure in (*product(DATASETS, ["ECE"]), (ACDC, "NLL")):
         for one in (name for name in BAYESIAN if name != "late"):
             bases = BASELINES if one not in ("single", "multi") else ("vanilla", "swa")
             for base in bases:
-                yield Question(
-                    claim=claim,
-                    one=f"{one} fitted",
-                    other=f"{base} fitted",
-                    measure=measure,
-                    expected=-1,
-                    dataset=dataset,
-                )
+                yield Question(claim, f"{one} fitted", f"{base} fitted", measure, -1, dataset)
 
 
 def _on_checkpoint_ensembles() -> Iterator[Question]:
@@ -181,14 +181,7 @@ def _on_checkpoint_ensembles() -> Iterator[Question]:
         (("at equal n", " 5", "deep-ensemble"), ("at equal cost", "", "short")),
     ):
         claim = f"Checkpoint ensembles calibrate better than the deep ensemble, {how}"
-        yield Question(
-            claim=claim,
-            one=f"{name}{members}",
-            other=other,
-            measure="ECE",
-            expected=-1,
-            dataset=dataset,
-        )
+        yield Question(claim, f"{name}{members}", other, "ECE", -1, dataset)
     claim = "Multi is better than single under shift"
     for dataset, (measure, expected), (one, other) in product(
         (SHIFTED, *SCANNERS),
@@ -201,67 +194,34 @@ def _on_checkpoint_ensembles() -> Iterator[Question]:
         ),
     ):
         if measure == "ECE" or not one.endswith("fitted"):  # which has the same Dice
-            yield Question(
-                claim=claim,
-                one=one,
-                other=other,
-                measure=measure,
-                expected=expected,
-                dataset=dataset,
-            )
+            yield Question(claim, one, other, measure, expected, dataset)
 
 
-def _evaluated(seeds: Seeds, methods: Methods, dataset: str) -> Seeds:
-    """Return the seeds of which every row has cases under all conditions of the dataset."""
-
-    def is_evaluated(row: Row) -> bool:
-        cases = methods[row.name].cases if row.name in methods else ()
-        return {*DATASETS[dataset]} <= {case.groups["shift"] for case in cases}
-
-    return {seed: rows for seed, rows in seeds.items() if all(map(is_evaluated, rows))}
-
-
-def _answer(question: Question, one: Seeds, other: Seeds, methods: Methods) -> Finding:
-    first, second = (_values(question, seeds, methods) for seeds in (one, other))
-    shared = [seed for seed in first if seed in second]
-    kinds = {_kind(row) for seeds in (one, other) for rows in seeds.values() for row in rows}
-    is_paired = bool(shared) and (len(kinds) == 1 or len(shared) > 1)
+def _answer(question: Question, one: Side, other: Side, by_key: Mapping[str, Seeds]) -> Finding:
+    """Return the difference of the numbers of both sides, by seed."""
+    first, second = (next(iter(by_key[key].values()))[0] for key in (question.one, question.other))
+    shared = [seed for seed in one if seed in other]
+    is_paired = bool(shared) and (_kind(first) == _kind(second) or len(shared) > 1)
     if is_paired:
-        differences = [aggregate_difference(first[seed], second[seed]) for seed in shared]
+        differences = [aggregate_difference(one[seed], other[seed]) for seed in shared]
+        trainings = 1, 1
     else:
-        differences = [aggregate_difference(_mean([*first.values()]), _mean([*second.values()]))]
+        differences = [aggregate_difference(_mean([*one.values()]), _mean([*other.values()]))]
+        trainings = len(one), len(other)
+    minuend = _title(question.one, first, trainings[0])
+    subtrahend = _title(question.other, second, trainings[1])
     is_ece = question.measure == "ECE"
-    titles = [
-        _title(key, seeds, is_mean=not is_paired)
-        for key, seeds in ((question.one, one), (question.other, other))
-    ]
     return Finding(
         claim=question.claim,
-        measured=f"{question.measure} of {titles[0]} minus that of {titles[1]}, {question.dataset}",
+        measured=f"{question.measure} of {minuend} minus that of {subtrahend}, {question.dataset}",
         estimate=_mean(differences).estimate,
         expected=question.expected,
         unit="%" if is_ece else "",
         scale=100 if is_ece else 1,
         digits=2 if is_ece else 3,
-        needs_cycles=max(
-            cycles_needed(row) for seeds in (one, other) for rows in seeds.values() for row in rows
-        ),
+        needs_cycles=max(cycles_needed(first), cycles_needed(second)),
         by_training=tuple(d.value for d in differences) if len(differences) > 1 else (),
     )
-
-
-def _values(question: Question, seeds: Seeds, methods: Methods) -> dict[str, Aggregate]:
-    """Return the measure of every seed."""
-    conditions, aggregate = DATASETS[question.dataset], MEASURES[question.measure]
-    return {
-        seed: _mean(
-            [
-                aggregate([c for c in methods[row.name].cases if c.groups["shift"] in conditions])
-                for row in rows
-            ]
-        )
-        for seed, rows in seeds.items()
-    }
 
 
 def _mean(aggregates: Sequence[Aggregate]) -> Aggregate:
@@ -271,8 +231,7 @@ def _mean(aggregates: Sequence[Aggregate]) -> Aggregate:
     return replace(aggregates[0], estimate=Estimate(value, resampled))
 
 
-def _title(key: str, seeds: Seeds, *, is_mean: bool) -> str:
-    """Return the title of the rows without their seeds, and of how many it is the mean."""
-    first = next(iter(seeds.values()))[0]
-    title = key if key == MEMBER else first.title.partition(", seed ")[0]
-    return f"{title} (mean of {len(seeds)} trainings)" if is_mean and len(seeds) > 1 else title
+def _title(key: str, row: Row, trainings: int) -> str:
+    """Return the title of a row without its seed, and of how many trainings it is the mean."""
+    title = key if key == MEMBER else row.title.partition(", seed ")[0]
+    return f"{title} (mean of {trainings} trainings)" if trainings > 1 else title

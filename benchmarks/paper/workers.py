@@ -70,7 +70,7 @@ def train_all(
             except Timeout:  # another worker runs it
                 continue
             with claim:
-                if is_finished(training, output) or is_run(training, output):
+                if is_finished(training, output) or is_running(training, output):
                     continue  # done, or run by a process whose worker is gone
                 wait_for_preprocessing(training, planned[0], output, preset)
                 share_preprocessing(training, output, preset)
@@ -119,7 +119,7 @@ def is_locked(training: Training, output: Path) -> bool:
     return _is_held(lock_file(training, output))
 
 
-def is_run(training: Training, output: Path) -> bool:
+def is_running(training: Training, output: Path) -> bool:
     """Return whether a process trains, also one whose worker was killed."""
     return _is_held(RunFolder(training.folder(output)).lock)
 
