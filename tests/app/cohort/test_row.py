@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from napari_bayes_nnunet.app.cohort.row import NUMBERS, failed_row, study_row
+from napari_bayes_nnunet.app.cohort.row import NUMBERS, failed_row, paired_row, study_row
 from tests.helpers.data.studies import made_report
 
 
@@ -63,6 +63,17 @@ def test_a_volume_has_no_ejection_fraction():
     row = study_row("heart", "done", {None: report((80, 78, 82))})
     assert set(row.numbers) == {"LV volume", "LV mass"}
     assert (row.ed, row.es) == (None, None)
+
+
+def test_ed_of_a_pair_has_the_function_and_the_quality_of_its_phase():
+    row = study_row("p_ED", "done", {None: report((80, 78, 82))})
+    changed = report((80, 78, 82), expected_dice={"LV": {"value": 0.8}})
+    of_both = {1: report((80, 78, 82), phases=2), 2: report((40, 41, 39), phases=2)}
+    pair = study_row("p", "done", of_both).numbers
+    assert "LV EF" in pair
+    paired = paired_row(row, changed, pair)
+    assert dict(paired.numbers) == {**row.numbers, **pair}
+    assert paired.quality == pytest.approx(0.8)
 
 
 def test_reports_of_before_have_no_volumes_of_members():

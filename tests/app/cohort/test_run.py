@@ -163,6 +163,16 @@ def test_two_images_of_an_examination_have_the_function(ensemble, tmp_path):
     edv, esv = (report["volumes_ml"]["LV"]["ensemble"] for report in reports)
     assert reports[0]["function"] == reports[1]["function"]
     assert reports[0]["function"]["LV SV"]["value"] == pytest.approx(edv - esv)
+    first = table(output)
+    by_name = {row["study"]: row for row in first}
+    ef = 100 * (edv - esv) / edv
+    assert float(by_name["a/p_ED"]["lv_ef_percent"]) == pytest.approx(ef, abs=0.01)
+    assert float(by_name["a/p_ED"]["lv_esv_ml"]) == pytest.approx(esv, abs=0.01)
+    assert by_name["a/p_ES"]["lv_ef_percent"] == ""
+    assert float(by_name["a/p_ES"]["lv_volume_ml"]) == pytest.approx(esv, abs=0.01)
+    told = run_here(ensemble, [tmp_path / "in"], output, skip_finished=True)
+    assert {study.outcome for study in told} == {"finished before"}
+    assert list(map(numbers, table(output))) == list(map(numbers, first))
 
 
 def test_examination_that_ends_after_another_has_the_function(ensemble, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -82,6 +82,18 @@ def study_row(
         seconds=round(sum(float(report["seconds"]) for report in every), 2),
         device=", ".join(dict.fromkeys(str(report["device"]) for report in every)),
     )
+
+
+def paired_row(
+    row: StudyRow, report: Mapping[str, Any], function: Mapping[str, Measured]
+) -> StudyRow:
+    """Return the row of a 3D image whose ``report`` its other phase has changed.
+
+    ``function`` are the measurements that ED and ES have together, or {} for ES.
+    """
+    together = {name: function[name] for name in NUMBERS if name in function}
+    quality = predicted_quality([report])
+    return replace(row, numbers={**row.numbers, **together}, quality=quality)
 
 
 def failed_row(case: str, failure: Statement | str) -> StudyRow:

@@ -21,16 +21,17 @@ from ...io.files.disk import is_disk_full
 from ...io.files.given_path import resolve_links
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
+from ...io.study.case_report import read_report
 from .. import AppError
 from ..messages import StudyDone, text_fields
 from ..prediction.function_entry import PairedReports
-from ..prediction.output_files import disk_full, is_about_full_disk
+from ..prediction.output_files import case_files, disk_full, is_about_full_disk
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import refuse_folder_of_inputs, unwritable
 from .mixture import refuse_mixture
 from .page import PAGE, CohortPage
-from .row import StudyRow, failed_row
+from .row import StudyRow, failed_row, paired_row
 from .table import CohortSummary, CohortTable
 from .task import StudyTask, run_study
 
@@ -124,8 +125,9 @@ def run_cohort(
                     row = replace(row, outcome="done")  # by a worker that died before it answered
                 if is_about_full_disk(row.failure):
                     raise disk_full(output)
-                pairs.end(task)
                 summary.add(row)
+                for changed in pairs.end(task, row):
+                    summary.add(changed)
                 yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:
         if is_disk_full(error):
@@ -134,23 +136,31 @@ def run_cohort(
 
 
 class _Pairs:
-    """Measurements of ED and ES that are two studies, written after the last task of the two.
+    """Measurements of ED and ES that are two studies, made after the last task of the two.
 
     Until then a worker may be writing one of the reports.
     """
 
     def __init__(self, tasks: Iterable[StudyTask]) -> None:
         self._tasks = Counter(map(_examination, tasks))
-        self._ended: dict[tuple[Path, str], list[str]] = defaultdict(list)
+        self._ended: dict[tuple[Path, str], dict[str, StudyRow]] = defaultdict(dict)
         self._reports = cache(PairedReports)
 
-    def end(self, task: StudyTask) -> None:
-        """Note that a task has ended."""
+    def end(self, task: StudyTask, row: StudyRow) -> Iterator[StudyRow]:
+        """Note that a task has ended with a row, and yield the rows of ED and ES that change."""
         examination = _examination(task)
         ended = self._ended[examination]
-        ended.append(task.study.case)
-        if len(ended) == self._tasks[examination]:
-            self._reports(task.output).update(*ended)
+        ended[task.study.case] = row
+        if len(ended) < self._tasks[examination]:
+            return
+        found = self._reports(task.output).update(*ended)
+        if found is None:
+            return
+        measured, pair = found
+        for case, function in zip(pair, (measured, {}), strict=True):
+            if case in ended and not ended[case].failure:
+                report = read_report(task.output / case_files(case, ())["report"])
+                yield paired_row(ended[case], report, function)
 
 
 def _examination(task: StudyTask) -> tuple[Path, str]:

@@ -37,22 +37,24 @@ class CohortSummary:
 
     def __init__(self, table: CohortTable, page: CohortPage) -> None:
         self._table, self._page = table, page
-        self._rows: list[StudyRow] = []
+        self._rows: dict[str, StudyRow] = {}
 
     def add(self, row: StudyRow) -> None:
-        """Add the row of a study."""
-        self._rows.append(row)
+        """Add the row of a study; the table has a second row of the same study at the end."""
+        is_known = row.case in self._rows
+        self._rows[row.case] = row
         with suppress(OSError):
-            self._table.append(row)
+            if not is_known:
+                self._table.append(row)
         with suppress(OSError):
-            self._page.update(self._rows)
+            self._page.update([*self._rows.values()])
 
     def close(self) -> None:
         """Write table and page completely. Raises OSError."""
         try:
-            self._table.finish(self._rows)
+            self._table.finish(self._rows.values())
         finally:
-            self._page.write(self._rows)
+            self._page.write([*self._rows.values()])
 
 
 _UNITS: Final = {"EF": "percent", "mass": "g"}

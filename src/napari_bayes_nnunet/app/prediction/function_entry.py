@@ -84,28 +84,32 @@ class PairedReports:
         finally:
             self.update(case)
 
-    def update(self, *changed: str) -> None:
-        """Measure the examination of the cases whose results have ``changed``."""
+    def update(self, *changed: str) -> tuple[Mapping[str, Measured], tuple[str, str]] | None:
+        """Measure the examination of the cases whose results have ``changed``.
+
+        Return the measurements with the cases of ED and ES, None if there are none.
+        """
         examination = examination_of(changed[0])
         if not examination:
-            return
+            return None
         cases = self._listed().setdefault(examination, set())
         cases.update(changed)
         self._updated[examination] = changed[0]
         reports = self._read(sorted(cases))
         volumes = {case: _volumes_ml(report) for case, report in reports.items()}
         pairs = phase_pairs(volumes) if _are_of_one_kind(list(reports.values())) else []
-        for pair in pairs:
-            phases: dict[Phase, PhaseVolumes] = {
-                phase: _volumes(reports[case]) for phase, case in enumerate(pair, start=1)
-            }
-            rules = interval_rules(reports.values())
-            measured = heart_function(phases, ed=1, es=2, rules=rules)
-            files = (_report_file(self._folder, case) for case in pair)
-            _add(measured, dict(zip(("ED", "ES"), files, strict=True)))
         if not pairs:
             for name, report in reports.items():
                 _write(_report_file(self._folder, name), _without_function(report))
+            return None
+        (pair,) = pairs
+        phases: dict[Phase, PhaseVolumes] = {
+            phase: _volumes(reports[case]) for phase, case in enumerate(pair, start=1)
+        }
+        measured = heart_function(phases, ed=1, es=2, rules=interval_rules(reports.values()))
+        files = (_report_file(self._folder, case) for case in pair)
+        _add(measured, dict(zip(("ED", "ES"), files, strict=True)))
+        return measured, pair
 
     def update_again(self) -> None:
         """Measure the examinations once more to which another run has added cases meanwhile."""
