@@ -99,7 +99,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
                 volumes=len(wanted[UNSHIFTED]),
                 temperatures=_temperatures(output, listed, wanted[UNSHIFTED]),
             ),
-            _costs([r for r in listed if not r.is_twin and r.group not in ("cycles", "members")]),
+            _costs([row for row in listed if row.name in every]),
             _fitted(output, listed, wanted[UNSHIFTED]),
             *_tables(acdc, {row.name for row in listed if row.is_twin}),
             *_sunnybrook(list(sunnybrook.values())),
@@ -214,7 +214,11 @@ def _fitted(output: Path, listed: Sequence[Row], cases: Sequence[str]) -> str:
 
 def _costs(listed: Sequence[Row]) -> str:
     heads = ("Method", "Members", "Seeds", "Trainings of T epochs")
-    lines = [(row.title, row.members, row.seeds, f"{row.cost:g}") for row in listed]
+    lines = [
+        (row.title, row.members, row.seeds, f"{row.cost:g}")
+        for row in listed
+        if not row.is_twin and row.group not in ("cycles", "members")
+    ]
     return f"## Rows and their training cost\n\n{markdown_table(heads, lines)}"
 
 
