@@ -350,8 +350,9 @@ def _stability(output: Path, preset: Preset) -> str:
             for restart in read_restarts(training.folder(output)):
                 back = "never" if restart.recovered_after is None else restart.recovered_after
                 numbers = (f"{restart.before:.3f}", f"{restart.lowest:.3f}", back)
-                name = f"{training.kind}, seed {training.seed}"
-                lines.append((name, restart.cycle, *numbers, f"{restart.highest_loss:.2f}"))
+                lines.append(
+                    (training.name, restart.cycle, *numbers, f"{restart.highest_loss:.2f}")
+                )
     table = markdown_table((*heads, "Highest loss"), lines)
     return f"### Cosine restarts are unstable\n\n{table}"
 
@@ -365,7 +366,7 @@ def _clusters(output: Path, preset: Preset) -> str:
     lines = []
     for training, numbers in read_modes(output, preset):
         cells = [f"{number:.3g}" for number in numbers]
-        lines.append([f"restarts, seed {training.seed}", *cells, *[""] * (4 - len(cells))])
+        lines.append([training.name, *cells, *[""] * (4 - len(cells))])
     if not lines:
         return ""
     table = markdown_table((*heads, "Control: silhouette"), lines)

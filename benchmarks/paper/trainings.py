@@ -81,6 +81,11 @@ class Training:
     posterior_temperature: float | None = None
 
     @property
+    def name(self) -> str:
+        """Name in messages and tables."""
+        return f"{self.kind}, seed {self.seed}"
+
+    @property
     def epochs(self) -> int:
         """Number of epochs."""
         return self.schedule.epochs
@@ -254,7 +259,6 @@ def train_once(
             check=False,
         )
     minutes = (time() - started) / 60
-    name = f"{training.kind}, seed {training.seed}"
     why = f". Its messages are in {log}" if done.returncode else ""
-    print(f"{name}: exit code {done.returncode} after {minutes:.1f} min{why}", flush=True)
+    print(f"{training.name}: exit code {done.returncode} after {minutes:.1f} min{why}", flush=True)
     return done.returncode

@@ -28,6 +28,10 @@ from .trainings import (
 )
 
 POLL_SECONDS = 1.0
+LEFT_OUT = (
+    "{training}: still trained by a process whose command was killed. Start this command again "
+    "when it has ended."
+)
 
 
 def choose_devices(device: str, workers: int | None) -> list[str]:
@@ -70,8 +74,11 @@ def train_all(
             except Timeout:  # another worker runs it
                 continue
             with claim:
-                if is_finished(training, output) or is_running(training, output):
-                    continue  # done, or run by a process whose worker is gone
+                if is_finished(training, output):
+                    continue
+                if is_running(training, output):
+                    print(LEFT_OUT.format(training=training.name), flush=True)
+                    continue
                 wait_for_preprocessing(training, planned[0], output, preset)
                 share_preprocessing(training, output, preset)
                 request = training.request(dataset, output, split, preset=preset, device=device)

@@ -26,7 +26,7 @@ from benchmarks.paper.trainings import (
     is_finished,
     trainings,
 )
-from benchmarks.paper.workers import choose_devices, is_locked, lock_file, train_all
+from benchmarks.paper.workers import LEFT_OUT, choose_devices, is_locked, lock_file, train_all
 from filelock import FileLock
 
 from napari_bayes_nnunet.app.training.process import command_arguments
@@ -159,7 +159,9 @@ def test_nothing_starts_after_an_interrupt(four: Any, places: Any, monkeypatch: 
     assert sorted(training.seed for training in started) == [1, 2]
 
 
-def test_locked_training_is_left_to_its_worker(four: Any, places: Any, trained_run: Path) -> None:
+def test_locked_training_is_left_to_its_worker(
+    four: Any, places: Any, trained_run: Path, capsys
+) -> None:
     _, output, _ = places
     with FileLock(lock_file(four[1], output)):
         assert is_locked(four[1], output)
@@ -171,6 +173,7 @@ def test_locked_training_is_left_to_its_worker(four: Any, places: Any, trained_r
         with FileLock(run.lock):
             train_all(*places, four, preset=PRESET, devices=["cpu"], command=command)
     assert [is_finished(training, output) for training in four] == [True, False, False, True]
+    assert LEFT_OUT.format(training=four[2].name) in capsys.readouterr().out
 
 
 def test_cards_are_used_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
