@@ -24,6 +24,7 @@ from napari_bayes_nnunet.app.evaluation.example_cases import (
 from napari_bayes_nnunet.app.evaluation.example_picture import case_pictures
 from napari_bayes_nnunet.app.evaluation.figures import (
     FIGURE_WIDTH,
+    TITLE_SIZE,
     entropy_picture,
     reliability_picture,
     risk_coverage_picture,
@@ -212,14 +213,23 @@ def test_no_point_of_entropy_hides_the_correlation(methods, monkeypatch) -> None
     assert not panel.texts
 
 
-def test_titles_of_the_scores_have_one_size(methods, monkeypatch) -> None:
+@pytest.mark.parametrize("name", ["multi", "Vanilla (last epoch with restarts)", "n" * 200])
+def test_titles_fit_above_their_panels_in_one_size(methods, monkeypatch, name) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
+    reliability_picture([replace(method, name=name) for method in (*methods, *methods)])
     risk_coverage_picture(methods)
-    panels = [panel for panel in drawn[0].axes if panel.get_visible()]
+    sizes = set()
+    for figure in drawn:
+        figure.draw_without_rendering()
+        for panel in (panel for panel in figure.axes if panel.get_visible()):
+            sizes.add(panel._left_title.get_fontsize())
+            title = panel._left_title.get_window_extent()
+            assert title.x1 <= panel.bbox.x1 + 0.3 * DPI  # the gap to the next panel
+            assert title.y1 <= figure.bbox.y1
     # Without a calibration no Dice is expected, and there is no failure score.
-    assert len(panels) == len(CASE_SCORES) - 2
-    assert len({panel._left_title.get_fontsize() for panel in panels}) == 1
+    assert sum(panel.get_visible() for panel in drawn[1].axes) == len(CASE_SCORES) - 2
+    assert sizes == {TITLE_SIZE}
 
 
 def test_chosen_cases_are_best_and_worst():

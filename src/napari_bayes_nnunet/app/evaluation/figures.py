@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ FIGURE_WIDTH: Final = 9.6
 TITLE_SIZE: Final = 10.0
 LETTERS_PER_INCH: Final = 8.5
 """Letters of a title of that size, in points."""
+TITLE_LINES: Final = 3
 _SCORES_PER_ROW = 3
 _PER_ROW: Final = 4
 
@@ -150,10 +152,11 @@ def entropy_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
 
 
 def _title(panel: Axes, text: str, *, per_row: int = _PER_ROW) -> None:
-    """Write the title, smaller if it is too long for its panel."""
-    room = LETTERS_PER_INCH * FIGURE_WIDTH / per_row
-    size = TITLE_SIZE * min(1.0, room / max(1, len(text)))
-    panel.set_title(text, fontsize=size, loc="left", fontweight="bold", color=INK)
+    """Write the title, in several lines if it is too long for its panel."""
+    room = int(LETTERS_PER_INCH * FIGURE_WIDTH / per_row)
+    lines = textwrap.wrap(text, room, max_lines=TITLE_LINES, placeholder="…")
+    title = "\n".join(lines)
+    panel.set_title(title, fontsize=TITLE_SIZE, loc="left", fontweight="bold", color=INK)
 
 
 def _correlation_text(correlation: float) -> str:
