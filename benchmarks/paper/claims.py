@@ -11,7 +11,7 @@ from scipy.stats import t as student_t
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
 
-from .rows import CYCLES, LATE, Row
+from .rows import Row
 from .rv_slices import RVSlice
 
 UNKNOWN = "cannot be told"
@@ -27,8 +27,7 @@ class Finding:
 
     The interval is over patients. ``by_training`` are the values of several trainings, whose mean
     is the estimate, or () for one training. ``expected`` is the sign that the claim predicts, 1 or
-    -1, or 0 if it predicts none. Findings on "multi" cannot be told unless its last cycles,
-    ``needs_cycles`` of them, have converged.
+    -1, or 0 if it predicts none. With a ``doubt``, a reason, the claim cannot be told.
     """
 
     claim: str
@@ -38,7 +37,7 @@ class Finding:
     unit: str = ""
     scale: float = 1.0
     digits: int = 3
-    needs_cycles: int = 0
+    doubt: str = ""
     by_training: tuple[float, ...] = ()
 
     @property
@@ -51,16 +50,16 @@ class Finding:
         reach = float(student_t.ppf(0.975, count - 1) * error)
         return self.estimate.value - reach, self.estimate.value + reach
 
-    def verdict(self, *, converged: int = CYCLES) -> str:
-        """Return the verdict by the side of 0 on which both intervals lie.
+    @property
+    def verdict(self) -> str:
+        """The verdict by the side of 0 on which both intervals lie.
 
-        ``converged`` is how many of the last cycles have converged. If only the interval over
-        patients lies on one side, the verdict is one on these trainings.
+        If only the interval over patients lies on one side, it is one on these trainings.
         """
         if not self.expected or np.isnan(self.estimate.interval).any():
             return "–"
-        if self.needs_cycles > converged:
-            return f"{UNKNOWN}: the cycles {'differ' if converged else 'are not evaluated yet'}"
+        if self.doubt:
+            return f"{UNKNOWN}: {self.doubt}"
         side = self.expected * _side(self.estimate.interval)
         if not side:
             return UNKNOWN
@@ -95,7 +94,7 @@ def _side(interval: tuple[float, float]) -> int:
     return int(low > 0) - int(high < 0)
 
 
-def claim_lines(findings: Sequence[Finding], *, converged: int) -> Iterator[dict[str, object]]:
+def claim_lines(findings: Sequence[Finding]) -> Iterator[dict[str, object]]:
     """Yield a line of the table of claims for each finding, in its unit."""
     for finding in findings:
         numbers = (finding.estimate.value, *finding.estimate.interval, *finding.over_trainings)
@@ -109,15 +108,20 @@ def claim_lines(findings: Sequence[Finding], *, converged: int) -> Iterator[dict
                 for name, number in zip(names, numbers, strict=True)
             },
             "by_training": " ".join(f"{finding.scale * v:.5f}" for v in finding.by_training),
-            "verdict": finding.verdict(converged=converged),
+            "verdict": finding.verdict,
         }
 
 
-def cycles_needed(row: Row) -> int:
-    """Return the number of last cycles whose members are compared as if they were alike."""
-    if row.method != "multi" or row.group == "cycles":
-        return 0
-    return 2 if row.name.startswith(LATE) else CYCLES
+def doubt_about(row: Row, converged: Mapping[str, int]) -> str:
+    """Return why the members of the row's cycles cannot be compared, "" if they can.
+
+    ``converged`` is the number of last cycles that have converged, by seed.
+    """
+    if not row.cycles_needed:
+        return ""
+    if row.seeds not in converged:
+        return "the cycles are not evaluated yet"
+    return "the cycles differ" if row.cycles_needed > converged[row.seeds] else ""
 
 
 Slices = Mapping[str, Sequence[tuple[str, RVSlice]]]
@@ -150,7 +154,9 @@ def silent_failures(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
             )
 
 
-def area_correlations(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
+def area_correlations(
+    slices: Slices, rows: Sequence[Row], converged: Mapping[str, int]
+) -> Iterator[Finding]:
     """Yield the rank correlations of uncertain area and true RV area over failed slices."""
     for row in rows:
         failed = [(patient, s) for patient, s in slices.get(row.name, ()) if s.is_failed]
@@ -169,7 +175,7 @@ def area_correlations(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
                 estimate=_spearman(areas, true, patients),
                 expected=1,
                 digits=2,
-                needs_cycles=cycles_needed(row),
+                doubt=doubt_about(row, converged),
             )
 
 

@@ -20,8 +20,8 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 
-from .claims import Finding, cycles_needed
-from .rows import ABLATIONS, CYCLES, LATE, MNMS, SUNNYBROOK, Row
+from .claims import Finding, doubt_about
+from .rows import ABLATIONS, CYCLES, MNMS, SUNNYBROOK, Row
 from .shifts import SHIFTS, UNSHIFTED
 
 DATASETS: Mapping[str, Sequence[str]] = {
@@ -47,8 +47,27 @@ Methods = Mapping[str, MethodEvaluation]
 """Evaluation of the cases under all conditions, by the name of the row."""
 Seeds = dict[str, list[Row]]
 """Rows of one key by seed; of several rows of a seed, the mean counts."""
-Side = Mapping[str, Aggregate]
-"""One side of a difference: its number by seed."""
+
+
+class Side(NamedTuple):
+    """One side of a difference: its ``numbers`` by seed, and why they should not be compared.
+
+    ``row`` is one of its rows. If it ``is_chosen``, seeds of other rows do not count.
+    """
+
+    key: str
+    row: Row
+    numbers: Mapping[str, Aggregate]
+    doubt: str = ""
+    is_chosen: bool = False
+
+    def title(self, *, is_mean: bool) -> str:
+        """Return the title without seeds, except chosen ones, or with the number of seeds."""
+        title = self.key if self.key == MEMBER else self.row.title.partition(", seed ")[0]
+        count = len(self.numbers)
+        if self.is_chosen:
+            title += f", seed{'s' if count > 1 else ''} {' and '.join(self.numbers)}"
+        return f"{title} (mean of {count} trainings)" if is_mean and count > 1 else title
 
 
 class Question(NamedTuple):
@@ -65,11 +84,14 @@ class Question(NamedTuple):
     dataset: str = ACDC
 
 
-def comparisons(methods: Methods, rows: Sequence[Row]) -> Iterator[Finding]:
+def comparisons(
+    methods: Methods, rows: Sequence[Row], converged: Mapping[str, int]
+) -> Iterator[Finding]:
     """Yield the answers to all questions whose rows are evaluated.
 
     Rows with the same seeds are compared in pairs, and the mean of their differences counts. What
-    was trained once is compared with the mean over the other's seeds.
+    was trained once is compared with the mean over the other's seeds. Where the cycles of some
+    seeds have ``converged``, see `doubt_about`, the others do not count.
     """
     by_key = rows_by_key(rows)
 
@@ -81,18 +103,19 @@ def comparisons(methods: Methods, rows: Sequence[Row]) -> Iterator[Finding]:
         is_whole = {case.groups["shift"] for case in cases} == {*DATASETS[dataset]}
         return MEASURES[measure](cases) if is_whole else None
 
+    def side(key: str, question: Question) -> Side | None:
+        numbers = {}
+        for seed, of_seed in by_key.get(key, {}).items():
+            found = [measure(row, question.measure, question.dataset) for row in of_seed]
+            known = [aggregate for aggregate in found if aggregate is not None]
+            if len(known) == len(found):
+                numbers[seed] = _mean(known)
+        return _beyond_doubt(key, by_key[key], numbers, converged) if numbers else None
+
     for question in questions():
-        sides = []
-        for key in (question.one, question.other):
-            side = {}
-            for seed, of_seed in by_key.get(key, {}).items():
-                found = [measure(row, question.measure, question.dataset) for row in of_seed]
-                known = [aggregate for aggregate in found if aggregate is not None]
-                if len(known) == len(found):
-                    side[seed] = _mean(known)
-            sides.append(side)
-        if all(sides):
-            yield _answer(question, *sides, by_key)
+        one, other = side(question.one, question), side(question.other, question)
+        if one and other:
+            yield _answer(question, one, other)
 
 
 def rows_by_key(rows: Sequence[Row]) -> dict[str, Seeds]:
@@ -128,7 +151,7 @@ def _key(row: Row) -> str:
     if row.method == "temperature" and not row.is_fitted:
         return row.method
     key = _SPECIAL.get((_kind(row), row.method), row.method)
-    key = "late" if row.name.startswith(LATE) else key
+    key = "late" if row.is_late else key
     key = f"{key} 5" if row.members == 5 and row.method != "deep-ensemble" else key
     return f"{key} fitted" if row.is_fitted else key
 
@@ -151,6 +174,9 @@ def _on_dice() -> Iterator[Question]:
     claim = "Ensembles beat vanilla in Dice"
     for dataset, one, base in product((ACDC, *SCANNERS), ENSEMBLES, (*BASELINES, MEMBER)):
         yield Question(claim, one, base, "Dice", 1, dataset)
+    claim = "Checkpoint ensembles beat the deep ensemble in Dice"
+    for dataset, one in product(DATASETS, ("single", "multi")):
+        yield Question(claim, one, "deep-ensemble", "Dice", 1, dataset)
     for one in ("mc-dropout", "encoder"):
         claim = "MC-Dropout lowers the Dice"
         yield Question(claim, one, "poly", "Dice", -1)
@@ -169,8 +195,7 @@ def _on_calibration() -> Iterator[Question]:
     claim = "Bayesian methods calibrate better than vanilla if all have fitted temperatures"
     for dataset, measure in (*product(DATASETS, ["ECE"]), (ACDC, "NLL")):
         for one in (name for name in BAYESIAN if name != "late"):
-            bases = BASELINES if one not in ("single", "multi") else ("vanilla", "swa")
-            for base in bases:
+            for base in (*BASELINES, "swa"):
                 yield Question(claim, f"{one} fitted", f"{base} fitted", measure, -1, dataset)
 
 
@@ -178,7 +203,11 @@ def _on_checkpoint_ensembles() -> Iterator[Question]:
     for dataset, name, (how, members, other) in product(
         DATASETS,
         ("single", "multi"),
-        (("at equal n", " 5", "deep-ensemble"), ("at equal cost", "", "short")),
+        (
+            ("with all their members", "", "deep-ensemble"),
+            ("at equal n", " 5", "deep-ensemble"),
+            ("at equal cost", "", "short"),
+        ),
     ):
         claim = f"Checkpoint ensembles calibrate better than the deep ensemble, {how}"
         yield Question(claim, f"{name}{members}", other, "ECE", -1, dataset)
@@ -197,19 +226,16 @@ def _on_checkpoint_ensembles() -> Iterator[Question]:
             yield Question(claim, one, other, measure, expected, dataset)
 
 
-def _answer(question: Question, one: Side, other: Side, by_key: Mapping[str, Seeds]) -> Finding:
+def _answer(question: Question, one: Side, other: Side) -> Finding:
     """Return the difference of the numbers of both sides, by seed."""
-    first, second = (next(iter(by_key[key].values()))[0] for key in (question.one, question.other))
-    shared = [seed for seed in one if seed in other]
-    is_paired = bool(shared) and (_kind(first) == _kind(second) or len(shared) > 1)
+    shared = [seed for seed in one.numbers if seed in other.numbers]
+    is_paired = bool(shared) and (_kind(one.row) == _kind(other.row) or len(shared) > 1)
     if is_paired:
-        differences = [aggregate_difference(one[seed], other[seed]) for seed in shared]
-        trainings = 1, 1
+        differences = [aggregate_difference(one.numbers[s], other.numbers[s]) for s in shared]
     else:
-        differences = [aggregate_difference(_mean([*one.values()]), _mean([*other.values()]))]
-        trainings = len(one), len(other)
-    minuend = _title(question.one, first, trainings[0])
-    subtrahend = _title(question.other, second, trainings[1])
+        means = (_mean([*side.numbers.values()]) for side in (one, other))
+        differences = [aggregate_difference(*means)]
+    minuend, subtrahend = (side.title(is_mean=not is_paired) for side in (one, other))
     is_ece = question.measure == "ECE"
     return Finding(
         claim=question.claim,
@@ -219,9 +245,21 @@ def _answer(question: Question, one: Side, other: Side, by_key: Mapping[str, See
         unit="%" if is_ece else "",
         scale=100 if is_ece else 1,
         digits=2 if is_ece else 3,
-        needs_cycles=max(cycles_needed(first), cycles_needed(second)),
+        doubt=one.doubt or other.doubt,
         by_training=tuple(d.value for d in differences) if len(differences) > 1 else (),
     )
+
+
+def _beyond_doubt(
+    key: str, rows: Seeds, numbers: Mapping[str, Aggregate], converged: Mapping[str, int]
+) -> Side:
+    """Return the seeds whose cycles can be compared; if there are none, all of them."""
+    row = next(iter(rows.values()))[0]
+    doubts = {seed: doubt_about(rows[seed][0], converged) for seed in numbers}
+    kept = {seed: number for seed, number in numbers.items() if not doubts[seed]}
+    if not kept:
+        return Side(key, row, numbers, doubt=next(iter(doubts.values())))
+    return Side(key, row, kept, is_chosen=len(kept) < len(numbers))
 
 
 def _mean(aggregates: Sequence[Aggregate]) -> Aggregate:
@@ -229,9 +267,3 @@ def _mean(aggregates: Sequence[Aggregate]) -> Aggregate:
     value = float(np.mean([aggregate.value for aggregate in aggregates]))
     resampled = np.mean([aggregate.estimate.resampled for aggregate in aggregates], axis=0)
     return replace(aggregates[0], estimate=Estimate(value, resampled))
-
-
-def _title(key: str, row: Row, trainings: int) -> str:
-    """Return the title of a row without its seed, and of how many trainings it is the mean."""
-    title = key if key == MEMBER else row.title.partition(", seed ")[0]
-    return f"{title} (mean of {trainings} trainings)" if trainings > 1 else title

@@ -36,8 +36,8 @@ They are the members of *multi*.
 
 SUNNYBROOK, MNMS = OTHER_DATASETS = ("sunnybrook", "mnms")
 """Conditions of the images of other scanners."""
-LATE = "restarts-seed1-late"
-"""Beginning of the name of multi without its first cycle."""
+LATE = "late"
+"""Part of the name of multi without its first cycle."""
 VENDOR = "vendor"
 """Group of the cases of M&Ms by which the results are listed too."""
 
@@ -65,6 +65,18 @@ class Row:
     group: Group = "compared"
     epochs: tuple[int, ...] = ()
     is_fitted: bool = False
+
+    @property
+    def is_late(self) -> bool:
+        """Whether this is multi without its first cycle."""
+        return f"-{LATE}-" in self.name
+
+    @property
+    def cycles_needed(self) -> int:
+        """Number of last cycles whose members are averaged as if they were alike."""
+        if self.method != "multi" or self.group == "cycles":
+            return 0
+        return CYCLES - 1 if self.is_late else CYCLES
 
     @property
     def is_twin(self) -> bool:
@@ -122,23 +134,25 @@ def _compared(preset: Preset, single: int, multi: int) -> list[Row]:
         _row("Ckpt. Ens. (Single), n 5", first, "single", 5),
         _row(f"Ckpt. Ens. (Single), n {single}", first, "single", single),
         _row("Ckpt. Ens. (Multi), n 5", first, "multi", 5),
-        _late(preset, multi),
+        _late(preset, multi, seed=1),
         _row(f"Ckpt. Ens. (Multi), n {multi}", first, "multi", multi),
     ]
 
 
-def _late(preset: Preset, multi: int) -> Row:
+def _late(preset: Preset, multi: int, *, seed: int, **options: Any) -> Row:
     """Return multi without its first cycle, which may end before the network has converged."""
     length, last = preset.epochs // CYCLES, _plateau(preset)[-(multi // CYCLES) :]
     epochs = tuple(cycle * length + epoch for cycle in (1, 2) for epoch in last)
     title = f"Ckpt. Ens. (Multi), cycles 2 and 3, n {len(epochs)}"
-    row = _row(title, "restarts/seed1", "multi", len(epochs))
-    return replace(row, name=f"{LATE}-{len(epochs)}", epochs=epochs)
+    title = title if seed == 1 else f"{title}, seed {seed}"
+    row = _row(title, f"restarts/seed{seed}", "multi", len(epochs), **options)
+    return replace(row, name=f"restarts-seed{seed}-{LATE}-{len(epochs)}", epochs=epochs)
 
 
 def _seeds(preset: Preset, single: int, multi: int) -> Iterator[Row]:
     """Yield the rows of further seeds: those with restarts, and nnU-Net's own schedule."""
     for seed in range(2, preset.seeds + 1):
+        options: dict[str, Any] = {"seeds": str(seed), "group": "seeds"}
         for title, kind, method, members in (
             ("Vanilla (last epoch with restarts)", "restarts", "vanilla", 1),
             ("Vanilla (nnU-Net's own schedule)", "poly", "vanilla", 1),
@@ -146,8 +160,8 @@ def _seeds(preset: Preset, single: int, multi: int) -> Iterator[Row]:
             (f"Ckpt. Ens. (Multi), n {multi}", "restarts", "multi", multi),
         ):
             named = f"{title}, seed {seed}"
-            options: dict[str, Any] = {"seeds": str(seed), "group": "seeds"}
             yield _row(named, f"{kind}/seed{seed}", method, members, **options)
+        yield _late(preset, multi, seed=seed, **options)
 
 
 def _ablations(preset: Preset, single: int, multi: int) -> Iterator[Row]:

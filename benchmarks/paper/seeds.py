@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby, takewhile
 
 import numpy as np
@@ -17,7 +18,7 @@ from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 
 from ..markdown import markdown_table
-from .rows import CYCLES, VENDOR, Row
+from .rows import VENDOR, Row
 
 CONVERGED = 0.005
 """Cycles count as converged if the Dice of their members lies no further from the last one's."""
@@ -75,17 +76,20 @@ def dice_by_cycle(
     return {seed: cycles for seed, cycles in found.items() if not np.isnan(cycles).all()}
 
 
-def converged_cycles(by_cycle: Mapping[str, Sequence[float]]) -> int:
-    """Return how many of the last cycles are as good as the last one, in every finished seed.
+def converged_cycles(by_cycle: Mapping[str, Sequence[float]]) -> dict[str, int]:
+    """Return how many of the last cycles are as good as the last one, by seed.
 
-    It is 0 if no seed is evaluated.
+    Seeds of which not all cycles are evaluated are left out.
     """
-    finished = [cycles for cycles in by_cycle.values() if not np.isnan(cycles).any()]
-    is_as_good = (
-        all(abs(cycles[-1] - cycles[-n]) <= CONVERGED for cycles in finished)
-        for n in range(1, CYCLES + 1)
-    )
-    return sum(1 for _ in takewhile(bool, is_as_good)) if finished else 0
+    known = {seed: cycles for seed, cycles in by_cycle.items() if not np.isnan(cycles).any()}
+    return {
+        seed: sum(1 for _ in takewhile(partial(_is_near, cycles[-1]), reversed(cycles)))
+        for seed, cycles in known.items()
+    }
+
+
+def _is_near(last: float, dice: float) -> bool:
+    return abs(dice - last) <= CONVERGED
 
 
 def cycles_table(by_cycle: Mapping[str, Sequence[float]]) -> str:

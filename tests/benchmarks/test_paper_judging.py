@@ -187,7 +187,7 @@ def test_temperature_changes_only_the_calibration(output) -> None:
 
 def test_claim_is_the_difference_of_two_rows(output) -> None:
     methods = {row.name: of_row(output, row) for row in ROWS}
-    findings = {finding.measured: finding for finding in comparisons(methods, rows(PRESET))}
+    findings = {finding.measured: finding for finding in comparisons(methods, rows(PRESET), {})}
     single = next(row for row in ROWS if row.method == "single")
     base = next(row for row in ROWS if row.method == "vanilla")
     finding = findings[f"Dice of {single.title} minus that of {base.title}, ACDC"]
