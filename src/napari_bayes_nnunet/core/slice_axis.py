@@ -28,11 +28,17 @@ def find_slice_axis(shape: Sequence[int], spacing: Sequence[float]) -> int | Non
     """
     lengths, coarse = tuple(shape[-3:]), coarse_axis(shape, spacing)
     if coarse is None:
-        few = [axis for axis in range(3) if lengths[axis] * FEW <= _shortest_other(lengths, axis)]
-        return few[0] if few else None
+        return axis_with_few_voxels(shape)
     if contradicts_shape(shape, spacing):
         return None
     return coarse if coarse == 0 or lengths[coarse] < _shortest_other(lengths, coarse) else None
+
+
+def axis_with_few_voxels(shape: Sequence[int]) -> int | None:
+    """Return the one of the last three axes with far fewer voxels than both others, or None."""
+    lengths = tuple(shape[-3:])
+    few = [axis for axis in range(3) if lengths[axis] * FEW <= _shortest_other(lengths, axis)]
+    return few[0] if few else None
 
 
 def contradicts_shape(shape: Sequence[int], spacing: Sequence[float]) -> bool:

@@ -253,6 +253,32 @@ def test_spacing_on_the_command_line(ensemble: Ensemble, tmp_path: Path) -> None
     assert read_report(tmp_path)["spacing_mm"] == [6.0, 1.9, 1.2]
 
 
+def test_swapped_header_is_corrected_with_the_slices_first(
+    ensemble: Ensemble, tmp_path: Path
+) -> None:
+    voxels = made_image((4, 50, 40))
+    straight = write_stored(tmp_path / "in/straight.nii.gz", voxels, 2)
+    swapped = write_stored(tmp_path / "in/swapped.nii.gz", voxels, 1)
+    image = nib.load(swapped)
+    image.header.set_zooms((1.2, 1.9, 8.0))
+    image.set_qform(np.diag([1.2, 1.9, 8.0, 1]), code=1)
+    nib.save(image, swapped)
+    request = PredictionRequest(images=(swapped,), output=tmp_path / "refused", settings=SETTINGS)
+    (refused,) = predict(ensemble, request)
+    assert isinstance(refused, CaseOutcome)
+    assert "contradict" in str(refused.failure)
+    given: Spacing = (8.0, 1.9, 1.2)
+    for file in (straight, swapped):
+        segment(ensemble, file, tmp_path, spacing=given)
+    one, other = (read_labels(tmp_path / f"{name}.nii.gz") for name in ("straight", "swapped"))
+    np.testing.assert_array_equal(one.voxels, other.voxels)
+    assert other.geometry.slice_axis == 1
+    study = read_study(tmp_path / "swapped")
+    assert study.problems == ()
+    assert study.info.geometry.shape == voxels.shape
+    assert study.info.geometry.spacing == given
+
+
 @pytest.mark.parametrize("step", [0.0, -8.0, float("nan"), float("inf")])
 def test_impossible_spacing_is_refused(ensemble: Ensemble, tmp_path: Path, step: float) -> None:
     request = PredictionRequest(images=(), output=tmp_path, spacing=(step, 1.5, 1.5))

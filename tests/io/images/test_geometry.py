@@ -288,6 +288,16 @@ def test_slices_that_cannot_be_found_stay_as_stored() -> None:
     assert of((24, 20, 22)).with_slices_found().slice_axis == 2
 
 
+def test_shape_shows_the_slices_if_the_spacing_contradicts_it() -> None:
+    """Axes that were swapped without the header: the coarse one is not the short one."""
+    geometry = of(
+        (256, 10, 216), lambda header: header.set_zooms((1.5, 1.5, 8))
+    ).with_slices_found()
+    assert geometry.slice_axis == 1
+    assert geometry.shape == (10, 216, 256)
+    assert geometry.spacing == pytest.approx((1.5, 8, 1.5))
+
+
 def two_spacings(pixdim: tuple[float, ...], steps: tuple[float, ...], code: int = 1) -> Geometry:
     def change(header: Any) -> None:
         header.set_zooms(pixdim)

@@ -24,6 +24,7 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
     CANNOT_JOIN,
     CHECK_SPACING,
+    CONTRADICTORY_SPACING,
     CURRENT,
     ED_ES,
     JOIN,
@@ -37,6 +38,7 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     PHASES_KNOWN,
     THESE,
     TWO_SPACINGS,
+    UNIT_SPACING,
     ImageForm,
 )
 
@@ -184,6 +186,26 @@ def test_spacing_is_shown_for_units_of_pixels(form, viewer) -> None:
     assert form.image().spacing == pytest.approx((10, 1.4, 1.3))
     viewer.layers[0].units = "mm"
     assert form.image().spacing == pytest.approx((6, 1.4, 1.3))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "hint"),
+    [
+        ((8.0, 1.5, 1.5), CONTRADICTORY_SPACING.format(shape="4 × 30 × 40")),
+        ((1.0, 1.0, 1.0), UNIT_SPACING),
+        ((1.5, 8.0, 1.5), ""),
+    ],
+)
+def test_wrong_voxel_size_can_be_corrected(form, viewer, tmp_path, spacing, hint) -> None:
+    """The file has 4 slices along y."""
+    layer = viewer.add_layer(image_layer(tmp_path, make_geometry((30, 4, 40), spacing)))
+    assert shows(form, form.spacing) == bool(hint)
+    assert form.hint.text() == hint
+    if hint:
+        form.spacing.set_value((8.0, 1.5, 1.5))
+    assert form.image().spacing == pytest.approx((8, 1.5, 1.5))
+    assert form.geometry().spacing == form.image().spacing
+    assert form.geometry().shape == layer.data.shape == (4, 30, 40)
 
 
 def test_two_voxel_sizes_are_shown_and_decided(form, viewer, tmp_path) -> None:

@@ -11,7 +11,12 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ...core.slice_axis import find_slice_axis, fourth_axis_holds_slices
+from ...core.slice_axis import (
+    axis_with_few_voxels,
+    contradicts_shape,
+    find_slice_axis,
+    fourth_axis_holds_slices,
+)
 from ...core.types import Spacing
 from .. import DataError
 from .nibabel_types import axis_codes, nifti_classes
@@ -205,10 +210,14 @@ class Geometry:
     def with_slices_found(self) -> Geometry:
         """Return the geometry with the axis of the slices found from spacing and shape.
 
-        If they do not show it, the axis is z.
+        If they contradict each other, the shape counts. If they do not show it, the axis is z.
         """
         stored = replace(self, slice_axis=2)
-        axis = find_slice_axis(stored.shape, stored.spacing)
+        shape, spacing = stored.shape, stored.spacing
+        if contradicts_shape(shape, spacing):
+            axis = axis_with_few_voxels(shape)
+        else:
+            axis = find_slice_axis(shape, spacing)
         return stored if axis is None else replace(stored, slice_axis=2 - axis)
 
     def held_like(self, other: Geometry) -> Geometry:

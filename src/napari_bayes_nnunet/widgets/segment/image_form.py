@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from ...app import AppError
 from ...app.prediction.output_files import FILE_NAMES, INFO_CFG
 from ...core.counts import phase_names
+from ...core.slice_axis import contradicts_shape
 from ...core.types import Spacing
 from ...io import DataError
 from ...io.images.geometry import Geometry
@@ -51,6 +52,13 @@ CHECK_SPACING = "The layer has no voxel size in mm. Check the values."
 TWO_SPACINGS = (
     "The header gives two voxel sizes. Its affine is used unless you change the values. Its pixdim "
     "has {pixdim} mm (z, y, x)."
+)
+NO_SPACING = (1.0, 1.0, 1.0)
+"""Voxel size in files of programs that knew none."""
+UNIT_SPACING = "The voxel size is 1 × 1 × 1 mm, as in files without one. Check the values."
+CONTRADICTORY_SPACING = (
+    "The voxel size of the header does not fit the shape ({shape}). Enter the correct one, the "
+    "distance of the slices first."
 )
 PHASES_FROM = {
     INFO_CFG: "ED and ES come from the Info.cfg next to the image.",
@@ -211,10 +219,7 @@ class ImageForm(QWidget):
     @staticmethod
     def _asks(layer: Image) -> bool:
         """Return whether the voxel size of a layer is unknown or contradictory."""
-        geometry = layer_geometry(layer)
-        return layer_spacing(layer) is None or (
-            geometry is not None and geometry.other_spacing is not None
-        )
+        return bool(_spacing_hint(layer))
 
     def close_events(self) -> None:
         """Disconnect from the layers of the viewer."""
@@ -348,10 +353,8 @@ class ImageForm(QWidget):
 
     def _show_hint(self) -> None:
         sentences = []
-        if self._layer is not None and layer_spacing(self._layer) is None:
-            sentences.append(CHECK_SPACING)
-        elif self._layer is not None and self._asks(self._layer):
-            sentences.append(TWO_SPACINGS.format(pixdim=_pixdim_text(self._layer)))
+        if self._layer is not None and (doubt := _spacing_hint(self._layer)):
+            sentences.append(doubt)
         if self._problem:
             sentences.append(self._problem)
         elif self.known_phases is not None:
@@ -421,10 +424,21 @@ class ImageForm(QWidget):
         return parse_phase_numbers(self.phase_numbers.text(), count)
 
 
-def _pixdim_text(layer: Image) -> str:
+def _spacing_hint(layer: Image) -> str:
+    """Return what is wrong with the voxel size of a layer, "" if nothing is."""
     geometry = layer_geometry(layer)
-    pixdim = () if geometry is None else geometry.other_spacing or ()
-    return " × ".join(f"{step:.4g}" for step in pixdim)
+    spacing = layer_spacing(layer)
+    if spacing is None:
+        return CHECK_SPACING
+    shape = layer_voxels(layer).shape
+    if contradicts_shape(shape, spacing):
+        return CONTRADICTORY_SPACING.format(shape=" × ".join(map(str, shape[-3:])))
+    if spacing == NO_SPACING:
+        return UNIT_SPACING
+    if geometry is None or geometry.other_spacing is None:
+        return ""
+    pixdim = " × ".join(f"{step:.4g}" for step in geometry.other_spacing)
+    return TWO_SPACINGS.format(pixdim=pixdim)
 
 
 class SpacingRow(QWidget):
