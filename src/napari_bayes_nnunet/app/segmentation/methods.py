@@ -205,21 +205,22 @@ METHODS: dict[str, Method] = {
         Method(
             name="multi",
             title="All cycles",
-            help="Average the latest members of all cycles (multi-modal), or all members. If "
-            "the cycles have converged, better calibrated than one network without a temperature.",
+            help="Average the latest members of all cycles (multi-modal), or all members. Better "
+            "calibrated than one network. Choose it if every cycle is as good as the last one.",
             choose=_multi,
         ),
         Method(
             name="single",
             title="Last cycle",
-            help="Average the latest members of the last cycle (single-modal in the paper).",
+            help="Average the latest members of the last cycle (single-modal in the paper). "
+            "More accurate than all cycles if these still improve.",
             choose=_single,
         ),
         Method(
             name="vanilla",
             title="One network",
             help="Use the last epoch alone, as nnU-Net does; with several folds or trainings, that "
-            "of the first. Fastest, but overconfident.",
+            "of the first. Fastest, but overconfident, and less accurate after restarts.",
             choose=_vanilla,
             averages=False,
         ),
@@ -236,7 +237,7 @@ METHODS: dict[str, Method] = {
             name="swa",
             title="Mean weights",
             help="Use one network with the mean weights of the last cycle's members (stochastic "
-            "weight averaging).",
+            "weight averaging). Nearly as accurate as their average, but overconfident.",
             choose=_single,
             combine="weights",
         ),
@@ -251,7 +252,8 @@ METHODS: dict[str, Method] = {
         Method(
             name="deep-ensemble",
             title="Trainings",
-            help="Average the last epochs of trainings that differ in their seed (deep ensemble).",
+            help="Average the last epochs of trainings that differ in their seed (deep ensemble). "
+            "The most accurate, for several times the training.",
             choose=_deep_ensemble,
         ),
         Method(
