@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 PAGES = Path(__file__).parents[2] / "docs" / "explanation"
-FROM, TO = '"Vanilla" is the last epoch', "## What the command trains now"
+FROM, TO = "## What was found", "## What the command trains"
 NUMBER = r"[+−-]?\d+\.\d+"
 WITH_INTERVAL = re.compile(rf"({NUMBER}) \(({NUMBER}) to ({NUMBER})\)")
 FEWEST = 100
+OF_THE_PAPER = "2.56 2.18 2.39 1.70 1.63 1.25"
+"""ECE on ACDC in Table 2 of the paper."""
 
 
 def magnitude(number: str) -> float:
@@ -28,7 +30,7 @@ def measured_text() -> str:
 
 def tables() -> str:
     """Return the tables as text; shares of the CSV files are also given in percent."""
-    parts = [(PAGES / "paper_tables.md").read_text(encoding="utf-8")]
+    parts = [OF_THE_PAPER, (PAGES / "paper_tables.md").read_text(encoding="utf-8")]
     for file in sorted(PAGES.glob("paper_*.csv")):
         parts += table_lines(file)
     return "\n".join(parts)
