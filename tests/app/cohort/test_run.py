@@ -175,6 +175,33 @@ def test_two_images_of_an_examination_have_the_function(ensemble, tmp_path):
     assert list(map(numbers, table(output))) == list(map(numbers, first))
 
 
+def test_failed_phase_leaves_no_function_of_before(ensemble, tmp_path):
+    for seed, name in enumerate(("p_ED", "p_ES")):
+        write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=seed)
+    output = tmp_path / "out"
+    run_here(ensemble, [tmp_path / "in"], output)
+    assert {row["lv_ef_percent"] == "" for row in table(output)} == {True, False}
+    damaged = tmp_path / "in" / "p_ES.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-2000])
+    for asked in ({"skip_finished": True}, {"overwrite": True}):
+        told = run_here(ensemble, [tmp_path / "in"], output, **asked)
+        assert "failed" in {study.outcome for study in told}
+        assert [row["lv_ef_percent"] for row in table(output)] == ["", ""]
+
+
+def test_third_phase_changes_the_rows_of_the_others(ensemble, tmp_path):
+    for seed, name in enumerate(("p_ED", "p_ES")):
+        write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=seed)
+    output = tmp_path / "out"
+    run_here(ensemble, [tmp_path / "in"], output)
+    write_volume(tmp_path / "in" / "p_frame05.nii.gz", seed=2)
+    run_here(ensemble, [tmp_path / "in"], output, skip_finished=True)
+    first = table(output)
+    assert [row["lv_ef_percent"] for row in first] == ["", "", ""]
+    run_here(ensemble, [tmp_path / "in"], output, skip_finished=True)
+    assert list(map(numbers, table(output))) == list(map(numbers, first))
+
+
 def test_examination_that_ends_after_another_has_the_function(ensemble, tmp_path):
     for seed, name in enumerate(("p_ED", "p_ES", "q_ED", "q_ES")):
         write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=seed)

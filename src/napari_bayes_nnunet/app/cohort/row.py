@@ -87,9 +87,9 @@ def study_row(
 def paired_row(
     row: StudyRow, report: Mapping[str, Any], function: Mapping[str, Measured]
 ) -> StudyRow:
-    """Return the row of a 3D image whose ``report`` its other phase has changed.
+    """Return the row of a 3D image whose ``report`` other phases may have changed.
 
-    ``function`` are the measurements that ED and ES have together, or {} for ES.
+    ``function`` are the measurements that ED and ES have together, or {} for all but ED.
     """
     together = {name: function[name] for name in NUMBERS if name in function}
     quality = predicted_quality([report])

@@ -147,20 +147,18 @@ class _Pairs:
         self._reports = cache(PairedReports)
 
     def end(self, task: StudyTask, row: StudyRow) -> Iterator[StudyRow]:
-        """Note that a task has ended with a row, and yield the rows of ED and ES that change."""
+        """Note that a task has ended with a row, and yield the rows that then change."""
         examination = _examination(task)
         ended = self._ended[examination]
         ended[task.study.case] = row
         if len(ended) < self._tasks[examination]:
             return
-        found = self._reports(task.output).update(*ended)
-        if found is None:
-            return
-        measured, pair = found
-        for case, function in zip(pair, (measured, {}), strict=True):
-            if case in ended and not ended[case].failure:
-                report = read_report(task.output / case_files(case, ())["report"])
-                yield paired_row(ended[case], report, function)
+        functions = self._reports(task.output).update(*ended)
+        failed = {case for case, of_case in ended.items() if of_case.failure}
+        for case in functions.keys() & ended.keys() - failed:
+            report = read_report(task.output / case_files(case, ())["report"])
+            # Of a failed phase there may be an earlier result, which is none of this run.
+            yield paired_row(ended[case], report, {} if failed else functions[case])
 
 
 def _examination(task: StudyTask) -> tuple[Path, str]:

@@ -40,7 +40,7 @@ class CohortSummary:
         self._rows: dict[str, StudyRow] = {}
 
     def add(self, row: StudyRow) -> None:
-        """Add the row of a study; the table has a second row of the same study at the end."""
+        """Add the row of a study, in place of an earlier one; the table follows at the end."""
         is_known = row.case in self._rows
         self._rows[row.case] = row
         with suppress(OSError):

@@ -84,14 +84,14 @@ class PairedReports:
         finally:
             self.update(case)
 
-    def update(self, *changed: str) -> tuple[Mapping[str, Measured], tuple[str, str]] | None:
+    def update(self, *changed: str) -> dict[str, Mapping[str, Measured]]:
         """Measure the examination of the cases whose results have ``changed``.
 
-        Return the measurements with the cases of ED and ES, None if there are none.
+        Return the cases of the examination, ED with the measurements, the others with {}.
         """
         examination = examination_of(changed[0])
         if not examination:
-            return None
+            return {}
         cases = self._listed().setdefault(examination, set())
         cases.update(changed)
         self._updated[examination] = changed[0]
@@ -101,7 +101,7 @@ class PairedReports:
         if not pairs:
             for name, report in reports.items():
                 _write(_report_file(self._folder, name), _without_function(report))
-            return None
+            return {name: {} for name in reports}
         (pair,) = pairs
         phases: dict[Phase, PhaseVolumes] = {
             phase: _volumes(reports[case]) for phase, case in enumerate(pair, start=1)
@@ -109,7 +109,8 @@ class PairedReports:
         measured = heart_function(phases, ed=1, es=2, rules=interval_rules(reports.values()))
         files = (_report_file(self._folder, case) for case in pair)
         _add(measured, dict(zip(("ED", "ES"), files, strict=True)))
-        return measured, pair
+        ed, es = pair
+        return {ed: measured, es: {}}
 
     def update_again(self) -> None:
         """Measure the examinations once more to which another run has added cases meanwhile."""
