@@ -52,7 +52,7 @@ Seeds = dict[str, list[Row]]
 class Side(NamedTuple):
     """One side of a difference: its ``numbers`` by seed, and why they should not be compared.
 
-    ``row`` is one of its rows. If it ``is_chosen``, seeds of other rows do not count.
+    ``row`` is one of its rows. If it ``is_chosen``, other seeds are left out.
     """
 
     key: str
