@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.paper import __main__ as paper
-from benchmarks.paper import averages
+from benchmarks.paper import averages, forecast
 from benchmarks.paper.archive import _check_preset, write_archives
 from benchmarks.paper.trainings import PRESETS
 from filelock import FileLock
@@ -82,7 +82,8 @@ def test_averages_needs_a_run(command, capsys) -> None:
     assert "argument dataset: " in capsys.readouterr().err
 
 
-def test_output_is_bound_to_an_experiment_by_training_only(command, tmp_path) -> None:
+def test_output_is_bound_to_an_experiment_by_training_only(command, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
     assert command("--only", "estimate") == 0
     assert command("--only", "estimate", "--preset", "paper") == 0
     assert command("--only", "report") == 1  # there is nothing to report
