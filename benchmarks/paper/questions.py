@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -69,6 +69,13 @@ class Side(NamedTuple):
             title += f", seed{'s' if count > 1 else ''} {' and '.join(self.numbers)}"
         return f"{title} (mean of {count} trainings)" if is_mean and count > 1 else title
 
+    def of_seeds(self, seeds: Collection[str]) -> Side:
+        """Return the side with the numbers of these seeds only, or itself if it has none."""
+        kept = {seed: number for seed, number in self.numbers.items() if seed in seeds}
+        if len(kept) in (0, len(self.numbers)):
+            return self
+        return self._replace(numbers=kept, is_chosen=True)
+
 
 class Question(NamedTuple):
     """Whether the measure of ``one`` minus that of ``other`` has the ``expected`` sign.
@@ -90,8 +97,9 @@ def comparisons(
     """Yield the answers to all questions whose rows are evaluated.
 
     Rows with the same seeds are compared in pairs, and the mean of their differences counts. What
-    was trained once is compared with the mean over the other's seeds. Where the cycles of some
-    seeds have ``converged``, see `doubt_about`, the others do not count.
+    was trained once is compared with the mean over the other's seeds, but a changed schedule with
+    the training of its own seed, which begins alike. Where the cycles of some seeds have
+    ``converged``, see `doubt_about`, the others do not count.
     """
     by_key = rows_by_key(rows)
 
@@ -115,6 +123,8 @@ def comparisons(
     for question in questions():
         one, other = side(question.one, question), side(question.other, question)
         if one and other:
+            if one.row.group == "ablations":
+                other = other.of_seeds(one.numbers)
             yield _answer(question, one, other)
 
 

@@ -100,6 +100,17 @@ def test_one_training_is_compared_with_the_mean_of_the_others() -> None:
     assert "mean of 3 trainings" in finding.measured
 
 
+def test_a_changed_schedule_is_compared_with_the_same_seed() -> None:
+    """Both trainings begin with the same weights and batches."""
+    dice = {f"restarts-seed{seed}-single-30": 0.8 + 0.01 * seed for seed in (1, 2, 3)}
+    for seeds in ((2,), (1, 2)):
+        changed = {f"gamma-0.5-seed{seed}-single-30": 0.9 for seed in seeds}
+        (finding,) = found(evaluate({**dice, **changed}), "γ 0.5: Single", "Ckpt. Ens. (Single)")
+        assert finding.estimate.value == pytest.approx(0.1 - 0.01 * np.mean(seeds))
+        assert "mean of" not in finding.measured
+        assert finding.measured.endswith(f"{' and '.join(map(str, seeds))}, {ACDC}")
+
+
 def test_single_members_count_with_their_mean() -> None:
     """The last epoch may be a better or worse one than its neighbours."""
     members = {row.name: 0.8 + 0.01 * n for n, row in enumerate(BY_KEY[MEMBER]["1"])}
