@@ -217,11 +217,15 @@ def test_no_point_of_entropy_hides_the_correlation(methods, monkeypatch) -> None
 def test_titles_fit_above_their_panels_in_one_size(methods, monkeypatch, name) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
-    reliability_picture([replace(method, name=name) for method in (*methods, *methods)])
-    risk_coverage_picture(methods)
+    named = [replace(methods[n % 2], name=f"{name} {n}") for n in range(5)]
+    reliability_picture(named)
+    risk_coverage_picture(named)
+    assert drawn[1].legends
     sizes = set()
     for figure in drawn:
         figure.draw_without_rendering()
+        for legend in figure.legends:
+            assert legend.get_window_extent().width <= figure.bbox.width
         for panel in (panel for panel in figure.axes if panel.get_visible()):
             sizes.add(panel._left_title.get_fontsize())
             title = panel._left_title.get_window_extent()

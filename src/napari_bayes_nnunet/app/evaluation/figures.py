@@ -20,6 +20,7 @@ from .measures import CASE_SCORES, CaseScore
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 DASHES: Final = ("-", "--", ":")
 BARS: Final = 20
@@ -30,6 +31,8 @@ TITLE_SIZE: Final = 10.0
 LETTERS_PER_INCH: Final = 8.5
 """Letters of a title of that size, in points."""
 TITLE_LINES: Final = 3
+LEGEND_LETTERS: Final = 60
+"""Letters of a name in a line of a legend; so many fit on the figure."""
 _SCORES_PER_ROW = 3
 _PER_ROW: Final = 4
 
@@ -107,10 +110,24 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     panels[0].set_ylabel("1 − Dice of the cases kept", fontsize=9)
     lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
     shown = [lines[method.name] for method in methods if method.name in lines]
-    figure.legend(
-        handles=shown, loc="outside lower center", ncols=_PER_ROW, fontsize=9, frameon=False
-    )
+    _legend(figure, shown)
     return encode_png(figure)
+
+
+def _legend(figure: Figure, lines: Sequence[Line2D]) -> None:
+    """Name the lines below the panels, in as many columns as fit."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
+    names = ["\n".join(textwrap.wrap(str(line.get_label()), LEGEND_LETTERS)) for line in lines]
+    for columns in range(_PER_ROW, 0, -1):
+        legend = figure.legend(
+            lines, names, loc="outside lower center", ncols=columns, fontsize=9, frameon=False
+        )
+        if columns == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _risk_curve(panel: Axes, method: MethodEvaluation, score: CaseScore, n: int) -> None:
