@@ -189,6 +189,29 @@ def test_figure_fits_any_number_of_methods(methods, bare, draw):
     assert draw([bare[0], methods[0]]).startswith(PNG)
 
 
+@pytest.mark.parametrize("draw", [reliability_picture, risk_coverage_picture, entropy_picture])
+def test_dollars_in_a_name_are_no_mathematics(methods, draw) -> None:
+    named = [replace(method, name=rf"$\foo${n}") for n, method in enumerate(methods)]
+    assert draw(named).startswith(PNG)
+
+
+def test_a_long_legend_leaves_the_panels_their_room(methods, monkeypatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
+    for count in (2, 30):
+        risk_coverage_picture(
+            [replace(methods[n % 2], name=f"{'long ' * 30}{n}") for n in range(count)]
+        )
+    heights = []
+    for figure in drawn:
+        figure.draw_without_rendering()
+        heights.append(figure.axes[0].bbox.height)
+        (legend,) = figure.legends
+        assert len(legend.get_texts()) in (2, 30)
+        assert legend.get_window_extent().y1 <= figure.axes[0].bbox.y0
+    assert heights[1] == pytest.approx(heights[0], rel=0.1)
+
+
 def test_no_bar_of_reliability_hides_a_text(methods, monkeypatch) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)
@@ -213,7 +236,7 @@ def test_no_point_of_entropy_hides_the_correlation(methods, monkeypatch) -> None
     assert not panel.texts
 
 
-@pytest.mark.parametrize("name", ["multi", "Vanilla (last epoch with restarts)", "n" * 200])
+@pytest.mark.parametrize("name", ["multi", "Vanilla (last epoch with restarts)", "n" * 200, "_x"])
 def test_titles_fit_above_their_panels_in_one_size(methods, monkeypatch, name) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(figures, "encode_png", lambda figure: drawn.append(figure) or PNG)

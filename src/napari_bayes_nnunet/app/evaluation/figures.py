@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ...core.metrics.calibration import ReliabilityBins
 from ...core.metrics.detection import rank_correlation, risk_coverage
-from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, encode_png
+from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, encode_png, keep_dollars
 from .aggregates import pooled_bins, risk
 from .evaluate import MethodEvaluation
-from .measures import CASE_SCORES, CaseScore
+from .measures import CASE_SCORES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,49 +100,52 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     if not scores:
         return None
     figure, panels = _grid(len(scores), height=3.5, per_row=_SCORES_PER_ROW, share=True)
+    lines: dict[int, Line2D] = {}
     for panel, score in zip(panels, scores, strict=True):
         for n, method in enumerate(methods):
-            _risk_curve(panel, method, score, n)
+            if pairs := _pairs(method, score.of):
+                lines[n] = _risk_curve(panel, pairs, n)
         _title(panel, score.description, per_row=_SCORES_PER_ROW)
         panel.set_xlabel("cases kept, %", fontsize=9)
         panel.set_xlim(0, 100)
     panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel("1 − Dice of the cases kept", fontsize=9)
-    lines = {line.get_label(): line for panel in panels for line in panel.get_lines()}
-    shown = [lines[method.name] for method in methods if method.name in lines]
-    _legend(figure, shown)
+    _legend(figure, {methods[n].name: line for n, line in sorted(lines.items())})
     return encode_png(figure)
 
 
-def _legend(figure: Figure, lines: Sequence[Line2D]) -> None:
-    """Name the lines below the panels, in as many columns as fit."""
+def _legend(figure: Figure, lines: Mapping[str, Line2D]) -> None:
+    """Name the lines below the panels, in as many columns as fit, and make room for them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas: Any = FigureCanvasAgg(figure)
     renderer = canvas.get_renderer()
-    names = ["\n".join(textwrap.wrap(str(line.get_label()), LEGEND_LETTERS)) for line in lines]
+    names = ["\n".join(textwrap.wrap(name, LEGEND_LETTERS)) for name in lines]
     for columns in range(_PER_ROW, 0, -1):
         legend = figure.legend(
-            lines, names, loc="outside lower center", ncols=columns, fontsize=9, frameon=False
-        )
-        if columns == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            [*lines.values()], names, loc="outside lower center", ncols=columns, fontsize=9,
+            frameon=False,
+        )  # fmt: skip
+        keep_dollars(figure)
+        extent = legend.get_window_extent(renderer)
+        if columns == 1 or extent.width <= figure.bbox.width:
+            figure.set_figheight(figure.get_figheight() + extent.height / DPI)
             return
         legend.remove()
 
 
-def _risk_curve(panel: Axes, method: MethodEvaluation, score: CaseScore, n: int) -> None:
-    pairs = _pairs(method, score.of)
-    if not pairs:
-        return
+def _risk_curve(panel: Axes, pairs: Sequence[tuple[float, float]], n: int) -> Line2D:
+    """Draw and return the curve of the n-th method, and the best possible one below it."""
     color, dashes = (
         METHOD_COLORS[n % len(METHOD_COLORS)],
         DASHES[n // len(METHOD_COLORS) % len(DASHES)],
     )
     confidence, risks = zip(*pairs, strict=True)
     curve = risk_coverage(confidence, risks)
-    panel.plot(100 * curve.coverage, curve.risk, lw=1.8, color=color, ls=dashes, label=method.name)
+    (line,) = panel.plot(100 * curve.coverage, curve.risk, lw=1.8, color=color, ls=dashes)
     best = risk_coverage([-value for value in risks], risks)
     panel.plot(100 * best.coverage, best.risk, lw=0.9, alpha=0.55, color=color, ls=(0, (1, 2)))
+    return line
 
 
 def entropy_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:

@@ -17,10 +17,25 @@ INK: Final = "#18212c"
 MUTED: Final = "#5a6675"
 GRID: Final = "#e3e8ee"
 DPI: Final = 160
+MATH: Final = r"\mathdefault"
+"""In the labels of the ticks of a logarithmic axis, once they are drawn."""
+
+
+def keep_dollars(figure: Figure) -> None:
+    """Draw names of files and methods as they are, not as mathematics between two "$".
+
+    The labels of a logarithmic axis stay mathematics.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and "$" in text.get_text() and MATH not in text.get_text():
+            text.set_parse_math(False)
 
 
 def encode_png(figure: Figure) -> bytes:
     """Return the figure as a PNG file."""
+    keep_dollars(figure)
     file = BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
