@@ -111,7 +111,7 @@ jsonl_option = click.option(
     type=click.Choice(["sgd", "sghmc"]),
     show_default="sgd",
     help="Optimiser: nnU-Net's SGD, or SGHMC, which adds noise in the plateaus so that members are "
-    "samples of the posterior. In our measurements the noise cost accuracy and gained nothing.",
+    "samples of the posterior. In our measurements the noise cost accuracy and showed no gain.",
 )
 @click.option(
     "--posterior-temperature",

@@ -245,7 +245,7 @@ METHODS: dict[str, Method] = {
             name="mc-dropout",
             title="Dropout",
             help="Average passes of the last epoch, each with other channels dropped at random "
-            "(Monte Carlo dropout).",
+            "(Monte Carlo dropout). As accurate as one network if only the encoder has dropout.",
             choose=_mc_dropout,
             combine="dropout",
         ),
@@ -253,7 +253,7 @@ METHODS: dict[str, Method] = {
             name="deep-ensemble",
             title="Trainings",
             help="Average the last epochs of trainings that differ in their seed (deep ensemble). "
-            "The most accurate, for several times the training.",
+            "Most accurate on images like those of the training, at several times its cost.",
             choose=_deep_ensemble,
         ),
         Method(

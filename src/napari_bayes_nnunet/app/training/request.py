@@ -122,7 +122,7 @@ class PresetValues:
             "choices": {"sgd": "SGD", "sghmc": "SGHMC"},
             "help": "SGHMC adds noise to the steps in the plateaus, so that the members are "
             "samples of the posterior of the weights. In our measurements the noise cost accuracy "
-            "and gained nothing.",
+            "and showed no gain.",
         },
     )
     posterior_temperature: float = field(
