@@ -170,11 +170,11 @@ def choose_data(dock: TrainingWidget, folders: tuple[Path, Path], qtbot: Any) ->
 
 
 def choose_schedule(dock: TrainingWidget) -> None:
-    """Choose a quick schedule with one iteration per epoch."""
+    """Choose a quick schedule with one iteration per epoch, and too many epochs to finish."""
     schedule = dock.new.schedule
     assert not dock.new.start_button.isEnabled() or schedule.values()
     schedule.choose_preset("quick")
-    for name, number in (("epochs", 300), ("iterations_per_epoch", 1), ("batch_size", 2)):
+    for name, number in (("epochs", 1500), ("iterations_per_epoch", 1), ("batch_size", 2)):
         schedule.fields[name].value = number
     schedule.fields["gamma"].value = 0.0
     assert schedule.problem == ""
