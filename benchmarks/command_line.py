@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ def append_row(results: Path, row: Mapping[str, Any]) -> None:
     with results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     print(row["case"], flush=True)
+
+
+def write_csv(file: Path, lines: Sequence[Mapping[str, object]]) -> None:
+    """Write lines with the same columns as a table; without lines the file is empty."""
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        if lines:
+            writer = csv.DictWriter(stream, lines[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(lines)
 
 
 def read_rows(results: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import platform
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from napari_bayes_nnunet.app.evaluation.tables import (
     group_blocks,
 )
 
+from ..command_line import write_csv
 from ..markdown import markdown_table
 from .claims import THESE_ONLY, Finding, area_correlations, claim_lines, silent_failures
 from .diversity import NO_PAIRS, measure_diversity
@@ -117,8 +117,8 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
     (report / "paper_tables.md").write_text(text, encoding="utf-8")
     evaluated = (every, sunnybrook, mnms)
     lines = [line for methods in evaluated for line in csv_lines(methods, listed)]
-    _write_csv(report / "paper_tables.csv", lines)
-    _write_csv(report / "paper_claims.csv", [*claim_lines(findings)])
+    write_csv(report / "paper_tables.csv", lines)
+    write_csv(report / "paper_claims.csv", [*claim_lines(findings)])
     write_summaries(output, report / "paper_trainings.csv", preset)
     print(f"{len(every)} of {len(by_name)} rows are finished. Report: {report / 'paper_tables.md'}")
 
@@ -316,14 +316,6 @@ def _trainings(
             measures = [*dice_measures(judged_structures(methods)), *ECE[:1]]
             table = [Block(title="ACDC", measures=measures), *blocks]
             yield _section(f"{title}, ACDC", evaluation_table(methods, table))
-
-
-def _write_csv(file: Path, lines: Sequence[Mapping[str, object]]) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        if lines:
-            writer = csv.DictWriter(stream, lines[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
 
 
 def _section(title: str, table: Table) -> str:

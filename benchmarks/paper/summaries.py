@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..command_line import write_csv
 from .trainings import Preset, Training, finished_epochs, has_ended, trainings
 
 PARTS = 60
@@ -19,12 +19,8 @@ def write_summaries(output: Path, file: Path, preset: Preset) -> None:
     """Write a line for every sixtieth of each finished training."""
     finished = [training for training in trainings(preset) if has_ended(training, output)]
     lines = [line for training in finished for line in _lines(training, output)]
-    if not lines:
-        return
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, lines[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    if lines:
+        write_csv(file, lines)
 
 
 def _lines(training: Training, output: Path) -> Iterator[dict[str, object]]:

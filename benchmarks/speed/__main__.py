@@ -10,13 +10,13 @@ measures a GPU. Prints Markdown tables and writes the rows as CSV.
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 
+from ..command_line import write_csv
 from ..held_back import held_back_cases, make_parser, read_image
 from .floor import measure_floor
 from .overlay import first_overlays, time_opening
@@ -55,7 +55,7 @@ def main() -> None:
     opening, reading = run_alone(time_opening, options.run)
     print(f"Opening the ensemble: {opening:.2f} s; reading its members: {reading:.2f} s\n")
     print(floor_table(run_alone(measure_floor, options.run, cases[0], options.device), measured))
-    write_csv(options.csv, [*measured, *grown])
+    write_csv(options.csv, volume_lines([*measured, *grown]))
 
 
 def choose_cases(cases: list[TrainingCase], count: int) -> list[TrainingCase]:
@@ -65,9 +65,9 @@ def choose_cases(cases: list[TrainingCase], count: int) -> list[TrainingCase]:
     return sorted(by_name, key=lambda case: abs(read_image(case)[0].shape[1] - SLICES))[:count]
 
 
-def write_csv(file: Path, measured: list[Measured]) -> None:
-    """Write one line per row and volume."""
-    lines = [
+def volume_lines(measured: list[Measured]) -> list[dict[str, object]]:
+    """Return one line per row and volume."""
+    return [
         {
             **asdict(item.row),
             "precision": item.precision,
@@ -79,10 +79,6 @@ def write_csv(file: Path, measured: list[Measured]) -> None:
         for item in measured
         for volume, seconds, members in zip(item.volumes, item.seconds, item.taken, strict=True)
     ]
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from napari_bayes_nnunet.core.counts import format_count
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins
 
+from ..command_line import write_csv
 from ..markdown import markdown_table
 from .cine_measure import MeasuredCine
 from .rows import Row
@@ -155,7 +155,4 @@ def write_cine_csv(file: Path, measured: Sequence[MeasuredCine]) -> None:
         }
         for item in measured
     ]
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
+    write_csv(file, lines)
