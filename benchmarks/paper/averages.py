@@ -1,15 +1,16 @@
 """Does it matter that nnU-Net v1 averages probabilities over tiles and mirrors, and v2 logits?
 
-python -m benchmarks.paper.averages RUN DATASET [--members 30]
+python -m benchmarks.paper.averages RUN DATASET [--members 30] [--csv FILE]
 
 Prints Dice and pooled ECE of the validation volumes, with full mirroring, for the last epoch alone
-and for *multi* with both averages. Intervals and differences (probabilities minus logits) over
-patients.
+and for *multi* with both averages, and writes them to FILE. The change is that from the average of
+logits, with its 95 % interval over patients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_cas
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass
 from napari_bayes_nnunet.app.segmentation.member_predictions import InputImage, MemberPredictor
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.core.problems import Problem
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble
@@ -32,6 +34,7 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.nnunet.device import choose_device
 from napari_bayes_nnunet.nnunet.inference import Predictor
 
+from ..command_line import write_csv
 from ..comparison import method_means
 from ..held_back import held_back_cases, make_parser, read_image
 from ..markdown import markdown_table
@@ -42,18 +45,23 @@ MEASURES: dict[str, tuple[Aggregation, float, int]] = {
     "Dice": (mean_over_volumes(lambda case: case.mean_dice), 1, 3),
     "ECE %": (pooled_ece, 100, 2),
 }
+CHANGE = ("change", "low", "high")
 Measured = dict[tuple[str, str], list[CaseEvaluation]]
 
 
 def main() -> None:
     """Print the table."""
-    options = make_parser(__doc__).parse_args()
-    judge = Judge(options.run, options.members)
-    measured: Measured = {}
-    for case in held_back_cases(options.dataset, options.split):
-        for key, evaluation in judge.evaluations(case):
-            measured.setdefault(key, []).append(evaluation)
-    print(averages_table(measured))
+    parser = make_parser(__doc__)
+    parser.add_argument("--csv", type=Path)
+    options = parser.parse_args()
+    try:
+        cases = held_back_cases(options.dataset, options.split)
+        lines = [*averages_lines(Judge(options.run, options.members).measure(cases))]
+    except Problem as problem:
+        sys.exit(str(problem))
+    print(averages_table(lines))
+    if options.csv:
+        write_csv(options.csv, lines)
 
 
 class Judge:
@@ -76,6 +84,14 @@ class Judge:
                 lambda module, patches, logits: torch.softmax(logits, dim=1)
             )
         return MemberPredictor(predictor, folder, None)
+
+    def measure(self, cases: Iterable[TrainingCase]) -> Measured:
+        """Return the evaluations of all cases for each method and average."""
+        measured: Measured = {}
+        for case in cases:
+            for key, evaluation in self.evaluations(case):
+                measured.setdefault(key, []).append(evaluation)
+        return measured
 
     def evaluations(self, case: TrainingCase) -> Iterator[tuple[tuple[str, str], CaseEvaluation]]:
         """Yield the evaluation of a case for each method and average."""
@@ -134,23 +150,32 @@ def undo_softmax(softmax: np.ndarray) -> np.ndarray:
     return np.where(softmax[0] == 1, softmax, np.clip(inside, 0, 1))
 
 
-def averages_table(measured: Measured) -> str:
-    """Return the Markdown table."""
-    rows = []
+def averages_lines(measured: Measured) -> Iterator[dict[str, str]]:
+    """Yield each measure of each method and average, rounded; only probabilities have a change."""
     for method in METHODS:
         for average in AVERAGES:
-            cells = [method, average]
-            for aggregate, scale, digits in MEASURES.values():
+            for measure, (aggregate, scale, digits) in MEASURES.items():
                 own, logits = (aggregate(measured[method, of]) for of in (average, AVERAGES[0]))
-                value = f"{scale * own.value:.{digits}f}"
-                if average != AVERAGES[0]:
-                    change = aggregate_difference(own, logits).estimate
-                    numbers = (change.value, *change.interval)
-                    gain, low, high = (f"{scale * n:+.{digits}f}" for n in numbers)
-                    value += f" ({gain}; {low} to {high})"
-                cells.append(value)
-            rows.append(cells)
-    return markdown_table(("Method", "Average of", *MEASURES), rows)
+                line = {"method": method, "average": average, "measure": measure}
+                line["value"] = f"{scale * own.value:.{digits}f}"
+                change = aggregate_difference(own, logits).estimate
+                numbers = (change.value, *change.interval)
+                for column, number in zip(CHANGE, numbers, strict=True):
+                    known = average != AVERAGES[0]
+                    line[column] = f"{scale * number:+.{digits}f}" if known else ""
+                yield line
+
+
+def averages_table(lines: Sequence[Mapping[str, str]]) -> str:
+    """Return the Markdown table, with a row for each method and average."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        change, low, high = (line[column] for column in CHANGE)
+        cell = f"{line['value']} ({change}; {low} to {high})" if change else line["value"]
+        rows.setdefault((line["method"], line["average"]), []).append(cell)
+    return markdown_table(
+        ("Method", "Average of", *MEASURES), ([*key, *cells] for key, cells in rows.items())
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.held_back import read_image
-from benchmarks.paper.averages import AVERAGES, METHODS, Judge, averages_table, undo_softmax
+from benchmarks.paper.averages import (
+    AVERAGES,
+    METHODS,
+    Judge,
+    averages_lines,
+    averages_table,
+    main,
+    undo_softmax,
+)
 from scipy.special import softmax
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
@@ -47,12 +55,24 @@ def test_the_table_has_differences_of_the_probabilities(hearts: Path, trained_ru
     case = read_dataset(hearts).cases[0]
     judge = Judge(trained_run, members=3)
     measured = {key: [evaluation] for key, evaluation in judge.evaluations(case)}
-    lines = averages_table(measured).splitlines()[2:]
-    assert [line.split(" | ")[1] for line in lines] == [*AVERAGES, *AVERAGES]
+    lines = [*averages_lines(measured)]
+    rows = averages_table(lines).splitlines()[2:]
+    assert [row.split(" | ")[1] for row in rows] == [*AVERAGES, *AVERAGES]
     dice = measured["multi", "logits"][0].mean_dice
-    assert lines[2].split(" | ")[2] == f"{dice:.3f}"
+    assert rows[2].split(" | ")[2] == lines[4]["value"] == f"{dice:.3f}"
     change = measured["multi", "probabilities"][0].mean_dice - dice
-    assert f"({change:+.3f};" in lines[3]
+    assert lines[6]["change"] == f"{change:+.3f}"
+    assert f"({change:+.3f};" in rows[3]
     assert measured["multi", "probabilities"][0].ece != pytest.approx(
         measured["multi", "logits"][0].ece, abs=1e-5
     )
+
+
+def test_weights_that_were_deleted_are_said_in_one_line(
+    hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["averages", str(tmp_path), str(hearts)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert "\n" not in str(ended.value.code)
+    assert str(tmp_path) in str(ended.value.code)

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 PAGES = Path(__file__).parents[2] / "docs" / "explanation"
-FROM, TO = "## What was found", "## What the command trains"
+MEASURED = (
+    ("## What was found", "## What the command trains"),
+    ("## The averages of nnU-Net v1 and v2", "## On several GPUs"),
+)
+"""First headings of the parts with measured numbers, and of what follows them."""
 NUMBER = r"[+−-]?\d+\.\d+"
-WITH_INTERVAL = re.compile(rf"({NUMBER}) \(({NUMBER}) to ({NUMBER})\)")
+WITH_INTERVAL = re.compile(rf"({NUMBER})(?: \(|; )({NUMBER}) to ({NUMBER})\)")
 FEWEST = 100
 OF_THE_PAPER = "2.56 2.18 2.39 1.70 1.63 1.25"
 """ECE on ACDC in Table 2 of the paper."""
@@ -25,7 +29,7 @@ def magnitude(number: str) -> float:
 
 def measured_text() -> str:
     text = (PAGES / "paper.md").read_text(encoding="utf-8")
-    return text[text.index(FROM) : text.index(TO)]
+    return "\n".join(text[text.index(start) : text.index(end)] for start, end in MEASURED)
 
 
 def tables() -> str:
@@ -39,7 +43,9 @@ def tables() -> str:
 def table_lines(file: Path) -> Iterator[str]:
     with file.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
-            if {"value", "low", "high"} <= row.keys():
+            if "change" in row:  # the averages, rounded as printed
+                yield f"{row['value']}\n{row['change']} ({row['low']} to {row['high']})"
+            elif {"value", "low", "high"} <= row.keys():
                 found = [float(row[name]) for name in ("value", "low", "high")]
                 for scale in (1, 100):
                     value, low, high = (f"{scale * number:.5f}" for number in found)
