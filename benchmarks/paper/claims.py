@@ -104,10 +104,10 @@ def claim_lines(findings: Sequence[Finding]) -> Iterator[dict[str, object]]:
             "measured": finding.measured,
             "unit": finding.unit,
             **{
-                name: round(finding.scale * number, 5)
+                name: round(finding.scale * number, 7)
                 for name, number in zip(names, numbers, strict=True)
             },
-            "by_training": " ".join(f"{finding.scale * v:.5f}" for v in finding.by_training),
+            "by_training": " ".join(f"{finding.scale * v:.7f}" for v in finding.by_training),
             "verdict": finding.verdict,
         }
 

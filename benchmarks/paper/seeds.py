@@ -127,9 +127,9 @@ def csv_lines(
                     "seeds": row.seeds,
                     "condition": condition,
                     "measure": measure,
-                    "value": round(found.value, 5),
-                    "low": round(low, 5),
-                    "high": round(high, 5),
+                    "value": round(found.value, 7),
+                    "low": round(low, 7),
+                    "high": round(high, 7),
                 }
 
 

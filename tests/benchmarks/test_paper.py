@@ -280,14 +280,14 @@ def test_claims_are_written_in_their_unit_with_their_verdict() -> None:
         claim="calibration", measured="ECE", estimate=estimate, expected=-1, unit="%", scale=100.0
     )
     (line,) = claim_lines([ece])
-    low, high = (round(100 * end, 5) for end in estimate.interval)
+    low, high = (round(100 * end, 7) for end in estimate.interval)
     assert (line["value"], line["low"], line["high"]) == (-0.64, low, high)
     assert (line["unit"], line["verdict"]) == ("%", f"holds {THESE_ONLY}")
     assert np.isnan(line["low_over_trainings"])
     several = replace(ece, by_training=(-0.0063, -0.0064, -0.0065))
     (line,) = claim_lines([several])
     assert line["low_over_trainings"] < -0.64 < line["high_over_trainings"] < 0
-    assert line["by_training"] == "-0.63000 -0.64000 -0.65000"
+    assert line["by_training"] == "-0.6300000 -0.6400000 -0.6500000"
     assert line["verdict"] == "holds"
     multi = replace(ece, doubt="the cycles differ")
     (line,) = claim_lines([multi])

@@ -48,7 +48,7 @@ def table_lines(file: Path) -> Iterator[str]:
             elif {"value", "low", "high"} <= row.keys():
                 found = [float(row[name]) for name in ("value", "low", "high")]
                 for scale in (1, 100):
-                    value, low, high = (f"{scale * number:.5f}" for number in found)
+                    value, low, high = (f"{scale * number:.7f}" for number in found)
                     yield f"{value} ({low} to {high})"
 
 
