@@ -14,15 +14,38 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregate,
     Aggregation,
     aggregate_difference,
+    aggregate_scores,
     mean_over_volumes,
     pooled_ece,
 )
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
+from napari_bayes_nnunet.core.metrics.detection import (
+    area_under_risk_coverage,
+    excess_area_under_risk_coverage,
+)
 
 from .claims import Finding, doubt_about
-from .rows import ABLATIONS, CYCLES, MNMS, SUNNYBROOK, Row
+from .rows import (
+    ABLATIONS,
+    CYCLES,
+    MNMS,
+    ONLY_LAST,
+    PER_CYCLE,
+    SPREAD,
+    STEPS,
+    SUNNYBROOK,
+    Row,
+)
 from .shifts import SHIFTS, UNSHIFTED
+
+
+def _confidence(case: CaseEvaluation) -> float:
+    """Return the agreement of the members, or of one network the negative distant entropy."""
+    agreement = case.mean_pairwise_dice
+    return -case.distant_entropy if np.isnan(agreement) else agreement
+
 
 DATASETS: Mapping[str, Sequence[str]] = {
     "ACDC": [UNSHIFTED],
@@ -36,6 +59,8 @@ MEASURES: Mapping[str, Aggregation] = {
     "Dice": mean_over_volumes(lambda case: case.mean_dice),
     "ECE": pooled_ece,
     "NLL": mean_over_volumes(lambda case: case.nll),
+    "AURC": aggregate_scores(area_under_risk_coverage, _confidence),
+    "e-AURC": aggregate_scores(excess_area_under_risk_coverage, _confidence),
 }
 MEMBER = f"the mean single member of cycle {CYCLES}"
 """One network, as vanilla is, but not only one draw of it."""
@@ -133,7 +158,8 @@ def rows_by_key(rows: Sequence[Row]) -> dict[str, Seeds]:
 
     Without a number, the key means the row with the most members. "poly" is vanilla with nnU-Net's
     own schedule, "short" the deep ensemble of its cost, "encoder" dropout in the encoder only,
-    "late" multi without its first cycle, and "multi sghmc-1" multi of that kind of training.
+    "late" multi without its first cycle, and "multi sghmc-1" multi of that kind of training. Other
+    members of multi and single go by their titles.
     """
     found: dict[str, Seeds] = {}
     for row in rows:
@@ -153,7 +179,7 @@ _SPECIAL = {
 
 def _key(row: Row) -> str:
     if row.group == "members":
-        return ""
+        return row.title
     if row.group == "cycles":
         return MEMBER if row.title.startswith(f"Cycle {CYCLES},") else ""
     if row.group == "ablations":
@@ -175,9 +201,12 @@ def questions() -> Iterator[Question]:
     yield from _on_dice()
     yield from _on_calibration()
     yield from _on_checkpoint_ensembles()
-    for kind, method, measure in product(ABLATIONS, ("single", "multi"), ("Dice", "ECE")):
+    yield from _on_failed_cases()
+    measures = ("Dice", "ECE", "AURC", "e-AURC")
+    for kind, method, measure in product(ABLATIONS, ("single", "multi"), measures):
         claim = "What changes of the schedule and SGHMC do"
         yield Question(claim, f"{method} {kind}", method, measure, 0)
+    yield from _on_members()
 
 
 def _on_dice() -> Iterator[Question]:
@@ -234,6 +263,24 @@ def _on_checkpoint_ensembles() -> Iterator[Question]:
     ):
         if measure == "ECE" or not one.endswith("fitted"):  # which has the same Dice
             yield Question(claim, one, other, measure, expected, dataset)
+
+
+def _on_failed_cases() -> Iterator[Question]:
+    claim = "Agreement finds failed cases better than the distant entropy of one network"
+    ensembles = ("mc-dropout", "encoder", "deep-ensemble", "single", "multi")
+    for dataset, one, measure in product((ACDC, *SCANNERS), ensembles, ("AURC", "e-AURC")):
+        yield Question(claim, one, "poly", measure, -1, dataset)
+
+
+def _on_members() -> Iterator[Question]:
+    """Yield what fewer members do, and more epochs between them."""
+    claim = "What fewer members, and steps between them, do"
+    fewer = [(f"{count} per cycle", f"{PER_CYCLE[-1]} per cycle") for count in PER_CYCLE[:-1]]
+    steps = [f"{SPREAD} per cycle, step {step}" for step in STEPS]
+    for start, (one, other), measure in product(
+        ("", ONLY_LAST), [*fewer, *((step, steps[0]) for step in steps[1:])], ("Dice", "ECE")
+    ):
+        yield Question(claim, f"{start}{one}", f"{start}{other}", measure, 0)
 
 
 def _answer(question: Question, one: Side, other: Side) -> Finding:

@@ -36,6 +36,8 @@ They are the members of *multi*.
 
 SUNNYBROOK, MNMS = OTHER_DATASETS = ("sunnybrook", "mnms")
 """Conditions of the images of other scanners."""
+ONLY_LAST = "Last cycle, "
+"""Beginning of the titles of single with other members."""
 LATE = "late"
 """Part of the name of multi without its first cycle."""
 VENDOR = "vendor"
@@ -230,21 +232,24 @@ def _cycles(preset: Preset) -> Iterator[Row]:
 
 
 def _members(preset: Preset) -> Iterator[Row]:
-    """Yield multi with other numbers of members, and other steps between them."""
-    plateau = _plateau(preset)
+    """Yield multi and single with other numbers of members, and other steps between them."""
+    plateau, length = _plateau(preset), preset.epochs // CYCLES
     if plateau[-1] - plateau[0] + 1 != len(plateau):
         return  # the training keeps too few epochs
+    for start, cycles, method in (("", CYCLES, "multi"), (ONLY_LAST, 1, "single")):
+        for title, within in _choices(plateau):
+            last = range(CYCLES - cycles, CYCLES)
+            epochs = tuple(cycle * length + epoch for cycle in last for epoch in within)
+            row = _chosen(f"{start}{title}", 1, "members", epochs)
+            yield replace(row, method=method)
+
+
+def _choices(plateau: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+    """Yield the titles of choices of members of a cycle, and their epochs within it."""
     for count in (count for count in PER_CYCLE if count <= len(plateau)):
-        yield _chosen(f"{count} per cycle", 1, "members", _in_each_cycle(preset, plateau[-count:]))
+        yield f"{count} per cycle", plateau[-count:]
     for step in (step for step in STEPS if step * (SPREAD - 1) < len(plateau)):
-        last = plateau[-1 - step * (SPREAD - 1) :: step]
-        title = f"{SPREAD} per cycle, step {step}"
-        yield _chosen(title, 1, "members", _in_each_cycle(preset, last))
-
-
-def _in_each_cycle(preset: Preset, within: list[int]) -> tuple[int, ...]:
-    length = preset.epochs // CYCLES
-    return tuple(cycle * length + epoch for cycle in range(CYCLES) for epoch in within)
+        yield f"{SPREAD} per cycle, step {step}", plateau[-1 - step * (SPREAD - 1) :: step]
 
 
 def _plateau(preset: Preset) -> list[int]:
@@ -256,10 +261,10 @@ def _plateau(preset: Preset) -> list[int]:
 
 def _chosen(title: str, seed: int, group: Group, epochs: tuple[int, ...]) -> Row:
     """Return the row of the members of some epochs of a training with restarts."""
-    named = f"{title}, epoch {epochs[0]}" if len(epochs) == 1 else title
+    named = f"{title}, epoch {epochs[0]}" if group == "cycles" else title
     row = _row(named, f"restarts/seed{seed}", "multi", len(epochs), seeds=str(seed))
     name = f"{group}-{title}-seed{seed}".replace(" ", "-").replace(",", "")
-    name = f"{name}-{epochs[0]}" if len(epochs) == 1 else name
+    name = f"{name}-{epochs[0]}" if group == "cycles" else name
     return replace(row, name=name, group=group, epochs=epochs)
 
 

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.paper.claims import THESE_ONLY, Finding, claim_lines, silent_failures
 from benchmarks.paper.judging import _append, read_lines
 from benchmarks.paper.rows import ABLATIONS, SUNNYBROOK, rows, with_unchanged
-from benchmarks.paper.rv_slices import rv_slices
+from benchmarks.paper.rv_slices import RVSlice, rv_slices
 from benchmarks.paper.seeds import converged_cycles, cycles_table
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
 from benchmarks.paper.stability import read_restarts
@@ -75,6 +75,9 @@ def test_rows_of_chosen_epochs_lie_in_the_plateaus() -> None:
     assert made["members-3-per-cycle-seed1"].epochs[:4] == (197, 198, 199, 397)
     steps = made["members-6-per-cycle-step-5-seed1"].epochs
     assert (len(steps), steps[:7]) == (18, (174, 179, 184, 189, 194, 199, 374))
+    single = made["members-Last-cycle-6-per-cycle-step-5-seed1"]
+    assert (single.method, single.epochs) == ("single", (574, 579, 584, 589, 594, 599))
+    assert made["members-Last-cycle-1-per-cycle-seed1"].epochs == (599,)
     assert not made["cycles-Cycle-2-seed3-390"].is_judged_under(SUNNYBROOK)
     assert made["restarts-seed2-multi-30"].is_judged_under(SUNNYBROOK)
     assert not made["restarts-seed2-multi-30"].is_judged_under("gamma")
@@ -215,6 +218,26 @@ def test_no_slices_give_no_silent_failures() -> None:
     """Their areas have no percentile: a report before the first row failed."""
     made = rows(PRESETS["cpu"])
     assert not list(silent_failures({row.name: [] for row in made}, made))
+
+
+def test_silent_failures_are_compared_with_nnunet_patient_by_patient() -> None:
+    """Each method counts the slices in which it failed itself."""
+    base, one = (
+        next(row for row in rows(PRESETS["cpu"]) if (row.folder, row.method) == found)
+        for found in (("poly/seed1", "vanilla"), ("restarts/seed1", "single"))
+    )
+    areas = ("reference_mm2", "predicted_mm2", "wrong_mm2", "uncertain_mm2", "all_uncertain_mm2")
+    apical = RVSlice(z=9, place=1, dice=0.2, marked_mm2=80, **dict.fromkeys(areas, 90.0))
+    silent = replace(apical, marked_mm2=10)
+    slices = {
+        base.name: [(f"p{n}", silent) for n in range(8)],
+        one.name: [(f"p{n}", silent if n < 2 else apical) for n in range(8)],
+    }
+    of_base, of_one, difference = silent_failures(slices, [base, one])
+    assert (of_base.estimate.value, of_one.estimate.value) == (1, 0.25)
+    assert difference.estimate.value == -0.75
+    assert difference.estimate.interval[1] <= -0.375
+    assert difference.verdict == f"holds {THESE_ONLY}"
 
 
 def test_lines_cut_short_by_a_kill_are_skipped(tmp_path: Path) -> None:

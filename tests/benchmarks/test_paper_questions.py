@@ -122,6 +122,38 @@ def test_single_members_count_with_their_mean() -> None:
     assert not found({k: m for k, m in methods.items() if k != lost}, "Ckpt. Ens. (Multi)", MEMBER)
 
 
+def test_agreement_is_compared_with_the_distant_entropy_of_one_network() -> None:
+    """The agreement of the ensemble ranks its errors, the entropy of the network does not."""
+    network, ensemble = "poly-seed1-vanilla-1", "restarts-seed1-single-30"
+    methods = evaluate({network: 0.9, ensemble: 0.9})
+    scored = {
+        name: replace(
+            method,
+            cases=tuple(
+                replace(
+                    case,
+                    distant_entropy=float(n),
+                    structures={
+                        structure: replace(
+                            scores, pairwise_dice=scores.dice if name == ensemble else np.nan
+                        )
+                        for structure, scores in case.structures.items()
+                    },
+                )
+                for n, case in enumerate(method.cases)
+            ),
+        )
+        for name, method in methods.items()
+    }
+    gains = {
+        finding.measured.partition(" ")[0]: finding.estimate.value
+        for finding in comparisons(scored, LISTED, {})
+        if finding.claim.startswith("Agreement")
+    }
+    assert gains["AURC"] == pytest.approx(gains["e-AURC"])
+    assert gains["AURC"] < -0.001
+
+
 def test_another_scanner_has_findings_of_its_own() -> None:
     dice = {"restarts-seed1-single-30": 0.8, "restarts-seed1-multi-30": 0.7}
     findings = found(evaluate(dice, SUNNYBROOK), "Ckpt. Ens. (Multi)", "Ckpt. Ens. (Single)")
