@@ -1,16 +1,18 @@
 """Does it matter that nnU-Net v1 averages probabilities over tiles and mirrors, and v2 logits?
 
-python -m benchmarks.paper.averages RUN DATASET [--members 30] [--csv FILE]
+python -m benchmarks.paper.averages RUN DATASET [--nnunet RUN] [--members 30] [--csv FILE]
 
-Prints Dice and pooled ECE of the validation volumes, with full mirroring, for the last epoch alone
-and for *multi* with both averages, and writes them to FILE. The change is that from the average of
-logits, with its 95 % interval over patients.
+Prints Dice and pooled ECE of the validation volumes, with full mirroring, for the last epoch alone,
+*single* and *multi* with both averages, and writes them to FILE. The change is that from the
+average of logits, the gain that from the last epoch of a training with nnU-Net's own schedule and
+the same average; both have their 95 % interval over patients.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,29 +36,38 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.nnunet.device import choose_device
 from napari_bayes_nnunet.nnunet.inference import Predictor
 
-from ..command_line import write_csv
+from ..command_line import existing_folder, write_csv
 from ..comparison import method_means
 from ..held_back import held_back_cases, make_parser, read_image
 from ..markdown import markdown_table
 
-METHODS = ("vanilla", "multi")
+NNUNET = "nnU-Net"
+"""Name of the last epoch with nnU-Net's own schedule."""
+METHODS = ("vanilla", "single", "multi")
 AVERAGES = ("logits", "probabilities")
 MEASURES: dict[str, tuple[Aggregation, float, int]] = {
     "Dice": (mean_over_volumes(lambda case: case.mean_dice), 1, 3),
     "ECE %": (pooled_ece, 100, 2),
 }
 CHANGE = ("change", "low", "high")
+GAIN = ("gain", "gain_low", "gain_high")
 Measured = dict[tuple[str, str], list[CaseEvaluation]]
 
 
 def main() -> None:
     """Print the table."""
     parser = make_parser(__doc__)
+    parser.add_argument("--nnunet", type=existing_folder)
     parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     try:
-        cases = held_back_cases(options.dataset, options.split)
-        lines = [*averages_lines(Judge(options.run, options.members).measure(cases))]
+        cases = [*held_back_cases(options.dataset, options.split)]
+        measured = Judge(options.run, METHODS, options.members).measure(cases)
+        if options.nnunet:
+            of_nnunet = Judge(options.nnunet, METHODS[:1], 1).measure(cases)
+            named = {(NNUNET, average): found for (_, average), found in of_nnunet.items()}
+            measured = {**named, **measured}
+        lines = [*averages_lines(measured)]
     except Problem as problem:
         sys.exit(str(problem))
     print(averages_table(lines))
@@ -67,9 +78,9 @@ def main() -> None:
 class Judge:
     """Networks of a run with either average over tiles and mirrors, in float32."""
 
-    def __init__(self, run: Path, members: int) -> None:
+    def __init__(self, run: Path, methods: Sequence[str], members: int) -> None:
         self._folder = find_ensemble(run)
-        self._count = members
+        self._chosen = {method: choose_members(self._folder, method, members) for method in methods}
         self._predictors = {average: self._predictor(average) for average in AVERAGES}
 
     def _predictor(self, average: str) -> MemberPredictor:
@@ -114,16 +125,15 @@ class Judge:
         self, image: np.ndarray, spacing: tuple[float, float, float]
     ) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
         """Yield the mean probabilities (C, Z, Y, X) for each method and average."""
-        chosen = {method: choose_members(self._folder, method, self._count) for method in METHODS}
         for average, predictor in self._predictors.items():
             of_image = [InputImage(image, spacing)]
-            every = dict.fromkeys(member for members in chosen.values() for member in members)
+            every = dict.fromkeys(m for members in self._chosen.values() for m in members)
             means = method_means(
                 (
                     (member, _probabilities(predictor, member, of_image, average))
                     for member in every
                 ),
-                chosen,
+                self._chosen,
             )
             for method, mean in means.items():
                 yield (method, average), mean
@@ -151,30 +161,35 @@ def undo_softmax(softmax: np.ndarray) -> np.ndarray:
 
 
 def averages_lines(measured: Measured) -> Iterator[dict[str, str]]:
-    """Yield each measure of each method and average, rounded; only probabilities have a change."""
-    for method in METHODS:
-        for average in AVERAGES:
-            for measure, (aggregate, scale, digits) in MEASURES.items():
-                own, logits = (aggregate(measured[method, of]) for of in (average, AVERAGES[0]))
-                line = {"method": method, "average": average, "measure": measure}
-                line["value"] = f"{scale * own.value:.{digits}f}"
-                change = aggregate_difference(own, logits).estimate
-                numbers = (change.value, *change.interval)
-                for column, number in zip(CHANGE, numbers, strict=True):
-                    known = average != AVERAGES[0]
-                    line[column] = f"{scale * number:+.{digits}f}" if known else ""
-                yield line
+    """Yield each measure of each method and average, rounded, with its change and its gain."""
+    methods = dict.fromkeys(method for method, _ in measured)
+    for method, average in product(methods, AVERAGES):
+        for measure, (aggregate, scale, digits) in MEASURES.items():
+            own = aggregate(measured[method, average])
+            line = {"method": method, "average": average, "measure": measure}
+            line["value"] = f"{scale * own.value:.{digits}f}"
+            for columns, other in ((CHANGE, (method, AVERAGES[0])), (GAIN, (NNUNET, average))):
+                line.update(dict.fromkeys(columns, ""))
+                if other in measured and other != (method, average):
+                    found = aggregate_difference(own, aggregate(measured[other])).estimate
+                    numbers = (scale * n for n in (found.value, *found.interval))
+                    texts = (f"{number:+.{digits}f}" for number in numbers)
+                    line.update(zip(columns, texts, strict=True))
+            yield line
 
 
 def averages_table(lines: Sequence[Mapping[str, str]]) -> str:
     """Return the Markdown table, with a row for each method and average."""
     rows: dict[tuple[str, str], list[str]] = {}
     for line in lines:
-        change, low, high = (line[column] for column in CHANGE)
-        cell = f"{line['value']} ({change}; {low} to {high})" if change else line["value"]
-        rows.setdefault((line["method"], line["average"]), []).append(cell)
+        cells = rows.setdefault((line["method"], line["average"]), [])
+        cells.append(line["value"])
+        for columns in (CHANGE, GAIN):
+            value, low, high = (line[column] for column in columns)
+            cells.append(f"{value} ({low} to {high})" if value else "")
+    heads = [f"{m}{end}" for m in MEASURES for end in ("", ": change", ": gain")]
     return markdown_table(
-        ("Method", "Average of", *MEASURES), ([*key, *cells] for key, cells in rows.items())
+        ("Method", "Average of", *heads), ([*key, *cells] for key, cells in rows.items())
     )
 
 

@@ -9,7 +9,9 @@ import pytest
 from benchmarks.held_back import read_image
 from benchmarks.paper.averages import (
     AVERAGES,
+    MEASURES,
     METHODS,
+    NNUNET,
     Judge,
     averages_lines,
     averages_table,
@@ -33,7 +35,7 @@ def test_probabilities_are_found_again_behind_their_softmax() -> None:
 
 def test_the_last_epoch_averages_its_mirrors_either_way(hearts: Path, trained_run: Path) -> None:
     case = read_dataset(hearts).cases[0]
-    judge = Judge(trained_run, members=3)
+    judge = Judge(trained_run, METHODS, members=3)
     image, spacing = read_image(case)
     means = dict(judge.means(image, spacing))
     assert means.keys() == {(method, average) for method in METHODS for average in AVERAGES}
@@ -53,16 +55,22 @@ def test_the_last_epoch_averages_its_mirrors_either_way(hearts: Path, trained_ru
 
 def test_the_table_has_differences_of_the_probabilities(hearts: Path, trained_run: Path) -> None:
     case = read_dataset(hearts).cases[0]
-    judge = Judge(trained_run, members=3)
-    measured = {key: [evaluation] for key, evaluation in judge.evaluations(case)}
-    lines = [*averages_lines(measured)]
-    rows = averages_table(lines).splitlines()[2:]
-    assert [row.split(" | ")[1] for row in rows] == [*AVERAGES, *AVERAGES]
-    dice = measured["multi", "logits"][0].mean_dice
-    assert rows[2].split(" | ")[2] == lines[4]["value"] == f"{dice:.3f}"
-    change = measured["multi", "probabilities"][0].mean_dice - dice
-    assert lines[6]["change"] == f"{change:+.3f}"
-    assert f"({change:+.3f};" in rows[3]
+    judge = Judge(trained_run, METHODS, members=3)
+    measured = judge.measure([case])
+    measured |= {(NNUNET, average): measured["vanilla", average] for average in AVERAGES}
+    lines = {(x["method"], x["average"], x["measure"]): x for x in averages_lines(measured)}
+    assert len(lines) == 4 * len(AVERAGES) * len(MEASURES)
+    dice = {key: cases[0].mean_dice for key, cases in measured.items()}
+    line = lines["multi", "probabilities", "Dice"]
+    assert line["value"] == f"{dice['multi', 'probabilities']:.3f}"
+    assert line["change"] == f"{dice['multi', 'probabilities'] - dice['multi', 'logits']:+.3f}"
+    gain = dice["multi", "probabilities"] - dice["vanilla", "probabilities"]
+    assert line["gain"] == f"{gain:+.3f}"
+    assert lines["multi", "logits", "Dice"]["change"] == ""
+    assert lines[NNUNET, "probabilities", "Dice"]["gain"] == ""
+    rows = averages_table([*lines.values()]).splitlines()[2:]
+    assert [row.split(" | ")[1] for row in rows] == [*AVERAGES] * 4
+    assert f"| {line['value']} | {line['change']} (" in rows[5]
     assert measured["multi", "probabilities"][0].ece != pytest.approx(
         measured["multi", "logits"][0].ece, abs=1e-5
     )
