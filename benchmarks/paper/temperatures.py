@@ -105,8 +105,10 @@ def _fit_halves(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def _fit(lines: Sequence[dict[str, Any]]) -> float:
-    losses: NDArray[np.float64] = np.array([line["losses"] for line in lines])
-    total = np.average(losses, axis=0, weights=[line["voxels"] for line in lines])
+    """Return the τ of the lowest loss; cases with an empty reference have none."""
+    known = [line for line in lines if line["voxels"]]
+    losses: NDArray[np.float64] = np.array([line["losses"] for line in known])
+    total = np.average(losses, axis=0, weights=[line["voxels"] for line in known])
     curve = CubicSpline(np.log(TEMPERATURES), total)
     start = int(total.argmin())
     low, high = max(start - 1, 0), min(start + 1, len(total) - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 import tarfile
 from dataclasses import replace
@@ -170,6 +171,20 @@ def test_losses_are_measured_once(output, cases) -> None:
     plain = [case for case in cases if case.condition == UNSHIFTED]
     measure_losses(plain, FITTED, output, **HOW, processes=1)
     assert [file.read_text() for file in files] == before
+
+
+def test_a_case_without_any_structure_does_not_count_in_a_fit(output, cases, tmp_path) -> None:
+    shutil.copytree(output / "temperatures", tmp_path / "temperatures")
+    empty = {"case": "empty", "patient": "p0", "losses": [math.nan] * 61, "voxels": 0}
+    for file in (tmp_path / "temperatures").rglob("*.jsonl"):
+        with file.open("a") as stream:
+            stream.write(json.dumps(empty) + "\n")
+    names = [case.name for case in cases if case.condition == UNSHIFTED]
+    found = read_temperatures(tmp_path, FITTED, [*names, "empty"])
+    fitted = temperatures_of(output, cases)
+    assert {row: of_row[OTHERS] for row, of_row in found.items()} == {
+        row: of_row[OTHERS] for row, of_row in fitted.items()
+    }
 
 
 def test_temperature_changes_only_the_calibration(output) -> None:
