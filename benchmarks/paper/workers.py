@@ -41,11 +41,13 @@ def choose_devices(device: str, workers: int | None) -> list[str]:
     """
     import torch
 
+    from napari_bayes_nnunet.nnunet.device import choose_device
+
     cards = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     if cards:
         return [f"cuda:{number % cards}" for number in range(workers or cards)]
-    alone = device not in ("auto", "cpu")
-    return [device] * (workers or (1 if alone else os.cpu_count() or 1))
+    processes = os.cpu_count() or 1 if choose_device(device).type == "cpu" else 1
+    return [device] * (workers or processes)
 
 
 def train_all(

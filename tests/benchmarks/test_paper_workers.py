@@ -182,9 +182,19 @@ def test_cards_are_used_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_devices("cuda", 4) == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
     assert choose_devices("cuda", 1) == ["cuda:0"]
     assert choose_devices("cpu", 2) == ["cpu", "cpu"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_devices("cuda:1", None) == ["cuda:1"]
+
+
+def test_without_cards_there_is_a_worker_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert choose_devices("auto", None) == ["auto"] * 6
     assert choose_devices("auto", 2) == ["auto", "auto"]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_devices("auto", None) == ["auto"]  # Apple's GPU is one device
 
 
 def test_training_is_requested_with_its_settings(places: Any, trained_run: Path) -> None:
