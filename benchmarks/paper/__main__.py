@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace) -> None:
             sys.exit(int(bool(failed)))
         _evaluate(cases, preset, devices, options)
     report = options.report or options.output / "report"
-    write_report(options.output, report, preset=preset, cases=cases)
+    write_report(options.output, report, preset=preset, cases=cases, device=options.device)
     sys.exit(int(bool(failed)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,7 @@ def draw_cases(
     images: Path,
     *,
     mirroring: str,
+    device: str,
 ) -> None:
     """Write paper_case_1.png and so on: the best and the worst cases by mean Dice over ``rows``.
 
@@ -48,26 +49,33 @@ def draw_cases(
     """
     by_name = {case.name: case for case in cases}
     for n, (name, is_good) in enumerate(chosen_cases(methods)[: 1 + FAILED], start=1):
-        shown = _shown_case(by_name[name], methods, rows, output, mirroring, is_good=is_good)
-        (picture,) = case_pictures(shown, list(by_name[name].structures))
+        case = by_name[name]
+        maps = {
+            row: _labels_and_entropy(
+                Task(case, output / "trainings" / row.folder, (row,), mirroring, device)
+            )
+            for row in rows
+        }
+        shown = _shown_case(case, methods, maps, is_good=is_good)
+        (picture,) = case_pictures(shown, list(case.structures))
         (images / f"paper_case_{n}.png").write_bytes(picture)
 
 
 def _shown_case(
     case: Case,
     methods: Sequence[MethodEvaluation],
-    rows: Sequence[Row],
-    output: Path,
-    mirroring: str,
+    maps: Mapping[Row, tuple[np.ndarray, np.ndarray]],
     *,
     is_good: bool,
 ) -> ShownCase:
-    """Return the slice with the largest reference or, for a bad case, with the most errors."""
+    """Return the slice with the largest reference or, for a bad case, with the most errors.
+
+    ``maps`` are labels and entropy, (Z, Y, X), by row.
+    """
     reference = read_reference(case)
     image = read_channels(case.image)[0]
     results = [next(c for c in method.cases if c.case == case.name) for method in methods]
-    maps = dict(_labels_and_entropy(case, rows, output, mirroring))
-    wrong = sum(np.count_nonzero(maps[r][0] != reference, axis=(1, 2)) for r in rows)
+    wrong = sum(np.count_nonzero(labels != reference, axis=(1, 2)) for labels, _ in maps.values())
     z = int(np.argmax(np.count_nonzero(reference, axis=(1, 2)) if is_good else wrong))
     return ShownCase(
         case=results[0],
@@ -79,27 +87,20 @@ def _shown_case(
         methods=tuple(
             ShownMethod(
                 name=row.title,
-                labels=maps[row][0][z],
-                entropy=maps[row][1][z],
+                labels=labels[z],
+                entropy=entropy[z],
                 dice=result.mean_dice,
             )
-            for row, result in zip(rows, results, strict=True)
+            for (row, (labels, entropy)), result in zip(maps.items(), results, strict=True)
         ),
         spacing=image.spacing[1:],
     )
 
 
-def _labels_and_entropy(
-    case: Case, rows: Sequence[Row], output: Path, mirroring: str
-) -> Iterator[tuple[Row, tuple[np.ndarray, np.ndarray]]]:
-    """Yield labels and entropy of every row."""
-    for row in rows:
-        task = Task(case, output / "trainings" / row.folder, (row,), mirroring, "auto")
-        statistics = row_statistics(task)[row]
-        yield (
-            row,
-            (
-                statistics.measure(RunningPosterior.labels),
-                statistics.measure(RunningPosterior.total_entropy),
-            ),
-        )
+def _labels_and_entropy(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and entropy, (Z, Y, X), of the only row of a task."""
+    (statistics,) = row_statistics(task).values()
+    return (
+        statistics.measure(RunningPosterior.labels),
+        statistics.measure(RunningPosterior.total_entropy),
+    )

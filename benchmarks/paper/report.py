@@ -65,7 +65,9 @@ single members of each cycle lies within {CONVERGED} of that of the last cycle. 
 all count, and the claim cannot be told."""
 
 
-def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[Case]) -> None:
+def write_report(
+    output: Path, report: Path, *, preset: Preset, cases: Sequence[Case], device: str = "auto"
+) -> None:
     """Write paper_tables.md and its pictures with the finished rows into ``report``."""
     report.mkdir(parents=True, exist_ok=True)
     keep_modes(output, preset)
@@ -90,7 +92,7 @@ def write_report(output: Path, report: Path, *, preset: Preset, cases: Sequence[
         *silent_failures(slices, compared),
         *area_correlations(slices, compared, converged),
     ]
-    _draw(acdc, listed, output, report / "images", preset=preset, cases=cases)
+    _draw(acdc, listed, output, report / "images", preset=preset, cases=cases, device=device)
     text = "\n".join(
         [
             INTRODUCTION.format(
@@ -131,6 +133,7 @@ def _draw(
     *,
     preset: Preset,
     cases: Sequence[Case],
+    device: str,
 ) -> None:
     """Write the figures, and pictures of cases by rows whose weights are still there."""
     draw_figures(acdc, listed, output, images)
@@ -138,7 +141,8 @@ def _draw(
     known = [row for row in listed if row.name in acdc and row.is_trained(output, preset)]
     drawn = choose_columns(known)
     results = [_only(acdc[row.name], _under(UNSHIFTED)) for row in drawn]
-    draw_cases(results, drawn, plain, output, images, mirroring=preset.mirroring)
+    how = {"mirroring": preset.mirroring, "device": device}
+    draw_cases(results, drawn, plain, output, images, **how)
 
 
 def _methods(
