@@ -205,8 +205,8 @@ METHODS: dict[str, Method] = {
         Method(
             name="multi",
             title="All cycles",
-            help="Average the latest members of all cycles (multi-modal), or all members. Better "
-            "calibrated than one network. Choose it if every cycle is as good as the last one.",
+            help="Average the latest members of all cycles (multi-modal), or all members. So far "
+            "better calibrated than one network. Choose it if all cycles are equally good.",
             choose=_multi,
         ),
         Method(
@@ -266,7 +266,7 @@ METHODS: dict[str, Method] = {
             name="snapshot",
             title="Snapshots",
             help="Average the last epoch of every cycle of a training with cosine restarts "
-            "(snapshot ensemble).",
+            "(snapshot ensemble). Few passes, so far about as good as the last cycle.",
             choose=_snapshot,
         ),
     )
