@@ -130,7 +130,9 @@ Slices = Mapping[str, Sequence[tuple[str, RVSlice]]]
 """Patient and RV slice under every shift, by the name of the row."""
 
 
-def silent_failures(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
+def silent_failures(
+    slices: Slices, rows: Sequence[Row], converged: Mapping[str, int]
+) -> Iterator[Finding]:
     """Yield the share of silent failures of small RVs and apical slices, per row.
 
     An RV is small if its area is among the smallest quarter. The other rows without a fitted
@@ -148,16 +150,17 @@ def silent_failures(slices: Slices, rows: Sequence[Row]) -> Iterator[Finding]:
         if failed:
             of_row[row] = failed
             measured = f"{row.title}: share of {len(failed)} failed slices that escape"
-            yield _escaping(measured, _share(failed), expected=0)
+            yield _escaping(measured, _share(failed))
     plain = [row for row in of_row if not row.is_fitted]
     for base in (row for row in plain if row.folder == NNUNET):
         for row in (row for row in plain if row is not base):
             measured = f"{row.title}: share of failed slices that escape minus that of {base.title}"
             difference = _share_difference(of_row[row], of_row[base])
-            yield _escaping(measured, difference, expected=-1)
+            doubt = doubt_about(row, converged)
+            yield _escaping(measured, difference, expected=-1, doubt=doubt)
 
 
-def _escaping(measured: str, estimate: Estimate, *, expected: int) -> Finding:
+def _escaping(measured: str, estimate: Estimate, *, expected: int = 0, doubt: str = "") -> Finding:
     return Finding(
         claim="Silent failures of small RVs and apical slices are caught",
         measured=measured,
@@ -166,6 +169,7 @@ def _escaping(measured: str, estimate: Estimate, *, expected: int) -> Finding:
         unit="%",
         scale=100,
         digits=0,
+        doubt=doubt,
     )
 
 

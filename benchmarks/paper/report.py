@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
@@ -23,6 +24,7 @@ from napari_bayes_nnunet.app.evaluation.tables import (
     evaluation_table,
     group_blocks,
 )
+from napari_bayes_nnunet.app.report.html import UNKNOWN
 
 from ..command_line import write_csv
 from ..markdown import markdown_table
@@ -89,7 +91,7 @@ def write_report(
     compared = [row for row in listed if row.name in acdc and row.group == "compared"]
     findings = [
         *comparisons(_all_cases(every, sunnybrook, mnms), listed, converged),
-        *silent_failures(slices, compared),
+        *silent_failures(slices, compared, converged),
         *area_correlations(slices, compared, converged),
     ]
     _draw(acdc, listed, output, report / "images", preset=preset, cases=cases, device=device)
@@ -323,8 +325,11 @@ def _trainings(
 
 
 def _section(title: str, table: Table) -> str:
-    lines = [[name, *cells] for name, cells in table.rows]
-    return f"## {title}\n\n{markdown_table(['Method', *table.columns], lines)}"
+    """Return the table without empty columns, such as those of scores that need a calibration."""
+    columns = zip(*(cells for _, cells in table.rows), strict=True)
+    kept = [any(cell.value != UNKNOWN for cell in cells) for cells in columns]
+    lines = [[name, *compress(cells, kept)] for name, cells in table.rows]
+    return f"## {title}\n\n{markdown_table(['Method', *compress(table.columns, kept)], lines)}"
 
 
 def _claims(findings: Sequence[Finding]) -> str:
@@ -340,16 +345,15 @@ def _claims(findings: Sequence[Finding]) -> str:
 
 
 def _stability(output: Path, preset: Preset) -> str:
-    heads = ("Training", "Restart", "Pseudo Dice before", "Lowest after", "Epochs until 95 % back")
+    heads = ("Training", "Pseudo Dice before", "Lowest after", "Epochs until 95 % back")
     lines = []
     for training in trainings(preset):
         if training.kind in ("restarts", "cosine") and has_ended(training, output):
             for restart in read_restarts(training.folder(output)):
                 back = "never" if restart.recovered_after is None else restart.recovered_after
                 numbers = (f"{restart.before:.3f}", f"{restart.lowest:.3f}", back)
-                lines.append(
-                    (training.name, restart.cycle, *numbers, f"{restart.highest_loss:.2f}")
-                )
+                name = f"{training.name}, restart {restart.cycle}"
+                lines.append((name, *numbers, f"{restart.highest_loss:.2f}"))
     table = markdown_table((*heads, "Highest loss"), lines)
     return f"### Cosine restarts are unstable\n\n{table}"
 

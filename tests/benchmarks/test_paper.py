@@ -217,7 +217,7 @@ def test_trainings_have_an_interval_of_students_t() -> None:
 def test_no_slices_give_no_silent_failures() -> None:
     """Their areas have no percentile: a report before the first row failed."""
     made = rows(PRESETS["cpu"])
-    assert not list(silent_failures({row.name: [] for row in made}, made))
+    assert not list(silent_failures({row.name: [] for row in made}, made, {}))
 
 
 def test_silent_failures_are_compared_with_nnunet_patient_by_patient() -> None:
@@ -233,7 +233,7 @@ def test_silent_failures_are_compared_with_nnunet_patient_by_patient() -> None:
         base.name: [(f"p{n}", silent) for n in range(8)],
         one.name: [(f"p{n}", silent if n < 2 else apical) for n in range(8)],
     }
-    of_base, of_one, difference = silent_failures(slices, [base, one])
+    of_base, of_one, difference = silent_failures(slices, [base, one], {})
     assert (of_base.estimate.value, of_one.estimate.value) == (1, 0.25)
     assert difference.estimate.value == -0.75
     assert difference.estimate.interval[1] <= -0.375

@@ -283,7 +283,7 @@ def test_report_outlives_the_weights(without_weights, cases, tmp_path) -> None:
     write_report(without_weights, tmp_path / "report", preset=PRESET, cases=cases)
     text = (tmp_path / "report" / "paper_tables.md").read_text(encoding="utf-8")
     assert all(row.title in text for row in ROWS)
-    assert "| restarts, seed 1 | 1 |" in text  # the drop after the first restart
+    assert "| restarts, seed 1, restart 1 |" in text  # the drop after the first restart
     assert "| restarts, seed 1 | 15 | 0.9 | 14.6 | 0.875 |" in text
     assert not list((tmp_path / "report" / "images").glob("paper_case_*"))
     write_report(tmp_path / "none", tmp_path / "report", preset=PRESET, cases=cases)
@@ -327,7 +327,7 @@ def test_report_has_only_finished_rows(output, cases, tmp_path) -> None:
     for row in FITTED:
         assert f"| {row.title} | {fitted[row.name][OTHERS]:.3f} |" in table
     assert "### Ensembles beat vanilla" in claims
-    assert "| restarts, seed 1 | 1 |" in claims  # the drop after the first restart
+    assert "| restarts, seed 1, restart 1 |" in claims  # the drop after the first restart
     with_pairs = [
         row.title for row in ROWS if row.method == "multi" and not row.is_fitted and not row.epochs
     ]
