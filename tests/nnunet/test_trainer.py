@@ -309,6 +309,16 @@ def test_weights_that_overflow_float16_are_not_kept(trainer, run):
     assert not run.members("0").exists()
 
 
+def test_a_count_of_many_batches_is_no_divergence(trainer):
+    trainer.initialize()
+    norm = torch.nn.BatchNorm2d(1)
+    norm.num_batches_tracked.fill_(65_520)  # infinite in float16
+    trainer.network.add_module("norm", norm)
+    assert trainer._weights_are_finite()
+    norm.running_mean.fill_(torch.nan)
+    assert not trainer._weights_are_finite()
+
+
 def test_saved_state_that_would_run_code_is_refused(trainer, tmp_path):
     class Harmful:
         def __reduce__(self):

@@ -416,8 +416,10 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         return [names[value] for value in self.label_manager.foreground_labels]
 
     def _weights_are_finite(self) -> bool:
-        # A finite float32 weight may overflow in the float16 of a member.
-        return all(bool(t.half().isfinite().all()) for t in self._weights.values())
+        # A finite float32 weight may overflow in the float16 of a member, which keeps the counts of
+        # batch normalisation as they are.
+        weights = (t for t in self._weights.values() if t.is_floating_point())
+        return all(bool(t.half().isfinite().all()) for t in weights)
 
     def _diverged(self, template: str, **values: Any) -> ModelError:
         rate = self.settings.schedule.learning_rate(self.current_epoch)
