@@ -100,7 +100,8 @@ def test_errors_of_memory_are_recognised(error, expected):
     assert is_out_of_memory(error) is expected
 
 
-def test_a_cpu_training_augments_in_its_own_process():
+def test_a_cpu_training_augments_in_its_own_process(monkeypatch):
+    monkeypatch.setenv("nnUNet_n_proc_DA", "4")  # would make a seeded training random
     for kind in ("cpu", "mps"):
         assert training_environment(torch.device(kind)) == {
             "nnUNet_n_proc_DA": "0",
@@ -116,7 +117,8 @@ def test_nnunet_compiles_on_cuda_if_it_can(monkeypatch):
     assert training_environment(CUDA) == {"nnUNet_compile": "f"}
 
 
-def test_variables_of_the_user_stay(monkeypatch):
+def test_variables_of_the_user_stay_on_cuda(monkeypatch):
+    monkeypatch.setenv("nnUNet_n_proc_DA", "4")
     monkeypatch.setenv("nnUNet_compile", "t")
     monkeypatch.setattr(device, "can_compile", lambda: False)
     assert training_environment(CUDA) == {}

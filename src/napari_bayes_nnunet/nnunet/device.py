@@ -91,11 +91,12 @@ def used_memory(device: torch.device) -> int:
 
 
 def training_environment(device: torch.device) -> dict[str, str]:
-    """Return variables for a training on ``device``; those that the user set for nnU-Net stay.
+    """Return variables for a training on ``device``, which replace those of the environment.
 
-    On CPUs the training's own process augments the images: this makes a seeded training repeatable,
-    and the other cores are busy with the network. nnU-Net compiles the network unless that would
-    fail.
+    On CPUs and mps the training's own process augments the images, whatever the user set: this
+    makes a seeded training repeatable, and the other cores are busy with the network. nnU-Net
+    compiles no network there. On CUDA, those that the user set for nnU-Net stay, and nnU-Net
+    compiles the network unless that would fail.
     """
     if device.type != "cuda":
         return {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f"}
