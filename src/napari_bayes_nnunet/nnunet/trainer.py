@@ -275,7 +275,11 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self._time_left.restart()
 
     def on_epoch_start(self) -> None:
-        """Seed each epoch separately, so that a resumed training draws the same numbers."""
+        """Seed each epoch separately, so that a resumed training draws the same numbers.
+
+        This holds where this process augments the images, on CPUs and mps. On CUDA they are
+        augmented by processes of nnU-Net, which have no seed.
+        """
         self._seed(self.current_epoch + 1, self.local_rank)
         self._choose_noise()
         super().on_epoch_start()
