@@ -305,6 +305,23 @@ def test_out_of_memory_on_gpu_ends_on_cpu(tmp_path):
     assert caught.value.__cause__ is error
 
 
+class Card(str):
+    """Name of a device that stands for a GPU but is the CPU."""
+
+    type = "cuda"
+
+
+def test_weights_on_the_gpu_are_those_asked_for(tmp_path, monkeypatch):
+    """Each member's weights are dropped before the next ones, which may then get their id."""
+    predictor = Ensemble(make_model(tmp_path), device="cpu")._predictor
+    predictor.network.device = Card("cpu")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3, 4))
+    for value in (1, 2, 3):
+        weights = {"weight": torch.tensor([float(value)])}
+        assert predictor._resident(weights)["weight"].item() == value
+        del weights
+
+
 def on_a_full_device(monkeypatch, error: Exception) -> list[str]:
     """Let every device but the CPU, with "meta" in place of a GPU, fail; return the notes."""
     move = torch.nn.Module.to

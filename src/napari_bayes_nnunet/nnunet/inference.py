@@ -114,7 +114,7 @@ class Predictor:
             reason = str(error) or type(error).__name__
             raise ModelError(UNUSABLE_PLANS, reason=reason.rstrip(".")) from error
         self._device = device
-        self._residents: dict[int, StateDict] = {}
+        self._residents: dict[int, tuple[StateDict, StateDict]] = {}
         self.start_over()
 
     def _check_functions(self) -> None:
@@ -329,14 +329,16 @@ class Predictor:
         """Return the weights on the GPU, and keep them there while half of its memory is free."""
         device = self.network.device
         if device.type != "cuda" or id(weights) in self._residents:
-            return self._residents.get(id(weights), weights)
+            _, resident = self._residents.get(id(weights), (weights, weights))
+            return resident
         free, total = torch.cuda.mem_get_info(device)
         if free < total / 2:
             return weights
         moved = {
             n: t.to(device, self.network.dtype) for n, t in without_duplicates(weights).items()
         }
-        self._residents[id(weights)] = moved
+        # Kept with them, because the next weights may get the id of those that nobody holds.
+        self._residents[id(weights)] = weights, moved
         return moved
 
     def _logits(
