@@ -295,7 +295,7 @@ def test_layers_that_cannot_be_written_are_explained(trainer, run):
 
 def assert_diverged(error, template):
     rate = SETTINGS.schedule.learning_rate(0)
-    assert error.statement.template == template
+    assert error.statement.template == template + trainer_module._RESUMING_REPEATS
     assert (error.values["epoch"], error.values["rate"]) == (0, rate)
     assert error.remedies == (Remedy(Action.LOWER_RATE),)
 
@@ -389,6 +389,60 @@ def test_too_large_a_batch_suggests_a_smaller_one(trainer):
     with pytest.raises(ModelError) as caught:
         trainer.train_step(batch)
     assert caught.value.remedies == (Remedy(Action.SMALLER_NETWORK),)
+
+
+@pytest.fixture
+def scaled(trainer):
+    """A trainer that scales gradients as on CUDA; its next losses are those in its ``losses``."""
+    trainer.initialize()
+    trainer.grad_scaler = torch.GradScaler("cpu")
+    trainer.losses = []
+    trainer.loss = lambda output, target: output[0].float().square().mean() * trainer.losses.pop(0)
+    return trainer
+
+
+def scaled_steps(trainer, *losses):
+    trainer.losses += losses
+    batch = {"data": torch.ones(2, 1, *trainer.configuration_manager.patch_size), "target": []}
+    return [trainer.train_step(batch) for _ in losses]
+
+
+def test_a_step_that_the_scaler_skips_does_not_end_the_training(scaled):
+    weight = next(iter(scaled.network.parameters()))
+    first, scale = weight.detach().clone(), scaled.grad_scaler.get_scale()
+    outcomes = scaled_steps(scaled, *[torch.inf] * (trainer_module.MOST_SKIPPED - 1), torch.nan)
+    assert torch.equal(weight, first)
+    assert scaled.grad_scaler.get_scale() < scale
+    outcomes += scaled_steps(scaled, 1.0)
+    assert not torch.equal(weight, first)
+    logged = []
+    scaled.logger.log = lambda name, value, epoch: logged.append(value)
+    scaled.on_train_epoch_end(outcomes)
+    assert logged == [outcomes[-1]["loss"]]
+    with pytest.raises(ModelError) as caught:
+        scaled.on_train_epoch_end(outcomes[:-1])
+    assert_diverged(caught.value, trainer_module._LOSS_DIVERGED)
+
+
+def test_steps_that_are_all_skipped_end_the_training(scaled):
+    with pytest.raises(ModelError) as caught:
+        scaled_steps(scaled, *[torch.nan] * (trainer_module.MOST_SKIPPED + 1))
+    assert_diverged(caught.value, trainer_module._LOSS_DIVERGED)
+    assert not scaled.losses
+
+
+def test_a_skipped_step_with_weights_beyond_float16_ends_the_training(scaled):
+    next(iter(scaled.network.parameters())).data.fill_(1e9)
+    with pytest.raises(ModelError) as caught:
+        scaled_steps(scaled, torch.nan)
+    assert_diverged(caught.value, trainer_module._LOSS_DIVERGED)
+
+
+@pytest.mark.parametrize(("seed", "device"), [(None, "cpu"), (5, "cuda")])
+def test_only_repeatable_trainings_are_said_to_repeat(trainer, seed, device):
+    trainer.settings, trainer.device = replace(SETTINGS, seed=seed), torch.device(device)
+    error = trainer._diverged(trainer_module._LOSS_DIVERGED, loss="nan")
+    assert error.statement.template == trainer_module._LOSS_DIVERGED
 
 
 def test_other_errors_of_a_step_are_raised_unchanged(trainer):

@@ -56,16 +56,15 @@ RUN_VARIABLE = "BAYES_NNUNET_RUN"
 SAVE_EVERY = 10
 """Epochs between two saved states while no member is kept; a kill loses at most these."""
 
+MOST_SKIPPED = 20
+"""Steps in a row that float16 may lose; the scale of the gradients falls by a million meanwhile."""
+
 NOISE_STREAM = 1
 """Third number of the seeds of the noise; those of augmentation and weights have two numbers."""
 
-_LOSS_DIVERGED = (
-    "The loss became {loss} in epoch {epoch} at learning rate {rate:g}. Resuming would repeat this."
-)
-_WEIGHTS_DIVERGED = (
-    "The weights became infinite or NaN in epoch {epoch} at learning rate {rate:g}. Resuming would "
-    "repeat this."
-)
+_LOSS_DIVERGED = "The loss became {loss} in epoch {epoch} at learning rate {rate:g}."
+_WEIGHTS_DIVERGED = "The weights became infinite or NaN in epoch {epoch} at learning rate {rate:g}."
+_RESUMING_REPEATS = " Resuming would repeat this."
 _OUT_OF_MEMORY = "The {device} ran out of memory with batch size {batch_size}."
 _NOT_WRITTEN = "{file} could not be written ({reason}; {free:.0f} MiB are free)."
 MEMBERS_USABLE = " The members so far can still be used."
@@ -129,7 +128,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     The environment variable BAYES_NNUNET_RUN names the run folder; without it nnU-Net's own results
     folder is used. ``on_epoch`` receives a report of every epoch, and ``stop_requested`` is called
-    after every epoch. Raises ModelError if a loss is not a finite number. As one of several
+    after every epoch. Raises ModelError if the training diverges. As one of several
     processes (DDP) of a run folder it reports to the folder's mailbox, and RUN/stop stops it.
     """
 
@@ -152,6 +151,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.on_epoch: Callable[[EpochReport], None] = lambda report: None
         self.stop_requested: Callable[[], bool] = lambda: False
         self._examples = 0
+        self._skipped = 0
         self._noise: RemovableHandle | None = None
         self._time_left = TimeLeft(latest=20, average=median)
         if fold == "all":
@@ -311,9 +311,32 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         """
         with self._precision(), self._memory_explained():
             outcome: dict[str, Any] = super().train_step(batch)
-        if not np.isfinite(outcome["loss"]).all():
-            raise self._diverged(_LOSS_DIVERGED, loss=str(outcome["loss"]))
+        self._check_loss(outcome["loss"])
         return outcome
+
+    def _check_loss(self, loss: Any) -> None:
+        """Raise ModelError if the loss of a step shows that the training has diverged.
+
+        On CUDA a loss that is not finite is no divergence yet: a number overflowed in float16, and
+        the scaler of the gradients has skipped the step and halved its scale for the next one.
+        """
+        if np.isfinite(loss).all():
+            self._skipped = 0
+            return
+        self._skipped += 1
+        can_recover = self.grad_scaler is not None and self._skipped <= MOST_SKIPPED
+        if not (can_recover and self._weights_are_finite()):
+            raise self._diverged(_LOSS_DIVERGED, loss=str(loss))
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """Log the mean loss of the steps that were not skipped.
+
+        Raises ModelError if all were skipped.
+        """
+        made = [outcome for outcome in train_outputs if np.isfinite(outcome["loss"]).all()]
+        if not made:
+            raise self._diverged(_LOSS_DIVERGED, loss=str(train_outputs[-1]["loss"]))
+        super().on_train_epoch_end(made)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Run one validation step in the precision of the training step."""
@@ -428,8 +451,10 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
     def _diverged(self, template: str, **values: Any) -> ModelError:
         rate = self.settings.schedule.learning_rate(self.current_epoch)
         is_noisy = self.settings.posterior_temperature > 0
+        is_repeatable = self.settings.seed is not None and self.device.type != "cuda"
+        repeats = _RESUMING_REPEATS if is_repeatable else ""
         return ModelError(
-            template + self._members_usable,
+            template + repeats + self._members_usable,
             *([Action.LOWER_TEMPERATURE] if is_noisy else []),
             Action.LOWER_RATE,
             epoch=self.current_epoch,
