@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from napari_bayes_nnunet.nnunet import main_memory
 from napari_bayes_nnunet.nnunet.device import describe_devices
@@ -50,7 +51,7 @@ def test_limit_of_a_job_bounds_free_memory(groups: Groups) -> None:
     groups.join("0::/slurm/job_1/step_0")
     groups.limit("slurm/job_1/step_0", "max", 20 * MIB)
     groups.limit("slurm/job_1", 64 * MIB, 40 * MIB, cached=8 * MIB)
-    assert free_main_memory() == free_memory(1) == 32 * MIB
+    assert free_main_memory() == free_memory(1, torch.device("cpu")) == 32 * MIB
     assert " 0.0 GiB" in describe_devices()["cpu"]
     groups.limit("slurm/job_1/step_0", 30 * MIB, 20 * MIB)
     assert free_main_memory() == 10 * MIB

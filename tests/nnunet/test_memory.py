@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 
@@ -19,14 +19,15 @@ from napari_bayes_nnunet.nnunet.memory import (
     MOST_ENLARGED,
     PATCH_NEEDS_MEMORY,
     check_image,
+    check_patch,
     free_memory,
 )
-from napari_bayes_nnunet.nnunet.weights import expected_shapes
 
 from ..helpers.data.models import LABELS, made_image, plans
 
 DATASET = {"channel_names": {"0": "cine"}, "labels": LABELS, "file_ending": ".nii.gz"}
 SPACING = (8.0, 1.5, 1.5)
+CPU, GPU = torch.device("cpu"), torch.device("cuda:1")
 
 
 def changed(**entries: Any) -> dict[str, Any]:
@@ -39,19 +40,37 @@ def changed(**entries: Any) -> dict[str, Any]:
 @pytest.fixture
 def scarce(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave 4 MB of memory free."""
-    monkeypatch.setattr(memory, "free_memory", lambda needed: 4_000_000)
+    monkeypatch.setattr(memory, "free_main_memory", lambda: 4_000_000)
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+    """Give every GPU 1 GB of free memory; return those that were asked for it."""
+    asked: list[torch.device] = []
+
+    def mem_get_info(gpu: torch.device) -> tuple[int, int]:
+        asked.append(gpu)
+        return 10**9, 10**10
+
+    monkeypatch.setattr(memory.torch.cuda, "mem_get_info", mem_get_info)
+    return asked
+
+
+def make_predictor(content: dict[str, Any]) -> Predictor:
+    return Predictor(content, DATASET, "2d", device=CPU)
 
 
 def prepare(content: dict[str, Any]) -> None:
-    predictor = Predictor(content, DATASET, "2d", device=torch.device("cpu"))
-    predictor.prepare(made_image((4, 96, 80))[None], SPACING)
+    make_predictor(content).prepare(made_image((4, 96, 80))[None], SPACING)
 
 
-def test_patch_that_fills_the_memory_is_refused(scarce: None) -> None:
+def test_patch_that_fills_the_memory_is_refused(scarce: None, gpus: list[torch.device]) -> None:
     patch = [512, 512]
-    expected_shapes(plans(), DATASET, "2d")
+    network = make_predictor(plans()).network.module
     with pytest.raises(ModelError) as caught:
-        expected_shapes(changed(patch_size=patch), DATASET, "2d")
+        make_predictor(changed(patch_size=patch))
+    assert gpus == []
+    check_patch(network, patch, GPU)
     error = caught.value
     assert error.statement.template == PATCH_NEEDS_MEMORY
     # 4 features in the first stage, 8 at half and 8 at a quarter of the size.
@@ -78,6 +97,23 @@ def test_image_that_fills_the_memory_is_refused(scarce: None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("channels", "device", "is_accepted"), [(1, CPU, False), (1, GPU, True), (3, GPU, False)]
+)
+def test_image_is_resampled_in_main_memory_and_summed_on_the_device(
+    scarce: None, gpus: list[torch.device], channels: int, device: torch.device, is_accepted: bool
+) -> None:
+    """A channel takes 1.6 MB in main memory, the sums of five classes take 4.4 MB."""
+    sides = (10, 100, 100)
+    with nullcontext() if is_accepted else pytest.raises(ModelError) as caught:
+        check_image((channels, *sides), sides, (48, 56), spacing=SPACING, classes=5, sums_on=device)
+    assert gpus == [GPU] * (device == GPU)
+    if not is_accepted:
+        needed = 1_600_000 * channels + 4_400_000 * (device == CPU)
+        assert caught.value.statement.template == IMAGE_NEEDS_MEMORY
+        assert caught.value.values["needed"] == pytest.approx(needed / GIB)
+
+
+@pytest.mark.parametrize(
     ("shape", "spacing", "patch"),
     [((1, 4, 20, 24), (10, 1.5, 1.5), (256, 256)), ((1, 4, 20, 24), (0.5, 0.1, 0.1), (8, 32, 32))],
 )
@@ -87,21 +123,11 @@ def test_small_images_may_be_enlarged_more(
     steps = np.divide((10, 1.5, 1.5), spacing)
     resampled = np.multiply(shape[1:], steps)
     assert resampled.prod() < ENOUGH_VOXELS
-    check_image(shape, resampled, patch, spacing=spacing, classes=4)
+    check_image(shape, resampled, patch, spacing=spacing, classes=4, sums_on=CPU)
 
 
-def test_free_memory_includes_that_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    main = psutil.virtual_memory().total
-    asked: list[int] = []
-    free = {0: main * 2, 1: 0}
-
-    def mem_get_info(gpu: int) -> tuple[int, int]:
-        asked.append(gpu)
-        return free[gpu], main * 3
-
-    monkeypatch.setattr(memory.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(memory.torch.cuda, "mem_get_info", mem_get_info)
-    assert 0 < free_memory(1) <= main
-    assert asked == []  # asking takes memory on the GPU
-    assert free_memory(main * 1.5) == main * 2
-    assert asked == [0, 1]
+def test_free_memory_includes_that_of_the_gpu(scarce: None, gpus: list[torch.device]) -> None:
+    assert free_memory(1, GPU) == free_memory(10**8, CPU) == 4_000_000
+    assert gpus == []  # asking takes memory on the GPU
+    assert free_memory(10**8, GPU) == 10**9
+    assert gpus == [GPU]

@@ -24,7 +24,7 @@ from ..core.types import Mask, Mirroring, Precision
 from . import ModelError, Stopped
 from .cutout import Cutout, cutout_around
 from .device import is_out_of_memory
-from .memory import check_image
+from .memory import check_image, check_patch
 from .network import Network
 from .plans import open_plans
 from .tiles import Tiles, TileSlices, patches_of, place_windows
@@ -109,6 +109,7 @@ class Predictor:
             self.network = Network(
                 self._plans, self._configuration, dataset_json, ON_CPU, precision=precision
             )
+            check_patch(self.network.module, self.patch_size, device)
             self.classes = self._plans.get_label_manager(dataset_json).num_segmentation_heads
         except DAMAGED_PLANS as error:
             reason = str(error) or type(error).__name__
@@ -264,7 +265,14 @@ class Predictor:
                 size=_lengths_text(lengths * steps, order),
                 spacing=_lengths_text(steps, order),
             )
-        check_image(image.shape, resampled, self.patch_size, spacing=target, classes=self.classes)
+        check_image(
+            image.shape,
+            resampled,
+            self.patch_size,
+            spacing=target,
+            classes=self.classes,
+            sums_on=self.sums_device,
+        )
 
     def probabilities(
         self,

@@ -46,20 +46,18 @@ PATCH_NEEDS_MEMORY = (
 )
 
 
-def free_memory(needed: float) -> int:
-    """Return the free bytes of the main memory; if more are ``needed``, of the GPU with the most.
+def free_memory(needed: float, device: torch.device) -> int:
+    """Return the free bytes of the main memory; if more are ``needed``, of ``device`` if it has.
 
-    GPUs are not asked without need: the answer costs time and memory on each of them, also on
-    those that other programs use.
+    What does not fit on a GPU is computed in main memory. The GPU is not asked without need: the
+    answer costs time and memory on it.
     """
     free = free_main_memory()
-    if needed <= free:
-        return free
-    return max([free, *map(_free_on_gpu, range(torch.cuda.device_count()))])
+    return free if needed <= free else max(free, _free_on_gpu(device))
 
 
-def check_patch(network: torch.nn.Module, patch: Sequence[int]) -> None:
-    """Raise ModelError if one patch would fill the memory.
+def check_patch(network: torch.nn.Module, patch: Sequence[int], device: torch.device) -> None:
+    """Raise ModelError if one patch would fill the memory of the device and the main memory.
 
     The encoder's features of all stages are kept for the decoder, which joins those of a stage with
     its own and computes new ones.
@@ -70,7 +68,7 @@ def check_patch(network: torch.nn.Module, patch: Sequence[int]) -> None:
         voxels /= math.prod(stride) if isinstance(stride, list | tuple) else stride ** len(patch)
         features.append(channels * voxels)
     needed = FLOAT * (sum(features) + 3 * max(features))
-    if needed > (free := free_memory(needed)):
+    if needed > (free := free_memory(needed, device)):
         size = _sides(patch)
         raise ModelError(PATCH_NEEDS_MEMORY, patch=size, needed=needed / GIB, free=free / GIB)
 
@@ -82,10 +80,12 @@ def check_image(
     *,
     spacing: Sequence[float],
     classes: int,
+    sums_on: torch.device,
 ) -> None:
     """Raise ModelError if an image (channels, Z, Y, X) would take too long or fill the memory.
 
-    ``resampled`` (Z, Y, X) is its size at the ``spacing`` of the network, in mm.
+    ``resampled`` (Z, Y, X) is its size at the ``spacing`` of the network, in mm. It is resampled in
+    main memory, and its probabilities are summed on the device ``sums_on``.
     """
     channels, *sides = shape
     padded = [1.0] * (3 - len(patch)) + [float(side) for side in patch]
@@ -100,8 +100,11 @@ def check_image(
             most=MOST_ENLARGED,
         )
     # nnU-Net resamples copies in float64; the sums of the logits become probabilities.
-    needed = FLOAT * computed * (4 * channels + 2 * classes + 1)
-    if needed > (free := free_memory(needed)):
+    copies, sums = (FLOAT * computed * parts for parts in (4 * channels, 2 * classes + 1))
+    needed, free = copies + sums, free_main_memory()
+    if needed > free and sums <= _free_on_gpu(sums_on):
+        needed = copies
+    if needed > free:
         raise ModelError(
             IMAGE_NEEDS_MEMORY, spacing=_sides(spacing), needed=needed / GIB, free=free / GIB
         )
@@ -127,8 +130,11 @@ def _sides(lengths: Sequence[float]) -> str:
     return " x ".join(f"{length:.3g}" for length in lengths)
 
 
-def _free_on_gpu(index: int) -> int:
+def _free_on_gpu(device: torch.device) -> int:
+    """Return the free bytes of a device with memory of its own, 0 of others."""
+    if device.type != "cuda":
+        return 0
     try:
-        return int(torch.cuda.mem_get_info(index)[0])
+        return int(torch.cuda.mem_get_info(device)[0])
     except RuntimeError:  # a full or exclusively used GPU
         return 0

@@ -29,7 +29,6 @@ from ..io.ensemble.model_folder import why_unreadable
 from ..io.files.atomic import replacing
 from ..io.files.checksum import sha256 as checksum
 from . import ModelError
-from .memory import check_patch
 from .plans import open_plans
 
 if TYPE_CHECKING:
@@ -248,7 +247,7 @@ def build_network(
 
     nnU-Net's trainers call the same function, but importing a trainer takes three times as long as
     all imports of a segmentation. Raises ModelError, before memory is allocated, if the network has
-    more than `MOST_WEIGHTS`, or if a patch would fill the memory.
+    more than `MOST_WEIGHTS`.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
@@ -268,7 +267,6 @@ def build_network(
     weights = sum(parameter.numel() for parameter in drawn.parameters())
     if weights > MOST_WEIGHTS:
         raise ModelError(LARGE_NETWORK, weights=weights, most=MOST_WEIGHTS)
-    check_patch(drawn, configuration.patch_size)
     network: torch.nn.Module = build()
     return network
 
