@@ -24,6 +24,7 @@ from napari_bayes_nnunet.app.distillation.run import (
     COMPUTING_TARGETS,
     FOREIGN_TARGETS,
     TARGETS_NEED_SPACE,
+    _TeacherPredictor,
     distill,
 )
 from napari_bayes_nnunet.app.distillation.terminal import FINISHED_STUDENT
@@ -44,6 +45,7 @@ from napari_bayes_nnunet.app.training.request import (
     TrainingRequest,
 )
 from napari_bayes_nnunet.app.training.run_state import read_run_state
+from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.problems import Action, Problem
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
@@ -52,6 +54,8 @@ from napari_bayes_nnunet.io.ensemble.student_folder import find_student
 from napari_bayes_nnunet.io.images.nifti import read_channels
 from napari_bayes_nnunet.nnunet.distillation.student import read_student
 from napari_bayes_nnunet.nnunet.distillation.targets import STEPS, read_image_array
+
+from ...helpers.processes.full_card import FullCard
 
 FLAGS = ("--epochs", 4, "--iterations-per-epoch", 2, "--members", 5, "--seed", 3)
 CASES = 6
@@ -314,6 +318,23 @@ def test_a_full_disk_is_reported_before_the_work(run, monkeypatch):
     ):
         distill(job, lambda message: None, StopRequest(job.run.stop))
     assert error.value.statement.template == TARGETS_NEED_SPACE
+
+
+def test_a_full_card_leaves_the_sums_to_the_main_memory(run, student):
+    request = DistillationRequest(run=run.path, members=2, device="cpu")
+    with prepare_distillation(request) as job:
+        image = job.images / f"{job.cases[0]}.b2nd"
+        teacher = _TeacherPredictor(job, StopRequest(student.stop))
+        predictor = teacher._predictor
+        first = predictor.batch_size
+        expected = teacher.sums(image)
+        with FullCard(room=0):
+            found = teacher.sums(image)
+        assert predictor.batch_size < first
+        for measure in (RunningPosterior.mean, RunningPosterior.mutual_information):
+            np.testing.assert_allclose(found.measure(measure), expected.measure(measure), atol=1e-6)
+        teacher.sums(image)  # the next case may be smaller
+        assert predictor.batch_size == first
 
 
 def test_targets_of_others_are_neither_deleted_nor_used(run, student, tmp_path):

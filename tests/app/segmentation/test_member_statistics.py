@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
 
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 
+from ...helpers.processes.full_card import FullCard
+
 STRUCTURES = {"RV": 1, "LV": 2}
 SPACING = (8.0, 1.5, 1.5)
-
-
-class FullCard(TorchFunctionMode):
-    """Card with ``room`` for new float32 arrays, until such an array is moved off it."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.room = room
-        self.left = False
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is torch.zeros_like and kwargs.get("dtype") is torch.float32 and not self.left:
-            self.room -= 1
-            if self.room < 0:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
-        if func is torch.Tensor.cpu and args[0].dtype is torch.float32:
-            self.left = True
-        return func(*args, **kwargs)
 
 
 def made_members(count: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from .. import AppError
 from ..messages import EpochDone, Notice, StageStarted, TrainingStarted, text_fields
 from ..segmentation.forward_pass import make_passes
 from ..segmentation.member_predictions import InputImage, MemberPredictor
-from ..segmentation.member_statistics import to_numpy
+from ..segmentation.member_statistics import MemberSums
 from ..signals import StopRequest
 from ..training.disk_space import size_text
 from ..training.run import Send
@@ -72,11 +72,11 @@ def _compute_targets(job: DistillationJob, send: Send, stop: StopRequest) -> Non
     for done, case in enumerate(missing, start=len(images) - len(missing)):
         stop.check()
         send(_stage(job, done, time_left.seconds(len(images) - done)))
-        posterior = teacher.posterior(images[case])
+        sums = teacher.sums(images[case])
         write_targets(
             files[case],
-            to_numpy(posterior.mean()),
-            to_numpy(posterior.mutual_information()),
+            sums.measure(RunningPosterior.mean),
+            sums.measure(RunningPosterior.mutual_information),
         )
         time_left.step()
     send(_stage(job, len(images), 0.0))
@@ -135,20 +135,21 @@ class _TeacherPredictor:
         self._members = MemberPredictor(self._predictor, folder, None)
         self._passes = make_passes(job.members, "probabilities", mirroring=self._mirroring)
 
-    def posterior(self, image: Path) -> RunningPosterior:
-        """Return the posterior on the grid of a preprocessed image. Raises Stopped."""
+    def sums(self, image: Path) -> MemberSums:
+        """Return the sums on the grid of a preprocessed image. Raises Stopped."""
         from ...nnunet.distillation.targets import read_image_array
 
+        self._predictor.start_over()
         data = read_image_array(image)
         prepared = self._predictor.on_network_grid(data)
         seen = [InputImage(data, (1.0, 1.0, 1.0), prepared=prepared)]
-        posterior = RunningPosterior()
+        sums = MemberSums(step_down=self._predictor.step_down)
         for forward_pass in self._passes:
             (probabilities,) = self._members.predict(
                 forward_pass, seen, mirroring=self._mirroring, should_stop=lambda: bool(self._stop)
             )
-            posterior.add(probabilities)
-        return posterior
+            sums.add_to_sums(probabilities)
+        return sums
 
 
 def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:

@@ -23,12 +23,57 @@ def _raise(error: Exception) -> None:
 
 
 @dataclass(kw_only=True)
-class MemberStatistics:
+class MemberSums:
+    """Sums over the members' probabilities, which move to main memory if the device is full.
+
+    If memory runs out, ``step_down`` is called with the error first.
+    """
+
+    posterior: RunningPosterior = field(default_factory=RunningPosterior)
+    step_down: Callable[[Exception], None] = field(default=_raise)
+    _in_main_memory: bool = field(init=False, default=False)
+
+    def add_to_sums(self, probabilities: Any, voxels: VoxelIndex | None = None) -> NDArray[Any]:
+        """Add one member's (C, Z, Y, X) probabilities, and return its (Z, Y, X) labels.
+
+        With ``voxels`` they are those of these only, see `RunningPosterior.add`.
+        """
+        return self._retrying(lambda: self._add_once(probabilities, voxels))
+
+    def measure(self, method: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
+        """Return the result of a method of the posterior as a NumPy array."""
+        return self._retrying(lambda: to_numpy(method(self.posterior)))
+
+    def _add_once(self, probabilities: Any, voxels: VoxelIndex | None) -> NDArray[Any]:
+        sums = self.posterior.probability_sum
+        if self._in_main_memory and not isinstance(probabilities, np.ndarray):
+            probabilities = probabilities.cpu()
+        elif sums is not None and not isinstance(sums, np.ndarray):
+            # Either of them may have been moved off the GPU meanwhile.
+            probabilities = probabilities.to(sums.device)
+        labels = to_numpy(most_probable(probabilities))
+        self.posterior.add(probabilities, voxels)
+        return labels
+
+    def _retrying(self, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                self.step_down(error)
+                self._in_main_memory = True
+                sums = self.posterior
+                if sums.probability_sum is not None:
+                    sums.probability_sum = sums.probability_sum.cpu()
+                    sums.entropy_sum = sums.entropy_sum.cpu()
+
+
+@dataclass(kw_only=True)
+class MemberStatistics(MemberSums):
     """Sums over the members' probabilities, and the volumes and agreement of their labels.
 
     ``volumes``: structure → mL of every member, in the order in which they were added. With
-    ``keep_members``, ``member_labels`` are their (Z, Y, X) labels in the same order. If memory
-    runs out, ``step_down`` is called with the error and the sums move to main memory.
+    ``keep_members``, ``member_labels`` are their (Z, Y, X) labels in the same order.
 
     A member may be added for a part of the slices, or for some of the slices. Elsewhere the
     posterior stays as it was. Around the part, its labels are those of the member. In slices that
@@ -39,15 +84,12 @@ class MemberStatistics:
 
     structures: dict[str, int]
     spacing: Spacing
-    posterior: RunningPosterior = field(default_factory=RunningPosterior)
     volumes: dict[str, list[float]] = field(default_factory=dict)
-    step_down: Callable[[Exception], None] = field(default=_raise)
     keep_members: bool = False
     member_labels: list[NDArray[np.uint8]] = field(default_factory=list)
     agreement: PairwiseDice = field(init=False)
     asked: NDArray[np.intp] | None = field(init=False, default=None)
     _around: tuple[VoxelBox, NDArray[np.uint8]] | None = field(init=False, default=None)
-    _in_main_memory: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.agreement = PairwiseDice(self.structures)
@@ -62,7 +104,7 @@ class MemberStatistics:
         """
         around = None if part is None else self._labels_around(part.box)
         voxels = None if part is None else part.voxels
-        labels = self._retrying(lambda: self._add_to_sums(probabilities, voxels))
+        labels = self.add_to_sums(probabilities, voxels)
         if part is not None and around is not None:
             inside, labels = labels, around.copy()
             self._repeat_answers(labels, part)
@@ -92,33 +134,6 @@ class MemberStatistics:
         if self._around is None or self._around[0] != box:
             self._around = box, self.measure(RunningPosterior.labels)
         return self._around[1]
-
-    def measure(self, method: Callable[[RunningPosterior], Any]) -> NDArray[Any]:
-        """Return the result of a method of the posterior as a NumPy array."""
-        return self._retrying(lambda: to_numpy(method(self.posterior)))
-
-    def _add_to_sums(self, probabilities: Any, voxels: VoxelIndex | None) -> NDArray[Any]:
-        sums = self.posterior.probability_sum
-        if self._in_main_memory and not isinstance(probabilities, np.ndarray):
-            probabilities = probabilities.cpu()
-        elif sums is not None and not isinstance(sums, np.ndarray):
-            # Either of them may have been moved off the GPU meanwhile.
-            probabilities = probabilities.to(sums.device)
-        labels = to_numpy(most_probable(probabilities))
-        self.posterior.add(probabilities, voxels)
-        return labels
-
-    def _retrying(self, work: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        while True:
-            try:
-                return work()
-            except (RuntimeError, MemoryError) as error:
-                self.step_down(error)
-                self._in_main_memory = True
-                sums = self.posterior
-                if sums.probability_sum is not None:
-                    sums.probability_sum = sums.probability_sum.cpu()
-                    sums.entropy_sum = sums.entropy_sum.cpu()
 
 
 def to_numpy(array: Any) -> NDArray[Any]:
