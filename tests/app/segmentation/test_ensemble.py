@@ -310,6 +310,26 @@ def test_a_card_is_filled_with_phases(tmp_path, as_on_a_card):
     assert ensemble.phases_at_once(np.ones((1, 40, 4, 5)), "full") == 1
 
 
+@pytest.mark.parametrize("job", ["phases_at_once", "first_looks", "probabilities", "features"])
+def test_a_new_job_starts_without_the_steps_down_of_the_last(tmp_path, job):
+    ensemble = Ensemble(make_model(tmp_path, members=1), device="cpu")
+    image = made_image((2, 40, 50))[None]
+    jobs = {
+        "phases_at_once": lambda: ensemble.phases_at_once(image, "none"),
+        "first_looks": lambda: next(ensemble.first_looks(image[:, None], SPACING)),
+        "probabilities": lambda: next(
+            ensemble.member_probabilities(image, SPACING, ensemble.folder.members)
+        ),
+        "features": lambda: ensemble.features(image, SPACING, SegmentationSettings()),
+    }
+    predictor = ensemble._predictor
+    first = predictor.batch_size
+    predictor.step_down(torch.OutOfMemoryError("CUDA out of memory."))
+    assert predictor.batch_size < first
+    jobs[job]()
+    assert predictor.batch_size == first
+
+
 def test_public_names():
     import napari_bayes_nnunet
 

@@ -199,7 +199,11 @@ class Ensemble:
         return result
 
     def phases_at_once(self, image: Image, mirroring: Mirroring = "full") -> int:
-        """Return how many phases of this size (channels, Z, Y, X) fill the device together."""
+        """Return how many phases of this size (channels, Z, Y, X) fill the device together.
+
+        The steps down of earlier images are undone, because these may be smaller.
+        """
+        self._predictor.start_over()
         mirrors = 4 if mirroring == "full" else 1
         return self._predictor.images_at_once(slices=image.shape[-3], mirrors=mirrors)
 
@@ -309,6 +313,7 @@ class Ensemble:
     ) -> Iterator[Any]:
         """Yield each pass's softmax (C, Z, Y, X) float32, a tensor on the device."""
         images = [self._input(image, spacing)]
+        self._predictor.start_over()
         for forward_pass in passes:
             yield from self._members.predict(
                 forward_pass, images, mirroring=mirroring, should_stop=should_stop
@@ -477,6 +482,7 @@ class Ensemble:
         None if the network has none. Raises AppError if the image cannot be segmented.
         """
         chosen = choose_members(self.folder, settings.method, settings.members)
+        self._predictor.start_over()
         return self._members.features(tuple(chosen[-1:]), self._input(image, spacing))
 
     def _check(self, progress: ImageProgress, plan: PassPlan, result: Segmentation) -> Segmentation:
