@@ -38,7 +38,7 @@ from .forward_pass import ForwardPass
 from .heart_window import find_window, widened_window
 from .image_check import Image, checked_image, usable_phases
 from .member_checks import MemberChecks
-from .member_predictions import InputImage, MemberPredictor
+from .member_predictions import InputImage, MemberPredictor, PredictorRuns
 from .member_statistics import MemberStatistics
 from .methods import choose_members, no_usable_member
 from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
@@ -97,8 +97,7 @@ class Ensemble:
 
         if not isinstance(folder, EnsembleFolder):
             folder = find_ensemble(given_path(folder))
-        self._notes: list[str] = []
-        self._notify = notify
+        self._runs = PredictorRuns(notify)
         chosen = choose_device(device)
         self.checks = MemberChecks(folder)
         self._made: tuple[Predictor, MemberPredictor] | None = None
@@ -110,7 +109,7 @@ class Ensemble:
                 folder.configuration,
                 device=chosen,
                 precision=precision,
-                notify=self._note,
+                notify=self._runs.note,
             )
             self._made = predictor, MemberPredictor(predictor, folder, cache)
 
@@ -203,7 +202,7 @@ class Ensemble:
 
         The steps down of earlier images are undone, because these may be smaller.
         """
-        self._predictor.start_over()
+        self._runs.start_over(self._predictor)
         mirrors = 4 if mirroring == "full" else 1
         return self._predictor.images_at_once(slices=image.shape[-3], mirrors=mirrors)
 
@@ -222,14 +221,13 @@ class Ensemble:
         ``until_stable`` is set. With either it or ``keep_members`` the results have the labels of
         every member, a byte per member and voxel (24 MB for 30 members of 12 x 256 x 256 voxels);
         without them memory does not grow with the members. Device and precision are those of the
-        ensemble, not of ``settings``.
+        ensemble, not of ``settings``. Several runs may take turns, one step after the other.
         """
         plan = PassPlan(folder=self._folder_to_start(settings), settings=settings)
         order = plan.order
         refused = [member.path.name for member in plan.folder.members if not member.usable]
-        self._notes = [f"Refused members: {', '.join(refused)}."] if refused else []
+        notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
-        self._predictor.start_over()
         temperature = chosen_temperature(plan.folder, settings)
         _ = plan.calibration  # refuse a damaged file before the long work
         every = [
@@ -242,30 +240,30 @@ class Ensemble:
             for image in images
         ]
         time_left = TimeLeft(latest=LATEST, average=mean_of_computed)
-        for done, forward_pass in enumerate(order, start=1):
-            active = {index: image for index, image in enumerate(every) if not image.is_stable}
-            self._make_pass(forward_pass, [*active.values()], plan, should_stop)
-            time_left.step()
-            if plan.checks_stability_after(done):
-                for image in active.values():
-                    image.check_stability(self._whole_slices(image.image))
-            is_over = all(image.is_stable for image in every)
-            eta = 0.0 if is_over else time_left.seconds(len(order) - done) or 0.0
-            totals = {i: done if image.is_stable else len(order) for i, image in active.items()}
-            yield {
-                index: Snapshot(done, totals[index], eta, image.statistics)
-                for index, image in active.items()
-            }
-            if self.folder.members != plan.folder.members:  # one was refused meanwhile
-                again = self.phase_steps(
-                    images, spacing, settings, keep_members=keep_members, should_stop=should_stop
-                )
-                next(again)  # the first member is shown already
-                return (yield from again)
-            if is_over:
-                break
+        with self._runs.run(self._predictor, notes):
+            for done, forward_pass in enumerate(order, start=1):
+                self._runs.resume(notes)
+                active = {index: image for index, image in enumerate(every) if not image.is_stable}
+                self._make_pass(forward_pass, [*active.values()], plan, should_stop)
+                time_left.step()
+                is_over = all(image.is_stable for image in every)
+                eta = 0.0 if is_over else time_left.seconds(len(order) - done) or 0.0
+                totals = {i: done if image.is_stable else len(order) for i, image in active.items()}
+                yield {
+                    index: Snapshot(done, totals[index], eta, image.statistics)
+                    for index, image in active.items()
+                }
+                if is_over or self.folder.members != plan.folder.members:
+                    break
+        if self.folder.members != plan.folder.members:  # one was refused meanwhile
+            again = self.phase_steps(
+                images, spacing, settings, keep_members=keep_members, should_stop=should_stop
+            )
+            next(again)  # the first member is shown already
+            return (yield from again)
+        self._runs.resume(notes)
         seconds = (perf_counter() - started) / len(images)
-        return [self._result(image, plan, seconds) for image in every]
+        return [self._result(image, plan, seconds, notes) for image in every]
 
     def _make_pass(
         self,
@@ -274,7 +272,7 @@ class Ensemble:
         plan: PassPlan,
         should_stop: Callable[[], bool],
     ) -> None:
-        """Add one pass to the images, and choose the window of those that need no wider look."""
+        """Add one pass to the images, choose the windows around the heart, and check for rest."""
         ask = partial(
             self._members.predict,
             forward_pass,
@@ -286,6 +284,8 @@ class Ensemble:
             image.add(self._with_wide_window(image.image, probabilities, ask))
             if image.done == plan.first < len(plan.order):
                 image.image.cutout = self._window(image.image, image.found)
+            if plan.checks_stability_after(image.done):
+                image.check_stability(self._whole_slices(image.image))
 
     def member_probabilities(
         self,
@@ -313,7 +313,7 @@ class Ensemble:
     ) -> Iterator[Any]:
         """Yield each pass's softmax (C, Z, Y, X) float32, a tensor on the device."""
         images = [self._input(image, spacing)]
-        self._predictor.start_over()
+        self._runs.start_over(self._predictor)
         for forward_pass in passes:
             yield from self._members.predict(
                 forward_pass, images, mirroring=mirroring, should_stop=should_stop
@@ -426,10 +426,6 @@ class Ensemble:
         prepared = self._members.prepared(image)
         return find_window(self._predictor, prepared, found, prepared.order[axis])
 
-    def _note(self, sentence: str) -> None:
-        self._notes.append(sentence)
-        self._notify(sentence)
-
     def _whole_slices(self, image: InputImage) -> Cutout | None:
         """Return all of an image, None if its slices cannot be computed one by one."""
         return self._predictor.whole_slices(self._members.prepared(image))
@@ -482,7 +478,7 @@ class Ensemble:
         None if the network has none. Raises AppError if the image cannot be segmented.
         """
         chosen = choose_members(self.folder, settings.method, settings.members)
-        self._predictor.start_over()
+        self._runs.start_over(self._predictor)
         return self._members.features(tuple(chosen[-1:]), self._input(image, spacing))
 
     def _check(self, progress: ImageProgress, plan: PassPlan, result: Segmentation) -> Segmentation:
@@ -522,7 +518,9 @@ class Ensemble:
             {} if known else result.pairwise_dice,
         )
 
-    def _result(self, progress: ImageProgress, plan: PassPlan, seconds: float) -> Segmentation:
+    def _result(
+        self, progress: ImageProgress, plan: PassPlan, seconds: float, notes: Sequence[str]
+    ) -> Segmentation:
         statistics = progress.statistics
         labels = statistics.measure(RunningPosterior.labels)
         volumes = volumes_ml(labels, statistics.spacing, self.structures)
@@ -554,7 +552,7 @@ class Ensemble:
             calibration=plan.calibration,
             warnings=self._slice_warnings(progress.image),
             notes=(
-                *(*self._notes, *progress.image.notes),
+                *(*notes, *progress.image.notes),
                 *plan.notes(progress.done, progress.members_by_slice),
                 *plan.window_notes(progress.done, progress.window_box),
                 *plan.calibration_notes,
