@@ -333,10 +333,14 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
         Raises ModelError if all were skipped.
         """
-        made = [outcome for outcome in train_outputs if np.isfinite(outcome["loss"]).all()]
-        if not made:
-            raise self._diverged(_LOSS_DIVERGED, loss=str(train_outputs[-1]["loss"]))
-        super().on_train_epoch_end(made)
+        losses = np.array([outcome["loss"] for outcome in train_outputs], np.float64)
+        made = np.isfinite(losses)
+        if not made.any():
+            raise self._diverged(_LOSS_DIVERGED, loss=str(losses[-1]))
+        if not made.all():  # on several GPUs each has to report as many steps
+            losses[~made] = losses[made].mean()
+            train_outputs = [{"loss": loss} for loss in losses]
+        super().on_train_epoch_end(train_outputs)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Run one validation step in the precision of the training step."""
