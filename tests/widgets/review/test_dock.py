@@ -779,6 +779,33 @@ def test_a_removed_dock_disconnects_from_the_viewer(make_dock, folder, qtbot) ->
     dock.deleteLater()
 
 
+def test_a_removed_dock_returns_if_saving_fails(make_dock, folder, qtbot, monkeypatch) -> None:
+    dock = make_dock(window=True)
+    open_in(dock, folder, qtbot)
+    labels, shown = edit(dock), dock._viewer.window.dock_widgets
+    with monkeypatch.context() as patch:
+        fail(patch)
+        dock.parent().titleBarWidget().close_button.click()
+        qtbot.waitUntil(dock.isVisible)
+        assert shown["Review"] is dock
+        assert CLOSE_AGAIN in dock.messages.line.message
+        assert dock.messages.notice.overlay.visible
+        assert np.array_equal(dock.controller.session.labels, labels)
+    dock.controller.saver.save()
+    qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
+    assert np.array_equal(read_study(folder).edited, labels)
+    press(dock._viewer, "R")
+    fail(monkeypatch)
+    for _ in range(2):  # as everywhere, the second time discards what cannot be saved
+        assert dock.controller is not None
+        dock.parent().titleBarWidget().close_button.click()
+        settle(qtbot)
+    assert dock.controller is None
+    assert "Review" not in shown
+    assert dock._viewer.layers[-2].name.endswith(f"({CLOSED_UNSAVED})")
+    dock.deleteLater()
+
+
 def test_a_closed_dock_closes_its_study(make_dock, folder, qtbot) -> None:
     dock = make_dock(window=True)
     open_in(dock, folder, qtbot)

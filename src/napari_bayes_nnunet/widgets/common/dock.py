@@ -132,6 +132,8 @@ class DockContent(QWidget):
     """
 
     TITLE: ClassVar[str]
+    dock_name = ""
+    """Name by which napari knows the dock that holds this widget, or held it last."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Call `_on_dock_closed` when the dock is closed."""
@@ -144,6 +146,7 @@ class DockContent(QWidget):
         if event.type() == QEvent.Type.ParentChange:
             dock = self.parent()
             if isinstance(dock, QDockWidget):
+                self.dock_name = dock.objectName()
                 dock.installEventFilter(self)
                 dock.topLevelChanged.connect(self._show_title)  # napari makes a new title bar
                 dock.dockLocationChanged.connect(self._show_title)

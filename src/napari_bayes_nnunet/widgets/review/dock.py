@@ -467,7 +467,18 @@ class ReviewWidget(FolderDrop, DockContent):
         add_keys_to_help(window)
 
     def _on_taken_out(self) -> None:
+        """Save and release the viewer; return to the window once if saving fails.
+
+        The cross of napari's title bar sends no Close event that could be refused.
+        """
+        if self.controller is not None and not self._is_saved():
+            QTimer.singleShot(0, partial(self._put_back))  # after napari has removed the dock
+            return
         self.opener.cancel()
         self._remove_study(NO_STUDY)
         self.messages.notice.close()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+
+    def _put_back(self) -> None:
+        self._viewer.window.add_dock_widget(self, name=self.dock_name)
+        self.raise_dock()
