@@ -107,6 +107,15 @@ def test_file_gets_the_users_usual_permissions(tmp_path: Path, umask: int, mode:
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
 
 
+def test_umask_is_never_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def umask(mask: int) -> int:
+        raise AssertionError("it belongs to all threads of the process")
+
+    monkeypatch.setattr(os, "umask", umask)
+    write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "a.txt").read_text() == "x"
+
+
 def test_killed_write_keeps_the_old_content(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     write_text(file, "old")

@@ -6,7 +6,7 @@ import glob
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
@@ -15,6 +15,8 @@ from typing import Any, Final
 
 ESCAPED: Final = "backslashreplace"
 """Error handler for text that UTF-8 does not allow, such as undecoded bytes of a file name."""
+RANDOM_DIGITS: Final = 8
+"""Number of random characters in the names of temporary files."""
 
 
 @contextmanager
@@ -27,16 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     with removing_if_empty(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=".writing-", suffix="-" + path.name.lstrip("."), dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
+        name = f".writing-{secrets.token_hex(RANDOM_DIGITS // 2)}-{path.name.lstrip('.')}"
+        temporary = path.with_name(name)
+        temporary.touch(exist_ok=False)  # mkstemp would withhold the usual permissions
         try:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -87,17 +86,11 @@ def remove_leftovers(folder: Path, *names: str) -> None:
 
     With ``names``, only those of files with these names, because others may be written just now.
     """
-    random = "?" * 8  # as tempfile.mkstemp fills it
+    random = "?" * RANDOM_DIGITS
     patterns = [f".writing-{random}-{glob.escape(name.lstrip('.'))}" for name in names]
     for pattern in patterns or [".writing-*"]:
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def null_for_nan(value: Any) -> Any:
