@@ -375,6 +375,29 @@ def test_full_disk_prevents_only_the_review(model, tmp_path, monkeypatch):
     assert told[-1] == JobEnded(outcome="finished", job=1)
 
 
+def test_broken_cuda_ends_the_child_after_its_report(model, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nPass a flag.")
+
+    monkeypatch.setattr(Ensemble, "phase_steps", fail)
+    monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
+    told: list[object] = []
+    monkeypatch.setattr("os._exit", told.append)
+    np.save(tmp_path / "image.npy", made_image((4, 20, 24))[None])
+    image = str(tmp_path / "image.npy")
+    asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
+    worker = Worker(tmp_path, told.append)
+    worker.handle(asked)
+    assert told[-1].outcome == "failed"
+    monkeypatch.setattr("torch.cuda.synchronize", fail)
+    worker.handle(asked)
+    assert told[-2].outcome == "failed"
+    assert told[-1] == 1
+    assert capsys.readouterr().err.endswith(
+        "\nCUDA error: an illegal memory access was encountered\n"
+    )
+
+
 def test_a_message_survives_the_line():
     settings = SegmentationSettings(members=3, temperature=1.5, device="cuda:1", precision="full")
     image = {"image": "a.npy", "spacing": (8.0, 1.2, 1.9), "folder": "f", "phases": [1]}

@@ -119,6 +119,7 @@ class Worker:
             traceback.print_exc()
             text = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
             self._send(JobEnded(outcome=FAILED, text=text, job=job))
+            _end_if_broken(error)
 
     def _load(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if self._ensemble is None or self._loaded != (folder, device):
@@ -396,6 +397,17 @@ def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]
             waiting.put(message)
     shutil.rmtree(worker.scratch, ignore_errors=True)  # the window may have been killed
     os._exit(0)
+
+
+def _end_if_broken(error: Exception) -> None:
+    """End this process if CUDA can no longer be used in it; the window starts another."""
+    from ..nnunet.device import is_broken
+
+    if is_broken(error):
+        summary = str(error).partition("\n")[0]
+        sys.stderr.write(f"{summary}\n")  # the window shows the last line
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def yield_to_the_window() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from socket import gethostname
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -287,6 +288,18 @@ def test_killed_worker_is_reported_and_another_continues(remote, device, heart):
         all_of(steps)
     assert caught.value.statement == lost(device)
     wait_until(lambda: "1 worker: CPU" in describe(device))  # its nanny starts another
+    _, results = all_of(remote.phase_steps([image], spacing, ASKED, keep_members=True))
+    assert len(results) == 1
+
+
+def test_worker_with_broken_cuda_answers_and_is_replaced(remote, device, heart):
+    image, spacing = heart
+    worker = ask_worker(device, remote_work.process)
+    ask_worker(device, remote_work.break_cuda)
+    with pytest.raises(AppError, match="CUDA error: an illegal memory access"):
+        all_of(remote.phase_steps([image], spacing, ASKED, keep_members=True))
+    wait_until(lambda: not psutil.pid_exists(worker))
+    wait_until(lambda: "1 worker: CPU" in describe(device))
     _, results = all_of(remote.phase_steps([image], spacing, ASKED, keep_members=True))
     assert len(results) == 1
 

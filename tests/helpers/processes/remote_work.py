@@ -40,3 +40,13 @@ def process() -> int:
     """Return the process id of the worker."""
     assert threading.current_thread()
     return os.getpid()
+
+
+def break_cuda() -> None:
+    """Let every segmentation of a worker fail as after an error that breaks CUDA."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    sys.modules["napari_bayes_nnunet.app.segmentation.ensemble"].Ensemble.phase_steps = fail
+    sys.modules["torch"].cuda.synchronize = fail

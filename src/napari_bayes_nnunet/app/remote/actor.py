@@ -7,13 +7,15 @@ stops, even in the middle of a member. It writes nothing of an image to disk or 
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from distributed import Worker, get_worker
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 BUILT_IN = "the built-in demo ensemble"
 """Name of the ensemble that is part of this package, wherever it is installed."""
 BUILT_IN_FOLDER = Path(__file__).parents[2] / "demo_ensemble"
+SECONDS_TO_ANSWER: Final = 1.0
+"""Time between an error that breaks CUDA and the end of the worker, so that the window hears it."""
 
 
 @dataclass(frozen=True)
@@ -195,5 +199,9 @@ def _outcome(work: Callable[..., Any], *arguments: Any) -> Any:
     except (AppError, DataError, ModelError, Stopped) as error:
         return Failure(error)
     except Exception as error:  # otherwise Dask would write the arguments into its log
+        from ...nnunet.device import is_broken
+
+        if is_broken(error):  # all later calls would fail here; Dask starts another worker
+            threading.Timer(SECONDS_TO_ANSWER, os._exit, (1,)).start()
         sentence = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
         return Failure(AppError(sentence))
