@@ -1,5 +1,6 @@
 """The inference child as a real process that speaks JSON lines."""
 
+import queue
 import subprocess
 import sys
 from contextlib import closing
@@ -11,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app import AppError, worker
 from napari_bayes_nnunet.app.cluster.connection import check_address, connect
 from napari_bayes_nnunet.app.messages import (
     ChildReady,
@@ -386,16 +387,34 @@ def test_broken_cuda_ends_the_child_after_its_report(model, tmp_path, monkeypatc
     np.save(tmp_path / "image.npy", made_image((4, 20, 24))[None])
     image = str(tmp_path / "image.npy")
     asked = SegmentImage(job=1, image=image, spacing=SPACING, folder=str(model), settings=ON_CPU)
-    worker = Worker(tmp_path, told.append)
-    worker.handle(asked)
+    made = Worker(tmp_path, told.append)
+    made.handle(asked)
     assert told[-1].outcome == "failed"
     monkeypatch.setattr("torch.cuda.synchronize", fail)
-    worker.handle(asked)
+    made.handle(asked)
     assert told[-2].outcome == "failed"
     assert told[-1] == 1
     assert capsys.readouterr().err.endswith(
         "\nCUDA error: an illegal memory access was encountered\n"
     )
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_gpus_are_described_by_another_process(monkeypatch, is_listed):
+    def find_devices():
+        if is_listed:
+            return {"cuda:0": "Card", "cpu": "CPU"}
+        raise AppError("Nothing was listed.")
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda index: "Own card")
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda index: (2**30, 2**31))
+    monkeypatch.setattr(worker, "find_devices", find_devices)
+    told: queue.Queue[Message] = queue.Queue()
+    worker._report_devices(told.put)
+    ready = told.get(timeout=60)
+    assert isinstance(ready, ChildReady)
+    assert ready.devices["cuda:0"].startswith("Card" if is_listed else "Own card, 1.0 of 2.0 GiB")
 
 
 def test_a_message_survives_the_line():

@@ -9,6 +9,7 @@ from napari_bayes_nnunet.nnunet.device import (
     UNAVAILABLE,
     can_compile,
     choose_device,
+    describe_device,
     describe_devices,
     has_fast_bfloat16,
     is_broken,
@@ -82,6 +83,7 @@ def test_gpus_are_described_with_their_free_memory(machine, monkeypatch):
     descriptions = describe_devices()
     assert list(descriptions) == ["cuda:0", "cuda:1", "mps", "cpu"]
     assert descriptions["cuda:0"].startswith("Card 0, 1.0 of 3.0 GiB")
+    assert describe_device(CUDA) == descriptions["cuda:0"]
     assert descriptions["cuda:1"].startswith("Card 1, ")
     assert "GiB" not in descriptions["cuda:1"]
 

@@ -32,6 +32,7 @@ from ..io import DataError
 from ..io.study.arrays import write_posterior
 from ..nnunet import ModelError, Stopped
 from . import AppError
+from .devices import find_devices
 from .messages import (
     FAILED,
     FINISHED,
@@ -374,13 +375,33 @@ def serve(requests: TextIO, replies: TextIO, scratch: Path) -> None:
     worker.is_awaited = lambda: not waiting.empty()
     reader = threading.Thread(target=_read, args=(requests, worker, waiting), daemon=True)
     reader.start()
-    from ..nnunet.device import describe_devices
-
-    send(ChildReady(devices=describe_devices()))
+    _report_devices(send)
     from ..nnunet import inference  # noqa: F401 (what the first ensemble needs, before it is chosen)
 
     while (request := waiting.get()) is not None:
         worker.handle(request)
+
+
+def _report_devices(send: Callable[[Message], None]) -> None:
+    """Send the devices of this computer, at once or, if it has GPUs, some seconds later.
+
+    GPUs are described by a process that ends, because a process that asks a GPU for its free memory
+    takes hundreds of MiB of it.
+    """
+    from ..nnunet.device import describe_devices, gpu_names
+
+    def report() -> None:
+        try:
+            devices = find_devices()
+        except AppError:
+            traceback.print_exc()
+            devices = describe_devices()
+        send(ChildReady(devices=devices))
+
+    if gpu_names():
+        threading.Thread(target=report, daemon=True).start()
+    else:
+        send(ChildReady(devices=describe_devices()))
 
 
 def _read(requests: TextIO, worker: Worker, waiting: queue.Queue[Message | None]) -> None:

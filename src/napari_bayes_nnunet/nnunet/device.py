@@ -39,9 +39,9 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ModelError(NOT_A_DEVICE, device=name, choices=", ".join(_gpus())) from error
+        raise ModelError(NOT_A_DEVICE, device=name, choices=", ".join(gpu_names())) from error
     if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(UNAVAILABLE, device=name, choices=", ".join(_gpus()))
+        raise ModelError(UNAVAILABLE, device=name, choices=", ".join(gpu_names()))
     return device
 
 
@@ -64,21 +64,34 @@ def is_broken(error: Exception) -> bool:
     return False
 
 
+def gpu_names() -> list[str]:
+    """Return the names of the CUDA devices. Opens no CUDA context on them."""
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
 def describe_devices() -> dict[str, str]:
-    """Return the devices of this computer, fastest first: name → model and free memory."""
-    devices: dict[str, str] = {}
-    for index in range(torch.cuda.device_count()):
-        name = torch.cuda.get_device_name(index)
-        try:
-            free, total = (amount / 2**30 for amount in torch.cuda.mem_get_info(index))
-            devices[f"cuda:{index}"] = f"{name}, {free:.1f} of {total:.1f} GiB free"
-        except RuntimeError:  # a full or exclusively used GPU; the others can still be used
-            devices[f"cuda:{index}"] = f"{name}, in use by another program"
-    if torch.backends.mps.is_available():
-        devices["mps"] = "Apple graphics processor"
-    free = free_main_memory() / 2**30
-    devices["cpu"] = f"CPU, {torch.get_num_threads()} threads, {free:.1f} GiB free"
-    return devices
+    """Return the devices of this computer, fastest first: name → model and free memory.
+
+    Opens a CUDA context on every GPU, which takes memory there until this process ends.
+    """
+    names = [*gpu_names(), *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    return {name: describe_device(torch.device(name)) for name in names}
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the model and free memory of a device. Opens a CUDA context on a GPU."""
+    if device.type == "mps":
+        return "Apple graphics processor"
+    if device.type != "cuda":
+        free = free_main_memory() / 2**30
+        return f"CPU, {torch.get_num_threads()} threads, {free:.1f} GiB free"
+    index = device.index or 0
+    name = torch.cuda.get_device_name(index)
+    try:
+        free, total = (amount / 2**30 for amount in torch.cuda.mem_get_info(index))
+    except RuntimeError:  # a full or exclusively used GPU; the others can still be used
+        return f"{name}, in use by another program"
+    return f"{name}, {free:.1f} of {total:.1f} GiB free"
 
 
 def used_memory(device: torch.device) -> int:
@@ -120,7 +133,3 @@ def has_fast_bfloat16() -> bool:
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     checks = (getattr(torch.cpu, name, None) for name in names)
     return any(check() for check in checks if check)
-
-
-def _gpus() -> list[str]:
-    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]

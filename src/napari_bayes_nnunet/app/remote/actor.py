@@ -188,9 +188,9 @@ async def describe_worker() -> str:
 
 
 def _first_device() -> str:
-    from ...nnunet.device import describe_devices
+    from ...nnunet.device import choose_device, describe_device
 
-    return next(iter(describe_devices().values()))
+    return describe_device(choose_device())
 
 
 def _outcome(work: Callable[..., Any], *arguments: Any) -> Any:
