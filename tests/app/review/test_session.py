@@ -426,6 +426,18 @@ def test_short_views_and_absences_are_not_logged(clock, folder) -> None:
     assert row.seconds == module.LONGEST_LOOK_S
 
 
+def test_short_views_of_accepted_slices_are_not_logged(clock, folder) -> None:
+    session = ReviewSession(read_study(folder))
+    places = [(ED, z) for z in range(3)]
+    for place in places:
+        session.decide(place, "accepted")
+    assert [(row.phase, row.z) for row in session.take_log()] == places
+    for place in places:
+        session.look_at(place)
+        clock[0] += 0.5
+    assert session.take_log() == []
+
+
 def test_rows_put_back_come_first(session) -> None:
     session.decide((ED, 0), "accepted")
     rows = session.take_log()

@@ -406,7 +406,7 @@ class ReviewSession:
 
     def decide(self, place: Place, state: State | None) -> None:
         """Accept or flag a slice and keep its comment; None removes decision and comment."""
-        self._use.record(place, "", state or self.state_of(place))
+        self._use.record(place, "", state or self.state_of(place), decided=True)
         before = self.state.decisions.get(place)
         if state == "flagged" and before is not None:
             self._before_flag[place] = before.state

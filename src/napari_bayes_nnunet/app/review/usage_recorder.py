@@ -24,17 +24,23 @@ class UseRecorder:
         self._since = monotonic()
 
     def record(
-        self, place: Place | None, tool: str, state: str, *, counts: tuple[int, int] = (0, 0)
+        self,
+        place: Place | None,
+        tool: str,
+        state: str,
+        *,
+        counts: tuple[int, int] = (0, 0),
+        decided: bool = False,
     ) -> None:
         """Record work on a slice that has ended, with a tool or by viewing ("").
 
         ``counts``: voxels changed inside and outside the uncertain region. Views shorter than a
-        second without any work are left out.
+        second are left out, unless the reader has ``decided`` about the slice.
         """
         now = monotonic()
         seconds = min(now - self._since, LONGEST_LOOK_S)
         self._since = now
-        if place is None or not (tool or state or math.floor(seconds)):
+        if place is None or not (tool or decided or math.floor(seconds)):
             return
         self.seconds[place] = self.seconds.get(place, 0.0) + seconds
         self.rows.append(
