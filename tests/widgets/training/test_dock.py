@@ -295,7 +295,23 @@ def test_missing_program_shows_an_error(make_dock: Any, tmp_path: Path, qtbot: A
     dock = make_dock()
     dock.watch._command = ("/no/such/program",)
     dock.start(request(tmp_path))
-    qtbot.waitUntil(lambda: "/no/such/program" in dock.form.status.text())
+    qtbot.waitUntil(lambda: "/no/such/program" in dock.error.text())
+    states = []
+    dock.watch.polled.connect(lambda *parts: states.append(parts))
+    qtbot.waitUntil(lambda: len(states) > 1)
+    assert "/no/such/program" in dock.error.text()
+
+
+def test_kill_that_fails_is_shown_behind_another_run(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = make_dock()
+    dock.follow(tmp_path / "first")
+    dock.watch.kill()  # nothing runs there
+    dock.follow(tmp_path / "second")
+    qtbot.waitUntil(lambda: str(tmp_path / "first") in dock.error.text())
+    dock.show_new()
+    assert dock.error.text() == ""
 
 
 # Trainings and windows

@@ -16,7 +16,7 @@ from ...app.training.request import TrainingRequest
 from ...app.training.run_state import RunState
 from ...core.command import BAYES_NNUNET
 from ...io.ensemble.run_folder import TrainingRecord
-from ..common.dock import DockContent, FittingScrollArea, raise_dock
+from ..common.dock import DockContent, FittingScrollArea, MessageLabel, raise_dock
 from ..common.settings import Settings, open_settings
 from .dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING, ask_on_closing, ask_to_kill
 from .new_training_form import NewTrainingForm
@@ -54,6 +54,7 @@ class TrainingWidget(DockContent):
         self.chooser = RunChooser(self._settings)
         self.new = NewTrainingForm(settings=self._settings)
         self.form = WatchForm()
+        self.error = MessageLabel(level="blocking")
         self.watch = TrainingWatch(command, parent=self)
         self._lay_out()
         self._connect()
@@ -71,6 +72,7 @@ class TrainingWidget(DockContent):
     def show_new(self) -> None:
         """Show the form for a new training. A running training continues."""
         self._show_page(self.new)
+        self.error.show_message("")
         self.watch.follow(None)
 
     def use_ensemble(self) -> None:
@@ -84,6 +86,7 @@ class TrainingWidget(DockContent):
         self._settings.add_recent_run(path)
         self.chooser.show_run(path)
         self.progress, self.state = NOTHING_YET, None
+        self.error.show_message("")
         self.form.set_run(path)
         self._show_page(self.form)
 
@@ -95,6 +98,7 @@ class TrainingWidget(DockContent):
         content = QWidget()
         column = QVBoxLayout(content)
         column.addWidget(self.chooser)
+        column.addWidget(self.error)
         column.addWidget(self.new)
         column.addWidget(self.form)
         column.addStretch(1)
@@ -110,7 +114,8 @@ class TrainingWidget(DockContent):
         self.watch.polled.connect(self._on_polled)
         self.watch.restarted.connect(self.form.clear)
         self.watch.log_grown.connect(self.form.add_log)
-        self.watch.failed.connect(self.form.show_error)
+        self.watch.unread.connect(self.form.show_error)
+        self.watch.failed.connect(self.error.show_message)  # until the next action
         self.form.stop_requested.connect(self._on_stop_requested)
         self.form.kill_requested.connect(self._on_kill_requested)
         self.form.resume_requested.connect(self._on_resume_requested)
@@ -127,11 +132,13 @@ class TrainingWidget(DockContent):
         self.chooser.set_state(state)
 
     def _on_stop_requested(self) -> None:
+        self.error.show_message("")
         self.form.show_stopping()
         self.watch.stop_after_epoch()
 
     def _on_kill_requested(self) -> None:
         if self._ask_killing(self, self.progress):
+            self.error.show_message("")
             self.watch.kill()
 
     def _on_resume_requested(self) -> None:

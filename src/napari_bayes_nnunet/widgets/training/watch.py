@@ -69,12 +69,15 @@ class TrainingWatch(QObject):
     """A follower of one run at a time, which reads the files in a thread.
 
     ``polled`` carries RunState, TrainingProgress, and TrainingRecord or None; ``log_grown`` the
-    LogUpdate; ``failed`` a sentence. ``restarted`` means that the run is read from its beginning.
+    LogUpdate; ``unread`` why the run cannot be read now; ``failed`` why a training could not be
+    started or ended, even if another run is followed by then. ``restarted`` means that the run is
+    read from its beginning.
     """
 
     polled = Signal(object, object, object)
     restarted = Signal()
     log_grown = Signal(object)
+    unread = Signal(str)
     failed = Signal(str)
 
     def __init__(
@@ -89,6 +92,7 @@ class TrainingWatch(QObject):
         self._readers: Readers | None = None
         self._reads_log = False
         self._background, self._starter = Background(self), Background(self)
+        self._ender = Background(self)
         self._is_polling = False
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
@@ -154,7 +158,7 @@ class TrainingWatch(QObject):
 
     def _act(self, action: Callable[[RunFolder], Any]) -> None:
         if self._run is not None:
-            self._background.run(partial(action, self._run), on_error=self.failed.emit)
+            self._ender.run(partial(action, self._run), on_error=self.failed.emit)
 
     def _forget_ended(self) -> None:
         self._started = [pair for pair in self._started if not pair[1].has_ended]
@@ -199,7 +203,7 @@ class TrainingWatch(QObject):
 
     def _on_failed(self, sentence: str) -> None:
         self._is_polling = False
-        self.failed.emit(sentence)
+        self.unread.emit(sentence)
 
 
 def _read_snapshot(
