@@ -169,14 +169,3 @@ def test_a_change_of_the_lv_keeps_the_interval_of_the_rv(posteriors, labels) -> 
     assert before
     assert after["RV EF"].intervals == before
     assert after["LV EF"].intervals == {}
-
-
-def test_intervals_stay_until_all_slices_are_accepted(posteriors, labels) -> None:
-    numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, RULES)
-    before = numbers.predicted(ED, ES, NOBODY)["LV EF"].intervals
-    slices = [(phase, z) for phase in (ED, ES) for z in range(len(labels[phase]))]
-    for phase, z in slices[:-1]:
-        numbers.set_reviewed(phase, z, True)
-        assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == before
-    numbers.set_reviewed(*slices[-1], True)
-    assert numbers.measured(ED, ES, NOBODY)["LV EF"].intervals == {}

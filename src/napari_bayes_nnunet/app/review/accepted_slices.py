@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ...core.heart.function import Measured
@@ -64,14 +64,24 @@ def count_open_slices(session: ReviewSession) -> dict[Phase, int]:
     return {phase: count.still_open for phase, count in count_accepted(session).items()}
 
 
-def count_open_by_number(session: ReviewSession, numbers: Mapping[str, Measured]) -> dict[str, int]:
-    """Return the number of slices still to accept in the phases of each number."""
+def measure_review(session: ReviewSession) -> tuple[dict[str, Measured], dict[str, int]]:
+    """Return the numbers of the edited labels, and how many slices each still has to be accepted.
+
+    A number without open slices is reviewed: it is no prediction any more and has no interval.
+    """
+    numbers = session.measured()
     phases = {phase for measured in numbers.values() for phase in measured.phases}
     counts = count_accepted(session, phases)
-    return {
+    open_slices = {
         name: sum(counts[phase].still_open for phase in measured.phases)
         for name, measured in numbers.items()
     }
+    reviewed = {
+        name: replace(measured, intervals={})
+        for name, measured in numbers.items()
+        if not open_slices[name]
+    }
+    return numbers | reviewed, open_slices
 
 
 def sum_accepted(counts: Mapping[Phase, AcceptedSlices]) -> AcceptedSlices:

@@ -23,7 +23,7 @@ from ...io.study.info import find_image, read_study_image
 from ...io.study.study import Study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
-from .accepted_slices import count_accepted, count_open_by_number, sum_accepted
+from .accepted_slices import count_accepted, measure_review, sum_accepted
 from .report_files import write_numbers
 from .session import ReviewSession
 
@@ -69,8 +69,7 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
             description=str(accepted[phase]),
         )
         _check(file, drawn, study)
-    measured = session.measured()
-    open_slices = count_open_by_number(session, measured)
+    measured, open_slices = measure_review(session)
     among = session.compared
     write_numbers(output / table, session.predicted(), measured, open_slices, among=among)
     if not CONCEPTS.keys() & measured.keys():

@@ -19,7 +19,7 @@ from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
-from .accepted_slices import count_open_by_number, count_open_slices
+from .accepted_slices import count_open_slices, measure_review
 from .corrected_studies import add_phases, check_ready, ready_phases
 from .findings import list_sentences
 from .outcome import CorrectedSlice, LabelChanges, ReviewOutcome
@@ -63,7 +63,7 @@ def collect_outcome(
     """Return the contents of the report; without the image it has no pictures of slices."""
     info, state = session.study.info, session.state
     rows = [*read_use(session.study.folder / USE_LOG), *session.peek_log()]
-    measured, compared = session.measured(), session.compared
+    (measured, open_slices), compared = measure_review(session), session.compared
     among = [FOUND_AMONG.format(count=compared)] if compared else []
     return ReviewOutcome(
         study=info.case,
@@ -71,7 +71,7 @@ def collect_outcome(
         spacing=session.spacing,
         before=session.predicted(),
         after=measured,
-        open_slices=count_open_by_number(session, measured),
+        open_slices=open_slices,
         papillary=PAPILLARY,
         made=datetime.now().astimezone(),
         ed=state.ed,

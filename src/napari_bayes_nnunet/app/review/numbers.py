@@ -91,13 +91,13 @@ class StudyNumbers:
     def measured(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the edited labels, by name.
 
-        Numbers that are still those of the prediction, with a slice to accept, have its intervals.
+        Numbers that are still those of the prediction have its intervals.
         """
         before = self.predicted(ed, es, patient)
         after = heart_function(self._edited, ed=ed, es=es, patient=patient)
         return {
             name: replace(measured, intervals=before[name].intervals)
-            if name in before and self._is_prediction(measured, before[name])
+            if name in before and measured.value == before[name].value
             else measured
             for name, measured in after.items()
         }
@@ -124,11 +124,6 @@ class StudyNumbers:
     def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the prediction, with nothing reviewed."""
         return heart_function(self._predicted, ed=ed, es=es, patient=patient, rules=self._rules)
-
-    def _is_prediction(self, measured: Measured, before: Measured) -> bool:
-        """Return whether a number is as predicted, and not every slice is reviewed."""
-        reviewed = all(self._edited[phase].reviewed.all() for phase in measured.phases)
-        return measured.value == before.value and not reviewed
 
     def curves(self) -> list[VolumeCurve]:
         """Return the volume curves of LV and RV that have at least two phases."""

@@ -12,7 +12,7 @@ from ..report.html import UNKNOWN
 from .outcome import all_names
 
 REVIEWED: Final = "reviewed"
-"""Word for a number if all slices of its phases are accepted; its spread is then no longer one."""
+"""Word for a number if no slice of its phases is open; its spread is then no longer one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,10 +114,10 @@ SPREAD_HELP = (
 OPEN_HELP = "Slices still to accept in the phases of this number. At 0 it is reviewed."
 INTERVAL_HELP = "Prediction interval of {level} %: {low} to {high} {unit}"
 INTERVAL_ENDED = (
-    "The prediction interval ended with the first correction, or when all slices were accepted."
+    "The prediction interval ended with the first correction, or when no slice was open any more."
 )
 OPEN_TEXT = "Slices still to accept in its phases: {}"
-REVIEWED_TEXT = "All slices of its phases are accepted."
+REVIEWED_TEXT = "No slice of its phases is open: it is reviewed."
 HEADINGS = (
     ("", ""),
     ("Now", "Measured in the current contours."),

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...app.review.accepted_slices import count_open_by_number
+from ...app.review.accepted_slices import measure_review
 from ...app.review.findings import sentences_by_slice
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
 from ...core.counts import format_count
@@ -176,8 +176,7 @@ class ReviewView:
     def show_numbers(self) -> None:
         """Show the measurements, the volume curves and the progress of the review."""
         session, state = self._session, self._session.state
-        measured, predicted = session.measured(), session.predicted()
-        open_slices = count_open_by_number(session, measured)
+        (measured, open_slices), predicted = measure_review(session), session.predicted()
         self._forms.numbers.set_numbers(measured, predicted, open_slices)
         self._forms.key_numbers.set_numbers(
             measured,
