@@ -172,6 +172,11 @@ def test_the_table_is_no_wider_than_the_corrections(
         assert label.fontMetrics().horizontalAdvance(label.text()) <= label.width()
 
 
+def interval(table: KeyNumbers, name: str) -> tuple[str, ...]:
+    """Return the lower and the upper end in the column of ``name``."""
+    return tuple(end.text().strip() for end in table._columns[name].ends)
+
+
 def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
     plain = numbers()
     ends = {80: (49.0, 58.0), 90: (47.6, 59.4)}
@@ -180,14 +185,14 @@ def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
     assert table._columns["LV EF"].ends[0].isHidden()
     table.set_numbers(predicted, predicted)
     assert not table._columns["LV EF"].ends[0].isHidden()
-    assert table.interval_text("LV EF") == "48 to 59"
-    assert table.interval_text("LV EDV") == ""
+    assert interval(table, "LV EF") == ("48", "59")
+    assert interval(table, "LV EDV") == ("", "")
     help_text = table._columns["LV EF"].ends[1].toolTip()
     assert "47.6" in help_text
     assert "49.0" in help_text
     height = table.sizeHint().height()
     table.set_numbers(plain, predicted)  # the first correction
-    assert table.interval_text("LV EF") == ""
+    assert interval(table, "LV EF") == ("", "")
     assert INTERVAL_ENDED in table._columns["LV EF"].ends[1].toolTip()
     assert INTERVAL_ENDED not in table._columns["LV EDV"].ends[1].toolTip()
     assert table.sizeHint().height() == height
@@ -221,6 +226,6 @@ def test_an_empty_row_has_no_title(table: KeyNumbers) -> None:
 def test_few_patients_give_the_lower_level(table: KeyNumbers) -> None:
     few = {name: replace(n, intervals={80: (100.0, 140.0)}) for name, n in numbers().items()}
     table.set_numbers(few, few)
-    assert table.interval_text("LV EF") == "100 to 140"
+    assert interval(table, "LV EF") == ("100", "140")
     texts = [label.text() for label in table.findChildren(QLabel)]
     assert ROW_TITLES[LOW][0].format(level=80) in texts

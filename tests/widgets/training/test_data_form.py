@@ -320,7 +320,7 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     qtbot.waitUntil(new.make_button.isEnabled)
     with qtbot.waitSignal(form.dataset_changed):
         new.make_button.click()
-        assert form.folders.is_writing
+        assert form.folders.progress.isVisibleTo(form)
     dataset = form.dataset
     assert dataset == read_dataset(images.parent / "study_dataset")
     assert dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}

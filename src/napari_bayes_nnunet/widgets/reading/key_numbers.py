@@ -158,10 +158,6 @@ class KeyNumbers(QWidget):
         labels = self._columns[name].labels
         return tuple(label.text().strip() for label in (*labels[:LOW], *labels[SPREAD:]))
 
-    def interval_text(self, name: str) -> str:
-        """Return the prediction interval in the column of ``name``, such as "48 to 59"."""
-        return " to ".join(filter(None, (end.text().strip() for end in self._columns[name].ends)))
-
     def set_numbers(
         self,
         numbers: Mapping[str, Measured],

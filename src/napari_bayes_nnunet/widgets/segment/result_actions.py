@@ -73,11 +73,6 @@ class ResultActions(QObject):
         run.review_requested.connect(self._on_review_requested)
 
     @property
-    def makes_study(self) -> bool:
-        """Whether a study is being written."""
-        return self._makes_study
-
-    @property
     def _result(self) -> SegmentationResult | None:
         chosen = self._chosen()
         return chosen[1] if chosen is not None else None

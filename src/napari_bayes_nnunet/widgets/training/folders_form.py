@@ -74,11 +74,6 @@ class FoldersForm(QWidget):
         """The pairs of images and labels, and the files without a partner."""
         return self._match
 
-    @property
-    def is_writing(self) -> bool:
-        """Whether a dataset is being written."""
-        return self._work.is_running and self._match is not None
-
     def _lay_out(self) -> None:
         self.images.setToolTip("NIfTI files: volumes, or cines with labels for some frames.")
         self.labels.setToolTip("NIfTI files of integers, one for each image or frame.")
