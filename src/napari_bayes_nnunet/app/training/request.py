@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
 from ...core.types import Augmentation, DropoutPlacement, Sampler
@@ -428,8 +429,8 @@ def schedule_notes(schedule: RestartSchedule, selection: MemberSelection) -> dic
     if kept < selection.per_cycle:
         plateau = schedule.cycle_length - schedule.plateau_start
         notes["per_cycle"] = (
-            f"The plateau of a cycle has {_count(plateau, 'epoch')}, so "
-            f"{_count(kept, 'member')} of each cycle will be kept, not {selection.per_cycle}."
+            f"The plateau of a cycle has {format_count(plateau, 'epoch')}, so "
+            f"{format_count(kept, 'member')} of each cycle will be kept, not {selection.per_cycle}."
         )
     for name in ("initial_lr", "restart_lr"):
         rate = getattr(schedule, name)
@@ -439,7 +440,3 @@ def schedule_notes(schedule: RestartSchedule, selection: MemberSelection) -> dic
                 "and 0.1 at a restart."
             )
     return notes
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
