@@ -19,7 +19,7 @@ from ...core.editing.closed_curve import FEWEST_POINTS, add_handle, draw_curve, 
 from ...core.types import Place
 from ..common.canvas import unwrap
 from ..layers.double_click import DoubleClick
-from ..layers.keys import is_typing
+from ..layers.keys import unless_typing
 from ..layers.line_layer import Line, LineLayer
 from ..layers.review_layers import HANDLE_COLORS, handles_layer, put_on_top, remove_layers
 from ..layers.viewing import index_of, shown_place
@@ -240,7 +240,7 @@ class ContourHandles(QObject):
         }
         if layer is not None:
             for key, action in keys.items():
-                layer.bind_key(key, _unless_typing(action), overwrite=True)
+                layer.bind_key(key, unless_typing(action), overwrite=True)
 
     def _remove_chosen(self) -> None:
         if self._chosen is not None:
@@ -371,11 +371,3 @@ def _merge_points(handles: Handles, points: Handles) -> Handles:
         return handles
     stays = (handles[:, None] == points).all(axis=2).any(axis=1)
     return handles[stays] if stays.sum() >= FEWEST_POINTS else handles
-
-
-def _unless_typing(action: Callable[[], None]) -> Callable[[Any], None]:
-    def pressed(_: Any) -> None:
-        if not is_typing():
-            action()
-
-    return pressed

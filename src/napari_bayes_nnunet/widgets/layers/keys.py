@@ -127,7 +127,7 @@ class ReviewKeys:
             raise ValueError(f"Unknown actions: {', '.join(unknown)}.")
         self._viewer = viewer
         self._functions = {
-            **{KEYS[name]: _on_press(action) for name, action in actions.items()},
+            **{KEYS[name]: unless_typing(action) for name, action in actions.items()},
             **{KEYS[name]: self._while_held(hold) for name, hold in holds.items()},
         }
         self._bindings: list[_Binding] = []
@@ -212,7 +212,9 @@ def is_typing() -> bool:
     return isinstance(field, TEXT_FIELDS) and not field.isReadOnly()
 
 
-def _on_press(action: KeyAction) -> Callable[[Any], None]:
+def unless_typing(action: KeyAction) -> Callable[[Any], None]:
+    """Return an action for a key, which does nothing while the user types into a field."""
+
     def pressed(_: Any) -> None:
         if not is_typing():
             action()
