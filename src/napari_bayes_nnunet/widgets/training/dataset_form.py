@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.counts import format_count
@@ -14,16 +13,15 @@ from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import DROP_HINT, FolderRow
+from .dataset_source import DatasetSource
 
 DATASET_HELP = "Folder with imagesTr, labelsTr and dataset.json."
 READING_DATASET = "Reading {name}…"
 DATASET_FOUND = "{cases}. Channels: {channels}. Structures: {structures}."
 
 
-class DatasetFolderForm(QWidget):
-    """Folder and summary of a dataset. ``dataset_changed`` carries the RawDataset, or None."""
-
-    dataset_changed = Signal(object)
+class DatasetFolderForm(DatasetSource):
+    """Folder and summary of a dataset."""
 
     def __init__(
         self,
@@ -36,7 +34,6 @@ class DatasetFolderForm(QWidget):
         super().__init__(parent)
         self._read = read
         self._background = Background(self)
-        self._dataset: RawDataset | None = None
         self.folder = FolderRow("Folder of an nnU-Net dataset", hint=hint)
         self.summary = MessageLabel()
         self.folder.setToolTip(DATASET_HELP)
@@ -47,11 +44,6 @@ class DatasetFolderForm(QWidget):
         column.addLayout(rows)
         column.addWidget(self.summary)
         self.folder.chosen.connect(self._on_chosen)
-
-    @property
-    def dataset(self) -> RawDataset | None:
-        """The dataset in the chosen folder."""
-        return self._dataset
 
     def show_dataset(self, dataset: RawDataset) -> None:
         """Show the current contents of the chosen dataset."""
@@ -76,11 +68,6 @@ class DatasetFolderForm(QWidget):
     def _on_not_read(self, path: Path, sentence: str) -> None:
         if path == self.folder.path:
             self.summary.show_message(sentence)
-
-    def _set_dataset(self, dataset: RawDataset | None) -> None:
-        if dataset is not self._dataset:
-            self._dataset = dataset
-            self.dataset_changed.emit(dataset)
 
 
 def dataset_summary(dataset: RawDataset) -> str:

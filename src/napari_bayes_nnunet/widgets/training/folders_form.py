@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.dataset.label_example import LabelExample, example_of_pairs
@@ -21,6 +20,7 @@ from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.wording import in_the_window
+from .dataset_source import DatasetSource
 from .new_dataset_form import NewDatasetForm, new_dataset_folder
 
 _COLUMNS = (
@@ -36,10 +36,8 @@ MATCHED = "{cases} matched."
 PARTLY_MATCHED = "{cases} matched, {files} without a match."
 
 
-class FoldersForm(QWidget):
-    """A dataset made from two folders. ``dataset_changed`` carries the RawDataset, or None."""
-
-    dataset_changed = Signal(object)
+class FoldersForm(DatasetSource):
+    """A dataset made from two folders."""
 
     def __init__(
         self,
@@ -51,7 +49,6 @@ class FoldersForm(QWidget):
         super().__init__(parent)
         self._match_work, self._write_work = match, write
         self._match: Match | None = None
-        self._dataset: RawDataset | None = None
         self._work = LongWork(self)
         self.images = FolderRow("Folder of images")
         self.labels = FolderRow("Folder of labels")
@@ -63,11 +60,6 @@ class FoldersForm(QWidget):
         self._lay_out()
         self._connect()
         self._show_match(None)
-
-    @property
-    def dataset(self) -> RawDataset | None:
-        """The dataset that was made from these folders."""
-        return self._dataset
 
     @property
     def match(self) -> Match | None:
@@ -157,11 +149,6 @@ class FoldersForm(QWidget):
         self.table.setVisible(bool(rows))
         self.new.setVisible(match is not None)
         self._set_dataset(None)
-
-    def _set_dataset(self, dataset: RawDataset | None) -> None:
-        if dataset is not self._dataset:
-            self._dataset = dataset
-            self.dataset_changed.emit(dataset)
 
 
 def _match_and_target(match: Callable[[Path, Path], Steps], images: Path, labels: Path) -> Steps:

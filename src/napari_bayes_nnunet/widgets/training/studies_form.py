@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...core.counts import format_count
@@ -22,6 +22,7 @@ from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.wording import in_the_window
 from .dataset_form import DatasetFolderForm
+from .dataset_source import DatasetSource
 
 if TYPE_CHECKING:
     from ...app.review.corrected_studies import AddedStudies, CorrectedStudy
@@ -60,10 +61,8 @@ def add_studies_later(folders: Sequence[Path], dataset: Path) -> Steps:
     return (yield from corrected_studies.add_studies(folders, dataset))
 
 
-class StudiesForm(FolderDrop, QWidget):
-    """Studies to add to a dataset. ``dataset_changed`` carries the extended RawDataset, or None."""
-
-    dataset_changed = Signal(object)
+class StudiesForm(FolderDrop, DatasetSource):
+    """Studies to add to a dataset; ``dataset`` is the extended one."""
 
     def __init__(
         self,
@@ -76,7 +75,6 @@ class StudiesForm(FolderDrop, QWidget):
         super().__init__(parent)
         self._find, self._add = find, add
         self._studies: Sequence[CorrectedStudy] = ()
-        self._dataset: RawDataset | None = None
         self._work = LongWork(self)
         self.folder = FolderRow("Folder of studies")
         self.summary = MessageLabel(STUDIES_HINT)
@@ -91,11 +89,6 @@ class StudiesForm(FolderDrop, QWidget):
         self._connect()
         self._show(())
         self._enable(True)
-
-    @property
-    def dataset(self) -> RawDataset | None:
-        """The dataset to which studies were added."""
-        return self._dataset
 
     @property
     def studies(self) -> Sequence[CorrectedStudy]:
@@ -232,11 +225,6 @@ class StudiesForm(FolderDrop, QWidget):
         header = self.table.horizontalHeader()
         header.resizeSection(STUDY, min(header.sectionSize(STUDY), STUDY_WIDTH))
         self.table.setVisible(bool(studies))
-
-    def _set_dataset(self, dataset: RawDataset | None) -> None:
-        if dataset is not self._dataset:
-            self._dataset = dataset
-            self.dataset_changed.emit(dataset)
 
 
 def corrected_study_row(
