@@ -179,7 +179,7 @@ def averages_lines(measured: Measured) -> Iterator[dict[str, str]]:
 
 
 def averages_table(lines: Sequence[Mapping[str, str]]) -> str:
-    """Return the Markdown table, with a row for each method and average."""
+    """Return the Markdown table, with a row for each method and average; no empty columns."""
     rows: dict[tuple[str, str], list[str]] = {}
     for line in lines:
         cells = rows.setdefault((line["method"], line["average"]), [])
@@ -187,10 +187,11 @@ def averages_table(lines: Sequence[Mapping[str, str]]) -> str:
         for columns in (CHANGE, GAIN):
             value, low, high = (line[column] for column in columns)
             cells.append(f"{value} ({low} to {high})" if value else "")
-    heads = [f"{m}{end}" for m in MEASURES for end in ("", ": change", ": gain")]
-    return markdown_table(
-        ("Method", "Average of", *heads), ([*key, *cells] for key, cells in rows.items())
-    )
+    heads = ["Method", "Average of"]
+    heads += [f"{measure}{end}" for measure in MEASURES for end in ("", ": change", ": gain")]
+    columns = zip(heads, *([*key, *cells] for key, cells in rows.items()), strict=True)
+    titles, *kept = zip(*(column for column in columns if any(column[1:])), strict=True)
+    return markdown_table(titles, kept)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,166 @@
+"""The page on the paper, with every measured number taken from the tables of the report.
+
+python -m benchmarks.paper.page REPORT
+
+Writes REPORT/paper.md from page.md, beside this file, and from the tables that
+`benchmarks.paper` and `benchmarks.paper.averages` wrote to REPORT. page.md begins with short names
+of rows, and its numbers are written as
+
+    [[Dice single - nnU-Net, ACDC]]             a finding of paper_claims.csv with its interval
+    [[Dice single - nnU-Net, ACDC; by seed]]    its value for each training
+    {{Table 1a. Dice; single; Mean}}            a cell of paper_tables.md without its interval
+    {{Table 1a. Dice; single; Mean; interval}}  with it
+    {{paper_trainings.csv; training=restarts, seed=1, last_epoch=199; pseudo_dice}}
+    {{paper_averages.csv}}                      the whole table
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from ..command_line import existing_folder
+from .averages import averages_table
+
+AVERAGES = "paper_averages.csv"
+PAGE = Path(__file__).with_name("page.md")
+FINDING = re.compile(r"\[\[(.+?)\]\]")
+CELL = re.compile(r"\{\{(.+?)\}\}")
+NAMES = re.compile(r"<!--\n(.+?)\n-->\n+", re.DOTALL)
+DIGITS = {"ECE": 2, "escaping": 0, "Spearman": 2}
+"""Decimals of a finding by its measure, otherwise 3."""
+
+
+class UnknownNumberError(Exception):
+    """A number of the page that no table has."""
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("report", type=existing_folder)
+    report = parser.parse_args().report
+    try:
+        text = filled(PAGE.read_text(encoding="utf-8"), report)
+    except UnknownNumberError as unknown:
+        sys.exit(str(unknown))
+    (report / "paper.md").write_text(text, encoding="utf-8")
+
+
+def filled(template: str, report: Path) -> str:
+    """Return the page of a template. Raises UnknownNumberError for a number without a source."""
+    match = NAMES.match(template)
+    lines = match[1].splitlines() if match else []
+    names = {name: title for name, _, title in (line.partition(": ") for line in lines)}
+    tables = Tables(report, names)
+    text = template[match.end() :] if match else template
+    text = FINDING.sub(lambda found: tables.finding(found[1]), text)
+    return CELL.sub(lambda found: tables.cell(found[1]), text)
+
+
+class Tables:
+    """Numbers of a report; rows also go by their short ``names``."""
+
+    def __init__(self, report: Path, names: Mapping[str, str]) -> None:
+        self._report = report
+        self._names = names
+        self._findings = {
+            _key_of_finding(row["measured"]): row for row in _read(report / "paper_claims.csv")
+        }
+        self._cells = dict(_cells((report / "paper_tables.md").read_text(encoding="utf-8")))
+
+    def finding(self, wanted: str) -> str:
+        """Return a finding with its interval, or its values by seed."""
+        text, _, how = wanted.partition("; ")
+        measure, _, sides = text.partition(" ")
+        sides, _, dataset = (sides, "", "") if measure == "escaping" else sides.rpartition(", ")
+        titles = tuple(map(self._title, sides.split(" - ")))
+        found = self._findings.get((measure, *titles, dataset))
+        if found is None:
+            raise UnknownNumberError(f"paper_claims.csv has no {text}")
+        sign, digits = "+" if len(titles) > 1 else "", DIGITS.get(measure, 3)
+        if how == "by seed":
+            return ", ".join(_rounded(n, digits, sign) for n in found["by_training"].split())
+        low, high = (_rounded(found[name], digits) for name in ("low", "high"))
+        return f"{_rounded(found['value'], digits, sign)} ({low} to {high})"
+
+    def cell(self, wanted: str) -> str:
+        """Return a cell of the Markdown tables, or of a CSV file."""
+        if wanted == AVERAGES:
+            return _typeset(averages_table(_read(self._report / wanted)).strip())
+        table, row, column, *how = wanted.split("; ")
+        if table.endswith(".csv"):
+            return self._of_csv(table, dict(part.split("=") for part in row.split(", ")), column)
+        cell = self._cells.get((table, self._title(row), column))
+        match = re.fullmatch(r"\**([+−-]?[\d.]+)\**(?: ±[\d.]+)?( \(.+\))?", cell or "")
+        if match is None:
+            raise UnknownNumberError(f"{wanted} is {cell}")
+        return _typeset(match[1] + ((match[2] or "") if how else ""))
+
+    def _of_csv(self, file: str, wanted: Mapping[str, str], column: str) -> str:
+        named = {**wanted, **({"row": self._title(wanted["row"])} if "row" in wanted else {})}
+        rows = [row for row in _read(self._report / file) if named.items() <= row.items()]
+        if len(rows) != 1:
+            raise UnknownNumberError(f"{file} has {len(rows)} lines for {wanted}")
+        is_ece = rows[0].get("measure") == "ECE"
+        number = 100 * float(rows[0][column]) if is_ece else float(rows[0][column])
+        return _rounded(number, 2 if is_ece or "%" in rows[0].get("measure", "") else 3)
+
+    def _title(self, name: str) -> str:
+        """Return the title of a row, from its short name and what follows a comma."""
+        start, comma, rest = name.partition(", ")
+        return self._names.get(name) or f"{self._names.get(start, start)}{comma}{rest}"
+
+
+def _key_of_finding(measured: str) -> tuple[str, ...]:
+    """Return measure, rows and dataset of a finding, "" if it is about slices."""
+    text = re.sub(r" \(mean of \d trainings\)", "", measured)
+    if match := re.fullmatch(r"([\w-]+) of (.+) minus that of (.+), ([\w&]+(?: shifts)?)", text):
+        return match[1], match[2], match[3], match[4]
+    if match := re.fullmatch(r"(.+): share of failed slices .+ minus that of (.+)", text):
+        return "escaping", match[1], match[2], ""
+    if match := re.fullmatch(r"(.+): share of \d+ failed slices that escape", text):
+        return "escaping", match[1], ""
+    if match := re.fullmatch(r"(.+): Spearman .+, area uncertain of (?:the )?(\w+)", text):
+        return "Spearman", match[1], match[2]
+    return ("", text)
+
+
+def _cells(markdown: str) -> Iterator[tuple[tuple[str, str, str], str]]:
+    """Yield (heading, row, column) and text of every cell behind the first column."""
+    heading, columns = "", None
+    for line in markdown.splitlines():
+        if line.startswith("#"):
+            heading, columns = line.lstrip("# "), None
+        elif line.startswith("|"):
+            first, *cells = (cell.strip() for cell in line.strip("| ").split(" | "))
+            if columns is None:
+                columns = cells
+            else:
+                yield from (((heading, first, c), x) for c, x in zip(columns, cells, strict=False))
+
+
+@cache
+def _read(file: Path) -> tuple[dict[str, str], ...]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return tuple(csv.DictReader(stream))
+
+
+def _rounded(number: float | str, digits: int, sign: str = "") -> str:
+    return _typeset(f"{float(number):{sign}.{digits}f}")
+
+
+def _typeset(text: str) -> str:
+    """Return a text whose negative numbers have a minus sign."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+
+
+if __name__ == "__main__":
+    main()
