@@ -16,7 +16,7 @@ from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
-from napari_bayes_nnunet.nnunet import ModelError, planning
+from napari_bayes_nnunet.nnunet import ModelError, memory, planning
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import (
     DAMAGED_PLANS_FILE,
@@ -126,6 +126,16 @@ def test_the_plans_of_a_training_are_read(trained_run, hearts):
     file = trained_run / "plans.json"
     content = read_plans(file, read_dataset(hearts), configuration="2d")
     assert content == json.loads(file.read_text())
+
+
+def test_the_plans_of_a_training_whose_patch_fills_the_memory_are_refused(
+    trained_run, hearts, monkeypatch
+):
+    monkeypatch.setattr(planning, "choose_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(memory, "free_main_memory", lambda: 1000)
+    with pytest.raises(ModelError) as caught:
+        read_plans(trained_run / "plans.json", read_dataset(hearts), configuration="2d")
+    assert caught.value.statement.template == memory.PATCH_NEEDS_MEMORY
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Network:
         self.module: torch.nn.Module = module.eval()
         self._precision: Precision = precision
         _normalise_without_copies(self.module)
-        self._place(torch.device("cpu"), torch.float32)  # as it was built
+        self.device, self.dtype = next(module.parameters()).device, torch.float32  # as it was built
         self.to(device)
 
     def to(self, device: torch.device) -> None:

@@ -30,7 +30,8 @@ from ..io.files.limits import read_small
 from ..io.files.nnunet_names import check_plans
 from . import ModelError
 from .case_progress import OnCases, counting_cases
-from .memory import check_dataset_spacing
+from .device import choose_device
+from .memory import check_dataset_spacing, check_patch
 from .network import Network
 from .plans import open_plans, refuse_foreign_parts
 from .small_dataset import is_small, threads_for_processes
@@ -188,7 +189,8 @@ def _try_plans(plans: dict[str, Any], dataset: RawDataset, configuration: str) -
         for key in keys:
             getattr(source, key)
     with torch.device("meta"):
-        Network(manager, settings, dataset.json, torch.device("meta"))
+        network = Network(manager, settings, dataset.json, torch.device("meta"))
+    check_patch(network.module, settings.patch_size, choose_device())
 
 
 def training_plans(

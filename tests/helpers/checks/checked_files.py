@@ -149,6 +149,7 @@ READ_PLANS = (
     *("inspect", "predict", "calibrate", "train --resume", "train --add-cycle"),
     *("Segment (dock)", "cluster worker"),
 )
+COMPUTE = tuple(command for command in READ_PLANS if command != "inspect")
 READ_MEMBERS = ("inspect", "predict", "calibrate", "Segment (dock)", "cluster worker")
 
 SEGMENT = ("predict", "Segment (dock)")
@@ -207,7 +208,7 @@ CHECKS: tuple[Check, ...] = (
     Check(MEMORY, "plans.json", f"describe a network of more than {millions(MOST_WEIGHTS)} weights", READ_PLANS, refusal(LARGE_NETWORK), "nnunet/test_weights.py::test_network_that_fills_the_memory_is_not_built"),
     Check(MEMORY, "plans.json", f"give voxels or patches with which the network computes more than {MOST_ENLARGED} times the voxels of the image", SEGMENT, refusal(ENLARGED), "nnunet/test_memory.py::test_plans_that_enlarge_every_image_are_refused"),
     Check(MEMORY, "plans.json", f"give voxels with which the images of a dataset become more than {MOST_ENLARGED} times as large", ("train --resume", "train --add-cycle"), refusal(ENLARGED_DATASET), "nnunet/test_planning.py::test_tiny_spacing_of_kept_plans_is_refused"),
-    Check(MEMORY, "plans.json", "give patches and features that need more memory than is free", SEGMENT, refusal(PATCH_NEEDS_MEMORY), "nnunet/test_memory.py::test_patch_that_fills_the_memory_is_refused"),
+    Check(MEMORY, "plans.json", "give patches and features that need more memory than is free", COMPUTE, refusal(PATCH_NEEDS_MEMORY), "nnunet/test_memory.py::test_patch_that_fills_the_memory_is_refused"),
     Check(MEMORY, "plans.json and image", "need more memory together than is free", SEGMENT, refusal(IMAGE_NEEDS_MEMORY), "nnunet/test_memory.py::test_image_that_fills_the_memory_is_refused"),
     Check(MEMORY, "JSON and CSV", f"have more than {millions(LARGEST_TEXT)} bytes (cohort.csv: {millions(2**28)})", ("all commands",), REFUSED, "io/files/test_limits.py::test_huge_json_file_is_refused_unread"),
     Check(MEMORY, "posterior of a study (.npz)", "unpack to more than the study needs", ("evaluate-queue", "evaluate-reader"), PHASE_LEFT_OUT, "io/study/test_arrays.py::test_posterior_arrays_are_measured_before_unpacking"),
