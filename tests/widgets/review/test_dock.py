@@ -649,6 +649,12 @@ def test_an_image_without_orientation_is_reviewed(dock, tmp_path, qtbot) -> None
     assert np.array_equal(read_study(folder).edited, labels)
 
 
+def save_again(dock, folder, labels, qtbot) -> None:
+    dock.controller.saver.save()
+    qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
+    assert np.array_equal(read_study(folder).edited, labels)
+
+
 def test_an_unsaved_study_closes_only_when_asked_twice(
     dock, folder, monkeypatch, tmp_path, qtbot
 ) -> None:
@@ -661,9 +667,7 @@ def test_an_unsaved_study_closes_only_when_asked_twice(
         assert dock.controller is not None
         assert dock.messages.line.message == f"{not_saved} {CLOSE_AGAIN}"
         assert np.array_equal(dock.controller.session.labels, labels)
-    dock.controller.saver.save()
-    qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
-    assert np.array_equal(read_study(folder).edited, labels)
+    save_again(dock, folder, labels, qtbot)
     press(dock._viewer, "R")
     fail(monkeypatch)
     dock.open(make_cine(tmp_path / "other"))  # another study does not replace it either
@@ -791,9 +795,7 @@ def test_a_removed_dock_returns_if_saving_fails(make_dock, folder, qtbot, monkey
         assert CLOSE_AGAIN in dock.messages.line.message
         assert dock.messages.notice.overlay.visible
         assert np.array_equal(dock.controller.session.labels, labels)
-    dock.controller.saver.save()
-    qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
-    assert np.array_equal(read_study(folder).edited, labels)
+    save_again(dock, folder, labels, qtbot)
     press(dock._viewer, "R")
     fail(monkeypatch)
     for _ in range(2):  # as everywhere, the second time discards what cannot be saved

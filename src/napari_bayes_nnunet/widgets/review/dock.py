@@ -472,7 +472,7 @@ class ReviewWidget(FolderDrop, DockContent):
         The cross of napari's title bar sends no Close event that could be refused.
         """
         if self.controller is not None and not self._is_saved():
-            QTimer.singleShot(0, partial(self._put_back))  # after napari has removed the dock
+            QTimer.singleShot(0, self._put_back)  # after napari has removed the dock
             return
         self.opener.cancel()
         self._remove_study(NO_STUDY)
