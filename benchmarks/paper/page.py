@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,8 @@ def main() -> None:
         text = filled(PAGE.read_text(encoding="utf-8"), report)
     except UnknownNumberError as unknown:
         sys.exit(str(unknown))
+    except (OSError, LookupError, ValueError, TypeError) as error:
+        sys.exit(f"{report} has damaged or missing tables ({type(error).__name__}: {error})")
     (report / "paper.md").write_text(text, encoding="utf-8")
 
 
@@ -86,8 +89,10 @@ class Tables:
         if found is None:
             raise UnknownNumberError(f"paper_claims.csv has no {text}")
         sign, digits = "+" if len(titles) > 1 else "", DIGITS.get(measure, 3)
-        if how == "by seed":
+        if how == "by seed" and found["by_training"]:
             return ", ".join(_rounded(n, digits, sign) for n in found["by_training"].split())
+        if how:
+            raise UnknownNumberError(f"paper_claims.csv has no single trainings of {text}")
         low, high = (_rounded(found[name], digits) for name in ("low", "high"))
         return f"{_rounded(found['value'], digits, sign)} ({low} to {high})"
 
@@ -154,6 +159,8 @@ def _read(file: Path) -> tuple[dict[str, str], ...]:
 
 
 def _rounded(number: float | str, digits: int, sign: str = "") -> str:
+    if not math.isfinite(float(number)):
+        raise UnknownNumberError(f"{number} in the tables is not a number")
     return _typeset(f"{float(number):{sign}.{digits}f}")
 
 

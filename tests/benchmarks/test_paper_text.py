@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benchmarks.paper.page import CELL, FINDING, PAGE, UnknownNumberError, filled
+from benchmarks.paper.page import CELL, FINDING, PAGE, UnknownNumberError, filled, main
 
 REPORT = Path(__file__).parents[2] / "docs" / "explanation"
 MEASURED = (
@@ -106,6 +107,7 @@ def test_numbers_are_looked_up_by_their_place(written: str, expected: str, repor
         "[[Dice net - one, ACDC]]",
         "[[Dice one - net, Sunnybrook]]",
         "[[escaping one]]",
+        "[[Dice one - net, ACDC; by seed]]",
         "{{Dice; net; LV}}",
         "{{Dice; net; Mean}}",
         "{{Other; net; RV}}",
@@ -115,3 +117,24 @@ def test_numbers_are_looked_up_by_their_place(written: str, expected: str, repor
 def test_a_number_without_a_source_is_refused(written: str, report: Path) -> None:
     with pytest.raises(UnknownNumberError):
         filled(f"{TEMPLATE}{written}\n", report)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda report: (report / "paper_tables.md").unlink(),
+        lambda report: (report / "paper_claims.csv").write_text("claim,value\na,1\n"),
+        lambda report: (report / "paper_claims.csv").write_bytes(b"\xff\xfe"),
+    ],
+    ids=["no tables", "no columns", "no text"],
+)
+def test_damaged_tables_are_said_in_one_line(
+    damage: Callable[[Path], None], report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(report)
+    monkeypatch.setattr("sys.argv", ["page", str(report)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert "\n" not in str(ended.value.code)
+    assert str(report) in str(ended.value.code)
+    assert not (report / "paper.md").exists()
