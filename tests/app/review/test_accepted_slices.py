@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def test_interval_ends_when_no_slice_is_open(tmp_path: Path) -> None:
         for name in ("LV EF", "LV ESV", "LV EDV"):
             assert measured[name].value == before[name].value
             assert bool(measured[name].intervals) == (open_slices[name] > 0)
+            assert math.isnan(measured[name].spread) == (open_slices[name] == 0)
         session.decide(place, "accepted")
     measured, open_slices = measure_review(session)
     assert open_slices["LV EF"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -67,7 +68,8 @@ def count_open_slices(session: ReviewSession) -> dict[Phase, int]:
 def measure_review(session: ReviewSession) -> tuple[dict[str, Measured], dict[str, int]]:
     """Return the numbers of the edited labels, and how many slices each still has to be accepted.
 
-    A number without open slices is reviewed: it is no prediction any more and has no interval.
+    A number without open slices is reviewed: it is no prediction any more, and has neither spread
+    nor interval.
     """
     numbers = session.measured()
     phases = {phase for measured in numbers.values() for phase in measured.phases}
@@ -77,7 +79,7 @@ def measure_review(session: ReviewSession) -> tuple[dict[str, Measured], dict[st
         for name, measured in numbers.items()
     }
     reviewed = {
-        name: replace(measured, intervals={})
+        name: replace(measured, intervals={}, spread=math.nan)
         for name, measured in numbers.items()
         if not open_slices[name]
     }
