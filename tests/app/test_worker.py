@@ -381,7 +381,7 @@ def test_broken_cuda_ends_the_child_after_its_report(model, tmp_path, monkeypatc
         raise RuntimeError("CUDA error: an illegal memory access was encountered\nPass a flag.")
 
     monkeypatch.setattr(Ensemble, "phase_steps", fail)
-    monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
+    monkeypatch.setattr("torch.cuda.synchronize", lambda device: None)
     told: list[object] = []
     monkeypatch.setattr("os._exit", told.append)
     np.save(tmp_path / "image.npy", made_image((4, 20, 24))[None])

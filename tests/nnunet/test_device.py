@@ -156,12 +156,19 @@ def test_an_old_torch_has_no_fast_bfloat16(monkeypatch):
 
 def test_cuda_is_broken_if_later_calls_fail(monkeypatch):
     error = RuntimeError("CUDA error: an illegal memory access was encountered")
-    monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
+    broken = []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda index: index % 2)
+
+    def synchronize(device):
+        if device in broken:
+            raise error
+
+    monkeypatch.setattr("torch.cuda.synchronize", synchronize)
     assert not is_broken(error)
-
-    def fail():
-        raise error
-
-    monkeypatch.setattr("torch.cuda.synchronize", fail)
-    assert is_broken(error)
-    assert not is_broken(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    broken[:] = [2]  # unused: a context on it would take memory
+    assert not is_broken(error)
+    for index in (None, 1):
+        broken[:] = [index]
+        assert is_broken(error)
+        assert not is_broken(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -57,8 +57,11 @@ def is_broken(error: Exception) -> bool:
     """Return whether ``error`` left CUDA unusable for this process: all later calls fail."""
     if "CUDA error" not in str(error):
         return False
+    # Only GPUs that this process uses: a context on another would take memory there.
+    used = filter(torch.cuda.memory_reserved, range(torch.cuda.device_count()))
     try:
-        torch.cuda.synchronize()
+        for device in (None, *used):  # the current one, and others
+            torch.cuda.synchronize(device)
     except (RuntimeError, AssertionError):
         return True
     return False
