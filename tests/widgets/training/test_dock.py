@@ -314,6 +314,20 @@ def test_kill_that_fails_is_shown_behind_another_run(
     assert dock.error.text() == ""
 
 
+def test_failed_stop_can_be_asked_again(make_dock: Any, tmp_path: Path, qtbot: Any) -> None:
+    dock = make_dock(*ENDLESS)
+    dock.start(request(tmp_path))
+    wait_for(dock, "running", qtbot)
+    stop = RunFolder(tmp_path / "run").stop
+    stop.symlink_to(tmp_path / "unplugged" / "stop")
+    dock.form.stop_button.click()
+    qtbot.waitUntil(lambda: str(tmp_path / "run") in dock.error.text())
+    stop.unlink()
+    qtbot.waitUntil(dock.form.stop_button.isEnabled)
+    dock.form.stop_button.click()
+    wait_for(dock, "stopped", qtbot)
+
+
 # Trainings and windows
 
 

@@ -127,6 +127,10 @@ def test_stop_button_is_disabled_while_stopping(form: WatchForm) -> None:
     form.show_run(replace(running, text="Stopping soon."), progress(1))
     assert form.status.text() == "Stopping soon."  # once
     assert "stop" not in enabled(form)
+    form.show_not_stopping()
+    form.show_run(running, progress(1))
+    assert "stop" in enabled(form)
+    form.show_stopping()
     form.show_run(RunState(kind="stopped", text="Stopped."), progress(2))
     form.show_run(running, progress(2))
     assert "stop" in enabled(form)

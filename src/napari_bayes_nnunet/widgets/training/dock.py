@@ -115,7 +115,7 @@ class TrainingWidget(DockContent):
         self.watch.restarted.connect(self.form.clear)
         self.watch.log_grown.connect(self.form.add_log)
         self.watch.unread.connect(self.form.show_error)
-        self.watch.failed.connect(self.error.show_message)  # until the next action
+        self.watch.failed.connect(self._on_failed)
         self.form.stop_requested.connect(self._on_stop_requested)
         self.form.kill_requested.connect(self._on_kill_requested)
         self.form.resume_requested.connect(self._on_resume_requested)
@@ -130,6 +130,10 @@ class TrainingWidget(DockContent):
         self.form.set_record(record, progress.fold or "")
         self.form.show_run(state, progress)
         self.chooser.set_state(state)
+
+    def _on_failed(self, sentence: str) -> None:
+        self.error.show_message(sentence)  # until the next action
+        self.form.show_not_stopping()
 
     def _on_stop_requested(self) -> None:
         self.error.show_message("")

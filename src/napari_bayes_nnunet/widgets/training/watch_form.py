@@ -99,6 +99,10 @@ class WatchForm(QWidget):
         self._is_stopping = True
         self.stop_button.setEnabled(False)
 
+    def show_not_stopping(self) -> None:
+        """Enable the stop button again with the next state, because the request failed."""
+        self._is_stopping = False
+
     def set_record(self, record: TrainingRecord | None, fold: str) -> None:
         """Draw the planned learning rates of ``fold``, including added cycles.
 
