@@ -65,7 +65,8 @@ def main() -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    preset, fold = PRESETS[options.preset], read_split(options.split)
+    names = [case.name for case in read_dataset(options.dataset).cases]
+    preset, fold = PRESETS[options.preset], read_split(options.split, names)
     _check_same_experiment(options, preset, fold)
     cases = [
         *shifted_cases(options.dataset, fold["val"], frames=preset.shifted),
@@ -176,14 +177,10 @@ def _check_same_experiment(options: argparse.Namespace, preset: Preset, fold: Fo
 
 
 def _check_cases(cases: Sequence[Case], options: argparse.Namespace) -> None:
-    """Exit if files of cases are missing, or all cases of a dataset."""
-    for condition, name, folder in (
-        (UNSHIFTED, "validation case of the split", options.dataset),
-        (SUNNYBROOK, "image", options.sunnybrook),
-        (MNMS, "image", options.mnms),
-    ):
+    """Exit if files of cases are missing, or all cases of another scanner."""
+    for condition, folder in ((SUNNYBROOK, options.sunnybrook), (MNMS, options.mnms)):
         if folder is not None and condition not in {case.condition for case in cases}:
-            sys.exit(f"{folder} has no {name}. Choose another folder or split.")
+            sys.exit(f"{folder} has no image. Choose another folder.")
     for file in (file for case in cases for file in (case.image, case.label)):
         if not file.exists():
             sys.exit(f"{file} is missing. Add it, or remove the case.")

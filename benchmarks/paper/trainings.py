@@ -20,9 +20,9 @@ from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.types import DropoutPlacement
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.raw_dataset import read_splits, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.files.atomic import write_json
-from napari_bayes_nnunet.io.files.json_files import read_json
 
 DEEP = 5
 """Number of trainings in a deep ensemble, as in the paper."""
@@ -165,13 +165,14 @@ Fold = dict[str, list[str]]
 """Cases for "train" and "val"."""
 
 
-def read_split(file: Path) -> Fold:
-    """Return the only fold of a split. Raises DataError if there are several, or no cases."""
-    folds = read_json(file, list[Fold], repair="Choose another split.")
-    if len(folds) != 1 or not folds[0].keys() >= {"train", "val"}:
-        raise DataError(
-            "{file} has not one fold of train and val. Choose another split.", file=file
-        )
+def read_split(file: Path, cases: Sequence[str]) -> Fold:
+    """Return the only fold of a split.
+
+    Raises DataError if there are several, or if it does not fit the ``cases`` of the dataset.
+    """
+    folds = splits_to_json(read_splits(file, cases))
+    if len(folds) != 1:
+        raise DataError("{file} has several folds. Choose a split with one.", file=file)
     return folds[0]
 
 

@@ -124,15 +124,20 @@ def test_split_keeps_cases_and_returns_validation_ones(tmp_path: Path) -> None:
     split = tmp_path / "splits.json"
     cases = [f"patient{n:03d}_frame01" for n in range(10)]
     split.write_text(json.dumps([{"train": cases[:4], "val": cases[4:]}]))
-    whole = read_split(split)
+    whole = read_split(split, cases)
     assert whole["val"] == cases[4:]
     write_split(whole, tmp_path / "new" / "split.json")
     (fold,) = json.loads((tmp_path / "new" / "split.json").read_text())
     assert fold == {"train": cases[:4], "val": cases[4:8]}
-    for content in ("[{}, {}]", '[{"train": []}]', "[", '[{"train": [], "val": 3}]'):
+    fold = {"train": cases[:4], "val": cases[4:]}
+    wrong = [fold, fold], [fold | {"train": cases}], [fold | {"val": []}], [{"train": cases}]
+    for content in (*map(json.dumps, wrong), "["):
         split.write_text(content)
         with pytest.raises(DataError, match=re.escape(str(split))):
-            read_split(split)
+            read_split(split, cases)
+    split.write_text(json.dumps([fold]))
+    with pytest.raises(DataError, match=cases[-1]):
+        read_split(split, cases[:-1])  # it would be left out of all tables
     fifths = [t for t in trainings(PRESETS["cpu"]) if t.kind == "short"]
     assert [t.epochs * DEEP for t in fifths] == [PRESETS["cpu"].epochs] * DEEP
 
