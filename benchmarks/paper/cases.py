@@ -44,18 +44,21 @@ def sunnybrook_cases(folder: Path | None, dataset: Path) -> Iterator[Case]:
     """Yield the volumes of ``folder``, in which an expert drew the LV in some slices.
 
     ``folder`` has images/CASE_0000.nii.gz and labels/CASE.nii.gz, in which the LV is 1; ``dataset``
-    has the LV's label of the model.
+    has the LV's label of the model. Raises SystemExit if it has none.
     """
     if folder is None:
         return
-    structures = {"LV": _structures(dataset)["LV"]}
+    labels = _structures(dataset)
+    name_of_lv = match_structure("LV", labels)
+    if name_of_lv is None:
+        sys.exit(f"{dataset} has no label for LV. Leave --sunnybrook out, or correct dataset.json.")
     for image in sorted((folder / "images").glob(f"[!.]*{ENDING}")):
         name = image.name.removesuffix(ENDING)
         yield Case(
             *(SUNNYBROOK, name, name.rpartition("_")[0], image),
             folder / "labels" / f"{name}{LABEL_ENDING}",
-            structures,
-            numbers={"LV": 1},
+            {name_of_lv: labels[name_of_lv]},
+            numbers={name_of_lv: 1},
             is_partly_drawn=True,
         )
 

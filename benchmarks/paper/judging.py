@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
+from napari_bayes_nnunet.core.heart.structures import match_structure
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, Member
 from napari_bayes_nnunet.io.files.atomic import null_for_nan
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
@@ -322,10 +323,12 @@ def _line(
         "evaluation": evaluation.to_json(),
         "diversity": null_for_nan(diversity),
     }
-    if "RV" in case.structures:
+    rv, lv = (match_structure(name, case.structures) for name in ("RV", "LV"))
+    if rv and lv:
         slices = rv_slices(
-            *(labels, entropy, probabilities[case.structures["RV"]], reference, statistics.spacing),
-            structures=case.structures,
+            *(labels, entropy, probabilities[case.structures[rv]], reference, statistics.spacing),
+            rv=case.structures[rv],
+            lv=case.structures[lv],
         )
         line["rv_slices"] = [asdict(rv_slice) for rv_slice in slices]
     return line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,14 +53,14 @@ def rv_slices(
     reference: NDArray[np.integer],
     spacing: Sequence[float],
     *,
-    structures: Mapping[str, int],
+    rv: int,
+    lv: int,
 ) -> list[RVSlice]:
     """Return the slices of (Z, Y, X) labels whose reference has an RV.
 
-    ``entropy`` is in bit, ``spacing`` in mm. The uncertainty of "RV or not" is the binary entropy
-    of ``rv_probability``.
+    ``rv`` and ``lv`` are the numbers of the ventricles, ``entropy`` is in bit, ``spacing`` in mm.
+    The uncertainty of "RV or not" is the binary entropy of ``rv_probability``.
     """
-    rv, lv = structures["RV"], structures["LV"]
     pixel = float(spacing[1] * spacing[2])
     places = _axial_places(np.count_nonzero(reference == lv, axis=(1, 2)))
     rv_entropy = entropy_of(np.stack([rv_probability, 1 - rv_probability]))

@@ -34,8 +34,6 @@ from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
-STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
-
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 def test_rows_cover_all_methods_and_have_trainings(preset) -> None:
@@ -166,7 +164,7 @@ def test_rv_slices_have_areas_and_failures() -> None:
     rv = np.zeros(reference.shape)
     rv[2, 9, 8:9] = 0.4
     spacing = (10.0, 2.0, 1.5)
-    slices = rv_slices(labels, entropy, rv, reference, spacing, structures=STRUCTURES)
+    slices = rv_slices(labels, entropy, rv, reference, spacing, rv=1, lv=3)
     assert [(s.z, s.place) for s in slices] == [(1, 0.5), (2, 1.0)]
     assert (slices[0].dice, slices[0].is_failed) == (1.0, False)
     small = slices[1]
@@ -175,10 +173,10 @@ def test_rv_slices_have_areas_and_failures() -> None:
     assert small.uncertain_mm2 == 3
     assert small.is_failed
     assert not small.is_silent
-    silent = rv_slices(labels, 0 * entropy, rv, reference, spacing, structures=STRUCTURES)
+    silent = rv_slices(labels, 0 * entropy, rv, reference, spacing, rv=1, lv=3)
     assert silent[1].is_silent
     labels, reference = labels[::-1], reference[::-1]
-    turned = rv_slices(labels, entropy, rv, reference, (1, 1, 1), structures=STRUCTURES)
+    turned = rv_slices(labels, entropy, rv, reference, (1, 1, 1), rv=1, lv=3)
     assert [s.place for s in turned] == [1.0, 0.5]
 
 

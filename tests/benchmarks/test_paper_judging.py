@@ -63,6 +63,8 @@ ROWS = [row for row in rows(PRESET) if of_first_training(row) and row.group == "
 CHOSEN = [row for row in rows(PRESET) if of_first_training(row) and row.group != "compared"]
 EVERY = [*ROWS, *CHOSEN]
 FITTED = [row for row in ROWS if row.is_fitted]
+NAMES_OF_NNUNET = {"background": 0, "RV": 1, "MLV": 2, "LVC": 3}
+"""Labels of nnU-Net's own conversion of ACDC."""
 
 
 @pytest.fixture(scope="module")
@@ -411,3 +413,25 @@ def test_only_the_contoured_slices_of_another_scanner_count(output, cases, tmp_p
     expected = dice(predicted[kept], reference[kept], case.structures)["LV"]
     assert line["evaluation"]["structures"].keys() == {"LV"}
     assert line["evaluation"]["structures"]["LV"]["dice"] == pytest.approx(expected)
+
+
+def test_rv_slices_are_found_with_the_names_of_nnunet(output, cases) -> None:
+    structures = {n: v for n, v in NAMES_OF_NNUNET.items() if v}
+    row = next(row for row in ROWS if row.method == "vanilla")
+    slices = []
+    for case in (cases[0], replace(cases[0], structures=structures)):
+        task = Task(case, output / "trainings" / row.folder, (row,), "none", "cpu")
+        ((_, line),) = judge_case(task)
+        slices.append(line["rv_slices"])
+    assert slices[0] == slices[1] != []
+
+
+def test_lv_of_another_scanner_has_the_name_of_the_model(made_dataset, tmp_path) -> None:
+    acdc = made_dataset(tmp_path / "acdc", patients=1, labels=NAMES_OF_NNUNET)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "SCD1_ED_0000.nii.gz").touch()
+    (case,) = sunnybrook_cases(tmp_path, acdc)
+    assert (case.structures, case.numbers) == ({"LVC": 3}, {"LVC": 1})
+    atria = made_dataset(tmp_path / "atria", patients=1, labels={"background": 0, "Atrium": 1})
+    with pytest.raises(SystemExit, match="no label for LV"):
+        list(sunnybrook_cases(tmp_path, atria))
