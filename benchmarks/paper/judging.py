@@ -112,8 +112,7 @@ def evaluate_tasks(
     if not tasks:
         return
     failures = []
-    # One thread per process: more threads are slower on small images.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _limit_threads, (processes,)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _set_up, (processes,)) as pool:
         waiting = {pool.submit(work, task): task for task in tasks}
         for done in tqdm(as_completed(waiting), total=len(tasks), desc=description, unit="task"):
             task = waiting[done]
@@ -258,10 +257,17 @@ def _of_patient(temperatures: Mapping[str, Mapping[str, float]], patient: str) -
     return {row: of_row.get(patient, of_row[OTHERS]) for row, of_row in temperatures.items()}
 
 
-def _limit_threads(processes: int) -> None:
+def _set_up(processes: int) -> None:
+    """Limit the threads of a new process, and let it end with the command, even if that is killed.
+
+    Otherwise it would wait for ever for another case, and keep its memory on the GPU.
+    """
     import torch
 
-    if processes > 1:
+    from napari_bayes_nnunet.nnunet.ranks import be_killed_with_parent
+
+    be_killed_with_parent()
+    if processes > 1:  # more threads are slower on small images
         torch.set_num_threads(1)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from itertools import combinations
@@ -49,6 +52,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
 from ..helpers.data.evaluations import made_case
+from ..helpers.processes.command import environment, wait_until_gone
 
 PRESET = Preset(name="demo", epochs=12, iterations=4, seeds=1, mirroring="none", shifted="all")
 HOW = {"mirroring": "none", "device": "cpu"}
@@ -63,6 +67,18 @@ ROWS = [row for row in rows(PRESET) if of_first_training(row) and row.group == "
 CHOSEN = [row for row in rows(PRESET) if of_first_training(row) and row.group != "compared"]
 EVERY = [*ROWS, *CHOSEN]
 FITTED = [row for row in ROWS if row.is_fitted]
+EVALUATION = """
+import os, time
+from pathlib import Path
+from benchmarks.paper.judging import evaluate_tasks
+
+def evaluate(seconds):
+    print(os.getpid(), flush=True)
+    time.sleep(seconds)
+
+if __name__ == "__main__":
+    evaluate_tasks([600], evaluate, Path(), 1, "Evaluating")
+"""
 NAMES_OF_NNUNET = {"background": 0, "RV": 1, "MLV": 2, "LVC": 3}
 """Labels of nnU-Net's own conversion of ACDC."""
 
@@ -164,6 +180,24 @@ def test_every_row_has_a_twin_with_its_temperature_fitted(output) -> None:
         one, other = (of_row(output, r).cases for r in (row, twin))
         assert [case.mean_dice for case in one] == [case.mean_dice for case in other]
         assert np.mean([c.nll for c in other]) != np.mean([c.nll for c in one])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
+def test_processes_end_with_a_killed_evaluation(tmp_path) -> None:
+    script = tmp_path / "evaluation.py"
+    script.write_text(EVALUATION)
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [environment().get("PYTHONPATH"), root]))
+    with subprocess.Popen(
+        [sys.executable, script],
+        env=environment(PYTHONPATH=path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as command:
+        evaluating = int(command.stdout.readline())
+        command.kill()
+    wait_until_gone(evaluating)
 
 
 def test_losses_are_measured_once(output, cases) -> None:

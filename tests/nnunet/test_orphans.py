@@ -3,13 +3,11 @@
 import signal
 import subprocess
 import sys
-import time
 
-import psutil
 import pytest
 from filelock import FileLock
 
-from ..helpers.processes.command import environment
+from ..helpers.processes.command import environment, wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
 
@@ -40,10 +38,3 @@ def test_a_fork_ends_with_its_killed_parent(tmp_path):
     with FileLock(lock, timeout=30):
         pass
     wait_until_gone(child)
-
-
-def wait_until_gone(pid, seconds=30):
-    end = time.monotonic() + seconds
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end
-        time.sleep(0.01)

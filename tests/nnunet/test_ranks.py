@@ -4,9 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
-import psutil
 import pytest
 
 from napari_bayes_nnunet.core.problems import Action, statement
@@ -14,7 +12,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport, RunFolder
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 
-from ..helpers.processes.command import environment
+from ..helpers.processes.command import environment, wait_until_gone
 
 
 def report(epoch):
@@ -234,10 +232,3 @@ def test_a_finished_spawned_process_cannot_abort(tmp_path):
         text=True,
     )
     assert (done.returncode, done.stdout) == (7, "all is written\n"), done.stderr
-
-
-def wait_until_gone(*pids, seconds=30):
-    end = time.monotonic() + seconds
-    while any(psutil.pid_exists(p) and psutil.Process(p).status() != "zombie" for p in pids):
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import psutil
 
 import napari_bayes_nnunet
 
@@ -40,3 +43,11 @@ def bayes_nnunet(*arguments: object, **options: object) -> subprocess.CompletedP
         timeout=1200,
         **options,
     )
+
+
+def wait_until_gone(*pids: int, seconds: float = 30) -> None:
+    """Wait until all these processes have ended, also ones that nobody has waited for."""
+    end = time.monotonic() + seconds
+    while any(psutil.pid_exists(p) and psutil.Process(p).status() != "zombie" for p in pids):
+        assert time.monotonic() < end
+        time.sleep(0.01)
