@@ -30,9 +30,9 @@ from .run import CohortRequest, RunTasks, open_cohort, run_cohort
 from .terminal_output import CohortText, StudyCounts, describe_cohort
 
 INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C."""
 LOOKING_FOR_STUDIES: Final = "Looking for studies"
 STARTING_WORKERS: Final = "Starting the workers"
-"""Exit code after Ctrl-C."""
 
 
 def run_in_terminal(
