@@ -140,8 +140,8 @@ def _links(run: RunFolder) -> Iterator[Path]:
 def locked_run(run: RunFolder, inputs: Mapping[str, Path]) -> Iterator[None]:
     """Keep other trainings out of a run folder; the lock ends with the process.
 
-    Raises AppError if the folder is one of the ``inputs`` or a dataset, has links, or cannot be
-    locked.
+    A drive without locks does not keep them out. Raises AppError if the folder is one of the
+    ``inputs`` or a dataset, has links, or cannot be locked.
     """
     from filelock import FileLock, Timeout
 
@@ -156,6 +156,8 @@ def locked_run(run: RunFolder, inputs: Mapping[str, Path]) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise AppError(RUN_IS_BUSY, run=run.path) from error
+    except NotImplementedError:
+        pass
     except OSError as error:
         raise AppError(
             "{run} cannot be written ({reason}).",
