@@ -1,13 +1,16 @@
-"""File systems of tests: one of 50 MB, a folder at two paths, no file numbers, a full disk."""
+"""File systems of tests: one of 50 MB, two paths, no file numbers, a full disk, no access."""
 
 from __future__ import annotations
 
+import builtins
 import errno
+import io
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +66,21 @@ def forget_file_numbers(patch: pytest.MonkeyPatch) -> None:
         return os.stat_result((mode, 0, *others))
 
     patch.setattr(os, "stat", without_number)
+
+
+def hide_files(patch: pytest.MonkeyPatch, *files: Path) -> None:
+    """Deny all access to files, as a folder does that may be listed but not entered."""
+    hidden = set(map(str, files))
+    for module, name in ((os, "stat"), (io, "open"), (builtins, "open")):
+        patch.setattr(module, name, partial(_refuse_hidden, hidden, getattr(module, name)))
+
+
+def _refuse_hidden(
+    hidden: set[str], access: Callable[..., Any], path: Any, *args: Any, **options: Any
+) -> Any:
+    if str(path) in hidden:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return access(path, *args, **options)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, wri
 from napari_bayes_nnunet.io.study.summary import list_studies, summarise_study
 
 from ...helpers.data.studies import made_info, made_report
+from ...helpers.processes.small_disk import hide_files
 
 
 def make(folder: Path, dice: float | None, **changes: Any) -> Path:
@@ -69,6 +70,15 @@ def test_unreadable_studies_come_first_with_reasons(tmp_path: Path) -> None:
         assert study.problem.values.keys() == {"file", "repair"}  # not unreadable, not newer
         assert study.problem.values["file"] == study.folder / file
     assert good.problem is None
+
+
+def test_a_folder_that_cannot_be_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = make(tmp_path / "closed", 0.9)
+    make(tmp_path / "open", 0.9)
+    hide_files(monkeypatch, closed / "study.json")
+    first, second = list_studies(tmp_path)
+    assert "Permission denied" in str(first.problem)
+    assert second.problem is None
 
 
 def test_empty_and_missing_folders_have_no_studies(tmp_path: Path) -> None:

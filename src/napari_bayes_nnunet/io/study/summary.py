@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...core.problems import Statement
 from .. import DataError
-from .info import is_study, read_study_info
+from .info import STUDY_FILE, read_study_info
 from .review_state import ReviewState, read_review
 
 
@@ -61,8 +61,8 @@ def summarise_study(folder: Path) -> StudySummary:
 
 
 def _study_folders(folder: Path) -> Iterator[Path]:
-    for path, subfolders, _ in os.walk(folder):
-        if is_study(Path(path)):
+    for path, subfolders, files in os.walk(folder):
+        if STUDY_FILE in files:
             subfolders.clear()
             yield Path(path)
         else:
