@@ -19,11 +19,12 @@ from napari_bayes_nnunet.io.images.nifti import read_volume, write_labels
 from napari_bayes_nnunet.io.search import nifti_files as nifti_inputs
 from napari_bayes_nnunet.io.search.case_image import UNNAMED_FILE, study_image
 from napari_bayes_nnunet.io.search.folder_walk import RESULTS, UNOPENED
+from napari_bayes_nnunet.io.search.nifti_files import FURTHER_CHANNELS
 from napari_bayes_nnunet.io.search.studies import UNOPENED_FILES, FoundStudies, find_studies
 from tests.helpers.data import dicoms
 from tests.helpers.data.cohorts import write_dicom_study, write_volume
 from tests.helpers.data.studies import make_study
-from tests.helpers.processes.small_disk import forget_file_numbers, second_path
+from tests.helpers.processes.small_disk import forget_file_numbers, hide_files, second_path
 
 UNREADABLE = Path("/proc/self/mem")
 """A regular file that opens, but whose first byte cannot be read, as on a damaged disk."""
@@ -214,6 +215,24 @@ class TestNifti:
 
         monkeypatch.setattr(os, "scandir", refusing)
         assert find(tree).left_out == (f"{UNOPENED.format(reason='Permission denied')}: 1",)
+
+    def test_files_that_permissions_hide(self, tree, monkeypatch):
+        """They may be links into a folder of another user."""
+        image = write_volume(tree / "heart_0000.nii.gz")
+        write_volume(tree / "heart_0001.nii.gz")
+        write_dicom_study(tree / "cine", name="one")
+        hide_files(monkeypatch, image, *(tree / "cine" / f"one_3{phase}" for phase in range(3)))
+        found = find(tree)
+        assert found.left_out == (
+            f"{FURTHER_CHANNELS}: 1",
+            f"{UNOPENED_FILES.format(reason='Permission denied')}: 3",
+        )
+        heart, cine = map(study_image, found.inputs)
+        with pytest.raises(DataError) as caught:
+            heart.read()
+        assert caught.value.values["reason"] == "Permission denied"
+        (volume,) = cine.read()
+        assert volume.notes[0].values == {"files": "3 DICOM files"}
 
 
 class TestDicom:

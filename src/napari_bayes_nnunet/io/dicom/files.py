@@ -12,6 +12,7 @@ from typing import Final
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from ..files.special import may_be_file
 from .headers import DAMAGED, DERIVED, tolerant_reading
 from .limits import read_dicom_file
 
@@ -29,11 +30,11 @@ def list_files(path: Path, onerror: Callable[[OSError], object] | None = None) -
 
     ``onerror`` is called for each folder that cannot be opened.
     """
-    if path.is_file():
+    if may_be_file(path):
         yield path
         return
     for folder, _, names in os.walk(path, onerror=onerror):
-        yield from filter(_may_be_file, (Path(folder, name) for name in names))
+        yield from filter(may_be_file, (Path(folder, name) for name in names))
 
 
 def is_dicom(file: Path) -> bool:
@@ -83,13 +84,6 @@ def group_by_study(
     if len(studies) > 1:
         studies.pop("", None)
     return dict(sorted(studies.items()))
-
-
-def _may_be_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # the permissions of its folder do not show it; whoever opens it is told why
-        return True
 
 
 def _has_mark(file: Path) -> bool:

@@ -16,6 +16,7 @@ from pydicom.errors import InvalidDicomError
 from ...core.counts import format_count
 from ...core.problems import Action, Statement, statement
 from .. import DataError
+from ..files.special import may_be_file
 from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import BLANK_IMAGE, Volume
 from .files import is_dicom, list_files
@@ -51,7 +52,7 @@ def read_stacks(*paths: Path, study: str | None = None) -> list[Stack]:
     does not exist, or if no stack is found.
     """
     for path in paths:
-        if not path.exists():
+        if not (may_be_file(path) or path.exists()):
             raise DataError("{path} does not exist.", path=path)
     closed: list[OSError] = []
     files = sorted(file for path in paths for file in list_files(path, closed.append))

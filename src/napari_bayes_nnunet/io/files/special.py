@@ -20,6 +20,14 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def may_be_file(path: Path) -> bool:
+    """Return whether a path is a file, or permissions hide what it is: whoever opens it is told."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
+
+
 def refuse_special(file: Path) -> None:
     """Raise OSError for a pipe, socket or device: reading from it may never end."""
     if is_special(file):

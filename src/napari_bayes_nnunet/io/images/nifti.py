@@ -28,7 +28,7 @@ from ..files.atomic import replacing
 from ..files.case_names import nifti_stem
 from ..files.given_path import given_path
 from ..files.limits import CHUNK, LFS_START, read_small_text
-from ..files.special import refuse_special
+from ..files.special import may_be_file, refuse_special
 from .geometry import Geometry, slices_on_fourth_axis, with_slices_on_third_axis
 from .integrity import HEADER_BYTES
 from .nibabel_types import nifti_classes, nifti_errors
@@ -241,7 +241,7 @@ def channel_files(path: Path) -> list[Path]:
         return [path]
     ending = path.name[len(stem) :]
     names = (f"{stem[:-4]}{channel:04d}{ending}" for channel in itertools.count(1))
-    further = itertools.takewhile(Path.is_file, (path.with_name(name) for name in names))
+    further = itertools.takewhile(os.path.isfile, (path.with_name(name) for name in names))
     return [path, *further]
 
 
@@ -250,7 +250,7 @@ def is_further_channel(path: Path) -> bool:
     stem = nifti_stem(path)
     if not re.search(r"_(?!0000)\d{4}$", stem):
         return False
-    return path.with_name(f"{stem[:-4]}0000{path.name[len(stem) :]}").is_file()
+    return may_be_file(path.with_name(f"{stem[:-4]}0000{path.name[len(stem) :]}"))
 
 
 def read_channels(path: Path) -> tuple[Volume, ...]:

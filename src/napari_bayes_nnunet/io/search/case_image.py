@@ -16,6 +16,7 @@ from ..dicom.reader import choose_stack, read_stack, read_stacks
 from ..dicom.series import Stack
 from ..files.case_names import result_name
 from ..files.checksum import sha256, sha256_of_files
+from ..files.special import may_be_file
 from ..images.nifti import Volume, case_name, channel_files, read_channels
 from .studies import StudyInput
 
@@ -139,7 +140,7 @@ def _dicom_files(study: StudyInput) -> list[Path]:
 
 
 def _files_at(path: Path) -> list[Path]:
-    return [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+    return [*filter(may_be_file, path.iterdir())] if path.is_dir() else [path]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from ..files.given_path import file_identity, resolve_links
-from ..files.special import refuse_special
+from ..files.special import may_be_file, refuse_special
 from ..study.info import STUDY_FILE
 
 COHORT: Final = "cohort.csv"
@@ -67,7 +67,7 @@ def walk_folders(
             seen.add(identity)
             inside[:] = sorted(name for name in inside if not name.startswith("."))
             visible = (folder / name for name in sorted(names) if not name.startswith("."))
-            files = filter(Path.is_file, visible)  # reading a pipe would block for ever
+            files = filter(may_be_file, visible)  # reading a pipe would block for ever
             title = PurePosixPath(tree, folder.relative_to(place).as_posix())
             yield Folder(folder, "" if title == PurePosixPath() else str(title), tuple(files))
 
