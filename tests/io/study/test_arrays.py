@@ -112,6 +112,7 @@ def test_a_posterior_of_another_volume_is_refused(tmp_path, posterior) -> None:
         {"probabilities": arrays["probabilities"].astype(np.float32)},
         {"box": arrays["box"] + 20},
         {"box": arrays["box"][:2]},
+        {"shape": np.int32(4)},
     ):
         np.savez(file, **(arrays | change))
         assert_refused(FOREIGN_POSTERIOR, file, posterior)

@@ -173,7 +173,7 @@ def _checked_box(file: Path, arrays: Mapping[str, VoxelArray], shape: tuple[int,
     probabilities, members, sides = arrays["probabilities"], arrays["members"], arrays["box"]
     fits = (
         sides.shape == (3, 2)
-        and tuple(arrays["shape"]) == shape
+        and arrays["shape"].tolist() == list(shape)
         and all(0 <= start <= stop <= n for (start, stop), n in zip(sides, shape, strict=True))
         and probabilities.shape[1:] == members.shape[1:] == tuple(sides[:, 1] - sides[:, 0])
         and probabilities.dtype == members.dtype == np.uint8
