@@ -20,6 +20,13 @@ def test_the_middle_slice_of_ed_is_read(tmp_path: Path) -> None:
     assert np.array_equal(thumbnail, voxels[3, 2])
 
 
+def test_the_first_phase_replaces_an_ed_that_the_image_lacks(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", phases=(2, 4), ed=6, es=2)
+    voxels = read_volume(tmp_path / "study_image.nii.gz").voxels
+    assert len(voxels) == 5
+    assert np.array_equal(read_study_thumbnail(folder), voxels[0, 2])
+
+
 def test_a_missing_image_has_no_picture(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
     (tmp_path / "study_image.nii.gz").unlink()

@@ -20,6 +20,7 @@ def read_study_thumbnail(folder: Path) -> NDArray[np.generic] | None:
     if file is None:
         return None
     voxels = read_study_image(info, file).voxels
-    volume = voxels[(info.ed or 1) - 1] if voxels.ndim == 4 else voxels
-    middle: NDArray[np.generic] = np.asarray(volume[len(volume) // 2])
+    if voxels.ndim == 4:  # which may lack the ED that Info.cfg names
+        voxels = voxels[info.ed - 1 if info.ed and info.ed <= len(voxels) else 0]
+    middle: NDArray[np.generic] = np.asarray(voxels[len(voxels) // 2])
     return middle
