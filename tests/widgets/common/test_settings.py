@@ -19,6 +19,8 @@ from napari_bayes_nnunet.widgets.common.settings import (
     open_settings,
 )
 
+from ...helpers.processes.small_disk import hide_files
+
 
 def test_the_latest_folder_comes_first_and_only_once(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in "abc"]
@@ -124,6 +126,18 @@ def test_a_read_only_config_folder_is_ignored(tmp_path: Path) -> None:
     settings = Settings(tmp_path / "file" / "settings.json")
     settings.add_recent_folder(tmp_path)
     assert settings.recent_folders() == []
+
+
+def test_folders_of_a_drive_that_fails_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, folder = Settings(tmp_path / "settings.json"), tmp_path / "drive"
+    settings.add_recent_folder(folder)
+    settings.keep_last_ensemble(folder)
+    settings.keep_save_folder(folder)
+    hide_files(monkeypatch, folder)
+    assert settings.recent_folders() == []
+    assert settings.last_ensemble() is settings.save_folder() is None
 
 
 def test_the_folders_of_the_last_evaluation_are_kept(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ from napari_bayes_nnunet.widgets.evaluation.results import (
 
 from ...helpers.data.evaluations import answer, heart, name_labels, write_answer, write_reference
 from ...helpers.data.folders import finish
+from ...helpers.processes.small_disk import hide_files
 from ...helpers.windows.settling import settle
 
 PATIENCE_S = 300
@@ -666,6 +667,14 @@ def test_new_dock_restores_the_last_folders(ready, make_dock, folders, outcome, 
     third = make_dock()
     looked(third, qtbot)
     assert list(third.form.request().methods) == ["multi"]
+
+
+def test_dock_opens_while_a_drive_fails(make_dock, folders, settings, monkeypatch) -> None:
+    choice = {"methods": [{"name": "", "folder": str(folders)}], "labels": str(folders)}
+    settings.keep_evaluation(choice)
+    hide_files(monkeypatch, folders)
+    form = make_dock().form
+    assert form.methods.rows[0].path is form.labels.path is None
 
 
 def test_default_report_folder_is_not_saved(ready, make_dock, outcome, qtbot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os  # Path.is_dir and Path.exists raise an error if a drive fails
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -113,7 +114,7 @@ class Settings:
 
     def recent_folders(self) -> list[Path]:
         """Return existing ensemble folders that were used before, the latest first."""
-        return [folder for folder in self._folders(_ENSEMBLES) if folder.is_dir()]
+        return [folder for folder in self._folders(_ENSEMBLES) if os.path.isdir(folder)]
 
     def add_recent_folder(self, folder: Path) -> None:
         """Put ``folder`` first; errors of writing are ignored."""
@@ -123,7 +124,7 @@ class Settings:
         """Return the ensemble that was chosen last, None if there is none or it is missing."""
         kept = self._content().get(_LAST_ENSEMBLE)
         folder = Path(kept) if kept else None
-        return folder if folder is not None and folder.exists() else None
+        return folder if folder is not None and os.path.exists(folder) else None
 
     def keep_last_ensemble(self, path: Path | None) -> None:
         """Save the chosen ensemble."""
@@ -142,7 +143,7 @@ class Settings:
         """Return the folder that files were saved in last, None if there is none."""
         kept = self._content().get(_SAVE_FOLDER)
         folder = Path(kept) if kept else None
-        return folder if folder is not None and folder.is_dir() else None
+        return folder if folder is not None and os.path.isdir(folder) else None
 
     def keep_save_folder(self, folder: Path) -> None:
         """Save the folder that the user chose for files."""

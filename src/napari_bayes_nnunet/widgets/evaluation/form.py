@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os  # Path.is_dir raises an error if a drive fails
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,9 @@ class EvaluationForm(QWidget):
             report = Path(saved["report"]) if saved.get("report") else None
         except (TypeError, KeyError, AttributeError):  # the settings file was edited by hand
             return
-        self.methods.set_methods([(name, path) for name, path in methods if path.is_dir()])
+        self.methods.set_methods([(name, path) for name, path in methods if os.path.isdir(path)])
         for row, path in paths.items():
-            if path.is_dir():
+            if os.path.isdir(path):
                 row.choose(path)
         if report is not None:
             self.report.choose(report)
