@@ -11,6 +11,8 @@ from qtpy.QtCore import QObject, QTimer
 from ..common.canvas import put_overlay, remove_overlay
 
 NOTICE_MS: Final = 3000
+LETTER_MS: Final = 60
+"""Time to read a letter, so that a long message stays longer: about 170 words a minute."""
 NOTICE_WIDTH: Final = 40
 """Longest line in letters, ending before the letter at the upper edge; less on a narrow canvas."""
 _NARROWEST: Final = 12
@@ -23,7 +25,7 @@ _ABOVE_OTHERS: Final = 2 * 10**6
 
 
 class CanvasNotice(QObject):
-    """Message on the canvas for three seconds, below the caption in the upper left corner.
+    """Message on the canvas until it can be read, below the caption in the upper left corner.
 
     napari puts the overlays of a corner one below the other, so that none covers another.
     """
@@ -34,7 +36,6 @@ class CanvasNotice(QObject):
         self.overlay = self._put_overlay()
         self.timer = QTimer(self)
         self.timer.setSingleShot(True)
-        self.timer.setInterval(NOTICE_MS)
         self.timer.timeout.connect(self.hide)
 
     def show(self, text: str) -> None:
@@ -47,7 +48,7 @@ class CanvasNotice(QObject):
         fitting = self._viewer.canvas.size[1] // LETTER_PX - 3
         self.overlay.text = fill(text, min(NOTICE_WIDTH, max(fitting, _NARROWEST)))
         self.overlay.visible = True
-        self.timer.start()
+        self.timer.start(max(NOTICE_MS, LETTER_MS * len(text)))
 
     def hide(self) -> None:
         """Hide the message."""
