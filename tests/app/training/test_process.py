@@ -21,6 +21,7 @@ from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY
 from napari_bayes_nnunet.app.training.process import (
     DIED_AT_START,
     ENDED_AT_START,
+    STOPPED_AT_START,
     command_arguments,
     start_training,
 )
@@ -33,7 +34,7 @@ from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 from ...helpers.processes.command import environment
-from ...helpers.processes.jobs import wait_until
+from ...helpers.processes.jobs import enter, wait_until
 
 SCHEDULE = RestartSchedule(
     epochs=12, cycles=2, gamma=0.55, initial_lr=1e-5, restart_lr=0.2, exponent=2.5,
@@ -242,6 +243,22 @@ def test_the_refusal_after_other_ends(code, refusal):
     assert started.wait(60)
     assert started.refusal() == refusal
     assert not output_of(started).exists()
+
+
+def test_a_training_is_ended_before_it_begins(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    wait = script("import time; time.sleep(600)")
+    started = start_training(replace(PLAIN, output=run.path), command=wait)
+    assert started.end_early()
+    assert started.wait(60)
+    assert started.refusal() == statement(STOPPED_AT_START, Action.START_AGAIN)
+    assert not output_of(started).exists()
+    assert not started.end_early()
+    begun = start_training(replace(PLAIN, output=run.path), command=wait)
+    run.path.mkdir()
+    enter(run, pid=begun.pid)
+    assert not begun.end_early()
+    psutil.Process(begun.pid).kill()
 
 
 def test_a_missing_program_is_an_error(tmp_path):

@@ -328,6 +328,38 @@ def test_failed_stop_can_be_asked_again(make_dock: Any, tmp_path: Path, qtbot: A
     wait_for(dock, "stopped", qtbot)
 
 
+@pytest.mark.parametrize("button", ["stop_button", "kill_button"])
+def test_training_that_only_starts_can_be_ended(
+    button: str, make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = make_dock("--late", 600)
+    dock.start(request(tmp_path))
+    wait_for(dock, "starting", qtbot)
+    qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
+    getattr(dock.form, button).click()
+    wait_for(dock, "refused", qtbot)
+    assert dock.form.status.text() == "Stopped before training began. Start it again."
+    assert dock.error.text() == ""
+    assert not dock.watch.started_here()
+
+
+def test_continued_training_that_only_starts_can_be_ended(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = make_dock()
+    dock.start(request(tmp_path))
+    wait_for(dock, "finished", qtbot)
+    qtbot.waitUntil(lambda: not dock.watch.started_here())
+    dock.watch._command = [*dock.watch._command, "--late", "600"]
+    dock.form.add_cycle_button.click()
+    wait_for(dock, "starting", qtbot)
+    qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
+    dock.form.stop_button.click()
+    wait_for(dock, "finished", qtbot)
+    assert not dock.watch.started_here()
+    assert dock.form.add_cycle_button.isEnabled()
+
+
 # Trainings and windows
 
 
@@ -387,6 +419,20 @@ def test_closing_window_obeys_the_answer(
     else:
         before = run.progress.read_text()
         qtbot.waitUntil(lambda: len(run.progress.read_text()) > len(before))
+
+
+def test_closing_window_ends_training_that_only_starts(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = make_dock("--late", 600, closing=STOP_TRAINING)
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    window.setCentralWidget(dock)
+    window.show()
+    dock.start(request(tmp_path))
+    qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
+    assert window.close()
+    qtbot.waitUntil(lambda: not dock.watch.started_here())
 
 
 def test_closing_window_without_training_asks_nothing(make_dock: Any, qtbot: Any) -> None:

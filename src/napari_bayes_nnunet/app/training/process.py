@@ -15,7 +15,7 @@ from typing import Any
 
 from ...core.command import BAYES_NNUNET
 from ...core.ensemble.schedule import UNUSED, RestartSchedule
-from ...core.problems import Statement
+from ...core.problems import Action, Statement, statement
 from ...io.dataset.raw_dataset import format_label_names
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
@@ -25,6 +25,7 @@ from .request import TrainingRequest
 
 DIED_AT_START = "The training could not start ({reason}). See {file} for details."
 ENDED_AT_START = "The training could not start ({reason})."
+STOPPED_AT_START = "Stopped before training began."
 
 
 def command_arguments(request: TrainingRequest) -> list[str]:
@@ -125,6 +126,7 @@ class StartedTraining:
         self._process = process
         self._printed = printed
         self._refusal: Statement | str | None = None
+        self._is_ended_early = False
         self._waiter = threading.Thread(target=self._wait_for_end, daemon=True)
         self._waiter.start()
 
@@ -151,6 +153,17 @@ class StartedTraining:
         self._waiter.join(seconds)
         return self.has_ended
 
+    def end_early(self) -> bool:
+        """End the process if the run folder does not record it yet; return whether that was done.
+
+        Until then it deletes RUN/stop as that of an earlier training, and has nothing to lose.
+        """
+        if self.has_ended or self.has_begun:
+            return False
+        self._is_ended_early = True
+        self._process.terminate()
+        return True
+
     def refusal(self) -> Statement | str | None:
         """Return why the training ended at once; None while it runs, or if a message says why.
 
@@ -176,6 +189,9 @@ class StartedTraining:
             return end.sentence, False
         if begun:  # its output is in its log, and the state of the folder describes its end
             return None, False
+        if self._is_ended_early:
+            continued = self.run.record.exists()  # as the state of the folder still says
+            return None if continued else statement(STOPPED_AT_START, Action.START_AGAIN), False
         if text := printed.decode("utf-8", errors="replace").strip():
             last = text.splitlines()[-1].strip().rstrip(".")
             return DIED_AT_START.format(reason=last, file=self._printed), True

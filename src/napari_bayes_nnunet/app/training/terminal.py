@@ -20,7 +20,7 @@ from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarte
 from ..signals import StopRequest
 from ..terminal import MessageView
 from .job import TrainingJob, prepare_job
-from .process import command_arguments
+from .process import STOPPED_AT_START, command_arguments
 from .process_record import write_process_record
 from .progress_file import ProgressFile
 from .request import TrainingRequest
@@ -154,7 +154,7 @@ def _ending(job: TrainingJob, *, finished: bool) -> Statement:
             run=job.run.path,
         )
     if not job.run.record.exists():
-        return statement("Stopped before training began.", Action.START_AGAIN)
+        return statement(STOPPED_AT_START, Action.START_AGAIN)
     return statement(STOPPED_TRAINING, Remedy(Action.RESUME_RUN, {"command": job.continuation()}))
 
 

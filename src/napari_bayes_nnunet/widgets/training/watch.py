@@ -151,14 +151,19 @@ class TrainingWatch(QObject):
 
     def stop_soon(self, path: Path) -> None:
         """Ask the training in ``path``, followed or not, to stop after this epoch."""
-        try:
-            request_stop(RunFolder(path))  # not in the thread, because the window may be closing
+        try:  # not in the thread, because the window may be closing
+            _end(request_stop, RunFolder(path), self._started_in(path))
         except AppError as error:
             self.failed.emit(in_the_window(error))
 
     def _act(self, action: Callable[[RunFolder], Any]) -> None:
         if self._run is not None:
-            self._ender.run(partial(action, self._run), on_error=self.failed.emit)
+            work = partial(_end, action, self._run, self._started_in(self._run.path))
+            self._ender.run(work, on_error=self.failed.emit)
+
+    def _started_in(self, path: Path) -> StartedTraining | None:
+        """Return the last training that this window started in ``path``."""
+        return next((p for folder, p in reversed(self._started) if folder == path), None)
 
     def _forget_ended(self) -> None:
         self._started = [pair for pair in self._started if not pair[1].has_ended]
@@ -177,12 +182,11 @@ class TrainingWatch(QObject):
             return
         self._is_polling = True
         path = self._run.path
-        process = next((p for folder, p in reversed(self._started) if folder == path), None)
         work = partial(
             _read_snapshot,
             self._run,
             self._readers,
-            process,
+            self._started_in(path),
             is_starting=path in self._starting,
             last_progress=self._progress,
             reads_log=self._reads_log,
@@ -204,6 +208,17 @@ class TrainingWatch(QObject):
     def _on_failed(self, sentence: str) -> None:
         self._is_polling = False
         self.unread.emit(sentence)
+
+
+def _end(
+    action: Callable[[RunFolder], Any], run: RunFolder, process: StartedTraining | None
+) -> None:
+    """End a training by ``action``, or its process if it has not written to the files yet.
+
+    A running training comes first, because it is the one that is shown.
+    """
+    if process is None or read_run_state(run).kind == "running" or not process.end_early():
+        action(run)
 
 
 def _read_snapshot(
