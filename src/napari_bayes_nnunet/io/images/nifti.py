@@ -447,13 +447,15 @@ def _check_header(path: Path, header: Any) -> int:
         )
     if min(lengths) < 1:
         raise DataError(
-            "{file} is an image without voxels. Its lengths (x, y, z, …) are {lengths}.",
+            "{file} is an image without voxels, with the lengths (x, y, z, …) {lengths}. Choose "
+            "another image.",
             file=path,
             lengths=lengths,
         )
     if any(length > 1 for length in lengths[4:]):
         raise DataError(
-            "{file} has more axes than (x, y, z, t). Its lengths are {lengths}.",
+            "{file} has more axes than (x, y, z, t), with the lengths {lengths}. Choose a 3D image "
+            "or a 4D cine.",
             file=path,
             lengths=lengths,
         )
@@ -498,7 +500,8 @@ def _check_voxels(path: Path, voxels: VoxelArray, allow_blank: bool) -> None:
     bad = int(np.count_nonzero(~np.isfinite(voxels))) if voxels.dtype.kind == "f" else 0
     if bad:
         raise DataError(
-            "{file} has NaN or infinity in {count} of {total} voxels.",
+            "{file} has NaN or infinity in {count} of {total} voxels. Replace them, or choose "
+            "another image.",
             file=path,
             count=bad,
             total=voxels.size,
