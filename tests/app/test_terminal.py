@@ -5,7 +5,8 @@ import io
 import pytest
 
 from napari_bayes_nnunet.app.messages import JobEnded, Notice, StageStarted
-from napari_bayes_nnunet.app.terminal import JsonLines, ProgressView, progress_bar
+from napari_bayes_nnunet.app.segmentation.result import Snapshot
+from napari_bayes_nnunet.app.terminal import JsonLines, ProgressView, progress_bar, show_member
 from napari_bayes_nnunet.core import durations
 
 
@@ -64,6 +65,17 @@ def test_less_progress_or_another_total_begins_another_bar():
         view.progress("case", done, total, note="")
     view.close()
     assert stream.getvalue().count("\n") == 3
+
+
+def test_images_that_are_stable_early_keep_their_bar():
+    stream = Terminal()
+    view = ProgressView(stream, leave=True)
+    for image, done, total in (("p", 1, 9), ("q", 1, 9), ("p", 2, 2), ("q", 2, 9), ("q", 3, 3)):
+        show_member(view, image, Snapshot(done, total, 0.0, statistics=None))
+    assert last(stream).startswith("q, member 3 of 3 |")
+    show_member(view, "r", Snapshot(1, 9, 0.0, statistics=None))
+    view.close()
+    assert stream.getvalue().count("\n") == 2
 
 
 def test_a_line_stands_above_the_bar():

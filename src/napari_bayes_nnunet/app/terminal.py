@@ -52,17 +52,27 @@ class ProgressView:
         self._time_left = TimeLeft()
 
     def progress(
-        self, text: str, done: int, total: int, *, note: str | None = None, line: str = ""
+        self,
+        text: str,
+        done: int,
+        total: int,
+        *,
+        note: str | None = None,
+        line: str = "",
+        may_end_early: bool = False,
     ) -> None:
         """Move the bar; another ``total`` or a smaller ``done`` starts a new bar.
 
         ``text`` is shown before the bar and ``note``, by default the time left, after it. Without
-        a terminal, ``line`` is written instead.
+        a terminal, ``line`` is written instead. If the work ``may_end_early``, another ``total``
+        moves the end of the bar.
         """
         if not self._has_bars:
             if line:
                 self.line(line)
             return
+        if self._bar is not None and may_end_early:
+            self._bar.total = total
         if self._bar is None or self._bar.total != total or done < self._bar.n:
             self._begin(text, done, total)
         assert self._bar is not None
@@ -111,10 +121,14 @@ def progress_bar() -> Iterator[ProgressView]:
 
 
 def show_member(view: ProgressView, image: str, snapshot: Snapshot) -> None:
-    """Move the bar of an image, or of images segmented together, to the member of a snapshot."""
+    """Move the bar of an image, or of images segmented together, to the member of a snapshot.
+
+    An image that is stable has no more members.
+    """
     done, total = snapshot.done, snapshot.total
     note = time_left_text(snapshot.eta_seconds)
-    view.progress(f"{image}, member {done} of {total}", done, total, note=note)
+    text = f"{image}, member {done} of {total}"
+    view.progress(text, done, total, note=note, may_end_early=True)
 
 
 def time_left_text(seconds: float | None) -> str:
