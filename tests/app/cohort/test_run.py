@@ -187,6 +187,8 @@ def test_failed_phase_leaves_no_function_of_before(ensemble, tmp_path):
         told = run_here(ensemble, [tmp_path / "in"], output, **asked)
         assert "failed" in {study.outcome for study in told}
         assert [row["lv_ef_percent"] for row in table(output)] == ["", ""]
+    reports = [json.loads((output / f"{n}.json").read_text()) for n in ("p_ED", "p_ES")]
+    assert not any("function" in report for report in reports)
 
 
 def test_third_phase_changes_the_rows_of_the_others(ensemble, tmp_path):

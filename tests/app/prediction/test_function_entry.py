@@ -76,6 +76,22 @@ def test_third_image_and_failed_image_remove_the_measurements(tmp_path: Path) ->
     assert ef_of(tmp_path, "p_frame12") is None
 
 
+def test_old_result_of_a_failed_image_forms_no_pair_with_a_new_one(tmp_path: Path) -> None:
+    for case, lv in (("p_frame01", 100.0), ("p_frame12", 50.0)):
+        write(tmp_path, case, lv)
+    paired = PairedReports(tmp_path)
+    paired.update("p_frame01")
+    paired.note(failed=["p_frame12"])
+    paired.update("p_frame12")
+    assert ef_of(tmp_path, "p_frame12") == 50  # both are of the earlier run
+    with paired.updated("p_frame01"):
+        write(tmp_path, "p_frame01", 200)
+    assert [ef_of(tmp_path, case) for case in ("p_frame01", "p_frame12")] == [None, None]
+    with paired.updated("p_frame12"):
+        write(tmp_path, "p_frame12", 50)
+    assert ef_of(tmp_path, "p_frame01") == 75
+
+
 def test_phases_of_a_cine_are_no_pair(tmp_path: Path) -> None:
     for phase, lv in ((1, 100), (12, 50)):
         function = {"LV EF": {"value": 50}}

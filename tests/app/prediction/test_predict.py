@@ -499,6 +499,20 @@ def test_bad_images_are_named_and_others_segmented(model, image, tmp_path):
     ]
 
 
+def test_old_result_of_a_failed_phase_gives_no_function(model, tmp_path):
+    images = [tmp_path / "in" / f"p_{end}.nii.gz" for end in ("ED", "ES")]
+    for seed, file in enumerate(images):
+        write_image(file, made_image((20, 24, 4), seed=seed))
+    out = tmp_path / "out"
+    assert run(model, *images, "-o", out)[0] == 0
+    reports = [out / f"p_{end}.json" for end in ("ED", "ES")]
+    assert all("function" in json.loads(report.read_text()) for report in reports)
+    images[1].write_bytes(images[1].read_bytes()[:-2000])
+    for order in (images, images[::-1]):
+        assert run(model, *order, "-o", out, "--overwrite")[0] == 1
+        assert not any("function" in json.loads(report.read_text()) for report in reports)
+
+
 def test_wrong_number_of_channels_is_named(image, tmp_path):
     two = make_model(tmp_path / "model", channels=2, members=1)
     code, said = run(two, image, "-o", tmp_path / "out")

@@ -118,7 +118,7 @@ def run_cohort(
         redone = pictures if request.prediction.overwrite else ()
         with closing(CohortSummary(CohortTable(output, redone=redone), page)) as summary:
             begun = run_tasks([task for task in tasks if task not in refused], work)
-            pairs = _Pairs(tasks)
+            pairs = _Pairs(tasks, redone=request.prediction.overwrite)
             for done, (task, ended) in enumerate(chain(refused.items(), begun), start=1):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
@@ -138,10 +138,12 @@ def run_cohort(
 class _Pairs:
     """Measurements of ED and ES that are two studies, made after the last task of the two.
 
-    Until then a worker may be writing one of the reports.
+    Until then a worker may be writing one of the reports. If the tasks are ``redone``, earlier
+    results of those that fail are not measured.
     """
 
-    def __init__(self, tasks: Iterable[StudyTask]) -> None:
+    def __init__(self, tasks: Iterable[StudyTask], *, redone: bool) -> None:
+        self._redone = redone
         self._tasks = Counter(map(_examination, tasks))
         self._ended: dict[tuple[Path, str], dict[str, StudyRow]] = defaultdict(dict)
         self._reports = cache(PairedReports)
@@ -153,8 +155,11 @@ class _Pairs:
         ended[task.study.case] = row
         if len(ended) < self._tasks[examination]:
             return
-        functions = self._reports(task.output).update(*ended)
         failed = {case for case, of_case in ended.items() if of_case.failure}
+        reports = self._reports(task.output)
+        if self._redone:
+            reports.note(made=ended.keys() - failed, failed=failed)
+        functions = reports.update(*ended)
         for case in functions.keys() & ended.keys() - failed:
             report = read_report(task.output / case_files(case, ())["report"])
             # Of a failed phase there may be an earlier result, which is none of this run.

@@ -68,21 +68,32 @@ class PairedReports:
     """Reports of the 3D images in ``folder``, with measurements in those of ED and ES.
 
     An examination whose reports are not two, or not of one ensemble and the same settings, has no
-    measurements.
+    measurements. An earlier result of an image that failed forms no pair with a new result.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._cases: dict[str, set[str]] | None = None
         self._updated: dict[str, str] = {}
+        self._made: set[str] = set()
+        self._failed: set[str] = set()
 
     @contextmanager
     def updated(self, case: str) -> Iterator[None]:
         """Update the examination of a ``case`` after a block that writes or removes its results."""
         try:
             yield
+            self.note(made=[case])
         finally:
             self.update(case)
+
+    def note(self, *, made: Iterable[str] = (), failed: Iterable[str] = ()) -> None:
+        """Note the cases that were ``made`` again, and those that should have been but ``failed``.
+
+        The next update takes them into account.
+        """
+        self._made.update(made)
+        self._failed.update(failed)
 
     def update(self, *changed: str) -> dict[str, Mapping[str, Measured]]:
         """Measure the examination of the cases whose results have ``changed``.
@@ -96,8 +107,10 @@ class PairedReports:
         cases.update(changed)
         self._updated[examination] = changed[0]
         reports = self._read(sorted(cases))
-        volumes = {case: _volumes_ml(report) for case, report in reports.items()}
-        pairs = phase_pairs(volumes) if _are_of_one_kind(list(reports.values())) else []
+        left_out = self._failed - self._made if self._made & cases else set()
+        current = {case: report for case, report in reports.items() if case not in left_out}
+        volumes = {case: _volumes_ml(report) for case, report in current.items()}
+        pairs = phase_pairs(volumes) if _are_of_one_kind(list(current.values())) else []
         if not pairs:
             for name, report in reports.items():
                 _write(_report_file(self._folder, name), _without_function(report))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...core.problems import Action, Problem, Remedy, Setting
 from ...core.steps import drain
+from ...io import DataError
 from ...io.files.atomic import removing_if_empty
 from ...io.files.case_names import result_name, same_file_key
 from ...io.files.disk import is_disk_full
@@ -98,6 +100,10 @@ def _outcomes(
                 raise disk_full(request.output) from error
             _LOGGER.debug("%s", case, exc_info=True)
             outcome = CaseOutcome(case=case, failure=_failure(image, error))
+            if request.overwrite:
+                paired.note(failed=[case])
+                with suppress(DataError, OSError):  # another run may be writing its report
+                    paired.update(case)
         yield outcome
     paired.update_again()
 
