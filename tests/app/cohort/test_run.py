@@ -191,6 +191,23 @@ def test_failed_phase_leaves_no_function_of_before(ensemble, tmp_path):
     assert not any("function" in report for report in reports)
 
 
+def test_two_runs_into_one_folder_have_the_function_of_both(ensemble, tmp_path):
+    output = tmp_path / "out"
+    for seed, name in enumerate(("p_ED", "p_ES", "p_frame05")):
+        write_volume(tmp_path / name / f"{name}.nii.gz", seed=seed)
+    run_here(ensemble, [tmp_path / "p_ED"], output)
+    first = table(output)[0]
+    run_here(ensemble, [tmp_path / "p_ES"], output, skip_finished=True)
+    rows = {row["study"]: row for row in table(output)}
+    report = json.loads((output / "p_ED.json").read_text())
+    ef = report["function"]["LV EF"]["value"]
+    assert float(rows["p_ED"]["lv_ef_percent"]) == pytest.approx(ef, abs=0.01)
+    assert rows["p_ED"]["lv_volume_ml"] == first["lv_volume_ml"]
+    assert rows["p_ED"]["notes"] == first["notes"]
+    run_here(ensemble, [tmp_path / "p_frame05"], output, skip_finished=True)
+    assert [row["lv_ef_percent"] for row in table(output)] == ["", "", ""]
+
+
 def test_third_phase_changes_the_rows_of_the_others(ensemble, tmp_path):
     for seed, name in enumerate(("p_ED", "p_ES")):
         write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=seed)

@@ -312,6 +312,18 @@ class TestExistingOutput:
         assert run(*again)[0] == 0
         assert json.loads(files[1].read_text()) == reports[1]
 
+    def test_ed_and_es_of_two_runs_have_the_function(self, model, cine, tmp_path):
+        out = tmp_path / "out"
+        (cine.parent / "Info.cfg").write_text("ED: 1\nES: 3\n")
+        files = [out / f"patient8_4d_frame0{phase}.json" for phase in (1, 3)]
+        functions = []
+        for phase, options in (("1", ()), ("3", ()), ("1", ("--overwrite", "--method", "vanilla"))):
+            assert run(model, cine, "-o", out, "--phases", phase, *options)[0] == 0
+            reports = [json.loads(file.read_text()) for file in files if file.is_file()]
+            functions.append([report.get("function") for report in reports])
+        assert functions[0] == functions[2][:1] == functions[2][1:] == [None]
+        assert functions[1][0] == functions[1][1] is not None
+
     def test_killed_replacement_leaves_no_function_of_the_old(
         self, model, cine, tmp_path, monkeypatch
     ):

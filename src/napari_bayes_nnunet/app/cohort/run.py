@@ -31,7 +31,7 @@ from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import refuse_folder_of_inputs, unwritable
 from .mixture import refuse_mixture
 from .page import PAGE, CohortPage
-from .row import StudyRow, failed_row, paired_row
+from .row import StudyRow, failed_row, paired_row, study_row
 from .table import CohortSummary, CohortTable
 from .task import StudyTask, run_study
 
@@ -127,7 +127,8 @@ def run_cohort(
                     raise disk_full(output)
                 summary.add(row)
                 for changed in pairs.end(task, row):
-                    summary.add(changed)
+                    is_of_this_run = changed.case in pictures
+                    (summary.add if is_of_this_run else summary.correct)(changed)
                 yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:
         if is_disk_full(error):
@@ -149,7 +150,10 @@ class _Pairs:
         self._reports = cache(PairedReports)
 
     def end(self, task: StudyTask, row: StudyRow) -> Iterator[StudyRow]:
-        """Note that a task has ended with a row, and yield the rows that then change."""
+        """Note that a task has ended with a row, and yield the rows that then change.
+
+        Those of an earlier run are among them.
+        """
         examination = _examination(task)
         ended = self._ended[examination]
         ended[task.study.case] = row
@@ -160,10 +164,12 @@ class _Pairs:
         if self._redone:
             reports.note(made=ended.keys() - failed, failed=failed)
         functions = reports.update(*ended)
-        for case in functions.keys() & ended.keys() - failed:
+        for case in functions.keys() - failed:
             report = read_report(task.output / case_files(case, ())["report"])
+            name = f"{task.study.folder}/{case}" if task.study.folder else case
+            before = ended.get(case) or study_row(name, "done", {None: report})
             # Of a failed phase there may be an earlier result, which is none of this run.
-            yield paired_row(ended[case], report, {} if failed else functions[case])
+            yield paired_row(before, report, {} if failed else functions[case])
 
 
 def _examination(task: StudyTask) -> tuple[Path, str]:

@@ -49,6 +49,10 @@ class CohortSummary:
         with suppress(OSError):
             self._page.update([*self._rows.values()])
 
+    def correct(self, row: StudyRow) -> None:
+        """Correct the numbers of a study in the table that this run has not segmented."""
+        self._table.correct(row)
+
     def close(self) -> None:
         """Write table and page completely. Raises OSError."""
         try:
@@ -61,6 +65,8 @@ _UNITS: Final = {"EF": "percent", "mass": "g"}
 _LARGEST: Final = 2**28
 """Largest table to continue, in bytes, enough for half a million studies."""
 _BOUNDS: Final = tuple(f"_{end}_{level}" for level in COVERAGES for end in ("low", "high"))
+_CORRECTED: Final = slice(2, 3 + len(NUMBERS) * (2 + len(_BOUNDS)))
+"""Columns of a row that other phases of the examination may change."""
 _FAILURE: Final = ("failure_score", "failure_threshold", "failure_warned")
 _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
 
@@ -94,6 +100,12 @@ class CohortTable:
                 file.truncate(size)
             else:
                 self._waiting.clear()
+
+    def correct(self, row: StudyRow) -> None:
+        """Replace quality and numbers of a row of an earlier run, unless its study failed."""
+        before = self._before.get(row.case)
+        if before is not None and before[1] != "failed":
+            before[_CORRECTED] = _values(row)[_CORRECTED]
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
         """Write all rows: failures, then by predicted quality, worst first."""

@@ -23,6 +23,7 @@ from ...io.study.case_report import (
 from .output_files import case_files, frame_name
 from .resume_check import may_be_of_one_ensemble
 
+_IMAGE: Final = ("image_sha256", "channels_sha256", "spacing_mm", "phase", "phases", "ED", "ES")
 _SETTINGS: Final = ("ensemble", "method", "members_asked", "until_stable", "mirroring", "window")
 
 
@@ -41,13 +42,34 @@ def measure_reports(
 
 
 def add_function(folder: Path, case: str, phases: Iterable[Phase]) -> None:
-    """Write the measurements of a cine into the reports of its ED and ES, if both are known."""
-    files = {phase: _report_file(folder, frame_name(case, phase)) for phase in phases}
-    if len(files) < 2:
+    """Write the measurements of a cine into the reports of its ED and ES, if both are known.
+
+    One of the two may be of an earlier run.
+    """
+    reports = {phase: read_report(_phase_file(folder, case, phase)) for phase in phases}
+    reports |= _earlier_ends(folder, case, reports)
+    if len(reports) < 2:
         return
-    measured, ed, es = measure_reports({phase: read_report(f) for phase, f in files.items()})
+    measured, ed, es = measure_reports(reports)
     if ed is not None and es is not None:
-        _add(measured, {"ED": files[ed], "ES": files[es]})
+        files = {"ED": _phase_file(folder, case, ed), "ES": _phase_file(folder, case, es)}
+        _add(measured, files)
+
+
+def _earlier_ends(
+    folder: Path, case: str, reports: Mapping[Phase, Mapping[str, Any]]
+) -> dict[Phase, dict[str, Any]]:
+    """Return the reports of ED and ES that are missing in those of this run, but go with them."""
+    first = next(iter(reports.values()), {})
+    found: dict[Phase, dict[str, Any]] = {}
+    for phase in {first.get("ED"), first.get("ES")} - {None, *reports}:
+        with suppress(DataError, FileNotFoundError):
+            report = read_report(_phase_file(folder, case, phase))
+            expected = {**first, "phase": phase}
+            is_of_image = all(expected.get(key) == report.get(key) for key in _IMAGE)
+            if is_of_image and _are_of_one_kind([first, report]):
+                found[phase] = report
+    return found
 
 
 def remove_function(folder: Path, case: str, phases: int, *, replaced: Collection[Phase]) -> None:
@@ -56,7 +78,7 @@ def remove_function(folder: Path, case: str, phases: int, *, replaced: Collectio
     They stay if they are known to be of ED and ES, and neither is to be ``replaced``.
     """
     for phase in range(1, phases + 1) if replaced else ():
-        file = _report_file(folder, frame_name(case, phase))
+        file = _phase_file(folder, case, phase)
         with suppress(DataError, FileNotFoundError):
             report = read_report(file)
             ends = {report.get("ED"), report.get("ES")} - {None}
@@ -195,6 +217,10 @@ def _write(file: Path, report: Mapping[str, Any]) -> None:
 
 def _report_file(folder: Path, name: str) -> Path:
     return folder / case_files(name, ())["report"]
+
+
+def _phase_file(folder: Path, case: str, phase: Phase) -> Path:
+    return _report_file(folder, frame_name(case, phase))
 
 
 def _volumes(report: Mapping[str, Any]) -> PhaseVolumes:
