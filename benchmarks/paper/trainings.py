@@ -227,7 +227,10 @@ def preprocessed_run(output: Path, preset: Preset) -> RunFolder | None:
 
 
 def share_preprocessing(training: Training, output: Path, preset: Preset) -> None:
-    """Link the preprocessed data of another training, which has the same cases."""
+    """Link the preprocessed data of another training, which has the same cases.
+
+    They are copied to a drive without hard links.
+    """
     target = RunFolder(training.folder(output))
     source = preprocessed_run(output, preset)
     if source is None or target.workspace.exists():
@@ -235,8 +238,15 @@ def share_preprocessing(training: Training, output: Path, preset: Preset) -> Non
     target.path.mkdir(parents=True, exist_ok=True)
     linked = target.path.with_name(f"{target.path.name}-linked")
     shutil.rmtree(linked, ignore_errors=True)
-    shutil.copytree(source.workspace, linked, copy_function=os.link)
+    shutil.copytree(source.workspace, linked, copy_function=_link_or_copy)
     linked.replace(target.workspace)  # at once, so that a kill leaves all of them or none
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def train_once(

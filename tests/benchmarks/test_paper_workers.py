@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from benchmarks.paper.trainings import (
     finished_epochs,
     has_ended,
     is_finished,
+    share_preprocessing,
     trainings,
 )
 from benchmarks.paper.workers import LEFT_OUT, choose_devices, is_locked, lock_file, train_all
@@ -108,6 +110,21 @@ def test_workers_share_trainings_and_preprocessing(
     assert all(is_finished(training, places[1]) for training in four)
     run(2)
     assert len(journal.read_text().splitlines()) == 8  # nothing is trained twice
+
+
+def test_preprocessed_data_are_copied_without_hard_links(
+    four: Any, places: Any, trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", source)
+
+    _, output, _ = places
+    shutil.copytree(trained_run, four[0].folder(output))
+    monkeypatch.setattr(os, "link", refuse)
+    share_preprocessing(four[1], output, PRESET)
+    first, second = (RunFolder(training.folder(output)).workspace for training in four[:2])
+    names = [sorted(file.relative_to(w) for file in w.rglob("*")) for w in (first, second)]
+    assert names[0] == names[1] != []
 
 
 def test_failed_trainings_are_returned(four: Any, places: Any, trained_run: Path, capsys) -> None:
