@@ -62,8 +62,8 @@ def train_all(
 ) -> list[Training]:
     """Run the unfinished ones of the ``planned`` trainings, one at a time on each device.
 
-    Returns those that ended before their last epoch. Trainings stop with their command: after an
-    interrupt no other one starts.
+    Returns those that ended before their last epoch, or that a process without a worker still
+    trains. Trainings stop with their command: after an interrupt no other one starts.
     """
     threads, failed, is_over = threads_of_worker(devices), [], Event()
 
@@ -79,7 +79,9 @@ def train_all(
                 if is_finished(training, output):
                     continue
                 if is_running(training, output):
-                    print(LEFT_OUT.format(training=training.name), flush=True)
+                    if training not in failed:  # else another worker has said it
+                        failed.append(training)
+                        print(LEFT_OUT.format(training=training.name), flush=True)
                     continue
                 wait_for_preprocessing(training, planned[0], output, preset)
                 share_preprocessing(training, output, preset)
@@ -96,7 +98,7 @@ def train_all(
         except KeyboardInterrupt:
             is_over.set()  # and wait for the trainings, which stop too
             raise
-    return failed
+    return [training for training in failed if not is_finished(training, output)]
 
 
 def threads_of_worker(devices: Sequence[str]) -> int | None:
