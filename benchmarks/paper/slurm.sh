@@ -12,4 +12,4 @@
 #SBATCH --time=3-00:00:00
 #SBATCH --output=paper-%A_%a.out
 set -eu
-exec python -m benchmarks.paper "$@" --preset paper --workers 1 --only train
+exec python -m benchmarks.paper "$@" --preset paper --device cuda --workers 1 --only train

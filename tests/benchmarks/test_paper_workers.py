@@ -302,7 +302,8 @@ def test_slurm_script_trains_one_task(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == (
-        "-m benchmarks.paper my data out --split my split --preset paper --workers 1 --only train\n"
+        "-m benchmarks.paper my data out --split my split "
+        "--preset paper --device cuda --workers 1 --only train\n"  # never on a node without a card
     )
     directives = [line for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
     assert "#SBATCH --array=0-7" in directives
