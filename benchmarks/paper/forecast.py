@@ -18,6 +18,7 @@ from napari_bayes_nnunet.app.training.disk_space import estimate_disk_need, free
 from napari_bayes_nnunet.app.training.preflight import check_cases
 from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
 from napari_bayes_nnunet.app.training.request import has_begun
+from napari_bayes_nnunet.core.counts import format_count
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -56,10 +57,11 @@ class Forecast:
         source = "of finished epochs" if self.is_trained else "of the network alone, without images"
         at_least = "" if self.is_trained else "at least "
         return (
-            f"{self.unfinished} trainings of {self.steps} steps in all are to be done by "
-            f"{self.workers} workers: {at_least}{self.hours:.1f} h at {self.seconds_per_step:.3g} "
-            f"s per step ({source}), and up to {size_text(self.needed_bytes)} of disk "
-            f"({size_text(self.free_bytes)} are free). The evaluation comes on top."
+            f"{format_count(self.unfinished, 'training')} of {self.steps} steps in all, by "
+            f"{format_count(self.workers, 'worker')}: {at_least}{self.hours:.1f} h at "
+            f"{self.seconds_per_step:.3g} s per step ({source}), and up to "
+            f"{size_text(self.needed_bytes)} of disk ({size_text(self.free_bytes)} are free). The "
+            "evaluation comes on top."
         )
 
 

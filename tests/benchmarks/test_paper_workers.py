@@ -270,6 +270,8 @@ def test_forecast_counts_missing_steps_and_files(
     assert before.hours == pytest.approx(2 * 12 * 4 * 0.5 / 3600)
     crowded = forecast_trainings(*places, four, preset=PRESET, devices=["cpu"] * 8)
     assert crowded.hours == before.hours  # they share two cores
+    alone = forecast_trainings(*places, four[:1], preset=PRESET, devices=["cpu"])
+    assert str(alone).startswith("1 training of 48 steps in all, by 1 worker: at least ")
     first = four[0].folder(places[1])
     shutil.copytree(trained_run, first)
     shutil.rmtree(first / "fold_0")
