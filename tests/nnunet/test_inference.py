@@ -285,21 +285,26 @@ def test_out_of_memory_steps_down_without_changing_result(tmp_path):
     np.testing.assert_allclose(result.probabilities, expected.probabilities, atol=1e-6)
 
 
-def test_out_of_memory_on_gpu_ends_on_cpu(tmp_path):
-    """All steps down from a GPU, with the meta device in place of the GPU."""
+@pytest.mark.parametrize(("gpu", "emptied"), [("cuda", 5), ("mps", 5), ("meta", 0)])
+def test_out_of_memory_on_gpu_ends_on_cpu(gpu, emptied, tmp_path, monkeypatch):
+    """All steps down from a GPU, with the names of devices in place of GPUs."""
+    caches = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: caches.append("cuda"))
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: caches.append("mps"))
     ensemble = Ensemble(make_model(tmp_path), device="cpu")
     notes = []
     predictor = ensemble._predictor
     predictor._notify = notes.append
     predictor.batch_size = 64
-    predictor.sums_device = torch.device("meta")
+    predictor.sums_device = torch.device(gpu)
     network = predictor.network
-    network.device = torch.device("meta")
+    network.device = torch.device(gpu)
     error = torch.OutOfMemoryError("CUDA out of memory.")
     for _ in range(5):
         predictor.step_down(error)
     fewer = [FEWER_SLICES.format(slices=text) for text in ("16 slices", "4 slices", "1 slice")]
     assert notes == [*fewer, SUMS_ON_CPU, ALL_ON_CPU]
+    assert caches == [gpu] * emptied
     assert network.device.type == "cpu"
     with pytest.raises(ModelError) as caught:
         predictor.step_down(error)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.preprocessing.resampling.default_resampling import determine_do_sep_z_and_axis
+from nnunetv2.utilities.helpers import empty_cache
 from numpy.typing import NDArray
 
 from ..core.counts import format_count
@@ -511,8 +512,7 @@ class Predictor:
         if not is_out_of_memory(error):
             raise error
         self._residents.clear()
-        if self.network.device.type == "cuda":
-            torch.cuda.empty_cache()
+        empty_cache(self.network.device)
         if len(self.patch_size) == 2 and self.batch_size > 1:
             self.batch_size = max(1, self.batch_size // 4)
             self._notify(FEWER_SLICES.format(slices=format_count(self.batch_size, "slice")))
