@@ -22,39 +22,48 @@ def weighted_mean(values):
 
 
 def test_patients_are_drawn_with_all_their_cases():
-    patients = ["b", "a", "b", "c"]
+    patients = ["b", "a", "b", "c", "d", "e"]
     weights = case_weights(patients, resamples=500, seed=1)
-    assert weights.shape == (500, 4)
+    assert weights.shape == (500, 6)
     assert weights.dtype == np.int64
     np.testing.assert_array_equal(weights[:, 0], weights[:, 2])
-    np.testing.assert_array_equal(weights[:, [0, 1, 3]].sum(axis=1), 3)
+    np.testing.assert_array_equal(weights[:, [0, 1, 3, 4, 5]].sum(axis=1), 5)
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.1)
 
 
-def test_two_patients_give_three_means():
-    """Both the same, or one of each: 0, 0.5 and 1 in a quarter, half and a quarter of draws."""
-    drawn = mean_estimate([0, 1], ["a", "b"]).resampled
-    values, counts = np.unique(drawn, return_counts=True)
-    np.testing.assert_array_equal(values, [0, 0.5, 1])
-    np.testing.assert_allclose(counts / 2000, [0.25, 0.5, 0.25], atol=0.04)
+def test_five_patients_give_binomial_means():
+    """Of five draws, as many are of the only patient with 1 as in a binomial distribution."""
+    drawn = mean_estimate([0, 0, 0, 0, 1], numbered(5)).resampled
+    counts = [(np.round(5 * drawn) == times).mean() for times in range(6)]
+    np.testing.assert_allclose(counts, stats.binom(5, 0.2).pmf(range(6)), atol=0.04)
+
+
+def test_few_patients_have_no_interval():
+    values = np.arange(6.0)
+    assert not np.isnan(mean_estimate(values, [*"abcdee"]).interval).any()
+    found = mean_estimate(values, [*"abcddd"])
+    assert found.value == 2.5
+    assert np.isnan(found.interval).all()
+    assert np.isnan(bootstrap(weighted_mean(values), [*"abcddd"]).interval).all()
 
 
 def test_the_number_itself_counts_every_case_once():
-    values = [1.0, 2.0, 6.0]
-    found = bootstrap(weighted_mean(values), ["a", "a", "b"], resamples=10)
-    assert found.value == mean_estimate(values, ["a", "a", "b"]).value == 3
+    values, patients = [1.0, 2.0, 6.0, 3.0, 0.0, 6.0], [*"aabcde"]
+    found = bootstrap(weighted_mean(values), patients, resamples=10)
+    assert found.value == mean_estimate(values, patients).value == 3
     assert len(found.resampled) == 10
 
 
 def test_equal_draws_are_computed_only_once():
     seen = []
-    bootstrap(lambda weights: seen.append(tuple(weights)) or 0.0, ["a", "b"])
-    assert sorted(seen) == [(0, 2), (1, 1), (1, 1), (2, 0)], "the number itself and three draws"
+    bootstrap(lambda weights: seen.append(tuple(weights)) or 0.0, numbered(5))
+    assert seen[-1] == (1,) * 5, "the number itself"
+    assert len(seen[:-1]) == len({*seen}) < 2000
 
 
 def test_statistic_gets_each_case_as_often_as_drawn():
     values = np.random.default_rng(0).normal(size=12)
-    patients = ["a", "b", "c", "d"] * 3
+    patients = ["a", "b", "c", "d", "e", "e"] * 2
     found = bootstrap(lambda w: np.median(np.repeat(values, w)), patients, resamples=50)
     weights = case_weights(patients, resamples=50, seed=2022)
     expected = [
@@ -81,16 +90,16 @@ def test_the_interval_is_that_of_scipy():
 
 
 def test_values_that_are_nan_are_skipped():
-    found = mean_estimate([1, np.nan, 3, 5], ["a", "a", "b", "c"])
-    expected = mean_estimate([1, 3, 5], ["a", "b", "c"])
+    found = mean_estimate([1, np.nan, 3, 5, 2, 4], [*"aabcde"])
+    expected = mean_estimate([1, 3, 5, 2, 4], [*"abcde"])
     assert found.value == 3
     np.testing.assert_allclose(found.resampled, expected.resampled)
 
 
 def test_draws_without_value_are_left_out_of_interval():
-    found = mean_estimate([2, np.nan], ["a", "b"])
+    found = mean_estimate([2, *[np.nan] * 4], numbered(5))
     assert found.interval == (2, 2)
-    assert 0.15 < np.isnan(found.resampled).mean() < 0.35
+    assert np.isnan(found.resampled).mean() == pytest.approx(0.8**5, abs=0.04)
 
 
 @pytest.mark.parametrize("values", [[], [np.nan], [np.nan, np.nan]])
@@ -98,11 +107,6 @@ def test_without_a_value_there_is_no_mean(values):
     found = mean_estimate(values, numbered(len(values)), resamples=5)
     assert np.isnan([found.value, *found.interval]).all()
     assert found.resampled.shape == (5,)
-
-
-def test_one_patient_has_no_spread():
-    found = mean_estimate([1, 2, 6], ["a"] * 3)
-    assert (found.value, *found.interval) == (3, 3, 3)
 
 
 def test_the_draws_can_be_repeated():

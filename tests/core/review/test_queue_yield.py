@@ -106,14 +106,14 @@ def test_a_study_without_errors_changes_nothing():
 
 def test_the_interval_comes_from_patients_not_from_studies():
     """Two studies of one patient are drawn together: all that is drawn is the same."""
-    one_patient = [review([9, 1]), review([1, 9])]
-    found = queue_yield(one_patient)
+    good, bad = review([9, 1]), review([1, 9])
+    by_patient = [replace(study, patient=name) for name in "abcde" for study in (good, bad)]
+    found = queue_yield(by_patient)
     assert found.area.interval == pytest.approx((found.area.value,) * 2)
-    two_patients = [one_patient[0], replace(one_patient[1], patient="b")]
-    low, high = queue_yield(two_patients).area.interval
-    assert (low, high) == pytest.approx(
-        (queue_yield(one_patient[1:]).area.value, queue_yield(one_patient[:1]).area.value)
-    )
+    by_study = [replace(study, patient=str(n)) for n, study in enumerate(by_patient)]
+    low, high = queue_yield(by_study).area.interval
+    assert queue_yield([bad]).area.value < low < found.area.value < high
+    assert np.isnan(queue_yield(by_patient[:8]).area.interval).all()  # four patients
 
 
 def test_the_interval_can_be_repeated():

@@ -10,7 +10,13 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.metrics.bootstrap import Estimate, bootstrap, exact_interval, mean_estimate
+from ...core.metrics.bootstrap import (
+    FEWEST_PATIENTS,
+    Estimate,
+    bootstrap,
+    exact_interval,
+    mean_estimate,
+)
 from ...core.metrics.calibration import ReliabilityBins
 from .case import CaseEvaluation
 
@@ -20,8 +26,6 @@ Aggregation: TypeAlias = Callable[[Cases], "Aggregate"]
 ScoreStatistic: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 """Number of the scores, higher for a better expected result, and the risks of (n,) cases."""
 
-_FEWEST: Final = 5
-"""Patients needed for an interval: with fewer it would be far too narrow."""
 _NOTHING: Final = Estimate(math.nan, np.full(1, math.nan))
 
 
@@ -54,10 +58,10 @@ class Aggregate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval over patients; NaN for fewer than `_FEWEST`."""
+        """The 95 % interval over patients; NaN for fewer than `FEWEST_PATIENTS`."""
         if self.exact_interval is not None:
             return self.exact_interval
-        return self.estimate.interval if self.patients >= _FEWEST else (math.nan, math.nan)
+        return self.estimate.interval if self.patients >= FEWEST_PATIENTS else (math.nan, math.nan)
 
 
 def mean_over_volumes(of_case: OfCase) -> Aggregation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ...core.counts import format_count
+from ...core.metrics.bootstrap import Estimate
 from ...core.review.queue import DEFAULT_SCORE
 from ...core.review.queue_yield import SHARE
 from ...io.files.atomic import replacing, write_text
@@ -113,17 +115,25 @@ def queue_text(evaluation: QueueEvaluation) -> str:
             continue
         default = evaluation.find_result(kind, DEFAULT_SCORE)
         best = evaluation.find_result(kind, BEST)
-        low, high = default.queue_yield.at_share.interval
         lines.append(
-            f"{_TITLES[kind]} in the first {_percent(SHARE)} of the slices by “{default.title}”: "
-            f"{_percent(default.queue_yield.at_share.value)} (95 % interval over patients "
-            f"{_percent(low)} to {_percent(high)}). Best possible: "
-            f"{_percent(best.queue_yield.at_share.value)}. Random order: {_percent(SHARE)}."
+            f"{_TITLES[kind]} in the first {percent_text(SHARE)} of the slices by "
+            f"“{default.title}”: {share_text(default.queue_yield.at_share)}. Best possible: "
+            f"{percent_text(best.queue_yield.at_share.value)}. Random order: {percent_text(SHARE)}."
         )
     return "\n".join([*lines, *evaluation.notes])
 
 
-def _percent(share: float) -> str:
+def share_text(share: Estimate) -> str:
+    """Return a share in percent, with its interval if there are enough patients for one."""
+    low, high = share.interval
+    if math.isnan(low):
+        return percent_text(share.value)
+    ends = f"{percent_text(low)} to {percent_text(high)}"
+    return f"{percent_text(share.value)} (95 % interval over patients {ends})"
+
+
+def percent_text(share: float) -> str:
+    """Return a share as a whole percentage."""
     return f"{100 * share:.0f} %"
 
 

@@ -21,6 +21,7 @@ from ..report.output_folder import (
     writing_report,
 )
 from .queue import SLICES
+from .queue_report import percent_text, share_text
 from .reader import ACTIONS, MOST_FIRST, QUEUE, REVIEWED_NUMBERS, ReaderEvaluation, ReviewCurves
 from .stopping import StopResult
 
@@ -144,7 +145,7 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
 
 def _stop_line(result: StopResult) -> str:
     """Return what the rule gave for a target and a reader."""
-    low, high = map(_percent, result.interval)
+    low, high = map(percent_text, result.interval)
     return (
         f"{result.number} to ± {result.target:g} in {result.level} % (reader who {result.reader}): "
         f"{result.slices:.1f} of {result.of_slices:.1f} slices, then within the target in "
@@ -155,15 +156,15 @@ def _stop_line(result: StopResult) -> str:
 def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCurves) -> list[str]:
     """Return the gross errors left by one action in the first slices, and by more actions."""
     lines = [
-        f"One action in each of the first {_percent(SHARE)} of the slices removes "
-        f"{_with_interval(evaluation.one_action)} of the gross errors; with alternatives and level "
-        f"only, {_with_interval(evaluation.one_action_first)}.",
+        f"One action in each of the first {percent_text(SHARE)} of the slices removes "
+        f"{share_text(evaluation.one_action)} of the gross errors; with alternatives and level "
+        f"only, {share_text(evaluation.one_action_first)}.",
     ]
     for actions in (20, 40):
         n = ACTIONS.index(actions)
         left = (
             f"After {actions} actions in the order of the queue, "
-            f"{_percent(queue.gross_left[n].value)} of the gross errors are left"
+            f"{percent_text(queue.gross_left[n].value)} of the gross errors are left"
         )
         before, now = (queue.errors["LV EF"][number].value for number in (0, n))
         wrong = f", and the LV EF is wrong by {now:.1f} points (before: {before:.1f})"
@@ -183,17 +184,6 @@ def _values(estimate: Estimate) -> tuple[float, float, float]:
 
 def _bounded(name: str) -> tuple[str, ...]:
     return tuple(f"{name}{end}" for end in ("", "_low", "_high"))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _with_interval(share: Estimate) -> str:
-    low, high = share.interval
-    return (
-        f"{_percent(share.value)} (95 % interval over patients {_percent(low)} to {_percent(high)})"
-    )
 
 
 def _draw(evaluation: ReaderEvaluation, file: Path) -> None:

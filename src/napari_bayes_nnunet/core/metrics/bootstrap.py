@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from .. import InputError
 
+FEWEST_PATIENTS = 5
+"""Patients needed for an interval: with fewer it would be far too narrow."""
+
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
@@ -87,11 +90,14 @@ def mean_estimate(
 def case_weights(patients: Sequence[str], *, resamples: int, seed: int) -> NDArray[np.int64]:
     """Return (B, n) counts of n cases when as many patients are drawn as there are.
 
-    All cases of a patient are drawn together. Raises InputError without a case.
+    All cases of a patient are drawn together. B is 0 for fewer than `FEWEST_PATIENTS`. Raises
+    InputError without a case.
     """
     names, owner = np.unique(np.asarray(patients, np.str_), return_inverse=True)
     if not len(names):
         raise InputError("No patients to resample.")
+    if len(names) < FEWEST_PATIENTS:
+        resamples = 0
     equal = np.full(len(names), 1 / len(names))
     drawn = np.random.default_rng(seed).multinomial(len(names), equal, size=resamples)
     return np.asarray(drawn[:, owner], np.int64)
