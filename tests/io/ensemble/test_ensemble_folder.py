@@ -288,6 +288,21 @@ def test_a_chosen_fold_stands_for_itself(tmp_path: Path) -> None:
     assert refusal(model / "fold_4").values == unusable(model, reason)
 
 
+def test_folds_without_members_are_named(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in "02"])
+    make_weights(model / "fold_1/checkpoint_best.pth")
+    (model / "fold_3").mkdir()
+    reason = NO_MEMBERS.format(folds="it has")
+    expected = [LEFT_OUT.format(training=f"m/fold_{fold}", reason=reason) for fold in "13"]
+    assert [*find_ensemble(model).problems] == expected
+    assert find_ensemble(model / "fold_0").problems == ()
+    run = make_run(tmp_path / "run")
+    (run / "fold_1").mkdir()
+    first = next(e for e in range(100) if (run / f"fold_0/members/epoch_{e:04}.pth").exists())
+    reason = NO_MEMBERS_YET.format(folds="it has", epoch=first)
+    assert find_ensemble(run).problems == (LEFT_OUT.format(training="run/fold_1", reason=reason),)
+
+
 def test_fold_all_is_used_alone_only(tmp_path: Path) -> None:
     model = make_model(
         tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in ("0", "1", "all")]

@@ -54,6 +54,7 @@ NEVER_A_MEMBER = "{file} is never a member. The members of its fold are listed i
 OTHER_MEMBER_SIZE = "it has {size} bytes, but {recorded} in ensemble.json"
 FOLD_ALL = "fold_all was trained on the cases of the other folds; choose fold_all to use it alone"
 NO_MEMBERS = "{folds} no members (members/epoch_0399.pth, checkpoint_final.pth or other .pth)"
+FOLDS_HAVE = "its folds have"
 NO_MEMBERS_YET = "{folds} no members yet; the first is kept at the end of epoch {epoch}"
 POINTERS = (
     "{count} of {members} members are only Git LFS pointers, without the weights. Run git lfs pull "
@@ -222,7 +223,7 @@ def _ensemble(
     assert first.model is not None
     record = first.model.record
     members = tuple(member for t in trainings for member in _listed_members(t))
-    left_out = [LEFT_OUT.format(training=t.name, reason=t.refused) for t in trainings if t.refused]
+    left_out = [_left_out(t.name, t.refused) for t in trainings if t.refused]
     return EnsembleFolder(
         path=first.path,
         name=(record.name if record and len(usable) == 1 else "") or named.name,
@@ -241,6 +242,10 @@ def _ensemble(
             *_pointers(members, named),
         ),
     )
+
+
+def _left_out(training: str, reason: str) -> str:
+    return LEFT_OUT.format(training=training, reason=reason)
 
 
 def _pointers(members: Sequence[Member], folder: Path) -> Iterable[str]:
@@ -342,14 +347,16 @@ def _read_training(path: Path, name: str, only: str | None) -> _Training:
     rows = [_member(f, name, fold, model, entries.get(f)) for fold, f in files]
     existing = {file for _, file in files}
     missing = [f for f in entries if f not in existing and only in (None, _fold_of(f, path))]
+    empty = sorted({*folds} - {fold for fold, _ in files}) if rows and only is None else ()
     return _Training(
         path=path,
         name=name,
         model=model,
         members=_refuse_fold_all(sorted(rows, key=_order)),
-        refused="" if rows else _why_no_members(model, only),
+        refused="" if rows else _why_no_members(model, f"fold_{only} has" if only else FOLDS_HAVE),
         problems=(
             *model.problems,
+            *(_left_out(f"{name}/fold_{fold}", _why_no_members(model, "it has")) for fold in empty),
             *(MISSING_MEMBER.format(file=_path_in_run(f)) for f in missing),
         ),
     )
@@ -430,8 +437,7 @@ def _refuse_fold_all(members: Sequence[Member]) -> tuple[Member, ...]:
     )
 
 
-def _why_no_members(model: ModelFolder, fold: str | None) -> str:
-    folds = f"fold_{fold} has" if fold else "its folds have"
+def _why_no_members(model: ModelFolder, folds: str) -> str:
     if model.record is None:
         return NO_MEMBERS.format(folds=folds)
     first = next(model.record.selection.epochs(model.record.schedule), None)
