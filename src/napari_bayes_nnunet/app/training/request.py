@@ -48,14 +48,15 @@ class TrainingRequest:
 
     ``None`` stands for the value that the run was started with, else for the preset's value,
     and for the ``configuration`` "2d", the ``fold`` "0", the ``preset`` "paper" and the
-    ``dropout_placement`` "encoder". ``augmentation`` "wide" changes training images as other
-    scanners would, in addition to nnU-Net's own augmentation; an added cycle may have another
-    one. ``sampler`` "sghmc" adds noise to the steps in the plateaus, for the posterior at the
-    temperature ``posterior_temperature``. ``dropout`` is the probability that a channel is
-    dropped in the blocks of the placement (for mc-dropout). ``keep_trajectory`` stores some
-    layers of every epoch. ``resume`` continues an interrupted training, ``add_cycle`` trains a
-    finished one for one more cycle. ``labels`` are names of label values that replace those of
-    the dataset. ``command`` is recorded.
+    ``dropout_placement`` "encoder". A ``schedule`` replaces all of the preset's, also its
+    ``restart_first_cycle``, which only "paper" has True. ``augmentation`` "wide" changes
+    training images as other scanners would, in addition to nnU-Net's own augmentation; an added
+    cycle may have another one. ``sampler`` "sghmc" adds noise to the steps in the plateaus, for
+    the posterior at the temperature ``posterior_temperature``. ``dropout`` is the probability
+    that a channel is dropped in the blocks of the placement (for mc-dropout).
+    ``keep_trajectory`` stores some layers of every epoch. ``resume`` continues an interrupted
+    training, ``add_cycle`` trains a finished one for one more cycle. ``labels`` are names of
+    label values that replace those of the dataset. ``command`` is recorded.
     """
 
     dataset: Path
