@@ -32,6 +32,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     judged_structures,
     keep_common_cases,
 )
+from napari_bayes_nnunet.app.evaluation.output_files import evaluation_summary
 from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
@@ -97,6 +98,19 @@ def test_case_of_a_folder_equals_its_arrays(predictions, labels):
     for seed, case in enumerate(method.cases, start=1):
         expected = made_case(seed, case=case.case, patient=case.patient)
         assert json.dumps(case.to_json()) == json.dumps(expected.to_json())
+
+
+def test_methods_know_what_made_them(predictions, labels):
+    assert run(predictions, labels).made_by == ()
+    made_by = {"ensemble": "ACDC", "members": [{"epoch": 399, "sha256": "6a"}], "temperature": 1.2}
+    for case, temperature in zip(CASES, (1.2, 1.2, 1.0), strict=True):
+        file = predictions / f"{case}.json"
+        report = json.loads(file.read_text()) | made_by | {"temperature": temperature}
+        file.write_text(json.dumps(report))
+    method = run(predictions, labels)
+    assert method.made_by == (made_by, made_by | {"temperature": 1.0})
+    summary = evaluation_summary([method])
+    assert summary["methods"]["multi"]["made_by"] == [*method.made_by]
 
 
 def test_tree_of_a_cohort_equals_a_flat_folder(predictions, labels, tmp_path):

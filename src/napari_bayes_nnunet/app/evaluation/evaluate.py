@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,10 @@ SAME_PREDICTIONS: Final = "{first} and {second} are the same folder. Choose two 
 SAME_AS_LABELS: Final = (
     "The predictions {method} and the reference labels are the same folder. Choose another folder "
     "of reference labels."
+)
+NO_REFERENCES: Final = (
+    "{labels} has no reference for any prediction in {predictions}. Rename each reference "
+    "to NAME.nii.gz or NAME_gt.nii.gz, with the NAME of its prediction."
 )
 NO_COMMON_STRUCTURE: Final = (
     "The reference labels in {labels} have none of the structures predicted in {predictions} "
@@ -72,13 +76,15 @@ class EvaluationProgress:
 class MethodEvaluation:
     """All cases of one method, with ``notes`` on what was left out or assumed.
 
-    ``folder`` contains the predictions; None if they were never files.
+    ``folder`` contains the predictions; None if they were never files. ``made_by`` are the
+    different `Prediction.made_by` of the cases.
     """
 
     name: str
     cases: tuple[CaseEvaluation, ...]
     notes: tuple[str, ...] = ()
     folder: Path | None = None
+    made_by: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def patients(self) -> int:
@@ -181,6 +187,7 @@ def evaluate(
     patients, listed_as = patients_of(names, labels, pattern=patient), names_in_tables(names)
     cases: list[CaseEvaluation] = []
     functions: dict[str, Mapping[str, IntervalEnds]] = {}
+    made_by: list[Mapping[str, Any]] = []
     remarks: dict[str, list[str]] = defaultdict(list)
     for done, case in enumerate(names, start=1):
         reference = references.get(case)
@@ -191,21 +198,14 @@ def evaluate(
             own = groups.get(case) or groups.get(listed_as[case], {})
             cases.append(_evaluated(pair, pair.reference, patients[case], own))
             functions[case] = pair.prediction.function_intervals
+            if pair.prediction.made_by not in [{}, *made_by]:
+                made_by.append(pair.prediction.made_by)
         yield EvaluationProgress(done, len(names), case)
+    folders = {"labels": labels, "predictions": predictions}
     if not cases:
-        raise AppError(
-            "{labels} has no reference for any prediction in {predictions}. Rename each reference "
-            "to NAME.nii.gz or NAME_gt.nii.gz, with the NAME of its prediction.",
-            labels=labels,
-            predictions=predictions,
-        )
+        raise AppError(NO_REFERENCES, **folders)
     if not any(case.structures for case in cases):
-        raise AppError(
-            NO_COMMON_STRUCTURE,
-            labels=labels,
-            predictions=predictions,
-            structures=", ".join(pair.structures),
-        )
+        raise AppError(NO_COMMON_STRUCTURE, **folders, structures=", ".join(pair.structures))
     if patient == DEFAULT_PATIENT and no_patient_is_shared(patients):
         remarks[NO_SHARED_PATIENT] = names
     if groups and groups.keys().isdisjoint({*names, *listed_as.values()}):
@@ -215,6 +215,7 @@ def evaluate(
         cases=tuple(with_phases(cases, functions)),
         notes=tuple(_notes(remarks, len(names))),
         folder=predictions,
+        made_by=tuple(made_by),
     )
 
 

@@ -116,6 +116,7 @@ def _of_method(
         "volumes": len(method.cases),
         "patients": method.patients,
         "notes": list(method.notes),
+        "made_by": list(method.made_by),
         "measures": {key: _numbers(aggregate) for key, aggregate in aggregates.items()},
         "groups": {
             group: dict(_of_group(method, group, every if group == PHASE else measures))

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class Prediction:
     ``mutual_information`` (Z, Y, X) in bit. ``structures``: name → label, None if unknown.
     ``pairwise_dice`` of the members and ``expected_dice``, per structure. ``volume_intervals`` and,
     for ED and ES, ``function_intervals``: structure or measurement ("LV EF") → `IntervalEnds`.
-    ``failure_score`` is NaN if unknown. ``phase`` of a cine, from 1.
+    ``failure_score`` is NaN if unknown. ``phase`` of a cine, from 1. ``made_by``: the ensemble, its
+    members and settings, as in the report; empty if unknown.
     """
 
     case: str
@@ -78,6 +79,7 @@ class Prediction:
     volume_intervals: dict[str, IntervalEnds] = field(default_factory=dict)
     function_intervals: dict[str, IntervalEnds] = field(default_factory=dict)
     phase: int | None = None
+    made_by: dict[str, Any] = field(default_factory=dict)
 
 
 def predicted_cases(folder: Path) -> list[str]:
@@ -157,6 +159,7 @@ def read_prediction(folder: Path, case: str) -> Prediction:
         volume_intervals={name: entry.ends() for name, entry in report.volumes_ml.items()},
         function_intervals={name: entry.ends() for name, entry in report.function.items()},
         phase=report.phase,
+        made_by=report.made_by(),
     )
 
 
@@ -178,8 +181,26 @@ class _Intervals:
         }
 
 
-@dataclass(frozen=True)
-class _Report:
+@dataclass(frozen=True, kw_only=True)
+class _MadeBy:
+    """The entries of ``<case>.json`` on what made the prediction, only copied."""
+
+    ensemble: Any = None
+    plans_sha256: Any = None
+    method: Any = None
+    members: Any = None
+    temperature: Any = None
+    mirroring: Any = None
+    window: Any = None
+
+    def made_by(self) -> dict[str, Any]:
+        """Return the known entries."""
+        entries = {entry.name: getattr(self, entry.name) for entry in fields(_MadeBy)}
+        return {name: value for name, value in entries.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Report(_MadeBy):
     """The entries of ``<case>.json`` that an evaluation reads.
 
     ``provisional`` is in those of phases that were stopped.
