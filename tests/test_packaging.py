@@ -20,6 +20,8 @@ from hatchling.builders.wheel import WheelBuilder
 
 import napari_bayes_nnunet
 
+from .helpers.data.archives import unpack
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGE = Path("src", "napari_bayes_nnunet")
@@ -79,7 +81,7 @@ def test_build_without_link_copies_the_manifest(checkout: Path) -> None:
 
 def test_build_of_the_sdist_copies_the_manifest(checkout: Path, tmp_path: Path) -> None:
     (sdist,) = SdistBuilder(str(checkout)).build(directory=str(tmp_path / "dist"))
-    shutil.unpack_archive(sdist, tmp_path / "unpacked", filter="data")
+    unpack(Path(sdist), tmp_path / "unpacked")
     (root,) = (tmp_path / "unpacked").iterdir()
     assert not (root / MANIFEST).exists()
     build_wheel(root)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from benchmarks.paper import averages, forecast
 from benchmarks.paper.archive import _check_preset, write_archives
 from benchmarks.paper.trainings import PRESETS
 from filelock import FileLock
+
+from ..helpers.data.archives import unpack
 
 HELD_BACK = ["patient003_frame01", "patient003_frame02"]
 Command = Callable[..., int]
@@ -138,8 +139,7 @@ def test_unpacked_archives_are_the_same_experiment(command, tmp_path, monkeypatc
     assert command("--only", "report") == 1  # trainings of an unknown experiment
     with pytest.raises(SystemExit, match="no experiment"):
         _check_preset(output, "cpu")
-    with tarfile.open(archive) as tar:
-        tar.extractall(output, filter="data")
+    unpack(archive, output)
     with pytest.raises(SystemExit, match="another preset"):
         _check_preset(output, "paper")
     assert command("--only", "report") == 0

@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -51,6 +50,7 @@ from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 
+from ..helpers.data.archives import unpack
 from ..helpers.data.evaluations import made_case
 from ..helpers.processes.command import environment, wait_until_gone
 
@@ -272,7 +272,7 @@ def test_diversity_is_the_dice_of_pairs_of_members(output, cases, trained_run) -
     assert found.within.value == pytest.approx(np.mean(within))
     assert found.between.value == pytest.approx(np.mean(between))
     assert found.difference.value == pytest.approx(np.mean(between) - np.mean(within))
-    assert found.within.interval[0] <= found.within.value <= found.within.interval[1]
+    assert np.isnan(found.within.interval).all()  # too few patients
     alone = measure_diversity(output, rows(PRESET)[0], names)
     assert alone.cells == [NO_PAIRS] * 3
     assert measure_diversity(output, row, [*names, "another"]) is None
@@ -331,8 +331,7 @@ def test_archives_give_the_same_tables(output, cases, tmp_path) -> None:
     (archive,) = write_archives(output, tmp_path / "kept", PRESET)
     assert archive.name == "restarts.tar.xz"
     before = archive.read_bytes()
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path / "again", filter="data")
+    unpack(archive, tmp_path / "again")
     again = tmp_path / "again"
     cut = file_of(again, UNSHIFTED, ROWS[0])
     cut.write_text(cut.read_text() + cut.read_text()[:20])  # as by a kill
