@@ -86,6 +86,7 @@ def enabled(form: WatchForm) -> set[str]:
         ("stopped", 2, {"resume", "use"}),
         ("died", 0, {"resume"}),
         ("failed", 3, {"resume", "use"}),
+        ("refused", 0, set()),
         ("refused", 3, {"resume", "use"}),
         ("finished", 6, {"add", "use"}),
         ("died", 6, {"resume", "add", "use"}),

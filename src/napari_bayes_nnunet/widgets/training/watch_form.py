@@ -55,7 +55,7 @@ class WatchForm(QWidget):
         super().__init__(parent)
         self._drawn = 0
         self._is_stopping = False
-        self._is_student = False
+        self._has_record = self._is_student = False
         self._plan: tuple[RestartSchedule, MemberSelection] | None = None
         self.name = QLabel()
         self.position = QLabel()
@@ -84,7 +84,7 @@ class WatchForm(QWidget):
         """Clear the curves and the log, before a run is read from its beginning."""
         self._drawn = 0
         self._is_stopping = False
-        self._is_student = False
+        self._has_record = self._is_student = False
         self.plots.set_reports(())
         self.log.clear()
         self._show_position(NOTHING_YET)
@@ -110,7 +110,7 @@ class WatchForm(QWidget):
         """
         if record is None:
             return
-        self._is_student = record.teacher is not None
+        self._has_record, self._is_student = True, record.teacher is not None
         plan = record.schedule_of(fold), record.selection
         if plan != self._plan:
             self._plan = plan
@@ -154,7 +154,9 @@ class WatchForm(QWidget):
         self.stop_button.setToolTip(STOP_HELP[stop])
         self.stop_button.setEnabled(active and not self._is_stopping)
         self.kill_button.setEnabled(active)
-        self.resume_button.setEnabled(state.kind in RESUMABLE and not self._is_student)
+        has_begun = state.kind != "refused" or self._has_record or bool(progress.reports)
+        resumable = state.kind in RESUMABLE and has_begun and not self._is_student
+        self.resume_button.setEnabled(resumable)
         self.resume_button.setToolTip(STUDENT_HELP if self._is_student else RESUME_HELP)
         self.add_cycle_button.setEnabled(not active and complete and not self._is_student)
         self.use_button.setEnabled(progress.members > 0)
