@@ -303,6 +303,16 @@ def test_folds_without_members_are_named(tmp_path: Path) -> None:
     assert find_ensemble(run).problems == (LEFT_OUT.format(training="run/fold_1", reason=reason),)
 
 
+def test_fold_whose_members_are_gone_has_no_second_reason(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    make_weights(run / "fold_1/members/epoch_0009.pth")
+    gone = sorted((run / "fold_0/members").iterdir())
+    for file in gone:
+        file.unlink()
+    expected = [MISSING_MEMBER.format(file=f"fold_0/members/{file.name}") for file in gone]
+    assert sorted(find_ensemble(run).problems) == expected
+
+
 def test_fold_all_is_used_alone_only(tmp_path: Path) -> None:
     model = make_model(
         tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in ("0", "1", "all")]

@@ -347,7 +347,8 @@ def _read_training(path: Path, name: str, only: str | None) -> _Training:
     rows = [_member(f, name, fold, model, entries.get(f)) for fold, f in files]
     existing = {file for _, file in files}
     missing = [f for f in entries if f not in existing and only in (None, _fold_of(f, path))]
-    empty = sorted({*folds} - {fold for fold, _ in files}) if rows and only is None else ()
+    known = {fold for fold, _ in files} | {_fold_of(f, path) for f in missing}
+    empty = sorted({*folds} - known) if rows and only is None else ()
     return _Training(
         path=path,
         name=name,

@@ -189,9 +189,11 @@ class _MadeBy:
     plans_sha256: Any = None
     method: Any = None
     members: Any = None
+    until_stable: Any = None
     temperature: Any = None
     mirroring: Any = None
     window: Any = None
+    precision: Any = None
 
     def made_by(self) -> dict[str, Any]:
         """Return the known entries."""
