@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QMainWindow
 from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.problems import Action, statement
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, write_record
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.training import watch
@@ -24,7 +24,7 @@ from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
 from ...helpers import HELPERS
 from ...helpers.processes.jobs import enter, epoch_done, say
-from .test_watch_form import numbers
+from .test_watch_form import RECORD, numbers
 
 FAKE = str(HELPERS / "processes" / "fake_training.py")
 ENDLESS = ("--epochs", 3000)
@@ -125,6 +125,7 @@ def test_fold_stopped_before_its_first_epoch_resumes(
     say(run, StageStarted(text="Planning"), JobEnded(outcome="stopped", text="Stopped."))
     enter(run, fold="1")
     dock = make_dock()
+    write_record(run.record, RECORD)
     dock.follow(run.path)
     wait_for(dock, "stopped", qtbot)
     assert dock.progress.fold == before
@@ -145,6 +146,7 @@ def test_resume_takes_the_devices_of_this_computer(
     say(run, JobEnded(outcome="stopped", text="Stopped."))
     enter(run, device="cpu", num_gpus=2, **changes)
     dock = make_dock()
+    write_record(run.record, RECORD)
     dock.follow(run.path)
     wait_for(dock, "stopped", qtbot)
     dock.form.resume_button.click()
@@ -337,11 +339,13 @@ def test_training_that_only_starts_can_be_ended(
     wait_for(dock, "starting", qtbot)
     qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
     getattr(dock.form, button).click()
-    wait_for(dock, "refused", qtbot)
+    wait_for(dock, "stopped", qtbot)
     assert dock.form.status.text() == "Stopped before training began. Start it again."
     assert dock.error.text() == ""
     assert not dock.watch.started_here()
 
+    assert dock.chooser.runs.currentText() == "run (stopped)"
+    assert not dock.form.resume_button.isEnabled()
 
 def test_continued_training_that_only_starts_can_be_ended(
     make_dock: Any, tmp_path: Path, qtbot: Any

@@ -31,12 +31,13 @@ from napari_bayes_nnunet.widgets.training.watch_form import (
     describe_progress,
 )
 
-STUDENT = TrainingRecord(
-    name="student", configuration="2d", schedule=RestartSchedule(epochs=6, cycles=1, shape="poly"),
+RECORD = TrainingRecord(
+    name="hearts", configuration="2d", schedule=RestartSchedule(epochs=6, cycles=1, shape="poly"),
     selection=MemberSelection(), batch_size=2, iterations_per_epoch=1,
     labels={"background": 0, "LV": 1}, channels=["cine"], folds={"0": {}},
-    teacher=Teacher(ensemble="hearts", plans_sha256="", mirroring="none", members={}),
 )  # fmt: skip
+TEACHER = Teacher(ensemble="hearts", plans_sha256="", mirroring="none", members={})
+STUDENT = replace(RECORD, name="student", teacher=TEACHER)
 
 
 def epoch(number: int, **changes: Any) -> EpochDone:
@@ -84,7 +85,8 @@ def enabled(form: WatchForm) -> set[str]:
         ("running", 2, {"stop", "kill", "use"}),
         ("silent", 2, {"stop", "kill", "use", "resume"}),
         ("stopped", 2, {"resume", "use"}),
-        ("died", 0, {"resume"}),
+        ("stopped", 0, set()),
+        ("died", 0, set()),
         ("failed", 3, {"resume", "use"}),
         ("refused", 0, set()),
         ("refused", 3, {"resume", "use"}),

@@ -171,6 +171,11 @@ class StartedTraining:
         """
         return self._refusal if self.has_ended else None
 
+    @property
+    def is_ended_early(self) -> bool:
+        """Whether `end_early` ended the process."""
+        return self._is_ended_early
+
     def _wait_for_end(self) -> None:
         code, printed = self._process.wait(), b""
         with suppress(OSError):  # the system may have emptied the temporary folder

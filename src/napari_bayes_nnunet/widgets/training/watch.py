@@ -15,7 +15,13 @@ from ...app.training.process import StartedTraining, start_training
 from ...app.training.progress import NOTHING_YET, TrainingProgress, progress_of
 from ...app.training.progress_file import Follower, LogTail, LogUpdate
 from ...app.training.request import TrainingRequest
-from ...app.training.run_state import RunState, kill_training, read_run_state, request_stop
+from ...app.training.run_state import (
+    RunState,
+    RunStatus,
+    kill_training,
+    read_run_state,
+    request_stop,
+)
 from ...core.command import BAYES_NNUNET
 from ...io import DataError
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
@@ -256,8 +262,10 @@ def _read_state(run: RunFolder, process: StartedTraining | None, is_starting: bo
         return state
     if is_starting:
         return replace(state, kind="starting", text="Training is starting.")
-    refusal = process.refusal() if process else None
-    return replace(state, kind="refused", text=refusal) if refusal else state
+    if process is None or (refusal := process.refusal()) is None:
+        return state
+    kind: RunStatus = "stopped" if process.is_ended_early else "refused"
+    return replace(state, kind=kind, text=refusal)
 
 
 def _with_length(progress: TrainingProgress, record: TrainingRecord | None) -> TrainingProgress:

@@ -154,7 +154,7 @@ class WatchForm(QWidget):
         self.stop_button.setToolTip(STOP_HELP[stop])
         self.stop_button.setEnabled(active and not self._is_stopping)
         self.kill_button.setEnabled(active)
-        has_begun = state.kind != "refused" or self._has_record or bool(progress.reports)
+        has_begun = self._has_record or bool(progress.reports)
         resumable = state.kind in RESUMABLE and has_begun and not self._is_student
         self.resume_button.setEnabled(resumable)
         self.resume_button.setToolTip(STUDENT_HELP if self._is_student else RESUME_HELP)
