@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QMainWindow
 
 from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted
@@ -124,8 +125,8 @@ def test_fold_stopped_before_its_first_epoch_resumes(
         say(run, JobEnded(outcome="finished", text="All is trained."))
     say(run, StageStarted(text="Planning"), JobEnded(outcome="stopped", text="Stopped."))
     enter(run, fold="1")
-    dock = make_dock()
     write_record(run.record, RECORD)
+    dock = make_dock()
     dock.follow(run.path)
     wait_for(dock, "stopped", qtbot)
     assert dock.progress.fold == before
@@ -145,8 +146,8 @@ def test_resume_takes_the_devices_of_this_computer(
     run = RunFolder(tmp_path / "run")
     say(run, JobEnded(outcome="stopped", text="Stopped."))
     enter(run, device="cpu", num_gpus=2, **changes)
-    dock = make_dock()
     write_record(run.record, RECORD)
+    dock = make_dock()
     dock.follow(run.path)
     wait_for(dock, "stopped", qtbot)
     dock.form.resume_button.click()
@@ -343,9 +344,9 @@ def test_training_that_only_starts_can_be_ended(
     assert dock.form.status.text() == "Stopped before training began. Start it again."
     assert dock.error.text() == ""
     assert not dock.watch.started_here()
-
     assert dock.chooser.runs.currentText() == "run (stopped)"
     assert not dock.form.resume_button.isEnabled()
+
 
 def test_continued_training_that_only_starts_can_be_ended(
     make_dock: Any, tmp_path: Path, qtbot: Any
@@ -437,6 +438,33 @@ def test_closing_window_ends_training_that_only_starts(
     qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
     assert window.close()
     qtbot.waitUntil(lambda: not dock.watch.started_here())
+
+
+class StaysOpen(QMainWindow):
+    """Window that refuses to close once, after the docks were asked."""
+
+    refuses = True
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        event.setAccepted(not self.refuses)
+        self.refuses = False
+
+
+def test_nothing_is_stopped_while_the_window_stays_open(
+    make_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    dock = make_dock(*ENDLESS, closing=STOP_TRAINING)
+    window = StaysOpen()
+    qtbot.addWidget(window)
+    window.setCentralWidget(dock)
+    window.show()
+    dock.start(request(tmp_path))
+    wait_for(dock, "running", qtbot)
+    stop = RunFolder(tmp_path / "run").stop
+    assert not window.close()
+    assert not stop.exists()
+    assert window.close()
+    assert stop.exists()
 
 
 def test_closing_window_without_training_asks_nothing(make_dock: Any, qtbot: Any) -> None:

@@ -51,6 +51,7 @@ class TrainingWidget(DockContent):
         self.progress = NOTHING_YET
         self.state: RunState | None = None
         self._window: QWidget | None = None
+        self._to_stop: list[Path] = []
         self.chooser = RunChooser(self._settings)
         self.new = NewTrainingForm(settings=self._settings)
         self.form = WatchForm()
@@ -185,14 +186,19 @@ class TrainingWidget(DockContent):
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask what happens to running trainings if the window closes."""
+        """Ask what happens to running trainings if the window closes.
+
+        They are stopped once the window is gone, because the Review dock or napari may still refuse
+        to close it. A minimized window is hidden as well, but spontaneously.
+        """
         if event.type() == QEvent.Type.Close and watched is self._window:
             running = self.watch.started_here()
             answer = self._ask_closing(self, running) if running else KEEP_TRAINING
             if answer == STAY_OPEN:
                 event.ignore()
                 return True
-            if answer == STOP_TRAINING:
-                for path in running:
-                    self.watch.stop_soon(path)
+            self._to_stop = running if answer == STOP_TRAINING else []
+        elif event.type() == QEvent.Type.Hide and not event.spontaneous():
+            while watched is self._window and self._to_stop:
+                self.watch.stop_soon(self._to_stop.pop())
         return bool(super().eventFilter(watched, event))
