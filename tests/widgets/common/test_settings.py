@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,6 +120,26 @@ def test_other_keys_of_the_file_stay(tmp_path: Path) -> None:
     file.write_text('{"other": 1}')
     Settings(file).add_recent_folder(tmp_path)
     assert json.loads(file.read_text())["other"] == 1
+
+
+KEEP_ALIASES = """
+import sys
+from pathlib import Path
+from napari_bayes_nnunet.widgets.common.settings import Settings
+
+settings = Settings(Path(sys.argv[1]))
+for number in range(30):
+    settings.keep_alias(sys.argv[2] + str(number), "x")
+"""
+
+
+def test_two_windows_keep_each_others_settings(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    windows = [
+        subprocess.Popen([sys.executable, "-c", KEEP_ALIASES, str(file), name]) for name in "ab"
+    ]
+    assert [window.wait(60) for window in windows] == [0, 0]
+    assert len(json.loads(file.read_text())["study_aliases"]) == 60
 
 
 def test_a_read_only_config_folder_is_ignored(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os  # Path.is_dir and Path.exists raise an error if a drive fails
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock
 from platformdirs import user_config_path
 
 from ...app import AppError
@@ -21,6 +22,8 @@ from ...io.files.json_files import parse_json
 from ...io.files.limits import read_small
 
 KEPT = 8
+_WAIT_S: Final = 2.0
+"""Seconds to wait for a change by another window."""
 _ENSEMBLES = "recent_ensembles"
 _LAST_ENSEMBLE = "last_ensemble"
 _LAST_STUDY = "last_study"
@@ -190,7 +193,7 @@ class Settings:
 
     def keep_open(self, section: str, is_open: bool) -> None:
         """Save whether a section of a dock is open."""
-        self._put(_SECTIONS, {**self._choices(_SECTIONS), section: is_open})
+        self._change(_SECTIONS, lambda sections: {**sections, section: is_open})
 
     def reading_layout(self) -> bool:
         """Return whether the reading layout was on last."""
@@ -237,8 +240,9 @@ class Settings:
 
     def keep_alias(self, case: str, alias: str) -> None:
         """Save the user's own name for a case; "" removes it."""
-        others = {name: kept for name, kept in self._choices(_ALIASES).items() if name != case}
-        self._put(_ALIASES, {**others, case: alias} if alias else others)
+        self._change(
+            _ALIASES, lambda kept: {k: own for k, own in {**kept, case: alias}.items() if own}
+        )
 
     def shows_dates(self) -> bool:
         """Return whether the user wants to see the dates of studies."""
@@ -257,7 +261,7 @@ class Settings:
     def keep_study_date(self, case: str, date: str) -> None:
         """Save the date of the study of a case, if the user wants to see dates."""
         if date and self.shows_dates():
-            self._put(_DATES, {**self._choices(_DATES), case: date})
+            self._change(_DATES, lambda dates: {**dates, case: date})
 
     def _choices(self, key: str) -> dict[str, Any]:
         return dict(self._content().get(key, {}))
@@ -302,15 +306,32 @@ class Settings:
         return [Path(entry) for entry in self._content().get(key, [])]
 
     def _put_first(self, key: str, folder: Path) -> None:
-        others = [f for f in self._folders(key) if f != folder]
-        self._put(key, [str(f) for f in (folder, *others)][:KEPT])
+        self._change(
+            key, lambda kept: [str(folder), *(f for f in kept if Path(f) != folder)][:KEPT]
+        )
 
     def _put(self, key: str, content: Any) -> None:
-        kept, is_damaged = self._read()
-        with suppress(OSError):  # the settings are only a convenience
+        self._change(key, lambda _: content)
+
+    def _change(self, key: str, change: Callable[[Any], Any]) -> None:
+        """Write the changed value of a key; a missing value is an empty one of its type."""
+        with suppress(OSError), self._locked():  # the settings are only a convenience
+            kept, is_damaged = self._read()
             if is_damaged:
                 self._move_aside()
-            write_json(self._path, {**kept, key: content})
+            write_json(self._path, {**kept, key: change(kept.get(key, _KINDS[key]()))})
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other windows from writing, which would lose one of the changes."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._path.with_suffix(".lock"), timeout=_WAIT_S)
+        with suppress(NotImplementedError, OSError):  # a drive without locks
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _content(self) -> dict[str, Any]:
         return self._read()[0]
@@ -330,9 +351,9 @@ class Settings:
 class DemoSettings(Settings):
     """Settings of the user in the demo, which leaves their ensemble, options and study alone."""
 
-    def _put(self, key: str, content: Any) -> None:
+    def _change(self, key: str, change: Callable[[Any], Any]) -> None:
         if key not in _OF_A_CASE:
-            super()._put(key, content)
+            super()._change(key, change)
 
 
 def _is_usable(key: str, value: Any) -> bool:
