@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.layers._layer_actions import _duplicate_layer
+from pint import UnitRegistry, application_registry
+from pint.registry import LazyRegistry
 
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, structure_title
@@ -50,6 +55,33 @@ def test_labels_are_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     module.warm_up()
     monkeypatch.delattr(module, "Labels")
     module.warm_up()
+
+
+def test_labels_are_prepared_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def make(data: object, **_: object) -> None:
+        time.sleep(0.1)
+        made.append(data)
+
+    module._make_first_labels.cache_clear()
+    monkeypatch.setattr(module, "Labels", make)
+    threads = [Thread(target=module.warm_up) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_units_are_loaded_before_the_thread_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Background:
+        def run(self, work: Callable[[], None]) -> None:
+            assert work is module.warm_up
+            assert isinstance(application_registry.get(), UnitRegistry)
+
+    monkeypatch.setattr(application_registry, "_registry", LazyRegistry())
+    module.prepare_labels(Background())
 
 
 def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:

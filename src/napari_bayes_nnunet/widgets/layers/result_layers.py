@@ -11,17 +11,20 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
+from threading import Lock
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
+from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.steps import drain
 from ...io.images.geometry import Geometry
+from ..common.background import Background
 from ..common.canvas import make_overlay
 from .metadata import LayerData, bayes_metadata, is_copy, layer_grid, note_owner
 from .orientation_letters import SHADE
@@ -43,6 +46,7 @@ MAP_COLORS: Final = ("#FFB000", "#FF0080")
 NO_STRUCTURE_COLOR: Final = "#FF0000"
 """Colour of labels that are no structures, which another program may have drawn."""
 _COLOR_STEPS: Final = 32
+_WARMING_UP: Final = Lock()
 MUTUAL_INFORMATION_END: Final = 1.0
 """End of its scale in bit, which two halves of the members reach that disagree in a voxel."""
 _BAR_SIZE: Final = (15.0, 100.0)
@@ -57,9 +61,23 @@ NAME: Final = "name"
 """Key in our metadata of a layer: the name that it was given here."""
 
 
-@cache
+def prepare_labels(background: Background) -> None:
+    """Do in a thread what napari does once, at its first labels; it saves half a second.
+
+    The units are loaded before, because loading them in two threads at a time fails.
+    """
+    Affine(ndim=1)
+    background.run(warm_up)
+
+
 def warm_up() -> None:
-    """Do what napari does once, at its first labels; run in a thread, it saves half a second."""
+    """Make labels unless they were made, in one thread at a time, as napari's warnings demand."""
+    with _WARMING_UP:
+        _make_first_labels()
+
+
+@cache
+def _make_first_labels() -> None:
     import_module("pandas")
     Labels(np.zeros((1, 1), np.uint8), **labels_look({"LV": 1}))
     # The dashes of lines, which the labels' polygon is drawn with, are computed once.

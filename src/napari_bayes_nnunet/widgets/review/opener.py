@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..common.background import UNEXPECTED_ERROR, Background
 from ..common.settings import Settings
 from ..common.window_thread import ShortCollections, Turns
-from ..layers.result_layers import warm_up
+from ..layers.result_layers import prepare_labels
 from ..reading.picture import LayerRemovedError, OpenedStudy
 from .controller import ReviewController
 from .forms import ReviewForms
@@ -52,7 +52,7 @@ class StudyOpener(QObject):
         self._collections = ShortCollections()
         self._warm_up = QTimer(self)
         self._warm_up.setSingleShot(True)
-        self._warm_up.timeout.connect(partial(self._background.run, warm_up))
+        self._warm_up.timeout.connect(partial(prepare_labels, self._background))
         self._warm_up.start(WARM_UP_AFTER_MS)
 
     @property

@@ -44,8 +44,8 @@ from ..layers.orientation_letters import PatientLetters
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
     kept_results,
+    prepare_labels,
     refresh_result,
-    warm_up,
 )
 from ..layers.structure_contours import apply_display, find_contours
 from ..layers.viewing import turn_once
@@ -466,8 +466,8 @@ class SegmentWidget(FolderDrop, DockContent):
         super().showEvent(event)
         self.child.start()
         self.ensemble.choose_last()
-        for prepare in (warm_up, import_review_dock):
-            self._background.run(prepare)
+        prepare_labels(self._background)
+        self._background.run(import_review_dock)
 
     def _on_dock_closed(self) -> None:
         self.close_child()
