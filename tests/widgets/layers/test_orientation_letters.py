@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, edge_letters
 from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
 
-from ..conftest import CINE, image_layer
+from ..conftest import CINE, OBLIQUE, image_layer
 
 LETTERS = (("P", "A"), ("S", "I"), ("R", "L"))
 
@@ -47,9 +48,7 @@ def viewer(tmp_path) -> ViewerModel:
 
 @pytest.fixture(autouse=True)
 def shown(viewer) -> PatientLetters:
-    made = PatientLetters(viewer)
-    made.set_layer(viewer.layers[0])
-    return made
+    return PatientLetters(viewer)
 
 
 def test_letters_follow_the_view(viewer) -> None:
@@ -71,11 +70,25 @@ def test_letters_are_hidden_in_3d_and_over_time(viewer) -> None:
     assert letters(viewer) == ""
 
 
-def test_an_image_without_orientation_has_no_letters(viewer, shown) -> None:
-    layer = viewer.add_image(np.ones((4, 5, 6)))
-    shown.set_layer(layer)
+def test_letters_are_those_of_the_image_in_front(viewer, tmp_path) -> None:
+    turned = CINE.parsed()
+    turned.set_sform(OBLIQUE[:, [1, 0, 2, 3]], code=1)
+    turned.set_qform(None, code=0)
+    other = viewer.add_layer(image_layer(tmp_path, Geometry(turned.binaryblock)))
+    assert letters(viewer) == "RLSI"
+    other.visible = False
+    assert letters(viewer) == "SIRL"
+    viewer.layers.move(0, 2)
+    other.visible = True
+    assert letters(viewer) == "SIRL"
+    viewer.layers.pop()
+    assert letters(viewer) == "RLSI"
+    other.opacity = 0
     assert letters(viewer) == ""
-    shown.set_layer(None)
+
+
+def test_an_image_without_orientation_has_no_letters(viewer) -> None:
+    viewer.add_image(np.ones((4, 5, 6)))
     assert letters(viewer) == ""
 
 

@@ -863,10 +863,10 @@ def test_a_choice_in_another_dock_counts(make_dock, settings, qtbot) -> None:
 def test_letters_are_drawn_on_the_canvas(make_dock, tmp_path) -> None:
     dock = make_dock(image_layer(tmp_path), window=True)
     viewer = dock._viewer
-    viewer.layers[0].visible = False
     with_letters = viewer.screenshot(canvas_only=True, flash=False)
-    dock.image.set_channels(("image",))
-    dock._letters.set_layer(None)
+    for key in viewer.canvas.overlays:
+        if key.startswith("patient_letter"):
+            viewer.canvas.overlays[key].visible = False
     without = viewer.screenshot(canvas_only=True, flash=False)
     changed = np.argwhere((with_letters != without).any(axis=-1))
     height, width = with_letters.shape[:2]

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+SHADE = (0.0, 0.0, 0.0, 0.65)
+"""Background of texts, to make them legible on bright images and in a light theme."""
+
 
 def put_overlay(viewer: Any, key: str, overlay: Any) -> None:
     """Put an overlay on the canvas, in place of another one with this key."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from napari.components.overlays import TextOverlay
-from napari.layers import Image
 
 from ...io.images.geometry import Letters
-from ..common.canvas import put_overlay, remove_overlay
+from ..common.canvas import SHADE, put_overlay, remove_overlay
+from .front import image_in_front
 from .metadata import layer_geometry
 
 EDGES: Final[Mapping[str, str]] = {
@@ -19,8 +19,8 @@ EDGES: Final[Mapping[str, str]] = {
     "right": "middle_right",
 }
 FONT_SIZE = 14
-SHADE = (0.0, 0.0, 0.0, 0.65)
-"""Background of the letters, to make them legible on bright images and in a light theme."""
+CHANGES: Final = ("inserted", "removed", "reordered", "visible", "opacity")
+"""Events of layers after which another image may be in front."""
 
 
 def edge_letters(
@@ -40,11 +40,10 @@ def edge_letters(
 
 
 class PatientLetters:
-    """The letters of one image in a viewer; hidden in 3D and if the orientation is unknown."""
+    """The letters of the image in front; hidden in 3D and if the orientation is unknown."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self._layer: Image | None = None
         self._overlays = {
             edge: TextOverlay(
                 position=position, font_size=FONT_SIZE, color="white", box_color=SHADE
@@ -55,22 +54,24 @@ class PatientLetters:
             put_overlay(viewer, _key(edge), overlay)
         for signal in self._signals():
             signal.connect(self._update)
-
-    def set_layer(self, layer: Image | None) -> None:
-        """Show the letters of ``layer``; None hides them."""
-        self._layer = layer
+        viewer.layers.events.connect(self._on_layers)
         self._update()
 
     def close(self) -> None:
         """Remove the letters."""
         for signal in self._signals():
             signal.disconnect(self._update)
+        self._viewer.layers.events.disconnect(self._on_layers)
         for edge, overlay in self._overlays.items():
             remove_overlay(self._viewer, _key(edge), overlay)
 
     def _signals(self) -> tuple[Any, ...]:
         dims = self._viewer.dims.events
         return (dims.order, dims.ndisplay, dims.ndim, self._viewer.scene.camera.events.orientation)
+
+    def _on_layers(self, event: Any) -> None:
+        if event.type in CHANGES:
+            self._update()
 
     def _update(self, event: object = None) -> None:
         letters = self._letters()
@@ -79,7 +80,8 @@ class PatientLetters:
             overlay.visible = bool(letters)
 
     def _letters(self) -> dict[str, str]:
-        geometry = layer_geometry(self._layer) if self._layer is not None else None
+        image = image_in_front(self._viewer)
+        geometry = layer_geometry(image) if image is not None else None
         dims = self._viewer.dims
         letters = geometry.reliable_letters if geometry is not None else None
         if letters is None or dims.ndisplay != 2:

@@ -25,9 +25,8 @@ from ...core.heart.structures import structure_colors, structure_title
 from ...core.steps import drain
 from ...io.images.geometry import Geometry
 from ..common.background import Background
-from ..common.canvas import make_overlay
+from ..common.canvas import SHADE, make_overlay
 from .metadata import LayerData, bayes_metadata, is_copy, layer_grid, note_owner
-from .orientation_letters import SHADE
 from .result import SegmentationResult
 
 ResultRole: TypeAlias = Literal["entropy", "mutual information", "prediction"]

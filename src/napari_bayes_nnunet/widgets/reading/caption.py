@@ -10,9 +10,8 @@ from napari.components.overlays import ScaleBarOverlay, TextOverlay
 from napari.layers import Image
 
 from ...core.types import Phase
-from ..common.canvas import make_overlay, put_overlay, remove_overlay
+from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay
 from ..layers.metadata import layer_spacing
-from ..layers.orientation_letters import SHADE
 from ..layers.viewing import shown_place
 
 _REVIEW: Final = "review"

@@ -82,7 +82,6 @@ class ReviewController(QObject):
         )
         self.carried = CarriedReview(context, check, self._thumbnails, self)
         self.window_level = WindowLevel(viewer)
-        # The Segment dock shows them for its image, which is in front with its study.
         self.letters = None if has_letters(viewer) else PatientLetters(viewer)
         self.keys: ReviewKeys | None = None
         self.exporter = ReviewExporter(
@@ -251,9 +250,6 @@ class ReviewController(QObject):
         yield
         yield from self.picture.show()
         yield
-        if self.letters is not None:
-            self.letters.set_layer(self.picture.image)
-            yield
         posteriors = self.session.study.posteriors.get
         self.outlines.set_image(self.picture.image, posteriors, self.session.structures)
         self.outlines.make_lines()

@@ -326,7 +326,6 @@ class SegmentWidget(FolderDrop, DockContent):
     def _on_image_changed(self, layer: Image | None) -> None:
         self._stop_waiting()
         self._remove_outdated_refusal()
-        self._letters.set_layer(layer)
         self.shown.caption.set_image(layer)
         self._offer_result()
         self.shown.show_numbers()
