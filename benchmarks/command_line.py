@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from napari_bayes_nnunet.core.problems import Problem
+
+
+@contextmanager
+def exiting_with_problems() -> Iterator[None]:
+    """End the command with its problem, or the error of a file, as a sentence and exit code 1."""
+    try:
+        yield
+    except Problem as problem:
+        sys.exit(str(problem))
+    except OSError as error:
+        sys.exit(
+            f"{error}. Check that the folders of the command exist, can be written, and have space."
+        )
 
 
 def studies_parser(doc: str | None) -> ArgumentParser:

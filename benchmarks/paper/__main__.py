@@ -22,13 +22,18 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from napari_bayes_nnunet.core.problems import Problem
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.files.atomic import write_json
 from napari_bayes_nnunet.io.files.json_files import read_json
 
-from ..command_line import existing_file, existing_folder, new_folder, positive_number
+from ..command_line import (
+    existing_file,
+    existing_folder,
+    exiting_with_problems,
+    new_folder,
+    positive_number,
+)
 from .cases import mnms_cases, shifted_cases, sunnybrook_cases
 from .forecast import forecast_trainings
 from .judging import Case, judge, needed_trainings
@@ -55,11 +60,8 @@ def main() -> None:
     """Run the missing parts of the experiment."""
     options = _parser().parse_args()
     try:
-        _run(options)
-    except Problem as problem:
-        sys.exit(str(problem))
-    except OSError as error:
-        sys.exit(f"{error}. Check that the folders of the command exist and can be written.")
+        with exiting_with_problems():
+            _run(options)
     except KeyboardInterrupt:
         sys.exit("Stopped. Start the same command again to continue.")
 

@@ -10,7 +10,6 @@ the same average; both have their 95 % interval over patients.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -28,7 +27,6 @@ from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_cas
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass
 from napari_bayes_nnunet.app.segmentation.member_predictions import InputImage, MemberPredictor
 from napari_bayes_nnunet.app.segmentation.methods import choose_members
-from napari_bayes_nnunet.core.problems import Problem
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble
@@ -36,7 +34,7 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.nnunet.device import choose_device
 from napari_bayes_nnunet.nnunet.inference import Predictor
 
-from ..command_line import existing_folder, write_csv
+from ..command_line import existing_folder, exiting_with_problems, write_csv
 from ..comparison import method_means
 from ..held_back import held_back_cases, make_parser, read_image
 from ..markdown import markdown_table
@@ -60,7 +58,7 @@ def main() -> None:
     parser.add_argument("--nnunet", type=existing_folder)
     parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
-    try:
+    with exiting_with_problems():
         cases = [*held_back_cases(options.dataset, options.split)]
         measured = Judge(options.run, METHODS, options.members).measure(cases)
         if options.nnunet:
@@ -68,11 +66,9 @@ def main() -> None:
             named = {(NNUNET, average): found for (_, average), found in of_nnunet.items()}
             measured = {**named, **measured}
         lines = [*averages_lines(measured)]
-    except Problem as problem:
-        sys.exit(str(problem))
-    print(averages_table(lines))
-    if options.csv:
-        write_csv(options.csv, lines)
+        print(averages_table(lines))
+        if options.csv:
+            write_csv(options.csv, lines)
 
 
 class Judge:

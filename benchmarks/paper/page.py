@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from ..command_line import existing_folder
+from ..command_line import existing_folder, exiting_with_problems
 from .averages import averages_table
 
 AVERAGES = "paper_averages.csv"
@@ -54,7 +54,8 @@ def main() -> None:
         sys.exit(str(unknown))
     except (OSError, LookupError, ValueError, TypeError) as error:
         sys.exit(f"{report} has damaged or missing tables ({type(error).__name__}: {error})")
-    (report / "paper.md").write_text(text, encoding="utf-8")
+    with exiting_with_problems():
+        (report / "paper.md").write_text(text, encoding="utf-8")
 
 
 def filled(template: str, report: Path) -> str:

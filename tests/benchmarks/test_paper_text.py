@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,3 +139,15 @@ def test_damaged_tables_are_said_in_one_line(
     assert "\n" not in str(ended.value.code)
     assert str(report) in str(ended.value.code)
     assert not (report / "paper.md").exists()
+
+
+def test_a_page_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table in (*REPORT.glob("paper_*.csv"), REPORT / "paper_tables.md"):
+        shutil.copy(table, tmp_path)
+    (tmp_path / "paper.md").mkdir()
+    monkeypatch.setattr("sys.argv", ["page", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert str(tmp_path / "paper.md") in str(ended.value.code)
