@@ -4,7 +4,8 @@ python -m benchmarks.paper.archive OUTPUT FOLDER [--preset cpu|paper]
 
 Writes FOLDER/KIND.tar.xz for every kind of training that has results: the record of the experiment,
 rows, losses, the records of the trainings, and their epochs. Unpacked into one OUTPUT they give the
-tables again with `--only report`.
+tables again with `--only report`. Says which rows lack cases, also those on damaged lines, which no
+archive has, and then ends with exit code 1.
 """
 
 from __future__ import annotations
@@ -14,21 +15,33 @@ import io
 import json
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_bayes_nnunet.core.problems import Problem
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 from napari_bayes_nnunet.io.files.atomic import replacing
 from napari_bayes_nnunet.io.files.json_files import read_json
 
-from ..command_line import existing_folder, new_folder
+from ..command_line import existing_folder, exiting_with_problems, new_folder
+from .judging import file_of, read_lines
 from .rows import rows
+from .shifts import UNSHIFTED
 from .temperatures import kept_losses
-from .trainings import PRESETS, Preset, has_ended, record_of, trainings
+from .trainings import PRESETS, Fold, Preset, has_ended, record_of, trainings
+
+INCOMPLETE = (
+    "{count} of {all} rows lack results of cases, such as {first}. Keep the weights, and start "
+    "`python -m benchmarks.paper` with this OUTPUT again to evaluate them."
+)
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    preset: dict[str, Any]
+    split: list[Fold]
 
 
 def main() -> None:
@@ -40,22 +53,40 @@ def main() -> None:
     parser.add_argument("folder", type=new_folder)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     options = parser.parse_args()
-    try:
-        _check_preset(options.output, options.preset)
-        for archive in write_archives(options.output, options.folder, PRESETS[options.preset]):
+    preset = PRESETS[options.preset]
+    with exiting_with_problems():
+        cases = _validation_cases(options.output, preset)
+        for archive in write_archives(options.output, options.folder, preset):
             print(f"{archive}: {archive.stat().st_size / 1e6:.2f} MB")
-    except Problem as problem:
-        sys.exit(str(problem))
+        if incomplete := incomplete_rows(options.output, preset, cases):
+            counts = {"count": len(incomplete), "all": len(rows(preset))}
+            sys.exit(INCOMPLETE.format(**counts, first=incomplete[0]))
 
 
-def _check_preset(output: Path, preset: str) -> None:
-    """Exit unless ``output`` holds an experiment of the preset."""
+def _validation_cases(output: Path, preset: Preset) -> list[str]:
+    """Return the cases of all rows. Exit unless ``output`` holds an experiment of the preset."""
     try:
-        experiment = read_json(record_of(output), dict[str, Any], repair="Choose another OUTPUT.")
+        experiment = read_json(record_of(output), _Experiment, repair="Choose another OUTPUT.")
     except FileNotFoundError:
         sys.exit(f"{output} holds no experiment. Choose the OUTPUT of one.")
-    if experiment["preset"] != asdict(PRESETS[preset]):
+    if experiment.preset != asdict(preset):
         sys.exit(f"{output} holds an experiment of another preset. Choose it with --preset.")
+    return experiment.split[0]["val"]
+
+
+def incomplete_rows(output: Path, preset: Preset, cases: Collection[str]) -> list[str]:
+    """Return the rows without a line for one of the ``cases``.
+
+    Under another condition, those without a line for a case that another row has.
+    """
+    wanted = {UNSHIFTED: {*cases}}
+    known = {}
+    for condition in {UNSHIFTED, *(folder.name for folder in output.glob("rows/*"))}:
+        for row in (row for row in rows(preset) if row.is_judged_under(condition)):
+            names = {name for name, _ in read_lines(file_of(output, condition, row))}
+            known[condition, row.name] = names
+            wanted.setdefault(condition, set()).update(names)
+    return sorted({row for (condition, row), names in known.items() if names < wanted[condition]})
 
 
 def write_archives(output: Path, folder: Path, preset: Preset) -> Iterator[Path]:
@@ -71,7 +102,7 @@ def write_archives(output: Path, folder: Path, preset: Preset) -> Iterator[Path]
         archive = folder / f"{kind}.tar.xz"
         with replacing(archive) as new, tarfile.open(new, "w:xz", preset=9) as tar:
             for file in (record_of(output), *files):
-                content = _without_cut_lines(file).encode()
+                content = _without_cut_lines(file)
                 member = tarfile.TarInfo(file.relative_to(output).as_posix())
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -90,17 +121,17 @@ def _files(kind: str, output: Path, preset: Preset) -> Iterator[Path]:
     yield from output.glob(f"modes/{kind}-seed*.json")
 
 
-def _without_cut_lines(file: Path) -> str:
-    """Return the text of a file, without JSON Lines that a kill has cut short."""
-    text = file.read_text(encoding="utf-8")
+def _without_cut_lines(file: Path) -> bytes:
+    """Return the content of a file, without JSON Lines that are damaged, as by a kill."""
+    content = file.read_bytes()
     if file.suffix != ".jsonl":
-        return text
+        return content
     whole = []
-    for line in text.splitlines(keepends=True):
+    for line in content.splitlines(keepends=True):
         with suppress(ValueError):
             json.loads(line)
             whole.append(line)
-    return "".join(whole)
+    return b"".join(whole)
 
 
 if __name__ == "__main__":

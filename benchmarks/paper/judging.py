@@ -242,15 +242,16 @@ def needed_trainings(
 
 
 def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield case name and content of every line, except lines that a kill has cut short."""
+    """Yield case name and content of every line, except damaged ones, as of a kill."""
     if not file.exists():
         return
     for line in file.read_bytes().splitlines():
         try:
             content = json.loads(line)
-        except ValueError:
+            case = content.get("evaluation", content)["case"]
+        except (ValueError, AttributeError, LookupError, TypeError):
             continue
-        yield content.get("evaluation", content)["case"], content
+        yield case, content
 
 
 def _of_patient(temperatures: Mapping[str, Mapping[str, float]], patient: str) -> dict[str, float]:

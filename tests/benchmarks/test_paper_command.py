@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from benchmarks.paper import __main__ as paper
+from benchmarks.paper import archive as paper_archive
 from benchmarks.paper import averages, forecast
-from benchmarks.paper.archive import _check_preset, write_archives
-from benchmarks.paper.trainings import PRESETS
+from benchmarks.paper.rows import rows
+from benchmarks.paper.trainings import PRESETS, record_of
 from filelock import FileLock
 
 from ..helpers.data.archives import unpack
@@ -126,21 +127,45 @@ def test_exit_code_says_whether_a_training_failed(failed, command, tmp_path, mon
     assert command() == len(failed)  # the rest is evaluated all the same
 
 
+def archiving(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str | int | None:
+    """Return the exit code of the command that writes archives, or its last words."""
+    monkeypatch.setattr(sys, "argv", ["archive", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        paper_archive.main()
+    return end.value.code
+
+
 @pytest.mark.usefixtures("blank_figures")
 def test_unpacked_archives_are_the_same_experiment(command, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
-    output = tmp_path / "output"
+    output, kept = tmp_path / "output", tmp_path / "kept"
     assert command("--only", "train") == 0
     (output / "modes").mkdir()
     (output / "modes" / "restarts-seed1.json").write_text("[15.0, 0.9, 14.6, 0.88]")
-    (archive,) = write_archives(output, tmp_path / "kept", PRESETS["cpu"])
+    every = len(rows(PRESETS["cpu"]))
+    assert archiving(monkeypatch, output, kept).startswith(f"{every} of {every} rows lack results")
     shutil.rmtree(output)
     (output / "trainings").mkdir(parents=True)
     assert command("--only", "report") == 1  # trainings of an unknown experiment
-    with pytest.raises(SystemExit, match="no experiment"):
-        _check_preset(output, "cpu")
+    assert "no experiment" in archiving(monkeypatch, output, kept)
+    (archive,) = kept.iterdir()
     unpack(archive, output)
-    with pytest.raises(SystemExit, match="another preset"):
-        _check_preset(output, "paper")
+    assert "another preset" in archiving(monkeypatch, output, kept, "--preset", "paper")
     assert command("--only", "report") == 0
     assert "| 15 | 0.9 | 14.6 | 0.88 |" in (output / "report" / "paper_tables.md").read_text()
+
+
+@pytest.mark.parametrize("content", ["{}", "[", "\xff"])
+def test_archives_need_a_whole_record(content, tmp_path, monkeypatch) -> None:
+    record_of(tmp_path).write_text(content, encoding="latin-1")
+    assert str(record_of(tmp_path)) in archiving(monkeypatch, tmp_path, tmp_path / "kept")
+
+
+def test_archives_that_cannot_be_written_are_named(command, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(paper, "train_all", lambda *places, preset, devices: [])
+    assert command("--only", "train") == 0
+    (tmp_path / "output" / "modes").mkdir()
+    (tmp_path / "output" / "modes" / "restarts-seed1.json").write_text("[]")
+    archive = tmp_path / "kept" / "restarts.tar.xz"
+    archive.mkdir(parents=True)
+    assert str(archive) in archiving(monkeypatch, tmp_path / "output", tmp_path / "kept")

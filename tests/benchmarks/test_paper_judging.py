@@ -16,7 +16,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from benchmarks.paper.archive import write_archives
+from benchmarks.paper.archive import incomplete_rows, write_archives
 from benchmarks.paper.cases import sunnybrook_cases
 from benchmarks.paper.diversity import NO_PAIRS, measure_diversity
 from benchmarks.paper.judging import (
@@ -343,6 +343,32 @@ def test_archives_give_the_same_tables(output, cases, tmp_path) -> None:
         (experiment / "report" / "paper_tables.md").read_text() for experiment in (output, again)
     )
     assert first == second
+
+
+def test_rows_with_damaged_or_missing_lines_are_incomplete(without_weights, cases) -> None:
+    names = {case.name for case in cases}
+
+    def incomplete() -> set[str]:
+        return {*incomplete_rows(without_weights, PRESET, names)}
+
+    others = {row.name for row in rows(PRESET)} - {row.name for row in EVERY}
+    assert incomplete() == others
+    for condition, row, damaged in (
+        (UNSHIFTED, ROWS[0], b"\xff{}\n"),
+        (SHIFTS[1].name, ROWS[1], b"[1]\n"),
+        (UNSHIFTED, ROWS[2], None),
+    ):
+        file = file_of(without_weights, condition, row)
+        if damaged is None:
+            file.unlink()
+        else:
+            file.write_bytes(damaged + b"".join(file.read_bytes().splitlines(keepends=True)[1:]))
+        others.add(row.name)
+        assert incomplete() == others
+    record_of(without_weights).write_text("{}")
+    (archive,) = write_archives(without_weights, without_weights / "kept", PRESET)
+    unpack(archive, without_weights / "again")
+    assert file_of(without_weights / "again", UNSHIFTED, ROWS[0]).read_bytes().isascii()
 
 
 @pytest.mark.usefixtures("blank_figures")
