@@ -8,6 +8,7 @@ of rows, and its numbers are written as
 
     [[Dice single - nnU-Net, ACDC]]             a finding of paper_claims.csv with its interval
     [[Dice single - nnU-Net, ACDC; by seed]]    its value for each training
+    [[Dice single - nnU-Net, ACDC; verdict]]    its verdict, "–" if no claim predicts its sign
     {{Table 1a. Dice; single; Mean}}            a cell of paper_tables.md without its interval
     {{Table 1a. Dice; single; Mean; interval}}  with it
     {{paper_trainings.csv; training=restarts, seed=1, last_epoch=199; pseudo_dice}}
@@ -81,7 +82,7 @@ class Tables:
         self._cells = dict(_cells((report / "paper_tables.md").read_text(encoding="utf-8")))
 
     def finding(self, wanted: str) -> str:
-        """Return a finding with its interval, or its values by seed."""
+        """Return a finding with its interval, or its values by seed, or its verdict."""
         text, _, how = wanted.partition("; ")
         measure, _, sides = text.partition(" ")
         sides, _, dataset = (sides, "", "") if measure == "escaping" else sides.rpartition(", ")
@@ -89,6 +90,8 @@ class Tables:
         found = self._findings.get((measure, *titles, dataset))
         if found is None:
             raise UnknownNumberError(f"paper_claims.csv has no {text}")
+        if how == "verdict":
+            return found["verdict"]
         sign, digits = "+" if len(titles) > 1 else "", DIGITS.get(measure, 3)
         if how == "by seed" and found["by_training"]:
             return ", ".join(_rounded(n, digits, sign) for n in found["by_training"].split())

@@ -23,6 +23,7 @@ OF_THE_PAPER = {"2.56", "2.18", "2.39", "1.70", "1.63", "1.25"}
 """ECE on ACDC in Table 2 of the paper."""
 SETTINGS = {"0.01", "0.1", "0.5", "1.5"}
 """Posterior temperature, dropout, limits of Dice and entropy, and τ of the paper."""
+VERDICTS = ("does not hold", "holds", "these trainings", "cannot be told", "undecided")
 CLAIMS = ("measured", "value", "low", "high", "by_training")
 TEMPLATE = """<!--
 net: Vanilla
@@ -48,6 +49,34 @@ def test_measured_numbers_are_not_written_by_hand() -> None:
     assert len(FINDING.findall(text)) + len(CELL.findall(text)) > FEWEST
     written = set(re.findall(NUMBER, CELL.sub("", FINDING.sub("", text))))
     assert written <= OF_THE_PAPER | SETTINGS
+
+
+def verdicts_in(text: str) -> set[str]:
+    """Return the verdicts that a text names; "undecided" is one that cannot be told by itself."""
+    text = text.lower()
+    return {verdict for verdict in VERDICTS if verdict in text}
+
+
+def claims() -> list[list[str]]:
+    """Return claim, verdict and findings of each row of the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    table = text[text.index("| Claim | Verdict | Measured |") :].partition("\n\n")[0]
+    return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+
+
+@pytest.mark.parametrize(("claim", "verdict", "measured"), claims())
+def test_verdicts_are_those_of_the_findings_beside_them(claim, verdict, measured) -> None:
+    """The row names each verdict that one of its findings has, and no other.
+
+    Which method has which verdict is not tested, nor a claim on other numbers than findings. The
+    NLL is an addition to the ECE, and told in other words.
+    """
+    wanted = {text.partition(";")[0] for text in FINDING.findall(measured)}
+    ask = "\n".join(f"[[{text}; verdict]]" for text in wanted if not text.startswith("NLL"))
+    names = PAGE.read_text(encoding="utf-8").partition("# ")[0]
+    found = filled(f"{names}{ask}", REPORT)
+    found = re.sub("cannot be told$", "undecided", found, flags=re.MULTILINE)
+    assert not wanted or verdicts_in(verdict) == verdicts_in(found)
 
 
 @pytest.fixture
