@@ -112,8 +112,9 @@ def evaluate_tasks(
     if not tasks:
         return
     failures = []
-    with ProcessPoolExecutor(processes, get_context("spawn"), _set_up, (processes,)) as pool:
-        waiting = {pool.submit(work, task): task for task in tasks}
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _set_up, (processes,))
+    waiting = {pool.submit(work, task): task for task in tasks}
+    try:
         for done in tqdm(as_completed(waiting), total=len(tasks), desc=description, unit="task"):
             task = waiting[done]
             if error := done.exception():
@@ -124,6 +125,8 @@ def evaluate_tasks(
                 file = file_of(kept, task.case.condition, row)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 _append(file, json.dumps(line))
+    finally:  # nobody writes what is evaluated after Ctrl-C, or on a full disk
+        pool.shutdown(cancel_futures=True)
     if failures:
         sys.exit("\n".join([FAILED_CASES, *failures]))
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -68,17 +69,19 @@ CHOSEN = [row for row in rows(PRESET) if of_first_training(row) and row.group !=
 EVERY = [*ROWS, *CHOSEN]
 FITTED = [row for row in ROWS if row.is_fitted]
 EVALUATION = """
-import os, time
+import os, sys, time
 from pathlib import Path
 from benchmarks.paper.judging import evaluate_tasks
 
 def evaluate(seconds):
     print(os.getpid(), flush=True)
     time.sleep(seconds)
+    return []
 
 if __name__ == "__main__":
-    evaluate_tasks([600], evaluate, Path(), 1, "Evaluating")
+    evaluate_tasks([*map(float, sys.argv[1:])], evaluate, Path(), 1, "Evaluating")
 """
+"""Evaluation of cases that take so many seconds each."""
 NAMES_OF_NNUNET = {"background": 0, "RV": 1, "MLV": 2, "LVC": 3}
 """Labels of nnU-Net's own conversion of ACDC."""
 
@@ -182,22 +185,37 @@ def test_every_row_has_a_twin_with_its_temperature_fitted(output) -> None:
         assert np.mean([c.nll for c in other]) != np.mean([c.nll for c in one])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
-def test_processes_end_with_a_killed_evaluation(tmp_path) -> None:
-    script = tmp_path / "evaluation.py"
+def start_evaluation(folder: Path, *seconds: float) -> subprocess.Popen[str]:
+    script = folder / "evaluation.py"
     script.write_text(EVALUATION)
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [environment().get("PYTHONPATH"), root]))
-    with subprocess.Popen(
-        [sys.executable, script],
+    return subprocess.Popen(
+        [sys.executable, script, *map(str, seconds)],
         env=environment(PYTHONPATH=path),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    ) as command:
+        start_new_session=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
+def test_processes_end_with_a_killed_evaluation(tmp_path) -> None:
+    with start_evaluation(tmp_path, 600) as command:
         evaluating = int(command.stdout.readline())
         command.kill()
     wait_until_gone(evaluating)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_ctrl_c_ends_an_evaluation(tmp_path) -> None:
+    with start_evaluation(tmp_path, *[1] * 20) as command:
+        command.stdout.readline()
+        os.killpg(command.pid, signal.SIGINT)
+        later = command.stdout.readlines()
+    assert command.returncode
+    assert len(later) < 10  # those that were handed to the process already
 
 
 def test_losses_are_measured_once(output, cases) -> None:
