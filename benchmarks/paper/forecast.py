@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -38,7 +40,7 @@ TRAJECTORY_EPOCH = 400_000
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What the unfinished trainings take.
+    """What the unfinished trainings take on devices such as ``device``.
 
     ``seconds_per_step`` are those of finished epochs if ``is_trained``, otherwise of the network
     alone. ``hours`` is the time until the last worker is done, without the evaluation.
@@ -46,6 +48,7 @@ class Forecast:
 
     unfinished: int
     workers: int
+    device: str
     steps: int
     seconds_per_step: float
     is_trained: bool
@@ -54,7 +57,8 @@ class Forecast:
     free_bytes: int
 
     def __str__(self) -> str:
-        source = "of finished epochs" if self.is_trained else "of the network alone, without images"
+        network = f"of the network alone on {self.device}, without images"
+        source = "of finished epochs" if self.is_trained else network
         at_least = "" if self.is_trained else "at least "
         return (
             f"{format_count(self.unfinished, 'training')} of {self.steps} steps in all, by "
@@ -86,11 +90,13 @@ def forecast_trainings(
     if seconds is None:
         threads = threads_of_worker(devices)
         seconds = measure_step(preset.name, devices[0], threads) if missing else 0.0
-    is_cpu = choose_device(devices[0]).type == "cpu"
-    side_by_side = min(len(devices), os.cpu_count() or 1) if is_cpu else len(devices)
+    device = choose_device(devices[0])
+    cores = os.cpu_count() or 1
+    side_by_side = min(len(devices), cores) if device.type == "cpu" else len(devices)
     return Forecast(
         unfinished=len(missing),
         workers=len(devices),
+        device=str(device),
         steps=sum(missing.values()),
         seconds_per_step=seconds,
         is_trained=measured is not None,
@@ -143,23 +149,28 @@ def _needed_bytes(
 def measure_step(preset: str, device: str, threads: int | None = None) -> float:
     """Return the seconds of a training step of a preset's network on random images.
 
-    ``threads`` are those of a CPU, None for all of them.
+    ``threads`` are those of a CPU, None for all of them. The process that measures ends at once,
+    because the command lives as long as the trainings, and one that has used a GPU keeps memory
+    there, or, if the GPU is set to one process, all of it.
     """
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_measure_step, preset, device, threads).result()
+
+
+def _measure_step(preset: str, device: str, threads: int | None) -> float:
     values = TRAINING_PRESETS[preset]
     features, patch = FULL_FEATURES, FULL_PATCH
     if values.network != "full":
         features = FEATURES[values.network]
         side = LARGEST_PATCH[values.network]
         patch = min(side, FULL_PATCH[0]), min(side, FULL_PATCH[1])
-    target = choose_device(device)
-    step = _training_step(features, patch, values.batch_size, target)
-    every = torch.get_num_threads()
-    torch.set_num_threads(threads or every)
+    if threads:
+        torch.set_num_threads(threads)
+    step = _training_step(features, patch, values.batch_size, choose_device(device))
     step()  # the first chooses kernels and allocates memory
     started = monotonic()
     for _ in range(STEPS):
         step()
-    torch.set_num_threads(every)
     return (monotonic() - started) / STEPS
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import active_children
 from pathlib import Path
 from threading import Barrier, Event
 from time import sleep
@@ -266,6 +267,7 @@ def test_forecast_counts_missing_steps_and_files(
     how = {"preset": PRESET, "devices": ["cpu"] * 2}
     before = forecast_trainings(*places, four, **how)
     assert (before.unfinished, before.workers, before.is_trained) == (4, 2, False)
+    assert before.device == "cpu"
     assert before.steps == 4 * 12 * 4
     assert before.hours == pytest.approx(2 * 12 * 4 * 0.5 / 3600)
     crowded = forecast_trainings(*places, four, preset=PRESET, devices=["cpu"] * 8)
@@ -288,8 +290,11 @@ def test_forecast_counts_missing_steps_and_files(
     assert 0 < images < before.needed_bytes  # preprocessed once, for all trainings
 
 
-def test_step_is_measured_with_the_network_of_the_preset() -> None:
-    assert measure_step("tiny", "cpu") > 0
+def test_step_is_measured_in_a_process_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the command would keep memory on the GPU of its first worker."""
+    monkeypatch.delattr(forecast, "_training_step")
+    assert measure_step("tiny", "cpu", 1) > 0
+    assert not active_children()
 
 
 def test_slurm_script_trains_one_task(tmp_path: Path) -> None:
