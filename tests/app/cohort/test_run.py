@@ -189,6 +189,18 @@ def test_failed_phase_leaves_no_function_of_before(ensemble, tmp_path):
         assert [row["lv_ef_percent"] for row in table(output)] == ["", ""]
     reports = [json.loads((output / f"{n}.json").read_text()) for n in ("p_ED", "p_ES")]
     assert not any("function" in report for report in reports)
+    (tmp_path / "in" / "p_ES.nii.gz").unlink()  # nor in a later run, which does not see the failure
+    run_here(ensemble, [tmp_path / "in"], output, overwrite=True)
+    assert [row["lv_ef_percent"] for row in table(output)] == ["", ""]
+
+
+def test_finished_studies_keep_their_notes(ensemble, tmp_path):
+    write_volume(tmp_path / "in" / "p.nii.gz", phases=3)
+    notes = []
+    for asked in ({}, {"skip_finished": True}):
+        run_here(ensemble, [tmp_path / "in"], tmp_path / "out", phases="ED,ES", **asked)
+        notes.append(table(tmp_path / "out")[0]["notes"])
+    assert notes[0] == notes[1] != ""
 
 
 def test_two_runs_into_one_folder_have_the_function_of_both(ensemble, tmp_path):

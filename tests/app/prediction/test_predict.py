@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -523,6 +524,8 @@ def test_old_result_of_a_failed_phase_gives_no_function(model, tmp_path):
     for order in (images, images[::-1]):
         assert run(model, *order, "-o", out, "--overwrite")[0] == 1
         assert not any("function" in json.loads(report.read_text()) for report in reports)
+    assert run(model, images[0], "-o", out, "--overwrite")[0] == 0
+    assert not any("function" in json.loads(report.read_text()) for report in reports)
 
 
 def test_wrong_number_of_channels_is_named(image, tmp_path):
@@ -657,6 +660,25 @@ class TestCine:
         (outcome,) = predict(Ensemble(model, device="cpu"), request)
         assert outcome.notes[1] == BLANK_PHASES.format(phases="phase 2")
         assert set(outcome.phases) <= {1, 3}
+        again = replace(request, skip_finished=True)
+        (skipped,) = predict(Ensemble(model, device="cpu"), again)
+        assert (skipped.skipped, skipped.notes) == (True, outcome.notes)
+
+
+def test_changed_image_of_a_phase_forms_no_pair_in_later_runs(model, tmp_path):
+    images = [tmp_path / "in" / f"p_{end}.nii.gz" for end in ("ED", "ES")]
+    for seed, file in enumerate(images):
+        write_image(file, made_image((20, 24, 4), seed=seed))
+    out = tmp_path / "out"
+    assert run(model, *images, "-o", out)[0] == 0
+    report = out / "p_ED.json"
+    assert "function" in json.loads(report.read_text())
+    write_image(images[1], made_image((20, 24, 4), seed=2))
+    for asked in ((*images, "--continue"), (images[0], "--overwrite")):
+        run(model, "-o", out, *asked)
+        assert "function" not in json.loads(report.read_text())
+    assert run(model, images[1], "-o", out, "--overwrite")[0] == 0
+    assert "function" in json.loads(report.read_text())
 
 
 @pytest.mark.parametrize("text", ["", "0", "ED", "1,x", "-2"])

@@ -28,6 +28,7 @@ from ..prediction.function_entry import PairedReports
 from ..prediction.output_files import case_files, disk_full, is_about_full_disk
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
+from ..prediction.resume_check import is_of_other_image
 from ..report.output_folder import refuse_folder_of_inputs, unwritable
 from .mixture import refuse_mixture
 from .page import PAGE, CohortPage
@@ -140,7 +141,7 @@ class _Pairs:
     """Measurements of ED and ES that are two studies, made after the last task of the two.
 
     Until then a worker may be writing one of the reports. If the tasks are ``redone``, earlier
-    results of those that fail are not measured.
+    results of those that fail are outdated.
     """
 
     def __init__(self, tasks: Iterable[StudyTask], *, redone: bool) -> None:
@@ -161,8 +162,8 @@ class _Pairs:
             return
         failed = {case for case, of_case in ended.items() if of_case.failure}
         reports = self._reports(task.output)
-        if self._redone:
-            reports.note(made=ended.keys() - failed, failed=failed)
+        outdated = [c for c in failed if self._redone or is_of_other_image(ended[c].failure)]
+        reports.note(made=ended.keys() - failed, failed=outdated)
         functions = reports.update(*ended)
         for case in functions.keys() - failed:
             report = read_report(task.output / case_files(case, ())["report"])

@@ -14,6 +14,7 @@ from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.phase_pairs import examination_of, phase_pairs
 from ...io.files.atomic import null_for_nan, write_json
+from ...io.files.case_names import same_file_key
 from ...io.study.case_report import (
     expected_dice_of,
     function_entry,
@@ -24,7 +25,12 @@ from .output_files import case_files, frame_name
 from .resume_check import may_be_of_one_ensemble
 
 _IMAGE: Final = ("image_sha256", "channels_sha256", "spacing_mm", "phase", "phases", "ED", "ES")
-_SETTINGS: Final = ("ensemble", "method", "members_asked", "until_stable", "mirroring", "window")
+_SETTINGS: Final = (
+    *("ensemble", "method", "members_asked", "until_stable", "temperature"),
+    *("mirroring", "window"),
+)
+_OUTDATED: Final = "outdated"
+"""Entry of a report that should have been replaced, but its image failed."""
 
 
 def measure_reports(
@@ -90,7 +96,7 @@ class PairedReports:
     """Reports of the 3D images in ``folder``, with measurements in those of ED and ES.
 
     An examination whose reports are not two, or not of one ensemble and the same settings, has no
-    measurements. An earlier result of an image that failed forms no pair with a new result.
+    measurements. Outdated reports form no pair, even in later runs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,7 +104,6 @@ class PairedReports:
         self._cases: dict[str, set[str]] | None = None
         self._updated: dict[str, str] = {}
         self._made: set[str] = set()
-        self._failed: set[str] = set()
 
     @contextmanager
     def updated(self, case: str) -> Iterator[None]:
@@ -110,12 +115,19 @@ class PairedReports:
             self.update(case)
 
     def note(self, *, made: Iterable[str] = (), failed: Iterable[str] = ()) -> None:
-        """Note the cases that were ``made`` again, and those that should have been but ``failed``.
+        """Mark the reports of cases that should have been replaced, but ``failed``, as outdated.
 
-        The next update takes them into account.
+        Those that were ``made`` or found unchanged in this run are not. The next update takes the
+        marks into account.
         """
-        self._made.update(made)
-        self._failed.update(failed)
+        made = [*made]
+        self._made.update(map(same_file_key, made))
+        failed = [case for case in failed if same_file_key(case) not in self._made]
+        for case, report in self._read([*made, *failed]).items():
+            kept = {key: value for key, value in report.items() if key != _OUTDATED}
+            if case in failed:
+                kept = {**_without_function(kept), _OUTDATED: True}
+            _write(_report_file(self._folder, case), kept)
 
     def update(self, *changed: str) -> dict[str, Mapping[str, Measured]]:
         """Measure the examination of the cases whose results have ``changed``.
@@ -128,11 +140,10 @@ class PairedReports:
         cases = self._listed().setdefault(examination, set())
         cases.update(changed)
         self._updated[examination] = changed[0]
-        reports = self._read(sorted(cases))
-        left_out = self._failed - self._made if self._made & cases else set()
-        current = {case: report for case, report in reports.items() if case not in left_out}
-        volumes = {case: _volumes_ml(report) for case, report in current.items()}
-        pairs = phase_pairs(volumes) if _are_of_one_kind(list(current.values())) else []
+        every = self._read(sorted(cases))
+        reports = {case: report for case, report in every.items() if _OUTDATED not in report}
+        volumes = {case: _volumes_ml(report) for case, report in reports.items()}
+        pairs = phase_pairs(volumes) if _are_of_one_kind(list(reports.values())) else []
         if not pairs:
             for name, report in reports.items():
                 _write(_report_file(self._folder, name), _without_function(report))

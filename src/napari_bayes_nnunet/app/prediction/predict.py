@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 from ...core.problems import Action, Problem, Remedy, Setting
 from ...core.steps import drain
-from ...io import DataError
 from ...io.files.atomic import removing_if_empty
 from ...io.files.case_names import result_name, same_file_key
 from ...io.files.disk import is_disk_full
@@ -40,7 +39,13 @@ from .output_files import (
 from .output_lock import locked_case
 from .phases import PhaseImage, choose_phases, parse_phases, phase_images
 from .request import CaseOutcome, PredictionRequest, check_request
-from .resume_check import check_report, finished_phases, matches_request, unverified_notes
+from .resume_check import (
+    check_report,
+    finished_phases,
+    is_of_other_image,
+    matches_request,
+    unverified_notes,
+)
 from .study_output import StudyParts, has_study, start_study
 from .write_behind import WriteBehind
 
@@ -100,9 +105,9 @@ def _outcomes(
                 raise disk_full(request.output) from error
             _LOGGER.debug("%s", case, exc_info=True)
             outcome = CaseOutcome(case=case, failure=_failure(image, error))
-            if request.overwrite:
-                paired.note(failed=[case])
-                with suppress(DataError, OSError):  # another run may be writing its report
+            if request.overwrite or is_of_other_image(error):
+                with suppress(Problem, OSError), locked_case(request.output, case):
+                    paired.note(failed=[case])
                     paired.update(case)
         yield outcome
     paired.update_again()

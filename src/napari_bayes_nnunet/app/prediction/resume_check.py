@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from ...core.problems import Action
+from ...core.problems import Action, Statement
 from ...core.types import Spacing
 from ...io import DataError
 from ...io.dataset.raw_dataset import join_names
@@ -170,6 +170,12 @@ def check_same_ensemble(
     wanted = calibration.to_report() if calibration is not None else None
     if content.get("calibration", wanted) != wanted:
         raise _mismatch(report, MADE_WITH_OTHER_CALIBRATION)
+
+
+def is_of_other_image(failure: object) -> bool:
+    """Return whether an error, or a failure of a worker, says that an image has changed."""
+    told = failure.statement if isinstance(failure, AppError) else failure
+    return isinstance(told, Statement) and told.template == MADE_FROM_OTHER_IMAGE
 
 
 def _refuse_old_meaning(report: Path, used: SegmentationSettings) -> None:
