@@ -114,7 +114,10 @@ def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
         )
         ended: Outcome = "finished before" if outcome.skipped else "done"
         row = study_row(study.name, ended, reports)
-        row = replace(row, notes=_without(outcome.notes, row.warnings))
+        # Those of phases that an earlier run finished are in their reports only.
+        of_reports = (note for report in reports.values() for note in report.get("notes", ()))
+        notes = [*dict.fromkeys((*outcome.notes, *of_reports))]
+        row = replace(row, notes=_without(notes, row.warnings))
         if not (outcome.skipped and task.picture.exists()):
             phase = row.ed if row.ed in names else outcome.phases[0]
             _write_picture(task, image, phase, ensemble.structures)

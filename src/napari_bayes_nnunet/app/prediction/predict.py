@@ -157,7 +157,7 @@ def predict_case(
     _refuse_replacing(request, [case], image)
     phases, notes, entries = choose_phases(ensemble, request.phases, image, channels)
     frames = phase_images(case, channels, phases)
-    entries |= source.checksums
+    entries |= {**source.checksums, "notes": [*notes]}
     _claim_names(_further_names(case, [frame.phase for frame in frames]), seen)
     _refuse_replacing(request, [frame.name for frame in frames], image)
     study = _start_study(ensemble, request, source, [frame.phase for frame in frames])
@@ -396,7 +396,7 @@ def _write(
     like = frame.channels[0]
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **entries}
     report |= with_geometry(result.report(), like.geometry)
-    report["notes"] = [*report["notes"], *map(str, like.notes)]
+    report["notes"] = [*entries["notes"], *report["notes"], *map(str, like.notes)]
     write_case(request.output, frame.name, result, report, maps=request.save, like=like)
     return report
 
