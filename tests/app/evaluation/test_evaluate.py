@@ -13,7 +13,9 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.evaluate import (
     EMPTY_REFERENCE,
+    EMPTY_REFERENCES,
     IDENTICAL,
+    NO_COMMON_STRUCTURE,
     NO_MUTUAL_INFORMATION,
     NO_PROBABILITIES,
     NO_REFERENCE,
@@ -25,6 +27,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     NOT_IN_REFERENCE,
     PREDICTION_UNNAMED,
     REFERENCE_UNNAMED,
+    UNKNOWN_ENSEMBLE,
     EvaluationProgress,
     MethodEvaluation,
     evaluate,
@@ -111,6 +114,17 @@ def test_methods_know_what_made_them(predictions, labels):
     assert method.made_by == (made_by, made_by | {"temperature": 1.0})
     summary = evaluation_summary([method])
     assert summary["methods"]["multi"]["made_by"] == [*method.made_by]
+
+
+def test_cases_without_a_report_among_others_are_noted(predictions, labels):
+    without(predictions, "*.json")
+    name_labels(predictions)
+    assert run(predictions, labels).notes == ()  # as of nnUNetv2_predict
+    for case in CASES[1:]:
+        (predictions / f"{case}.json").write_text('{"ensemble": "ACDC"}')
+    method = run(predictions, labels)
+    assert method.made_by == ({"ensemble": "ACDC"},)
+    assert method.notes == (f"{UNKNOWN_ENSEMBLE}: {CASES[0]} (1 of 3).",)
 
 
 def test_tree_of_a_cohort_equals_a_flat_folder(predictions, labels, tmp_path):
@@ -254,6 +268,18 @@ def test_an_empty_reference_is_noted(predictions, labels):
     none = NOT_IN_REFERENCE.format(structures="RV and MYO and LV")
     assert [note for note in notes if note.startswith(f"{none}: {CASES[0]} ")]
     assert not [note for note in notes if note.startswith(EMPTY_REFERENCE)]
+
+
+def test_references_that_are_all_empty_are_refused(predictions, labels):
+    for file in labels.iterdir():
+        reference = read_labels(file)
+        write_labels(file, np.zeros_like(reference.voxels), reference)
+    (labels.parent / "dataset.json").unlink()
+    with pytest.raises(AppError, check=says(EMPTY_REFERENCES)):
+        run(predictions, labels)
+    name_labels(labels, {"atrium": 1})
+    with pytest.raises(AppError, check=says(NO_COMMON_STRUCTURE)):
+        run(predictions, labels)
 
 
 @pytest.mark.parametrize("link", [False, True])

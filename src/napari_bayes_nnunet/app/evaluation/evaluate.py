@@ -46,6 +46,9 @@ NO_COMMON_STRUCTURE: Final = (
     "The reference labels in {labels} have none of the structures predicted in {predictions} "
     "({structures}). Use the same names in both dataset.json files."
 )
+EMPTY_REFERENCES: Final = (
+    "All reference labels in {labels} are empty. Choose the folder of the reference labels."
+)
 NO_REFERENCE: Final = "Left out (no reference labels)"
 NOT_IN_REFERENCE: Final = "{structures} not evaluated (not in the reference)"
 NOT_IN_PREDICTION: Final = "{structures} not evaluated (not in the prediction)"
@@ -60,6 +63,7 @@ EMPTY_REFERENCE: Final = "Empty reference (Dice 0 for all predicted structures)"
 IDENTICAL: Final = "Identical to the reference, which may be a copy"
 NOT_IN_GROUPS: Final = "Not in groups.csv"
 NO_SHARED_PATIENT: Final = "Counted as one patient each (no two names share a patient)"
+UNKNOWN_ENSEMBLE: Final = "Made by an unknown ensemble (no report)"
 NOT_IN_COMMON: Final = "Left out (not in another method)"
 
 
@@ -198,14 +202,17 @@ def evaluate(
             own = groups.get(case) or groups.get(listed_as[case], {})
             cases.append(_evaluated(pair, pair.reference, patients[case], own))
             functions[case] = pair.prediction.function_intervals
-            if pair.prediction.made_by not in [{}, *made_by]:
+            if not pair.prediction.made_by:
+                remarks[UNKNOWN_ENSEMBLE].append(case)
+            elif pair.prediction.made_by not in made_by:
                 made_by.append(pair.prediction.made_by)
         yield EvaluationProgress(done, len(names), case)
-    folders = {"labels": labels, "predictions": predictions}
     if not cases:
-        raise AppError(NO_REFERENCES, **folders)
+        raise AppError(NO_REFERENCES, labels=labels, predictions=predictions)
     if not any(case.structures for case in cases):
-        raise AppError(NO_COMMON_STRUCTURE, **folders, structures=", ".join(pair.structures))
+        raise _nothing_in_common(pair, predictions, labels)
+    if not made_by:  # as of nnUNetv2_predict, which writes no reports
+        remarks.pop(UNKNOWN_ENSEMBLE, None)
     if patient == DEFAULT_PATIENT and no_patient_is_shared(patients):
         remarks[NO_SHARED_PATIENT] = names
     if groups and groups.keys().isdisjoint({*names, *listed_as.values()}):
@@ -216,6 +223,16 @@ def evaluate(
         notes=tuple(_notes(remarks, len(names))),
         folder=predictions,
         made_by=tuple(made_by),
+    )
+
+
+def _nothing_in_common(pair: CasePair, predictions: Path, labels: Path) -> AppError:
+    """Return the error if no case, such as ``pair``, has a structure to evaluate."""
+    if structure_numbers(labels) is None and pair.only is None:  # all that is drawn would count
+        return AppError(EMPTY_REFERENCES, labels=labels)
+    structures = ", ".join(pair.structures)
+    return AppError(
+        NO_COMMON_STRUCTURE, labels=labels, predictions=predictions, structures=structures
     )
 
 
