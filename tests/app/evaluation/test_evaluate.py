@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import shutil
@@ -42,7 +43,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.evaluation.label_tree import SHARED_REFERENCE
+from napari_bayes_nnunet.io.evaluation.label_tree import SHARED_REFERENCE, TWO_ENDINGS
 from napari_bayes_nnunet.io.evaluation.references import REFERENCE_GRID
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_labels
 from napari_bayes_nnunet.sample_data import CINE, ED_LABELS, ES_LABELS
@@ -268,6 +269,15 @@ def test_an_empty_reference_is_noted(predictions, labels):
     none = NOT_IN_REFERENCE.format(structures="RV and MYO and LV")
     assert [note for note in notes if note.startswith(f"{none}: {CASES[0]} ")]
     assert not [note for note in notes if note.startswith(EMPTY_REFERENCE)]
+
+
+@pytest.mark.parametrize("which", ["predictions", "labels"])
+def test_two_files_of_one_name_are_refused(predictions, labels, which):
+    folder = {"predictions": predictions, "labels": labels}[which]
+    twin = folder / f"{CASES[1]}.nii"
+    twin.write_bytes(gzip.decompress((folder / f"{CASES[1]}.nii.gz").read_bytes()))
+    with pytest.raises(DataError, check=says(TWO_ENDINGS, folder=folder)):
+        run(predictions, labels)
 
 
 def test_references_that_are_all_empty_are_refused(predictions, labels):

@@ -25,6 +25,19 @@ SHARED_REFERENCE: Final = (
     "{first} and {second} have the same reference, {reference} in {folder}. Put the references "
     "into the same subfolders as the predictions, or evaluate one subfolder at a time."
 )
+TWO_ENDINGS: Final = "{folder} has both {first} and {second}. Keep only one of them."
+
+
+def label_file(folder: Path, name: str) -> Path | None:
+    """Return the NIfTI file of a name without ending; None without one.
+
+    Raises DataError if there are two.
+    """
+    files = [file for ending in ENDINGS if (file := folder / f"{name}{ending}").is_file()]
+    if len(files) > 1:
+        first, second = (file.name for file in files)
+        raise DataError(TWO_ENDINGS, folder=folder, first=first, second=second)
+    return files[0] if files else None
 
 
 def label_folders(root: Path) -> Iterator[tuple[str, set[str]]]:

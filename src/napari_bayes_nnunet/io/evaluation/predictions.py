@@ -23,7 +23,7 @@ from ..files.json_files import Positive, read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
 from ..study.case_report import ExpectedDiceEntry, FailureEntry
-from .label_tree import ReferenceTree, label_folders
+from .label_tree import ReferenceTree, label_file, label_folders
 from .references import checked_numbers, structure_numbers
 
 ENTROPY_SUFFIX: Final = "_entropy"
@@ -128,7 +128,7 @@ def read_prediction(folder: Path, case: str) -> Prediction:
     Entropy is computed from the probabilities if its map is missing. Raises DataError for a damaged
     file, for files of different predictions, and for a segmentation that was stopped.
     """
-    labels = read_labels(_image_file(folder, case))
+    labels = read_labels(label_file(folder, case) or folder / f"{case}{ENDINGS[0]}")
     if labels.is_cine:
         raise DataError(
             "{file} has {phases} phases. Save each phase as its own 3D file.",
@@ -297,9 +297,9 @@ def _agreement(drawn: VoxelArray, probable: VoxelArray) -> float:
 
 
 def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
-    if not any((folder / f"{name}{ending}").is_file() for ending in ENDINGS):
+    if not (file := label_file(folder, name)):
         return None
-    volume = read_volume(_image_file(folder, name), allow_blank=True, like=labels.geometry)
+    volume = read_volume(file, allow_blank=True, like=labels.geometry)
     if not volume.geometry.same_grid(labels.geometry):
         raise DataError(
             "{file} has a different grid ({found}) from {labels} ({expected}). {repair}",
@@ -310,8 +310,3 @@ def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
             repair=_REPAIR,
         )
     return volume.voxels
-
-
-def _image_file(folder: Path, name: str) -> Path:
-    files = [folder / f"{name}{ending}" for ending in ENDINGS]
-    return next((file for file in files if file.is_file()), files[0])

@@ -14,8 +14,8 @@ from .. import DataError
 from ..dataset.check import IGNORE
 from ..files.json_files import read_json
 from ..images.geometry import Geometry
-from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels
-from .label_tree import reference_names
+from ..images.nifti import Volume, VoxelArray, read_labels
+from .label_tree import label_file, reference_names
 
 REFERENCE_GRID = (
     "{file} has a different grid ({found}) from {case} ({expected}). Use a reference drawn on the "
@@ -203,10 +203,9 @@ def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry
 
 def _read(folder: Path, case: str, phase: int | None) -> Volume | None:
     for name, is_frame in reference_names(case, phase):
-        for file in (folder / f"{name}{ending}" for ending in ENDINGS):
-            if file.is_file():
-                labels = read_labels(file)
-                return labels if is_frame or phase is None else _frame(labels, phase)
+        if file := label_file(folder, name):
+            labels = read_labels(file)
+            return labels if is_frame or phase is None else _frame(labels, phase)
     return None
 
 
