@@ -27,6 +27,7 @@ from napari_bayes_nnunet.app.evaluation.referenced_studies import (
     PHASES_LEFT_OUT,
     SAME_CASE,
     STUDY_LEFT_OUT,
+    UNDRAWN,
 )
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES
@@ -215,6 +216,13 @@ def test_study_without_labels_is_noted(studies, labels):
     found = evaluate_queue(studies, labels)
     assert found.studies == 2
     assert found.notes == (STUDY_LEFT_OUT.format(case="p1_frame01"),)
+
+
+def test_structure_that_the_reference_lacks_is_noted(studies, labels):
+    without_lv = np.where(heart() == STRUCTURES["LV"], STRUCTURES["MYO"], 0).astype(np.uint8)
+    write_reference(labels / "p1_frame01.nii.gz", without_lv)
+    note = UNDRAWN.format(structures="LV")
+    assert evaluate_queue(studies, labels).notes == (f"{note}: p1_frame01.",)
 
 
 def test_comparison_without_positions_is_noted(studies, labels):

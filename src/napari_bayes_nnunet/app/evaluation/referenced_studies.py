@@ -32,6 +32,7 @@ from .evaluate import (
 STUDY_LEFT_OUT: Final = "{case} has no reference labels and was left out."
 SAME_CASE: Final = "{first} and {second} are both studies of {case}. Keep only one of them."
 PHASES_LEFT_OUT: Final = "{case} has no reference labels for phases {phases}, which were left out."
+UNDRAWN: Final = "{structures} counted as errors (not drawn in the reference)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -202,6 +203,16 @@ def _unlabelled(study: Study, references: Mapping[Phase, Reference]) -> list[str
     without = [phase for phase in study.posteriors if phase not in references]
     if not without:
         return []
+    if undrawn := [
+        name
+        for name, label in study.info.structures.items()
+        if any(
+            (study.posteriors[phase].prediction == label).any()
+            and not (reference.labels == label).any()
+            for phase, reference in references.items()
+        )
+    ]:
+        yield UNDRAWN.format(structures=" and ".join(undrawn))
     if not references:
         return [STUDY_LEFT_OUT.format(case=study.info.case)]
     phases = ", ".join(map(str, without))
