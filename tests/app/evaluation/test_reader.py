@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 from pathlib import Path
 
@@ -29,8 +30,11 @@ from napari_bayes_nnunet.app.evaluation.reader_report import (
     tools_csv,
     write_reader_report,
 )
+from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.review.simulated_reader import Tool
 from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.evaluation.references import REFERENCE_GRID
 
 from .test_queue import STRUCTURES, doubtful, reference, write, write_reference
 
@@ -70,6 +74,38 @@ def curves(evaluation: ReaderEvaluation, order: str):
 def test_every_patient_is_a_step(folders):
     steps = [(step.done, step.total, step.case) for step in evaluate_reader(*folders)]
     assert steps == [(1, 2, "p1"), (2, 2, "p2")]
+
+
+def test_studies_of_other_patients_are_not_kept_in_memory(folders):
+    of_one_patient_and_the_next_study = 3
+    gc.collect()
+    before = posteriors_in_memory()
+    kept = [posteriors_in_memory() - before for _ in evaluate_reader(*folders)]
+    assert max(kept) <= of_one_patient_and_the_next_study
+
+
+def posteriors_in_memory() -> int:
+    return sum(type(thing) is StoredPosterior for thing in gc.get_objects())
+
+
+def test_wrong_reference_is_refused_before_the_first_patient(tmp_path):
+    for patient in ("p1", "p2"):
+        write(tmp_path / "studies", f"{patient}_frame01", {None: doubtful(4)})
+    write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", reference(4))
+    write_reference(tmp_path / "labels" / "p2_frame01.nii.gz", reference(4)[1:])
+    with pytest.raises(DataError) as caught:
+        next(evaluate_reader(tmp_path / "studies", tmp_path / "labels"))
+    assert caught.value.statement.template == REFERENCE_GRID
+
+
+def test_studies_of_a_patient_need_not_be_neighbours(tmp_path):
+    for case in ("a_1", "b_1", "c_1"):
+        write(tmp_path / "studies", case, {None: doubtful(4)})
+        write_reference(tmp_path / "labels" / f"{case}.nii.gz", reference(4))
+    table = "case,patient\na_1,p\nb_1,q\nc_1,p\n"
+    (tmp_path / "labels" / "groups.csv").write_text(table)
+    steps = [*evaluate_reader(tmp_path / "studies", tmp_path / "labels")]
+    assert [(step.done, step.total, step.case) for step in steps] == [(1, 2, "p"), (2, 2, "q")]
 
 
 def test_volumes_of_a_patient_are_reviewed_together(evaluation):

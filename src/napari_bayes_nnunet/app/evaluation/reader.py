@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -146,19 +147,20 @@ def evaluate_reader(
     the arguments, what is left out and what is refused. Patients are resampled for the intervals.
     """
     known = ReferencedStudies(studies, labels, patient=patient)
-    by_patient: dict[str, list[_Volume]] = {}
-    for referenced in known:
-        by_patient.setdefault(referenced.patient, []).extend(_volumes(referenced))
-    names = list(by_patient)
+    names: list[str] = []
     reviews: dict[str, list[_Review]] = {order: [] for order in ORDERS}
     first: list[_FirstSlices] = []
     read: list[ReadPatient] = []
-    for done, (name, volumes) in enumerate(by_patient.items(), start=1):
+    count = 0
+    for name, of_patient in groupby(known, key=lambda referenced: referenced.patient):
+        volumes = [volume for referenced in of_patient for volume in _volumes(referenced)]
         for order in ORDERS:
             reviews[order].append(_review(volumes, order))
         first.append(_one_action(volumes))
         read += _stopped(name, volumes, reviews[QUEUE][-1])
-        yield EvaluationProgress(done=done, total=len(names), case=name)
+        names.append(name)
+        count += len(volumes)
+        yield EvaluationProgress(done=len(names), total=known.patient_count, case=name)
     return ReaderEvaluation(
         curves=tuple(_curves(order, reviews[order], names) for order in ORDERS),
         tools=tuple(_tool_use(tool, reviews[QUEUE], first, names) for tool in Tool),
@@ -166,7 +168,7 @@ def evaluate_reader(
         one_action_first=_removed_share(first, FIRST_TOOLS, names),
         actions=mean_estimate([r.states[-1].actions for r in reviews[QUEUE]], names),
         patients=len(names),
-        volumes=sum(len(volumes) for volumes in by_patient.values()),
+        volumes=count,
         slices=sum(len(review.readings) for review in reviews[QUEUE]),
         gross=sum(review.states[0].gross for review in reviews[QUEUE]),
         notes=known.notes,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -31,8 +32,8 @@ from .evaluate import (
 
 STUDY_LEFT_OUT: Final = "{case} has no reference labels and was left out."
 SAME_CASE: Final = "{first} and {second} are both studies of {case}. Keep only one of them."
-PHASES_LEFT_OUT: Final = "{case} has no reference labels for phases {phases}, which were left out."
 UNDRAWN: Final = "{structures} counted as errors (not drawn in the reference)"
+PHASES_LEFT_OUT: Final = "{case} has no reference labels for phases {phases}, which were left out."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +47,7 @@ class ReferencedStudy:
 
 
 class ReferencedStudies:
-    """Studies in a folder with a reference, read one after another.
+    """Studies in a folder with a reference, read one after another, all of a patient in a row.
 
     ``studies`` and ``labels`` are trees; `ReferenceTree` says which reference belongs to a study.
     Phases and studies without a reference are left out and noted. ``patient`` is the pattern of the
@@ -60,6 +61,8 @@ class ReferencedStudies:
         self._notes: list[str] = []
         self._remarks: dict[str, list[str]] = {}
         self._patients: dict[str, str] = {}
+        self.patient_count = 0
+        """Number of patients with a reference, known from the first study on."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -71,19 +74,30 @@ class ReferencedStudies:
         return tuple(dict.fromkeys((*self._notes, *worded)))
 
     def __iter__(self) -> Iterator[ReferencedStudy]:
-        """Yield the studies in the order of their cases.
+        """Yield the studies in the order of their cases, those of a patient after its first one.
 
         Raises AppError and DataError if no study has a reference, a study cannot be read, or a
-        reference does not match its study.
+        reference does not match its study, the latter before the first study.
         """
         check_folder(self._labels, "reference labels")
         cases = _cases(self._studies)
-        images = {f: _phase_images(read_study_info(f), case) for f, case in cases.items()}
+        infos = {folder: read_study_info(folder) for folder in cases}
+        images = {folder: _phase_images(infos[folder], case) for folder, case in cases.items()}
         references = _references(images, self._labels)
         patients = _patients(cases, images, self._labels, self._patient)
+        # Each reference is read twice, so that a wrong one is reported before the long work.
+        compared_phases = {
+            folder: [*_compared(info, info.phases, self._labels, references[folder])]
+            for folder, info in infos.items()
+        }
+        self.patient_count = len({patients[cases[f]] for f, p in compared_phases.items() if p})
+        by_patient: dict[str, list[Path]] = {}
         for folder, case in cases.items():
+            by_patient.setdefault(patients[case], []).append(folder)
+        for folder in chain.from_iterable(by_patient.values()):
+            case = cases[folder]
             study = read_study(folder)
-            compared = _compared(study, self._labels, references[folder])
+            compared = _compared(study.info, study.posteriors, self._labels, references[folder])
             for remark in _remarks(study, compared):
                 self._remarks.setdefault(remark, []).append(case)
             self._notes += [*study.problems, *_unlabelled(study, compared)]
@@ -167,11 +181,11 @@ def _patients(
 
 
 def _compared(
-    study: Study, labels: Path, references: Mapping[Phase, _PhaseImage]
+    info: StudyInfo, phases: Iterable[Phase], labels: Path, references: Mapping[Phase, _PhaseImage]
 ) -> dict[Phase, Reference]:
-    """Return the reference of each phase that has one."""
-    info, compared = study.info, {}
-    for phase in study.posteriors:
+    """Return the reference of each of the ``phases`` that has one."""
+    compared = {}
+    for phase in phases:
         if phase not in references:
             continue
         reference = reference_labels(
@@ -189,6 +203,16 @@ def _remarks(study: Study, references: Mapping[Phase, Reference]) -> Iterator[st
     known = references.values()
     if not all(reference.is_named for reference in known):
         yield REFERENCE_UNNAMED
+    if undrawn := [
+        name
+        for name, label in study.info.structures.items()
+        if any(
+            (study.posteriors[phase].prediction == label).any()
+            and not (reference.labels == label).any()
+            for phase, reference in references.items()
+        )
+    ]:
+        yield UNDRAWN.format(structures=" and ".join(undrawn))
     has_position = study.info.geometry.letters is not None
     if known and not (has_position and all(reference.is_placed for reference in known)):
         yield COMPARED_BY_VOXEL
@@ -203,16 +227,6 @@ def _unlabelled(study: Study, references: Mapping[Phase, Reference]) -> list[str
     without = [phase for phase in study.posteriors if phase not in references]
     if not without:
         return []
-    if undrawn := [
-        name
-        for name, label in study.info.structures.items()
-        if any(
-            (study.posteriors[phase].prediction == label).any()
-            and not (reference.labels == label).any()
-            for phase, reference in references.items()
-        )
-    ]:
-        yield UNDRAWN.format(structures=" and ".join(undrawn))
     if not references:
         return [STUDY_LEFT_OUT.format(case=study.info.case)]
     phases = ", ".join(map(str, without))
