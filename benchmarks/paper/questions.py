@@ -213,9 +213,11 @@ def _on_dice() -> Iterator[Question]:
     claim = "Ensembles beat vanilla in Dice"
     for dataset, one, base in product((ACDC, *SCANNERS), ENSEMBLES, (*BASELINES, MEMBER)):
         yield Question(claim, one, base, "Dice", 1, dataset)
-    claim = "Checkpoint ensembles beat the deep ensemble in Dice"
-    for dataset, one in product(DATASETS, ("single", "multi")):
-        yield Question(claim, one, "deep-ensemble", "Dice", 1, dataset)
+    for dataset, one, (other, how) in product(
+        DATASETS, ("single", "multi"), (("deep-ensemble", ""), ("short", " of the same cost"))
+    ):
+        claim = f"Checkpoint ensembles beat the deep ensemble{how} in Dice"
+        yield Question(claim, one, other, "Dice", 1, dataset)
     for one in ("mc-dropout", "encoder"):
         claim = "MC-Dropout lowers the Dice"
         yield Question(claim, one, "poly", "Dice", -1)
@@ -267,7 +269,7 @@ def _on_checkpoint_ensembles() -> Iterator[Question]:
 
 def _on_failed_cases() -> Iterator[Question]:
     claim = "Agreement finds failed cases better than the distant entropy of one network"
-    ensembles = ("mc-dropout", "encoder", "deep-ensemble", "single", "multi")
+    ensembles = ("mc-dropout", "encoder", "deep-ensemble", "short", "single", "multi")
     for dataset, one, measure in product((ACDC, *SCANNERS), ensembles, ("AURC", "e-AURC")):
         yield Question(claim, one, "poly", measure, -1, dataset)
 
