@@ -8,6 +8,7 @@ of rows, and its numbers are written as
 
     [[Dice single - nnU-Net, ACDC]]             a finding of paper_claims.csv with its interval
     [[Dice single - nnU-Net, ACDC; by seed]]    its value for each training
+    [[Dice single - nnU-Net, ACDC; trainings]]  its interval over trainings
     [[Dice single - nnU-Net, ACDC; verdict]]    its verdict, "–" if no claim predicts its sign
     {{Table 1a. Dice; single; Mean}}            a cell of paper_tables.md without its interval
     {{Table 1a. Dice; single; Mean; interval}}  with it
@@ -82,7 +83,7 @@ class Tables:
         self._cells = dict(_cells((report / "paper_tables.md").read_text(encoding="utf-8")))
 
     def finding(self, wanted: str) -> str:
-        """Return a finding with its interval, or its values by seed, or its verdict."""
+        """Return a finding with its interval over patients, or what else of it is asked for."""
         text, _, how = wanted.partition("; ")
         measure, _, sides = text.partition(" ")
         sides, _, dataset = (sides, "", "") if measure == "escaping" else sides.rpartition(", ")
@@ -95,10 +96,11 @@ class Tables:
         sign, digits = "+" if len(titles) > 1 else "", DIGITS.get(measure, 3)
         if how == "by seed" and found["by_training"]:
             return ", ".join(_rounded(n, digits, sign) for n in found["by_training"].split())
-        if how:
+        over = "_over_trainings" if how == "trainings" else ""
+        if how and not over:
             raise UnknownNumberError(f"paper_claims.csv has no single trainings of {text}")
-        low, high = (_rounded(found[name], digits) for name in ("low", "high"))
-        return f"{_rounded(found['value'], digits, sign)} ({low} to {high})"
+        interval = " to ".join(_rounded(found[f"{end}{over}"], digits) for end in ("low", "high"))
+        return interval if over else f"{_rounded(found['value'], digits, sign)} ({interval})"
 
     def cell(self, wanted: str) -> str:
         """Return a cell of the Markdown tables, or of a CSV file."""
