@@ -261,9 +261,12 @@ def test_the_title_names_what_is_displayed(outlines, viewer, image) -> None:
     show_place(viewer, image, (3, 1))
     assert titles[-1].splitlines() == ["RV", title]
     show_place(viewer, image, (5, 1))
-    assert titles[-1] == NO_ANSWERS.format(structure="RV")
+    assert titles[-1] == NO_ANSWERS.format(shown="RV")
     outlines.peek(True)
-    assert titles[-1] == UncertaintyView.ENTROPY.value
+    entropy = UncertaintyView.ENTROPY.value
+    assert titles[-1] == NO_ANSWERS.format(shown=entropy)
+    show_place(viewer, image, (3, 1))
+    assert titles[-1] == entropy
     outlines.peek(False)
     assert titles[-1] == outlines.title != UncertaintyView.ENTROPY.value
     outlines.set_view(UncertaintyView.NOTHING)

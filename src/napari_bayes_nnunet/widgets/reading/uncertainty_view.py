@@ -68,7 +68,7 @@ OUTLINES: Final[Mapping[UncertaintyView, str]] = {
 }
 """Title of the views that draw lines; it breaks at ordinary spaces only."""
 ABSENT: Final = "{structure}: absent in this slice"
-NO_ANSWERS: Final = "{structure}: this phase was not segmented"
+NO_ANSWERS: Final = "{shown}: this phase was not segmented"
 LEVELS: Final = (0.1, 0.5, 0.9)
 OPACITIES: Final = (0.7, 0.9, 1.0)
 LEVEL_DASHES: Final[tuple[Dash, ...]] = ((0.8, 1.4), (1.7, 1.3), (3.4, 1.3))
@@ -99,7 +99,7 @@ class OutlineLayers(QObject):
     ``map_wanted`` carries the role of a missing uncertainty map, which the receiver must add at
     once. ``view_changed`` carries the view if the user chooses it in napari's layer list: a map
     that is shown or hidden there, or ``NOTHING`` if outlines are hidden. ``titled`` carries the
-    title of what is displayed, with its unit, if it has changed.
+    title of what is displayed, with its unit, if it may have changed.
     """
 
     map_wanted = Signal(str)
@@ -135,9 +135,11 @@ class OutlineLayers(QObject):
         """Title of the map, with its unit; for outlines, below the structure. "" for nothing."""
         if self._image is None or self._view == UncertaintyView.NOTHING:
             return ""
-        if self._view not in OUTLINES:
-            return self._view.value
-        return self._drawing(shown_place(self._viewer, self._image)).title
+        place = shown_place(self._viewer, self._image)
+        if self._view in OUTLINES:
+            return self._drawing(place).title
+        is_segmented = self._posterior_of(place[0]) is not None
+        return self._view.value if is_segmented else NO_ANSWERS.format(shown=self._view.value)
 
     def set_image(
         self, image: Image | None, posterior_of: PosteriorOf, structures: Mapping[str, int]
@@ -244,7 +246,7 @@ class OutlineLayers(QObject):
         structure, (phase, z) = self._structure, place
         posterior, label = self._posterior_of(phase), self._structures.get(structure)
         if posterior is None or label is None or not 0 < label < posterior.classes:
-            return _Drawing(NO_ANSWERS.format(structure=structure))
+            return _Drawing(NO_ANSWERS.format(shown=structure))
         color = structure_colors(self._structures)[label]
         slice_ = posterior.slice_at(z)
         if self._view == UncertaintyView.MEMBERS:
@@ -309,6 +311,8 @@ class OutlineLayers(QObject):
 
     def _on_moved(self) -> None:
         self._draw()
+        if self._view in _MAPS and self._image in self._viewer.layers:
+            self.titled.emit(self.title)  # an empty map does not say if nothing is uncertain
 
     def _on_removed(self, event: Any) -> None:
         """Follow the user in deleting the image; draw deleted outlines again in the next slice."""
