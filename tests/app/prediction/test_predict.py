@@ -74,6 +74,15 @@ def image(tmp_path) -> Path:
 
 
 @pytest.fixture
+def images(tmp_path) -> list[Path]:
+    """Return the images of ED and ES of a patient."""
+    return [
+        write_image(tmp_path / "in" / f"p_{end}.nii.gz", made_image((20, 24, 4), seed=seed))
+        for seed, end in enumerate(("ED", "ES"))
+    ]
+
+
+@pytest.fixture
 def cine(tmp_path) -> Path:
     return write_image(tmp_path / "in" / "patient8_4d.nii.gz", made_image((20, 24, 4, 3)))
 
@@ -511,10 +520,7 @@ def test_bad_images_are_named_and_others_segmented(model, image, tmp_path):
     ]
 
 
-def test_old_result_of_a_failed_phase_gives_no_function(model, tmp_path):
-    images = [tmp_path / "in" / f"p_{end}.nii.gz" for end in ("ED", "ES")]
-    for seed, file in enumerate(images):
-        write_image(file, made_image((20, 24, 4), seed=seed))
+def test_old_result_of_a_failed_phase_gives_no_function(model, images, tmp_path):
     out = tmp_path / "out"
     assert run(model, *images, "-o", out)[0] == 0
     reports = [out / f"p_{end}.json" for end in ("ED", "ES")]
@@ -664,10 +670,7 @@ class TestCine:
             assert report["notes"][:2] == list(outcome.notes[:2])
 
 
-def test_changed_image_of_a_phase_forms_no_pair_in_later_runs(model, tmp_path):
-    images = [tmp_path / "in" / f"p_{end}.nii.gz" for end in ("ED", "ES")]
-    for seed, file in enumerate(images):
-        write_image(file, made_image((20, 24, 4), seed=seed))
+def test_changed_image_of_a_phase_forms_no_pair_in_later_runs(model, images, tmp_path):
     out = tmp_path / "out"
     assert run(model, *images, "-o", out)[0] == 0
     report = out / "p_ED.json"

@@ -81,6 +81,13 @@ def wait_for(dock: TrainingWidget, kind: str, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: dock.state is not None and dock.state.kind == kind)
 
 
+def in_window(dock: TrainingWidget, window: QMainWindow, qtbot: Any) -> QMainWindow:
+    qtbot.addWidget(window)
+    window.setCentralWidget(dock)
+    window.show()
+    return window
+
+
 def epochs(dock: TrainingWidget) -> int:
     return len(dock.progress.reports)
 
@@ -410,10 +417,7 @@ def test_closing_window_obeys_the_answer(
     answer: str, make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock(*ENDLESS, closing=answer)
-    window = QMainWindow()
-    qtbot.addWidget(window)
-    window.setCentralWidget(dock)
-    window.show()
+    window = in_window(dock, QMainWindow(), qtbot)
     dock.start(request(tmp_path))
     qtbot.waitUntil(lambda: epochs(dock) > 0)
     assert window.close() == (answer != STAY_OPEN)
@@ -430,10 +434,7 @@ def test_closing_window_ends_training_that_only_starts(
     make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock("--late", 600, closing=STOP_TRAINING)
-    window = QMainWindow()
-    qtbot.addWidget(window)
-    window.setCentralWidget(dock)
-    window.show()
+    window = in_window(dock, QMainWindow(), qtbot)
     dock.start(request(tmp_path))
     qtbot.waitUntil(lambda: len(dock.watch.started_here()) == 1)
     assert window.close()
@@ -454,10 +455,7 @@ def test_nothing_is_stopped_while_the_window_stays_open(
     make_dock: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = make_dock(*ENDLESS, closing=STOP_TRAINING)
-    window = StaysOpen()
-    qtbot.addWidget(window)
-    window.setCentralWidget(dock)
-    window.show()
+    window = in_window(dock, StaysOpen(), qtbot)
     dock.start(request(tmp_path))
     wait_for(dock, "running", qtbot)
     stop = RunFolder(tmp_path / "run").stop
@@ -469,10 +467,7 @@ def test_nothing_is_stopped_while_the_window_stays_open(
 
 def test_closing_window_without_training_asks_nothing(make_dock: Any, qtbot: Any) -> None:
     dock = make_dock(closing=STAY_OPEN)
-    window = QMainWindow()
-    qtbot.addWidget(window)
-    window.setCentralWidget(dock)
-    window.show()
+    window = in_window(dock, QMainWindow(), qtbot)
     assert window.close()
 
 

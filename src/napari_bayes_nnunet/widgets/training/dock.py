@@ -182,7 +182,7 @@ class TrainingWidget(DockContent):
         self.chooser.refresh()
         window = self.window()
         if window is not self._window and window is not self:
-            self._window = window
+            self._window, self._to_stop = window, []
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -198,7 +198,10 @@ class TrainingWidget(DockContent):
                 event.ignore()
                 return True
             self._to_stop = running if answer == STOP_TRAINING else []
-        elif event.type() == QEvent.Type.Hide and not event.spontaneous():
-            while watched is self._window and self._to_stop:
-                self.watch.stop_soon(self._to_stop.pop())
+        elif (
+            event.type() == QEvent.Type.Hide and watched is self._window and not event.spontaneous()
+        ):
+            for path in self._to_stop:
+                self.watch.stop_soon(path)
+            self._to_stop = []
         return bool(super().eventFilter(watched, event))
