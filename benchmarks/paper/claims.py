@@ -135,8 +135,9 @@ def silent_failures(
 ) -> Iterator[Finding]:
     """Yield the share of silent failures of small RVs and apical slices, per row.
 
-    An RV is small if its area is among the smallest quarter. The other rows without a fitted
-    temperature are compared with nnU-Net's own schedule, each by the slices in which it failed.
+    An RV is small if its area is among the smallest quarter. The other rows are compared with
+    nnU-Net's own schedule, which has a fitted temperature if they have, each by the slices in which
+    it failed.
     """
     areas = [s.reference_mm2 for row in rows for _, s in slices.get(row.name, ())]
     small = float(np.percentile(areas, 25)) if areas else 0.0
@@ -151,9 +152,10 @@ def silent_failures(
             of_row[row] = failed
             measured = f"{row.title}: share of {len(failed)} failed slices that escape"
             yield _escaping(measured, _share(failed))
-    plain = [row for row in of_row if not row.is_fitted]
-    for base in (row for row in plain if row.folder == NNUNET):
-        for row in (row for row in plain if row is not base):
+    for base in (row for row in of_row if row.folder == NNUNET):
+        for row in of_row:
+            if row is base or row.is_fitted != base.is_fitted:
+                continue
             measured = f"{row.title}: share of failed slices that escape minus that of {base.title}"
             difference = _share_difference(of_row[row], of_row[base])
             doubt = doubt_about(row, converged)

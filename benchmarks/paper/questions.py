@@ -218,9 +218,9 @@ def _on_dice() -> Iterator[Question]:
     ):
         claim = f"Checkpoint ensembles beat the deep ensemble{how} in Dice"
         yield Question(claim, one, other, "Dice", 1, dataset)
-    for one in ("mc-dropout", "encoder"):
-        claim = "MC-Dropout lowers the Dice"
-        yield Question(claim, one, "poly", "Dice", -1)
+    claim = "MC-Dropout lowers the Dice"
+    for dataset, one in product((ACDC, *SCANNERS), ("mc-dropout", "encoder")):
+        yield Question(claim, one, "poly", "Dice", -1, dataset)
     claim = "Multi is better than single in Dice"
     for dataset, one in product((ACDC, *SCANNERS), ("multi", "late")):
         yield Question(claim, one, "single", "Dice", 1, dataset)

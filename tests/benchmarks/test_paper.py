@@ -217,6 +217,11 @@ def test_trainings_have_an_interval_of_students_t() -> None:
     assert three.trainings_text == "+0.010, +0.020, +0.030: +0.020 (-0.005 to +0.045)"
 
 
+AREAS = ("reference_mm2", "predicted_mm2", "wrong_mm2", "uncertain_mm2", "all_uncertain_mm2")
+APICAL = RVSlice(z=9, place=1, dice=0.2, marked_mm2=80, **dict.fromkeys(AREAS, 90.0))
+"""A failed slice at the apex whose error is marked."""
+
+
 def test_no_slices_give_no_silent_failures() -> None:
     """Their areas have no percentile: a report before the first row failed."""
     made = rows(PRESETS["cpu"])
@@ -229,18 +234,27 @@ def test_silent_failures_are_compared_with_nnunet_patient_by_patient() -> None:
         next(row for row in rows(PRESETS["cpu"]) if (row.folder, row.method) == found)
         for found in (("poly/seed1", "vanilla"), ("restarts/seed1", "single"))
     )
-    areas = ("reference_mm2", "predicted_mm2", "wrong_mm2", "uncertain_mm2", "all_uncertain_mm2")
-    apical = RVSlice(z=9, place=1, dice=0.2, marked_mm2=80, **dict.fromkeys(areas, 90.0))
-    silent = replace(apical, marked_mm2=10)
+    silent = replace(APICAL, marked_mm2=10)
     slices = {
         base.name: [(f"p{n}", silent) for n in range(8)],
-        one.name: [(f"p{n}", silent if n < 2 else apical) for n in range(8)],
+        one.name: [(f"p{n}", silent if n < 2 else APICAL) for n in range(8)],
     }
     of_base, of_one, difference = silent_failures(slices, [base, one], {})
     assert (of_base.estimate.value, of_one.estimate.value) == (1, 0.25)
     assert difference.estimate.value == -0.75
     assert difference.estimate.interval[1] <= -0.375
     assert difference.verdict == f"holds {THESE_ONLY}"
+
+
+def test_rows_with_fitted_temperatures_are_compared_with_a_fitted_nnunet() -> None:
+    chosen = [
+        row
+        for row in rows(PRESETS["cpu"])
+        if row.group == "compared" and row.folder in ("poly/seed1", "cosine/seed1")
+    ]
+    slices = {row.name: [(f"p{n}", APICAL) for n in range(8)] for row in chosen}
+    differences = [f.measured for f in silent_failures(slices, chosen, {}) if "minus" in f.measured]
+    assert sorted(measured.count("τ fitted") for measured in differences) == [0, 2]
 
 
 def test_lines_cut_short_by_a_kill_are_skipped(tmp_path: Path) -> None:
