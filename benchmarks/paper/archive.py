@@ -33,8 +33,9 @@ from .temperatures import kept_losses
 from .trainings import PRESETS, Fold, Preset, has_ended, record_of, trainings
 
 INCOMPLETE = (
-    "{count} of {all} rows lack results of cases, such as {first}. Keep the weights, and start "
-    "`python -m benchmarks.paper` with this OUTPUT again to evaluate them."
+    "{count} of {all} rows lack results of cases, such as {first}. Start `python -m "
+    "benchmarks.paper` with this OUTPUT again to train and evaluate what is missing, and keep the "
+    "weights until then."
 )
 
 
