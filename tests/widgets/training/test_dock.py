@@ -458,11 +458,13 @@ def test_nothing_is_stopped_while_the_window_stays_open(
     window = in_window(dock, StaysOpen(), qtbot)
     dock.start(request(tmp_path))
     wait_for(dock, "running", qtbot)
-    stop = RunFolder(tmp_path / "run").stop
+    progress = RunFolder(tmp_path / "run").progress
     assert not window.close()
-    assert not stop.exists()
+    before = progress.read_text()
+    qtbot.waitUntil(lambda: len(progress.read_text()) > len(before))
+    assert '"stopped"' not in progress.read_text()
     assert window.close()
-    assert stop.exists()
+    qtbot.waitUntil(lambda: '"stopped"' in progress.read_text())
 
 
 def test_closing_window_without_training_asks_nothing(make_dock: Any, qtbot: Any) -> None:
