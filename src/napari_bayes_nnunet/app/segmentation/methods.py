@@ -205,9 +205,8 @@ METHODS: dict[str, Method] = {
         Method(
             name="multi",
             title="All cycles",
-            help="Average the latest members of all cycles (multi-modal), or all members. Its "
-            "calibration error was lower than that of one network in each training measured. "
-            "Choose it if all cycles are equally good.",
+            help="Average the latest members of all cycles (multi-modal), or all members. So far "
+            "better calibrated than one network. Choose it if all cycles are equally good.",
             choose=_multi,
         ),
         Method(
