@@ -1,8 +1,11 @@
-"""Split of ACDC with 16 validation patients, stratified by pathology group.
+"""Splits of ACDC, stratified by pathology group: 16 validation patients, or two halves.
 
-python benchmarks/demo_split.py ACDC > benchmarks/acdc_splits_final.json
+python -m benchmarks.demo_split ACDC > benchmarks/acdc_splits_final.json
+python -m benchmarks.demo_split ACDC --halves > benchmarks/acdc_halves.json
 
-All benchmarks here use these validation patients. The split is committed next to this file.
+All benchmarks of the built-in ensemble use the 16 validation patients. Two trainings on the halves
+(``bayes-nnunet train --split benchmarks/acdc_halves.json --fold 0``, and 1) leave each patient out
+once. Both splits are committed next to this file.
 """
 
 import argparse
@@ -23,15 +26,17 @@ def main() -> None:
     """Print the split in the format of nnU-Net's splits_final.json."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("dataset", type=Path)
-    folder = parser.parse_args().dataset
-    groups = read_pathology_groups(folder / "cases.csv")
-    kept, drawn = stratified_holdout(groups, count=VALIDATION_PATIENTS, seed=SEED)
-    names = [case.name for case in read_dataset(folder).cases]
-    split = {
-        "train": [name for name in names if patient_of(name) in kept],
-        "val": [name for name in names if patient_of(name) in drawn],
-    }
-    print(json.dumps([split], indent=1))
+    parser.add_argument("--halves", action="store_true")
+    options = parser.parse_args()
+    groups = read_pathology_groups(options.dataset / "cases.csv")
+    count = len(groups) // 2 if options.halves else VALIDATION_PATIENTS
+    kept, drawn = stratified_holdout(groups, count=count, seed=SEED)
+    names = [case.name for case in read_dataset(options.dataset).cases]
+    first, second = ([name for name in names if patient_of(name) in p] for p in (kept, drawn))
+    folds = [{"train": first, "val": second}]
+    if options.halves:
+        folds.append({"train": second, "val": first})
+    print(json.dumps(folds, indent=1))
 
 
 def stratified_holdout(
