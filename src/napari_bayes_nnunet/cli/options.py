@@ -174,6 +174,14 @@ until_stable_option = click.option(
     is_flag=True,
     help="Skip further members in slices whose result no longer changes.",
 )
+largest_component_option = click.option(
+    "--largest-component",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Keep only the largest connected piece of all structures together; auto if all complete "
+    "training labels are one piece, as hearts are.",
+)
 device_option = click.option(
     "--device",
     default="auto",

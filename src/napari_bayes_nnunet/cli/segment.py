@@ -18,6 +18,7 @@ from .options import (
     Temperature,
     VoxelSize,
     device_option,
+    largest_component_option,
     members_option,
     method_option,
     mirroring_option,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     help="Use the fitted temperature and the prediction intervals, if there are any.",
 )
 @until_stable_option
+@largest_component_option
 @device_option
 @click.option(
     "--precision",
@@ -209,6 +211,7 @@ def devices_command(as_json: bool) -> None:
 @mirroring_option
 @window_option("heart")
 @until_stable_option
+@largest_component_option
 @device_option
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     """Fit temperature, prediction intervals and failure score on ENSEMBLE's validation cases.

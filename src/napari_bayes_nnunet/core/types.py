@@ -29,5 +29,7 @@ Augmentation: TypeAlias = Literal["nnunet", "wide"]
 """Random changes of training images: those of nnU-Net, or those of other scanners too."""
 Sampler: TypeAlias = Literal["sgd", "sghmc"]
 """Steps of the weights: those of nnU-Net's optimizer, or these with noise in the plateaus."""
+LargestComponent: TypeAlias = Literal["auto", "on", "off"]
+"""Whether only the largest component is kept: as the ensemble's training data show, or chosen."""
 Precision: TypeAlias = Literal["auto", "full"]
 """Numbers of a network: half precision if the device is fast with it, or always float32."""

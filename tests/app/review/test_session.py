@@ -25,7 +25,18 @@ from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import open_study_lock, read_study, save_work
 
-from ...helpers.data.cines import ED, ES, LV, MYO, RV, SHAPE, STRUCTURES, WORST, make_cine
+from ...helpers.data.cines import (
+    ED,
+    ES,
+    LV,
+    MYO,
+    RV,
+    SHAPE,
+    STRUCTURES,
+    WORST,
+    drawn,
+    make_cine,
+)
 from ...helpers.processes.command import environment
 
 
@@ -553,6 +564,31 @@ def test_slices_are_checked_in_the_phases_of_the_queue(folder) -> None:
     assert session.findings() == []
     session.change(all_phases=True)
     assert {finding.fault for finding in session.findings()} == faults
+
+
+def test_removed_pieces_are_findings_until_drawn_or_accepted(tmp_path: Path) -> None:
+    session = ReviewSession(read_study(make_cine(tmp_path / "heart", removed=[2, 3])))
+    found = [finding for finding in session.findings() if finding.fault is Fault.REMOVED]
+    assert [finding.place for finding in found] == [(ED, 2), (ES, 2)]
+    removed = drawn(ED, 2)[2:]
+    assert found[0].amount == pytest.approx(np.count_nonzero(removed) * 0.015, rel=0.05)
+    places = {(item.phase, item.z) for item in session.queue(session.scores())[:2]}
+    assert places == {(ED, 2), (ES, 2)}
+    session.decide((ES, 2), "accepted")
+    drawn_again = np.flatnonzero(session.removed_in(ED).any(axis=(1, 2))).tolist()
+    assert drawn_again == [2, 3]
+    for z in drawn_again:
+        session.labels_in((ED, z))[:] = session.removed_in(ED)[z]
+    session.note_change([(ED, z) for z in drawn_again], tool="bring back")
+    assert not session.removed_in(ED).any()
+    assert not [finding for finding in session.findings() if finding.fault is Fault.REMOVED]
+
+
+def test_small_removed_pieces_are_no_findings(tmp_path: Path) -> None:
+    session = ReviewSession(read_study(make_cine(tmp_path / "heart", removed=[3])))
+    assert 0 < np.count_nonzero(session.removed_in(ES)) * 0.015 < 2
+    places = [f.place for f in session.findings() if f.fault is Fault.REMOVED]
+    assert places == [(ED, 3)]
 
 
 def test_usual_range_of_the_mass_comes_from_the_calibration(folder) -> None:

@@ -245,15 +245,16 @@ def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
         "members": 30,
         "mirroring": "full",
         "window": "heart",
+        "largest_component": "on",
     }
     command = f"bayes-nnunet calibrate {calibrated} DATASET --method single --members 30"
     (remedy,) = caught.value.remedies
-    assert remedy == Remedy(
-        Action.FIT_TEMPERATURE, {"command": f"{command} --mirroring full --window heart"}
-    )
+    options = "--mirroring full --window heart --largest-component on"
+    assert remedy == Remedy(Action.FIT_TEMPERATURE, {"command": f"{command} {options}"})
     with pytest.raises(AppError) as caught:
         fitted_temperature(folder, settings_of("multi", until_stable=True))
-    assert caught.value.remedies[0].values["command"].endswith("--window whole --until-stable")
+    command = caught.value.remedies[0].values["command"]
+    assert command.endswith("--window whole --largest-component on --until-stable")
 
 
 @pytest.mark.parametrize(("given", "expected"), [("fitted", 1), ("warm", 2), ("0", 1)])

@@ -16,6 +16,7 @@ OTHER = SegmentationSettings(
     members=9,
     mirroring="spread",
     window="whole",
+    largest_component="on",
     temperature=1.234567891,
     until_stable=True,
     device="cuda:0",
@@ -43,7 +44,8 @@ def test_the_command_reads_its_arguments(settings) -> None:
 def test_arguments_without_a_temperature() -> None:
     assert SegmentationSettings(members=3, device="cpu").to_arguments() == [
         *("--method", "multi", "--members", "3", "--mirroring", "full"),
-        *("--window", "heart", "--device", "cpu", "--precision", "auto"),
+        *("--window", "heart", "--largest-component", "auto"),
+        *("--device", "cpu", "--precision", "auto"),
     ]
 
 
@@ -59,6 +61,7 @@ def test_json_has_the_keys_of_a_report() -> None:
         "until_stable": True,
         "mirroring": "spread",
         "window": "whole",
+        "largest_component": "on",
         "temperature": 1.234567891,
         "calibrated": True,
         "device": "cuda:0",
@@ -75,6 +78,7 @@ def test_an_old_report_without_later_keys() -> None:
         "mirroring": "none",
         "window": "whole",
         "until_stable": False,
+        "largest_component": "off",
         "calibrated": True,
         "device": "cpu",
         "precision": "full",
@@ -116,7 +120,8 @@ def test_the_device_does_not_change_the_result() -> None:
         (SegmentationSettings(temperature=1.0), "multi, 30 members, mirroring full"),
         (
             OTHER,
-            "single, 9 members, until stable, mirroring spread, window whole, temperature 1.23457",
+            "single, 9 members, until stable, mirroring spread, window whole, one piece, "
+            "temperature 1.23457",
         ),
         (
             SegmentationSettings(method="vanilla", members=1, temperature="fitted"),

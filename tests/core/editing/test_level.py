@@ -214,3 +214,13 @@ def test_labels_of_another_grid_are_refused():
     with pytest.raises(InputError) as error:
         apply_level(random_slice(np.random.default_rng(0)), heart(), label=LV, margin=0)
     assert error.value.values["found"] == (64, 64)
+
+
+def test_removed_piece_is_never_gained():
+    probabilities = np.full((4, 1, 3), 0.0, np.float32)
+    probabilities[RV] = 0.9, 0.45, 0.9
+    probabilities[0] = 0.1, 0.55, 0.1
+    slice_ = slice_of(probabilities, [np.zeros((1, 3), np.uint8)])
+    slice_.prediction[0, 2] = 0  # it lies apart from the heart
+    result = apply_level(slice_, slice_.prediction, label=RV, margin=-1)
+    assert result.tolist() == [[RV, RV, 0]]

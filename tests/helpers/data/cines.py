@@ -58,10 +58,14 @@ def stray_heights(phase: int | None) -> Sequence[int]:
     return (2, 4, 3, 1) if phase == ES else (3, 5, 7, 2)
 
 
-def posterior(phase: int | None = ED, *, members: int = 5) -> StoredPosterior:
-    """Return the posterior of one phase."""
+def posterior(
+    phase: int | None = ED, *, members: int = 5, removed: Sequence[int] = ()
+) -> StoredPosterior:
+    """Return the posterior of one phase; what was drawn in some slices was ``removed``."""
     numbers = range(5) if members > 1 else [2]
-    return posterior_of([drawn(phase, member) for member in numbers])
+    made = posterior_of([drawn(phase, member) for member in numbers])
+    made.prediction[list(removed)] = 0
+    return made
 
 
 def make_cine(
@@ -69,6 +73,7 @@ def make_cine(
     *,
     phases: tuple[int | None, ...] = (ED, ES),
     members: int = 5,
+    removed: Sequence[int] = (),
     geometry: Geometry | None = None,
     **changes: Any,
 ) -> Path:
@@ -85,7 +90,7 @@ def make_cine(
         "phases": phases,
         "reports": {phase: made_report() for phase in phases},
     }
-    posteriors = {phase: posterior(phase, members=members) for phase in phases}
+    posteriors = {p: posterior(p, members=members, removed=removed) for p in phases}
     info = StudyInfo(**(given | changes))
     write_study(folder, info, posteriors)
     save_review(folder, ReviewState(score="gross-errors", ed=info.ed, es=info.es))

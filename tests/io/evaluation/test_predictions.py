@@ -189,6 +189,17 @@ def test_probabilities_of_another_prediction_are_refused(ours, given):
     assert caught.value.values == {"file": file, "labels": "p1_frame01.nii.gz"}
 
 
+def test_labels_may_lack_large_pieces_of_the_probabilities(ours, given):
+    """Pieces apart from the heart are removed from the labels, not from the probabilities."""
+    drawn = given["labels"].copy()
+    drawn[:, :, drawn.any(axis=(0, 1)).nonzero()[0][1:]] = 0
+    assert 0 < np.count_nonzero(drawn) < 0.4 * np.count_nonzero(given["labels"])
+    write_labels(ours / "p1_frame01.nii.gz", drawn, make_geometry(SHAPE, SPACING))
+    found = read_prediction(ours, "p1_frame01")
+    assert np.array_equal(found.labels.voxels, drawn)
+    np.testing.assert_array_equal(found.probabilities, given["probabilities"])
+
+
 @pytest.mark.parametrize("axis", [1, 2, 3])
 def test_mirrored_probabilities_are_refused(ours, given, axis):
     """Their overlap with the labels may be large, as that of a mirrored heart is."""

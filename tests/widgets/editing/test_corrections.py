@@ -182,6 +182,23 @@ def test_reverting_keeps_protected_structures(bench) -> None:
     assert bench.session.edited_places() == []
 
 
+def test_removed_pieces_are_brought_back_as_one_step(make_bench) -> None:
+    bench = make_bench(removed=[2, 3])
+    session = bench.session
+    before, expected = session.labels.copy(), session.removed_in(ED)
+    session.change(protected=("RV",))
+    bench.corrections.bring_back(ED)
+    assert np.array_equal(session.labels[ED - 1][2:], np.where(expected == RV, 0, expected)[2:])
+    session.change(protected=())
+    bench.corrections.bring_back(ED)
+    assert np.array_equal(session.labels[ED - 1][2:], expected[2:])
+    assert np.array_equal(session.labels[ES - 1], before[ES - 1])
+    assert session.edited_places() == [(ED, 2), (ED, 3)]
+    bench.corrections.undo()
+    bench.corrections.undo()
+    assert np.array_equal(session.labels, before)
+
+
 def test_steps_of_several_slices_are_undone_in_turn(bench) -> None:
     seen: list[Any] = []
     bench.corrections.undone.connect(seen.append)

@@ -51,6 +51,7 @@ def test_mouse_and_keys_correct_and_undo(
     press(Qt.Key.Key_W, SHIFT)  # the base
     assert controller.picture.place == (ED, 0)
     assert not (session.labels_in((ED, 0)) == RV).any()
+    assert not form.bring_back_button.isEnabled()
     press(Qt.Key.Key_R, SHIFT)  # the apex is at the last slice
     assert controller.picture.place == (ED, 0)
     form.brush.above.editor.check.native.click()
@@ -66,5 +67,27 @@ def test_mouse_and_keys_correct_and_undo(
     qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     assert np.array_equal(dock.controller.session.labels, after)
     assert (after != before).any(axis=(2, 3)).sum() == 2
+    dock.close_study()
+    settle(qtbot)
+
+
+def test_key_brings_back_what_was_removed(
+    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    dock = ReviewWidget(viewer, every_ms=1_000_000, settings=settings)
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    dock.open(make_cine(tmp_path / "heart", removed=[2, 3]))
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
+    settle(qtbot, dock)
+    session, button = dock.controller.session, dock.forms.corrections.bring_back_button
+    phase = dock.controller.picture.place[0]
+    removed = session.removed_in(phase)
+    assert button.isEnabled()
+    qtbot.keyClick(CanvasMouse(viewer, qtbot).canvas, Qt.Key.Key_B)
+    assert np.array_equal(session.labels[phase - 1][2:], removed[2:])
+    assert removed.any()
+    settle(qtbot, dock)
+    assert not button.isEnabled()
     dock.close_study()
     settle(qtbot)

@@ -27,8 +27,10 @@ from .resume_check import may_be_of_one_ensemble
 _IMAGE: Final = ("image_sha256", "channels_sha256", "spacing_mm", "phase", "phases", "ED", "ES")
 _SETTINGS: Final = (
     *("ensemble", "method", "members_asked", "until_stable", "temperature"),
-    *("mirroring", "window"),
+    *("mirroring", "window", "largest_component"),
 )
+_USUAL: Final = {"largest_component": "off"}
+"""Values that reports of version 0.2.0 do not name."""
 _OUTDATED: Final = "outdated"
 """Entry of a report that should have been replaced, but its image failed."""
 
@@ -190,7 +192,7 @@ def _are_of_one_kind(reports: Sequence[Mapping[str, Any]]) -> bool:
     first = reports[0] if reports else {}
     return all(
         may_be_of_one_ensemble(first, report)
-        and all(first.get(key) == report.get(key) for key in _SETTINGS)
+        and all({**_USUAL, **first}.get(key) == {**_USUAL, **report}.get(key) for key in _SETTINGS)
         for report in reports
     )
 

@@ -18,7 +18,7 @@ from ...io.files.limits import read_small
 from ...io.images.integrity import nifti_header, phase_count
 from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT, read_report
 from .. import AppError
-from ..segmentation.calibration import chosen_temperature, find_calibration
+from ..segmentation.calibration import chosen_temperature, find_calibration, keeps_largest
 from ..segmentation.methods import choose_members
 from ..segmentation.settings import SegmentationSettings
 from .output_files import frame_name
@@ -143,7 +143,12 @@ def check_same_ensemble(
     used_members = [_member_key(member) for member in content["members"]]
     members = choose_members(folder, settings.method, settings.members)
     temperature = chosen_temperature(folder, settings)
-    requested = replace(settings, members=len(members), temperature=temperature)
+    requested = replace(
+        settings,
+        members=len(members),
+        temperature=temperature,
+        largest_component="on" if keeps_largest(folder, settings) else "off",
+    )
     if requested.precision == "full" != used.precision:
         raise _mismatch(report, MADE_WITH_OTHER_PRECISION, precision=content["precision"])
     if (ensemble, used) != (folder.name, requested):

@@ -23,6 +23,10 @@ SENTENCES: Final = {
         "{slice}: the LV is smaller in this phase than at ES, by {percent:.0f} % of the stroke "
         "volume."
     ),
+    Fault.REMOVED: (
+        "{slice}: {amount:.0f} mL that lie apart from the heart were removed, most of them here. "
+        "If they belong to the heart, bring them back."
+    ),
 }
 
 

@@ -17,7 +17,13 @@ from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.editing.presence import presence
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured, Patient
-from ...core.heart.plausibility import Fault, Finding, slice_findings, volume_findings
+from ...core.heart.plausibility import (
+    Fault,
+    Finding,
+    removal_findings,
+    slice_findings,
+    volume_findings,
+)
 from ...core.heart.slice_volumes import base_is_first, heart_structures, is_basal
 from ...core.heart.surroundings import find_heart, find_surroundings
 from ...core.review.progress import ReviewProgress
@@ -189,6 +195,14 @@ class ReviewSession:
         plane: NDArray[np.float32] = select_phase(self.study.entropy, place[0])[place[1]]
         return plane
 
+    def removed_in(self, phase: Phase) -> NDArray[np.uint8]:
+        """Return the (Z, Y, X) labels of a segmented phase that were removed and are not drawn.
+
+        They lie apart from the heart.
+        """
+        posterior = self.study.posteriors[phase]
+        return np.where(select_phase(self.labels, phase) == 0, posterior.removed, np.uint8(0))
+
     def alternatives_in(self, place: Place) -> list[Alternative]:
         """Return the alternatives for a slice; those of the last slice are cached."""
         if self._alternatives is None or self._alternatives[0] != place:
@@ -337,9 +351,13 @@ class ReviewSession:
         volumes = volume_findings(
             self.numbers.volumes, ed=self.state.ed, es=self.state.es, mass_range=self._mass_range
         )
+        removals = [
+            removal_findings(self.removed_in(phase), self.spacing, self.structures, phase)
+            for phase in phases
+        ]
         return [
             finding
-            for found in (volumes, *map(self._slice_findings, places))
+            for found in (volumes, *removals, *map(self._slice_findings, places))
             for finding in found
             if (finding.fault is not Fault.GAP or finding.place[0] in phases)
             and self.state_of(finding.place) != "accepted"

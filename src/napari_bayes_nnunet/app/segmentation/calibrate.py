@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...core.counts import format_count
 from ...core.heart.function import Measured, heart_function
+from ...core.heart.largest_component import largest_component
 from ...core.heart.measurements import Spread, volumes_ml
 from ...core.heart.plausibility import MassRange, fit_mass_range
 from ...core.heart.slice_volumes import PhaseVolumes, heart_structures
@@ -44,7 +45,13 @@ from ...io.ensemble.run_folder import RunFolder, read_record
 from ...io.ensemble.unfinished_calibration import UnfinishedCalibration
 from ...io.images.nifti import VoxelArray, read_channel_files, read_labels
 from .. import AppError
-from .calibration import Calibration, calibration_key, read_calibrations, write_calibration
+from .calibration import (
+    Calibration,
+    calibration_key,
+    read_calibrations,
+    write_calibration,
+    write_one_component,
+)
 from .case_signs import MUSCLE_TO_BLOOD, OF_THE_IMAGE
 from .ensemble import Ensemble
 from .image_kind import fit_image_rule
@@ -195,12 +202,14 @@ def calibrate(
             folder=folder.path,
         )
     members = choose_members(folder, settings.method, settings.members)
+    every = read_dataset(dataset)
+    write_one_component(folder, are_one_component(folder, every, members))
     pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
     key = calibration_key(folder, settings), member_files(members), ensemble.precision, pattern
     unfinished = UnfinishedCalibration(folder.path, key)
     cases: list[CalibrationCase] = []
     problems: list[Problem] = []
-    for case in _held_back(folder, dataset, members):
+    for case in _held_back(folder, every, members):
         files = (*case.images, case.label)
         compared = _finished_before(unfinished, files)
         if compared is None:
@@ -220,7 +229,6 @@ def calibrate(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
             dataset=dataset,
         )
-    every = read_dataset(dataset)
     mass_range = find_mass_range(folder, every, members)
     trained_on = yield from training_features(ensemble, every, settings, cases)
     calibration = fit_calibration(folder, settings, cases, trained_on, mass_range=mass_range)
@@ -348,6 +356,33 @@ def fit_calibration(
     )
 
 
+def are_one_component(
+    folder: EnsembleFolder, dataset: RawDataset, members: Sequence[Member]
+) -> bool:
+    """Return whether each completely labelled training volume of ``members`` is one component.
+
+    A volume is completely labelled if it has all structures and no voxels to ignore. False without
+    such a volume. Cases whose labels cannot be read are left out.
+    """
+    structures = {label for label in folder.labels.values() if label != 0}
+    found = []
+    for case in _training_cases(folder, dataset, members):
+        with suppress(DataError):
+            labels = read_labels(case.label)
+            if {*np.unique(labels.voxels).tolist()} - {0} == structures:
+                kept = largest_component(labels.voxels, labels.spacing)
+                found.append(np.array_equal(kept, labels.voxels > 0))
+    return bool(found) and all(found)
+
+
+def _training_cases(
+    folder: EnsembleFolder, dataset: RawDataset, members: Sequence[Member]
+) -> list[TrainingCase]:
+    record = folder.record
+    names = {name for m in members for name in record.training_cases(m.fold)} if record else ()
+    return [case for case in dataset.cases if case.name in names]
+
+
 def find_mass_range(
     folder: EnsembleFolder, dataset: RawDataset, members: Sequence[Member]
 ) -> MassRange | None:
@@ -355,18 +390,14 @@ def find_mass_range(
 
     Cases whose labels cannot be read are left out.
     """
-    if folder.record is None:
-        return None
-    names = {name for m in members for name in folder.record.training_cases(m.fold)}
     structures = dict[str, int](heart_structures(folder.labels).items())
     if "MYO" not in structures:
         return None
     volumes: dict[str, dict[str, float]] = {}
-    for case in dataset.cases:
-        if case.name in names:
-            with suppress(DataError):
-                labels = read_labels(case.label)
-                volumes[case.name] = volumes_ml(labels.voxels, labels.spacing, structures)
+    for case in _training_cases(folder, dataset, members):
+        with suppress(DataError):
+            labels = read_labels(case.label)
+            volumes[case.name] = volumes_ml(labels.voxels, labels.spacing, structures)
     return fit_mass_range(
         [(volumes[ed]["MYO"], volumes[es]["MYO"]) for ed, es in phase_pairs(volumes)]
     )
@@ -460,7 +491,7 @@ def paired(cases: Sequence[CalibrationCase]) -> list[tuple[CalibrationCase, Cali
 
 
 def _held_back(
-    folder: EnsembleFolder, dataset: Path, members: Sequence[Member]
+    folder: EnsembleFolder, dataset: RawDataset, members: Sequence[Member]
 ) -> list[TrainingCase]:
     """Return the cases that no member was trained on."""
     folds = sorted({member.fold for member in members})
@@ -475,14 +506,13 @@ def _held_back(
     names = held_back.difference(*(training for training, _ in splits))
     if len(splits) > 1 and not names:
         raise AppError(NOTHING_HELD_BACK, folder=folder.name)
-    found = read_dataset(dataset)
-    _check_labels(folder, found)
-    cases = [case for case in found.cases if case.name in names]
+    _check_labels(folder, dataset)
+    cases = [case for case in dataset.cases if case.name in names]
     if not cases:
         raise AppError(
             "{dataset} has none of the validation cases of the training {training}. Choose the "
             "dataset it was trained on.",
-            dataset=dataset,
+            dataset=dataset.path,
             training=folder.name,
         )
     return cases

@@ -22,7 +22,7 @@ from ...core.metrics.expected_dice import DiceRule
 from ...core.metrics.failure import FailureRule
 from ...core.problems import Action, Remedy, Setting, option
 from ...core.review.stop_rule import RemainingChange
-from ...core.types import Mirroring, Window
+from ...core.types import LargestComponent, Mirroring, Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.ensemble.fingerprint import CALIBRATION_FILES
@@ -69,6 +69,7 @@ class Calibration:
     cases: tuple[str, ...]
     until_stable: bool = False
     window: Window = "whole"
+    largest_component: LargestComponent = "off"
     volumes: dict[str, IntervalRule] = field(default_factory=dict)
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
@@ -92,13 +93,15 @@ class Calibration:
             mirroring=self.mirroring,
             until_stable=self.until_stable,
             window=self.window,
+            largest_component=self.largest_component,
         )
         return str(settings)
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Settings that the calibration is for."""
-        return self.method, self.members, self.mirroring, self.until_stable, self.window
+        options = self.mirroring, self.until_stable, self.window, self.largest_component
+        return self.method, self.members, *options
 
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report, as it is read from its file.
@@ -113,8 +116,11 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
+    """``one_component``: every complete label map of the training is one component."""
+
     format: int
     calibrations: list[Calibration]
+    one_component: bool = False
 
 
 def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
@@ -138,6 +144,7 @@ def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
         "members": settings.members,
         "mirroring": settings.mirroring,
         "window": settings.window,
+        "largest_component": "on" if keeps_largest(folder, settings) else "off",
     }
     options = " ".join(f"{option(Setting(name))} {value}" for name, value in values.items())
     options += f" {option(Setting('until_stable'))}" if settings.until_stable else ""
@@ -160,6 +167,15 @@ def usual_window(folder: EnsembleFolder) -> Window:
         if {c.window for c in read_calibrations(folder.path)} == {"whole"}:
             return "whole"
     return DEFAULT_WINDOW
+
+
+def keeps_largest(folder: EnsembleFolder, settings: SegmentationSettings) -> bool:
+    """Return whether only the largest component is kept: as chosen, else as `calibrate` found."""
+    if settings.largest_component != "auto":
+        return settings.largest_component == "on"
+    with suppress(DataError, FileNotFoundError):
+        return _read_file(folder.path / FILE, _state(folder.path / FILE)).one_component
+    return False
 
 
 def find_calibration(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:
@@ -198,9 +214,9 @@ def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) ->
 def write_calibration(folder: EnsembleFolder, calibration: Calibration) -> None:
     """Write a calibration into the folder, in place of an earlier one for the same settings."""
     others = [c for c in read_calibrations(folder.path) if c.key != calibration.key]
-    content = _File(format=_FORMAT, calibrations=[*others, calibration])
+    kept = keeps_largest(folder, SegmentationSettings())
     try:
-        write_json(folder.path / FILE, asdict(content))
+        _write(folder, [*others, calibration], one_component=kept)
     except OSError as error:
         raise DataError(
             "The fitted temperature {temperature:g} could not be saved in {folder} ({reason}). "
@@ -211,6 +227,20 @@ def write_calibration(folder: EnsembleFolder, calibration: Calibration) -> None:
         ) from error
 
 
+def write_one_component(folder: EnsembleFolder, one_component: bool) -> None:
+    """Record whether every complete label map of the training is one component.
+
+    Results keep the `largest_component` from now on if it is, unless chosen otherwise.
+    """
+    if one_component != keeps_largest(folder, SegmentationSettings()):
+        _write(folder, read_calibrations(folder.path), one_component=one_component)
+
+
+def _write(folder: EnsembleFolder, rows: list[Calibration], *, one_component: bool) -> None:
+    content = _File(format=_FORMAT, calibrations=rows, one_component=one_component)
+    write_json(folder.path / FILE, asdict(content))
+
+
 def read_calibrations(model: Path) -> list[Calibration]:
     """Return all calibrations of the ensemble in ``model``, also those of version 0.1.0.
 
@@ -218,7 +248,7 @@ def read_calibrations(model: Path) -> list[Calibration]:
     """
     calibrations: list[Calibration] = []
     with suppress(FileNotFoundError):
-        calibrations += _read_file(model / FILE, _state(model / FILE))
+        calibrations += _read_file(model / FILE, _state(model / FILE)).calibrations
     with suppress(FileNotFoundError):
         known = {calibration.key for calibration in calibrations}
         old = read_json(model / OLD_FILE, list[Calibration], repair=_REPAIR)
@@ -238,10 +268,10 @@ def _state(file: Path) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=16)
-def _read_file(file: Path, state: tuple[int, int, int]) -> tuple[Calibration, ...]:
-    """Return the calibrations of a file; ``state`` changes with it, as each result needs them."""
+def _read_file(file: Path, state: tuple[int, int, int]) -> _File:
+    """Return the content of a file; ``state`` changes with it, as each result needs it."""
     with reading_json(file, repair=_REPAIR, newest=_FORMAT) as text:
-        return tuple(parse_json(text, _File).calibrations)
+        return parse_json(text, _File)
 
 
 def calibration_key(folder: EnsembleFolder, settings: SegmentationSettings) -> dict[str, Any]:
@@ -261,6 +291,7 @@ def calibration_key(folder: EnsembleFolder, settings: SegmentationSettings) -> d
         "mirroring": settings.mirroring,
         "until_stable": settings.until_stable,
         "window": settings.window,
+        "largest_component": "on" if keeps_largest(folder, settings) else "off",
         "sha256": tuple(member.sha256 for member in members),
         "plans_sha256": folder.plans_sha256,
     }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.heart.contrast import muscle_to_blood
+from ...core.heart.largest_component import find_removed
 from ...core.heart.measurements import (
     canonical_structure,
     end_diastole_and_systole,
@@ -25,12 +26,12 @@ from ...core.heart.measurements import (
     volumes_ml,
 )
 from ...core.steps import drain, map_steps
-from ...core.types import Mask, Mirroring, Precision, Spacing, Window
+from ...core.types import LargestComponent, Mask, Mirroring, Precision, Spacing, Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
-from .calibration import chosen_temperature, read_calibrations, usual_window
+from .calibration import chosen_temperature, keeps_largest, read_calibrations, usual_window
 from .case_scores import validation_warnings
 from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD, failure_signs
 from .first_look import FirstLook
@@ -43,7 +44,7 @@ from .member_statistics import MemberStatistics
 from .methods import choose_members, no_usable_member
 from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
 from .prediction_cache import PredictionCache
-from .result import Segmentation, Snapshot
+from .result import Segmentation, Snapshot, removed_notes
 from .settings import SegmentationSettings
 from .slice_axis_check import check_slices, slice_notes, slice_warnings
 
@@ -165,6 +166,7 @@ class Ensemble:
         temperature: float | Literal["fitted"] | None = None,
         window: Window | None = None,
         until_stable: bool = False,
+        largest_component: LargestComponent = "auto",
     ) -> Segmentation:
         """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.
 
@@ -178,6 +180,7 @@ class Ensemble:
             temperature=temperature,
             window=window or usual_window(self.folder),
             until_stable=until_stable,
+            largest_component=largest_component,
         )
         return drain(self.steps(image, spacing, settings))
 
@@ -236,6 +239,7 @@ class Ensemble:
                 spacing,
                 temperature=temperature,
                 keep_members=keep_members or settings.until_stable,
+                largest_only=plan.largest_only,
             )
             for image in images
         ]
@@ -366,6 +370,11 @@ class Ensemble:
         """Whether the `first_looks` are those of a student."""
         return self.checks.student is not None
 
+    @property
+    def largest_only(self) -> bool:
+        """Whether only the largest component of the structures is kept unless chosen otherwise."""
+        return keeps_largest(self.checks.found, SegmentationSettings())
+
     def _last_member(self) -> Member:
         folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
         return choose_members(folder, "vanilla", 1)[0]
@@ -403,6 +412,7 @@ class Ensemble:
                     spacing=spacing,
                     structures=self.structures,
                     by_student=student is not None,
+                    largest_only=self.largest_only,
                 )
                 found = look.labels > 0 if found is None else found
                 self._members.keep(image)
@@ -446,7 +456,13 @@ class Ensemble:
         return probabilities
 
     def _start(
-        self, image: Image, spacing: Spacing, *, temperature: float, keep_members: bool
+        self,
+        image: Image,
+        spacing: Spacing,
+        *,
+        temperature: float,
+        keep_members: bool,
+        largest_only: bool,
     ) -> ImageProgress:
         statistics = MemberStatistics(
             structures=self.structures,
@@ -454,6 +470,7 @@ class Ensemble:
             posterior=RunningPosterior(temperature=temperature),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
+            largest_only=largest_only,
         )
         return ImageProgress(self._input(image, spacing), statistics)
 
@@ -522,7 +539,9 @@ class Ensemble:
         self, progress: ImageProgress, plan: PassPlan, seconds: float, notes: Sequence[str]
     ) -> Segmentation:
         statistics = progress.statistics
-        labels = statistics.measure(RunningPosterior.labels)
+        labels = statistics.labels()
+        drawn = statistics.measure(RunningPosterior.labels)
+        removed = find_removed(drawn, labels, statistics.spacing, self.structures)
         volumes = volumes_ml(labels, statistics.spacing, self.structures)
         of_members = {n: tuple(plan.in_member_order(v)) for n, v in statistics.volumes.items()}
         spreads = {name: measure_spread(values) for name, values in of_members.items()}
@@ -542,6 +561,7 @@ class Ensemble:
                 plan.settings,
                 members=len(plan.chosen),
                 temperature=statistics.posterior.temperature,
+                largest_component="on" if plan.largest_only else "off",
                 device=self.device,
             ),
             members=tuple(m for made in plan.made_passes(progress.done) for m in made.members),
@@ -550,9 +570,11 @@ class Ensemble:
             structures=self.structures,
             plans_sha256=self.folder.plans_sha256,
             calibration=plan.calibration,
+            removed=removed,
             warnings=self._slice_warnings(progress.image),
             notes=(
                 *(*notes, *progress.image.notes),
+                *removed_notes(removed),
                 *plan.notes(progress.done, progress.members_by_slice),
                 *plan.window_notes(progress.done, progress.window_box),
                 *plan.calibration_notes,

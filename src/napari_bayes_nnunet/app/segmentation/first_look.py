@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.posterior import entropy, most_probable
+from ...core.heart.largest_component import largest_component
 from ...core.heart.measurements import canonical_structure, volumes_ml
 from ...core.types import Spacing, VoxelBox
 from .member_statistics import to_numpy
@@ -42,11 +43,17 @@ class FirstLook:
         spacing: Spacing,
         structures: Mapping[str, int],
         by_student: bool = False,
+        largest_only: bool = False,
     ) -> Self:
-        """Return the look of (C, z, y, x) probabilities in a box of an image of this shape."""
+        """Return the look of (C, z, y, x) probabilities in a box of an image of this shape.
+
+        With ``largest_only`` the labels have the `largest_component` alone.
+        """
         labels, bits = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
         labels[box] = to_numpy(most_probable(probabilities))
         bits[box] = to_numpy(entropy(probabilities))
+        if largest_only:
+            labels *= largest_component(labels, spacing)
         volumes = volumes_ml(labels, spacing, structures)
         return cls(labels=labels, entropy=bits, volumes=volumes, by_student=by_student)
 

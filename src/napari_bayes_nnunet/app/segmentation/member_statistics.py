@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.posterior import RunningPosterior, most_probable
+from ...core.heart.largest_component import largest_component
 from ...core.heart.measurements import volumes_ml
 from ...core.metrics.overlap import PairwiseDice
 from ...core.types import Spacing, VoxelBox, VoxelIndex
@@ -80,12 +81,16 @@ class MemberStatistics(MemberSums):
     are left out, the members that were asked stand for the others in turn: member i of n, counted
     from 0, has the labels of member i mod k there, if k were asked. This takes ``keep_members``.
     ``asked`` (Z,) is the number of members asked in each slice, None if no slice was left out.
+
+    With ``largest_only``, labels, volumes and agreement have the `largest_component` alone, each
+    member its own.
     """
 
     structures: dict[str, int]
     spacing: Spacing
     volumes: dict[str, list[float]] = field(default_factory=dict)
     keep_members: bool = False
+    largest_only: bool = False
     member_labels: list[NDArray[np.uint8]] = field(default_factory=list)
     agreement: PairwiseDice = field(init=False)
     asked: NDArray[np.intp] | None = field(init=False, default=None)
@@ -97,7 +102,7 @@ class MemberStatistics(MemberSums):
     def add(
         self, probabilities: Any, part: Cutout | None = None, *, mode: Hashable = None
     ) -> NDArray[np.uint8]:
-        """Add one member's (C, Z, Y, X) probabilities, and return its (Z, Y, X) labels.
+        """Add one member's (C, Z, Y, X) probabilities, and return all its (Z, Y, X) labels.
 
         With a ``part`` of the image the probabilities are those of its voxels. ``mode`` is that of
         the member in the posterior, which only the diversity of the ``agreement`` needs.
@@ -109,12 +114,20 @@ class MemberStatistics(MemberSums):
             inside, labels = labels, around.copy()
             self._repeat_answers(labels, part)
             labels[part.voxels] = inside
+        kept = self._kept(labels)
         if self.keep_members:
-            self.member_labels.append(labels)
-        self.agreement.add(labels, mode)
-        for name, ml in volumes_ml(labels, self.spacing, self.structures).items():
+            self.member_labels.append(kept)
+        self.agreement.add(kept, mode)
+        for name, ml in volumes_ml(kept, self.spacing, self.structures).items():
             self.volumes.setdefault(name, []).append(ml)
         return labels
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Return the (Z, Y, X) most probable labels of the posterior."""
+        return self._kept(self.measure(RunningPosterior.labels))
+
+    def _kept(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return labels * largest_component(labels, self.spacing) if self.largest_only else labels
 
     def _repeat_answers(self, labels: NDArray[np.uint8], part: Cutout) -> None:
         """Fill the slices that are left out with earlier answers, and count the others."""

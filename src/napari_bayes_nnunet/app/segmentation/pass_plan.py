@@ -15,7 +15,7 @@ from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
 from ...core.types import Mask, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
-from .calibration import Calibration, calibration_notes, find_calibration
+from .calibration import Calibration, calibration_notes, find_calibration, keeps_largest
 from .forward_pass import (
     ForwardPass,
     count_modes,
@@ -81,6 +81,11 @@ class PassPlan:
     def calibration_notes(self) -> tuple[str, ...]:
         """Note on settings that are not calibrated."""
         return calibration_notes(self.folder, self.settings)
+
+    @cached_property
+    def largest_only(self) -> bool:
+        """Whether only the largest component of the structures is kept."""
+        return keeps_largest(self.folder, self.settings)
 
     @property
     def first(self) -> int:

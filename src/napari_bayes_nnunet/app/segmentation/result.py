@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Intervals
+from ...core.heart.largest_component import Removed
 from ...core.heart.measurements import Spread
 from ...core.metrics.failure import FailureAssessment
 from ...core.types import VoxelBox
@@ -37,6 +38,8 @@ LIKELY_FAILURE: Final = (
     "The segmentation may have failed (failure score {score:.1f}, usually at most "
     "{threshold:.1f}). Check every slice."
 )
+
+REMOVED_PIECES: Final = "Pieces apart from the largest one were removed: {volumes}, in {slices}."
 
 
 class SnapshotThrottle:
@@ -75,7 +78,7 @@ class Snapshot:
     @property
     def labels(self) -> NDArray[np.uint8]:
         """(Z, Y, X) most probable label."""
-        return self.statistics.measure(RunningPosterior.labels)
+        return self.statistics.labels()
 
     @property
     def entropy(self) -> NDArray[np.float32]:
@@ -102,6 +105,7 @@ class Segmentation:
     ``members_by_slice`` is the number asked in each slice. The others count as those asked there
     (`MemberStatistics`).
 
+    ``removed`` has what was drawn apart from the largest component, if only that is kept.
     ``calibration`` gives the intervals, None if the ensemble has none for these settings. ``signs``
     are those of a failure and of another kind of image (`case_signs`). ``precision`` is the number
     type of the network: "float32", "float16" or "bfloat16". ``window_box`` (z, y, x) are the voxels
@@ -126,6 +130,7 @@ class Segmentation:
     structures: dict[str, int] = field(default_factory=dict)
     plans_sha256: str = ""
     calibration: Calibration | None = None
+    removed: Removed | None = None
     signs: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -193,6 +198,7 @@ class Segmentation:
             "seconds": round(self.seconds, 2),
             "calibration": self.calibration.to_report() if self.calibration else None,
             "volumes_ml": volumes,
+            "removed": self.removed and asdict(self.removed),
             "pairwise_dice": self.pairwise_dice,
             "expected_dice": expected_dice_entry(
                 self.calibration.dice if self.calibration else {}, self.pairwise_dice, self.volumes
@@ -212,6 +218,16 @@ class Segmentation:
             return {}
         spread = self.volume_spread[structure].standard_deviation
         return rule.intervals(self.volumes[structure], difficulty=spread)
+
+
+def removed_notes(removed: Removed | None) -> list[str]:
+    """Return a note on the pieces that were removed, if any."""
+    if removed is None:
+        return []
+    volumes = ", ".join(f"{ml:.1f} mL of {name}" for name, ml in removed.volumes_ml.items())
+    numbers = ", ".join(map(str, removed.slices))
+    slices = f"slice{'' if len(removed.slices) == 1 else 's'} {numbers}"
+    return [REMOVED_PIECES.format(volumes=volumes, slices=slices)]
 
 
 def stored_posterior(result: Segmentation) -> StoredPosterior:

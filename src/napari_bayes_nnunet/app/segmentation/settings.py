@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 from ...core.counts import format_count
-from ...core.types import Mirroring, Precision, Window
+from ...core.types import LargestComponent, Mirroring, Precision, Window
 from .. import AppError
 from .methods import DEFAULT_COUNT, DEFAULT_METHOD, METHODS
 
@@ -40,6 +40,9 @@ class SegmentationSettings:
         what these have found (`heart_window`); or let all see the whole image.
     until_stable : bool
         Ask no further members in slices that these no longer change (`Stability`).
+    largest_component : "auto", "on" or "off"
+        Keep only the `largest_component` of all structures together; "auto" if every completely
+        labelled volume of the training data is one.
     calibrated : bool
         Use the calibration of the ensemble, if it has one for these settings: its temperature
         unless another one is given, and its prediction intervals.
@@ -126,6 +129,19 @@ class SegmentationSettings:
             "help": "Skip further members in slices whose result no longer changes.",
         },
     )
+    largest_component: LargestComponent = field(
+        default="auto",
+        metadata={
+            "label": "One piece",
+            "help": "Keep only the largest connected piece of all structures together.",
+            "choices": {"auto": "As trained", "on": "Yes", "off": "No"},
+            "choice_help": {
+                "auto": "Yes if all complete training labels are one piece, as hearts are.",
+                "on": "Remove what lies apart from the largest piece.",
+                "off": "Keep everything that the models draw.",
+            },
+        },
+    )
     calibrated: bool = field(
         default=True,
         compare=False,  # the temperature is
@@ -180,6 +196,8 @@ class SegmentationSettings:
         words.append(f"mirroring {self.mirroring}")
         if self.window != DEFAULT_WINDOW:
             words.append(f"window {self.window}")
+        if self.largest_component == "on":
+            words.append("one piece")
         if self.temperature not in (None, 1):
             shown = self.temperature if self.temperature == "fitted" else f"{self.temperature:g}"
             words.append(f"temperature {shown}")
@@ -194,6 +212,7 @@ class SegmentationSettings:
         words += ["--window", self.window]
         if self.until_stable:
             words.append("--until-stable")
+        words += ["--largest-component", self.largest_component]
         if not self.calibrated:
             words.append("--uncalibrated")
         return [*words, "--device", self.device, "--precision", self.precision]
@@ -206,6 +225,7 @@ class SegmentationSettings:
             "until_stable": self.until_stable,
             "mirroring": self.mirroring,
             "window": self.window,
+            "largest_component": self.largest_component,
             "temperature": self.temperature,
             "calibrated": self.calibrated,
             "device": self.device,
@@ -228,6 +248,7 @@ class SegmentationSettings:
             temperature=content.get("temperature", 1.0),
             window=content.get("window", "whole"),
             until_stable=content.get("until_stable", False),
+            largest_component=content.get("largest_component", "off"),
             calibrated=content.get("calibrated", True),
             device=content.get("device", "auto"),
             precision="full" if exact else "auto",

@@ -16,13 +16,14 @@ from ...io.images.nifti import ENDINGS
 from ..messages import Message, Notice, StageStarted, text_fields
 from ..segmentation.calibrate import (
     CalibrationCase,
+    are_one_component,
     compare_case,
     find_mass_range,
     fit_calibration,
     left_out,
     training_features,
 )
-from ..segmentation.calibration import write_calibration
+from ..segmentation.calibration import write_calibration, write_one_component
 from ..segmentation.case_scores import case_scores, mean_scores, score_ranges
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.settings import SegmentationSettings
@@ -45,16 +46,20 @@ def measure_validation_range(
 ) -> None:
     """Write mean Dice and score ranges to ``ensemble.json``, and fit a calibration.
 
-    Does nothing if the fold has no validation cases, or they are no NIfTI files. Cases that cannot
+    Records whether the training labels are one component. Does no more if the fold has no
+    validation cases, and nothing if these are no NIfTI files. Cases that cannot
     be read or segmented are left out. ``send`` gets a StageStarted for every case, and a Notice for
     each that is left out. Raises Stopped.
     """
     record = read_record(run.record)
-    cases = record.validation_cases(fold)
-    if not cases or dataset.json["file_ending"] not in ENDINGS:
+    if dataset.json["file_ending"] not in ENDINGS:
         return
     folder = find_ensemble(run.path)
     members = tuple(member for member in folder.members if member.fold == fold)
+    write_one_component(folder, are_one_component(folder, dataset, members))
+    cases = record.validation_cases(fold)
+    if not cases:
+        return
     ensemble = Ensemble(replace(folder, members=members), device=device)
     pattern = record.patient_pattern
     compared = list(_measure(ensemble, dataset, cases, pattern, send, stop))

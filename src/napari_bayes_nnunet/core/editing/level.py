@@ -64,7 +64,8 @@ def level_ranks(slice_: SlicePosterior, label: int) -> _Ranks:
 
     Whole steps are differences of stored probabilities. Predicted voxels rank at least 0, all
     others at most half a stored step below it. So ties are decided, and margin 0 gives the
-    prediction whatever was rounded.
+    prediction whatever was rounded. Pieces that were removed, because they lie apart from the
+    heart, are never gained.
     """
     check_label(slice_, label)
     stored = _stored(slice_.probabilities)
@@ -72,7 +73,8 @@ def level_ranks(slice_: SlicePosterior, label: int) -> _Ranks:
     ranks = 2 * (stored[label] - rivals)
     predicted = slice_.prediction == label
     ranks = np.where(predicted, np.maximum(ranks, 0), np.minimum(ranks, -1))
-    never = ~predicted & (stored[label] < _FLOOR)
+    removed = (slice_.prediction == 0) & (stored[0] < stored.max(axis=0))
+    never = ~predicted & ((stored[label] < _FLOOR) | removed)
     ranks[never] = _NEVER
     return np.asarray(ranks, np.int16)
 

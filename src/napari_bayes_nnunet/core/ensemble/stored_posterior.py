@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..types import LabelMap, VoxelBox
+from .posterior import most_probable
 
 CERTAIN = 255
 """Stored value of a probability of 1."""
@@ -96,6 +98,16 @@ class StoredPosterior:
             probabilities=np.ascontiguousarray(stored[(slice(None), *box)]),
             members=np.ascontiguousarray(labels[(slice(None), *box)]),
         )
+
+    @cached_property
+    def removed(self) -> NDArray[np.uint8]:
+        """(Z, Y, X) labels that are most probable, but that the prediction lacks; 0 elsewhere.
+
+        The prediction lacks what lies apart from its `largest_component`.
+        """
+        probable = np.zeros_like(self.prediction)
+        probable[self.box] = most_probable(self.probabilities)
+        return np.where(self.prediction == 0, probable, np.uint8(0))
 
     @property
     def shape(self) -> tuple[int, int, int]:

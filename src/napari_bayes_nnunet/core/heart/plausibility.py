@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..types import Place
+from ..types import Phase, Place
 from .measurements import Structure
-from .slice_volumes import Values, VolumesByPhase, heart_structures
+from .slice_volumes import Values, VolumesByPhase, heart_structures, label_volumes
 
 PIECE_MM2: Final = 15.0
 """Area from which a separate piece counts. In the training references of ACDC it is 11 or less."""
@@ -30,6 +30,8 @@ JUMP_SHARE: Final = 0.2
 """Difference from the mean of the neighbouring phases, as a share of the stroke volume."""
 EXTREME_SHARE: Final = 0.1
 """Difference of the LV at ED or ES from its extreme volume, as a share of the stroke volume."""
+REMOVED_ML: Final = 2.0
+"""Volume apart from the heart from which its removal counts, mL."""
 LEAST_PHASES: Final = 6
 """Phases that a curve needs."""
 MASS_PATIENTS: Final = 20
@@ -56,6 +58,8 @@ class Fault(StrEnum):
     """The LV is larger than at end-diastole."""
     NOT_ES = "not ES"
     """The LV is smaller than at end-systole."""
+    REMOVED = "removed"
+    """Pieces that lie apart from the heart were removed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +67,8 @@ class Finding:
     """Finding about a ``structure``, to be looked at in the slice ``place``.
 
     ``amount`` is the area of the smaller piece in mm², the share of the border that is open, the
-    number of missing slices, or a difference of volumes as a share of the stroke volume, for
-    `Fault.MASS` of the mass.
+    number of missing slices, the removed volume in mL, or a difference of volumes as a share of the
+    stroke volume, for `Fault.MASS` of the mass.
     """
 
     fault: Fault
@@ -118,6 +122,23 @@ def slice_findings(
         if share > OPEN_SHARE:
             found.append(Finding(fault=Fault.OPEN_WALL, place=place, structure="LV", amount=share))
     return found
+
+
+def removal_findings(
+    removed: NDArray[Any], spacing: Sequence[float], structures: Mapping[str, int], phase: Phase
+) -> list[Finding]:
+    """Return a finding in the slice with most of the ``removed`` (Z, Y, X) labels, if many.
+
+    ``spacing`` (z, y, x) in mm; ``structures`` maps names to labels. The finding names the
+    structure with the largest removed volume.
+    """
+    volumes = label_volumes(removed, spacing, structures)
+    total = np.sum([*volumes.values()], axis=0)
+    if not volumes or total.sum() <= REMOVED_ML:
+        return []
+    structure = max(volumes, key=lambda name: volumes[name].sum())
+    place, amount = (phase, int(total.argmax())), float(total.sum())
+    return [Finding(fault=Fault.REMOVED, place=place, structure=structure, amount=amount)]
 
 
 def volume_findings(

@@ -291,8 +291,11 @@ def _checked_probabilities(file: Path, probabilities: VoxelArray, labels: Volume
 
 
 def _agreement(drawn: VoxelArray, probable: VoxelArray) -> float:
-    """Return the share of the foreground with the same label in both, 1 without foreground."""
-    foreground = (drawn > 0) | (probable > 0)
+    """Return the share of the drawn foreground that is most probable, 1 without foreground.
+
+    What is probable but not drawn does not count: it may have been removed as a separate piece.
+    """
+    foreground = drawn > 0
     return float(np.mean((drawn == probable)[foreground])) if foreground.any() else 1.0
 
 

@@ -50,6 +50,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "the models are certain). They are hatched while such a tool is chosen.",
     "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
     "revert": "Return this slice to the prediction. Ctrl+Z undoes this.",
+    "bring back": "Draw in all slices of this phase what was removed because it lies apart from "
+    "the heart.",
     "absent": "Remove the structure from this slice, for example beyond the base or the apex. At "
     "the base the myocardium is removed with the LV.",
     "carry": "Carry the correction of this slice to the same slice of the other phases, along the "
@@ -100,6 +102,7 @@ class CorrectionForm(QWidget):
     brush_limited = Signal(object)  # entropy in bit, None for no limit
     interpolate_requested = Signal()
     revert_requested = Signal()
+    bring_back_requested = Signal()
     absent_requested = Signal()
     carry_requested = Signal()
     copy_requested = Signal(str)  # one of COPIES
@@ -128,6 +131,7 @@ class CorrectionForm(QWidget):
         self.brush = DataForm(Brush)
         self.interpolate_button = key_button("Interpolate", "interpolate")
         self.revert_button = key_button("Revert slice", "revert")
+        self.bring_back_button = key_button("Bring back", "bring back")
         self.absent_button = key_button("Mark absent", "absent")
         self.carry_button = key_button("Carry to phases", "carry")
         self.copy_button = key_button("Copy from…")
@@ -261,6 +265,7 @@ class CorrectionForm(QWidget):
             "uncertain brush": (brush.check.native, brush.box.native),
             "interpolate": (self.interpolate_button,),
             "revert": (self.revert_button,),
+            "bring back": (self.bring_back_button,),
             "absent": (self.absent_button,),
             "carry": (self.carry_button,),
             "copy": (self.copy_button,),
@@ -287,6 +292,7 @@ class CorrectionForm(QWidget):
             (self.cancel_button, self.contour_cancelled),
             (self.interpolate_button, self.interpolate_requested),
             (self.revert_button, self.revert_requested),
+            (self.bring_back_button, self.bring_back_requested),
             (self.absent_button, self.absent_requested),
             (self.carry_button, self.carry_requested),
             (self.uncertain_button, self.most_uncertain_requested),
@@ -333,7 +339,7 @@ class CorrectionForm(QWidget):
             _in_two_columns(
                 self.interpolate_button, self.revert_button, self.absent_button,
                 self.copy_button, self.carry_button, self.uncertain_button, self.landmark_button,
-                self.play_button,
+                self.play_button, self.bring_back_button,
             )
         )  # fmt: skip
 

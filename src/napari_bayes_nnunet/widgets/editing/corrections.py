@@ -27,7 +27,7 @@ from ...core.editing.slice_edits import (
 )
 from ...core.heart.measurements import canonical_structure
 from ...core.problems import Problem
-from ...core.types import Mask, Place
+from ...core.types import Mask, Phase, Place
 from ...io.study.arrays import select_phase
 from ..common.wording import in_the_window
 from ..layers.review_layers import set_slices
@@ -36,6 +36,7 @@ from .edit_watch import EditWatch, SliceChange
 
 LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
+BRING_BACK: Final = "bring back"
 ENDS: Final = "base or apex"
 SCRIBBLE: Final = "scribble"
 UNDO: Final = "undo or redo"
@@ -43,6 +44,7 @@ UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 REMOVED: Final = "Removed from this slice: {structures}."
 REVERTED: Final = "This slice is as predicted again."
+BROUGHT_BACK: Final = "What was removed is back in {slices}. Undo with Ctrl+Z."
 AS_PREDICTED: Final = "This slice is as predicted. Nothing was changed."
 COPIED: Final = "The {structure} was copied from {source}."
 SAME_THERE: Final = "The {structure} is the same in {source}. Nothing was changed."
@@ -233,6 +235,17 @@ class Corrections(QObject):
         labels = self._session.predicted_in(place)
         labels = self._keep_locked(self._session.labels_in(place), labels)
         self.said.emit(REVERTED if self._put(place, labels, REVERT) else AS_PREDICTED)
+
+    def bring_back(self, phase: Phase) -> None:
+        """Draw what was removed from a phase because it lies apart from the heart."""
+        self.discard_preview()
+        removed = self._session.removed_in(phase)
+        slices: dict[Place, Plane] = {}
+        for z in np.flatnonzero(removed.any(axis=(1, 2))).tolist():
+            labels = self._session.labels_in((phase, z))
+            slices[phase, z] = self.without_locked((phase, z), np.maximum(labels, removed[z]))
+        if self.put_all(slices, BRING_BACK):
+            self.said.emit(BROUGHT_BACK.format(slices=format_count(len(slices), "slice")))
 
     def remove(self, place: Place, label: int) -> None:
         """Remove a structure from a slice."""

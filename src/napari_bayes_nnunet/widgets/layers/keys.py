@@ -40,6 +40,7 @@ KEYS: Final[Mapping[str, str]] = {
     "next alternative": "W",
     "interpolate": "I",
     "revert": "R",
+    "bring back": "B",
     "ED or ES": "T",
     "absent": "D",
     "base outwards": "Shift-Q",
@@ -76,6 +77,7 @@ KEY_HELP: Final[Mapping[str, Mapping[str, str]]] = {
         "carry": "Carry the correction to other phases",
         "absent": "Mark the structure as absent",
         "revert": "Return the slice to the prediction",
+        "bring back": "Bring back what was removed apart from the heart",
     },
     "Base and apex": {
         "base outwards": "Move the base outwards",

@@ -12,7 +12,7 @@ from .context import ReviewContext
 
 EDITS: Final = (
     "level", "alternatives", "base or apex", "scribble", "contour", "uncertain brush",
-    "interpolate", "revert", "absent", "carry", "copy",
+    "interpolate", "revert", "bring back", "absent", "carry", "copy",
 )  # fmt: skip
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
 WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
@@ -23,6 +23,7 @@ NO_SLICE_SHOWN: Final = (
 READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
 NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
 ONE_PHASE: Final = "There is only one phase."
+NOTHING_REMOVED: Final = "Nothing was removed from this phase, or it is drawn already."
 ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
 
 
@@ -83,9 +84,13 @@ class ActionCheck(QObject):
         elif phase not in session.phases:
             reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
         elif phase not in session.study.posteriors:
-            reasons |= dict.fromkeys(("level", "alternatives", "scribble"), NO_POSTERIOR)
-        elif not context.corrections.has_other_answer(place):
-            reasons["alternatives"] = ONE_ALTERNATIVE
+            parts = ("level", "alternatives", "scribble", "bring back")
+            reasons |= dict.fromkeys(parts, NO_POSTERIOR)
+        else:
+            if not context.corrections.has_other_answer(place):
+                reasons["alternatives"] = ONE_ALTERNATIVE
+            if not session.removed_in(phase).any():
+                reasons["bring back"] = NOTHING_REMOVED
         if phase is None or len(session.phases) < 2:
             parts = ("ED or ES", "previous phase", "next phase", "carry")
             reasons |= dict.fromkeys(parts, ONE_PHASE)

@@ -189,6 +189,7 @@ class ReviewController(QObject):
             "next alternative": partial(tools.step_alternative, 1),
             "interpolate": tools.interpolate,
             "revert": tools.revert,
+            "bring back": tools.bring_back,
             "absent": tools.remove,
             "scribble": tools.toggle_scribble,
             "carry": self.carried.carry,

@@ -122,6 +122,11 @@ class CorrectionTools(QObject):
         if self._check.allows("revert"):
             self._corrections.revert(self._context.place)
 
+    def bring_back(self) -> None:
+        """Draw what was removed from the phase because it lies apart from the heart."""
+        if self._check.allows("bring back"):
+            self._corrections.bring_back(self._context.place[0])
+
     def remove(self) -> None:
         """Remove the structure from the slice."""
         if self._check.allows("absent"):
@@ -144,6 +149,7 @@ class CorrectionTools(QObject):
         form.copy_requested.connect(self.copy_from)
         form.interpolate_requested.connect(self.interpolate)
         form.revert_requested.connect(self.revert)
+        form.bring_back_requested.connect(self.bring_back)
         form.absent_requested.connect(self.remove)
         self._contour.active_changed.connect(form.set_contour_active)
         self.scribble.active_changed.connect(form.set_scribble_active)

@@ -25,7 +25,10 @@ from .remote_form import REMOTE_HELP, TITLE, RemoteForm
 REMOTE = "remote"
 _BOX_ROUNDS: Final = 0.0051
 """Limit of the difference between a temperature and its box, which has two decimals."""
-_FIELDS = ("method", "members", "temperature", "mirroring", "window", "until_stable", "device")
+_FIELDS = (
+    *("method", "members", "temperature", "mirroring", "window", "until_stable"),
+    *("largest_component", "device"),
+)
 
 
 class MethodForm(DataForm):
@@ -51,6 +54,7 @@ class MethodForm(DataForm):
         self.mirroring.changed.connect(self._show_fitted)
         self.window.changed.connect(self._show_fitted)
         self.until_stable.changed.connect(self._show_fitted)
+        self.largest_component.changed.connect(self._show_fitted)
         self.device.changed.connect(self._on_device_changed)
         self.remote.changed.connect(self._on_remote_changed)
         self.fitted_button.clicked.connect(self._on_fitted_wanted)
@@ -115,6 +119,7 @@ class MethodForm(DataForm):
             is_usual = options.window == DEFAULT_WINDOW
             self.window.value = self._usual_window if is_usual else options.window
         self.until_stable.value = options.until_stable
+        self.largest_component.value = options.largest_component
         typed = options.temperature
         self._set_temperature(typed if isinstance(typed, float) else self._usual_temperature)
 

@@ -1,0 +1,84 @@
+"""Largest component of a heart, and what is removed around it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.core.heart.largest_component import (
+    Removed,
+    find_removed,
+    largest_component,
+)
+
+SPACING = (8.0, 1.5, 1.25)
+STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
+SLICES = 7
+
+
+def heart(*, without: tuple[int, ...] = ()) -> np.ndarray:
+    """Return (Z, Y, X) labels of a heart in the slices 0 to 5, some of which are empty."""
+    labels = np.zeros((SLICES, 24, 24), np.uint8)
+    labels[:6, 6:16, 6:10] = 1
+    labels[:6, 6:16, 10:16] = 3
+    labels[list(without)] = 0
+    return labels
+
+
+def kept(labels: np.ndarray) -> np.ndarray:
+    return largest_component(labels, SPACING)
+
+
+def test_distant_piece_is_removed() -> None:
+    labels = heart()
+    labels[2:4, 20:23, 20:23] = 2
+    assert np.array_equal(kept(labels), heart() > 0)
+    removed = find_removed(labels, labels * kept(labels), SPACING, STRUCTURES)
+    assert removed == Removed(volumes_ml={"MYO": pytest.approx(18 * 0.015)}, slices=(3, 4))
+
+
+@pytest.mark.parametrize("corner", [(5, 16, 16), (6, 16, 16), (6, 5, 5)])
+def test_piece_at_a_corner_belongs_to_the_heart(corner: tuple[int, int, int]) -> None:
+    labels = heart()
+    labels[corner] = 2
+    assert kept(labels)[corner]
+
+
+@pytest.mark.parametrize("distant", [(3, 20, 20), None])
+@pytest.mark.parametrize("missing", [1, 2, 3, 4])
+def test_emptied_slice_removes_nothing_else(
+    missing: int, distant: tuple[int, int, int] | None
+) -> None:
+    expected = heart(without=(missing,))
+    labels = expected.copy()
+    if distant:
+        labels[distant] = 1
+    assert np.array_equal(kept(labels), expected > 0)
+
+
+def test_every_second_slice_is_one_heart() -> None:
+    labels = heart(without=(1, 3, 5))
+    assert np.array_equal(kept(labels), labels > 0)
+
+
+def test_piece_beyond_two_empty_slices_is_removed() -> None:
+    labels = heart(without=(3, 4))
+    assert np.array_equal(kept(labels), heart(without=(3, 4, 5)) > 0)
+
+
+def test_piece_aside_beyond_an_empty_slice_is_removed() -> None:
+    labels = heart(without=(4,))
+    labels[5] = 0
+    labels[5, 17:20, 17:20] = 1
+    assert np.array_equal(kept(labels), heart(without=(4, 5)) > 0)
+
+
+def test_slices_may_lie_along_another_axis() -> None:
+    labels = np.moveaxis(heart(without=(2,)), 0, 2)
+    assert np.array_equal(largest_component(labels, (1.5, 1.25, 8.0)), labels > 0)
+
+
+def test_nothing_drawn_has_no_component() -> None:
+    labels = np.zeros((3, 8, 8), np.uint8)
+    assert not kept(labels).any()
+    assert find_removed(labels, labels, SPACING, STRUCTURES) is None
