@@ -45,6 +45,21 @@ def test_file_is_written_and_replaced(tmp_path: Path) -> None:
     assert [f.name for f in file.parent.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_replaced_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    new, file = tmp_path / "new.txt", tmp_path / "a.txt"
+    for path in (new, file):
+        write_text(path, "first")
+    file.chmod(mode)
+    with replacing(file) as temporary:
+        assert temporary.stat().st_mode & 0o077 == 0  # nobody else may read it meanwhile
+        temporary.write_text("second")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("second", mode)
+    (tmp_path / "touched").touch()
+    assert new.stat().st_mode == (tmp_path / "touched").stat().st_mode
+
+
 def test_json_is_readable(tmp_path: Path) -> None:
     content = {"labels": {"RV": 1}, "rates": [0.1, None]}
     write_json(tmp_path / "a.json", content)

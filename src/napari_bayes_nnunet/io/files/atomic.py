@@ -7,6 +7,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
@@ -25,17 +26,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The content is on the disk before the rename, so a crash leaves the old file or the new one.
     The temporary name keeps the suffixes, because some libraries choose the format by them.
-    Missing folders are made, and removed again if the block fails.
+    Missing folders are made, and removed again if the block fails. A file that is replaced passes
+    its permissions on.
     """
     with removing_if_empty(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         name = f".writing-{secrets.token_hex(RANDOM_DIGITS // 2)}-{path.name.lstrip('.')}"
         temporary = path.with_name(name)
-        temporary.touch(exist_ok=False)  # mkstemp would withhold the usual permissions
+        # Nobody else reads the new content before it has the permissions of the old file.
+        temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
         try:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
+            with suppress(OSError):  # a new file, or a drive without permissions
+                shutil.copymode(path, temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
