@@ -35,6 +35,7 @@ from napari_bayes_nnunet.io.study.info import NOT_A_STUDY, find_image, is_study
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import (
     BY_HAND,
+    CHANGED_EDITED,
     HAS_CORRECTIONS,
     LACKS_IMAGE,
     LACKS_POSTERIOR,
@@ -302,6 +303,27 @@ class TestBadDays:
         (problem,) = study.problems
         assert problem == LOST_EDITED.format(file=folder / "edited.nii.gz", slices="1 slice")
 
+    @pytest.mark.parametrize("phases", [(None,), (2, 3)])
+    def test_newer_labels_than_accepted_are_flagged(self, tmp_path, phases) -> None:
+        study = read_study(make_study(tmp_path / "cut", phases=phases))
+        places = [(phase, z) for phase in phases for z in range(3)]
+        decisions = dict.fromkeys(places, replace(ACCEPTED, comment="Base"))
+        review = ReviewState(decisions=decisions, finished=True)
+        labels, geometry = study.edited.astype(np.uint16), study.info.geometry
+        save_work(study.folder, labels, geometry, review)
+        assert read_study(study.folder).problems == ()
+        assert read_study(study.folder).review.count("accepted") == len(places)
+        changed = labels if phases == (None,) else labels[2]  # phase 3
+        changed[1, 0, 0] = 3
+        save_edited(study.folder, labels, geometry)  # and killed before the decisions
+        study = read_study(study.folder)
+        states = {place: decision.state for place, decision in study.review.decisions.items()}
+        assert states == {**dict.fromkeys(places, "accepted"), places[-2]: "flagged"}
+        assert study.review.decisions[places[-2]].comment == "Base"
+        assert not study.review.finished
+        file = study.folder / "edited.nii.gz"
+        assert study.problems == (CHANGED_EDITED.format(file=file, slices="1 slice"),)
+
     def test_labels_that_are_not_structures_are_kept(self, folder) -> None:
         edited = read_study(folder).edited
         edited[0, 0, :3] = 9
@@ -428,6 +450,7 @@ class TestBadDays:
 
 SAVES_FOR_EVER = """
 import os, sys, time
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
@@ -446,6 +469,8 @@ def review_for_ever():
         labels[0, 0, :5] = [number // 4**i % 4 for i in range(5)]
         decision = Decision(state="accepted", comment=str(number), edited=True)
         review = review.with_decision((None, number), decision)
+        accepted = {p: replace(d, state="accepted") for p, d in review.decisions.items()}
+        review = replace(review, decisions=accepted)
         save_work(folder, labels, VOLUME, review)
 
 def write_for_ever():
@@ -515,7 +540,7 @@ def saved_number(study: Study) -> int:
 
 @FORKS
 def test_a_killed_review_is_consistent(folder, saver) -> None:
-    """At most one slice is lost, and no decision is without its labels."""
+    """At most one slice is lost, and no decision is without its labels, or it is flagged."""
     longest = 4 * seconds_of(lambda: save_review(folder, ReviewState())) + 0.02
     dice = random.Random(7)
     ahead: Counter[int] = Counter()
@@ -523,13 +548,15 @@ def test_a_killed_review_is_consistent(folder, saver) -> None:
     while min(ahead[0], ahead[1]) < 6 and ahead.total() < 60:  # killed before and after a decision
         saver.killed_after(dice.uniform(0, longest), "review")
         study = read_study(folder)
-        assert study.problems == ()
         before, decided = decided, len(study.review.decisions)
         assert decided >= before
         assert [d.comment for d in study.review.decisions.values()] == [
             str(number) for number in range(decided)
         ]
-        ahead[saved_number(study) - max(decided - 1, 0)] += 1
+        step = saved_number(study) - max(decided - 1, 0)
+        ahead[step] += 1
+        is_changed = step > 0 and decided > 0  # the slice with the numbers was accepted before
+        assert len(study.problems) == study.review.count("flagged") == is_changed
         assert ahead.keys() <= {0, 1}
         untouched = study.edited.copy()
         untouched[0, 0, :5] = 0

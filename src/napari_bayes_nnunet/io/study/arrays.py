@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.stored_posterior import StoredPosterior
-from ...core.types import Phase, VoxelBox
+from ...core.types import Phase, Place, VoxelBox
 from .. import DataError
 from ..files.atomic import replacing
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
@@ -55,6 +56,18 @@ def posterior_file(folder: Path, phase: Phase) -> Path:
 def select_phase(values: NDArray[Any], phase: Phase) -> NDArray[Any]:
     """Return the (Z, Y, X) part of (T, Z, Y, X) values, or all values if there is no phase."""
     return values if phase is None else values[phase - 1]
+
+
+def slice_checksums(labels: VoxelArray) -> dict[Place, str]:
+    """Return the checksum of the (Y, X) labels of each slice, the same for uint8 and uint16."""
+    phases: dict[Phase, VoxelArray] = {None: labels}
+    if labels.ndim == 4:
+        phases = dict(enumerate(labels, start=1))
+    return {
+        (phase, z): f"{crc32(plane.astype('<u2').tobytes()):08x}"
+        for phase, volume in phases.items()
+        for z, plane in enumerate(volume)
+    }
 
 
 def round_map(values: NDArray[np.floating]) -> NDArray[np.float32]:

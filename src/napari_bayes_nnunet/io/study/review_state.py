@@ -29,7 +29,8 @@ class Decision:
     """Decision of the reader on one slice.
 
     ``seconds`` is the time it took, ``when`` an ISO date and time. ``edited`` is True if the labels
-    of the slice differ from the prediction.
+    of the slice differ from the prediction. ``labels`` is the checksum of its labels in the file,
+    "" if unknown, or while the study is open.
     """
 
     state: State
@@ -37,6 +38,7 @@ class Decision:
     seconds: float = 0.0
     when: str = ""
     edited: bool = False
+    labels: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

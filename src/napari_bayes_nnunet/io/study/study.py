@@ -5,7 +5,8 @@ posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, study.lock}, and
 image did not come from a file. A study opens without the ensemble and without torch.
 
 ``study.json`` is written last and makes the folder a study. A reader's work is saved atomically,
-first edited.nii.gz, then review.json, so no decision is ever without its labels.
+first edited.nii.gz, then review.json, so no decision is ever without its labels. A decision has the
+checksum of its labels, so that newer labels are noticed.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from .arrays import (
     round_map,
     save_edited,
     select_phase,
+    slice_checksums,
     write_posterior,
 )
 from .info import (
@@ -86,6 +88,10 @@ NO_EDITED: Final = "{file} is missing. The corrections start again from the pred
 LOST_EDITED: Final = (
     "{file} is missing, so the corrections start again from the prediction. Check what was "
     "accepted with corrections and is now flagged: {slices}."
+)
+CHANGED_EDITED: Final = (
+    "{file} no longer holds the labels that were accepted, perhaps because a save was interrupted. "
+    "Check what was accepted and is now flagged: {slices}."
 )
 NOT_STRUCTURES: Final = (
     "{file} holds labels that are not structures ({values}; known are {structures}). Switch Fill "
@@ -188,8 +194,8 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     """Read a study; without ``posteriors`` only its labels and maps.
 
     Lost posteriors, maps and corrections are listed in ``problems``; slices that were accepted with
-    lost corrections are flagged instead. Raises DataError if the study or its labels
-    cannot be used; they are never replaced, as they may still be repaired.
+    lost corrections, or whose labels have changed since, are flagged instead. Raises DataError if
+    the study or its labels cannot be used; they are never replaced, as they may still be repaired.
     """
     info = read_study_info(folder)
     problems: list[str] = []
@@ -199,6 +205,7 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     review = read_review(folder) or ReviewState(ed=info.ed, es=info.es)
     if edited is None:
         edited, review = prediction.copy(), _reopened(folder, review, problems)
+    review = _with_changes_flagged(folder, review, edited, problems)
     study = Study(
         folder=folder,
         info=info,
@@ -254,11 +261,17 @@ def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) 
 def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: ReviewState) -> None:
     """Save labels, then decisions: in this order a kill in between loses nothing.
 
-    Raises DataError as ``save_edited`` and ``save_review`` do, and if the drive fails.
+    `read_study` notices labels that are newer than their decision by its checksum. Raises DataError
+    as ``save_edited`` and ``save_review`` do, and if the drive fails.
     """
+    checksums = slice_checksums(labels)
+    decisions = {
+        place: replace(decision, labels=checksums.get(place, ""))
+        for place, decision in review.decisions.items()
+    }
     try:
         save_edited(folder, labels, geometry)
-        save_review(folder, review)
+        save_review(folder, replace(review, decisions=decisions))
     except OSError as error:  # even the look for a file can raise it
         reason = error.strerror or str(error)
         raise DataError(UNREACHABLE_STUDY, folder=folder, reason=reason) from error
@@ -404,3 +417,25 @@ def _reopened(folder: Path, review: ReviewState, problems: list[str]) -> ReviewS
     template = LOST_EDITED if count else NO_EDITED
     problems.append(template.format(file=folder / EDITED, slices=format_count(count, "slice")))
     return replace(review, decisions={**review.decisions, **flagged}, finished=False)
+
+
+def _with_changes_flagged(
+    folder: Path, review: ReviewState, labels: VoxelArray, problems: list[str]
+) -> ReviewState:
+    """Return a review in which accepted slices with other labels than the accepted are flagged."""
+    checksums = slice_checksums(labels)
+    changed = [
+        place
+        for place, decision in review.decisions.items()
+        if decision.state == "accepted" and decision.labels not in ("", checksums.get(place))
+    ]
+    # Without checksums, because they describe the files and not the labels on screen.
+    decisions = {
+        place: replace(decision, labels="") for place, decision in review.decisions.items()
+    }
+    if not changed:
+        return replace(review, decisions=decisions)
+    decisions |= {place: replace(decisions[place], state="flagged") for place in changed}
+    slices = format_count(len(changed), "slice")
+    problems.append(CHANGED_EDITED.format(file=folder / EDITED, slices=slices))
+    return replace(review, decisions=decisions, finished=False)
