@@ -192,7 +192,7 @@ def test_a_killed_student_resumes_to_the_same_weights(taught, run, student, warm
     first.wait(lambda: student.progress.exists() and FIRST_CASES in student.progress.read_text())
     state = read_run_state(student)
     assert state.kind == "running"
-    assert state.info.process().pid == first.pid
+    assert state.info.process(student).pid == first.pid
     assert state.info.arguments[:1] == (str(run.path),)
     first.kill()
     state = read_run_state(student)

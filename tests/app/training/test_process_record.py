@@ -30,7 +30,7 @@ def test_written_values_are_read(run):
     assert (info.dataset, info.fold, info.arguments) == ("data", "0", ("--", "data"))
     age = datetime.now().astimezone() - datetime.fromisoformat(info.started_at)
     assert timedelta(seconds=-1) <= age < timedelta(minutes=1)
-    assert info.process() == psutil.Process()
+    assert info.process(run) == psutil.Process()
 
 
 def test_an_earlier_version_did_not_write_the_device(run):
@@ -46,7 +46,7 @@ def test_a_later_start_replaces_it(run):
     enter(run, pid=1)
     enter(run)
     assert read_process_record(run).pid == os.getpid()
-    assert [file.name for file in run.path.iterdir()] == ["job.json"]
+    assert {file.name for file in run.path.iterdir()} == {"job.json", "training.lock"}
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"pid": 1}', "{"])
@@ -65,26 +65,27 @@ def test_another_process_with_the_same_number_is_ignored(run):
     started = psutil.Process().create_time()
     for later, same in ((SAME_PROCESS / 2, True), (-2 * SAME_PROCESS, False)):
         enter(run, process_started=started + later)
-        assert (read_process_record(run).process() is not None) == same
+        assert (read_process_record(run).process(run) is not None) == same
 
 
 def test_a_process_of_another_host_is_ignored(run):
     enter(run, host="another")
     assert not read_process_record(run).is_here
-    assert read_process_record(run).process() is None
+    assert read_process_record(run).process(run) is None
 
 
 def test_a_zombie_counts_as_ended(run):
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", "input()", "train", str(run.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
         process = psutil.Process(child.pid)
         enter(run, pid=child.pid, process_started=process.create_time())
-        assert read_process_record(run).process() == process
+        assert read_process_record(run).process(run) == process
         child.stdin.close()
         wait_until(lambda: is_gone(process))
         assert process.status() == psutil.STATUS_ZOMBIE
-        assert read_process_record(run).process() is None
+        assert read_process_record(run).process(run) is None
     assert is_gone(process)
-    assert read_process_record(run).process() is None
+    assert read_process_record(run).process(run) is None
 
 
 def test_it_is_plain_json(run):

@@ -2,6 +2,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -144,7 +145,8 @@ def test_a_host_whose_clock_is_ahead(run):
 def test_reading_the_state_never_touches_the_lock(run):
     enter(run)
     read_run_state(run)
-    assert [file.name for file in run.path.iterdir()] == ["job.json"]
+    with FileLock(run.lock, timeout=0):  # although this process is its trainer
+        assert read_run_state(run).kind == "running"
 
 
 def test_a_folder_that_cannot_be_reached(tmp_path):
@@ -206,6 +208,27 @@ def test_a_training_that_survives_the_kill(run, monkeypatch):
     assert last_messages(run.progress) == []
 
 
+def test_a_process_that_does_not_train_the_run_is_spared(run):
+    with subprocess.Popen([sys.executable, "-c", "input()", "train"], stdin=-1) as other:
+        enter(run, pid=other.pid, process_started=psutil.Process(other.pid).create_time())
+        assert read_run_state(run).kind == "died"
+        with pytest.raises(AppError):
+            kill_training(run)
+        assert other.poll() is None
+        other.communicate(b"")
+    assert other.returncode != -signal.SIGKILL
+
+
+@pytest.mark.parametrize("words", [["--output", "run"], ["--output=run"], ["--output", "copy"]])
+def test_a_command_line_names_its_run_only(words, run):
+    command = [sys.executable, "-c", "input()", "train", "data", *words]
+    with subprocess.Popen(command, stdin=-1, cwd=run.path.parent) as process:
+        started = psutil.Process(process.pid).create_time()
+        enter(run, pid=process.pid, process_started=started)
+        assert read_run_state(run).kind == ("died" if "copy" in words else "running")
+        process.communicate(b"")
+
+
 # Real processes
 
 TREE = """
@@ -217,6 +240,7 @@ from napari_bayes_nnunet.app.messages import JobEnded
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 if len(sys.argv) > 2:
     run = RunFolder(Path(sys.argv[1]))
+    lock = run.lock.open("w")
     write_process_record(run, dataset="", fold="0", arguments=[])
     with run.progress.open("ab") as file:
         file.write(b'{"kind": "epo')
@@ -284,6 +308,19 @@ def test_a_training_is_followed_and_stopped(training):
     assert messages == Follower(run).read().messages
     assert (messages[-1].outcome, messages[-1].sentence) == ("stopped", state.text)
     assert not run.stop.exists()
+
+
+@pytest.mark.parametrize("copy", [shutil.copy2, os.link])
+def test_a_copy_of_a_run_never_touches_the_original(copy, training):
+    started, run = training
+    started.wait(lambda: read_run_state(run).kind == "running")
+    folder = run.path.with_name("copy")
+    shutil.copytree(run.path, folder, copy_function=copy, ignore=shutil.ignore_patterns(".*"))
+    assert read_run_state(RunFolder(folder)).kind == "died"
+    with pytest.raises(AppError):
+        kill_training(RunFolder(folder))
+    assert not started.has_ended
+    assert read_run_state(run).kind == "running"
 
 
 def test_a_killed_training_writes_a_last_message(training):

@@ -127,7 +127,8 @@ def test_the_process_is_recorded_at_once(hearts, tmp_path, monkeypatch):
 
     def run_job(job, tell, stop):
         run.stop.touch()
-        seen.extend([read_process_record(run), run.progress.read_text(), bool(stop)])
+        info = read_process_record(run)
+        seen.extend([info, info.process(run), run.progress.read_text(), bool(stop)])
         return False
 
     monkeypatch.setattr(training_terminal, "run_job", run_job)
@@ -135,8 +136,8 @@ def test_the_process_is_recorded_at_once(hearts, tmp_path, monkeypatch):
         dataset=hearts, output=Path("run"), fold="2", seed=1, device="cuda:1", num_gpus=3
     )
     train_in_terminal(request, jsonl=False)
-    info, progress, stop_requested = seen
-    assert info.process() == psutil.Process()
+    info, process, progress, stop_requested = seen
+    assert process == psutil.Process()
     assert (info.dataset, info.fold) == (str(hearts), "2")
     assert (info.device, info.num_gpus) == ("cuda:1", 3)
     assert list(info.arguments) == command_arguments(replace(request, output=run.path))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from napari_bayes_nnunet.app.messages import EpochDone, Message
 from napari_bayes_nnunet.app.training.process_record import write_process_record
 from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
+
+_HELD: list[IO[str]] = []
+"""Locks that this process holds until its end."""
 
 
 def epoch_done(epoch: int, **changes: Any) -> EpochDone:
@@ -40,8 +43,12 @@ def say(run: RunFolder, *messages: Message) -> None:
 
 
 def enter(run: RunFolder, **changes: Any) -> None:
-    """Record this process as the trainer of ``run``, or another one through ``changes``."""
+    """Record this process as the trainer of ``run``, or another one through ``changes``.
+
+    As a trainer, it has the lock file open.
+    """
     run.path.mkdir(exist_ok=True)
+    _HELD.append(run.lock.open("a"))
     write_process_record(run, dataset="data", fold="0", arguments=["--", "data"])
     run.job.write_text(json.dumps({**json.loads(run.job.read_text()), **changes}))
 

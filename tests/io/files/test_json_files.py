@@ -26,7 +26,7 @@ from napari_bayes_nnunet.app.training.process_record import JobInfo
 from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.model_folder import read_model
-from napari_bayes_nnunet.io.ensemble.run_folder import read_record
+from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.files.json_files import (
     DAMAGED_JSON,
     NEWER_JSON,
@@ -266,7 +266,8 @@ def test_message_survives_any_value(message: Any) -> None:
 
 def test_process_record_survives_any_value() -> None:
     content = json.loads((WRITTEN / "run" / "job.json").read_text(encoding="utf-8"))
-    assert parse_json(json.dumps(content), JobInfo).process() is None  # of another computer
+    info = parse_json(json.dumps(content), JobInfo)
+    assert info.process(RunFolder(WRITTEN / "run")) is None  # of another computer
     for other in changed(content):
         try:
             info = parse_json(as_text(other), JobInfo)

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 
 import psutil
 
 from ...io.ensemble.run_folder import RunFolder
 from ...io.files.atomic import write_json
+from ...io.files.given_path import is_same_path, resolve_links
 from ...io.files.json_files import Ordinal, parse_json
 from ...io.files.limits import read_small
 
@@ -50,13 +52,16 @@ class JobInfo:
         """Whether the process runs, or ran, on this computer."""
         return self.host == this_host()
 
-    def process(self) -> psutil.Process | None:
-        """Return the process, None if it has ended or is on another host."""
+    def process(self, run: RunFolder) -> psutil.Process | None:
+        """Return the process, None if it has ended, is on another host or does not train ``run``.
+
+        A copy of a run has the record of the original, and any process may stand in a file.
+        """
         with suppress(psutil.Error):
             if self.is_here:
                 process = psutil.Process(self.pid)
                 moved = abs(process.create_time() - self.process_started)
-                if moved <= SAME_PROCESS and not is_gone(process):
+                if moved <= SAME_PROCESS and not is_gone(process) and _trains(process, run):
                     return process
         return None
 
@@ -72,6 +77,21 @@ def is_gone(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _trains(process: psutil.Process, run: RunFolder) -> bool:
+    """Return whether a process trains ``run``, by its command line or by the lock that it holds.
+
+    A drive without locks has none, and only the command line of another user's process is known.
+    """
+    words, folder = process.cmdline(), Path(os.sep)
+    with suppress(psutil.AccessDenied):
+        folder = Path(process.cwd())
+    paths = (folder / word.removeprefix("--output=") for word in words)
+    if not {"train", "distill"}.isdisjoint(words) and any(is_same_path(p, run.path) for p in paths):
+        return True
+    # Not the same file: in a copy made of hard links, the locks of both runs are one.
+    return resolve_links(run.lock) in (Path(file.path) for file in process.open_files())
 
 
 def write_process_record(

@@ -74,10 +74,9 @@ class RunState:
 def read_run_state(run: RunFolder) -> RunState:
     """Return whether a training runs in ``run``, or how the last one ended.
 
-    On this computer the number and the start time of the process show this. A training on another
-    host counts as running until it reports its end. Its silence is the age of its files by the
-    clock of this computer, so it is wrong by the difference of the clocks. Raises AppError if the
-    folder cannot be reached.
+    On this computer `JobInfo.process` shows this. A training on another host counts as running
+    until it reports its end. Its silence is the age of its files by the clock of this computer, so
+    it is wrong by the difference of the clocks. Raises AppError if the folder cannot be reached.
     """
     try:
         info, heard = read_process_record(run), _last_heard(run)
@@ -141,7 +140,7 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
 
 def _process_to_kill(run: RunFolder) -> tuple[JobInfo, psutil.Process]:
     state = read_run_state(run)
-    process = state.info.process() if state.info and state.may_be_running else None
+    process = state.info.process(run) if state.info and state.may_be_running else None
     if state.info is None or process is None:
         if state.may_be_running:
             raise AppError(
@@ -188,7 +187,7 @@ def _kind_and_text(
         return "none", statement(
             NEVER_STARTED if run.path.exists() else NO_RUN_FOLDER, run=run.path
         )
-    if info is None or (info.is_here and info.process() is None):
+    if info is None or (info.is_here and info.process(run) is None):
         return "died", statement(ENDED_UNEXPECTEDLY, _remedy(run, info))
     stopping = f" {_stopping_text(messages)}" if run.stop.exists() else ""
     if info.is_here:
