@@ -218,6 +218,20 @@ class TestExistingStudy:
         assert HAS_CORRECTIONS.format(folder=study.folder) in said
         assert {p: p.read_bytes() for p in study.folder.rglob("*") if p.is_file()} == before
 
+    @pytest.mark.parametrize("reviewed", [True, False])
+    def test_results_are_not_replaced_beside_their_study(self, model, image, out, reviewed) -> None:
+        if reviewed:
+            save_review(out / "heart", ReviewState(finished=True))
+        before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+        code, said = run(model, image, "-o", out, "--members", "2", "--overwrite")
+        assert code == 1
+        assert str(out) in said
+        # The failed image is marked in its report until it is found finished.
+        assert len(json.loads((out / "heart.json").read_text())["members"]) == 4
+        code, said = run(model, image, "-o", out, "--continue")
+        assert (code, "finished before" in said) == (0, True)
+        assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
     def test_a_finished_study_with_corrections_does_not_disturb(self, model, image, out) -> None:
         save_review(out / "heart", ReviewState(finished=True))
         assert "finished before" in finished(model, image, "-o", out, "--continue")

@@ -46,7 +46,7 @@ from .resume_check import (
     matches_request,
     unverified_notes,
 )
-from .study_output import StudyParts, has_study, start_study
+from .study_output import StudyParts, has_study, refuse_outdating_study, start_study
 from .write_behind import WriteBehind
 
 MADE_BY_UNKNOWN = "The study {study} does not record the ensemble and settings it was made with."
@@ -290,11 +290,14 @@ def _start_study(
 ) -> StudyParts | None:
     """Return an empty study for the phases, or None if no study is to be written.
 
-    Raises AppError if a finished study to be kept has another ensemble, settings or image.
+    Raises AppError if a finished study to be kept has another ensemble, settings or image, or would
+    be of an earlier run than its report.
     """
-    if not request.makes_studies:
-        return None
     folder = request.output / source.case
+    if not request.makes_studies:
+        if not request.skip_finished:
+            refuse_outdating_study(folder)
+        return None
     if request.skip_finished and has_study(folder, phases):
         _check_study(ensemble, request, source, phases)
     return start_study(

@@ -65,6 +65,21 @@ class StudyParts:
         return None, None, ""
 
 
+def refuse_outdating_study(folder: Path) -> None:
+    """Raise AppError or DataError if a study in ``folder`` would be of another run than its report.
+
+    A reader would then correct labels whose numbers stand nowhere.
+    """
+    if is_study(folder):
+        check_replaceable(folder)
+        raise AppError(
+            "The study {study} in {folder} would no longer agree with the new results.",
+            *(Action.SAVE_STUDIES, Action.OTHER_OUTPUT),
+            study=folder.name,
+            folder=folder.parent,
+        )
+
+
 def has_study(folder: Path, phases: Iterable[Phase]) -> bool:
     """Return whether the folder is a study of at least these phases, with complete files."""
     try:
