@@ -106,6 +106,15 @@ def test_files_of_others_are_not_replaced(evaluation, tmp_path):
     assert caught.value.values == {"file": "cohort.csv", "folder": tmp_path}
 
 
+def test_error_names_the_file_that_failed(evaluation, tmp_path):
+    (tmp_path / "queue.png").mkdir()
+    with pytest.raises(AppError) as caught:
+        write_queue_report(evaluation, tmp_path / "queue")
+    assert caught.value.values["file"] == tmp_path / "queue.png"
+    assert (tmp_path / "queue.csv").read_text(encoding="utf-8") == report_csv(evaluation)
+    assert {path.name for path in tmp_path.iterdir()} == {"queue.csv", "queue.png"}
+
+
 def test_every_order_has_its_own_line():
     assert set(STYLES) == {BEST, SLICES, RANDOM, *REVIEW_SCORES}
     looks = {(s["color"], s.get("linestyle", "-")) for s in STYLES.values()}

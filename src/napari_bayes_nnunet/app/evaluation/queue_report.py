@@ -64,8 +64,8 @@ def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path,
     table, picture = report_files(report, *_ENDINGS)
     with writing_report(table):
         write_text(table, report_csv(evaluation))
-        with replacing(picture) as temporary:
-            _draw(evaluation, temporary)
+    with writing_report(picture), replacing(picture) as temporary:
+        _draw(evaluation, temporary)
     return table, picture
 
 

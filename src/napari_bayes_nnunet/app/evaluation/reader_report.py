@@ -65,12 +65,12 @@ def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Pat
     ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
     table, tools, stop, picture = report_files(report, *_ENDINGS)
-    with writing_report(table):
-        write_text(table, curves_csv(evaluation))
-        write_text(tools, tools_csv(evaluation))
-        write_text(stop, stop_csv(evaluation))
-        with replacing(picture) as temporary:
-            _draw(evaluation, temporary)
+    tables = {table: curves_csv, tools: tools_csv, stop: stop_csv}
+    for file, text in tables.items():
+        with writing_report(file):
+            write_text(file, text(evaluation))
+    with writing_report(picture), replacing(picture) as temporary:
+        _draw(evaluation, temporary)
     return table, tools, stop, picture
 
 
