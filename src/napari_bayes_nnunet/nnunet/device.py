@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from ..io.files.main_memory import free_main_memory
 from . import ModelError
-from .main_memory import free_main_memory
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 NOT_A_DEVICE = "{device!r} is not a device. Choose one of {choices}."

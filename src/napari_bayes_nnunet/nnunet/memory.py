@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from ..core.problems import Action
+from ..io.files.main_memory import free_main_memory
 from . import ModelError
-from .main_memory import free_main_memory
 
 MOST_ENLARGED = 64
 """Largest ratio of the voxels that a network computes to those of the image.

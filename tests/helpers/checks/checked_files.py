@@ -71,6 +71,7 @@ from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
 from napari_bayes_nnunet.io.images.nifti import (
     MORE_THAN_HEADER,
     MOST_VOXELS,
+    NEEDS_MEMORY,
     ONE_SLICE_CINE,
     SLICES_ON_FOURTH_AXIS,
     SURPLUS,
@@ -203,6 +204,7 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "matplotlibrc in the current folder", "set which programs matplotlib runs, and with old versions which code", (*EVALUATE, "trajectory", "train"), refusal(FOREIGN_SETTINGS), "app/report/test_output_folder.py::test_settings_in_the_current_folder_are_refused"),
     Check(MEMORY, "image", f"have a header of more than {millions(MOST_VOXELS)} voxels", SEGMENT, refusal(TOO_LARGE), "io/images/test_nifti.py::test_header_with_too_many_voxels_is_refused"),
     Check(MEMORY, "image", f"unpack to more than {millions(SURPLUS)} bytes behind its voxels", SEGMENT, refusal(MORE_THAN_HEADER), "io/images/test_nifti.py::test_long_tail_behind_voxels_is_refused"),
+    Check(MEMORY, "image", "unpack to more than the free memory", SEGMENT, refusal(NEEDS_MEMORY), "io/images/test_nifti.py::test_image_that_fills_the_memory_is_refused"),
     Check(MEMORY, "member", "unpack to more than its size", READ_MEMBERS, LEFT_OUT, "io/ensemble/test_model_folder.py::test_checkpoint_that_unpacks_to_more_is_refused"),
     Check(MEMORY, "member", "have a pickle that repeats its content", READ_MEMBERS, LEFT_OUT, "nnunet/test_weights.py::test_pickle_that_fills_the_memory_is_refused"),
     Check(MEMORY, "plans.json", f"describe a network of more than {millions(MOST_WEIGHTS)} weights", READ_PLANS, refusal(LARGE_NETWORK), "nnunet/test_weights.py::test_network_that_fills_the_memory_is_not_built"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files import main_memory
 from napari_bayes_nnunet.io.files.limits import LFS_START
 from napari_bayes_nnunet.io.images.integrity import nifti_header, phase_count
 from napari_bayes_nnunet.io.images.nifti import (
@@ -18,6 +20,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     DAMAGED_NIFTI,
     IMAGE_POINTER,
     MORE_THAN_HEADER,
+    NEEDS_MEMORY,
     NO_NIFTI,
     ONE_SLICE_CINE,
     OTHER_GRID,
@@ -466,6 +469,72 @@ def test_header_with_too_many_voxels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.nii.gz"
     path.write_bytes(gzip.compress(header.binaryblock + bytes(1000)))
     refused(path, TOO_LARGE, voxels=10**15)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_voxels_at_byte_0_follow_the_header(tmp_path: Path, kind: Any, name: str) -> None:
+    content = bytearray(kind(XYZ, OBLIQUE).to_bytes())
+    block = kind.header_class.sizeof_hdr
+    header = kind.header_class(bytes(content[:block]))
+    header["vox_offset"] = 0
+    content[:block] = header.binaryblock
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert np.array_equal(read_volume(path).voxels, XYZ.T)
+
+
+@pytest.mark.parametrize("offset", [1, 348])
+def test_voxels_inside_the_header_are_refused(tmp_path: Path, offset: int) -> None:
+    def change(header: Any) -> None:
+        header["vox_offset"] = offset
+
+    refused(edit_header(save(tmp_path / "a.nii", XYZ), change), DAMAGED_NIFTI)
+
+
+def made_large(path: Path, dtype: type, *, slope: float = 1) -> Path:
+    """Write an image of 4 million voxels, almost all 0."""
+    voxels = np.zeros((256, 256, 64), dtype)
+    voxels[0, 0, 0] = 3
+    image = nib.Nifti1Image(voxels, np.eye(4))
+    image.header.set_slope_inter(slope, 0)
+    path.write_bytes(gzip.compress(image.to_bytes(), 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dtype", "slope", "most"), [(np.float64, 1, 6), (np.int16, 2, 6), (np.int16, 1, 3)]
+)
+def test_voxels_are_unpacked_into_one_array(
+    tmp_path: Path, dtype: type, slope: float, most: int
+) -> None:
+    """4 bytes a voxel and 2 for the check of floats; 2 bytes, and nothing else, for integers."""
+    path = made_large(tmp_path / "a.nii.gz", dtype, slope=slope)
+    read_volume(path)  # imports
+    tracemalloc.start()
+    try:
+        assert read_volume(path).voxels[0, 0, 0] == 3 * slope
+        assert tracemalloc.get_traced_memory()[1] < (most + 0.8) * 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_image_that_fills_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made_large(tmp_path / "a.nii.gz", np.float64)
+    for name, content in {"cgroup": "0::/", "memory.max": 2**24, "memory.current": 0}.items():
+        (tmp_path / name).write_text(f"{content}\n")
+    (tmp_path / "memory.stat").touch()
+    assert path.stat().st_size < 2**20
+    monkeypatch.setattr(main_memory, "CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr(main_memory, "MEMBERSHIP", tmp_path / "cgroup")
+    tracemalloc.start()
+    try:
+        refused(path, NEEDS_MEMORY, file=path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22  # nothing was unpacked
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("offset", [-400.0, np.nan, 1e9])

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from ..files.atomic import replacing
 from ..files.case_names import nifti_stem
 from ..files.given_path import given_path
 from ..files.limits import CHUNK, LFS_START, read_small_text
+from ..files.main_memory import free_main_memory
 from ..files.special import may_be_file, refuse_special
 from .geometry import Geometry, slices_on_fourth_axis, with_slices_on_third_axis
 from .integrity import HEADER_BYTES
@@ -177,19 +178,17 @@ def read_volume(
     ((3, 4, 5), (8.0, 1.5, 1.5))
     """
     path = given_path(path)
-    kind, content = _content(path)
-    header = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
+    header, stored = _content(path)
     as_slices = slices_on_fourth_axis(header)
     if as_slices:
         header = with_slices_on_third_axis(header)
     geometry = Geometry(header.as_byteswapped("<").binaryblock)
     try:
-        stored = np.asanyarray(kind.from_bytes(content).dataobj)
         geometry = geometry.with_slices_found() if like is None else geometry.held_like(like)
-        voxels = geometry.from_file_order(_native(stored).T.reshape(geometry.stored_shape))
+        voxels = geometry.from_file_order(stored.reshape(geometry.stored_shape))
     except MemoryError as error:
         raise DataError(NEEDS_MEMORY, file=path) from error
-    except nifti_errors(ValueError, OSError) as error:
+    except nifti_errors(ValueError) as error:
         raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
     _check_voxels(path, voxels, allow_blank)
     return Volume(voxels, geometry, path, _notes(path, geometry, as_slices))
@@ -384,8 +383,8 @@ def parse_info_cfg(file: Path, text: str) -> CardiacPhases:
     return CardiacPhases(frames["ED"], frames["ES"])
 
 
-def _content(path: Path) -> tuple[Any, bytes]:
-    """Return nibabel's class for the file, and the unpacked bytes that its header describes.
+def _content(path: Path) -> tuple[Any, VoxelArray]:
+    """Return nibabel's header of the file, and its voxels in one row.
 
     The rest is unpacked and discarded, so that gzip verifies its checksum.
     """
@@ -402,7 +401,7 @@ def _content(path: Path) -> tuple[Any, bytes]:
         raise DataError("{file} does not exist.", file=path) from error
     except EOFError as error:
         raise DataError(TRUNCATED, file=path) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except nifti_errors(gzip.BadGzipFile, zlib.error) as error:
         raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
     except MemoryError as error:
         raise DataError(NEEDS_MEMORY, file=path) from error
@@ -410,7 +409,7 @@ def _content(path: Path) -> tuple[Any, bytes]:
         raise DataError(CANNOT_READ, file=path, reason=error.strerror) from error
 
 
-def _read_image(path: Path, stream: IO[bytes], size: int | None) -> tuple[Any, bytes]:
+def _read_image(path: Path, stream: BinaryIO, size: int | None) -> tuple[Any, VoxelArray]:
     """Read header and voxels of ``size`` unpacked bytes, None if the size is unknown."""
     start = stream.read(HEADER_BYTES)
     kind = next((k for k in nifti_classes() if k.header_class.may_contain_header(start)), None)
@@ -418,26 +417,49 @@ def _read_image(path: Path, stream: IO[bytes], size: int | None) -> tuple[Any, b
         raise DataError(IMAGE_POINTER, file=path)
     if kind is None:
         raise DataError(NO_NIFTI, file=path)
-    header = kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
-    expected = _check_header(path, header)
-    # In pieces, because gzip needs three times the memory of what it unpacks at once.
-    lengths = range(len(start), expected, _PIECE)
-    content = b"".join([start, *(stream.read(min(_PIECE, expected - n)) for n in lengths)])
-    surplus = max(0, len(start) - expected)
+    block = start[: kind.header_class.sizeof_hdr]
+    header = kind.header_class(block, check=False)
+    offset, count = _check_header(path, header)
+    kind.header_class(block)  # raises for values that contradict each other
+    stream.seek(offset)
+    voxels = _read_voxels(path, stream, header, count)
+    surplus = 0
     if size is None:
-        while surplus <= SURPLUS and (chunk := stream.read1(_PIECE)):  # type: ignore[attr-defined]
+        while surplus <= SURPLUS and (chunk := stream.read(_PIECE)):
             surplus += len(chunk)
     else:
-        surplus = size - expected
-    if len(content) < expected:
-        raise DataError(TRUNCATED, file=path)
+        surplus = size - stream.tell()
     if surplus > SURPLUS:
         raise DataError(MORE_THAN_HEADER, file=path)
-    return kind, content
+    return header, voxels
 
 
-def _check_header(path: Path, header: Any) -> int:
-    """Return the length in bytes of a file with this header, up to its last voxel."""
+def _read_voxels(path: Path, stream: BinaryIO, header: Any, count: int) -> VoxelArray:
+    """Read ``count`` scaled voxels: in native byte order, floats in single precision.
+
+    Raises DataError, before anything is unpacked, if they do not fit into the free memory.
+    """
+    from nibabel.volumeutils import apply_read_scaling
+
+    stored, (slope, intercept) = header.get_data_dtype(), header.get_slope_inter()
+    is_scaled = slope is not None and (slope, intercept) != (1, 0)
+    kind = np.dtype(np.float32) if stored.kind == "f" or is_scaled else stored.newbyteorder("=")
+    # Two bytes more per voxel, because the values are checked.
+    if count * (kind.itemsize + 2) > free_main_memory():
+        raise DataError(NEEDS_MEMORY, file=path)
+    voxels = np.empty(count, kind)
+    # In pieces, because whatever is unpacked or scaled at once takes several times the memory.
+    for piece in np.split(voxels, range(_PIECE, count, _PIECE)):
+        content = stream.read(piece.size * stored.itemsize)
+        if len(content) < piece.size * stored.itemsize:
+            raise DataError(TRUNCATED, file=path)
+        with np.errstate(over="ignore"):
+            piece[:] = apply_read_scaling(np.frombuffer(content, stored), slope, intercept)
+    return voxels
+
+
+def _check_header(path: Path, header: Any) -> tuple[int, int]:
+    """Return the first byte and the number of the voxels of a file with this header."""
     lengths = [int(length) for length in header["dim"][1 : 1 + max(0, int(header["dim"][0]))]]
     if len(lengths) < 3:
         raise DataError(
@@ -480,20 +502,12 @@ def _check_header(path: Path, header: Any) -> int:
             file=path,
             spacing=steps,
         )
-    offset = float(header["vox_offset"])
+    offset = float(header["vox_offset"]) or header.single_vox_offset  # 0 means: after the header
     if not 0 <= offset <= SURPLUS:  # this refuses NaN too
         raise DataError(DAMAGED_NIFTI, file=path, reason=f"its voxels begin at byte {offset:g}")
     if (voxels := math.prod(lengths)) > MOST_VOXELS:
         raise DataError(TOO_LARGE, file=path, voxels=voxels, most=MOST_VOXELS)
-    return int(offset) + voxels * int(stored.itemsize)
-
-
-def _native(stored: VoxelArray) -> VoxelArray:
-    """Return the same numbers in this machine's byte order, floats in single precision."""
-    if stored.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return stored.astype(np.float32, copy=False)
-    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    return int(offset), voxels
 
 
 def _check_voxels(path: Path, voxels: VoxelArray, allow_blank: bool) -> None:

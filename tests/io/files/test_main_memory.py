@@ -8,9 +8,9 @@ import psutil
 import pytest
 import torch
 
-from napari_bayes_nnunet.nnunet import main_memory
+from napari_bayes_nnunet.io.files import main_memory
+from napari_bayes_nnunet.io.files.main_memory import free_main_memory
 from napari_bayes_nnunet.nnunet.device import describe_devices
-from napari_bayes_nnunet.nnunet.main_memory import free_main_memory
 from napari_bayes_nnunet.nnunet.memory import free_memory
 
 MIB = 2**20
