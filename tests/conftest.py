@@ -54,9 +54,10 @@ SMALL_TRAINING = (
 
 @pytest.fixture(scope="session", autouse=True)
 def empty_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep tests, and the processes that they start, from the settings of the user."""
+    """Keep tests, and the processes that they start, from the user's settings and caches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -1,5 +1,9 @@
 """Devices: choice, description, and errors of memory and of CUDA."""
 
+import stat
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -16,6 +20,8 @@ from napari_bayes_nnunet.nnunet.device import (
     is_out_of_memory,
     training_environment,
 )
+
+from ..helpers.processes.command import environment
 
 CUDA = torch.device("cuda")
 
@@ -44,6 +50,43 @@ def test_a_device_is_chosen_by_name(machine):
     machine("cuda")
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("cuda:1") == torch.device("cuda:1")
+
+
+CACHES = """
+import os
+import napari_bayes_nnunet.nnunet
+if os.environ.get("nnUNet_compile") != "f":
+    import napari_bayes_nnunet.nnunet.trainer
+    from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir
+    print(cache_dir(), triton_cache_dir(0))
+"""
+
+
+def compile_caches(home, **variables):
+    """Return where a training keeps compiled code; [] if it does not compile."""
+    names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "nnUNet_compile")
+    kept = {name: value for name, value in environment().items() if name not in names}
+    said = subprocess.check_output(
+        [sys.executable, "-c", CACHES],
+        env={**kept, "XDG_CACHE_HOME": str(home), **variables},
+        text=True,
+    )
+    return said.split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have another folder")
+def test_compiled_code_is_private(tmp_path):
+    folder = tmp_path / "napari-bayes-nnunet"
+    folder.mkdir(0o777)
+    mine = str(tmp_path / "mine")
+    caches = compile_caches(tmp_path, TRITON_CACHE_DIR=mine)
+    assert caches == [str(folder / "inductor"), mine]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_nothing_is_compiled_without_a_private_folder(tmp_path):
+    (tmp_path / "napari-bayes-nnunet").touch()
+    assert compile_caches(tmp_path) == []
 
 
 @pytest.mark.parametrize(

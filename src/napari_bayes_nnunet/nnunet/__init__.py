@@ -2,6 +2,8 @@
 
 import os
 
+from platformdirs import user_cache_path
+
 from ..core.problems import Problem
 
 SPIN_COUNT = 1000
@@ -12,6 +14,29 @@ hundred. OpenMP reads the variable once, when torch is loaded.
 """
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
+
+
+def _use_private_caches() -> None:
+    """Name a folder that only the user can open for code that torch compiles and runs again.
+
+    By default it lies in the system's temporary folder, under a name that another user can take
+    first, and that torch enters into the environment when it is loaded. Folders that the user has
+    named stay; without a private one, nnU-Net does not compile.
+    """
+    folder = user_cache_path("napari-bayes-nnunet", appauthor=False)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError:  # as in a container without a home
+        os.environ.setdefault("nnUNet_compile", "f")
+        return
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.fspath(folder / "inductor"))
+    os.environ.setdefault("TRITON_CACHE_DIR", os.fspath(folder / "triton"))
+    # These lie in the temporary folder whatever is set.
+    os.environ.setdefault("TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS", "0")
+
+
+_use_private_caches()
 
 
 class ModelError(Problem):
