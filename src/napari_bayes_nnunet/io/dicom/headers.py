@@ -50,7 +50,9 @@ class DicomImage:
     and ``thickness`` in mm. ``trigger_time`` after the R wave and ``beat`` (R-R interval) in ms.
     A number is None if the file does not give it. ``patient`` is the ID of the patient, which
     is only compared. ``modality`` is "MR" for magnetic resonance, "" if unknown;
-    ``inversion_time`` in ms is that of a prepared contrast.
+    ``inversion_time`` in ms is that of a prepared contrast. ``acquisition`` and
+    ``acquisition_time`` are 0 and "" if unknown; the time is only compared. ``unused_bits`` lie
+    below values that are left-aligned.
     """
 
     file: Path
@@ -74,6 +76,9 @@ class DicomImage:
     beat: float | None
     modality: str = ""
     inversion_time: float | None = None
+    acquisition: int = 0
+    acquisition_time: str = ""
+    unused_bits: int = 0
 
     @property
     def acquired(self) -> tuple[int, int, int]:
@@ -168,8 +173,8 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         position=_vector("ImagePositionPatient", 3, location, header),
         orientation=_orientation(plane, header),
         pixel_spacing=_pixel_spacing(measures, header),
-        thickness=_number("SpacingBetweenSlices", measures, header)
-        or _number("SliceThickness", measures, header),
+        thickness=_positive(_number("SliceThickness", measures, header))
+        or _positive(_number("SpacingBetweenSlices", measures, header)),
         number=_whole("InstanceNumber", header),
         trigger_time=_number("NominalCardiacTriggerDelayTime", heart)
         if heart
@@ -181,7 +186,22 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         or (60000 / rate if rate else None),
         modality=str(header.get("Modality", "")),
         inversion_time=_positive(_number("InversionTime", header)),
+        acquisition=_whole("AcquisitionNumber", header) or 0,
+        acquisition_time=_acquisition_time(header),
+        unused_bits=count_unused_bits(header),
     )
+
+
+def _acquisition_time(header: pydicom.Dataset) -> str:
+    parts = (header.get("AcquisitionDate"), header.get("AcquisitionTime"))
+    return str(header.get("AcquisitionDateTime") or "".join(str(part or "") for part in parts))
+
+
+def count_unused_bits(header: pydicom.Dataset) -> int:
+    """Return the number of bits below the values, which are left-aligned in some old files."""
+    if "HighBit" not in header or header.file_meta.TransferSyntaxUID.is_compressed:
+        return 0
+    return max(0, int(header.HighBit) + 1 - int(header.BitsStored))
 
 
 def _vector(name: str, length: int, *datasets: pydicom.Dataset) -> Vector:

@@ -1,12 +1,16 @@
-"""Phases of a cine: the images of its slices in order of time, and a check that all exist."""
+"""Phases of a cine: the images of its slices in order of time, joined at equal times."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from statistics import median
 from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .headers import DicomImage
 
@@ -22,6 +26,99 @@ TIME_KEYS: Final[tuple[TimeKey, ...]] = (
 _GAP: Final = 1.75
 """Ratio to the usual time between two phases from which a phase counts as missing."""
 FEWEST_PHASES: Final = 4
+ACQUISITION_KEYS: Final = ("acquisition", "acquisition_time", "file")
+"""Attributes that may differ between two acquisitions of a slice."""
+FILE_ORDERS: Final = ("acquired", "file")
+"""Attributes by which the images of two acquisitions may follow each other."""
+MOST_APART: Final = 0.5
+"""Largest difference in time between slices at the same index, in phases."""
+_SAME_CYCLE: Final = 0.1
+"""Largest relative difference between the R-R interval and the time that all phases cover."""
+
+
+def latest_acquisitions(slices: Sequence[Slice]) -> list[Slice]:
+    """Return of each slice the images of the latest acquisition that has all phases."""
+    acquisitions = [_acquisitions(images) for images in slices]
+    usual = usual_phase_count([groups[-1] for groups in acquisitions])
+    return [
+        next((images for images in reversed(groups) if len(images) == usual), groups[-1])
+        for groups in acquisitions
+    ]
+
+
+def _acquisitions(images: Slice) -> list[Slice]:
+    """Return the images of a slice by acquisition, the latest last."""
+    return next(filter(_cover_same_time, _groupings(images)), [images])
+
+
+def _groupings(images: Slice) -> Iterator[list[Slice]]:
+    for key in map(attrgetter, ACQUISITION_KEYS):
+        values = sorted({key(image) for image in images})
+        yield [tuple(image for image in images if key(image) == value) for value in values]
+    for order in map(attrgetter, FILE_ORDERS):
+        in_order = sorted(images, key=order)
+        steps = np.diff([image.trigger_time or 0 for image in in_order])
+        ends = [0, *np.flatnonzero(steps < 0) + 1, len(in_order)]
+        yield [tuple(in_order[start:end]) for start, end in pairwise(ends)]
+
+
+def _cover_same_time(groups: Sequence[Slice]) -> bool:
+    """Return whether groups of similar size overlap in time, as far as this is known.
+
+    The images of one acquisition may differ in all keys, because some scanners count its phases.
+    """
+    sizes = [len(images) for images in groups]
+    if len(groups) < 2 or min(sizes) < max(FEWEST_PHASES, max(sizes) / 2):
+        return False
+    times = [[image.trigger_time or 0 for image in images] for images in groups]
+    return max(map(min, times)) <= min(map(max, times))
+
+
+def join_by_time(slices: Sequence[Slice]) -> tuple[list[Slice], int, str]:
+    """Return the slices with the same time of the cardiac cycle at each index, if it is known.
+
+    Slices that begin later in the cycle are turned by whole phases. Their number is returned too,
+    and a clause if the times of slices still differ by more than ``MOST_APART`` phases, or "".
+    """
+    unchanged = list(slices), 0, ""
+    if len({len(images) for images in slices}) > 1:
+        return unchanged
+    times = np.array([[image.trigger_time for image in images] for images in slices], np.float64)
+    if times.shape[1] < 2 or not (np.diff(times) > 0).all():  # NaN if one is missing
+        return unchanged
+    relative = times / [[_cycle(images)] for images in slices]
+    if min(_phases_apart(times), _phases_apart(relative)) <= MOST_APART:
+        return unchanged
+    step, first = np.median(np.diff(relative)), relative[:, 0].argmin()
+    shifts = np.rint((relative[:, 0] - relative[first, 0]) / step).astype(int) % times.shape[1]
+    turned = np.array([np.roll(row, shift) for row, shift in zip(relative, shifts, strict=True)])
+    apart = float(np.ptp((turned - turned[first] + 0.5) % 1, axis=0).max() / step)
+    if round(apart, 3) > MOST_APART:
+        return *unchanged[:2], (
+            "its slices show different times of the cardiac cycle at the same index (up to "
+            f"{apart:.1f} phases apart by their trigger times and R-R intervals)"
+        )
+    joined = [(*i[-shift:], *i[:-shift]) for i, shift in zip(slices, shifts, strict=True)]
+    return joined, int(np.count_nonzero(shifts)), ""
+
+
+def _phases_apart(times: NDArray[np.float64]) -> float:
+    """Return the largest difference of (slices, phases) times at the same index, in phases."""
+    return round(float(np.ptp(times, axis=0).max() / np.median(np.diff(times))), 3)
+
+
+def _cycle(images: Slice) -> float:
+    """Return the length of the cardiac cycle of a slice with trigger times, ms.
+
+    The phases of a retrospective cine cover all of it. The R-R interval of the headers may be
+    rounded or that of another slice, and counts only if the phases cover clearly less or more.
+    """
+    times = [image.trigger_time or 0 for image in images]
+    covered = len(images) * median(later - earlier for earlier, later in pairwise(times))
+    beats = [image.beat for image in images if image.beat]
+    if not beats or abs(covered / median(beats) - 1) < _SAME_CYCLE:
+        return covered
+    return median(beats)
 
 
 def sort_by_time(slices: Sequence[Slice]) -> list[Slice]:
@@ -76,7 +173,7 @@ def _describe_time_gap(slices: Sequence[Slice]) -> str:
     steps = [[later - earlier for earlier, later in pairwise(of_slice)] for of_slice in given]
     usual_steps = [median(step) for step in zip(*steps, strict=True)]
     widest = max(range(len(usual_steps)), key=usual_steps.__getitem__)
-    if usual_steps[widest] < _GAP * median(usual_steps):
+    if usual_steps[widest] <= _GAP * median(usual_steps):
         return ""
     return (
         f"phases {widest + 1} and {widest + 2} are {usual_steps[widest]:.0f} ms apart instead of "

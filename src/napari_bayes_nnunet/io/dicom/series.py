@@ -14,10 +14,18 @@ from typing import Final
 import numpy as np
 
 from ...core.counts import format_count
-from ...core.problems import Statement, statement
+from ...core.problems import Action, Statement, statement
 from .files import make_pseudonym
 from .headers import DicomImage, Vector
-from .phases import Slice, describe_missing_phases, phase_interval, sort_by_time, usual_phase_count
+from .phases import (
+    Slice,
+    describe_missing_phases,
+    join_by_time,
+    latest_acquisitions,
+    phase_interval,
+    sort_by_time,
+    usual_phase_count,
+)
 from .slice_positions import (
     describe_uneven_slices,
     find_evenly_spaced,
@@ -41,6 +49,27 @@ REPEATS_LEFT_OUT: Final = (
     "{count} of {images} DICOM images repeated the slice and time of another image. Only the "
     "latest image of each slice and time was used."
 )
+ACQUISITIONS_LEFT_OUT: Final = (
+    "{count} of {images} DICOM images belong to other acquisitions of the same slices. Only the "
+    "latest complete acquisition of each slice was used."
+)
+JOINED_BY_TIME: Final = (
+    "{slices} of {total} began at another time of the cardiac cycle. Phases were joined by trigger "
+    "time and R-R interval."
+)
+SPARSE_SLICES: Final = (
+    "The slices are {distance:.1f} mm apart but {thickness:.1f} mm thick, as if every second slice "
+    "were missing. Check that all slices of the heart are there."
+)
+UNKNOWN_THICKNESS: Final = (
+    "The headers give no slice thickness, so missing slices may go unnoticed. Check that all "
+    "slices of the heart are there."
+)
+ASSUMED_THICKNESS: Final = (
+    "The headers give no thickness of the only slice, so 1 mm was assumed for all volumes."
+)
+MOST_SPARSE: Final = 2
+"""Ratio of slice distance to thickness from which every second slice may be missing."""
 SLICES_LEFT_OUT: Final = (
     "The volumes do not include {slices} of the same series beyond the ends of the stack, whose "
     "pixel spacing, size, direction or kind differs. Check that no slice of the heart is missing."
@@ -310,11 +339,32 @@ def _replace_slices(stack: Sequence[DicomImage], repeat: Sequence[DicomImage]) -
 
 
 def _make_stack(images: Sequence[DicomImage]) -> Stack:
-    slices = tuple(sort_base_to_apex(sort_by_time(group_by_position(images))))
-    repeats = len(images) - sum(map(len, slices))
-    note = statement(REPEATS_LEFT_OUT, count=repeats, images=len(images))
-    return Stack(
-        slices=slices,
-        problem=describe_missing_phases(slices) or describe_uneven_slices(slices),
-        notes=(note,) if repeats else (),
+    latest = latest_acquisitions(group_by_position(images))
+    ordered = sort_base_to_apex(sort_by_time(latest))
+    slices, moved, contradiction = join_by_time(ordered)
+    total = len(images)
+    used = sum(map(len, latest))
+    repeats = used - sum(map(len, ordered))
+    notes = (
+        (total - used, statement(ACQUISITIONS_LEFT_OUT, count=total - used, images=total)),
+        (repeats, statement(REPEATS_LEFT_OUT, count=repeats, images=total)),
+        (moved, statement(JOINED_BY_TIME, slices=format_count(moved, "slice"), total=len(slices))),
     )
+    return Stack(
+        slices=tuple(slices),
+        problem=describe_missing_phases(ordered)
+        or describe_uneven_slices(ordered)
+        or contradiction,
+        notes=(*(note for count, note in notes if count), *_notes_on_thickness(slices)),
+    )
+
+
+def _notes_on_thickness(slices: Sequence[Slice]) -> tuple[Statement, ...]:
+    thickness, distance = slices[0][0].thickness, mean_slice_distance(slices)
+    if thickness is None and len(slices) == 1:
+        return (statement(ASSUMED_THICKNESS, Action.GIVE_SPACING),)
+    if thickness is None:
+        return (statement(UNKNOWN_THICKNESS),)
+    if len(slices) > 1 and round(distance / thickness, 2) >= MOST_SPARSE:
+        return (statement(SPARSE_SLICES, distance=distance, thickness=thickness),)
+    return ()

@@ -1,0 +1,181 @@
+"""Slices of one cine at equal times of the cardiac cycle, and acquisitions kept apart."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dicom.reader import read_dicom
+from napari_bayes_nnunet.io.dicom.series import (
+    ACQUISITIONS_LEFT_OUT,
+    ASSUMED_THICKNESS,
+    JOINED_BY_TIME,
+    SPARSE_SLICES,
+    UNKNOWN_THICKNESS,
+)
+
+from ...helpers.data.dicoms import made_voxels, slice_file, write_cine, write_enhanced
+
+BIVME = Path(__file__).parents[4] / "shared" / "data" / "bivme" / "dicom"
+PHASES, SLICES = 10, 4
+VOXELS = made_voxels((PHASES, SLICES, 6, 6))
+BEAT = 400.0
+Number = Callable[[int], float | None]
+
+
+def write_timed(
+    folder: Path,
+    voxels: np.ndarray = VOXELS,
+    *,
+    start: Number = lambda z: 0,
+    covered: Number = lambda z: BEAT,
+    beat: Number = lambda z: BEAT,
+    first: int = 0,
+    after: float = 0,
+    begins: Callable[[int], int] = lambda z: 0,
+    **entries: Any,
+) -> None:
+    """Write a cine; its slices have their own times in ms and ``begins`` with their own phase."""
+    for z in range(SLICES):
+        for t in range(PHASES):
+            index = (t - begins(z)) % PHASES + begins(z)
+            time = (start(z) or 0) + index * (covered(z) or 0) / PHASES + after
+            slice_file(
+                folder / f"IM{first + z * PHASES + t:04d}",
+                voxels[t, z],
+                z=z,
+                number=1 + first + z * PHASES + t,
+                TriggerTime=time,
+                NominalInterval=beat(z),
+                **entries,
+            )
+
+
+def of_slice(z: int) -> float:
+    """Return an R-R interval that is another one in each slice, ms."""
+    return BEAT + 60 * z
+
+
+@pytest.mark.parametrize("beat", [lambda z: BEAT, of_slice], ids=["equal", "by slice"])
+def test_slices_half_a_cycle_later_are_joined(tmp_path: Path, beat: Number) -> None:
+    write_timed(tmp_path, covered=beat, beat=beat, begins=lambda z: z % 2 * PHASES // 2)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, VOXELS)
+    (note,) = volume.notes
+    assert note.template == JOINED_BY_TIME
+    assert note.values == {"slices": "2 slices", "total": SLICES}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"start": lambda z: 12},
+        {"start": lambda z: 3 * z},
+        {"covered": of_slice, "beat": of_slice},
+        {"covered": of_slice, "beat": lambda z: None},
+        {"covered": lambda z: BEAT + 10 * z},  # one rounded R-R interval for all slices
+        {"covered": lambda z: 0.8 * BEAT, "beat": of_slice},  # triggered prospectively
+        {"covered": lambda z: 0},  # no times
+    ],
+)
+def test_usual_times_are_joined_without_note(tmp_path: Path, about: dict[str, Any]) -> None:
+    write_timed(tmp_path, **about)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, VOXELS)
+    assert volume.notes == ()
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"covered": lambda z: BEAT / (1 + z % 2)},
+        {"start": lambda z: (0, 16, 24, 0)[z]},  # 0.8 phases apart, even if turned
+        {"covered": lambda z: 0.6 * BEAT, "start": lambda z: z % 2 * BEAT / 2},
+    ],
+)
+def test_contradictory_times_are_refused(tmp_path: Path, about: dict[str, Any]) -> None:
+    write_timed(tmp_path, **about)
+    with pytest.raises(DataError) as error:
+        read_dicom(tmp_path)
+    assert "phases apart" in error.value.values["problem"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ({"AcquisitionNumber": 2, "first": 99}, {"AcquisitionNumber": 3, "first": 0}),
+        ({"AcquisitionTime": "101500"}, {"AcquisitionTime": "102000.5"}),
+        ({"first": 0}, {"first": 99}),
+        ({"folder": "a"}, {"folder": "b"}),
+    ],
+)
+def test_later_of_two_acquisitions_is_read(
+    tmp_path: Path, earlier: dict[str, Any], later: dict[str, Any]
+) -> None:
+    write_timed(tmp_path / earlier.pop("folder", "1"), VOXELS + 5000, **earlier)
+    write_timed(tmp_path / later.pop("folder", "2"), after=20, **later)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, VOXELS)
+    (note,) = volume.notes
+    assert note.template == ACQUISITIONS_LEFT_OUT
+    assert note.values == {"count": VOXELS[..., 0, 0].size, "images": 2 * VOXELS[..., 0, 0].size}
+
+
+def test_incomplete_acquisition_is_not_read(tmp_path: Path) -> None:
+    write_timed(tmp_path / "a", AcquisitionNumber=1)
+    write_timed(tmp_path / "b", VOXELS + 5000, first=99, after=20, AcquisitionNumber=2)
+    for number in range(7, PHASES):
+        (tmp_path / "b" / f"IM{99 + 2 * PHASES + number:04d}").unlink()
+    expected = VOXELS + 5000
+    expected[:, 2] = VOXELS[:, 2]
+    assert np.array_equal(read_dicom(tmp_path).voxels, expected)
+
+
+def test_two_enhanced_files_are_two_acquisitions(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "a", VOXELS + 5000)
+    write_enhanced(tmp_path / "b", VOXELS, InstanceNumber=2)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, VOXELS)
+    assert [note.template for note in volume.notes] == [ACQUISITIONS_LEFT_OUT]
+
+
+def test_phases_numbered_as_acquisitions_stay_together(tmp_path: Path) -> None:
+    for t in range(PHASES):
+        for z in range(SLICES):
+            about = {"AcquisitionNumber": t + 1, "AcquisitionTime": f"1015{t // 3:02d}"}
+            slice_file(tmp_path / f"{t} {z}", VOXELS[t, z], z=z, t=t, number=t + 1, **about)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, VOXELS)
+    assert volume.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "entries", "template"),
+    [
+        (lambda z, t: z % 2 == 1, {}, SPARSE_SLICES),
+        (lambda z, t: False, {"SliceThickness": None}, UNKNOWN_THICKNESS),
+        (lambda z, t: z > 0, {"SliceThickness": None}, ASSUMED_THICKNESS),
+        (lambda z, t: z > 0, {}, ""),
+    ],
+)
+def test_doubtful_thickness_is_said(
+    tmp_path: Path, leave_out: Callable[[int, int], bool], entries: dict[str, Any], template: str
+) -> None:
+    write_cine(tmp_path, made_voxels((5, 7, 6, 6)), leave_out=leave_out, **entries)
+    notes = read_dicom(tmp_path).notes
+    assert [note.template for note in notes] == [template] * bool(template)
+
+
+@pytest.mark.skipif(not BIVME.exists(), reason="the biv-me files are not here")
+def test_six_real_series_are_joined(tmp_path: Path) -> None:
+    for name in ("Se1", "Se2", "Se3", "Se4", "Se5", "Se11"):
+        shutil.copytree(BIVME / name, tmp_path / name)
+    volume = read_dicom(tmp_path)
+    assert volume.shape[:2] == (25, 6)
+    assert [note.template for note in volume.notes] == [SPARSE_SLICES]
