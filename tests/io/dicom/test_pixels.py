@@ -73,3 +73,48 @@ def test_every_frame_has_its_own_slope(tmp_path: Path) -> None:
     assert found.dtype == np.float32
     assert np.array_equal(found[0], 2 * voxels[0, 0] - 1)
     assert np.array_equal(found[1], 4 * voxels[0, 1] - 2)
+
+
+@pytest.mark.parametrize(
+    ("tags", "padded"),
+    [
+        ({"PixelPaddingValue": -2000}, [-2000]),
+        ({"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1990}, [-2000, -1995, -1990]),
+        ({"PixelPaddingValue": -1990, "PixelPaddingRangeLimit": -2000}, [-2000, -1995, -1990]),
+        ({"PixelPaddingValue": 63536}, [-2000]),  # the same bits without a sign
+    ],
+)
+def test_padding_becomes_the_lowest_real_value(
+    tmp_path: Path, tags: dict[str, int], padded: list[int]
+) -> None:
+    pixels = PIXELS.copy()
+    pixels[: len(padded), :9] = np.array(padded)[:, None]
+    file = slice_file(tmp_path / "a", pixels)
+    image = pydicom.dcmread(file)
+    for name, value in tags.items():
+        image.add_new(name, "SS" if value < 0 else "US", value)
+    image.save_as(file)
+    expected = PIXELS.copy()
+    expected[: len(padded), :9] = 10  # the first pixel that is not padded
+    assert np.array_equal(read_pixels(read_images(file))[0], expected)
+
+
+def test_padding_of_reversed_pixels_is_dark(tmp_path: Path) -> None:
+    pixels = PIXELS.astype(np.uint16)
+    pixels[0, :9] = 0
+    file = slice_file(tmp_path / "a", pixels, PhotometricInterpretation="MONOCHROME1")
+    image = pydicom.dcmread(file)
+    image.add_new("PixelPaddingValue", "US", 0)
+    image.save_as(file)
+    expected = 65535 - pixels
+    expected[0, :9] = 65535 - int(PIXELS.max())
+    assert np.array_equal(read_pixels(read_images(file))[0], expected)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint16])
+def test_left_aligned_values_keep_their_bits(tmp_path: Path, kind: type) -> None:
+    pixels = (PIXELS - 2000 if kind is np.int16 else PIXELS % 4096).astype(kind) % 2048
+    stored = {"BitsStored": 12, "HighBit": 15}
+    (image,) = read_images(slice_file(tmp_path / "a", pixels << 4, **stored))
+    assert image.unused_bits == 4
+    assert np.array_equal(read_pixels([image])[0], pixels)

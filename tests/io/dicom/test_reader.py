@@ -18,6 +18,7 @@ from napari_bayes_nnunet.io.dicom.files import may_hold_dicom
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import (
     INVALID_UIDS,
+    LEFT_ALIGNED,
     NO_DICOM,
     NO_SHORT_AXIS,
     NO_SUCH_SERIES,
@@ -305,6 +306,16 @@ def test_invalid_uids_are_said_in_a_note(tmp_path: Path, name: str) -> None:
         (note,) = read_dicom(tmp_path).frame(1).notes
     assert note.template == INVALID_UIDS
     assert (note.values["count"], note.values["images"]) == (len(files), len(files))
+
+
+def test_left_aligned_values_are_said(tmp_path: Path) -> None:
+    voxels = made_voxels() << 4
+    write_cine(tmp_path, voxels, BitsStored=12, HighBit=15)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, voxels >> 4)
+    (note,) = volume.notes
+    assert note.template == LEFT_ALIGNED
+    assert note.values == {"count": 20, "images": 20}
 
 
 # --- names -----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from .headers import (
     DAMAGED,
     MONOCHROME,
     DicomImage,
+    count_unused_bits,
     functional_group,
     syntax_name,
     tolerant_reading,
@@ -48,9 +49,12 @@ def _read_frames(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
             content = read_dicom_file(file)
             _check_decodable(file, content)
             check_pixels(content)
-            pixels = pixel_array(content).reshape(-1, content.Rows, content.Columns)
+            pixels = _stored_values(content)
+            padding = _find_padding(pixels, content)
             if content.PhotometricInterpretation == MONOCHROME[1]:
                 pixels = _with_high_values_white(pixels, bits=int(content.BitsStored))
+            if padding.any() and not padding.all():
+                pixels = np.where(padding, pixels[~padding].min(), pixels)
             return [_scaled(pixels[frame], content, frame) for frame in frames]
         except (InvalidDicomError, RuntimeError, IndexError, MemoryError, *DAMAGED) as error:
             raise DataError(
@@ -72,6 +76,26 @@ def _check_decodable(file: Path, content: pydicom.Dataset) -> None:
             file=file.name,
             syntax=syntax_name(content),
         )
+
+
+def _stored_values(content: pydicom.Dataset) -> NDArray[Any]:
+    """Return (frames, Y, X) values without the unused bits below them."""
+    unused = count_unused_bits(content)
+    # Otherwise pydicom removes the highest bits.
+    pixels = pixel_array(content, correct_unused_bits=not unused)
+    pixels = pixels.reshape(-1, content.Rows, content.Columns)
+    return pixels >> unused if unused else pixels
+
+
+def _find_padding(pixels: NDArray[Any], content: pydicom.Dataset) -> NDArray[np.bool_]:
+    """Return a mask of the pixels outside of the image, by PixelPaddingValue and its range."""
+    value = content.get("PixelPaddingValue")
+    if value is None:
+        return np.zeros(pixels.shape, bool)
+    limit = content.get("PixelPaddingRangeLimit")
+    # Some files have 63536 for -2000, or the reverse.
+    ends = np.array([int(value), int(value if limit is None else limit)]).astype(pixels.dtype)
+    return np.asarray((pixels >= ends.min()) & (pixels <= ends.max()))
 
 
 def _with_high_values_white(pixels: NDArray[Any], *, bits: int) -> NDArray[Any]:

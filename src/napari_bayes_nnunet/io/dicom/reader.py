@@ -34,6 +34,10 @@ INVALID_UIDS = (
     "write such UIDs. DICOM SEG and SR repeat them to refer to the images, so an archive may "
     "refuse the files."
 )
+LEFT_ALIGNED = (
+    "The values of {count} of {images} DICOM images are left-aligned, as in old files. Their "
+    "unused bits were removed."
+)
 IMAGES_LEFT_OUT = (
     "The image was read without {files}, because of missing permission, damage or an invalid "
     "position in the patient. Check that no slice of the heart is missing."
@@ -169,7 +173,7 @@ def read_stack(
     if not np.isfinite(voxels).all() or not voxels.any():
         raise DataError(BLANK_IMAGE, file=title)
     source = path.absolute().parent / (name or stack.pseudonym)
-    return Volume(voxels, geometry, source, (*stack.notes, *_notes_on_uids(images)))
+    return Volume(voxels, geometry, source, (*stack.notes, *_notes_on_files(images)))
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
@@ -203,9 +207,16 @@ def stack_geometry(stack: Stack) -> Geometry:
     )
 
 
-def _notes_on_uids(images: Sequence[DicomImage]) -> tuple[Statement, ...]:
-    count = sum(not has_valid_uids(image) for image in images)
-    return (statement(INVALID_UIDS, count=count, images=len(images)),) if count else ()
+def _notes_on_files(images: Sequence[DicomImage]) -> tuple[Statement, ...]:
+    counts = {
+        INVALID_UIDS: sum(not has_valid_uids(image) for image in images),
+        LEFT_ALIGNED: sum(image.unused_bits > 0 for image in images),
+    }
+    return tuple(
+        statement(template, count=count, images=len(images))
+        for template, count in counts.items()
+        if count
+    )
 
 
 def _capitalised(text: str) -> str:
