@@ -60,7 +60,25 @@ def test_voxel_far_outside_is_clipped(value: float) -> None:
 
 def test_large_bright_region_is_no_outlier() -> None:
     image = made_image((3, 40, 40))
-    image[:, :5, :5] = 1e6
+    image[:, :5, :5] = np.linspace(5e5, 1e6, 25).reshape(5, 5)
+    assert checked_image(image, SPACING)[1] == ()
+
+
+@pytest.mark.parametrize("value", [-32768, 32767])
+def test_padding_far_outside_is_clipped(value: int) -> None:
+    image = made_image((3, 40, 40)).astype(np.int16)
+    inside = image[:, :, 3:]
+    limit = inside.max() if value > 0 else inside.min()
+    expected = image.copy()
+    image[:, :, :3], expected[:, :, :3] = value, limit
+    channels, notes = checked_image(image, SPACING)
+    np.testing.assert_array_equal(channels[0], expected)
+    assert notes == (CLIPPED.format(count="360 voxels", furthest=value, limit=limit),)
+
+
+def test_saturated_and_black_voxels_are_kept() -> None:
+    image = made_image((3, 40, 40)).clip(40, 60).astype(np.int16)
+    assert min((image == 40).mean(), (image == 60).mean()) > 0.01
     assert checked_image(image, SPACING)[1] == ()
 
 

@@ -94,9 +94,11 @@ def _without_outliers(voxels: Image) -> tuple[Image, str]:
     """Return (Z, Y, X) voxels with outliers moved to the nearest other value, and a note.
 
     nnU-Net divides by the standard deviation of all voxels, so a single voxel of 1e9 would remove
-    the contrast. Voxels of 0 do not count, because many images are padded with them.
+    the contrast. Voxels of 0 do not count, because many images are padded with them, nor those of
+    the lowest and the highest value, with which others are padded.
     """
-    others = voxels[voxels != 0].astype(np.float64)
+    ends = voxels.min(), voxels.max()
+    others = voxels[(voxels != 0) & (voxels != ends[0]) & (voxels != ends[1])].astype(np.float64)
     if not others.size:
         return voxels, ""
     low, high = np.percentile(others, (_SHARE, 100 - _SHARE))
