@@ -38,12 +38,14 @@ from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM, read_dicom
 from napari_bayes_nnunet.io.images.nifti import (
     BLANK_IMAGE,
     NO_NIFTI,
     TRUNCATED,
+    WRONG_INFO_CFG,
     read_labels,
     read_volume,
     write_labels,
@@ -646,6 +648,21 @@ class TestCine:
         report = json.loads((tmp_path / "out" / "patient8_4d_frame03.json").read_text())
         assert (report["ED"], report["ES"]) == (1, 3)
 
+    @pytest.mark.parametrize(("ed", "es"), [(1, 9), (2, 2)])
+    def test_wrong_info_cfg_is_said(self, model, cine, tmp_path, ed, es):
+        file = cine.parent / "Info.cfg"
+        file.write_text(f"ED: {ed}\nES: {es}\n")
+        sentence = str(DataError(WRONG_INFO_CFG, file=file, ed=ed, es=es, count=3))
+        code, said = run(model, cine, "-o", tmp_path / "a", "--phases", "ED,ES")
+        assert code == 1
+        assert sentence in said
+        code, said = run(model, cine, "-o", tmp_path / "b", "--phases", "2")
+        assert code == 0
+        assert sentence in said
+        report = json.loads((tmp_path / "b" / "patient8_4d_frame02.json").read_text())
+        assert sentence in report["notes"]
+        assert "ED" not in report
+
     def test_ed_and_es_found_by_the_lv_volume(self, model, cine, tmp_path):
         ensemble = Ensemble(model, device="cpu")
         request = PredictionRequest(images=(cine,), output=tmp_path / "out", phases="ED,ES")
@@ -683,7 +700,7 @@ def test_changed_image_of_a_phase_forms_no_pair_in_later_runs(model, images, tmp
     assert "function" in json.loads(report.read_text())
 
 
-@pytest.mark.parametrize("text", ["", "0", "ED", "1,x", "-2"])
+@pytest.mark.parametrize("text", ["", "0", "ED", "1,x", "-2", "8,8", "ED,ED"])
 def test_invalid_phases_raise(text):
     with pytest.raises(AppError) as caught:
         parse_phases(text)

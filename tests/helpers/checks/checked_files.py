@@ -61,8 +61,16 @@ from napari_bayes_nnunet.io.dicom.limits import (
     MOST_PIXELS,
     MOST_UNPACKED,
 )
-from napari_bayes_nnunet.io.dicom.reader import FOLDERS_LEFT_OUT, IMAGES_LEFT_OUT
-from napari_bayes_nnunet.io.dicom.series import REPEATS_LEFT_OUT, SLICES_LEFT_OUT
+from napari_bayes_nnunet.io.dicom.reader import FOLDERS_LEFT_OUT, IMAGES_LEFT_OUT, LEFT_ALIGNED
+from napari_bayes_nnunet.io.dicom.series import (
+    ACQUISITIONS_LEFT_OUT,
+    ASSUMED_THICKNESS,
+    JOINED_BY_TIME,
+    REPEATS_LEFT_OUT,
+    SLICES_LEFT_OUT,
+    SPARSE_SLICES,
+    UNKNOWN_THICKNESS,
+)
 from napari_bayes_nnunet.io.evaluation.label_tree import SEVERAL_REFERENCES, SHARED_REFERENCE
 from napari_bayes_nnunet.io.evaluation.predictions import MIRRORED_PROBABILITIES
 from napari_bayes_nnunet.io.evaluation.references import IGNORED_VOXELS
@@ -76,6 +84,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     SLICES_ON_FOURTH_AXIS,
     SURPLUS,
     TOO_LARGE,
+    WRONG_INFO_CFG,
 )
 from napari_bayes_nnunet.nnunet.inference import WRONG_SIZE
 from napari_bayes_nnunet.nnunet.memory import (
@@ -245,6 +254,15 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "DICOM", "be converted by another program (Secondary Capture), with a position", SEGMENT, "They are read like other images.", "io/dicom/test_odd_headers.py::test_converted_images_with_a_position_are_read"),
     Check(GEOMETRY, "DICOM", "have two patients in one series", SEGMENT, REFUSED, "io/dicom/test_odd_headers.py::test_two_patients_are_never_one_stack"),
     Check(GEOMETRY, "DICOM", "show high values as dark", SEGMENT, "The values are reversed.", "io/dicom/test_odd_headers.py::test_dark_high_values_are_read_bright"),
+    Check(GEOMETRY, "DICOM", "have slices that begin at another time of the cardiac cycle", SEGMENT, note(JOINED_BY_TIME), "io/dicom/test_cardiac_time.py::test_slices_half_a_cycle_later_are_joined"),
+    Check(GEOMETRY, "DICOM", "have slices whose trigger times contradict each other by more than half a phase", SEGMENT, REFUSED, "io/dicom/test_cardiac_time.py::test_contradictory_times_are_refused"),
+    Check(GEOMETRY, "DICOM", "have two acquisitions in one series", SEGMENT, note(ACQUISITIONS_LEFT_OUT), "io/dicom/test_cardiac_time.py::test_later_of_two_acquisitions_is_read"),
+    Check(GEOMETRY, "DICOM", "have slices at least twice as far apart as they are thick", SEGMENT, note(SPARSE_SLICES), "io/dicom/test_cardiac_time.py::test_doubtful_thickness_is_said"),
+    Check(GEOMETRY, "DICOM", "have no slice thickness", SEGMENT, note(UNKNOWN_THICKNESS), "io/dicom/test_cardiac_time.py::test_doubtful_thickness_is_said"),
+    Check(GEOMETRY, "DICOM", "have one slice without thickness", SEGMENT, note(ASSUMED_THICKNESS), "io/dicom/test_cardiac_time.py::test_doubtful_thickness_is_said"),
+    Check(GEOMETRY, "DICOM", "have left-aligned values", SEGMENT, note(LEFT_ALIGNED), "io/dicom/test_reader.py::test_left_aligned_values_are_said"),
+    Check(GEOMETRY, "DICOM", "have padded pixels (PixelPaddingValue and its range)", SEGMENT, "They get the lowest real value of the file.", "io/dicom/test_pixels.py::test_padding_becomes_the_lowest_real_value"),
+    Check(GEOMETRY, "Info.cfg", "name phases that do not exist, or one for both ED and ES", ("predict", "Segment (dock)"), f"Refused if ED and ES are asked for, otherwise a note: {_quoted(WRONG_INFO_CFG)}", "app/prediction/test_predict.py::test_wrong_info_cfg_is_said"),
     Check(EARLIER, "report of a case, study", "be made by another training of the same name", CONTINUE, refusal(MADE_BY_OTHER_TRAINING), "app/prediction/test_resume_check.py::test_weights_of_another_training_are_refused"),
     Check(EARLIER, "report of a case, study", "be made with other members", CONTINUE, refusal(MADE_WITH_OTHER_MEMBERS), "app/prediction/test_resume_check.py::test_other_members_are_refused_with_the_difference"),
     Check(EARLIER, "report of a case, study", "be made with other plans", CONTINUE, refusal(MADE_WITH_OTHER_PLANS), "app/prediction/test_resume_check.py::test_other_plans_are_refused"),

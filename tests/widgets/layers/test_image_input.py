@@ -118,10 +118,12 @@ def test_phases_come_from_the_info_cfg(tmp_path: Path) -> None:
     assert read_layer_phases(layer) == (None, "")
     (tmp_path / "Info.cfg").write_text("ED: 1\nES: 4\n")
     assert read_layer_phases(layer) == (CardiacPhases(1, 4), INFO_CFG)
-    (tmp_path / "Info.cfg").write_text("ED: 1\nES: 9\n")
-    with pytest.raises(DataError) as error:
-        read_layer_phases(layer)
-    assert error.value.values == {"layer": "heart", "ed": 1, "es": 9, "count": 5}
+    file = tmp_path / "Info.cfg"
+    for ed, es in ((1, 9), (2, 2)):
+        file.write_text(f"ED: {ed}\nES: {es}\n")
+        with pytest.raises(DataError) as error:
+            read_layer_phases(layer)
+        assert error.value.values == {"file": file, "ed": ed, "es": es, "count": 5}
     (tmp_path / "Info.cfg").write_text("ED: one\n")
     with pytest.raises(DataError) as error:
         read_layer_phases(layer)
@@ -144,6 +146,8 @@ def test_phase_numbers(text: str, expected: tuple[int, ...]) -> None:
         ("0", {"text": "0", "count": 5}),
         ("2-6", {"text": "2-6", "count": 5}),
         ("1,4-2", {"text": "4-2", "count": 5}),
+        ("2, 2", {"text": "2"}),
+        ("1-3,2", {"text": "2"}),
     ],
 )
 def test_wrong_phase_numbers_are_refused(text: str, values: dict[str, Any]) -> None:

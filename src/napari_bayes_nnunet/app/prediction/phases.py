@@ -39,12 +39,13 @@ def parse_phases(text: str) -> list[int] | str:
     if plain.upper() in ("ED,ES", "ES,ED"):
         return "ED,ES"
     try:
-        numbers = sorted({int(part) for part in plain.split(",")})
+        numbers = sorted(int(part) for part in plain.split(","))
     except ValueError:
         numbers = []
-    if not numbers or numbers[0] < 1:
+    if not numbers or numbers[0] < 1 or len({*numbers}) < len(numbers):
         raise AppError(
-            "The phases {text!r} are invalid. Use all, ED,ES or numbers from 1 such as 1,8.",
+            "The phases {text!r} are invalid. Use all, ED,ES or different numbers from 1 such as "
+            "1,8.",
             text=text,
         )
     return numbers
@@ -63,8 +64,9 @@ def choose_phases(
     count = channels[0].phases
     if choice != "ED,ES":
         phases = list(range(1, count + 1)) if choice == "all" else list(map(int, choice))
-        return phases, [], {"phases": count, **_info_phases(image, count)}
-    info, left_out = read_info_cfg(image.parent), ""
+        ends, notes = _info_phases(image, count)
+        return phases, notes, {"phases": count, **ends}
+    info, left_out = read_info_cfg(image.parent, count), ""
     if info is not None:
         ed, es, source = info.ed, info.es, INFO_CFG
     else:
@@ -77,15 +79,13 @@ def choose_phases(
     return sorted({ed, es}), [note, *filter(None, [left_out])], entries
 
 
-def _info_phases(image: Path, count: int) -> dict[str, Any]:
-    """Return ED and ES of the Info.cfg next to the image, or nothing if it is unusable."""
+def _info_phases(image: Path, count: int) -> tuple[dict[str, Any], list[str]]:
+    """Return ED and ES of the Info.cfg next to the image, or a note if it is unusable."""
     try:
-        info = read_info_cfg(image.parent)
-    except DataError:
-        return {}
-    if info is None or max(info) > count:
-        return {}
-    return {"ED": info.ed, "ES": info.es, "phases_from": INFO_CFG}
+        info = read_info_cfg(image.parent, count)
+    except DataError as error:
+        return {}, [str(error)]
+    return {} if info is None else {"ED": info.ed, "ES": info.es, "phases_from": INFO_CFG}, []
 
 
 def phase_images(

@@ -315,7 +315,7 @@ def _labelled_frames(label: Volume) -> Iterator[tuple[int | None, tuple[int, ...
 def _frame_of(name: CaseName, image: ImageFiles, phases: int) -> int:
     """Return the frame in the name of a label; for ED and ES that of Info.cfg."""
     frame = name.phase
-    if isinstance(frame, str) and (info := read_info_cfg(image.files[0].parent)):
+    if isinstance(frame, str) and (info := read_info_cfg(image.files[0].parent, phases)):
         frame = info.ed if frame == "ED" else info.es
     if not isinstance(frame, int):
         example = f"{name.base}_frame01_gt.nii.gz"

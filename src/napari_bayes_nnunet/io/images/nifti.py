@@ -49,6 +49,10 @@ OTHER_GRID = (
 )
 """For two files, each with its `Geometry`."""
 
+WRONG_INFO_CFG: Final = (
+    "{file} names phase {ed} as ED and phase {es} as ES, which are not two different phases of an "
+    "image with {count} phases. Correct the file, or choose the phases by number."
+)
 CANNOT_READ: Final = "{file} cannot be read ({reason})."
 SLICES_ON_FOURTH_AXIS: Final = (
     "{file} stores {count} slices along its fourth axis, {step} mm apart, where other images have "
@@ -358,10 +362,10 @@ def write_image(path: Path | str, voxels: VoxelArray, like: Volume | Geometry) -
     _write(path, voxels if voxels.dtype.kind in "ui" else voxels.astype(np.float32), like)
 
 
-def read_info_cfg(folder: Path) -> CardiacPhases | None:
+def read_info_cfg(folder: Path, phases: float = math.inf) -> CardiacPhases | None:
     """Return ED and ES from the ``Info.cfg`` of an ACDC patient; None without such a file.
 
-    Raises DataError if the file does not name both.
+    Raises DataError if the file does not name two different ones of the ``phases`` of the image.
     """
     file = folder / "Info.cfg"
     if not file.is_file():
@@ -370,7 +374,10 @@ def read_info_cfg(folder: Path) -> CardiacPhases | None:
         text = read_small_text(file, errors="replace")
     except OSError as error:
         raise DataError(CANNOT_READ, file=file, reason=error.strerror) from error
-    return parse_info_cfg(file, text)
+    ends = parse_info_cfg(file, text)
+    if ends.ed == ends.es or max(ends) > phases:
+        raise DataError(WRONG_INFO_CFG, file=file, ed=ends.ed, es=ends.es, count=phases)
+    return ends
 
 
 def parse_info_cfg(file: Path, text: str) -> CardiacPhases:

@@ -122,31 +122,24 @@ def read_layer_phases(layer: Image) -> tuple[CardiacPhases | None, str]:
     source, cases = layer_source(layer), layer_phase_cases(layer)
     if ends := named_ends(cases):
         return CardiacPhases(*ends), FILE_NAMES
-    phases = read_info_cfg(source.parent) if source is not None else None
+    # The phases of joined files have the numbers of the cine that they are from.
+    count = math.inf if cases else layer_voxels(layer).shape[0]
+    phases = read_info_cfg(source.parent, count) if source is not None else None
     if phases is None:
         return None, ""
-    if cases:  # the phases of the cine that the files are from
+    if cases:
         numbers = [phase_number(case) for case in cases]
         if not {*phases} <= {*numbers}:
             return None, ""
         return CardiacPhases(*(numbers.index(phase) + 1 for phase in phases)), INFO_CFG
-    count = layer_voxels(layer).shape[0]
-    if max(phases) > count:
-        raise DataError(
-            "Info.cfg next to {layer} names phases {ed} and {es}, but the image has {count}. "
-            "Correct Info.cfg, or choose the phases here.",
-            layer=layer.name,
-            ed=phases.ed,
-            es=phases.es,
-            count=count,
-        )
     return phases, INFO_CFG
 
 
 def parse_phase_numbers(text: str, count: int) -> tuple[int, ...]:
     """Return the sorted phases, from 1, of a text such as "1, 8" or "3-6".
 
-    Raises AppError if the text is empty or has anything else than phases from 1 to ``count``.
+    Raises AppError if the text is empty or has anything else than phases from 1 to ``count``, or
+    the same one twice.
     """
     numbers: set[int] = set()
     for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip()))):
@@ -161,7 +154,9 @@ def parse_phase_numbers(text: str, count: int) -> tuple[int, ...]:
                 text=part,
                 count=count,
             )
-        numbers.update(range(first, last + 1))
+        if not numbers.isdisjoint(named := range(first, last + 1)):
+            raise AppError("Phase {text} is entered twice. Enter each phase once.", text=part)
+        numbers.update(named)
     if not numbers:
         raise AppError(
             "No phase is entered. Enter phases from 1 to {count}, such as 1,8.", count=count
