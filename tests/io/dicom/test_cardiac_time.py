@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dicom.reader import read_dicom
+from napari_bayes_nnunet.io.dicom.reader import read_dicom, read_stacks
 from napari_bayes_nnunet.io.dicom.series import (
     ACQUISITIONS_LEFT_OUT,
     ASSUMED_THICKNESS,
@@ -153,6 +153,23 @@ def test_phases_numbered_as_acquisitions_stay_together(tmp_path: Path) -> None:
     volume = read_dicom(tmp_path)
     assert np.array_equal(volume.voxels, VOXELS)
     assert volume.notes == ()
+
+
+@pytest.mark.parametrize("phases", [12, 13, 14, 15, 16, 17, 18, 25])
+def test_names_without_leading_zeros_stay_together(tmp_path: Path, phases: int) -> None:
+    voxels = made_voxels((phases, 3, 4, 4))
+    for t in range(phases):
+        for z in range(3):
+            slice_file(tmp_path / f"{z}-{t + 1}", voxels[t, z], z=z, t=t, InstanceNumber=None)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, voxels)
+    assert volume.notes == ()
+
+
+@pytest.mark.skipif(not BIVME.exists(), reason="the biv-me files are not here")
+def test_real_acquisitions_stay_whole() -> None:
+    for series in BIVME.iterdir():
+        assert [stack.phases for stack in read_stacks(series)] == [25]
 
 
 @pytest.mark.parametrize(

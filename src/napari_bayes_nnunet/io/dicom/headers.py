@@ -187,14 +187,11 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         modality=str(header.get("Modality", "")),
         inversion_time=_positive(_number("InversionTime", header)),
         acquisition=_whole("AcquisitionNumber", header) or 0,
-        acquisition_time=_acquisition_time(header),
+        acquisition_time=str(
+            header.get("AcquisitionDateTime") or header.get("AcquisitionTime") or ""
+        ),
         unused_bits=count_unused_bits(header),
     )
-
-
-def _acquisition_time(header: pydicom.Dataset) -> str:
-    parts = (header.get("AcquisitionDate"), header.get("AcquisitionTime"))
-    return str(header.get("AcquisitionDateTime") or "".join(str(part or "") for part in parts))
 
 
 def count_unused_bits(header: pydicom.Dataset) -> int:

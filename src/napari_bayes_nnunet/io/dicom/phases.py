@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from operator import attrgetter
 from statistics import median
@@ -28,8 +28,8 @@ _GAP: Final = 1.75
 FEWEST_PHASES: Final = 4
 ACQUISITION_KEYS: Final = ("acquisition", "acquisition_time", "file")
 """Attributes that may differ between two acquisitions of a slice."""
-FILE_ORDERS: Final = ("acquired", "file")
-"""Attributes by which the images of two acquisitions may follow each other."""
+MOSTLY: Final = 0.7
+"""Share of time above which runs of images in their order are acquisitions."""
 MOST_APART: Final = 0.5
 """Largest difference in time between slices at the same index, in phases."""
 _SAME_CYCLE: Final = 0.1
@@ -48,30 +48,31 @@ def latest_acquisitions(slices: Sequence[Slice]) -> list[Slice]:
 
 def _acquisitions(images: Slice) -> list[Slice]:
     """Return the images of a slice by acquisition, the latest last."""
-    return next(filter(_cover_same_time, _groupings(images)), [images])
-
-
-def _groupings(images: Slice) -> Iterator[list[Slice]]:
     for key in map(attrgetter, ACQUISITION_KEYS):
         values = sorted({key(image) for image in images})
-        yield [tuple(image for image in images if key(image) == value) for value in values]
-    for order in map(attrgetter, FILE_ORDERS):
-        in_order = sorted(images, key=order)
-        steps = np.diff([image.trigger_time or 0 for image in in_order])
-        ends = [0, *np.flatnonzero(steps < 0) + 1, len(in_order)]
-        yield [tuple(in_order[start:end]) for start, end in pairwise(ends)]
+        groups = [tuple(image for image in images if key(image) == value) for value in values]
+        if _shared_time(groups) > 0:
+            return groups
+    is_numbered = len({image.acquired for image in images}) == len(images)
+    in_order = sorted(images, key=attrgetter("acquired" if is_numbered else "file"))
+    steps = np.diff([image.trigger_time or 0 for image in in_order])
+    ends = [0, *np.flatnonzero(steps < 0) + 1, len(in_order)]
+    groups = [tuple(in_order[start:end]) for start, end in pairwise(ends)]
+    # Names without leading zeros sort phases 1, 10, 11, 2 and so on.
+    return groups if _shared_time(groups) > MOSTLY else [images]
 
 
-def _cover_same_time(groups: Sequence[Slice]) -> bool:
-    """Return whether groups of similar size overlap in time, as far as this is known.
+def _shared_time(groups: Sequence[Slice]) -> float:
+    """Return the share of the time of all groups that each covers, 1 if no times are known.
 
-    The images of one acquisition may differ in all keys, because some scanners count its phases.
+    It is 0 or less for parts of one acquisition, whose tags may differ from phase to phase.
     """
     sizes = [len(images) for images in groups]
     if len(groups) < 2 or min(sizes) < max(FEWEST_PHASES, max(sizes) / 2):
-        return False
+        return 0
     times = [[image.trigger_time or 0 for image in images] for images in groups]
-    return max(map(min, times)) <= min(map(max, times))
+    covered = max(map(max, times)) - min(map(min, times))
+    return (min(map(max, times)) - max(map(min, times))) / covered if covered else 1
 
 
 def join_by_time(slices: Sequence[Slice]) -> tuple[list[Slice], int, str]:

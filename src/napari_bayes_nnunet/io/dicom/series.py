@@ -361,10 +361,10 @@ def _make_stack(images: Sequence[DicomImage]) -> Stack:
 
 def _notes_on_thickness(slices: Sequence[Slice]) -> tuple[Statement, ...]:
     thickness, distance = slices[0][0].thickness, mean_slice_distance(slices)
-    if thickness is None and len(slices) == 1:
-        return (statement(ASSUMED_THICKNESS, Action.GIVE_SPACING),)
+    if len(slices) == 1:
+        return () if thickness else (statement(ASSUMED_THICKNESS, Action.GIVE_SPACING),)
     if thickness is None:
         return (statement(UNKNOWN_THICKNESS),)
-    if len(slices) > 1 and round(distance / thickness, 2) >= MOST_SPARSE:
-        return (statement(SPARSE_SLICES, distance=distance, thickness=thickness),)
-    return ()
+    is_sparse = round(distance / thickness, 2) >= MOST_SPARSE
+    note = statement(SPARSE_SLICES, distance=distance, thickness=thickness)
+    return (note,) if is_sparse else ()
