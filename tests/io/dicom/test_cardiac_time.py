@@ -113,13 +113,17 @@ def test_contradictory_times_are_refused(tmp_path: Path, about: dict[str, Any]) 
         ({"AcquisitionTime": "101500"}, {"AcquisitionTime": "102000.5"}),
         ({"first": 0}, {"first": 99}),
         ({"folder": "a"}, {"folder": "b"}),
+        (
+            {"covered": lambda z: 0, "AcquisitionNumber": 1},
+            {"covered": lambda z: 0, "AcquisitionNumber": 2, "first": 99, "after": 0},
+        ),
     ],
 )
 def test_later_of_two_acquisitions_is_read(
     tmp_path: Path, earlier: dict[str, Any], later: dict[str, Any]
 ) -> None:
     write_timed(tmp_path / earlier.pop("folder", "1"), VOXELS + 5000, **earlier)
-    write_timed(tmp_path / later.pop("folder", "2"), after=20, **later)
+    write_timed(tmp_path / later.pop("folder", "2"), **{"after": 20, **later})
     volume = read_dicom(tmp_path)
     assert np.array_equal(volume.voxels, VOXELS)
     (note,) = volume.notes
@@ -152,6 +156,17 @@ def test_phases_numbered_as_acquisitions_stay_together(tmp_path: Path) -> None:
             slice_file(tmp_path / f"{t} {z}", VOXELS[t, z], z=z, t=t, number=t + 1, **about)
     volume = read_dicom(tmp_path)
     assert np.array_equal(volume.voxels, VOXELS)
+    assert volume.notes == ()
+
+
+def test_phases_of_another_heartbeat_stay_together(tmp_path: Path) -> None:
+    voxels = made_voxels((15, 3, 4, 4))
+    for t in range(15):
+        for z in range(3):
+            time = {"AcquisitionTime": "101501" if t % 4 == 2 else "101500"}
+            slice_file(tmp_path / f"{t} {z}", voxels[t, z], z=z, t=t, number=t + 1, **time)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, voxels)
     assert volume.notes == ()
 
 

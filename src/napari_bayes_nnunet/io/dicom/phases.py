@@ -10,7 +10,6 @@ from statistics import median
 from typing import Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .headers import DicomImage
 
@@ -87,9 +86,9 @@ def join_by_time(slices: Sequence[Slice]) -> tuple[list[Slice], int, str]:
     times = np.array([[image.trigger_time for image in images] for images in slices], np.float64)
     if times.shape[1] < 2 or not (np.diff(times) > 0).all():  # NaN if one is missing
         return unchanged
-    relative = times / [[_cycle(images)] for images in slices]
-    if min(_phases_apart(times), _phases_apart(relative)) <= MOST_APART:
+    if np.ptp(times, axis=0).max() <= MOST_APART * np.median(np.diff(times)):
         return unchanged
+    relative = times / [[_cycle(images)] for images in slices]
     step, first = np.median(np.diff(relative)), relative[:, 0].argmin()
     shifts = np.rint((relative[:, 0] - relative[first, 0]) / step).astype(int) % times.shape[1]
     turned = np.array([np.roll(row, shift) for row, shift in zip(relative, shifts, strict=True)])
@@ -101,11 +100,6 @@ def join_by_time(slices: Sequence[Slice]) -> tuple[list[Slice], int, str]:
         )
     joined = [(*i[-shift:], *i[:-shift]) for i, shift in zip(slices, shifts, strict=True)]
     return joined, int(np.count_nonzero(shifts)), ""
-
-
-def _phases_apart(times: NDArray[np.float64]) -> float:
-    """Return the largest difference of (slices, phases) times at the same index, in phases."""
-    return round(float(np.ptp(times, axis=0).max() / np.median(np.diff(times))), 3)
 
 
 def _cycle(images: Slice) -> float:
