@@ -124,7 +124,7 @@ def test_temperature_is_fitted_on_validation_cases(calibrated: Path, hearts: Pat
     assert same == found
     rows = rows_of(calibrated)
     assert [(row["method"], row["mirroring"]) for row in rows] == [
-        ("multi", "full"),  # at the end of the training
+        *((method, "full") for method in ("multi", "single", "vanilla")),  # of the training
         ("vanilla", "none"),
         ("multi", "none"),
     ]
@@ -208,7 +208,7 @@ def test_predict_uses_the_fitted_temperature(
     code, text = run("predict", *start, "--temperature", "fitted")
     assert code == 0, text
     (report,) = tmp_path.glob("*.json")
-    assert json.loads(report.read_text())["temperature"] == rows_of(calibrated)[2]["temperature"]
+    assert json.loads(report.read_text())["temperature"] == rows_of(calibrated)[-1]["temperature"]
     code, text = run("predict", *start, "--temperature", "2.5", "--continue")
     assert code == 1
     assert "temperature 2.5" in text
@@ -239,15 +239,15 @@ def test_predict_takes_the_window_of_the_calibration(
 def test_temperature_that_was_not_fitted_raises(calibrated: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     with pytest.raises(AppError) as caught:
-        fitted_temperature(folder, SegmentationSettings(method="single"))
+        fitted_temperature(folder, SegmentationSettings(method="swa"))
     assert caught.value.values == {
-        "method": "single",
+        "method": "swa",
         "members": 30,
         "mirroring": "full",
         "window": "heart",
         "largest_component": "on",
     }
-    command = f"bayes-nnunet calibrate {calibrated} DATASET --method single --members 30"
+    command = f"bayes-nnunet calibrate {calibrated} DATASET --method swa --members 30"
     (remedy,) = caught.value.remedies
     options = "--mirroring full --window heart --largest-component on"
     assert remedy == Remedy(Action.FIT_TEMPERATURE, {"command": f"{command} {options}"})
@@ -262,7 +262,7 @@ def test_command_refuses_an_unusable_temperature(
     calibrated: Path, hearts: Path, tmp_path: Path, given: str, expected: int
 ) -> None:
     image = read_dataset(hearts).cases[0].images[0]
-    start = ("predict", calibrated, image, "-o", tmp_path, "--method", "single", "--device", "cpu")
+    start = ("predict", calibrated, image, "-o", tmp_path, "--method", "swa", "--device", "cpu")
     code, text = run(*start, "--temperature", given)
     assert code == expected
     assert {"fitted": "bayes-nnunet calibrate", "warm": "'warm'", "0": "0.0"}[given] in text

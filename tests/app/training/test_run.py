@@ -13,11 +13,14 @@ import pytest
 import torch
 
 from napari_bayes_nnunet.app.messages import JobEnded, from_line
+from napari_bayes_nnunet.app.segmentation.calibration import fitted_temperature
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY
 from napari_bayes_nnunet.app.training.run import CHECKING_LABELS
 from napari_bayes_nnunet.app.training.terminal import STOPPED_TRAINING
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, statement
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     EpochReport,
     RunFolder,
@@ -71,6 +74,13 @@ def assert_usable(run):
         assert all(bool(t.isfinite().all()) for t in content["network_weights"].values())
         assert (run.path / member.file).stat().st_size == member.bytes
     return members
+
+
+def assert_calibrated(run):
+    """Assert that methods which are compared have temperatures for the members so far."""
+    folder = find_ensemble(run.path)
+    for method in ("multi", "single", "vanilla"):
+        assert fitted_temperature(folder, SegmentationSettings(method=method)) > 0
 
 
 def test_kept_epochs_and_rates_follow_the_schedule(uninterrupted):
@@ -136,12 +146,16 @@ def test_a_stopped_training_resumes_with_next_epoch(
     assert process.errors == f"{stopped(hearts, run)}\n"
     assert ended(run) == ("stopped", process.errors.strip())
     assert (run.fold("0") / "checkpoint_latest.pth").exists()
+    assert_calibrated(run)
 
     again = warm_command.run(*start, "--resume", folder=tmp_path)
     assert again.code == 0, again.errors
     assert json.loads(again.output.splitlines()[0])["epoch"] == last + 1  # nothing was lost
     assert timeless(epochs(run)) == timeless(epochs(uninterrupted))
     assert ended(run)[0] == "finished"
+    assert_calibrated(run)  # with the members of then
+    validation = (read_record(each.record).validation for each in (run, uninterrupted))
+    assert next(validation) == next(validation)
 
 
 def test_a_renamed_copy_of_the_dataset_resumes(run, hearts, warm_command, tmp_path):
@@ -327,6 +341,21 @@ def test_a_stop_request_ends_the_validation(uninterrupted, hearts, warm_command,
     assert process.errors == f"{stopped(hearts, run)}\n"
     assert "case 2" not in process.output
     assert read_record(run.record).validation == {}
+
+
+def test_second_stop_request_skips_the_calibration(run, hearts, warm_command, tmp_path):
+    process = warm_command.start("train", hearts, "--output", run.path, *FLAGS, folder=tmp_path)
+    # The first member is that of epoch 3.
+    process.wait(lambda: run.progress.exists() and '"epoch": 4' in run.progress.read_text())
+    run.stop.touch()
+    process.wait_for("validation case 1 of")
+    run.stop.touch()
+    process.wait()
+    assert process.code == 0
+    assert process.errors == f"{stopped(hearts, run)}\n"
+    assert read_record(run.record).members("0")
+    assert read_record(run.record).validation == {}
+    assert not run.stop.exists()
 
 
 def test_all_cases_are_trained_on_without_a_validation(run, hearts, warm_command, tmp_path):

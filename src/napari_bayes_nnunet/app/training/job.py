@@ -18,7 +18,7 @@ from ...core.ensemble.sampler import check_sampler
 from ...core.problems import Action
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
-from ...io.ensemble.run_folder import RunFolder, TrainingRecord
+from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from ...io.files.atomic import removing_if_empty
 from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_settings
@@ -69,9 +69,10 @@ class TrainingJob:
 
     @property
     def lacks_validation(self) -> bool:
-        """Whether there are validation cases whose range of case scores is not measured yet."""
-        has_cases = bool(self.record.validation_cases(self.fold))
-        return has_cases and self.fold not in self.record.validation
+        """Whether there are members and validation cases, but the members are not measured yet."""
+        record = read_record(self.run.record) if self.run.record.exists() else self.record
+        has_cases = record.members(self.fold) and record.validation_cases(self.fold)
+        return bool(has_cases) and self.fold not in record.validation
 
     def continuation(self) -> str:
         """Return the command that resumes this training."""

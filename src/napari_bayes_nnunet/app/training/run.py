@@ -60,15 +60,23 @@ def train(request: TrainingRequest, send: Send) -> bool:
 
 
 def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
-    """Run a prepared job, see ``train``."""
+    """Run a prepared job, see ``train``.
+
+    The members are measured even if the training was stopped, unless it is stopped once more.
+    """
 
     def stage(message: Message) -> None:
         stop.check()
         send(message)
 
+    finished = True
     try:
-        if not job.is_trained:
-            _train(job, send, lambda text: stage(StageStarted(text=text)), stop)
+        try:
+            if not job.is_trained:
+                _train(job, send, lambda text: stage(StageStarted(text=text)), stop)
+        except Stopped:
+            finished = False
+            stop = StopRequest(job.run.stop)  # another one stops the measuring
         if job.lacks_validation:
             measure_validation_range(
                 job.run, job.fold, job.dataset, device=job.request.device, send=stage, stop=stop
@@ -77,7 +85,7 @@ def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
         return False
     finally:
         job.run.stop.unlink(missing_ok=True)
-    return True
+    return finished
 
 
 def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: StopRequest) -> None:

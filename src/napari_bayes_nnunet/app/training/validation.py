@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ...core.durations import TimeLeft
 from ...core.problems import Problem
 from ...core.steps import drain
-from ...io.dataset.raw_dataset import RawDataset
+from ...io.dataset.raw_dataset import RawDataset, TrainingCase
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.run_folder import RunFolder, read_record, write_record
 from ...io.images.nifti import ENDINGS
@@ -26,11 +25,14 @@ from ..segmentation.calibrate import (
 from ..segmentation.calibration import write_calibration, write_one_component
 from ..segmentation.case_scores import case_scores, mean_scores, score_ranges
 from ..segmentation.ensemble import Ensemble
+from ..segmentation.methods import refused_methods
 from ..segmentation.settings import SegmentationSettings
 from ..signals import StopRequest
 
 SETTINGS = SegmentationSettings(temperature=1)
 """Default settings, because a calibration is only used for the settings it was fitted for."""
+CALIBRATED = ("multi", "single", "vanilla")
+"""Methods that are calibrated, so that they can be compared; the first is that of the ranges."""
 READING_FEATURES = "Reading the features of training case {case}"
 MEASURING_CASE = "Measuring validation case {number} of {cases}"
 
@@ -44,7 +46,7 @@ def measure_validation_range(
     send: Callable[[Message], None],
     stop: StopRequest,
 ) -> None:
-    """Write mean Dice and score ranges to ``ensemble.json``, and fit a calibration.
+    """Write mean Dice and score ranges to ``ensemble.json``, and fit the calibrations.
 
     Records whether the training labels are one component. Does no more if the fold has no
     validation cases, and nothing if these are no NIfTI files. Cases that cannot
@@ -57,22 +59,26 @@ def measure_validation_range(
     folder = find_ensemble(run.path)
     members = tuple(member for member in folder.members if member.fold == fold)
     write_one_component(folder, are_one_component(folder, dataset, members))
-    cases = record.validation_cases(fold)
+    names = {*record.validation_cases(fold)}
+    cases = [case for case in dataset.cases if case.name in names]
     if not cases:
         return
     ensemble = Ensemble(replace(folder, members=members), device=device)
-    pattern = record.patient_pattern
-    compared = list(_measure(ensemble, dataset, cases, pattern, send, stop))
-    if not compared:
+    refused = refused_methods(ensemble.folder)
+    settings = [replace(SETTINGS, method=name) for name in CALIBRATED if name not in refused]
+    measured = list(_measure(ensemble, cases, settings, record.patient_pattern, send, stop))
+    if not measured:
         return
+    compared = [of_case[0] for of_case in measured]
     if any(case.labels.size for case in compared):
         mass_range = find_mass_range(folder, dataset, members)
         steps = training_features(ensemble, dataset, SETTINGS, compared)
         trained_on = drain(steps, lambda name: _report_training(name, send, stop))
-        calibration = fit_calibration(
-            ensemble.folder, SETTINGS, compared, trained_on, mass_range=mass_range
-        )
-        write_calibration(folder, calibration)
+        for of_method, results in zip(settings, zip(*measured, strict=True), strict=True):
+            calibration = fit_calibration(
+                ensemble.folder, of_method, results, trained_on, mass_range=mass_range
+            )
+            write_calibration(folder, calibration)
     record.validation[fold] = {
         "method": SETTINGS.method,
         "members": min(SETTINGS.members, len(ensemble.folder.usable_members)),
@@ -88,14 +94,13 @@ def measure_validation_range(
 
 def _measure(
     ensemble: Ensemble,
-    dataset: RawDataset,
-    names: list[Any],
+    cases: Sequence[TrainingCase],
+    settings: Sequence[SegmentationSettings],
     pattern: str,
     send: Callable[[Message], None],
     stop: StopRequest,
-) -> Iterator[CalibrationCase]:
-    """Yield the comparison of each validation case with its reference."""
-    cases = [case for case in dataset.cases if case.name in set(names)]
+) -> Iterator[list[CalibrationCase]]:
+    """Yield the comparisons of each validation case with its reference, one for each settings."""
     time_left = TimeLeft()
     for done, case in enumerate(cases):
         if done:
@@ -104,9 +109,10 @@ def _measure(
         text = MEASURING_CASE.format(number=done + 1, cases=len(cases))
         send(StageStarted(text=text, done=done, total=len(cases), eta_seconds=left))
         try:
-            compared = compare_case(
-                ensemble, case, SETTINGS, pattern, should_stop=lambda: bool(stop)
-            )
+            compared = [
+                compare_case(ensemble, case, each, pattern, should_stop=lambda: bool(stop))
+                for each in settings
+            ]
         except Problem as problem:
             send(Notice(**text_fields(left_out(case, problem))))
             continue

@@ -327,6 +327,8 @@ def _write_members(
     run: RunFolder, record: TrainingRecord, fold: str, members: list[MemberRecord]
 ) -> None:
     rows = [asdict(m) for m in sorted(members, key=lambda member: member.epoch)]
+    if members != record.members(fold):  # a stopped training has measured the members before
+        record.validation.pop(fold, None)
     record.folds.setdefault(fold, {})["members"] = rows
     write_record(run.record, record)
 
