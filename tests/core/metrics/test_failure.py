@@ -15,6 +15,7 @@ from napari_bayes_nnunet.core.metrics.failure import (
     FailureRule,
     SignRange,
     fit_failure,
+    fit_least_dice,
 )
 
 PATIENTS = [f"p{n // 2}" for n in range(40)]
@@ -117,3 +118,22 @@ def test_different_numbers_are_refused() -> None:
 def test_a_rule_has_signs() -> None:
     with pytest.raises(InputError):
         FailureRule(ranges={}, threshold=1.0, patients=16)
+
+
+def test_few_good_structures_are_below_the_least_dice() -> None:
+    expected = [0.6 + 0.005 * n for n in range(40)]  # 0.6 … 0.795
+    least = fit_least_dice(expected, [0.9] * 40, PATIENTS)
+    assert sum(value < least for value in expected) == 2  # one in twenty
+    # Failed and unknown cases do not count.
+    assert fit_least_dice(
+        [0.1, math.nan, *expected], [0.84, 0.9, *[0.9] * 40], [*"ab", *PATIENTS]
+    ) == (pytest.approx(least))
+    # A patient counts once: the ten volumes of one patient are one twentieth.
+    many = fit_least_dice([*[0.3] * 10, *expected[2:]], [0.9] * 48, ["p0"] * 10 + PATIENTS[2:])
+    assert many == pytest.approx(expected[2])
+
+
+def test_least_dice_is_never_above_that_of_a_failure() -> None:
+    assert fit_least_dice([0.95] * 40, [0.95] * 40, PATIENTS) == FAILED_DICE
+    assert fit_least_dice([], [], []) == FAILED_DICE
+    assert fit_least_dice([0.5] * 40, [0.6] * 40, PATIENTS) == FAILED_DICE

@@ -22,7 +22,7 @@ from ...core.heart.slice_volumes import PhaseVolumes, heart_structures
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
-from ...core.metrics.failure import fit_failure
+from ...core.metrics.failure import fit_failure, fit_least_dice
 from ...core.metrics.feature_distance import FEWEST_FOR_FEATURES
 from ...core.metrics.overlap import dice
 from ...core.problems import Problem, Statement, statement
@@ -44,6 +44,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.run_folder import RunFolder, read_record
 from ...io.ensemble.unfinished_calibration import UnfinishedCalibration
 from ...io.images.nifti import VoxelArray, read_channel_files, read_labels
+from ...io.study.case_report import expected_dice_entry
 from .. import AppError
 from .calibration import (
     Calibration,
@@ -333,12 +334,19 @@ def fit_calibration(
         np.hstack([case.probabilities for case in cases]),
         np.hstack([case.labels for case in cases]),
     )
+    rules = dice_rules(cases)
+    expected = (expected_dice_entry(rules, case.agreement, case.volumes) for case in cases)
     return Calibration(
         temperature=round(temperature, 4),
         cases=tuple(case.name for case in cases),
         volumes=_volume_rules(cases),
         function=function_rules(cases),
-        dice=dice_rules(cases),
+        dice=rules,
+        least_dice=fit_least_dice(
+            [min((e["value"] for e in entry.values()), default=math.nan) for entry in expected],
+            [min(case.dice.values(), default=math.nan) for case in cases],
+            [case.patient for case in cases],
+        ),
         failure=fit_failure(
             [case.failure_signs for case in cases],
             [case.mean_dice for case in cases],

@@ -19,7 +19,7 @@ from ...core.heart.plausibility import MassRange
 from ...core.metrics.calibration import RANGE
 from ...core.metrics.conformal import IntervalRule
 from ...core.metrics.expected_dice import DiceRule
-from ...core.metrics.failure import FailureRule
+from ...core.metrics.failure import FAILED_DICE, FailureRule
 from ...core.problems import Action, Remedy, Setting, option
 from ...core.review.stop_rule import RemainingChange
 from ...core.types import LargestComponent, Mirroring, Window
@@ -56,10 +56,11 @@ class Calibration:
     ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
     of the heart ("LV EF"), and ``dice`` those for the expected Dice of each structure, by phase
     ("ED", "ES", and "any" if it is unknown). ``failure`` is the rule for the failure score,
-    ``image`` that for images of other kinds. ``review`` bounds the change of each measurement
-    during the rest of a review, ``mass_range`` is the usual one of the training patients, None if
-    unknown. ``sha256`` are the checksums of the members, ``plans_sha256`` is that of the
-    `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
+    ``image`` that for images of other kinds. ``least_dice`` is the expected Dice of a structure
+    below which it may have failed; version 0.2.0 wrote none. ``review`` bounds the change of each
+    measurement during the rest of a review, ``mass_range`` is the usual one of the training
+    patients, None if unknown. ``sha256`` are the checksums of the members, ``plans_sha256`` is that
+    of the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
     """
 
     temperature: Annotated[float, Interval(ge=RANGE[0], le=RANGE[1])]
@@ -77,6 +78,7 @@ class Calibration:
     image: ImageRule | None = None
     review: dict[str, RemainingChange] = field(default_factory=dict)
     mass_range: MassRange | None = None
+    least_dice: float = FAILED_DICE
     sha256: tuple[str, ...] = ()
     plans_sha256: str = ""
 

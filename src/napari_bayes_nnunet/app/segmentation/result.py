@@ -38,6 +38,7 @@ LIKELY_FAILURE: Final = (
     "The segmentation may have failed (failure score {score:.1f}, usually at most "
     "{threshold:.1f}). Check every slice."
 )
+WEAK_STRUCTURE: Final = "The {name} may have failed (expected Dice {dice:.2f}). Check every slice."
 
 REMOVED_PIECES: Final = "Pieces apart from the largest one were removed: {volumes}, in {slices}."
 
@@ -159,7 +160,7 @@ class Segmentation:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Warnings of the calibration: on the kind of the image, and on a likely failure."""
+        """Warnings of the calibration: on the kind of the image, and on likely failures."""
         sentences = [self.no_cine]
         rule = self.calibration.image if self.calibration else None
         if rule is not None and self.is_unlike_training:
@@ -167,7 +168,17 @@ class Segmentation:
             sentences.append(UNLIKE_TRAINING.format(distance=distance, usual=usual))
         if self.failure is not None and self.failure.warned:
             sentences.append(LIKELY_FAILURE.format(**asdict(self.failure)))
+        least = self.calibration.least_dice if self.calibration else 0.0
+        for name, entry in self.expected_dice.items():
+            if entry["value"] < least:
+                sentences.append(WEAK_STRUCTURE.format(name=name, dice=entry["value"]))
         return tuple(filter(None, sentences))
+
+    @property
+    def expected_dice(self) -> dict[str, dict[str, Any]]:
+        """Structure → entry of the report, {} if the ensemble is not calibrated for it."""
+        rules = self.calibration.dice if self.calibration else {}
+        return expected_dice_entry(rules, self.pairwise_dice, self.volumes)
 
     def report(self) -> dict[str, Any]:
         """Return the content of ``<case>.json``, with null for NaN."""
@@ -200,9 +211,7 @@ class Segmentation:
             "volumes_ml": volumes,
             "removed": self.removed and asdict(self.removed),
             "pairwise_dice": self.pairwise_dice,
-            "expected_dice": expected_dice_entry(
-                self.calibration.dice if self.calibration else {}, self.pairwise_dice, self.volumes
-            ),
+            "expected_dice": self.expected_dice,
             "failure": failure_entry(self.failure),
             "unlike_training": self.is_unlike_training,
             "no_cine": None if self.is_unlike_training is None else bool(self.no_cine),

@@ -21,6 +21,8 @@ FAILED_DICE: Final = 0.85
 """Mean Dice below which a segmentation has failed."""
 FALSE_ALARMS: Final = 0.10
 """Share of the validation cases without failure above the threshold."""
+STRUCTURE_ALARMS: Final = 0.05
+"""Share of the validation cases without a failed structure that may be warned of one."""
 LARGEST_EXCESS: Final = 10.0
 """Most multiples of its usual range by which a sign counts."""
 _FEWEST: Final = 5
@@ -124,6 +126,23 @@ def fit_failure(
     scores = np.array([rule.score(case) for case in signs])
     threshold = _between(scores[good], names[good], 1 - FALSE_ALARMS)
     return FailureRule(ranges=ranges, threshold=threshold, patients=count)
+
+
+def fit_least_dice(
+    expected: Sequence[float], dices: Sequence[float], patients: Sequence[str]
+) -> float:
+    """Return the expected Dice of a structure below which there is a warning.
+
+    ``expected`` and ``dices`` (N,) are the lowest expected and the lowest measured Dice among the
+    structures of validation cases, which failed below `FAILED_DICE`. At most `STRUCTURE_ALARMS` of
+    the others are below the returned value, which is `FAILED_DICE` at most, and if there are none.
+    A patient counts once.
+    """
+    table = np.array([expected, dices], np.float64).reshape(2, -1)
+    good = np.isfinite(table).all(axis=0) & (table[1] >= FAILED_DICE)
+    names = np.asarray(patients, object).astype(str)
+    least = -_quantile(-table[0, good], names[good], 1 - STRUCTURE_ALARMS)
+    return min(FAILED_DICE, least)
 
 
 def _usual_range(
