@@ -71,7 +71,9 @@ def test_ed_of_a_pair_has_the_function_and_the_quality_of_its_phase():
     of_both = {1: report((80, 78, 82), phases=2), 2: report((40, 41, 39), phases=2)}
     pair = study_row("p", "done", of_both).numbers
     assert "LV EF" in pair
+    changed["warnings"] = ["The RV grows."]
     paired = paired_row(row, changed, pair)
+    assert paired.warnings == ("The RV grows.",)
     assert dict(paired.numbers) == {**row.numbers, **pair}
     assert paired.quality == pytest.approx(0.8)
 

@@ -212,3 +212,16 @@ def test_intervals_have_columns(tmp_path) -> None:
         (found,) = csv.DictReader(file)
     ends = [f"lv_ef_percent_{end}_{level}" for level in (80, 90) for end in ("low", "high")]
     assert [found[name] for name in ends] == ["46.00", "54.00", "44.12", "55.00"]
+
+
+def test_corrected_row_of_an_earlier_run_has_its_warnings(tmp_path) -> None:
+    first = summary(tmp_path)
+    first.add(row("p_ED", device="cpu", warnings=("Old.",), notes=("Half precision.",)))
+    first.close()
+    second = summary(tmp_path)
+    second.correct(row("p_ED", warnings=("The RV grows.",)))
+    second.close()
+    with (tmp_path / "cohort.csv").open(newline="", encoding="utf-8") as file:
+        (line,) = csv.DictReader(file)
+    assert (line["warnings"], line["notes"]) == ("The RV grows.", "Half precision.")
+    assert line["device"] == "cpu"

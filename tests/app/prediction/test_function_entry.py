@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.app.prediction.function_entry import PairedReports, remove_function
+from napari_bayes_nnunet.app.prediction.function_entry import (
+    PairedReports,
+    add_function,
+    remove_function,
+)
+from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE
 from tests.helpers.data.studies import made_report
 
 
@@ -109,3 +114,35 @@ def test_phases_of_a_cine_are_no_pair(tmp_path: Path) -> None:
     assert ef_of(tmp_path, "p_frame12") == 50
     remove_function(tmp_path, "p", 12, replaced={1})
     assert ef_of(tmp_path, "p_frame12") is None
+
+
+def warnings_of(folder: Path, case: str) -> list[str]:
+    return list(json.loads((folder / f"{case}.json").read_text())["warnings"])
+
+
+def test_pair_that_is_swapped_warns_until_it_is_mended(tmp_path: Path) -> None:
+    write(tmp_path, "p_ED", 50, warnings=["dark"])
+    write(tmp_path, "p_ES", 100)
+    paired = PairedReports(tmp_path)
+    paired.update("p_ED")
+    sentence = NO_STROKE.format(side="LV", edv=50.0, esv=100.0)
+    assert paired.warnings == (sentence,)
+    assert warnings_of(tmp_path, "p_ED") == ["dark", sentence]
+    assert warnings_of(tmp_path, "p_ES") == [sentence]
+    paired.update("p_ED")
+    assert warnings_of(tmp_path, "p_ED") == ["dark", sentence]
+    write(tmp_path, "p_ES", 40)
+    paired.update("p_ES")
+    assert (paired.warnings, ef_of(tmp_path, "p_ED")) == ((), 20)
+    assert [warnings_of(tmp_path, case) for case in ("p_ED", "p_ES")] == [["dark"], []]
+    write(tmp_path, "p_ES", 100)
+    paired.update("p_ES")
+    paired.note(failed=["p_ES"])  # no longer a pair
+    paired.update("p_ES")
+    assert warnings_of(tmp_path, "p_ED") == ["dark"]
+
+
+def test_cine_with_one_phase_as_both_ends_warns(tmp_path: Path) -> None:
+    write(tmp_path, "p_frame03", 100, phase=3, phases=9, ED=3, ES=3)
+    assert add_function(tmp_path, "p", [3]) == (SAME_PHASE,)
+    assert warnings_of(tmp_path, "p_frame03") == [SAME_PHASE]

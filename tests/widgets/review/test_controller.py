@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_bayes_nnunet.app.review.session import SAME_PHASE, SWAPPED_PHASES, ReviewSession
+from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE
+from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.steps import drain
@@ -76,7 +77,9 @@ def test_a_missing_saved_slice_is_ignored(make_review, tmp_path) -> None:
 
 def test_doubtful_landmarks_show_a_message(review) -> None:
     review.forms.volumes.phases_changed.emit(ES, ED)
-    assert review.said[-1] == SWAPPED_PHASES
+    numbers = {name: number.value for name, number in review.session.measured().items()}
+    volumes = {"edv": numbers["LV EDV"], "esv": numbers["LV ESV"]}
+    assert NO_STROKE.format(side="LV", **volumes) in review.said[-1].splitlines()
     review.forms.volumes.phases_changed.emit(ED, ED)
     assert review.said[-1] == SAME_PHASE
 

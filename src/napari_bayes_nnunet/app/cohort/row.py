@@ -93,7 +93,8 @@ def paired_row(
     """
     together = {name: function[name] for name in NUMBERS if name in function}
     quality = predicted_quality([report])
-    return replace(row, numbers={**row.numbers, **together}, quality=quality)
+    warnings = warnings_in([report])
+    return replace(row, numbers={**row.numbers, **together}, quality=quality, warnings=warnings)
 
 
 def failed_row(case: str, failure: Statement | str) -> StudyRow:

@@ -65,7 +65,7 @@ _UNITS: Final = {"EF": "percent", "mass": "g"}
 _LARGEST: Final = 2**28
 """Largest table to continue, in bytes, enough for half a million studies."""
 _BOUNDS: Final = tuple(f"_{end}_{level}" for level in COVERAGES for end in ("low", "high"))
-_CORRECTED: Final = slice(2, 3 + len(NUMBERS) * (2 + len(_BOUNDS)))
+_CORRECTED: Final = (slice(2, 3 + len(NUMBERS) * (2 + len(_BOUNDS))), slice(-3, -2))
 """Columns of a row that other phases of the examination may change."""
 _FAILURE: Final = ("failure_score", "failure_threshold", "failure_warned")
 _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
@@ -102,10 +102,11 @@ class CohortTable:
                 self._waiting.clear()
 
     def correct(self, row: StudyRow) -> None:
-        """Replace quality and numbers of a row of an earlier run, unless its study failed."""
+        """Replace quality, numbers and warnings of an earlier row, unless its study failed."""
         before = self._before.get(row.case)
         if before is not None and before[1] != "failed":
-            before[_CORRECTED] = _values(row)[_CORRECTED]
+            for columns in _CORRECTED:
+                before[columns] = _values(row)[columns]
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
         """Write all rows: failures, then by predicted quality, worst first."""

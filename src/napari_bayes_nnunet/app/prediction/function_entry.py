@@ -21,6 +21,7 @@ from ...io.study.case_report import (
     interval_rules,
     read_report,
 )
+from ..report.number_warnings import number_warnings
 from .output_files import case_files, frame_name
 from .resume_check import may_be_of_one_ensemble
 
@@ -49,19 +50,19 @@ def measure_reports(
     return heart_function(volumes, ed=ed, es=es, rules=rules), ed, es
 
 
-def add_function(folder: Path, case: str, phases: Iterable[Phase]) -> None:
+def add_function(folder: Path, case: str, phases: Iterable[Phase]) -> tuple[str, ...]:
     """Write the measurements of a cine into the reports of its ED and ES, if both are known.
 
-    One of the two may be of an earlier run.
+    One of the two may be of an earlier run. Return the warnings about the measurements, which the
+    reports then have too.
     """
     reports = {phase: read_report(_phase_file(folder, case, phase)) for phase in phases}
     reports |= _earlier_ends(folder, case, reports)
-    if len(reports) < 2:
-        return
     measured, ed, es = measure_reports(reports)
-    if ed is not None and es is not None:
-        files = {"ED": _phase_file(folder, case, ed), "ES": _phase_file(folder, case, es)}
-        _add(measured, files)
+    if ed is None or es is None:
+        return ()
+    ends = {"any": ed} if ed == es else {"ED": ed, "ES": es}
+    return _add(measured, {end: _phase_file(folder, case, phase) for end, phase in ends.items()})
 
 
 def _earlier_ends(
@@ -106,6 +107,8 @@ class PairedReports:
         self._cases: dict[str, set[str]] | None = None
         self._updated: dict[str, str] = {}
         self._made: set[str] = set()
+        self.warnings: tuple[str, ...] = ()
+        """Warnings about the measurements of the examination that was last updated."""
 
     @contextmanager
     def updated(self, case: str) -> Iterator[None]:
@@ -136,7 +139,7 @@ class PairedReports:
 
         Return the cases of the examination, ED with the measurements, the others with {}.
         """
-        examination = examination_of(changed[0])
+        examination, self.warnings = examination_of(changed[0]), ()
         if not examination:
             return {}
         cases = self._listed().setdefault(examination, set())
@@ -156,7 +159,7 @@ class PairedReports:
         }
         measured = heart_function(phases, ed=1, es=2, rules=interval_rules(reports.values()))
         files = (_report_file(self._folder, case) for case in pair)
-        _add(measured, dict(zip(("ED", "ES"), files, strict=True)))
+        self.warnings = _add(measured, dict(zip(("ED", "ES"), files, strict=True)))
         ed, es = pair
         return {ed: measured, es: {}}
 
@@ -197,26 +200,34 @@ def _are_of_one_kind(reports: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> None:
+def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> tuple[str, ...]:
     """Write the measurements, and the Dice expected at ED and ES, into their reports.
 
-    Reports of earlier versions stay as they are.
+    Return the warnings about the measurements, which are written too. Reports of earlier versions
+    stay as they are.
     """
     if not measured:
-        return
+        return ()
+    values = {name: number.value for name, number in measured.items()}
+    warnings = tuple(number_warnings(values, same_phase=len(files) == 1))
     function = null_for_nan(function_entry(measured))
     for phase, file in files.items():
         report = read_report(file)
-        entries = {"function": function}
+        entries = _without_function(report)
+        entries |= {"function": function, "function_warnings": [*warnings]}
+        entries["warnings"] += warnings
         if expected := expected_dice_of(report, phase):
             entries["expected_dice"] = expected
         if "calibration" in report:
-            _write(file, {**report, **entries})
+            _write(file, entries)
+    return warnings
 
 
 def _without_function(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the report of an image whose phase is unknown."""
-    kept = {key: value for key, value in report.items() if key != "function"}
+    gone = report.get("function_warnings", ())
+    kept = {k: v for k, v in report.items() if k not in ("function", "function_warnings")}
+    kept["warnings"] = [s for s in report.get("warnings", ()) if s not in gone]
     if "function" in report and (expected := expected_dice_of(report, "any")):
         kept["expected_dice"] = expected
     return kept

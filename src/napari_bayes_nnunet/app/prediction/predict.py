@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -100,6 +101,8 @@ def _outcomes(
             _claim_names([case], seen)
             with locked_case(request.output, case), paired.updated(case):
                 outcome = predict_case(ensemble, request, source, on_member=on_member, seen=seen)
+            if not outcome.skipped:
+                outcome = replace(outcome, notes=(*outcome.notes, *paired.warnings))
         except Exception as error:  # nnU-Net may fail on an image in any way; others continue
             if is_disk_full(error):
                 raise disk_full(request.output) from error
@@ -176,7 +179,7 @@ def predict_case(
             behind.call(partial(_write_group, request, segmented, entries, study, notes))
     if channels[0].is_cine and len(frames) == channels[0].phases:
         write_cine(request.output, case, [frame.name for frame in frames], channels[0])
-    add_function(request.output, case, [frame.phase for frame in frames])
+    notes += add_function(request.output, case, [frame.phase for frame in frames])
     if study is not None:
         study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
     return CaseOutcome(

@@ -84,7 +84,7 @@ def collect_outcome(
         decisions=state.decisions,
         use=summarise_use(rows) if rows else None,
         predictions=info.reports,
-        warnings=(*info.warnings, *among, *list_sentences(session)),
+        warnings=(*info.warnings, *among, *session.number_warnings(), *list_sentences(session)),
         letters=info.geometry.reliable_letters,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +42,12 @@ from ...io.study.review_state import Decision, ReviewState, State
 from ...io.study.study import Study
 from ...io.study.usage_log import UseRow, changed_voxels
 from ..prediction.output_files import FOUND_AMONG_CHOSEN
+from ..report.number_warnings import number_warnings
 from .numbers import StudyNumbers
 from .usage_recorder import UseRecorder
 
 ScoresByPhase: TypeAlias = dict[Phase, dict[str, NDArray[np.float64]]]
 """Phase → structure → (Z,)."""
-SAME_PHASE: Final = "ED and ES are the same phase. Choose two phases to get stroke volume and EF."
-SWAPPED_PHASES: Final = "The LV is larger at ES than at ED. Check whether the phases are swapped."
 
 
 @dataclass(frozen=True, eq=False)
@@ -552,12 +551,11 @@ class ReviewSession:
         places = [(item.phase, item.z) for item in queue]
         return self.numbers.progress(places)
 
-    def landmarks_doubt(self) -> str:
-        """Return a warning about implausible ED and ES, else ""."""
-        if self.state.ed is not None and self.state.ed == self.state.es:
-            return SAME_PHASE
-        ef = self.measured().get("LV EF")
-        return SWAPPED_PHASES if ef is not None and ef.value < 0 else ""
+    def number_warnings(self) -> tuple[str, ...]:
+        """Return warnings about numbers that no heart has, see `number_warnings`."""
+        same_phase = self.state.ed is not None and self.state.ed == self.state.es
+        numbers = {name: number.value for name, number in self.measured().items()}
+        return tuple(number_warnings(numbers, same_phase=same_phase))
 
     @property
     def compared(self) -> int:

@@ -89,6 +89,7 @@ class ReportEntries:
     volumes_ml: dict[str, _Volume] = field(default_factory=dict)
     calibration: _Calibration | None = None
     expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
+    function_warnings: list[str] = field(default_factory=list)
     failure: FailureEntry | None = None
     unlike_training: bool | None = None
     no_cine: bool | None = None

@@ -122,7 +122,7 @@ class ReviewController(QObject):
         self.view.show_landmarks()
         self._show_scores()
         self.saver.note_change()
-        self.said.emit(self.session.landmarks_doubt())
+        self.said.emit("\n".join(self.session.number_warnings()))
 
     def _on_protection_toggled(self, name: str, protected: bool) -> None:
         names = {*self.session.state.protected} - {name} | ({name} if protected else set())

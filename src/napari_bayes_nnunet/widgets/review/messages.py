@@ -66,7 +66,8 @@ class ReviewMessages(QObject):
         """Show the problems that were found when a study was opened."""
         info = opened.session.study.info
         self.show(self.line.message)
-        self.line.keep(PROBLEMS, "\n".join(filter(None, (*opened.problems, *info.warnings))))
+        sentences = (*opened.problems, *info.warnings, *opened.session.number_warnings())
+        self.line.keep(PROBLEMS, "\n".join(filter(None, sentences)))
         if info.lacking:
             self.notice.show(info.lacking)
         if read_only:
