@@ -33,8 +33,14 @@ from napari_bayes_nnunet.app.evaluation.measures import CASE_SCORES
 from napari_bayes_nnunet.app.evaluation.output_files import evaluation_text, write_evaluation
 from napari_bayes_nnunet.app.evaluation.page import evaluation_page
 from napari_bayes_nnunet.app.evaluation.paper_tables import dice_table
-from napari_bayes_nnunet.app.evaluation.tables import describe_extent
+from napari_bayes_nnunet.app.evaluation.tables import (
+    METHODS_DIFFER,
+    NOT_RECORDED,
+    describe_extent,
+    describe_methods,
+)
 from napari_bayes_nnunet.app.report.figures import DPI
+from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
@@ -129,9 +135,9 @@ def test_page_has_every_table_and_figure(page):
     assert page.outside == []
     assert len(page.pictures) == 3
     assert all(picture["alt"] and picture["src"].startswith("data:") for picture in page.pictures)
-    assert len(page.titles) == 8
-    assert [title[:7] for title in page.titles[1:3]] == ["Table 1", "Table 2"]
-    assert "multi <n = 3>" in page.titles[3]
+    assert len(page.titles) == 9
+    assert [title[:7] for title in page.titles[2:4]] == ["Table 1", "Table 2"]
+    assert "multi <n = 3>" in page.titles[4]
     assert "<n = 3>" not in page.source
     assert page.text.count("By vendor") == 2
     assert "use" in page.classes
@@ -171,7 +177,7 @@ def test_heading_counts_many_methods(bare):
 
 
 def test_terminal_shows_tables_and_notes(methods, bare):
-    lines = evaluation_text(methods).splitlines()
+    lines = evaluation_text(methods).splitlines()[len(methods) :]
     assert lines[0] == describe_extent(methods)
     assert lines[1] == "Dice"
     assert lines[3].split("  ")[0] == "multi <n = 3>"
@@ -397,3 +403,62 @@ def test_reference_is_never_taken_for_image(folders, evaluated, tmp_path):
         if image.exists():
             shutil.copy(image, file)
     assert any(case.image is not None for case in shown_cases(evaluated, references))
+
+
+MEMBER = {"epoch": 399, "sha256": "6a"}
+MADE_BY = {"members": [MEMBER] * 6, "temperature": 1.38, "mirroring": "full", "window": "heart"}
+
+
+def made_by(name: str, **changes: object) -> MethodEvaluation:
+    return replace(made_method(name), made_by=(MADE_BY | changes,))
+
+
+def test_page_and_terminal_begin_with_the_settings(blank_figures, methods) -> None:
+    compared = [made_by("multi"), made_by("vanilla", members=[MEMBER], temperature=1.61)]
+    lines = [
+        "multi: members 6, temperature 1.38, mirroring full, window heart",
+        "vanilla: members 1, temperature 1.61, mirroring full, window heart",
+    ]
+    assert describe_methods(compared) == (lines, [])  # each has a temperature of its own
+    assert evaluation_text(compared).splitlines()[:2] == lines
+    page = evaluation_page(compared, [])
+    assert all(page.index(line) < page.index("Table 1") for line in lines)
+    assert describe_methods(methods)[0][1] == f"vanilla: {NOT_RECORDED}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "changes", "values"),
+    [
+        ("temperature", {"temperature": 1.0}, "multi 1.38, other 1.0"),
+        ("mirroring", {"mirroring": "none"}, "multi full, other none"),
+        ("window", {"window": "whole"}, "multi heart, other whole"),
+    ],
+)
+def test_settings_in_which_methods_differ_warn(blank_figures, setting, changes, values) -> None:
+    compared = [made_by("multi"), made_by("other", **changes)]
+    sentence = METHODS_DIFFER.format(setting=setting, values=values)
+    assert describe_methods(compared)[1] == [sentence]
+    assert evaluation_text(compared).splitlines()[2] == sentence
+    assert sentence in evaluation_page(compared, [])
+
+
+def test_different_settings_within_a_method_are_listed() -> None:
+    made = (MADE_BY, MADE_BY | {"mirroring": "none"})
+    (line,), _ = describe_methods([replace(made_method("multi"), made_by=made)])
+    assert "mirroring full or none" in line
+
+
+def test_numbers_that_no_heart_has_warn(blank_figures) -> None:
+    """The prediction is larger in the phase whose reference is smaller."""
+    small, large = heart(), heart()
+    small[large == 3] = np.where(np.arange((large == 3).sum()) % 2, 3, 2)
+    labels = {"p1_ED": (small, large), "p1_ES": (large, small)}
+    cases = [
+        made_case(case=case, labels=drawn, reference=reference)
+        for case, (drawn, reference) in labels.items()
+    ]
+    volumes = [case.structures["LV"].volume_ml for case in cases]
+    sentence = NO_STROKE.format(side="LV", edv=volumes[0], esv=volumes[1])
+    method = MethodEvaluation(name="multi", cases=tuple(cases))
+    assert f"multi: p1_ED: {sentence}" in evaluation_text([method]).splitlines()
+    assert sentence in evaluation_page([method], [])

@@ -58,7 +58,7 @@ REFERENCE_UNNAMED: Final = "Labels of the reference assumed to be numbered as in
 COMPARED_BY_VOXEL: Final = "Compared voxel by voxel (a file has no position)"
 NO_PROBABILITIES: Final = "No calibration (probabilities not saved)"
 NO_MUTUAL_INFORMATION: Final = "No mutual information (not saved)"
-SINGLE_MODEL: Final = "No mutual information (0 everywhere, as from a single model)"
+SINGLE_MODEL: Final = "A single model, so it has no mutual information."
 EMPTY_REFERENCE: Final = "Empty reference (Dice 0 for all predicted structures)"
 IDENTICAL: Final = "Identical to the reference, which may be a copy"
 NOT_IN_GROUPS: Final = "Not in groups.csv"
@@ -237,9 +237,10 @@ def _nothing_in_common(pair: CasePair, predictions: Path, labels: Path) -> AppEr
 
 
 def _notes(remarks: Mapping[str, Sequence[str]], cases: int) -> Iterator[str]:
-    """Yield a sentence for each remark, with the names of its cases."""
+    """Yield a sentence for each remark, with the names of its cases unless it is of a method."""
     for remark, noted in remarks.items():
-        yield f"{remark}: {join_names(noted)} ({len(noted)} of {cases})."
+        of_cases = f"{remark}: {join_names(noted)} ({len(noted)} of {cases})."
+        yield remark if remark == SINGLE_MODEL else of_cases
 
 
 def keep_common_cases(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvaluation, ...]:
@@ -306,7 +307,8 @@ def _remarks(pair: CasePair) -> Iterator[str]:
     if prediction.probabilities is None:
         yield NO_PROBABILITIES
     if prediction.mutual_information is None:
-        yield NO_MUTUAL_INFORMATION
+        is_alone = len(prediction.made_by.get("members", ())) == 1
+        yield SINGLE_MODEL if is_alone else NO_MUTUAL_INFORMATION
     elif not prediction.mutual_information.any():
         yield SINGLE_MODEL
     if np.array_equal(prediction.labels.voxels, reference.labels):

@@ -25,7 +25,7 @@ from .measures import Measure, all_measures, failure_measures
 from .page import evaluation_page
 from .paper_tables import Methods, dice_table, ece_table
 from .phases import PHASE
-from .tables import describe_extent, list_groups, text_table
+from .tables import describe_extent, describe_methods, list_groups, text_table
 
 CASES, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
 _FIRST_COLUMNS: Final = ("method", "case", "patient")
@@ -68,9 +68,10 @@ def write_report_files(texts: Mapping[str, str], report: Path) -> Path:
 
 
 def evaluation_text(methods: Methods) -> str:
-    """Return Tables 1 and 2 for a terminal, and the notes."""
-    parts = [describe_extent(methods), "Dice", text_table(dice_table(methods)), "Calibration error"]
-    parts.append(text_table(ece_table(methods)))
+    """Return the methods, warnings, Tables 1 and 2 and the notes for a terminal."""
+    lines, warnings = describe_methods(methods)
+    parts = [*lines, *warnings, describe_extent(methods), "Dice", text_table(dice_table(methods))]
+    parts += ["Calibration error", text_table(ece_table(methods))]
     notes = [f"{method.name}: {note}" for method in methods for note in method.notes]
     return "\n".join([*parts, *notes])
 

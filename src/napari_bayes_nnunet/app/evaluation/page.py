@@ -27,7 +27,7 @@ from .paper_tables import (
     volume_table,
 )
 from .phases import END_PHASES, PHASE
-from .tables import Table, describe_extent, list_groups, make_cell
+from .tables import Table, describe_extent, describe_methods, list_groups, make_cell
 
 
 def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
@@ -35,12 +35,14 @@ def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
     structures = judged_structures(methods)
     colors = structure_colors({name: n for n, name in enumerate(structures, start=1)})
     groups = list_groups(methods)
+    lines, warnings = describe_methods(methods)
     return render_page(
         "evaluation.html.j2",
         methods=methods,
         facts=[f"{datetime.now():%Y-%m-%d %H:%M}", describe_extent(methods)],
-        warnings=[],
+        warnings=warnings,
         tiles=list(_tiles(methods)),
+        lines=lines,
         tables=_tables(methods),
         dice_by_group={group: dice_table(methods, group) for group in groups},
         ece_by_group={group: ece_table(methods, group) for group in groups},

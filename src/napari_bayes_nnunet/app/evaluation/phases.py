@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.types import Phase
 from ...io.dataset.phase_pairs import phase_pairs
 from ...io.evaluation.predictions import IntervalEnds
+from ..report.number_warnings import number_warnings
 from .case import CaseEvaluation, IntervalResult
 
 PHASE: Final = "phase"
@@ -44,6 +45,16 @@ def with_phases(
     return [
         _with_phase(case, **changed[case.case]) if case.case in changed else case for case in cases
     ]
+
+
+def pair_warnings(cases: Iterable[CaseEvaluation]) -> Iterator[str]:
+    """Yield a warning for each finding in the predicted volumes of an ED and its ES."""
+    measured = {case.case: case.structures for case in cases}
+    references = {c: {n: r.reference_ml for n, r in of.items()} for c, of in measured.items()}
+    for ed, es in phase_pairs(references):
+        numbers = {f"{name} EDV": result.volume_ml for name, result in measured[ed].items()}
+        numbers |= {f"{name} ESV": result.volume_ml for name, result in measured[es].items()}
+        yield from (f"{ed}: {sentence}" for sentence in number_warnings(numbers))
 
 
 def known_phases(cases: Iterable[CaseEvaluation]) -> dict[str, str]:

@@ -34,7 +34,7 @@ from .output_files import (
     report_texts,
     write_report_files,
 )
-from .tables import Block, Table, describe_extent, evaluation_table
+from .tables import Block, Table, describe_extent, describe_methods, evaluation_table
 
 FILES = (PAGE, CASES, SUMMARY)
 DICE, CALIBRATION = "Dice", "Calibration error"
@@ -107,7 +107,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOutcome:
-    """The report's ``page`` and the results shown in the dock.
+    """The report's ``page`` and the results shown in the dock, warnings before the ``extent``.
 
     ``table``: Dice of each structure and pooled calibration error; ``pictures``: reliability
     diagrams as PNG, one for each method with probabilities.
@@ -159,7 +159,7 @@ def run_evaluation(request: EvaluationRequest) -> Generator[Stage, None, Evaluat
     shown = list(shown_cases(methods, request.labels, images=request.images))
     outcome = EvaluationOutcome(
         page=request.report / PAGE,
-        extent=describe_extent(methods),
+        extent="\n".join((*describe_methods(methods)[1], describe_extent(methods))),
         table=main_table(methods),
         pictures=tuple(reliability_pictures(methods)),
         notes=tuple(_notes(methods)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ...core.counts import format_count
 from ..report.html import UNKNOWN
@@ -13,6 +14,14 @@ from .aggregates import Aggregate, aggregate_difference
 from .case import CaseEvaluation
 from .evaluate import MethodEvaluation
 from .measures import Measure
+from .phases import pair_warnings
+
+SETTING_NAMES: Final = ("members", "temperature", "mirroring", "window")
+NOT_RECORDED: Final = "settings not recorded"
+METHODS_DIFFER: Final = (
+    "The methods differ in {setting} ({values}), which alone may change the results. Calibrate "
+    "every method, and segment with the same settings."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +126,31 @@ def describe_extent(methods: Sequence[MethodEvaluation]) -> str:
     """Return the numbers of volumes and patients: "32 volumes of 16 patients"."""
     volumes = format_count(len(methods[0].cases), "volume")
     return f"{volumes} of {format_count(methods[0].patients, 'patient')}"
+
+
+def describe_methods(methods: Sequence[MethodEvaluation]) -> tuple[list[str], list[str]]:
+    """Return a line with the settings of each method, and warnings.
+
+    These are on settings in which the methods differ, and numbers that no heart has. Every method
+    has members, and a fitted temperature, of its own.
+    """
+    settings = {method.name: _settings_of(method) for method in methods}
+    warnings = []
+    for setting in SETTING_NAMES[1:]:
+        values = {name: of[setting] for name, of in settings.items() if of}
+        if len({v == "1.0" if setting == "temperature" else v for v in values.values()}) > 1:
+            shown = ", ".join(f"{name} {value}" for name, value in values.items())
+            warnings.append(METHODS_DIFFER.format(setting=setting, values=shown))
+    warnings += (f"{m.name}: {s}" for m in methods for s in pair_warnings(m.cases))
+    words = {name: ", ".join(f"{k} {v}" for k, v in of.items()) for name, of in settings.items()}
+    return [f"{name}: {text or NOT_RECORDED}" for name, text in words.items()], warnings
+
+
+def _settings_of(method: MethodEvaluation) -> dict[str, str]:
+    """Return setting → its value in the reports, several if they differ; {} without reports."""
+    rows = [{**made, "members": len(made.get("members", ()))} for made in method.made_by]
+    values = {n: dict.fromkeys(str(row.get(n, UNKNOWN)) for row in rows) for n in SETTING_NAMES}
+    return {name: " or ".join(known) for name, known in values.items() if known}
 
 
 def make_cell(aggregate: Aggregate, measure: Measure) -> TableCell:

@@ -188,9 +188,9 @@ class _MadeBy:
     ensemble: Any = None
     plans_sha256: Any = None
     method: Any = None
-    members: Any = None
+    members: list[Any] | None = None
     until_stable: Any = None
-    temperature: Any = None
+    temperature: float | None = None
     mirroring: Any = None
     window: Any = None
     precision: Any = None
