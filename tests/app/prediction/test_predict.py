@@ -24,7 +24,11 @@ from napari_bayes_nnunet.app.prediction.output_files import (
 )
 from napari_bayes_nnunet.app.prediction.output_lock import LOCKS, locked_case
 from napari_bayes_nnunet.app.prediction.phases import parse_phases
-from napari_bayes_nnunet.app.prediction.predict import NAME_TAKEN, predict
+from napari_bayes_nnunet.app.prediction.predict import (
+    NAME_TAKEN,
+    NO_MAP_OF_SINGLE,
+    predict,
+)
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest
 from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_FROM_OTHER_IMAGE,
@@ -32,15 +36,28 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_WITH_OTHER_PRECISION,
     finished_phases,
 )
+from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE
 from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
+from napari_bayes_nnunet.app.segmentation.calibration import (
+    FILE,
+    UNCALIBRATED,
+    Calibration,
+    calibration_key,
+    write_calibration,
+)
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
 from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
+from napari_bayes_nnunet.app.segmentation.result import WEAK_STRUCTURE
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
 from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM, read_dicom
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import (
     BLANK_IMAGE,
     NO_NIFTI,
@@ -207,7 +224,71 @@ def test_further_channels_belong_to_the_first(tmp_path):
 def test_fewer_members_than_asked_are_used_and_said(model, image, tmp_path):
     code, said = run(model, image, "-o", tmp_path / "out")
     assert code == 0
-    assert FEWER_MEMBERS.format(used=3, requested=30) in said
+    assert FEWER_MEMBERS.format(used=3) in said
+
+
+def test_sentence_on_the_settings_is_said_once_a_run(model, images, tmp_path):
+    code, said = run(model, *images, "-o", tmp_path / "out")
+    assert code == 0
+    sentence = FEWER_MEMBERS.format(used=3)
+    assert said.count(sentence) == said.count(UNCALIBRATED) == 1
+    for image in images:  # each report stands for itself
+        assert (
+            sentence in json.loads((tmp_path / f"out/{image.name[:4]}.json").read_text())["notes"]
+        )
+
+
+@pytest.mark.parametrize("flags", [("--method", "vanilla"), ("--method", "temperature")])
+def test_single_model_writes_no_map_of_zeros(model, images, tmp_path, flags):
+    start = (model, *images, "-o", tmp_path / "out", *flags)
+    code, said = run(*start, "--save", "entropy,mutual-information")
+    assert code == 0
+    assert said.count(NO_MAP_OF_SINGLE.format(method=flags[1])) == 1
+    maps = sorted(file.name for file in (tmp_path / "out").glob("*_*_*"))
+    assert maps == ["p_ED_entropy.nii.gz", "p_ES_entropy.nii.gz"]
+    code, said = run(*start, "--save", "entropy,mutual-information", "--continue")
+    assert (code, said) == (0, "p_ED: finished before\np_ES: finished before\n")
+
+
+@pytest.mark.parametrize(
+    ("least", "warned"), [({}, True), ({"least_dice": 0.83}, False)], ids=["0.2.0", "fitted"]
+)
+def test_structure_with_a_low_expected_dice_warns(model, image, tmp_path, least, warned):
+    copy = Path(shutil.copytree(model, tmp_path / "model"))
+    folder, settings = find_ensemble(copy), SegmentationSettings(members=3)
+    interval = IntervalRule(bias=0.0, half_width_80=0.1, half_width_90=0.2, patients=16)
+    dice = {"any": {"RV": DiceRule(intercept=0.84, slope=0.0, interval=interval)}}
+    key = calibration_key(folder, settings)
+    write_calibration(folder, Calibration(temperature=1.2, cases=("a",), dice=dice, **key))
+    file = copy / FILE
+    content = json.loads(file.read_text())
+    (entry,) = content["calibrations"]
+    del entry["least_dice"]  # as in a file of version 0.2.0
+    entry.update(least)
+    file.write_text(json.dumps(content))
+    code, said = run(copy, image, "-o", tmp_path / "out", "--members", 3)
+    assert code == 0
+    sentence = WEAK_STRUCTURE.format(name="RV", dice=0.84)
+    report = json.loads((tmp_path / "out/patient7_frame01.json").read_text())
+    assert (sentence in report["warnings"], sentence in said) == (warned, warned)
+
+
+def test_phases_that_are_swapped_warn(model, cine, tmp_path):
+    out = tmp_path / "out"
+    assert run(model, cine, "-o", out)[0] == 0
+    volumes = {}
+    for phase in (1, 2, 3):
+        report = json.loads((out / f"patient8_4d_frame{phase:02d}.json").read_text())
+        volumes[phase] = report["volumes_ml"]["LV"]["ensemble"]
+    small, large = min(volumes, key=volumes.get), max(volumes, key=volumes.get)
+    (cine.parent / "Info.cfg").write_text(f"ED: {small}\nES: {large}\n")
+    code, said = run(model, cine, "-o", tmp_path / "again", "--phases", "ED,ES")
+    assert code == 0
+    sentence = NO_STROKE.format(side="LV", edv=volumes[small], esv=volumes[large])
+    assert said.count(sentence) == 1
+    for phase in (small, large):
+        report = json.loads((tmp_path / f"again/patient8_4d_frame{phase:02d}.json").read_text())
+        assert sentence in report["warnings"]
 
 
 def test_more_members_than_asked_are_used_and_said(model, image, tmp_path):

@@ -100,7 +100,7 @@ def test_the_report_says_what_was_asked(windowed, whole) -> None:
     report = json.loads(json.dumps(windowed.report()))
     assert report["window"] == "heart"
     assert [slice(*side) for side in report["window_box"]] == list(windowed.window_box)
-    assert HEART_WINDOW.format(first=3, done=5) in report["notes"]
+    assert HEART_WINDOW.format(first=3, done=5, were="were") in report["notes"]
     report = whole.report()
     assert (report["window"], report["window_box"]) == ("whole", None)
     assert SegmentationSettings.from_json(windowed.report()) == windowed.settings
@@ -156,7 +156,7 @@ def test_the_box_is_what_all_members_saw_if_the_window_is_widened_later(
     result = drain(ensemble.steps(image, SPACING, HEART))
     assert len(asked) == (2 if by == 1000 else 3)
     assert result.window_box == windowed.window_box
-    assert HEART_WINDOW.format(first=3, done=5) in result.notes
+    assert HEART_WINDOW.format(first=3, done=5, were="were") in result.notes
 
 
 def test_nothing_or_two_things_mean_the_whole_image(ensemble, image) -> None:

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.segmentation.calibration import (
     FILE,
+    LACKS_RULES,
+    TEMPERATURE_APPLIED,
     UNCALIBRATED,
     Calibration,
     calibration_key,
@@ -145,21 +147,29 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     folder = inspect_ensemble(run.path, read_weights=False)
     assert UNCALIBRATED in inspection_text(folder)
-    assert uncalibrated_notes(folder) == (UNCALIBRATED,)
+    settings = SegmentationSettings()
+    assert uncalibrated_notes(folder, settings) == (UNCALIBRATED,)
     assert inspection_json(folder)["calibrations"] == []
     rule = IntervalRule(bias=-1.0, half_width_80=2.0, half_width_90=3.5, patients=16)
     short = replace(rule, half_width_90=None, patients=5)
+    of_settings = calibration_key(folder, settings)
+    write_calibration(folder, Calibration(temperature=1.25, cases=("a", "b"), **of_settings))
+    applied = TEMPERATURE_APPLIED.format(temperature=1.25)
+    missing = "prediction intervals or failure scores"
+    assert uncalibrated_notes(folder, settings) == (LACKS_RULES.format(missing=missing), applied)
+    assert uncalibrated_notes(folder, replace(settings, method="single")) == (UNCALIBRATED,)
     calibration = Calibration(
         temperature=1.25,
         cases=("a", "b"),
         volumes={"LV": rule, "\x1b[2J": rule},
         function={"LV EF": short},
-        **calibration_key(folder, SegmentationSettings()),
+        **of_settings,
     )
     write_calibration(folder, calibration)
     text = inspection_text(folder)
     assert UNCALIBRATED not in text
-    assert uncalibrated_notes(folder) == ()
+    lacks = LACKS_RULES.format(missing="failure scores")
+    assert uncalibrated_notes(folder, settings) == (lacks, applied)
     assert str(calibration) in text
     assert "-1.0 ± 3.5, 16 patients" in text
     assert "80 %: -1.0 ± 2.0" in text
@@ -167,7 +177,7 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
     (found,) = inspection_json(folder)["calibrations"]
     assert found["function"]["LV EF"]["half_width_90"] is None
     (folder.path / FILE).write_text("damaged")
-    assert uncalibrated_notes(folder) == ()
+    assert uncalibrated_notes(folder, settings) == ()
 
 
 def test_second_look_refuses_weights_that_do_not_fit(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
 from ..segmentation.calibration import find_calibration
 from ..segmentation.ensemble import Ensemble
+from ..segmentation.pass_plan import PassPlan
 from ..segmentation.result import Segmentation, Snapshot
 from .function_entry import PairedReports, add_function, remove_function
 from .geometry_report import with_geometry
@@ -59,6 +60,7 @@ KIND_UNKNOWN = (
     "Images that do not look like a short-axis cine cannot be refused, because the ensemble is not "
     "calibrated to recognise them with these settings ({settings})."
 )
+NO_MAP_OF_SINGLE = "{method} is a single model, so it has no mutual information."
 Segmented: TypeAlias = Sequence[tuple[PhaseImage, Segmentation]]
 _LOGGER = logging.getLogger(__name__)
 
@@ -149,6 +151,10 @@ def predict_case(
     """
     image, case = source.path, source.case
     refuse_inside_study(request.output)
+    run_notes: list[str] = []
+    if "mutual-information" in request.save and _is_single(ensemble, request):
+        request = replace(request, save=request.save - {"mutual-information"})
+        run_notes.append(NO_MAP_OF_SINGLE.format(method=request.settings.method))
     if request.strict:
         _refuse_unknown_kind(ensemble, request)
     if done := _finished_before(ensemble, request, source):
@@ -172,11 +178,13 @@ def predict_case(
     ]
     made = {frame.name for frame in missing}
     notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
+    notes += run_notes
     with WriteBehind(is_used=ensemble.is_on_card) as behind:
         for number, segmented in enumerate(_groups(ensemble, request, missing, on_member)):
             if number == 0:
                 _remove_old(request, case, channels[0].phases, frames, missing, entries)
             behind.call(partial(_write_group, request, segmented, entries, study, notes))
+            run_notes += (note for _, result in segmented for note in result.run_notes)
     if channels[0].is_cine and len(frames) == channels[0].phases:
         write_cine(request.output, case, [frame.name for frame in frames], channels[0])
     notes += add_function(request.output, case, [frame.phase for frame in frames])
@@ -186,8 +194,14 @@ def predict_case(
         case=case,
         skipped=not missing,
         notes=tuple(dict.fromkeys(notes)),
+        run_notes=frozenset(run_notes),
         phases=tuple(frame.phase for frame in frames),
     )
+
+
+def _is_single(ensemble: Ensemble, request: PredictionRequest) -> bool:
+    """Return whether one pass makes the result, so that there is no mutual information."""
+    return len(PassPlan(folder=ensemble.folder, settings=request.settings).passes) == 1
 
 
 def _refuse_unknown_kind(ensemble: Ensemble, request: PredictionRequest) -> None:

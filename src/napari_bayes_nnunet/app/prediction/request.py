@@ -55,6 +55,7 @@ class PredictionRequest:
 class CaseOutcome:
     """Outcome of one image: ``failure`` is "" or sentences; ``notes`` are for the user.
 
+    ``run_notes`` are those of the notes that are on the run, not on the image.
     ``phases`` are those with files, from 1, or (None,) for a 3D image.
     """
 
@@ -62,6 +63,7 @@ class CaseOutcome:
     failure: str = ""
     skipped: bool = False
     notes: tuple[str, ...] = ()
+    run_notes: frozenset[str] = frozenset()
     phases: tuple[int | None, ...] = ()
 
 
@@ -77,18 +79,17 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
             unknown=", ".join(unknown),
             known=", ".join(known),
         )
-    if request.overwrite and request.skip_finished:
-        raise AppError(
-            "{first} and {second} cannot be used together. Choose one of them.",
-            first=Setting("overwrite"),
-            second=Setting("continue"),
-        )
-    if request.anyway and request.strict:
-        raise AppError(
-            "{first} and {second} cannot be used together. Choose one of them.",
-            first=Setting("anyway"),
-            second=Setting("strict"),
-        )
+    together = {
+        ("overwrite", "continue"): request.overwrite and request.skip_finished,
+        ("anyway", "strict"): request.anyway and request.strict,
+    }
+    for (first, second), are_both in together.items():
+        if are_both:
+            raise AppError(
+                "{first} and {second} cannot be used together. Choose one of them.",
+                first=Setting(first),
+                second=Setting(second),
+            )
     if request.spacing is not None and not all(0 < step < inf for step in request.spacing):
         raise AppError(
             "{setting} must be three positive lengths in mm, not {spacing}.",

@@ -22,20 +22,21 @@ def predict_in_terminal(folder: Path, request: PredictionRequest) -> bool:
     for sentence in (*ensemble.folder.problems, *ensemble.folder.refusals):
         click.echo(sentence, err=True)
     succeeded, segmented = True, False
+    said: set[str] = set()
     with progress_bar() as bar:
         for outcome in predict(ensemble, request, on_member=partial(show_member, bar)):
             bar.close()
             succeeded &= not outcome.failure
             segmented |= not (outcome.failure or outcome.skipped)
-            _print(outcome)
-    for sentence in (
-        uncalibrated_notes(ensemble.folder) if segmented and settings.calibrated else ()
-    ):
-        click.echo(sentence, err=True)
+            _print(outcome, said)
+    if segmented and settings.calibrated:
+        notes = uncalibrated_notes(ensemble.folder, settings)
+        click.echo(" ".join(notes), nl=bool(notes), err=True)
     return succeeded
 
 
-def _print(outcome: CaseOutcome) -> None:
+def _print(outcome: CaseOutcome, said: set[str]) -> None:
+    """Print an outcome without the notes ``said`` before, to which those on the run are added."""
     if outcome.failure:
         click.echo(outcome.failure, err=True)
     elif outcome.skipped:
@@ -43,4 +44,6 @@ def _print(outcome: CaseOutcome) -> None:
     else:
         click.echo(f"{outcome.case}: done")
     for note in outcome.notes:
-        click.echo(f"  {note}")
+        if note not in said:
+            click.echo(f"  {note}")
+    said.update(outcome.run_notes)

@@ -36,13 +36,16 @@ from .settings import DEFAULT_WINDOW, SegmentationSettings
 
 FILE, OLD_FILE = CALIBRATION_FILES
 OTHER_SETTINGS: Final = (
-    "The ensemble is calibrated for other settings ({settings}), so there are no intervals."
+    "The ensemble is calibrated for other settings ({settings}), so there is no temperature, "
+    "interval or failure score."
 )
 OTHER_WEIGHTS: Final = (
-    "The members or the plans of the ensemble have changed since it was calibrated, so there are "
-    "no intervals. Calibrate it again."
+    "The members or the plans have changed since the ensemble was calibrated, so there is no "
+    "temperature, interval or failure score. Calibrate it again."
 )
-UNCALIBRATED: Final = "Not calibrated: without prediction intervals and failure scores."
+UNCALIBRATED: Final = "Not calibrated: no temperature, prediction intervals or failure scores."
+LACKS_RULES: Final = "No {missing}: too few validation patients."
+TEMPERATURE_APPLIED: Final = "Temperature {temperature:g} was applied."
 _NAMED: Final = 3
 """Most settings that a sentence names."""
 _FORMAT: Final = 1
@@ -75,10 +78,10 @@ class Calibration:
     function: dict[str, IntervalRule] = field(default_factory=dict)
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
     failure: FailureRule | None = None
+    least_dice: float = FAILED_DICE
     image: ImageRule | None = None
     review: dict[str, RemainingChange] = field(default_factory=dict)
     mass_range: MassRange | None = None
-    least_dice: float = FAILED_DICE
     sha256: tuple[str, ...] = ()
     plans_sha256: str = ""
 
@@ -188,13 +191,19 @@ def find_calibration(folder: EnsembleFolder, settings: SegmentationSettings) -> 
     return _matching(folder, settings) if settings.calibrated else None
 
 
-def uncalibrated_notes(folder: EnsembleFolder) -> tuple[str, ...]:
-    """Return a sentence if the ensemble has intervals for no settings, as one of version 0.1.0.
+def uncalibrated_notes(folder: EnsembleFolder, settings: SegmentationSettings) -> tuple[str, ...]:
+    """Return what a run with these settings lacks, and then its temperature if it is fitted.
 
-    Nothing for a damaged file, which each result reports.
+    Nothing if every result says it (`calibration_notes`, or a damaged file).
     """
-    with suppress(DataError):
-        return () if _with_intervals(folder) else (UNCALIBRATED,)
+    with suppress(DataError, AppError):
+        own = _matching(folder, settings)
+        if own is None:
+            return () if _with_intervals(folder) else (UNCALIBRATED,)
+        rules = {"prediction intervals": own.volumes, "failure scores": own.failure}
+        if missing := " or ".join(name for name, rule in rules.items() if not rule):
+            applied = TEMPERATURE_APPLIED.format(temperature=chosen_temperature(folder, settings))
+            return LACKS_RULES.format(missing=missing), applied
     return ()
 
 

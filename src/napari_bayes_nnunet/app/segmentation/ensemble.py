@@ -546,6 +546,11 @@ class Ensemble:
         of_members = {n: tuple(plan.in_member_order(v)) for n, v in statistics.volumes.items()}
         spreads = {name: measure_spread(values) for name, values in of_members.items()}
         agreement = statistics.agreement.mean()
+        run_notes = (
+            *plan.notes(progress.done, progress.members_by_slice),
+            *plan.window_notes(progress.done, progress.window_box),
+            *plan.calibration_notes,
+        )
         result = Segmentation(
             labels=labels,
             probabilities=statistics.measure(RunningPosterior.mean),
@@ -572,13 +577,8 @@ class Ensemble:
             calibration=plan.calibration,
             removed=removed,
             warnings=self._slice_warnings(progress.image),
-            notes=(
-                *(*notes, *progress.image.notes),
-                *removed_notes(removed),
-                *plan.notes(progress.done, progress.members_by_slice),
-                *plan.window_notes(progress.done, progress.window_box),
-                *plan.calibration_notes,
-            ),
+            notes=(*notes, *progress.image.notes, *removed_notes(removed), *run_notes),
+            run_notes=(*notes, *run_notes),
             window_box=progress.window_box,
             members_by_slice=progress.members_by_slice,
             member_labels=progress.member_labels(plan),

@@ -38,10 +38,8 @@ STABLE_SLICES = (
     "Slices were segmented by {fewest} to {most} of {total} members, {mean:.1f} on average, until "
     "they were stable."
 )
-FEWER_MEMBERS = "Used {used} of {requested} members because this folder has no more for the method."
-HEART_WINDOW = (
-    "Outside a window around the heart, only the first {first} of {done} members were used."
-)
+FEWER_MEMBERS = "Used all {used} available members."
+HEART_WINDOW = "Outside the heart window, only {first} of the {done} members {were} used."
 NO_CYCLES = "Used all {used} members because there are no cycles to choose from."
 
 
@@ -117,14 +115,16 @@ class PassPlan:
         if done < total:
             return [STABLE.format(done=done, total=total)]
         if chosen < self.settings.members and self.method.averages:
-            return [FEWER_MEMBERS.format(used=chosen, requested=self.settings.members)]
+            return [FEWER_MEMBERS.format(used=chosen)]
         if chosen > self.settings.members:
             return [NO_CYCLES.format(used=chosen)]
         return []
 
     def window_notes(self, done: int, box: VoxelBox | None) -> list[str]:
         """Return a note if only the first passes saw more than the ``box``."""
-        return [] if box is None else [HEART_WINDOW.format(first=self.first, done=done)]
+        were = "was" if self.first == 1 else "were"
+        note = HEART_WINDOW.format(first=self.first, done=done, were=were)
+        return [] if box is None else [note]
 
 
 @dataclass(eq=False)

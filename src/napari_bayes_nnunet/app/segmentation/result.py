@@ -106,7 +106,9 @@ class Segmentation:
     ``members_by_slice`` is the number asked in each slice. The others count as those asked there
     (`MemberStatistics`).
 
-    ``removed`` has what was drawn apart from the largest component, if only that is kept.
+    ``run_notes`` are those of the ``notes`` that are not on the image. ``removed`` has what was
+    drawn apart from the largest component, if only that is kept.
+
     ``calibration`` gives the intervals, None if the ensemble has none for these settings. ``signs``
     are those of a failure and of another kind of image (`case_signs`). ``precision`` is the number
     type of the network: "float32", "float16" or "bfloat16". ``window_box`` (z, y, x) are the voxels
@@ -135,6 +137,7 @@ class Segmentation:
     signs: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    run_notes: tuple[str, ...] = ()
     member_labels: NDArray[np.uint8] | None = None
     window_box: VoxelBox | None = None
     members_by_slice: tuple[int, ...] = ()

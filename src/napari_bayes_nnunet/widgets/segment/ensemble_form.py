@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...app.segmentation.calibration import uncalibrated_notes
+from ...app.segmentation.settings import SegmentationSettings
 from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
@@ -225,7 +226,7 @@ def _kind(folder: EnsembleFolder) -> str:
     if usable < count:
         members = f"{usable} of {count} members (models) usable"
     kind = f"{folder.kind[0].upper()}{folder.kind[1:]} ({folder.configuration}), {members}."
-    return " ".join([kind, *uncalibrated_notes(folder)])
+    return " ".join([kind, *uncalibrated_notes(folder, SegmentationSettings())[:1]])
 
 
 def _summary(folder: EnsembleFolder) -> str:
