@@ -16,7 +16,14 @@ from .evaluate import MethodEvaluation
 from .measures import Measure
 from .phases import pair_warnings
 
-SETTING_NAMES: Final = ("members", "temperature", "mirroring", "window")
+SETTING_NAMES: Final = {
+    "members": "members",
+    "temperature": "temperature",
+    "mirroring": "mirroring",
+    "window": "window",
+    "largest_component": "one piece",
+}
+"""Settings of a method in its reports, and their names on the page."""
 NOT_RECORDED: Final = "settings not recorded"
 METHODS_DIFFER: Final = (
     "The methods differ in {setting} ({values}), which alone may change the results. Calibrate "
@@ -136,7 +143,7 @@ def describe_methods(methods: Sequence[MethodEvaluation]) -> tuple[list[str], li
     """
     settings = {method.name: _settings_of(method) for method in methods}
     warnings = []
-    for setting in SETTING_NAMES[1:]:
+    for setting in [*SETTING_NAMES.values()][1:]:
         values = {name: of[setting] for name, of in settings.items() if of}
         if len({v == "1.0" if setting == "temperature" else v for v in values.values()}) > 1:
             shown = ", ".join(f"{name} {value}" for name, value in values.items())
@@ -148,8 +155,14 @@ def describe_methods(methods: Sequence[MethodEvaluation]) -> tuple[list[str], li
 
 def _settings_of(method: MethodEvaluation) -> dict[str, str]:
     """Return setting → its value in the reports, several if they differ; {} without reports."""
-    rows = [{**made, "members": len(made.get("members", ()))} for made in method.made_by]
-    values = {n: dict.fromkeys(str(row.get(n, UNKNOWN)) for row in rows) for n in SETTING_NAMES}
+    rows = [
+        {"largest_component": "off", **made, "members": len(made.get("members", ()))}
+        for made in method.made_by
+    ]
+    values = {
+        name: dict.fromkeys(str(row.get(key, UNKNOWN)) for row in rows)
+        for key, name in SETTING_NAMES.items()
+    }
     return {name: " or ".join(known) for name, known in values.items() if known}
 
 
