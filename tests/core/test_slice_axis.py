@@ -47,6 +47,9 @@ def test_slices_lie_along_the_coarse_or_short_axis(
         (25, 30.0, 1.4, False),  # ms
         (30, 0.03, 1.4, False),  # s
         (30, 20.0, 1.4, False),
+        (25, 0.11, 1.4, False),
+        (25, 0.13, 1.4, None),  # too long for a heartbeat
+        (25, 11.0, 6.0, None),  # too short, in ms
         (25, 1.0, 0.6, None),  # a header without a step
         (2, 1.0, 1.4, None),
         (25, 0.0, 1.4, None),

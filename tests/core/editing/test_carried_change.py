@@ -72,6 +72,30 @@ def test_motion_finds_the_place_of_a_moved_heart(source) -> None:
     np.testing.assert_allclose(moved, [-SHIFT[0], -SHIFT[1]], atol=0.3)
 
 
+def test_motion_ignores_how_bright_the_brightest_are(source) -> None:
+    """The 1st and the 99th percentile are the darkest and the brightest."""
+    glaring = source.image.copy()
+    low, high = np.percentile(glaring, (1, 99))
+    glaring[glaring > high] *= 100
+    glaring[glaring < low] -= 1e4
+    expected = estimate_motion(source.image, TARGET.image)
+    np.testing.assert_array_equal(estimate_motion(glaring, TARGET.image), expected)
+
+
+def test_image_beyond_20_mm_of_heart_does_not_matter(source) -> None:
+    options = {"spacing": (8.0, 4.0, 4.0)}  # a margin of 5 voxels around the columns 17 to 38
+    expected = carry_change(source, TARGET, anything(MYO)[None], **options)
+    images = [shown.image.copy() for shown in (source, TARGET)]
+    for image in images:
+        image[:, 45:] = 1e6
+    far = [
+        PhaseSlice(image=image, predicted=shown.predicted, labels=shown.labels)
+        for image, shown in zip(images, (source, TARGET), strict=True)
+    ]
+    assert np.array_equal(carry_change(*far, anything(MYO)[None], **options), expected)
+    assert not np.array_equal(expected, TARGET.predicted)
+
+
 def test_a_change_moves_with_the_heart(source) -> None:
     result = carry(source, TARGET.predicted, anything(MYO))
     expected = np.roll(source.labels, SHIFT, (0, 1))
@@ -115,6 +139,14 @@ def test_each_changed_voxel_takes_its_own_label() -> None:
     changed, labels = move_change(before, after, np.indices((6, 6)).astype(float))
     assert np.array_equal(changed, after > 0)
     assert np.array_equal(np.where(changed, labels, 0), after)
+
+
+@pytest.mark.parametrize(("away", "moves"), [(0.29, True), (0.3, False)])
+def test_a_voxel_changes_if_more_than_half_did(away, moves) -> None:
+    before, after = np.zeros((2, 6, 6), np.uint8)
+    after[3, 2] = LV  # of which 0.71² lies at this voxel, or 0.7²
+    changed, _ = move_change(before, after, np.indices((6, 6)) + away)
+    assert changed.any() == changed[3, 2] == moves
 
 
 def test_nothing_is_carried_without_change_or_heart() -> None:

@@ -78,6 +78,20 @@ def test_lv_in_open_ring_is_blended_with_it():
     assert dice(between == MYO, heart(rv=0) == MYO) > 0.9
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_wall_on_two_sides_contains_its_cavity(turned):
+    """Whichever way the slice is turned, it moves as a whole."""
+    below, above = np.zeros((2, 64, 64), np.uint8)
+    for slice_, row in ((below, 10), (above, 40)):
+        slice_[row : row + 12, 20:40] = MYO
+        slice_[row + 3 : row + 9, 20:40] = LV
+    expected = np.roll(below, 15, axis=0)
+    if turned:
+        below, above, expected = below.T, above.T, expected.T
+    assert dice(blend_slices(below, above, 0.5) == LV, expected == LV) > 0.9
+    assert dice(blend_slices(below, above, 0.5) == MYO, expected == MYO) > 0.9
+
+
 def test_an_rv_stays_beside_its_septum():
     between = blend_slices(heart(lv=6, at=(32, 36)), heart(lv=10, at=(33, 37)), 0.5)
     assert not find_holes(between).any()

@@ -144,6 +144,45 @@ def test_predicted_contours_lie_where_probabilities_are_equal():
     assert radii == pytest.approx(15, abs=0.1)
 
 
+def columns(*widths, **probabilities):
+    """Return a plane of 20 rows with columns of background, LV, MYO and background."""
+    row = np.repeat([0, LV, MYO, 0], widths)
+    shares = 255 * (np.arange(4)[:, None] == row)
+    for name, shown in probabilities.items():
+        shares[:, int(name.removeprefix("x"))] = shown
+    stored = np.repeat(shares[:, None].astype(np.uint8), 20, axis=1)
+    prediction = np.repeat(row[None].astype(np.uint8), 20, axis=0)
+    return PlanePosterior(prediction=prediction, probabilities=stored, origin=(0, 0))
+
+
+def middle_of(loops):
+    """Return the x of all points away from the ends of the columns."""
+    points = np.concatenate(loops)
+    return points[(points[:, 0] > 5) & (points[:, 0] < 14), 1]
+
+
+def test_contour_follows_smallest_margin_of_posterior():
+    shown = columns(4, 6, 8, 4, x9=(0, 0, 127, 128), x10=(0, 0, 127, 127))
+    x = middle_of(smooth_contours(shown.prediction, [MYO, LV], shown)[LV])
+    assert x.max() == pytest.approx(9.96, abs=0.03)  # the voxel at 10 is equally probable
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_thin_structure_stays_visible_beside_thick_one(mirrored):
+    """An LV of one column reaches 0.3 voxels to either side, however improbable it is."""
+    shown = columns(4, 1, 8, 4, x4=(127, 0, 0, 128))
+    if mirrored:
+        shown = PlanePosterior(
+            prediction=shown.prediction[:, ::-1],
+            probabilities=shown.probabilities[..., ::-1],
+            origin=(0, 0),
+        )
+    x = middle_of(smooth_contours(shown.prediction, [MYO, LV], shown)[LV])
+    center = 12 if mirrored else 4
+    assert x.min() < center - 0.25
+    assert x.max() > center + 0.25
+
+
 def test_contours_of_touching_structures_meet():
     for shown in (posterior(), None):
         contours = smooth_contours(posterior().prediction, STRUCTURES, shown)

@@ -13,6 +13,7 @@ from napari_bayes_nnunet.core.heart.slice_volumes import (
     PhaseVolumes,
     base_is_first,
     heart_structures,
+    is_basal,
     label_volumes,
     member_slice_volumes,
     slice_volumes,
@@ -132,6 +133,23 @@ def test_the_wide_end_is_the_base():
     assert base_is_first(np.zeros_like(labels)) is None
     labels[:, 3] = labels[:, 1]
     assert base_is_first(labels) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "base_first", "basal"),
+    [
+        (1, True, [0, 1, 2]),
+        (1, False, [4, 5, 6]),
+        (2, True, [0, 1, 2, 3]),
+        (2, False, [4, 5, 6]),
+        (2, None, []),
+    ],
+)
+def test_basal_half_is_nearer_to_base(first: int, base_first: bool | None, basal: list) -> None:
+    labels = np.zeros((7, 8, 8), np.uint8)
+    labels[first:6, 2:4, 2:4] = 3
+    assert [z for z in range(7) if is_basal(labels, z, base_first=base_first)] == basal
+    assert not is_basal(np.zeros_like(labels), 0, base_first=base_first)
 
 
 def test_base_is_found_despite_wrong_labels_at_ends() -> None:

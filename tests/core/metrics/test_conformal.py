@@ -28,6 +28,7 @@ def test_half_width_is_conformal_quantile_of_jackknife_residuals() -> None:
 )
 def test_levels_need_patients(patients, known) -> None:
     rule = rule_of(np.arange(float(patients)))
+    assert (rule is None) is (known == ())
     levels = () if rule is None else tuple(rule.intervals(100))
     assert levels == known
     if 90 in levels:
@@ -61,6 +62,15 @@ def test_width_follows_difficulties_that_explain_errors() -> None:
     assert rule.interval(100, 90) is None  # unknown difficulty
     constant = rule_of(np.resize([5, -5], 16), difficulties=difficulties)
     assert constant.difficulty_floor is None
+
+
+@pytest.mark.parametrize(("hard", "is_scaled"), [(1.0, False), (1.4, False), (2.0, True)])
+def test_width_is_scaled_if_tenth_is_gained(hard, is_scaled) -> None:
+    """Errors are in proportion to half the patients' difficulty of 1, and half of ``hard``."""
+    difficulties = np.resize([1, 1, hard, hard], 20)
+    floor = np.median(difficulties)  # means of 2.4 and 3, instead of the widest 2.6 and 3.5
+    rule = rule_of((floor + difficulties) * np.resize([1, -1], 20), difficulties=list(difficulties))
+    assert (rule.difficulty_floor is not None) is is_scaled
 
 
 def test_unknown_numbers_are_left_out() -> None:

@@ -52,7 +52,7 @@ def test_rule_is_small_and_survives_rounding() -> None:
     training, validation = drawn(128, 1, features=96), drawn(32, 2, features=96)
     rule = fit_features(training, validation, PATIENTS)
     numbers = len(rule.mean) + sum(map(len, rule.directions)) + 2
-    assert numbers <= 96 * (1 + feature_distance.DIRECTIONS) + 2
+    assert numbers == 96 * (1 + 16) + 2
     assert rule.distance(validation[0]) == pytest.approx(
         rule.distance(validation[0] * (1 + 1e-4)), rel=0.05
     )

@@ -13,7 +13,7 @@ from napari_bayes_nnunet.core.review.simulated_reader import (
 )
 
 from ...helpers.data.posteriors import posterior_of
-from ...helpers.data.slices import HEART, LV, MYO, RV, disk, heart
+from ...helpers.data.slices import HEART, LV, MYO, RV, heart
 
 SPACING = (8.0, 1.5, 1.5)
 
@@ -74,12 +74,14 @@ def test_structure_no_model_sees_is_drawn():
     assert given_up.corrections == ()
 
 
-def test_contour_costs_a_handle_for_each_centimetre():
+@pytest.mark.parametrize(("width", "handles"), [(4, 1), (7, 2), (12, 2), (14, 3)])
+def test_contour_costs_a_handle_for_each_centimetre(width, handles):
+    """The wrong piece has a diagonal of 8.5, 12.1, 19.0 and 21.8 mm."""
     bulge = heart()
-    bulge[disk(4, at=(20, 20)) & (bulge == 0)] = RV
+    bulge[2:6, 2 : 2 + width] = RV
     reader, reading = read([[bulge], [bulge]], [heart()], tools=[Tool.CONTOUR])
     assert tools_of(reading) == [Tool.CONTOUR]
-    assert 2 <= reading.corrections[0].cost <= 4
+    assert reading.corrections[0].cost == 1 + handles
     assert reader.gross(0) == 0
     np.testing.assert_array_equal(reader.labels == MYO, reader.reference == MYO)
 

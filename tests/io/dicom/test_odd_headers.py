@@ -184,16 +184,6 @@ def test_impossible_times_are_ignored(tmp_path: Path, entries: dict[str, Any]) -
     assert np.array_equal(read_dicom(tmp_path).voxels, voxels)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_dark_high_values_are_read_bright(tmp_path: Path, sign: int) -> None:
-    kind = np.uint16 if sign > 0 else np.int16
-    voxels = (sign * made_voxels()).astype(kind)
-    write_cine(tmp_path, voxels, PhotometricInterpretation="MONOCHROME1")
-    read = read_dicom(tmp_path).voxels
-    assert read.dtype == kind
-    assert np.array_equal(np.diff(read.astype(int)), -np.diff(voxels.astype(int)))
-
-
 def test_converted_images_with_a_position_are_read(tmp_path: Path) -> None:
     voxels = write_cine(tmp_path / "a", SOPClassUID=SecondaryCaptureImageStorage)
     assert np.array_equal(read_dicom(tmp_path / "a").voxels, voxels)

@@ -29,6 +29,20 @@ def test_compressed_pixels(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
     assert np.array_equal(read_pixels(read_images(file))[0], PIXELS)
 
 
+@pytest.mark.parametrize(
+    ("kind", "bits", "total"), [(np.uint16, 16, 65535), (np.uint16, 13, 8191), (np.int16, 16, -1)]
+)
+def test_dark_high_values_are_read_bright(
+    tmp_path: Path, kind: type, bits: int, total: int
+) -> None:
+    """The lowest and the highest possible value, whose sum is ``total``, change places."""
+    about = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": bits, "HighBit": bits - 1}
+    file = slice_file(tmp_path / "a", PIXELS.astype(kind), **about)
+    read = read_pixels(read_images(file))[0]
+    assert read.dtype == kind
+    assert np.array_equal(read.astype(int), total - PIXELS.astype(int))
+
+
 @pytest.mark.parametrize("name", ["JPGExtended.dcm", "SC_rgb_jpeg_gdcm.dcm"])
 def test_older_jpeg_where_its_decoder_is_installed(tmp_path: Path, name: str) -> None:
     pytest.importorskip("libjpeg")

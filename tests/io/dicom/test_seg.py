@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -296,6 +297,11 @@ def test_the_segmentations_of_a_folder(stack: Stack, tmp_path: Path) -> None:
     assert [file.name for file in find_seg_files(tmp_path / "out")] == ["a.dcm", "b.dcm"]
     assert find_seg_files(tmp_path / "in") == []
     assert find_seg_files(tmp_path) == []
+    for number in range(62):
+        shutil.copy(tmp_path / "out" / "a.dcm", tmp_path / "out" / f"c{number:02}.dcm")
+    assert len(find_seg_files(tmp_path / "out")) == 64
+    shutil.copy(tmp_path / "out" / "a.dcm", tmp_path / "out" / "d.dcm")
+    assert find_seg_files(tmp_path / "out") == []  # more than one export
 
 
 def test_a_file_that_is_no_segmentation(stack: Stack, tmp_path: Path) -> None:

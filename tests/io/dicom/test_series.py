@@ -5,13 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io.dicom.headers import read_images
-from napari_bayes_nnunet.io.dicom.series import OTHER_VIEW, SHORT_AXIS, find_stacks
+from napari_bayes_nnunet.io.dicom.series import (
+    OTHER_VIEW,
+    SHORT_AXIS,
+    SLICES_LEFT_OUT,
+    find_stacks,
+)
 
 from ...helpers.data import dicoms
-from ...helpers.data.dicoms import made_voxels, write_cine
+from ...helpers.data.dicoms import made_voxels, slice_file, write_cine
+
+
+def turned(degrees: float, row: np.ndarray, column: np.ndarray, across: np.ndarray) -> list[float]:
+    """Return the orientation of a slice that is turned about its rows."""
+    angle = np.radians(degrees)
+    return [float(side) for side in (*row, *(np.cos(angle) * column + np.sin(angle) * across))]
+
+
+def turned_axial(degrees: float) -> list[float]:
+    return turned(degrees, *np.eye(3))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +60,8 @@ def test_other_words(text: str) -> None:
         (5, 4, {"description": "4ch"}, False),
         (5, 4, {"description": "", "ImageOrientationPatient": dicoms.AXIAL}, False),
         (5, 4, {"description": "sax", "ImageOrientationPatient": dicoms.AXIAL}, True),
+        (5, 4, {"description": "", "ImageOrientationPatient": turned_axial(13)}, False),
+        (5, 4, {"description": "", "ImageOrientationPatient": turned_axial(15)}, True),
         (1, 4, {"description": "sax"}, False),
         (5, 2, {"description": "sax"}, False),
     ],
@@ -100,3 +118,31 @@ def test_series_in_different_frames_of_reference_stay_apart(tmp_path: Path) -> N
         )
     images = [image for file in tmp_path.glob("*/*/*") for image in read_images(file)]
     assert [len(stack.slices) for stack in find_stacks(images)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("degrees", "away", "is_noted"),
+    [
+        (10, dicoms.DISTANCE, True),
+        (13, dicoms.DISTANCE, False),
+        (10, 1.1, True),
+        (10, 0.9, False),
+    ],
+)
+def test_only_parallel_images_beyond_the_end_are_missing(
+    tmp_path: Path, degrees: float, away: float, is_noted: bool
+) -> None:
+    """An image that is tilted by more than 11° or within 1 mm of the last slice is none of them."""
+    write_cine(tmp_path / "cine")
+    slice_file(
+        tmp_path / "other",
+        made_voxels((12, 10)),
+        z=dicoms.SHAPE[1] - 1 + away / dicoms.DISTANCE,
+        number=99,
+        ImageOrientationPatient=turned(degrees, dicoms.ROW, dicoms.COLUMN, dicoms.TO_APEX),
+    )
+    images = [
+        image for file in tmp_path.rglob("*") if file.is_file() for image in read_images(file)
+    ]
+    stack = find_stacks(images)[0]
+    assert [note.template for note in stack.notes] == [SLICES_LEFT_OUT] * is_noted

@@ -49,13 +49,15 @@ def test_shape_is_reversed_and_one_phase_is_volume(
 )
 def test_spacing_and_place_are_in_mm_whatever_unit(unit: str | None, factor: float) -> None:
     def change(header: Any) -> None:
-        header.set_sform(np.diag([2.0, 3.0, 8.0, 1.0]), code=1)
+        header.set_sform(affine, code=1)
         header.set_zooms((2.0, 3.0, 8.0))
         header.set_xyzt_units(unit)
 
+    affine = np.diag([2.0, 3.0, 8.0, 1.0])
+    affine[:3, 3] = -40, 25, 7
     geometry = of((5, 4, 3), change)
     assert geometry.spacing == pytest.approx((8 * factor, 3 * factor, 2 * factor))
-    assert np.allclose(geometry.affine, np.diag([2 * factor, 3 * factor, 8 * factor, 1]))
+    assert geometry.affine == pytest.approx(np.diag([factor] * 3 + [1]) @ affine, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +223,10 @@ def moved(millimetres: float) -> np.ndarray[Any, Any]:
 
 def test_same_grid_tolerates_rounding_but_no_shift() -> None:
     geometry = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=OBLIQUE)
-    near = make_geometry((3, 4, 5), (8.0001, 1.29, 1.29), affine=moved(0.01))
-    far = make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=moved(1.0))
+    near = make_geometry((3, 4, 5), (8.005, 1.29, 1.29), affine=moved(0.1))
     assert geometry.same_grid(near)
-    assert not geometry.same_grid(far)
+    assert not geometry.same_grid(make_geometry((3, 4, 5), (8, 1.29, 1.29), affine=moved(0.15)))
+    assert not geometry.same_grid(make_geometry((3, 4, 5), (8.02, 1.29, 1.29), affine=OBLIQUE))
 
 
 def test_same_grid_compares_shape_spacing_and_direction() -> None:
@@ -314,9 +316,11 @@ def two_spacings(pixdim: tuple[float, ...], steps: tuple[float, ...], code: int 
     [
         ((1.5, 1.25, 8), (1.5, 1.25, 8), (8, 1.25, 1.5), "pixdim"),
         ((1.5, 1.25, 8), (1.505, 1.25, 8.03), (8, 1.25, 1.5), "pixdim"),  # rounded
+        ((1.5, 1.25, 8), (1.5, 1.25, 8.1), (8.1, 1.25, 1.5), "affine"),
         ((1.5, 1.25, 5), (1.5, 1.25, 10), (10, 1.25, 1.5), "affine"),
         ((1, 1, 1), (1.5, 1.25, 10), (10, 1.25, 1.5), "affine"),
-        ((1.5, 1.25, 10), (1, 1, 1), (10, 1.25, 1.5), "pixdim"),  # ACDC
+        ((1.5, 1.25, 10), (1, 1.0005, 1), (10, 1.25, 1.5), "pixdim"),  # ACDC
+        ((1.5, 1.25, 10), (1, 1.005, 1), (1, 1.005, 1), "affine"),
         ((1.5, 1.25, 10), (1.5, 1.25, 0), (10, 1.25, 1.5), "pixdim"),
     ],
 )
@@ -333,6 +337,16 @@ def test_affine_wins_over_pixdim_unless_all_one(
     assert geometry.other_spacing == other
     without_code = two_spacings(pixdim, steps, code=0)
     assert without_code.spacing == pytest.approx(pixdim[::-1])
+
+
+@pytest.mark.parametrize(
+    ("shear", "skew"), [(0, None), (0.14, None), (0.15, 0.98893), (1, 0.70711), (np.nan, None)]
+)
+def test_skew_is_share_of_box_beyond_rounding(shear: float, skew: float | None) -> None:
+    affine = np.diag([1.25, 1.5, 8, 1])
+    affine[0, 2] = shear * 8
+    geometry = of((24, 20, 3), lambda header: header.set_sform(affine, code=1))
+    assert geometry.skew == (None if skew is None else pytest.approx(skew, abs=1e-5))
 
 
 def test_given_spacing_replaces_that_of_the_header() -> None:

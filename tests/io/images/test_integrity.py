@@ -7,11 +7,14 @@ import pytest
 
 from napari_bayes_nnunet.io.images.integrity import is_whole, nifti_header, phase_count
 from tests.helpers.data.cohorts import write_volume
+from tests.helpers.data.niftis import save
 
 
-@pytest.fixture(params=["heart.nii.gz", "all.npz"])
+@pytest.fixture(params=["heart.nii.gz", "odd.nii.gz", "all.npz"])
 def file(request, tmp_path) -> Path:
     path = tmp_path / request.param
+    if request.param == "odd.nii.gz":  # of 457 bytes when unpacked
+        return save(path, np.ones((3, 5, 7), np.uint8))
     if path.suffix == ".gz":
         return write_volume(path)
     np.savez_compressed(path, voxels=np.arange(9999))

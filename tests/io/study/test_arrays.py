@@ -107,10 +107,12 @@ def test_a_posterior_of_another_volume_is_refused(tmp_path, posterior) -> None:
     other = np.zeros((4, 20, 25), np.uint8)
     assert_refused(FOREIGN_POSTERIOR, file, posterior, prediction=other)
     arrays = dict(np.load(tmp_path / "volume.npz"))
+    one_voxel_beyond = np.diag(arrays["shape"] - arrays["box"][:, 1] + 1)
     for change in (
         {"members": arrays["members"][:, :1]},
         {"probabilities": arrays["probabilities"].astype(np.float32)},
-        {"box": arrays["box"] + 20},
+        *({"box": arrays["box"] + beyond[:, np.newaxis]} for beyond in one_voxel_beyond),
+        {"box": arrays["box"] - arrays["box"][:, :1] - 1},
         {"box": arrays["box"][:2]},
         {"shape": np.int32(4)},
     ):
@@ -193,19 +195,29 @@ class TestSavingCorrections:
         assert not (tmp_path / "gone").exists()
 
 
-def test_posterior_arrays_are_measured_before_unpacking(tmp_path, posterior) -> None:
+@pytest.mark.parametrize(
+    ("large", "most"),
+    [
+        ("members", 2048),
+        ("probabilities", 256),
+        *((name, axis) for name in ("members", "probabilities") for axis in "zyx"),
+    ],
+)
+def test_posterior_arrays_are_measured_before_unpacking(tmp_path, posterior, large, most) -> None:
+    """One class, member or voxel more than allowed is refused."""
     file = tmp_path / "volume.npz"
     write_posterior(file, posterior)
     arrays = dict(np.load(file))
-    header = {
-        "descr": "|u1",
-        "fortran_order": False,
-        "shape": (10**6, *arrays["members"].shape[1:]),
-    }
+    shape = [1, *posterior.shape]
+    if isinstance(most, int):
+        shape[0] = most + 1
+    else:
+        shape["_zyx".index(most)] += 1
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
     with zipfile.ZipFile(file, "w") as archive:
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w") as stream:
-                if name == "members":  # a header without its array, as unpacking it would show
+                if name == large:  # a header without its array, as unpacking it would show
                     np.lib.format.write_array_header_1_0(stream, header)
                 else:
                     np.save(stream, values)
