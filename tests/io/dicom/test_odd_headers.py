@@ -201,6 +201,9 @@ def test_palettes_and_screenshots_are_no_images(tmp_path: Path) -> None:
     write_cine(tmp_path / "a", PhotometricInterpretation="PALETTE COLOR")
     screenshot = dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient"))
     write_cine(tmp_path / "b", SOPClassUID=SecondaryCaptureImageStorage, **screenshot)
+    write_cine(tmp_path / "c", Modality="SEG")
     with pytest.raises(DataError) as caught:
         read_dicom(tmp_path)
     assert caught.value.statement.template == NO_DICOM
+    write_cine(tmp_path / "d")
+    assert templates(read_dicom(tmp_path)) == []  # nothing is missing

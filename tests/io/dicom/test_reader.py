@@ -114,8 +114,9 @@ def test_an_enhanced_file_of_many_frames(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path / "a.dcm", voxels)
 
 
-def test_one_phase_is_a_volume(tmp_path: Path) -> None:
-    voxels = write_cine(tmp_path, made_voxels((1, *dicoms.SHAPE[1:])))
+@pytest.mark.parametrize("each", [True, False])
+def test_one_phase_is_a_volume(tmp_path: Path, each: bool) -> None:
+    voxels = write_cine(tmp_path, made_voxels((1, *dicoms.SHAPE[1:])), series_per_slice=each)
     volume = read_dicom(tmp_path)
     assert volume.shape == dicoms.SHAPE[1:]
     assert np.array_equal(volume.voxels, voxels[0])

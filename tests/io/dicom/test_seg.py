@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import highdicom as hd
 import numpy as np
@@ -214,10 +214,16 @@ def test_values_that_are_not_allowed_are_left_empty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slices", [1, 4])
 @pytest.mark.parametrize(
-    "about", [{"SpacingBetweenSlices": mm} for mm in (6, 2, 8.01)] + [{"SliceThickness": None}, {}]
+    "about",
+    [
+        *({"SpacingBetweenSlices": mm} for mm in (6, 2, 8.01)),
+        {"SliceThickness": None},
+        {"ImageOrientationPatient": [*dicoms.COLUMN, *dicoms.ROW]},  # the normal is to the apex
+        {},
+    ],
 )
-def test_distance_of_slices_is_that_of_the_reader(
-    tmp_path: Path, about: dict[str, float | None], slices: int
+def test_grid_of_slices_is_that_of_the_reader(
+    tmp_path: Path, about: dict[str, Any], slices: int
 ) -> None:
     write_cine(tmp_path / "in", made_voxels((1, slices, 12, 10)), **about)
     check_read_back(tmp_path)

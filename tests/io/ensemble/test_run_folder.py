@@ -103,6 +103,8 @@ def test_members_of_another_fold_are_apart(run: RunFolder) -> None:
     assert [m.epoch for m in record.members("0")] == [9, 19, 29]
     assert record.folds["0"]["training_cases"] == ["a"]
     assert record.members("4") == []
+    assert (record.training_cases("0"), record.validation_cases("0")) == (["a"], ["b"])
+    assert record.training_cases("1") == record.validation_cases("1") == []
 
 
 def test_resuming_deletes_members_and_progress(run: RunFolder) -> None:
@@ -113,9 +115,13 @@ def test_resuming_deletes_members_and_progress(run: RunFolder) -> None:
     foreign = run.members("0") / "epoch_x.pth"
     leftovers = [run.members("0") / ".writing-a-epoch_0029.pth", run.path / ".writing-b"]
     leftovers.append(run.fold("0") / ".writing-c-checkpoint_latest.pth")
-    for file in (foreign, *leftovers):
+    trajectory = run.trajectory("0")
+    trajectory.mkdir()
+    kept = [trajectory / f"epoch_00{epoch}.npz" for epoch in (17, 18, 19, 20)]
+    for file in (foreign, *leftovers, *kept):
         file.touch()
     forget_from(run, "0", 19)
+    assert [file.exists() for file in kept] == [True, True, False, False]
     assert [m.epoch for m in read_record(run.record).members("0")] == [9]
     assert sorted(f.name for f in run.members("0").iterdir()) == ["epoch_0009.pth", "epoch_x.pth"]
     assert not any(file.exists() for file in leftovers)

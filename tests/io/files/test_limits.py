@@ -39,6 +39,23 @@ def test_lines_of_a_text_end_as_in_python(tmp_path: Path) -> None:
     assert limits.read_small_text(file, encoding="utf-8-sig") == "ä\nb\nc\n"
 
 
+@pytest.mark.parametrize(
+    ("compression", "size", "is_stored"),
+    [
+        (zipfile.ZIP_STORED, 20, True),
+        (zipfile.ZIP_STORED, 19, False),  # as if the entries overlapped
+        (zipfile.ZIP_DEFLATED, 20, False),
+    ],
+)
+def test_archive_of_stored_entries_is_as_large(
+    tmp_path: Path, compression: int, size: int, is_stored: bool
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("one", bytes(9))
+        archive.writestr("two", bytes(11), compression)
+        assert limits.is_stored(archive, size) is is_stored
+
+
 def test_arrays_read_are_those_that_were_checked(tmp_path: Path) -> None:
     file, array = tmp_path / "a.npz", np.arange(3)
     np.savez(file, values=array)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -12,6 +13,7 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry, patient_letters
+from napari_bayes_nnunet.io.images.nifti import read_volume
 
 from ...helpers.data.niftis import OBLIQUE
 
@@ -169,6 +171,10 @@ def test_straight_axes_from_the_origin_have_no_reliable_letters() -> None:
     placeholder = make_geometry((3, 4, 5), (8, 1.5, 1.5), affine=steps)
     assert placeholder.letters is not None
     assert placeholder.reliable_letters is None
+    turned = np.diag([1.0, 1, 8, 1])
+    turned[:2, :2] = [[0, -1.5], [1.5, 0]]  # about one axis
+    turned_there = make_geometry((3, 4, 5), (8, 1.5, 1.5), affine=turned)
+    assert turned_there.reliable_letters == turned_there.letters
     steps[2, 3] = -40.0
     placed = make_geometry((3, 4, 5), (8, 1.5, 1.5), affine=steps)
     assert placed.reliable_letters == placed.letters
@@ -365,3 +371,14 @@ def test_stored_spacing_is_in_both_parts_of_header(axis: int) -> None:
     assert given.spacing_source == "pixdim"
     np.testing.assert_allclose(np.linalg.norm(given.affine[:3, :3], axis=0), (3.0, 2.0, 8.0))
     np.testing.assert_allclose(given.affine[:, 3], geometry.affine[:, 3])
+
+
+@pytest.mark.parametrize(("scale", "step"), [(1.0, 1), (1.0005, 1.0005), (1.005, 8)])
+def test_unit_affine_of_joined_slices_stays(tmp_path: Path, scale: float, step: float) -> None:
+    """An affine whose steps are all 1 has no scale to which that of the slices could be added."""
+    joined = nib.Nifti1Image(np.ones((5, 4, 1, 6), np.int16), np.diag([scale] * 3 + [1]))
+    joined.header.set_zooms((1.4, 1.4, 1, 8))
+    nib.save(joined, tmp_path / "joined.nii")
+    volume = read_volume(tmp_path / "joined.nii")
+    assert volume.shape == (6, 4, 5)
+    assert np.diag(volume.geometry.affine)[:3] == pytest.approx([scale, scale, step])

@@ -132,17 +132,6 @@ def test_slices_on_the_fourth_axis_are_a_volume(tmp_path: Path, unit: str) -> No
     assert read_labels(tmp_path / "labels.nii").geometry.same_grid(volume.geometry)
 
 
-@pytest.mark.parametrize(("scale", "step"), [(1.0, 1), (1.0005, 1.0005), (1.005, 8)])
-def test_unit_affine_of_joined_slices_stays(tmp_path: Path, scale: float, step: float) -> None:
-    """An affine whose steps are all 1 has no scale to which that of the slices could be added."""
-    joined = nib.Nifti1Image(XYZT[:, :, :1].repeat(3, axis=3), np.diag([scale] * 3 + [1]))
-    joined.header.set_zooms((1.4, 1.4, 1, 8))
-    nib.save(joined, tmp_path / "joined.nii")
-    volume = read_volume(tmp_path / "joined.nii")
-    assert volume.shape == (6, 4, 5)
-    assert np.diag(volume.geometry.affine)[:3] == pytest.approx([scale, scale, step])
-
-
 @pytest.mark.parametrize(("step", "noted"), [(0.0, True), (1.0, True), (150.0, False)])
 def test_unclear_fourth_axis_is_noted(tmp_path: Path, step: float, noted: bool) -> None:
     change = lambda i: i.header.set_zooms((1.4, 1.4, 8, step))  # noqa: E731

@@ -40,6 +40,17 @@ def test_other_tags_are_refused_in_a_tree(late_enhancement: Path) -> None:
     assert volume.shape == (4, 12, 10)
 
 
+def test_single_stack_is_guessed_outside_trees_only(tmp_path: Path) -> None:
+    """Two slices are not a short-axis stack, unless somebody chooses the folder or the series."""
+    write_cine(tmp_path / "two", made_voxels((5, 2, 12, 10)))
+    assert case_image(tmp_path / "two").read()[0].shape == (5, 2, 12, 10)
+    (study,) = find_studies([tmp_path], output=tmp_path / "out").inputs
+    with pytest.raises(DataError) as caught:
+        study_image(study, anyway=True).read()
+    assert caught.value.remedies == (Remedy(Action.CHOOSE_SERIES),)
+    assert study_image(study, series=5).read()[0].shape == (5, 2, 12, 10)
+
+
 def test_cine_is_not_refused(tmp_path: Path) -> None:
     voxels = write_cine(tmp_path / "cine")
     (volume,) = case_image(tmp_path / "cine").read()

@@ -48,10 +48,15 @@ def assert_refused(
     assert caught.value.values["file"] == file
 
 
-@pytest.mark.parametrize("compressed", [True, False])
-def test_a_posterior_survives_the_file(tmp_path, posterior, compressed: bool) -> None:
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({}, zipfile.ZIP_DEFLATED), ({"compressed": False}, zipfile.ZIP_STORED)],
+)
+def test_a_posterior_survives_the_file(tmp_path, posterior, options, kind: int) -> None:
     file = tmp_path / "posterior" / "phase08.npz"
-    write_posterior(file, posterior, compressed=compressed)
+    write_posterior(file, posterior, **options)
+    with zipfile.ZipFile(file) as archive:
+        assert {entry.compress_type for entry in archive.infolist()} == {kind}
     found = read_back(file, posterior)
     assert found.box == posterior.box
     for name in ("probabilities", "members"):

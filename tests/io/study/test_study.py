@@ -52,10 +52,12 @@ from napari_bayes_nnunet.io.study.study import (
     Study,
     check_replaceable,
     has_corrections,
+    keep_other_work,
     open_study_lock,
     read_study,
     save_review,
     save_work,
+    work_checksums,
     write_study,
 )
 
@@ -617,3 +619,18 @@ def test_labels_are_saved_before_decisions(folder, monkeypatch) -> None:
     save_work(folder, edited, VOLUME, replace(BEGUN, finished=True))
     assert read_study(folder).review == replace(BEGUN, finished=True)
     assert (read_labels(folder / "edited.nii.gz").voxels == 1).all()
+
+
+def test_work_of_another_program_is_copied(folder) -> None:
+    save_work(folder, np.ones(VOLUME.shape, np.uint8), VOLUME, BEGUN)
+    known = work_checksums(folder)
+    assert keep_other_work(folder, known, VOLUME) == []
+    write_labels(folder / "edited.nii.gz", np.full(VOLUME.shape, 2, np.uint8), VOLUME)
+    (copy,) = keep_other_work(folder, known, VOLUME)
+    assert (read_labels(copy).voxels == 2).all()
+    other = make_geometry(VOLUME.shape, (5.0, 1.0, 1.0))
+    write_labels(folder / "edited.nii.gz", np.ones(VOLUME.shape, np.uint8), other)
+    with pytest.raises(DataError) as caught:
+        keep_other_work(folder, known, VOLUME)
+    assert caught.value.statement.template == OTHER_STUDY_GRID
+    assert [*folder.glob("other_*")] == [copy]
