@@ -18,12 +18,13 @@ from .mutants import Mutant
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = Path("src", "napari_bayes_nnunet")
-TIMEOUT: Final = 600
-"""Seconds after which tests count as failed, because a mutant may loop for ever."""
+TIMEOUT: Final = 900
+"""Seconds after which the tests of a mutant count as failed."""
 MOST_SECONDS: Final = 120
 """Seconds of tests that are run for a mutant, the fastest first."""
 OPTIONS: Final = (
     *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=line"),
+    *("-o", "faulthandler_timeout=120"),  # of a test; a mutant may loop for ever
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of modules that are imported already
 )
 
@@ -171,5 +172,7 @@ def _write(file: Path, source: str) -> None:
 
 
 def _name_of_failure(output: str) -> str:
+    if "Timeout (" in output:
+        return "timeout"
     lines = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     return lines[0].split(" - ")[0] if lines else output.strip().rpartition("\n")[2]
