@@ -61,7 +61,7 @@ def map_command(out: Path, tests: tuple[str, ...]) -> None:
 def run_command(out: Path, named: bool, workers: int, again: bool) -> None:
     """Run the tests of each mutant."""
     results = _read_results(out)
-    wanted = {"gone", "survived"} if again else set()
+    wanted = {"gone", "survived", "unclear"} if again else set()
     left = [
         mutant
         for mutant in _mutants(named)

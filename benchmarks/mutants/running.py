@@ -104,9 +104,10 @@ class Worker:
         )
 
     def run(self, mutant: Mutant) -> dict[str, Any]:
-        """Return ``key``, ``state`` (killed, survived or gone), ``by`` and ``seconds`` of a mutant.
+        """Return ``key``, ``state``, ``by`` and ``seconds`` of a mutant.
 
-        ``by`` is the test that failed, or what happened instead.
+        It is killed, survived, gone (no file has the line), or unclear, if the test fails without
+        it as well. ``by`` is the test that failed, or what happened instead.
         """
         start, result = time.monotonic(), {"key": mutant.key, "state": "gone", "by": ""}
         place = mutant.find(self._tree / PACKAGE)
@@ -121,7 +122,10 @@ class Worker:
                 by = self._failed(own) or self._failed(rest)
             finally:
                 _write(file, source)
-            result |= {"state": "killed" if by else "survived", "by": by}
+            state = "killed" if by else "survived"
+            if by.startswith("FAILED ") and self._failed([by.removeprefix("FAILED ")]):
+                state = "unclear"
+            result |= {"state": state, "by": by}
         return result | {"seconds": round(time.monotonic() - start, 1)}
 
     def close(self) -> None:

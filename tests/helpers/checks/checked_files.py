@@ -253,7 +253,7 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "DICOM", "have subfolders that cannot be opened", SEGMENT, note(FOLDERS_LEFT_OUT), "io/dicom/test_odd_headers.py::test_folder_that_cannot_be_opened_is_noted"),
     Check(GEOMETRY, "DICOM", "be converted by another program (Secondary Capture), with a position", SEGMENT, "They are read like other images.", "io/dicom/test_odd_headers.py::test_converted_images_with_a_position_are_read"),
     Check(GEOMETRY, "DICOM", "have two patients in one series", SEGMENT, REFUSED, "io/dicom/test_odd_headers.py::test_two_patients_are_never_one_stack"),
-    Check(GEOMETRY, "DICOM", "show high values as dark", SEGMENT, "The values are reversed.", "io/dicom/test_odd_headers.py::test_dark_high_values_are_read_bright"),
+    Check(GEOMETRY, "DICOM", "show high values as dark", SEGMENT, "The values are reversed.", "io/dicom/test_pixels.py::test_dark_high_values_are_read_bright"),
     Check(GEOMETRY, "DICOM", "have slices that begin at another time of the cardiac cycle", SEGMENT, note(JOINED_BY_TIME), "io/dicom/test_cardiac_time.py::test_slices_half_a_cycle_later_are_joined"),
     Check(GEOMETRY, "DICOM", "have slices whose trigger times contradict each other by more than half a phase", SEGMENT, REFUSED, "io/dicom/test_cardiac_time.py::test_contradictory_times_are_refused"),
     Check(GEOMETRY, "DICOM", "have two acquisitions in one series", SEGMENT, note(ACQUISITIONS_LEFT_OUT), "io/dicom/test_cardiac_time.py::test_later_of_two_acquisitions_is_read"),

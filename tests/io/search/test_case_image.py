@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,21 @@ def test_single_stack_is_guessed_outside_trees_only(tmp_path: Path) -> None:
         study_image(study, anyway=True).read()
     assert caught.value.remedies == (Remedy(Action.CHOOSE_SERIES),)
     assert study_image(study, series=5).read()[0].shape == (5, 2, 12, 10)
+
+
+def test_checksum_is_that_of_content_whatever_the_names(tmp_path: Path) -> None:
+    write_cine(tmp_path / "cine")
+    shutil.copytree(tmp_path / "cine", tmp_path / "copy")
+    file, *_ = files = [file for file in (tmp_path / "copy").rglob("*") if file.is_file()]
+    file = file.rename(file.with_name("renamed"))
+    digests = sorted(hashlib.sha256(f.read_bytes()).hexdigest() for f in (file, *files[1:]))
+    expected = {"image_sha256": hashlib.sha256("".join(digests).encode()).hexdigest()}
+    assert case_image(tmp_path / "cine").checksums == expected
+    assert case_image(tmp_path / "copy").checksums == expected
+    file.write_bytes(file.read_bytes()[:-1] + b"\xff")
+    changed = case_image(tmp_path / "copy").checksums
+    assert changed.keys() == expected.keys()
+    assert changed != expected
 
 
 def test_cine_is_not_refused(tmp_path: Path) -> None:
