@@ -22,6 +22,8 @@ TIMEOUT: Final = 900
 """Seconds after which the tests of a mutant count as failed."""
 MOST_SECONDS: Final = 120
 """Seconds of tests that are run for a mutant, the fastest first."""
+MISUSED: Final = 4
+"""Exit code of pytest if a test does not exist, or a conftest.py cannot be imported."""
 OPTIONS: Final = (
     *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=line"),
     *("-o", "faulthandler_timeout=120"),  # of a test; a mutant may loop for ever
@@ -123,7 +125,8 @@ class Worker:
             finally:
                 _write(file, source)
             state = "killed" if by else "survived"
-            if by.startswith("FAILED ") and self._failed([by.removeprefix("FAILED ")]):
+            test = by.partition(" ")[2]  # after FAILED or ERROR
+            if "::" in test and self._failed([test]):
                 state = "unclear"
             result |= {"state": state, "by": by}
         return result | {"seconds": round(time.monotonic() - start, 1)}
@@ -146,7 +149,10 @@ class Worker:
         code = int(self._process.stdout.readline())
         if code < 0:
             return f"signal {-code}"
-        return _name_of_failure(output.read_text(encoding="utf-8")) if code else ""
+        text = output.read_text(encoding="utf-8")
+        if code == MISUSED and "while loading conftest" not in text:
+            raise RuntimeError(f"The map names tests that do not exist: make it anew. {text}")
+        return _name_of_failure(text) if code else ""
 
 
 def _copy_tree(tree: Path) -> Path:

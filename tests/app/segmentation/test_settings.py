@@ -143,3 +143,9 @@ def test_every_field_describes_a_form_row() -> None:
             assert set(about["choices"]) == set(about["choice_help"])
     methods = SegmentationSettings.__dataclass_fields__["method"].metadata["choices"]
     assert list(methods) == list(METHODS)
+
+
+def test_form_allows_as_few_members_as_the_command() -> None:
+    row = SegmentationSettings.__dataclass_fields__["members"]
+    (option,) = (option for option in predict_command.params if option.name == row.name)
+    assert row.metadata["limits"] == (option.type.min, 1000)
