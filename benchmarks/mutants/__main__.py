@@ -2,8 +2,10 @@
 
 ``draw`` writes ``drawn.json``. ``map OUT [TESTS]`` finds the tests that execute each line (it needs
 the package ``coverage``). ``run OUT`` runs the tests of each mutant that has no result in
-OUT/results.jsonl yet, and ``table OUT`` prints the share killed, and the survivors. With
-``--named``, both mean the mutants of ``named.json``, which are chosen by hand.
+OUT/results.jsonl yet, and ``table OUT`` prints the share killed, and the survivors with their
+reasons in ``survivors.json``. With ``--named``, both mean the mutants of ``named.json``, which are
+chosen by hand. Lines are found by their text, so that the lists serve after they have moved; make
+the map anew then, and run into a new OUT.
 """
 
 from __future__ import annotations
@@ -82,12 +84,14 @@ def table_command(out: Path, named: bool) -> None:
     states = Counter(results.get(m.key, {"state": "not run"})["state"] for m in mutants)
     share = states["killed"] / max(states["killed"] + states["survived"], 1)
     click.echo(f"{share:.1%} killed ({', '.join(f'{n} {state}' for state, n in states.items())})")
-    reasons = json.loads((HERE / "reasons.json").read_text(encoding="utf-8"))
+    known = json.loads((HERE / "survivors.json").read_text(encoding="utf-8"))
+    reasons = {(e["file"], e["line"], e["replacement"]): e["reason"] for e in known}
     for mutant in mutants:
         if results.get(mutant.key, {"state": "killed"})["state"] != "killed":
             click.echo(f"\n{mutant.file} {mutant.function} ({mutant.key})")
             click.echo(f"- {mutant.line}\n+ {mutant.replacement}")
-            click.echo(reasons.get(mutant.key, "No reason is known."))
+            place = (mutant.file, mutant.line, mutant.replacement)
+            click.echo(reasons.get(place, "No reason is known."))
 
 
 def _mutants(named: bool) -> list[Mutant]:
