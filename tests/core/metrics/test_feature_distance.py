@@ -62,6 +62,8 @@ def test_rule_is_small_and_survives_rounding() -> None:
 def test_too_few_give_no_rule(images: int, patients: int) -> None:
     names = [f"p{n % patients}" for n in range(32)]
     assert fit_features(drawn(images, 1), drawn(32, 2), names) is None
+    enough = [f"p{n % max(patients, 4)}" for n in range(32)]
+    assert fit_features(drawn(max(images, 4), 1), drawn(32, 2), enough) is not None
 
 
 def test_other_features_are_refused() -> None:

@@ -89,6 +89,7 @@ def test_segments_are_coded_and_refer_to_the_images(stack: Stack, tmp_path: Path
     assert first.SegmentAlgorithmName == "Bayesian nnU-Net (demo)"
     assert (written.SeriesInstanceUID, written.InstanceNumber) == (ORIGIN.series, 4)
     assert written.StudyInstanceUID == dicoms.STUDY
+    assert written.FrameOfReferenceUID == dicoms.ROOM
     assert str(written.PatientName) == dicoms.NAME
     uids = [image.instance for image in images]
     pixels = written.get_pixels_by_source_instance(uids, combine_segments=True)
