@@ -85,11 +85,9 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
 @click.option(
     "--anyway",
     is_flag=True,
-    help="Segment images even if they are not short-axis cines by their DICOM tags.",
+    help="Segment images even if they are not short-axis cines by their DICOM tags or names.",
 )
-@click.option(
-    "--strict", is_flag=True, help="Refuse images that do not look like a short-axis cine."
-)
+@click.option("--strict", is_flag=True, help="Refuse images that may not be a short-axis cine.")
 @click.option(
     "--scheduler",
     metavar="ADDRESS",

@@ -76,6 +76,27 @@ def test_candidates(
 
 
 @pytest.mark.parametrize(
+    ("about", "is_asked"),
+    [
+        ({}, None),
+        ({"ScanningSequence": "GR", "SequenceVariant": "SS"}, False),
+        ({"ScanningSequence": ["GR", "IR"], "SequenceVariant": ["SS", "SK"]}, True),
+        ({"ScanningSequence": "GR", "SequenceVariant": ["SS", "MP"]}, True),
+        ({"ScanningSequence": "GR", "SequenceVariant": "SP"}, True),
+    ],
+)
+@pytest.mark.parametrize("phases", [1, 5])
+def test_sequence_of_a_cine_is_trusted_others_are_asked(
+    tmp_path: Path, about: dict[str, Any], is_asked: bool | None, phases: int
+) -> None:
+    write_cine(tmp_path, made_voxels((phases, 4, 4, 4)), **about)
+    images = [image for file in tmp_path.glob("*/*") for image in read_images(file)]
+    (stack,) = find_stacks(images)
+    expected = None if phases == 1 and is_asked is False else is_asked
+    assert (None if stack.doubt is None else bool(stack.doubt)) is expected
+
+
+@pytest.mark.parametrize(
     ("about", "is_contradicted"),
     [
         ({"description": ""}, False),

@@ -11,6 +11,7 @@ from napari_bayes_nnunet.io.files.case_names import (
     is_named_label,
     label_names,
     may_share_patient,
+    other_contrast,
     patient_folders,
     result_name,
     safe_name,
@@ -137,3 +138,16 @@ def test_odd_names_give_clean_result_names(name: str) -> None:
     assert shown.strip(".")
     assert len(shown.encode()) < 190
     assert shown != result_name(name.replace("\n", "\t").replace("x", "y").replace("é", "è") + " ")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_asked"),
+    [
+        *((name, True) for name in ("p1_DE", "LGE", "sax-psir-2", "T1map_pre", "p1 t2", "x.STIR")),
+        *((name, True) for name in ("PERF_rest", "T2_MAP", "MOLLI5", "07LGE")),
+        *((name, False) for name in ("patient001_frame01", "SC-HF-I-01_ED", "deMarco", "t12")),
+        *((name, False) for name in ("cine_sax", "mapped", "perfect", "frame_t3", "")),
+    ],
+)
+def test_words_of_another_contrast_are_found(name: str, is_asked: bool) -> None:
+    assert bool(other_contrast(name)) is is_asked

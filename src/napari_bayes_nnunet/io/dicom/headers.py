@@ -52,7 +52,8 @@ class DicomImage:
     is only compared. ``modality`` is "MR" for magnetic resonance, "" if unknown;
     ``inversion_time`` in ms is that of a prepared contrast. ``acquisition`` and
     ``acquisition_time`` are 0 and "" if unknown; the time is only compared. ``unused_bits`` lie
-    below values that are left-aligned.
+    below values that are left-aligned. ``sequence`` and ``variant`` are codes of the scanning
+    sequence, such as "GR" and "SS" (steady state); () if unknown.
     """
 
     file: Path
@@ -79,6 +80,8 @@ class DicomImage:
     acquisition: int = 0
     acquisition_time: str = ""
     unused_bits: int = 0
+    sequence: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
 
     @property
     def acquired(self) -> tuple[int, int, int]:
@@ -191,6 +194,8 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
             header.get("AcquisitionDateTime") or header.get("AcquisitionTime") or ""
         ),
         unused_bits=count_unused_bits(header),
+        sequence=_codes("ScanningSequence", header),
+        variant=_codes("SequenceVariant", header),
     )
 
 
@@ -244,6 +249,11 @@ def _number(name: str, *datasets: pydicom.Dataset) -> float | None:
 
 def _positive(value: float | None) -> float | None:
     return value if value is not None and value > 0 else None
+
+
+def _codes(name: str, header: pydicom.Dataset) -> tuple[str, ...]:
+    value = header.get(name) or ()
+    return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 def _whole(name: str, *datasets: pydicom.Dataset) -> int | None:

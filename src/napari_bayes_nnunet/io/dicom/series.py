@@ -182,6 +182,16 @@ class Stack:
         return ""
 
     @property
+    def doubt(self) -> str | None:
+        """Clause on the sequence if it is not that of a cine, "" if it is, None if unknown."""
+        image = self.first
+        if "IR" in image.sequence or "MP" in image.variant:
+            return "its sequence prepares the contrast"
+        if image.variant and "SS" not in image.variant:
+            return "its sequence has no steady state"
+        return "" if image.variant and self.phases > 1 else None
+
+    @property
     def pseudonym(self) -> str:
         """Name that is always the same for these series and does not identify the patient."""
         images = (image for images in self.slices for image in images)

@@ -28,6 +28,9 @@ _PHASE = re.compile(rf"(.*?)(?:^|{_GAP})(E[DS])", re.IGNORECASE)
 _CINE = re.compile(rf"(.*?)(?:^|{_GAP})(?:4d|cine)", re.IGNORECASE)
 
 
+_OTHER_CONTRAST: Final = re.compile(
+    r"(?<![a-z])(de|lge|psir|t[12](?!\d)(map)?|stir|perf|map|molli)(?![a-z])", re.IGNORECASE
+)
 _SEPARATORS: Final = "/\\"
 _LONGEST: Final = 180
 """Bytes of a name that leave room for the ends of results; file systems allow 255."""
@@ -55,6 +58,12 @@ class CaseName(NamedTuple):
 def nifti_stem(path: Path) -> str:
     """Return the file name without ``.nii`` or ``.nii.gz``."""
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+
+
+def other_contrast(name: str) -> str:
+    """Return a clause on the word of a file's name that stands for another contrast, or ""."""
+    word = _OTHER_CONTRAST.search(name)
+    return f"its name has the word {word[0]}" if word else ""
 
 
 def image_names(path: Path, *, is_channel: bool) -> list[CaseName]:

@@ -14,7 +14,7 @@ from .. import DataError
 from ..dicom.files import is_dicom
 from ..dicom.reader import choose_stack, read_stack, read_stacks
 from ..dicom.series import Stack
-from ..files.case_names import result_name
+from ..files.case_names import other_contrast, result_name
 from ..files.checksum import sha256, sha256_of_files
 from ..files.special import may_be_file
 from ..images.nifti import Volume, case_name, channel_files, read_channels
@@ -28,7 +28,8 @@ NO_CINE_TAGS: Final = "By its DICOM tags, {stack} is not a short-axis cine, beca
 class CaseImage:
     """Path of an image, the case name of its results, and a function that reads its channels.
 
-    ``files`` returns the files of the image, in the order of its channels.
+    ``files`` returns the files of the image, in the order of its channels. ``doubt`` returns a
+    clause on why tags or name are not those of a short-axis cine, "" if they are, None if unknown.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class CaseImage:
     read: Callable[[], tuple[Volume, ...]]
     files: Callable[[], Sequence[Path]]
     is_file: bool = False
+    doubt: Callable[[], str | None] = lambda: None
 
     @cached_property
     def checksums(self) -> dict[str, Any]:
@@ -70,13 +72,17 @@ def case_image(
     or, unless ``anyway``, if its tags are those of another image.
     """
     if not _is_dicom(path):
-        return _nifti_image(path, result_name(case_name(path)))
+        return _nifti_image(path, result_name(case_name(path)), anyway=anyway)
     stack = choose_stack(read_stacks(path), series=series)
     if not anyway:
         _check_tags(stack)
     name = (path.absolute().stem if named_by_folder else "") or stack.pseudonym
     return CaseImage(
-        path, name, lambda: (read_stack(stack, path, name=name),), lambda: _files_of(stack)
+        path,
+        name,
+        lambda: (read_stack(stack, path, name=name),),
+        lambda: _files_of(stack),
+        doubt=lambda: None if anyway else stack.doubt,
     )
 
 
@@ -87,7 +93,7 @@ def study_image(study: StudyInput, *, series: int | None = None, anyway: bool = 
     folders or series.
     """
     if study.kind == "NIfTI":
-        return _nifti_image(study.paths[0], study.case)
+        return _nifti_image(study.paths[0], study.case, anyway=anyway)
 
     @cache
     def stack() -> Stack:
@@ -104,7 +110,8 @@ def study_image(study: StudyInput, *, series: int | None = None, anyway: bool = 
             describe = Stack.describe_anonymously
             return (read_stack(chosen_stack, study.paths[0], name=study.case, describe=describe),)
 
-    return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stack()))
+    doubt = lambda: None if anyway else stack().doubt  # noqa: E731
+    return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stack()), doubt=doubt)
 
 
 def _check_tags(stack: Stack) -> None:
@@ -114,9 +121,12 @@ def _check_tags(stack: Stack) -> None:
         raise DataError(NO_CINE_TAGS, Action.SEGMENT_ANYWAY, stack=name, reason=reason)
 
 
-def _nifti_image(path: Path, case: str) -> CaseImage:
+def _nifti_image(path: Path, case: str, *, anyway: bool) -> CaseImage:
     read = cache(lambda: read_channels(path))
-    return CaseImage(path, case, read, lambda: channel_files(path), is_file=True)
+    doubt = None if anyway else other_contrast(case_name(path)) or None
+    return CaseImage(
+        path, case, read, lambda: channel_files(path), is_file=True, doubt=lambda: doubt
+    )
 
 
 def _files_of(stack: Stack) -> list[Path]:

@@ -14,7 +14,7 @@ NOT_OPENED: Final = (
     "{path} could not be opened. Check that it still exists and that an application is associated "
     "with it."
 )
-OTHER_TAGS = "By its DICOM tags, this image is not a short-axis cine, because {reason}."
+OTHER_TAGS = "This may not be a short-axis cine, because {reason}."
 Choose = Callable[[QWidget, str, str], str]
 """Function that asks for a folder or a file, starting in a folder, and returns "" for none."""
 
