@@ -68,7 +68,7 @@ def test_unusual_files_are_said_in_the_window() -> None:
     result.finish(None, report)
     values = {"affine": "1.25 × 8 × 1.5", "pixdim": "1.25 × 5 × 1.5", "factor": 0.625}
     sizes = statement(TWO_VOXEL_SIZES, Action.GIVE_SPACING, **values)
-    assert result.warnings == [
+    assert result.notes == [
         "Half precision.",
         SLICES_STORED.format(axis="x"),
         in_the_window(sizes),
@@ -86,10 +86,11 @@ def test_warnings_name_their_phases() -> None:
     for phase, report in reports.items():
         result.count(phase, 2, 2)
         result.finish(phase, report)
-    assert result.warnings == ["Small.", "Half precision.", "Phase 4: Cut off."]
+    assert result.warnings == ["Small.", "Phase 4: Cut off."]
+    assert result.notes == ["Half precision."]
     result.count(5, 1, 2)  # stopped before its end
-    expected = ["Phases 2, 4: Small.", "Phases 2, 4: Half precision.", "Phase 4: Cut off."]
-    assert result.warnings == expected
+    assert result.warnings == ["Phases 2, 4: Small.", "Phase 4: Cut off."]
+    assert result.notes == ["Phases 2, 4: Half precision."]
 
 
 def test_warnings_of_all_phases_name_none(tmp_path) -> None:

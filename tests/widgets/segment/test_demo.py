@@ -321,13 +321,10 @@ def test_failure_gives_one_sentence(
 
 def test_the_demo_takes_the_usual_options_once(no_window, ensemble, tmp_path) -> None:
     settings = Settings(tmp_path / "settings.json")
-    last = SegmentationSettings(method="vanilla", members=1, mirroring="none", temperature=2.0)
     own = make_folder(tmp_path / "own")
-    settings.keep_segmentation(last)
     settings.keep_last_ensemble(own)
     used = demo_here(ensemble, "--fails", "The image is empty.", closes=500)
     assert used == [SegmentationSettings(members=3, temperature=1.0)]
-    assert settings.segmentation() == last
     assert settings.last_ensemble() == own
 
 

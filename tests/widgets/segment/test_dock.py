@@ -41,6 +41,7 @@ from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import OTHER_FILES, read_study, save_review
 from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
+from napari_bayes_nnunet.widgets.common.levels import level_color
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
 from napari_bayes_nnunet.widgets.layers.review_layers import (
@@ -413,7 +414,7 @@ def test_readers_see_models_and_only_details_have_members(ready, tmp_path, qtbot
     assert not [text for text in read if "member" in text.lower()]
 
 
-def test_unusual_options_are_shown_while_folded(ready, qtbot) -> None:
+def test_unusual_options_stand_beside_the_button_as_a_warning(ready, qtbot) -> None:
     dock = ready()
     dock.show()
     assert not dock.chosen_options.isVisible()
@@ -422,9 +423,15 @@ def test_unusual_options_are_shown_while_folded(ready, qtbot) -> None:
     assert dock.method.settings.options in text
     assert METHODS[dock.method.settings.method].title in text
     assert dock.method.settings.method not in text.split(", ")
-    assert dock.chosen_options.isVisible()
-    press(dock.details.toggleButton(), qtbot)
-    assert not dock.chosen_options.isVisible()
+    shown = dock.chosen_options
+    assert level_color("warning", shown) in shown.styleSheet()
+    button = dock.run.segment_button
+    assert 0 < button.mapTo(dock, QPoint()).y() - shown.mapTo(dock, QPoint()).y() < 100
+    for _ in range(2):
+        assert shown.isVisible()
+        press(dock.details.toggleButton(), qtbot)
+    dock.method.mirroring.value = "full"
+    assert not shown.isVisible()
 
 
 def test_numbers_are_shown_after_a_run(ready, tmp_path, qtbot) -> None:

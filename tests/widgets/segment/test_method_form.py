@@ -217,50 +217,40 @@ def test_a_typed_temperature_stays_after_refused_members(form, ensemble_folder) 
     assert form.temperature.value == 2.5
 
 
-def test_options_are_restored_but_for_the_device(form, settings, qtbot) -> None:
-    form.set_devices({"cuda:0": "Card"})
+def test_a_new_window_has_the_usual_options(form, settings, qtbot) -> None:
+    usual = form.settings
     form.method.value = "single"
     form.members.value = 7
     form.mirroring.value = "spread"
     form.temperature.value = 1.25
-    form.device.value = "cuda:0"
-    form.keep()
+    assert form.summary
+    # Also after a version that kept them.
+    kept = SegmentationSettings(method="vanilla", members=1, mirroring="none")
+    settings._path.write_text(json.dumps({"segmentation": kept.to_json()}))
     again = MethodForm(settings)
     qtbot.addWidget(again.native)
-    assert again.settings == form.settings
-    assert again.settings.device == "auto"
+    assert (again.settings, again.summary) == (usual, "")
 
 
 def test_wanted_members_wait_for_an_ensemble_that_has_them(settings, qtbot, tmp_path) -> None:
-    settings.keep_segmentation(SegmentationSettings(members=50))
     form = MethodForm(settings)
     qtbot.addWidget(form.native)
     assert form.members.value == 30
     many, few = (
         find_ensemble(make_folder(tmp_path / str(count), epochs=range(count))) for count in (60, 3)
     )
-    for folder, shown in ((many, 50), (few, 3), (None, 30), (many, 50)):
+    form.set_ensemble(many)
+    form.members.value = 50
+    for folder, shown in ((few, 3), (None, 30), (many, 50)):
         form.set_ensemble(folder)
         assert form.members.value == shown
     form.method.value = "vanilla"
     form.method.value = "multi"
     assert form.members.value == 50
-    form.keep()
-    assert settings.segmentation().members == 50
     form.members.value = 30
     form.set_ensemble(few)
     form.set_ensemble(many)
     assert form.members.value == 30
-
-
-def test_usual_options_are_saved_as_such(form, settings, tmp_path) -> None:
-    few = find_ensemble(make_model(tmp_path / "few", members=2))
-    fit_temperature(few, 1.6204, "full")
-    form.set_ensemble(few)
-    assert (form.members.value, form.temperature.value, form.summary) == (2, 1.62, "")
-    form.keep()
-    kept = settings.segmentation()
-    assert (kept.members, kept.temperature) == (30, None)
 
 
 def test_region_is_that_of_the_calibration(form, settings, qtbot, tmp_path) -> None:
@@ -269,7 +259,6 @@ def test_region_is_that_of_the_calibration(form, settings, qtbot, tmp_path) -> N
     fit_temperature(old, 1.6204, "full", window="whole")
     form.set_ensemble(old)
     assert (form.window.value, form.temperature.value, form.summary) == ("whole", 1.62, "")
-    form.keep()
     again = MethodForm(settings)
     qtbot.addWidget(again.native)
     assert again.window.value == "heart"
@@ -280,21 +269,3 @@ def test_region_is_that_of_the_calibration(form, settings, qtbot, tmp_path) -> N
     again.window.value = "whole"
     again.set_ensemble(new)
     assert again.window.value == "whole"
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"method": "multi"},
-        {"method": "unknown", "members_asked": 3, "mirroring": "full"},
-        {"method": [], "members_asked": 3, "mirroring": []},
-        {"method": "multi", "members_asked": "many", "mirroring": "full"},
-        {"method": "multi", "members_asked": 3, "mirroring": "full", "temperature": -1.0},
-    ],
-    ids=["incomplete", "method", "types", "members", "temperature"],
-)
-def test_unusable_options_are_not_restored(settings, content, qtbot) -> None:
-    settings._put("segmentation", content)
-    made = MethodForm(settings)
-    qtbot.addWidget(made.native)
-    assert asdict(made.settings) == asdict(SegmentationSettings(temperature=1.0))

@@ -52,7 +52,7 @@ _OUT_OF_REACH: Final = (
     "({level}\u00a0%)."
 )
 _OF_THE_CASE: Final = {
-    Obstacle.NO_CINE: "The image does not look like a short-axis cine",
+    Obstacle.NO_CINE: "The image may not be a short-axis cine",
     Obstacle.UNLIKE_TRAINING: "The image is unlike the training images",
     Obstacle.LIKELY_FAILED: "The segmentation has probably failed",
 }

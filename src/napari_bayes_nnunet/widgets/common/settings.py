@@ -13,10 +13,7 @@ from typing import Any, Final
 from filelock import FileLock
 from platformdirs import user_config_path
 
-from ...app import AppError
 from ...app.remote.device import RemoteDevice
-from ...app.segmentation.methods import METHODS
-from ...app.segmentation.settings import SegmentationSettings
 from ...io.files.atomic import write_json
 from ...io.files.json_files import parse_json
 from ...io.files.limits import read_small
@@ -33,7 +30,6 @@ _RUNS = "recent_runs"
 _EVALUATION = "last_evaluation"
 _COHORT = "last_cohort"
 _REMOTE = "other_computer"
-_SEGMENTATION = "segmentation"
 _DISPLAY = "display"
 _VIEW = "uncertainty_view"
 _SECTIONS = "open_sections"
@@ -47,11 +43,11 @@ _KINDS: Final[Mapping[str, type]] = {
     **dict.fromkeys((_ENSEMBLES, _RUNS), list),
     **dict.fromkeys((_LAST_ENSEMBLE, _LAST_STUDY, _SAVE_FOLDER, _PRESET, _VIEW), str),
     **dict.fromkeys((_READING, _THUMBNAILS, _SHOWS_DATES), bool),
-    **dict.fromkeys((_EVALUATION, _COHORT, _REMOTE, _SEGMENTATION, _DISPLAY, _SECTIONS), dict),
+    **dict.fromkeys((_EVALUATION, _COHORT, _REMOTE, _DISPLAY, _SECTIONS), dict),
     **dict.fromkeys((_ALIASES, _DATES, _STOP_TARGET), dict),
 }
 """Key → the type of its value; lists hold texts."""
-_OF_A_CASE: Final = {_LAST_ENSEMBLE, _LAST_STUDY, _SEGMENTATION, _STOP_TARGET}
+_OF_A_CASE: Final = {_LAST_ENSEMBLE, _LAST_STUDY, _STOP_TARGET}
 """Keys of what belongs to the user's own cases."""
 SET_ASIDE: Final = (
     "The settings file was damaged, so defaults are used for what could not be read. The damaged "
@@ -277,20 +273,6 @@ class Settings:
         if device != self.remote():
             self._put(_REMOTE, asdict(device))
 
-    def segmentation(self) -> SegmentationSettings | None:
-        """Return the settings of the last segmentation, None if there are none or unusable ones."""
-        kept = self._choices(_SEGMENTATION)
-        try:
-            known = kept["method"] in METHODS and type(kept["members_asked"]) is int
-            return SegmentationSettings.from_json(kept) if known else None
-        except (KeyError, TypeError, AppError):
-            return None
-
-    def keep_segmentation(self, settings: SegmentationSettings) -> None:
-        """Save the settings of a segmentation."""
-        if settings != self.segmentation():
-            self._put(_SEGMENTATION, settings.to_json())
-
     def display(self) -> Display:
         """Return the parts of the picture that are shown."""
         kept = self._choices(_DISPLAY)
@@ -349,7 +331,7 @@ class Settings:
 
 
 class DemoSettings(Settings):
-    """Settings of the user in the demo, which leaves their ensemble, options and study alone."""
+    """Settings of the user in the demo, which leaves their ensemble and study alone."""
 
     def _change(self, key: str, change: Callable[[Any], Any]) -> None:
         if key not in _OF_A_CASE:

@@ -150,12 +150,18 @@ class SegmentationResult:
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings and notes of the reports, each once, with its phases unless it is in all."""
+        """Warnings of the reports, each once, with its phases unless it is in all."""
+        return self._sentences("warnings")
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes of the reports, each once, with its phases unless it is in all."""
+        return self._sentences("notes")
+
+    def _sentences(self, entry: str) -> list[str]:
         phases_by_text: dict[str, list[int | None]] = {}
         for phase, state in self.phases.items():
-            report = state.report or {}
-            sentences = (*report.get("warnings", ()), *report.get("notes", ()))
-            for sentence in dict.fromkeys(sentences):
+            for sentence in dict.fromkeys((state.report or {}).get(entry, ())):
                 phases_by_text.setdefault(sentence, []).append(phase)
         total = sum(not state.provisional for state in self.phases.values())
         return [

@@ -18,7 +18,6 @@ from platformdirs import user_data_path, user_documents_path
 
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
-from ...app.segmentation.settings import SegmentationSettings
 from ...io.study.study import has_corrections
 from ..common.settings import DemoSettings, Settings
 
@@ -220,7 +219,6 @@ class _Demo:
         self._dock.ensemble.found.connect(self._on_ensemble_found)
         self._dock.ensemble.failed.connect(self._fail)
         self._dock.job.ended.connect(self._on_ended)
-        self._dock.method.restore(SegmentationSettings())
         self._dock.ensemble.choose_demo()
         if self._screenshot is not None:
             sentence = TOO_SLOW.format(seconds=timeout_s)

@@ -155,7 +155,6 @@ class SegmentWidget(FolderDrop, DockContent):
             return
         if not self.image.is_wanted():
             return
-        self.method.keep()
         bring_to_front(self._viewer, *self.image.layers)
         self._running, self._is_first, self._had_looks = self.image.layer, True, False
         self._started = perf_counter()
@@ -232,6 +231,7 @@ class SegmentWidget(FolderDrop, DockContent):
     def _lay_out(self) -> None:
         content = QWidget()
         column = QVBoxLayout(content)
+        details = self._lay_out_details()
         for title, form in (
             ("Ensemble", self.ensemble),
             ("Image", self.image),
@@ -239,10 +239,11 @@ class SegmentWidget(FolderDrop, DockContent):
             ("Picture", self.display),
         ):
             column.addWidget(heading(title) if title else line())
+            if form is self.run:
+                column.addWidget(self.chosen_options)
             column.addWidget(form)
-        details = self._lay_out_details()
         # What changes its height is last, so that no control moves.
-        last = self.run.mutual_information, details, self.chosen_options, line(), self.run.outcome
+        last = self.run.mutual_information, details, line(), self.run.outcome
         for part in last:
             column.addWidget(part)
         column.addStretch(1)
@@ -259,7 +260,7 @@ class SegmentWidget(FolderDrop, DockContent):
         for part in (self.ensemble.members, self.method.native):
             column.addWidget(part)
         self.details = CollapsibleSection(DETAILS, content)
-        self.chosen_options = MessageLabel(level="done")
+        self.chosen_options = MessageLabel(level="warning")
         self.chosen_options.setToolTip(UNUSUAL_OPTIONS)
         if self._settings.is_open(KEPT_DETAILS, default=False):
             self.details.expand()
@@ -394,9 +395,9 @@ class SegmentWidget(FolderDrop, DockContent):
         self._show_options()
 
     def _show_options(self) -> None:
-        """Show unusual options below folded details, and the message above unfolded ones."""
+        """Show unusual options next to the button, and the message above unfolded details."""
         is_open = self.details.isExpanded()
-        self.chosen_options.show_message("" if is_open else self.method.summary)
+        self.chosen_options.show_message(self.method.summary)
         self.run.set_outcome_far(is_open)
 
     def _offer_result(self) -> None:
@@ -426,8 +427,8 @@ class SegmentWidget(FolderDrop, DockContent):
             if (contours := find_contours(self._viewer, running)) is not None:
                 contours.draw()  # with the posterior of the last phase
             self.run.add_message(self.shown.where_is(running))
-        for warning in result.warnings if outcome == FINISHED and result is not None else ():
-            self.run.add_message(warning)
+        for note in result.notes if outcome == FINISHED and result is not None else ():
+            self.run.add_message(note)
 
     def _on_folder_requested(self) -> None:
         if self.cohort_window is None:

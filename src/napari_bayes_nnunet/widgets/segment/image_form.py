@@ -190,12 +190,12 @@ class ImageForm(QWidget):
         )
 
     def is_wanted(self) -> bool:
-        """Return whether to segment, and ask if the DICOM tags contradict a short-axis cine.
+        """Return whether to segment, and ask if tags or name contradict a short-axis cine.
 
         A question that was answered with yes is not asked again for the same layer.
         """
         about = bayes_metadata(self._layer) if self._layer is not None else {}
-        reason = about.get("no_cine_because", "")
+        reason = about.get("no_cine_because")
         if reason and not ask_to_segment(self, reason):
             return False
         about.pop("no_cine_because", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from qtpy.QtWidgets import QPushButton
@@ -61,8 +60,6 @@ class MethodForm(DataForm):
         self._offer_devices({AUTO: "Automatic"}, {AUTO: LOOKING})
         self._on_method_changed()
         self._on_device_changed()
-        self._saved = settings
-        self.restore(settings.segmentation() or SegmentationSettings())
 
     @property
     def device_name(self) -> str:
@@ -92,36 +89,6 @@ class MethodForm(DataForm):
         return SegmentationSettings(
             members=most, temperature=self._usual_temperature, window=self._usual_window
         )
-
-    def keep(self) -> None:
-        """Save the options for the next start, except for the device.
-
-        Options as they are chosen at first are saved as such, whatever the ensemble has.
-        """
-        chosen, usual = self.settings, self._usual
-        kept = replace(
-            chosen,
-            members=DEFAULT_COUNT if chosen.members == usual.members else chosen.members,
-            temperature=None if chosen.temperature == usual.temperature else chosen.temperature,
-            window=DEFAULT_WINDOW if chosen.window == usual.window else chosen.window,
-            device=AUTO,
-        )
-        self._saved.keep_segmentation(kept)
-
-    def restore(self, options: SegmentationSettings) -> None:
-        """Choose saved options, except for the device; usual options are the defaults."""
-        self.method.value = options.method
-        self._wanted_members = max(options.members, 1)
-        self._show_members()
-        if options.mirroring in self.mirroring.editor.choices:
-            self.mirroring.value = options.mirroring
-        if options.window in self.window.editor.choices:
-            is_usual = options.window == DEFAULT_WINDOW
-            self.window.value = self._usual_window if is_usual else options.window
-        self.until_stable.value = options.until_stable
-        self.largest_component.value = options.largest_component
-        typed = options.temperature
-        self._set_temperature(typed if isinstance(typed, float) else self._usual_temperature)
 
     def set_ensemble(self, folder: EnsembleFolder | None) -> None:
         """Disable the methods that ``folder`` cannot serve, with the reason as their help.

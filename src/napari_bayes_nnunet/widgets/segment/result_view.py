@@ -105,8 +105,9 @@ class ResultView(QObject):
                 self._put(layer, self.result)
 
     def show_numbers(self) -> None:
-        """Show the numbers of all results of the chosen image."""
+        """Show the numbers of all results of the chosen image, and the warnings of its result."""
         layer, chosen = self._image.layer, self.result
+        self._run.warnings.show_message("\n".join(chosen.warnings if chosen else ()))
         results = kept_results(layer) if layer is not None else {}
         numbers = {method: result.numbers() for method, result in results.items()}
         method = chosen.settings.method if chosen else ""
@@ -133,7 +134,7 @@ class ResultView(QObject):
             show_mutual_information(self._viewer, *chosen, shown)
 
     def notes(self) -> list[str]:
-        """Return the progress of an incomplete result of the chosen image, and its warnings."""
+        """Return the progress of an incomplete result of the chosen image, and its notes."""
         result = self.result
         if result is None:
             return []
@@ -143,7 +144,7 @@ class ResultView(QObject):
             if state.done < state.total and not state.provisional
         ]
         stopped = [stopped_sentence(progress, phases=len(result.phases))] if progress else []
-        return [*stopped, unfinished_sentence(result), *result.warnings]
+        return [*stopped, unfinished_sentence(result), *result.notes]
 
     def where_is(self, image: Image) -> str:
         """Return where to find a result that is not on screen, "" if there is no way to it."""

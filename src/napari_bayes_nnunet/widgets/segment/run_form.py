@@ -57,6 +57,7 @@ class RunForm(QWidget):
         self.progress_text = QLabel(" ")  # an empty label has no height
         self.progress = ProgressBar()
         self.status = MessageLabel()
+        self.warnings = MessageLabel(level="warning")
         self.results = ResultsForm()
         self.outcome = QWidget()
         self.scale = QLabel()
@@ -224,7 +225,7 @@ class RunForm(QWidget):
             column.addWidget(part)
         texts = QVBoxLayout(self.outcome)
         texts.setContentsMargins(0, 0, 0, 0)
-        for part in (self.status, self.results, self.scale, self.more):
+        for part in (self.status, self.warnings, self.results, self.scale, self.more):
             texts.addWidget(part)
         for text in (self.scale, self.more):
             text.setWordWrap(True)
