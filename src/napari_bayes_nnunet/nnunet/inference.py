@@ -308,31 +308,33 @@ class Predictor:
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
 
-    def features(self, image: PreparedImage, weights: StateDict) -> NDArray[np.float64] | None:
-        """Return the mean activations of a member's encoder, (features,), see `Network`.
+    def heart_features(
+        self, image: PreparedImage, weights: StateDict
+    ) -> NDArray[np.float64] | None:
+        """Return means and SDs of a member's activations in the heart it finds, (2 · features,).
 
-        The mean is over the pixels of all slices and tiles, without mirroring. None for a network
-        without an encoder, and if an activation is not finite.
+        Without mirroring, see `Network.heart_sums`. None for a network without an encoder, and if
+        it finds no heart.
         """
+        data, flat = image.computed, len(self.patch_size) == 2
+        windows = place_windows(tuple(data.shape[1:]), self.patch_size, self.batch_size)
         while True:
             try:
                 self.network.load(self._resident(weights))
-                means = [
-                    self.network.feature_means(
-                        patches_of(image.data, window, flat=len(self.patch_size) == 2)
-                    )
-                    for window in place_windows(
-                        tuple(image.data.shape[1:]), self.patch_size, self.batch_size
-                    )
+                sums = [
+                    self.network.heart_sums(patches_of(data, window, flat=flat))
+                    for window in windows
                 ]
+                break
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
-                continue
-            known = [part for part in means if part is not None]
-            if not known:
-                return None
-            mean: NDArray[np.float64] = torch.cat(known).cpu().double().mean(0).numpy()
-            return mean if np.isfinite(mean).all() else None
+        known = [part.cpu().double() for part in sums if part is not None]
+        total = torch.cat(known).sum(0).numpy() if known else np.zeros(1)
+        if not total[0] > 0:
+            return None
+        means, squares = np.split(total[1:] / total[0], 2)
+        features = np.concatenate([means, np.sqrt(np.maximum(squares - means**2, 0))])
+        return features if np.isfinite(features).all() else None
 
     def _resident(self, weights: StateDict) -> StateDict:
         """Return the weights on the GPU, and keep them there while half of its memory is free."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import torch
-from torch.nn.functional import group_norm
+from torch.nn.functional import group_norm, interpolate, max_pool2d
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from ..core.types import Precision
@@ -19,6 +19,11 @@ from .weights import StateDict, build_network, without_duplicates
 
 if TYPE_CHECKING:
     from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+HEART_BORDER: Final = 4
+"""Pixels around the heart that count as its border."""
+FEWEST_HEART_PIXELS: Final = 30
+"""Pixels of the heart in a slice from which it counts."""
 
 
 class Network:
@@ -124,19 +129,28 @@ class Network:
         return torch.stack([_flipped(part, axes) for axes, part in of_mirrors]).mean(0)
 
     @torch.inference_mode()
-    def feature_means(self, patches: torch.Tensor) -> torch.Tensor | None:
-        """Return the mean activations (N, features) of ``patches`` in the second deepest stage.
+    def heart_sums(self, patches: torch.Tensor) -> torch.Tensor | None:
+        """Return sums (N, 1 + 2 · features) over the heart that the network finds in ``patches``.
 
-        float32, over all pixels of a patch. The deepest stage tells less about the image: see
-        docs/explanation/failure.md. None if the network has no encoder with several stages.
+        float32: the number of pixels of the heart and its border in the second deepest stage of the
+        encoder, and the sums of its activations and of their squares there. The deepest stage tells
+        less about the image: see docs/explanation/failure.md. Patches with hardly any heart
+        do not count. None if the network has no encoder with several stages.
         """
-        encoder = getattr(self.module, "encoder", None)
-        if encoder is None:
+        encoder, decoder = (getattr(self.module, part, None) for part in ("encoder", "decoder"))
+        if encoder is None or decoder is None:
             return None
         stages = encoder(patches.to(self.device, self.dtype))
         if not isinstance(stages, list | tuple) or len(stages) < 2:
             return None
-        return torch.as_tensor(stages[-2].float().flatten(2).mean(2))
+        heart = (decoder(stages).argmax(1, keepdim=True) > 0).float()
+        few = heart.flatten(1).sum(1) <= FEWEST_HEART_PIXELS
+        heart[few] = 0
+        grown = max_pool2d(heart.flatten(0, -3), 2 * HEART_BORDER + 1, 1, HEART_BORDER)
+        values = stages[-2].float()
+        share = interpolate(grown.view_as(heart), values.shape[2:], mode="area")
+        sums = [part.flatten(2).sum(2) for part in (share, share * values, share * values**2)]
+        return torch.cat(sums, dim=1)
 
 
 def _flipped(batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:

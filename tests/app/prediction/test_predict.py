@@ -181,7 +181,7 @@ def test_case_has_labels_on_the_image_grid(model, image, tmp_path):
         (voxels == 3).sum() * 1.2 * 1.9 * 8.0 / 1000, rel=1e-5
     )
     assert {"mean", "standard_deviation", "minimum", "maximum"} < set(report["volumes_ml"]["LV"])
-    assert report["warnings"] == []
+    assert all("Not checked" in warning for warning in report["warnings"])
 
 
 def test_maps_on_request(model, image, tmp_path):

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from napari_bayes_nnunet.app.segmentation.calibrate import (
     calibrate,
     find_mass_range,
     fit_calibration,
+    fit_kind_of_images,
 )
 from napari_bayes_nnunet.app.segmentation.calibration import (
     FILE,
@@ -35,6 +37,7 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     calibration_notes,
     chosen_temperature,
     find_calibration,
+    find_image_rule,
     fitted_temperature,
     read_calibrations,
     usual_window,
@@ -51,8 +54,10 @@ from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
 from napari_bayes_nnunet.core.problems import Action, Remedy, Statement
 from napari_bayes_nnunet.core.review.stop_rule import ReferencedVolume, RemainingChange
+from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
+from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.io.ensemble.unfinished_calibration import KEPT_CASES, UnfinishedCalibration
@@ -582,11 +587,41 @@ def test_review_rules_and_mass_range_are_written_and_read(calibrated, tmp_path) 
     assert read_calibrations(copy)[-1] == replace(fitted, review={}, mass_range=None)
 
 
-@pytest.mark.parametrize("features", [None, np.array([0.5, 2.0])])
-def test_case_is_the_same_after_it_was_kept(tmp_path: Path, features) -> None:
-    case = replace(
-        case_of(3, "ED"), features=features, dice={"LV": math.nan}, signs={"muscle_to_blood": 0.1}
+def test_kind_of_images_is_fitted_for_any_ensemble(
+    calibrated: Path, made_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = read_dataset(made_dataset(tmp_path / "data", patients=25))
+    copy = shutil.copytree(calibrated, tmp_path / "run")
+    record = json.loads((copy / "ensemble.json").read_text())
+    names = [case.name for case in data.cases]
+    record["folds"]["0"] |= {"training_cases": names[:42], "validation_cases": names[42:]}
+    (copy / "ensemble.json").write_text(json.dumps(record))
+    ensemble = Ensemble(copy, device="cpu")
+    read: list[str] = []
+    rule = drain(fit_kind_of_images(ensemble, data, DEFAULT_PATIENT), read.append)
+    assert rule is not None
+    assert set(read) == set(names)
+    assert rule.cine is not None
+    assert rule.features is not None
+    assert (rule.cine.cines, rule.features.patients) == (42, 4)
+    calibration = read_calibrations(copy)[0]
+    write_calibration(ensemble.folder, calibration, rule)
+    write_calibration(ensemble.folder, calibration)  # of other settings, which keeps it
+    assert find_image_rule(ensemble.folder) == (rule, ensemble.last_member())
+    result = ensemble.segment(
+        *_image_of(data, names[0]), members=1, mirroring="none", method="vanilla"
     )
+    assert result.signs["cine_score"] <= rule.cine.limit
+
+
+def _image_of(data: RawDataset, name: str) -> tuple[np.ndarray, tuple[float, float, float]]:
+    (case,) = (case for case in data.cases if case.name == name)
+    (volume,) = read_channels(case.images[0])
+    return volume.voxels, volume.spacing
+
+
+def test_case_is_the_same_after_it_was_kept(tmp_path: Path) -> None:
+    case = replace(case_of(3, "ED"), dice={"LV": math.nan}, signs={"fragments": 0.1})
     image = tmp_path / "image.nii.gz"
     image.write_bytes(b"image")
     unfinished = UnfinishedCalibration(tmp_path, ("multi", 9))

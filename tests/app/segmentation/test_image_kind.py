@@ -12,6 +12,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.segmentation.calibrate import CalibrationCase
@@ -23,39 +24,50 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     write_calibration,
 )
 from napari_bayes_nnunet.app.segmentation.case_signs import (
+    CINE_SCORE,
     FEATURE_DISTANCE,
     MUSCLE_TO_BLOOD,
+    OF_THE_IMAGE,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.image_kind import (
+    CHECKS,
     NO_HEART,
-    OTHER_FACTOR,
-    OTHER_FEATURES,
+    OTHER_KIND,
     OTHER_SHAPES,
     STRANGE_SCORE,
     UNLIKE_FACTOR,
+    HeartLook,
     ImageRule,
     fit_image_rule,
 )
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.metrics.cine_rule import CineRule
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.core.metrics.failure import FailureAssessment, FailureRule, SignRange
 from napari_bayes_nnunet.core.metrics.feature_distance import FeatureRule
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels, write_map
+from napari_bayes_nnunet.io.study.case_report import interval_rules
 
 FEATURES = FeatureRule(
     mean=(0.0, 0.0), directions=((1.0, 0.0),), variance=1.0, threshold=10.0, patients=16
 )
-RULE = ImageRule(features=FEATURES, muscle_to_blood=(0.3, 0.6))
-UNLIKE, NO_CINE = "unlike the training images", "like a short-axis cine"
+CINE = CineRule(
+    means=(1.0, 2.0), deviations=(2.0, 1.0), weights=(1.0, 0.5), intercept=-1.0, limit=3.0, cines=40
+)
+RULE = ImageRule(
+    features=FEATURES, cine=CINE, muscle_to_blood=(0.3, 0.6), sha256="m", plans_sha256="p"
+)
+UNLIKE, NO_CINE, NOT_CHECKED = "unlike the training", "not be a short-axis cine", "Not checked"
 SETTINGS = SegmentationSettings(mirroring="none", members=2, device="cpu")
 
 
-def signs(distance: float = 5.0, ratio: float = 0.5) -> dict[str, float]:
-    return {FEATURE_DISTANCE: distance, MUSCLE_TO_BLOOD: ratio}
+def signs(distance: float = 5.0, ratio: float = 0.5, score: float = 0.0) -> dict[str, float]:
+    return {FEATURE_DISTANCE: distance, MUSCLE_TO_BLOOD: ratio, CINE_SCORE: score}
 
 
 def test_distant_features_are_unlike_the_training() -> None:
@@ -71,12 +83,27 @@ def test_usual_contrast_is_a_cine(ratio: float) -> None:
 
 @pytest.mark.parametrize("ratio", [-0.1, 0.05, 0.19, 0.96, 3.0, math.inf])
 def test_other_contrast_is_no_cine(ratio: float) -> None:
-    assert RULE.why_no_cine(signs(ratio=ratio)) not in ("", NO_HEART, OTHER_FEATURES)
+    assert RULE.why_no_cine(signs(ratio=ratio)) not in ("", NO_HEART, OTHER_KIND)
 
 
-def test_missing_heart_and_strange_features_are_no_cine() -> None:
+def test_missing_heart_and_other_features_are_asked() -> None:
     assert RULE.why_no_cine(signs(ratio=math.nan)) == NO_HEART
-    assert RULE.why_no_cine(signs(10 * OTHER_FACTOR + 0.1)) == OTHER_FEATURES
+    assert RULE.why_no_cine(signs(score=3.1)) == OTHER_KIND
+    assert RULE.why_no_cine(signs(score=2.9)) == ""
+    # A distance, which a new scanner has as well, says nothing of the kind of an image.
+    assert RULE.why_no_cine(signs(1000)) == ""
+
+
+def test_tags_of_a_cine_outweigh_features_but_no_shapes() -> None:
+    assert RULE.why_no_cine(signs(score=3.1), is_cine_by_tags=True) == ""
+    assert RULE.why_no_cine(signs(ratio=math.nan), is_cine_by_tags=True) == NO_HEART
+
+
+def test_signs_are_those_of_the_features() -> None:
+    found = RULE.signs(HeartLook(np.array([3.0, 3.0]), 0.4))
+    assert found[CINE_SCORE] == pytest.approx((3 - 1) / 2 * 1 + (3 - 2) * 0.5 - 1)
+    assert found[MUSCLE_TO_BLOOD] == 0.4
+    assert set(RULE.signs(HeartLook(None, math.nan))) == {MUSCLE_TO_BLOOD}
 
 
 def test_strange_shapes_are_no_cine() -> None:
@@ -89,18 +116,28 @@ def test_strange_shapes_are_no_cine() -> None:
 
 def test_rule_needs_features_and_ratios_of_validation_cases() -> None:
     rng = np.random.default_rng(0)
-    training, validation = list(rng.random((20, 4))), list(rng.random((10, 4)))
-    ratios, patients = list(rng.uniform(0.3, 0.5, 10)), [f"p{n // 2}" for n in range(10)]
-    rule = fit_image_rule(training, validation, ratios, patients)
-    assert rule.muscle_to_blood == (min(ratios), max(ratios))
-    cases = zip(validation, ratios, strict=True)
-    for features, ratio in cases:  # never said of a validation case
-        found = signs(rule.features.distance(features), ratio)
-        assert not rule.is_unlike_training(found)
+    sums = {"sha256": "m", "plans_sha256": "p"}
+
+    def looks(count: int, ratio: float = 0.4) -> dict[str, list[HeartLook]]:
+        return {f"p{n}": [HeartLook(rng.random(4), ratio + 0.01 * n)] * 2 for n in range(count)}
+
+    training, validation = looks(25), looks(5)
+    others = {name: [HeartLook(rng.random(4) + 3, 0.4)] for name in training}
+    rule = fit_image_rule(training, validation, others, **sums)
+    assert rule.muscle_to_blood == pytest.approx((0.4, 0.44))
+    assert rule.cine.cines == 50
+    for (cine,) in ([look] for of_patient in validation.values() for look in of_patient):
+        found = rule.signs(cine)
+        assert rule.is_unlike_training(found) is False
         assert rule.why_no_cine(found) == ""
-    assert fit_image_rule([], validation, ratios, patients) is None
-    assert fit_image_rule(training, [None] * 10, ratios, patients) is None
-    assert fit_image_rule(training, validation, [math.nan] * 10, patients) is None
+    for (other,) in others.values():
+        assert rule.why_no_cine(rule.signs(other)) == OTHER_KIND
+    few = fit_image_rule(looks(19), validation, others={}, **sums)
+    assert few.cine is None
+    assert few.features is not None
+    no_heart = {name: [HeartLook(None, 0.4)] for name in validation}
+    assert fit_image_rule(training, no_heart, others, **sums).features is None
+    assert fit_image_rule(training, looks(5, math.nan), others, **sums) is None
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +147,8 @@ def checked(trained_run: Path, hearts: Path, tmp_path_factory: pytest.TempPathFa
     shutil.copytree(trained_run, copy, ignore=shutil.ignore_patterns("nnunet_data"))
     ensemble = Ensemble(copy, device="cpu")
     (volume,) = read_channels(image_of(hearts))
-    features = ensemble.features(volume.voxels, volume.spacing, SETTINGS)
+    features, ratio = ensemble.heart_look(volume.voxels, volume.spacing)
     result = ensemble.segment(volume.voxels, volume.spacing, members=2, mirroring="none")
-    ratio = result.signs[MUSCLE_TO_BLOOD]
     rule = FeatureRule(
         mean=tuple(features),
         directions=(tuple(np.zeros(len(features))),),
@@ -123,16 +159,33 @@ def checked(trained_run: Path, hearts: Path, tmp_path_factory: pytest.TempPathFa
     ranges = {
         name: SignRange(median=value, reach=1.0)
         for name, value in result.signs.items()
-        if name != MUSCLE_TO_BLOOD
+        if name not in OF_THE_IMAGE
     }
+    inverted, _ = ensemble.heart_look(volume.voxels.max() - volume.voxels, volume.spacing)
+    offset = inverted - features
+    cine = CineRule(  # 0 for this heart, 1 for the inverted one
+        means=tuple(features),
+        deviations=(1.0,) * len(features),
+        weights=tuple(offset / (offset @ offset)),
+        intercept=0.0,
+        limit=0.5,
+        cines=40,
+    )
     write_calibration(
         ensemble.folder,
         Calibration(
             temperature=1.2,
             cases=("a",),
             failure=FailureRule(ranges=ranges, threshold=0.0, patients=16),
-            image=ImageRule(features=rule, muscle_to_blood=(ratio / 1.2, ratio)),
+            volumes={"LV": IntervalRule(bias=0, half_width_80=1, half_width_90=2, patients=16)},
             **calibration_key(ensemble.folder, SETTINGS),
+        ),
+        ImageRule(
+            features=rule,
+            cine=cine,
+            muscle_to_blood=(ratio / 1.2, ratio),
+            sha256=ensemble.last_member().sha256,
+            plans_sha256=ensemble.folder.plans_sha256,
         ),
     )
     return copy
@@ -157,6 +210,7 @@ def test_usual_image_has_a_score_but_no_warning(checked, hearts, tmp_path) -> No
     assert report["unlike_training"] is False
     assert report["no_cine"] is False
     assert report["signs"][FEATURE_DISTANCE] == pytest.approx(0, abs=1e-3)
+    assert "interval_90" in report["volumes_ml"]["LV"]
 
 
 def test_inverted_image_is_said_to_be_none(checked, hearts, tmp_path) -> None:
@@ -169,6 +223,8 @@ def test_inverted_image_is_said_to_be_none(checked, hearts, tmp_path) -> None:
     assert report["unlike_training"] is True
     assert report["no_cine"] is True
     assert any(NO_CINE in sentence for sentence in report["warnings"])
+    assert not interval_rules([report])
+    assert not any("interval_90" in volume for volume in report["volumes_ml"].values())
     code, text, reports = predicted(checked, inverted, tmp_path / "strict", "--strict")
     assert code == 1
     assert NO_CINE in text
@@ -195,14 +251,63 @@ def test_a_refused_cine_keeps_its_earlier_results(checked, hearts, tmp_path) -> 
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
 
 
-def test_without_a_rule_a_strict_run_is_refused(checked, hearts, tmp_path) -> None:
-    flags = "--strict", "--window", "whole"
-    code, text, reports = predicted(checked, image_of(hearts), tmp_path, *flags)
-    assert code == 1
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--window", "whole"),
+        ("--members", "1"),
+        ("--mirroring", "full"),
+        ("--method", "vanilla"),
+        ("--uncalibrated",),
+    ],
+)
+def test_the_image_is_judged_whatever_the_settings(checked, hearts, tmp_path, flags) -> None:
+    (volume,) = read_channels(image_of(hearts))
+    inverted = tmp_path / "inverted.nii.gz"
+    write_map(inverted, (volume.voxels.max() - volume.voxels).astype(np.float32), volume.geometry)
+    *_, (usual,) = predicted(checked, inverted, tmp_path / "usual")
+    code, text, (report,) = predicted(checked, inverted, tmp_path / "out", *flags)
+    assert code == 0, text
+    assert (report["no_cine"], report["unlike_training"]) == (True, True)
+    for name in OF_THE_IMAGE:
+        assert report["signs"][name] == usual["signs"][name]
+    (sentence,) = (sentence for sentence in report["warnings"] if NOT_CHECKED in sentence)
+    assert (CHECKS[2] in sentence, CHECKS[0] in sentence) == (True, False)
+    assert not any(NOT_CHECKED in sentence for sentence in usual["warnings"])
+    assert predicted(checked, inverted, tmp_path / "strict", *flags, "--strict")[0] == 1
+
+
+@pytest.mark.parametrize("is_changed", [True, False])
+def test_without_a_rule_the_kind_is_not_checked(checked, hearts, tmp_path, is_changed) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(checked, copy)
+    content = json.loads((copy / FILE).read_text())
+    if is_changed:
+        content["image"]["sha256"] = "of another member"
+    else:  # as version 0.2.0 wrote it
+        content["calibrations"][0]["image"] = content.pop("image")
+    (copy / FILE).write_text(json.dumps(content))
+    code, text, (report,) = predicted(copy, image_of(hearts), tmp_path / "out")
+    assert code == 0, text
+    assert (report["no_cine"], report["unlike_training"]) == (None, None)
+    (sentence,) = report["warnings"]
+    assert all((what in sentence) == (what != CHECKS[2]) for what in CHECKS)
+    code, text, reports = predicted(copy, image_of(hearts), tmp_path / "strict", "--strict")
+    assert (code, reports) == (1, [])
     assert "--strict" in text
-    assert reports == []
-    assert predicted(checked, image_of(hearts), tmp_path, *flags[1:])[0] == 0
-    assert predicted(checked, image_of(hearts), tmp_path, *flags, "--continue")[0] == 1
+
+
+def test_a_word_in_the_name_is_asked_unless_answered(checked, hearts, tmp_path) -> None:
+    named = tmp_path / "p01_LGE_0000.nii.gz"
+    shutil.copy(image_of(hearts), named)
+    code, text, (report,) = predicted(checked, named, tmp_path / "out")
+    assert code == 0, text
+    assert report["no_cine"] is True
+    assert "LGE" in report["warnings"][0]
+    assert "interval_90" not in report["volumes_ml"]["LV"]
+    assert predicted(checked, named, tmp_path / "strict", "--strict")[0] == 1
+    *_, (report,) = predicted(checked, named, tmp_path / "anyway", "--anyway")
+    assert (report["no_cine"], report["warnings"]) == (False, [])
 
 
 def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
@@ -218,9 +323,7 @@ def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
     assert len(report["warnings"]) == 1
     *_, (report,) = predicted(copy, image_of(hearts), tmp_path / "plain", "--uncalibrated")
     assert report["failure"] is None
-    assert report["unlike_training"] is None
-    assert report["no_cine"] is None
-    assert FEATURE_DISTANCE not in report["signs"]
+    assert (report["unlike_training"], report["no_cine"]) == (False, False)
     # A damaged calibration does not matter then.
     (copy / FILE).write_text("[]")
     code, text, (again,) = predicted(copy, image_of(hearts), tmp_path / "again", "--uncalibrated")
@@ -242,15 +345,36 @@ def test_earlier_calibration_adds_no_sign_of_failure(checked, hearts) -> None:
     assert FEATURE_DISTANCE in result.signs
     reference = read_labels(read_dataset(hearts).cases[0].label).voxels
     case = CalibrationCase.compare("a", "p", result, reference, volume.spacing)
-    assert set(case.failure_signs) == set(result.signs) - {FEATURE_DISTANCE, MUSCLE_TO_BLOOD}
+    assert set(case.failure_signs) == set(result.signs) - {*OF_THE_IMAGE}
+
+
+@pytest.mark.parametrize("is_heart", [True, False])
+def test_features_are_means_and_deviations_in_the_heart(checked, hearts, is_heart) -> None:
+    """All pixels are heart, or none is, by the bias of the background."""
+    ensemble = Ensemble(checked, device="cpu", precision="full")
+    predictor, members = ensemble._ready
+    weights = {**members.open((ensemble.last_member(),)).weights}
+    for name in [name for name in weights if "seg_layers" in name and name.endswith("bias")]:
+        weights[name] = weights[name].clone()
+        weights[name][0] = -1e4 if is_heart else 1e4
+    patches = np.random.default_rng(0).random((1, 3, *predictor.patch_size), np.float32)
+    features = predictor.heart_features(predictor.on_network_grid(patches), weights)
+    if not is_heart:
+        assert features is None
+        return
+    module = predictor.network.module
+    with torch.inference_mode():
+        values = module.encoder(torch.from_numpy(patches).transpose(0, 1))[-2].numpy()
+    expected = [*values.mean(axis=(0, 2, 3)), *values.std(axis=(0, 2, 3))]
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_features_hardly_depend_on_the_precision(checked, hearts) -> None:
     (volume,) = read_channels(image_of(hearts))
     half, full = (
-        Ensemble(checked, device="cpu", precision=precision).features(
-            volume.voxels, volume.spacing, SETTINGS
-        )
+        Ensemble(checked, device="cpu", precision=precision)
+        .heart_look(volume.voxels, volume.spacing)
+        .features
         for precision in ("auto", "full")
     )
     assert half == pytest.approx(full, rel=0.02, abs=0.02)

@@ -28,7 +28,7 @@ def test_request_to_stop_is_heeded_between_training_cases(
     run = shutil.copytree(trained_run, tmp_path / "run")
     read = []
 
-    def features(*_: object) -> Iterator[str]:
+    def looks(*_: object) -> Iterator[str]:
         for name in ("a", "b", "c"):
             read.append(name)
             yield name
@@ -37,7 +37,7 @@ def test_request_to_stop_is_heeded_between_training_cases(
         if stage.text == validation.READING_FEATURES.format(case="a"):
             (tmp_path / "stop").touch()
 
-    monkeypatch.setattr(validation, "training_features", features)
+    monkeypatch.setattr(validation, "fit_kind_of_images", looks)
     with pytest.raises(Stopped):
         validation.measure_validation_range(
             *(RunFolder(run), "0", read_dataset(hearts)),

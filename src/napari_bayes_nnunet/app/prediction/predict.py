@@ -22,7 +22,7 @@ from ...io.study.case_report import is_no_cine, read_report
 from ...io.study.info import STUDY_FILE, read_study_info
 from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
-from ..segmentation.calibration import find_calibration
+from ..segmentation.calibration import find_image_rule
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.pass_plan import PassPlan
 from ..segmentation.result import Segmentation, Snapshot
@@ -57,8 +57,8 @@ NAME_TAKEN = (
     "one of the two."
 )
 KIND_UNKNOWN = (
-    "Images that do not look like a short-axis cine cannot be refused, because the ensemble is not "
-    "calibrated to recognise them with these settings ({settings})."
+    "Images that may not be a short-axis cine cannot be refused, because the ensemble is not "
+    "calibrated to recognise them, which takes 40 or more training images."
 )
 NO_MAP_OF_SINGLE = "{method} is a single model, so it has no mutual information."
 Segmented: TypeAlias = Sequence[tuple[PhaseImage, Segmentation]]
@@ -156,7 +156,7 @@ def predict_case(
         request = replace(request, save=request.save - {"mutual-information"})
         run_notes.append(NO_MAP_OF_SINGLE.format(method=request.settings.method))
     if request.strict:
-        _refuse_unknown_kind(ensemble, request)
+        _refuse_unknown_kind(ensemble)
     if done := _finished_before(ensemble, request, source):
         _claim_names(_further_names(case, done), seen)
         notes = _unverified(request, [frame_name(case, phase) for phase in done])
@@ -180,7 +180,9 @@ def predict_case(
     notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
     notes += run_notes
     with WriteBehind(is_used=ensemble.is_on_card) as behind:
-        for number, segmented in enumerate(_groups(ensemble, request, missing, on_member)):
+        for number, segmented in enumerate(
+            _groups(ensemble, request, missing, source.doubt(), on_member)
+        ):
             if number == 0:
                 _remove_old(request, case, channels[0].phases, frames, missing, entries)
             behind.call(partial(_write_group, request, segmented, entries, study, notes))
@@ -204,19 +206,15 @@ def _is_single(ensemble: Ensemble, request: PredictionRequest) -> bool:
     return len(PassPlan(folder=ensemble.folder, settings=request.settings).passes) == 1
 
 
-def _refuse_unknown_kind(ensemble: Ensemble, request: PredictionRequest) -> None:
+def _refuse_unknown_kind(ensemble: Ensemble) -> None:
     """Raise AppError if nothing tells short-axis cines from other images."""
-    calibration = find_calibration(ensemble.folder, request.settings)
-    if calibration is None or calibration.image is None:
-        raise AppError(
-            KIND_UNKNOWN,
-            Remedy(Action.OMIT, {"setting": Setting("strict")}),
-            settings=str(request.settings),
-        )
+    found = find_image_rule(ensemble.folder)
+    if found is None or found[0].cine is None:
+        raise AppError(KIND_UNKNOWN, Remedy(Action.OMIT, {"setting": Setting("strict")}))
 
 
 def _refuse_other_images(results: Iterable[Segmentation]) -> None:
-    """Raise AppError if an image does not look like a short-axis cine."""
+    """Raise AppError if an image may not be a short-axis cine."""
     if reason := next((result.no_cine for result in results if result.no_cine), ""):
         raise AppError(
             "{reason}", Remedy(Action.OMIT, {"setting": Setting("strict")}), reason=reason
@@ -337,7 +335,7 @@ def _is_finished(
 ) -> bool:
     """Return whether all requested files of a 3D image are complete.
 
-    In a strict run those of an image that does not look like a short-axis cine are not, so that it
+    In a strict run those of an image that may not be a short-axis cine are not, so that it
     is refused as in a new run. Raises AppError if they were made with other settings.
     """
     files = {key: request.output / file for key, file in case_files(name, request.save).items()}
@@ -356,6 +354,7 @@ def _groups(
     ensemble: Ensemble,
     request: PredictionRequest,
     frames: Sequence[PhaseImage],
+    doubt: str | None,
     on_member: Callable[[str, Snapshot], None],
 ) -> Iterator[Segmented]:
     """Yield the segmentations of the frames that fill the device together, group by group."""
@@ -366,13 +365,14 @@ def _groups(
         following = frames[first + together : first + 2 * together]
         spacing = group[0].channels[0].spacing
         ensemble.prepare_ahead((frame.image for frame in following), spacing)
-        yield [*zip(group, _segment(ensemble, request, group, on_member), strict=True)]
+        yield [*zip(group, _segment(ensemble, request, group, doubt, on_member), strict=True)]
 
 
 def _segment(
     ensemble: Ensemble,
     request: PredictionRequest,
     frames: Sequence[PhaseImage],
+    doubt: str | None,
     on_member: Callable[[str, Snapshot], None],
 ) -> list[Segmentation]:
     """Return the segmentation of each image. Raises AppError if a strict run refuses one."""
@@ -387,7 +387,7 @@ def _segment(
         for index, snapshot in snapshots.items():
             on_member(frames[index].name, snapshot)
 
-    results = drain(steps, show)
+    results = [result.with_doubt(doubt) for result in drain(steps, show)]
     if request.strict:
         _refuse_other_images(results)
     return results

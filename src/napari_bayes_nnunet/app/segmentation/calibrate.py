@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,14 @@ from ...core.counts import format_count
 from ...core.heart.function import Measured, heart_function
 from ...core.heart.largest_component import largest_component
 from ...core.heart.measurements import Spread, volumes_ml
+from ...core.heart.non_cines import NON_CINES, Source
 from ...core.heart.plausibility import MassRange, fit_mass_range
 from ...core.heart.slice_volumes import PhaseVolumes, heart_structures
 from ...core.metrics.calibration import fit_temperature, foreground_box
+from ...core.metrics.cine_rule import FEWEST_CINES
 from ...core.metrics.conformal import IntervalRule, fit_interval
 from ...core.metrics.expected_dice import DiceRule, fit_dice
 from ...core.metrics.failure import fit_failure, fit_least_dice
-from ...core.metrics.feature_distance import FEWEST_FOR_FEATURES
 from ...core.metrics.overlap import dice
 from ...core.problems import Problem, Statement, statement
 from ...core.review.stop_rule import (
@@ -46,23 +48,19 @@ from ...io.ensemble.unfinished_calibration import UnfinishedCalibration
 from ...io.images.nifti import VoxelArray, read_channel_files, read_labels
 from ...io.study.case_report import expected_dice_entry
 from .. import AppError
-from .calibration import (
-    Calibration,
-    calibration_key,
-    read_calibrations,
-    write_calibration,
-    write_one_component,
-)
-from .case_signs import MUSCLE_TO_BLOOD, OF_THE_IMAGE
+from .calibration import Calibration, calibration_key, read_calibrations, write_calibration
+from .case_signs import OF_THE_IMAGE
 from .ensemble import Ensemble
-from .image_kind import fit_image_rule
+from .image_kind import HeartLook, ImageRule, fit_image_rule
 from .methods import choose_members
 from .prediction_cache import member_files
 from .result import Segmentation, stored_posterior
 from .settings import SegmentationSettings
 
 MOST_TRAINING: Final = 200
-"""Most training images whose features are computed."""
+"""Most training images that are looked at to learn the kind of images."""
+IMAGES_PER_SOURCE: Final = 4
+"""Training images for each one that non-cines are made from: every second ED frame."""
 NOTHING_HELD_BACK: Final = (
     "The trainings in {folder} have no validation case that none of them was trained on. Train "
     "them with the same split, or calibrate one of them."
@@ -76,7 +74,7 @@ VOXELS_TO_IGNORE: Final = (
     "their true labels."
 )
 CASE_LEFT_OUT: Final = "The validation case {case} was left out. {reason} Check its files."
-ARRAYS: Final = ("probabilities", "labels", "features")
+ARRAYS: Final = ("probabilities", "labels")
 """Fields of a case that are stored as arrays."""
 
 
@@ -88,8 +86,8 @@ class CalibrationCase:
     reference's structures, the probabilities of the untempered posterior. Per structure:
     ``volumes``, their ``spreads`` over the members, ``member_volumes``, and ``references``, in mL;
     the ``agreement`` of the members, and the ``dice`` with the reference. ``signs`` are those of
-    the result, ``features`` those of the image, None if the network has none. ``slices`` have the
-    volumes and scores of single slices, for the `RemainingChange` during a review, if known.
+    the result. ``slices`` have the volumes and scores of single slices, for the `RemainingChange`
+    during a review, if known.
     """
 
     name: str
@@ -103,7 +101,6 @@ class CalibrationCase:
     agreement: Mapping[str, float]
     dice: Mapping[str, float]
     signs: Mapping[str, float] = field(default_factory=dict)
-    features: NDArray[np.float64] | None = None
     slices: ReferencedVolume | None = None
 
     @property
@@ -125,8 +122,6 @@ class CalibrationCase:
         result: Segmentation,
         reference: VoxelArray,
         spacing: Spacing,
-        *,
-        features: NDArray[np.float64] | None = None,
     ) -> CalibrationCase:
         """Return the numbers of a result and its reference.
 
@@ -146,7 +141,6 @@ class CalibrationCase:
             agreement=result.pairwise_dice,
             dice=dice(result.labels, reference, result.structures),
             signs=result.signs,
-            features=features,
             slices=ReferencedVolume.compare(
                 stored_posterior(result), reference, spacing, result.structures
             ),
@@ -156,8 +150,6 @@ class CalibrationCase:
         """Return the fields as JSON, which may have NaN, and the large ones as arrays."""
         content = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays = {name: content.pop(name) for name in ARRAYS}
-        if arrays["features"] is None:
-            arrays["features"] = np.empty(0)
         content["spreads"] = {name: asdict(spread) for name, spread in self.spreads.items()}
         content["slices"] = self.slices and {
             part: {name: values.tolist() for name, values in of_name.items()}
@@ -172,10 +164,8 @@ class CalibrationCase:
             part: {name: np.array(values, np.float64) for name, values in of_name.items()}
             for part, of_name in content["slices"].items()
         }
-        features = arrays["features"]
         parts = {
             **arrays,
-            "features": features if features.size else None,
             "spreads": {name: Spread(**values) for name, values in content["spreads"].items()},
             "slices": ReferencedVolume(**slices) if slices else None,
         }
@@ -187,10 +177,10 @@ def calibrate(
 ) -> Iterator[CalibrationCase | Statement | str | Calibration]:
     """Fit τ and all rules on the validation cases of the ensemble's training.
 
-    Yields each case, or a statement if it is left out, the names of training cases whose features
-    are read, and the result, which is also written into the ensemble's folder. Cases that an
-    interrupted calibration with the same settings has finished are read, not computed. Raises
-    AppError if ``dataset`` has no validation case, or the folder is read-only, and the first
+    Yields each case, or a statement if it is left out, the names of the cases that the kind of
+    images is learnt from, and the result, which is also written into the ensemble's folder. Cases
+    that an interrupted calibration with the same settings has finished are read, not computed.
+    Raises AppError if ``dataset`` has no validation case, or the folder is read-only, and the first
     Problem if no case can be read and segmented.
     """
     folder = ensemble.folder
@@ -204,7 +194,7 @@ def calibrate(
         )
     members = choose_members(folder, settings.method, settings.members)
     every = read_dataset(dataset)
-    write_one_component(folder, are_one_component(folder, every, members))
+    write_calibration(folder, one_component=are_one_component(folder, every, members))
     pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
     key = calibration_key(folder, settings), member_files(members), ensemble.precision, pattern
     unfinished = UnfinishedCalibration(folder.path, key)
@@ -231,9 +221,9 @@ def calibrate(
             dataset=dataset,
         )
     mass_range = find_mass_range(folder, every, members)
-    trained_on = yield from training_features(ensemble, every, settings, cases)
-    calibration = fit_calibration(folder, settings, cases, trained_on, mass_range=mass_range)
-    write_calibration(folder, calibration)
+    image_rule = yield from fit_kind_of_images(ensemble, every, pattern)
+    calibration = fit_calibration(folder, settings, cases, mass_range=mass_range)
+    write_calibration(folder, calibration, image=image_rule)
     unfinished.remove()
     yield calibration
 
@@ -274,7 +264,6 @@ def compare_case(
         drain(steps),
         reference=reference,
         spacing=spacing,
-        features=ensemble.features(image, spacing, settings),
     )
 
 
@@ -291,44 +280,60 @@ def _read_image(case: TrainingCase) -> tuple[VoxelArray, Spacing]:
     return np.stack([channel.voxels for channel in channels]), channels[0].spacing
 
 
-def training_features(
-    ensemble: Ensemble,
-    dataset: RawDataset,
-    settings: SegmentationSettings,
-    validation: Sequence[CalibrationCase],
-) -> Generator[str, None, list[NDArray[np.float64]]]:
-    """Return the features of at most `MOST_TRAINING` images of the training; yield their names.
+def fit_kind_of_images(
+    ensemble: Ensemble, dataset: RawDataset, pattern: str
+) -> Generator[str, None, ImageRule | None]:
+    """Fit the rule for the kind of images, of all settings; yield the names of cases looked at.
 
-    Images that cannot be read or segmented are left out. [] if the ``validation`` cases are of too
-    few patients for a rule, or have no features.
+    They are the validation cases of the last member, and at most `MOST_TRAINING` that it was
+    trained on. Images that cannot be read or segmented are left out.
     """
-    few = len({case.patient for case in validation}) < FEWEST_FOR_FEATURES
-    if few or any(case.features is None for case in validation):
-        return []
-    names, _ = _split_of(choose_members(ensemble.folder, settings.method, settings.members)[-1])
-    cases = [case for case in dataset.cases if case.name in names]
-    found = []
-    for case in cases[:: max(1, -(-len(cases) // MOST_TRAINING))]:
-        yield case.name
-        with suppress(Problem):
-            features = ensemble.features(*_read_image(case), settings)
-            if features is not None:
-                found.append(features)
-    return found
+    member = ensemble.last_member()
+    training, validation = (
+        [case for case in dataset.cases if case.name in names] for names in _split_of(member)
+    )
+    training = training[:: max(1, -(-len(training) // MOST_TRAINING))]
+    sources = training[::IMAGES_PER_SOURCE] if len(training) >= FEWEST_CINES else []
+    looks: list[dict[str, list[HeartLook]]] = []
+    for cases in (training, validation, sources):
+        looks.append({})
+        for case in cases:
+            yield case.name
+            of_patient = looks[-1].setdefault(patient_of(case.name, pattern), [])
+            with suppress(Problem):
+                images = [_read_image(case)]
+                if cases is sources:
+                    images = _non_cines(case, *images[0], ensemble.structures)
+                of_patient += [ensemble.heart_look(*image) for image in images]
+    sha256, plans_sha256 = member.sha256, ensemble.folder.plans_sha256
+    return fit_image_rule(*looks, sha256=sha256, plans_sha256=plans_sha256)
+
+
+def _non_cines(
+    case: TrainingCase, image: VoxelArray, spacing: Spacing, structures: Mapping[str, int]
+) -> list[tuple[NDArray[Any], Spacing]]:
+    """Return the non-cines made from the image of a case; none if it has several channels."""
+    source = Source(
+        voxels=image[0],
+        labels=read_labels(case.label).voxels,
+        spacing=spacing,
+        muscle=heart_structures(structures).get("MYO"),
+        random=np.random.default_rng(crc32(case.name.encode())),
+    )
+    return [make(source) for make in NON_CINES.values()] if len(image) == 1 else []
 
 
 def fit_calibration(
     folder: EnsembleFolder,
     settings: SegmentationSettings,
     cases: Sequence[CalibrationCase],
-    trained_on: Sequence[NDArray[np.float64]] = (),
     *,
     mass_range: MassRange | None = None,
 ) -> Calibration:
     """Return the calibration for these settings, from ``cases`` with at least one reference voxel.
 
-    τ minimises the NLL of the voxels in the boxes of the references. ``trained_on`` has the
-    features of training images, ``mass_range`` is that of `find_mass_range`.
+    τ minimises the NLL of the voxels in the boxes of the references. ``mass_range`` is that of
+    `find_mass_range`.
     """
     temperature = fit_temperature(
         np.hstack([case.probabilities for case in cases]),
@@ -350,12 +355,6 @@ def fit_calibration(
         failure=fit_failure(
             [case.failure_signs for case in cases],
             [case.mean_dice for case in cases],
-            [case.patient for case in cases],
-        ),
-        image=fit_image_rule(
-            trained_on,
-            [case.features for case in cases],
-            [case.signs.get(MUSCLE_TO_BLOOD, math.nan) for case in cases],
             [case.patient for case in cases],
         ),
         review=_review_rules(cases),

@@ -1,7 +1,7 @@
 """Calibration of an ensemble: temperature and prediction intervals, as fitted by `calibrate`.
 
-MODEL/calibration.json has an entry for each combination of method, members, mirroring, window and
-stopping. Version 0.1.0 wrote MODEL/temperatures.json, which has temperatures only.
+MODEL/calibration.json has an entry for each combination of method, members, mirroring, window,
+stopping and largest component.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from ...core.problems import Action, Remedy, Setting, option
 from ...core.review.stop_rule import RemainingChange
 from ...core.types import LargestComponent, Mirroring, Window
 from ...io import DataError
-from ...io.ensemble.ensemble_folder import EnsembleFolder
-from ...io.ensemble.fingerprint import CALIBRATION_FILES
+from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from ...io.ensemble.fingerprint import CALIBRATION_FILE
 from ...io.files.atomic import null_for_nan, write_json
 from ...io.files.checksum import may_be_same
-from ...io.files.json_files import parse_json, read_json, reading_json
+from ...io.files.json_files import parse_json, reading_json
 from .. import AppError
 from .image_kind import ImageRule
 from .methods import METHODS, choose_members
 from .settings import DEFAULT_WINDOW, SegmentationSettings
 
-FILE, OLD_FILE = CALIBRATION_FILES
 OTHER_SETTINGS: Final = (
     "The ensemble is calibrated for other settings ({settings}), so there is no temperature, "
     "interval or failure score."
@@ -58,12 +57,11 @@ class Calibration:
 
     ``volumes`` has the rule for the volume of each structure, ``function`` that of each measurement
     of the heart ("LV EF"), and ``dice`` those for the expected Dice of each structure, by phase
-    ("ED", "ES", and "any" if it is unknown). ``failure`` is the rule for the failure score,
-    ``image`` that for images of other kinds. ``least_dice`` is the expected Dice of a structure
-    below which it may have failed; version 0.2.0 wrote none. ``review`` bounds the change of each
-    measurement during the rest of a review, ``mass_range`` is the usual one of the training
-    patients, None if unknown. ``sha256`` are the checksums of the members, ``plans_sha256`` is that
-    of the `EnsembleFolder`; version 0.1.0 wrote neither, nor rules.
+    ("ED", "ES", and "any" if it is unknown). ``failure`` is the rule for the failure score.
+    ``least_dice`` is the expected Dice of a structure below which it may have failed; version 0.2.0
+    wrote none. ``review`` bounds the change of each measurement during the rest of a review,
+    ``mass_range`` is the usual one of the training patients, None if unknown. ``sha256`` are the
+    checksums of the members, ``plans_sha256`` is that of the `EnsembleFolder`.
     """
 
     temperature: Annotated[float, Interval(ge=RANGE[0], le=RANGE[1])]
@@ -79,7 +77,6 @@ class Calibration:
     dice: dict[str, dict[str, DiceRule]] = field(default_factory=dict)
     failure: FailureRule | None = None
     least_dice: float = FAILED_DICE
-    image: ImageRule | None = None
     review: dict[str, RemainingChange] = field(default_factory=dict)
     mass_range: MassRange | None = None
     sha256: tuple[str, ...] = ()
@@ -126,6 +123,7 @@ class _File:
     format: int
     calibrations: list[Calibration]
     one_component: bool = False
+    image: ImageRule | None = None
 
 
 def chosen_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -> float:
@@ -165,8 +163,8 @@ def fitted_temperature(folder: EnsembleFolder, settings: SegmentationSettings) -
 def usual_window(folder: EnsembleFolder) -> Window:
     """Return the window that applies unless another one is chosen.
 
-    An ensemble that is calibrated for the whole image only, as by version 0.1.0, sees all of it, so
-    that its calibration applies; any other sees the window around the heart.
+    An ensemble that is calibrated for the whole image only sees all of it, so that its calibration
+    applies; any other sees the window around the heart.
     """
     with suppress(DataError):
         if {c.window for c in read_calibrations(folder.path)} == {"whole"}:
@@ -178,8 +176,8 @@ def keeps_largest(folder: EnsembleFolder, settings: SegmentationSettings) -> boo
     """Return whether only the largest component is kept: as chosen, else as `calibrate` found."""
     if settings.largest_component != "auto":
         return settings.largest_component == "on"
-    with suppress(DataError, FileNotFoundError):
-        return _read_file(folder.path / FILE, _state(folder.path / FILE)).one_component
+    with suppress(DataError):
+        return _read(folder.path).one_component
     return False
 
 
@@ -222,50 +220,62 @@ def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) ->
     return (OTHER_SETTINGS.format(settings=named),)
 
 
-def write_calibration(folder: EnsembleFolder, calibration: Calibration) -> None:
-    """Write a calibration into the folder, in place of an earlier one for the same settings."""
-    others = [c for c in read_calibrations(folder.path) if c.key != calibration.key]
-    kept = keeps_largest(folder, SegmentationSettings())
+def write_calibration(
+    folder: EnsembleFolder,
+    calibration: Calibration | None = None,
+    *,
+    image: ImageRule | None = None,
+    one_component: bool | None = None,
+) -> None:
+    """Write a calibration into the folder, in place of an earlier one for the same settings.
+
+    The rule for the kind of an ``image``, and whether the training labels are ``one_component``,
+    are for all settings; None keeps what the folder has. Raises DataError if it cannot be saved.
+    """
+    found = _read(folder.path)
+    others = [c for c in found.calibrations if calibration is None or c.key != calibration.key]
+    content = _File(
+        format=_FORMAT,
+        calibrations=[*others, *([calibration] if calibration else [])],
+        image=image or found.image,
+        one_component=found.one_component if one_component is None else one_component,
+    )
     try:
-        _write(folder, [*others, calibration], one_component=kept)
+        write_json(folder.path / CALIBRATION_FILE, asdict(content))
     except OSError as error:
         raise DataError(
-            "The fitted temperature {temperature:g} could not be saved in {folder} ({reason}). "
-            "Enter this number as the temperature instead.",
-            temperature=calibration.temperature,
+            "The calibration of the ensemble could not be saved in {folder} ({reason}). Check the "
+            "permissions and the free space of the folder.",
             folder=folder.path,
             reason=error.strerror,
         ) from error
 
 
-def write_one_component(folder: EnsembleFolder, one_component: bool) -> None:
-    """Record whether every complete label map of the training is one component.
-
-    Results keep the `largest_component` from now on if it is, unless chosen otherwise.
-    """
-    if one_component != keeps_largest(folder, SegmentationSettings()):
-        _write(folder, read_calibrations(folder.path), one_component=one_component)
-
-
-def _write(folder: EnsembleFolder, rows: list[Calibration], *, one_component: bool) -> None:
-    content = _File(format=_FORMAT, calibrations=rows, one_component=one_component)
-    write_json(folder.path / FILE, asdict(content))
-
-
 def read_calibrations(model: Path) -> list[Calibration]:
-    """Return all calibrations of the ensemble in ``model``, also those of version 0.1.0.
+    """Return all calibrations of the ensemble in ``model``.
 
-    Raises DataError if a file is damaged or from a newer version.
+    Raises DataError if the file is damaged or from a newer version.
     """
-    calibrations: list[Calibration] = []
+    return [*_read(model).calibrations]
+
+
+def find_image_rule(folder: EnsembleFolder) -> tuple[ImageRule, Member] | None:
+    """Return the rule for the kind of images, and the usable member that it was fitted with.
+
+    None without either. Raises DataError if the file is damaged.
+    """
+    rule = _read(folder.path).image
+    if rule is None or not may_be_same(rule.plans_sha256, folder.plans_sha256):
+        return None
+    judges = (member for member in folder.usable_members if member.sha256 == rule.sha256)
+    return next(((rule, member) for member in judges), None)
+
+
+def _read(model: Path) -> _File:
+    """Return the calibrations of the ensemble in ``model``, none if it has no file."""
     with suppress(FileNotFoundError):
-        calibrations += _read_file(model / FILE, _state(model / FILE)).calibrations
-    with suppress(FileNotFoundError):
-        known = {calibration.key for calibration in calibrations}
-        old = read_json(model / OLD_FILE, list[Calibration], repair=_REPAIR)
-        # That version stopped by volume, not by slice.
-        calibrations += [c for c in old if c.key not in known and not c.until_stable]
-    return calibrations
+        return _read_file(model / CALIBRATION_FILE, _state(model / CALIBRATION_FILE))
+    return _File(format=_FORMAT, calibrations=[])
 
 
 def _state(file: Path) -> tuple[int, int, int]:

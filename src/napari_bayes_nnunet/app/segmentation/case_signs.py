@@ -18,7 +18,8 @@ from ...core.types import LabelMap, Spacing
 
 MUSCLE_TO_BLOOD: Final = "muscle_to_blood"
 FEATURE_DISTANCE: Final = "feature_distance"
-OF_THE_IMAGE: Final = (MUSCLE_TO_BLOOD, FEATURE_DISTANCE)
+CINE_SCORE: Final = "cine_score"
+OF_THE_IMAGE: Final = (MUSCLE_TO_BLOOD, FEATURE_DISTANCE, CINE_SCORE)
 """Signs that are no part of the failure score."""
 
 

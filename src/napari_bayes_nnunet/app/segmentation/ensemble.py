@@ -12,12 +12,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior
-from ...core.heart.contrast import muscle_to_blood
 from ...core.heart.largest_component import find_removed
 from ...core.heart.measurements import (
     canonical_structure,
@@ -33,11 +29,12 @@ from ...io.files.given_path import given_path
 from .. import AppError
 from .calibration import chosen_temperature, keeps_largest, read_calibrations, usual_window
 from .case_scores import validation_warnings
-from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD, failure_signs
+from .case_signs import failure_signs
 from .first_look import FirstLook
 from .forward_pass import ForwardPass
 from .heart_window import find_window, widened_window
 from .image_check import Image, checked_image, usable_phases
+from .image_kind import HeartLook
 from .member_checks import MemberChecks
 from .member_predictions import InputImage, MemberPredictor, PredictorRuns
 from .member_statistics import MemberStatistics
@@ -224,7 +221,8 @@ class Ensemble:
         ``until_stable`` is set. With either it or ``keep_members`` the results have the labels of
         every member, a byte per member and voxel (24 MB for 30 members of 12 x 256 x 256 voxels);
         without them memory does not grow with the members. Device and precision are those of the
-        ensemble, not of ``settings``. Several runs may take turns, one step after the other.
+        ensemble, not of ``settings``. Several runs may take turns, one step after the other. The
+        kind of the images is judged before the first member.
         """
         plan = PassPlan(folder=self._folder_to_start(settings), settings=settings)
         order = plan.order
@@ -245,6 +243,7 @@ class Ensemble:
         ]
         time_left = TimeLeft(latest=LATEST, average=mean_of_computed)
         with self._runs.run(self._predictor, notes):
+            self._judge(every, plan, should_stop)
             for done, forward_pass in enumerate(order, start=1):
                 self._runs.resume(notes)
                 active = {index: image for index, image in enumerate(every) if not image.is_stable}
@@ -375,7 +374,8 @@ class Ensemble:
         """Whether only the largest component of the structures is kept unless chosen otherwise."""
         return keeps_largest(self.checks.found, SegmentationSettings())
 
-    def _last_member(self) -> Member:
+    def last_member(self) -> Member:
+        """Return the member of the method *vanilla*."""
         folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
         return choose_members(folder, "vanilla", 1)[0]
 
@@ -390,7 +390,7 @@ class Ensemble:
         each, up to `MOST_KEPT` bytes.
         """
         student = self.checks.student
-        forward_pass = ForwardPass((student or self._last_member(),))
+        forward_pass = ForwardPass((student or self.last_member(),))
         ask = partial(
             self._members.predict, forward_pass, mirroring="none", should_stop=should_stop
         )
@@ -487,34 +487,37 @@ class Ensemble:
             return ()
         return slice_warnings(image.channels.shape, image.spacing)
 
-    def features(
-        self, image: Image, spacing: Spacing, settings: SegmentationSettings
-    ) -> NDArray[np.float64] | None:
-        """Return the mean features of an image in the last member of the settings, (features,).
+    def heart_look(self, image: Image, spacing: Spacing) -> HeartLook:
+        """Return what the last member finds of the heart in an image, the same for all settings.
 
-        None if the network has none. Raises AppError if the image cannot be segmented.
+        Raises AppError if the image cannot be segmented.
         """
-        chosen = choose_members(self.folder, settings.method, settings.members)
         self._runs.start_over(self._predictor)
-        return self._members.features(tuple(chosen[-1:]), self._input(image, spacing))
+        images = [self._input(image, spacing)]
+        return next(self._members.heart_looks(self.last_member(), images, self.structures))
 
-    def _check(self, progress: ImageProgress, plan: PassPlan, result: Segmentation) -> Segmentation:
+    def _judge(
+        self, images: Sequence[ImageProgress], plan: PassPlan, should_stop: Callable[[], bool]
+    ) -> None:
+        """Add the signs of their kind to the images, if a usable member can tell it."""
+        if plan.judging is None or self.checks.reason(plan.judging[1]):
+            return
+        rule, member = plan.judging
+        inputs = [image.image for image in images]
+        looks = self._members.heart_looks(member, inputs, self.structures, should_stop=should_stop)
+        for image, look in zip(images, looks, strict=True):
+            image.rule, image.signs = rule, rule.signs(look)
+
+    def _check(self, progress: ImageProgress, result: Segmentation) -> Segmentation:
         """Return the result with its signs of failure and the warnings of the calibration."""
-        channels, spacing = progress.image.channels, progress.image.spacing
         signs = failure_signs(
             result.labels,
             result.mutual_information,
-            spacing,
+            progress.image.spacing,
             structures=result.structures,
             agreement=result.pairwise_dice,
         )
-        signs[MUSCLE_TO_BLOOD] = muscle_to_blood(channels[0], result.labels, result.structures)
-        calibration = plan.calibration
-        if calibration is not None and calibration.image is not None:
-            features = self._members.features(tuple(plan.chosen[-1:]), progress.image)
-            if features is not None:
-                signs[FEATURE_DISTANCE] = calibration.image.features.distance(features)
-        checked = replace(result, signs=signs)
+        checked = replace(result, signs={**signs, **progress.signs})
         warnings = (*result.warnings, *checked.findings, *self._old_warnings(checked))
         return replace(checked, warnings=warnings)
 
@@ -576,6 +579,7 @@ class Ensemble:
             plans_sha256=self.folder.plans_sha256,
             calibration=plan.calibration,
             removed=removed,
+            image_rule=progress.rule,
             warnings=self._slice_warnings(progress.image),
             notes=(*notes, *progress.image.notes, *removed_notes(removed), *run_notes),
             run_notes=(*notes, *run_notes),
@@ -583,7 +587,7 @@ class Ensemble:
             members_by_slice=progress.members_by_slice,
             member_labels=progress.member_labels(plan),
         )
-        return self._check(progress, plan, result)
+        return self._check(progress, result)
 
 
 def _first_then_together(phases: int, together: int) -> Iterator[range]:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.metrics.cine_rule import CineRule, fit_cine_rule
 from ...core.metrics.failure import FailureAssessment
 from ...core.metrics.feature_distance import FeatureRule, fit_features
-from .case_signs import FEATURE_DISTANCE, MUSCLE_TO_BLOOD
+from .case_signs import CINE_SCORE, FEATURE_DISTANCE, MUSCLE_TO_BLOOD
 
 UNLIKE_TRAINING: Final = (
-    "The image is unlike the training images. Check every slice, and do not rely on intervals and "
-    "scores (feature distance {distance:.0f}, at most {usual:.0f} in the validation patients)."
+    "The image is unlike the training images, so there are no intervals. Check every slice "
+    "(feature distance {distance:.0f}, at most {usual:.0f} in the validation patients)."
 )
-LOOKS_LIKE_NO_CINE: Final = (
-    "The image does not look like a short-axis cine, because {reason}. Check that the right series "
-    "was chosen."
+MAY_BE_NO_CINE: Final = (
+    "This may not be a short-axis cine, because {reason}, so there are no intervals. Check that "
+    "the right series was chosen."
 )
-OTHER_FEATURES: Final = "its features are very far from those of the training images"
+OTHER_KIND: Final = "in the heart it looks less like the training cines than like other images"
 STRANGE_CONTRAST: Final = (
     "the predicted muscle has {share:.0f} % of the intensity of the blood, instead of {low:.0f} to "
     "{high:.0f} %"
@@ -30,13 +31,20 @@ STRANGE_CONTRAST: Final = (
 BLACK_BLOOD: Final = "the predicted blood is as dark as the darkest parts of the image"
 NO_HEART: Final = "hardly any left ventricle was found"
 OTHER_SHAPES: Final = "the predicted shapes are not those of a heart"
+NOT_CHECKED: Final = (
+    "Not checked: {what}. Calibrate the ensemble for these settings (with 40 or more training "
+    "images), or check the image yourself."
+)
+CHECKS: Final = (
+    "whether this is a short-axis cine",
+    "whether the image is like the training images",
+    "whether the segmentation has failed",
+)
 UNLIKE_FACTOR: Final = 1.75
 """Multiple of the validation patients' distance from which an image is unlike the training images.
 
 See docs/explanation/failure.md, where it is measured on another scanner.
 """
-OTHER_FACTOR: Final = 2.5
-"""Multiple of this distance from which an image is not a short-axis cine."""
 STRANGE_SCORE: Final = 6.0
 """Failure score, in multiples of the usual range, from which no heart was segmented."""
 RATIO_MARGIN: Final = 1.5
@@ -45,24 +53,57 @@ MOST_RATIO: Final = 0.95
 """Ratio of muscle to blood from which blood is not brighter than muscle."""
 
 
+class HeartLook(NamedTuple):
+    """Features of the heart that one member finds in an image, (features,), None without a heart.
+
+    ``muscle_to_blood`` is the ratio of their intensities, NaN without an LV or its muscle.
+    """
+
+    features: NDArray[np.float64] | None
+    muscle_to_blood: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageRule:
-    """Usual ``features`` and the range of the ratio of muscle to blood in validation cases."""
+    """Usual looks of one member at images, for all settings of its ensemble.
 
-    features: FeatureRule
+    ``features`` are those of the training images, ``cine`` tells cines from other images (None with
+    too few images for either), and ``muscle_to_blood`` is the range in the validation cases. The
+    member is that with the checksum ``sha256``; ``plans_sha256`` is that of the `EnsembleFolder`.
+    """
+
     muscle_to_blood: tuple[float, float]
+    sha256: str
+    plans_sha256: str
+    features: FeatureRule | None = None
+    cine: CineRule | None = None
 
-    def is_unlike_training(self, signs: Mapping[str, float]) -> bool:
-        """Return whether the features of an image with these signs are unlike those in training."""
-        distance = signs.get(FEATURE_DISTANCE, math.nan)
-        return distance > UNLIKE_FACTOR * self.features.threshold
+    def signs(self, look: HeartLook) -> dict[str, float]:
+        """Return the signs of the kind of an image; those of its heart only if it shows one."""
+        signs = {MUSCLE_TO_BLOOD: look.muscle_to_blood}
+        if look.features is not None and self.features is not None:
+            signs[FEATURE_DISTANCE] = self.features.distance(look.features)
+        if look.features is not None and self.cine is not None:
+            signs[CINE_SCORE] = self.cine.score(look.features)
+        return signs
+
+    def is_unlike_training(self, signs: Mapping[str, float]) -> bool | None:
+        """Return whether the features of an image are unlike those in training, None if unknown."""
+        if self.features is None:
+            return None
+        return signs.get(FEATURE_DISTANCE, math.nan) > UNLIKE_FACTOR * self.features.threshold
 
     def why_no_cine(
-        self, signs: Mapping[str, float], failure: FailureAssessment | None = None
+        self,
+        signs: Mapping[str, float],
+        failure: FailureAssessment | None = None,
+        *,
+        is_cine_by_tags: bool = False,
     ) -> str:
-        """Return why an image with these signs is not a short-axis cine, as a clause, or ""."""
-        if signs.get(FEATURE_DISTANCE, math.nan) > OTHER_FACTOR * self.features.threshold:
-            return OTHER_FEATURES
+        """Return why an image with these signs may be no short-axis cine, as a clause, or "".
+
+        Tags of a cine outweigh the features, but not what contradicts a heart.
+        """
         ratio, (low, high) = signs.get(MUSCLE_TO_BLOOD, math.nan), self.muscle_to_blood
         if math.isnan(ratio):
             return NO_HEART
@@ -72,25 +113,42 @@ class ImageRule:
             return BLACK_BLOOD
         if not low / RATIO_MARGIN <= ratio <= min(high * RATIO_MARGIN, MOST_RATIO):
             return STRANGE_CONTRAST.format(share=100 * ratio, low=100 * low, high=100 * high)
-        return ""
+        if self.cine is None or is_cine_by_tags:
+            return ""
+        return OTHER_KIND if signs.get(CINE_SCORE, math.nan) > self.cine.limit else ""
 
 
 def fit_image_rule(
-    training: Sequence[NDArray[np.floating]],
-    validation: Sequence[NDArray[np.floating] | None],
-    ratios: Sequence[float],
-    patients: Sequence[str],
+    training: Mapping[str, Sequence[HeartLook]],
+    validation: Mapping[str, Sequence[HeartLook]],
+    others: Mapping[str, Sequence[HeartLook]],
+    *,
+    sha256: str,
+    plans_sha256: str,
 ) -> ImageRule | None:
-    """Return the rule for the features of ``training`` (N) and ``validation`` (M) images.
+    """Return the rule for the looks of each patient.
 
-    ``ratios`` (M,) of muscle to blood and ``patients`` (M,) are those of the validation images.
-    None with too few images or patients, or without features or ratios.
+    They are those at the ``training`` and ``validation`` cases, and at ``others``, which are no
+    cines. None if no validation case has a ratio of muscle to blood.
     """
+    ratios = [look.muscle_to_blood for looks in validation.values() for look in looks]
     known = [ratio for ratio in ratios if math.isfinite(ratio)]
-    features = [own for own in validation if own is not None]
-    if len(features) < len(validation) or not known or not len(training):
+    if not known:
         return None
-    rule = fit_features(np.array(training), np.array(features), patients)
-    if rule is None:
-        return None
-    return ImageRule(features=rule, muscle_to_blood=(min(known), max(known)))
+    cines, patients = _known_features(training)
+    return ImageRule(
+        muscle_to_blood=(min(known), max(known)),
+        sha256=sha256,
+        plans_sha256=plans_sha256,
+        features=fit_features(cines, *_known_features(validation)),
+        cine=fit_cine_rule(cines, patients, *_known_features(others)),
+    )
+
+
+def _known_features(
+    looks: Mapping[str, Sequence[HeartLook]],
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the (N, features) of images with a heart, and their patients."""
+    known = [(name, look) for name, of_patient in looks.items() for look in of_patient]
+    known = [(name, look) for name, look in known if look.features is not None]
+    return np.array([look.features for _, look in known]), [name for name, _ in known]

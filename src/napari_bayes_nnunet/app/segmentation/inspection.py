@@ -13,7 +13,7 @@ from ...core.metrics.conformal import Coverage, IntervalRule
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.json_files import excerpt
 from ..text_table import align_columns
-from .calibration import UNCALIBRATED, read_calibrations
+from .calibration import UNCALIBRATED, find_image_rule, read_calibrations
 from .member_checks import MemberChecks
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
@@ -41,7 +41,7 @@ def inspection_text(folder: EnsembleFolder) -> str:
 
 def inspection_json(folder: EnsembleFolder) -> dict[str, Any]:
     """Return the content as plain values. Epochs and cycles count from 0; sizes are in bytes."""
-    record = folder.record
+    record, (rule, _) = folder.record, find_image_rule(folder) or (None, None)
     return {
         "path": str(folder.path),
         "name": folder.name,
@@ -56,6 +56,7 @@ def inspection_json(folder: EnsembleFolder) -> dict[str, Any]:
         "usable_members": len(folder.usable_members),
         "methods": _methods_json(folder),
         "calibrations": [asdict(calibration) for calibration in read_calibrations(folder.path)],
+        "image_rule": rule and asdict(rule),
         "problems": list(folder.problems),
     }
 
@@ -152,10 +153,6 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
         if calibration.failure is not None:
             warns = f"warns above {calibration.failure.threshold:.2f}"
             rows.append(("failure score", f"{warns}, {_patients(calibration.failure.patients)}"))
-        if calibration.image is not None:
-            features = calibration.image.features
-            usual = f"at most {features.threshold:.1f}, {_patients(features.patients)}"
-            rows.append(("feature distance", usual))
         rows += [
             (excerpt(f"{name}, to change ± {target}"), _spread_text(rule.spread_for(target)))
             for name, rule in calibration.review.items()
@@ -165,6 +162,10 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
         cases = format_count(len(calibration.cases), "case")
         lines.append(f"  {calibration} ({cases})")
         lines += [f"    {line}" for line in align_columns(rows)]
+    kind, _ = find_image_rule(folder) or (None, None)
+    if kind is not None and kind.cine is not None:
+        usual = f"{kind.cine.limit:.2f} ({format_count(kind.cine.cines, 'cine')})"
+        lines.append(f"  all settings: asks if an image is a cine above a score of {usual}")
     return "\n".join(lines) if len(lines) > 1 else UNCALIBRATED
 
 

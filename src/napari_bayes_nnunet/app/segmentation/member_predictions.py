@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.types import Mirroring, VoxelBox
+from ...core.ensemble.posterior import most_probable
+from ...core.heart.contrast import muscle_to_blood
+from ...core.heart.surroundings import find_heart
+from ...core.types import LabelMap, Mirroring, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...nnunet import Stopped
 from .forward_pass import ForwardPass
+from .image_kind import HeartLook
 from .member_statistics import to_numpy
 from .prediction_cache import Files, PredictionCache, cache_key, image_digest, member_files
 
@@ -183,12 +187,41 @@ class MemberPredictor:
         )
         return [next(computed) if kept is None else kept for kept in cached]
 
-    def features(
-        self, members: tuple[Member, ...], image: InputImage
+    def heart_looks(
+        self,
+        member: Member,
+        images: Sequence[InputImage],
+        structures: Mapping[str, int],
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[HeartLook]:
+        """Yield what a member finds of the heart in each whole image, without mirrored copies."""
+        wholes = [replace(image, cutout=None, prepared=self.prepared(image)) for image in images]
+        found = self.predict(
+            ForwardPass((member,)), wholes, mirroring="none", should_stop=should_stop
+        )
+        for image, probabilities in zip(wholes, found, strict=True):
+            labels = to_numpy(most_probable(probabilities))
+            yield HeartLook(
+                features=self.heart_features(member, image, labels),
+                muscle_to_blood=muscle_to_blood(image.channels[0], labels, structures),
+            )
+
+    def heart_features(
+        self, member: Member, image: InputImage, labels: LabelMap
     ) -> NDArray[np.float64] | None:
-        """Return the mean features of an image, see `Predictor.features`."""
-        weights = self.open(members).weights
-        return self._predictor.features(self.prepared(image), weights)
+        """Return `Predictor.heart_features` in a patch around the largest piece of the labels.
+
+        They are (Z, Y, X). A network that does not compute slices sees the whole image.
+        """
+        prepared, axis = self.prepared(image), self._predictor.slice_axis
+        cutout = None
+        if axis is not None:
+            of_slices = prepared.order[axis]
+            heart = np.expand_dims(find_heart(np.moveaxis(labels, of_slices, 0)), of_slices)
+            cutout = self._predictor.cutout(prepared, (labels > 0) & heart, margin=0)
+        weights = self.open((member,)).weights
+        return self._predictor.heart_features(replace(prepared, cutout=cutout), weights)
 
     def _find(self, forward_pass: ForwardPass, image: InputImage, mirroring: Mirroring) -> Any:
         if self._cache is None:

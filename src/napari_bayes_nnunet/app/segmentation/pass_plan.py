@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
@@ -14,8 +15,15 @@ from numpy.typing import NDArray
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.ensemble.stability import Stability
 from ...core.types import Mask, VoxelBox
+from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
-from .calibration import Calibration, calibration_notes, find_calibration, keeps_largest
+from .calibration import (
+    Calibration,
+    calibration_notes,
+    find_calibration,
+    find_image_rule,
+    keeps_largest,
+)
 from .forward_pass import (
     ForwardPass,
     count_modes,
@@ -23,6 +31,7 @@ from .forward_pass import (
     make_passes,
     stability_interval,
 )
+from .image_kind import ImageRule
 from .member_predictions import InputImage
 from .member_statistics import MemberStatistics
 from .methods import METHODS, Method, choose_members
@@ -74,6 +83,13 @@ class PassPlan:
     def calibration(self) -> Calibration | None:
         """Calibration of the ensemble for these settings."""
         return find_calibration(self.folder, self.settings)
+
+    @cached_property
+    def judging(self) -> tuple[ImageRule, Member] | None:
+        """Rule for the kind of images, of all settings, and the member that looks at them."""
+        with suppress(DataError):  # reported by what uses a calibration
+            return find_image_rule(self.folder)
+        return None
 
     @cached_property
     def calibration_notes(self) -> tuple[str, ...]:
@@ -133,7 +149,8 @@ class ImageProgress:
 
     ``found`` (Z, Y, X) are the voxels where a member has seen a structure. ``window_box`` are those
     that all passes saw, also if the window was widened later; None for the whole image. ``is_open``
-    (Z,) are the slices that are still asked, None before the first check.
+    (Z,) are the slices that are still asked, None before the first check. ``signs`` tell
+    the kind of the image, by its ``rule``; without one it was not judged.
     """
 
     image: InputImage
@@ -143,6 +160,8 @@ class ImageProgress:
     found: Mask | None = None
     window_box: VoxelBox | None = None
     is_open: NDArray[np.bool_] | None = None
+    rule: ImageRule | None = None
+    signs: Mapping[str, float] = field(default_factory=dict)
     _stability: Stability = field(default_factory=Stability)
 
     def add(self, probabilities: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from ...io.study.case_report import (
 )
 from .calibration import Calibration
 from .case_signs import FEATURE_DISTANCE
-from .image_kind import LOOKS_LIKE_NO_CINE, UNLIKE_TRAINING
+from .image_kind import CHECKS, MAY_BE_NO_CINE, NOT_CHECKED, UNLIKE_TRAINING, ImageRule
 from .member_statistics import MemberStatistics
 from .settings import SegmentationSettings
 
@@ -109,11 +109,12 @@ class Segmentation:
     ``run_notes`` are those of the ``notes`` that are not on the image. ``removed`` has what was
     drawn apart from the largest component, if only that is kept.
 
-    ``calibration`` gives the intervals, None if the ensemble has none for these settings. ``signs``
-    are those of a failure and of another kind of image (`case_signs`). ``precision`` is the number
-    type of the network: "float32", "float16" or "bfloat16". ``window_box`` (z, y, x) are the voxels
-    that all members saw, None for the whole image. ``structures``: name → label. ``plans_sha256``
-    is that of the `EnsembleFolder`.
+    ``calibration`` gives the intervals, None if the ensemble has none for these settings.
+    ``image_rule`` tells the kind of the image, None if it was not judged; ``doubt`` is that of
+    `with_doubt`. ``signs`` are those of a failure and of another kind of image (`case_signs`).
+    ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
+    ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
+    ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.
     """
 
     labels: NDArray[np.uint8]
@@ -134,6 +135,8 @@ class Segmentation:
     plans_sha256: str = ""
     calibration: Calibration | None = None
     removed: Removed | None = None
+    image_rule: ImageRule | None = None
+    doubt: str | None = None
     signs: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -150,24 +153,35 @@ class Segmentation:
 
     @property
     def no_cine(self) -> str:
-        """Warning that the image does not look like a short-axis cine, or ""."""
-        rule = self.calibration.image if self.calibration else None
-        reason = rule.why_no_cine(self.signs, self.failure) if rule is not None else ""
-        return LOOKS_LIKE_NO_CINE.format(reason=reason) if reason else ""
+        """Question whether the image is a short-axis cine, or ""."""
+        reason = self.doubt or ""
+        if not reason and self.image_rule is not None:
+            by_tags = self.doubt is not None
+            reason = self.image_rule.why_no_cine(self.signs, self.failure, is_cine_by_tags=by_tags)
+        return MAY_BE_NO_CINE.format(reason=reason) if reason else ""
+
+    @property
+    def knows_kind(self) -> bool:
+        """Whether it was checked that the image is a short-axis cine."""
+        return self.doubt is not None or bool(self.image_rule and self.image_rule.cine)
 
     @property
     def is_unlike_training(self) -> bool | None:
         """Whether the image is unlike the training images; None if the ensemble cannot tell."""
-        rule = self.calibration.image if self.calibration else None
+        rule = self.image_rule
         return None if rule is None else rule.is_unlike_training(self.signs)
 
     @property
+    def is_image_warned(self) -> bool:
+        """Whether a warning is on the image itself, so that there are no intervals."""
+        return bool(self.no_cine or self.is_unlike_training)
+
+    @property
     def findings(self) -> tuple[str, ...]:
-        """Warnings of the calibration: on the kind of the image, and on likely failures."""
+        """Warnings on the kind of the image, on likely failures, and on what was not checked."""
         sentences = [self.no_cine]
-        rule = self.calibration.image if self.calibration else None
-        if rule is not None and self.is_unlike_training:
-            distance, usual = self.signs[FEATURE_DISTANCE], rule.features.threshold
+        if self.is_unlike_training and self.image_rule and self.image_rule.features:
+            distance, usual = self.signs[FEATURE_DISTANCE], self.image_rule.features.threshold
             sentences.append(UNLIKE_TRAINING.format(distance=distance, usual=usual))
         if self.failure is not None and self.failure.warned:
             sentences.append(LIKELY_FAILURE.format(**asdict(self.failure)))
@@ -175,13 +189,27 @@ class Segmentation:
         for name, entry in self.expected_dice.items():
             if entry["value"] < least:
                 sentences.append(WEAK_STRUCTURE.format(name=name, dice=entry["value"]))
+        is_known = self.knows_kind, self.is_unlike_training is not None, self.failure is not None
+        missing = [what for what, known in zip(CHECKS, is_known, strict=True) if not known]
+        if missing:
+            sentences.append(NOT_CHECKED.format(what=", ".join(missing)))
         return tuple(filter(None, sentences))
 
     @property
     def expected_dice(self) -> dict[str, dict[str, Any]]:
-        """Structure → entry of the report, {} if the ensemble is not calibrated for it."""
-        rules = self.calibration.dice if self.calibration else {}
+        """Structure → entry of the report, {} if it is not calibrated or the image is doubtful."""
+        is_known = self.calibration and not self.is_image_warned
+        rules = self.calibration.dice if self.calibration and is_known else {}
         return expected_dice_entry(rules, self.pairwise_dice, self.volumes)
+
+    def with_doubt(self, doubt: str | None) -> Segmentation:
+        """Return the result with what tags or name of the image say of its kind.
+
+        ``doubt`` is a clause on why they are not those of a cine, "" if they are, None if unknown.
+        """
+        changed = replace(self, doubt=doubt)
+        others = [warning for warning in self.warnings if warning not in self.findings]
+        return replace(changed, warnings=(*others, *changed.findings))
 
     def report(self) -> dict[str, Any]:
         """Return the content of ``<case>.json``, with null for NaN."""
@@ -217,7 +245,7 @@ class Segmentation:
             "expected_dice": self.expected_dice,
             "failure": failure_entry(self.failure),
             "unlike_training": self.is_unlike_training,
-            "no_cine": None if self.is_unlike_training is None else bool(self.no_cine),
+            "no_cine": bool(self.no_cine) if self.no_cine or self.knows_kind else None,
             "signs": dict(self.signs),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
@@ -226,7 +254,7 @@ class Segmentation:
 
     def _intervals(self, structure: str) -> Intervals:
         rule = self.calibration.volumes.get(structure) if self.calibration else None
-        if rule is None:
+        if rule is None or self.is_image_warned:
             return {}
         spread = self.volume_spread[structure].standard_deviation
         return rule.intervals(self.volumes[structure], difficulty=spread)

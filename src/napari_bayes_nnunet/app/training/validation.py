@@ -19,10 +19,10 @@ from ..segmentation.calibrate import (
     compare_case,
     find_mass_range,
     fit_calibration,
+    fit_kind_of_images,
     left_out,
-    training_features,
 )
-from ..segmentation.calibration import write_calibration, write_one_component
+from ..segmentation.calibration import write_calibration
 from ..segmentation.case_scores import case_scores, mean_scores, score_ranges
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.methods import refused_methods
@@ -33,7 +33,7 @@ SETTINGS = SegmentationSettings(temperature=1)
 """Default settings, because a calibration is only used for the settings it was fitted for."""
 CALIBRATED = ("multi", "single", "vanilla")
 """Methods that are calibrated, so that they can be compared; the first is that of the ranges."""
-READING_FEATURES = "Reading the features of training case {case}"
+READING_FEATURES = "Learning the kind of images from case {case}"
 MEASURING_CASE = "Measuring validation case {number} of {cases}"
 
 
@@ -58,7 +58,7 @@ def measure_validation_range(
         return
     folder = find_ensemble(run.path)
     members = tuple(member for member in folder.members if member.fold == fold)
-    write_one_component(folder, are_one_component(folder, dataset, members))
+    write_calibration(folder, one_component=are_one_component(folder, dataset, members))
     names = {*record.validation_cases(fold)}
     cases = [case for case in dataset.cases if case.name in names]
     if not cases:
@@ -72,13 +72,13 @@ def measure_validation_range(
     compared = [of_case[0] for of_case in measured]
     if any(case.labels.size for case in compared):
         mass_range = find_mass_range(folder, dataset, members)
-        steps = training_features(ensemble, dataset, SETTINGS, compared)
-        trained_on = drain(steps, lambda name: _report_training(name, send, stop))
+        steps = fit_kind_of_images(ensemble, dataset, record.patient_pattern)
+        image_rule = drain(steps, lambda name: _report_look(name, send, stop))
         for of_method, results in zip(settings, zip(*measured, strict=True), strict=True):
             calibration = fit_calibration(
-                ensemble.folder, of_method, results, trained_on, mass_range=mass_range
+                ensemble.folder, of_method, results, mass_range=mass_range
             )
-            write_calibration(folder, calibration)
+            write_calibration(folder, calibration, image=image_rule)
     record.validation[fold] = {
         "method": SETTINGS.method,
         "members": min(SETTINGS.members, len(ensemble.folder.usable_members)),
@@ -119,6 +119,6 @@ def _measure(
         yield compared
 
 
-def _report_training(name: str, send: Callable[[Message], None], stop: StopRequest) -> None:
+def _report_look(name: str, send: Callable[[Message], None], stop: StopRequest) -> None:
     stop.check()
     send(StageStarted(text=READING_FEATURES.format(case=name)))

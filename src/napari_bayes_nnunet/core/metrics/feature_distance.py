@@ -82,8 +82,8 @@ def fit_features(
         return None
     mean, directions, variance = _covariance(np.asarray(training, np.float64))
     rule = FeatureRule(
-        mean=_rounded(mean),
-        directions=tuple(map(_rounded, directions)),
+        mean=rounded(mean),
+        directions=tuple(map(rounded, directions)),
         variance=variance,
         threshold=0.0,
         patients=len(distinct),
@@ -117,5 +117,6 @@ def _covariance(
     return training.mean(axis=0), (vectors[:, :kept] * excess).T, variance
 
 
-def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+def rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return numbers with few digits, so that a rule is small in a file."""
     return tuple(float(f"{value:.{_DIGITS}g}") for value in values)

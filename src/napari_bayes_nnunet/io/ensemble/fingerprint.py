@@ -11,8 +11,7 @@ from typing import Final
 from ..files.limits import read_small
 from .ensemble_folder import EnsembleFolder
 
-CALIBRATION_FILES: Final = ("calibration.json", "temperatures.json")
-"""Names of the files of a calibration, the second of version 0.1.0."""
+CALIBRATION_FILE: Final = "calibration.json"
 
 
 def fingerprint(folder: EnsembleFolder) -> str:
@@ -26,7 +25,7 @@ def fingerprint(folder: EnsembleFolder) -> str:
         [member.fold, member.epoch, member.cycle, _content(member.path)]
         for member in folder.members
     ]
-    calibrations = [_text(folder.path / name) for name in CALIBRATION_FILES]
+    calibrations = _text(folder.path / CALIBRATION_FILE)
     text = json.dumps([network, members, calibrations], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

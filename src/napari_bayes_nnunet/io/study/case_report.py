@@ -184,7 +184,7 @@ def failure_entry(assessment: FailureAssessment | None) -> dict[str, Any] | None
 
 def expected_dice_of(report: Mapping[str, Any], phase: str) -> dict[str, dict[str, Any]]:
     """Return the entry ``expected_dice`` of a ``report`` whose phase is "ED" or "ES"."""
-    calibration = parse_json(json.dumps(report.get("calibration") or {}), _Calibration)
+    calibration = _common_calibration([report])
     volumes = {name: volume["ensemble"] for name, volume in report["volumes_ml"].items()}
     return expected_dice_entry(calibration.dice, report.get("pairwise_dice", {}), volumes, phase)
 
@@ -222,7 +222,13 @@ def mass_range(reports: Iterable[Mapping[str, Any]]) -> MassRange | None:
 
 
 def _common_calibration(reports: Iterable[Mapping[str, Any]]) -> _Calibration:
-    """Return the calibration of all ``reports``, an empty one unless they have the same."""
+    """Return the calibration of all ``reports``, an empty one unless they have the same.
+
+    It is also empty for a warned image, for which it was not validated.
+    """
+    reports = list(reports)
+    if is_no_cine(reports) or is_unlike_training(reports):
+        return _Calibration()
     contents = [report.get("calibration") for report in reports]
     if not contents or not contents[0] or any(content != contents[0] for content in contents):
         return _Calibration()
@@ -256,7 +262,7 @@ def is_unlike_training(reports: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def is_no_cine(reports: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether an image of a case does not look like a short-axis cine."""
+    """Return whether an image of a case may not be a short-axis cine."""
     return any(report.get("no_cine") for report in reports)
 
 
