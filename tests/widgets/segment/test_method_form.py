@@ -226,6 +226,7 @@ def test_a_new_window_has_the_usual_options(form, settings, qtbot) -> None:
     assert form.summary
     # Also after a version that kept them.
     kept = SegmentationSettings(method="vanilla", members=1, mirroring="none")
+    settings._path.parent.mkdir(exist_ok=True)
     settings._path.write_text(json.dumps({"segmentation": kept.to_json()}))
     again = MethodForm(settings)
     qtbot.addWidget(again.native)
