@@ -31,7 +31,7 @@ STRANGE_CONTRAST: Final = (
 BLACK_BLOOD: Final = "the predicted blood is as dark as the darkest parts of the image"
 NO_HEART: Final = "hardly any left ventricle was found"
 OTHER_SHAPES: Final = "the predicted shapes are not those of a heart"
-NOT_CHECKED: Final = (
+UNCHECKED: Final = (
     "Not checked: {what}. Calibrate the ensemble for these settings (with 40 or more training "
     "images), or check the image yourself."
 )

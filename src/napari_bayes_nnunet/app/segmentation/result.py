@@ -29,7 +29,7 @@ from ...io.study.case_report import (
 )
 from .calibration import Calibration
 from .case_signs import FEATURE_DISTANCE
-from .image_kind import CHECKS, MAY_BE_NO_CINE, NOT_CHECKED, UNLIKE_TRAINING, ImageRule
+from .image_kind import CHECKS, MAY_BE_NO_CINE, UNCHECKED, UNLIKE_TRAINING, ImageRule
 from .member_statistics import MemberStatistics
 from .settings import SegmentationSettings
 
@@ -192,7 +192,7 @@ class Segmentation:
         is_known = self.knows_kind, self.is_unlike_training is not None, self.failure is not None
         missing = [what for what, known in zip(CHECKS, is_known, strict=True) if not known]
         if missing:
-            sentences.append(NOT_CHECKED.format(what=", ".join(missing)))
+            sentences.append(UNCHECKED.format(what=", ".join(missing)))
         return tuple(filter(None, sentences))
 
     @property

@@ -18,7 +18,7 @@ from .feature_distance import rounded
 
 FEWEST_CINES: Final = 40
 """Cines needed for a rule."""
-PERCENTILE: Final = 95
+_PERCENTILE: Final = 95
 """Percentile of the scores of cines that the rule was not fitted on, above which one is asked."""
 _FOLDS: Final = 5
 _CLIP: Final = 12.0
@@ -73,7 +73,7 @@ def fit_cine_rule(
     for fold in range(_FOLDS):
         rule = _fitted(cines[folds != fold], others[of_others != fold])
         scores += map(rule.score, cines[folds == fold])
-    limit = float(np.percentile(scores, PERCENTILE, method="higher"))
+    limit = float(np.percentile(scores, _PERCENTILE, method="higher"))
     return replace(_fitted(cines, others), limit=limit)
 
 
