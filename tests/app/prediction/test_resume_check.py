@@ -16,16 +16,11 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_BY_OTHER_TRAINING,
     MADE_FROM_OTHER_IMAGE,
     MADE_WITH_OTHER_CALIBRATION,
-    MADE_WITH_OTHER_DROPOUT,
     MADE_WITH_OTHER_LABELS,
     MADE_WITH_OTHER_MEMBERS,
     MADE_WITH_OTHER_PLANS,
-    MADE_WITH_OTHER_STOPPING,
-    NO_CHECKSUMS,
-    NO_IMAGE_CHECKSUM,
     matches_request,
     may_be_of_one_ensemble,
-    unverified_notes,
 )
 from napari_bayes_nnunet.app.segmentation.calibration import (
     Calibration,
@@ -201,23 +196,3 @@ def test_another_image_is_refused(ensemble, reports, tmp_path, other) -> None:
     with pytest.raises(AppError) as caught:
         matches_request(file, ensemble.folder, MULTI, image=other)
     assert caught.value.statement.template == MADE_FROM_OTHER_IMAGE
-
-
-def test_old_report_is_accepted_with_notes(finished, reports, tmp_path) -> None:
-    assert finished(without_checksums(reports["multi"]))
-    assert unverified_notes([tmp_path / "case.json"]) == [NO_CHECKSUMS, NO_IMAGE_CHECKSUM]
-    assert finished(reports["multi"])
-    assert unverified_notes([tmp_path / "case.json"]) == []
-
-
-def test_old_volumes_until_stable_are_refused(finished, reports) -> None:
-    wanted = replace(MULTI, until_stable=True)
-    new = reports["multi"] | {"until_stable": True}
-    assert finished(new, wanted)
-    error = refusal(finished, without_checksums(new), wanted)
-    assert error.statement.template == MADE_WITH_OTHER_STOPPING
-
-
-def test_old_passes_with_dropout_are_refused(finished, reports) -> None:
-    error = refusal(finished, without_checksums(reports["mc-dropout"]), DROPOUT)
-    assert error.statement.template == MADE_WITH_OTHER_DROPOUT

@@ -29,8 +29,6 @@ from napari_bayes_nnunet.app.segmentation.calibrate import (
     fit_kind_of_images,
 )
 from napari_bayes_nnunet.app.segmentation.calibration import (
-    FILE,
-    OLD_FILE,
     OTHER_WEIGHTS,
     Calibration,
     calibration_key,
@@ -59,6 +57,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE as FILE
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.io.ensemble.unfinished_calibration import KEPT_CASES, UnfinishedCalibration
 from napari_bayes_nnunet.io.files.json_files import NEWER_JSON
@@ -432,20 +431,6 @@ def test_temperature_of_the_calibration_is_the_default(calibrated: Path) -> None
     assert chosen_temperature(folder, settings_of("single")) == 1
 
 
-def test_temperatures_of_0_1_0_are_read(calibrated: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(calibrated, copy)
-    keys = ("temperature", "method", "members", "mirroring", "cases")
-    old = [{key: row[key] for key in keys} | {"temperature": 7.0} for row in rows_of(copy)]
-    (copy / OLD_FILE).write_text(json.dumps(old))
-    folder = Ensemble(copy, device="cpu").folder
-    assert fitted_temperature(folder, settings_of("multi")) != 7  # the new file wins
-    (copy / FILE).unlink()
-    assert fitted_temperature(folder, settings_of("multi")) == 7
-    assert find_calibration(folder, settings_of("multi")).volumes == {}
-    assert calibration_notes(folder, settings_of("single")) == ()
-
-
 @pytest.mark.parametrize(
     ("windows", "usual"),
     [((), "heart"), (("heart",), "heart"), (("whole", "heart"), "heart"), (("whole",), "whole")],
@@ -461,17 +446,6 @@ def test_window_is_that_of_the_calibration(
     assert usual_window(folder) == usual
 
 
-def test_ensemble_of_0_1_0_sees_the_whole_image(calibrated: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(calibrated, copy)
-    keys = ("temperature", "method", "members", "mirroring", "cases")
-    (copy / OLD_FILE).write_text(json.dumps([{k: row[k] for k in keys} for row in rows_of(copy)]))
-    (copy / FILE).unlink()
-    assert usual_window(find_ensemble(copy)) == "whole"
-    (copy / OLD_FILE).write_text("no JSON")
-    assert usual_window(find_ensemble(copy)) == "heart"  # damage is reported by the result
-
-
 def test_loop_of_links_is_reported_as_an_unreadable_file(calibrated: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(calibrated, copy)
@@ -480,17 +454,6 @@ def test_loop_of_links_is_reported_as_an_unreadable_file(calibrated: Path, tmp_p
     with pytest.raises(DataError) as caught:
         read_calibrations(copy)
     assert caught.value.values["file"] == copy / FILE
-
-
-def test_temperature_of_stopped_volumes_is_not_used(calibrated: Path, tmp_path: Path) -> None:
-    """Version 0.1.0 stopped by volume, not by slice."""
-    copy = tmp_path / "run"
-    shutil.copytree(calibrated, copy)
-    keys = ("temperature", "method", "members", "mirroring", "cases")
-    old = [{key: row[key] for key in keys} | {"until_stable": True} for row in rows_of(copy)]
-    (copy / OLD_FILE).write_text(json.dumps(old))
-    (copy / FILE).unlink()
-    assert read_calibrations(copy) == []
 
 
 RULE = IntervalRule(bias=1.0, half_width_80=2.0, half_width_90=3.0, patients=16)

@@ -17,6 +17,7 @@ from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.heart.measurements import measure_spread
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
+from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     RunFolder,
     TrainingRecord,
@@ -62,19 +63,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     )
     write_record(run.record, record)
     add_member(run, "0", 9)
-    (model / "temperatures.json").write_text(
-        json.dumps(
-            [
-                {
-                    "temperature": 1.5,
-                    "method": "multi",
-                    "members": ["fold 0 epoch 9"],
-                    "mirroring": "full",
-                    "cases": ["p2"],
-                }
-            ]
-        )
-    )
+    row = {"temperature": 1.5, "method": "multi", "members": ["fold 0 epoch 9"], "cases": ["p2"]}
+    content = {"format": 1, "calibrations": [{**row, "mirroring": "full"}]}
+    (model / CALIBRATION_FILE).write_text(json.dumps(content))
     return run
 
 
@@ -101,7 +92,7 @@ EVERY = [5, pytest.param(1, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("every", EVERY)
-@pytest.mark.parametrize("name", ["ensemble.json", "temperatures.json", "dataset.json"])
+@pytest.mark.parametrize("name", ["ensemble.json", CALIBRATION_FILE, "dataset.json"])
 def test_changed_file_is_read_or_refused(run: RunFolder, name: str, every: int) -> None:
     failed, accepted, refused = unexpected(
         run.path / name, lambda: read_and_describe(run), every=every

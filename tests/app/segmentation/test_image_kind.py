@@ -17,7 +17,6 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.segmentation.calibrate import CalibrationCase
 from napari_bayes_nnunet.app.segmentation.calibration import (
-    FILE,
     Calibration,
     calibration_key,
     read_calibrations,
@@ -50,6 +49,7 @@ from napari_bayes_nnunet.core.metrics.feature_distance import FeatureRule
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
+from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE as FILE
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels, write_map
 from napari_bayes_nnunet.io.study.case_report import interval_rules
 

@@ -15,7 +15,6 @@ from click.testing import CliRunner
 
 import napari_bayes_nnunet
 from napari_bayes_nnunet.app.segmentation.calibration import (
-    FILE,
     LACKS_RULES,
     TEMPERATURE_APPLIED,
     UNCALIBRATED,
@@ -36,6 +35,7 @@ from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartS
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import POINTERS
+from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE as FILE
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     RunFolder,
     TrainingRecord,

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.segmentation.calibrate import are_one_component
-from napari_bayes_nnunet.app.segmentation.calibration import FILE, keeps_largest
+from napari_bayes_nnunet.app.segmentation.calibration import keeps_largest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.first_look import FirstLook
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
@@ -24,6 +24,7 @@ from napari_bayes_nnunet.core.heart.largest_component import largest_component
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE as FILE
 
 from ...helpers.data.hearts import SPACING as FILE_SPACING
 from ...helpers.data.hearts import write_nifti

@@ -37,14 +37,10 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
     MADE_BY_OTHER_TRAINING,
     MADE_FROM_OTHER_IMAGE,
     MADE_WITH_OTHER_CALIBRATION,
-    MADE_WITH_OTHER_DROPOUT,
     MADE_WITH_OTHER_LABELS,
     MADE_WITH_OTHER_MEMBERS,
     MADE_WITH_OTHER_PLANS,
     MADE_WITH_OTHER_SPACING,
-    MADE_WITH_OTHER_STOPPING,
-    NO_CHECKSUMS,
-    NO_IMAGE_CHECKSUM,
 )
 from napari_bayes_nnunet.app.remote.wire_format import LARGEST_ARRAY
 from napari_bayes_nnunet.app.report.output_folder import (
@@ -270,9 +266,6 @@ CHECKS: tuple[Check, ...] = (
     Check(EARLIER, "report of a case, study", "be made with other labels", CONTINUE, refusal(MADE_WITH_OTHER_LABELS), "app/prediction/test_resume_check.py::test_swapped_labels_are_refused"),
     Check(EARLIER, "report of a case, study", "be made from another image", CONTINUE, refusal(MADE_FROM_OTHER_IMAGE), "app/prediction/test_resume_check.py::test_another_image_is_refused"),
     Check(EARLIER, "report of a case, study", "be made with another voxel size", CONTINUE, refusal(MADE_WITH_OTHER_SPACING), "app/prediction/test_geometry_report.py::test_given_spacing_decides_and_is_kept"),
-    Check(EARLIER, "report of a case, study", "be made with MC-Dropout by version 0.1.0", CONTINUE, refusal(MADE_WITH_OTHER_DROPOUT), "app/prediction/test_resume_check.py::test_old_passes_with_dropout_are_refused"),
-    Check(EARLIER, "report of a case, study", "be made until stable by version 0.1.0", CONTINUE, refusal(MADE_WITH_OTHER_STOPPING), "app/prediction/test_resume_check.py::test_old_volumes_until_stable_are_refused"),
-    Check(EARLIER, "report of a case, study", "have no checksums", CONTINUE, f"{note(NO_CHECKSUMS)} {_quoted(NO_IMAGE_CHECKSUM)}", "app/prediction/test_resume_check.py::test_old_report_is_accepted_with_notes"),
     Check(EARLIER, "cohort.csv", "have results of another ensemble or other settings", ("predict FOLDER",), refusal(MIXTURE), "app/cohort/test_run.py::test_cohort_of_two_ensembles_is_refused"),
     Check(EARLIER, "cohort.csv", "be of another program, or be saved by one with semicolons, other columns or not as UTF-8", ("predict FOLDER",), refusal(FOREIGN_TABLE), "app/cohort/test_table.py::test_table_in_another_form_is_never_replaced"),
     Check(EARLIER, "ensemble of a running cohort", "change, as by a training that continues", ("predict FOLDER",), refusal(ENSEMBLE_CHANGED), "app/cluster/test_ensemble_cache.py::test_ensemble_that_changed_during_a_run_is_refused"),

@@ -45,6 +45,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     RunFolder,
     TrainingRecord,
     add_member,
+    read_record,
     write_record,
 )
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
@@ -97,13 +98,15 @@ def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19, 28, 29), fold: s
         labels=LABELS,
         channels=["cineMRI"],
         folds={fold: {"members": []}},
-        validation={"0": {"structures": {"LV": {"volume_ml": [20, 250]}}}},
     )
     write_record(run.record, record)
     run.fold(fold).mkdir()
     for epoch in epochs:
         make_weights(run.member(fold, epoch))
         add_member(run, fold, epoch)
+    record = read_record(run.record)  # measured last, because a new member makes this outdated
+    record.validation["0"] = {"structures": {"LV": {"volume_ml": [20, 250]}}}
+    write_record(run.record, record)
     return path
 
 

@@ -173,7 +173,8 @@ def fit_temperature(
     members = [f"fold {m.fold} epoch {m.epoch}" for m in folder.usable_members]
     fitted = {"temperature": temperature, "method": "multi", "members": members}
     content = [{**fitted, "mirroring": mirroring, "window": window, "cases": ["a"]}]
-    (folder.path / "temperatures.json").write_text(json.dumps(content))
+    file = folder.path / "calibration.json"
+    file.write_text(json.dumps({"format": 1, "calibrations": content}))
 
 
 def test_a_fitted_temperature_is_offered_for_its_settings(form, ensemble_folder) -> None:
@@ -204,7 +205,7 @@ def test_a_fitted_temperature_is_that_of_the_command(form, ensemble_folder) -> N
 
 def test_damaged_temperatures_are_not_offered(form, ensemble_folder) -> None:
     folder = find_ensemble(ensemble_folder)
-    (folder.path / "temperatures.json").write_text("no JSON")
+    (folder.path / "calibration.json").write_text("no JSON")
     form.set_ensemble(folder)
     assert form.fitted_button.isHidden()
 

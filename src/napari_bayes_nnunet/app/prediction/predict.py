@@ -46,7 +46,6 @@ from .resume_check import (
     finished_phases,
     is_of_other_image,
     matches_request,
-    unverified_notes,
 )
 from .study_output import StudyParts, has_study, refuse_outdating_study, start_study
 from .write_behind import WriteBehind
@@ -159,9 +158,8 @@ def predict_case(
         _refuse_unknown_kind(ensemble)
     if done := _finished_before(ensemble, request, source):
         _claim_names(_further_names(case, done), seen)
-        notes = _unverified(request, [frame_name(case, phase) for phase in done])
         add_function(request.output, case, done)  # a killed run may have left it out
-        return CaseOutcome(case=case, skipped=True, notes=tuple(notes), phases=done)
+        return CaseOutcome(case=case, skipped=True, phases=done)
     channels = _with_given_spacing(request, source.read())
     _refuse_replacing(request, [case], image)
     phases, notes, entries = choose_phases(ensemble, request.phases, image, channels)
@@ -176,8 +174,6 @@ def predict_case(
         for frame in frames
         if study is not None or not _is_finished(ensemble, request, frame.name, source)
     ]
-    made = {frame.name for frame in missing}
-    notes += _unverified(request, [frame.name for frame in frames if frame.name not in made])
     notes += run_notes
     with WriteBehind(is_used=ensemble.is_on_card) as behind:
         for number, segmented in enumerate(
@@ -272,11 +268,6 @@ def _finished_before(
 def _further_names(case: str, phases: Iterable[int | None]) -> list[str]:
     """Return the names of a cine's phases."""
     return [frame_name(case, phase) for phase in phases if phase is not None]
-
-
-def _unverified(request: PredictionRequest, names: Sequence[str]) -> list[str]:
-    """Return notes on checksums that are missing in the reports of finished frames."""
-    return unverified_notes([request.output / case_files(name, ())["report"] for name in names])
 
 
 def _check_study(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -16,7 +16,7 @@ from ...io.files.checksum import may_be_same
 from ...io.files.json_files import parse_json
 from ...io.files.limits import read_small
 from ...io.images.integrity import nifti_header, phase_count
-from ...io.study.case_report import MEMBER_NAMES, REPORT_FORMAT, read_report
+from ...io.study.case_report import MEMBER_NAMES, read_report
 from .. import AppError
 from ..segmentation.calibration import chosen_temperature, find_calibration, keeps_largest
 from ..segmentation.methods import choose_members
@@ -27,7 +27,6 @@ _MemberKey: TypeAlias = tuple[Any, ...]
 """Training, fold, cycle and epoch of a member."""
 _MOST_PHASES: Final = 100
 """Phases searched for ED and ES; a cine with later ones is read again."""
-_DROPOUT: Final = "mc-dropout"
 MADE_WITH_OTHER_PRECISION: Final = (
     "{report} in {folder} was made with {precision} instead of the requested full precision."
 )
@@ -42,14 +41,6 @@ MADE_WITH_OTHER_CALIBRATION: Final = (
 MADE_WITH_OTHER_LABELS: Final = (
     "{report} in {folder} was made with different labels ({used}) from those of the ensemble "
     "({requested})."
-)
-MADE_WITH_OTHER_DROPOUT: Final = (
-    "{report} in {folder} was made by version 0.1.0, whose MC-Dropout dropped different channels "
-    "in each slice."
-)
-MADE_WITH_OTHER_STOPPING: Final = (
-    "{report} in {folder} was made by version 0.1.0, which used the same number of "
-    "members for all slices of an image."
 )
 MADE_WITH_OTHER_SPACING: Final = (
     "{report} in {folder} was made with a different voxel size ({used}) from the one requested now "
@@ -70,14 +61,6 @@ MADE_BY_OTHER_TRAINING: Final = (
 MADE_WITH_OTHER_PLANS: Final = (
     "{report} in {folder} was made with a different network, preprocessing or label order. "
     "plans.json or dataset.json of the ensemble {ensemble} has changed since."
-)
-NO_CHECKSUMS: Final = (
-    "Made by an earlier version, which did not record all checksums of the ensemble. Another "
-    "training of the same name cannot be ruled out."
-)
-NO_IMAGE_CHECKSUM: Final = (
-    "Made by version 0.1.0, which recorded no checksum of the image. A changed image cannot be "
-    "ruled out."
 )
 
 
@@ -155,8 +138,6 @@ def check_same_ensemble(
         values = {"used": f"{ensemble}, {used}", "requested": f"{folder.name}, {requested}"}
         raise _mismatch(report, MADE_WITH_OTHER_SETTINGS, **values)
     _check_labels(report, content, folder)
-    if content.get("format", 1) < REPORT_FORMAT:
-        _refuse_old_meaning(report, used)
     requested_members = [_member_key(vars(member)) for member in members]
     if not _are_same(used_members, requested_members, requested):
         values = {
@@ -183,14 +164,6 @@ def is_of_other_image(failure: object) -> bool:
     return isinstance(told, Statement) and told.template == MADE_FROM_OTHER_IMAGE
 
 
-def _refuse_old_meaning(report: Path, used: SegmentationSettings) -> None:
-    """Raise AppError for settings that had another meaning in version 0.1.0."""
-    if used.method == _DROPOUT:
-        raise _mismatch(report, MADE_WITH_OTHER_DROPOUT)
-    if used.until_stable:
-        raise _mismatch(report, MADE_WITH_OTHER_STOPPING)
-
-
 def may_be_of_one_ensemble(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Return whether nothing in two reports with equal settings shows different ensembles.
 
@@ -206,18 +179,6 @@ def may_be_of_one_ensemble(first: Mapping[str, Any], second: Mapping[str, Any]) 
 
 def _checksums_in(report: Mapping[str, Any]) -> dict[_MemberKey, str]:
     return {_member_key(m): m.get("sha256", "") for m in report.get("members", ())}
-
-
-def unverified_notes(reports: Iterable[Path]) -> list[str]:
-    """Return a note for each kind of checksum that is missing in finished ``reports``."""
-    contents = [parse_json(read_small(report), dict[str, Any]) for report in reports]
-    notes = []
-    checksums = [m.get("sha256") for content in contents for m in content["members"]]
-    if not all([*checksums, *(content.get("plans_sha256") for content in contents)]):
-        notes.append(NO_CHECKSUMS)
-    if not all("image_sha256" in content for content in contents):
-        notes.append(NO_IMAGE_CHECKSUM)
-    return notes
 
 
 def _used_settings(content: Mapping[str, Any]) -> SegmentationSettings:
