@@ -27,13 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.app.segmentation.case_scores import case_scores, mean_scores, score_ranges
+from napari_bayes_nnunet.app.segmentation.case_scores import mean_scores
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_passes
 from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
 from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
 from napari_bayes_nnunet.core.ensemble.posterior import apply_temperature
-from napari_bayes_nnunet.core.heart.measurements import measure_spread, volumes_ml
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap, mean_estimate
 from napari_bayes_nnunet.core.metrics.calibration import (
     ReliabilityBins,
@@ -147,12 +146,9 @@ def _passes(ensemble: Ensemble, method: str, count: int) -> list[ForwardPass]:
 def _scores(statistics: MemberStatistics, reference: NDArray[np.integer]) -> dict[str, Any]:
     posterior = statistics.posterior
     labels = np.asarray(posterior.labels())
-    volumes = volumes_ml(labels, statistics.spacing, statistics.structures)
-    spreads = {name: measure_spread(values) for name, values in statistics.volumes.items()}
     return {
         "n": posterior.count,
         "dice": dice(labels, reference, statistics.structures),
-        "case_scores": case_scores(volumes, spreads, statistics.agreement.mean()),
     }
 
 
@@ -260,7 +256,6 @@ def ship(run: Path, results: Path, folder: Path) -> None:
             "members": len(chosen),
             "mirroring": "full",
             "cases": len(measured),
-            "structures": score_ranges(scores["case_scores"] for scores in measured),
             "dice": mean_scores(scores["dice"] for scores in measured),
         }
     # Do not publish the paths of the training machine.

@@ -11,11 +11,9 @@ import json
 import pytest
 
 from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
-from napari_bayes_nnunet.app.segmentation.case_scores import validation_warnings
 from napari_bayes_nnunet.app.segmentation.inspection import inspection_json, inspection_text
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.core.heart.measurements import measure_spread
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE
 from napari_bayes_nnunet.io.ensemble.run_folder import (
@@ -40,7 +38,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     del plans["configurations"]["3d_fullres"]
     plans["checkpoint_ensemble"] = {"schedule": {"epochs": 10, "cycles": 1}, "seed": 1}
     run.plans.write_text(json.dumps(plans))
-    scores = {"pairwise_dice": [0.8, 0.9], "volume_ml": [20.0, 250.0]}
     record = TrainingRecord(
         name="hearts",
         configuration="2d",
@@ -59,12 +56,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
                 "added_cycles": [{"training_cases": ["p1"], "dataset": {"name": "b", "cases": {}}}],
             }
         },
-        validation={"0": {"method": "multi", "members": 1, "structures": {"LV": scores}}},
+        validation={"0": {"method": "multi", "members": 1, "dice": {"LV": 0.9}}},
     )
     write_record(run.record, record)
     add_member(run, "0", 9)
     row = {"temperature": 1.5, "method": "multi", "members": ["fold 0 epoch 9"], "cases": ["p2"]}
-    content = {"format": 1, "calibrations": [{**row, "mirroring": "full"}]}
+    rows = [{**row, "mirroring": mirroring} for mirroring in ("full", "none")]
+    content = {"format": 1, "one_component": True, "calibrations": rows}
     (model / CALIBRATION_FILE).write_text(json.dumps(content))
     return run
 
@@ -74,9 +72,6 @@ def read_and_describe(run: RunFolder) -> EnsembleFolder:
     folder = find_ensemble(run.path)
     inspection_text(folder)
     json.dumps(inspection_json(folder))
-    volumes = dict.fromkeys(LABELS, 10.0)
-    spreads = {name: measure_spread([9.0, 11.0]) for name in LABELS}
-    validation_warnings(folder, volumes, spreads, dict.fromkeys(LABELS, 0.1))
     chosen_temperature(folder, SegmentationSettings(temperature="fitted", window="whole"))
     if folder.record is not None:
         for fold in folder.record.folds:

@@ -39,7 +39,7 @@ def test_request_to_stop_is_heeded_between_training_cases(
 
     monkeypatch.setattr(validation, "fit_kind_of_images", looks)
     with pytest.raises(Stopped):
-        validation.measure_validation_range(
+        validation.measure_validation(
             *(RunFolder(run), "0", read_dataset(hearts)),
             device="cpu",
             send=send,
@@ -61,7 +61,7 @@ def test_case_that_cannot_be_segmented_is_left_out(
     (stray,) = other.images
     shutil.copyfile(stray, stray.with_name(stray.name.replace("_0000", "_0001")))
     sent: list[Message] = []
-    validation.measure_validation_range(
+    validation.measure_validation(
         *(run, "0", dataset),
         device="cpu",
         send=sent.append,

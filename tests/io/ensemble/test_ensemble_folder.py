@@ -105,7 +105,7 @@ def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19, 28, 29), fold: s
         make_weights(run.member(fold, epoch))
         add_member(run, fold, epoch)
     record = read_record(run.record)  # measured last, because a new member makes this outdated
-    record.validation["0"] = {"structures": {"LV": {"volume_ml": [20, 250]}}}
+    record.validation["0"] = {"cases": 3, "dice": {"LV": 0.9}}
     write_record(run.record, record)
     return path
 
@@ -238,14 +238,12 @@ def test_cycles_of_a_training_that_nnunet_started(tmp_path: Path) -> None:
     assert [m.cycle for m in find_ensemble(folder).members] == [0, 1]
 
 
-def test_validation_range_is_that_of_the_one_fold(tmp_path: Path) -> None:
+def test_validation_dice_is_that_of_the_one_fold(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     folder = find_ensemble(run)
-    assert folder.validation_range("LV", "volume_ml") == (20.0, 250.0)
-    assert folder.validation_range("RV", "volume_ml") is None
-    assert folder.validation_dice == {}  # as in a training of version 0.1.0
+    assert (folder.validation_dice, folder.validation_cases) == ({"LV": 0.9}, 3)
     make_weights(run / "fold_1/members/epoch_0009.pth")
-    assert find_ensemble(run).validation_range("LV", "volume_ml") is None
+    assert find_ensemble(run).validation_dice == {}
 
 
 def test_plain_fold_with_several_checkpoints(tmp_path: Path) -> None:

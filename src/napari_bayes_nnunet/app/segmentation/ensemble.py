@@ -23,12 +23,10 @@ from ...core.heart.measurements import (
 )
 from ...core.steps import drain, map_steps
 from ...core.types import LargestComponent, Mask, Mirroring, Precision, Spacing, Window
-from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
-from .calibration import chosen_temperature, keeps_largest, read_calibrations, usual_window
-from .case_scores import validation_warnings
+from .calibration import chosen_temperature, keeps_largest, usual_window
 from .case_signs import failure_signs
 from .first_look import FirstLook
 from .forward_pass import ForwardPass
@@ -518,25 +516,8 @@ class Ensemble:
             agreement=result.pairwise_dice,
         )
         checked = replace(result, signs={**signs, **progress.signs})
-        warnings = (*result.warnings, *checked.findings, *self._old_warnings(checked))
+        warnings = (*result.warnings, *checked.findings)
         return replace(checked, warnings=warnings)
-
-    def _old_warnings(self, result: Segmentation) -> tuple[str, ...]:
-        """Return the warnings of a result without a failure score, as of version 0.1.0.
-
-        If the ensemble is calibrated for other settings, only its volumes can be compared.
-        """
-        if result.failure is not None:
-            return ()
-        known = False
-        with suppress(DataError):  # a damaged file, which an uncalibrated result does not need
-            known = any(calibration.failure for calibration in read_calibrations(self.folder.path))
-        return validation_warnings(
-            self.folder,
-            result.volumes,
-            {} if known else result.volume_spread,
-            {} if known else result.pairwise_dice,
-        )
 
     def _result(
         self, progress: ImageProgress, plan: PassPlan, seconds: float, notes: Sequence[str]

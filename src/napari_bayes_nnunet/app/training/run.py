@@ -32,7 +32,7 @@ from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted
 from ..signals import StopRequest
 from .job import TrainingJob, prepare_job
 from .request import PRESETS, TrainingRequest, pattern_warning, schedule_notes
-from .validation import measure_validation_range
+from .validation import measure_validation
 
 if TYPE_CHECKING:
     from ...nnunet.trainer import TrainerSettings
@@ -78,7 +78,7 @@ def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
             finished = False
             stop = StopRequest(job.run.stop)  # another one stops the measuring
         if job.lacks_validation:
-            measure_validation_range(
+            measure_validation(
                 job.run, job.fold, job.dataset, device=job.request.device, send=stage, stop=stop
             )
     except Stopped:

@@ -1,4 +1,4 @@
-"""Dice, range of the case scores and calibration, measured on validation cases after a training."""
+"""Mean Dice and calibration, measured on validation cases after a training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..segmentation.calibrate import (
     left_out,
 )
 from ..segmentation.calibration import write_calibration
-from ..segmentation.case_scores import case_scores, mean_scores, score_ranges
+from ..segmentation.case_scores import mean_scores
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.methods import refused_methods
 from ..segmentation.settings import SegmentationSettings
@@ -32,12 +32,12 @@ from ..signals import StopRequest
 SETTINGS = SegmentationSettings(temperature=1)
 """Default settings, because a calibration is only used for the settings it was fitted for."""
 CALIBRATED = ("multi", "single", "vanilla")
-"""Methods that are calibrated, so that they can be compared; the first is that of the ranges."""
+"""Methods that are calibrated, so that they can be compared; the Dice is that of the first."""
 READING_FEATURES = "Learning the kind of images from case {case}"
 MEASURING_CASE = "Measuring validation case {number} of {cases}"
 
 
-def measure_validation_range(
+def measure_validation(
     run: RunFolder,
     fold: str,
     dataset: RawDataset,
@@ -46,7 +46,7 @@ def measure_validation_range(
     send: Callable[[Message], None],
     stop: StopRequest,
 ) -> None:
-    """Write mean Dice and score ranges to ``ensemble.json``, and fit the calibrations.
+    """Write the mean Dice to ``ensemble.json``, and fit the calibrations.
 
     Records whether the training labels are one component. Does no more if the fold has no
     validation cases, and nothing if these are no NIfTI files. Cases that cannot
@@ -84,9 +84,6 @@ def measure_validation_range(
         "members": min(SETTINGS.members, len(ensemble.folder.usable_members)),
         "mirroring": SETTINGS.mirroring,
         "cases": len(compared),
-        "structures": score_ranges(
-            case_scores(case.volumes, case.spreads, case.agreement) for case in compared
-        ),
         "dice": mean_scores(case.dice for case in compared),
     }
     write_record(run.record, record)

@@ -145,15 +145,6 @@ class EnsembleFolder:
         members = (m if m.sha256 or m.refused else _with_checksum(m) for m in self.members)
         return replace(self, members=tuple(members))
 
-    def validation_range(self, structure: str, score: str) -> tuple[float, float] | None:
-        """Return lowest and highest ``score`` of ``structure`` on the validation cases, or None.
-
-        The range is unknown if members of several trainings or folds segment together, because
-        ranges are recorded for the members of one fold.
-        """
-        limits = self._validation.get("structures", {}).get(structure, {}).get(score)
-        return None if limits is None else (float(limits[0]), float(limits[1]))
-
     @property
     def validation_dice(self) -> dict[str, float]:
         """Structure → mean Dice with the reference of the validation cases, {} if unknown.
