@@ -62,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     add_member(run, "0", 9)
     row = {"temperature": 1.5, "method": "multi", "members": ["fold 0 epoch 9"], "cases": ["p2"]}
     rows = [{**row, "mirroring": mirroring} for mirroring in ("full", "none")]
-    content = {"format": 1, "one_component": True, "calibrations": rows}
+    content = {"format": 1, "one_component": False, "calibrations": rows}
     (model / CALIBRATION_FILE).write_text(json.dumps(content))
     return run
 

@@ -134,10 +134,9 @@ class TrainingRecord:
     ``patient`` unless one was requested. ``named`` has the label values whose names were given for
     the training.
 
-    ``validation`` holds, per fold, how the validation cases were segmented and the range of their
-    case scores: {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
-    "structures": {"LV": {"pairwise_dice": [lowest, highest], "volume_ml": [...], ...}},
-    "dice": {"LV": mean, ...}}}. Records of version 0.1.0 have no ``dice``.
+    ``validation`` holds, per fold, how the validation cases were segmented and their mean Dice:
+    {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
+    "dice": {"LV": mean, ...}}}.
 
     ``teacher`` is the ensemble that a student learned from, None for an ensemble.
     """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 from annotated_types import Interval
 
-from ...core.ensemble.pass_order import interleaved
 from ...core.heart.function import Intervals, Measured
 from ...core.heart.measurements import canonical_structure
 from ...core.heart.plausibility import MassRange
@@ -115,35 +114,13 @@ class _FileEntries(ReportEntries):
 
 
 def read_report(file: Path) -> dict[str, Any]:
-    """Return the report in ``file``, see `in_order_of_members`.
+    """Return the report in ``file``.
 
     Raises DataError for a missing or damaged one.
     """
     with reading_json(file, repair=_REPAIR) as text:
         parse_json(text, _FileEntries)
-        return in_order_of_members(parse_json(text, dict[str, Any]))
-
-
-def in_order_of_members(report: dict[str, Any]) -> dict[str, Any]:
-    """Return a report whose volumes of the members are in the order of ``members``.
-
-    Version 0.1.0 listed them in the order of the passes, which follows from the members.
-    """
-    members, volumes_ml = report.get("members"), report.get("volumes_ml")
-    if report.get("format", 1) >= REPORT_FORMAT or not members or not volumes_ml:
-        return report
-    order = interleaved([(m["training"], m["fold"], m["cycle"]) for m in members])
-    volumes = {
-        name: volume | {"members": _in_order(volume["members"], order)}
-        if len(volume.get("members", ())) == len(order)  # mean weights have one volume
-        else volume
-        for name, volume in volumes_ml.items()
-    }
-    return {**report, "volumes_ml": volumes}
-
-
-def _in_order(values: Sequence[float], order: Sequence[int]) -> list[float]:
-    return [value for _, value in sorted(zip(order, values, strict=True))]
+        return parse_json(text, dict[str, Any])
 
 
 def interval_entries(intervals: Intervals) -> dict[str, list[float]]:

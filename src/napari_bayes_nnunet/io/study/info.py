@@ -25,7 +25,6 @@ from ..images.nifti import Volume, read_volume
 from .arrays import IMAGE, phase_name
 from .case_report import (
     ReportEntries,
-    in_order_of_members,
     predicted_quality,
     warnings_in,
 )
@@ -303,9 +302,7 @@ def _info(content: _StudyFile) -> StudyInfo:
         structures=content.structures,
         classes=content.classes,
         phases=phases,
-        reports={
-            phase: in_order_of_members(content.reports[phase_name(phase)]) for phase in phases
-        },
+        reports={phase: content.reports[phase_name(phase)] for phase in phases},
         ed=content.ED,
         es=content.ES,
         phases_from=content.phases_from,
