@@ -416,8 +416,8 @@ def made_by(name: str, **changes: object) -> MethodEvaluation:
 def test_page_and_terminal_begin_with_the_settings(blank_figures, methods) -> None:
     compared = [made_by("multi"), made_by("vanilla", members=[MEMBER], temperature=1.61)]
     lines = [
-        "multi: members 6, temperature 1.38, mirroring full, window heart, one piece off",
-        "vanilla: members 1, temperature 1.61, mirroring full, window heart, one piece off",
+        "multi: members 6, temperature 1.38, mirroring full, window heart, largest component off",
+        "vanilla: members 1, temperature 1.61, mirroring full, window heart, largest component off",
     ]
     assert describe_methods(compared) == (lines, [])  # each has a temperature of its own
     assert evaluation_text(compared).splitlines()[:2] == lines
@@ -432,7 +432,7 @@ def test_page_and_terminal_begin_with_the_settings(blank_figures, methods) -> No
         ("temperature", {"temperature": 1.0}, "multi 1.38, other 1.0"),
         ("mirroring", {"mirroring": "none"}, "multi full, other none"),
         ("window", {"window": "whole"}, "multi heart, other whole"),
-        ("one piece", {"largest_component": "on"}, "multi off, other on"),
+        ("largest component", {"largest_component": "on"}, "multi off, other on"),
     ],
 )
 def test_settings_in_which_methods_differ_warn(blank_figures, setting, changes, values) -> None:

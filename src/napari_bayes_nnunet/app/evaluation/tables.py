@@ -16,14 +16,7 @@ from .evaluate import MethodEvaluation
 from .measures import Measure
 from .phases import pair_warnings
 
-SETTING_NAMES: Final = {
-    "members": "members",
-    "temperature": "temperature",
-    "mirroring": "mirroring",
-    "window": "window",
-    "largest_component": "one piece",
-}
-"""Settings of a method in its reports, and their names on the page."""
+SETTING_NAMES: Final = ("members", "temperature", "mirroring", "window", "largest_component")
 NOT_RECORDED: Final = "settings not recorded"
 METHODS_DIFFER: Final = (
     "The methods differ in {setting} ({values}), which alone may change the results. Calibrate "
@@ -143,13 +136,16 @@ def describe_methods(methods: Sequence[MethodEvaluation]) -> tuple[list[str], li
     """
     settings = {method.name: _settings_of(method) for method in methods}
     warnings = []
-    for setting in [*SETTING_NAMES.values()][1:]:
+    for setting in SETTING_NAMES[1:]:
         values = {name: of[setting] for name, of in settings.items() if of}
         if len({v == "1.0" if setting == "temperature" else v for v in values.values()}) > 1:
             shown = ", ".join(f"{name} {value}" for name, value in values.items())
-            warnings.append(METHODS_DIFFER.format(setting=setting, values=shown))
+            warnings.append(METHODS_DIFFER.format(setting=setting.replace("_", " "), values=shown))
     warnings += (f"{m.name}: {s}" for m in methods for s in pair_warnings(m.cases))
-    words = {name: ", ".join(f"{k} {v}" for k, v in of.items()) for name, of in settings.items()}
+    words = {
+        name: ", ".join(f"{setting.replace('_', ' ')} {value}" for setting, value in of.items())
+        for name, of in settings.items()
+    }
     return [f"{name}: {text or NOT_RECORDED}" for name, text in words.items()], warnings
 
 
@@ -159,10 +155,7 @@ def _settings_of(method: MethodEvaluation) -> dict[str, str]:
         {"largest_component": "off", **made, "members": len(made.get("members", ()))}
         for made in method.made_by
     ]
-    values = {
-        name: dict.fromkeys(str(row.get(key, UNKNOWN)) for row in rows)
-        for key, name in SETTING_NAMES.items()
-    }
+    values = {n: dict.fromkeys(str(row.get(n, UNKNOWN)) for row in rows) for n in SETTING_NAMES}
     return {name: " or ".join(known) for name, known in values.items() if known}
 
 

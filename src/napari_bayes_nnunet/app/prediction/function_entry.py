@@ -30,8 +30,6 @@ _SETTINGS: Final = (
     *("ensemble", "method", "members_asked", "until_stable", "temperature"),
     *("mirroring", "window", "largest_component"),
 )
-_USUAL: Final = {"largest_component": "off"}
-"""Values that reports of version 0.2.0 do not name."""
 _OUTDATED: Final = "outdated"
 """Entry of a report that should have been replaced, but its image failed."""
 
@@ -195,7 +193,8 @@ def _are_of_one_kind(reports: Sequence[Mapping[str, Any]]) -> bool:
     first = reports[0] if reports else {}
     return all(
         may_be_of_one_ensemble(first, report)
-        and all({**_USUAL, **first}.get(key) == {**_USUAL, **report}.get(key) for key in _SETTINGS)
+        # Reports of version 0.2.0 do not name the largest component, which was off.
+        and all(first.get(key, "off") == report.get(key, "off") for key in _SETTINGS)
         for report in reports
     )
 

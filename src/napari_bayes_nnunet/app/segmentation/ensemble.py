@@ -26,7 +26,7 @@ from ...core.types import LargestComponent, Mask, Mirroring, Precision, Spacing,
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
-from .calibration import chosen_temperature, keeps_largest, usual_window
+from .calibration import keeps_largest, usual_window
 from .case_signs import failure_signs
 from .first_look import FirstLook
 from .forward_pass import ForwardPass
@@ -227,18 +227,9 @@ class Ensemble:
         refused = [member.path.name for member in plan.folder.members if not member.usable]
         notes = [f"Refused members: {', '.join(refused)}."] if refused else []
         started = perf_counter()
-        temperature = chosen_temperature(plan.folder, settings)
         _ = plan.calibration  # refuse a damaged file before the long work
-        every = [
-            self._start(
-                image,
-                spacing,
-                temperature=temperature,
-                keep_members=keep_members or settings.until_stable,
-                largest_only=plan.largest_only,
-            )
-            for image in images
-        ]
+        keep = keep_members or settings.until_stable
+        every = [self._start(image, spacing, plan, keep_members=keep) for image in images]
         time_left = TimeLeft(latest=LATEST, average=mean_of_computed)
         with self._runs.run(self._predictor, notes):
             self._judge(every, plan, should_stop)
@@ -367,11 +358,6 @@ class Ensemble:
         """Whether the `first_looks` are those of a student."""
         return self.checks.student is not None
 
-    @property
-    def largest_only(self) -> bool:
-        """Whether only the largest component of the structures is kept unless chosen otherwise."""
-        return keeps_largest(self.checks.found, SegmentationSettings())
-
     def last_member(self) -> Member:
         """Return the member of the method *vanilla*."""
         folder = self._folder_to_start(SegmentationSettings(method="vanilla"))
@@ -392,6 +378,7 @@ class Ensemble:
         ask = partial(
             self._members.predict, forward_pass, mirroring="none", should_stop=should_stop
         )
+        largest_only = keeps_largest(self.checks.found, SegmentationSettings())
         found: Mask | None = None
         self._members.kept.forget()
         together = self.phases_at_once(cine[:, 0], "none")
@@ -410,7 +397,7 @@ class Ensemble:
                     spacing=spacing,
                     structures=self.structures,
                     by_student=student is not None,
-                    largest_only=self.largest_only,
+                    largest_only=largest_only,
                 )
                 found = look.labels > 0 if found is None else found
                 self._members.keep(image)
@@ -454,21 +441,15 @@ class Ensemble:
         return probabilities
 
     def _start(
-        self,
-        image: Image,
-        spacing: Spacing,
-        *,
-        temperature: float,
-        keep_members: bool,
-        largest_only: bool,
+        self, image: Image, spacing: Spacing, plan: PassPlan, *, keep_members: bool
     ) -> ImageProgress:
         statistics = MemberStatistics(
             structures=self.structures,
             spacing=spacing,
-            posterior=RunningPosterior(temperature=temperature),
+            posterior=RunningPosterior(temperature=plan.temperature),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
-            largest_only=largest_only,
+            largest_only=plan.largest_only,
         )
         return ImageProgress(self._input(image, spacing), statistics)
 

@@ -20,6 +20,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from .calibration import (
     Calibration,
     calibration_notes,
+    chosen_temperature,
     find_calibration,
     find_image_rule,
     keeps_largest,
@@ -78,6 +79,11 @@ class PassPlan:
     def order(self) -> list[ForwardPass]:
         """Passes in the order in which they are made, which visits all modes early."""
         return interleave_passes(self.passes)
+
+    @cached_property
+    def temperature(self) -> float:
+        """Temperature of the settings."""
+        return chosen_temperature(self.folder, self.settings)
 
     @cached_property
     def calibration(self) -> Calibration | None:
