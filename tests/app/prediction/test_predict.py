@@ -39,7 +39,6 @@ from napari_bayes_nnunet.app.prediction.resume_check import (
 from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE
 from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.segmentation.calibration import (
-    FILE,
     UNCALIBRATED,
     Calibration,
     calibration_key,
@@ -58,6 +57,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM, read_dicom
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE as FILE
 from napari_bayes_nnunet.io.images.nifti import (
     BLANK_IMAGE,
     NO_NIFTI,

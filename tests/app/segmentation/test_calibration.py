@@ -568,7 +568,7 @@ def test_kind_of_images_is_fitted_for_any_ensemble(
     assert rule.features is not None
     assert (rule.cine.cines, rule.features.patients) == (42, 4)
     calibration = read_calibrations(copy)[0]
-    write_calibration(ensemble.folder, calibration, rule)
+    write_calibration(ensemble.folder, calibration, image=rule)
     write_calibration(ensemble.folder, calibration)  # of other settings, which keeps it
     assert find_image_rule(ensemble.folder) == (rule, ensemble.last_member())
     result = ensemble.segment(

@@ -180,7 +180,7 @@ def checked(trained_run: Path, hearts: Path, tmp_path_factory: pytest.TempPathFa
             volumes={"LV": IntervalRule(bias=0, half_width_80=1, half_width_90=2, patients=16)},
             **calibration_key(ensemble.folder, SETTINGS),
         ),
-        ImageRule(
+        image=ImageRule(
             features=rule,
             cine=cine,
             muscle_to_blood=(ratio / 1.2, ratio),

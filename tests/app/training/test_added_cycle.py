@@ -78,11 +78,11 @@ def test_the_record_describes_the_added_cycle(extended, finished, hearts):
     assert after.is_complete("0")
 
 
-def test_the_validation_range_is_measured_again(extended, finished):
+def test_the_validation_cases_are_measured_again(extended, finished):
     before, after = read_record(finished.record), read_record(extended.record)
     assert after.validation["0"]["members"] == 8  # two of each of four cycles
     assert before.validation["0"]["members"] == 6
-    assert after.validation["0"]["structures"] != before.validation["0"]["structures"]
+    assert after.validation["0"]["dice"] != before.validation["0"]["dice"]
 
 
 def test_a_kill_does_not_change_the_members(extended, run, hearts, warm_command, tmp_path):

@@ -45,7 +45,7 @@ OTHER_WEIGHTS: Final = (
 UNCALIBRATED: Final = "Not calibrated: no temperature, prediction intervals or failure scores."
 LACKS_RULES: Final = "No {missing}: too few validation patients."
 TEMPERATURE_APPLIED: Final = "Temperature {temperature:g} was applied."
-_NAMED: Final = 3
+_NAMED: Final = 2
 """Most settings that a sentence names."""
 _FORMAT: Final = 1
 _REPAIR: Final = "Delete it, and calibrate the ensemble again."

@@ -133,9 +133,13 @@ class SegmentationSettings:
         default="auto",
         metadata={
             "label": "One piece",
-            "help": "Keep only the largest connected piece of all structures together. As trained: "
-            "yes if all complete training labels are one piece, as hearts are.",
+            "help": "Keep only the largest connected piece of all structures together.",
             "choices": {"auto": "As trained", "on": "Yes", "off": "No"},
+            "choice_help": {
+                "auto": "Yes if all complete training labels are one piece, as hearts are.",
+                "on": "Remove what lies apart from the largest piece.",
+                "off": "Keep everything that the models draw.",
+            },
         },
     )
     calibrated: bool = field(
