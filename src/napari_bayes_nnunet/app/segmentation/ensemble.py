@@ -490,7 +490,8 @@ class Ensemble:
     def _check(self, progress: ImageProgress, result: Segmentation) -> Segmentation:
         """Return the result with its signs of failure and the warnings of the calibration."""
         signs = failure_signs(
-            result.labels,
+            # Also what was removed, because it shows that something is wrong.
+            progress.statistics.measure(RunningPosterior.labels),
             result.mutual_information,
             progress.image.spacing,
             structures=result.structures,
