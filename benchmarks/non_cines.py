@@ -229,7 +229,7 @@ def fit(folder: Path, dataset: Path) -> None:
     """Write the rule for the kind of images into the calibration of an ensemble."""
     ensemble, kept = Ensemble(folder), read_calibrations(folder)[-1]
     rule = drain(fit_kind_of_images(ensemble, read_dataset(dataset), DEFAULT_PATIENT), print)
-    write_calibration(ensemble.folder, kept, rule)
+    write_calibration(ensemble.folder, kept, image=rule)
 
 
 def main() -> None:
