@@ -202,8 +202,7 @@ def _are_of_one_kind(reports: Sequence[Mapping[str, Any]]) -> bool:
 def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> tuple[str, ...]:
     """Write the measurements, and the Dice expected at ED and ES, into their reports.
 
-    Return the warnings about the measurements, which are written too. Reports of earlier versions
-    stay as they are.
+    Return the warnings about the measurements, which are written too.
     """
     if not measured:
         return ()
@@ -217,8 +216,7 @@ def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> tuple[s
         entries["warnings"] += warnings
         if expected := expected_dice_of(report, phase):
             entries["expected_dice"] = expected
-        if "calibration" in report:
-            _write(file, entries)
+        _write(file, entries)
     return warnings
 
 

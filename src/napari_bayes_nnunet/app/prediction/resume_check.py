@@ -119,7 +119,7 @@ def check_same_ensemble(
 ) -> None:
     """Raise AppError if the content of a ``report`` was made with other settings or members.
 
-    An unknown checksum, as of reports of version 0.1.0, agrees with every other.
+    An unknown checksum agrees with every other.
     Raises KeyError, TypeError, ValueError or AttributeError for damaged content.
     """
     ensemble, used = content["ensemble"], _used_settings(content)

@@ -20,7 +20,7 @@ from ...core.review.stop_rule import RemainingChange
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
 REPORT_FORMAT: Final = 2
-"""Number ``format`` of a report; those of version 0.1.0 have none and count as 1."""
+"""Number ``format`` of a report."""
 MEMBER_NAMES: Final = ("training", "fold", "cycle", "epoch")
 """Keys of a member in a report that name the member, but not its weights."""
 Milliliters: TypeAlias = Annotated[float, Interval(ge=0, le=1e7)]
