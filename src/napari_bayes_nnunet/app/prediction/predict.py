@@ -41,12 +41,7 @@ from .output_files import (
 from .output_lock import locked_case
 from .phases import PhaseImage, choose_phases, parse_phases, phase_images
 from .request import CaseOutcome, PredictionRequest, check_request
-from .resume_check import (
-    check_report,
-    finished_phases,
-    is_of_other_image,
-    matches_request,
-)
+from .resume_check import check_report, finished_phases, is_of_other_image, matches_request
 from .study_output import StudyParts, has_study, refuse_outdating_study, start_study
 from .write_behind import WriteBehind
 

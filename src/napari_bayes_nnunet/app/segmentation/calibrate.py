@@ -60,7 +60,7 @@ from .settings import SegmentationSettings
 MOST_TRAINING: Final = 200
 """Most training images that are looked at to learn the kind of images."""
 IMAGES_PER_SOURCE: Final = 4
-"""Training images for each one that non-cines are made from: every second ED frame."""
+"""Training images for each that non-cines are made from: in ACDC every second ED frame."""
 NOTHING_HELD_BACK: Final = (
     "The trainings in {folder} have no validation case that none of them was trained on. Train "
     "them with the same split, or calibrate one of them."
@@ -116,12 +116,7 @@ class CalibrationCase:
 
     @classmethod
     def compare(
-        cls,
-        name: str,
-        patient: str,
-        result: Segmentation,
-        reference: VoxelArray,
-        spacing: Spacing,
+        cls, name: str, patient: str, result: Segmentation, reference: VoxelArray, spacing: Spacing
     ) -> CalibrationCase:
         """Return the numbers of a result and its reference.
 

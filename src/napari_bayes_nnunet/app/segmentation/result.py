@@ -39,7 +39,6 @@ LIKELY_FAILURE: Final = (
     "{threshold:.1f}). Check every slice."
 )
 WEAK_STRUCTURE: Final = "The {name} may have failed (expected Dice {dice:.2f}). Check every slice."
-
 REMOVED_PIECES: Final = "Pieces apart from the largest one were removed: {volumes}, in {slices}."
 
 
@@ -185,9 +184,8 @@ class Segmentation:
             sentences.append(UNLIKE_TRAINING.format(distance=distance, usual=usual))
         if self.failure is not None and self.failure.warned:
             sentences.append(LIKELY_FAILURE.format(**asdict(self.failure)))
-        least = self.calibration.least_dice if self.calibration else 0.0
         for name, entry in self.expected_dice.items():
-            if entry["value"] < least:
+            if self.calibration and entry["value"] < self.calibration.least_dice:
                 sentences.append(WEAK_STRUCTURE.format(name=name, dice=entry["value"]))
         is_known = self.knows_kind, self.is_unlike_training is not None, self.failure is not None
         missing = [what for what, known in zip(CHECKS, is_known, strict=True) if not known]
@@ -198,8 +196,7 @@ class Segmentation:
     @property
     def expected_dice(self) -> dict[str, dict[str, Any]]:
         """Structure → entry of the report, {} if it is not calibrated or the image is doubtful."""
-        is_known = self.calibration and not self.is_image_warned
-        rules = self.calibration.dice if self.calibration and is_known else {}
+        rules = self.calibration.dice if self.calibration and not self.is_image_warned else {}
         return expected_dice_entry(rules, self.pairwise_dice, self.volumes)
 
     def with_doubt(self, doubt: str | None) -> Segmentation:

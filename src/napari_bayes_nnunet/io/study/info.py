@@ -23,11 +23,7 @@ from ..images.geometry import Geometry
 from ..images.nibabel_types import nifti_classes
 from ..images.nifti import Volume, read_volume
 from .arrays import IMAGE, phase_name
-from .case_report import (
-    ReportEntries,
-    predicted_quality,
-    warnings_in,
-)
+from .case_report import ReportEntries, predicted_quality, warnings_in
 
 STUDY_FILE: Final = "study.json"
 _FORMAT: Final = 2
