@@ -34,7 +34,7 @@ def test_request_to_stop_is_heeded_between_training_cases(
             yield name
 
     def send(stage: StageStarted) -> None:
-        if stage.text == validation.READING_FEATURES.format(case="a"):
+        if stage.text == validation.LEARNING_KIND.format(case="a"):
             (tmp_path / "stop").touch()
 
     monkeypatch.setattr(validation, "fit_kind_of_images", looks)

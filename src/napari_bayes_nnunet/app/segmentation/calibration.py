@@ -118,7 +118,10 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """``one_component``: every complete label map of the training is one component."""
+    """Content of calibration.json.
+
+    ``one_component``: every completely labelled training volume is one component.
+    """
 
     format: int
     calibrations: list[Calibration]

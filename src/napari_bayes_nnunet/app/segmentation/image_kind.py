@@ -100,7 +100,7 @@ class ImageRule:
         *,
         is_cine_by_tags: bool = False,
     ) -> str:
-        """Return why an image with these signs may be no short-axis cine, as a clause, or "".
+        """Return why an image with these signs may not be a short-axis cine, as a clause, or "".
 
         Tags of a cine outweigh the features, but not what contradicts a heart.
         """
@@ -128,7 +128,7 @@ def fit_image_rule(
 ) -> ImageRule | None:
     """Return the rule for the looks of each patient.
 
-    They are those at the ``training`` and ``validation`` cases, and at ``others``, which are no
+    They are those at the ``training`` and ``validation`` cases, and at ``others``, which are not
     cines. None if no validation case has a ratio of muscle to blood.
     """
     ratios = [look.muscle_to_blood for looks in validation.values() for look in looks]

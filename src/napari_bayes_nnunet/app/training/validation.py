@@ -33,7 +33,7 @@ SETTINGS = SegmentationSettings(temperature=1)
 """Default settings, because a calibration is only used for the settings it was fitted for."""
 CALIBRATED = ("multi", "single", "vanilla")
 """Methods that are calibrated, so that they can be compared; the Dice is that of the first."""
-READING_FEATURES = "Learning the kind of images from case {case}"
+LEARNING_KIND = "Learning the kind of images from case {case}"
 MEASURING_CASE = "Measuring validation case {number} of {cases}"
 
 
@@ -48,10 +48,10 @@ def measure_validation(
 ) -> None:
     """Write the mean Dice to ``ensemble.json``, and fit the calibrations.
 
-    Records whether the training labels are one component. Does no more if the fold has no
-    validation cases, and nothing if these are no NIfTI files. Cases that cannot
-    be read or segmented are left out. ``send`` gets a StageStarted for every case, and a Notice for
-    each that is left out. Raises Stopped.
+    Only records whether the training labels are one component if the fold has no validation cases,
+    and does nothing if the dataset is not in NIfTI. Cases that cannot be read or segmented are left
+    out. ``send`` gets a StageStarted for every case, and a Notice for each that is left out. Raises
+    Stopped.
     """
     record = read_record(run.record)
     if dataset.json["file_ending"] not in ENDINGS:
@@ -118,4 +118,4 @@ def _measure(
 
 def _report_look(name: str, send: Callable[[Message], None], stop: StopRequest) -> None:
     stop.check()
-    send(StageStarted(text=READING_FEATURES.format(case=name)))
+    send(StageStarted(text=LEARNING_KIND.format(case=name)))

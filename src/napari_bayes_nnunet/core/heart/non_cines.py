@@ -1,6 +1,6 @@
-"""Images that are no short-axis cines, each made from a short-axis cine and its labels.
+"""Images other than short-axis cines, each made from a short-axis cine and its labels.
 
-A rule that tells cines from other images is fitted on them, where real ones are not at hand.
+A rule that tells cines from other images is fitted on them, because real ones are not at hand.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from scipy import ndimage
 from ..types import LabelMap, Spacing
 
 Made: TypeAlias = tuple[NDArray[np.floating], Spacing]
+"""(Z, Y, X) voxels of a made image, and their spacing (z, y, x) in mm."""
 _BRIGHTEST: Final = 99.5
 """Percentile of the intensities that counts as 1."""
 _KNOTS: Final = (0, 0.1, 0.3, 0.55, 0.8, 1)
@@ -30,7 +31,7 @@ _PLANES_APART_MM: Final = 8.0
 class Source:
     """Frame of a cine, (Z, Y, X) voxels and labels; ``muscle`` is the label of the myocardium.
 
-    ``random`` draws what differs between the images made from it.
+    ``spacing`` (z, y, x) in mm. ``random`` draws what differs between the images made from it.
     """
 
     voxels: NDArray[Any]
@@ -91,7 +92,7 @@ def nulled(source: Source) -> Made:
 
 
 def long_axis(source: Source) -> Made:
-    """Return planes along the slices, 8 mm apart, through the heart."""
+    """Return planes perpendicular to the slices, 8 mm apart, through the heart."""
     voxels, (z, step, _) = source.voxels.astype(np.float32), source.spacing
     heart = np.flatnonzero((source.labels > 0).any(axis=(0, 1)))
     planes = np.moveaxis(ndimage.zoom(voxels, (z / step, 1, 1), order=1), 2, 0)

@@ -1,7 +1,7 @@
 """Direction among the features of an image that separates cines from other images.
 
-Logistic regression, applied without scikit-learn. Unlike a distance it does not take what differs
-in any direction, such as the images of another scanner, for another kind of image.
+Logistic regression, applied without scikit-learn. A distance would take every difference, such as
+that of another scanner, for another kind of image.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from .feature_distance import rounded
 FEWEST_CINES: Final = 40
 """Cines needed for a rule."""
 _PERCENTILE: Final = 95
-"""Percentile of the scores of cines that the rule was not fitted on, above which one is asked."""
+"""Percentile of the scores of cines that the rule was not fitted on, used as its limit."""
 _FOLDS: Final = 5
 _CLIP: Final = 12.0
 """Most standard deviations from the cines that count."""
 _REGULARISATION: Final = 1e-3
-"""Inverse strength. Features outnumber patients: a weaker one learns how non-cines were made."""
+"""Inverse strength of the penalty.
+
+Features outnumber patients: a weaker one learns how non-cines were made.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,8 @@ class CineRule:
     """Weights of the features in multiples of the ``deviations`` of cines from their ``means``.
 
     All have the shape (features,). A score above ``limit`` asks if an image is a cine. ``cines`` is
-    the number of cines the rule was fitted on. Raises InputError for different numbers of features.
+    the number of cines the rule was fitted on. Raises InputError for different numbers of features,
+    or deviations that are not above 0.
     """
 
     means: tuple[float, ...]

@@ -23,7 +23,7 @@ TIME_KEYS: Final[tuple[TimeKey, ...]] = (
 )
 """Values that order images in time, the most reliable first."""
 _GAP: Final = 1.75
-"""Ratio to the usual time between two phases from which a phase counts as missing."""
+"""Ratio to the usual time between two phases above which a phase counts as missing."""
 FEWEST_PHASES: Final = 4
 ACQUISITION_KEYS: Final = ("acquisition", "acquisition_time", "file")
 """Attributes that may differ between two acquisitions of a slice."""
