@@ -47,6 +47,7 @@ def test_settings_follow_the_choices(form) -> None:
         "mirroring": "spread",
         "window": "whole",
         "until_stable": True,
+        "largest_component": "auto",
         "calibrated": True,
         "device": "cuda:0",
         "precision": "auto",
