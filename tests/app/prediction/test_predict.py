@@ -57,7 +57,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.headers import tolerant_reading
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM, read_dicom
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
-from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE as FILE
+from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE
 from napari_bayes_nnunet.io.images.nifti import (
     BLANK_IMAGE,
     NO_NIFTI,
@@ -260,7 +260,7 @@ def test_structure_with_a_low_expected_dice_warns(model, image, tmp_path, least,
     dice = {"any": {"RV": DiceRule(intercept=0.84, slope=0.0, interval=interval)}}
     key = calibration_key(folder, settings)
     write_calibration(folder, Calibration(temperature=1.2, cases=("a",), dice=dice, **key))
-    file = copy / FILE
+    file = copy / CALIBRATION_FILE
     content = json.loads(file.read_text())
     (entry,) = content["calibrations"]
     del entry["least_dice"]  # as in a file of version 0.2.0
