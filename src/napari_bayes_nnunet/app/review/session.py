@@ -353,6 +353,7 @@ class ReviewSession:
         removals = [
             removal_findings(self.removed_in(phase), self.spacing, self.structures, phase)
             for phase in phases
+            if self.study.posteriors[phase].removed.any()
         ]
         return [
             finding
