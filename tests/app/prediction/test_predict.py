@@ -725,7 +725,7 @@ class TestCine:
     def test_wrong_info_cfg_is_said(self, model, cine, tmp_path, ed, es):
         file = cine.parent / "Info.cfg"
         file.write_text(f"ED: {ed}\nES: {es}\n")
-        sentence = str(DataError(WRONG_INFO_CFG, file=file, ed=ed, es=es, count=3))
+        sentence = str(DataError(WRONG_INFO_CFG, file=file, ed=ed, es=es))
         code, said = run(model, cine, "-o", tmp_path / "a", "--phases", "ED,ES")
         assert code == 1
         assert sentence in said

@@ -123,7 +123,7 @@ def test_phases_come_from_the_info_cfg(tmp_path: Path) -> None:
         file.write_text(f"ED: {ed}\nES: {es}\n")
         with pytest.raises(DataError) as error:
             read_layer_phases(layer)
-        assert error.value.values == {"file": file, "ed": ed, "es": es, "count": 5}
+        assert error.value.values == {"file": file, "ed": ed, "es": es}
     (tmp_path / "Info.cfg").write_text("ED: one\n")
     with pytest.raises(DataError) as error:
         read_layer_phases(layer)

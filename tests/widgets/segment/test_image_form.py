@@ -265,7 +265,7 @@ def test_wrong_info_cfg_is_shown_and_not_used(form, viewer, tmp_path) -> None:
     with pytest.raises(DataError) as caught:
         read_layer_phases(layer)
     file = tmp_path / "Info.cfg"
-    assert caught.value.values == {"file": file, "ed": 4, "es": 20, "count": 5}
+    assert caught.value.values == {"file": file, "ed": 4, "es": 20}
     assert form.hint.text() == in_the_window(caught.value)
     assert form.image().phases is None
 

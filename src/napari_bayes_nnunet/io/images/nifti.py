@@ -50,8 +50,8 @@ OTHER_GRID = (
 """For two files, each with its `Geometry`."""
 
 WRONG_INFO_CFG: Final = (
-    "{file} names phase {ed} as ED and phase {es} as ES, which are not two different phases of an "
-    "image with {count} phases. Correct the file, or choose the phases by number."
+    "{file} names phase {ed} as ED and phase {es} as ES, which are not two different phases of the "
+    "image. Correct the file, or choose the phases by number."
 )
 CANNOT_READ: Final = "{file} cannot be read ({reason})."
 SLICES_ON_FOURTH_AXIS: Final = (
@@ -376,7 +376,7 @@ def read_info_cfg(folder: Path, phases: float = math.inf) -> CardiacPhases | Non
         raise DataError(CANNOT_READ, file=file, reason=error.strerror) from error
     ends = parse_info_cfg(file, text)
     if ends.ed == ends.es or max(ends) > phases:
-        raise DataError(WRONG_INFO_CFG, file=file, ed=ends.ed, es=ends.es, count=phases)
+        raise DataError(WRONG_INFO_CFG, file=file, ed=ends.ed, es=ends.es)
     return ends
 
 
