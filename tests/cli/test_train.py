@@ -153,7 +153,7 @@ def test_planning_and_preprocessing_count_their_cases(trained_run):
         assert counts == sorted(counts)
 
 
-def test_validation_range_is_measured(trained_run):
+def test_validation_dice_is_measured(trained_run):
     measured = read_record(trained_run / "ensemble.json").validation["0"]
     assert (measured["cases"], measured["members"]) == (2, 6)
     assert set(measured["dice"]) == {"RV", "MYO", "LV"}
@@ -206,7 +206,7 @@ def unmeasured_run(trained_run, tmp_path):
     return run
 
 
-def test_resuming_measures_a_missing_validation_range(
+def test_resuming_measures_a_missing_validation(
     unmeasured_run, trained_run, hearts, warm_command, tmp_path
 ):
     resume = ("train", hearts, "--output", unmeasured_run.path, "--resume")

@@ -78,7 +78,7 @@ def test_the_record_describes_the_added_cycle(extended, finished, hearts):
     assert after.is_complete("0")
 
 
-def test_the_validation_cases_are_measured_again(extended, finished):
+def test_the_validation_is_measured_again(extended, finished):
     before, after = read_record(finished.record), read_record(extended.record)
     assert after.validation["0"]["members"] == 8  # two of each of four cycles
     assert before.validation["0"]["members"] == 6
