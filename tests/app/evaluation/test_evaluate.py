@@ -28,6 +28,7 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     NOT_IN_REFERENCE,
     PREDICTION_UNNAMED,
     REFERENCE_UNNAMED,
+    SINGLE_MODEL,
     UNKNOWN_ENSEMBLE,
     EvaluationProgress,
     MethodEvaluation,
@@ -107,6 +108,7 @@ def test_case_of_a_folder_equals_its_arrays(predictions, labels):
 def test_methods_know_what_made_them(predictions, labels):
     assert run(predictions, labels).made_by == ()
     made_by = {"ensemble": "ACDC", "members": [{"epoch": 399, "sha256": "6a"}], "temperature": 1.2}
+    made_by["largest_component"] = "on"
     for case, temperature in zip(CASES, (1.2, 1.2, 1.0), strict=True):
         file = predictions / f"{case}.json"
         report = json.loads(file.read_text()) | made_by | {"temperature": temperature}
@@ -250,6 +252,16 @@ def test_missing_probabilities_and_maps_are_noted(predictions, labels):
     assert method.notes[1].startswith(f"{NO_MUTUAL_INFORMATION}: p1_frame01")
     assert math.isnan(method.cases[0].ece)
     assert set(method.cases[0].detection) == {"entropy", "entropy, gross"}
+
+
+@pytest.mark.parametrize(
+    "made_by", [{"method": "swa", "members": [{}, {}]}, {"method": "vanilla", "members": [{}]}]
+)
+def test_single_model_is_noted_without_a_map(predictions, labels, made_by):
+    without(predictions, "*information*")
+    for file in predictions.glob("*.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | made_by))
+    assert SINGLE_MODEL in run(predictions, labels).notes
 
 
 def test_a_copy_of_the_reference_is_noted(tmp_path, labels):

@@ -307,7 +307,8 @@ def _remarks(pair: CasePair) -> Iterator[str]:
     if prediction.probabilities is None:
         yield NO_PROBABILITIES
     if prediction.mutual_information is None:
-        is_alone = len(prediction.made_by.get("members", ())) == 1
+        made_by = prediction.made_by  # SWA names the members that it averages into one
+        is_alone = made_by.get("method") == "swa" or len(made_by.get("members", ())) == 1
         yield SINGLE_MODEL if is_alone else NO_MUTUAL_INFORMATION
     elif not prediction.mutual_information.any():
         yield SINGLE_MODEL

@@ -193,6 +193,7 @@ class _MadeBy:
     temperature: float | None = None
     mirroring: Any = None
     window: Any = None
+    largest_component: Any = None
     precision: Any = None
 
     def made_by(self) -> dict[str, Any]:
