@@ -107,6 +107,64 @@ def test_contradictory_times_are_refused(tmp_path: Path, about: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
+    "missing",
+    [lambda z, t: (z, t) == (0, 7), lambda z, t: z == 1 and t % 2 == 0, lambda z, t: z == 0],
+)
+def test_missing_times_do_not_hide_a_contradiction(
+    tmp_path: Path, missing: Callable[[int, int], bool]
+) -> None:
+    for late in (0, BEAT / 2):
+        for z in range(SLICES):
+            for t in range(PHASES):
+                time = 12 + t * BEAT / PHASES + z % 2 * late
+                about = {"TriggerTime": None if missing(z, t) else time, "NominalInterval": BEAT}
+                file = tmp_path / f"{late}" / f"{z} {t}"
+                slice_file(file, VOXELS[t, z], z=z, number=1 + t, **about)
+    assert np.array_equal(read_dicom(tmp_path / "0").voxels, VOXELS)
+    with pytest.raises(DataError) as error:
+        read_dicom(tmp_path / f"{BEAT / 2}")
+    assert "phases apart" in error.value.values["problem"]
+
+
+def test_one_time_for_each_slice_may_contradict_another(tmp_path: Path) -> None:
+    for z in range(SLICES):
+        for t in range(PHASES):
+            about = {"TriggerTime": z % 2 * BEAT / 2, "TemporalPositionIdentifier": 1 + t}
+            slice_file(tmp_path / f"{z} {t}", VOXELS[t, z], z=z, NominalInterval=BEAT, **about)
+    with pytest.raises(DataError) as error:
+        read_dicom(tmp_path)
+    assert "phases apart" in error.value.values["problem"]
+
+
+@pytest.mark.parametrize("acquisitions", [1, 2])
+@pytest.mark.parametrize("after", [4, 16])
+def test_stopped_acquisition_is_left_out(tmp_path: Path, acquisitions: int, after: int) -> None:
+    for number in range(acquisitions):
+        voxels = VOXELS + 1000 * number
+        about = {"AcquisitionNumber": number + 1, "after": number * 8}
+        write_timed(tmp_path / f"{number}", voxels, first=number * 99, **about)
+    write_timed(tmp_path / "stopped", VOXELS - 99, first=500, after=after, AcquisitionNumber=3)
+    for z in range(SLICES):
+        for t in range(4, PHASES):
+            (tmp_path / "stopped" / f"IM{500 + z * PHASES + t:04d}").unlink()
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, voxels)
+    (note,) = volume.notes
+    assert note.template == ACQUISITIONS_LEFT_OUT
+
+
+def test_images_between_the_phases_are_refused(tmp_path: Path) -> None:
+    write_timed(tmp_path / "a")
+    write_timed(tmp_path / "b", after=4, first=500)
+    for z in range(SLICES):
+        for t in range(1, PHASES):
+            (tmp_path / "b" / f"IM{500 + z * PHASES + t:04d}").unlink()
+    with pytest.raises(DataError) as error:
+        read_dicom(tmp_path)
+    assert "another acquisition" in error.value.values["problem"]
+
+
+@pytest.mark.parametrize(
     ("earlier", "later"),
     [
         ({"AcquisitionNumber": 2, "first": 99}, {"AcquisitionNumber": 3, "first": 0}),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
 from statistics import median
 from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .headers import DicomImage
 
@@ -46,12 +47,12 @@ def latest_acquisitions(slices: Sequence[Slice]) -> list[Slice]:
 
 
 def _acquisitions(images: Slice) -> list[Slice]:
-    """Return the images of a slice by acquisition, the latest last."""
+    """Return the images of a slice by acquisition, the latest last; not those soon stopped."""
     for key in map(attrgetter, ACQUISITION_KEYS):
         values = sorted({key(image) for image in images})
         groups = [tuple(image for image in images if key(image) == value) for value in values]
         if _shared_time(groups) > 0:
-            return groups
+            return [group for group in groups if 2 * len(group) >= max(map(len, groups))]
     is_numbered = len({image.acquired for image in images}) == len(images)
     in_order = sorted(images, key=attrgetter("acquired" if is_numbered else "file"))
     steps = np.diff([image.trigger_time or 0 for image in in_order])
@@ -64,12 +65,15 @@ def _acquisitions(images: Slice) -> list[Slice]:
 def _shared_time(groups: Sequence[Slice]) -> float:
     """Return the share of the time of all groups that each covers, 1 if no times are known.
 
-    It is 0 or less for parts of one acquisition, whose tags may differ from phase to phase.
+    It is 0 or less for parts of one acquisition, whose tags may differ from phase to phase. A group
+    of less than half of the phases is such a part if all times together are evenly spaced.
     """
     sizes = [len(images) for images in groups]
-    if len(groups) < 2 or min(sizes) < max(FEWEST_PHASES, max(sizes) / 2):
-        return 0
     times = [[image.trigger_time or 0 for image in images] for images in groups]
+    steps = [later - earlier for earlier, later in pairwise(sorted(chain(*times)))]
+    is_even = max(steps, default=0) <= _GAP * min(steps, default=0)
+    if len(groups) < 2 or min(sizes) < max(FEWEST_PHASES, is_even * max(sizes) / 2):
+        return 0
     covered = max(map(max, times)) - min(map(min, times))
     return (min(map(max, times)) - max(map(min, times))) / covered if covered else 1
 
@@ -84,8 +88,10 @@ def join_by_time(slices: Sequence[Slice]) -> tuple[list[Slice], int, str]:
     if len({len(images) for images in slices}) > 1:
         return unchanged
     times = np.array([[image.trigger_time for image in images] for images in slices], np.float64)
-    if times.shape[1] < 2 or not (np.diff(times) > 0).all():  # NaN if one is missing
+    if times.shape[1] < 2:
         return unchanged
+    if not (np.diff(times) > 0).all():  # some are missing, which are NaN, or repeat
+        return *unchanged[:2], _contradiction(_apart_in_order(slices, times))
     if np.ptp(times, axis=0).max() <= MOST_APART * np.median(np.diff(times)):
         return unchanged
     relative = times / [[_cycle(images)] for images in slices]
@@ -93,23 +99,41 @@ def join_by_time(slices: Sequence[Slice]) -> tuple[list[Slice], int, str]:
     shifts = np.rint((relative[:, 0] - relative[first, 0]) / step).astype(int) % times.shape[1]
     turned = np.array([np.roll(row, shift) for row, shift in zip(relative, shifts, strict=True)])
     apart = float(np.ptp((turned - turned[first] + 0.5) % 1, axis=0).max() / step)
-    if round(apart, 3) > MOST_APART:
-        return *unchanged[:2], (
-            "its slices show different times of the cardiac cycle at the same index (up to "
-            f"{apart:.1f} phases apart by their trigger times and R-R intervals)"
-        )
+    if contradiction := _contradiction(apart):
+        return *unchanged[:2], contradiction
     joined = [(*i[-shift:], *i[:-shift]) for i, shift in zip(slices, shifts, strict=True)]
     return joined, int(np.count_nonzero(shifts)), ""
 
 
+def _apart_in_order(slices: Sequence[Slice], times: NDArray[np.float64]) -> float:
+    """Return by how many phases the known ``times`` of slices differ at the same index."""
+    cycles = np.array([[_cycle(images)] for images in slices])
+    with np.errstate(divide="ignore", invalid="ignore"):  # the cycle may be unknown
+        relative = times / cycles
+        turned = np.abs((relative[:, None] - relative + 0.5) % 1 - 0.5)
+        apart = np.fmin(turned, np.abs(times[:, None] - times) / cycles)
+    return float(apart.max(initial=0, where=np.isfinite(apart)) * times.shape[1])
+
+
+def _contradiction(apart: float) -> str:
+    """Return a clause on slices that differ by more than ``MOST_APART`` phases, or ""."""
+    if round(apart, 3) <= MOST_APART:
+        return ""
+    return (
+        "its slices show different times of the cardiac cycle at the same index (up to "
+        f"{apart:.1f} phases apart by their trigger times and R-R intervals)"
+    )
+
+
 def _cycle(images: Slice) -> float:
-    """Return the length of the cardiac cycle of a slice with trigger times, ms.
+    """Return the length of the cardiac cycle of a slice, ms; 0 if it is unknown.
 
     The phases of a retrospective cine cover all of it. The R-R interval of the headers may be
     rounded or that of another slice, and counts only if the phases cover clearly less or more.
     """
-    times = [image.trigger_time or 0 for image in images]
-    covered = len(images) * median(later - earlier for earlier, later in pairwise(times))
+    times = [image.trigger_time for image in images]
+    steps = [b - a for a, b in pairwise(times) if a is not None and b is not None]
+    covered = len(images) * median(steps or [0])
     beats = [image.beat for image in images if image.beat]
     if not beats or abs(covered / median(beats) - 1) < _SAME_CYCLE:
         return covered
@@ -160,19 +184,24 @@ def describe_missing_phases(slices: Sequence[Slice]) -> str:
 
 
 def _describe_time_gap(slices: Sequence[Slice]) -> str:
-    """Return a clause if the trigger times show that every slice lacks the same phase, or ""."""
+    """Return a clause if every slice lacks the same phase or has one too many by time, or ""."""
     times = [[image.trigger_time for image in images] for images in slices]
     given = [[time for time in of_slice if time is not None] for of_slice in times]
     if given != times or len(slices[0]) < FEWEST_PHASES:
         return ""
     steps = [[later - earlier for earlier, later in pairwise(of_slice)] for of_slice in given]
     usual_steps = [median(step) for step in zip(*steps, strict=True)]
-    widest = max(range(len(usual_steps)), key=usual_steps.__getitem__)
-    if usual_steps[widest] <= _GAP * median(usual_steps):
+    usual, widest, narrowest = median(usual_steps), max(usual_steps), min(usual_steps)
+    if widest > _GAP * usual:
+        odd, reason = widest, "a phase were missing"
+    elif usual > _GAP * narrowest:
+        odd, reason = narrowest, "images of another acquisition were among them"
+    else:
         return ""
+    index = usual_steps.index(odd)
     return (
-        f"phases {widest + 1} and {widest + 2} are {usual_steps[widest]:.0f} ms apart instead of "
-        f"{median(usual_steps):.0f} ms, as if a phase were missing"
+        f"phases {index + 1} and {index + 2} are {odd:.0f} ms apart instead of {usual:.0f} ms, as "
+        f"if {reason}"
     )
 
 
