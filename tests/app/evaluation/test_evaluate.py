@@ -108,7 +108,7 @@ def test_case_of_a_folder_equals_its_arrays(predictions, labels):
 def test_methods_know_what_made_them(predictions, labels):
     assert run(predictions, labels).made_by == ()
     made_by = {"ensemble": "ACDC", "members": [{"epoch": 399, "sha256": "6a"}], "temperature": 1.2}
-    made_by["largest_component"] = "on"
+    made_by |= {"mirroring": "full", "window": "heart", "largest_component": "on"}
     for case, temperature in zip(CASES, (1.2, 1.2, 1.0), strict=True):
         file = predictions / f"{case}.json"
         report = json.loads(file.read_text()) | made_by | {"temperature": temperature}
