@@ -11,7 +11,7 @@ from napari_bayes_nnunet.app.prediction.function_entry import (
     add_function,
     remove_function,
 )
-from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE
+from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE, VOXELS_DIFFER
 from tests.helpers.data.studies import made_report
 
 
@@ -140,6 +140,18 @@ def test_pair_that_is_swapped_warns_until_it_is_mended(tmp_path: Path) -> None:
     paired.note(failed=["p_ES"])  # no longer a pair
     paired.update("p_ES")
     assert warnings_of(tmp_path, "p_ED") == ["dark"]
+
+
+def test_pair_with_voxels_of_different_sizes_warns(tmp_path: Path) -> None:
+    write(tmp_path, "p_ED", 100, spacing_mm=[10.0, 1.4063, 1.4063])
+    write(tmp_path, "p_ES", 50, spacing_mm=[10.0, 1.40625, 1.40625])
+    paired = PairedReports(tmp_path)
+    paired.update("p_ED")
+    assert (paired.warnings, ef_of(tmp_path, "p_ED")) == ((), 50)
+    write(tmp_path, "p_ES", 25, spacing_mm=[8.0, 1.125, 1.125])
+    paired.update("p_ES")
+    sentence = VOXELS_DIFFER.format(ED="10 × 1.406 × 1.406", ES="8 × 1.125 × 1.125")
+    assert warnings_of(tmp_path, "p_ED") == warnings_of(tmp_path, "p_ES") == [sentence]
 
 
 def test_cine_with_one_phase_as_both_ends_warns(tmp_path: Path) -> None:

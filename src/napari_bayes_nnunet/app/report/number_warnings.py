@@ -17,6 +17,11 @@ STROKES_DIFFER: Final = (
     "without a shunt. Check the labels of both."
 )
 
+VOXELS_DIFFER: Final = (
+    "The images of ED and ES have voxels of different sizes (z, y, x), {ED} and {ES} mm, as if one "
+    "header were wrong. Check both."
+)
+
 
 def number_warnings(numbers: Mapping[str, float], *, same_phase: bool = False) -> Iterator[str]:
     """Yield a sentence for each finding in the numbers of a heart.
