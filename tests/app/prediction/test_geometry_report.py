@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.evaluate import COMPARED_BY_VOXEL, evaluate
 from napari_bayes_nnunet.app.prediction.geometry_report import (
+    CLOSE_SLICES,
     SKEWED,
     SLICES_STORED,
     TWO_VOXEL_SIZES,
@@ -32,6 +33,7 @@ from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.evaluation.predictions import read_prediction
+from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import (
     SLICES_ON_FOURTH_AXIS,
     read_labels,
@@ -214,6 +216,20 @@ def test_skewed_axes_are_noted_with_their_factor(
     assert with_geometry({}, geometry)["notes"] == notes
     given = replace(geometry, given_spacing=(10.0, 1.9, 1.2))
     assert with_geometry({}, given)["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("slices", "spacing", "noted"),
+    [
+        *((7, (1.0, 1.4, 1.4), True), (7, (1.0, 1.0, 1.0), True), (1, (1.0, 1.4, 1.4), True)),
+        *((7, (10.0, 1.4, 1.4), False), (60, (1.4, 1.4, 1.4), False), (3, (5.0, 1.4, 1.4), False)),
+    ],
+)
+def test_unknown_distance_of_slices_is_noted(slices: int, spacing: Spacing, noted: bool) -> None:
+    geometry = make_geometry((slices, 50, 40), spacing)
+    notes = [str(statement(CLOSE_SLICES, Action.GIVE_SPACING, distance=1.0))] * noted
+    assert with_geometry({}, geometry)["notes"] == notes
+    assert with_geometry({}, replace(geometry, given_spacing=(10.0, 1.4, 1.4)))["notes"] == []
 
 
 def test_given_spacing_decides_and_is_kept(ensemble: Ensemble, tmp_path: Path) -> None:

@@ -19,6 +19,14 @@ TWO_VOXEL_SIZES: Final = (
     "{pixdim} mm in its pixdim. The affine was used. With pixdim, all volumes would be "
     "{factor:.3g} times as large."
 )
+CLOSE_SLICES: Final = (
+    "By the header, the distance between slices is {distance:.4g} mm, as if it were unknown. Check "
+    "the voxel size, because all volumes depend on it."
+)
+_CLOSE: Final = 3.0
+"""Distance in mm below which no scanner puts the slices of a cine."""
+_SHALLOW: Final = 25.0
+"""Depth in mm below which a stack was not resampled to such a distance."""
 SKEWED: Final = (
     "The axes of the image are not perpendicular in its header, but were treated as if they were. "
     "By the affine, all volumes would be {factor:.3g} times as large. Resample the image to "
@@ -43,6 +51,10 @@ def with_geometry(
         "spacing_from": geometry.spacing_source,
     }
     notes = [] if geometry.slice_axis == 2 else [_slices_stored(geometry)]
+    distance, *_ = geometry.spacing
+    is_shallow = distance < _CLOSE and geometry.shape[-3] * distance < _SHALLOW
+    if is_shallow and geometry.given_spacing is None:
+        notes.append(statement(CLOSE_SLICES, Action.GIVE_SPACING, distance=distance))
     pixdim = geometry.other_spacing
     if pixdim is not None and geometry.given_spacing is None:
         factor = prod(pixdim) / prod(geometry.spacing)
