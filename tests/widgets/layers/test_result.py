@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.messages import PhaseDone
-from napari_bayes_nnunet.app.prediction.geometry_report import SLICES_STORED, TWO_VOXEL_SIZES
+from napari_bayes_nnunet.app.prediction.geometry_report import (
+    CLOSE_SLICES,
+    SLICES_STORED,
+    TWO_VOXEL_SIZES,
+)
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
@@ -68,9 +72,11 @@ def test_unusual_files_are_said_in_the_window() -> None:
     result.finish(None, report)
     values = {"affine": "1.25 × 8 × 1.5", "pixdim": "1.25 × 5 × 1.5", "factor": 0.625}
     sizes = statement(TWO_VOXEL_SIZES, Action.GIVE_SPACING, **values)
+    close = statement(CLOSE_SLICES, Action.GIVE_SPACING, distance=1.25)
     assert result.notes == [
         "Half precision.",
         SLICES_STORED.format(axis="x"),
+        in_the_window(close),
         in_the_window(sizes),
     ]
     kept = result.phases[None].report

@@ -24,6 +24,7 @@ from napari_bayes_nnunet.widgets.review import view
 from napari_bayes_nnunet.widgets.review.action_check import (
     EDITS,
     NOT_SEGMENTED,
+    NOTHING_REMOVED,
     ONE_ALTERNATIVE,
     ONE_PHASE,
 )
@@ -289,7 +290,9 @@ def test_the_volume_of_the_structure_is_updated(review) -> None:
 
 def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> None:
     why_not = review.controller.check.why_not
-    assert {why_not(part) for part in (*EDITS, "accept", "play", "ED or ES")} == {""}
+    edits = [part for part in EDITS if part != "bring back"]
+    assert {why_not(part) for part in (*edits, "accept", "play", "ED or ES")} == {""}
+    assert why_not("bring back") == NOTHING_REMOVED
     review.controller.picture.show_slice((2, 0))
     assert {why_not(part) for part in (*EDITS, "accept")} == {NOT_SEGMENTED}
     assert why_not("play") == why_not("ED or ES") == ""
