@@ -24,9 +24,9 @@ from napari_bayes_nnunet.app.segmentation.calibrate import (
     OTHER_LABELS,
     CalibrationCase,
     calibrate,
-    find_mass_range,
     fit_calibration,
     fit_kind_of_images,
+    measure_training_labels,
 )
 from napari_bayes_nnunet.app.segmentation.calibration import (
     OTHER_WEIGHTS,
@@ -615,18 +615,13 @@ def test_damaged_case_is_computed_again(tmp_path: Path) -> None:
 
 def test_usual_mass_needs_many_training_patients(calibrated: Path, hearts: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
-    assert find_mass_range(folder, read_dataset(hearts), folder.members) is None
+    assert measure_training_labels(folder, read_dataset(hearts), folder.members)[1] is None
 
 
-def test_no_label_is_read_for_the_mass_without_myocardium(
-    calibrated: Path, hearts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mass_is_unknown_without_myocardium(calibrated: Path, hearts: Path) -> None:
     folder = Ensemble(calibrated, device="cpu").folder
     other = replace(folder, labels={"background": 0, "RV": 1, "liver": 2, "LV": 3})
-    read: list[Path] = []
-    monkeypatch.setattr("napari_bayes_nnunet.app.segmentation.calibrate.read_labels", read.append)
-    assert find_mass_range(other, read_dataset(hearts), folder.members) is None
-    assert read == []
+    assert measure_training_labels(other, read_dataset(hearts), folder.members)[1] is None
 
 
 def reports_of(folder: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from napari_bayes_nnunet.app.segmentation.calibrate import are_one_component
+from napari_bayes_nnunet.app.segmentation.calibrate import measure_training_labels
 from napari_bayes_nnunet.app.segmentation.calibration import keeps_largest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.first_look import FirstLook
@@ -169,7 +169,7 @@ def test_calibration_measures_complete_labels_only(
     folder = find_ensemble(run)
     is_trained_on = "patient001_frame01" in folder.record.training_cases("0")
     assert is_trained_on
-    found = are_one_component(folder, read_dataset(dataset), folder.members)
+    found, _ = measure_training_labels(folder, read_dataset(dataset), folder.members)
     assert found is not complete
     words = ["calibrate", str(run), str(dataset), "--mirroring", "none", "--device", "cpu"]
     assert CliRunner().invoke(main, words).exit_code == 0

@@ -189,7 +189,8 @@ def calibrate(
         )
     members = choose_members(folder, settings.method, settings.members)
     every = read_dataset(dataset)
-    write_calibration(folder, one_component=are_one_component(folder, every, members))
+    one_component, mass_range = measure_training_labels(folder, every, members)
+    write_calibration(folder, one_component=one_component)
     pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
     key = calibration_key(folder, settings), member_files(members), ensemble.precision, pattern
     unfinished = UnfinishedCalibration(folder.path, key)
@@ -215,7 +216,6 @@ def calibrate(
             "The labels of all validation cases are empty. Check the labels in {dataset}.",
             dataset=dataset,
         )
-    mass_range = find_mass_range(folder, every, members)
     image_rule = yield from fit_kind_of_images(ensemble, every, pattern)
     calibration = fit_calibration(folder, settings, cases, mass_range=mass_range)
     write_calibration(folder, calibration, image=image_rule)
@@ -328,7 +328,7 @@ def fit_calibration(
     """Return the calibration for these settings, from ``cases`` with at least one reference voxel.
 
     τ minimises the NLL of the voxels in the boxes of the references. ``mass_range`` is that of
-    `find_mass_range`.
+    `measure_training_labels`.
     """
     temperature = fit_temperature(
         np.hstack([case.probabilities for case in cases]),
@@ -358,51 +358,32 @@ def fit_calibration(
     )
 
 
-def are_one_component(
+def measure_training_labels(
     folder: EnsembleFolder, dataset: RawDataset, members: Sequence[Member]
-) -> bool:
-    """Return whether each completely labelled training volume of ``members`` is one component.
+) -> tuple[bool, MassRange | None]:
+    """Return what the labels tell that ``members`` were trained with.
 
-    A volume is completely labelled if it has all structures and no voxels to ignore. False without
-    such a volume. Cases whose labels cannot be read are left out.
-    """
-    structures = {label for label in folder.labels.values() if label != 0}
-    found = []
-    for case in _training_cases(folder, dataset, members):
-        with suppress(DataError):
-            labels = read_labels(case.label)
-            if {*np.unique(labels.voxels).tolist()} - {0} == structures:
-                kept = largest_component(labels.voxels, labels.spacing)
-                found.append(np.array_equal(kept, labels.voxels > 0))
-    return bool(found) and all(found)
-
-
-def _training_cases(
-    folder: EnsembleFolder, dataset: RawDataset, members: Sequence[Member]
-) -> list[TrainingCase]:
-    record = folder.record
-    names = {name for m in members for name in record.training_cases(m.fold)} if record else ()
-    return [case for case in dataset.cases if case.name in names]
-
-
-def find_mass_range(
-    folder: EnsembleFolder, dataset: RawDataset, members: Sequence[Member]
-) -> MassRange | None:
-    """Return the usual range of the mass in the training cases; None if it is unknown.
-
-    Cases whose labels cannot be read are left out.
+    That is whether each completely labelled volume is one component, which is False without such a
+    volume, and the usual range of the mass, None if it is unknown. A volume is completely labelled
+    if it has all structures and no voxels to ignore. Labels that cannot be read are left out.
     """
     structures = dict[str, int](heart_structures(folder.labels).items())
-    if "MYO" not in structures:
-        return None
+    every = {label for label in folder.labels.values() if label != 0}
+    record = folder.record
+    names = {name for m in members for name in record.training_cases(m.fold)} if record else ()
+    is_one: list[bool] = []
     volumes: dict[str, dict[str, float]] = {}
-    for case in _training_cases(folder, dataset, members):
+    for case in dataset.cases:
         with suppress(DataError):
-            labels = read_labels(case.label)
-            volumes[case.name] = volumes_ml(labels.voxels, labels.spacing, structures)
-    return fit_mass_range(
-        [(volumes[ed]["MYO"], volumes[es]["MYO"]) for ed, es in phase_pairs(volumes)]
-    )
+            if case.name in names:
+                labels = read_labels(case.label)
+                volumes[case.name] = volumes_ml(labels.voxels, labels.spacing, structures)
+                if {*np.unique(labels.voxels).tolist()} - {0} == every:
+                    kept = largest_component(labels.voxels, labels.spacing)
+                    is_one.append(np.array_equal(kept, labels.voxels > 0))
+    pairs = phase_pairs(volumes) if "MYO" in structures else ()
+    masses = [(volumes[ed]["MYO"], volumes[es]["MYO"]) for ed, es in pairs]
+    return bool(is_one) and all(is_one), fit_mass_range(masses)
 
 
 def _volume_rules(cases: Sequence[CalibrationCase]) -> dict[str, IntervalRule]:

@@ -15,12 +15,11 @@ from ...io.images.nifti import ENDINGS
 from ..messages import Message, Notice, StageStarted, text_fields
 from ..segmentation.calibrate import (
     CalibrationCase,
-    are_one_component,
     compare_case,
-    find_mass_range,
     fit_calibration,
     fit_kind_of_images,
     left_out,
+    measure_training_labels,
 )
 from ..segmentation.calibration import write_calibration
 from ..segmentation.case_scores import mean_scores
@@ -58,7 +57,8 @@ def measure_validation(
         return
     folder = find_ensemble(run.path)
     members = tuple(member for member in folder.members if member.fold == fold)
-    write_calibration(folder, one_component=are_one_component(folder, dataset, members))
+    one_component, mass_range = measure_training_labels(folder, dataset, members)
+    write_calibration(folder, one_component=one_component)
     names = {*record.validation_cases(fold)}
     cases = [case for case in dataset.cases if case.name in names]
     if not cases:
@@ -71,7 +71,6 @@ def measure_validation(
         return
     compared = [of_case[0] for of_case in measured]
     if any(case.labels.size for case in compared):
-        mass_range = find_mass_range(folder, dataset, members)
         steps = fit_kind_of_images(ensemble, dataset, record.patient_pattern)
         image_rule = drain(steps, lambda name: _report_look(name, send, stop))
         for of_method, results in zip(settings, zip(*measured, strict=True), strict=True):

@@ -203,15 +203,13 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     prediction = read_labels_on(folder / PREDICTION, info.geometry)
     edited = _edited(folder, info, problems)
     review = read_review(folder) or ReviewState(ed=info.ed, es=info.es)
-    if edited is None:
-        edited, review = prediction.copy(), _reopened(folder, review, problems)
-    review = _with_changes_flagged(folder, review, edited, problems)
+    review = _checked(folder, review, edited, problems)
     study = Study(
         folder=folder,
         info=info,
         posteriors={},
         prediction=prediction,
-        edited=edited,
+        edited=prediction.copy() if edited is None else edited,
         entropy=_map_or_zeros(folder / ENTROPY_FILE, info.geometry, problems),
         mutual_information=_map_or_zeros(folder / MUTUAL_INFORMATION_FILE, info.geometry, problems),
         review=review,
@@ -409,33 +407,29 @@ def _edited(folder: Path, info: StudyInfo, problems: list[str]) -> VoxelArray | 
     return labels
 
 
-def _reopened(folder: Path, review: ReviewState, problems: list[str]) -> ReviewState:
-    """Return a review whose labels are lost: what was accepted with corrections is flagged."""
-    edited = {place: d for place, d in review.decisions.items() if d.edited}
-    flagged = {place: replace(d, state="flagged", edited=False) for place, d in edited.items()}
-    count = sum(d.state == "accepted" for d in edited.values())
-    template = LOST_EDITED if count else NO_EDITED
-    problems.append(template.format(file=folder / EDITED, slices=format_count(count, "slice")))
-    return replace(review, decisions={**review.decisions, **flagged}, finished=False)
-
-
-def _with_changes_flagged(
-    folder: Path, review: ReviewState, labels: VoxelArray, problems: list[str]
+def _checked(
+    folder: Path, review: ReviewState, labels: VoxelArray | None, problems: list[str]
 ) -> ReviewState:
-    """Return a review in which accepted slices with other labels than the accepted are flagged."""
-    checksums = slice_checksums(labels)
-    changed = [
-        place
-        for place, decision in review.decisions.items()
-        if decision.state == "accepted" and decision.labels not in ("", checksums.get(place))
-    ]
-    # Without checksums, because they describe the files and not the labels on screen.
+    """Return a review in which accepted slices whose corrections are lost or changed are flagged.
+
+    ``labels`` are the corrected ones, None if they are lost. Decisions lose their checksums, which
+    describe the files and not the labels on screen.
+    """
+    checksums = {} if labels is None else slice_checksums(labels)
     decisions = {
-        place: replace(decision, labels="") for place, decision in review.decisions.items()
+        place: replace(d, edited=d.edited and labels is not None, labels="")
+        for place, d in review.decisions.items()
     }
-    if not changed:
-        return replace(review, decisions=decisions)
-    decisions |= {place: replace(decisions[place], state="flagged") for place in changed}
-    slices = format_count(len(changed), "slice")
-    problems.append(CHANGED_EDITED.format(file=folder / EDITED, slices=slices))
-    return replace(review, decisions=decisions, finished=False)
+    lost = [
+        place
+        for place, d in review.decisions.items()
+        if d.state == "accepted"
+        and (d.edited if labels is None else d.labels not in ("", checksums.get(place)))
+    ]
+    decisions |= {place: replace(decisions[place], state="flagged") for place in lost}
+    count = len(lost)
+    if lost or labels is None:
+        template = CHANGED_EDITED if labels is not None else LOST_EDITED if count else NO_EDITED
+        problems.append(template.format(file=folder / EDITED, slices=format_count(count, "slice")))
+        review = replace(review, finished=False)
+    return replace(review, decisions=decisions)
