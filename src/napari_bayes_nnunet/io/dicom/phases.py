@@ -85,44 +85,41 @@ def join_by_time(slices: Sequence[Slice]) -> tuple[list[Slice], int, str]:
     and a clause if the times of slices still differ by more than ``MOST_APART`` phases, or "".
     """
     unchanged = list(slices), 0, ""
-    if len({len(images) for images in slices}) > 1:
+    if len({len(images) for images in slices}) > 1 or len(slices[0]) < 2:
         return unchanged
     times = np.array([[image.trigger_time for image in images] for images in slices], np.float64)
-    if times.shape[1] < 2:
-        return unchanged
-    if not (np.diff(times) > 0).all():  # some are missing, which are NaN, or repeat
-        return *unchanged[:2], _contradiction(_apart_in_order(slices, times))
-    if np.ptp(times, axis=0).max() <= MOST_APART * np.median(np.diff(times)):
-        return unchanged
-    relative = times / [[_cycle(images)] for images in slices]
-    step, first = np.median(np.diff(relative)), relative[:, 0].argmin()
-    shifts = np.rint((relative[:, 0] - relative[first, 0]) / step).astype(int) % times.shape[1]
-    turned = np.array([np.roll(row, shift) for row, shift in zip(relative, shifts, strict=True)])
-    apart = float(np.ptp((turned - turned[first] + 0.5) % 1, axis=0).max() / step)
-    if contradiction := _contradiction(apart):
-        return *unchanged[:2], contradiction
-    joined = [(*i[-shift:], *i[:-shift]) for i, shift in zip(slices, shifts, strict=True)]
-    return joined, int(np.count_nonzero(shifts)), ""
-
-
-def _apart_in_order(slices: Sequence[Slice], times: NDArray[np.float64]) -> float:
-    """Return by how many phases the known ``times`` of slices differ at the same index."""
     cycles = np.array([[_cycle(images)] for images in slices])
-    with np.errstate(divide="ignore", invalid="ignore"):  # the cycle may be unknown
-        relative = times / cycles
-        turned = np.abs((relative[:, None] - relative + 0.5) % 1 - 0.5)
-        apart = np.fmin(turned, np.abs(times[:, None] - times) / cycles)
-    return float(apart.max(initial=0, where=np.isfinite(apart)) * times.shape[1])
-
-
-def _contradiction(apart: float) -> str:
-    """Return a clause on slices that differ by more than ``MOST_APART`` phases, or ""."""
-    if round(apart, 3) <= MOST_APART:
-        return ""
+    apart, moved = _apart(times, cycles), 0
+    joined = list(slices)
+    if apart > MOST_APART and (np.diff(times) > 0).all():  # NaN, as of a missing time, is not
+        shares = times / cycles
+        later = (shares - shares[:, 0].min()) / np.median(np.diff(shares))
+        shifts = np.rint(later[:, 0]).astype(int) % times.shape[1]
+        turned = [np.roll(row, shift) for row, shift in zip(times, shifts, strict=True)]
+        apart, moved = _apart(np.array(turned), cycles), int(np.count_nonzero(shifts))
+        joined = [(*i[-shift:], *i[:-shift]) for i, shift in zip(slices, shifts, strict=True)]
+    if apart <= MOST_APART:
+        return joined, moved, ""
     return (
+        *unchanged[:2],
         "its slices show different times of the cardiac cycle at the same index (up to "
-        f"{apart:.1f} phases apart by their trigger times and R-R intervals)"
+        f"{apart:.1f} phases apart by their trigger times and R-R intervals)",
     )
+
+
+def _apart(times: NDArray[np.float64], cycles: NDArray[np.float64]) -> float:
+    """Return by how many phases the ``times`` of slices (slices, phases) differ at most.
+
+    Times agree if they do in ms or as a share of the ``cycles`` (slices, 1). NaN is unknown.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):  # the cycle may be unknown
+        shares = times / cycles
+        by_share = np.abs((shares[:, None] - shares + 0.5) % 1 - 0.5)
+        apart = np.fmin(by_share, np.abs(times[:, None] - times) / cycles)
+        steps = np.diff(shares)
+    known = steps[np.isfinite(steps) & (steps > 0)]
+    step = np.median(known) if known.size else 1 / times.shape[1]
+    return round(float(apart.max(initial=0, where=np.isfinite(apart)) / step), 3)
 
 
 def _cycle(images: Slice) -> float:
