@@ -257,7 +257,7 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "DICOM", "have no slice thickness", SEGMENT, note(UNKNOWN_THICKNESS), "io/dicom/test_cardiac_time.py::test_doubtful_thickness_is_said"),
     Check(GEOMETRY, "DICOM", "have one slice without thickness", SEGMENT, note(ASSUMED_THICKNESS), "io/dicom/test_cardiac_time.py::test_doubtful_thickness_is_said"),
     Check(GEOMETRY, "DICOM", "have left-aligned values", SEGMENT, note(LEFT_ALIGNED), "io/dicom/test_reader.py::test_left_aligned_values_are_said"),
-    Check(GEOMETRY, "DICOM", "have padded pixels (PixelPaddingValue and its range)", SEGMENT, "They get the lowest real value of the file.", "io/dicom/test_pixels.py::test_padding_becomes_the_lowest_real_value"),
+    Check(GEOMETRY, "DICOM", "have padded pixels (PixelPaddingValue and its range)", SEGMENT, "They get the lowest real value of the series.", "io/dicom/test_pixels.py::test_padding_becomes_the_lowest_real_value"),
     Check(GEOMETRY, "image", "begin its voxels at byte 0 (vox_offset)", SEGMENT, "They are read from behind the header.", "io/images/test_nifti.py::test_voxels_at_byte_0_follow_the_header"),
     Check(GEOMETRY, "Info.cfg", "name phases that do not exist, or one for both ED and ES", ("predict", "Segment (dock)"), f"Refused if ED and ES are asked for, otherwise a note: {_quoted(WRONG_INFO_CFG)}", "app/prediction/test_predict.py::test_wrong_info_cfg_is_said"),
     Check(EARLIER, "report of a case, study", "be made by another training of the same name", CONTINUE, refusal(MADE_BY_OTHER_TRAINING), "app/prediction/test_resume_check.py::test_weights_of_another_training_are_refused"),

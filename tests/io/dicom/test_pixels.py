@@ -125,6 +125,33 @@ def test_padding_of_reversed_pixels_is_dark(tmp_path: Path) -> None:
     assert np.array_equal(read_pixels(read_images(file))[0], expected)
 
 
+def test_slice_of_padding_gets_lowest_value_of_series(tmp_path: Path) -> None:
+    padded = np.full_like(PIXELS, -32768)
+    images = []
+    for name, pixels in (("a", padded), ("b", PIXELS + 5), ("c", PIXELS)):
+        file = slice_file(tmp_path / name, pixels)
+        image = pydicom.dcmread(file)
+        image.add_new("PixelPaddingValue", "SS", -32768)
+        image.save_as(file)
+        images += read_images(file)
+    read = read_pixels(images)
+    assert np.array_equal(read, [np.full_like(PIXELS, PIXELS.min()), PIXELS + 5, PIXELS])
+    assert np.array_equal(read_pixels(images[:1]), [padded])
+
+
+def test_padding_of_left_aligned_values_is_as_stored(tmp_path: Path) -> None:
+    pixels = (PIXELS % 2048).astype(np.uint16)
+    stored = (pixels + 1) << 4
+    stored[:3] = 65520
+    file = slice_file(tmp_path / "a", stored, BitsStored=12, HighBit=15)
+    image = pydicom.dcmread(file)
+    image.add_new("PixelPaddingValue", "US", 65520)
+    image.save_as(file)
+    (read,) = read_pixels(read_images(file))
+    assert np.array_equal(read[3:], pixels[3:] + 1)
+    assert (read[:3] == read[3:].min()).all()
+
+
 @pytest.mark.parametrize("kind", [np.int16, np.uint16])
 def test_left_aligned_values_keep_their_bits(tmp_path: Path, kind: type) -> None:
     pixels = (PIXELS - 2000 if kind is np.int16 else PIXELS % 4096).astype(kind) % 2048

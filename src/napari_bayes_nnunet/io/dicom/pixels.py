@@ -30,20 +30,25 @@ from .limits import check_pixels, read_dicom_file
 def read_pixels(images: Sequence[DicomImage]) -> NDArray[Any]:
     """Return (images, Y, X) stored integers, or float32 if a file has a slope or intercept.
 
-    Raises DataError for a damaged file and for a compression without an installed decoder.
+    Pixels outside of the image get the lowest value of the other pixels of all ``images``. Raises
+    DataError for a damaged file and for a compression without an installed decoder.
     """
     indices_of_file: dict[Path, list[int]] = {}
     for index, image in enumerate(images):
         indices_of_file.setdefault(image.file, []).append(index)
-    pixels: list[NDArray[Any]] = [np.empty(0)] * len(images)
+    frames: dict[int, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
     for file, indices in indices_of_file.items():
-        frames = _read_frames(file, [images[index].frame for index in indices])
-        for index, frame in zip(indices, frames, strict=True):
-            pixels[index] = frame
-    return np.stack(pixels)
+        read = _read_frames(file, [images[index].frame for index in indices])
+        frames.update(zip(indices, read, strict=True))
+    parts = zip(*(frames[index] for index in range(len(images))), strict=True)
+    pixels, padding = map(np.stack, parts)
+    if padding.any() and not padding.all():
+        pixels[padding] = pixels[~padding].min()
+    return pixels
 
 
-def _read_frames(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
+def _read_frames(file: Path, frames: Sequence[int]) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """Return the values of each frame, and a mask of the pixels outside of the image."""
     with tolerant_reading():
         try:
             content = read_dicom_file(file)
@@ -51,11 +56,10 @@ def _read_frames(file: Path, frames: Sequence[int]) -> list[NDArray[Any]]:
             check_pixels(content)
             pixels = _stored_values(content)
             padding = _find_padding(pixels, content)
+            pixels = pixels >> count_unused_bits(content)
             if content.PhotometricInterpretation == MONOCHROME[1]:
                 pixels = _with_high_values_white(pixels, bits=int(content.BitsStored))
-            if padding.any() and not padding.all():
-                pixels = np.where(padding, pixels[~padding].min(), pixels)
-            return [_scaled(pixels[frame], content, frame) for frame in frames]
+            return [(_scaled(pixels[frame], content, frame), padding[frame]) for frame in frames]
         except (InvalidDicomError, RuntimeError, IndexError, MemoryError, *DAMAGED) as error:
             raise DataError(
                 "{file} is truncated or damaged ({reason}). Export the series again, uncompressed.",
@@ -79,12 +83,10 @@ def _check_decodable(file: Path, content: pydicom.Dataset) -> None:
 
 
 def _stored_values(content: pydicom.Dataset) -> NDArray[Any]:
-    """Return (frames, Y, X) values without the unused bits below them."""
-    unused = count_unused_bits(content)
+    """Return (frames, Y, X) values, with the unused bits below them."""
     # Otherwise pydicom removes the highest bits.
-    pixels = pixel_array(content, correct_unused_bits=not unused)
-    pixels = pixels.reshape(-1, content.Rows, content.Columns)
-    return pixels >> unused if unused else pixels
+    pixels = pixel_array(content, correct_unused_bits=not count_unused_bits(content))
+    return pixels.reshape(-1, content.Rows, content.Columns)
 
 
 def _find_padding(pixels: NDArray[Any], content: pydicom.Dataset) -> NDArray[np.bool_]:
