@@ -78,7 +78,6 @@ from napari_bayes_nnunet.io.images.nifti import (
     NEEDS_MEMORY,
     ONE_SLICE_CINE,
     SLICES_ON_FOURTH_AXIS,
-    SURPLUS,
     TOO_LARGE,
     WRONG_INFO_CFG,
 )
@@ -208,7 +207,6 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "random.py and the like in the current folder", "be imported by child processes in place of Python's own", ("all commands",), NOT_READ, "core/test_command.py::test_child_processes_import_nothing_from_the_current_folder"),
     Check(CODE, "matplotlibrc in the current folder", "set which programs matplotlib runs, and with old versions which code", (*EVALUATE, "trajectory", "train"), refusal(FOREIGN_SETTINGS), "app/report/test_output_folder.py::test_settings_in_the_current_folder_are_refused"),
     Check(MEMORY, "image", f"have a header of more than {millions(MOST_VOXELS)} voxels", SEGMENT, refusal(TOO_LARGE), "io/images/test_nifti.py::test_header_with_too_many_voxels_is_refused"),
-    Check(MEMORY, "image", f"unpack to more than {millions(SURPLUS)} bytes behind its voxels", SEGMENT, refusal(MORE_THAN_HEADER), "io/images/test_nifti.py::test_long_tail_behind_voxels_is_refused"),
     Check(MEMORY, "image", "unpack to more than the free memory", SEGMENT, refusal(NEEDS_MEMORY), "io/images/test_nifti.py::test_image_that_fills_the_memory_is_refused"),
     Check(MEMORY, "member", "unpack to more than its size", READ_MEMBERS, LEFT_OUT, "io/ensemble/test_model_folder.py::test_checkpoint_that_unpacks_to_more_is_refused"),
     Check(MEMORY, "member", "have a pickle that repeats its content", READ_MEMBERS, LEFT_OUT, "nnunet/test_weights.py::test_pickle_that_fills_the_memory_is_refused"),
@@ -258,6 +256,7 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "DICOM", "have one slice without thickness", SEGMENT, note(ASSUMED_THICKNESS), "io/dicom/test_cardiac_time.py::test_doubtful_thickness_is_said"),
     Check(GEOMETRY, "DICOM", "have left-aligned values", SEGMENT, note(LEFT_ALIGNED), "io/dicom/test_reader.py::test_left_aligned_values_are_said"),
     Check(GEOMETRY, "DICOM", "have padded pixels (PixelPaddingValue and its range)", SEGMENT, "They get the lowest real value of the series.", "io/dicom/test_pixels.py::test_padding_becomes_the_lowest_real_value"),
+    Check(GEOMETRY, "image", "hold a slice or more behind the voxels of its header", SEGMENT, refusal(MORE_THAN_HEADER), "io/images/test_nifti.py::test_slices_behind_voxels_are_refused"),
     Check(GEOMETRY, "image", "begin its voxels at byte 0 (vox_offset)", SEGMENT, "They are read from behind the header.", "io/images/test_nifti.py::test_voxels_at_byte_0_follow_the_header"),
     Check(GEOMETRY, "Info.cfg", "name phases that do not exist, or one for both ED and ES", ("predict", "Segment (dock)"), f"Refused if ED and ES are asked for, otherwise a note: {_quoted(WRONG_INFO_CFG)}", "app/prediction/test_predict.py::test_wrong_info_cfg_is_said"),
     Check(EARLIER, "report of a case, study", "be made by another training of the same name", CONTINUE, refusal(MADE_BY_OTHER_TRAINING), "app/prediction/test_resume_check.py::test_weights_of_another_training_are_refused"),

@@ -25,7 +25,6 @@ from napari_bayes_nnunet.io.images.nifti import (
     ONE_SLICE_CINE,
     OTHER_GRID,
     SLICES_ON_FOURTH_AXIS,
-    SURPLUS,
     TOO_LARGE,
     TRUNCATED,
     CardiacPhases,
@@ -445,10 +444,13 @@ def test_info_cfg_without_both_phases(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_long_tail_behind_voxels_is_refused(tmp_path: Path, name: str) -> None:
+def test_slices_behind_voxels_are_refused(tmp_path: Path, name: str) -> None:
     content = nib.Nifti1Image(XYZ, OBLIQUE).to_bytes()
-    tail = bytes(SURPLUS + 2**21)
     path = tmp_path / name
+    one_slice = XYZ[..., :1].tobytes()
+    path.write_bytes((gzip.compress if name.endswith("gz") else bytes)(content + one_slice))
+    refused(path, MORE_THAN_HEADER)
+    tail = bytes(2**24)
     if name.endswith("gz"):
         # The end is cut off, which only a reader that unpacks everything would notice.
         path.write_bytes(gzip.compress(content + 2 * tail, 1)[:-200])
@@ -459,8 +461,10 @@ def test_long_tail_behind_voxels_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_short_tail_behind_voxels_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "a.nii.gz"
-    path.write_bytes(gzip.compress(nib.Nifti1Image(XYZ, OBLIQUE).to_bytes() + bytes(2000)))
-    assert np.array_equal(read_volume(path).voxels, XYZ.T)
+    voxels = np.ones((40, 30, 3), np.int16)
+    content = nib.Nifti1Image(voxels, OBLIQUE).to_bytes()
+    path.write_bytes(gzip.compress(content + bytes(40 * 30 * 2 - 1)))
+    assert np.array_equal(read_volume(path).voxels, voxels.T)
 
 
 def test_header_with_too_many_voxels_is_refused(tmp_path: Path) -> None:

@@ -67,14 +67,14 @@ TOO_LARGE: Final = (
     "Choose another image."
 )
 MORE_THAN_HEADER: Final = (
-    "{file} holds far more data than its header describes. Copy or export it again."
+    "{file} holds more slices than its header describes. Copy or export it again."
 )
 NEEDS_MEMORY: Final = "There is not enough memory to read {file}. Close other programs."
 MOST_VOXELS: Final = 2**29
 """Voxels of the largest image; a cine of 30 phases of 20 x 512 x 512 has a third of them."""
 _PIECE: Final = CHUNK // 8
-SURPLUS: Final = 16 * 2**20
-"""Maximum number of ignored bytes after the voxels, because some programs pad their files."""
+_FURTHEST: Final = 16 * 2**20
+"""Last byte at which voxels may begin."""
 
 VoxelArray: TypeAlias = npt.NDArray[Any]
 
@@ -401,9 +401,9 @@ def _content(path: Path) -> tuple[Any, VoxelArray]:
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not packed:
-                return _read_image(path, file, os.fstat(file.fileno()).st_size)
+                return _read_image(path, file)
             with io.BufferedReader(gzip.GzipFile(fileobj=file), _PIECE) as stream:
-                return _read_image(path, stream, None)
+                return _read_image(path, stream)
     except FileNotFoundError as error:
         raise DataError("{file} does not exist.", file=path) from error
     except EOFError as error:
@@ -416,8 +416,11 @@ def _content(path: Path) -> tuple[Any, VoxelArray]:
         raise DataError(CANNOT_READ, file=path, reason=error.strerror) from error
 
 
-def _read_image(path: Path, stream: BinaryIO, size: int | None) -> tuple[Any, VoxelArray]:
-    """Read header and voxels of ``size`` unpacked bytes, None if the size is unknown."""
+def _read_image(path: Path, stream: BinaryIO) -> tuple[Any, VoxelArray]:
+    """Read header and voxels. Raises DataError if at least one more slice follows.
+
+    A shorter rest is ignored, because some programs pad their files.
+    """
     start = stream.read(HEADER_BYTES)
     kind = next((k for k in nifti_classes() if k.header_class.may_contain_header(start)), None)
     if start.startswith(LFS_START):
@@ -430,13 +433,11 @@ def _read_image(path: Path, stream: BinaryIO, size: int | None) -> tuple[Any, Vo
     kind.header_class(block)  # raises for values that contradict each other
     stream.seek(offset)
     voxels = _read_voxels(path, stream, header, count)
+    of_slice = math.prod(header.get_data_shape()[:2]) * header.get_data_dtype().itemsize
     surplus = 0
-    if size is None:
-        while surplus <= SURPLUS and (chunk := stream.read(_PIECE)):
-            surplus += len(chunk)
-    else:
-        surplus = size - stream.tell()
-    if surplus > SURPLUS:
+    while surplus < of_slice and (chunk := stream.read(_PIECE)):
+        surplus += len(chunk)
+    if surplus >= of_slice:
         raise DataError(MORE_THAN_HEADER, file=path)
     return header, voxels
 
@@ -510,7 +511,7 @@ def _check_header(path: Path, header: Any) -> tuple[int, int]:
             spacing=steps,
         )
     offset = float(header["vox_offset"]) or header.single_vox_offset  # 0 means: after the header
-    if not 0 <= offset <= SURPLUS:  # this refuses NaN too
+    if not 0 <= offset <= _FURTHEST:  # this refuses NaN too
         raise DataError(DAMAGED_NIFTI, file=path, reason=f"its voxels begin at byte {offset:g}")
     if (voxels := math.prod(lengths)) > MOST_VOXELS:
         raise DataError(TOO_LARGE, file=path, voxels=voxels, most=MOST_VOXELS)
