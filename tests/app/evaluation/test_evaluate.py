@@ -112,9 +112,10 @@ def test_methods_know_what_made_them(predictions, labels):
     for case, temperature in zip(CASES, (1.2, 1.2, 1.0), strict=True):
         file = predictions / f"{case}.json"
         report = json.loads(file.read_text()) | made_by | {"temperature": temperature}
+        report["calibration"] = {"cases": 16, "temperature": 1.2}
         file.write_text(json.dumps(report))
     method = run(predictions, labels)
-    assert method.made_by == (made_by, made_by | {"temperature": 1.0})
+    assert method.made_by == (made_by | {"fitted": True}, made_by | {"temperature": 1.0})
     summary = evaluation_summary([method])
     assert summary["methods"]["multi"]["made_by"] == [*method.made_by]
 

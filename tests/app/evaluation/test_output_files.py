@@ -406,7 +406,16 @@ def test_reference_is_never_taken_for_image(folders, evaluated, tmp_path):
 
 
 MEMBER = {"epoch": 399, "sha256": "6a"}
-MADE_BY = {"members": [MEMBER] * 6, "temperature": 1.38, "mirroring": "full", "window": "heart"}
+MADE_BY = {
+    "method": "multi",
+    "members": [MEMBER] * 6,
+    "mirroring": "full",
+    "window": "heart",
+    "temperature": 1.38,
+    "fitted": True,
+}
+UNFITTED = {"fitted": False}
+VANILLA = {"method": "vanilla", "members": [MEMBER]}
 
 
 def made_by(name: str, **changes: object) -> MethodEvaluation:
@@ -414,10 +423,11 @@ def made_by(name: str, **changes: object) -> MethodEvaluation:
 
 
 def test_page_and_terminal_begin_with_the_settings(blank_figures, methods) -> None:
-    compared = [made_by("multi"), made_by("vanilla", members=[MEMBER], temperature=1.61)]
+    compared = [made_by("multi"), made_by("vanilla", **VANILLA, temperature=1.61)]
+    same = "mirroring full, window heart, largest component off"
     lines = [
-        "multi: members 6, temperature 1.38, mirroring full, window heart, largest component off",
-        "vanilla: members 1, temperature 1.61, mirroring full, window heart, largest component off",
+        f"multi: members 6, temperature 1.38, {same}",
+        f"vanilla: members 1, temperature 1.61, {same}",
     ]
     assert describe_methods(compared) == (lines, [])  # each has a temperature of its own
     assert evaluation_text(compared).splitlines()[:2] == lines
@@ -429,7 +439,8 @@ def test_page_and_terminal_begin_with_the_settings(blank_figures, methods) -> No
 @pytest.mark.parametrize(
     ("setting", "changes", "values"),
     [
-        ("temperature", {"temperature": 1.0}, "multi 1.38, other 1.0"),
+        ("members", {"members": [MEMBER] * 3}, "multi 6, other 3"),
+        ("temperature", VANILLA | {"temperature": 2.0} | UNFITTED, "multi 1.38, other 2.0"),
         ("mirroring", {"mirroring": "none"}, "multi full, other none"),
         ("window", {"window": "whole"}, "multi heart, other whole"),
         ("largest component", {"largest_component": "on"}, "multi off, other on"),
@@ -441,6 +452,17 @@ def test_settings_in_which_methods_differ_warn(blank_figures, setting, changes, 
     assert describe_methods(compared)[1] == [sentence]
     assert evaluation_text(compared).splitlines()[2] == sentence
     assert sentence in evaluation_page(compared, [])
+
+
+def test_equal_temperatures_that_nobody_fitted_are_fair() -> None:
+    given = {"temperature": 1.5, **UNFITTED}
+    compared = [made_by("multi", **given), made_by("other", **VANILLA, **given)]
+    assert describe_methods(compared)[1] == []
+    other = [compared[0], made_by("other", **VANILLA, temperature=1.2, **UNFITTED)]
+    values = "multi 1.5, other 1.2"
+    assert describe_methods(other)[1] == [
+        METHODS_DIFFER.format(setting="temperature", values=values)
+    ]
 
 
 def test_different_settings_within_a_method_are_listed() -> None:

@@ -132,13 +132,15 @@ def describe_methods(methods: Sequence[MethodEvaluation]) -> tuple[list[str], li
     """Return a line with the settings of each method, and warnings.
 
     These are on settings in which the methods differ, and numbers that no heart has. Every method
-    has members, and a fitted temperature, of its own.
+    has a fitted temperature of its own, and the number of members is part of the kind of method.
     """
     settings = {method.name: _settings_of(method) for method in methods}
+    kinds = {made.get("method") for method in methods for made in method.made_by}
+    is_fitted = all(made.get("fitted") for method in methods for made in method.made_by)
     warnings = []
-    for setting in SETTING_NAMES[1:]:
+    for setting in SETTING_NAMES if len(kinds) == 1 else SETTING_NAMES[1:]:
         values = {name: of[setting] for name, of in settings.items() if of}
-        if len({v == "1.0" if setting == "temperature" else v for v in values.values()}) > 1:
+        if len(set(values.values())) > 1 and not (setting == "temperature" and is_fitted):
             shown = ", ".join(f"{name} {value}" for name, value in values.items())
             warnings.append(METHODS_DIFFER.format(setting=setting.replace("_", " "), values=shown))
     warnings += (f"{m.name}: {s}" for m in methods for s in pair_warnings(m.cases))

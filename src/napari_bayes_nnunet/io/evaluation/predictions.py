@@ -196,11 +196,6 @@ class _MadeBy:
     largest_component: Any = None
     precision: Any = None
 
-    def made_by(self) -> dict[str, Any]:
-        """Return the known entries."""
-        entries = {entry.name: getattr(self, entry.name) for entry in fields(_MadeBy)}
-        return {name: value for name, value in entries.items() if value is not None}
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Report(_MadeBy):
@@ -219,6 +214,14 @@ class _Report(_MadeBy):
     spacing_mm: tuple[Positive, Positive, Positive] | None = None
     spacing_from: str = ""
     provisional: bool | None = None
+    calibration: dict[str, Any] | None = None
+
+    def made_by(self) -> dict[str, Any]:
+        """Return the known entries of `_MadeBy`, and ``fitted`` if the temperature is its own."""
+        entries = {entry.name: getattr(self, entry.name) for entry in fields(_MadeBy)}
+        if self.calibration and self.calibration.get("temperature") == self.temperature:
+            entries["fitted"] = True
+        return {name: value for name, value in entries.items() if value is not None}
 
 
 def _report(file: Path) -> _Report:
