@@ -40,7 +40,7 @@ from napari_bayes_nnunet.app.evaluation.tables import (
     describe_methods,
 )
 from napari_bayes_nnunet.app.report.figures import DPI
-from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE
+from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
@@ -482,6 +482,9 @@ def test_numbers_that_no_heart_has_warn(blank_figures) -> None:
     ]
     volumes = [case.structures["LV"].volume_ml for case in cases]
     sentence = NO_STROKE.format(side="LV", edv=volumes[0], esv=volumes[1])
-    method = MethodEvaluation(name="multi", cases=tuple(cases))
+    grids = {"p1_ED": "9 slices", "p1_ES": "8 slices"}
+    method = MethodEvaluation(name="multi", cases=tuple(cases), grids=grids)
     assert f"multi: p1_ED: {sentence}" in evaluation_text([method]).splitlines()
+    differ = GRIDS_DIFFER.format(grids="9 slices; 8 slices")
+    assert f"multi: p1_ED: {differ}" in evaluation_text([method]).splitlines()
     assert sentence in evaluation_page([method], [])

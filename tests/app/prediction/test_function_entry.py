@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.prediction.function_entry import (
@@ -11,7 +12,10 @@ from napari_bayes_nnunet.app.prediction.function_entry import (
     add_function,
     remove_function,
 )
-from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE, VOXELS_DIFFER
+from napari_bayes_nnunet.app.prediction.geometry_report import with_geometry
+from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE, SAME_PHASE
+from napari_bayes_nnunet.core.types import Spacing
+from napari_bayes_nnunet.io.images.geometry import make_geometry
 from tests.helpers.data.studies import made_report
 
 
@@ -142,15 +146,34 @@ def test_pair_that_is_swapped_warns_until_it_is_mended(tmp_path: Path) -> None:
     assert warnings_of(tmp_path, "p_ED") == ["dark"]
 
 
-def test_pair_with_voxels_of_different_sizes_warns(tmp_path: Path) -> None:
-    write(tmp_path, "p_ED", 100, spacing_mm=[10.0, 1.4063, 1.4063])
-    write(tmp_path, "p_ES", 50, spacing_mm=[10.0, 1.40625, 1.40625])
+@pytest.mark.parametrize(
+    ("shape", "spacing", "shift"),
+    [
+        ((8, 20, 20), (10.0, 1.4063, 1.4063), 0),
+        ((9, 20, 20), (8.0, 1.4063, 1.4063), 0),
+        ((9, 20, 20), (10.0, 1.4063, 1.4063), 10),
+    ],
+)
+def test_pair_on_different_grids_warns(
+    tmp_path: Path, shape: tuple[int, ...], spacing: Spacing, shift: float
+) -> None:
+    def on_grid(case: str, lv: float, *grid: Any, shift: float = 0) -> str:
+        affine = np.diag([1.0, 1.0, 1.0, 1.0])
+        affine[2, 3] = shift
+        write(tmp_path, case, lv)
+        file = tmp_path / f"{case}.json"
+        geometry = make_geometry(*grid, affine=affine)
+        file.write_text(json.dumps(with_geometry(json.loads(file.read_text()), geometry)))
+        return str(geometry)
+
+    ed = on_grid("p_ED", 100, (9, 20, 20), (10.0, 1.40625, 1.40625))
+    on_grid("p_ES", 50, (9, 20, 20), (10.0, 1.4063, 1.4063))
     paired = PairedReports(tmp_path)
     paired.update("p_ED")
     assert (paired.warnings, ef_of(tmp_path, "p_ED")) == ((), 50)
-    write(tmp_path, "p_ES", 25, spacing_mm=[8.0, 1.125, 1.125])
+    es = on_grid("p_ES", 25, shape, spacing, shift=shift)
     paired.update("p_ES")
-    sentence = VOXELS_DIFFER.format(ED="10 × 1.406 × 1.406", ES="8 × 1.125 × 1.125")
+    sentence = GRIDS_DIFFER.format(grids=f"{ed}; {es}")
     assert warnings_of(tmp_path, "p_ED") == warnings_of(tmp_path, "p_ES") == [sentence]
 
 

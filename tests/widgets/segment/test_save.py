@@ -38,7 +38,12 @@ from ...helpers.data.studies import made_posterior
 from ...helpers.processes.small_disk import FullFrom
 from ..conftest import CINE, VOLUME, grow, make_result
 
-FROM_THE_FILE = {"spacing_mm": [8.0, 1.5, 1.25], "spacing_from": "pixdim", "notes": []}
+FROM_THE_FILE = {
+    "spacing_mm": [8.0, 1.5, 1.25],
+    "spacing_from": "pixdim",
+    "notes": [],
+    "grid": str(VOLUME.frame()),
+}
 """Entries of a report on the grid of VOLUME and CINE."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -81,7 +81,7 @@ class MethodEvaluation:
     """All cases of one method, with ``notes`` on what was left out or assumed.
 
     ``folder`` contains the predictions; None if they were never files. ``made_by`` are the
-    different `Prediction.made_by` of the cases.
+    different `Prediction.made_by` of the cases, ``grids`` those of the predictions by case.
     """
 
     name: str
@@ -89,6 +89,7 @@ class MethodEvaluation:
     notes: tuple[str, ...] = ()
     folder: Path | None = None
     made_by: tuple[Mapping[str, Any], ...] = ()
+    grids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def patients(self) -> int:
@@ -177,10 +178,9 @@ def evaluate(
     """Measure every prediction in a tree of folders that has reference labels.
 
     ``predictions`` and ``labels`` are as in `io.evaluation`; ``patient`` is the pattern of the
-    patient's part of a case name (`patients_of`).
-
-    A predicted structure counts as background if the reference lacks it, or if its title is not in
-    ``only``. Structures are called RV, MYO and LV if their names mean that.
+    patient's part of a case name (`patients_of`). A predicted structure counts as background if the
+    reference lacks it, or if its title is not in ``only``. Structures are called RV, MYO and LV if
+    their names mean that.
 
     Raises AppError and DataError if there is nothing to measure, a file cannot be read, or a
     reference does not match its prediction or is the same file.
@@ -191,6 +191,7 @@ def evaluate(
     patients, listed_as = patients_of(names, labels, pattern=patient), names_in_tables(names)
     cases: list[CaseEvaluation] = []
     functions: dict[str, Mapping[str, IntervalEnds]] = {}
+    grids: dict[str, str] = {}
     made_by: list[Mapping[str, Any]] = []
     remarks: dict[str, list[str]] = defaultdict(list)
     for done, case in enumerate(names, start=1):
@@ -202,6 +203,7 @@ def evaluate(
             own = groups.get(case) or groups.get(listed_as[case], {})
             cases.append(_evaluated(pair, pair.reference, patients[case], own))
             functions[case] = pair.prediction.function_intervals
+            grids[case] = str(pair.prediction.labels.geometry)
             if not pair.prediction.made_by:
                 remarks[UNKNOWN_ENSEMBLE].append(case)
             elif pair.prediction.made_by not in made_by:
@@ -223,6 +225,7 @@ def evaluate(
         notes=tuple(_notes(remarks, len(names))),
         folder=predictions,
         made_by=tuple(made_by),
+        grids=grids,
     )
 
 

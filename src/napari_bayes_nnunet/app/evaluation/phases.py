@@ -27,9 +27,7 @@ def with_phases(
     Cases of one examination are paired by name and reference volumes. ``functions`` has the
     intervals of the heart's measurements by case; ED gets them, with the reference's values.
     """
-    volumes = {
-        case.case: {name: r.reference_ml for name, r in case.structures.items()} for case in cases
-    }
+    volumes = _reference_volumes(cases)
     changed: dict[str, dict[str, Any]] = {}
     for pair in phase_pairs(volumes):
         changed |= {name: {"phase": phase} for name, phase in zip(pair, END_PHASES, strict=True)}
@@ -47,14 +45,21 @@ def with_phases(
     ]
 
 
-def pair_warnings(cases: Iterable[CaseEvaluation]) -> Iterator[str]:
-    """Yield a warning for each finding in the predicted volumes of an ED and its ES."""
+def pair_warnings(cases: Sequence[CaseEvaluation], grids: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each finding in the predicted volumes of an ED and its ES.
+
+    ``grids`` are those of the predictions, by case.
+    """
     measured = {case.case: case.structures for case in cases}
-    references = {c: {n: r.reference_ml for n, r in of.items()} for c, of in measured.items()}
-    for ed, es in phase_pairs(references):
+    for ed, es in phase_pairs(_reference_volumes(cases)):
         numbers = {f"{name} EDV": result.volume_ml for name, result in measured[ed].items()}
         numbers |= {f"{name} ESV": result.volume_ml for name, result in measured[es].items()}
-        yield from (f"{ed}: {sentence}" for sentence in number_warnings(numbers))
+        known = [grids[case] for case in (ed, es) if case in grids]
+        yield from (f"{ed}: {sentence}" for sentence in number_warnings(numbers, grids=known))
+
+
+def _reference_volumes(cases: Iterable[CaseEvaluation]) -> dict[str, dict[str, float]]:
+    return {c.case: {name: r.reference_ml for name, r in c.structures.items()} for c in cases}
 
 
 def known_phases(cases: Iterable[CaseEvaluation]) -> dict[str, str]:

@@ -143,7 +143,7 @@ def describe_methods(methods: Sequence[MethodEvaluation]) -> tuple[list[str], li
         if len(set(values.values())) > 1 and not (setting == "temperature" and is_fitted):
             shown = ", ".join(f"{name} {value}" for name, value in values.items())
             warnings.append(METHODS_DIFFER.format(setting=setting.replace("_", " "), values=shown))
-    warnings += (f"{m.name}: {s}" for m in methods for s in pair_warnings(m.cases))
+    warnings += (f"{m.name}: {s}" for m in methods for s in pair_warnings(m.cases, m.grids))
     words = {
         name: ", ".join(f"{setting.replace('_', ' ')} {value}" for setting, value in of.items())
         for name, of in settings.items()

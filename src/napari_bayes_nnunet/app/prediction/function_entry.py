@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from math import isclose
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from ...io.study.case_report import (
     interval_rules,
     read_report,
 )
-from ..report.number_warnings import VOXELS_DIFFER, number_warnings
+from ..report.number_warnings import number_warnings
 from .output_files import case_files, frame_name
 from .resume_check import may_be_of_one_ensemble
 
@@ -31,8 +30,6 @@ _SETTINGS: Final = (
     *("ensemble", "method", "members_asked", "until_stable", "temperature"),
     *("mirroring", "window", "largest_component"),
 )
-_ROUNDING: Final = 0.01
-"""Relative difference up to which two voxel sizes are the same."""
 _OUTDATED: Final = "outdated"
 """Entry of a report that should have been replaced, but its image failed."""
 
@@ -160,8 +157,7 @@ class PairedReports:
         }
         measured = heart_function(phases, ed=1, es=2, rules=interval_rules(reports.values()))
         files = (_report_file(self._folder, case) for case in pair)
-        further = _voxel_warnings(*(reports[case].get("spacing_mm", ()) for case in pair))
-        self.warnings = _add(measured, dict(zip(("ED", "ES"), files, strict=True)), further)
+        self.warnings = _add(measured, dict(zip(("ED", "ES"), files, strict=True)))
         ed, es = pair
         return {ed: measured, es: {}}
 
@@ -203,34 +199,25 @@ def _are_of_one_kind(reports: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-def _voxel_warnings(*sizes: Sequence[float]) -> tuple[str, ...]:
-    """Return a sentence if the voxel sizes of ED and ES, mm, differ by more than rounding."""
-    if all(isclose(*lengths, rel_tol=_ROUNDING) for lengths in zip(*sizes, strict=False)):
-        return ()
-    texts = (" × ".join(f"{length:.4g}" for length in size) for size in sizes)
-    return (VOXELS_DIFFER.format(**dict(zip(("ED", "ES"), texts, strict=True))),)
-
-
-def _add(
-    measured: Mapping[str, Measured], files: Mapping[str, Path], further: tuple[str, ...] = ()
-) -> tuple[str, ...]:
+def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> tuple[str, ...]:
     """Write the measurements, and the Dice expected at ED and ES, into their reports.
 
-    Return the warnings about the measurements, and ``further`` ones, which are written too.
+    Return the warnings about the measurements, which are written too.
     """
     if not measured:
         return ()
     values = {name: number.value for name, number in measured.items()}
-    warnings = (*number_warnings(values, same_phase=len(files) == 1), *further)
+    reports = {phase: read_report(file) for phase, file in files.items()}
+    grids = [report["grid"] for report in reports.values() if "grid" in report]
+    warnings = (*number_warnings(values, same_phase=len(files) == 1, grids=grids),)
     function = null_for_nan(function_entry(measured))
-    for phase, file in files.items():
-        report = read_report(file)
+    for phase, report in reports.items():
         entries = _without_function(report)
         entries |= {"function": function, "function_warnings": [*warnings]}
         entries["warnings"] += warnings
         if expected := expected_dice_of(report, phase):
             entries["expected_dice"] = expected
-        _write(file, entries)
+        _write(files[phase], entries)
     return warnings
 
 

@@ -40,7 +40,7 @@ def with_geometry(
     *,
     word: Callable[[Statement], str] = str,
 ) -> dict[str, Any]:
-    """Return the report with the spacing used, and notes on an unusual image file.
+    """Return the report with the grid and spacing used, and notes on an unusual image file.
 
     If pixdim and affine differ, the report has the volumes for both. If a spacing was given, the
     header's does not count. ``word`` turns a statement into text for the command line or the
@@ -49,6 +49,7 @@ def with_geometry(
     about: dict[str, Any] = {
         "spacing_mm": list(geometry.spacing),
         "spacing_from": geometry.spacing_source,
+        "grid": str(geometry.frame()),
     }
     notes = [] if geometry.slice_axis == 2 else [_slices_stored(geometry)]
     distance, *_ = geometry.spacing

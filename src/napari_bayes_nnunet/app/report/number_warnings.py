@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from ...core.heart.plausibility import STROKE_SHARE
@@ -17,18 +17,23 @@ STROKES_DIFFER: Final = (
     "without a shunt. Check the labels of both."
 )
 
-VOXELS_DIFFER: Final = (
-    "The images of ED and ES have voxels of different sizes (z, y, x), {ED} and {ES} mm, as if one "
-    "header were wrong. Check both."
+GRIDS_DIFFER: Final = (
+    "The images of ED and ES differ in size, voxels or position ({grids}), as if slices were "
+    "missing or one header were wrong. Check both."
 )
 
 
-def number_warnings(numbers: Mapping[str, float], *, same_phase: bool = False) -> Iterator[str]:
+def number_warnings(
+    numbers: Mapping[str, float], *, same_phase: bool = False, grids: Collection[str] = ()
+) -> Iterator[str]:
     """Yield a sentence for each finding in the numbers of a heart.
 
     ``numbers`` has "LV EDV", "LV ESV", "RV EDV" and "RV ESV" in mL, as far as known. ``same_phase``
-    is whether one phase counts as end-diastole and end-systole.
+    is whether one phase counts as end-diastole and end-systole. ``grids`` are those of the images
+    of ED and ES, as far as known.
     """
+    if len(set(grids)) > 1:
+        yield GRIDS_DIFFER.format(grids="; ".join(grids))
     if same_phase:
         yield SAME_PHASE
     strokes = {}
