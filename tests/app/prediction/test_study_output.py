@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,11 @@ class TestExistingStudy:
 
     def test_overwrite(self, model, image, out) -> None:
         before = read_study(out / "heart").info.created
+        private = [file for file in out.rglob("*") if file.is_file()]
+        for file in private:
+            file.chmod(0o600)
         finished(model, image, "-o", out, "--overwrite", "--method", "vanilla")
+        assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
         study = read_study(out / "heart")
         assert study.posteriors[None].count == 1
         assert study.info.created >= before

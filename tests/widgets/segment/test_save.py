@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 
 import numpy as np
 import pytest
@@ -237,8 +238,11 @@ def test_nothing_of_an_earlier_result_stays(tmp_path) -> None:
     expected = {"heart_frame02.nii.gz", "heart_frame02_entropy.nii.gz", "heart_frame02.json"}
     replaced = {*expected, "heart_frame02_mutual_information.nii.gz", "heart.nii.gz"}
     assert {file.name for file in replaced_files(result, out)} == replaced
+    for name in expected:
+        (out / name).chmod(0o600)
     save_result(result, out, mutual_information=False)
     assert {*files(out)} == kept | expected
+    assert {stat.S_IMODE((out / name).stat().st_mode) for name in expected} == {0o600}
 
 
 @pytest.mark.parametrize("is_source", [True, False])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.problems import Action, Statement
 from ...io import DataError
-from ...io.files.atomic import remove_leftovers, replacing, write_json
+from ...io.files.atomic import remove_leftovers, replacing, write_json, write_text
 from ...io.files.given_path import is_same_path
 from ...io.images.integrity import is_image
 from ...io.images.nifti import Volume, read_labels, write_labels, write_map
@@ -72,13 +72,13 @@ def write_case(
 ) -> None:
     """Write labels, maps and, last, the report of a 3D image with the geometry of ``like``.
 
-    Maps of an earlier result are removed, and after an error all files of the case. Raises
-    DataError if the folder cannot be written to.
+    Maps of an earlier result are removed, and after an error all files of the case. Files that are
+    replaced pass their permissions on. Raises DataError if the folder cannot be written to.
     """
     files = {key: folder / file for key, file in case_files(name, maps).items()}
     try:
-        remove_case(folder, name)
         with whole_or_absent(*files.values()):
+            remove_case(folder, name, replaced=files.values())
             if "entropy" in files:
                 write_map(files["entropy"], result.entropy, like)
             if "mutual-information" in files:
@@ -136,12 +136,18 @@ def write_cine(folder: Path, case: str, names: Iterable[str], like: Volume) -> N
     write_labels(folder / f"{case}.nii.gz", np.stack(parts), like)
 
 
-def remove_case(folder: Path, name: str) -> None:
-    """Delete the labels, maps and report of a 3D image, and what a killed process left of them."""
-    files = case_files(name, MAPS).values()
-    for file in files:
-        (folder / file).unlink(missing_ok=True)
-    remove_leftovers(folder, *files)
+def remove_case(folder: Path, name: str, *, replaced: Collection[Path] = ()) -> None:
+    """Delete the labels, maps and report of a 3D image, and what a killed process left of them.
+
+    Files to be ``replaced`` stay, because the new ones get their permissions. A report among them
+    becomes empty, so that a kill leaves a case that is not finished.
+    """
+    files = case_files(name, MAPS)
+    for file in {folder / file for file in files.values()} - {*replaced}:
+        file.unlink(missing_ok=True)
+    remove_leftovers(folder, *files.values())
+    if (report := folder / files["report"]) in replaced and report.exists():
+        write_text(report, "")
 
 
 def refuse_replacing(

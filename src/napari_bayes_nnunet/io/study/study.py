@@ -150,7 +150,7 @@ def write_study(
     image: VoxelArray | None = None,
     wait: float = 0,
 ) -> None:
-    """Write a new study, or replace one without a reader's work.
+    """Write a new study, or replace one without a reader's work, whose files pass on permissions.
 
     ``image`` are voxels that did not come from a file (``info.image`` is None). Maps are rounded to
     steps of 1/4096 bit. A kill leaves either a complete study or none. ``wait`` is the time in
@@ -168,6 +168,7 @@ def write_study(
         folder.mkdir(parents=True, exist_ok=True)
         with _lock_to_write(folder, wait):
             check_replaceable(folder)  # a review may have begun meanwhile
+            modes = {file: file.stat().st_mode for file in folder.rglob("*") if file.is_file()}
             _clear(folder)
             with _absent_after_error(folder):
                 if image is not None and info.image is None:
@@ -175,6 +176,9 @@ def write_study(
                 _write_arrays(folder, info, posteriors)
                 write_study_info(folder, info)
             (folder / _UNFINISHED).unlink(missing_ok=True)
+            for file, mode in modes.items():
+                with suppress(OSError):  # not written again, or a drive without permissions
+                    file.chmod(mode)
     except OSError as error:
         reason = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
         raise DataError(UNWRITABLE_STUDY, folder=folder, reason=reason) from error

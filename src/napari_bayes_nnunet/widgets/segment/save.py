@@ -109,8 +109,9 @@ def _write_files(result: SegmentationResult, folder: Path, both: bool) -> None:
     for file in _earlier_cine(result, folder):
         file.unlink()
     for phase, name, state in _parts(result):
-        remove_case(folder, name)
-        with whole_or_absent(*(folder / file for file in case_files(name, maps).values())):
+        files = [folder / file for file in case_files(name, maps).values()]
+        with whole_or_absent(*files):
+            remove_case(folder, name, replaced=files)
             _save_maps(result, folder, phase, name, geometry, both)
             labels = result.of_phase(result.labels, phase)
             write_labels(folder / f"{name}.nii.gz", labels, geometry)
