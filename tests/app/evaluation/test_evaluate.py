@@ -125,7 +125,7 @@ def test_cases_without_a_report_among_others_are_noted(predictions, labels):
     name_labels(predictions)
     assert run(predictions, labels).notes == ()  # as of nnUNetv2_predict
     for case in CASES[1:]:
-        (predictions / f"{case}.json").write_text('{"ensemble": "ACDC"}')
+        (predictions / f"{case}.json").write_text('{"format": 2, "ensemble": "ACDC"}')
     method = run(predictions, labels)
     assert method.made_by == ({"ensemble": "ACDC"},)
     assert method.notes == (f"{UNKNOWN_ENSEMBLE}: {CASES[0]} (1 of 3).",)
@@ -385,7 +385,7 @@ def test_methods_without_common_structure_are_refused(predictions, labels, tmp_p
 
 
 def test_undefined_predicted_label_is_refused(predictions, labels):
-    (predictions / f"{CASES[1]}.json").write_text('{"labels": {"RV": 1, "MYO": 2}}')
+    (predictions / f"{CASES[1]}.json").write_text('{"format": 2, "labels": {"RV": 1, "MYO": 2}}')
     with pytest.raises(AppError) as caught:
         run(predictions, labels)
     file = predictions / f"{CASES[1]}.nii.gz"

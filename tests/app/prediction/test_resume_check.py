@@ -84,7 +84,7 @@ def with_other_plans(folder: Path, copy: Path) -> Path:
 
 
 def without_checksums(report: Content) -> Content:
-    unknown = ("format", "plans_sha256", "image_sha256")
+    unknown = ("plans_sha256", "image_sha256")
     members = [{k: v for k, v in m.items() if k != "sha256"} for m in report["members"]]
     return {k: v for k, v in report.items() if k not in unknown} | {"members": members}
 

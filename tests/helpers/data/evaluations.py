@@ -112,7 +112,12 @@ def write_answer(folder: Path, case: str, given: Mapping[str, Any], **report: An
     for key in ("entropy", "mutual-information"):
         if (values := given.get(key.replace("-", "_"))) is not None:
             write_map(files[key], values, geometry)
-    content = {"case": case, "phase": None, "pairwise_dice": given.get("pairwise_dice", {})}
+    content = {
+        "format": 2,
+        "case": case,
+        "phase": None,
+        "pairwise_dice": given.get("pairwise_dice", {}),
+    }
     text = json.dumps({**content, "labels": STRUCTURES, **report})
     files["report"].write_text(text, encoding="utf-8")
 

@@ -50,7 +50,13 @@ def made_posterior(
 def made_report(dice: float | None = 0.9, **changes: Any) -> dict[str, Any]:
     """Return a short report of a case, as in its JSON file."""
     agreement = dict.fromkeys(STRUCTURES, dice)
-    given = {"ensemble": "made", "method": "multi", "pairwise_dice": agreement, "warnings": []}
+    given = {
+        "format": 2,
+        "ensemble": "made",
+        "method": "multi",
+        "pairwise_dice": agreement,
+        "warnings": [],
+    }
     return given | changes
 
 

@@ -118,7 +118,7 @@ def test_label_names_come_first_from_report(ours):
 
 @pytest.mark.parametrize("provisional", [True, False])
 def test_stopped_segmentation_is_refused(ours, provisional):
-    (ours / "p1_frame01.json").write_text(json.dumps({"provisional": provisional}))
+    (ours / "p1_frame01.json").write_text(json.dumps({"format": 2, "provisional": provisional}))
     name_labels(ours)
     with pytest.raises(DataError) as caught:
         read_prediction(ours, "p1_frame01")
@@ -132,12 +132,12 @@ def test_given_spacing_is_that_of_the_report(ours):
     found = read_prediction(ours, "p1_frame01")
     assert found.labels.spacing == (7.0, 2.0, 3.0)
     assert found.mutual_information is not None
-    report.write_text(json.dumps({"spacing_mm": [7.0, 2.0, 3.0], "spacing_from": "pixdim"}))
+    report.write_text(json.dumps({"format": 2} | given | {"spacing_from": "pixdim"}))
     assert read_prediction(ours, "p1_frame01").labels.spacing == pytest.approx(SPACING)
 
 
 def test_null_agreement_is_nan(ours):
-    (ours / "p1_frame01.json").write_text('{"pairwise_dice": {"LV": null}}')
+    (ours / "p1_frame01.json").write_text('{"format": 2, "pairwise_dice": {"LV": null}}')
     assert math.isnan(read_prediction(ours, "p1_frame01").pairwise_dice["LV"])
 
 
@@ -261,7 +261,7 @@ def test_bare_or_empty_probability_array_is_refused(ours):
 
 @pytest.mark.parametrize("labels", ['{"RV": 70000}', '{"RV": 1, "LV": 1}', '{"RV": -1}'])
 def test_impossible_numbers_in_a_report_are_refused(ours, labels):
-    (ours / "p1_frame01.json").write_text(f'{{"labels": {labels}}}')
+    (ours / "p1_frame01.json").write_text(f'{{"format": 2, "labels": {labels}}}')
     with pytest.raises(DataError, match=r"in .*p1_frame01\.json"):
         read_prediction(ours, "p1_frame01")
 
@@ -286,7 +286,9 @@ def test_damaged_probabilities_are_refused(ours, content):
     assert set(caught.value.values) == {"file", "reason", "repair"}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"labels": 3}', '{"phase": "ED"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"format": 2, "labels": 3}', '{"format": 2, "phase": "ED"}', "{}"]
+)
 def test_damaged_report_is_refused(ours, text):
     (ours / "p1_frame01.json").write_text(text)
     with pytest.raises(DataError, check=says(DAMAGED_JSON)):

@@ -22,7 +22,7 @@ from .. import DataError
 from ..files.json_files import Positive, read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
 from ..images.nifti import ENDINGS, Volume, VoxelArray, read_labels, read_volume
-from ..study.case_report import ExpectedDiceEntry, FailureEntry
+from ..study.case_report import REPORT_FORMAT, ExpectedDiceEntry, FailureEntry, ReportFormat
 from .label_tree import ReferenceTree, label_file, label_folders
 from .references import checked_numbers, structure_numbers
 
@@ -204,6 +204,7 @@ class _Report(_MadeBy):
     ``provisional`` is in those of phases that were stopped.
     """
 
+    format: ReportFormat = REPORT_FORMAT
     labels: dict[str, int] = field(default_factory=dict)
     pairwise_dice: dict[str, float | None] = field(default_factory=dict)
     expected_dice: dict[str, ExpectedDiceEntry] = field(default_factory=dict)
@@ -227,7 +228,7 @@ class _Report(_MadeBy):
 def _report(file: Path) -> _Report:
     if not file.is_file():
         return _Report()
-    report = read_json(file, _Report, repair=_REPAIR)
+    report = read_json(file, _Report, repair=_REPAIR, newest=REPORT_FORMAT)
     return replace(report, labels=checked_numbers(report.labels, file))
 
 

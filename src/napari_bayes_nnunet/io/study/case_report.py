@@ -21,6 +21,7 @@ from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
 REPORT_FORMAT: Final = 2
 """Number ``format`` of a report."""
+ReportFormat: TypeAlias = Annotated[int, Interval(ge=REPORT_FORMAT, le=REPORT_FORMAT)]
 MEMBER_NAMES: Final = ("training", "fold", "cycle", "epoch")
 """Keys of a member in a report that name the member, but not its weights."""
 Milliliters: TypeAlias = Annotated[float, Interval(ge=0, le=1e7)]
@@ -108,6 +109,7 @@ class ReportEntries:
 class _FileEntries(ReportEntries):
     """Entries with those that every report of a case must have."""
 
+    format: ReportFormat
     volumes_ml: dict[str, _Volume]
     seconds: float
     device: str
@@ -118,7 +120,7 @@ def read_report(file: Path) -> dict[str, Any]:
 
     Raises DataError for a missing or damaged one.
     """
-    with reading_json(file, repair=_REPAIR) as text:
+    with reading_json(file, repair=_REPAIR, newest=REPORT_FORMAT) as text:
         parse_json(text, _FileEntries)
         return parse_json(text, dict[str, Any])
 
