@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from napari_bayes_nnunet.io.study.arrays import save_edited
 from napari_bayes_nnunet.io.study.info import write_study_info
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState, write_review
+from napari_bayes_nnunet.io.study.study import read_study, save_work
 from napari_bayes_nnunet.io.study.summary import list_studies, summarise_study
 
-from ...helpers.data.studies import made_info, made_report
+from ...helpers.data.studies import VOLUME, made_info, made_report, make_study
 from ...helpers.processes.small_disk import hide_files
 
 
@@ -52,12 +55,31 @@ def test_a_summary_has_progress_and_warnings(tmp_path: Path) -> None:
     folder = make(tmp_path / "one", 0.9, warnings=["LV: 400 mL"])
     accepted, flagged = Decision(state="accepted"), Decision(state="flagged")
     decisions = {(None, 0): accepted, (None, 2): flagged, (None, 3): accepted}
+    (folder / "edited.nii.gz").touch()
     write_review(folder, ReviewState(decisions=decisions, finished=True))
     summary = summarise_study(folder)
     assert (summary.reviewed, summary.flagged, summary.slices) == (3, 1, 4)
     assert summary.finished
     assert summary.warnings == ("LV: 400 mL",)
     assert summary.problem is None
+
+
+def test_list_says_no_more_than_the_opened_study(tmp_path: Path) -> None:
+    """After a kill between labels and decisions, and without the labels."""
+    folder = make_study(tmp_path / "cut")
+    decisions = dict.fromkeys([(None, z) for z in range(3)], Decision(state="accepted"))
+    decisions[None, 0] = Decision(state="accepted", edited=True)
+    labels = read_study(folder).edited
+    save_work(folder, labels, VOLUME, ReviewState(decisions=decisions, finished=True))
+    assert (summarise_study(folder).flagged, summarise_study(folder).finished) == (0, True)
+    labels[1] = 3
+    save_edited(folder, labels, VOLUME)
+    os.utime(folder / "review.json", ns=(0, 0))
+    assert (summarise_study(folder).flagged, summarise_study(folder).finished) == (1, False)
+    (folder / "edited.nii.gz").unlink()
+    summary, review = summarise_study(folder), read_study(folder).review
+    assert summary.flagged == review.count("flagged") > 0
+    assert not summary.finished
 
 
 def test_unreadable_studies_come_first_with_reasons(tmp_path: Path) -> None:

@@ -205,15 +205,13 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     problems: list[str] = []
     work = work_checksums(folder)  # before it is read, or a change in between would go unnoticed
     prediction = read_labels_on(folder / PREDICTION, info.geometry)
-    edited = _edited(folder, info, problems)
-    review = read_review(folder) or ReviewState(ed=info.ed, es=info.es)
-    review = _checked(folder, review, edited, problems)
+    edited, review = read_work(folder, info, problems)
     study = Study(
         folder=folder,
         info=info,
         posteriors={},
         prediction=prediction,
-        edited=prediction.copy() if edited is None else edited,
+        edited=edited,
         entropy=_map_or_zeros(folder / ENTROPY_FILE, info.geometry, problems),
         mutual_information=_map_or_zeros(folder / MUTUAL_INFORMATION_FILE, info.geometry, problems),
         review=review,
@@ -221,6 +219,16 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
     )
     readable = _read_posteriors(study, problems) if posteriors else {}
     return replace(study, posteriors=readable, problems=tuple(problems))
+
+
+def read_work(folder: Path, info: StudyInfo, problems: list[str]) -> tuple[VoxelArray, ReviewState]:
+    """Return corrections and review as `read_study` does, and append to its ``problems``."""
+    edited = _edited(folder, info, problems)
+    review = read_review(folder) or ReviewState(ed=info.ed, es=info.es)
+    review = _checked(folder, review, edited, problems)
+    if edited is None:
+        edited = read_labels_on(folder / PREDICTION, info.geometry)
+    return edited, review
 
 
 def save_review(folder: Path, review: ReviewState) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from ...core.problems import Statement
 from .. import DataError
+from .arrays import EDITED
 from .info import STUDY_FILE, read_study_info
-from .review_state import ReviewState, read_review
+from .review_state import REVIEW, ReviewState, read_review
+from .study import read_work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,8 @@ class StudySummary:
 def list_studies(folder: Path) -> list[StudySummary]:
     """Return the studies in ``folder`` and its subfolders, unreadable ones first, then by quality.
 
-    Only their JSON files are read. Studies of unknown quality come last.
+    Only their JSON files are read, unless labels are newer than the decisions on them. Studies of
+    unknown quality come last.
     """
     return sorted((summarise_study(study) for study in _study_folders(folder)), key=_worst_first)
 
@@ -46,6 +49,8 @@ def summarise_study(folder: Path) -> StudySummary:
     try:
         info = read_study_info(folder)
         review = read_review(folder) or ReviewState()
+        if review.decisions and _are_labels_newer(folder):
+            _, review = read_work(folder, info, [])
     except DataError as error:
         return StudySummary(folder=folder, case=folder.name, problem=error.statement)
     return StudySummary(
@@ -58,6 +63,12 @@ def summarise_study(folder: Path) -> StudySummary:
         slices=info.slices,
         finished=review.finished,
     )
+
+
+def _are_labels_newer(folder: Path) -> bool:
+    """Return whether labels were written after the review, as before a kill, or are lost."""
+    labels, review = folder / EDITED, folder / REVIEW
+    return not labels.exists() or labels.stat().st_mtime_ns > review.stat().st_mtime_ns
 
 
 def _study_folders(folder: Path) -> Iterator[Path]:
