@@ -61,3 +61,11 @@ def test_few_phases_make_no_curve(form: CurveForm) -> None:
         form.set_curves(curves, count=COUNT)
         assert form.isHidden()
     assert form.plot is None
+
+
+def test_looks_alone_make_no_curve(form: CurveForm) -> None:
+    looks = replace(curve(), provisional=frozenset(PHASES))
+    form.set_curves([looks, replace(looks, structure="RV")], count=COUNT)
+    assert form.isHidden()
+    form.set_curves([replace(looks, provisional=frozenset(PHASES[1:]))], count=COUNT)
+    assert not form.isHidden()

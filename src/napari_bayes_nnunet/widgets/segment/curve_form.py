@@ -29,7 +29,7 @@ HELP: Final = (
 
 
 class CurveForm(QWidget):
-    """Curves of LV and RV; hidden if there are few phases."""
+    """Curves of LV and RV; hidden if there are few phases, or none is segmented."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,10 +53,12 @@ class CurveForm(QWidget):
         """Draw the curves over all ``count`` phases of the cine, with dotted lines at ED and ES.
 
         These are the ``measured`` phases, or else those of the largest and the smallest volume.
+        Without a segmented phase the image is not judged yet, so nothing is drawn.
         """
         phases = {phase for curve in curves for phase in curve.phases}
-        self.setVisible(len(phases) >= FEWEST_FOR_LOOKS)
-        if len(phases) < FEWEST_FOR_LOOKS:
+        is_judged = any(set(curve.phases) - curve.provisional for curve in curves)
+        self.setVisible(is_judged and len(phases) >= FEWEST_FOR_LOOKS)
+        if self.isHidden():
             return
         from ..reading.volume_plot import propose_landmarks
 
