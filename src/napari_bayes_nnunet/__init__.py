@@ -4,7 +4,7 @@ The names below are loaded on first use; importing the package imports neither t
 
 >>> from napari_bayes_nnunet import Ensemble, read_volume
 >>> volume = read_volume("patient001_frame01.nii.gz")
->>> result = Ensemble("runs/acdc").segment(volume.voxels, volume.spacing)
+>>> result = Ensemble("runs/acdc").segment(volume.voxels, volume.spacing, doubt=volume.doubt)
 >>> result.labels, result.entropy, result.mutual_information, result.probabilities
 """
 

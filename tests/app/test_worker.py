@@ -160,6 +160,15 @@ def test_second_segmentation_uses_the_cache(child, model):
     assert {volumes["ensemble"] for volumes in done.report["volumes_ml"].values()} == {0}
 
 
+@pytest.mark.parametrize("doubt", ["its tags differ", ""])
+def test_tags_speak_for_or_against_a_cine(child, model, doubt):
+    image = made_image((4, 20, 24))[None]
+    child.send(request(child, model, image, doubt=doubt))
+    *_, done, _ = child.until(JobEnded)
+    assert done.report["no_cine"] is bool(doubt)
+    assert any(doubt in warning for warning in done.report["warnings"])
+
+
 def test_phases_of_a_cine(child, model):
     cine = np.stack([made_image((4, 20, 24), seed=s) for s in range(3)])[None]
     vanilla = replace(ON_CPU, method="vanilla")

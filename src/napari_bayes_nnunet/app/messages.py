@@ -74,7 +74,7 @@ class SegmentImage(Message):
     """Request to segment the array (channels, [T,] Z, Y, X) in the file ``image``.
 
     ``spacing`` is (z, y, x) in mm. ``phases`` of a cine count from 1. None means ED and ES, found
-    by one member; [] means a 3D image, or all phases of a cine.
+    by one member; [] means a 3D image, or all phases of a cine. ``doubt`` is that of a `Volume`.
     """
 
     kind: ClassVar[str] = "segment"
@@ -84,6 +84,7 @@ class SegmentImage(Message):
     folder: str
     phases: list[int] | None = field(default_factory=list)
     settings: SegmentationSettings = field(default_factory=SegmentationSettings)
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

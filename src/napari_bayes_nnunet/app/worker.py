@@ -286,6 +286,7 @@ class Worker:
             request.spacing,
             request.settings,
             keep_members=True,
+            doubt=request.doubt,
             should_stop=self._stops(request.job),
         )
         results = self._show_snapshots(steps, request.job, phases, remaining)

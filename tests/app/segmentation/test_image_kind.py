@@ -313,11 +313,12 @@ def test_a_word_in_the_name_is_asked_unless_answered(checked, hearts, tmp_path) 
 def test_tags_of_a_cine_answer_the_question(checked, hearts) -> None:
     (volume,) = read_channels(image_of(hearts))
     inverted = volume.voxels.max() - volume.voxels
-    result = Ensemble(checked, device="cpu").segment(
-        inverted, volume.spacing, members=2, mirroring="none"
+    ensemble = Ensemble(checked, device="cpu")
+    result, trusted, asked = (
+        ensemble.segment(inverted, volume.spacing, members=2, mirroring="none", doubt=doubt)
+        for doubt in (None, "", "its tags differ")
     )
     assert OTHER_KIND in result.no_cine
-    trusted, asked = result.with_doubt(""), result.with_doubt("its tags differ")
     assert not any(NO_CINE in warning for warning in trusted.warnings)
     assert [NO_CINE in warning for warning in asked.warnings].count(True) == 1
     assert "its tags differ" in asked.no_cine

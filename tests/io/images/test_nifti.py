@@ -379,6 +379,14 @@ def test_case_name(name: str, case: str) -> None:
     assert case_name(Path("folder") / name) == case
 
 
+def test_word_in_the_name_gives_a_doubt(tmp_path: Path) -> None:
+    doubts = []
+    for name in ("p01_LGE.nii.gz", "p01.nii.gz"):
+        nib.save(nib.Nifti1Image(np.ones((4, 5, 3), np.int16), np.eye(4)), tmp_path / name)
+        doubts.append(read_volume(tmp_path / name).frame(1).doubt)
+    assert ("LGE" in str(doubts[0]), doubts[1]) == (True, None)
+
+
 def test_channels_are_the_siblings_without_a_gap(tmp_path: Path) -> None:
     for name in ("a_0000", "a_0001", "a_0002", "a_0004", "b_0001", "ab_0001"):
         (tmp_path / f"{name}.nii.gz").touch()

@@ -313,10 +313,7 @@ def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
 def test_a_series_of_another_contrast_is_marked(tmp_path: Path) -> None:
     write_cine(tmp_path / "Doe")
     write_cine(tmp_path / "late", made_voxels((1, 4, 12, 10)), InversionTime=280)
-    marks = [
-        layers_of(tmp_path / name)[0].metadata["bayes"]["no_cine_because"]
-        for name in ("Doe", "late")
-    ]
+    marks = [layers_of(tmp_path / name)[0].metadata["bayes"]["doubt"] for name in ("Doe", "late")]
     assert [bool(mark) for mark in marks] == [False, True]
 
 

@@ -1050,7 +1050,7 @@ def test_an_image_of_another_kind_is_segmented_if_the_user_says_so(
     answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
     monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
     layer = image_layer(tmp_path)
-    layer.metadata["bayes"]["no_cine_because"] = "its modality is CT"
+    layer.metadata["bayes"]["doubt"] = "its modality is CT"
     dock = ready(layer)
     dock.run.segment_button.click()
     assert (dock.job.is_running, dock.result) == (False, None)

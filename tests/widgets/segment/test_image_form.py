@@ -177,6 +177,13 @@ def test_a_volume_of_a_file_needs_no_more(form, viewer, tmp_path) -> None:
     assert image.phases is None
 
 
+@pytest.mark.parametrize(("doubt", "sent"), [("", ""), (None, None), ("it is CT", None)])
+def test_doubt_that_was_dispelled_is_not_sent(form, viewer, tmp_path, doubt, sent) -> None:
+    layer = viewer.add_layer(image_layer(tmp_path))
+    layer.metadata["bayes"]["doubt"] = doubt
+    assert form.image().doubt == sent
+
+
 def test_spacing_is_shown_for_units_of_pixels(form, viewer) -> None:
     viewer.add_image(np.ones((3, 4, 5)), scale=(6, 1.4, 1.3))
     assert shows(form, form.spacing)

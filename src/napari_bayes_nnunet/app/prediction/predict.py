@@ -171,9 +171,7 @@ def predict_case(
     ]
     notes += run_notes
     with WriteBehind(is_used=ensemble.is_on_card) as behind:
-        for number, segmented in enumerate(
-            _groups(ensemble, request, missing, source.doubt(), on_member)
-        ):
+        for number, segmented in enumerate(_groups(ensemble, request, missing, on_member)):
             if number == 0:
                 _remove_old(request, case, channels[0].phases, frames, missing, entries)
             behind.call(partial(_write_group, request, segmented, entries, study, notes))
@@ -340,7 +338,6 @@ def _groups(
     ensemble: Ensemble,
     request: PredictionRequest,
     frames: Sequence[PhaseImage],
-    doubt: str | None,
     on_member: Callable[[str, Snapshot], None],
 ) -> Iterator[Segmented]:
     """Yield the segmentations of the frames that fill the device together, group by group."""
@@ -351,29 +348,30 @@ def _groups(
         following = frames[first + together : first + 2 * together]
         spacing = group[0].channels[0].spacing
         ensemble.prepare_ahead((frame.image for frame in following), spacing)
-        yield [*zip(group, _segment(ensemble, request, group, doubt, on_member), strict=True)]
+        yield [*zip(group, _segment(ensemble, request, group, on_member), strict=True)]
 
 
 def _segment(
     ensemble: Ensemble,
     request: PredictionRequest,
     frames: Sequence[PhaseImage],
-    doubt: str | None,
     on_member: Callable[[str, Snapshot], None],
 ) -> list[Segmentation]:
     """Return the segmentation of each image. Raises AppError if a strict run refuses one."""
+    first = frames[0].channels[0]
     steps = ensemble.phase_steps(
         [frame.image for frame in frames],
-        frames[0].channels[0].spacing,
+        first.spacing,
         request.settings,
         keep_members=request.makes_studies,
+        doubt=None if request.anyway else first.doubt,
     )
 
     def show(snapshots: Mapping[int, Snapshot]) -> None:
         for index, snapshot in snapshots.items():
             on_member(frames[index].name, snapshot)
 
-    results = [result.with_doubt(doubt) for result in drain(steps, show)]
+    results = drain(steps, show)
     if request.strict:
         _refuse_other_images(results)
     return results

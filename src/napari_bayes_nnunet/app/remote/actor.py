@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,13 +108,13 @@ class RemoteRun:
         images: Sequence[PackedArray],
         spacing: tuple[float, float, float],
         settings: SegmentationSettings,
-        keep_members: bool,
+        options: Mapping[str, Any],
     ) -> None:
-        """Start to segment, as `Ensemble.phase_steps` does."""
+        """Start to segment, as `Ensemble.phase_steps` does with further ``options``."""
         voxels = [image.unpack() for image in images]
         with self._ensemble(reference) as ensemble:
             self._steps = ensemble.phase_steps(
-                voxels, spacing, settings, keep_members=keep_members, should_stop=self._is_dropped
+                voxels, spacing, settings, **options, should_stop=self._is_dropped
             )
         self._ahead = self._thread.submit(self._compute)
 

@@ -95,6 +95,7 @@ class RemoteEnsemble:
         settings: SegmentationSettings,
         *,
         keep_members: bool = False,
+        doubt: str | None = None,
         should_stop: Callable[[], bool] = never_stop,
     ) -> Generator[dict[int, RemoteSnapshot], None, list[RemoteSegmentation]]:
         """Segment images as `Ensemble.phase_steps` does.
@@ -104,7 +105,8 @@ class RemoteEnsemble:
         with self._connected(should_stop) as connection:
             self._show_stage("Sending the image to the other computer")
             packed = [PackedArray.pack(image) for image in images]
-            begin = ("begin", self._reference, packed, spacing, settings, keep_members)
+            options = {"keep_members": keep_members, "doubt": doubt}
+            begin = ("begin", self._reference, packed, spacing, settings, options)
             connection.call(*begin, should_stop=should_stop)
             self._show_stage("Waiting for the first member")
             step = connection.call("advance", should_stop=should_stop)

@@ -162,11 +162,12 @@ class Ensemble:
         window: Window | None = None,
         until_stable: bool = False,
         largest_component: LargestComponent = "auto",
+        doubt: str | None = None,
     ) -> Segmentation:
         """Segment ``image`` (Z, Y, X) or (channels, Z, Y, X) with ``spacing`` (z, y, x) in mm.
 
-        The other parameters are those of `SegmentationSettings`; the window is the `usual_window`
-        of the ensemble unless it is given.
+        ``doubt`` is that of its `Volume`. The other parameters are those of `SegmentationSettings`;
+        the window is the `usual_window` of the ensemble unless it is given.
         """
         settings = SegmentationSettings(
             method=method,
@@ -177,7 +178,8 @@ class Ensemble:
             until_stable=until_stable,
             largest_component=largest_component,
         )
-        return drain(self.steps(image, spacing, settings))
+        (result,) = drain(self.phase_steps([image], spacing, settings, doubt=doubt))
+        return result
 
     def steps(
         self,
@@ -211,6 +213,7 @@ class Ensemble:
         settings: SegmentationSettings,
         *,
         keep_members: bool = False,
+        doubt: str | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Generator[dict[int, Snapshot], None, list[Segmentation]]:
         """Segment images, such as the phases of a cine, with one member after the other.
@@ -220,9 +223,10 @@ class Ensemble:
         every member, a byte per member and voxel (24 MB for 30 members of 12 x 256 x 256 voxels);
         without them memory does not grow with the members. Device and precision are those of the
         ensemble, not of ``settings``. Several runs may take turns, one step after the other. The
-        kind of the images is judged before the first member.
+        kind of the images is judged before the first member, also by the ``doubt`` of their
+        `Volume`.
         """
-        plan = PassPlan(folder=self._folder_to_start(settings), settings=settings)
+        plan = PassPlan(folder=self._folder_to_start(settings), settings=settings, doubt=doubt)
         order = plan.order
         refused = [member.path.name for member in plan.folder.members if not member.usable]
         notes = [f"Refused members: {', '.join(refused)}."] if refused else []
@@ -249,7 +253,7 @@ class Ensemble:
                     break
         if self.folder.members != plan.folder.members:  # one was refused meanwhile
             again = self.phase_steps(
-                images, spacing, settings, keep_members=keep_members, should_stop=should_stop
+                images, spacing, settings, keep_members=keep, doubt=doubt, should_stop=should_stop
             )
             next(again)  # the first member is shown already
             return (yield from again)
@@ -543,6 +547,7 @@ class Ensemble:
             calibration=plan.calibration,
             removed=removed,
             image_rule=progress.rule,
+            doubt=plan.doubt,
             warnings=self._slice_warnings(progress.image),
             notes=(*notes, *progress.image.notes, *removed_notes(removed), *run_notes),
             run_notes=(*notes, *run_notes),

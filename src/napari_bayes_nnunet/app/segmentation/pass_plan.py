@@ -55,10 +55,14 @@ NO_CYCLES = "Used all {used} members because there are no cycles to choose from.
 
 @dataclass(frozen=True, kw_only=True)
 class PassPlan:
-    """Passes of an ensemble with these settings, and their order."""
+    """Passes of an ensemble with these settings, and their order.
+
+    ``doubt`` is that of the `Volume` of the images.
+    """
 
     folder: EnsembleFolder
     settings: SegmentationSettings
+    doubt: str | None = None
 
     @property
     def method(self) -> Method:

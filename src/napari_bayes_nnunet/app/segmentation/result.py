@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any, Final
 
@@ -110,7 +110,7 @@ class Segmentation:
 
     ``calibration`` gives the intervals, None if the ensemble has none for these settings.
     ``image_rule`` tells the kind of the image, None if it was not judged; ``doubt`` is that of
-    `with_doubt`. ``signs`` are those of a failure and of another kind of image (`case_signs`).
+    its `Volume`. ``signs`` are those of a failure and of another kind of image (`case_signs`).
     ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
     ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
     ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.
@@ -198,15 +198,6 @@ class Segmentation:
         """Structure → entry of the report, {} if it is not calibrated or the image is doubtful."""
         rules = self.calibration.dice if self.calibration and not self.is_image_warned else {}
         return expected_dice_entry(rules, self.pairwise_dice, self.volumes)
-
-    def with_doubt(self, doubt: str | None) -> Segmentation:
-        """Return the result with what tags or name of the image say of its kind.
-
-        ``doubt`` is a clause on why they are not those of a cine, "" if they are, None if unknown.
-        """
-        changed = replace(self, doubt=doubt)
-        others = [warning for warning in self.warnings if warning not in self.findings]
-        return replace(changed, warnings=(*others, *changed.findings))
 
     def report(self) -> dict[str, Any]:
         """Return the content of ``<case>.json``, with null for NaN."""

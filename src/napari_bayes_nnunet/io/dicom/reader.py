@@ -173,7 +173,8 @@ def read_stack(
     if not np.isfinite(voxels).all() or not voxels.any():
         raise DataError(BLANK_IMAGE, file=title)
     source = path.absolute().parent / (name or stack.pseudonym)
-    return Volume(voxels, geometry, source, (*stack.notes, *_notes_on_files(images)))
+    notes = (*stack.notes, *_notes_on_files(images))
+    return Volume(voxels, geometry, source, notes, stack.no_cine_because or stack.doubt)
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

@@ -25,7 +25,7 @@ from ...core.problems import Statement, statement
 from ...core.types import Spacing
 from .. import DataError
 from ..files.atomic import replacing
-from ..files.case_names import nifti_stem
+from ..files.case_names import nifti_stem, other_contrast
 from ..files.given_path import given_path
 from ..files.limits import CHUNK, LFS_START, read_small_text
 from ..files.main_memory import free_main_memory
@@ -84,13 +84,15 @@ class Volume:
     """Image: (Z, Y, X) or, for a cine, (T, Z, Y, X) voxels, slices first, with their geometry.
 
     ``voxels`` has the stored integer type, or float32 where the file holds floats or a scaling.
-    ``notes`` say what is unusual about its files.
+    ``notes`` say what is unusual about its files. ``doubt`` is a clause on why its tags or its name
+    are not those of a short-axis cine, "" if its tags are, None if unknown.
     """
 
     voxels: VoxelArray
     geometry: Geometry
     source: Path
     notes: tuple[Statement, ...] = ()
+    doubt: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -134,7 +136,7 @@ class Volume:
                 phases=self.phases,
             )
         voxels = self.voxels[phase - 1] if self.is_cine else self.voxels
-        return Volume(voxels, self.geometry.frame(), self.source, self.notes)
+        return replace(self, voxels=voxels, geometry=self.geometry.frame())
 
 
 class CardiacPhases(NamedTuple):
@@ -195,7 +197,8 @@ def read_volume(
     except nifti_errors(ValueError) as error:
         raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
     _check_voxels(path, voxels, allow_blank)
-    return Volume(voxels, geometry, path, _notes(path, geometry, as_slices))
+    doubt = other_contrast(case_name(path)) or None
+    return Volume(voxels, geometry, path, _notes(path, geometry, as_slices), doubt)
 
 
 def _notes(path: Path, geometry: Geometry, as_slices: bool | None) -> tuple[Statement, ...]:

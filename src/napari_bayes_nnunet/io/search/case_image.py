@@ -14,7 +14,7 @@ from .. import DataError
 from ..dicom.files import is_dicom
 from ..dicom.reader import choose_stack, read_stack, read_stacks
 from ..dicom.series import Stack
-from ..files.case_names import other_contrast, result_name
+from ..files.case_names import result_name
 from ..files.checksum import sha256, sha256_of_files
 from ..files.special import may_be_file
 from ..images.nifti import Volume, case_name, channel_files, read_channels
@@ -28,8 +28,7 @@ NO_CINE_TAGS: Final = "By its DICOM tags, {stack} is not a short-axis cine, beca
 class CaseImage:
     """Path of an image, the case name of its results, and a function that reads its channels.
 
-    ``files`` returns the files of the image, in the order of its channels. ``doubt`` returns a
-    clause on why tags or name are not those of a short-axis cine, "" if they are, None if unknown.
+    ``files`` returns the files of the image, in the order of its channels.
     """
 
     path: Path
@@ -37,7 +36,6 @@ class CaseImage:
     read: Callable[[], tuple[Volume, ...]]
     files: Callable[[], Sequence[Path]]
     is_file: bool = False
-    doubt: Callable[[], str | None] = lambda: None
 
     @cached_property
     def checksums(self) -> dict[str, Any]:
@@ -72,7 +70,7 @@ def case_image(
     or, unless ``anyway``, if its tags are those of another image.
     """
     if not _is_dicom(path):
-        return _nifti_image(path, result_name(case_name(path)), anyway=anyway)
+        return _nifti_image(path, result_name(case_name(path)))
     stack = choose_stack(read_stacks(path), series=series)
     if not anyway:
         _check_tags(stack)
@@ -82,7 +80,6 @@ def case_image(
         name,
         lambda: (read_stack(stack, path, name=name),),
         lambda: _files_of(stack),
-        doubt=lambda: None if anyway else stack.doubt,
     )
 
 
@@ -93,7 +90,7 @@ def study_image(study: StudyInput, *, series: int | None = None, anyway: bool = 
     folders or series.
     """
     if study.kind == "NIfTI":
-        return _nifti_image(study.paths[0], study.case, anyway=anyway)
+        return _nifti_image(study.paths[0], study.case)
 
     @cache
     def stack() -> Stack:
@@ -110,8 +107,7 @@ def study_image(study: StudyInput, *, series: int | None = None, anyway: bool = 
             describe = Stack.describe_anonymously
             return (read_stack(chosen_stack, study.paths[0], name=study.case, describe=describe),)
 
-    doubt = lambda: None if anyway else stack().doubt  # noqa: E731
-    return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stack()), doubt=doubt)
+    return CaseImage(study.paths[0], study.case, read, lambda: _files_of(stack()))
 
 
 def _check_tags(stack: Stack) -> None:
@@ -121,12 +117,9 @@ def _check_tags(stack: Stack) -> None:
         raise DataError(NO_CINE_TAGS, Action.SEGMENT_ANYWAY, stack=name, reason=reason)
 
 
-def _nifti_image(path: Path, case: str, *, anyway: bool) -> CaseImage:
+def _nifti_image(path: Path, case: str) -> CaseImage:
     read = cache(lambda: read_channels(path))
-    doubt = None if anyway else other_contrast(case_name(path)) or None
-    return CaseImage(
-        path, case, read, lambda: channel_files(path), is_file=True, doubt=lambda: doubt
-    )
+    return CaseImage(path, case, read, lambda: channel_files(path), is_file=True)
 
 
 def _files_of(stack: Stack) -> list[Path]:

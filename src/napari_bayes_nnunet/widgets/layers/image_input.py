@@ -43,13 +43,14 @@ class ImageInput:
 
     ``layers`` are the unique ids of their layers. ``spacing`` (z, y, x) is in mm. ``phases`` of a
     cine count from 1; None means all phases, from which the ensemble finds ED and ES. A 3D image
-    has no phases.
+    has no phases. ``doubt`` is that of a `Volume`, None if the user has dispelled it.
     """
 
     channels: tuple[Any, ...]
     layers: tuple[str, ...] = ()
     spacing: Spacing
     phases: tuple[int, ...] | None = None
+    doubt: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ def layer_data(
                 "case": name,
                 "source": os.path.abspath(volume.source),
                 "geometry": volume.geometry,
+                "doubt": volume.doubt,
             }
         },
     }

@@ -16,7 +16,6 @@ import numpy as np
 
 from ...io import DataError
 from ...io.dicom.files import may_hold_dicom
-from ...io.files.case_names import other_contrast
 from ...io.images.nifti import ENDINGS, Volume, case_name, holds_labels, read_volume
 from ...io.study.info import is_study
 from ..common.settings import Settings
@@ -96,8 +95,7 @@ def _read_dicom(path: Path) -> list[Any]:
     if settings.shows_dates():
         settings.keep_study_date(stack.pseudonym, read_study_date(stack))
     layer = layer_data(volume)
-    reason = stack.no_cine_because or stack.doubt
-    layer[1]["metadata"]["bayes"] |= {"dicom": str(path.absolute()), "no_cine_because": reason}
+    layer[1]["metadata"]["bayes"]["dicom"] = str(path.absolute())
     return [layer]
 
 
@@ -122,9 +120,7 @@ def _read_nifti(file: Path) -> LayerData:
     if _is_label_file(volume) and holds_labels(volume.voxels):
         kind = np.uint16 if volume.voxels.max() > 255 else np.uint8
         return layer_data(replace(volume, voxels=volume.voxels.astype(kind)), role="labels")
-    layer = layer_data(volume)
-    layer[1]["metadata"]["bayes"]["no_cine_because"] = other_contrast(case_name(file))
-    return layer
+    return layer_data(volume)
 
 
 def _read_study(folder: Path) -> list[Any]:

@@ -182,11 +182,13 @@ class ImageForm(QWidget):
         if self._layer is None or None in layers:
             raise AppError(NO_IMAGE_CHOSEN)
         check_same_grid(layers)
+        doubt = bayes_metadata(self._layer).get("doubt")
         return ImageInput(
             channels=tuple(layer_voxels(layer) for layer in layers),
             layers=tuple(str(layer.unique_id) for layer in layers),
             spacing=self._spacing_of(self._layer),
             phases=self._chosen_phases(self._layer),
+            doubt=None if doubt else doubt,  # `is_wanted` asks about one
         )
 
     def is_wanted(self) -> bool:
@@ -195,10 +197,10 @@ class ImageForm(QWidget):
         A question that was answered with yes is not asked again for the same layer.
         """
         about = bayes_metadata(self._layer) if self._layer is not None else {}
-        reason = about.get("no_cine_because")
-        if reason and not ask_to_segment(self, reason):
-            return False
-        about.pop("no_cine_because", None)
+        if doubt := about.get("doubt"):
+            if not ask_to_segment(self, doubt):
+                return False
+            about["doubt"] = None
         return True
 
     def geometry(self) -> Geometry | None:

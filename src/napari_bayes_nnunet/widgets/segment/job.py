@@ -364,4 +364,5 @@ def _request(job: _Job) -> SegmentImage:
         folder=str(job.result.folder),
         phases=None if finds_phases else list(range(1, len(image.sent_phases) + 1)),
         settings=job.result.settings,
+        doubt=image.doubt,
     )

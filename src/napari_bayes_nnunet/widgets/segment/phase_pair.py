@@ -17,6 +17,7 @@ from ..layers.front import bring_to_front
 from ..layers.image_input import is_segmentable
 from ..layers.metadata import (
     PHASE_CASES,
+    bayes_metadata,
     layer_case,
     layer_data,
     layer_geometry,
@@ -79,6 +80,7 @@ def join_phases(
         geometry=replace(geometry.with_phases(2), given_spacing=spacing),
         # Not a file, so the study keeps the voxels.
         source=source.with_name(SOURCE_NAMES.format(first=cases[0], second=cases[1])),
+        doubt=bayes_metadata(first).get("doubt") or bayes_metadata(second).get("doubt"),
     )
     data, attributes, kind = layer_data(volume, case=examination_of(cases[0]))
     attributes["metadata"]["bayes"][PHASE_CASES] = cases
