@@ -179,8 +179,8 @@ largest_component_option = click.option(
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Keep only the largest connected piece of all structures together; auto if all complete "
-    "training labels are one piece, as hearts are.",
+    help="Keep only the largest connected component of all structures together; auto if each "
+    "complete training label is one component, as a heart is.",
 )
 device_option = click.option(
     "--device",

@@ -120,8 +120,12 @@ def test_the_device_does_not_change_the_result() -> None:
         (SegmentationSettings(temperature=1.0), "multi, 30 members, mirroring full"),
         (
             OTHER,
-            "single, 9 members, until stable, mirroring spread, window whole, one piece, "
-            "temperature 1.23457",
+            "single, 9 members, until stable, mirroring spread, window whole, "
+            "largest component, temperature 1.23457",
+        ),
+        (
+            SegmentationSettings(largest_component="off"),
+            "multi, 30 members, mirroring full, all components",
         ),
         (
             SegmentationSettings(method="vanilla", members=1, temperature="fitted"),

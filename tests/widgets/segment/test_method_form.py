@@ -235,6 +235,14 @@ def test_a_new_window_has_the_usual_options(form, settings, qtbot) -> None:
     assert (again.settings, again.summary) == (usual, "")
 
 
+@pytest.mark.parametrize("choice", ["on", "off"])
+def test_choice_of_components_stands_beside_the_button(form, choice) -> None:
+    form.largest_component.value = choice
+    assert form.summary.endswith("components" if choice == "off" else "component")
+    form.largest_component.value = "auto"
+    assert form.summary == ""
+
+
 def test_wanted_members_wait_for_an_ensemble_that_has_them(settings, qtbot, tmp_path) -> None:
     form = MethodForm(settings)
     qtbot.addWidget(form.native)

@@ -39,7 +39,7 @@ LIKELY_FAILURE: Final = (
     "{threshold:.1f}). Check every slice."
 )
 WEAK_STRUCTURE: Final = "The {name} may have failed (expected Dice {dice:.2f}). Check every slice."
-REMOVED_PIECES: Final = "Pieces apart from the largest one were removed: {volumes}, in {slices}."
+REMOVED_PIECES: Final = "Removed because it lies apart from the heart: {volumes}, in {slices}."
 
 
 class SnapshotThrottle:

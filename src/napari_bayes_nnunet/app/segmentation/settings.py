@@ -132,12 +132,12 @@ class SegmentationSettings:
     largest_component: LargestComponent = field(
         default="auto",
         metadata={
-            "label": "One piece",
-            "help": "Keep only the largest connected piece of all structures together.",
-            "choices": {"auto": "As trained", "on": "Yes", "off": "No"},
+            "label": "Components",
+            "help": "Keep only the largest connected component of all structures together.",
+            "choices": {"auto": "As trained", "on": "Largest only", "off": "All"},
             "choice_help": {
-                "auto": "Yes if all complete training labels are one piece, as hearts are.",
-                "on": "Remove what lies apart from the largest piece.",
+                "auto": "Largest only if each complete training label is one component.",
+                "on": "Remove what lies apart from the largest component.",
                 "off": "Keep everything that the models draw.",
             },
         },
@@ -196,8 +196,8 @@ class SegmentationSettings:
         words.append(f"mirroring {self.mirroring}")
         if self.window != DEFAULT_WINDOW:
             words.append(f"window {self.window}")
-        if self.largest_component == "on":
-            words.append("one piece")
+        if self.largest_component != "auto":
+            words.append("largest component" if self.largest_component == "on" else "all components")
         if self.temperature not in (None, 1):
             shown = self.temperature if self.temperature == "fitted" else f"{self.temperature:g}"
             words.append(f"temperature {shown}")
