@@ -87,6 +87,8 @@ def test_compiled_code_is_private(tmp_path):
 def test_nothing_is_compiled_without_a_private_folder(tmp_path):
     (tmp_path / "napari-bayes-nnunet").touch()
     assert compile_caches(tmp_path) == []
+    own = {"TORCHINDUCTOR_CACHE_DIR": "/mine", "TRITON_CACHE_DIR": "/too"}
+    assert compile_caches(tmp_path, **own) == [*own.values()]
 
 
 @pytest.mark.parametrize(

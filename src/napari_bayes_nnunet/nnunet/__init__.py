@@ -21,15 +21,16 @@ def _use_private_caches() -> None:
 
     By default it lies in the system's temporary folder, under a name that another user can take
     first, and that torch enters into the environment when it is loaded. Folders that the user has
-    named stay; without a private one, nnU-Net does not compile.
+    named stay. With neither these nor a private one, nnU-Net does not compile.
     """
     folder = user_cache_path("napari-bayes-nnunet", appauthor=False)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     except OSError:  # as in a container without a home
-        os.environ.setdefault("nnUNet_compile", "f")
-        return
+        if not {"TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"} <= os.environ.keys():
+            os.environ.setdefault("nnUNet_compile", "f")
+            return
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.fspath(folder / "inductor"))
     os.environ.setdefault("TRITON_CACHE_DIR", os.fspath(folder / "triton"))
     # These lie in the temporary folder whatever is set.
