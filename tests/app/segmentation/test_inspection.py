@@ -189,7 +189,8 @@ def test_calibrations_of_demo_have_all_rows() -> None:
         re.split(r"  +", line.strip()) for line in text.partition("Calibrations")[2].split("\n")
     ]
     shown = dict(row for row in rows if len(row) == 2)
-    assert re.search(r"a cine above a score of -?\d\.\d\d \(128 cines\)", text)
+    assert re.fullmatch(r"asks above -?\d\.\d\d, 128 cines", shown["cine score"])
+    assert re.fullmatch(r"at most \d+\.\d, 16 patients", shown["feature distance"])
     assert re.fullmatch(r"warns above \d\.\d\d, 16 patients", shown["failure score"])
     changes = [name for name in shown if "to change" in name]
     assert changes == [
