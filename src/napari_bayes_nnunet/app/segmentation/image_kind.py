@@ -32,14 +32,15 @@ BLACK_BLOOD: Final = "the predicted blood is as dark as the darkest parts of the
 NO_HEART: Final = "hardly any left ventricle was found"
 OTHER_SHAPES: Final = "the predicted shapes are not those of a heart"
 UNCHECKED: Final = (
-    "Not checked: {what}. Calibrate the ensemble for these settings (with 40 or more training "
-    "images), or check the image yourself."
+    "Not checked: {what}. Calibrate the ensemble {needs}, or check the image yourself."
 )
-CHECKS: Final = (
-    "whether this is a short-axis cine",
-    "whether the image is like the training images",
-    "whether the segmentation has failed",
-)
+_NEEDS_PATIENTS: Final = "for these settings with 5 or more validation patients"
+CHECKS: Final = {
+    "whether this is a short-axis cine": "with 40 or more training images",
+    "whether the image is like the training images": _NEEDS_PATIENTS,
+    "whether the segmentation has failed": _NEEDS_PATIENTS,
+}
+"""Check → what a calibration with this check needs."""
 UNLIKE_FACTOR: Final = 1.75
 """Multiple of the validation patients' distance from which an image is unlike the training images.
 

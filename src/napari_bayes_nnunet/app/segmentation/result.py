@@ -190,7 +190,8 @@ class Segmentation:
         is_known = self.knows_kind, self.is_unlike_training is not None, self.failure is not None
         missing = [what for what, known in zip(CHECKS, is_known, strict=True) if not known]
         if missing:
-            sentences.append(UNCHECKED.format(what=", ".join(missing)))
+            needs = ", and ".join(dict.fromkeys(CHECKS[what] for what in missing))
+            sentences.append(UNCHECKED.format(what=", ".join(missing), needs=needs))
         return tuple(filter(None, sentences))
 
     @property

@@ -196,8 +196,8 @@ class SegmentationSettings:
         words.append(f"mirroring {self.mirroring}")
         if self.window != DEFAULT_WINDOW:
             words.append(f"window {self.window}")
-        if self.largest_component != "auto":
-            words.append("largest component" if self.largest_component == "on" else "all components")
+        kept = {"on": ["largest component"], "off": ["all components"]}
+        words += kept.get(self.largest_component, [])
         if self.temperature not in (None, 1):
             shown = self.temperature if self.temperature == "fitted" else f"{self.temperature:g}"
             words.append(f"temperature {shown}")
