@@ -50,10 +50,8 @@ class MethodForm(DataForm):
         self.native.layout().addWidget(self.remote.native)
         self.method.changed.connect(self._on_method_changed)
         self.members.changed.connect(self._on_members_changed)
-        self.mirroring.changed.connect(self._show_fitted)
-        self.window.changed.connect(self._show_fitted)
-        self.until_stable.changed.connect(self._show_fitted)
-        self.largest_component.changed.connect(self._show_fitted)
+        for option in (self.mirroring, self.window, self.until_stable, self.largest_component):
+            option.changed.connect(self._show_fitted)
         self.device.changed.connect(self._on_device_changed)
         self.remote.changed.connect(self._on_remote_changed)
         self.fitted_button.clicked.connect(self._on_fitted_wanted)
