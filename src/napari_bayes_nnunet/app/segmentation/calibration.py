@@ -105,6 +105,14 @@ class Calibration:
         options = self.mirroring, self.until_stable, self.window, self.largest_component
         return self.method, self.members, *options
 
+    def replaces(self, other: Calibration) -> bool:
+        """Return whether this is for the same settings, or for members trained after the other.
+
+        Every method takes the last member, so one without it is of a training that was resumed.
+        """
+        last, of_other = (" ".join(c.members[-1:]).rpartition(" ") for c in (self, other))
+        return self.key == other.key or (last[0] == of_other[0] and last != of_other)
+
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report, as it is read from its file.
 
@@ -230,13 +238,13 @@ def write_calibration(
     image: ImageRule | None = None,
     one_component: bool | None = None,
 ) -> None:
-    """Write a calibration into the folder, in place of an earlier one for the same settings.
+    """Write a calibration into the folder, in place of those that it `replaces`.
 
     The rule for the kind of an ``image``, and whether the training labels are ``one_component``,
     are for all settings; None keeps what the folder has. Raises DataError if it cannot be saved.
     """
     found = _read(folder.path)
-    others = [c for c in found.calibrations if calibration is None or c.key != calibration.key]
+    others = [c for c in found.calibrations if not (calibration and calibration.replaces(c))]
     content = _File(
         format=_FORMAT,
         calibrations=[*others, *([calibration] if calibration else [])],

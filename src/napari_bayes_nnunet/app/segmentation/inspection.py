@@ -163,13 +163,13 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
         lines.append(f"  {calibration} ({cases})")
         lines += [f"    {line}" for line in align_columns(rows)]
     kind, _ = find_image_rule(folder) or (None, None)
+    cine, features = (kind.cine, kind.features) if kind else (None, None)
     rows = []
-    if kind is not None and kind.cine is not None:
-        asks = f"asks above {kind.cine.limit:.2f}"
-        rows.append(("cine score", f"{asks}, {format_count(kind.cine.cines, 'cine')}"))
-    if kind is not None and kind.features is not None:
-        usual = f"at most {kind.features.threshold:.1f}"
-        rows.append(("feature distance", f"{usual}, {_patients(kind.features.patients)}"))
+    if cine:
+        rows.append(("cine score", f"asks above {cine.limit:.2f}, {cine.cines} cines"))
+    if features:
+        usual = f"at most {features.threshold:.1f}, {_patients(features.patients)}"
+        rows.append(("feature distance", usual))
     if rows:
         lines += ["  image, for all settings", *(f"    {line}" for line in align_columns(rows))]
     return "\n".join(lines) if len(lines) > 1 else UNCALIBRATED
