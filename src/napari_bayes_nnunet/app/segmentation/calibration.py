@@ -226,7 +226,7 @@ def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) ->
     wanted = _wanted(folder, settings)
     if str(wanted) in map(str, others):
         return (OTHER_WEIGHTS,)
-    known = list(dict.fromkeys(map(str, others)))
+    known = list(dict.fromkeys(map(str, reversed(others))))
     named = "; ".join([*known[:_NAMED], *(["…"] if len(known) > _NAMED else [])])
     return (OTHER_SETTINGS.format(settings=named),)
 

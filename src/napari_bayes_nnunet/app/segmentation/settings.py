@@ -132,11 +132,11 @@ class SegmentationSettings:
     largest_component: LargestComponent = field(
         default="auto",
         metadata={
-            "label": "Components",
+            "label": "Keep",
             "help": "Keep only the largest connected component of all structures together.",
-            "choices": {"auto": "As trained", "on": "Largest only", "off": "All"},
+            "choices": {"auto": "As trained", "on": "Largest component", "off": "All components"},
             "choice_help": {
-                "auto": "Largest only if each complete training label is one component.",
+                "auto": "Largest component if each complete training label is one component.",
                 "on": "Remove what lies apart from the largest component.",
                 "off": "Keep everything that the models draw.",
             },
