@@ -24,8 +24,7 @@ SENTENCES: Final = {
         "volume."
     ),
     Fault.REMOVED: (
-        "{slice}: {amount:.0f} mL that lie apart from the heart were removed, most of them here. "
-        "If they belong to the heart, bring them back."
+        "{slice}: {amount:.0f} mL apart from the heart were removed. Bring back what belongs to it."
     ),
 }
 
