@@ -83,6 +83,7 @@ def test_candidates(
         ({"ScanningSequence": ["GR", "IR"], "SequenceVariant": ["SS", "SK"]}, True),
         ({"ScanningSequence": "GR", "SequenceVariant": ["SS", "MP"]}, True),
         ({"ScanningSequence": "GR", "SequenceVariant": "SP"}, True),
+        ({"ScanningSequence": "GR", "SequenceVariant": "SK"}, None),
     ],
 )
 @pytest.mark.parametrize("phases", [1, 5])

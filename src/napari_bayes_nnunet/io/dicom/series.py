@@ -187,9 +187,10 @@ class Stack:
         image = self.first
         if "IR" in image.sequence or "MP" in image.variant:
             return "its sequence prepares the contrast"
-        if image.variant and "SS" not in image.variant:
-            return "its sequence has no steady state"
-        return "" if image.variant and self.phases > 1 else None
+        if "SS" in image.variant:
+            return "" if self.phases > 1 else None
+        # Siemens XA writes SK alone for the steady state of a cine.
+        return "its sequence spoils the steady state" if "SP" in image.variant else None
 
     @property
     def pseudonym(self) -> str:
