@@ -238,10 +238,14 @@ def missing_tasks(
 def needed_trainings(
     planned: Iterable[Training], cases: Sequence[Case], rows: Sequence[Row], output: Path
 ) -> list[Training]:
-    """Return the trainings of rows that are not judged on all cases; no others need weights."""
+    """Return the trainings of rows that are not judged on all cases; no others need weights.
+
+    Those with SGHMC are left out, because they cannot be trained any more.
+    """
+    possible = [training for training in planned if training.posterior_temperature is None]
     tasks = missing_tasks(cases, rows, output, output, mirroring="", device="")
     missing = {row for task in tasks for row in task.rows}
-    return [training for training in planned if any(row.uses(training) for row in missing)]
+    return [training for training in possible if any(row.uses(training) for row in missing)]
 
 
 def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:

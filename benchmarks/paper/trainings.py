@@ -71,7 +71,10 @@ PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One training: kind, seed, schedule of the learning rate, dropout, and noise of SGHMC."""
+    """One training: kind, seed, schedule of the learning rate, dropout, and noise of SGHMC.
+
+    Trainings with SGHMC, whose results are kept, need the commit a0d44c70.
+    """
 
     kind: str
     seed: int
@@ -110,8 +113,6 @@ class Training:
             iterations_per_epoch=preset.iterations,
             dropout=self.dropout,
             dropout_placement=self.dropout_placement,
-            sampler=None if self.posterior_temperature is None else "sghmc",
-            posterior_temperature=self.posterior_temperature,
             split=split,
             device=device,
             seed=self.seed,

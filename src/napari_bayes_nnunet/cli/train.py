@@ -107,20 +107,6 @@ jsonl_option = click.option(
     "pixels, contrasts, gamma and ghosts of other scanners.",
 )
 @click.option(
-    "--sampler",
-    type=click.Choice(["sgd", "sghmc"]),
-    show_default="sgd",
-    help="Optimiser: nnU-Net's SGD, or SGHMC, which adds noise in the plateaus so that members are "
-    "samples of the posterior. In our measurements the noise cost accuracy and showed no gain.",
-)
-@click.option(
-    "--posterior-temperature",
-    type=click.FloatRange(0),
-    show_default="1 with --sampler sghmc",
-    help="Temperature of that posterior. A small network broke down at 1; less means less noise, "
-    "0 is SGD.",
-)
-@click.option(
     "--labels",
     type=LABEL_NAMES,
     help="Names of label values, such as 1=RV,2=MYO,3=LV, which replace those of DATASET. Without "

@@ -38,8 +38,6 @@ class Action(StrEnum):
     """Train a smaller network, or on another device."""
     LOWER_RATE = "lower rate"
     """Start a training again with lower learning rates."""
-    LOWER_TEMPERATURE = "lower temperature"
-    """Start a training again with a lower posterior temperature."""
     FREE_SPACE = "free space"
     """Make room on the disk, then continue the training."""
     CHOOSE_FOLD = "choose fold"
@@ -99,7 +97,6 @@ COMMAND_LINE: Mapping[Action, str] = {
         "start again in another --output with a lower --restart-lr or --initial-lr, or with "
         "--no-restart-first-cycle"
     ),
-    Action.LOWER_TEMPERATURE: "start again with a lower --posterior-temperature",
     Action.FREE_SPACE: "free some disk space, then continue with --resume",
     Action.CHOOSE_FOLD: "choose one with --fold",
     Action.TRAIN_ON_ALL: "train with --fold all",

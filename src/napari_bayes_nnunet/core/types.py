@@ -27,8 +27,6 @@ DropoutPlacement: TypeAlias = Literal["encoder", "everywhere"]
 """Blocks of a network that drop channels: those of the encoder with the bottleneck, or all."""
 Augmentation: TypeAlias = Literal["nnunet", "wide"]
 """Random changes of training images: those of nnU-Net, or those of other scanners too."""
-Sampler: TypeAlias = Literal["sgd", "sghmc"]
-"""Steps of the weights: those of nnU-Net's optimizer, or these with noise in the plateaus."""
 LargestComponent: TypeAlias = Literal["auto", "on", "off"]
 """Whether only the largest component is kept: as the ensemble's training data show, or chosen."""
 Precision: TypeAlias = Literal["auto", "full"]

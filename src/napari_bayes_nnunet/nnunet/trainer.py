@@ -19,19 +19,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
-from zlib import crc32
 
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
-from torch.utils.hooks import RemovableHandle
 
 from ..core.durations import TimeLeft
-from ..core.ensemble.sampler import check_sampler
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..core.problems import Action, Remedy
-from ..core.types import Augmentation, DropoutPlacement, Sampler
+from ..core.types import Augmentation, DropoutPlacement
 from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
@@ -46,7 +43,6 @@ from .fork_guard import end_forks_with_this_process
 from .plans import refuse_foreign_parts
 from .preprocessed import CheckedDataset
 from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
-from .sghmc import PosteriorNoise, count_examples
 from .weights import loading_only_weights, read_checkpoint, trajectory_layers, write_member
 
 if TYPE_CHECKING:
@@ -59,7 +55,6 @@ SAVE_EVERY = 10
 MOST_SKIPPED = 20
 """Steps in a row that float16 may lose; the scale of the gradients falls by a million meanwhile."""
 
-NOISE_STREAM = 1
 """Third number of the seeds of the noise; those of augmentation and weights have two numbers."""
 
 _LOSS_DIVERGED = "The loss became {loss} in epoch {epoch} at learning rate {rate:g}."
@@ -76,9 +71,9 @@ class TrainingStopped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """Settings that the trainer reads from the plans; those of 0.1.0 lack the last four.
+    """Settings that the trainer reads from the plans; those of 0.1.0 lack the last two.
 
-    Raises ValueError for an unknown augmentation, and for a sampler that the schedule cannot have.
+    Raises ValueError for an unknown augmentation.
     """
 
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
@@ -89,13 +84,10 @@ class TrainerSettings:
     keep_trajectory: bool = False
     dropout_placement: DropoutPlacement = "everywhere"
     augmentation: Augmentation = "nnunet"
-    sampler: Sampler = "sgd"
-    posterior_temperature: float = 0.0
 
     def __post_init__(self) -> None:
         if self.augmentation not in get_args(Augmentation):
             raise ValueError(f"the augmentation {self.augmentation!r} is unknown")
-        check_sampler(self.sampler, self.posterior_temperature, self.schedule)
 
     def to_plans(self) -> dict[str, Any]:
         """Return JSON for the plans file."""
@@ -113,7 +105,11 @@ class TrainerSettings:
         try:
             schedule = RestartSchedule(**entry["schedule"])
             selection = MemberSelection(**entry["selection"])
-            return cls(**{**entry, "schedule": schedule, "selection": selection})
+            entry = {**entry, "schedule": schedule, "selection": selection}
+            if entry.pop("sampler", "sgd") != "sgd":
+                raise ValueError("its sampler no longer exists")
+            entry.pop("posterior_temperature", None)
+            return cls(**entry)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 "The entry {entry} of the plans belongs to another version of this program "
@@ -150,9 +146,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.num_val_iterations_per_epoch = settings.validation_iterations
         self.on_epoch: Callable[[EpochReport], None] = lambda report: None
         self.stop_requested: Callable[[], bool] = lambda: False
-        self._examples = 0
         self._skipped = 0
-        self._noise: RemovableHandle | None = None
         self._time_left = TimeLeft(latest=20, average=median)
         if fold == "all":
             # The validation cases are the training cases: no validation, and no best epoch.
@@ -221,14 +215,6 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             add_scanner_changes(transforms)
         return transforms
 
-    def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
-        """Return the training and the validation cases, and count the training examples."""
-        training, validation = super().get_tr_and_val_datasets()
-        if self.settings.posterior_temperature:
-            dimensions = len(self.configuration_manager.patch_size)
-            self._examples = count_examples(training, dimensions=dimensions)
-        return training, validation
-
     def do_split(self) -> tuple[list[str], list[str]]:
         """Return training and validation cases; for fold "all" in an order that never changes."""
         training, validation = super().do_split()
@@ -281,28 +267,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         augmented by processes of nnU-Net, which have no seed.
         """
         self._seed(self.current_epoch + 1, self.local_rank)
-        self._choose_noise()
         super().on_epoch_start()
-
-    def _choose_noise(self) -> None:
-        """Add the noise of SGHMC to the steps of this epoch if it lies in a plateau."""
-        if self._noise is not None:
-            self._noise.remove()
-            self._noise = None
-        temperature, epoch = self.settings.posterior_temperature, self.current_epoch
-        if temperature and self.settings.schedule.is_in_plateau(epoch):
-            noise = PosteriorNoise(
-                temperature=temperature,
-                examples=self._examples,
-                seed=(self._noise_seed(), epoch, NOISE_STREAM),
-                device=self.device,
-            )
-            self._noise = self.optimizer.register_step_pre_hook(noise)
-
-    def _noise_seed(self) -> int:
-        """Return the seed, else a number of the folder: it differs between trainings, not ranks."""
-        seed = self.settings.seed
-        return crc32(str(self.output_folder).encode()) if seed is None else seed
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Run one training step, on CPUs in bfloat16, which halves the time.
@@ -454,12 +419,10 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     def _diverged(self, template: str, **values: Any) -> ModelError:
         rate = self.settings.schedule.learning_rate(self.current_epoch)
-        is_noisy = self.settings.posterior_temperature > 0
         is_repeatable = self.settings.seed is not None and self.device.type != "cuda"
         repeats = _RESUMING_REPEATS if is_repeatable else ""
         return ModelError(
             template + repeats + self._members_usable,
-            *([Action.LOWER_TEMPERATURE] if is_noisy else []),
             Action.LOWER_RATE,
             epoch=self.current_epoch,
             rate=rate,

@@ -6,7 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.training.job import prepare_job
+from napari_bayes_nnunet.app.training.request import IS_SAMPLED, TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -59,39 +62,19 @@ def test_cosine_restarts_give_one_member_a_cycle(cosine):
     assert (record.dropout_placement, record.augmentation) == ("encoder", "wide")
 
 
-@pytest.mark.parametrize(
-    ("flags", "value"),
-    [
-        (("--sampler", "sghmc", "--schedule", "cosine"), "cosine"),
-        (("--posterior-temperature", 0.125), "0.125"),
-        (("--sampler", "sghmc", "--posterior-temperature", "nan"), "nan"),
-    ],
-)
-def test_impossible_sampler_is_refused(flags, value, hearts, warm_command, tmp_path):
-    start = ("train", hearts, "--output", tmp_path / "run", *TINY, *flags)
-    done = warm_command.run(*start, folder=tmp_path)
-    assert done.code == 1
-    assert value in done.errors.splitlines()[-1]
-    assert not (tmp_path / "run").exists()
-
-
-def test_sghmc_is_recorded_and_its_members_segment(trained, hearts, heart, warm_command, tmp_path):
-    flags = ("--sampler", "sghmc", "--posterior-temperature", 0.01)
-    run = trained("sghmc", "--epochs", 3, *flags)
-    record = read_record(run.record)
-    assert (record.sampler, record.posterior_temperature) == ("sghmc", 0.01)
+def test_run_of_0_2_0_with_sghmc_segments_but_is_not_continued(cosine, hearts, heart, tmp_path):
+    run = RunFolder(shutil.copytree(cosine.path, tmp_path / "run"))
+    content = json.loads(run.record.read_text())
+    run.record.write_text(json.dumps(content | {"sampler": "sghmc", "posterior_temperature": 0.01}))
     result = Ensemble(run.path, device="cpu").segment(
         heart.voxels, heart.spacing, method="multi", mirroring="none"
     )
-    assert [member.epoch for member in result.members] == [0, 1, 2]
-    start = ("train", hearts, "--output", run.path, "--resume")
-    for option, recorded, value in (
-        ("--sampler", "sghmc", "sgd"),
-        ("--posterior-temperature", "0.01", 1),
-    ):
-        done = warm_command.run(*start, option, value, folder=tmp_path)
-        assert done.code == 1
-        assert f"{option} {recorded}" in done.errors
+    assert len(result.members) == 3
+    for change in ({"resume": True}, {"add_cycle": True}):
+        request = TrainingRequest(dataset=hearts, output=run.path, **change)
+        with pytest.raises(AppError) as error, prepare_job(request):
+            pass
+        assert error.value.statement.template == IS_SAMPLED
 
 
 def test_poly_ends_with_one_member(trained):

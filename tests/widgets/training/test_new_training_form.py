@@ -89,13 +89,11 @@ def test_settings_under_more_are_requested(make_form, hearts, tmp_path, qtbot) -
     form.data.choose(hearts)
     form.output.choose(tmp_path / "run")
     qtbot.waitUntil(lambda: form.request() is not None)
-    assert (form.request().augmentation, form.request().sampler) == ("nnunet", "sgd")
-    for name, value in (("augmentation", "wide"), ("sampler", "sghmc")):
-        form.schedule.fields[name].value = value
+    assert form.request().augmentation == "nnunet"
+    form.schedule.fields["augmentation"].value = "wide"
     qtbot.waitUntil(lambda: form.request() is not None)
-    assert (form.request().augmentation, form.request().sampler) == ("wide", "sghmc")
-    for words in ("--augmentation wide", "--sampler sghmc", "--posterior-temperature 1.0"):
-        assert words in form.start_button.toolTip()
+    assert form.request().augmentation == "wide"
+    assert "--augmentation wide" in form.start_button.toolTip()
 
 
 def finished(*folds: str, **changes: Any) -> TrainingRecord:

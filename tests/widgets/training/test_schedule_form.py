@@ -94,8 +94,7 @@ def test_every_number_can_be_edited(form: ScheduleForm) -> None:
     type_in(
         form, cycles=2, epochs=10, per_cycle=3, step=1, batch_size=6, iterations_per_epoch=7,
         gamma="0.5", initial_lr="2e-2", restart_lr="0,2", exponent="1", decay_over="Tc",
-        restart_first_cycle=False, augmentation="wide", sampler="sghmc",
-        posterior_temperature="1e-2",
+        restart_first_cycle=False, augmentation="wide",
     )  # fmt: skip
     assert valid(form) == ScheduleValues(
         preset="paper",
@@ -107,8 +106,6 @@ def test_every_number_can_be_edited(form: ScheduleForm) -> None:
         batch_size=6,
         iterations_per_epoch=7,
         augmentation="wide",
-        sampler="sghmc",
-        posterior_temperature=0.01,
     )  # fmt: skip
 
 
@@ -124,14 +121,6 @@ def test_every_number_can_be_edited(form: ScheduleForm) -> None:
         ({"restart_lr": "-1"}, {"restart_lr": ["restart", "-1"]}),
         ({"exponent": "-0.1"}, {"exponent": ["-0.1"]}),
         ({"exponent": "x"}, {"exponent": [NO_NUMBER.format(text="x")]}),
-        (
-            {"sampler": "sghmc", "posterior_temperature": "-2"},
-            {"posterior_temperature": ["-2"]},
-        ),
-        (
-            {"sampler": "sghmc", "posterior_temperature": "hot"},
-            {"posterior_temperature": [NO_NUMBER.format(text="hot")]},
-        ),
         ({"per_cycle": 0}, {"per_cycle": ["0"]}),
         ({"step": 0}, {"step": ["0"]}),
         ({"batch_size": 0}, {"batch_size": ["Batch size", "0"]}),
@@ -190,18 +179,6 @@ def test_curve_follows_every_key(form: ScheduleForm, qtbot: Any) -> None:
     assert sizes == [(1200, True), (12, False), (120, False)]
 
 
-def test_temperature_is_shown_and_used_with_sghmc(form: ScheduleForm) -> None:
-    form.show()
-    form.more.expand(animate=False)
-    temperature = form.fields["posterior_temperature"]
-    assert not temperature.visible
-    type_in(form, posterior_temperature="-1")  # has no effect with SGD
-    assert (valid(form).sampler, valid(form).posterior_temperature) == ("sgd", None)
-    type_in(form, sampler="sghmc", posterior_temperature="1")
-    assert temperature.visible
-    assert (valid(form).sampler, valid(form).posterior_temperature) == ("sghmc", 1)
-
-
 def test_preset_and_edit_emit_changed_once(form: ScheduleForm) -> None:
     seen: list[ScheduleValues | None] = []
     form.changed.connect(lambda: seen.append(form.values()))
@@ -246,7 +223,6 @@ def test_one_more_cycle_needs_a_run(form: ScheduleForm) -> None:
 def test_one_more_cycle_extends_the_run(form: ScheduleForm) -> None:
     few = MemberSelection(per_cycle=4, step=1)
     settings = {"batch_size": 3, "iterations_per_epoch": 9, "augmentation": "wide"}
-    settings |= {"sampler": "sghmc", "posterior_temperature": 0.1}
     form.set_extension(TRAINED, few, preset="quick", **settings)
     assert form.preset.model().item(form.preset.findData("add_cycle")).isEnabled()
     assert valid(form).schedule == RestartSchedule()  # offered, not chosen
@@ -259,8 +235,6 @@ def test_one_more_cycle_extends_the_run(form: ScheduleForm) -> None:
         batch_size=3,
         iterations_per_epoch=9,
         augmentation="wide",
-        sampler="sghmc",
-        posterior_temperature=0.1,
         add_cycle=True,
     )
     assert values.planned.all_epochs == 80

@@ -303,7 +303,6 @@ def _new_record(
         iterations_per_epoch=request.iterations_per_epoch or ITERATIONS,
         augmentation=taught.augmentation_of(fold),
         sampler="sgd",
-        posterior_temperature=0.0,
         keep_trajectory=False,
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         command=request.command,

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...core.ensemble.sampler import check_sampler
 from ...core.problems import Action
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
@@ -295,23 +294,16 @@ def _as_recorded(
 def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -> TrainingRecord:
     preset = PRESETS[request.preset or "paper"]
     licence = dataset.json.get("licence") or dataset.json.get("license") or "unknown"
-    schedule, sampler = request.schedule or preset.schedule, request.sampler or preset.sampler
-    temperature = preset.posterior_temperature if sampler == "sghmc" else 0.0
-    if request.posterior_temperature is not None:
-        temperature = request.posterior_temperature
-    check_sampler(sampler, temperature, schedule)
     return TrainingRecord(
         name=run.path.name,
         configuration=request.configuration or "2d",
-        schedule=schedule,
+        schedule=request.schedule or preset.schedule,
         selection=request.selection or preset.selection,
         batch_size=request.batch_size or preset.batch_size,
         iterations_per_epoch=request.iterations_per_epoch or preset.iterations_per_epoch,
         dropout=preset.dropout if request.dropout is None else request.dropout,
         dropout_placement=request.dropout_placement or "encoder",
         augmentation=request.augmentation or preset.augmentation,
-        sampler=sampler,
-        posterior_temperature=temperature,
         keep_trajectory=request.keep_trajectory,
         labels=dataset.labels,
         channels=dataset.channels,

@@ -43,8 +43,8 @@ def _flags(request: TrainingRequest) -> Iterator[tuple[str, Any]]:
     """Yield every flag with its value; flags with None or False are left out of the command."""
     for name in (
         *("output", "configuration", "fold", "preset", "batch_size", "iterations_per_epoch"),
-        *("dropout", "dropout_placement", "augmentation", "sampler"),
-        *("posterior_temperature", "split", "patient", "seed", "licence"),
+        *("dropout", "dropout_placement", "augmentation"),
+        *("split", "patient", "seed", "licence"),
         *("resume", "add_cycle", "keep_trajectory"),
     ):
         yield "--" + name.replace("_", "-"), getattr(request, name)

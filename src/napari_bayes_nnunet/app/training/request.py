@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
-from ...core.types import Augmentation, DropoutPlacement, Sampler
+from ...core.types import Augmentation, DropoutPlacement
 from ...io.dataset.patients import (
     DEFAULT_PATIENT,
     no_patient_is_shared,
@@ -39,6 +39,7 @@ EVERY_CASE = (
     "Each of the {count} cases counts as a separate patient, because no two names share a patient."
 )
 IS_STUDENT = "{run} is a student, which only the command distill can train."
+IS_SAMPLED = "{run} was trained with SGHMC, which this version no longer has."
 STARTED_WITH = "{run} was started with {setting} {started_with}, not {given}."
 
 
@@ -51,9 +52,8 @@ class TrainingRequest:
     ``dropout_placement`` "encoder". A ``schedule`` replaces all of the preset's, also its
     ``restart_first_cycle``, which only "paper" has True. ``augmentation`` "wide" changes
     training images as other scanners would, in addition to nnU-Net's own augmentation; an added
-    cycle may have another one. ``sampler`` "sghmc" adds noise to the steps in the plateaus, for
-    the posterior at the temperature ``posterior_temperature``. ``dropout`` is the probability
-    that a channel is dropped in the blocks of the placement (for mc-dropout).
+    cycle may have another one. ``dropout`` is the probability that a channel is dropped in the
+    blocks of the placement (for mc-dropout).
     ``keep_trajectory`` stores some layers of every epoch. ``resume`` continues an interrupted
     training, ``add_cycle`` trains a finished one for one more cycle. ``labels`` are names of
     label values that replace those of the dataset. ``command`` is recorded.
@@ -71,8 +71,6 @@ class TrainingRequest:
     dropout: float | None = None
     dropout_placement: DropoutPlacement | None = None
     augmentation: Augmentation | None = None
-    sampler: Sampler | None = None
-    posterior_temperature: float | None = None
     split: Path | None = None
     patient: str | None = None
     device: str = "auto"
@@ -115,24 +113,6 @@ class PresetValues:
             "choices": {"nnunet": "nnU-Net", "wide": "Wide"},
             "help": "Random changes of the training images. Wide adds mild bias fields, coarser "
             "pixels, other contrasts, gamma and ghosts, as between scanners.",
-        },
-    )
-    sampler: Sampler = field(
-        default="sgd",
-        metadata={
-            "label": "Sampler",
-            "choices": {"sgd": "SGD", "sghmc": "SGHMC"},
-            "help": "SGHMC adds noise to the steps in the plateaus, so that the members are "
-            "samples of the posterior of the weights. In our measurements the noise cost accuracy "
-            "and showed no gain.",
-        },
-    )
-    posterior_temperature: float = field(
-        default=1.0,
-        metadata={
-            "label": "Posterior T",
-            "help": "Temperature of the posterior that SGHMC samples: 1 is the posterior itself, "
-            "with so much noise that a small network broke down; less means less noise, 0 is SGD.",
         },
     )
 
@@ -180,6 +160,8 @@ def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
     record = read_record(run.record)
     if record.teacher is not None:
         raise AppError(IS_STUDENT, Action.OTHER_OUTPUT, run=run.path)
+    if record.sampler != "sgd":
+        raise AppError(IS_SAMPLED, Action.OTHER_OUTPUT, run=run.path)
     return record if resume or any(has_begun(run, fold) for fold in record.folds) else None
 
 
@@ -276,7 +258,7 @@ def _given(
     for name in (
         *("configuration", "preset", "batch_size", "iterations_per_epoch"),
         *("dropout", "dropout_placement"),
-        *("sampler", "posterior_temperature", "seed", "licence"),
+        *("seed", "licence"),
     ):  # fmt: skip
         given, kept = getattr(request, name), getattr(settled, name)
         if given is not None and not (name == "preset" and not kept):

@@ -247,8 +247,6 @@ def _trainer_settings(record: TrainingRecord, fold: str) -> TrainerSettings:
         keep_trajectory=record.keep_trajectory,
         dropout_placement=record.dropout_placement,
         augmentation=record.augmentation_of(fold),
-        sampler=record.sampler,
-        posterior_temperature=record.posterior_temperature,
     )
 
 

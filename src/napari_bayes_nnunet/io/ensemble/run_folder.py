@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...core.types import Augmentation, DropoutPlacement, Mirroring, Sampler
+from ...core.types import Augmentation, DropoutPlacement, Mirroring
 from .. import DataError
 from ..dataset.patients import PATIENT_OF_0_1_0
 from ..files.atomic import remove_leftovers, write_json, write_text
@@ -130,9 +130,9 @@ class TrainingRecord:
     "added_cycles": [{"training_cases": [...], "dataset": {...}, "augmentation": "wide",
     "command": "..."}]}}.
     ``patient`` is the pattern of the patient's part of a case name. Records of version 0.1.0 have
-    no ``dropout_placement``, ``augmentation``, ``sampler`` and ``posterior_temperature``, and no
-    ``patient`` unless one was requested. ``named`` has the label values whose names were given for
-    the training.
+    no ``dropout_placement`` and ``augmentation``, and no ``patient`` unless one was requested.
+    ``sampler`` is "sghmc" in some records of version 0.2.0. ``named`` has the label values whose
+    names were given for the training.
 
     ``validation`` holds, per fold, how the validation cases were segmented and their mean Dice:
     {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
@@ -153,8 +153,7 @@ class TrainingRecord:
     dropout: float = 0.0
     dropout_placement: DropoutPlacement = "everywhere"
     augmentation: Augmentation = "nnunet"
-    sampler: Sampler = "sgd"
-    posterior_temperature: float = 0.0
+    sampler: str = "sgd"
     keep_trajectory: bool = False
     seed: int | None = None
     licence: str = "unknown"

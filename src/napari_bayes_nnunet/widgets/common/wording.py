@@ -22,7 +22,6 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
         "start again in another folder with a lower “Restart αᵣ” or “Rate α₀”, or without “Restart "
         "in the first cycle”"
     ),
-    Action.LOWER_TEMPERATURE: "start again with a lower posterior temperature",
     Action.FREE_SPACE: "free some disk space, then resume the training",
     Action.CHOOSE_FOLD: "choose the fold",
     Action.TRAIN_ON_ALL: "train on all cases (fold “all”)",
@@ -61,8 +60,6 @@ FIELDS: Final[Mapping[str, str]] = {
     "restart_first_cycle": "Restart in the first cycle",
     "schedule": "learning rate schedule",
     "augmentation": "Augment",
-    "sampler": "Sampler",
-    "posterior_temperature": "Posterior T",
     "split": "split file",
     "patient": "patient's part of the case name",
     "labels": "Structures",

@@ -95,8 +95,6 @@ class NewTrainingForm(QWidget):
                 batch_size=values.batch_size,
                 iterations_per_epoch=values.iterations_per_epoch,
                 augmentation=values.augmentation,
-                sampler=values.sampler,
-                posterior_temperature=values.posterior_temperature,
                 split=form.split,
                 patient=form.patient,
                 labels=form.label_names,
@@ -194,8 +192,6 @@ class NewTrainingForm(QWidget):
             batch_size=record.batch_size,
             iterations_per_epoch=record.iterations_per_epoch,
             augmentation=record.augmentation_of(fold),
-            sampler=record.sampler,
-            posterior_temperature=record.posterior_temperature,
         )
 
     def _on_plan_changed(self) -> None:

@@ -10,14 +10,11 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
-from ...core import InputError
 from ...core.counts import format_count
-from ...core.ensemble.sampler import check_sampler
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...core.types import Augmentation, Sampler
+from ...core.types import Augmentation
 from ..common.dock import CollapsibleSection, MessageLabel, row_label
-from ..common.form import NO_NUMBER, DataForm, NarrowComboBox
-from ..common.wording import in_the_window
+from ..common.form import DataForm, NarrowComboBox
 from .schedule_plot import SchedulePlot
 
 FieldValues = dict[str, Any]
@@ -26,9 +23,9 @@ FieldValues = dict[str, Any]
 USUAL_FIELDS = ("cycles", "epochs", "per_cycle", "step", "batch_size", "iterations_per_epoch")
 RARE_FIELDS = (
     "gamma", "initial_lr", "restart_lr", "exponent", "decay_over", "restart_first_cycle",
-    "augmentation", "sampler", "posterior_temperature",
+    "augmentation",
 )  # fmt: skip
-"""The other numbers of Eq. 4, augmentation and sampler, in a section that is collapsed at first."""
+"""The other numbers of Eq. 4 and the augmentation, in a section that is collapsed at first."""
 EXTENSION = "add_cycle"
 NO_RUN = "Choose a finished run first."
 PRESET_TEXTS = {
@@ -58,7 +55,6 @@ class ScheduleValues:
     """The values of the form.
 
     With ``add_cycle``, ``schedule`` is that of the run so far, and ``planned`` has the new cycle.
-    ``posterior_temperature`` is None for the sampler "sgd".
     """
 
     preset: Preset
@@ -67,8 +63,6 @@ class ScheduleValues:
     batch_size: int
     iterations_per_epoch: int
     augmentation: Augmentation = "nnunet"
-    sampler: Sampler = "sgd"
-    posterior_temperature: float | None = None
     add_cycle: bool = False
 
     @property
@@ -202,7 +196,6 @@ class ScheduleForm(QWidget):
         preset, start = self._start
         numbers = start | self.usual.asdict() | self.rare.asdict()
         self.reset_button.setVisible(numbers != start)
-        self.fields["posterior_temperature"].visible = numbers["sampler"] == "sghmc"
         self._show_problems(self._find_problems())
         self._values = None if self._problem else self._read(preset, numbers)
         self._show_notes(start)
@@ -217,8 +210,6 @@ class ScheduleForm(QWidget):
             batch_size=numbers["batch_size"],
             iterations_per_epoch=numbers["iterations_per_epoch"],
             augmentation=numbers["augmentation"],
-            sampler=numbers["sampler"],
-            posterior_temperature=_temperature(numbers),
             add_cycle=self._adds_cycle,
         )
 
@@ -255,18 +246,7 @@ class ScheduleForm(QWidget):
         for name in RARE_FIELDS:
             if name in RestartSchedule.__dataclass_fields__:
                 problems[name] = rare.find_problem(RestartSchedule, name)
-        problems["posterior_temperature"] = self._temperature_problem()
         return {name: problems[name] for name in self.fields if problems.get(name)}
-
-    def _temperature_problem(self) -> str:
-        value = _temperature(self.rare.asdict())
-        if isinstance(value, str):
-            return NO_NUMBER.format(text=value)
-        try:
-            check_sampler("sghmc", value or 0.0, RestartSchedule())
-        except InputError as error:
-            return in_the_window(error)
-        return ""
 
     def _show_problems(self, problems: Mapping[str, str]) -> None:
         sentences = (f"{self.fields[name].label}: {text}" for name, text in problems.items())
@@ -308,14 +288,7 @@ def numbers_of(values: PresetValues) -> FieldValues:
         "batch_size": values.batch_size,
         "iterations_per_epoch": values.iterations_per_epoch,
         "augmentation": values.augmentation,
-        "sampler": values.sampler,
-        "posterior_temperature": values.posterior_temperature,
     }
-
-
-def _temperature(numbers: Mapping[str, Any]) -> Any:
-    """Return the posterior temperature, a text if it is no number, or None without SGHMC."""
-    return numbers["posterior_temperature"] if numbers["sampler"] == "sghmc" else None
 
 
 def schedule_of(numbers: Mapping[str, Any]) -> RestartSchedule:
