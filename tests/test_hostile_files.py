@@ -53,7 +53,7 @@ from .helpers.data.evaluations import answer, heart, write_answer, write_referen
 from .helpers.data.releases import make_acdc, make_mnms, mnms_row, write_table
 from .helpers.processes.warm_command import WarmCommand
 
-WRITTEN = Path(__file__).parent / "fixtures" / "written_by_0_1_0"
+WRITTEN = Path(__file__).parent / "fixtures" / "written_by_0_2_0"
 TRAINED = ("run", "finished_run")
 ON_CPU = ("--device", "cpu")
 ONE_PASS = (*ON_CPU, "--members", 1, "--mirroring", "none", "--phases", 1)
@@ -94,7 +94,7 @@ def edit(file: Path, change: Callable[[Any], object]) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folders of version 0.1.0, with the preprocessed images of ``run``."""
+    """Return the folders of version 0.2.0, with the preprocessed images of ``run``."""
     folder = tmp_path_factory.mktemp("made") / "all"
     shutil.copytree(WRITTEN, folder, copy_function=shutil.copyfile)
     for record in (folder / name / "ensemble.json" for name in TRAINED):
@@ -375,7 +375,7 @@ def continue_cohort(place: Place) -> tuple[bool, str]:
     """Continue the cohort without the workers of ``predict``."""
     ensemble = Ensemble(place.path / "finished_run", device="cpu")
     cohort = place.path / "cohort"
-    asked = {"settings": SegmentationSettings(device="cpu", window="whole"), "skip_finished": True}
+    asked = {"settings": SegmentationSettings(device="cpu"), "skip_finished": True}
     done = run_here(ensemble, [cohort / "images"], cohort / "output", **asked)
     return FAILED not in [study.outcome for study in done], str(done)
 

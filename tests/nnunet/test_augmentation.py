@@ -193,5 +193,3 @@ def test_unknown_augmentation_is_refused() -> None:
     with pytest.raises(ModelError) as caught:
         TrainerSettings.from_plans({PLANS_ENTRY: entry})
     assert "strong" in caught.value.values["reason"]
-    del entry["augmentation"]  # as in plans of 0.1.0
-    assert TrainerSettings.from_plans({PLANS_ENTRY: entry}).augmentation == "nnunet"

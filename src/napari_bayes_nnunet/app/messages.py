@@ -32,7 +32,7 @@ class TextMessage(Message):
     """Base of messages with a text for the user, worded for the command line.
 
     ``statement`` is the same text as the JSON of a `Statement`, which a window words itself. It is
-    None for plain text and in files of version 0.1.0.
+    None for plain text.
     """
 
     text: str = ""

@@ -25,8 +25,8 @@ PLACEMENT = "dropout_placement"
 def dropout_placement(plans: Mapping[str, Any]) -> DropoutPlacement:
     """Return where a network of these plans was trained with dropout.
 
-    This is "everywhere" for plans that do not name it, such as those of nnU-Net and of version
-    0.1.0. Raises ValueError for an unknown placement.
+    This is "everywhere" for plans that do not name it, such as those of nnU-Net. Raises
+    ValueError for an unknown placement.
     """
     settings = plans.get(PLANS_ENTRY)
     placement = settings.get(PLACEMENT) if isinstance(settings, Mapping) else None

@@ -71,7 +71,7 @@ class TrainingStopped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """Settings that the trainer reads from the plans; those of 0.1.0 lack the last two.
+    """Settings that the trainer reads from the plans.
 
     Raises ValueError for an unknown augmentation.
     """

@@ -179,7 +179,7 @@ def test_undecoded_bytes_of_names_are_no_error(tmp_path) -> None:
     assert cases(tmp_path) == ["a"]
 
 
-def test_table_of_0_1_0_is_continued(tmp_path) -> None:
+def test_table_with_fewer_columns_is_continued(tmp_path) -> None:
     summary(tmp_path).close()
     table = tmp_path / "cohort.csv"
     head = [name for name in table.read_text().strip().split(",") if not name[-2:].isdigit()]

@@ -155,9 +155,6 @@ def test_another_calibration_is_refused(ensemble, reports, tmp_path) -> None:
         with pytest.raises(AppError) as caught:
             is_accepted(other)
         assert caught.value.statement.template == MADE_WITH_OTHER_CALIBRATION
-    # Version 0.1.0 recorded none.
-    report.write_text(json.dumps({k: v for k, v in reports["multi"].items() if k != "calibration"}))
-    assert matches_request(report, folder, MULTI, image=IMAGE)
 
 
 @pytest.mark.parametrize(

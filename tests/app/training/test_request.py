@@ -24,7 +24,7 @@ from napari_bayes_nnunet.app.training.request import (
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT, PATIENT_OF_0_1_0
+from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
     Split,
     patient_splits,
@@ -143,14 +143,12 @@ def test_the_datasets_own_split_is_taken_unasked(tmp_path):
 
 
 def test_run_that_lost_its_split_keeps_its_patients(tmp_path):
-    """Version 0.1.0 took two phases of this name for two patients."""
     data = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=2))
     names = ["p1_phase01", "p1_phase02", "p2_phase01", "p2_phase02"]
     cases = [replace(case, name=name) for case, name in zip(data.cases, names, strict=True)]
     data = replace(data, cases=tuple(cases))
-    pattern = replace(RECORD, patient="").patient_pattern
-    splits = choose_splits(asked(), data, "0", frozen=None, pattern=pattern)
-    assert splits == patient_splits(names, pattern=pattern, training_only={})
+    splits = choose_splits(asked(), data, "0", frozen=None, pattern="(.*)")
+    assert splits == patient_splits(names, pattern="(.*)", training_only={})
     assert splits != choose_splits(asked(), data, "0", frozen=None)
 
 
@@ -170,7 +168,7 @@ def test_a_split_within_a_patient_is_refused(tmp_path):
         assert job.record.patient == ".*"
 
 
-def test_an_old_run_keeps_its_torn_patients(tmp_path):
+def test_a_run_keeps_the_patients_of_its_own_pattern(tmp_path):
     data = read_dataset(make_dataset(tmp_path / "data", patients=2, frames=2))
     for file in data.path.rglob("patient*_frame0*"):
         name = file.name.replace("frame01", "ED").replace("frame02", "ES")
@@ -183,13 +181,13 @@ def test_an_old_run_keeps_its_torn_patients(tmp_path):
     with pytest.raises(AppError), prepare_job(start):
         raise AssertionError
     with prepare_job(replace(start, patient=".*")) as job:
-        write_record(job.run.record, replace(job.record, patient=""))  # as 0.1.0 did
+        write_record(job.run.record, job.record)
         job.run.splits.write_text(json.dumps(splits_to_json(torn)))
         job.run.member("0", 1).parent.mkdir(parents=True)
         job.run.member("0", 1).touch()
     with prepare_job(replace(request, fold="1")) as job:
         assert job.splits == torn
-        assert job.record.patient_pattern == PATIENT_OF_0_1_0
+        assert job.record.patient == ".*"
 
 
 def test_a_new_run_records_its_pattern(tmp_path):

@@ -6,7 +6,6 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.patients import (
-    PATIENT_OF_0_1_0,
     no_patient_is_shared,
     patient_of,
 )
@@ -32,8 +31,6 @@ from napari_bayes_nnunet.io.dataset.patients import (
         ("p1/heart_frame01", None, "p1/heart"),
         ("p1/ES", None, "p1"),
         ("sub-01/ses-02/cine", None, "sub-01"),
-        ("p1_ED", PATIENT_OF_0_1_0, "p1_ED"),
-        ("p1_ED_frame01", PATIENT_OF_0_1_0, "p1"),
         ("site3-017-ED", r"site\d+-(\d+)", "017"),
         ("site3-017-ED", r"site\d+-\d+", "site3-017"),
         ("017", r"(x)?017", "017"),

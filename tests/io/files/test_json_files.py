@@ -40,7 +40,7 @@ from napari_bayes_nnunet.io.study.case_report import read_report
 from napari_bayes_nnunet.io.study.info import read_study_info
 from napari_bayes_nnunet.io.study.review_state import read_review
 
-WRITTEN = Path(__file__).parents[2] / "fixtures" / "written_by_0_1_0"
+WRITTEN = Path(__file__).parents[2] / "fixtures" / "written_by_0_2_0"
 NAME = "DOE^JANE"
 SECRET = NAME * 1000
 WRONG: tuple[Any, ...] = (
@@ -138,7 +138,7 @@ def places_in(content: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[Any, .
     if keys:
         yield keys
     if isinstance(content, dict):
-        for key in list(content)[: 2 if len(content) > 30 else None]:
+        for key in list(content)[: 2 if len(content) > 40 else None]:
             yield from places_in(content[key], (*keys, key))
     elif isinstance(content, list) and content:
         yield from places_in(content[0], (*keys, 0))
@@ -163,7 +163,7 @@ def fuzz(file: Path, use: Callable[[], Any]) -> int:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[[str], Path]:
-    """Copies a file that 0.1.0 wrote."""
+    """Copies a file that 0.2.0 wrote."""
 
     def copied(name: str) -> Path:
         file = tmp_path / Path(name).name

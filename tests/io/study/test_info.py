@@ -99,7 +99,7 @@ def test_joined_phases_keep_the_names_of_their_files(folder, image) -> None:
 def test_the_file_is_plain_json(folder, image) -> None:
     write_study_info(folder, made_info(image))
     content = json.loads((folder / "study.json").read_text())
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["phases"] is None
     assert content["shape"] == [4, 20, 24]
     assert set(content["reports"]) == {"volume"}
@@ -279,13 +279,6 @@ def test_how_the_image_is_held_survives_the_file(folder, image) -> None:
     write_study_info(folder, made_info(image, geometry=held))
     assert read_study_info(folder).geometry == held
     assert json.loads((folder / "study.json").read_text())["format"] == 2
-
-
-def test_usual_study_has_format_of_0_1_0(folder, image) -> None:
-    write_study_info(folder, made_info(image))
-    written = json.loads((folder / "study.json").read_text())
-    assert written["format"] == 1
-    assert not {"slice_axis", "given_spacing"} & written.keys()
 
 
 @pytest.mark.parametrize("axis", [-1, 3, "x"])

@@ -50,7 +50,7 @@ PRESSES = {
     "next phase": (Qt.Key.Key_Period, Qt.KeyboardModifier.NoModifier),
 }
 NEW = ("base outwards", "base inwards", "apex inwards", "apex outwards", "scribble", "carry")
-"""Actions without a key in 0.1.0."""
+"""Actions with the keys chosen last."""
 VOLUME = np.zeros((4, 16, 20), np.uint8)
 LAYERS: dict[str, Callable[..., Layer]] = {
     "image": lambda **kw: Image(VOLUME, **kw),
@@ -126,7 +126,7 @@ def test_every_key_works_on_every_active_layer(qtbot, window, canvas, told) -> N
         assert edited.mode == mode
 
 
-def test_keys_of_0_1_0_are_kept() -> None:
+def test_known_keys_are_kept() -> None:
     kept = {
         "next": "N", "previous": "Shift-N", "accept": "A", "flag": "K", "peek": "U",
         "most uncertain": "G", "outline or fill": "H", "previous alternative": "Q",

@@ -265,7 +265,7 @@ def test_wanted_members_wait_for_an_ensemble_that_has_them(settings, qtbot, tmp_
 
 
 def test_region_is_that_of_the_calibration(form, settings, qtbot, tmp_path) -> None:
-    """An ensemble of version 0.1.0 is calibrated for the whole image only."""
+    """The ``old`` ensemble is calibrated for the whole image only."""
     old, new = (find_ensemble(make_model(tmp_path / name, members=3)) for name in ("old", "new"))
     fit_temperature(old, 1.6204, "full", window="whole")
     form.set_ensemble(old)

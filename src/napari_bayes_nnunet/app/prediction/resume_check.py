@@ -154,7 +154,7 @@ def check_same_ensemble(
         raise _mismatch(report, MADE_WITH_OTHER_PLANS, ensemble=folder.name)
     calibration = find_calibration(folder, settings)
     wanted = calibration.to_report() if calibration is not None else None
-    if content.get("calibration", wanted) != wanted:
+    if content.get("calibration") != wanted:
         raise _mismatch(report, MADE_WITH_OTHER_CALIBRATION)
 
 

@@ -191,7 +191,7 @@ def calibrate(
     every = read_dataset(dataset)
     one_component, mass_range = measure_training_labels(folder, every, members)
     write_calibration(folder, one_component=one_component)
-    pattern = folder.record.patient_pattern if folder.record is not None else DEFAULT_PATIENT
+    pattern = folder.record.patient if folder.record is not None else DEFAULT_PATIENT
     key = calibration_key(folder, settings), member_files(members), ensemble.precision, pattern
     unfinished = UnfinishedCalibration(folder.path, key)
     cases: list[CalibrationCase] = []

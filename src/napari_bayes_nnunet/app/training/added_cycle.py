@@ -72,7 +72,7 @@ def _check_kept(record: TrainingRecord, fold: str, now: dict[str, Any]) -> None:
 def _new_cases(record: TrainingRecord, fold: str, now: dict[str, Any]) -> list[str]:
     """Return cases that are new, except those of patients held out for validation."""
     began = record.trained_on(fold)["cases"]
-    pattern = record.patient_pattern
+    pattern = record.patient
     held_back = {patient_of(case, pattern) for case in record.validation_cases(fold)}
     return [
         case for case in now if case not in began and patient_of(case, pattern) not in held_back

@@ -102,7 +102,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
         dataset = replace(dataset, known_as=record.dataset.get("name", ""))
         pattern_warning(request.patient, [case.name for case in dataset.cases])
         frozen = run.splits if settled and run.splits.exists() else None
-        pattern = request.patient or record.patient_pattern
+        pattern = request.patient or record.patient
         splits = choose_splits(request, dataset, fold, frozen=frozen, pattern=pattern)
         if request.resume:
             _check_same_split(record, fold, splits, frozen=frozen)

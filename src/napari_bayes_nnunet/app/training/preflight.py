@@ -122,7 +122,7 @@ def assess_request(
     with _noting_errors(of_run, dataset.path / "dataset.json"):
         dataset = with_given_names(dataset, request, settled)
     problems = [*check_dataset(dataset, checks), *of_run]
-    pattern = request.patient or (settled.patient_pattern if settled else DEFAULT_PATIENT)
+    pattern = request.patient or (settled.patient if settled else DEFAULT_PATIENT)
     patients = _patients(dataset, pattern, problems, chosen=bool(request.patient or not settled))
     frozen = run.splits if settled and run.splits.exists() else None
     file = frozen or split_file_of(request, dataset)

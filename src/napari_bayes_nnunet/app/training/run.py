@@ -318,7 +318,7 @@ def _runner_on_cards(
 
 def _training_text(job: TrainingJob) -> str:
     """Return the numbers of cases and patients, which show if the patient pattern is wrong."""
-    pattern = job.request.patient or job.record.patient_pattern
+    pattern = job.request.patient or job.record.patient
     parts = []
     for use, cases in (
         ("training", job.record.training_cases(job.fold)),

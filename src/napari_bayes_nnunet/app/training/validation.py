@@ -66,12 +66,12 @@ def measure_validation(
     ensemble = Ensemble(replace(folder, members=members), device=device)
     refused = refused_methods(ensemble.folder)
     settings = [replace(SETTINGS, method=name) for name in CALIBRATED if name not in refused]
-    measured = list(_measure(ensemble, cases, settings, record.patient_pattern, send, stop))
+    measured = list(_measure(ensemble, cases, settings, record.patient, send, stop))
     if not measured:
         return
     compared = [of_case[0] for of_case in measured]
     if any(case.labels.size for case in compared):
-        steps = fit_kind_of_images(ensemble, dataset, record.patient_pattern)
+        steps = fit_kind_of_images(ensemble, dataset, record.patient)
         image_rule = drain(steps, lambda name: _report_look(name, send, stop))
         for of_method, results in zip(settings, zip(*measured, strict=True), strict=True):
             calibration = fit_calibration(

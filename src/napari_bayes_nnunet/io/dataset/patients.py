@@ -16,8 +16,6 @@ DEFAULT_PATIENT = (
 It is the subject of BIDS (``sub-01``), else all before the session (``_ses-01``), the frame
 (``_frame01``, ``_ED_frame01``), the phase (``_phase01``), or ``_ED`` or ``_ES`` at the end.
 """
-PATIENT_OF_0_1_0 = r"^(.+?)(?=(?:_E[DS])?_frame)"
-"""Default of version 0.1.0, by which its runs were split without recording it."""
 BAD_PATTERN = "{pattern!r} is not a valid pattern for the patient ({reason}). Correct the pattern."
 
 

@@ -147,10 +147,7 @@ class EnsembleFolder:
 
     @property
     def validation_dice(self) -> dict[str, float]:
-        """Structure → mean Dice with the reference of the validation cases, {} if unknown.
-
-        Trainings of version 0.1.0 did not record it.
-        """
+        """Structure → mean Dice with the reference of the validation cases, {} if unknown."""
         scores = self._validation.get("dice")
         known = scores.items() if isinstance(scores, dict) else ()
         return {name: value for name, value in known if isinstance(value, float)}

@@ -67,7 +67,7 @@ PLANS_ENTRY = "checkpoint_ensemble"
 """Entry of the plans with the settings of this package's trainer."""
 _TRAINER = "CheckpointEnsembleTrainer"
 _PLACEMENT = "dropout_placement"
-"""Key of a setting of the trainer; plans of version 0.1.0 lack it, which means everywhere."""
+"""Key of a setting of the trainer; plans of nnU-Net lack it, which means everywhere."""
 
 # Settings that must be equal for two trainings to share preprocessing and network. Before nnU-Net
 # 2.4 the plans describe the network by the entries in the last lines.

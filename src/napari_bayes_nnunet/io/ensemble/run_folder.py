@@ -14,7 +14,7 @@ from typing import Any
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.types import Augmentation, DropoutPlacement, Mirroring
 from .. import DataError
-from ..dataset.patients import PATIENT_OF_0_1_0
+from ..dataset.patients import DEFAULT_PATIENT
 from ..files.atomic import remove_leftovers, write_json, write_text
 from ..files.checksum import sha256
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
@@ -129,10 +129,9 @@ class TrainingRecord:
     {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
     "added_cycles": [{"training_cases": [...], "dataset": {...}, "augmentation": "wide",
     "command": "..."}]}}.
-    ``patient`` is the pattern of the patient's part of a case name. Records of version 0.1.0 have
-    no ``dropout_placement`` and ``augmentation``, and no ``patient`` unless one was requested.
-    ``sampler`` is "sghmc" in some records of version 0.2.0. ``named`` has the label values whose
-    names were given for the training.
+    ``patient`` is the pattern of the patient's part of a case name. ``sampler``
+    is "sghmc" in some records of version 0.2.0. ``named`` has the label values whose names were
+    given for the training.
 
     ``validation`` holds, per fold, how the validation cases were segmented and their mean Dice:
     {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,
@@ -158,18 +157,13 @@ class TrainingRecord:
     seed: int | None = None
     licence: str = "unknown"
     command: str = ""
-    patient: str = ""
+    patient: str = DEFAULT_PATIENT
     named: dict[str, str] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     folds: dict[str, dict[str, Any]] = field(default_factory=dict)
     validation: dict[str, dict[str, Any]] = field(default_factory=dict)
     teacher: Teacher | None = None
-
-    @property
-    def patient_pattern(self) -> str:
-        """Pattern by which the cases were split, even if the record does not have it."""
-        return self.patient or PATIENT_OF_0_1_0
 
     def schedule_of(self, fold: str) -> RestartSchedule:
         """Return the schedule with the cycles that were added to the training of ``fold``."""

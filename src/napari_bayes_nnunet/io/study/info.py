@@ -27,8 +27,6 @@ from .case_report import ReportEntries, predicted_quality, warnings_in
 
 STUDY_FILE: Final = "study.json"
 _FORMAT: Final = 2
-_FIRST_FORMAT: Final = 1
-"""Format that version 0.1.0 reads, written if slices and spacing are as in the header."""
 _REPAIR: Final = "Restore the study from a backup, or segment the image again."
 NOT_A_STUDY: Final = (
     "{folder} is not a study, or is incomplete (it has no {file}). Choose the folder of a study."
@@ -189,15 +187,16 @@ def read_study_info(folder: Path) -> StudyInfo:
 
 def write_study_info(folder: Path, info: StudyInfo) -> None:
     """Write ``study.json`` atomically."""
-    is_cine, held = info.phases != (None,), _held(info.geometry)
+    is_cine, geometry = info.phases != (None,), info.geometry
     optional = {"unfinished": info.unfinished, "phase_cases": info.phase_cases}
     about = {
-        "format": _FORMAT if held else _FIRST_FORMAT,
+        "format": _FORMAT,
         "case": info.case,
         "image": None if info.image is None else asdict(_relative_to(folder, info.image)),
         "shape": list(info.shape),
-        "geometry": base64.b64encode(_anonymous(info.geometry)).decode(),
-        **held,
+        "geometry": base64.b64encode(_anonymous(geometry)).decode(),
+        "slice_axis": geometry.slice_axis,
+        "given_spacing": geometry.given_spacing,
         "structures": dict(info.structures),
         "classes": info.classes,
         "phases": list(info.phases) if is_cine else None,
@@ -259,14 +258,6 @@ def _relative_to(folder: Path, image: SourceImage) -> SourceImage:
     except ValueError:  # on another drive of a Windows computer
         relative = ""
     return replace(image, relative_path=relative)
-
-
-def _held(geometry: Geometry) -> dict[str, Any]:
-    """Return the axis of the slices and the given spacing, if either differs from the header."""
-    plain = Geometry(geometry.header)
-    if geometry == plain:
-        return {}
-    return {"slice_axis": geometry.slice_axis, "given_spacing": geometry.given_spacing}
 
 
 def _anonymous(geometry: Geometry) -> bytes:
