@@ -84,6 +84,7 @@ def _run(folder: Path, name: str, *arguments: object) -> None:
 def _train(dataset: Path, folder: Path) -> None:
     run = folder / "run"
     _run(folder, "train", "train", dataset, "--output", run, "--preset", "tiny", "--seed", "7",
+         "--epochs", "6", "--cycles", "2", "--members-per-cycle", "2",
          "--iterations-per-epoch", "2", "--device", "cpu")  # fmt: skip
     shutil.rmtree(run / "nnunet_data", ignore_errors=True)
     _run(folder, "calibrate", "calibrate", run, dataset, *QUICK)
