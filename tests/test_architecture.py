@@ -37,7 +37,7 @@ MOST_CODE = {
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
     "0.2.0": 79_481,
-    "no wrong number": 1_987,
+    "no wrong number": 1_990,
     "counting lines": 42,
     "without SGHMC": -281,
     "without 0.1.0": 162,

@@ -190,7 +190,8 @@ def test_spread_mirrors_equal_nnunet_on_mirrored_images(tmp_path, precision):
     model = make_model(tmp_path, members=3)
     ensemble = Ensemble(model, device="cpu", precision=precision)
     # One tile without a margin, so that the image can be mirrored instead.
-    image, spacing = 1 + np.abs(made_image((4, *ensemble._predictor.patch_size))), (8, 1.5, 1.5)
+    image = np.maximum(np.abs(made_image((4, *ensemble._predictor.patch_size))), 15)
+    spacing = (8, 1.5, 1.5)
     passes = make_passes(ensemble.folder.members, "probabilities", mirroring="spread")
     assert {forward.turn for forward in passes} == {0, 1, 2}
     expected = []

@@ -13,6 +13,7 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     OTHER_SETTINGS,
     calibration_notes,
     find_calibration,
+    read_calibrations,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.heart_window import find_window
@@ -185,5 +186,6 @@ def test_a_calibration_is_for_one_window(ensemble) -> None:
     assert [c and c.window for c in found] == ["heart", "whole"]
     unlike = replace(whole, mirroring="spread")
     assert find_calibration(folder, unlike) is None
-    settings = f"{heart}; {whole}; …"
+    newest, second, *_ = reversed(read_calibrations(folder.path))
+    settings = f"{newest}; {second}; …"
     assert calibration_notes(folder, unlike) == (OTHER_SETTINGS.format(settings=settings),)
