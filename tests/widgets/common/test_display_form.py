@@ -15,7 +15,7 @@ def test_choices_are_remembered_and_announced(qtbot, settings) -> None:
     form.smooth.click()
     assert told == [Display(fill=True), Display(fill=True, smooth=False)]
     form.toggle_fill()
-    assert settings.display() == told[-1] == Display(smooth=False)
+    assert settings.kept.display == told[-1] == Display(smooth=False)
 
 
 def test_another_dock_takes_the_choices_over(qtbot, settings) -> None:
@@ -36,9 +36,4 @@ def test_the_key_switches_what_another_dock_chose(qtbot, settings) -> None:
         qtbot.addWidget(form)
     first.toggle_fill()
     second.toggle_fill()  # never shown since, as in a folded section
-    assert not settings.display().fill
-
-
-def test_damaged_choices_count_as_defaults(settings) -> None:
-    settings._put("display", {"fill": "yes", "smooth": False, "later": 1})
-    assert settings.display() == Display(smooth=False)
+    assert not settings.kept.display.fill

@@ -11,12 +11,17 @@ import platformdirs
 import pytest
 from napari.utils import notifications
 
+from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.widgets.common.settings import (
-    KEPT,
+    MOST_RECENT,
     NOT_SET_ASIDE,
     SET_ASIDE,
+    Display,
+    Kept,
     Settings,
+    StopTarget,
     default_path,
+    existing,
     open_settings,
 )
 
@@ -24,28 +29,18 @@ from ...helpers.processes.small_disk import hide_files
 
 
 def test_the_latest_folder_comes_first_and_only_once(tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in "abc"]
-    for folder in folders:
-        folder.mkdir()
     settings = Settings(tmp_path / "config" / "settings.json")
-    for folder in (*folders, folders[0]):
-        settings.add_recent_folder(folder)
-    assert settings.recent_folders() == [folders[0], folders[2], folders[1]]
-    assert Settings(tmp_path / "config" / "settings.json").recent_folders()[0] == folders[0]
+    for name in (*"abc", "a"):
+        settings.put_first("recent_ensembles", Path(name))
+    assert settings.kept.recent_ensembles == ("a", "c", "b")
+    assert Settings(tmp_path / "config" / "settings.json").kept.recent_ensembles[0] == "a"
 
 
 def test_only_a_few_are_kept(tmp_path: Path) -> None:
     settings = Settings(tmp_path / "settings.json")
-    for number in range(KEPT + 3):
-        (tmp_path / str(number)).mkdir()
-        settings.add_recent_folder(tmp_path / str(number))
-    assert len(settings.recent_folders()) == KEPT
-
-
-def test_missing_folders_are_not_offered(tmp_path: Path) -> None:
-    settings = Settings(tmp_path / "settings.json")
-    settings.add_recent_folder(tmp_path / "gone")
-    assert settings.recent_folders() == []
+    for number in range(MOST_RECENT + 3):
+        settings.put_first("recent_runs", Path(str(number)))
+    assert len(settings.kept.recent_runs) == MOST_RECENT
 
 
 @pytest.mark.parametrize(
@@ -54,7 +49,7 @@ def test_missing_folders_are_not_offered(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_counts_as_empty(tmp_path: Path, content: str) -> None:
     (tmp_path / "settings.json").write_text(content)
-    assert Settings(tmp_path / "settings.json").recent_folders() == []
+    assert Settings(tmp_path / "settings.json").kept.recent_ensembles == ()
 
 
 @pytest.mark.parametrize(
@@ -64,14 +59,14 @@ def test_a_damaged_file_counts_as_empty(tmp_path: Path, content: str) -> None:
         ("[1]", {}),
         ('{"reading_layout": "yes", "preset": "quick", "of_a_newer_version": 3}',
          {"preset": "quick", "of_a_newer_version": 3}),
-        ('{"recent_ensembles": {"a": 1}}', {}),
+        ('{"recent_ensembles": {"a": 1}, "display": {"fill": "yes"}}', {}),
         ('{"recent_runs": [1], "study_aliases": ["a"], "thumbnails": 0}', {}),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_kept_aside(tmp_path: Path, content: str, usable: dict) -> None:
     file = tmp_path / "settings.json"
     file.write_text(content)
-    Settings(file).keep_uncertainty_view("MAP")
+    Settings(file).keep(uncertainty_view="MAP")
     assert json.loads(file.read_text()) == {**usable, "uncertainty_view": "MAP"}
     (copy,) = tmp_path.glob("settings_damaged_*.json")
     assert copy.read_text() == content
@@ -110,26 +105,27 @@ def test_damaged_file_that_stays_is_not_replaced(
     monkeypatch.setattr(Path, "replace", refuse)
     settings = Settings(file)
     assert settings.set_aside() == NOT_SET_ASIDE.format(file=file, reason="no access")
-    settings.keep_preset("quick")
+    settings.keep(preset="quick")
     assert file.read_text() == "{"
-    assert settings.preset() == ""
+    assert settings.kept.preset == ""
 
 
 def test_other_keys_of_the_file_stay(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_text('{"other": 1}')
-    Settings(file).add_recent_folder(tmp_path)
+    Settings(file).put_first("recent_runs", tmp_path)
     assert json.loads(file.read_text())["other"] == 1
 
 
 KEEP_ALIASES = """
-import sys
+import sys, time
 from pathlib import Path
 from napari_bayes_nnunet.widgets.common.settings import Settings
 
 settings = Settings(Path(sys.argv[1]))
 for number in range(30):
-    settings.keep_alias(sys.argv[2] + str(number), "x")
+    settings.add("study_aliases", {sys.argv[2] + str(number): "x"})
+    time.sleep(0.02)
 """
 
 
@@ -145,41 +141,47 @@ def test_two_windows_keep_each_others_settings(tmp_path: Path) -> None:
 def test_a_read_only_config_folder_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     settings = Settings(tmp_path / "file" / "settings.json")
-    settings.add_recent_folder(tmp_path)
-    assert settings.recent_folders() == []
+    settings.keep(preset="quick")
+    assert settings.kept == Kept()
 
 
 def test_folders_of_a_drive_that_fails_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, folder = Settings(tmp_path / "settings.json"), tmp_path / "drive"
-    settings.add_recent_folder(folder)
-    settings.keep_last_ensemble(folder)
-    settings.keep_save_folder(folder)
-    hide_files(monkeypatch, folder)
-    assert settings.recent_folders() == []
-    assert settings.last_ensemble() is settings.save_folder() is None
+    assert existing(str(tmp_path)) == tmp_path
+    hide_files(monkeypatch, tmp_path)
+    assert existing(str(tmp_path)) is existing("") is None
 
 
-def test_the_folders_of_the_last_evaluation_are_kept(tmp_path: Path) -> None:
+def test_each_field_is_read_as_it_was_kept(tmp_path: Path) -> None:
     settings = Settings(tmp_path / "settings.json")
-    assert settings.last_evaluation() == {}
-    settings.add_recent_folder(tmp_path)
-    settings.keep_evaluation({"labels": "/a"})
-    settings.keep_evaluation({"labels": "/b"})
-    again = Settings(tmp_path / "settings.json")
-    assert again.last_evaluation() == {"labels": "/b"}
-    assert again.recent_folders() == [tmp_path]
+    settings.keep(last_evaluation={"labels": "/a"}, stop_target=StopTarget(points=4, level=90))
+    settings.keep(display=Display(fill=True), thumbnails=False)
+    settings.add("open_sections", {"Look": False, "Queue": True})
+    settings.add("study_aliases", {"a": "bed 1", "b": "bed 2"})
+    settings.add("study_aliases", {"a": ""})
+    assert Settings(tmp_path / "settings.json").kept == Kept(
+        last_evaluation={"labels": "/a"},
+        stop_target=StopTarget(points=4, level=90),
+        display=Display(fill=True),
+        thumbnails=False,
+        open_sections={"Look": False, "Queue": True},
+        study_aliases={"b": "bed 2"},
+    )
 
 
-def test_the_last_folder_of_studies_is_kept(tmp_path: Path) -> None:
-    settings = Settings(tmp_path / "settings.json")
-    assert settings.last_cohort() == {}
-    settings.keep_evaluation({"labels": "/a"})
-    settings.keep_cohort({"images": "/b"})
-    again = Settings(tmp_path / "settings.json")
-    assert again.last_cohort() == {"images": "/b"}
-    assert again.last_evaluation() == {"labels": "/a"}
+def test_file_of_version_0_2_0_is_read(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(
+        '{"display": {"contours": true, "fill": true, "smooth": false}, "other_computer": '
+        '{"address": "tls://a:1", "certificates": "c", "folder": ""}, "stop_target": '
+        '{"points": 3.5, "level": 80}, "recent_runs": ["/r"], "segmentation": {"method": "x"}}'
+    )
+    assert Settings(tmp_path / "settings.json").kept == Kept(
+        display=Display(fill=True, smooth=False),
+        other_computer=RemoteDevice(address="tls://a:1", certificates="c"),
+        stop_target=StopTarget(points=3.5, level=80),
+        recent_runs=("/r",),
+    )
 
 
 def test_the_file_lies_in_the_users_config_folder() -> None:

@@ -671,7 +671,7 @@ def test_new_dock_restores_the_last_folders(ready, make_dock, folders, outcome, 
 
 def test_dock_opens_while_a_drive_fails(make_dock, folders, settings, monkeypatch) -> None:
     choice = {"methods": [{"name": "", "folder": str(folders)}], "labels": str(folders)}
-    settings.keep_evaluation(choice)
+    settings.keep(last_evaluation=choice)
     hide_files(monkeypatch, folders)
     form = make_dock().form
     assert form.methods.rows[0].path is form.labels.path is None
@@ -688,7 +688,7 @@ def test_default_report_folder_is_not_saved(ready, make_dock, outcome, qtbot) ->
     "saved", [[], {"methods": 1}, {"methods": [["multi", "there"]]}, {"labels": 1}, {"report": []}]
 )
 def test_damaged_settings_are_ignored(saved, make_dock, settings) -> None:
-    settings._put("last_evaluation", saved)
+    settings.keep(last_evaluation=saved)
     assert make_dock().hint.text() == NO_PREDICTIONS
 
 

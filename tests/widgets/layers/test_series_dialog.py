@@ -66,7 +66,7 @@ def test_an_alias_is_shown_and_kept(qtbot: Any, stacks: list[Stack], settings: S
     chooser.notes.alias.clearFocus()
     qtbot.mouseClick(chooser.list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
     assert chooser.list.item(0).text().splitlines()[0] == "Bed 4"
-    assert settings.alias(stacks[0].pseudonym) == "Bed 4"
+    assert settings.kept.study_aliases == {stacks[0].pseudonym: "Bed 4"}
     assert chooser.chosen is stacks[2]
     assert chooser.notes.alias.text() == ""
 

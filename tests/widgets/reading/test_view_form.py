@@ -64,7 +64,7 @@ def test_a_choice_is_remembered(form, settings, qtbot) -> None:
     assert again.view == UncertaintyView.MUTUAL_INFORMATION
     again.choose_next()
     assert again.view == UncertaintyView.NOTHING
-    settings.keep_uncertainty_view("of a later version")
+    settings.keep(uncertainty_view="of a later version")
     unknown = ViewForm(settings)
     qtbot.addWidget(unknown)
     assert unknown.view == UncertaintyView.INCLUSION

@@ -20,8 +20,8 @@ ALIAS, DATE = "Mrs Quux of ward 7", "1987-06-05"
 def test_alias_and_date_are_never_exported(tmp_path: Path, settings: Settings, qtbot: Any) -> None:
     images, out = tmp_path / "images", tmp_path / "out"
     folder = make_cine(tmp_path / "studies" / "heart", geometry=write_dicoms(images))
-    settings.keep_dates(True)
-    settings.keep_study_date("heart", DATE)
+    settings.keep(shows_study_dates=True)
+    settings.add("study_dates", {"heart": DATE})
     answers = iter([str(out), str(images), str(out)])
     dock = ReviewWidget(
         ViewerModel(),

@@ -367,7 +367,7 @@ def test_the_offer_takes_the_place_of_the_thumbnails(
     assert thumbnail_docks(window_dock) == []
     offer()  # in a dock of its own
     (own,) = thumbnail_docks(window_dock)
-    assert not settings.thumbnails()
+    assert not settings.kept.thumbnails
     assert not window_dock.thumbnails_button.isChecked()
     assert forms.grid.isVisible()
     qtbot.mouseClick(own.titleBarWidget().close_button, Qt.MouseButton.LeftButton)

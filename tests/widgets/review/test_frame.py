@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.info import LACKS_PHASES
-from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
 from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import opener as review_opener
@@ -264,15 +264,15 @@ def test_the_target_is_kept_when_the_study_is_closed(
     target = dock.forms.stop.target
     for _ in range(3):
         target.stepUp()
-    assert settings.stop_target() is None
+    assert settings.kept.stop_target is None
     dock.close_study()
-    assert settings.stop_target() == (4.5, 90)
-    settings.keep_stop_target(6.0, 80)
+    assert settings.kept.stop_target == StopTarget(points=4.5, level=90)
+    settings.keep(stop_target=StopTarget(points=6.0, level=80))
     open_in(dock, folder, qtbot)
     assert dock.forms.stop.target.value() == 6.0
-    settings.keep_stop_target(7.0, 80)  # in another window
+    settings.keep(stop_target=StopTarget(points=7.0, level=80))  # in another window
     dock.close_study()
-    assert settings.stop_target() == (7.0, 80)
+    assert settings.kept.stop_target == StopTarget(points=7.0, level=80)
 
 
 # Reading layout
@@ -323,7 +323,7 @@ def test_reading_layout_hides_docks_and_sliders_fit(
         qtbot.waitUntil(lambda: not dock.is_opening)
     assert [kind for kind, _, _ in raised] == [RuntimeError]
     assert docks_of(dock) == before
-    assert settings.reading_layout()
+    assert settings.kept.reading_layout
     monkeypatch.undo()
     open_in(dock, folder, qtbot)
     assert docks_of(dock) == reading
@@ -343,7 +343,7 @@ def test_demo_keeps_reading_layout(
     assert len(entered) == 1
     open_in(dock, folder, qtbot)
     assert len(entered) == 2
-    assert not settings.reading_layout()
+    assert not settings.kept.reading_layout
 
 
 def test_a_refused_close_keeps_the_reading_layout(

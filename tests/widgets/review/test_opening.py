@@ -123,7 +123,7 @@ def test_closing_after_any_step_leaves_no_study(dock, folder, steps: int, qtbot)
 def test_closing_during_opening_gives_the_layout_back(
     make_napari_viewer, make_dock, folder, settings, steps: int, qtbot
 ) -> None:
-    settings.keep_reading_layout(True)
+    settings.keep(reading_layout=True)
     viewer = make_napari_viewer(show=True)
     dock = make_dock(viewer)
     qtbot.waitUntil(dock.isVisible)

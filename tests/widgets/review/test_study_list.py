@@ -260,16 +260,14 @@ def test_an_alias_replaces_the_case_in_the_list(
 def test_dates_are_shown_only_if_wanted(
     study_list: StudyList, settings: Settings, qtbot: Any
 ) -> None:
-    settings.keep_study_date("good", "2004-03-12")  # not wanted yet, so not kept
     click(study_list, 3, qtbot)
     assert study_list.date.text() == ""
     qtbot.mouseClick(study_list.notes.dates, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     assert study_list.date.text() == ""
-    settings.keep_study_date("good", "2004-03-12")
+    settings.add("study_dates", {"good": "2004-03-12"})
     click(study_list, 2, qtbot)
     click(study_list, 3, qtbot)
     assert study_list.date.text() == "2004-03-12"
     qtbot.mouseClick(study_list.notes.dates, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     assert study_list.date.text() == ""
-    settings.keep_dates(True)
-    assert settings.study_date("good") == ""  # forgotten when it was switched off
+    assert settings.kept.study_dates == {}  # forgotten when it was switched off

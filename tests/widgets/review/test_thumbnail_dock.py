@@ -123,14 +123,14 @@ def test_closed_thumbnails_stay_closed_until_wanted(
         qtbot.waitUntil(lambda: not dock.thumbnails_button.isChecked())
         assert thumbnail_docks(dock) == []
         assert not dock.forms.grid.isHidden()
-        assert not settings.thumbnails()
+        assert not settings.kept.thumbnails
         if button == "close_button":
             open_in(dock, folder, qtbot)  # another study
             assert thumbnail_docks(dock) == []
             assert not dock.forms.grid.isHidden()
         qtbot.mouseClick(dock.thumbnails_button, Qt.MouseButton.LeftButton)
         assert len(thumbnail_docks(dock)) == 1
-        assert settings.thumbnails()
+        assert settings.kept.thumbnails
         assert dock.forms.thumbnails.current == dock.controller.picture.place
         click(dock, ED, 0, qtbot)
         assert dock.controller.picture.place == (ED, 0)
@@ -142,12 +142,12 @@ def test_the_next_study_has_no_thumbnails_if_another_window_closed_them(
     dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any
 ) -> None:
     assert len(thumbnail_docks(dock)) == 1
-    settings.keep_thumbnails(False)
+    settings.keep(thumbnails=False)
     open_in(dock, folder, qtbot)
     assert thumbnail_docks(dock) == []
     assert not dock.thumbnails_button.isChecked()
     assert not dock.forms.grid.isHidden()
-    settings.keep_thumbnails(True)
+    settings.keep(thumbnails=True)
     open_in(dock, folder, qtbot)
     assert len(thumbnail_docks(dock)) == 1
     assert dock.forms.grid.isHidden()
@@ -193,7 +193,7 @@ def test_closing_the_window_is_no_choice(dock: ReviewWidget, settings: Settings)
     assert len(thumbnail_docks(dock)) == 1
     dock._viewer.close()  # the shared window: this test is the last one that needs it
     QApplication.processEvents()
-    assert settings.thumbnails()
+    assert settings.kept.thumbnails
 
 
 # Without a window

@@ -24,7 +24,7 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import read_study, save_review
 from napari_bayes_nnunet.widgets.common.process import CHILD_FAILED
-from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings
+from napari_bayes_nnunet.widgets.common.settings import DemoSettings, Settings, StopTarget
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.segment import demo as demo_module
@@ -63,7 +63,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.widgets.segment.demo import run_demo
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.inference_child import InferenceChild
-from napari_bayes_nnunet.widgets.common.settings import Settings
+from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
 
 picture, demo, timeout, closes, *command = sys.argv[1:]
 
@@ -211,16 +211,16 @@ def test_study_with_work_is_moved_and_another_deleted(tmp_path: Path) -> None:
     assert kept.parent == tmp_path / "kept"
     assert read_study(kept).review.count("accepted") == 1
     assert not made.parent.exists()
-    assert settings.last_study() == kept
+    assert settings.kept.last_study == str(kept)
 
 
 def test_demo_study_does_not_replace_the_last_study(tmp_path: Path) -> None:
     settings = Settings(tmp_path / "settings.json")
-    settings.keep_last_study(tmp_path / "own")
+    settings.keep(last_study=str(tmp_path / "own"))
     made = make_cine(tmp_path / "temporary" / "study")
     save_review(made, ReviewState(decisions={(1, 0): Decision(state="accepted")}))
     assert keep_work(made, tmp_path / "kept", settings=settings) is not None
-    assert settings.last_study() == tmp_path / "own"
+    assert settings.kept.last_study == str(tmp_path / "own")
 
 
 def test_exports_of_the_demo_are_proposed_in_a_folder_that_stays(
@@ -322,20 +322,20 @@ def test_failure_gives_one_sentence(
 def test_the_demo_takes_the_usual_options_once(no_window, ensemble, tmp_path) -> None:
     settings = Settings(tmp_path / "settings.json")
     own = make_folder(tmp_path / "own")
-    settings.keep_last_ensemble(own)
+    settings.keep(last_ensemble=str(own))
     used = demo_here(ensemble, "--fails", "The image is empty.", closes=500)
     assert used == [SegmentationSettings(members=3, temperature=1.0)]
-    assert settings.last_ensemble() == own
+    assert settings.kept.last_ensemble == str(own)
 
 
 def test_the_demo_keeps_only_how_the_window_looks(tmp_path) -> None:
     settings = DemoSettings(tmp_path / "settings.json")
-    settings.keep_last_study(tmp_path)
-    settings.keep_stop_target(5, 80)
-    settings.keep_thumbnails(False)
-    assert settings.last_study() is None
-    assert settings.stop_target() is None
-    assert not settings.thumbnails()
+    settings.keep(last_study=str(tmp_path))
+    settings.keep(stop_target=StopTarget(points=5, level=80))
+    settings.keep(thumbnails=False)
+    assert not settings.kept.last_study
+    assert settings.kept.stop_target is None
+    assert not settings.kept.thumbnails
 
 
 def test_missing_demo_ensemble_gives_one_sentence(no_window, tmp_path) -> None:

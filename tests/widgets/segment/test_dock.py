@@ -862,7 +862,7 @@ def test_oblique_stacks_are_turned_once_and_have_letters(make_dock, tmp_path, qt
 
 def test_a_choice_in_another_dock_counts(make_dock, settings, qtbot) -> None:
     dock = make_dock()
-    settings.keep_display(Display(smooth=False))  # while this dock is behind the other
+    settings.keep(display=Display(smooth=False))  # while this dock is behind the other
     image = dock._viewer.add_image(np.ones((3, 8, 8)))
     assert image.interpolation2d == NEAREST
     assert not dock.display.smooth.isChecked()
@@ -1021,7 +1021,7 @@ def test_nothing_is_proposed_inside_the_installation(ready, tmp_path, qtbot, mon
     wait_until(lambda: (tmp_path / "out" / "heart.json").is_file(), qtbot)
     dock.run.save_button.click()
     assert starts[3:] == [Path.home(), tmp_path / "out"]
-    assert dock._settings.save_folder() == tmp_path / "out"  # for the next start
+    assert dock._settings.kept.save_folder == str(tmp_path / "out")  # for the next start
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])

@@ -171,7 +171,7 @@ def test_the_demo_is_one_click_away(make_form, ensemble_folder, settings, qtbot)
         form.choose_demo()
     assert form.folder.labels == LABELS
     assert form.folders.currentText() == DEMO_TITLE
-    assert settings.recent_folders() == []
+    assert settings.kept.recent_ensembles == ()
 
 
 def test_the_demo_lies_in_the_package() -> None:

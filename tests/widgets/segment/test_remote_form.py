@@ -74,7 +74,7 @@ def test_typed_values_are_restored(form, settings, qtbot) -> None:
 
 def test_an_empty_address_is_not_restored(form, settings, qtbot) -> None:
     write(form.address, "", qtbot)
-    assert settings.remote() == RemoteDevice(address="")
+    assert settings.kept.other_computer == RemoteDevice(address="")
 
 
 def test_an_answer_to_an_older_address_is_ignored(form, qtbot) -> None:

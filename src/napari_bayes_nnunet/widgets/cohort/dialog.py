@@ -85,7 +85,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._explain()
         self._lay_out()
         self._connect()
-        self.form.set_choices(settings.last_cohort())
+        self.form.set_choices(settings.kept.last_cohort)
         self._set_running(False)
 
     @property
@@ -198,7 +198,7 @@ class CohortWindow(FolderDrop, QWidget):
         if request is not self._checked:
             return
         self._checked, self._results = None, request.output
-        self._settings.keep_cohort(self.form.choices())
+        self._settings.keep(last_cohort=dict(self.form.choices()))
         self._studies, self._started = 0, perf_counter()
         self.table.clear(request.images)
         self.made_by.show_message(RESULTS_OF.format(chosen=request.chosen))

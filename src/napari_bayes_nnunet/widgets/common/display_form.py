@@ -74,11 +74,11 @@ class DisplayForm(QWidget):
 
     def refresh(self) -> None:
         """Take over what was chosen in another dock."""
-        self.set_display(self._settings.display() if self._settings is not None else Display())
+        self.set_display(self._settings.kept.display if self._settings is not None else Display())
 
     def _keep(self) -> None:
         if self._settings is not None:
-            self._settings.keep_display(self.display)
+            self._settings.keep(display=self.display)
 
     def _on_toggled(self) -> None:
         self._keep()

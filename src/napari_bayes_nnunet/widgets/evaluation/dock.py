@@ -69,7 +69,7 @@ class EvaluationWidget(DockContent):
         self.status = MessageLabel()
         self.results = EvaluationResults(open_path=open_path)
         self._lay_out()
-        self.form.set_folders(self._settings.last_evaluation())
+        self.form.set_folders(self._settings.kept.last_evaluation)
         self._connect()
         self._on_changed()
 
@@ -86,7 +86,7 @@ class EvaluationWidget(DockContent):
         existing = [f"{file.parent.name}/{file.name}" for file in existing_files(request.report)]
         if existing and not self._may_replace(self, existing):
             return
-        self._settings.keep_evaluation(self.form.folders())
+        self._settings.keep(last_evaluation=dict(self.form.folders()))
         self.results.set_outcome(None)
         self.status.show_message("")
         self._set_running(True)

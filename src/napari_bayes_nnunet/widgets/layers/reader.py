@@ -92,8 +92,8 @@ def _read_dicom(path: Path) -> list[Any]:
     volume = read_stack(stack, path)
     _show_notes(volume)
     settings = Settings()
-    if settings.shows_dates():
-        settings.keep_study_date(stack.pseudonym, read_study_date(stack))
+    if settings.kept.shows_study_dates:
+        settings.add("study_dates", {stack.pseudonym: read_study_date(stack)})
     layer = layer_data(volume)
     layer[1]["metadata"]["bayes"]["dicom"] = str(path.absolute())
     return [layer]

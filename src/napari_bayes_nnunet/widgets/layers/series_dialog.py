@@ -86,13 +86,13 @@ class StackChooser(QDialog):
     def _describe(self) -> None:
         """Show the texts of all stacks, with names and dates as they are now wanted."""
         for row, stack in enumerate(self._stacks):
-            alias = self._settings.alias(stack.pseudonym)
+            alias = self._settings.kept.study_aliases.get(stack.pseudonym, "")
             parts = [alias, describe_stack(stack), self._date_of(stack)]
             self.list.item(row).setText("\n".join(filter(None, parts)))
 
     def _date_of(self, stack: Stack) -> str:
         """Return the line with the date of a stack, which is only read if it is shown."""
-        if not self._settings.shows_dates():
+        if not self._settings.kept.shows_study_dates:
             return ""
         if stack.pseudonym not in self._dates:
             self._dates[stack.pseudonym] = read_study_date(stack)

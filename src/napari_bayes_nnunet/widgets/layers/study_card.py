@@ -48,7 +48,7 @@ class AliasForm(QWidget):
         self.alias.setAccessibleName(ALIAS_HINT)
         self.dates = QCheckBox("Show study dates")
         self.dates.setToolTip(DATES_HELP)
-        self.dates.setChecked(settings.shows_dates())
+        self.dates.setChecked(settings.kept.shows_study_dates)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.alias, 0, 0)
@@ -62,16 +62,17 @@ class AliasForm(QWidget):
         self._keep_alias()
         self._case = case
         self.alias.setEnabled(bool(case))
-        self.alias.setText(self._settings.alias(case))
+        self.alias.setText(self._settings.kept.study_aliases.get(case, ""))
 
     def _keep_alias(self) -> None:
         text = self.alias.text().strip()
-        if self._case and text != self._settings.alias(self._case):
-            self._settings.keep_alias(self._case, text)
+        if self._case and text != self._settings.kept.study_aliases.get(self._case, ""):
+            self._settings.add("study_aliases", {self._case: text})
             self.changed.emit()
 
     def _on_dates_toggled(self, shown: bool) -> None:
-        self._settings.keep_dates(shown)
+        dates = self._settings.kept.study_dates if shown else {}  # forget those that are known
+        self._settings.keep(shows_study_dates=shown, study_dates=dates)
         self.changed.emit()
 
 

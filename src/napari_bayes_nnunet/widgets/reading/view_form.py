@@ -68,9 +68,9 @@ class ViewForm(QWidget):
     def _choose(self, view: UncertaintyView) -> None:
         self.set_view(view)
         if self._settings is not None:
-            self._settings.keep_uncertainty_view(view.name)
+            self._settings.keep(uncertainty_view=view.name)
         self.view_chosen.emit(view)
 
     def _kept(self) -> UncertaintyView:
-        name = self._settings.uncertainty_view() if self._settings is not None else ""
+        name = self._settings.kept.uncertainty_view if self._settings is not None else ""
         return UncertaintyView.__members__.get(name, DEFAULT_VIEW)

@@ -109,7 +109,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._may_save = may_save
         self._settings = open_settings(settings)
         self._layout = ReadingLayout()
-        self._reads = self._settings.reading_layout()
+        self._reads = self._settings.kept.reading_layout
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.messages = ReviewMessages(napari_viewer, self)
         self.opener = StudyOpener(
@@ -271,9 +271,9 @@ class ReviewWidget(FolderDrop, DockContent):
         self._show_parts(opened)
         self.messages.show_study(opened, read_only=controller.saver.read_only)
         case, folder = opened.session.study.info.case, opened.session.study.folder
-        self._settings.keep_last_study(folder)
+        self._settings.keep(last_study=str(folder))
         self._export_questions.dicom_images(case)  # known even if the layer is removed
-        alias = self._settings.alias(case)
+        alias = self._settings.kept.study_aliases.get(case, "")
         self.title.setText(f"{alias} ({case})" if alias else case)
         self.title.setToolTip(f"{case}\n{folder}")
         fit_slider_labels(main_window(self))
@@ -312,7 +312,7 @@ class ReviewWidget(FolderDrop, DockContent):
         else:
             self._leave_layout()
         self._reads = is_on
-        self._settings.keep_reading_layout(is_on)
+        self._settings.keep(reading_layout=is_on)
         self._zoom_soon()
 
     def _open_shown_study(self) -> None:
@@ -400,9 +400,10 @@ class ReviewWidget(FolderDrop, DockContent):
     @property
     def _start_folder(self) -> str:
         """The given folder, or the one next to the study open now or last; "" if unknown."""
-        last = self._settings.last_study()
-        study = self.controller.session.study.folder if self.controller is not None else last
-        return str(self._given_start or (study.parent if study is not None else ""))
+        study = self._settings.kept.last_study
+        if self.controller is not None:
+            study = str(self.controller.session.study.folder)
+        return str(self._given_start or (Path(study).parent if study else ""))
 
     def _choose_folder(self, title: str, start: str) -> str:
         return self._ask_folder(self, title, start or self._start_folder)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ...app.prediction.output_files import dicom_file_names
 from ...app.review.export import export_files
 from ...io.dicom.files import may_hold_dicom
-from ..common.settings import Settings
+from ..common.settings import Settings, existing
 from ..layers.metadata import dicom_path
 from .export import ReviewExporter
 
@@ -84,10 +84,10 @@ class ExportQuestions:
 
     def _choose_output(self, title: str) -> str:
         """Return the folder to write to, "" for none."""
-        start = self._settings.save_folder()
+        start = existing(self._settings.kept.save_folder)
         chosen = self._choose_folder(title, str(start or ""))
         if chosen:
-            self._settings.keep_save_folder(Path(chosen))
+            self._settings.keep(save_folder=chosen)
         return chosen
 
     def _may_write(self, files: Sequence[Path]) -> bool:

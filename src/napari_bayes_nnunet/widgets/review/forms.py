@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ...core.review.queue import REVIEW_SCORES
 from ..common.display_form import DisplayForm
 from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage
-from ..common.settings import Settings
+from ..common.settings import Settings, StopTarget
 from ..editing.carried_strip import CarriedStrip
 from ..editing.correction_form import CorrectionForm
 from ..editing.slice_buttons import SliceButtons
@@ -92,13 +92,14 @@ class ReviewForms(QWidget):
 
     def _show_target(self) -> None:
         """Show the target of the last review."""
-        target = self._settings.stop_target() if self._settings is not None else None
+        target = self._settings.kept.stop_target if self._settings is not None else None
         if target is not None:
-            self.stop.set_target(*target)
+            self.stop.set_target(target.points, target.level)
 
     def _keep_target(self) -> None:
         if self._settings is not None and self.stop.was_changed:
-            self._settings.keep_stop_target(self.stop.target.value(), self.stop.level)
+            target = StopTarget(points=self.stop.target.value(), level=self.stop.level)
+            self._settings.keep(stop_target=target)
 
     def _show_grid(self) -> None:
         self.grid.setVisible(self._needs_grid or not self._has_thumbnails)
@@ -112,9 +113,13 @@ class ReviewForms(QWidget):
         section = self.sections[title] = CollapsibleSection(title, content)
         is_open = title in OPEN_AT_FIRST
         if self._settings is not None:
-            is_open = self._settings.is_open(title, default=is_open)
+            is_open = self._settings.kept.open_sections.get(title, is_open)
         if is_open:
             section.expand()
         if self._settings is not None:
-            section.toggled.connect(partial(self._settings.keep_open, title))
+            section.toggled.connect(partial(self._keep_open, title))
         self._column.addWidget(section)
+
+    def _keep_open(self, title: str, is_open: bool) -> None:
+        if self._settings is not None:
+            self._settings.add("open_sections", {title: is_open})

@@ -172,8 +172,9 @@ class StudyList(FolderDrop, QWidget):
     def _show_card(self, study: StudySummary | None) -> None:
         """Show the picture, the alias and the date of the chosen study."""
         self.card.setVisible(study is not None)
-        self.notes.set_case(study.case if study is not None else "")
-        self.date.show_message(self._settings.study_date(study.case) if study is not None else "")
+        case = study.case if study is not None else ""
+        self.notes.set_case(case)
+        self.date.show_message(self._settings.kept.study_dates.get(case, ""))
         self.picture.clear()
         if study is not None and not study.problem:
             show = partial(self._on_picture_read, study)
@@ -185,7 +186,7 @@ class StudyList(FolderDrop, QWidget):
 
     def _name_of(self, study: StudySummary) -> str:
         """Return the user's name for a study, else its case or, if several have it, its path."""
-        alias = self._settings.alias(study.case)
+        alias = self._settings.kept.study_aliases.get(study.case, "")
         if alias:
             return alias
         folder = self.folder.path

@@ -77,7 +77,7 @@ class ThumbnailDock(QObject):
 
     def open(self, thumbnails: Thumbnails) -> None:
         """Show the thumbnails of a study, unless the user has closed those of another one."""
-        self._thumbnails, self._is_wanted = thumbnails, self._settings.thumbnails()
+        self._thumbnails, self._is_wanted = thumbnails, self._settings.kept.thumbnails
         thumbnails.current_moved.connect(self._scroll_to)
         if self._is_wanted:
             self._show(thumbnails)
@@ -101,7 +101,7 @@ class ThumbnailDock(QObject):
     def set_shown(self, are_shown: bool) -> None:
         """Show or hide the thumbnails as the user wants, and remember the choice."""
         self._is_wanted = are_shown
-        self._settings.keep_thumbnails(are_shown)
+        self._settings.keep(thumbnails=are_shown)
         if not are_shown:
             self._remove()
         elif self._area is None and self._thumbnails is not None:

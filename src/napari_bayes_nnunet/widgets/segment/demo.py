@@ -119,8 +119,8 @@ def keep_work(
         return study
     _delete_with_empty_folder(study)
     settings = settings or Settings()
-    if settings.last_study() is None:
-        settings.keep_last_study(kept)
+    if not settings.kept.last_study:
+        settings.keep(last_study=str(kept))
     return kept
 
 

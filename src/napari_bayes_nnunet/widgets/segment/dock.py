@@ -262,7 +262,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.details = CollapsibleSection(DETAILS, content)
         self.chosen_options = MessageLabel(level="warning")
         self.chosen_options.setToolTip(UNUSUAL_OPTIONS)
-        if self._settings.is_open(KEPT_DETAILS, default=False):
+        if self._settings.kept.open_sections.get(KEPT_DETAILS):
             self.details.expand()
         self.details.toggled.connect(self._on_details_toggled)
         return self.details
@@ -391,7 +391,7 @@ class SegmentWidget(FolderDrop, DockContent):
             self.run.show_messages(*self.shown.notes())
 
     def _on_details_toggled(self, is_open: bool) -> None:
-        self._settings.keep_open(KEPT_DETAILS, is_open)
+        self._settings.add("open_sections", {KEPT_DETAILS: is_open})
         self._show_options()
 
     def _show_options(self) -> None:

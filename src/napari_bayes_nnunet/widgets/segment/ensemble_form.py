@@ -26,7 +26,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ..common.background import Background
 from ..common.dock import MessageLabel
 from ..common.form import NarrowComboBox
-from ..common.settings import Settings
+from ..common.settings import Settings, existing
 from .members_table import MembersTable
 
 DEMO_TITLE = "Demo ensemble (built in)"
@@ -109,7 +109,7 @@ class EnsembleForm(QWidget):
 
     def choose_last(self) -> None:
         """Choose the ensemble of the last time, unless one is chosen already or it is missing."""
-        last = self._settings.last_ensemble()
+        last = existing(self._settings.kept.last_ensemble)
         if self._requested is None and last is not None:
             self.choose(last)
 
@@ -155,7 +155,7 @@ class EnsembleForm(QWidget):
         self.folders.addItem(DEMO_TITLE, self._demo)
         if not self._demo.is_dir():
             _disable(self.folders, 1, NO_DEMO)
-        for folder in self._settings.recent_folders():
+        for folder in filter(None, map(existing, self._settings.kept.recent_ensembles)):
             self._add(folder)
 
     def _add(self, folder: Path) -> None:
@@ -175,7 +175,7 @@ class EnsembleForm(QWidget):
             self.choose(path)
         else:
             self._requested, self._is_looking = None, False
-            self._settings.keep_last_ensemble(None)
+            self._settings.keep(last_ensemble="")
             self._show(None)
 
     def _on_choose_clicked(self) -> None:
@@ -187,8 +187,8 @@ class EnsembleForm(QWidget):
         if path != self._requested:
             return
         if path != self._demo:
-            self._settings.add_recent_folder(path)
-        self._settings.keep_last_ensemble(path)
+            self._settings.put_first("recent_ensembles", path)
+        self._settings.keep(last_ensemble=str(path))
         self._is_looking = False
         self._show(folder)
         self.found.emit(path)

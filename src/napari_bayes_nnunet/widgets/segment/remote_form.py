@@ -33,7 +33,7 @@ class RemoteForm(DataForm):
         self.status = MessageLabel()
         for part in (self.test_button, self.status):
             self.native.layout().addWidget(part)
-        self.update(asdict(settings.remote()))
+        self.update(asdict(settings.kept.other_computer))
         self._show_fields()
         self.changed.connect(self._on_changed)
         for field in self:
@@ -71,4 +71,5 @@ class RemoteForm(DataForm):
 
     def _save(self) -> None:
         device = self._device()
-        self._settings.keep_remote(device if self.address.value else replace(device, address=""))
+        device = device if self.address.value else replace(device, address="")
+        self._settings.keep(other_computer=device)

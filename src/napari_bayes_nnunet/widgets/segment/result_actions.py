@@ -17,7 +17,7 @@ from ...io import DataError
 from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY
 from ..common.background import Background
 from ..common.dock import raise_dock
-from ..common.settings import Settings
+from ..common.settings import Settings, existing
 from ..common.wording import in_the_window
 from ..layers.metadata import layer_voxels
 from ..layers.result import SegmentationResult
@@ -117,7 +117,7 @@ class ResultActions(QObject):
         folder = self._ask_for_folder(f"Save {result.case} in", folder_of_image(result))
         if folder is None or self._refuses(result, folder) or not self._may_replace(folder):
             return
-        self._settings.keep_save_folder(folder)
+        self._settings.keep(save_folder=str(folder))
         self.save_to(folder)
 
     def _on_review_requested(self) -> None:
@@ -142,12 +142,12 @@ class ResultActions(QObject):
         folder = self._ask_for_folder(f"Folder for the study of {result.case}")
         if folder is None:
             return None
-        self._settings.keep_save_folder(folder)
+        self._settings.keep(save_folder=str(folder))
         return study_folder_in(result, folder)
 
     def _ask_for_folder(self, title: str, start: Path | None = None) -> Path | None:
         """Ask for a folder, from ``start`` on, or else from the one that was chosen last."""
-        start = start or self._settings.save_folder() or Path.home()
+        start = start or existing(self._settings.kept.save_folder) or Path.home()
         chosen = QFileDialog.getExistingDirectory(self._window, title, str(start))
         return Path(chosen) if chosen else None
 

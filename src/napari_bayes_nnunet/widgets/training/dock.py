@@ -84,7 +84,7 @@ class TrainingWidget(DockContent):
         raise_dock(self._viewer, self, "Segment").ensemble.choose(run.path)
 
     def _show_run(self, path: Path) -> None:
-        self._settings.add_recent_run(path)
+        self._settings.put_first("recent_runs", path)
         self.chooser.show_run(path)
         self.progress, self.state = NOTHING_YET, None
         self.error.show_message("")

@@ -214,7 +214,7 @@ class NewTrainingForm(QWidget):
 
     def _choose_last_preset(self) -> None:
         """Choose the preset that the user picked last, which ends proposals."""
-        kept = self._settings.preset() if self._settings is not None else ""
+        kept = self._settings.kept.preset if self._settings is not None else ""
         if kept in PRESETS:
             self._proposes = False
             self.schedule.choose_preset(kept)
@@ -222,7 +222,7 @@ class NewTrainingForm(QWidget):
     def _on_preset_picked(self, name: str) -> None:
         self._proposes = self._is_proposed = False
         if self._settings is not None and name in PRESETS:
-            self._settings.keep_preset(name)
+            self._settings.keep(preset=name)
         self._on_changed()
 
     def _propose_preset(self) -> None:
