@@ -87,7 +87,7 @@ def _train(dataset: Path, folder: Path) -> None:
          "--epochs", "6", "--cycles", "2", "--members-per-cycle", "2",
          "--iterations-per-epoch", "2", "--device", "cpu")  # fmt: skip
     shutil.rmtree(run / "nnunet_data", ignore_errors=True)
-    _run(folder, "calibrate", "calibrate", run, dataset, *QUICK)
+    _run(folder, "calibrate", "calibrate", run, dataset, "--device", "cpu", "--mirroring", "none")
     _run(folder, "inspect", "inspect", run)
 
 
