@@ -89,7 +89,8 @@ def test_left_out_series_at_the_end_is_noted(tmp_path: Path) -> None:
         image = pydicom.dcmread(file)
         if image.SeriesNumber == 5 + LAST:
             image.PixelSpacing = [1.6, 1.3]
-            image.save_as(file)
+        image.SeriesDescription = f"cine_sa_{image.SeriesNumber}"
+        image.save_as(file)
     assert templates(read_dicom(tmp_path)) == [SLICES_LEFT_OUT]
 
 

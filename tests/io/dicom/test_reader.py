@@ -30,6 +30,7 @@ from napari_bayes_nnunet.io.dicom.reader import (
     read_study_date,
     read_thumbnail,
 )
+from napari_bayes_nnunet.io.dicom.series import REPEATS_NOT_USED
 from napari_bayes_nnunet.io.images.nifti import BLANK_IMAGE, read_volume, write_image
 
 from ...helpers.data import dicoms
@@ -194,6 +195,29 @@ def test_a_slice_taken_again_replaces_the_first(tmp_path: Path) -> None:
     check_is_made_cine(tmp_path, voxels)
 
 
+@pytest.mark.parametrize("is_one_series", [False, True])
+@pytest.mark.parametrize(
+    ("series", "about"),
+    [
+        (20, {"description": "sax 40 mcg dobutamine"}),
+        (20, {"description": "CINE_SAX tagging"}),
+        (20, {"ScanningSequence": ["GR", "IR"]}),
+        (3, {}),
+    ],
+)
+def test_other_series_of_some_slices_is_named_and_not_used(
+    tmp_path: Path, series: int, about: dict[str, Any], is_one_series: bool
+) -> None:
+    voxels = write_cine(tmp_path, series_per_slice=not is_one_series)
+    for t in range(5):
+        pixels = np.full((12, 10), 7 + t, np.int16)
+        slice_file(tmp_path / f"other{t}", pixels, z=2, t=t, series=series, **about)
+    volume = read_dicom(tmp_path)
+    assert np.array_equal(volume.voxels, voxels)
+    assert [note.template for note in volume.notes] == [REPEATS_NOT_USED]
+    assert volume.notes[0].values["series"] == f"series {series}: 5 images"
+
+
 def test_trial_slice_between_others_is_left_aside(tmp_path: Path) -> None:
     voxels = write_cine(tmp_path, series_per_slice=True)
     for t in range(5):
@@ -224,6 +248,19 @@ def test_cines_with_series_per_slice_stay_apart(tmp_path: Path) -> None:
     assert [len(stack.slices) for stack in read_stacks(tmp_path)] == [4, 4]
     check_is_made_cine(tmp_path, first, series=5)
     check_is_made_cine(tmp_path, second, series=31)
+
+
+def test_two_cines_with_one_series_number_are_refused(tmp_path: Path) -> None:
+    for study in "12":
+        write_cine(
+            tmp_path / study,
+            StudyInstanceUID=f"1.2.{study}",
+            SeriesInstanceUID=f"1.3.{study}",
+            FrameOfReferenceUID=f"1.4.{study}",
+        )
+    with pytest.raises(DataError) as error:
+        read_dicom(tmp_path, series=5)
+    assert error.value.statement.template == SEVERAL_SHORT_AXES
 
 
 # --- what is missing -------------------------------------------------------------------------

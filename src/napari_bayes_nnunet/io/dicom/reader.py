@@ -103,13 +103,13 @@ def choose_stack(
     """
     selected = [stack for stack in stacks if series is None or series in stack.series_numbers]
     candidates = [stack for stack in selected if stack.is_short_axis_cine]
-    if len(candidates) == 1 or (series is not None and candidates):
+    if len(candidates) == 1:
         return candidates[0]
     alone = len(selected) == 1 and (guess or selected[0].may_be_short_axis)
-    if alone or (series is not None and selected):
+    if alone or (series is not None and selected and not candidates):
         return selected[0]
     choices = "; ".join(map(describe, candidates or stacks))
-    if series is not None:
+    if series is not None and not selected:
         raise DataError(NO_SUCH_SERIES, Action.CHOOSE_SERIES, series=series, stacks=choices)
     if not candidates:
         raise DataError(NO_SHORT_AXIS, Action.CHOOSE_SERIES, stacks=choices)

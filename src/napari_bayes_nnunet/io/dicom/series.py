@@ -7,6 +7,7 @@ a separate series, and some put localisers and long axes into the series of the 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -73,6 +74,10 @@ MOST_SPARSE: Final = 2
 SLICES_LEFT_OUT: Final = (
     "The volumes do not include {slices} of the same series beyond the ends of the stack, whose "
     "pixel spacing, size, direction or kind differs. Check that no slice of the heart is missing."
+)
+REPEATS_NOT_USED: Final = (
+    "Other cine images of the same slices were not used ({series}). Check that the right series "
+    "was chosen."
 )
 ALONG_THE_BODY: Final = 0.97
 """Cosine to an axis of the body above which a stack is axial, coronal or sagittal."""
@@ -219,7 +224,7 @@ def find_stacks(images: Iterable[DicomImage]) -> list[Stack]:
         part = next((part for part in parts if _may_stack(image, part[0], same_series=True)), None)
         parts.append([image]) if part is None else part.append(image)
     stacks = [_make_stack(images) for group in _group_parts(parts) for images in _join_parts(group)]
-    stacks = [_with_note_on_ends(stack, unique.values()) for stack in stacks]
+    stacks = [_with_notes_on_others(stack, unique.values()) for stack in stacks]
     return sorted(stacks, key=_rank)
 
 
@@ -229,25 +234,44 @@ def _identity(image: DicomImage) -> tuple[object, ...]:
     return image.instance, image.series, image.frame, image.position, *time
 
 
-def _with_note_on_ends(stack: Stack, images: Iterable[DicomImage]) -> Stack:
-    """Return the stack with a note on parallel slices of its series beyond its ends."""
-    series = {image.series for of_slice in stack.slices for image in of_slice}
+def _with_notes_on_others(stack: Stack, images: Iterable[DicomImage]) -> Stack:
+    """Return the stack with notes on parallel images of its study that it does not have.
+
+    They lie beyond its ends in series of its name, or are cines of its slices.
+    """
+    used = [image for of_slice in stack.slices for image in of_slice]
+    series, ids = {image.series for image in used}, {id(image) for image in used}
     normal = slice_normal(stack.first)
-    positions = [float(normal @ np.array(of_slice[0].position)) for of_slice in stack.slices]
-    lowest, highest = min(positions) - SAME_SLICE, max(positions) + SAME_SLICE
-    beyond = set()
+    positions = np.array([normal @ np.array(of_slice[0].position) for of_slice in stack.slices])
+    lowest, highest = positions.min() - SAME_SLICE, positions.max() + SAME_SLICE
+    beyond, repeats = set(), defaultdict[str, list[DicomImage]](list)
     for image in images:
-        same = len(series) > 1 and image.description == stack.description
-        if image.study != stack.first.study or not (same or image.series in series):
-            continue
         along = float(normal @ np.array(image.position))
         is_parallel = float(normal @ slice_normal(image)) > PARALLEL
-        if is_parallel and not lowest <= along <= highest:
-            beyond.add(round(along / SAME_SLICE))
-    if not beyond:
-        return stack
-    note = statement(SLICES_LEFT_OUT, slices=format_count(len(beyond), "slice"))
-    return replace(stack, notes=(*stack.notes, note))
+        if id(image) in ids or image.study != stack.first.study or not is_parallel:
+            continue
+        if np.abs(positions - along).min() < SAME_SLICE and image.series not in series:
+            repeats[image.series].append(image)
+        elif not lowest <= along <= highest:
+            same = len(series) > 1 and _words(image) == _words(stack.first)
+            beyond |= {round(along / SAME_SLICE)} if same or image.series in series else set()
+    cines = [i for i in repeats.values() if usual_phase_count(group_by_position(i)) == stack.phases]
+    names = [f"series {i[0].series_number}: {format_count(len(i), 'image')}" for i in cines]
+    notes = (
+        (beyond, statement(SLICES_LEFT_OUT, slices=format_count(len(beyond), "slice"))),
+        (stack.phases > 1 and names, statement(REPEATS_NOT_USED, series=", ".join(names))),
+    )
+    return replace(stack, notes=(*stack.notes, *(note for found, note in notes if found)))
+
+
+def _words(image: DicomImage) -> str:
+    """Return the description of the image's series without the numbers of slices."""
+    return " ".join(re.split(r"[\W\d_]+", image.description.lower()))
+
+
+def _contrast(image: DicomImage) -> tuple[object, ...]:
+    is_other = OTHER_CONTRAST.search(image.description) is not None
+    return image.sequence, image.variant, image.inversion_time is None, is_other
 
 
 def _rank(stack: Stack) -> tuple[bool, bool, int, tuple[int, ...]]:
@@ -276,7 +300,9 @@ def _group_parts(parts: Sequence[list[DicomImage]]) -> list[list[list[DicomImage
     for part in sorted(parts, key=lambda part: part[0].acquired):
         for group in groups:
             first = group[0]
-            if _may_stack(part[0], first[0], same_series=False) and _same_frame(part, first):
+            may_stack = _may_stack(part[0], first[0], same_series=False)
+            same_contrast = _contrast(part[0]) == _contrast(first[0])
+            if may_stack and same_contrast and _same_frame(part, first):
                 group.append(part)
                 break
         else:
@@ -296,7 +322,10 @@ def _same_frame(part: Sequence[DicomImage], other: Sequence[DicomImage]) -> bool
 
 
 def _join_parts(parts: Sequence[list[DicomImage]]) -> list[list[DicomImage]]:
-    """Join series of different slices into stacks; a repeated slice replaces the first one."""
+    """Join series of different slices into stacks.
+
+    A slice that was repeated later, in a series of the same name, replaces the first one.
+    """
     groups: list[list[DicomImage]] = []
     for part in parts:
         free = (group for group in groups if not _share_position(part, group))
@@ -305,7 +334,9 @@ def _join_parts(parts: Sequence[list[DicomImage]]) -> list[list[DicomImage]]:
     stack, *further = sorted(groups, key=lambda images: -len(group_by_position(images)))
     for repeat in list(further):
         smaller = len(group_by_position(repeat)) < len(group_by_position(stack)) / 2
-        if smaller and _share_all_positions(repeat, stack):
+        is_later = repeat[0].acquired > stack[0].acquired
+        same = is_later and _words(repeat[0]) == _words(stack[0])
+        if smaller and same and _share_all_positions(repeat, stack):
             further.remove(repeat)
             stack = _replace_slices(stack, repeat)
     if len(parts) == 1:
