@@ -10,8 +10,10 @@ from napari_bayes_nnunet.app.segmentation.image_check import (
     BLANK_PHASES,
     CLIPPED,
     CONSTANT_IMAGE,
+    ODD_SLICES,
     checked_image,
     note_on_left_out,
+    odd_slice_warnings,
     usable_phases,
 )
 
@@ -89,3 +91,22 @@ def test_phases_without_an_image_are_named() -> None:
     assert usable_phases(cine, SPACING) == [1, 3, 5]
     assert note_on_left_out([1, 3, 5], 5) == BLANK_PHASES.format(phases="phases 2, 4")
     assert note_on_left_out([1, 2], 2) == note_on_left_out([], 2) == ""
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+@pytest.mark.parametrize(("odd", "numbers"), [((), None), ((2,), "3"), ((2, 4), "3, 5")])
+def test_blank_and_repeated_slices_warn(odd: tuple[int, ...], numbers: str, axis: int) -> None:
+    planes = np.random.default_rng(0).normal(size=(7, 20, 20)).astype(np.float32)
+    planes[[0, 6]] = 0  # padding
+    for z in odd:
+        planes[z] = 0 if z == 2 else planes[z - 1]
+    image = np.moveaxis(planes, 0, axis)[None]
+    spacing = np.roll(SPACING, axis)
+    expected = (ODD_SLICES.format(numbers=numbers),) if numbers else ()
+    assert odd_slice_warnings(image, (spacing[0], spacing[1], spacing[2])) == expected
+
+
+def test_phase_with_a_blank_slice_is_not_chosen() -> None:
+    cine = np.random.default_rng(0).normal(size=(1, 3, 5, 20, 20))
+    cine[0, 1, 2] = 0
+    assert usable_phases(cine, SPACING) == [1, 3]

@@ -31,7 +31,7 @@ from .case_signs import failure_signs
 from .first_look import FirstLook
 from .forward_pass import ForwardPass
 from .heart_window import find_window, widened_window
-from .image_check import Image, checked_image, usable_phases
+from .image_check import Image, checked_image, odd_slice_warnings, usable_phases
 from .image_kind import HeartLook
 from .member_checks import MemberChecks
 from .member_predictions import InputImage, MemberPredictor, PredictorRuns
@@ -466,9 +466,10 @@ class Ensemble:
         return InputImage(channels, spacing, notes=notes)
 
     def _slice_warnings(self, image: InputImage) -> tuple[str, ...]:
+        odd = odd_slice_warnings(image.channels, image.spacing)
         if self._predictor.slice_axis is None:
-            return ()
-        return slice_warnings(image.channels.shape, image.spacing)
+            return odd
+        return (*odd, *slice_warnings(image.channels.shape, image.spacing))
 
     def heart_look(self, image: Image, spacing: Spacing) -> HeartLook:
         """Return what the last member finds of the heart in an image, the same for all settings.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.counts import format_count, phase_names
+from ...core.slice_axis import find_slice_axis
 from ...core.types import Spacing
 from .. import AppError
 
@@ -29,6 +30,10 @@ BLANK_PHASES: Final = (
 )
 CLIPPED: Final = (
     "Extreme voxel values such as {furthest:.3g} were clipped to {limit:.3g} ({count})."
+)
+ODD_SLICES: Final = (
+    "Blank slices, or copies of the slice before, make the volumes wrong (slice {numbers}). Export "
+    "the image again."
 )
 _LARGEST: Final = 1e18
 """Largest voxel value: the variance of larger ones overflows float32, and no scanner has them."""
@@ -54,6 +59,20 @@ def checked_image(image: Image, spacing: Spacing) -> tuple[Image, tuple[str, ...
     return (np.stack([channel for channel, _ in clipped]) if notes else channels), notes
 
 
+def odd_slice_warnings(image: Image, spacing: Spacing) -> tuple[str, ...]:
+    """Return a warning if slices of (channels, Z, Y, X) are blank, or equal to the one before.
+
+    Blank ones beyond all others are padding. No volume of ACDC or Sunnybrook has such slices.
+    """
+    planes = np.moveaxis(image, 1 + (find_slice_axis(image.shape[1:], spacing) or 0), 1)
+    blank = (planes == planes[:, :, :1, :1]).all(axis=(0, 2, 3))
+    first, last = np.flatnonzero(~blank)[[0, -1]] if not blank.all() else (0, 0)
+    equal = (planes[:, 1:] == planes[:, :-1]).all(axis=(0, 2, 3))
+    odd = [z for z in range(first + 1, last + 1) if blank[z] or equal[z - 1]]
+    numbers = ", ".join(str(z + 1) for z in odd)
+    return (ODD_SLICES.format(numbers=numbers),) if odd else ()
+
+
 def usable_phases(cine: Image, spacing: Spacing) -> list[int]:
     """Return the phases, from 1, of a cine (channels, T, Z, Y, X) that can be segmented."""
     return [p for p in range(1, cine.shape[1] + 1) if _is_usable(cine[:, p - 1], spacing)]
@@ -67,10 +86,9 @@ def note_on_left_out(usable: Collection[int], count: int) -> str:
 
 def _is_usable(image: Image, spacing: Spacing) -> bool:
     try:
-        _valid_channels(image, spacing)
+        return not odd_slice_warnings(_valid_channels(image, spacing), spacing)
     except AppError:
         return False
-    return True
 
 
 def _valid_channels(image: Image, spacing: Spacing) -> Image:
