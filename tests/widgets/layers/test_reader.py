@@ -322,10 +322,11 @@ def test_invalid_uids_are_said_in_a_window(tmp_path: Path, monkeypatch: pytest.M
     with tolerant_reading():
         write_cine(tmp_path / "Doe", FrameOfReferenceUID="1.2.03")
     before = len(notification_manager.records)
-    layers_of(tmp_path / "Doe")
+    (layer,) = layers_of(tmp_path / "Doe")
     (shown,) = notification_manager.records[before:]
     assert shown.severity.value == "warning"
     assert [shown.message] == [str(note) for note in read_dicom(tmp_path / "Doe").notes]
+    assert [shown.message] == [str(note) for note in layer.metadata["bayes"]["notes"]]
 
 
 def test_an_enhanced_file_is_its_cine(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_the_report_is_kept_with_its_phase(tmp_path) -> None:
     assert result.phases[None].done == result.phases[None].total == 2
 
 
+def test_what_was_noticed_on_reading_stands_in_the_report(tmp_path) -> None:
+    result = make_result()
+    result.image_notes = ("Slices were left out.",)
+    grow(result, tmp_path)
+    result.finish(None, {"notes": ["Half precision."]})
+    assert result.notes == ["Slices were left out.", "Half precision."]
+
+
 def test_unusual_files_are_said_in_the_window() -> None:
     """The child gets an array only, so the window adds what it knows of the file."""
     report = {"volumes_ml": {"LV": {"ensemble": 100.0}}, "notes": ["Half precision."]}

@@ -39,6 +39,7 @@ def layer_data(
                 "source": os.path.abspath(volume.source),
                 "geometry": volume.geometry,
                 "doubt": volume.doubt,
+                "notes": volume.notes,
             }
         },
     }

@@ -75,7 +75,8 @@ class SegmentationResult:
     phases that were not segmented. ``structures`` maps names to labels, without background.
     ``folder`` is that of the ensemble named ``ensemble``, ``made_by`` its content; for a study they
     are the study's folder and None, and only method and members of the ``settings`` are known.
-    ``phase_cases`` are the names of all phases if they were joined from files of their own.
+    ``phase_cases`` are the names of all phases if they were joined from files of their own,
+    ``image_notes`` what was noticed when the image was read.
     ``phases`` has the state of each phase (from 1; None for a 3D image), ``requested`` the phases
     of a cine to segment last. ``posteriors`` has the members' results of finished phases, as
     copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
@@ -97,6 +98,7 @@ class SegmentationResult:
     known_phases: CardiacPhases | None = None
     phases_from: str = ""
     phase_cases: tuple[str, ...] = ()
+    image_notes: tuple[str, ...] = ()
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
     requested: set[int] = field(default_factory=set)
     posteriors: dict[int | None, StoredPosterior] = field(default_factory=dict)
@@ -314,6 +316,7 @@ class SegmentationResult:
     ) -> None:
         """Store report and posterior of a phase that all members have segmented."""
         state = self.phases[phase]
+        report = {**report, "notes": [*self.image_notes, *report.get("notes", ())]}
         if self.geometry is not None:
             report = with_geometry(report, self.geometry, word=in_the_window)
         self.phases[phase] = PhaseState(state.total, state.total, report)

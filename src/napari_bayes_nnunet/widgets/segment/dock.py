@@ -39,7 +39,7 @@ from ..common.window_thread import ShortCollections
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
-from ..layers.metadata import layer_case, layer_phase_cases, layer_source
+from ..layers.metadata import bayes_metadata, layer_case, layer_phase_cases, layer_source
 from ..layers.orientation_letters import PatientLetters
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
@@ -221,6 +221,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 spacing=image.spacing,
                 channels=image.layers,
                 phase_cases=layer_phase_cases(layer),
+                image_notes=tuple(map(in_the_window, bayes_metadata(layer).get("notes", ()))),
             )
         result.settings = settings  # equal settings may differ in the device
         if self.image.known_phases is not None:

@@ -80,6 +80,7 @@ def join_phases(
         geometry=replace(geometry.with_phases(2), given_spacing=spacing),
         # Not a file, so the study keeps the voxels.
         source=source.with_name(SOURCE_NAMES.format(first=cases[0], second=cases[1])),
+        notes=tuple(n for layer in (first, second) for n in bayes_metadata(layer).get("notes", ())),
         doubt=bayes_metadata(first).get("doubt") or bayes_metadata(second).get("doubt"),
     )
     data, attributes, kind = layer_data(volume, case=examination_of(cases[0]))
