@@ -24,7 +24,7 @@ from napari_bayes_nnunet.io.dicom.reader import (
     read_dicom,
     read_stacks,
 )
-from napari_bayes_nnunet.io.dicom.series import REPEATS_LEFT_OUT, SLICES_LEFT_OUT
+from napari_bayes_nnunet.io.dicom.series import FEWER_PHASES, REPEATS_LEFT_OUT, SLICES_LEFT_OUT
 from napari_bayes_nnunet.io.images.nifti import Volume
 
 from ...helpers.data.dicoms import made_voxels, slice_file, write_cine, write_enhanced
@@ -65,6 +65,12 @@ def test_images_at_the_same_time_are_noted(tmp_path: Path) -> None:
     assert volume.phases == 4
     assert templates(volume) == [REPEATS_LEFT_OUT]
     assert volume.notes[0].values == {"count": 6, "images": 30}
+
+
+@pytest.mark.parametrize(("count", "expected"), [(5, []), (4, []), (20, [FEWER_PHASES])])
+def test_lost_phases_are_noted(tmp_path: Path, count: int, expected: list[str]) -> None:
+    write_cine(tmp_path, CardiacNumberOfImages=count)
+    assert templates(read_dicom(tmp_path)) == expected
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ class DicomImage:
     ``inversion_time`` in ms is that of a prepared contrast. ``acquisition`` and
     ``acquisition_time`` are 0 and "" if unknown; the time is only compared. ``unused_bits`` lie
     below values that are left-aligned. ``sequence`` and ``variant`` are codes of the scanning
-    sequence, such as "GR" and "SS" (steady state); () if unknown.
+    sequence, such as "GR" and "SS" (steady state); () if unknown. ``phases`` is the number
+    that its slice was taken in.
     """
 
     file: Path
@@ -82,6 +83,7 @@ class DicomImage:
     unused_bits: int = 0
     sequence: tuple[str, ...] = ()
     variant: tuple[str, ...] = ()
+    phases: int | None = None
 
     @property
     def acquired(self) -> tuple[int, int, int]:
@@ -196,6 +198,7 @@ def _image(file: Path, header: pydicom.Dataset, frame: int) -> DicomImage:
         unused_bits=count_unused_bits(header),
         sequence=_codes("ScanningSequence", header),
         variant=_codes("SequenceVariant", header),
+        phases=_whole("CardiacNumberOfImages", header),
     )
 
 

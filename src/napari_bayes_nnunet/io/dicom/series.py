@@ -69,6 +69,10 @@ UNKNOWN_THICKNESS: Final = (
 ASSUMED_THICKNESS: Final = (
     "The headers give no thickness of the only slice, so 1 mm was assumed for all volumes."
 )
+FEWER_PHASES: Final = (
+    "By the headers, slices have {expected} phases, but {found} were found. Check that no image is "
+    "missing."
+)
 MOST_SPARSE: Final = 2
 """Ratio of slice distance to thickness from which every second slice may be missing."""
 SLICES_LEFT_OUT: Final = (
@@ -387,7 +391,9 @@ def _make_stack(images: Sequence[DicomImage]) -> Stack:
     total = len(images)
     used = sum(map(len, latest))
     repeats = used - sum(map(len, ordered))
+    expected, found = slices[0][0].phases or 0, usual_phase_count(slices)
     notes = (
+        (expected > found, statement(FEWER_PHASES, expected=expected, found=found)),
         (total - used, statement(ACQUISITIONS_LEFT_OUT, count=total - used, images=total)),
         (repeats, statement(REPEATS_LEFT_OUT, count=repeats, images=total)),
         (moved, statement(JOINED_BY_TIME, slices=format_count(moved, "slice"), total=len(slices))),
