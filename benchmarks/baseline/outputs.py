@@ -35,7 +35,7 @@ SAVED: Final = "entropy,mutual-information,probabilities,study"
 KEYS: Final = "NWWAKNDQANRATWA"
 """Keys of a review, in this order."""
 CHANGING: Final = re.compile(
-    r"seconds|when|date|time|eta|pid|host|path|folder|uid|version|commit|digest|signature|"
+    r"seconds|created|when|date|time|eta|pid|host|path|folder|uid|version|commit|digest|signature|"
     r"sha256|torch|python|device_name|memory|argv|command|^file$|^source$",
     re.IGNORECASE,
 )
@@ -125,7 +125,7 @@ def _review(study: Path) -> None:
 
 def _describe(file: Path, folder: Path) -> Iterator[str]:
     """Yield the lines of a text that stands for a file."""
-    if file.name.startswith("Dataset") or "imagesTr" in file.parts or "labelsTr" in file.parts:
+    if {"imagesTr", "labelsTr"} & {*file.parts} or file.name == "settings.json":
         return
     if file.name.endswith((".nii", ".nii.gz")):
         image = nibabel.load(file)
