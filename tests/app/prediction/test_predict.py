@@ -22,7 +22,7 @@ from napari_bayes_nnunet.app.prediction.output_files import (
     IS_IMAGE,
     MAPS,
 )
-from napari_bayes_nnunet.app.prediction.output_lock import LOCKS, locked_case
+from napari_bayes_nnunet.app.prediction.output_lock import LOCKS, OUTPUT_IN_USE, locked_case
 from napari_bayes_nnunet.app.prediction.phases import parse_phases
 from napari_bayes_nnunet.app.prediction.predict import (
     NAME_TAKEN,
@@ -140,7 +140,7 @@ def test_case_that_another_run_writes_is_not_touched(model, image, tmp_path):
     with locked_case(out, "patient7_frame01"):
         code, said = run(model, image, "-o", out, "--device", "cpu")
         assert code == 1
-        assert f" {os.getpid()} " in said
+        assert OUTPUT_IN_USE.format(folder=out) in said
         assert [file.name for file in out.iterdir()] == [LOCKS]
     assert run(model, image, "-o", out, "--device", "cpu")[0] == 0
 

@@ -8,36 +8,20 @@ lock of a process that has died.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from ...core.problems import Action
-from ...io.files.atomic import write_json
-from ...io.files.json_files import parse_json
-from ...io.files.limits import read_small
 from .. import AppError
 
-OUTPUT_IN_USE: Final = "Process {pid} on {host} has been writing to {folder} since {since}."
-OUTPUT_IN_USE_BY_ANOTHER: Final = "Another process is writing to {folder}."
+OUTPUT_IN_USE: Final = "Another process is writing to {folder}."
 LOCKS: Final = ".running"
 """Folder of the locks in an output folder; it is removed at the end."""
 _WHOLE: Final = "cohort"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LockOwner:
-    """Process that holds a lock, as shown to the user."""
-
-    pid: int
-    host: str
-    since: str
 
 
 @contextmanager
@@ -73,7 +57,7 @@ def _enter(stack: ExitStack, output: Path, name: str) -> None:
     a folder that is not writable.
     """
     folder = output / LOCKS
-    file, record = folder / f"{name}.lock", folder / f"{name}.json"
+    file = folder / f"{name}.lock"
     lock = FileLock(file, timeout=0, thread_local=False)
     try:
         while not _holds(lock, file):
@@ -82,12 +66,10 @@ def _enter(stack: ExitStack, output: Path, name: str) -> None:
             with suppress(FileNotFoundError):
                 lock.acquire()
     except Timeout as error:
-        raise _in_use(output, record) from error
+        raise AppError(OUTPUT_IN_USE, Action.WAIT, Action.OTHER_OUTPUT, folder=output) from error
     except (OSError, NotImplementedError):
         return
-    stack.callback(_leave, lock, file, record)
-    with suppress(OSError):
-        write_json(record, asdict(_this_process()))
+    stack.callback(_leave, lock, file)
 
 
 def _holds(lock: BaseFileLock, file: Path) -> bool:
@@ -105,27 +87,12 @@ def _holds(lock: BaseFileLock, file: Path) -> bool:
         return False
 
 
-def _leave(lock: FileLock, file: Path, record: Path) -> None:
-    """Remove the files before the lock ends, so that no lock of another process is removed."""
+def _leave(lock: FileLock, file: Path) -> None:
+    """Remove the file before the lock ends, so that no lock of another process is removed."""
     with suppress(OSError):  # Windows does not delete a locked file
-        record.unlink(missing_ok=True)
         file.unlink(missing_ok=True)
     lock.release()
     with suppress(OSError):  # the folder may hold other locks
         if os.name == "nt":
             file.unlink(missing_ok=True)
         file.parent.rmdir()
-
-
-def _this_process() -> LockOwner:
-    since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    return LockOwner(pid=os.getpid(), host=socket.gethostname(), since=since)
-
-
-def _in_use(output: Path, record: Path) -> AppError:
-    actions = (Action.WAIT, Action.OTHER_OUTPUT)
-    try:
-        owner = parse_json(read_small(record), LockOwner)
-    except (OSError, ValueError):  # that process has just started or ended
-        return AppError(OUTPUT_IN_USE_BY_ANOTHER, *actions, folder=output)
-    return AppError(OUTPUT_IN_USE, *actions, folder=output, **asdict(owner))
