@@ -2,10 +2,12 @@
 
 import math
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from napari_bayes_nnunet.app.cohort.row import NUMBERS, failed_row, paired_row, study_row
+from napari_bayes_nnunet.app.prediction.function_entry import PhasePair
 from tests.helpers.data.studies import made_report
 
 
@@ -67,15 +69,17 @@ def test_a_volume_has_no_ejection_fraction():
 
 def test_ed_of_a_pair_has_the_function_and_the_quality_of_its_phase():
     row = study_row("p_ED", "done", {None: report((80, 78, 82))})
-    changed = report((80, 78, 82), expected_dice={"LV": {"value": 0.8}})
+    changed = report((80, 78, 82), expected_dice={"LV": {"value": 0.8}}, warnings=["Odd."])
     of_both = {1: report((80, 78, 82), phases=2), 2: report((40, 41, 39), phases=2)}
-    pair = study_row("p", "done", of_both).numbers
-    assert "LV EF" in pair
-    changed["warnings"] = ["The RV grows."]
-    paired = paired_row(row, changed, pair)
-    assert paired.warnings == ("The RV grows.",)
-    assert dict(paired.numbers) == {**row.numbers, **pair}
-    assert paired.quality == pytest.approx(0.8)
+    measured = study_row("p", "done", of_both).numbers
+    assert "LV EF" in measured
+    reports = dict.fromkeys(("p_ED", "p_ES"), changed)
+    pair = PhasePair(ed="p_ED", es="p_ES", reports=reports, measured=measured)
+    for case, function in (("p_ED", measured), ("p_ES", {})):
+        paired = paired_row(replace(row, case=case), pair)
+        assert paired.warnings == ("Odd.",)
+        assert dict(paired.numbers) == {**row.numbers, **function}
+        assert paired.quality == pytest.approx(0.8)
 
 
 def test_reports_of_before_have_no_volumes_of_members():

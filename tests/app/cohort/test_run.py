@@ -23,8 +23,9 @@ from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, open_
 from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE
 from napari_bayes_nnunet.app.cohort.task import segment_study
 from napari_bayes_nnunet.app.prediction.output_lock import locked_output
-from napari_bayes_nnunet.app.prediction.resume_check import MADE_BY_OTHER_TRAINING
+from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.recipe import MADE_WITH_OTHER
 from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.core.durations import TimeLeft
 from napari_bayes_nnunet.core.problems import Action, Remedy, Statement
@@ -154,44 +155,99 @@ def test_nothing_names_a_patient(run):
     assert not [study for study in told if "Smith" in study.case + study.text]
 
 
+def write_pairs(folder: Path, *names: str) -> Path:
+    """Write an image for each of these names, each different."""
+    for seed, name in enumerate(names):
+        write_volume(folder / f"{name}.nii.gz", seed=seed)
+    return folder
+
+
+def lv_of(output: Path, *cases: str) -> list[float]:
+    """Return the volume of the LV in each report, in mL."""
+    reports = (json.loads((output / f"{case}.json").read_text()) for case in cases)
+    return [report["volumes_ml"]["LV"]["ensemble"] for report in reports]
+
+
+def efs(output: Path) -> dict[str, float | None]:
+    """Return study → EF of the LV in the table, in %."""
+    return {row["study"]: float(row["lv_ef_percent"] or "nan") for row in table(output)}
+
+
+def has_ef(output: Path) -> list[str]:
+    """Return the studies that have an EF in the table."""
+    return sorted(name for name, ef in efs(output).items() if ef == ef)
+
+
 def test_two_images_of_an_examination_have_the_function(ensemble, tmp_path):
-    for seed, name in enumerate(("p_ED", "p_ES")):
-        write_volume(tmp_path / "in" / "a" / f"{name}.nii.gz", seed=seed)
-    output = tmp_path / "out"
-    run_here(ensemble, [tmp_path / "in"], output)
-    reports = [json.loads((output / "a" / f"{n}.json").read_text()) for n in ("p_ED", "p_ES")]
-    edv, esv = (report["volumes_ml"]["LV"]["ensemble"] for report in reports)
-    assert reports[0]["function"] == reports[1]["function"]
-    assert reports[0]["function"]["LV SV"]["value"] == pytest.approx(edv - esv)
+    images, output = (
+        write_pairs(tmp_path / "in" / "a", "p_ED", "p_ES", "q_ED", "q_ES"),
+        tmp_path / "out",
+    )
+    run_here(ensemble, [images.parent], output)
     first = table(output)
     by_name = {row["study"]: row for row in first}
-    ef = 100 * (edv - esv) / edv
-    assert float(by_name["a/p_ED"]["lv_ef_percent"]) == pytest.approx(ef, abs=0.01)
-    assert float(by_name["a/p_ED"]["lv_esv_ml"]) == pytest.approx(esv, abs=0.01)
-    assert by_name["a/p_ES"]["lv_ef_percent"] == ""
-    assert float(by_name["a/p_ES"]["lv_volume_ml"]) == pytest.approx(esv, abs=0.01)
-    told = run_here(ensemble, [tmp_path / "in"], output, skip_finished=True)
+    for patient in ("a/p", "a/q"):
+        edv, esv = lv_of(output, f"{patient}_ED", f"{patient}_ES")
+        row, other = by_name[f"{patient}_ED"], by_name[f"{patient}_ES"]
+        assert float(row["lv_ef_percent"]) == pytest.approx(100 * (edv - esv) / edv, abs=0.01)
+        assert float(row["lv_esv_ml"]) == pytest.approx(esv, abs=0.01)
+        assert other["lv_ef_percent"] == ""
+        assert float(other["lv_volume_ml"]) == pytest.approx(esv, abs=0.01)
+    told = run_here(ensemble, [images.parent], output, skip_finished=True)
     assert {study.outcome for study in told} == {"finished before"}
     assert list(map(numbers, table(output))) == list(map(numbers, first))
 
 
+def test_impossible_numbers_of_a_pair_are_warned_of(ensemble, tmp_path):
+    images, output = write_pairs(tmp_path / "in", "p_ED", "p_ES"), tmp_path / "out"
+    for name, other in (("q_ES", "p_ED"), ("q_ED", "p_ES")):
+        shutil.copyfile(images / f"{other}.nii.gz", images / f"{name}.nii.gz")
+    run_here(ensemble, [images], output)
+    esv, edv = sorted(lv_of(output, "p_ED", "p_ES"))
+    sentence = NO_STROKE.format(side="LV", edv=esv, esv=edv)
+    patient = "p" if lv_of(output, "p_ED") == [esv] else "q"
+    warned = {row["study"] for row in table(output) if sentence in row["warnings"]}
+    assert warned == {f"{patient}_ED", f"{patient}_ES"}
+    assert sentence in (output / "cohort.html").read_text(encoding="utf-8")
+
+
 def test_failed_phase_leaves_no_function_of_before(ensemble, tmp_path):
-    for seed, name in enumerate(("p_ED", "p_ES")):
-        write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=seed)
-    output = tmp_path / "out"
-    run_here(ensemble, [tmp_path / "in"], output)
-    assert {row["lv_ef_percent"] == "" for row in table(output)} == {True, False}
-    damaged = tmp_path / "in" / "p_ES.nii.gz"
+    images, output = write_pairs(tmp_path / "in", "p_ED", "p_ES"), tmp_path / "out"
+    run_here(ensemble, [images], output)
+    assert has_ef(output) == ["p_ED"]
+    damaged = images / "p_ES.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:-2000])
     for asked in ({"skip_finished": True}, {"overwrite": True}):
-        told = run_here(ensemble, [tmp_path / "in"], output, **asked)
+        told = run_here(ensemble, [images], output, **asked)
         assert "failed" in {study.outcome for study in told}
-        assert [row["lv_ef_percent"] for row in table(output)] == ["", ""]
-    reports = [json.loads((output / f"{n}.json").read_text()) for n in ("p_ED", "p_ES")]
-    assert not any("function" in report for report in reports)
-    (tmp_path / "in" / "p_ES.nii.gz").unlink()  # nor in a later run, which does not see the failure
-    run_here(ensemble, [tmp_path / "in"], output, overwrite=True)
-    assert [row["lv_ef_percent"] for row in table(output)] == ["", ""]
+        assert has_ef(output) == []
+    damaged.unlink()  # nor in a later run, which does not see the failure
+    run_here(ensemble, [images], output, overwrite=True)
+    assert has_ef(output) == []
+
+
+def test_changed_image_is_no_longer_of_a_pair(ensemble, tmp_path):
+    images, output = write_pairs(tmp_path / "in", "p_ED", "p_ES"), tmp_path / "out"
+    run_here(ensemble, [images], output)
+    write_volume(images / "p_ES.nii.gz", seed=9)
+    told = run_here(ensemble, [images], output, skip_finished=True)
+    assert {study.case: study.outcome for study in told}["p_ES"] == "failed"
+    assert has_ef(output) == []
+    run_here(ensemble, [images / "p_ES.nii.gz"], output, overwrite=True)
+    edv, esv = lv_of(output, "p_ED", "p_ES")
+    assert efs(output)["p_ED"] == pytest.approx(100 * (edv - esv) / edv, abs=0.01)
+
+
+def test_killed_replacement_leaves_no_pair_of_two_runs(ensemble, tmp_path):
+    images, output = write_pairs(tmp_path / "in", "p_ED", "p_ES"), tmp_path / "out"
+    run_here(ensemble, [images], output)
+    request = made_request(ensemble, [images / "p_ES.nii.gz"], output, overwrite=True)
+    work = partial(segment_study, ensemble)
+    steps = run_cohort(request, find_cohort(request), in_this_process, work=work)
+    next(steps)  # and here it is killed
+    assert has_ef(output) == []
+    steps.close()
+    assert has_ef(output) == ["p_ED"]
 
 
 def test_finished_studies_keep_their_notes(ensemble, tmp_path):
@@ -204,42 +260,18 @@ def test_finished_studies_keep_their_notes(ensemble, tmp_path):
 
 
 def test_two_runs_into_one_folder_have_the_function_of_both(ensemble, tmp_path):
-    output = tmp_path / "out"
-    for seed, name in enumerate(("p_ED", "p_ES", "p_frame05")):
-        write_volume(tmp_path / name / f"{name}.nii.gz", seed=seed)
-    run_here(ensemble, [tmp_path / "p_ED"], output)
+    images, output = write_pairs(tmp_path / "in", "p_ED", "p_ES", "p_frame05"), tmp_path / "out"
+    run_here(ensemble, [images / "p_ED.nii.gz"], output)
     first = table(output)[0]
-    run_here(ensemble, [tmp_path / "p_ES"], output, skip_finished=True)
+    run_here(ensemble, [images / "p_ES.nii.gz"], output, skip_finished=True)
     rows = {row["study"]: row for row in table(output)}
-    report = json.loads((output / "p_ED.json").read_text())
-    ef = report["function"]["LV EF"]["value"]
-    assert float(rows["p_ED"]["lv_ef_percent"]) == pytest.approx(ef, abs=0.01)
+    edv, esv = lv_of(output, "p_ED", "p_ES")
+    assert efs(output)["p_ED"] == pytest.approx(100 * (edv - esv) / edv, abs=0.01)
     assert rows["p_ED"]["lv_volume_ml"] == first["lv_volume_ml"]
     assert rows["p_ED"]["notes"] == first["notes"]
-    run_here(ensemble, [tmp_path / "p_frame05"], output, skip_finished=True)
-    assert [row["lv_ef_percent"] for row in table(output)] == ["", "", ""]
-
-
-def test_third_phase_changes_the_rows_of_the_others(ensemble, tmp_path):
-    for seed, name in enumerate(("p_ED", "p_ES")):
-        write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=seed)
-    output = tmp_path / "out"
-    run_here(ensemble, [tmp_path / "in"], output)
-    write_volume(tmp_path / "in" / "p_frame05.nii.gz", seed=2)
-    run_here(ensemble, [tmp_path / "in"], output, skip_finished=True)
-    first = table(output)
-    assert [row["lv_ef_percent"] for row in first] == ["", "", ""]
-    run_here(ensemble, [tmp_path / "in"], output, skip_finished=True)
-    assert list(map(numbers, table(output))) == list(map(numbers, first))
-
-
-def test_examination_that_ends_after_another_has_the_function(ensemble, tmp_path):
-    for seed, name in enumerate(("p_ED", "p_ES", "q_ED", "q_ES")):
-        write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=seed)
-    output = tmp_path / "out"
-    run_here(ensemble, [tmp_path / "in"], output)
-    reports = [json.loads((output / f"{name}.json").read_text()) for name in ("q_ED", "q_ES")]
-    assert reports[0]["function"] == reports[1]["function"]
+    for place in ("p_frame05.nii.gz", "", ""):  # a third phase, which makes the pair doubtful
+        run_here(ensemble, [images / place], output, skip_finished=True)
+        assert has_ef(output) == []
 
 
 def test_folders_are_names_on_request(ensemble, tree, tmp_path):
@@ -292,7 +324,7 @@ def test_cohort_of_two_ensembles_is_refused(ensemble, tree, run, tmp_path):
         with pytest.raises(AppError) as caught:
             run_here(other, places, output, skip_finished=True)
         assert caught.value.statement.template == MIXTURE
-        assert caught.value.values["difference"].template == MADE_BY_OTHER_TRAINING
+        assert caught.value.values["difference"].template == MADE_WITH_OTHER
         assert caught.value.remedies == tuple(map(Remedy, (Action.OTHER_OUTPUT, *helps)))
     with pytest.raises(AppError) as caught:  # the rows of all other studies would stay
         run_here(other, [volume], output, overwrite=True)

@@ -218,9 +218,9 @@ def test_corrected_row_of_an_earlier_run_has_its_warnings(tmp_path) -> None:
     first = summary(tmp_path)
     first.add(row("p_ED", device="cpu", warnings=("Old.",), notes=("Half precision.",)))
     first.close()
-    second = summary(tmp_path)
+    second = CohortTable(tmp_path)
     second.correct(row("p_ED", warnings=("The RV grows.",)))
-    second.close()
+    second.finish(())
     with (tmp_path / "cohort.csv").open(newline="", encoding="utf-8") as file:
         (line,) = csv.DictReader(file)
     assert (line["warnings"], line["notes"]) == ("The RV grows.", "Half precision.")

@@ -487,3 +487,32 @@ def test_measures_of_a_real_heart_are_reproduced(real, phase, known):
     assert found.nll == pytest.approx(plain_nll(merged, truth), **CLOSE)
     report = json.loads((predictions / f"{name}.json").read_text())
     assert found.structures["LV"].pairwise_dice == report["pairwise_dice"]["LV"]
+
+
+@pytest.mark.parametrize(
+    ("change", "level"), [({}, 0.8), ({"mirroring": "none"}, 0.7), ({"outdated": True}, 0.7)]
+)
+def test_two_images_of_one_recipe_have_an_ef(tmp_path, change, level):
+    rule = {"bias": 0.0, "half_width_80": 1.0, "half_width_90": 2.0, "patients": 9}
+    fitted = {"slope": 0.0, "interval": rule}
+    dice = {"ED": {"LV": {"intercept": 0.8, **fitted}}, "any": {"LV": {"intercept": 0.7, **fitted}}}
+    volumes = {}
+    for case, size, own in (("p1_ED", 1.0, {}), ("p1_ES", 0.8, change)):
+        labels = heart(size=size)
+        volumes[case] = float((labels == 3).sum())
+        about = {"ensemble": "made", "method": "multi", "members": [], "members_asked": 2}
+        about |= {"mirroring": "full", "seconds": 1.0, "device": "cpu"}
+        about |= {"calibration": {"function": {"LV EF": rule}, "dice": dice}}
+        about |= {"volumes_ml": {"LV": {"ensemble": volumes[case]}}}
+        about |= {"pairwise_dice": {"LV": 0.9}, "expected_dice": {"LV": {"value": 0.7}}}
+        about |= {"function": {"LV EF": {"value": 1.0, "interval_80": [0.0, 2.0]}}}  # as 0.2.0 did
+        write_answer(tmp_path / "predictions", case, {"labels": labels}, **about | own)
+        write_reference(tmp_path / "labels", case, labels)
+    cases = {case.case: case for case in run(tmp_path / "predictions", tmp_path / "labels").cases}
+    ef = 100 * (1 - volumes["p1_ES"] / volumes["p1_ED"])
+    found = cases["p1_ED"].intervals.get("LV EF")
+    assert (found is not None) == (not change)
+    if found is not None:
+        assert (found.low_80, found.high_80) == pytest.approx((ef - 1, ef + 1))
+        assert found.reference == pytest.approx(ef)
+    assert cases["p1_ED"].structures["LV"].expected_dice == level

@@ -23,11 +23,8 @@ from napari_bayes_nnunet.app.prediction.geometry_report import (
 )
 from napari_bayes_nnunet.app.prediction.predict import predict
 from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest, check_request
-from napari_bayes_nnunet.app.prediction.resume_check import (
-    MADE_WITH_OTHER_SPACING,
-    matches_request,
-)
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.recipe import Recipe
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.problems import Action, statement
@@ -250,13 +247,11 @@ def test_given_spacing_decides_and_is_kept(ensemble: Ensemble, tmp_path: Path) -
     study = read_study(tmp_path / "heart")
     assert study.problems == ()
     assert study.info.geometry.spacing == given
-    image = {"image_sha256": report["image_sha256"]}
-    made = (tmp_path / "heart.json", ensemble.folder, SETTINGS)
-    assert matches_request(*made, image=image, spacing=given)
-    for other in (None, (5.0, 1.9, 1.2)):
-        with pytest.raises(AppError) as caught:
-            matches_request(*made, image=image, spacing=other)
-        assert caught.value.statement.template == MADE_WITH_OTHER_SPACING
+    made = Recipe.of_report(report)
+    for spacing in (given, None, (5.0, 1.9, 1.2)):
+        requested = Recipe.of_request(ensemble.folder, SETTINGS, spacing=spacing)
+        is_same = made.difference(requested, tmp_path / "heart.json") is None
+        assert is_same == (spacing == given)
 
 
 def test_spacing_on_the_command_line(ensemble: Ensemble, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.prediction.function_entry import read_pairs
 from napari_bayes_nnunet.app.segmentation.calibrate import (
     ARRAYS,
     NOTHING_HELD_BACK,
@@ -587,19 +588,19 @@ def test_case_is_the_same_after_it_was_kept(tmp_path: Path) -> None:
     case = replace(case_of(3, "ED"), dice={"LV": math.nan}, signs={"fragments": 0.1})
     image = tmp_path / "image.nii.gz"
     image.write_bytes(b"image")
-    unfinished = UnfinishedCalibration(tmp_path, ("multi", 9))
+    unfinished = UnfinishedCalibration(tmp_path, "9")
     unfinished.write([image], *case.to_parts())
     kept = CalibrationCase.from_parts(*unfinished.read([image], ARRAYS))
     for one, other in ((case, kept), (case.slices, kept.slices)):
         for name, value in vars(one).items():
             if name != "slices":
                 np.testing.assert_equal(getattr(other, name), value)
-    assert UnfinishedCalibration(tmp_path, ("multi", 8)).read([image], ARRAYS) is None
+    assert UnfinishedCalibration(tmp_path, "8").read([image], ARRAYS) is None
     image.write_bytes(b"another image")
     assert unfinished.read([image], ARRAYS) is None
-    UnfinishedCalibration(tmp_path, ("multi", 8)).remove()
+    UnfinishedCalibration(tmp_path, "8").remove()
     assert any((tmp_path / KEPT_CASES).iterdir())
-    UnfinishedCalibration(tmp_path, ("multi", 9)).remove()
+    UnfinishedCalibration(tmp_path, "9").remove()
     assert not (tmp_path / KEPT_CASES).exists()
 
 
@@ -643,20 +644,17 @@ def test_reports_of_a_calibrated_ensemble_have_intervals(
         assert "interval_90" not in rv
         assert report["temperature"] == 1.2
         assert report["calibration"]["cases"] == 2
-    first, second = (report["function"] for report in reports)
-    assert first == second
+    cases = [report["case"] for report in reports]
+    pair = read_pairs(tmp_path, cases)[cases[0]]
     end_diastole = max(report["volumes_ml"]["LV"]["ensemble"] for report in reports)
-    assert first["LV EDV"]["value"] == end_diastole
-    assert first["LV EDV"]["interval_90"] == [max(end_diastole - 2, 0), end_diastole + 4]
-    assert "interval_90" in first["LV EF"]
-    assert set(first["LV SV"]) == {"value"}
-    expected = {
-        report["volumes_ml"]["LV"]["ensemble"]: report["expected_dice"] for report in reports
-    }
-    larger, smaller = expected[max(expected)]["LV"], expected[min(expected)]["LV"]
-    assert (larger["value"], smaller["value"]) == (0.94, 0.86)
-    assert larger["interval_90"] == pytest.approx([0.89, 0.99])
-    assert "RV" not in expected[max(expected)]
+    assert pair.measured["LV EDV"].value == end_diastole
+    assert pair.measured["LV EDV"].intervals[90] == (max(end_diastole - 2, 0), end_diastole + 4)
+    assert 90 in pair.measured["LV EF"].intervals
+    assert pair.measured["LV SV"].intervals == {}
+    larger, smaller = (pair.reports[case]["expected_dice"] for case in (pair.ed, pair.es))
+    assert (larger["LV"]["value"], smaller["LV"]["value"]) == (0.94, 0.86)
+    assert larger["LV"]["interval_90"] == pytest.approx([0.89, 0.99])
+    assert "RV" not in larger
     # Nothing is computed or written again.
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     code, text = run(*start, "--continue")

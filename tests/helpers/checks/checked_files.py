@@ -33,15 +33,6 @@ from napari_bayes_nnunet.app.prediction.output_files import DISK_FULL, IS_IMAGE
 from napari_bayes_nnunet.app.prediction.output_lock import OUTPUT_IN_USE
 from napari_bayes_nnunet.app.prediction.predict import NAME_TAKEN
 from napari_bayes_nnunet.app.prediction.request import READ_ONLY_OUTPUT
-from napari_bayes_nnunet.app.prediction.resume_check import (
-    MADE_BY_OTHER_TRAINING,
-    MADE_FROM_OTHER_IMAGE,
-    MADE_WITH_OTHER_CALIBRATION,
-    MADE_WITH_OTHER_LABELS,
-    MADE_WITH_OTHER_MEMBERS,
-    MADE_WITH_OTHER_PLANS,
-    MADE_WITH_OTHER_SPACING,
-)
 from napari_bayes_nnunet.app.remote.wire_format import LARGEST_ARRAY
 from napari_bayes_nnunet.app.report.output_folder import (
     FOREIGN_FILE,
@@ -49,6 +40,7 @@ from napari_bayes_nnunet.app.report.output_folder import (
     OUTPUT_IS_INPUT,
 )
 from napari_bayes_nnunet.app.segmentation.image_check import CLIPPED, CONSTANT_IMAGE
+from napari_bayes_nnunet.app.segmentation.recipe import MADE_WITH_OTHER
 from napari_bayes_nnunet.app.segmentation.slice_axis_check import CONTRADICTION, UNKNOWN_SLICES
 from napari_bayes_nnunet.app.training.job import LINKED_FILE
 from napari_bayes_nnunet.io.dataset.check import CONSTANT_CASE, STACKED_CASE, SWAPPED_AXES
@@ -259,13 +251,7 @@ CHECKS: tuple[Check, ...] = (
     Check(GEOMETRY, "image", "hold a slice or more behind the voxels of its header", SEGMENT, refusal(MORE_THAN_HEADER), "io/images/test_nifti.py::test_slices_behind_voxels_are_refused"),
     Check(GEOMETRY, "image", "begin its voxels at byte 0 (vox_offset)", SEGMENT, "They are read from behind the header.", "io/images/test_nifti.py::test_voxels_at_byte_0_follow_the_header"),
     Check(GEOMETRY, "Info.cfg", "name phases that do not exist, or one for both ED and ES", ("predict", "Segment (dock)"), f"Refused if ED and ES are asked for, otherwise a note: {_quoted(WRONG_INFO_CFG)}", "app/prediction/test_predict.py::test_wrong_info_cfg_is_said"),
-    Check(EARLIER, "report of a case, study", "be made by another training of the same name", CONTINUE, refusal(MADE_BY_OTHER_TRAINING), "app/prediction/test_resume_check.py::test_weights_of_another_training_are_refused"),
-    Check(EARLIER, "report of a case, study", "be made with other members", CONTINUE, refusal(MADE_WITH_OTHER_MEMBERS), "app/prediction/test_resume_check.py::test_other_members_are_refused_with_the_difference"),
-    Check(EARLIER, "report of a case, study", "be made with other plans", CONTINUE, refusal(MADE_WITH_OTHER_PLANS), "app/prediction/test_resume_check.py::test_other_plans_are_refused"),
-    Check(EARLIER, "report of a case, study", "be made with another calibration, or without one", CONTINUE, refusal(MADE_WITH_OTHER_CALIBRATION), "app/prediction/test_resume_check.py::test_another_calibration_is_refused"),
-    Check(EARLIER, "report of a case, study", "be made with other labels", CONTINUE, refusal(MADE_WITH_OTHER_LABELS), "app/prediction/test_resume_check.py::test_swapped_labels_are_refused"),
-    Check(EARLIER, "report of a case, study", "be made from another image", CONTINUE, refusal(MADE_FROM_OTHER_IMAGE), "app/prediction/test_resume_check.py::test_another_image_is_refused"),
-    Check(EARLIER, "report of a case, study", "be made with another voxel size", CONTINUE, refusal(MADE_WITH_OTHER_SPACING), "app/prediction/test_geometry_report.py::test_given_spacing_decides_and_is_kept"),
+    Check(EARLIER, "report of a case, study", "be made with another ensemble, training, plans or calibration, or with other settings, members or labels, or from another image or voxel size", CONTINUE, refusal(MADE_WITH_OTHER), "app/segmentation/test_recipe.py::test_first_difference_is_named"),
     Check(EARLIER, "cohort.csv", "have results of another ensemble or other settings", ("predict FOLDER",), refusal(MIXTURE), "app/cohort/test_run.py::test_cohort_of_two_ensembles_is_refused"),
     Check(EARLIER, "cohort.csv", "be of another program, or be saved by one with semicolons, other columns or not as UTF-8", ("predict FOLDER",), refusal(FOREIGN_TABLE), "app/cohort/test_table.py::test_table_in_another_form_is_never_replaced"),
     Check(EARLIER, "ensemble of a running cohort", "change, as by a training that continues", ("predict FOLDER",), refusal(ENSEMBLE_CHANGED), "app/cluster/test_ensemble_cache.py::test_ensemble_that_changed_during_a_run_is_refused"),

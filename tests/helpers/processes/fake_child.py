@@ -141,7 +141,7 @@ class FakeChild:
                 print("RuntimeError: fake crash", file=sys.stderr, flush=True)
                 os._exit(3)
             self.tell(self.snapshot(request, shape, phase, done))
-        report = {"method": request.settings.method, "device": request.settings.device}
+        report = {"ensemble": "made"} | request.settings.to_json()
         report |= {"members": used_members(request.settings.members)}
         report |= {"warnings": ["Look twice."], "notes": []}
         report |= {"spacing": request.spacing, "shape": np.load(request.image, "r").shape}

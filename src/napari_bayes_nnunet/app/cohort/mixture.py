@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from ...core.problems import Action, statement
+from ...core.problems import Action
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.files.json_files import parse_json
 from ...io.files.limits import read_small
 from ...io.search.folder_walk import COHORT
 from .. import AppError
 from ..prediction.request import PredictionRequest
-from ..prediction.resume_check import check_same_ensemble
 from ..report.output_folder import unwritable
 from ..segmentation.member_checks import MemberChecks
+from ..segmentation.recipe import Recipe
 from .table import listed_studies
 
 MIXTURE: Final = (
@@ -39,12 +40,13 @@ def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collecti
     if not staying:
         return
     folder = MemberChecks(find_ensemble(ensemble)).folder
+    requested = Recipe.of_request(folder, request.settings)
     for report in (file for study in staying for file in _reports_of(request.output, study)):
         try:
-            content = parse_json(read_small(report), dict[str, Any])
-            check_same_ensemble(report, content, folder, request.settings)
-        except AppError as error:
-            difference = statement(error.statement.template, **error.values)
+            made = Recipe.of_report(parse_json(read_small(report), dict[str, Any]))
+        except (OSError, ValueError):
+            continue  # a damaged report is made again
+        if difference := replace(made, spacing=None).difference(requested, report):
             # Overwriting helps only if this run segments all studies in the table.
             helps = [Action.OVERWRITE] if set(staying) <= set(studies) else []
             raise AppError(
@@ -53,9 +55,7 @@ def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collecti
                 *helps,
                 folder=request.output,
                 difference=difference,
-            ) from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # a damaged report is made again
+            )
 
 
 def _reports_of(output: Path, study: str) -> Iterator[Path]:

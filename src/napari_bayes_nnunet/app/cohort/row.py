@@ -17,7 +17,7 @@ from ...io.study.case_report import (
     warnings_in,
     worst_failure,
 )
-from ..prediction.function_entry import measure_reports
+from ..prediction.function_entry import PhasePair, measure_reports
 
 Outcome: TypeAlias = Literal["done", "finished before", "failed"]
 
@@ -84,16 +84,20 @@ def study_row(
     )
 
 
-def paired_row(
-    row: StudyRow, report: Mapping[str, Any], function: Mapping[str, Measured]
-) -> StudyRow:
-    """Return the row of a 3D image whose ``report`` other phases may have changed.
+def earlier_row(output: Path, case: str) -> StudyRow:
+    """Return the row of a 3D image that an earlier run has segmented, from its report.
 
-    ``function`` are the measurements that ED and ES have together, or {} for all but ED.
+    Raises DataError for a damaged report, and FileNotFoundError.
     """
+    return study_row(case, "done", {None: read_report(output / f"{case}.json")})
+
+
+def paired_row(row: StudyRow, pair: PhasePair) -> StudyRow:
+    """Return the row of ED or ES with what both have together, of which ED gets the numbers."""
+    function = pair.measured if row.case == pair.ed else {}
     together = {name: function[name] for name in NUMBERS if name in function}
-    quality = predicted_quality([report])
-    warnings = warnings_in([report])
+    report = pair.reports[row.case]
+    quality, warnings = predicted_quality([report]), warnings_in([report])
     return replace(row, numbers={**row.numbers, **together}, quality=quality, warnings=warnings)
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
 from ...core.durations import TimeLeft
 from ...core.problems import Action, statement
-from ...io.dataset.phase_pairs import examination_of
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.atomic import remove_leftovers, removing_if_empty
@@ -21,18 +18,15 @@ from ...io.files.disk import is_disk_full
 from ...io.files.given_path import resolve_links
 from ...io.search.folder_walk import COHORT, is_cohort_table
 from ...io.search.studies import FoundStudies, find_studies
-from ...io.study.case_report import read_report
 from .. import AppError
 from ..messages import StudyDone, text_fields
-from ..prediction.function_entry import PairedReports
-from ..prediction.output_files import case_files, disk_full, is_about_full_disk
+from ..prediction.output_files import disk_full, is_about_full_disk
 from ..prediction.output_lock import locked_output
 from ..prediction.request import PredictionRequest, check_request
-from ..prediction.resume_check import is_of_other_image
 from ..report.output_folder import refuse_folder_of_inputs, unwritable
 from .mixture import refuse_mixture
 from .page import PAGE, CohortPage
-from .row import StudyRow, failed_row, paired_row, study_row
+from .row import StudyRow, failed_row
 from .table import CohortSummary, CohortTable
 from .task import StudyTask, run_study
 
@@ -117,9 +111,9 @@ def run_cohort(
     try:
         remove_leftovers(output, COHORT, PAGE)
         redone = pictures if request.prediction.overwrite else ()
-        with closing(CohortSummary(CohortTable(output, redone=redone), page)) as summary:
+        table = CohortTable(output, redone=redone)
+        with closing(CohortSummary(table, page, studies=pictures)) as summary:
             begun = run_tasks([task for task in tasks if task not in refused], work)
-            pairs = _Pairs(tasks, redone=request.prediction.overwrite)
             for done, (task, ended) in enumerate(chain(refused.items(), begun), start=1):
                 row = ended if isinstance(ended, StudyRow) else failed_row(task.study.name, ended)
                 if row.outcome == "finished before" and not request.prediction.skip_finished:
@@ -127,54 +121,11 @@ def run_cohort(
                 if is_about_full_disk(row.failure):
                     raise disk_full(output)
                 summary.add(row)
-                for changed in pairs.end(task, row):
-                    is_of_this_run = changed.case in pictures
-                    (summary.add if is_of_this_run else summary.correct)(changed)
                 yield _study_done(row, done, len(tasks), time_left)
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(output) from error
         raise unwritable(output, error) from error
-
-
-class _Pairs:
-    """Measurements of ED and ES that are two studies, made after the last task of the two.
-
-    Until then a worker may be writing one of the reports. If the tasks are ``redone``, earlier
-    results of those that fail are outdated.
-    """
-
-    def __init__(self, tasks: Iterable[StudyTask], *, redone: bool) -> None:
-        self._redone = redone
-        self._tasks = Counter(map(_examination, tasks))
-        self._ended: dict[tuple[Path, str], dict[str, StudyRow]] = defaultdict(dict)
-        self._reports = cache(PairedReports)
-
-    def end(self, task: StudyTask, row: StudyRow) -> Iterator[StudyRow]:
-        """Note that a task has ended with a row, and yield the rows that then change.
-
-        Those of an earlier run are among them.
-        """
-        examination = _examination(task)
-        ended = self._ended[examination]
-        ended[task.study.case] = row
-        if len(ended) < self._tasks[examination]:
-            return
-        failed = {case for case, of_case in ended.items() if of_case.failure}
-        reports = self._reports(task.output)
-        outdated = [c for c in failed if self._redone or is_of_other_image(ended[c].failure)]
-        reports.note(made=ended.keys() - failed, failed=outdated)
-        functions = reports.update(*ended)
-        for case in functions.keys() - failed:
-            report = read_report(task.output / case_files(case, ())["report"])
-            name = f"{task.study.folder}/{case}" if task.study.folder else case
-            before = ended.get(case) or study_row(name, "done", {None: report})
-            # Of a failed phase there may be an earlier result, which is none of this run.
-            yield paired_row(before, report, {} if failed else functions[case])
-
-
-def _examination(task: StudyTask) -> tuple[Path, str]:
-    return task.output, examination_of(task.study.case)
 
 
 def _tasks(request: CohortRequest, cohort: FoundStudies) -> Iterator[StudyTask]:

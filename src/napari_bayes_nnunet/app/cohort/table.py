@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any, Final
 
 from ...core.heart.function import Measured
 from ...core.metrics.conformal import COVERAGES
+from ...io import DataError
+from ...io.dataset.phase_pairs import examination_of
 from ...io.files.atomic import ESCAPED, write_text
 from ...io.files.csv_text import csv_rows, csv_text
 from ...io.files.limits import read_small
 from ...io.search.folder_walk import COHORT
 from .. import AppError
+from ..prediction.function_entry import read_pairs
 from .page import CohortPage
-from .row import NUMBERS, StudyRow
+from .row import NUMBERS, StudyRow, earlier_row, paired_row
 
 FOREIGN_TABLE: Final = (
     "{file} does not have the form that this program writes ({reason}), so it is not replaced. "
@@ -29,29 +33,53 @@ OTHER_COLUMNS: Final = "it has other columns"
 
 
 class CohortSummary:
-    """Table and page of a run, updated after each study.
+    """Table and page of a run of ``studies``, updated after each study.
+
+    ED and ES that are two studies get the numbers of both when the last of the two has ended; an
+    earlier run may have segmented the other. The table has these numbers at the end, so that a
+    killed run leaves none of results that it has replaced.
 
     A failed update does not end the run, because on Windows a table that is open in Excel cannot
     be written. The next update includes its rows.
     """
 
-    def __init__(self, table: CohortTable, page: CohortPage) -> None:
+    def __init__(
+        self, table: CohortTable, page: CohortPage, *, studies: Collection[str] = ()
+    ) -> None:
         self._table, self._page = table, page
         self._rows: dict[str, StudyRow] = {}
+        self._single: dict[str, StudyRow] = {}
+        self._examinations: dict[str, set[str]] = defaultdict(set)
+        for case in filter(examination_of, table.segmented() - {*studies}):
+            self._examinations[examination_of(case)].add(case)
+        for examination in self._examinations.keys() & {*map(examination_of, studies)}:
+            self._pair(self._examinations[examination])
+        table.finish(())
 
     def add(self, row: StudyRow) -> None:
-        """Add the row of a study, in place of an earlier one; the table follows at the end."""
-        is_known = row.case in self._rows
-        self._rows[row.case] = row
+        """Add the row of a study that has ended."""
+        self._rows[row.case] = self._single[row.case] = row
         with suppress(OSError):
-            if not is_known:
-                self._table.append(row)
+            self._table.append(row)
+        if examination := examination_of(row.case):
+            cases = self._examinations[examination]
+            (cases.discard if row.failure else cases.add)(row.case)
+            self._pair(cases)
         with suppress(OSError):
             self._page.update([*self._rows.values()])
 
-    def correct(self, row: StudyRow) -> None:
-        """Correct the numbers of a study in the table that this run has not segmented."""
-        self._table.correct(row)
+    def _pair(self, cases: Collection[str]) -> None:
+        """Update the rows of the studies of an examination, of which two may be ED and ES."""
+        folder = self._table.folder
+        pairs = read_pairs(folder, cases)
+        for case in cases:
+            with suppress(DataError, FileNotFoundError):
+                row = self._single.get(case) or earlier_row(folder, case)
+                row = paired_row(row, pairs[case]) if case in pairs else row
+                if case in self._single:
+                    self._rows[case] = row
+                else:
+                    self._table.correct(row)
 
     def close(self) -> None:
         """Write table and page completely. Raises OSError."""
@@ -79,11 +107,16 @@ class CohortTable:
     """
 
     def __init__(self, folder: Path, *, redone: Collection[str] = ()) -> None:
+        self.folder = folder
         self._file = folder / COHORT
         before = _rows_in(self._file)
         self._before = {case: row for case, row in before.items() if case not in redone}
         self._waiting: list[StudyRow] = []
         self.finish(())
+
+    def segmented(self) -> set[str]:
+        """Return the studies that an earlier run has segmented."""
+        return {case for case, row in self._before.items() if row[1] != "failed"}
 
     def append(self, row: StudyRow) -> None:
         """Append a row at once, unless an earlier row has to be replaced at the end.
@@ -102,11 +135,9 @@ class CohortTable:
                 self._waiting.clear()
 
     def correct(self, row: StudyRow) -> None:
-        """Replace quality, numbers and warnings of an earlier row, unless its study failed."""
-        before = self._before.get(row.case)
-        if before is not None and before[1] != "failed":
-            for columns in _CORRECTED:
-                before[columns] = _values(row)[columns]
+        """Replace quality, numbers and warnings of a study that an earlier run has segmented."""
+        for columns in _CORRECTED:
+            self._before[row.case][columns] = _values(row)[columns]
 
     def finish(self, rows: Iterable[StudyRow]) -> None:
         """Write all rows: failures, then by predicted quality, worst first."""

@@ -18,6 +18,7 @@ from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared
 from ...io.dataset.raw_dataset import join_names
 from ...io.evaluation.predictions import (
     IntervalEnds,
+    interval_ends,
     match_references,
     predicted_cases,
     predicted_structures,
@@ -25,6 +26,7 @@ from ...io.evaluation.predictions import (
 from ...io.evaluation.references import Reference, structure_numbers
 from ...io.files.given_path import is_same_path
 from .. import AppError
+from ..prediction.function_entry import PhasePair, read_pairs
 from .case import CaseEvaluation, evaluate_case
 from .case_pair import CasePair, read_pair, structure_titles
 from .phases import in_phase, known_phases, with_phases
@@ -182,12 +184,12 @@ def evaluate(
     reference lacks it, or if its title is not in ``only``. Structures are called RV, MYO and LV if
     their names mean that.
 
-    Raises AppError and DataError if there is nothing to measure, a file cannot be read, or a
-    reference does not match its prediction or is the same file.
+    Raises AppError and DataError if there is nothing to measure, or a file cannot be read, or does
+    not match its reference, or is the same file.
     """
     check_folder(labels, "reference labels")
     names, groups = predicted_cases(predictions), read_groups(labels)
-    references = match_references(predictions, names, labels)
+    references, both = match_references(predictions, names, labels), read_pairs(predictions, names)
     patients, listed_as = patients_of(names, labels, pattern=patient), names_in_tables(names)
     cases: list[CaseEvaluation] = []
     functions: dict[str, Mapping[str, IntervalEnds]] = {}
@@ -195,8 +197,8 @@ def evaluate(
     made_by: list[Mapping[str, Any]] = []
     remarks: dict[str, list[str]] = defaultdict(list)
     for done, case in enumerate(names, start=1):
-        reference = references.get(case)
-        pair = read_pair(predictions, labels, case, reference_case=reference, only=only)
+        alone = read_pair(predictions, labels, case, reference_case=references.get(case), only=only)
+        pair = _with_both_phases(alone, both.get(case))
         for remark in _remarks(pair):
             remarks[remark].append(case)
         if pair.reference is not None:
@@ -227,6 +229,21 @@ def evaluate(
         made_by=tuple(made_by),
         grids=grids,
     )
+
+
+def _with_both_phases(pair: CasePair, phases: PhasePair | None) -> CasePair:
+    """Return a case with what the prediction has together with that of the other phase."""
+    if phases is None:
+        return pair
+    expected = phases.reports[pair.prediction.case].get("expected_dice", {})
+    prediction = replace(
+        pair.prediction,
+        expected_dice={name: entry["value"] for name, entry in expected.items()},
+        function_intervals={
+            name: interval_ends(n.intervals) for name, n in phases.measured.items()
+        },
+    )
+    return replace(pair, prediction=prediction)
 
 
 def _nothing_in_common(pair: CasePair, predictions: Path, labels: Path) -> AppError:

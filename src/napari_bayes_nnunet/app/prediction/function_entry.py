@@ -1,9 +1,14 @@
-"""Measurements of the heart and expected Dice in the reports of end-diastole and end-systole."""
+"""Measurements of the heart, and expected Dice, that end-diastole and end-systole have together.
+
+Those of a cine are written into the reports of its ED and ES. Those of two images are made whenever
+they are needed, because either image may be segmented again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,24 +19,62 @@ from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.phase_pairs import examination_of, phase_pairs
 from ...io.files.atomic import null_for_nan, write_json
-from ...io.files.case_names import same_file_key
 from ...io.study.case_report import (
     expected_dice_of,
     function_entry,
     interval_rules,
     read_report,
+    without_function,
 )
 from ..report.number_warnings import number_warnings
+from ..segmentation.recipe import are_of_one_examination
 from .output_files import case_files, frame_name
-from .resume_check import may_be_of_one_ensemble
 
-_IMAGE: Final = ("image_sha256", "channels_sha256", "spacing_mm", "phase", "phases", "ED", "ES")
-_SETTINGS: Final = (
-    *("ensemble", "method", "members_asked", "until_stable", "temperature"),
-    *("mirroring", "window", "largest_component"),
-)
-_OUTDATED: Final = "outdated"
-"""Entry of a report that should have been replaced, but its image failed."""
+_OF_THE_CINE: Final = ("image_sha256", "channels_sha256", "spacing_mm", "phases", "ED", "ES")
+OUTDATED: Final = "outdated"
+"""Entry that version 0.2.0 gave a report whose image has failed since."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasePair:
+    """ED and ES that are two images, with what they have together.
+
+    ``reports`` has the report of each by its case, with the measurements and the expected Dice of
+    its phase.
+    """
+
+    ed: str
+    es: str
+    reports: Mapping[str, Mapping[str, Any]]
+    measured: Mapping[str, Measured]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about the measurements, which both reports have too."""
+        return tuple(self.reports[self.ed].get("function_warnings", ()))
+
+
+def read_pairs(folder: Path, cases: Iterable[str]) -> dict[str, PhasePair]:
+    """Return case → pair of ED and ES that it belongs to, of ``cases`` with a report in ``folder``.
+
+    Two images form a pair if no third has a name that differs only in the phase, and if one recipe
+    made them, so that a report of another ensemble or other settings never forms one.
+    """
+    pairs: dict[str, PhasePair] = {}
+    named = filter(examination_of, cases)
+    found = {case: r for case in named for r in _read_reports(folder, case, [None]).values()}
+    for ed, es in phase_pairs({case: _volumes_ml(report) for case, report in found.items()}):
+        ends = {"ED": found[ed], "ES": found[es]}
+        is_outdated = any(OUTDATED in report for report in ends.values())
+        if not is_outdated and are_of_one_examination(found[ed], found[es]):
+            volumes: dict[Phase, PhaseVolumes] = {1: _volumes(found[ed]), 2: _volumes(found[es])}
+            rules = interval_rules(ends.values())
+            measured = heart_function(volumes, ed=1, es=2, rules=rules)
+            together = with_function(ends, measured)
+            reports = {ed: together["ED"], es: together["ES"]}
+            pair = PhasePair(ed=ed, es=es, reports=reports, measured=measured)
+            pairs |= {ed: pair, es: pair}
+    return pairs
 
 
 def measure_reports(
@@ -48,201 +91,73 @@ def measure_reports(
     return heart_function(volumes, ed=ed, es=es, rules=rules), ed, es
 
 
-def add_function(folder: Path, case: str, phases: Iterable[Phase]) -> tuple[str, ...]:
+def update_function(
+    folder: Path, case: str, phases: Iterable[Phase], *, replaced: Collection[Phase] = ()
+) -> tuple[str, ...]:
     """Write the measurements of a cine into the reports of its ED and ES, if both are known.
 
-    One of the two may be of an earlier run. Return the warnings about the measurements, which the
-    reports then have too.
+    They are removed from the other ``phases``. A phase to be ``replaced`` counts as missing; ED or
+    ES may be of an earlier run. Return the warnings about the measurements, which the two reports
+    then have too.
     """
-    reports = {phase: read_report(_phase_file(folder, case, phase)) for phase in phases}
-    reports |= _earlier_ends(folder, case, reports)
+    every = _read_reports(folder, case, phases)
+    first = next(iter(every.values()), {})
+    every |= _read_reports(folder, case, {first.get("ED"), first.get("ES")} - {None, *every})
+    reports = {phase: report for phase, report in every.items() if phase not in replaced}
     measured, ed, es = measure_reports(reports)
-    if ed is None or es is None:
-        return ()
-    ends = {"any": ed} if ed == es else {"ED": ed, "ES": es}
-    return _add(measured, {end: _phase_file(folder, case, phase) for end, phase in ends.items()})
+    ends: dict[Phase, dict[str, Any]] = {}
+    if ed is not None and es is not None and _are_of_one_cine(reports[ed], reports[es]):
+        names = {"any": ed} if ed == es else {"ED": ed, "ES": es}
+        together = with_function({name: reports[end] for name, end in names.items()}, measured)
+        ends = {names[name]: report for name, report in together.items()}
+    for phase, report in every.items():
+        wanted = ends.get(phase) or without_function(report)
+        if wanted != report:
+            write_json(_report_file(folder, frame_name(case, phase)), wanted)
+    return tuple(s for report in ends.values() for s in report.get("function_warnings", ()))
 
 
-def _earlier_ends(
-    folder: Path, case: str, reports: Mapping[Phase, Mapping[str, Any]]
-) -> dict[Phase, dict[str, Any]]:
-    """Return the reports of ED and ES that are missing in those of this run, but go with them."""
-    first = next(iter(reports.values()), {})
-    found: dict[Phase, dict[str, Any]] = {}
-    for phase in {first.get("ED"), first.get("ES")} - {None, *reports}:
+def _read_reports(folder: Path, case: str, phases: Iterable[Phase]) -> dict[Phase, dict[str, Any]]:
+    """Return the reports of a cine's ``phases`` that can be read; an image has the phase None."""
+    reports = {}
+    for phase in phases:
         with suppress(DataError, FileNotFoundError):
-            report = read_report(_phase_file(folder, case, phase))
-            expected = {**first, "phase": phase}
-            is_of_image = all(expected.get(key) == report.get(key) for key in _IMAGE)
-            if is_of_image and _are_of_one_kind([first, report]):
-                found[phase] = report
-    return found
+            report = read_report(_report_file(folder, frame_name(case, phase)))
+            if report.get("phase") == phase:
+                reports[phase] = report
+    return reports
 
 
-def remove_function(folder: Path, case: str, phases: int, *, replaced: Collection[Phase]) -> None:
-    """Remove the measurements of a cine of so many ``phases`` from the reports that have them.
-
-    They stay if they are known to be of ED and ES, and neither is to be ``replaced``.
-    """
-    for phase in range(1, phases + 1) if replaced else ():
-        file = _phase_file(folder, case, phase)
-        with suppress(DataError, FileNotFoundError):
-            report = read_report(file)
-            ends = {report.get("ED"), report.get("ES")} - {None}
-            if report.get("phase") == phase and (not ends or not ends.isdisjoint(replaced)):
-                _write(file, _without_function(report))
+def _are_of_one_cine(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    is_same = all(first.get(key) == second.get(key) for key in _OF_THE_CINE)
+    return is_same and are_of_one_examination(first, second)
 
 
-class PairedReports:
-    """Reports of the 3D images in ``folder``, with measurements in those of ED and ES.
+def with_function(
+    reports: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Measured]
+) -> dict[str, dict[str, Any]]:
+    """Return "ED" and "ES" (or "any" for both) → report with what they have together.
 
-    An examination whose reports are not two, or not of one ensemble and the same settings, has no
-    measurements. Outdated reports form no pair, even in later runs.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._cases: dict[str, set[str]] | None = None
-        self._updated: dict[str, str] = {}
-        self._made: set[str] = set()
-        self.warnings: tuple[str, ...] = ()
-        """Warnings about the measurements of the examination that was last updated."""
-
-    @contextmanager
-    def updated(self, case: str) -> Iterator[None]:
-        """Update the examination of a ``case`` after a block that writes or removes its results."""
-        try:
-            yield
-            self.note(made=[case])
-        finally:
-            self.update(case)
-
-    def note(self, *, made: Iterable[str] = (), failed: Iterable[str] = ()) -> None:
-        """Mark the reports of cases that should have been replaced, but ``failed``, as outdated.
-
-        Those that were ``made`` or found unchanged in this run are not. The next update takes the
-        marks into account.
-        """
-        made = [*made]
-        self._made.update(map(same_file_key, made))
-        failed = [case for case in failed if same_file_key(case) not in self._made]
-        for case, report in self._read([*made, *failed]).items():
-            kept = {key: value for key, value in report.items() if key != _OUTDATED}
-            if case in failed:
-                kept = {**_without_function(kept), _OUTDATED: True}
-            _write(_report_file(self._folder, case), kept)
-
-    def update(self, *changed: str) -> dict[str, Mapping[str, Measured]]:
-        """Measure the examination of the cases whose results have ``changed``.
-
-        Return the cases of the examination, ED with the measurements, the others with {}.
-        """
-        examination, self.warnings = examination_of(changed[0]), ()
-        if not examination:
-            return {}
-        cases = self._listed().setdefault(examination, set())
-        cases.update(changed)
-        self._updated[examination] = changed[0]
-        every = self._read(sorted(cases))
-        reports = {case: report for case, report in every.items() if _OUTDATED not in report}
-        volumes = {case: _volumes_ml(report) for case, report in reports.items()}
-        pairs = phase_pairs(volumes) if _are_of_one_kind(list(reports.values())) else []
-        if not pairs:
-            for name, report in reports.items():
-                _write(_report_file(self._folder, name), _without_function(report))
-            return {name: {} for name in reports}
-        (pair,) = pairs
-        phases: dict[Phase, PhaseVolumes] = {
-            phase: _volumes(reports[case]) for phase, case in enumerate(pair, start=1)
-        }
-        measured = heart_function(phases, ed=1, es=2, rules=interval_rules(reports.values()))
-        files = (_report_file(self._folder, case) for case in pair)
-        self.warnings = _add(measured, dict(zip(("ED", "ES"), files, strict=True)))
-        ed, es = pair
-        return {ed: measured, es: {}}
-
-    def update_again(self) -> None:
-        """Measure the examinations once more to which another run has added cases meanwhile."""
-        before, self._cases = self._listed(), None
-        for examination, case in self._updated.items():
-            if self._listed().get(examination) != before[examination]:
-                self.update(case)
-
-    def _listed(self) -> dict[str, set[str]]:
-        """Return the cases of each examination; those of other runs are listed once."""
-        if self._cases is None:
-            self._cases = {}
-            for file in self._folder.glob("*.json"):
-                if examination := examination_of(file.stem):
-                    self._cases.setdefault(examination, set()).add(file.stem)
-        return self._cases
-
-    def _read(self, cases: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return the reports of 3D images that can be read."""
-        reports = {}
-        for case in cases:
-            with suppress(DataError, FileNotFoundError):
-                report = read_report(_report_file(self._folder, case))
-                if report.get("phase") is None:
-                    reports[case] = report
-        return reports
-
-
-def _are_of_one_kind(reports: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether the reports have the same settings, and may be of one ensemble."""
-    first = reports[0] if reports else {}
-    return all(
-        may_be_of_one_ensemble(first, report)
-        # Reports of version 0.2.0 do not name the largest component, which was off.
-        and all(first.get(key, "off") == report.get(key, "off") for key in _SETTINGS)
-        for report in reports
-    )
-
-
-def _add(measured: Mapping[str, Measured], files: Mapping[str, Path]) -> tuple[str, ...]:
-    """Write the measurements, and the Dice expected at ED and ES, into their reports.
-
-    Return the warnings about the measurements, which are written too.
+    These are the measurements, warnings about them, and the Dice expected at each phase.
     """
     if not measured:
-        return ()
+        return {end: without_function(report) for end, report in reports.items()}
     values = {name: number.value for name, number in measured.items()}
-    reports = {phase: read_report(file) for phase, file in files.items()}
     grids = [report["grid"] for report in reports.values() if "grid" in report]
-    warnings = (*number_warnings(values, same_phase=len(files) == 1, grids=grids),)
+    warnings = [*number_warnings(values, same_phase=len(reports) == 1, grids=grids)]
     function = null_for_nan(function_entry(measured))
-    for phase, report in reports.items():
-        entries = _without_function(report)
-        entries |= {"function": function, "function_warnings": [*warnings]}
-        entries["warnings"] += warnings
-        if expected := expected_dice_of(report, phase):
+    together = {}
+    for end, report in reports.items():
+        entries = without_function(report) | {"function": function, "function_warnings": warnings}
+        entries["warnings"] = [*entries["warnings"], *warnings]
+        if expected := expected_dice_of(report, end):
             entries["expected_dice"] = expected
-        _write(files[phase], entries)
-    return warnings
-
-
-def _without_function(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the report of an image whose phase is unknown."""
-    gone = report.get("function_warnings", ())
-    kept = {k: v for k, v in report.items() if k not in ("function", "function_warnings")}
-    kept["warnings"] = [s for s in report.get("warnings", ()) if s not in gone]
-    if "function" in report and (expected := expected_dice_of(report, "any")):
-        kept["expected_dice"] = expected
-    return kept
-
-
-def _write(file: Path, report: Mapping[str, Any]) -> None:
-    """Write a report unless the file has this content."""
-    if report != read_report(file):
-        write_json(file, report)
+        together[end] = entries
+    return together
 
 
 def _report_file(folder: Path, name: str) -> Path:
     return folder / case_files(name, ())["report"]
-
-
-def _phase_file(folder: Path, case: str, phase: Phase) -> Path:
-    return _report_file(folder, frame_name(case, phase))
 
 
 def _volumes(report: Mapping[str, Any]) -> PhaseVolumes:

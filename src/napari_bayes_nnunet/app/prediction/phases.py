@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...io import DataError
+from ...io.files.json_files import parse_json
+from ...io.files.limits import read_small
+from ...io.images.integrity import nifti_header, phase_count
 from ...io.images.nifti import Volume, read_info_cfg
 from .. import AppError
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.image_check import note_on_left_out, usable_phases
 from .output_files import FOUND_BY_VOLUME, INFO_CFG, frame_name
+
+_MOST_PHASES: Final = 100
+"""Phases searched for ED and ES; a cine with later ones is read again."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +104,27 @@ def phase_images(
         PhaseImage(frame_name(case, phase), phase, tuple(c.frame(phase) for c in channels))
         for phase in phases
     ]
+
+
+def finished_phases(output: Path, case: str, choice: list[int] | str) -> tuple[int | None, ...]:
+    """Return the phases of ``choice`` if the case seems to have files of them, else ().
+
+    The image is not read: a volume has one report, "all" phases have a file of their own, and the
+    reports of ED and ES name them.
+    """
+    if (output / f"{case}.json").is_file():
+        return (None,)
+    if isinstance(choice, list):
+        return tuple(choice)
+    if choice == "all":
+        header = nifti_header(output / f"{case}.nii.gz")
+        return () if header is None else tuple(range(1, phase_count(header) + 1))
+    # File by file, because listing a folder of a hundred thousand cases takes too long.
+    for phase in range(1, _MOST_PHASES + 1):
+        try:
+            file = output / f"{frame_name(case, phase)}.json"
+            report = parse_json(read_small(file), dict[str, Any])
+            return tuple(sorted({int(report["ED"]), int(report["ES"])}))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return ()

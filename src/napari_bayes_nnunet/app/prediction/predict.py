@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 from ...core.problems import Action, Problem, Remedy, Setting
 from ...core.steps import drain
+from ...io import DataError
+from ...io.dataset.phase_pairs import examination_of
 from ...io.files.atomic import removing_if_empty
 from ...io.files.case_names import result_name, same_file_key
 from ...io.files.disk import is_disk_full
@@ -25,8 +27,9 @@ from ..report.output_folder import refuse_folder_of_inputs
 from ..segmentation.calibration import find_image_rule
 from ..segmentation.ensemble import Ensemble
 from ..segmentation.pass_plan import PassPlan
+from ..segmentation.recipe import Recipe
 from ..segmentation.result import Segmentation, Snapshot
-from .function_entry import PairedReports, add_function, remove_function
+from .function_entry import OUTDATED, read_pairs, update_function
 from .geometry_report import with_geometry
 from .output_files import (
     case_files,
@@ -39,9 +42,8 @@ from .output_files import (
     write_cine,
 )
 from .output_lock import locked_case
-from .phases import PhaseImage, choose_phases, parse_phases, phase_images
+from .phases import PhaseImage, choose_phases, finished_phases, parse_phases, phase_images
 from .request import CaseOutcome, PredictionRequest, check_request
-from .resume_check import check_report, finished_phases, is_of_other_image, matches_request
 from .study_output import StudyParts, has_study, refuse_outdating_study, start_study
 from .write_behind import WriteBehind
 
@@ -81,7 +83,7 @@ def _outcomes(
     ensemble: Ensemble, request: PredictionRequest, on_member: Callable[[str, Snapshot], None]
 ) -> Iterator[CaseOutcome]:
     seen: set[str] = set()
-    paired = PairedReports(request.output)
+    examinations: dict[str, list[str]] = defaultdict(list)
     for image in request.images:
         if _comes_with_first_channel(image, request.images):
             continue
@@ -95,21 +97,19 @@ def _outcomes(
             )
             case = source.case
             _claim_names([case], seen)
-            with locked_case(request.output, case), paired.updated(case):
+            with locked_case(request.output, case):
                 outcome = predict_case(ensemble, request, source, on_member=on_member, seen=seen)
-            if not outcome.skipped:
-                outcome = replace(outcome, notes=(*outcome.notes, *paired.warnings))
+            if examination := examination_of(case):
+                examinations[examination].append(case)
+                pair = read_pairs(request.output, examinations[examination]).get(case)
+                if pair is not None and not outcome.skipped:
+                    outcome = replace(outcome, notes=(*outcome.notes, *pair.warnings))
         except Exception as error:  # nnU-Net may fail on an image in any way; others continue
             if is_disk_full(error):
                 raise disk_full(request.output) from error
             _LOGGER.debug("%s", case, exc_info=True)
             outcome = CaseOutcome(case=case, failure=_failure(image, error))
-            if request.overwrite or is_of_other_image(error):
-                with suppress(Problem, OSError), locked_case(request.output, case):
-                    paired.note(failed=[case])
-                    paired.update(case)
         yield outcome
-    paired.update_again()
 
 
 def _failure(image: Path, error: Exception) -> str:
@@ -153,7 +153,7 @@ def predict_case(
         _refuse_unknown_kind(ensemble)
     if done := _finished_before(ensemble, request, source):
         _claim_names(_further_names(case, done), seen)
-        add_function(request.output, case, done)  # a killed run may have left it out
+        update_function(request.output, case, done)  # a killed run may have left it out
         return CaseOutcome(case=case, skipped=True, phases=done)
     channels = _with_given_spacing(request, source.read())
     _refuse_replacing(request, [case], image)
@@ -178,7 +178,7 @@ def predict_case(
             run_notes += (note for _, result in segmented for note in result.run_notes)
     if channels[0].is_cine and len(frames) == channels[0].phases:
         write_cine(request.output, case, [frame.name for frame in frames], channels[0])
-    notes += add_function(request.output, case, [frame.phase for frame in frames])
+    notes += update_function(request.output, case, [frame.phase for frame in frames])
     if study is not None:
         study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
     return CaseOutcome(
@@ -221,7 +221,7 @@ def _remove_old(
     """Delete earlier results that would not belong to the new ones, even if this run is killed."""
     if missing and missing[0].phase is not None:
         replaced = {frame.phase for frame in missing}
-        remove_function(request.output, case, phases, replaced=replaced)
+        update_function(request.output, case, range(1, phases + 1), replaced=replaced)
         # It would have labels of phases from another result.
         (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
     if request.overwrite and "ED" in entries and parse_phases(request.phases) == "ED,ES":
@@ -268,20 +268,19 @@ def _check_study(
 ) -> None:
     """Raise AppError if the complete study of a case has another ensemble, settings or image."""
     folder = request.output / source.case
-    reports = read_study_info(folder).reports
-    file, image = folder / STUDY_FILE, source.checksums
-    try:
-        for phase in phases:
-            check_report(
-                file,
-                reports[phase],
-                ensemble.folder,
-                request.settings,
-                image=image,
-                spacing=request.spacing,
-            )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AppError(MADE_BY_UNKNOWN, Action.OVERWRITE, study=folder) from error
+    reports, requested = read_study_info(folder).reports, _recipe(ensemble, request, source)
+    for phase in phases:
+        try:
+            made = Recipe.of_report(reports[phase])
+        except (KeyError, ValueError) as error:
+            raise AppError(MADE_BY_UNKNOWN, Action.OVERWRITE, study=folder) from error
+        made.check(requested, folder / STUDY_FILE)
+
+
+def _recipe(ensemble: Ensemble, request: PredictionRequest, source: CaseImage) -> Recipe:
+    """Return the recipe that finished results of an image must have."""
+    folder, image = ensemble.folder, source.checksums
+    return Recipe.of_request(folder, request.settings, image=image, spacing=request.spacing)
 
 
 def _start_study(
@@ -299,12 +298,8 @@ def _start_study(
         return None
     if request.skip_finished and has_study(folder, phases):
         _check_study(ensemble, request, source, phases)
-    return start_study(
-        folder,
-        phases,
-        overwrite=request.overwrite,
-        skip_finished=request.skip_finished,
-    )
+        return None
+    return start_study(folder, may_replace=request.overwrite or request.skip_finished)
 
 
 def _claim_names(names: Sequence[str], seen: set[str]) -> None:
@@ -320,18 +315,18 @@ def _is_finished(
     """Return whether all requested files of a 3D image are complete.
 
     In a strict run those of an image that may not be a short-axis cine are not, so that it
-    is refused as in a new run. Raises AppError if they were made with other settings.
+    is refused as in a new run. Raises AppError if another recipe made them.
     """
     files = {key: request.output / file for key, file in case_files(name, request.save).items()}
     if not (request.skip_finished and all(map(is_whole, files.values()))):
         return False
-    return matches_request(
-        files["report"],
-        ensemble.folder,
-        request.settings,
-        image=source.checksums,
-        spacing=request.spacing,
-    ) and not (request.strict and is_no_cine([read_report(files["report"])]))
+    try:
+        report = read_report(files["report"])
+        made = Recipe.of_report(report)
+    except (DataError, FileNotFoundError, ValueError):
+        return False
+    made.check(_recipe(ensemble, request, source), files["report"])
+    return OUTDATED not in report and not (request.strict and is_no_cine([report]))
 
 
 def _groups(

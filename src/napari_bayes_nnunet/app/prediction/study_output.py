@@ -89,17 +89,10 @@ def has_study(folder: Path, phases: Iterable[Phase]) -> bool:
     return set(phases) <= set(info.phases) and all(map(is_whole, files_of_study(folder, info)))
 
 
-def start_study(
-    folder: Path, phases: Iterable[Phase], *, overwrite: bool, skip_finished: bool
-) -> StudyParts | None:
-    """Return an empty study for these phases, or None if it exists and may be skipped.
-
-    Raises AppError or DataError if it would replace something that must stay.
-    """
-    if skip_finished and has_study(folder, phases):
-        return None
+def start_study(folder: Path, *, may_replace: bool) -> StudyParts:
+    """Return an empty study. Raises AppError or DataError if a study that must stay exists."""
     check_replaceable(folder)
-    if is_study(folder) and not (overwrite or skip_finished):
+    if is_study(folder) and not may_replace:
         raise AppError(
             "The study {study} exists in {folder}.",
             *(Action.OVERWRITE, Action.CONTINUE),

@@ -53,7 +53,7 @@ from .case_signs import OF_THE_IMAGE
 from .ensemble import Ensemble
 from .image_kind import HeartLook, ImageRule, fit_image_rule
 from .methods import choose_members
-from .prediction_cache import member_files
+from .recipe import Recipe
 from .result import Segmentation, stored_posterior
 from .settings import SegmentationSettings
 
@@ -192,8 +192,9 @@ def calibrate(
     one_component, mass_range = measure_training_labels(folder, every, members)
     write_calibration(folder, one_component=one_component)
     pattern = folder.record.patient if folder.record is not None else DEFAULT_PATIENT
-    key = calibration_key(folder, settings), member_files(members), ensemble.precision, pattern
-    unfinished = UnfinishedCalibration(folder.path, key)
+    recipe = Recipe.of_request(folder, replace(settings, temperature=1, calibrated=False))
+    digest = recipe.digest(ensemble.precision, pattern)
+    unfinished = UnfinishedCalibration(folder.path, digest)
     cases: list[CalibrationCase] = []
     problems: list[Problem] = []
     for case in _held_back(folder, every, members):

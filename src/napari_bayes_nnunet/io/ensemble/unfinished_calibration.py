@@ -25,13 +25,13 @@ _MOST: Final = 2**31
 class UnfinishedCalibration:
     """Finished cases of a calibration in ``ensemble``/.calibration, a file for each.
 
-    A file is only found again with the same ``key``, which has the settings and the members, and
-    with unchanged files of the case.
+    A file is only found again with the same ``digest`` of the recipe, and with unchanged files of
+    the case.
     """
 
-    def __init__(self, ensemble: Path, key: object) -> None:
+    def __init__(self, ensemble: Path, digest: str) -> None:
         self._folder = ensemble / KEPT_CASES
-        self._name = _digest(repr(key))
+        self._name = digest
 
     def read(
         self, files: Sequence[Path], names: Sequence[str]
@@ -69,11 +69,8 @@ class UnfinishedCalibration:
 
     def _file(self, files: Sequence[Path]) -> Path:
         states = [(str(file), *_state(file)) for file in files]
-        return self._folder / f"{self._name}-{_digest(str(states))}.npz"
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        case = hashlib.blake2b(str(states).encode(), digest_size=16).hexdigest()
+        return self._folder / f"{self._name}-{case}.npz"
 
 
 def _state(file: Path) -> tuple[int, int]:

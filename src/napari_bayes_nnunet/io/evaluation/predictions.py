@@ -18,6 +18,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from ...core.ensemble.posterior import entropy, most_probable
+from ...core.heart.function import Intervals
+from ...core.metrics.conformal import Coverage
 from .. import DataError
 from ..files.json_files import Positive, read_json
 from ..files.limits import DAMAGED_NPZ, ArrayHeader, read_npz
@@ -157,7 +159,10 @@ def read_prediction(folder: Path, case: str) -> Prediction:
         expected_dice={name: entry.value for name, entry in report.expected_dice.items()},
         failure_score=report.failure.score if report.failure is not None else math.nan,
         volume_intervals={name: entry.ends() for name, entry in report.volumes_ml.items()},
-        function_intervals={name: entry.ends() for name, entry in report.function.items()},
+        # Version 0.2.0 wrote those of two images into their reports, where they can be outdated.
+        function_intervals={name: entry.ends() for name, entry in report.function.items()}
+        if report.phase is not None
+        else {},
         phase=report.phase,
         made_by=report.made_by(),
     )
@@ -172,13 +177,18 @@ class _Intervals:
 
     def ends(self) -> IntervalEnds:
         """Return the ends ``low_80``, ``high_80``, ``low_90`` and ``high_90`` of known ones."""
+        known: dict[Coverage, tuple[float, float] | None]
         known = {80: self.interval_80, 90: self.interval_90}
-        return {
-            f"{end}_{level}": value
-            for level, interval in known.items()
-            if interval is not None
-            for end, value in zip(("low", "high"), interval, strict=True)
-        }
+        return interval_ends({level: ends for level, ends in known.items() if ends is not None})
+
+
+def interval_ends(intervals: Intervals) -> IntervalEnds:
+    """Return ``low_80``, ``high_80``, ``low_90`` and ``high_90``, as far as they are known."""
+    return {
+        f"{end}_{level}": value
+        for level, interval in intervals.items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,11 +118,23 @@ class _FileEntries(ReportEntries):
 def read_report(file: Path) -> dict[str, Any]:
     """Return the report in ``file``.
 
-    Raises DataError for a missing or damaged one.
+    Raises DataError for a damaged one, and FileNotFoundError.
     """
     with reading_json(file, repair=_REPAIR, newest=REPORT_FORMAT) as text:
         parse_json(text, _FileEntries)
-        return parse_json(text, dict[str, Any])
+        report = parse_json(text, dict[str, Any])
+    # Version 0.2.0 wrote what two images have together into both reports, where it can be outdated.
+    return without_function(report) if report.get("phase") is None else report
+
+
+def without_function(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report without what needs both ED and ES, as of an image whose phase is unknown."""
+    gone = report.get("function_warnings", ())
+    kept = {k: v for k, v in report.items() if k not in ("function", "function_warnings")}
+    kept["warnings"] = [s for s in report.get("warnings", ()) if s not in gone]
+    if "function" in report and (expected := expected_dice_of(report, "any")):
+        kept["expected_dice"] = expected
+    return kept
 
 
 def interval_entries(intervals: Intervals) -> dict[str, list[float]]:

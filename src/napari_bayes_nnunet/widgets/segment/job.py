@@ -31,7 +31,7 @@ from ...app.messages import (
     TestConnection,
 )
 from ...app.prediction.output_files import FOUND_BY_VOLUME
-from ...app.prediction.resume_check import may_be_of_one_ensemble
+from ...app.segmentation.recipe import are_of_one_examination
 from ...core.counts import phase_names
 from ...core.durations import duration_text
 from ...core.ensemble.stored_posterior import StoredPosterior
@@ -275,7 +275,7 @@ class SegmentationJob(QObject):
         new = {*job.shown, *job.result.provisional}
         earlier = [p for p in job.result.phases if p not in new]
         reports = (job.result.phases[p].report for p in earlier)
-        if not all(known is None or may_be_of_one_ensemble(known, report) for known in reports):
+        if not all(known is None or are_of_one_examination(known, report) for known in reports):
             job.result.forget(earlier)
             self.result_grown.emit(job.result, phase)
             self.noticed.emit(OF_OTHER_ENSEMBLE.format(phases=phase_names(earlier)))
