@@ -13,6 +13,7 @@ from napari_bayes_nnunet.app.prediction.geometry_report import with_geometry
 from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE, SAME_PHASE
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.study.case_report import read_report
 from tests.helpers.data.studies import made_report
 
 RECIPE = {"members": [], "members_asked": 2, "mirroring": "full", "plans_sha256": "1" * 64}
@@ -73,6 +74,8 @@ def test_measurements_written_by_version_0_2_0_do_not_count(tmp_path: Path) -> N
     pair = read_pairs(tmp_path, ENDS)["p_frame01"]
     assert pair.reports[pair.ed]["function"]["LV EF"]["value"] == 50
     assert (pair.warnings, pair.reports[pair.es]["warnings"]) == ((), ["Dark."])
+    alone = read_report(tmp_path / "p_frame01.json")
+    assert (alone["warnings"], "function" in alone) == (["Dark."], False)
 
 
 def test_pair_that_is_swapped_warns(tmp_path: Path) -> None:
