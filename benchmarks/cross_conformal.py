@@ -29,8 +29,8 @@ from napari_bayes_nnunet.app.segmentation.coverage import (
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.choices import Mirroring
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.core.types import Mirroring
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels

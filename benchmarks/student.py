@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.choices import Mirroring
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.calibration import reliability_bins
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation
@@ -34,7 +35,7 @@ from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE
 from napari_bayes_nnunet.core.review.queue_yield import SHARE, wrong_voxels
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.core.types import LabelMap, Mirroring, Spacing
+from napari_bayes_nnunet.core.types import LabelMap, Spacing
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.images.nifti import read_labels
 

@@ -15,7 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass
-from napari_bayes_nnunet.core.types import DropoutPlacement
+from napari_bayes_nnunet.core.choices import DropoutPlacement
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.dropout import (

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import Field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from ..app.segmentation.settings import SegmentationSettings
 from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
-from ..core.problems import Problem
+from ..core.fields import flags_of, name_of, settings_of
+from ..core.problems import Problem, option
 from ..io.files.special import SPECIAL_FILE, is_special
 
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
-    from ..core.types import Spacing, Window
+    from ..core.types import Spacing
 
 DELETED_FOLDER: Final = "The current folder was deleted. Change to another folder."
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -155,71 +157,82 @@ class GivenPath(click.Path):
 
 PATH = GivenPath(path_type=Path)
 LABEL_NAMES = LabelNamesType()
-members_option = click.option(
-    "--members",
-    default=30,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Maximum number of members.",
-)
-mirroring_option = click.option(
-    "--mirroring",
-    type=click.Choice(["full", "spread", "none"]),
-    default="full",
-    show_default=True,
-    help="Mirrored copies of the image that each member sees: all, one of them, or none.",
-)
-until_stable_option = click.option(
-    "--until-stable",
-    is_flag=True,
-    help="Skip further members in slices whose result no longer changes.",
-)
-largest_component_option = click.option(
-    "--largest-component",
-    type=click.Choice(["auto", "on", "off"]),
-    default="auto",
-    show_default=True,
-    help="Keep only the largest connected component of all structures together; auto if each "
-    "complete training label is one component, as a heart is.",
-)
-device_option = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="Device to compute on: auto, cuda, mps or cpu. cuda:1 is the second GPU.",
-)
+_TYPES: Final = {
+    "temperature": Temperature(),
+    "method": click.STRING,  # the app names the methods that there are
+    "device": click.STRING,
+}
+"""Types of settings whose choices or numbers are not the only values."""
+
+
+def options_of(
+    kind: type,
+    *,
+    only: Collection[str] = (),
+    preset: str | None = None,
+    **changes: dict[str, Any],
+) -> Callable[[_Function], _Function]:
+    """Return a decorator that adds the option of each setting of ``kind``, or of some of them.
+
+    With ``preset``, the name of the settings that are the defaults, the value of an option is None
+    unless it is given. ``changes`` are other attributes of single options.
+    """
+    chosen = [one for one in settings_of(kind) if not only or one.name in only]
+
+    def decorate(command: _Function) -> _Function:
+        for one in reversed(chosen):
+            changed = changes.get(one.name, {})
+            command = click.option(*_names(one), **_attributes(one, preset) | changed)(command)
+        return command
+
+    return decorate
+
+
+def _names(setting: Field[Any]) -> tuple[str, str]:
+    if not isinstance(setting.default, bool):
+        return option(name_of(setting)), setting.name
+    return "/".join(filter(None, flags_of(setting))), setting.name
+
+
+def _attributes(setting: Field[Any], preset: str | None) -> dict[str, Any]:
+    about, default = setting.metadata, setting.default
+    attributes = {"help": about["help"], "show_default": about.get("shown", True)}
+    if isinstance(default, bool):
+        attributes |= {"is_flag": True, "show_default": default}
+    else:
+        attributes["type"] = _TYPES.get(setting.name) or _type_of(setting)
+    if preset is None:
+        return attributes | {"default": default}
+    if default and "shown" not in about:
+        shown = "yes" if default is True else default
+        attributes["show_default"] = f"{shown} with preset {preset}"
+    return attributes | {"default": False if default is False else None}
+
+
+def _type_of(setting: Field[Any]) -> Any:
+    about = setting.metadata
+    if "choices" in about:
+        return click.Choice(list(about["choices"]))
+    low, high = about.get("limits", (None, None))
+    kind = next((type(n) for n in (setting.default, low, high) if isinstance(n, int | float)), str)
+    if low is None:
+        return kind
+    ends = {name: about.get(name, False) for name in ("min_open", "max_open")}
+    return (click.IntRange if kind is int else click.FloatRange)(low, high, **ends)
+
+
+device_option = options_of(SegmentationSettings, only=("device",))
 patient_option = click.option(
     "--patient", help="Regular expression of the patient's part of a case name."
 )
-_SELECTION = {"members_per_cycle": "per_cycle", "member_step": "step"}
-
-
-method_option = click.option(
-    "--method",
-    default="multi",
-    show_default=True,
-    help=(
-        "How members are chosen and combined: multi, single, vanilla, temperature, swa, "
-        "mc-dropout, deep-ensemble, cross-validation or snapshot."
-    ),
-)
-
-
-def window_option(default: Window | None, *, show_default: bool | str = True) -> Callable[..., Any]:
-    """Return the option of the region that members see."""
-    return click.option(
-        "--window",
-        type=click.Choice(["heart", "whole"]),
-        default=default,
-        show_default=show_default,
-        help="Region that members see: a window around the heart, which the first member of each "
-        "cycle finds (heart), or the whole image (whole).",
-    )
 
 
 def output_option(help: str, *, metavar: str | None = None) -> Callable[[_Function], _Function]:
     """Return the required option of the file or folder to write, called ``metavar`` in the help."""
     return click.option("-o", "--output", required=True, type=PATH, metavar=metavar, help=help)
+
+
+_SELECTION = {"members_per_cycle": "per_cycle", "member_step": "step"}
 
 
 def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:

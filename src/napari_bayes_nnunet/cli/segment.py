@@ -9,57 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..app.segmentation.settings import DEFAULT_WINDOW, SegmentationSettings
 from ..core.counts import format_count
 from ..core.problems import Statement
 from .options import (
     PATH,
     Command,
     Resources,
-    Temperature,
     VoxelSize,
-    device_option,
-    largest_component_option,
-    members_option,
-    method_option,
-    mirroring_option,
+    options_of,
     output_option,
-    until_stable_option,
-    window_option,
 )
 
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
-    from ..core.types import Window
+    from ..core.choices import Window
 
 
 @click.command("predict", cls=Command)
 @click.argument("ensemble", type=PATH)
 @click.argument("images", nargs=-1, required=True, type=PATH)
 @output_option("Folder to write the results to.")
-@method_option
-@members_option
-@mirroring_option
-@window_option(None, show_default="heart; whole if the ensemble is calibrated only for it")
-@click.option(
-    "--temperature",
-    type=Temperature(),
-    show_default="that of the calibration, else 1; 1.5 for --method temperature",
-    help='Softmax temperature (above 1 softens), or "fitted" for the value found by calibrate.',
-)
-@click.option(
-    "--calibrated/--uncalibrated",
-    default=True,
-    show_default=True,
-    help="Use the fitted temperature and the prediction intervals, if there are any.",
-)
-@until_stable_option
-@largest_component_option
-@device_option
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "full"]),
-    default="auto",
-    show_default=True,
-    help="Precision of the network: half if the device is fast with it (auto), or float32 (full).",
+@options_of(
+    SegmentationSettings,
+    window={
+        "default": None,
+        "show_default": "heart; whole if the ensemble is calibrated only for it",
+    },
 )
 @click.option(
     "--phases",
@@ -122,7 +97,6 @@ def predict_command(
     after their folders, which may reveal the patients.
     """
     from ..app.prediction.request import PredictionRequest
-    from ..app.segmentation.settings import SegmentationSettings
 
     if (certificates or resources) and not scheduler:
         raise click.UsageError("--certificates and --resources require --scheduler.")
@@ -157,7 +131,6 @@ def predict_command(
 def _usual_window(ensemble: Path) -> Window:
     """Return the window of an ensemble; a folder without one is refused later."""
     from ..app.segmentation.calibration import usual_window
-    from ..app.segmentation.settings import DEFAULT_WINDOW
     from ..io import DataError
     from ..io.ensemble.ensemble_folder import find_ensemble
 
@@ -204,13 +177,13 @@ def devices_command(as_json: bool) -> None:
 @click.command("calibrate", cls=Command)
 @click.argument("ensemble", type=PATH)
 @click.argument("dataset", type=PATH)
-@method_option
-@members_option
-@mirroring_option
-@window_option("heart")
-@until_stable_option
-@largest_component_option
-@device_option
+@options_of(
+    SegmentationSettings,
+    only=(
+        *("method", "members", "mirroring", "window", "until_stable"),
+        *("largest_component", "device"),
+    ),
+)
 def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     """Fit temperature, prediction intervals and failure score on ENSEMBLE's validation cases.
 
@@ -221,7 +194,6 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     from ..app.segmentation.calibrate import CalibrationCase, calibrate
     from ..app.segmentation.coverage import COVERAGE, TOO_FEW, coverage_table, held_out_coverage
     from ..app.segmentation.ensemble import Ensemble
-    from ..app.segmentation.settings import SegmentationSettings
 
     settings = SegmentationSettings(**flags)
     cases = []

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..core.types import DropoutPlacement
+from ..core.choices import DropoutPlacement
 from ..io.ensemble.model_folder import PLANS_ENTRY
 
 PLACEMENT = "dropout_placement"

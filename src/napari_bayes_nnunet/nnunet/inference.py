@@ -19,9 +19,10 @@ from nnunetv2.preprocessing.resampling.default_resampling import determine_do_se
 from nnunetv2.utilities.helpers import empty_cache
 from numpy.typing import NDArray
 
+from ..core.choices import Mirroring, Precision
 from ..core.counts import format_count
 from ..core.slice_axis import is_stack, order_with_slices_on
-from ..core.types import Mask, Mirroring, Precision
+from ..core.types import Mask
 from . import ModelError, Stopped
 from .cutout import Cutout, cutout_around
 from .device import is_out_of_memory

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import group_norm, interpolate, max_pool2d
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from ..core.types import Precision
+from ..core.choices import Precision
 from . import ModelError
 from .device import has_fast_bfloat16
 from .dropout import dropout_placement, one_weight_sample, place_dropout

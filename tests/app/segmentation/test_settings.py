@@ -7,9 +7,9 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli.segment import predict_command
+from napari_bayes_nnunet.core.fields import to_arguments
 
 OTHER = SegmentationSettings(
     method="single",
@@ -22,30 +22,22 @@ OTHER = SegmentationSettings(
     device="cuda:0",
     precision="full",
 )
-REPORT = {
-    "ensemble": "acdc",
-    "method": "swa",
-    "members": [{"training": "", "fold": "0", "cycle": 2, "epoch": 1199}] * 4,
-    "mirroring": "none",
-    "device": "cpu",
-}
-"""As the first reports were."""
 
 
 @pytest.mark.parametrize(
     "settings", [SegmentationSettings(), OTHER, replace(OTHER, temperature="fitted")]
 )
 def test_the_command_reads_its_arguments(settings) -> None:
-    words = [*settings.to_arguments(), "ensemble", "image.nii.gz", "-o", "out"]
+    words = [*to_arguments(settings), "ensemble", "image.nii.gz", "-o", "out"]
     given = predict_command.make_context("predict", words).params
     assert {name: given[name] for name in asdict(settings)} == asdict(settings)
 
 
 def test_arguments_without_a_temperature() -> None:
-    assert SegmentationSettings(members=3, device="cpu").to_arguments() == [
+    assert to_arguments(SegmentationSettings(members=3, device="cpu")) == [
         *("--method", "multi", "--members", "3", "--mirroring", "full"),
         *("--window", "heart", "--largest-component", "auto"),
-        *("--device", "cpu", "--precision", "auto"),
+        *("--calibrated", "--device", "cpu", "--precision", "auto"),
     ]
 
 
@@ -69,34 +61,20 @@ def test_json_has_the_keys_of_a_report() -> None:
     }
 
 
-def test_an_old_report_without_later_keys() -> None:
-    found = SegmentationSettings.from_json(REPORT)
-    assert asdict(found) == {
-        "method": "swa",
-        "members": 4,
-        "temperature": 1.0,
-        "mirroring": "none",
-        "window": "whole",
-        "until_stable": False,
-        "largest_component": "off",
-        "calibrated": True,
-        "device": "cpu",
-        "precision": "full",
-    }
-
-
 @pytest.mark.parametrize(
     ("dtype", "precision"), [("float32", "full"), ("float16", "auto"), ("bfloat16", "auto")]
 )
 def test_precision_of_a_report(dtype, precision) -> None:
-    found = SegmentationSettings.from_json({**REPORT, "precision": dtype, "members_asked": 5})
-    assert (found.precision, found.members) == (precision, 5)
+    report = {**OTHER.to_json(), "precision": dtype, "members": [{"epoch": 1}] * 4}
+    found = SegmentationSettings.from_json(report)
+    assert (found.precision, found.members) == (precision, 9)
 
 
-@pytest.mark.parametrize("missing", ["method", "members", "mirroring"])
-def test_a_report_of_a_stopped_case_is_incomplete(missing) -> None:
-    with pytest.raises(KeyError, match=missing):
-        SegmentationSettings.from_json({k: v for k, v in REPORT.items() if k != missing})
+def test_a_report_of_a_stopped_case_is_incomplete() -> None:
+    report = OTHER.to_json()
+    for missing in report.keys() - {"largest_component"}:
+        with pytest.raises(KeyError, match=missing):
+            SegmentationSettings.from_json({k: v for k, v in report.items() if k != missing})
 
 
 @pytest.mark.parametrize("temperature", [0, -1.5, float("nan"), float("inf")])
@@ -137,19 +115,10 @@ def test_words_name_what_is_compared(settings, words) -> None:
     assert str(settings) == words
 
 
-def test_every_field_describes_a_form_row() -> None:
+def test_every_setting_is_described() -> None:
     for row in fields(SegmentationSettings):
         about = row.metadata
-        assert about["label"]
         assert 0 < len(about["help"]) <= 160
-        if "choices" in about:
+        if "choice_help" in about:
             assert row.default in about["choices"]
             assert set(about["choices"]) == set(about["choice_help"])
-    methods = SegmentationSettings.__dataclass_fields__["method"].metadata["choices"]
-    assert list(methods) == list(METHODS)
-
-
-def test_form_allows_as_few_members_as_the_command() -> None:
-    row = SegmentationSettings.__dataclass_fields__["members"]
-    (option,) = (option for option in predict_command.params if option.name == row.name)
-    assert row.metadata["limits"] == (option.type.min, 1000)

@@ -54,8 +54,8 @@ def test_the_command_has_all_choices(tmp_path) -> None:
     assert request.arguments == [
         *("predict", str(tmp_path / "e"), str(here / "images"), "-o", str(here / "out")),
         *("--method", "multi", "--members", "30", "--mirroring", "none"),
-        *("--temperature", "1.25", "--window", "heart", "--largest-component", "auto"),
-        *("--device", "cpu", "--precision", "auto"),
+        *("--window", "heart", "--largest-component", "auto", "--temperature", "1.25"),
+        *("--calibrated", "--device", "cpu", "--precision", "auto"),
         *("--phases", "all", "--continue", "--jsonl"),
     ]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from distributed import Worker, WorkerPlugin, get_worker
 from distributed.utils import sync
 
+from ...core.choices import Precision
 from ...core.problems import Action
-from ...core.types import Precision
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from .. import AppError

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from distributed import Worker, get_worker
 
-from ...core.types import Mirroring
+from ...core.choices import Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint

@@ -10,7 +10,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...core.types import Mirroring, Spacing
+from ...core.choices import Mirroring
+from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.given_path import expand_home, is_same_path

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 from annotated_types import Interval
 
+from ...core.choices import LargestComponent, Mirroring, Window
 from ...core.heart.plausibility import MassRange
 from ...core.metrics.calibration import RANGE
 from ...core.metrics.conformal import IntervalRule
@@ -22,7 +23,6 @@ from ...core.metrics.expected_dice import DiceRule
 from ...core.metrics.failure import FAILED_DICE, FailureRule
 from ...core.problems import Action, Remedy, Setting, option
 from ...core.review.stop_rule import RemainingChange
-from ...core.types import LargestComponent, Mirroring, Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.fingerprint import CALIBRATION_FILE

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...core.choices import LargestComponent, Mirroring, Precision, Window
 from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.heart.largest_component import find_removed
@@ -22,7 +23,7 @@ from ...core.heart.measurements import (
     volumes_ml,
 )
 from ...core.steps import drain, map_steps
-from ...core.types import LargestComponent, Mask, Mirroring, Precision, Spacing, Window
+from ...core.types import Mask, Spacing
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ...core.choices import Mirroring
 from ...core.ensemble.pass_order import interleaved
-from ...core.types import Mirroring
 from ...io.ensemble.ensemble_folder import Member
 
 Combine = Literal["probabilities", "weights", "dropout"]

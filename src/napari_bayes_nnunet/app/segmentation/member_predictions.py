@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.choices import Mirroring
 from ...core.ensemble.posterior import most_probable
 from ...core.heart.contrast import muscle_to_blood
 from ...core.heart.surroundings import find_heart
-from ...core.types import LabelMap, Mirroring, VoxelBox
+from ...core.types import LabelMap, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...nnunet import Stopped
 from .forward_pass import ForwardPass

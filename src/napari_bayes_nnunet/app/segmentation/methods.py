@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from ...core.ensemble.schedule import select_latest
 from ...core.problems import Action, Remedy, Setting
-from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from .. import AppError
-from .forward_pass import Combine
 
-Choice = Callable[[EnsembleFolder, int], Sequence[Member]]
+if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
+    from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+    from .forward_pass import Combine
+
+    Choice: TypeAlias = Callable[[EnsembleFolder, int], Sequence[Member]]
 
 DEFAULT_METHOD = "multi"
 DEFAULT_COUNT = 30

@@ -1,19 +1,23 @@
-"""Settings of a segmentation, as command-line options, as JSON and as fields of a form."""
+"""Settings of a segmentation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, Self
 
+from ...core.choices import LargestComponent, Mirroring, Precision, Window
 from ...core.counts import format_count
-from ...core.types import LargestComponent, Mirroring, Precision, Window
+from ...core.fields import setting
 from .. import AppError
 from .methods import DEFAULT_COUNT, DEFAULT_METHOD, METHODS
 
 DEFAULT_WINDOW: Final[Window] = "heart"
 """Window of an ensemble that is not calibrated for the whole image only."""
+
+_KEYS = {"members": "members_asked"}
+"""Keys of a report that are not the names of the settings; its "members" are those used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +25,7 @@ class SegmentationSettings:
     """Settings to segment an image with an ensemble.
 
     Equal settings give the same labels: ``calibrated``, ``device`` and ``precision`` are not
-    compared. The metadata of each field describe its row in a form: ``label``, ``help``,
-    ``limits``, ``step``, and ``choices`` (value to text) with the ``choice_help`` of each.
+    compared.
 
     Parameters
     ----------
@@ -65,115 +68,91 @@ class SegmentationSettings:
     True
     """
 
-    method: str = field(
-        default=DEFAULT_METHOD,
-        metadata={
-            "label": "Method",
-            "help": "How members are chosen and combined.",
-            "choices": {name: f"{method.title} ({name})" for name, method in METHODS.items()},
-            "choice_help": {name: method.help for name, method in METHODS.items()},
+    method: str = setting(
+        DEFAULT_METHOD,
+        f"How members are chosen and combined: {', '.join(METHODS)}.",
+        label="Method",
+        choices={name: f"{method.title} ({name})" for name, method in METHODS.items()},
+        choice_help={name: method.help for name, method in METHODS.items()},
+    )
+    members: int = setting(
+        DEFAULT_COUNT,
+        "Maximum number of members. More members measure the uncertainty better but take longer. "
+        "The paper uses 30.",
+        label="Members",
+        limits=(1, None),
+    )
+    until_stable: bool = setting(
+        False,
+        "Skip further members in slices whose result no longer changes.",
+        label="Stop early",
+        unit="in stable slices",
+    )
+    mirroring: Mirroring = setting(
+        "full",
+        "Mirrored copies of the image that each member sees: all, one of them, or none.",
+        label="Mirroring",
+        choices={"full": "Full", "spread": "Spread", "none": "None"},
+        choice_help={
+            "full": "Each member averages all mirrored copies. Slightly better, but several times "
+            "slower.",
+            "spread": "Each member sees one mirrored copy, in turn, at no extra cost. With a "
+            "single member no mirroring is used.",
+            "none": "Each member sees only the image itself. Fastest.",
         },
     )
-    members: int = field(
-        default=DEFAULT_COUNT,
-        metadata={
-            "label": "Members",
-            "help": "Maximum number of members. More members measure the uncertainty better but "
-            "take longer. The paper uses 30.",
-            "limits": (1, 1000),
+    window: Window = setting(
+        DEFAULT_WINDOW,
+        "Region that members see: a window around the heart, which the first member of each cycle "
+        "finds (heart), or the whole image (whole).",
+        label="Region",
+        choices={"heart": "Heart", "whole": "Whole image"},
+        choice_help={
+            "heart": "The first member of each cycle finds the heart in the whole image, the "
+            "others see only a window around it. Faster.",
+            "whole": "Every member sees the whole image.",
         },
     )
-    temperature: float | Literal["fitted"] | None = field(
-        default=None,
-        metadata={
-            "label": "Temp. τ",
-            "help": "Above 1 softens the probabilities and raises the entropy; below 1 sharpens "
-            "them. Labels do not change.",
-            "limits": (0.1, 10.0),
-            "step": 0.1,
+    largest_component: LargestComponent = setting(
+        "auto",
+        "Keep only the largest connected component of all structures together; auto if each "
+        "complete training label is one component, as a heart is.",
+        label="Keep",
+        choices={"auto": "As trained", "on": "Largest component", "off": "All components"},
+        choice_help={
+            "auto": "Largest component if each complete training label is one component.",
+            "on": "Remove what lies apart from the largest component.",
+            "off": "Keep everything that the models draw.",
         },
     )
-    mirroring: Mirroring = field(
-        default="full",
-        metadata={
-            "label": "Mirroring",
-            "help": "Mirrored copies of the image that each member sees.",
-            "choices": {"full": "Full", "spread": "Spread", "none": "None"},
-            "choice_help": {
-                "full": "Each member averages all mirrored copies. Slightly better, but several "
-                "times slower.",
-                "spread": "Each member sees one mirrored copy, in turn, at no extra cost. With a "
-                "single member no mirroring is used.",
-                "none": "Each member sees only the image itself. Fastest.",
-            },
-        },
+    temperature: float | Literal["fitted"] | None = setting(
+        None,
+        "Softmax temperature: above 1 softens the probabilities and raises the entropy, below 1 "
+        "sharpens them. Labels do not change.",
+        shown="fitted if there is a calibration, else 1; 1.5 for the method temperature",
+        label="Temp. τ",
+        limits=(0.1, 10.0),
+        step=0.1,
     )
-    window: Window = field(
-        default=DEFAULT_WINDOW,
-        metadata={
-            "label": "Region",
-            "help": "Part of each slice that all members see.",
-            "choices": {"heart": "Heart", "whole": "Whole image"},
-            "choice_help": {
-                "heart": "The first member of each cycle finds the heart in the whole image, the "
-                "others see only a window around it. Faster.",
-                "whole": "Every member sees the whole image.",
-            },
-        },
-    )
-    until_stable: bool = field(
-        default=False,
-        metadata={
-            "label": "Stop early",
-            "unit": "in stable slices",
-            "help": "Skip further members in slices whose result no longer changes.",
-        },
-    )
-    largest_component: LargestComponent = field(
-        default="auto",
-        metadata={
-            "label": "Keep",
-            "help": "Keep only the largest connected component of all structures together.",
-            "choices": {"auto": "As trained", "on": "Largest component", "off": "All components"},
-            "choice_help": {
-                "auto": "Largest component if each complete training label is one component.",
-                "on": "Remove what lies apart from the largest component.",
-                "off": "Keep everything that the models draw.",
-            },
-        },
-    )
-    calibrated: bool = field(
-        default=True,
+    calibrated: bool = setting(
+        True,
+        "Use the fitted temperature and the prediction intervals, if there are any.",
         compare=False,  # the temperature is
-        metadata={
-            "label": "Calibrated",
-            "help": "Use the temperature and the prediction intervals that were fitted on the "
-            "validation cases.",
-        },
+        off="uncalibrated",
     )
-    device: str = field(
-        default="auto",
+    device: str = setting(
+        "auto",
+        "Device to compute on: auto, cuda, mps or cpu. cuda:1 is the second GPU.",
         compare=False,
-        metadata={
-            "label": "Device",
-            "help": "Device to compute on: the fastest, a device by name, or another computer.",
-            # A form adds the devices that it finds.
-            "choices": {"auto": "Automatic"},
-            "choice_help": {"auto": "The fastest device."},
-        },
+        label="Device",
+        choices={"auto": "Automatic"},  # a form adds the devices that it finds
+        choice_help={"auto": "The fastest device."},
     )
-    precision: Precision = field(
-        default="auto",
+    precision: Precision = setting(
+        "auto",
+        "Precision of the network: half if the device is fast with it (auto), or float32 (full).",
         compare=False,
-        metadata={
-            "label": "Precision",
-            "help": "Numerical precision of the network.",
-            "choices": {"auto": "Automatic", "full": "Full"},
-            "choice_help": {
-                "auto": "Half precision if the device is fast with it.",
-                "full": "Always float32.",
-            },
-        },
+        choices={"auto": "Automatic", "full": "Full"},
     )
 
     def __post_init__(self) -> None:
@@ -203,53 +182,18 @@ class SegmentationSettings:
             words.append(f"temperature {shown}")
         return ", ".join(words)
 
-    def to_arguments(self) -> list[str]:
-        """Return the options of ``bayes-nnunet predict``."""
-        words = ["--method", self.method, "--members", str(self.members)]
-        words += ["--mirroring", self.mirroring]
-        if self.temperature is not None:
-            words += ["--temperature", str(self.temperature)]
-        words += ["--window", self.window]
-        if self.until_stable:
-            words.append("--until-stable")
-        words += ["--largest-component", self.largest_component]
-        if not self.calibrated:
-            words.append("--uncalibrated")
-        return [*words, "--device", self.device, "--precision", self.precision]
-
     def to_json(self) -> dict[str, Any]:
         """Return the settings under the keys of a case's report."""
-        return {
-            "method": self.method,
-            "members_asked": self.members,
-            "until_stable": self.until_stable,
-            "mirroring": self.mirroring,
-            "window": self.window,
-            "largest_component": self.largest_component,
-            "temperature": self.temperature,
-            "calibrated": self.calibrated,
-            "device": self.device,
-            "precision": self.precision,
-        }
+        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Return the settings from the content of `to_json` or of a report of any version.
+        """Return the settings from the content of `to_json` or of a report.
 
         A report has the number type of the network as its precision; float32 is "full". Raises
         KeyError or TypeError if values are missing, AppError if the temperature is not above 0.
         """
-        members = content["members_asked"] if "members_asked" in content else content["members"]
-        exact = content.get("precision", "float32") in ("float32", "full")
-        return cls(
-            method=content["method"],
-            members=members if isinstance(members, int) else len(members),
-            mirroring=content["mirroring"],
-            temperature=content.get("temperature", 1.0),
-            window=content.get("window", "whole"),
-            until_stable=content.get("until_stable", False),
-            largest_component=content.get("largest_component", "off"),
-            calibrated=content.get("calibrated", True),
-            device=content.get("device", "auto"),
-            precision="full" if exact else "auto",
-        )
+        known = {"largest_component": "off", **content}  # as before there was a choice
+        values = {one.name: known[_KEYS.get(one.name, one.name)] for one in fields(cls)}
+        values["precision"] = "full" if values["precision"] in ("float32", "full") else "auto"
+        return cls(**values)

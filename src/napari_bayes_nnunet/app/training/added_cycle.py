@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ...core.choices import Augmentation
 from ...core.problems import Action
-from ...core.types import Augmentation
 from ...io.dataset.patients import patient_of
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import TrainingRecord

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ...core.choices import Augmentation, DropoutPlacement
 from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.problems import Action, Remedy, Setting, Statement, statement
-from ...core.types import Augmentation, DropoutPlacement
 from ...io.dataset.patients import (
     DEFAULT_PATIENT,
     no_patient_is_shared,

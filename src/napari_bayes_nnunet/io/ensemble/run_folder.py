@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ...core.choices import Augmentation, DropoutPlacement, Mirroring
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...core.types import Augmentation, DropoutPlacement, Mirroring
 from .. import DataError
 from ..dataset.patients import DEFAULT_PATIENT
 from ..files.atomic import remove_leftovers, write_json, write_text

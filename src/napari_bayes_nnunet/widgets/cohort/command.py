@@ -10,6 +10,7 @@ from ...app import AppError
 from ...app.remote.device import RemoteDevice, is_remote
 from ...app.segmentation.methods import METHODS
 from ...app.segmentation.settings import SegmentationSettings
+from ...core.fields import to_arguments
 from ...io.files.given_path import is_same_path
 
 ED_AND_ES, ALL = "ED,ES", "all"
@@ -51,12 +52,12 @@ class CohortSettings:
     def arguments(self) -> list[str]:
         """The options of ``bayes-nnunet predict``."""
         if not is_remote(self.settings.device):
-            return self.settings.to_arguments()
+            return to_arguments(self.settings)
         remote = RemoteDevice.parse(self.settings.device)
         folder = remote.certificates
         certificates = ["--certificates", os.path.abspath(folder)] if folder else []
         settings = replace(self.settings, device="auto")
-        return [*settings.to_arguments(), "--scheduler", remote.address, *certificates]
+        return [*to_arguments(settings), "--scheduler", remote.address, *certificates]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,15 +43,7 @@ class DataForm(Container["FormField"]):
     ``names`` selects and orders the fields. ``asdict`` returns the entered values, ``update`` shows
     other values and emits ``changed`` once, ``make`` returns a new instance.
 
-    The metadata of a dataclass field are ``label`` and ``help``, and optionally
-
-    - ``unit``: the text after a number or a check box; ``units`` after a number other than 1,
-    - ``prefix``, ``limits`` (low, high) and ``step`` of a number,
-    - ``choices`` (value to text), with the ``choice_help`` of each value,
-    - ``example``: the text shown while the field is empty,
-    - ``folder``: True for the path of a folder,
-    - ``condition`` of a number with a step that may be None: the text of its check box;
-      ``example`` is then the first number.
+    `core.fields` lists the metadata of a dataclass field; a row needs ``label`` and ``help``.
     """
 
     def __init__(self, *kinds: type, names: Sequence[str] = ()) -> None:
@@ -392,9 +384,9 @@ def _make_editor(kind: Any, about: Mapping[str, Any]) -> BaseValueWidget[Any]:
 
 
 def _make_box(types: set[type], about: Mapping[str, Any]) -> BaseValueWidget[Any]:
-    low, high = about.get("limits", (0, LARGEST_WHOLE_NUMBER))
+    low, high = about.get("limits", (0, None))
     kind = WholeNumberBox if int in types else FloatSpinBox
-    box = kind(min=low, max=high, step=about.get("step", 1))
+    box = kind(min=low, max=high or LARGEST_WHOLE_NUMBER, step=about.get("step", 1))
     DecimalKeys(box.native)
     box.native.setPrefix(about.get("prefix", ""))
     if "unit" in about:

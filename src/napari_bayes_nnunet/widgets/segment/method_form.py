@@ -12,7 +12,7 @@ from ...app import AppError
 from ...app.segmentation.calibration import fitted_temperature, usual_window
 from ...app.segmentation.methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 from ...app.segmentation.settings import DEFAULT_WINDOW, SegmentationSettings
-from ...core.types import Window
+from ...core.choices import Window
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ..common.device_box import AUTO, LOOKING, device_choices

@@ -10,9 +10,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
+from ...core.choices import Augmentation
 from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
-from ...core.types import Augmentation
 from ..common.dock import CollapsibleSection, MessageLabel, row_label
 from ..common.form import DataForm, NarrowComboBox
 from .schedule_plot import SchedulePlot
