@@ -13,8 +13,8 @@ import pytest
 import napari_bayes_nnunet
 from napari_bayes_nnunet.app.messages import Message
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
-from napari_bayes_nnunet.app.training.request import PRESETS
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

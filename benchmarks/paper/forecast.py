@@ -18,9 +18,10 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
 from napari_bayes_nnunet.app.training.disk_space import estimate_disk_need, free_bytes, size_text
 from napari_bayes_nnunet.app.training.preflight import check_cases
-from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
 from napari_bayes_nnunet.app.training.request import has_begun
 from napari_bayes_nnunet.core.counts import format_count
+from napari_bayes_nnunet.core.ensemble.training_settings import NETWORKS
+from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS as TRAINING_PRESETS
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -159,10 +160,9 @@ def measure_step(preset: str, device: str, threads: int | None = None) -> float:
 
 def _measure_step(preset: str, device: str, threads: int | None) -> float:
     values = TRAINING_PRESETS[preset]
-    features, patch = FULL_FEATURES, FULL_PATCH
-    if values.network != "full":
-        features = FEATURES[values.network]
-        side = LARGEST_PATCH[values.network]
+    network, features, patch = NETWORKS[values.preset], FULL_FEATURES, FULL_PATCH
+    if network != "full":
+        features, side = FEATURES[network], LARGEST_PATCH[network]
         patch = min(side, FULL_PATCH[0]), min(side, FULL_PATCH[1])
     if threads:
         torch.set_num_threads(threads)

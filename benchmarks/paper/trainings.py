@@ -14,11 +14,11 @@ from napari_bayes_nnunet.app.messages import EpochDone
 from napari_bayes_nnunet.app.training.process import command_arguments
 from napari_bayes_nnunet.app.training.progress import progress_of
 from napari_bayes_nnunet.app.training.progress_file import messages_in
-from napari_bayes_nnunet.app.training.request import PRESETS as TRAINING_PRESETS
 from napari_bayes_nnunet.app.training.request import TrainingRequest, has_begun
 from napari_bayes_nnunet.core.choices import DropoutPlacement
 from napari_bayes_nnunet.core.command import BAYES_NNUNET
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
+from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS as TRAINING_PRESETS
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_splits, splits_to_json
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record

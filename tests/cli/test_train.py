@@ -245,7 +245,7 @@ def state_of(run):
         (["--resume", "--seed", 1], 7, 1),
         (["--resume", "--configuration", "3d_fullres"], "2d", "3d_fullres"),
         (["--fold", "1", "--iterations-per-epoch", 9], 4, 9),
-        (["--resume", "--restart-first-cycle"], False, True),
+        (["--resume", "--restart-first-cycle"], "off", "on"),
     ],
 )
 def test_changed_setting_of_run_is_refused(flags, started_with, given, trained_run, hearts):

@@ -15,7 +15,7 @@ import click
 from ..app.segmentation.settings import SegmentationSettings
 from ..core.ensemble.schedule import UNUSED, MemberSelection, RestartSchedule
 from ..core.fields import flags_of, name_of, settings_of
-from ..core.problems import Problem, option
+from ..core.problems import Problem, Setting, option
 from ..io.files.special import SPECIAL_FILE, is_special
 
 if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
@@ -174,8 +174,8 @@ def options_of(
 ) -> Callable[[_Function], _Function]:
     """Return a decorator that adds the option of each setting of ``kind``, or of some of them.
 
-    With ``preset``, the name of the settings that are the defaults, the value of an option is None
-    unless it is given. ``changes`` are other attributes of single options.
+    With ``preset``, the name of the settings that are the defaults, or "", the value of an option
+    is None unless it is given. ``changes`` are other attributes of single options.
     """
     chosen = [one for one in settings_of(kind) if not only or one.name in only]
 
@@ -205,7 +205,7 @@ def _attributes(setting: Field[Any], preset: str | None) -> dict[str, Any]:
         return attributes | {"default": default}
     if default and "shown" not in about:
         shown = "yes" if default is True else default
-        attributes["show_default"] = f"{shown} with preset {preset}"
+        attributes["show_default"] = f"{shown} with preset {preset}" if preset else str(shown)
     return attributes | {"default": False if default is False else None}
 
 
@@ -232,67 +232,21 @@ def output_option(help: str, *, metavar: str | None = None) -> Callable[[_Functi
     return click.option("-o", "--output", required=True, type=PATH, metavar=metavar, help=help)
 
 
-_SELECTION = {"members_per_cycle": "per_cycle", "member_step": "step"}
-
-
-def schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the parameters of `RestartSchedule` and `MemberSelection`; None leaves one to the preset.
-
-    The help of an option is that of its field in the form.
-    """
-    flags = [
-        click.option(
-            "--schedule",
-            "shape",
-            type=click.Choice(["restarts", "poly", "cosine"]),
-            show_default="restarts",
-            help="Learning rate schedule: Eq. 4, nnU-Net's own decay, or snapshot ensembles.",
-        ),
-        _field_option("epochs", type=int),
-        _field_option("cycles", type=int),
-        _field_option("gamma", type=float),
-        _field_option("initial_lr", type=float),
-        _field_option("restart_lr", type=float),
-        _field_option("exponent", type=float),
-        _field_option("decay_over", type=click.Choice(["T", "Tc"])),
-        _field_option("members_per_cycle", type=int),
-        _field_option("member_step", type=int),
-        _field_option("restart_first_cycle", default=None),
-    ]
-    for flag in reversed(flags):
-        command = flag(command)
-    return command
-
-
-def _field_option(name: str, **attributes: Any) -> Callable[..., Any]:
-    """Return the option of a field, with the field's help and its value in the preset paper."""
-    kind = MemberSelection if name in _SELECTION else RestartSchedule
-    field = kind.__dataclass_fields__[_SELECTION.get(name, name)]
-    flag, default = f"--{name.replace('_', '-')}", field.default
-    if isinstance(default, bool):
-        flag, default = f"{flag}/--no-{flag[2:]}", "yes" if default else "no"
-    return click.option(
-        flag, show_default=f"{default} with preset paper", help=field.metadata["help"], **attributes
-    )
-
-
 def parse_schedule(
     flags: dict[str, Any], schedule: RestartSchedule, selection: MemberSelection
 ) -> tuple[RestartSchedule, MemberSelection]:
     """Remove the schedule's options from ``flags`` and return the given values changed by them."""
-    changes = {
-        name: flags.pop(name)
-        for name in list(flags)
-        if name in RestartSchedule.__dataclass_fields__
-    }
-    selected = {new: flags.pop(old) for old, new in _SELECTION.items()}
+    changes, selected = (
+        {one.name: flags.pop(one.name) for one in settings_of(kind)}
+        for kind in (RestartSchedule, MemberSelection)
+    )
     if changes["shape"] == "poly" and changes["cycles"] is None:
         changes["cycles"] = 1
     for name in UNUSED.get(changes["shape"], ()):
         if changes[name] is not None:
-            flag = f"--{name.replace('_', '-')}"
             raise click.UsageError(
-                f"{flag} has no effect with --schedule {changes['shape']}. Leave it out."
+                f"{option(Setting(name))} has no effect with --schedule {changes['shape']}. Leave "
+                "it out."
             )
     try:
         return (

@@ -11,21 +11,23 @@ from typing import Any
 
 import click
 
-from ..core.ensemble.schedule import MOST_EPOCHS, MemberSelection, RestartSchedule
+from ..core.ensemble.schedule import MemberSelection, RestartSchedule
+from ..core.ensemble.training_settings import StudentSettings, TrainingSettings
 from .options import (
     LABEL_NAMES,
     PATH,
     Command,
     device_option,
+    options_of,
     output_option,
     parse_schedule,
     patient_option,
-    schedule_options,
 )
 
 
 @click.command("schedule", cls=Command)
-@schedule_options
+@options_of(RestartSchedule, preset="paper")
+@options_of(MemberSelection, preset="paper")
 @click.option(
     "--csv",
     "file",
@@ -44,11 +46,6 @@ def schedule_command(file: Any, **flags: Any) -> None:
         rows.writerow([epoch, *place, f"{rates.learning_rate(epoch):.9g}", keeps])
 
 
-seed_option = click.option(
-    "--seed",
-    type=click.IntRange(0),
-    help="Seed of the random numbers, with which a training on the CPU is repeatable.",
-)
 resume_option = click.option(
     "--resume", is_flag=True, help="Continue a stopped or killed training."
 )
@@ -62,50 +59,13 @@ jsonl_option = click.option(
 @click.command("train", cls=Command)
 @click.argument("dataset", type=PATH)
 @click.option("--output", required=True, type=PATH, help="Folder of the run.")
-@click.option("--configuration", show_default="2d", help="Configuration of nnU-Net's plans.")
 @click.option(
     "--fold",
     type=click.Choice(["all", *"01234"]),
     show_default="0",
     help="Fold to train; all has no validation cases.",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(["paper", "demo", "quick", "tiny"]),
-    show_default="paper",
-    help="Named set of training settings, which the options below change.",
-)
-@schedule_options
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1, 10_000),
-    show_default="20 with presets paper and demo, else 10",
-    help="Images that the network processes together; fewer need less memory.",
-)
-@click.option(
-    "--iterations-per-epoch",
-    type=click.IntRange(1, 1_000_000),
-    show_default="250 with preset paper, else 12",
-    help="Batches per epoch.",
-)
-@click.option(
-    "--dropout",
-    type=click.FloatRange(0, 1, max_open=True),
-    help="Probability of dropping a channel, such as 0.1 for --method mc-dropout.",
-)
-@click.option(
-    "--dropout-placement",
-    type=click.Choice(["encoder", "everywhere"]),
-    show_default="encoder",
-    help="Blocks with dropout, either those of the encoder (as in nnU-Net v1) or all.",
-)
-@click.option(
-    "--augmentation",
-    type=click.Choice(["nnunet", "wide"]),
-    show_default="nnunet",
-    help="Random changes of training images: nnU-Net's own, or also the mild bias fields, coarser "
-    "pixels, contrasts, gamma and ghosts of other scanners.",
-)
+@options_of(TrainingSettings, preset="paper")
 @click.option(
     "--labels",
     type=LABEL_NAMES,
@@ -122,11 +82,6 @@ jsonl_option = click.option(
     type=click.IntRange(1),
     help="Number of CUDA GPUs that share each batch (DDP).",
 )
-@seed_option
-@click.option(
-    "--keep-trajectory", is_flag=True, help="Keep some layers of every epoch, for trajectory."
-)
-@click.option("--licence", show_default="that of the dataset", help="Licence of the weights.")
 @resume_option
 @click.option("--add-cycle", is_flag=True, help="Train a finished ensemble for one more cycle.")
 @jsonl_option
@@ -142,7 +97,7 @@ def train_command(jsonl: bool, **flags: Any) -> None:
 
     continues = flags["resume"] or flags["add_cycle"]
     values = starting_values(flags["output"], preset=flags["preset"], resume=continues)
-    rates, selection = parse_schedule(flags, *values)
+    rates, selection = parse_schedule(flags, values.schedule, values.selection)
     command = shlex.join(["bayes-nnunet", *sys.argv[1:]])
     request = TrainingRequest(schedule=rates, selection=selection, command=command, **flags)
     _show_ending(train_in_terminal(request, jsonl=jsonl))
@@ -164,38 +119,8 @@ def _show_ending(ending: str) -> None:
     help="Folder of the student, a run of its own.",
 )
 @click.option("--fold", show_default="the only one", help="Fold of RUN whose members teach.")
-@click.option(
-    "--members",
-    type=click.IntRange(2),
-    show_default="30",
-    help="Maximum number of members that teach, the latest of each cycle.",
-)
-@click.option(
-    "--mirroring",
-    type=click.Choice(["full", "spread", "none"]),
-    show_default="spread",
-    help="Mirrored copies of a training image that each member sees: all, one of them, or none.",
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(1, MOST_EPOCHS),
-    show_default="100",
-    help="Epochs of the training of the student.",
-)
-@click.option(
-    "--iterations-per-epoch",
-    type=click.IntRange(1, 1_000_000),
-    show_default="100",
-    help="Batches per epoch, each of as many images as in RUN.",
-)
-@click.option(
-    "--initial-lr",
-    type=click.FloatRange(0, min_open=True),
-    show_default="0.01",
-    help="First learning rate; it decays to 0 (poly).",
-)
+@options_of(StudentSettings, preset="")
 @device_option
-@seed_option
 @resume_option
 @jsonl_option
 def distill_command(jsonl: bool, **flags: Any) -> None:

@@ -54,9 +54,11 @@ def name_of(setting: Field[Any]) -> Setting:
 
 
 def word_of(setting: Field[Any]) -> str:
-    """Return the name of a setting in the window; a check box is called by its text."""
-    about = setting.metadata
-    return str(about["unit"] if isinstance(setting.default, bool) else about["label"])
+    """Return the name of a setting in the window, "" if it has none there.
+
+    A check box is called by its text.
+    """
+    return str(setting.metadata.get("unit" if isinstance(setting.default, bool) else "label", ""))
 
 
 def flags_of(setting: Field[Any]) -> tuple[str, str]:
@@ -156,5 +158,5 @@ def _is_within(value: float, about: Mapping[str, Any]) -> bool:
 def _limits_text(about: Mapping[str, Any]) -> str:
     low, high = about["limits"]
     if high is None:
-        return f"above {low:g}" if about.get("min_open") else f"at least {low:g}"
-    return f"from {low:g} to {'below ' if about.get('max_open') else ''}{high:g}"
+        return f"above {low}" if about.get("min_open") else f"at least {low}"
+    return f"from {low} to {'below ' if about.get('max_open') else ''}{high}"

@@ -15,19 +15,20 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
 
-from ..core.choices import Augmentation, DropoutPlacement
+from ..core.choices import DropoutPlacement
 from ..core.durations import TimeLeft
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
+from ..core.ensemble.training_settings import TrainingSettings
 from ..core.problems import Action, Remedy
 from ..io.ensemble.model_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
@@ -70,24 +71,17 @@ class TrainingStopped(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainerSettings:
-    """Settings that the trainer reads from the plans.
+class TrainerSettings(TrainingSettings):
+    """Settings that the trainer reads from the plans. Raises InputError for an unknown choice."""
 
-    Raises ValueError for an unknown augmentation.
-    """
-
-    schedule: RestartSchedule = field(default_factory=RestartSchedule)
-    selection: MemberSelection = field(default_factory=MemberSelection)
-    iterations_per_epoch: int = 250
     validation_iterations: int = 50
-    seed: int | None = None
-    keep_trajectory: bool = False
     dropout_placement: DropoutPlacement = "everywhere"
-    augmentation: Augmentation = "nnunet"
 
-    def __post_init__(self) -> None:
-        if self.augmentation not in get_args(Augmentation):
-            raise ValueError(f"the augmentation {self.augmentation!r} is unknown")
+    @classmethod
+    def of(cls, settings: TrainingSettings, *, validation_iterations: int) -> TrainerSettings:
+        """Return the settings of a training for its trainer."""
+        values = {one.name: getattr(settings, one.name) for one in fields(TrainingSettings)}
+        return cls(**values, validation_iterations=validation_iterations)
 
     def to_plans(self) -> dict[str, Any]:
         """Return JSON for the plans file."""

@@ -9,7 +9,6 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY, prepare_job
 from napari_bayes_nnunet.app.training.request import (
-    PRESETS,
     TrainingRequest,
     check_agreement,
     choose_fold,
@@ -22,6 +21,7 @@ from napari_bayes_nnunet.app.training.request import (
     with_given_names,
 )
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
@@ -70,14 +70,13 @@ def test_the_presets_are_the_papers_and_the_demos():
     )  # fmt: skip
     assert (paper.batch_size, paper.selection) == (20, MemberSelection(per_cycle=30, step=2))
     assert demo.schedule == RestartSchedule(epochs=150, decay_over="T", restart_first_cycle=False)
-    assert demo.network == "small"
     assert demo.selection.step == 1
 
 
 def test_a_run_that_saved_nothing_settles_nothing(run):
     assert settled_record(run, resume=False) is None
     assert settled_record(run, resume=True) == RECORD
-    assert starting_values(run.path, preset="demo", resume=False)[0].epochs == 150
+    assert starting_values(run.path, preset="demo", resume=False) == PRESETS["demo"]
 
 
 @pytest.mark.parametrize("file", ["checkpoint_best.pth", "members/epoch_0001.pth"])
@@ -88,10 +87,7 @@ def test_a_run_that_saved_something_is_settled(file, run):
     assert has_begun(run, "0")
     assert not has_begun(run, "1")
     assert settled_record(run, resume=False) == RECORD
-    assert starting_values(run.path, preset=None, resume=False) == (
-        RECORD.schedule,
-        RECORD.selection,
-    )
+    assert starting_values(run.path, preset=None, resume=False) == RECORD
 
 
 def test_a_resume_takes_the_only_fold():
@@ -114,7 +110,6 @@ def test_a_resume_takes_the_only_fold():
 def test_settings_without_a_request_agree():
     check_agreement(asked(), RECORD, "0")
     check_agreement(asked(schedule=RECORD.schedule, seed=7, preset="demo"), RECORD, "0")
-    check_agreement(asked(preset="paper"), replace(RECORD, preset=""), "0")  # of an older version
 
 
 def test_a_contradiction_names_setting_and_both_values():

@@ -1,13 +1,12 @@
 """Tests of statements in the words of the window."""
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.process import command_arguments
-from napari_bayes_nnunet.app.training.request import PresetValues, TrainingRequest
+from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, Setting, statement
 from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES, field_name, in_the_window
@@ -43,12 +42,12 @@ def test_errors_and_plain_sentences_are_shown_unchanged() -> None:
 
 
 def test_setting_of_schedule_has_label_of_its_field() -> None:
-    options = {"per_cycle": "members_per_cycle", "step": "member_step"}
-    for kind in (RestartSchedule, MemberSelection, PresetValues):
-        for field in fields(kind):
-            if "label" in field.metadata:
-                label = field.metadata["unit" if field.default is True else "label"]
-                assert field_name(Setting(options.get(field.name, field.name))) == label
+    for name, label in {
+        "members_per_cycle": "Members",
+        "restart_first_cycle": "Restart in the first cycle",
+        "augmentation": "Augment",
+    }.items():
+        assert field_name(Setting(name)) == label
 
 
 def test_every_training_setting_has_a_plain_name() -> None:

@@ -145,7 +145,10 @@ def test_added_cycle_of_several_folds_names_the_chosen_one(extend, qtbot) -> Non
         form.preflight.folds.setCurrentIndex(int(fold))
         values = form.schedule.values()
         assert values.add_cycle
-        assert (values.schedule.all_epochs, values.augmentation) == (epochs, augmentation)
+        assert (values.settings.schedule.all_epochs, values.settings.augmentation) == (
+            epochs,
+            augmentation,
+        )
         qtbot.waitUntil(lambda: form.request() is not None)
         assert (form.request().fold, form.request().add_cycle) == (fold, True)
     form.preflight.folds.setCurrentIndex(2)
@@ -160,7 +163,7 @@ def test_added_cycle_continues_the_only_fold(extend, qtbot) -> None:
     form.schedule.choose_preset(EXTENSION)
     qtbot.waitUntil(lambda: form.request() is not None)
     assert (form.request().fold, form.request().add_cycle) == (None, True)
-    assert form.schedule.values().augmentation == "wide"
+    assert form.schedule.values().settings.augmentation == "wide"
 
 
 def test_no_cycle_is_offered_for_a_student(extend, qtbot) -> None:

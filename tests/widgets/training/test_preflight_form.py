@@ -19,6 +19,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.disk_space import size_text
 from napari_bayes_nnunet.app.training.preflight import assess_request, check_cases
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.training_settings import PRESETS, TrainingSettings
 from napari_bayes_nnunet.core.problems import Action
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.check import CaseCheck, DatasetProblem
@@ -50,12 +51,15 @@ from napari_bayes_nnunet.widgets.training.preflight_rows import (
     PROBLEM,
     short_text,
 )
+from napari_bayes_nnunet.widgets.training.schedule_form import ScheduleValues
 from napari_bayes_nnunet.widgets.training.structure_names import NAMES_GUESSED
 
 from ...helpers.data.hearts import make_dataset
 from ...helpers.windows.settling import settle
 from .test_watch_form import numbers
 
+DEMO = ScheduleValues(settings=PRESETS["demo"])
+ONE_MORE = ScheduleValues(settings=PRESETS["demo"], add_cycle=True)
 DEVICES = {"cuda:0": "Some card, 8.0 GiB", "cpu": "CPU, 4 threads"}
 
 
@@ -376,7 +380,7 @@ def test_continued_training_keeps_its_patients(form, hearts, tmp_path, qtbot) ->
     check(form, hearts, qtbot)
     form.patients.choice.setCurrentIndex(1)
     with qtbot.waitSignal(form.changed):
-        form.set_plan(tmp_path / "run", "quick", None, None, "2d", add_cycle=True)
+        form.set_plan(tmp_path / "run", ONE_MORE)
     assert form.patient is None
     assert not form.patients.choice.isEnabled()
     assert form.patients.choice.toolTip() == GIVEN
@@ -422,15 +426,17 @@ def test_disk_space_follows_the_plan(form, hearts, tmp_path, qtbot) -> None:
     disk = form.preflight.disk
     needed, free = size_text(disk.needed_bytes), size_text(disk.free_bytes)
     assert form.disk.text() == DISK_SPACE.format(needed=needed, free=free)
-    small = RestartSchedule(epochs=6, cycles=2), MemberSelection(per_cycle=1)
-    wait_for(form, qtbot, form.set_plan, tmp_path, "quick", *small, "2d")
+    schedule, selection = RestartSchedule(epochs=6, cycles=2), MemberSelection(per_cycle=1)
+    small = TrainingSettings(preset="quick", schedule=schedule, selection=selection)
+    wait_for(form, qtbot, form.set_plan, tmp_path, ScheduleValues(settings=small))
     quick = form.preflight.disk
     parts = [size_text(size) for size in quick.parts.values()]
     assert all(part in form.disk.toolTip() for part in parts)
-    wait_for(form, qtbot, form.set_plan, tmp_path, "paper", None, None, "3d_fullres")
+    paper = ScheduleValues(settings=PRESETS["paper"])
+    wait_for(form, qtbot, form.set_plan, tmp_path, paper)
     assert form.preflight.disk.needed_bytes > 10 * quick.needed_bytes
     preflight = form.preflight
-    form.set_plan(tmp_path, "paper", None, None, "3d_fullres")
+    form.set_plan(tmp_path, paper)
     assert form.preflight is preflight
 
 
@@ -446,15 +452,16 @@ def test_assessment_gets_the_plan(make_form, tmp_path, qtbot) -> None:
     form.folds.setCurrentIndex(1)
     check(form, dataset, qtbot)
     assert asked[-1].output == Path("/no/dataset training")
-    schedule, selection = RestartSchedule(epochs=6), MemberSelection(step=3)
-    wait_for(form, qtbot, form.set_plan, tmp_path, "demo", schedule, selection, "3d_fullres")
+    wait_for(form, qtbot, form.set_plan, tmp_path, DEMO)
     request = asked[-1]
     assert (request.output, request.preset, request.fold) == (tmp_path, "demo", "1")
-    assert (request.schedule, request.selection) == (schedule, selection)
-    assert (request.configuration, request.add_cycle) == ("3d_fullres", False)
-    plan = (tmp_path, "demo", schedule, selection, "2d")
+    assert (request.schedule, request.selection) == (
+        DEMO.settings.schedule,
+        DEMO.settings.selection,
+    )
+    assert (request.configuration, request.add_cycle) == ("2d", False)
     with qtbot.waitSignal(form.changed):
-        form.set_plan(*plan, add_cycle=True)
+        form.set_plan(tmp_path, ONE_MORE)
     assert asked[-1].add_cycle
     assert asked[-1].fold is None
 
@@ -469,7 +476,7 @@ def test_changed_plan_reads_no_case_again(make_form, hearts, tmp_path, qtbot) ->
     form = make_form(check=counted)
     check(form, hearts, qtbot)
     wait_for(form, qtbot, form.folds.setCurrentIndex, 2)
-    wait_for(form, qtbot, form.set_plan, tmp_path, "demo", None, None, "2d")
+    wait_for(form, qtbot, form.set_plan, tmp_path, DEMO)
     assert reads == [hearts]
 
 
@@ -477,7 +484,7 @@ def test_chosen_row_stays_for_unchanged_cases(form, faulty, tmp_path, qtbot) -> 
     check(form, faulty, qtbot)
     form.table.selectRow(1)
     detail = form.detail.text()
-    wait_for(form, qtbot, form.set_plan, tmp_path, "demo", None, None, "2d")
+    wait_for(form, qtbot, form.set_plan, tmp_path, DEMO)
     assert detail
     assert form.detail.text() == detail
 
@@ -662,7 +669,7 @@ def test_2000_cases_do_not_freeze_the_window(make_form, tmp_path) -> None:
     for act in (
         lambda: form.folds.setCurrentIndex(3),
         lambda: form.patients.choice.setCurrentIndex(2),
-        lambda: form.set_plan(tmp_path, "demo", None, None, "2d"),
+        lambda: form.set_plan(tmp_path, DEMO),
         lambda: form.table.scrollToBottom(),
     ):
         watch.call(act)

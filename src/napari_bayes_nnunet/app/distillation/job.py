@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from ...core.choices import Mirroring
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.ensemble.training_settings import StudentSettings
+from ...core.fields import differences, given_values
 from ...core.problems import Action, Remedy, Setting
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.run_folder import RunFolder, Teacher, TrainingRecord, read_record
@@ -28,9 +30,6 @@ from ..training.request import has_begun, refuse_contradictions
 
 TARGETS_FOLDER: Final = "targets"
 """Folder of the targets inside that of the student."""
-EPOCHS, ITERATIONS, RATE = 100, 100, 0.01
-MEMBERS: Final = 30
-MIRRORING: Final[Mirroring] = "spread"
 FEWEST_MEMBERS: Final = 2
 
 NO_TEACHER = (
@@ -52,12 +51,11 @@ NO_PREPROCESSED_IMAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationRequest:
-    """All settings of a student; ``run`` is the run of the ensemble that teaches it.
+    """Settings of a student; ``run`` is the run of the ensemble that teaches it.
 
-    ``None`` stands for the value that the student was started with, else for the default: the
-    folder "student" in the run, its only fold, up to 30 members with spread mirroring, and 100
-    epochs of 100 iterations from a learning rate of 0.01. ``resume`` continues an interrupted
-    training. ``command`` is recorded.
+    The settings are those of `StudentSettings`. ``None`` stands for the value that the student was
+    started with, else for the default, the folder "student" in the run and its only fold.
+    ``resume`` continues an interrupted training. ``command`` is recorded.
     """
 
     run: Path
@@ -148,7 +146,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         folder = inspect_ensemble(teacher_run.fold(fold))
         if settled:
             present = _with_present_members(request, folder)
-            refuse_contradictions(run.path, _given(present, settled))
+            refuse_contradictions(run.path, _changed_settings(present, settled))
             record, members = settled, _recorded_members(folder, run, settled)
         else:
             members = _choose(request, folder, fold)
@@ -213,7 +211,8 @@ def _choose_fold(request: DistillationRequest, taught: TrainingRecord) -> str:
 
 
 def _choose(request: DistillationRequest, folder: EnsembleFolder, fold: str) -> tuple[Member, ...]:
-    members = choose_members(folder, count=request.members or MEMBERS) if folder.usable else ()
+    count = request.members or StudentSettings().members
+    members = choose_members(folder, count=count) if folder.usable else ()
     if len(members) < FEWEST_MEMBERS:
         raise AppError(NO_TEACHER, ensemble=folder.name, count=len(members), fold=fold)
     return members
@@ -250,23 +249,27 @@ def _with_present_members(
     return replace(request, members=len(choose_members(folder, count=request.members)))
 
 
-def _given(
+def _settings_of(record: TrainingRecord) -> StudentSettings:
+    """Return the settings that a student was started with."""
+    assert record.teacher is not None
+    return StudentSettings(
+        members=len(record.teacher.members),
+        mirroring=record.teacher.mirroring,
+        epochs=record.schedule.epochs,
+        iterations_per_epoch=record.iterations_per_epoch,
+        initial_lr=record.schedule.initial_lr,
+        seed=record.seed,
+    )
+
+
+def _changed_settings(
     request: DistillationRequest, record: TrainingRecord
 ) -> Iterator[tuple[Setting, Any, Any]]:
-    """Yield each setting of the request with its value there and at the start of the student."""
-    assert record.teacher is not None
-    started_with = {
-        "fold": next(iter(record.folds)),
-        "members": len(record.teacher.members),
-        "mirroring": record.teacher.mirroring,
-        "epochs": record.schedule.epochs,
-        "iterations_per_epoch": record.iterations_per_epoch,
-        "initial_lr": record.schedule.initial_lr,
-        "seed": record.seed,
-    }
-    for name, kept in started_with.items():
-        if (given := getattr(request, name)) is not None:
-            yield Setting(name), given, kept
+    """Yield each setting of the request that differs from the student, with both values."""
+    fold = next(iter(record.folds))
+    if request.fold not in (None, fold):
+        yield Setting("fold"), request.fold, fold
+    yield from differences(request, _settings_of(record), StudentSettings)
 
 
 def _new_record(
@@ -278,16 +281,14 @@ def _new_record(
     fold: str,
 ) -> TrainingRecord:
     """Return the record of a new student: that of its ensemble, with its own training."""
+    settings = StudentSettings(**given_values(StudentSettings, request))
     schedule = RestartSchedule(
-        epochs=request.epochs or EPOCHS,
-        cycles=1,
-        initial_lr=request.initial_lr or RATE,
-        shape="poly",
+        epochs=settings.epochs, cycles=1, initial_lr=settings.initial_lr, shape="poly"
     )
     teacher = Teacher(
         ensemble=folder.name,
         plans_sha256=folder.plans_sha256,
-        mirroring=request.mirroring or MIRRORING,
+        mirroring=settings.mirroring,
         members={_file(folder, member): member.sha256 for member in members},
     )
     cases = {
@@ -300,11 +301,11 @@ def _new_record(
         name=f"{folder.name} {run.path.name}",
         schedule=schedule,
         selection=MemberSelection(per_cycle=1, step=1),
-        iterations_per_epoch=request.iterations_per_epoch or ITERATIONS,
+        iterations_per_epoch=settings.iterations_per_epoch,
         augmentation=taught.augmentation_of(fold),
         sampler="sgd",
         keep_trajectory=False,
-        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        seed=secrets.randbelow(2**31) if settings.seed is None else settings.seed,
         command=request.command,
         software={name: importlib.metadata.version(name) for name in ("torch", "nnunetv2")},
         dataset=taught.trained_on(fold),

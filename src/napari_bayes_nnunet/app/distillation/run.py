@@ -157,14 +157,15 @@ def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:
     from ...nnunet.device import choose_device
     from ...nnunet.distillation.trainer import Teaching, make_student_trainer
     from ...nnunet.planning import with_settings, workspace_environment
-    from ...nnunet.trainer import TrainingStopped, trainer_environment
+    from ...nnunet.trainer import TrainerSettings, TrainingStopped, trainer_environment
     from ...nnunet.weights import read_checkpoint
 
     stop.check()
     os.environ.update(workspace_environment(job.teacher_run.workspace))
     os.environ.update(trainer_environment(job.run.path))
+    settings = TrainerSettings.of(job.record.settings_of(job.fold), validation_iterations=0)
     trainer = make_student_trainer(
-        with_settings(job.folder.plans, _settings(job)),
+        with_settings(job.folder.plans, settings),
         job.folder.dataset_json,
         job.record.configuration,
         job.fold,
@@ -194,18 +195,3 @@ def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:
             trainer.run_training()
         except TrainingStopped as error:
             raise Stopped from error
-
-
-def _settings(job: DistillationJob) -> Any:
-    from ...nnunet.trainer import TrainerSettings
-
-    record = job.record
-    return TrainerSettings(
-        schedule=record.schedule,
-        selection=record.selection,
-        iterations_per_epoch=record.iterations_per_epoch,
-        validation_iterations=0,
-        seed=record.seed,
-        dropout_placement=record.dropout_placement,
-        augmentation=record.augmentation,
-    )

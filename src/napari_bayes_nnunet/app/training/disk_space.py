@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.ensemble.training_settings import NETWORKS
 from ...core.problems import statement
 from ...io.dataset.check import CaseCheck, DatasetProblem
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord
-from .request import PRESETS, TrainingRequest
+from .request import TrainingRequest, settings_for
 
 MB = 1_000_000
 IMAGE_VOXEL, LABEL_VOXEL = 4.0, 0.1
@@ -90,15 +90,15 @@ def estimate_disk_need(
     Unreadable cases do not count. Quotas of a cluster are not considered.
     """
     run = RunFolder(request.output.absolute())
-    configuration = request.configuration or (settled.configuration if settled else "2d")
-    preset = (settled.preset if settled else request.preset) or "paper"
-    small = PRESETS[preset].network != "full"
+    settings = settings_for(request, settled, fold)
+    configuration, schedule = settings.configuration, settings.schedule
+    schedule = replace(schedule, added_cycles=schedule.added_cycles + request.add_cycle)
+    small = NETWORKS[settings.preset] != "full"
     images = preprocessed_bytes(dataset, checks, configuration=configuration)
     member = member_bytes(checks, configuration=configuration, small=small)
     # The real size is known from the first member on.
     member = max(_sizes(run.members(fold).glob("*.pth")), default=member)
-    schedule, selection = _plan(request, settled, fold)
-    missing = [e for e in selection.epochs(schedule) if not run.member(fold, e).exists()]
+    missing = [e for e in settings.selection.epochs(schedule) if not run.member(fold, e).exists()]
     states = sum(_sizes(run.fold(fold).glob("checkpoint_*.pth")))
     copied = sum(_sizes((run.workspace / "preprocessed").rglob("*")))
     parts = {
@@ -156,17 +156,6 @@ def nearest_existing(path: Path) -> Path:
 def size_text(size: int) -> str:
     """Return a size as text: "850 MB", "6.1 GB"."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / MB:.0f} MB"
-
-
-def _plan(
-    request: TrainingRequest, settled: TrainingRecord | None, fold: str
-) -> tuple[RestartSchedule, MemberSelection]:
-    preset = PRESETS[request.preset or "paper"]
-    if settled is None:
-        return request.schedule or preset.schedule, request.selection or preset.selection
-    schedule = settled.schedule_of(fold)
-    more = schedule.added_cycles + request.add_cycle
-    return replace(schedule, added_cycles=more), settled.selection
 
 
 def _target_spacing(spacings: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ import secrets
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from ...core.problems import Action
@@ -23,7 +23,6 @@ from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_settings
 from .added_cycle import with_added_cycle
 from .request import (
-    PRESETS,
     TrainingRequest,
     check_agreement,
     check_not_trained,
@@ -32,6 +31,7 @@ from .request import (
     dataset_difference,
     has_begun,
     pattern_warning,
+    settings_for,
     settled_record,
     shared_patients,
     with_given_names,
@@ -190,11 +190,6 @@ def _check_start(
             run=run.path,
             record=run.record.name,
         )
-    if request.dropout is not None and not 0 <= request.dropout < 1:
-        raise AppError(
-            "Dropout {dropout} is not possible. Use a probability from 0 to below 1.",
-            dropout=request.dropout,
-        )
     if "cascade" in (request.configuration or ""):
         raise AppError(NO_CASCADES)
 
@@ -292,24 +287,16 @@ def _as_recorded(
 
 
 def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -> TrainingRecord:
-    preset = PRESETS[request.preset or "paper"]
     licence = dataset.json.get("licence") or dataset.json.get("license") or "unknown"
+    if request.seed is None:
+        request = replace(request, seed=secrets.randbelow(2**31))
+    request = replace(request, licence=request.licence or str(licence))
+    settings = settings_for(request, None, "")
     return TrainingRecord(
+        **{one.name: getattr(settings, one.name) for one in fields(settings)},
         name=run.path.name,
-        configuration=request.configuration or "2d",
-        schedule=request.schedule or preset.schedule,
-        selection=request.selection or preset.selection,
-        batch_size=request.batch_size or preset.batch_size,
-        iterations_per_epoch=request.iterations_per_epoch or preset.iterations_per_epoch,
-        dropout=preset.dropout if request.dropout is None else request.dropout,
-        dropout_placement=request.dropout_placement or "encoder",
-        augmentation=request.augmentation or preset.augmentation,
-        keep_trajectory=request.keep_trajectory,
         labels=dataset.labels,
         channels=dataset.channels,
-        preset=request.preset or "paper",
-        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
-        licence=request.licence or str(licence),
         command=request.command,
         patient=request.patient or DEFAULT_PATIENT,
         named={str(value): name for value, name in (request.labels or {}).items()},

@@ -7,14 +7,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...core.command import BAYES_NNUNET
-from ...core.ensemble.schedule import UNUSED, RestartSchedule
+from ...core.fields import to_arguments
 from ...core.problems import Action, Statement, statement
 from ...io.dataset.raw_dataset import format_label_names
 from ...io.ensemble.run_folder import RunFolder
@@ -30,44 +30,8 @@ STOPPED_AT_START = "Stopped before training began."
 
 def command_arguments(request: TrainingRequest) -> list[str]:
     """Return the arguments of ``bayes-nnunet train`` for the request."""
-    flags: list[str] = []
-    for flag, value in _flags(request):
-        if value is True:
-            flags.append(flag)
-        elif value is not None and value is not False:
-            flags += [flag, str(value)]
-    return [*flags, "--", str(request.dataset)]
-
-
-def _flags(request: TrainingRequest) -> Iterator[tuple[str, Any]]:
-    """Yield every flag with its value; flags with None or False are left out of the command."""
-    for name in (
-        *("output", "configuration", "fold", "preset", "batch_size", "iterations_per_epoch"),
-        *("dropout", "dropout_placement", "augmentation"),
-        *("split", "patient", "seed", "licence"),
-        *("resume", "add_cycle", "keep_trajectory"),
-    ):
-        yield "--" + name.replace("_", "-"), getattr(request, name)
-    yield "--device", request.device if request.device != "auto" else None
-    yield "--num-gpus", request.num_gpus if request.num_gpus != 1 else None
-    yield "--labels", format_label_names(request.labels) if request.labels else None
-    if request.schedule:
-        yield from _schedule_flags(request.schedule)
-    if request.selection:
-        yield "--members-per-cycle", request.selection.per_cycle
-        yield "--member-step", request.selection.step
-
-
-def _schedule_flags(schedule: RestartSchedule) -> Iterator[tuple[str, Any]]:
-    values = asdict(schedule)
-    values.pop("added_cycles")  # recorded in the run folder
-    yield "--schedule", values.pop("shape")
-    for name in UNUSED.get(schedule.shape, ()):
-        values.pop(name)
-    if "restart_first_cycle" in values:
-        restarts = values.pop("restart_first_cycle")
-        yield "--restart-first-cycle" if restarts else "--no-restart-first-cycle", True
-    yield from (("--" + name.replace("_", "-"), value) for name, value in values.items())
+    names = ["--labels", format_label_names(request.labels)] if request.labels else []
+    return [*to_arguments(request, every=False), *names, "--", str(request.dataset)]
 
 
 def start_training(

@@ -7,13 +7,15 @@ folds take them from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ...core.choices import Augmentation, DropoutPlacement
 from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.ensemble.training_settings import PRESETS, Preset, TrainingSettings
+from ...core.fields import differences, given_values
 from ...core.problems import Action, Remedy, Setting, Statement, statement
 from ...io.dataset.patients import (
     DEFAULT_PATIENT,
@@ -33,8 +35,6 @@ from ...io.dataset.raw_dataset import (
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
 from .. import AppError
 
-Preset = Literal["paper", "demo", "quick", "tiny"]
-NetworkSize = Literal["full", "small", "tiny"]
 EVERY_CASE = (
     "Each of the {count} cases counts as a separate patient, because no two names share a patient."
 )
@@ -45,18 +45,14 @@ STARTED_WITH = "{run} was started with {setting} {started_with}, not {given}."
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """All settings of a training.
+    """Settings of a training, its data and its device.
 
-    ``None`` stands for the value that the run was started with, else for the preset's value,
-    and for the ``configuration`` "2d", the ``fold`` "0", the ``preset`` "paper" and the
-    ``dropout_placement`` "encoder". A ``schedule`` replaces all of the preset's, also its
-    ``restart_first_cycle``, which only "paper" has True. ``augmentation`` "wide" changes
-    training images as other scanners would, in addition to nnU-Net's own augmentation; an added
-    cycle may have another one. ``dropout`` is the probability that a channel is dropped in the
-    blocks of the placement (for mc-dropout).
-    ``keep_trajectory`` stores some layers of every epoch. ``resume`` continues an interrupted
-    training, ``add_cycle`` trains a finished one for one more cycle. ``labels`` are names of
-    label values that replace those of the dataset. ``command`` is recorded.
+    ``bayes-nnunet train --help`` describes the settings, which are those of `TrainingSettings`.
+    ``None`` stands for the value that the run was started with, else for the preset's, and for the
+    ``fold`` "0". A ``schedule`` replaces all of the preset's, also its ``restart_first_cycle``,
+    which only "paper" has True. An added cycle may have another ``augmentation``. ``resume``
+    continues an interrupted training, ``add_cycle`` trains a finished one for one more cycle.
+    ``labels`` are names of label values that replace those of the dataset. ``command`` is recorded.
     """
 
     dataset: Path
@@ -73,74 +69,20 @@ class TrainingRequest:
     augmentation: Augmentation | None = None
     split: Path | None = None
     patient: str | None = None
-    device: str = "auto"
     seed: int | None = None
     resume: bool = False
     add_cycle: bool = False
+    device: str = "auto"
     num_gpus: int = 1
     keep_trajectory: bool = False
     licence: str | None = None
     labels: Mapping[int, str] | None = None
     command: str = ""
 
-
-@dataclass(frozen=True)
-class PresetValues:
-    """The settings of a preset."""
-
-    schedule: RestartSchedule
-    selection: MemberSelection
-    batch_size: int = field(
-        metadata={
-            "label": "Batch size",
-            "help": "Images in one iteration. A smaller number needs less memory on the device.",
-        }
-    )
-    iterations_per_epoch: int = field(
-        metadata={
-            "label": "Iterations",
-            "unit": "per epoch",
-            "help": "Training steps in one epoch, each with one batch. The duration of the "
-            "training is proportional to this number.",
-        }
-    )
-    network: NetworkSize
-    dropout: float = 0.0
-    augmentation: Augmentation = field(
-        default="nnunet",
-        metadata={
-            "label": "Augment",
-            "choices": {"nnunet": "nnU-Net", "wide": "Wide"},
-            "help": "Random changes of the training images. Wide adds mild bias fields, coarser "
-            "pixels, other contrasts, gamma and ghosts, as between scanners.",
-        },
-    )
-
-
-PRESETS: dict[str, PresetValues] = {
-    "paper": PresetValues(RestartSchedule(), MemberSelection(), 20, 250, network="full"),
-    "demo": PresetValues(
-        RestartSchedule(epochs=150, restart_first_cycle=False),
-        MemberSelection(per_cycle=30, step=1),
-        20,
-        12,
-        network="small",
-    ),
-    "quick": PresetValues(
-        RestartSchedule(epochs=60, restart_first_cycle=False),
-        MemberSelection(per_cycle=30, step=1),
-        10,
-        12,
-        network="small",
-    ),
-    "tiny": PresetValues(
-        RestartSchedule(epochs=150, restart_first_cycle=False),
-        MemberSelection(per_cycle=30, step=1),
-        10,
-        12,
-        network="tiny",
-    ),
-}
+    @property
+    def without_option(self) -> tuple[str, ...]:
+        """Fields that no option sets."""
+        return "dataset", "labels", "command"
 
 
 def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
@@ -182,13 +124,20 @@ def check_not_trained(request: TrainingRequest, run: RunFolder, fold: str) -> No
         )
 
 
-def starting_values(
-    output: Path, *, preset: str | None, resume: bool
-) -> tuple[RestartSchedule, MemberSelection]:
-    """Return the schedule and the selection that single options change."""
+def starting_values(output: Path, *, preset: Preset | None, resume: bool) -> TrainingSettings:
+    """Return the settings that single options change: those of the run or of the preset."""
     record = settled_record(RunFolder(output.absolute()), resume=resume)
-    values = record or PRESETS[preset or "paper"]
-    return values.schedule, values.selection
+    return record or PRESETS[preset or "paper"]
+
+
+def settings_for(
+    request: TrainingRequest, settled: TrainingRecord | None, fold: str
+) -> TrainingSettings:
+    """Return the settings of the run, for a new one those of the request and of its preset."""
+    if settled is not None:
+        return settled.settings_of(fold)
+    preset = PRESETS[request.preset or "paper"]
+    return replace(preset, **given_values(TrainingSettings, request))
 
 
 def with_given_names(
@@ -230,41 +179,33 @@ def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str
 
 def check_agreement(request: TrainingRequest, settled: TrainingRecord, fold: str) -> None:
     """Raise AppError if the request contradicts the settings of the run."""
-    refuse_contradictions(request.output, _given(request, settled, fold))
+    refuse_contradictions(request.output, _changed_settings(request, settled, fold))
 
 
 def refuse_contradictions(run: Path, settings: Iterable[tuple[Setting, Any, Any]]) -> None:
-    """Raise AppError if the given value of a setting is not the one that ``run`` was started with.
+    """Raise AppError for the first of the ``settings`` that are not those of the start of ``run``.
 
-    ``settings`` have the given value, then the one of the start.
+    They have the given value, then the one of the start.
     """
     for setting, given, started_with in settings:
-        if given != started_with:
-            raise AppError(
-                STARTED_WITH,
-                Remedy(Action.LEAVE_OUT, {"setting": setting}),
-                Action.OTHER_OUTPUT,
-                run=run,
-                setting=setting,
-                started_with=started_with,
-                given=given,
-            )
+        raise AppError(
+            STARTED_WITH,
+            Remedy(Action.LEAVE_OUT, {"setting": setting}),
+            Action.OTHER_OUTPUT,
+            run=run,
+            setting=setting,
+            started_with=started_with,
+            given=given,
+        )
 
 
-def _given(
+def _changed_settings(
     request: TrainingRequest, settled: TrainingRecord, fold: str
 ) -> Iterator[tuple[Setting, Any, Any]]:
-    """Yield each setting of the request with its value there and in the run."""
-    for name in (
-        *("configuration", "preset", "batch_size", "iterations_per_epoch"),
-        *("dropout", "dropout_placement"),
-        *("seed", "licence"),
-    ):  # fmt: skip
-        given, kept = getattr(request, name), getattr(settled, name)
-        if given is not None and not (name == "preset" and not kept):
-            yield Setting(name), given, kept
-    if request.augmentation is not None and not request.add_cycle:
-        yield Setting("augmentation"), request.augmentation, settled.augmentation_of(fold)
+    """Yield each setting of the request that differs from the run, with both values."""
+    if request.add_cycle:  # which may have another augmentation
+        request = replace(request, augmentation=None)
+    yield from differences(request, settled.settings_of(fold), TrainingSettings)
     if request.labels is not None:
         every = {value: name for name, value in settled.labels.items() if value}
         known = request.labels.keys() <= every.keys()
@@ -272,16 +213,8 @@ def _given(
         given_names, kept_names = (
             format_label_names(dict(sorted(names.items()))) for names in (request.labels, kept)
         )
-        yield Setting("labels"), given_names, kept_names
-    if request.keep_trajectory:
-        yield Setting("keep_trajectory"), "on", "on" if settled.keep_trajectory else "off"
-    for part, names in (
-        ("schedule", {"shape": "schedule"}),
-        ("selection", {"per_cycle": "members_per_cycle", "step": "member_step"}),
-    ):
-        given, kept = getattr(request, part), asdict(getattr(settled, part))
-        for name, value in (asdict(given) if given else {}).items():
-            yield Setting(names.get(name, name)), value, kept[name]
+        if given_names != kept_names:
+            yield Setting("labels"), given_names, kept_names
 
 
 def choose_splits(

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from ...core.counts import format_count
 from ...core.durations import TimeLeft
+from ...core.ensemble.training_settings import NETWORKS, PRESETS
 from ...core.problems import Statement
 from ...io.dataset.check import check_labels
 from ...io.dataset.patients import patient_of
@@ -22,7 +22,6 @@ from ...io.dataset.raw_dataset import splits_to_json
 from ...io.ensemble.run_folder import (
     EpochReport,
     RunFolder,
-    TrainingRecord,
     forget_from,
     write_record,
 )
@@ -31,11 +30,8 @@ from ...nnunet import Stopped
 from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted, text_fields
 from ..signals import StopRequest
 from .job import TrainingJob, prepare_job
-from .request import PRESETS, TrainingRequest, pattern_warning, schedule_notes
+from .request import TrainingRequest, pattern_warning, schedule_notes
 from .validation import measure_validation
-
-if TYPE_CHECKING:
-    from ...nnunet.trainer import TrainerSettings
 
 CHECKING_LABELS = "Checking the labels"
 PLANNING = "Planning and preprocessing"
@@ -154,7 +150,7 @@ def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
     if asks and (warning := pattern_warning(job.request.patient, names)):
         yield warning
     if not job.settled:
-        record, preset = job.record, PRESETS[job.record.preset or "paper"]
+        record, preset = job.record, PRESETS[job.record.preset]
         usual = schedule_notes(preset.schedule, preset.selection).values()
         notes = schedule_notes(record.schedule, record.selection).values()
         yield from (note for note in notes if note not in usual)
@@ -188,6 +184,7 @@ def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
         with_settings,
         write_plans,
     )
+    from ...nnunet.trainer import TrainerSettings
 
     workspace, record = job.run.workspace, job.record
     kept = None
@@ -201,14 +198,17 @@ def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
         plans=kept,
         on_cases=on_cases,
     )
-    settings = _trainer_settings(record, job.fold)
+    settings = TrainerSettings.of(
+        record.settings_of(job.fold),
+        validation_iterations=max(1, record.iterations_per_epoch // 5),
+    )
     if kept is None:
         plans = training_plans(
             plans,
             configuration=record.configuration,
             batch_size=record.batch_size,
             dropout=record.dropout,
-            network=PRESETS[record.preset or "paper"].network,
+            network=NETWORKS[record.preset],
             settings=settings,
         )
     else:
@@ -233,21 +233,6 @@ def _begin_cycle(job: TrainingJob) -> None:
     if final.exists():
         final.replace(final.with_name("checkpoint_latest.pth"))
     write_record(job.run.record, job.record)
-
-
-def _trainer_settings(record: TrainingRecord, fold: str) -> TrainerSettings:
-    from ...nnunet.trainer import TrainerSettings
-
-    return TrainerSettings(
-        schedule=record.schedule_of(fold),
-        selection=record.selection,
-        iterations_per_epoch=record.iterations_per_epoch,
-        validation_iterations=max(1, record.iterations_per_epoch // 5),
-        seed=record.seed,
-        keep_trajectory=record.keep_trajectory,
-        dropout_placement=record.dropout_placement,
-        augmentation=record.augmentation_of(fold),
-    )
 
 
 def _set_environment(run: RunFolder) -> None:

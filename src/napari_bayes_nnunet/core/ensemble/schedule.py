@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from .. import InputError
+from ..fields import check_values, setting
 
 DecayOver = Literal["T", "Tc"]
 Shape = Literal["restarts", "poly", "cosine"]
@@ -71,102 +72,77 @@ class RestartSchedule:
     0.0076
     """
 
-    epochs: int = field(
-        default=1200,
-        metadata={
-            "label": "Epochs",
-            "help": "Length T of the whole training (Eq. 4). It must be divisible by the number "
-            "of cycles.",
-        },
+    shape: Shape = setting(
+        "restarts",
+        "Learning rate schedule: Eq. 4, nnU-Net's own decay, or snapshot ensembles.",
+        option="schedule",
+        shown="restarts",
+        choices={"restarts": "Restarts", "poly": "Decay", "cosine": "Snapshots"},
     )
-    cycles: int = field(
-        default=3,
-        metadata={
-            "label": "Cycles",
-            "help": "Number M of restarts of the learning rate. Each cycle finds another "
-            "solution and gives members of its own.",
-        },
+    epochs: int = setting(
+        1200,
+        "Length T of the whole training (Eq. 4). It must be divisible by the number of cycles.",
+        label="Epochs",
+        limits=(1, MOST_EPOCHS),
     )
-    gamma: float = field(
-        default=0.8,
-        metadata={
-            "label": "Plateau γ",
-            "help": "Fraction of a cycle, 0 to 1, after which the learning rate stays constant "
-            "(γ in Eq. 4). Members come from this plateau.",
-        },
+    cycles: int = setting(
+        3,
+        "Number M of restarts of the learning rate. Each cycle finds another solution and gives "
+        "members of its own.",
+        label="Cycles",
+        limits=(1, MOST_EPOCHS),
     )
-    initial_lr: float = field(
-        default=0.01,
-        metadata={
-            "label": "Rate α₀",
-            "help": "Learning rate α0 from which every cycle decays (Eq. 4).",
-        },
+    gamma: float = setting(
+        0.8,
+        "Fraction of a cycle, 0 to 1, after which the learning rate stays constant (γ in Eq. 4). "
+        "Members come from this plateau.",
+        label="Plateau γ",
+        limits=(0, 1),
     )
-    restart_lr: float = field(
-        default=0.1,
-        metadata={
-            "label": "Restart αᵣ",
-            "help": "High learning rate αr of a cycle's first epoch, which leaves the previous "
-            "solution (Eq. 4).",
-        },
+    initial_lr: float = setting(
+        0.01,
+        "Learning rate α0 from which every cycle decays (Eq. 4).",
+        label="Rate α₀",
+        limits=(0, None),
+        min_open=True,
     )
-    exponent: float = field(
-        default=0.9,
-        metadata={
-            "label": "Decay ε",
-            "help": "Steepness ε of the decay (Eq. 4); 0 keeps the learning rate constant.",
-        },
+    restart_lr: float = setting(
+        0.1,
+        "High learning rate αr of a cycle's first epoch, which leaves the previous solution "
+        "(Eq. 4).",
+        label="Restart αᵣ",
+        limits=(0, None),
+        min_open=True,
     )
-    decay_over: DecayOver = field(
-        default="T",
-        metadata={
-            "label": "Decay over",
-            "choices": {"T": "Whole training (T)", "Tc": "One cycle (Tc)"},
-            "help": "Denominator of the decay (Eq. 4): the whole training, as printed in the "
-            "paper, or one cycle Tc, which ends with a smaller rate and was worse calibrated in a "
-            "small experiment.",
-        },
+    exponent: float = setting(
+        0.9,
+        "Steepness ε of the decay (Eq. 4); 0 keeps the learning rate constant.",
+        label="Decay ε",
+        limits=(0, None),
     )
-    restart_first_cycle: bool = field(
-        default=True,
-        metadata={
-            "label": "Start",
-            "unit": "Restart in the first cycle",
-            "help": "Start the first cycle with the restart rate, as printed in Eq. 4. Without "
-            "it, training starts at the lower rate, which is safer for untrained "
-            "weights.",
-        },
+    decay_over: DecayOver = setting(
+        "T",
+        "Denominator of the decay (Eq. 4): the whole training, as printed in the paper, or one "
+        "cycle Tc, which ends with a smaller rate and was worse calibrated in a small experiment.",
+        label="Decay over",
+        choices={"T": "Whole training (T)", "Tc": "One cycle (Tc)"},
     )
-    shape: Shape = "restarts"
+    restart_first_cycle: bool = setting(
+        True,
+        "Start the first cycle with the restart rate, as printed in Eq. 4. Without it, training "
+        "starts at the lower rate, which is safer for untrained weights.",
+        label="Start",
+        unit="Restart in the first cycle",
+    )
     added_cycles: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.cycles < 1:
-            raise InputError(
-                "Epochs and cycles must be at least 1, not {epochs} and {cycles}.",
-                epochs=self.epochs,
-                cycles=self.cycles,
-            )
+        check_values(self)
         if self.epochs % self.cycles:
             raise InputError(
                 "{epochs} epochs cannot be divided into {cycles} cycles of equal length.",
                 epochs=self.epochs,
                 cycles=self.cycles,
-            )
-        if not 0 <= self.gamma <= 1:
-            raise InputError("Gamma must be between 0 and 1, not {gamma}.", gamma=self.gamma)
-        for name, rate in (
-            ("initial", self.initial_lr), ("restart", self.restart_lr)
-        ):  # fmt: skip
-            if not (math.isfinite(rate) and rate > 0):
-                raise InputError(
-                    "The {name} learning rate must be above 0, not {rate}.",
-                    name=name,
-                    rate=rate,
-                )
-        if not (math.isfinite(self.exponent) and self.exponent >= 0):
-            raise InputError(
-                "The decay exponent must be 0 or more, not {exponent}.", exponent=self.exponent
             )
         if self.added_cycles < 0:
             raise InputError(
@@ -179,17 +155,13 @@ class RestartSchedule:
                 most=MOST_EPOCHS,
                 epochs=self.all_epochs,
             )
-        if self.decay_over not in ("T", "Tc"):
-            raise InputError(
-                "The decay must run over 'T' or 'Tc', not {decay_over!r}.",
-                decay_over=self.decay_over,
-            )
-        if self.shape not in get_args(Shape):
-            raise InputError(
-                "The schedule must be restarts, poly or cosine, not {shape!r}.", shape=self.shape
-            )
         if self.shape == "poly" and self.cycles != 1:
             raise InputError("The schedule poly has one cycle, not {cycles}.", cycles=self.cycles)
+
+    @property
+    def without_option(self) -> tuple[str, ...]:
+        """Fields that no option sets for a schedule of this shape."""
+        return (*UNUSED.get(self.shape, ()), "added_cycles")
 
     @property
     def cycle_length(self) -> int:
@@ -270,35 +242,29 @@ class MemberSelection:
     [7, 9, 17, 19, 27, 29]
     """
 
-    per_cycle: int = field(
-        default=30,
-        metadata={
-            "label": "Members",
-            "prefix": "up to ",
-            "unit": "per cycle",
-            "help": "Maximum number of members of each cycle, the latest ones. There are fewer "
-            "if the plateau is too short.",
-        },
+    per_cycle: int = setting(
+        30,
+        "Maximum number of members of each cycle, the latest ones. There are fewer if the plateau "
+        "is too short.",
+        option="members_per_cycle",
+        label="Members",
+        prefix="up to ",
+        unit="per cycle",
+        limits=(1, MOST_EPOCHS),
     )
-    step: int = field(
-        default=2,
-        metadata={
-            "label": "Step",
-            "unit": "epoch",
-            "units": "epochs",
-            "help": "Epochs from one member to the next, counted back from the end of the cycle: "
-            "2 takes every second epoch.",
-        },
+    step: int = setting(
+        2,
+        "Epochs from one member to the next, counted back from the end of the cycle: 2 takes "
+        "every second epoch.",
+        option="member_step",
+        label="Step",
+        unit="epoch",
+        units="epochs",
+        limits=(1, MOST_EPOCHS),
     )
 
     def __post_init__(self) -> None:
-        if self.per_cycle < 1 or self.step < 1:
-            raise InputError(
-                "Each cycle needs at least 1 member and a step of at least 1 epoch, not "
-                "{per_cycle} and {step}.",
-                per_cycle=self.per_cycle,
-                step=self.step,
-            )
+        check_values(self)
 
     def keeps(self, schedule: RestartSchedule, epoch: int) -> bool:
         """Return whether the weights at the end of ``epoch`` become a member."""

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from .. import InputError
+from ..fields import setting
 from ..metrics.conformal import Coverage, IntervalRule
 from ..types import Phase
 from .measurements import Structure
@@ -35,37 +36,29 @@ class Patient:
     outside the human range.
     """
 
-    height_cm: float | None = field(
-        default=None,
-        metadata={
-            "label": "Height",
-            "unit": "cm",
-            "limits": (20.0, 280.0),
-            "example": _NOT_KNOWN,
-            "help": "With the weight: volumes and mass are also given per m² of body surface "
-            "(Mosteller).",
-        },
+    height_cm: float | None = setting(
+        None,
+        "With the weight: volumes and mass are also given per m² of body surface (Mosteller).",
+        label="Height",
+        unit="cm",
+        limits=(20.0, 280.0),
+        example=_NOT_KNOWN,
     )
-    weight_kg: float | None = field(
-        default=None,
-        metadata={
-            "label": "Weight",
-            "unit": "kg",
-            "limits": (0.3, 650.0),
-            "example": _NOT_KNOWN,
-            "help": "With the height: volumes and mass are also given per m² of body surface "
-            "(Mosteller).",
-        },
+    weight_kg: float | None = setting(
+        None,
+        "With the height: volumes and mass are also given per m² of body surface (Mosteller).",
+        label="Weight",
+        unit="kg",
+        limits=(0.3, 650.0),
+        example=_NOT_KNOWN,
     )
-    heart_rate: float | None = field(
-        default=None,
-        metadata={
-            "label": "Heart rate",
-            "unit": "beats/min",
-            "limits": (10.0, 400.0),
-            "example": _NOT_KNOWN,
-            "help": "Heart rate during the scan; the cardiac output is stroke volume × rate.",
-        },
+    heart_rate: float | None = setting(
+        None,
+        "Heart rate during the scan; the cardiac output is stroke volume × rate.",
+        label="Heart rate",
+        unit="beats/min",
+        limits=(10.0, 400.0),
+        example=_NOT_KNOWN,
     )
 
     def __post_init__(self) -> None:

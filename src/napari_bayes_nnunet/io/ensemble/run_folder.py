@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.choices import Augmentation, DropoutPlacement, Mirroring
-from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.choices import Augmentation, Mirroring
+from ...core.ensemble.schedule import RestartSchedule
+from ...core.ensemble.training_settings import TrainingSettings
 from .. import DataError
 from ..dataset.patients import DEFAULT_PATIENT
 from ..files.atomic import remove_leftovers, write_json, write_text
 from ..files.checksum import sha256
-from ..files.json_files import Count, Ordinal, parse_json, reading_json
+from ..files.json_files import Count, parse_json, reading_json
 from .trajectory import epoch_files
 
 RECORD = "ensemble.json"
@@ -122,7 +123,7 @@ class Teacher:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRecord:
+class TrainingRecord(TrainingSettings):
     """Content of ``ensemble.json``: settings, cases and members of a training.
 
     ``folds`` holds, per fold, its cases, its members, and what its added cycles were trained on:
@@ -141,21 +142,9 @@ class TrainingRecord:
     """
 
     name: str
-    configuration: str
-    schedule: RestartSchedule
-    selection: MemberSelection
-    batch_size: Ordinal
-    iterations_per_epoch: Ordinal
     labels: dict[str, Count]
     channels: list[str]
-    preset: str = ""
-    dropout: float = 0.0
-    dropout_placement: DropoutPlacement = "everywhere"
-    augmentation: Augmentation = "nnunet"
     sampler: str = "sgd"
-    keep_trajectory: bool = False
-    seed: int | None = None
-    licence: str = "unknown"
     command: str = ""
     patient: str = DEFAULT_PATIENT
     named: dict[str, str] = field(default_factory=dict)
@@ -168,6 +157,12 @@ class TrainingRecord:
     def schedule_of(self, fold: str) -> RestartSchedule:
         """Return the schedule with the cycles that were added to the training of ``fold``."""
         return replace(self.schedule, added_cycles=len(self.added_cycles(fold)))
+
+    def settings_of(self, fold: str) -> TrainingSettings:
+        """Return the settings that ``fold`` was last trained with."""
+        values = {one.name: getattr(self, one.name) for one in fields(TrainingSettings)}
+        values |= {"schedule": self.schedule_of(fold), "augmentation": self.augmentation_of(fold)}
+        return TrainingSettings(**values)
 
     def added_cycles(self, fold: str) -> list[dict[str, Any]]:
         """Return the dataset, cases and command of each added cycle."""

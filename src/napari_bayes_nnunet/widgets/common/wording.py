@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from ...core.ensemble.training_settings import TrainingSettings
+from ...core.fields import name_of, settings_of, word_of
 from ...core.problems import Action, Problem, Setting, Statement
 
 WINDOW_PHRASES: Final[Mapping[Action, str]] = {
@@ -46,20 +48,8 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {
-    "epochs": "Epochs",
-    "cycles": "Cycles",
-    "members_per_cycle": "Members",
-    "member_step": "Step",
-    "batch_size": "Batch size",
-    "iterations_per_epoch": "Iterations",
-    "gamma": "Plateau γ",
-    "initial_lr": "Rate α₀",
-    "restart_lr": "Restart αᵣ",
-    "exponent": "Decay ε",
-    "decay_over": "Decay over",
-    "restart_first_cycle": "Restart in the first cycle",
+    **{name_of(one): word_of(one) for one in settings_of(TrainingSettings) if word_of(one)},
     "schedule": "learning rate schedule",
-    "augmentation": "Augment",
     "split": "split file",
     "patient": "patient's part of the case name",
     "labels": "Structures",

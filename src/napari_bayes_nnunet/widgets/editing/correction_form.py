@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from qtpy.QtCore import Signal
@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from ...core.counts import format_count
+from ...core.fields import setting
 from ..common.dock import form_layout, row_label
 from ..common.form import DataForm
 from .contour_handles import CONTOUR_HELP
@@ -70,17 +71,15 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
 class Brush:
     """Limit of the brush: voxels ``above`` an entropy in bit, or all voxels (None)."""
 
-    above: float | None = field(
-        default=None,
-        metadata={
-            "label": "Brush",
-            "condition": "Entropy above",
-            "example": 0.2,
-            "unit": "bit",
-            "limits": (0.0, 2.0),
-            "step": 0.05,
-            "help": CORRECTION_HELP["uncertain brush"],
-        },
+    above: float | None = setting(
+        None,
+        CORRECTION_HELP["uncertain brush"],
+        label="Brush",
+        condition="Entropy above",
+        example=0.2,
+        unit="bit",
+        limits=(0.0, 2.0),
+        step=0.05,
     )
 
 

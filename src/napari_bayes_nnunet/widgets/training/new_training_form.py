@@ -11,7 +11,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from ...app.training.process import command_arguments
-from ...app.training.request import PRESETS, TrainingRequest
+from ...app.training.request import TrainingRequest
+from ...core.ensemble.training_settings import PRESETS
 from ...io import DataError
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.ensemble.run_folder import RunFolder, TrainingRecord, read_record
@@ -23,7 +24,6 @@ from .data_form import TrainingDataForm
 from .preflight_form import NO_DATA, PreflightForm
 from .schedule_form import ScheduleForm
 
-CONFIGURATION = "2d"
 _NO_RUN = "Choose the folder of a finished training under Ensemble first."
 PROPOSED = (
     "Quick look is proposed, because the training would run on the CPU, where Paper takes weeks."
@@ -68,39 +68,8 @@ class NewTrainingForm(QWidget):
 
     def request(self) -> TrainingRequest | None:
         """Return the request, or None while a setting is missing or wrong."""
-        if self._find_missing():
-            return None
-        dataset, output, values = self.data.dataset, self.output.path, self.schedule.values()
-        assert dataset is not None
-        assert output is not None
-        assert values is not None
-        form = self.preflight
-        if values.add_cycle:
-            request = TrainingRequest(
-                dataset=dataset.path,
-                output=output,
-                fold=form.fold if self._names_fold else None,
-                add_cycle=True,
-                device=form.device,
-            )
-        else:
-            request = TrainingRequest(
-                dataset=dataset.path,
-                output=output,
-                configuration=CONFIGURATION,
-                fold=form.fold,
-                preset=values.preset,
-                schedule=values.schedule,
-                selection=values.selection,
-                batch_size=values.batch_size,
-                iterations_per_epoch=values.iterations_per_epoch,
-                augmentation=values.augmentation,
-                split=form.split,
-                patient=form.patient,
-                labels=form.label_names,
-                device=form.device,
-            )
-        return request
+        dataset = self.data.dataset
+        return self.preflight.request(dataset) if dataset and not self._find_missing() else None
 
     def _find_missing(self) -> str:
         """Return a sentence on why the training cannot start, "" if it can."""
@@ -185,14 +154,7 @@ class NewTrainingForm(QWidget):
             reason = _UNFINISHED if fold in folds else _OTHER_FOLDS.format(folds=", ".join(folds))
             self.schedule.set_extension(None, reason=reason if folds else _NO_RUN)
             return
-        self.schedule.set_extension(
-            record.schedule_of(fold),
-            record.selection,
-            preset=record.preset or "paper",
-            batch_size=record.batch_size,
-            iterations_per_epoch=record.iterations_per_epoch,
-            augmentation=record.augmentation_of(fold),
-        )
+        self.schedule.set_extension(record.settings_of(fold))
 
     def _on_plan_changed(self) -> None:
         self._update_plan()
@@ -202,15 +164,7 @@ class NewTrainingForm(QWidget):
         """Pass the settings that decide on disk space and folds to the check."""
         values, output = self.schedule.values(), self.output.path
         if values is not None and output is not None:
-            self.preflight.set_plan(
-                output,
-                preset=values.preset,
-                schedule=values.schedule,
-                selection=values.selection,
-                configuration=CONFIGURATION,
-                add_cycle=values.add_cycle,
-                names_fold=self._names_fold,
-            )
+            self.preflight.set_plan(output, values, names_fold=self._names_fold)
 
     def _choose_last_preset(self) -> None:
         """Choose the preset that the user picked last, which ends proposals."""
@@ -230,7 +184,8 @@ class NewTrainingForm(QWidget):
         values, is_slow = self.schedule.values(), self.preflight.has_only_a_cpu
         if not self._proposes or values is None or not self.schedule.is_preset:
             return
-        if is_slow != self._is_proposed and values.preset == ("paper" if is_slow else "quick"):
+        preset = values.settings.preset
+        if is_slow != self._is_proposed and preset == ("paper" if is_slow else "quick"):
             self._is_proposed = is_slow
             self.schedule.choose_preset("quick" if is_slow else "paper")
 
@@ -239,9 +194,10 @@ class NewTrainingForm(QWidget):
         values = self.schedule.values()
         if values is None or not self.preflight.has_only_a_cpu:
             return ""
-        if values.preset == "paper":
+        if values.settings.preset == "paper":
             return SLOW
-        return PROPOSED if self._is_proposed and values.preset == "quick" else ""
+        is_quick = values.settings.preset == "quick"
+        return PROPOSED if self._is_proposed and is_quick else ""
 
     def _on_changed(self) -> None:
         self._propose_preset()

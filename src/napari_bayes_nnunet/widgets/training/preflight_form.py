@@ -16,8 +16,7 @@ from ...app.dataset.label_example import LabelExample, example_of_dataset
 from ...app.devices import find_devices
 from ...app.training.disk_space import size_text
 from ...app.training.preflight import Preflight, assess_request, check_cases
-from ...app.training.request import Preset, TrainingRequest
-from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...app.training.request import TrainingRequest
 from ...core.heart.structure_guess import lacks_lv
 from ...io.dataset.check import CaseCheck, DatasetProblem
 from ...io.dataset.patients import DEFAULT_PATIENT
@@ -42,9 +41,11 @@ from .preflight_rows import (
     patients_text,
     short_text,
 )
+from .schedule_form import ScheduleValues
 from .structure_names import StructureNames
 
 _ALL = "all"
+CONFIGURATION = "2d"
 NO_DATA = "Choose or make a dataset first."
 FOLD_HELP = (
     "The patients are divided into five folds. Those of the chosen fold are used for validation. "
@@ -74,11 +75,7 @@ class _Plan:
     """
 
     output: Path
-    preset: Preset = "paper"
-    schedule: RestartSchedule | None = None
-    selection: MemberSelection | None = None
-    configuration: str = "2d"
-    add_cycle: bool = False
+    values: ScheduleValues | None = None
     names_fold: bool = False
 
 
@@ -146,7 +143,8 @@ class PreflightForm(QWidget):
 
     @property
     def _continues_run(self) -> bool:
-        return self._plan is not None and self._plan.add_cycle
+        plan = self._plan
+        return plan is not None and plan.values is not None and plan.values.add_cycle
 
     @property
     def split(self) -> Path | None:
@@ -181,22 +179,12 @@ class PreflightForm(QWidget):
             )
         self.changed.emit()
 
-    def set_plan(
-        self,
-        output: Path,
-        preset: Preset,
-        schedule: RestartSchedule | None,
-        selection: MemberSelection | None,
-        configuration: str,
-        *,
-        add_cycle: bool = False,
-        names_fold: bool = False,
-    ) -> None:
+    def set_plan(self, output: Path, values: ScheduleValues, *, names_fold: bool = False) -> None:
         """Assess this output folder and schedule, without reading the cases again.
 
         ``names_fold``: whether an added cycle names its fold, because the run has several.
         """
-        plan = _Plan(output, preset, schedule, selection, configuration, add_cycle, names_fold)
+        plan = _Plan(output, values, names_fold)
         if plan != self._plan:
             self._plan = plan
             self._reassess()
@@ -315,12 +303,13 @@ class PreflightForm(QWidget):
         if self.patients.pattern is None or misnamed:
             self.changed.emit()
             return
-        work = partial(_assess_steps, self._assess, self._request(dataset), dataset, checks)
+        work = partial(_assess_steps, self._assess, self.request(dataset), dataset, checks)
         self._assessing.start(work, self._on_assessed, self._on_assess_failed)
 
-    def _request(self, dataset: RawDataset) -> TrainingRequest:
+    def request(self, dataset: RawDataset) -> TrainingRequest:
+        """Return the request for a training with the current plan and choices."""
         plan = self._plan or _Plan(dataset.path.parent / f"{dataset.path.name} training")
-        if plan.add_cycle:  # which keeps the settings of the run
+        if self._continues_run:  # and keeps the settings of the run
             return TrainingRequest(
                 dataset=dataset.path,
                 output=plan.output,
@@ -331,15 +320,13 @@ class PreflightForm(QWidget):
         return TrainingRequest(
             dataset=dataset.path,
             output=plan.output,
-            configuration=plan.configuration,
+            configuration=CONFIGURATION,
             fold=self.fold,
-            preset=plan.preset,
-            schedule=plan.schedule,
-            selection=plan.selection,
             split=self._split,
             patient=self.patient,
             labels=self.label_names,
             device=self.device,
+            **(plan.values.given if plan.values else {}),
         )
 
     def _on_assessed(self, result: tuple[Preflight, list[Row]]) -> None:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from ...app.training.request import PRESETS, Preset, PresetValues, schedule_notes
-from ...core.choices import Augmentation
+from ...app.training.request import schedule_notes
 from ...core.counts import format_count
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
+from ...core.ensemble.training_settings import PRESETS, Preset, TrainingSettings
+from ...core.fields import from_values, given_values, settings_of, values_of
 from ..common.dock import CollapsibleSection, MessageLabel, row_label
 from ..common.form import DataForm, NarrowComboBox
 from .schedule_plot import SchedulePlot
 
-FieldValues = dict[str, Any]
-"""Name of a field of RestartSchedule, MemberSelection or PresetValues → its value."""
-
 USUAL_FIELDS = ("cycles", "epochs", "per_cycle", "step", "batch_size", "iterations_per_epoch")
-RARE_FIELDS = (
-    "gamma", "initial_lr", "restart_lr", "exponent", "decay_over", "restart_first_cycle",
-    "augmentation",
-)  # fmt: skip
-"""The other numbers of Eq. 4 and the augmentation, in a section that is collapsed at first."""
+RARE_FIELDS = tuple(
+    one.name
+    for one in settings_of(TrainingSettings)
+    if "label" in one.metadata and one.name not in USUAL_FIELDS
+)
+"""All other settings, in a section that is collapsed at first."""
 EXTENSION = "add_cycle"
 NO_RUN = "Choose a finished run first."
 PRESET_TEXTS = {
@@ -54,27 +53,32 @@ PRESET_TEXTS = {
 class ScheduleValues:
     """The values of the form.
 
-    With ``add_cycle``, ``schedule`` is that of the run so far, and ``planned`` has the new cycle.
+    With ``add_cycle`` they are those of the run so far, and ``planned`` has the new cycle.
     """
 
-    preset: Preset
-    schedule: RestartSchedule
-    selection: MemberSelection
-    batch_size: int
-    iterations_per_epoch: int
-    augmentation: Augmentation = "nnunet"
+    settings: TrainingSettings
     add_cycle: bool = False
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that the form shows, for a request."""
+        names = {"preset", "schedule", "selection", *USUAL_FIELDS, *RARE_FIELDS}
+        return {
+            name: value
+            for name, value in given_values(TrainingSettings, self.settings).items()
+            if name in names
+        }
 
     @property
     def planned(self) -> RestartSchedule:
         """The schedule including a new cycle."""
-        added = self.schedule.added_cycles + self.add_cycle
-        return replace(self.schedule, added_cycles=added)
+        schedule = self.settings.schedule
+        return replace(schedule, added_cycles=schedule.added_cycles + self.add_cycle)
 
     def __str__(self) -> str:
         """Return the numbers of cycles, epochs and members as text."""
         plan = self.planned
-        members = sum(1 for _ in self.selection.epochs(plan))
+        members = sum(1 for _ in self.settings.selection.epochs(plan))
         per_cycle = members // plan.all_cycles
         new = " (the last is new)" if self.add_cycle else ""
         return (
@@ -95,11 +99,11 @@ class ScheduleForm(QWidget):
     preset_picked = Signal(str)
 
     def __init__(
-        self, presets: Mapping[str, PresetValues] = PRESETS, parent: QWidget | None = None
+        self, presets: Mapping[Preset, TrainingSettings] = PRESETS, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._presets = presets
-        self._run: tuple[Preset, FieldValues] | None = None
+        self._run: TrainingSettings | None = None
         self._values: ScheduleValues | None = None
         self._problem = ""
         self.preset = NarrowComboBox()
@@ -107,8 +111,11 @@ class ScheduleForm(QWidget):
         self.explanation = MessageLabel()
         self.summary = MessageLabel()
         self.plot = SchedulePlot()
-        self.usual = DataForm(*(RestartSchedule, MemberSelection, PresetValues), names=USUAL_FIELDS)
-        self.rare = DataForm(RestartSchedule, PresetValues, names=RARE_FIELDS)
+        kinds = RestartSchedule, MemberSelection, TrainingSettings
+        self.usual, self.rare = (
+            DataForm(*kinds, names=USUAL_FIELDS),
+            DataForm(*kinds, names=RARE_FIELDS),
+        )
         self.fields = {field.name: field for field in (*self.usual, *self.rare)}
         self.more = CollapsibleSection("More", self.rare.native)
         self._fill_presets()
@@ -139,26 +146,9 @@ class ScheduleForm(QWidget):
         """Choose a preset by its name, or "add_cycle" once there is a run to extend."""
         self.preset.setCurrentIndex(self.preset.findData(name))
 
-    def set_extension(
-        self,
-        schedule: RestartSchedule | None,
-        selection: MemberSelection | None = None,
-        *,
-        preset: str = "paper",
-        reason: str = "",
-        **settings: Any,
-    ) -> None:
-        """Offer one more cycle of a run with this schedule; None disables it for ``reason``.
-
-        ``settings`` are other values of the form; missing ones are taken from the preset of the
-        run.
-        """
-        self._run = None
-        if schedule is not None:
-            name = cast(Preset, preset if preset in self._presets else next(iter(self._presets)))
-            numbers = numbers_of(self._presets[name]) | asdict(schedule)
-            numbers |= asdict(selection) if selection is not None else {}
-            self._run = name, numbers | settings
+    def set_extension(self, run: TrainingSettings | None, *, reason: str = "") -> None:
+        """Offer one more cycle of a run with these settings; None disables it for ``reason``."""
+        self._run = run
         index = self.preset.findData(EXTENSION)
         item = self.preset.model().item(index)
         item.setEnabled(self._run is not None)
@@ -174,15 +164,14 @@ class ScheduleForm(QWidget):
         return bool(self.preset.currentData() == EXTENSION and self._run is not None)
 
     @property
-    def _start(self) -> tuple[Preset, FieldValues]:
-        """The preset and the numbers before any edit."""
+    def _start(self) -> TrainingSettings:
+        """The settings before any edit."""
         if self._run is not None and self._adds_cycle:
             return self._run
-        name = self.preset.currentData()
-        return name, numbers_of(self._presets[name])
+        return self._presets[self.preset.currentData()]
 
     def _on_preset_chosen(self) -> None:
-        _, numbers = self._start
+        numbers = values_of(self._start)
         with self.usual.changed.blocked(), self.rare.changed.blocked():
             for name, field in self.fields.items():
                 field.value = numbers[name]
@@ -193,31 +182,23 @@ class ScheduleForm(QWidget):
         self._on_edited()
 
     def _on_edited(self) -> None:
-        preset, start = self._start
+        start = values_of(self._start)
         numbers = start | self.usual.asdict() | self.rare.asdict()
         self.reset_button.setVisible(numbers != start)
         self._show_problems(self._find_problems())
-        self._values = None if self._problem else self._read(preset, numbers)
-        self._show_notes(start)
+        self._values = None
+        if not self._problem:
+            settings = from_values(TrainingSettings, numbers)
+            self._values = ScheduleValues(settings=settings, add_cycle=self._adds_cycle)
+        self._show_notes()
         self._show_values()
         self.changed.emit()
 
-    def _read(self, preset: Preset, numbers: FieldValues) -> ScheduleValues:
-        return ScheduleValues(
-            preset=preset,
-            schedule=schedule_of(numbers),
-            selection=selection_of(numbers),
-            batch_size=numbers["batch_size"],
-            iterations_per_epoch=numbers["iterations_per_epoch"],
-            augmentation=numbers["augmentation"],
-            add_cycle=self._adds_cycle,
-        )
-
-    def _show_notes(self, start: FieldValues) -> None:
+    def _show_notes(self) -> None:
         """Show the notes on the numbers, except those that the preset has too."""
-        preset_notes = schedule_notes(schedule_of(start), selection_of(start))
-        values = self._values
-        notes = schedule_notes(values.schedule, values.selection) if values else {}
+        preset_notes = schedule_notes(self._start.schedule, self._start.selection)
+        settings = self._values.settings if self._values else self._start
+        notes = schedule_notes(settings.schedule, settings.selection)
         for name, field in self.fields.items():
             note = notes.get(name, "")
             field.note.show_message("" if note == preset_notes.get(name) else note)
@@ -229,23 +210,16 @@ class ScheduleForm(QWidget):
             self.plot.set_schedule(None)
             return
         self.summary.show_message(str(values))
-        self.plot.set_done(values.schedule.all_epochs if values.add_cycle else 0)
-        self.plot.set_schedule(values.planned, values.selection)
+        self.plot.set_done(values.settings.schedule.all_epochs if values.add_cycle else 0)
+        self.plot.set_schedule(values.planned, values.settings.selection)
 
     def _find_problems(self) -> dict[str, str]:
         """Return field name → problem, for the invalid fields."""
-        usual, rare = self.usual, self.rare
-        lengths = usual.find_problem(RestartSchedule, "epochs", "cycles")
-        problems = {"epochs" if usual.cycles.value >= 1 else "cycles": lengths}
-        for name in ("per_cycle", "step"):
-            problems[name] = usual.find_problem(MemberSelection, name)
-        for name in ("batch_size", "iterations_per_epoch"):
-            field = usual[name]
-            is_wrong = field.value < 1
-            problems[name] = f"{field.label} must be at least 1, not {field.value}." * is_wrong
+        problems = {"epochs": self.usual.find_problem(RestartSchedule, "epochs", "cycles")}
         for name in RARE_FIELDS:
-            if name in RestartSchedule.__dataclass_fields__:
-                problems[name] = rare.find_problem(RestartSchedule, name)
+            of_schedule = name in RestartSchedule.__dataclass_fields__
+            kind = RestartSchedule if of_schedule else TrainingSettings
+            problems[name] = self.rare.find_problem(kind, name)
         return {name: problems[name] for name in self.fields if problems.get(name)}
 
     def _show_problems(self, problems: Mapping[str, str]) -> None:
@@ -278,24 +252,3 @@ class ScheduleForm(QWidget):
             column.addWidget(part)
         for part in (self.usual.native, self.more):
             column.addWidget(part)
-
-
-def numbers_of(values: PresetValues) -> FieldValues:
-    """Return all numbers of a preset."""
-    return {
-        **asdict(values.schedule),
-        **asdict(values.selection),
-        "batch_size": values.batch_size,
-        "iterations_per_epoch": values.iterations_per_epoch,
-        "augmentation": values.augmentation,
-    }
-
-
-def schedule_of(numbers: Mapping[str, Any]) -> RestartSchedule:
-    """Return the schedule in ``numbers``. Raises ValueError if Eq. 4 is not defined for them."""
-    return RestartSchedule(**{f.name: numbers[f.name] for f in fields(RestartSchedule)})
-
-
-def selection_of(numbers: Mapping[str, Any]) -> MemberSelection:
-    """Return the selection in ``numbers``. Raises ValueError for numbers below 1."""
-    return MemberSelection(**{f.name: numbers[f.name] for f in fields(MemberSelection)})
