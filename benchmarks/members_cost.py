@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -26,6 +26,7 @@ from nnunetv2.run.run_training import get_trainer_from_args
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, patient_splits, read_dataset
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 from napari_bayes_nnunet.nnunet.device import choose_device, training_environment
@@ -37,7 +38,6 @@ from napari_bayes_nnunet.nnunet.planning import (
 )
 from napari_bayes_nnunet.nnunet.trainer import (
     CheckpointEnsembleTrainer,
-    TrainerSettings,
     trainer_environment,
 )
 
@@ -53,23 +53,16 @@ class Times:
     states: list[float] = field(default_factory=list)
 
 
-def prepare_run(
-    dataset: RawDataset, run: RunFolder, *, settings: TrainerSettings, batch: int, small: bool
-) -> None:
+def prepare_run(dataset: RawDataset, run: RunFolder, settings: TrainingSettings) -> None:
     """Plan, preprocess and write the training record."""
     os.environ.update(workspace_environment(run.workspace))
     os.environ.update(trainer_environment(run.path))
     plans = plan_and_preprocess(dataset, run.workspace, configuration="2d")
-    options = {"configuration": "2d", "batch_size": batch, "small": small, "settings": settings}
     splits = patient_splits([case.name for case in dataset.cases])
-    write_plans(dataset, run.workspace, training_plans(plans, **options), splits)
+    write_plans(dataset, run.workspace, training_plans(plans, settings), splits)
     record = TrainingRecord(
+        **{one.name: getattr(settings, one.name) for one in fields(settings)},
         name="benchmark",
-        configuration="2d",
-        schedule=settings.schedule,
-        selection=settings.selection,
-        batch_size=batch,
-        iterations_per_epoch=settings.iterations_per_epoch,
         labels=dataset.labels,
         channels=dataset.channels,
     )
@@ -221,16 +214,17 @@ def main(
     with tempfile.TemporaryDirectory() as temporary, redirect_stdout(io.StringIO()):
         run = RunFolder((folder or Path(temporary)).absolute() / "run")
         chosen, raw = choose_device(device), read_dataset(dataset.absolute())
-        settings = TrainerSettings(
+        settings = TrainingSettings(
+            preset="demo" if network == "small" else "paper",
+            batch_size=batch,
             schedule=RestartSchedule(
                 epochs=epochs + 2, cycles=1, gamma=0, restart_first_cycle=False
             ),
             selection=MemberSelection(per_cycle=epochs + 2, step=1),
             iterations_per_epoch=iterations,
-            validation_iterations=max(1, iterations // 5),
             seed=1,
         )
-        prepare_run(raw, run, settings=settings, batch=batch, small=network == "small")
+        prepare_run(raw, run, settings)
         os.environ.update(training_environment(chosen))
         ours = make_trainer(CheckpointEnsembleTrainer, raw, chosen)
         stock = make_trainer(nnUNetTrainer, raw, chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransfo
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.augmentation import (
@@ -25,7 +27,7 @@ from napari_bayes_nnunet.nnunet.augmentation import (
     Ghosting,
     scanner_changes,
 )
-from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer, TrainerSettings
+from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer, read_settings
 
 SHAPES = {"2d": (48, 40), "thick slices": (8, 32, 40), "3d": (16, 24, 20)}
 DRAWS = 200
@@ -51,7 +53,7 @@ def make_transforms(augmentation: str | None, name: str = "2d") -> Any:
         made = nnUNetTrainer.get_training_transforms(*arguments)
     else:
         trainer = object.__new__(CheckpointEnsembleTrainer)
-        trainer.settings = TrainerSettings(augmentation=augmentation)
+        trainer.settings = TrainingSettings(augmentation=augmentation)
         made = trainer.get_training_transforms(*arguments)
     for transform in made.transforms:
         if isinstance(blur := getattr(transform, "transform", None), GaussianBlurTransform):
@@ -189,7 +191,7 @@ def test_slices_keep_their_number_of_ghosts_and_pixels() -> None:
 
 
 def test_unknown_augmentation_is_refused() -> None:
-    entry = TrainerSettings().to_plans() | {"augmentation": "strong"}
+    entry = asdict(TrainingSettings()) | {"augmentation": "strong"}
     with pytest.raises(ModelError) as caught:
-        TrainerSettings.from_plans({PLANS_ENTRY: entry})
+        read_settings({PLANS_ENTRY: entry})
     assert "strong" in caught.value.values["reason"]

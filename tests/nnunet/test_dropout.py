@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass
 from napari_bayes_nnunet.core.choices import DropoutPlacement
+from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.dropout import (
@@ -27,7 +28,7 @@ from napari_bayes_nnunet.nnunet.dropout import (
 from napari_bayes_nnunet.nnunet.inference import mirrors_of
 from napari_bayes_nnunet.nnunet.network import Network
 from napari_bayes_nnunet.nnunet.planning import add_dropout
-from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer, TrainerSettings
+from napari_bayes_nnunet.nnunet.trainer import CheckpointEnsembleTrainer, read_settings
 from tests.helpers.data.models import LABELS, made_image, make_model, plans
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")
@@ -193,9 +194,9 @@ def test_placement_changes_passes_but_no_names() -> None:
 
 @pytest.mark.parametrize("placement", ["encoder", "everywhere"])
 def test_trainer_drops_where_its_settings_say(placement: DropoutPlacement) -> None:
-    settings = replace(TrainerSettings(), dropout_placement=placement)
-    written = plans_with(None) | {PLANS_ENTRY: json.loads(json.dumps(settings.to_plans()))}
-    assert TrainerSettings.from_plans(written).dropout_placement == placement
+    settings = TrainingSettings(dropout_placement=placement)
+    written = plans_with(None) | {PLANS_ENTRY: json.loads(json.dumps(asdict(settings)))}
+    assert read_settings(written).dropout_placement == placement
     manager = PlansManager(written)
     network = CheckpointEnsembleTrainer.build_network_architecture(
         manager, manager.get_configuration("2d"), 1, 4, True
@@ -205,9 +206,8 @@ def test_trainer_drops_where_its_settings_say(placement: DropoutPlacement) -> No
 
 
 def test_settings_of_an_old_run_drop_everywhere() -> None:
-    old = TrainerSettings().to_plans()
+    old = asdict(TrainingSettings())
     del old["dropout_placement"]
-    assert TrainerSettings.from_plans({PLANS_ENTRY: old}).dropout_placement == "everywhere"
     assert dropout_placement({PLANS_ENTRY: old}) == "everywhere"
 
 

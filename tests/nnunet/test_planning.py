@@ -12,6 +12,7 @@ import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
@@ -35,7 +36,7 @@ from napari_bayes_nnunet.nnunet.planning import (
     workspace_environment,
     write_plans,
 )
-from napari_bayes_nnunet.nnunet.trainer import TrainerSettings
+from napari_bayes_nnunet.nnunet.trainer import read_settings
 
 from ..helpers.data.hearts import make_dataset
 from ..helpers.data.models import LABELS, plans
@@ -103,19 +104,15 @@ def test_dropout_in_every_block(dimension, residual):
 def test_training_plans_are_a_copy_with_the_settings():
     stock = plans()
     before = json.dumps(stock)
-    settings = TrainerSettings(seed=3)
-    changed = training_plans(
-        stock, configuration="2d", batch_size=7, network="small", settings=settings
-    )
+    settings = TrainingSettings(preset="demo", batch_size=7, seed=3)
+    changed = training_plans(stock, settings)
     assert json.dumps(stock) == before
     assert changed["configurations"]["2d"]["batch_size"] == 7
     assert changed["configurations"]["2d"]["architecture"]["arch_kwargs"]["features_per_stage"] == [
         16, 32, 64,
     ]  # fmt: skip
-    assert TrainerSettings.from_plans(changed) == settings
-    same = training_plans(
-        stock, configuration="2d", batch_size=7, network="full", settings=settings
-    )
+    assert read_settings(changed) == settings
+    same = training_plans(stock, TrainingSettings(batch_size=7))
     assert (
         same["configurations"]["2d"]["architecture"]
         == (stock["configurations"]["2d"]["architecture"])

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from nnunetv2.training.logging.nnunet_logger import LocalLogger
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
@@ -34,7 +35,7 @@ from napari_bayes_nnunet.nnunet.trainer import (
     RUN_VARIABLE,
     CheckpointEnsembleTrainer,
     EpochRate,
-    TrainerSettings,
+    read_settings,
     trainer_environment,
 )
 
@@ -42,10 +43,9 @@ from ..helpers.checks.hostile import Toucher
 from ..helpers.processes.command import environment
 
 NAME = "CheckpointEnsembleTrainer"
-SETTINGS = TrainerSettings(
+SETTINGS = TrainingSettings(
     schedule=RestartSchedule(epochs=3, restart_first_cycle=False),
     iterations_per_epoch=1,
-    validation_iterations=1,
     seed=5,
 )
 
@@ -62,7 +62,7 @@ def set_settings(run, settings):
     (file,) = run.workspace.glob("preprocessed/*/nnUNetPlans.json")
     plans = json.loads(file.read_text())
     plans["configurations"]["2d"]["batch_size"] = 2
-    plans[PLANS_ENTRY] = settings.to_plans()
+    plans[PLANS_ENTRY] = asdict(settings)
     file.write_text(json.dumps(plans))
 
 
@@ -167,16 +167,16 @@ def test_plans_without_settings_train_as_the_paper(run, make_trainer):
 
 
 def test_settings_survive_the_plans():
-    plans = json.loads(json.dumps({PLANS_ENTRY: SETTINGS.to_plans()}))
-    assert TrainerSettings.from_plans(plans) == SETTINGS
+    plans = json.loads(json.dumps({PLANS_ENTRY: asdict(SETTINGS)}))
+    assert read_settings(plans) == SETTINGS
 
 
 @pytest.mark.parametrize(
-    "entry", [{}, {"schedule": {"epochs": 0}, "selection": {}}, {**SETTINGS.to_plans(), "new": 1}]
+    "entry", [{}, {"schedule": {"epochs": 0}, "selection": {}}, {**asdict(SETTINGS), "new": 1}]
 )
 def test_settings_of_another_version_are_refused(entry):
     with pytest.raises(ModelError) as caught:
-        TrainerSettings.from_plans({PLANS_ENTRY: entry})
+        read_settings({PLANS_ENTRY: entry})
     assert caught.value.values["entry"] == PLANS_ENTRY
 
 
@@ -530,7 +530,7 @@ def test_the_seed_gives_the_first_weights(make_trainer):
     weights = []
     for seed in (5, 5, 6, None, None):
         trainer = make_trainer()
-        trainer.settings = TrainerSettings(seed=seed)
+        trainer.settings = TrainingSettings(seed=seed)
         trainer.initialize()
         weights.append(next(iter(trainer.network.parameters())).detach().clone())
     assert torch.equal(weights[0], weights[1])

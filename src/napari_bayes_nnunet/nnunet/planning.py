@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
     DatasetFingerprintExtractor,
 )
 
+from ..core.ensemble.training_settings import NETWORKS, TrainingSettings
 from ..core.problems import Action
 from ..io import DataError
 from ..io.dataset.check import IGNORE
@@ -35,7 +37,6 @@ from .memory import check_dataset_spacing, check_patch
 from .network import Network
 from .plans import open_plans, refuse_foreign_parts
 from .small_dataset import is_small, threads_for_processes
-from .trainer import TrainerSettings
 
 DONE = "preprocessed.json"
 """File written last: the dataset for which the workspace is complete, and nnU-Net's plans.
@@ -193,28 +194,21 @@ def _try_plans(plans: dict[str, Any], dataset: RawDataset, configuration: str) -
     check_patch(network.module, settings.patch_size, choose_device())
 
 
-def training_plans(
-    plans: dict[str, Any],
-    *,
-    configuration: str,
-    batch_size: int,
-    network: str,
-    dropout: float = 0.0,
-    settings: TrainerSettings,
-) -> dict[str, Any]:
+def training_plans(plans: dict[str, Any], settings: TrainingSettings) -> dict[str, Any]:
     """Return nnU-Net's plans with the network, batch size and settings of one training."""
     changed = copy.deepcopy(plans)
-    if network != "full":
-        shrink_network(changed["configurations"][configuration], network)
-    changed["configurations"][configuration]["batch_size"] = batch_size
-    if dropout:
-        add_dropout(changed["configurations"][configuration], dropout)
+    configuration = changed["configurations"][settings.configuration]
+    if (network := NETWORKS[settings.preset]) != "full":
+        shrink_network(configuration, network)
+    configuration["batch_size"] = settings.batch_size
+    if settings.dropout:
+        add_dropout(configuration, settings.dropout)
     return with_settings(changed, settings)
 
 
-def with_settings(plans: dict[str, Any], settings: TrainerSettings) -> dict[str, Any]:
+def with_settings(plans: dict[str, Any], settings: TrainingSettings) -> dict[str, Any]:
     """Return the plans with the settings of the training of one fold."""
-    return {**plans, PLANS_ENTRY: settings.to_plans()}
+    return {**plans, PLANS_ENTRY: asdict(settings)}
 
 
 def write_plans(

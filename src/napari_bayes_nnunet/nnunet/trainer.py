@@ -15,7 +15,6 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
 
-from ..core.choices import DropoutPlacement
 from ..core.durations import TimeLeft
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..core.ensemble.training_settings import TrainingSettings
@@ -70,47 +68,30 @@ class TrainingStopped(Exception):
     """Signal that the training was asked to stop and has saved its state."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainerSettings(TrainingSettings):
-    """Settings that the trainer reads from the plans. Raises InputError for an unknown choice."""
+def read_settings(plans: dict[str, Any]) -> TrainingSettings:
+    """Return the settings in a plans file, or the paper's if it has none.
 
-    validation_iterations: int = 50
-    dropout_placement: DropoutPlacement = "everywhere"
-
-    @classmethod
-    def of(cls, settings: TrainingSettings, *, validation_iterations: int) -> TrainerSettings:
-        """Return the settings of a training for its trainer."""
-        values = {one.name: getattr(settings, one.name) for one in fields(TrainingSettings)}
-        return cls(**values, validation_iterations=validation_iterations)
-
-    def to_plans(self) -> dict[str, Any]:
-        """Return JSON for the plans file."""
-        return asdict(self)
-
-    @classmethod
-    def from_plans(cls, plans: dict[str, Any]) -> TrainerSettings:
-        """Return the settings in a plans file, or the paper's if it has none.
-
-        Raises ModelError for settings of another version.
-        """
-        entry = plans.get(PLANS_ENTRY)
-        if entry is None:
-            return cls()
-        try:
-            schedule = RestartSchedule(**entry["schedule"])
-            selection = MemberSelection(**entry["selection"])
-            entry = {**entry, "schedule": schedule, "selection": selection}
-            if entry.pop("sampler", "sgd") != "sgd":
-                raise ValueError("its sampler no longer exists")
-            entry.pop("posterior_temperature", None)
-            return cls(**entry)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                "The entry {entry} of the plans belongs to another version of this program "
-                "({reason}). Plan and preprocess again with this version.",
-                entry=PLANS_ENTRY,
-                reason=str(error),
-            ) from error
+    Raises ModelError for settings of another version.
+    """
+    entry = plans.get(PLANS_ENTRY)
+    if entry is None:
+        return TrainingSettings()
+    try:
+        schedule = RestartSchedule(**entry["schedule"])
+        selection = MemberSelection(**entry["selection"])
+        entry = {**entry, "schedule": schedule, "selection": selection}
+        if entry.pop("sampler", "sgd") != "sgd":
+            raise ValueError("its sampler no longer exists")
+        for name in ("posterior_temperature", "validation_iterations"):  # of version 0.2.0
+            entry.pop(name, None)
+        return TrainingSettings(**entry)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            "The entry {entry} of the plans belongs to another version of this program "
+            "({reason}). Plan and preprocess again with this version.",
+            entry=PLANS_ENTRY,
+            reason=str(error),
+        ) from error
 
 
 class CheckpointEnsembleTrainer(nnUNetTrainer):
@@ -131,13 +112,13 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's own signature)
     ) -> None:
         refuse_foreign_parts(plans, dataset_json)
-        settings = TrainerSettings.from_plans(plans)
+        settings = read_settings(plans)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.settings = settings
         self.num_epochs = settings.schedule.all_epochs
         self.initial_lr = settings.schedule.initial_lr
         self.num_iterations_per_epoch = settings.iterations_per_epoch
-        self.num_val_iterations_per_epoch = settings.validation_iterations
+        self.num_val_iterations_per_epoch = max(1, settings.iterations_per_epoch // 5)
         self.on_epoch: Callable[[EpochReport], None] = lambda report: None
         self.stop_requested: Callable[[], bool] = lambda: False
         self._skipped = 0

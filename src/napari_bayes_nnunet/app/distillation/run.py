@@ -157,15 +157,14 @@ def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:
     from ...nnunet.device import choose_device
     from ...nnunet.distillation.trainer import Teaching, make_student_trainer
     from ...nnunet.planning import with_settings, workspace_environment
-    from ...nnunet.trainer import TrainerSettings, TrainingStopped, trainer_environment
+    from ...nnunet.trainer import TrainingStopped, trainer_environment
     from ...nnunet.weights import read_checkpoint
 
     stop.check()
     os.environ.update(workspace_environment(job.teacher_run.workspace))
     os.environ.update(trainer_environment(job.run.path))
-    settings = TrainerSettings.of(job.record.settings_of(job.fold), validation_iterations=0)
     trainer = make_student_trainer(
-        with_settings(job.folder.plans, settings),
+        with_settings(job.folder.plans, job.record.settings_of(job.fold)),
         job.folder.dataset_json,
         job.record.configuration,
         job.fold,

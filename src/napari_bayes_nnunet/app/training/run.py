@@ -14,7 +14,7 @@ from time import monotonic
 
 from ...core.counts import format_count
 from ...core.durations import TimeLeft
-from ...core.ensemble.training_settings import NETWORKS, PRESETS
+from ...core.ensemble.training_settings import PRESETS
 from ...core.problems import Statement
 from ...io.dataset.check import check_labels
 from ...io.dataset.patients import patient_of
@@ -184,7 +184,6 @@ def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
         with_settings,
         write_plans,
     )
-    from ...nnunet.trainer import TrainerSettings
 
     workspace, record = job.run.workspace, job.record
     kept = None
@@ -198,21 +197,8 @@ def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
         plans=kept,
         on_cases=on_cases,
     )
-    settings = TrainerSettings.of(
-        record.settings_of(job.fold),
-        validation_iterations=max(1, record.iterations_per_epoch // 5),
-    )
-    if kept is None:
-        plans = training_plans(
-            plans,
-            configuration=record.configuration,
-            batch_size=record.batch_size,
-            dropout=record.dropout,
-            network=NETWORKS[record.preset],
-            settings=settings,
-        )
-    else:
-        plans = with_settings(plans, settings)
+    settings = record.settings_of(job.fold)
+    plans = training_plans(plans, settings) if kept is None else with_settings(plans, settings)
     write_plans(job.dataset, workspace, plans, job.splits)
     if not job.request.resume:
         if kept is None:

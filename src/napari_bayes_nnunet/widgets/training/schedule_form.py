@@ -223,8 +223,8 @@ class ScheduleForm(QWidget):
         return {name: problems[name] for name in self.fields if problems.get(name)}
 
     def _show_problems(self, problems: Mapping[str, str]) -> None:
-        sentences = (f"{self.fields[name].label}: {text}" for name, text in problems.items())
-        self._problem = next(sentences, "")
+        label, text = next(((self.fields[n].label, t) for n, t in problems.items()), ("", ""))
+        self._problem = text if text.startswith(label) else f"{label}: {text}"
         for form in (self.usual, self.rare):
             form.show_problems(problems)
         if any(name in problems for name in RARE_FIELDS):
