@@ -243,7 +243,6 @@ def state_of(run):
         (["--resume", "--preset", "paper"], "demo", "paper"),
         (["--resume", "--member-step", 2], 1, 2),
         (["--resume", "--seed", 1], 7, 1),
-        (["--resume", "--weight-decay", 0.1], 3e-05, 0.1),
         (["--resume", "--configuration", "3d_fullres"], "2d", "3d_fullres"),
         (["--fold", "1", "--iterations-per-epoch", 9], 4, 9),
         (["--resume", "--restart-first-cycle"], "off", "on"),

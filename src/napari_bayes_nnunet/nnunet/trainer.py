@@ -117,7 +117,6 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.settings = settings
         self.num_epochs = settings.schedule.all_epochs
         self.initial_lr = settings.schedule.initial_lr
-        self.weight_decay = settings.weight_decay
         self.num_iterations_per_epoch = settings.iterations_per_epoch
         self.num_val_iterations_per_epoch = max(1, settings.iterations_per_epoch // 5)
         self.on_epoch: Callable[[EpochReport], None] = lambda report: None

@@ -53,7 +53,6 @@ FULL = TrainingRequest(
     dropout=0.2,
     dropout_placement="everywhere",
     augmentation="wide",
-    weight_decay=0.001,
     split=Path("some splits.json"),
     patient="(p.*)_",
     device="cpu",

@@ -67,7 +67,6 @@ class TrainingRequest:
     dropout: float | None = None
     dropout_placement: DropoutPlacement | None = None
     augmentation: Augmentation | None = None
-    weight_decay: float | None = None
     split: Path | None = None
     patient: str | None = None
     seed: int | None = None

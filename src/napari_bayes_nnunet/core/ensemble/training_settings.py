@@ -75,13 +75,6 @@ class TrainingSettings:
         shown="nnunet",
         choices={"nnunet": "nnU-Net", "wide": "Wide"},
     )
-    weight_decay: float = setting(
-        3e-5,
-        "Weight decay of the optimizer, which keeps the weights small.",
-        label="Decay λ",
-        shown="3e-05",
-        limits=(0, 1),
-    )
     seed: int | None = setting(
         None,
         "Seed of the random numbers, with which a training on the CPU is repeatable.",
