@@ -61,7 +61,7 @@ def prepare_run(dataset: RawDataset, run: RunFolder, settings: TrainingSettings)
     splits = patient_splits([case.name for case in dataset.cases])
     write_plans(dataset, run.workspace, training_plans(plans, settings), splits)
     record = TrainingRecord(
-        **{one.name: getattr(settings, one.name) for one in fields(settings)},
+        **{entry.name: getattr(settings, entry.name) for entry in fields(settings)},
         name="benchmark",
         labels=dataset.labels,
         channels=dataset.channels,

@@ -33,7 +33,7 @@ MOST_CODE = {
     "no wrong number": 787,
     "without SGHMC": -178,
     "without 0.1.0": -11,
-    "fields": -305,
+    "fields": -322,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -42,7 +42,7 @@ MOST_TEST_LINES = {
     "counting lines": 42,
     "without SGHMC": -281,
     "without 0.1.0": 162,
-    "fields": -61,
+    "fields": -82,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -66,71 +66,47 @@ def _reporting(*, jsonl: bool) -> Iterator[None]:
         raise
 
 
-class Temperature(click.ParamType):  # type: ignore[type-arg]
-    """Type of a number above 0, or "fitted"."""
+class TextType(click.ParamType):  # type: ignore[type-arg]
+    """Type of a value that ``parse`` reads from a text, or raises ValueError for.
 
-    name = "FLOAT|fitted"
+    ``name`` is shown in the help, ``expected`` says in an error what the text should be.
+    """
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | str:
-        """Return the number, or "fitted"."""
+    def __init__(self, name: str, parse: Callable[[str], Any], *, expected: str) -> None:
+        self.name, self._parse, self._expected = name, parse, expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value that the text stands for."""
         try:
-            return "fitted" if value == "fitted" else float(value)
+            return self._parse(str(value))
         except ValueError:
-            self.fail(f"{value!r} is not a number or 'fitted'.", param, ctx)
+            self.fail(f"Expected {self._expected}, found {value!r}.", param, ctx)
 
 
-class VoxelSize(click.ParamType):  # type: ignore[type-arg]
-    """Type of a voxel size in mm (slices, rows, columns), such as "8,1.5,1.5"."""
-
-    name = "Z,Y,X"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Spacing:
-        """Return the three lengths in mm."""
-        try:
-            z, y, x = (float(step) for step in str(value).split(","))
-        except ValueError:
-            self.fail(f"Expected three lengths such as 8,1.5,1.5, found {value!r}.", param, ctx)
-        return z, y, x
+def _parse_temperature(text: str) -> float | str:
+    return text if text == "fitted" else float(text)
 
 
-class Resources(click.ParamType):  # type: ignore[type-arg]
-    """Type of the resources of a worker for a Dask task: "GPU=1", or several with commas."""
-
-    name = "NAME=NUMBER"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, float]:
-        """Return the amount of each resource."""
-        try:
-            pairs = [part.split("=") for part in str(value).split(",")]
-            return {name.strip(): float(amount) for name, amount in pairs}
-        except ValueError:
-            self.fail(f"Expected a resource such as GPU=1, found {value!r}.", param, ctx)
+def _parse_spacing(text: str) -> Spacing:
+    """Return the three lengths in mm (slices, rows, columns)."""
+    z, y, x = (float(step) for step in text.split(","))
+    return z, y, x
 
 
-class LabelNamesType(click.ParamType):  # type: ignore[type-arg]
-    """Type of names for label values, such as "1=RV,2=MYO,3=LV"."""
+def _parse_resources(text: str) -> dict[str, float]:
+    """Return the amount of each resource of a worker for a Dask task."""
+    pairs = [part.split("=") for part in text.split(",")]
+    return {name.strip(): float(amount) for name, amount in pairs}
 
-    name = "VALUE=NAME,…"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[int, str]:
-        """Return the name of each value."""
-        try:
-            parts = re.split(r",(?=\s*\d+=)", str(value))  # a name may contain a comma
-            pairs = [part.split("=", 1) for part in parts]
-            names = {int(number): name.strip() for number, name in pairs}
-        except ValueError:
-            self.fail(f"Expected names such as 1=RV,2=MYO,3=LV, found {value!r}.", param, ctx)
-        if len(names) < len(pairs):
-            self.fail(f"A label value is named twice in {value!r}.", param, ctx)
-        return names
+def _parse_label_names(text: str) -> dict[int, str]:
+    """Return the name of each label value."""
+    parts = re.split(r",(?=\s*\d+=)", text)  # a name may contain a comma
+    pairs = [part.split("=", 1) for part in parts]
+    names = {int(number): name.strip() for number, name in pairs}
+    if len(names) < len(pairs):
+        raise ValueError("A label value is named twice.")
+    return names
 
 
 class GivenPath(click.Path):
@@ -156,9 +132,15 @@ class GivenPath(click.Path):
 
 
 PATH = GivenPath(path_type=Path)
-LABEL_NAMES = LabelNamesType()
+VOXEL_SIZE = TextType("Z,Y,X", _parse_spacing, expected="three lengths such as 8,1.5,1.5")
+RESOURCES = TextType("NAME=NUMBER", _parse_resources, expected="a resource such as GPU=1")
+LABEL_NAMES = TextType(
+    "VALUE=NAME,…",
+    _parse_label_names,
+    expected="a name for each value, such as 1=RV,2=MYO,3=LV",
+)
 _TYPES: Final = {
-    "temperature": Temperature(),
+    "temperature": TextType("FLOAT|fitted", _parse_temperature, expected="a number or fitted"),
     "method": click.STRING,  # the app names the methods that there are
     "device": click.STRING,
 }
@@ -177,12 +159,12 @@ def options_of(
     With ``preset``, the name of the settings that are the defaults, or "", the value of an option
     is None unless it is given. ``changes`` are other attributes of single options.
     """
-    chosen = [one for one in settings_of(kind) if not only or one.name in only]
+    chosen = [entry for entry in settings_of(kind) if not only or entry.name in only]
 
     def decorate(command: _Function) -> _Function:
-        for one in reversed(chosen):
-            changed = changes.get(one.name, {})
-            command = click.option(*_names(one), **_attributes(one, preset) | changed)(command)
+        for entry in reversed(chosen):
+            changed = changes.get(entry.name, {})
+            command = click.option(*_names(entry), **_attributes(entry, preset) | changed)(command)
         return command
 
     return decorate
@@ -237,7 +219,7 @@ def parse_schedule(
 ) -> tuple[RestartSchedule, MemberSelection]:
     """Remove the schedule's options from ``flags`` and return the given values changed by them."""
     changes, selected = (
-        {one.name: flags.pop(one.name) for one in settings_of(kind)}
+        {entry.name: flags.pop(entry.name) for entry in settings_of(kind)}
         for kind in (RestartSchedule, MemberSelection)
     )
     if changes["shape"] == "poly" and changes["cycles"] is None:

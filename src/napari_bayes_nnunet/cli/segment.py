@@ -14,9 +14,9 @@ from ..core.counts import format_count
 from ..core.problems import Statement
 from .options import (
     PATH,
+    RESOURCES,
+    VOXEL_SIZE,
     Command,
-    Resources,
-    VoxelSize,
     options_of,
     output_option,
 )
@@ -52,7 +52,7 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
 @click.option("--series", type=int, help="Number of the DICOM series, if there are several cines.")
 @click.option(
     "--spacing",
-    type=VoxelSize(),
+    type=VOXEL_SIZE,
     show_default="that of each file",
     help="Voxel size in mm (slices, rows, columns), if that of the files is wrong.",
 )
@@ -74,7 +74,7 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
     help="Folder with the ca.pem, cert.pem and key.pem of a tls:// address.",
 )
 @click.option(
-    "--resources", type=Resources(), help="Resources of a worker for one study, such as GPU=1."
+    "--resources", type=RESOURCES, help="Resources of a worker for one study, such as GPU=1."
 )
 @click.option(
     "--jsonl", is_flag=True, help="Print JSON lines instead of a progress bar, for folders."

@@ -41,11 +41,11 @@ def setting(default: Any, help: str, *, compare: bool = True, **about: Any) -> A
 
 def settings_of(kind: Any) -> Iterator[Field[Any]]:
     """Yield the settings of a dataclass, with those of its parts, which are dataclasses too."""
-    for one in fields(kind):
-        if is_dataclass(one.default_factory):
-            yield from settings_of(one.default_factory)
-        elif "help" in one.metadata:
-            yield one
+    for entry in fields(kind):
+        if is_dataclass(entry.default_factory):
+            yield from settings_of(entry.default_factory)
+        elif "help" in entry.metadata:
+            yield entry
 
 
 def name_of(setting: Field[Any]) -> Setting:
@@ -76,23 +76,23 @@ def to_arguments(settings: Any, *, every: bool = True) -> list[str]:
     """
     words: list[str] = []
     hidden = getattr(settings, "without_option", ())
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        if value is None or one.name in hidden or not (every or value != one.default):
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if value is None or entry.name in hidden or not (every or value != entry.default):
             continue
         if is_dataclass(value):
             words += to_arguments(value)
         elif isinstance(value, bool):
-            on, off = flags_of(one)
+            on, off = flags_of(entry)
             words += [flag for flag in [on if value else off] if flag]
         else:
-            words += [option(name_of(one)), str(value)]
+            words += [option(name_of(entry)), str(value)]
     return words
 
 
 def given_values(kind: type, request: Any) -> dict[str, Any]:
     """Return the values of the fields of ``kind`` that a request gives, which are not None."""
-    values = {one.name: getattr(request, one.name, None) for one in fields(kind)}
+    values = {entry.name: getattr(request, entry.name, None) for entry in fields(kind)}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -101,23 +101,23 @@ def differences(given: Any, kept: Any, kind: type) -> Iterator[tuple[Setting, An
 
     A flag is given only if it is on, unless it has an option that turns it off.
     """
-    for one in fields(kind):
-        value, start = getattr(given, one.name, None), getattr(kept, one.name)
+    for entry in fields(kind):
+        value, start = getattr(given, entry.name, None), getattr(kept, entry.name)
         if is_dataclass(value):
             yield from differences(value, start, type(value))
-        elif "help" in one.metadata and value not in (None, start):
+        elif "help" in entry.metadata and value not in (None, start):
             if isinstance(value, bool):
                 value, start = ("on" if flag else "off" for flag in (value, start))
-            if (value, one.default) != ("off", False):
-                yield name_of(one), value, start
+            if (value, entry.default) != ("off", False):
+                yield name_of(entry), value, start
 
 
 def values_of(settings: Any) -> dict[str, Any]:
     """Return name → value of the fields of a dataclass, and of its parts in place of each part."""
     values: dict[str, Any] = {}
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        values |= values_of(value) if is_dataclass(value) else {one.name: value}
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        values |= values_of(value) if is_dataclass(value) else {entry.name: value}
     return values
 
 
@@ -127,24 +127,24 @@ def from_values(kind: type[_Kind], values: Mapping[str, Any]) -> _Kind:
     Missing values get their defaults. Raises InputError if ``kind`` refuses a value.
     """
     known = {}
-    for one in fields(kind):  # type: ignore[arg-type]
-        if is_dataclass(one.default_factory):
-            known[one.name] = from_values(one.default_factory, values)
-        elif one.name in values:
-            known[one.name] = values[one.name]
+    for entry in fields(kind):  # type: ignore[arg-type]
+        if is_dataclass(entry.default_factory):
+            known[entry.name] = from_values(entry.default_factory, values)
+        elif entry.name in values:
+            known[entry.name] = values[entry.name]
     return kind(**known)
 
 
 def check_values(settings: Any) -> None:
     """Raise InputError if a value is outside its limits or not one of its choices."""
-    for one in fields(settings):
-        value, about = getattr(settings, one.name), one.metadata
+    for entry in fields(settings):
+        value, about = getattr(settings, entry.name), entry.metadata
         if "choices" in about and value not in about["choices"]:
             known = ", ".join(about["choices"])
-            raise InputError(NO_CHOICE, setting=name_of(one), unknown=value, known=known)
+            raise InputError(NO_CHOICE, setting=name_of(entry), unknown=value, known=known)
         if "limits" in about and value is not None and not _is_within(value, about):
             raise InputError(
-                OUT_OF_LIMITS, setting=name_of(one), limits=_limits_text(about), value=value
+                OUT_OF_LIMITS, setting=name_of(entry), limits=_limits_text(about), value=value
             )
 
 

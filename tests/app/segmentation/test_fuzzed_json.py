@@ -40,11 +40,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run.plans.write_text(json.dumps(plans))
     record = TrainingRecord(
         name="hearts",
-        configuration="2d",
         schedule=RestartSchedule(epochs=10, cycles=1),
         selection=MemberSelection(per_cycle=1, step=1),
-        batch_size=2,
-        iterations_per_epoch=1,
         labels=LABELS,
         channels=["cine0"],
         software={"torch": "2"},

@@ -72,11 +72,8 @@ def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19)) -> RunFolder:
     run = RunFolder(make_model(path))
     record = TrainingRecord(
         name="hearts",
-        configuration="2d",
         schedule=RestartSchedule(epochs=20, cycles=2),
         selection=MemberSelection(per_cycle=2, step=1),
-        batch_size=2,
-        iterations_per_epoch=1,
         labels=LABELS,
         channels=["cineMRI"],
         licence="CC-BY-NC-SA-4.0",

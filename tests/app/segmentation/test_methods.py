@@ -65,11 +65,7 @@ def make_folder(
 def record_of(schedule: RestartSchedule) -> TrainingRecord:
     return TrainingRecord(
         name="run",
-        configuration="2d",
         schedule=schedule,
-        selection=MemberSelection(),
-        batch_size=2,
-        iterations_per_epoch=4,
         labels={"background": 0, "RV": 1},
         channels=["cine"],
     )

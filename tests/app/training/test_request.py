@@ -37,7 +37,6 @@ from ...helpers.data.hearts import make_dataset
 
 RECORD = TrainingRecord(
     name="run",
-    configuration="2d",
     schedule=RestartSchedule(epochs=12),
     selection=MemberSelection(step=1),
     batch_size=4,

@@ -17,6 +17,7 @@ from napari_bayes_nnunet.core.ensemble.schedule import (
     RestartSchedule,
     select_latest,
 )
+from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 
 PAPER = RestartSchedule()
 
@@ -137,6 +138,8 @@ def test_cycle_and_epoch_in_cycle_count_from_zero() -> None:
         (RestartSchedule, "decay_over", "decay_over", "M"),
         (MemberSelection, "members_per_cycle", "per_cycle", 0),
         (MemberSelection, "member_step", "step", 0),
+        (TrainingSettings, "batch_size", "batch_size", 0),
+        (TrainingSettings, "dropout", "dropout", 1.0),
     ],
 )
 def test_impossible_value_is_refused_by_its_option(

@@ -67,11 +67,8 @@ def _record(
     ]
     return TrainingRecord(
         name="made run",
-        configuration="2d",
         schedule=schedule,
         selection=selection,
-        batch_size=2,
-        iterations_per_epoch=1,
         labels={"background": 0, "RV": 1, "LV": 2},
         channels=["cine"],
         keep_trajectory=True,

@@ -19,7 +19,7 @@ from napari_bayes_nnunet.app.messages import (
 )
 from napari_bayes_nnunet.app.training.process_record import write_process_record
 from napari_bayes_nnunet.app.training.progress_file import ProgressFile
-from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 
@@ -59,9 +59,8 @@ def train(
     added = int(flags.add_cycle)
     entry = {"training_cases": [], "validation_cases": [], "added_cycles": [{}] * added}
     record = TrainingRecord(
-        name=run.path.name, configuration="2d", schedule=schedule, selection=MemberSelection(),
-        batch_size=2, iterations_per_epoch=1, labels={"background": 0, "LV": 1}, channels=["cine"],
-        folds={"0": {**entry, "members": []}},
+        name=run.path.name, schedule=schedule, labels={"background": 0, "LV": 1},
+        channels=["cine"], folds={"0": {**entry, "members": []}},
     )  # fmt: skip
     write_record(run.record, record)
     dataset = words[words.index("--") + 1]

@@ -90,11 +90,8 @@ def make_run(path: Path, epochs: Iterable[int] = (8, 9, 18, 19, 28, 29), fold: s
     run = RunFolder(path)
     record = TrainingRecord(
         name="acdc-demo",
-        configuration="2d",
         schedule=SCHEDULE,
         selection=MemberSelection(per_cycle=2, step=1),
-        batch_size=2,
-        iterations_per_epoch=1,
         labels=LABELS,
         channels=["cineMRI"],
         folds={fold: {"members": []}},

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.model_folder import (
     CASCADE,
@@ -81,10 +80,6 @@ def make_record(path: Path, configuration: str, *, labels: dict[str, int] = LABE
     record = TrainingRecord(
         name="run",
         configuration=configuration,
-        schedule=RestartSchedule(),
-        selection=MemberSelection(),
-        batch_size=2,
-        iterations_per_epoch=1,
         labels=labels,
         channels=["cine"],
     )

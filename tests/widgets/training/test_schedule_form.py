@@ -42,7 +42,7 @@ TRAINED = TrainingSettings(
 
 @pytest.fixture
 def form(qtbot: Any) -> ScheduleForm:
-    made = ScheduleForm({"paper": PRESETS["paper"], "demo": PRESETS["demo"], "quick": SMALL})
+    made = ScheduleForm({**PRESETS, "quick": SMALL})
     qtbot.addWidget(made)
     return made
 

@@ -21,7 +21,7 @@ from napari_bayes_nnunet.app.training.progress import TrainingProgress, progress
 from napari_bayes_nnunet.app.training.progress_file import LogUpdate
 from napari_bayes_nnunet.app.training.run_state import RunState
 from napari_bayes_nnunet.core.durations import duration_text
-from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
+from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.io.ensemble.run_folder import Teacher, TrainingRecord
 from napari_bayes_nnunet.widgets.training.watch_form import (
     STOP_AFTER_EPOCH,
@@ -32,8 +32,7 @@ from napari_bayes_nnunet.widgets.training.watch_form import (
 )
 
 RECORD = TrainingRecord(
-    name="hearts", configuration="2d", schedule=RestartSchedule(epochs=6, cycles=1, shape="poly"),
-    selection=MemberSelection(), batch_size=2, iterations_per_epoch=1,
+    name="hearts", schedule=RestartSchedule(epochs=6, cycles=1, shape="poly"),
     labels={"background": 0, "LV": 1}, channels=["cine"], folds={"0": {}},
 )  # fmt: skip
 TEACHER = Teacher(ensemble="hearts", plans_sha256="", mirroring="none", members={})

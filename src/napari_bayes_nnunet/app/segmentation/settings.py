@@ -129,7 +129,7 @@ class SegmentationSettings:
         None,
         "Softmax temperature: above 1 softens the probabilities and raises the entropy, below 1 "
         "sharpens them. Labels do not change.",
-        shown="fitted if there is a calibration, else 1; 1.5 for the method temperature",
+        shown="fitted, the value found by calibrate, else 1; 1.5 for the method temperature",
         label="Temp. τ",
         limits=(0.1, 10.0),
         step=0.1,
@@ -194,6 +194,6 @@ class SegmentationSettings:
         KeyError or TypeError if values are missing, AppError if the temperature is not above 0.
         """
         known = {"largest_component": "off", **content}  # as before there was a choice
-        values = {one.name: known[_KEYS.get(one.name, one.name)] for one in fields(cls)}
+        values = {entry.name: known[_KEYS.get(entry.name, entry.name)] for entry in fields(cls)}
         values["precision"] = "full" if values["precision"] in ("float32", "full") else "auto"
         return cls(**values)

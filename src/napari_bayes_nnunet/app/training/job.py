@@ -11,9 +11,11 @@ import secrets
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...core.ensemble.training_settings import TrainingSettings
+from ...core.fields import given_values
 from ...core.problems import Action
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
 from ...io.dataset.raw_dataset import RawDataset, Split, read_dataset
@@ -291,9 +293,8 @@ def _new_record(request: TrainingRequest, run: RunFolder, dataset: RawDataset) -
     if request.seed is None:
         request = replace(request, seed=secrets.randbelow(2**31))
     request = replace(request, licence=request.licence or str(licence))
-    settings = settings_for(request, None, "")
     return TrainingRecord(
-        **{one.name: getattr(settings, one.name) for one in fields(settings)},
+        **given_values(TrainingSettings, settings_for(request, None, "")),
         name=run.path.name,
         labels=dataset.labels,
         channels=dataset.channels,

@@ -83,14 +83,14 @@ class RestartSchedule:
         1200,
         "Length T of the whole training (Eq. 4). It must be divisible by the number of cycles.",
         label="Epochs",
-        limits=(1, MOST_EPOCHS),
+        limits=(1, None),
     )
     cycles: int = setting(
         3,
         "Number M of restarts of the learning rate. Each cycle finds another solution and gives "
         "members of its own.",
         label="Cycles",
-        limits=(1, MOST_EPOCHS),
+        limits=(1, None),
     )
     gamma: float = setting(
         0.8,
@@ -250,7 +250,7 @@ class MemberSelection:
         label="Members",
         prefix="up to ",
         unit="per cycle",
-        limits=(1, MOST_EPOCHS),
+        limits=(1, None),
     )
     step: int = setting(
         2,
@@ -260,7 +260,7 @@ class MemberSelection:
         label="Step",
         unit="epoch",
         units="epochs",
-        limits=(1, MOST_EPOCHS),
+        limits=(1, None),
     )
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from ...core.choices import Augmentation, Mirroring
 from ...core.ensemble.schedule import RestartSchedule
 from ...core.ensemble.training_settings import TrainingSettings
+from ...core.fields import given_values
 from .. import DataError
 from ..dataset.patients import DEFAULT_PATIENT
 from ..files.atomic import remove_leftovers, write_json, write_text
@@ -160,7 +161,7 @@ class TrainingRecord(TrainingSettings):
 
     def settings_of(self, fold: str) -> TrainingSettings:
         """Return the settings that ``fold`` was last trained with."""
-        values = {one.name: getattr(self, one.name) for one in fields(TrainingSettings)}
+        values = given_values(TrainingSettings, self)
         values |= {"schedule": self.schedule_of(fold), "augmentation": self.augmentation_of(fold)}
         return TrainingSettings(**values)
 

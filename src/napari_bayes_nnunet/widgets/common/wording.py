@@ -48,7 +48,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {
-    **{name_of(one): word_of(one) for one in settings_of(TrainingSettings) if word_of(one)},
+    **{name_of(entry): word_of(entry) for entry in settings_of(TrainingSettings) if word_of(entry)},
     "schedule": "learning rate schedule",
     "split": "split file",
     "patient": "patient's part of the case name",

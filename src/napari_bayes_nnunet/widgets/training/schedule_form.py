@@ -20,9 +20,9 @@ from .schedule_plot import SchedulePlot
 
 USUAL_FIELDS = ("cycles", "epochs", "per_cycle", "step", "batch_size", "iterations_per_epoch")
 RARE_FIELDS = tuple(
-    one.name
-    for one in settings_of(TrainingSettings)
-    if "label" in one.metadata and one.name not in USUAL_FIELDS
+    entry.name
+    for entry in settings_of(TrainingSettings)
+    if "label" in entry.metadata and entry.name not in USUAL_FIELDS
 )
 """All other settings, in a section that is collapsed at first."""
 EXTENSION = "add_cycle"
@@ -112,10 +112,8 @@ class ScheduleForm(QWidget):
         self.summary = MessageLabel()
         self.plot = SchedulePlot()
         kinds = RestartSchedule, MemberSelection, TrainingSettings
-        self.usual, self.rare = (
-            DataForm(*kinds, names=USUAL_FIELDS),
-            DataForm(*kinds, names=RARE_FIELDS),
-        )
+        self.usual = DataForm(*kinds, names=USUAL_FIELDS)
+        self.rare = DataForm(*kinds, names=RARE_FIELDS)
         self.fields = {field.name: field for field in (*self.usual, *self.rare)}
         self.more = CollapsibleSection("More", self.rare.native)
         self._fill_presets()
@@ -176,7 +174,7 @@ class ScheduleForm(QWidget):
             for name, field in self.fields.items():
                 field.value = numbers[name]
                 field.enabled = not self._adds_cycle
-        text = PRESET_TEXTS.get(self.preset.currentData(), ("", ""))[1]
+        text = PRESET_TEXTS[self.preset.currentData()][1]
         self.explanation.show_message(text)
         self.preset.setToolTip(text)
         self._on_edited()
@@ -231,10 +229,7 @@ class ScheduleForm(QWidget):
             self.more.expand()  # so that the problem is seen
 
     def _fill_presets(self) -> None:
-        ordered = [name for name in PRESET_TEXTS if name in self._presets]
-        others = [name for name in self._presets if name not in ordered]
-        for name in (*ordered, *others, EXTENSION):
-            title, text = PRESET_TEXTS.get(name, (name, ""))
+        for name, (title, text) in PRESET_TEXTS.items():
             self.preset.addItem(title, name)
             self.preset.setItemData(self.preset.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
 
