@@ -45,7 +45,10 @@ def make_posterior() -> StoredPosterior:
     prediction = shares.argmax(axis=0).astype(np.uint8)
     nothing = np.zeros(SHAPE, np.float32)
     return StoredPosterior.from_members(
-        shares, prediction[None], prediction=prediction, entropy=nothing, mutual_information=nothing
+        shares,
+        prediction[None],
+        prediction=prediction,
+        maps={"entropy": nothing, "mutual-information": nothing},
     )
 
 

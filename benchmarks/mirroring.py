@@ -86,8 +86,7 @@ def measure(
         spacing=spacing,
         structures=ensemble.structures,
         probabilities=result.probabilities,
-        entropy=result.entropy,
-        mutual_information=result.mutual_information,
+        maps={"entropy": result.entropy, "mutual-information": result.mutual_information},
         pairwise_dice=result.pairwise_dice,
     )
     return evaluation, statistics.volumes["LV"]
@@ -99,7 +98,7 @@ Measured = list[tuple[CaseEvaluation, list[float]]]
 def table_row(mode: str, measured: Measured, none: Measured, members: int) -> str:
     """Return one row of the table."""
     of_dice = mean_over_volumes(lambda case: case.mean_dice)
-    of_information = mean_over_volumes(lambda case: case.mean_mutual_information)
+    of_information = mean_over_volumes(lambda case: case.means["mutual-information"])
     of_score = aggregate_scores(
         lambda scores, risks: rank_correlation(scores, 1 - risks),
         lambda case: case.mean_pairwise_dice,

@@ -71,8 +71,7 @@ def make_posterior(phase: int) -> StoredPosterior:
         mean,
         members,
         prediction=mean.argmax(axis=0).astype(np.uint8),
-        entropy=entropy,
-        mutual_information=entropy,
+        maps={"entropy": entropy, "mutual-information": entropy},
     )
 
 

@@ -31,6 +31,7 @@ from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 from .rows import Row
 from .rv_slices import rv_slices
 from .shifts import SHIFTS, UNSHIFTED
+from .stored_cases import case_to_json
 from .trainings import Training
 
 OTHERS = "patients of other data sets"
@@ -320,21 +321,23 @@ def _line(
         groups={**case.groups, "shift": case.condition},
     )
     if is_short:
-        return {"evaluation": evaluate().to_json()}
+        return {"evaluation": case_to_json(evaluate())}
     entropy, probabilities = (
         statistics.measure(RunningPosterior.total_entropy),
         statistics.measure(RunningPosterior.mean),
     )
     evaluation = evaluate(
         probabilities=probabilities[:, kept],
-        entropy=entropy[kept],
-        mutual_information=statistics.measure(RunningPosterior.mutual_information)[kept],
+        maps={
+            "entropy": entropy[kept],
+            "mutual-information": statistics.measure(RunningPosterior.mutual_information)[kept],
+        },
         pairwise_dice=statistics.agreement.mean(),
         detects_errors=case.condition == UNSHIFTED,  # the only condition with a table of it
     )
     diversity = {name: asdict(d) for name, d in statistics.agreement.diversity().items()}
     line: dict[str, Any] = {
-        "evaluation": evaluation.to_json(),
+        "evaluation": case_to_json(evaluation),
         "diversity": null_for_nan(diversity),
     }
     rv, lv = (match_structure(name, case.structures) for name in ("RV", "LV"))

@@ -40,6 +40,7 @@ from .rv_slices import RVSlice
 from .seeds import CONVERGED, converged_cycles, csv_lines, cycles_table, dice_by_cycle, seeds_table
 from .shifts import SHIFTS, UNSHIFTED
 from .stability import read_restarts
+from .stored_cases import case_from_json
 from .summaries import write_summaries
 from .temperatures import read_temperatures
 from .trainings import Preset, has_ended, trainings
@@ -160,7 +161,7 @@ def _methods(
             lines = dict(read_lines(file_of(output, condition, row)))
             if not set(names) <= lines.keys():
                 break
-            cases += [CaseEvaluation.from_json(lines[case]["evaluation"]) for case in names]
+            cases += [case_from_json(lines[case]["evaluation"]) for case in names]
         else:
             if cases:
                 methods[name] = MethodEvaluation(name=row.title, cases=tuple(cases))

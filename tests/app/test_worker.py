@@ -127,11 +127,10 @@ def test_a_segmentation_arrives_member_by_member(child, model):
     assert snapshots[-1].eta_seconds == 0
     expected = Ensemble(model, device="cpu").segment(image, SPACING)
     np.testing.assert_array_equal(np.load(snapshots[-1].labels), expected.labels)
-    np.testing.assert_allclose(np.load(snapshots[-1].entropy), expected.entropy, atol=1e-5)
+    np.testing.assert_allclose(np.load(snapshots[-1].maps["entropy"]), expected.entropy, atol=1e-5)
     (done,) = [m for m in messages if isinstance(m, PhaseDone)]
     assert done.report["member_epochs"] == [1, 2, 3]
-    arrays = {name: getattr(expected, name) for name in ("entropy", "mutual_information")}
-    said = read_posterior(Path(done.posterior), prediction=expected.labels, **arrays)
+    said = read_posterior(Path(done.posterior), prediction=expected.labels, maps=expected.maps)
     assert (said.count, said.classes) == (3, 4)
     for z in range(4):
         mean = expected.probabilities[:, z]
@@ -198,7 +197,7 @@ def test_a_cine_gets_a_look_at_every_phase_before_any_is_segmented(child, model)
     doubt = {}
     for m in looks:
         assert np.load(m.labels).shape == (2, 20, 24)
-        doubt[m.phase] = np.load(m.entropy).sum() / sum(m.volumes.values())
+        doubt[m.phase] = np.load(m.maps["entropy"]).sum() / sum(m.volumes.values())
     assert done[2:] == sorted(done[2:], key=doubt.__getitem__, reverse=True)
 
 
@@ -458,7 +457,7 @@ def test_another_computer_answers_as_this_one(tmp_path, warm_command):
         if isinstance(mine, SnapshotReady):
             assert (mine.done, mine.total, mine.phase) == (others.done, others.total, others.phase)
             np.testing.assert_array_equal(np.load(mine.labels), np.load(others.labels))
-            entropies = np.load(mine.entropy), np.load(others.entropy)
+            entropies = np.load(mine.maps["entropy"]), np.load(others.maps["entropy"])
             np.testing.assert_allclose(*entropies, atol=1 / 4096)
         if isinstance(mine, PhaseDone):
             with np.load(mine.posterior) as said, np.load(others.posterior) as said_there:

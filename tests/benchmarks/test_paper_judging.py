@@ -37,10 +37,10 @@ from benchmarks.paper.report import _trainings, write_report
 from benchmarks.paper.rows import SUNNYBROOK, Row, rows
 from benchmarks.paper.seeds import dice_by_cycle, mean_dice
 from benchmarks.paper.shifts import SHIFTS, UNSHIFTED
+from benchmarks.paper.stored_cases import case_from_json
 from benchmarks.paper.temperatures import measure_losses, read_temperatures
 from benchmarks.paper.trainings import PRESETS, Preset, record_of, trainings
 
-from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.forward_pass import make_passes
@@ -124,7 +124,7 @@ def output(trained_run: Path, cases: list[Case], tmp_path_factory) -> Path:
 
 def of_row(output: Path, row: Row) -> MethodEvaluation:
     evaluations = [
-        CaseEvaluation.from_json(line["evaluation"])
+        case_from_json(line["evaluation"])
         for condition in (UNSHIFTED, SHIFTS[1].name)
         for _, line in read_lines(file_of(output, condition, row))
     ]

@@ -13,6 +13,7 @@ from benchmarks.paper import __main__ as paper
 from benchmarks.paper.cases import mnms_cases
 from benchmarks.paper.judging import OTHERS, Case, file_of, judge, read_lines, read_reference
 from benchmarks.paper.rows import MNMS, Row, rows
+from benchmarks.paper.stored_cases import case_to_json
 from benchmarks.paper.trainings import PRESETS, Preset
 
 from napari_bayes_nnunet.app.dataset.prepare import prepare_dataset
@@ -140,7 +141,7 @@ def evaluated(case: Case, number: int) -> dict[str, object]:
         reliability=bins,
         mean_entropy=0.1 + 0.05 * (number % 3),
     )
-    return {"evaluation": evaluation.to_json(), "diversity": {}}
+    return {"evaluation": case_to_json(evaluation), "diversity": {}}
 
 
 def report(folder: Path, dataset: Path, *options: object, monkeypatch) -> str:

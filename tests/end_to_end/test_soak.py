@@ -20,11 +20,11 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtCore import QObject
 
+from napari_bayes_nnunet.core.ensemble.maps import ENTROPY
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, write_image
 from napari_bayes_nnunet.io.study.arrays import EDITED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
-from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.segment.image_form import ALL
 
 from ..helpers.data.models import made_image, make_model
@@ -123,7 +123,7 @@ class Session:
         edited.paint((*index_of(place), 20, 20), 3)
         edited.undo()
         edited.redo()
-        controller.outlines.set_view(UncertaintyView.ENTROPY)
+        controller.outlines.set_view(ENTROPY)
         controller.navigator.step_phase(1)
         controller.picture.show_slice(place)
         controller.decisions.accept()

@@ -114,11 +114,12 @@ def grow(
     arrays = {
         "labels": np.full(shape, label, np.uint8),
         "entropy": np.ones(shape, np.float32),
-        "mutual_information": np.full(shape, 0.5, np.float32),
+        "mutual-information": np.full(shape, 0.5, np.float32),
     }
-    files = {name: str(folder / f"{name}.npy") for name in arrays}
+    maps = {name: str(folder / f"{name}.npy") for name in arrays}
     for name, array in arrays.items():
-        np.save(files[name], array)
+        np.save(maps[name], array)
+    files = {"labels": maps.pop("labels"), "maps": maps}
     counts = {"done": 1, "total": 2, "eta_seconds": 1.0}
     result.read(SnapshotReady(job=1, phase=phase, **counts, **files), phase)
     result.count(phase, 1, 2)

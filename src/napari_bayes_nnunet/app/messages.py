@@ -137,14 +137,14 @@ class FirstLookReady(Message):
     """Provisional result of one network for one phase of a cine, before any phase is segmented.
 
     The network is the student of the ensemble if the look is ``by_student``, else a member.
-    ``labels`` and ``entropy`` are files as in `SnapshotReady`, ``volumes`` structure → mL.
+    ``labels`` and ``maps`` are files as in `SnapshotReady`, ``volumes`` structure → mL.
     """
 
     kind: ClassVar[str] = "first_look"
     job: int
     phase: int
     labels: str
-    entropy: str
+    maps: dict[str, str]
     volumes: dict[str, float]
     by_student: bool = False
 
@@ -163,8 +163,8 @@ class PhasesFound(Message):
 class SnapshotReady(Message):
     """Posterior of one phase (None for a 3D image) after ``done`` of ``total`` members.
 
-    ``labels`` (Z, Y, X) uint8, ``entropy`` and ``mutual_information`` (Z, Y, X) float32 in bit are
-    ``.npy`` files, which the recipient deletes. ``eta_seconds`` is for all phases of the job.
+    ``labels`` (Z, Y, X) uint8 and ``maps``, name → (Z, Y, X) float32, are ``.npy`` files, which the
+    recipient deletes. ``eta_seconds`` is for all phases of the job.
     """
 
     kind: ClassVar[str] = "snapshot"
@@ -174,8 +174,7 @@ class SnapshotReady(Message):
     total: int
     eta_seconds: float
     labels: str
-    entropy: str
-    mutual_information: str
+    maps: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)

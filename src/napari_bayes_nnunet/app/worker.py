@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
 import numpy as np
 import psutil
@@ -266,8 +266,7 @@ class Worker:
         ready = FirstLookReady(
             job=job,
             phase=phase,
-            labels=self._write(look.labels),
-            entropy=self._write(look.entropy),
+            **self._write_arrays(look),
             volumes=dict(look.volumes),
             by_student=look.by_student,
         )
@@ -330,9 +329,7 @@ class Worker:
             done=snapshot.done,
             total=snapshot.total,
             eta_seconds=round(eta, 3),
-            labels=self._write(snapshot.labels),
-            entropy=self._write(snapshot.entropy),
-            mutual_information=self._write(snapshot.mutual_information),
+            **self._write_arrays(snapshot),
         )
 
     def _write_posterior(self, result: Segmentation | RemoteSegmentation) -> str:
@@ -348,6 +345,10 @@ class Worker:
             self._send(Notice(**text_fields(statement(NO_REVIEW, reason=reason))))
             return ""
         return str(path)
+
+    def _write_arrays(self, shown: FirstLook | Snapshot | RemoteSnapshot) -> dict[str, Any]:
+        maps = {name: self._write(values) for name, values in shown.maps.items()}
+        return {"labels": self._write(shown.labels), "maps": maps}
 
     def _write(self, array: NDArray[np.generic]) -> str:
         self._unread = path = self._new_file(".npy")

@@ -11,6 +11,7 @@ import click
 
 from ..app.segmentation.settings import DEFAULT_WINDOW, SegmentationSettings
 from ..core.counts import format_count
+from ..core.ensemble.maps import MAPS
 from ..core.problems import Statement
 from .options import (
     PATH,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:  # numpy, which the pages of the commands are built without
 @click.option(
     "--save",
     show_default="labels only; study for folders",
-    help="Results to save next to the labels, from entropy,mutual-information,probabilities,study.",
+    help=f"Results to save next to the labels, from {','.join(MAPS)},probabilities,study.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing results.")
 @click.option("--continue", "skip_finished", is_flag=True, help="Skip cases that are finished.")

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.app.prediction.output_files import (
     FOUND_BY_VOLUME,
     INFO_CFG,
     IS_IMAGE,
-    MAPS,
+    SAVED_MAPS,
 )
 from napari_bayes_nnunet.app.prediction.output_lock import LOCKS, OUTPUT_IN_USE, locked_case
 from napari_bayes_nnunet.app.prediction.phases import finished_phases, parse_phases
@@ -197,10 +197,10 @@ def test_maps_on_request(model, image, tmp_path):
 
 
 def test_an_unknown_map_is_refused(model, image, tmp_path):
-    code, said = run(model, image, "-o", tmp_path / "out", "--save", "variance")
+    code, said = run(model, image, "-o", tmp_path / "out", "--save", "spread")
     assert code == 1
     assert "--save" in said
-    for name in (*MAPS, "study", "variance"):
+    for name in (*SAVED_MAPS, "study", "spread"):
         assert name in said
 
 
@@ -235,7 +235,8 @@ def test_single_model_writes_no_map_of_zeros(model, images, tmp_path, flags):
     start = (model, *images, "-o", tmp_path / "out", *flags)
     code, said = run(*start, "--save", "entropy,mutual-information")
     assert code == 0
-    assert said.count(NO_MAP_OF_SINGLE.format(method=flags[1])) == 1
+    note = NO_MAP_OF_SINGLE.format(method=flags[1], map="mutual information")
+    assert said.count(note) == 1
     maps = sorted(file.name for file in (tmp_path / "out").glob("*_*_*"))
     assert maps == ["p_ED_entropy.nii.gz", "p_ES_entropy.nii.gz"]
     code, said = run(*start, "--save", "entropy,mutual-information", "--continue")

@@ -17,8 +17,8 @@ MAP = np.zeros((1, 2, 2), np.float32)
 
 
 def snapshot(done: int, total: int) -> Any:
-    maps = {"labels": MAP.astype(np.uint8), "entropy": MAP, "mutual_information": MAP}
-    return SimpleNamespace(done=done, total=total, eta_seconds=0.0, **maps)
+    arrays = {"labels": MAP.astype(np.uint8), "maps": {"entropy": MAP}}
+    return SimpleNamespace(done=done, total=total, eta_seconds=0.0, **arrays)
 
 
 def test_the_last_snapshot_of_a_stable_image_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,4 +30,4 @@ def test_the_last_snapshot_of_a_stable_image_is_sent(monkeypatch: pytest.MonkeyP
     run._steps = iter([{0: snapshot(5, 9), 1: snapshot(5, 9)}, *stable])
     step = run._compute()
     assert isinstance(step, dict)
-    assert {index: (s.done, s.total) for index, s in step.items()} == {0: (6, 9), 1: (6, 6)}
+    assert {index: s.others["total"] for index, s in step.items()} == {0: 9, 1: 6}

@@ -38,6 +38,7 @@ from napari_bayes_nnunet.app.remote.wire_format import PackedArray
 from napari_bayes_nnunet.app.segmentation.image_check import NOT_FINITE
 from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.problems import Statement, statement
 from napari_bayes_nnunet.core.steps import drain
@@ -129,8 +130,9 @@ def test_remote_result_equals_the_local_one(remote, heart, device, tmp_path):
     assert {1, 2, 4, 5} <= set(done)
     last = snapshots[-1][0]
     np.testing.assert_array_equal(last.labels, expected.labels)
-    for name in ("entropy", "mutual_information"):
-        found, wanted = getattr(last, name), getattr(expected, name)
+    assert last.maps.keys() == expected.maps.keys() == MAPS.keys()
+    for name, found in last.maps.items():
+        wanted = expected.maps[name]
         assert found.dtype == np.float32
         # Another number of threads may round the other way.
         np.testing.assert_allclose(found, round_map(wanted), atol=1 / 2048)
@@ -138,15 +140,16 @@ def test_remote_result_equals_the_local_one(remote, heart, device, tmp_path):
     timing = {"device": f"cpu on {device.address}", "seconds": result.report()["seconds"]}
     assert result.report() == {**expected.report(), **timing}
     (tmp_path / "said.npz").write_bytes(result.posterior)
-    arrays = {name: round_map(getattr(last, name)) for name in ("entropy", "mutual_information")}
-    said = read_posterior(tmp_path / "said.npz", prediction=last.labels, **arrays)
+    maps = {name: round_map(values) for name, values in last.maps.items()}
+    said = read_posterior(tmp_path / "said.npz", prediction=last.labels, maps=maps)
     assert_same(said, stored_posterior(expected))
 
 
 def assert_same(found: StoredPosterior, expected: StoredPosterior) -> None:
     assert found.box == expected.box
-    for name in ("prediction", "entropy", "mutual_information", "probabilities", "members"):
+    for name in ("prediction", "probabilities", "members"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_equal(found.maps, expected.maps)
 
 
 def test_phases_are_asked_together_and_found(remote, heart):

@@ -15,9 +15,9 @@ from napari_bayes_nnunet.app.remote import wire_format
 from napari_bayes_nnunet.app.remote.wire_format import (
     DAMAGED_DATA,
     PackedArray,
-    pack_map,
-    unpack_map,
+    PackedMaps,
 )
+from napari_bayes_nnunet.app.segmentation.first_look import FirstLook
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.study.arrays import round_map
 
@@ -44,9 +44,13 @@ def test_frame_of_many_chunks_is_unpacked():
 
 def test_maps_have_the_steps_of_a_study():
     bits = np.random.default_rng(0).uniform(0, 2, (3, 8, 9)).astype(np.float32)
-    packed = pack_map(bits)
-    assert packed.dtype == "<u2"
-    np.testing.assert_array_equal(unpack_map(packed), round_map(bits))
+    look = FirstLook(labels=bits.astype(np.uint8), maps={"entropy": bits}, volumes={"LV": 1.0})
+    packed = PackedMaps.pack(FirstLook, look)
+    assert packed.maps["entropy"].dtype == "<u2"
+    found = packed.unpack()
+    np.testing.assert_array_equal(found.entropy, round_map(bits))
+    np.testing.assert_array_equal(found.labels, look.labels)
+    assert (found.volumes, found.by_student) == (look.volumes, False)
 
 
 def test_voxels_do_not_appear_in_logs():

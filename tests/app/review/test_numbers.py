@@ -121,7 +121,7 @@ def test_edit_of_large_cine_is_measured_fast() -> None:
     maps = np.ones(shape, np.float32)
     stored = StoredPosterior.from_members(
         np.stack([heart == label for label in range(4)]).astype(np.float32),
-        shifted, prediction=heart, entropy=maps, mutual_information=maps,
+        shifted, prediction=heart, maps={"entropy": maps, "mutual-information": maps},
     )  # fmt: skip
     phases = range(1, 26)
     numbers = StudyNumbers(

@@ -208,7 +208,9 @@ def test_only_images_with_room_are_kept() -> None:
 def look(lv: float, *, bits: float) -> FirstLook:
     entropy = np.full((2, 2, 2), bits / 8, np.float32)
     return FirstLook(
-        labels=np.zeros((2, 2, 2), np.uint8), entropy=entropy, volumes={"LV": lv, "RV": 10.0}
+        labels=np.zeros((2, 2, 2), np.uint8),
+        maps={"entropy": entropy},
+        volumes={"LV": lv, "RV": 10.0},
     )
 
 
@@ -220,5 +222,5 @@ def test_ed_and_es_come_first_then_the_most_doubtful() -> None:
     assert order_after([look(5, bits=1)]) == [0]
     without_lv = [replace(look(0, bits=8), volumes={"RV": ml}) for ml in (3.0, 5.0, 2.0)]
     assert order_after(without_lv) == [1, 2, 0]
-    nothing = FirstLook(labels=np.zeros(1), entropy=np.zeros(1), volumes={"LV": 0.0})
+    nothing = FirstLook(labels=np.zeros(1), maps={"entropy": np.zeros(1)}, volumes={"LV": 0.0})
     assert order_after([look(0, bits=1), nothing]) == [1, 0]

@@ -187,7 +187,10 @@ def test_level_applies_to_slice_of_stored_volume():
     probabilities = np.stack([labels == c for c in range(4)]).astype(np.float32)
     nothing = np.zeros(labels.shape, np.float32)
     stored = StoredPosterior.from_members(
-        probabilities, [labels], prediction=labels, entropy=nothing, mutual_information=nothing
+        probabilities,
+        [labels],
+        prediction=labels,
+        maps={"entropy": nothing, "mutual-information": nothing},
     )
     for z in (0, 1):
         result = apply_level(stored.slice_at(z), labels[z], label=LV, margin=-1)

@@ -18,8 +18,7 @@ def posterior(count: int) -> StoredPosterior:
         np.ones((1, *shape), np.float32),
         np.zeros((count, *shape), np.uint8),
         prediction=np.zeros(shape, np.uint8),
-        entropy=2 * bits,
-        mutual_information=bits,
+        maps={"entropy": 2 * bits, "mutual-information": bits},
     )
 
 

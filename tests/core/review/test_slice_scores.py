@@ -57,8 +57,10 @@ def test_what_all_members_say_is_not_disputed():
     agreed = posterior_of([square(3), square(3)])
     doubtful = StoredPosterior(
         prediction=agreed.prediction,
-        entropy=np.ones(SHAPE, np.float32),
-        mutual_information=np.ones(SHAPE, np.float32),
+        maps={
+            "entropy": np.ones(SHAPE, np.float32),
+            "mutual-information": np.ones(SHAPE, np.float32),
+        },
         box=agreed.box,
         probabilities=agreed.probabilities,
         members=agreed.members,
@@ -151,8 +153,7 @@ def test_every_score_is_of_whole_slice_whatever_box(posterior):
     """The same posterior, its box as large as the volume."""
     whole = StoredPosterior(
         prediction=posterior.prediction,
-        entropy=posterior.entropy,
-        mutual_information=posterior.mutual_information,
+        maps={"entropy": posterior.entropy, "mutual-information": posterior.mutual_information},
         box=(slice(0, 3), slice(0, 12), slice(0, 12)),
         probabilities=np.stack(
             [np.rint(255 * posterior.slice_at(z).probabilities) for z in range(3)], axis=1

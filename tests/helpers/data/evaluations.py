@@ -13,6 +13,7 @@ from scipy import ndimage
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.app.prediction.output_files import case_files, write_probabilities
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_labels, write_map
 
@@ -80,7 +81,9 @@ def made_case(seed: int = 1, **changes: Any) -> CaseEvaluation:
         "structures": STRUCTURES,
         **answer(seed),
     }
-    return evaluate_case(**(given | changes))
+    given |= changes
+    maps = {m.name: given.pop(m.key) for m in MAPS.values() if m.key in given}
+    return evaluate_case(**given, maps={k: v for k, v in maps.items() if v is not None})
 
 
 def made_method(name: str = "multi", *, patients: int = 6, **changes: Any) -> MethodEvaluation:

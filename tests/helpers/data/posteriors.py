@@ -20,6 +20,8 @@ def posterior_of(members: Sequence[np.ndarray], *, classes: int = 4) -> StoredPo
         running.mean(),
         members,
         prediction=running.labels(),
-        entropy=running.total_entropy(),
-        mutual_information=running.mutual_information(),
+        maps={
+            "entropy": running.total_entropy(),
+            "mutual-information": running.mutual_information(),
+        },
     )

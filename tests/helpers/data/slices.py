@@ -55,8 +55,7 @@ def slice_of(probabilities: NDArray[np.floating], members: Sequence[Labels]) -> 
         probabilities,
         np.asarray(members)[:, None],
         prediction=most_probable(probabilities),
-        entropy=nothing,
-        mutual_information=nothing,
+        maps={"entropy": nothing, "mutual-information": nothing},
     )
     return stored.slice_at(0)
 

@@ -42,8 +42,10 @@ def made_posterior(
         running.mean(),
         labels,
         prediction=running.labels(),
-        entropy=round_map(running.total_entropy()),
-        mutual_information=round_map(running.mutual_information()),
+        maps={
+            "entropy": round_map(running.total_entropy()),
+            "mutual-information": round_map(running.mutual_information()),
+        },
     )
 
 

@@ -155,7 +155,7 @@ class FakeChild:
             job=request.job,
             phase=phase,
             labels=self.write(labels),
-            entropy=self.write(labels / np.float32(3)),
+            maps={"entropy": self.write(labels / np.float32(3))},
             volumes={"RV": 50.0, "MYO": 80.0, "LV": 100.0 - phase},
         )
 
@@ -175,8 +175,7 @@ class FakeChild:
             one_hot.mean(axis=1),
             members,
             prediction=members[0],
-            entropy=nothing,
-            mutual_information=nothing,
+            maps={"entropy": nothing, "mutual-information": nothing},
         )
         self.files += 1
         path = self.flags.scratch / f"{os.getpid()}-{self.files}.npz"
@@ -191,14 +190,15 @@ class FakeChild:
         labels[middle] = 1 + ((phase or 1) - 1) % 3
         entropy = np.zeros(shape, np.float32)
         entropy[middle] = done / request.settings.members
-        arrays = {"labels": labels, "entropy": entropy, "mutual_information": entropy / 2}
+        maps = {"entropy": entropy, "mutual-information": entropy / 2}
         return SnapshotReady(
             job=request.job,
             phase=phase,
             done=done,
             total=request.settings.members,
             eta_seconds=2.0 * (request.settings.members - done),
-            **{name: self.write(array) for name, array in arrays.items()},
+            labels=self.write(labels),
+            maps={name: self.write(values) for name, values in maps.items()},
         )
 
     def write(self, array: np.ndarray) -> str:

@@ -67,8 +67,8 @@ def test_all_saved_files_are_read(ours, given):
     found = read_prediction(ours, "p1_frame01")
     np.testing.assert_array_equal(found.labels.voxels, given["labels"])
     np.testing.assert_array_equal(found.probabilities, given["probabilities"])
-    np.testing.assert_array_equal(found.entropy, given["entropy"])
-    np.testing.assert_array_equal(found.mutual_information, given["mutual_information"])
+    np.testing.assert_array_equal(found.maps["entropy"], given["entropy"])
+    np.testing.assert_array_equal(found.maps["mutual-information"], given["mutual_information"])
     assert found.pairwise_dice == pytest.approx(given["pairwise_dice"])
     assert found.structures == STRUCTURES
     assert found.labels.spacing == pytest.approx(SPACING)
@@ -83,8 +83,10 @@ def test_files_have_the_names_of_predict(ours):
 def test_stock_nnunet_has_no_mutual_information(nnunets, given):
     assert predicted_cases(nnunets) == ["p1"]
     found = read_prediction(nnunets, "p1")
-    np.testing.assert_allclose(found.entropy, plain_entropy(given["probabilities"]), atol=1e-5)
-    assert found.mutual_information is None
+    np.testing.assert_allclose(
+        found.maps["entropy"], plain_entropy(given["probabilities"]), atol=1e-5
+    )
+    assert "mutual-information" not in found.maps
     assert found.pairwise_dice == {}
     assert found.structures == STRUCTURES
 
@@ -99,7 +101,7 @@ def test_labels_alone_are_a_prediction(ours):
         if file.name != "p1_frame01.nii.gz":
             file.unlink()
     found = read_prediction(ours, "p1_frame01")
-    assert (found.probabilities, found.entropy, found.mutual_information) == (None, None, None)
+    assert (found.probabilities, found.maps) == (None, {})
     assert found.structures is None
 
 
@@ -131,7 +133,7 @@ def test_given_spacing_is_that_of_the_report(ours):
     report.write_text(json.dumps(json.loads(report.read_text()) | given))
     found = read_prediction(ours, "p1_frame01")
     assert found.labels.spacing == (7.0, 2.0, 3.0)
-    assert found.mutual_information is not None
+    assert "mutual-information" in found.maps
     report.write_text(json.dumps({"format": 2} | given | {"spacing_from": "pixdim"}))
     assert read_prediction(ours, "p1_frame01").labels.spacing == pytest.approx(SPACING)
 

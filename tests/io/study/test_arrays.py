@@ -35,7 +35,7 @@ def posterior() -> StoredPosterior:
 
 
 def read_back(file: Path, posterior: StoredPosterior, **changes: object) -> StoredPosterior:
-    names = ("prediction", "entropy", "mutual_information")
+    names = ("prediction", "maps")
     return read_posterior(file, **({name: getattr(posterior, name) for name in names} | changes))
 
 
@@ -74,8 +74,7 @@ def test_an_empty_posterior_survives_the_file(tmp_path) -> None:
         probabilities,
         np.zeros((2, *shape), np.uint8),
         prediction=np.zeros(shape, np.uint8),
-        entropy=nothing,
-        mutual_information=nothing,
+        maps={"entropy": nothing, "mutual-information": nothing},
     )
     write_posterior(tmp_path / "volume.npz", empty)
     found = read_back(tmp_path / "volume.npz", empty)

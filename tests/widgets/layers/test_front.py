@@ -16,8 +16,8 @@ from napari_bayes_nnunet.widgets.layers.front import (
     set_aside,
 )
 from napari_bayes_nnunet.widgets.layers.metadata import layer_case
-from napari_bayes_nnunet.widgets.layers.result_layers import put_result
 from napari_bayes_nnunet.widgets.layers.viewing import find_orientation
+from tests.helpers.windows.results import put_result
 
 from ..conftest import OBLIQUE, VOLUME, image_layer, make_result
 
@@ -27,7 +27,7 @@ def patients(viewer, tmp_path) -> tuple[Image, Image]:
     """Two images, each with its result; the second is in front."""
     images = [viewer.add_layer(image_layer(tmp_path, name=f"p{n}_ED")) for n in (1, 2)]
     for image in images:
-        put_result(viewer, image, make_result(case=layer_case(image)), mutual_information=False)
+        put_result(viewer, image, make_result(case=layer_case(image)))
     return images[0], images[1]
 
 
@@ -118,14 +118,14 @@ def test_a_result_that_gave_way_meanwhile_stays_behind(viewer, patients) -> None
         make_result(case="p1_ED", settings=SegmentationSettings(method=method))
         for method in ("multi", "vanilla")
     ]
-    put_result(viewer, first, results[1], mutual_information=False)
+    put_result(viewer, first, results[1])
     set_aside(viewer, first)
     bring_to_front(viewer, first)
     vanilla = {"p1_ED", "p1_ED entropy, bit (vanilla)", "p1_ED prediction (vanilla)"}
     assert shown(viewer) == vanilla
-    put_result(viewer, first, results[0], mutual_information=False)
+    put_result(viewer, first, results[0])
     assert shown(viewer) == {"p1_ED", "p1_ED prediction (multi)"}
-    put_result(viewer, first, results[1], mutual_information=False)
+    put_result(viewer, first, results[1])
     assert shown(viewer) == vanilla
 
 

@@ -115,10 +115,6 @@ def test_warnings_of_all_phases_name_none(tmp_path) -> None:
         assert result.warnings == ["Small."]
 
 
-def test_the_largest_entropy_is_log2_of_the_classes() -> None:
-    assert make_result().largest_entropy == 2
-
-
 def test_a_posterior_is_read_and_its_file_deleted(tmp_path) -> None:
     result = make_result(CINE)
     grow(result, tmp_path, phase=2)
@@ -172,7 +168,7 @@ def test_a_study_is_a_result(tmp_path) -> None:
     result = SegmentationResult.from_study(study)
     assert result.labels is study.prediction
     assert result.entropy is study.entropy
-    assert result.largest_entropy == 2
+    assert result.classes == 4
     assert set(result.phases) == set(result.posteriors) == {1, 4}
     assert (result.ensemble, result.settings.members) == ("made", 3)
     assert result.source == tmp_path / "heart_image.nii.gz"

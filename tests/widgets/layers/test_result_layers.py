@@ -21,21 +21,20 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers import result_layers as module
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
 from napari_bayes_nnunet.widgets.layers.result_layers import (
-    MUTUAL_INFORMATION_END,
     forget_result,
     keep_result,
     kept_result,
     kept_results,
     labels_look,
     map_colormap,
-    put_result,
     refresh_result,
     result_layers,
-    show_mutual_information,
+    show_map,
     steps_to_put,
 )
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
 from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
+from tests.helpers.windows.results import put_result
 
 from ..conftest import CINE, VOLUME, grow, image_layer, make_result
 
@@ -85,7 +84,7 @@ def test_units_are_loaded_before_the_thread_uses_them(monkeypatch: pytest.Monkey
 
 
 def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=True)
+    put_result(viewer, image, result, shown="mutual information")
     assert names(viewer) == [
         "heart",
         "heart entropy, bit",
@@ -102,7 +101,7 @@ def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:
 
 def test_overlays_are_made_in_steps_of_their_own(viewer, image, result) -> None:
     made = []
-    for _ in steps_to_put(viewer, image, result, mutual_information=False):
+    for _ in steps_to_put(viewer, image, result):
         overlays = [o for layer in viewer.layers[1:] for o in layer._overlays.values()]
         made.append((len(viewer.layers), sum(overlay.visible for overlay in overlays)))
     assert (2, 0) in made  # the map without its colour bar
@@ -112,12 +111,12 @@ def test_overlays_are_made_in_steps_of_their_own(viewer, image, result) -> None:
 
 def test_a_moved_image_moves_its_results_too(viewer, image, result) -> None:
     image.translate = (0, 1, 2, 3)
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     assert viewer.layers["heart prediction"].translate == pytest.approx([0, 1, 2, 3])
 
 
 def test_the_prediction_is_guarded_outlined_and_named(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     layer = viewer.layers["heart prediction"]
     assert isinstance(layer, Labels)
     assert not layer.editable
@@ -133,7 +132,7 @@ def test_the_prediction_is_guarded_outlined_and_named(viewer, image, result) -> 
 
 
 def test_the_user_cannot_delete_the_prediction(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     viewer.layers.selection = {viewer.layers["heart prediction"]}
     viewer.layers.remove_selected()
     assert "heart prediction" in names(viewer)
@@ -142,10 +141,10 @@ def test_the_user_cannot_delete_the_prediction(viewer, image, result) -> None:
 @pytest.mark.parametrize(("classes", "end"), [(4, 2), (2, 1)])
 def test_the_scale_of_a_map_is_fixed(viewer, image, tmp_path, classes: int, end: int) -> None:
     result = make_result(CINE, classes=classes)
-    put_result(viewer, image, result, mutual_information=True)
+    put_result(viewer, image, result, shown="mutual information")
     grow(result, tmp_path, phase=1)
     refresh_result(viewer, image, result)
-    for role, limit in (("entropy", end), ("mutual information", MUTUAL_INFORMATION_END)):
+    for role, limit in (("entropy", end), ("mutual information", 1)):
         layer = viewer.layers[f"heart {role}, bit"]
         assert layer.contrast_limits == [0, limit]
         assert layer.data.dtype == np.float32
@@ -166,7 +165,7 @@ def test_the_anatomy_stays_under_a_map(make_napari_viewer) -> None:
     image = viewer.add_image(blood, scale=VOLUME.spacing, contrast_limits=(0, 255))
     result = make_result(classes=4)
     result.entropy[:] = np.clip(np.linspace(-1, 4, VOLUME.shape[-1]), 0, 2)
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     viewer.layers["heart prediction"].visible = False
     layer = viewer.layers["heart entropy, bit"]
     layer.colorbar.visible = False
@@ -185,22 +184,22 @@ def test_the_anatomy_stays_under_a_map(make_napari_viewer) -> None:
 
 
 def test_one_map_is_visible_at_a_time(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=True)
+    put_result(viewer, image, result, shown="mutual information")
     maps = [viewer.layers[f"heart {role}, bit"] for role in ("entropy", "mutual information")]
     assert [layer.visible for layer in maps] == [False, True]
     for layer in (*maps, *maps[::-1]):
         layer.visible = True
         assert [other.visible for other in maps] == [other is layer for other in maps]
     maps[0].visible = False
-    show_mutual_information(viewer, image, result, False)
+    show_map(viewer, image, result, "entropy")
     assert not maps[0].visible
-    show_mutual_information(viewer, image, result, True)
-    show_mutual_information(viewer, image, result, False)
+    show_map(viewer, image, result, "mutual information")
+    show_map(viewer, image, result, "entropy")
     assert maps[0].visible
 
 
 def test_layers_are_refined_in_place(viewer, image, result, tmp_path) -> None:
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     layer = viewer.layers["heart prediction"]
     viewer.dims.set_point(0, 46)
     before = (viewer.dims.point, viewer.scene.camera.zoom, layer.contour, id(layer))
@@ -215,7 +214,7 @@ def test_layers_are_refined_in_place(viewer, image, result, tmp_path) -> None:
 
 
 def test_other_phases_of_a_cine_stay_empty(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     layer = viewer.layers["heart prediction"]
     assert layer.data.shape == CINE.shape
     assert not np.delete(layer.data, 1, axis=0).any()
@@ -223,8 +222,8 @@ def test_other_phases_of_a_cine_stay_empty(viewer, image, result) -> None:
 
 def test_renamed_layers_are_found_by_their_image(viewer, image, tmp_path) -> None:
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
-    put_result(viewer, image, make_result(CINE), mutual_information=False)
-    put_result(viewer, other, make_result(CINE, case="other"), mutual_information=False)
+    put_result(viewer, image, make_result(CINE))
+    put_result(viewer, other, make_result(CINE, case="other"))
     viewer.layers["heart prediction"].name = "mine"
     assert {layer.name for layer in result_layers(viewer, image).values()} == {
         "mine",
@@ -234,12 +233,12 @@ def test_renamed_layers_are_found_by_their_image(viewer, image, tmp_path) -> Non
 
 
 def test_new_result_replaces_old_and_nothing_else(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=True)
+    put_result(viewer, image, result, shown="mutual information")
     painted = viewer.add_labels(np.ones(CINE.shape, np.uint8), name="heart edited")
     painted.metadata["bayes"] = {"role": "edited", "image": image.unique_id}
     unknown = viewer.add_labels(np.ones(CINE.shape, np.uint8), name="heart prediction")
     new = make_result(CINE)
-    put_result(viewer, image, new, mutual_information=False)
+    put_result(viewer, image, new)
     layers = result_layers(viewer, image)
     assert layers["prediction"].data is new.labels
     assert set(layers) == {"prediction", "entropy"}
@@ -249,20 +248,20 @@ def test_new_result_replaces_old_and_nothing_else(viewer, image, result) -> None
 
 
 def test_a_copied_prediction_stays_beside_the_new(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     viewer.layers.selection.active = result_layers(viewer, image)["prediction"]
     _duplicate_layer(viewer.layers)
     copied = viewer.layers[-1]
     before = copied.data
     new = make_result(CINE)
-    put_result(viewer, image, new, mutual_information=False)
+    put_result(viewer, image, new)
     assert result_layers(viewer, image)["prediction"].data is new.labels
     assert copied in viewer.layers
     assert copied.data is before
 
 
 def test_a_deleted_layer_is_not_added_again(viewer, image, result, tmp_path) -> None:
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     viewer.layers.remove("heart entropy, bit")
     grow(result, tmp_path, phase=2)
     refresh_result(viewer, image, result)
@@ -271,17 +270,17 @@ def test_a_deleted_layer_is_not_added_again(viewer, image, result, tmp_path) -> 
 
 def test_no_result_is_shown_without_its_image(viewer, image, result) -> None:
     viewer.layers.remove(image)
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     assert names(viewer) == []
 
 
 def test_mutual_information_comes_and_goes(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=False)
-    show_mutual_information(viewer, image, result, True)
-    show_mutual_information(viewer, image, result, True)
+    put_result(viewer, image, result)
+    show_map(viewer, image, result, "mutual information")
+    show_map(viewer, image, result, "mutual information")
     assert names(viewer).count("heart mutual information, bit") == 1
     assert names(viewer).index("heart mutual information, bit") == 2
-    show_mutual_information(viewer, image, result, False)
+    show_map(viewer, image, result, "entropy")
     assert "heart mutual information, bit" not in names(viewer)
 
 
@@ -289,14 +288,14 @@ def test_the_prediction_layer_can_be_saved_by_napari(viewer, tmp_path) -> None:
     image = viewer.add_layer(image_layer(tmp_path))
     result = make_result()
     grow(result, tmp_path)
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     data, attributes, _ = viewer.layers["heart prediction"].as_layer_data_tuple()
     (saved,) = write_labels_layer(str(tmp_path / "saved.nii.gz"), data, attributes)
     assert read_labels(Path(saved)).geometry.same_grid(VOLUME)
 
 
 def test_reports_are_in_the_metadata(viewer, image, result) -> None:
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     result.finish(2, {"method": "multi"})
     refresh_result(viewer, image, result)
     about = viewer.layers["heart prediction"].metadata["bayes"]
@@ -314,7 +313,7 @@ def put(viewer, image, method: str, *, label: int = 3) -> SegmentationResult:
     made = make_result(CINE, settings=SegmentationSettings(method=method))
     made.labels[1] = label
     keep_result(image, made)
-    put_result(viewer, image, made, mutual_information=False)
+    put_result(viewer, image, made)
     return made
 
 
@@ -338,7 +337,7 @@ def test_a_method_in_front_again_shows_its_layers(viewer, image) -> None:
     layers[0].visible = False  # the user's choice stays
     put(viewer, image, "single")
     keep_result(image, first)
-    put_result(viewer, image, first, mutual_information=False)
+    put_result(viewer, image, first)
     assert list(result_layers(viewer, image).values()) == layers
     assert [layer.visible for layer in layers] == [False, True]
     assert not viewer.layers["heart prediction (single)"].visible

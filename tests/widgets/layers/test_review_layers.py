@@ -12,7 +12,7 @@ from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.widgets.layers.front import bring_to_front
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
-from napari_bayes_nnunet.widgets.layers.result_layers import put_result, result_layers
+from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     edited_layer,
     find_layer,
@@ -26,6 +26,7 @@ from napari_bayes_nnunet.widgets.layers.review_layers import (
     show_hidden_result,
 )
 from napari_bayes_nnunet.widgets.layers.writer import write_labels_layer
+from tests.helpers.windows.results import put_result
 
 from ..conftest import CINE, VOLUME, grow, image_layer, make_result
 
@@ -63,7 +64,7 @@ def test_the_edited_layer_is_painted_by_slice(viewer, image, edited) -> None:
 def test_the_edited_layer_looks_like_the_prediction(viewer, image, edited, tmp_path) -> None:
     result = make_result(CINE)
     grow(result, tmp_path, phase=1)
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     prediction = find_layer(viewer, image, "prediction")
     for label in (1, 2, 3):
         np.testing.assert_array_equal(edited.get_color(label), prediction.get_color(label))
@@ -190,14 +191,14 @@ def test_new_result_is_shown_in_place_of_closed_review(
     viewer, image, edited, tmp_path, other_in_front
 ) -> None:
     """The review had hidden the layers that the new result takes over."""
-    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    put_result(viewer, image, make_result(CINE))
     layers = result_layers(viewer, image)
     for layer in layers.values():
         layer.visible = False
     show_as_closed(edited, saved=True)
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
     bring_to_front(viewer, other if other_in_front else image)
-    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    put_result(viewer, image, make_result(CINE))
     hide_closed_review(viewer, image)
     assert [layer.visible for layer in layers.values()] == [not other_in_front] * 2
     bring_to_front(viewer, image)
@@ -208,7 +209,7 @@ def test_new_result_is_shown_in_place_of_closed_review(
 
 
 def test_a_map_that_the_user_hid_stays_hidden(viewer, image) -> None:
-    put_result(viewer, image, make_result(CINE), mutual_information=True)
+    put_result(viewer, image, make_result(CINE), shown="mutual information")
     layers = result_layers(viewer, image)
     layers["mutual information"].visible = False
     show_hidden_result(viewer, image)

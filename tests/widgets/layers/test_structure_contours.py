@@ -15,7 +15,7 @@ from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
-from napari_bayes_nnunet.widgets.layers.result_layers import put_result, result_layers
+from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     edited_layer,
     put_on_top,
@@ -29,6 +29,7 @@ from napari_bayes_nnunet.widgets.layers.structure_contours import (
     show_contours,
 )
 from napari_bayes_nnunet.widgets.layers.viewing import show_place
+from tests.helpers.windows.results import put_result
 
 from ..conftest import CINE, make_result
 
@@ -47,7 +48,7 @@ def result(viewer, image) -> SegmentationResult:
     made = make_result(CINE)
     made.labels[1, 1, 4:12, 5:14] = 3
     made.labels[1, 2, 4:8, 5:9] = 2
-    put_result(viewer, image, made, mutual_information=False)
+    put_result(viewer, image, made)
     return made
 
 
@@ -132,7 +133,7 @@ def test_edited_labels_replace_the_prediction(viewer, image, result, contours) -
 
 def test_contours_of_another_result_are_drawn_above_it(viewer, image, contours) -> None:
     again = make_result(CINE)
-    put_result(viewer, image, again, mutual_information=False)
+    put_result(viewer, image, again)
     add_edited(viewer, image, again.labels)
     show_contours(viewer, image, again.posteriors, Display())
     assert viewer.layers[-1] is contours.layer
@@ -149,7 +150,10 @@ def test_the_posterior_moves_predicted_contours(viewer, image, result, contours)
     contours.source.refresh()
     before = drawn(contours)[:, 1].max()
     posterior = StoredPosterior.from_members(
-        shares, prediction[None], prediction=prediction, entropy=nothing, mutual_information=nothing
+        shares,
+        prediction[None],
+        prediction=prediction,
+        maps={"entropy": nothing, "mutual-information": nothing},
     )
     contours.set_posteriors({2: posterior})
     assert before == pytest.approx(13.5, abs=0.15)
@@ -225,7 +229,7 @@ def test_a_switch_draws_deleted_contours_again(viewer, image, result, contours) 
 def test_labels_removed_and_added_are_followed(viewer, image, result, contours) -> None:
     viewer.layers.remove(contours.source)
     assert not len(drawn(contours))
-    put_result(viewer, image, result, mutual_information=False)
+    put_result(viewer, image, result)
     assert contours.source is result_layers(viewer, image)["prediction"]
     assert len(drawn(contours))
 

@@ -18,7 +18,7 @@ from napari_bayes_nnunet.widgets.common.settings import Display
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata, layer_spacing
 from napari_bayes_nnunet.widgets.layers.reader import get_reader
 from napari_bayes_nnunet.widgets.layers.result import SegmentationResult
-from napari_bayes_nnunet.widgets.layers.result_layers import put_result, result_layers
+from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED, find_layer
 from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, SMOOTH
 from napari_bayes_nnunet.widgets.reading.picture import (
@@ -30,6 +30,7 @@ from napari_bayes_nnunet.widgets.reading.picture import (
 )
 from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review.open_study import open_study
+from tests.helpers.windows.results import put_result
 
 from ...helpers.data.cines import (
     CINE,
@@ -164,9 +165,7 @@ def test_a_reused_image_takes_the_corrected_voxel_size(viewer, tmp_path, make_pi
     corrected = replace(CINE, given_spacing=(9.0, 3.0, 2.5))
     folder = make_cine(tmp_path / "heart", geometry=corrected)
     (image,) = (viewer.add_layer(layer) for layer in layers_of(image_of(folder)))
-    put_result(
-        viewer, image, SegmentationResult.from_study(read_study(folder)), mutual_information=False
-    )
+    put_result(viewer, image, SegmentationResult.from_study(read_study(folder)))
     viewer.add_image(image.data, name="other", scale=image.scale, units=image.units)
     picture = make_picture(open_study(folder))
     assert picture.image is image

@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.steps import drain
@@ -27,7 +28,12 @@ from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
 from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
-from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
+from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
+    INCLUSION,
+    MEMBER_LINES,
+    NOTHING,
+    VIEWS,
+)
 from napari_bayes_nnunet.widgets.review.controller import ReviewController
 from napari_bayes_nnunet.widgets.review.export import IMAGE_NEEDED
 from napari_bayes_nnunet.widgets.review.forms import ReviewForms
@@ -102,7 +108,7 @@ def test_peeking_shows_the_entropy(review) -> None:
     assert not entropy.visible
 
 
-@pytest.mark.parametrize("view", list(UncertaintyView))
+@pytest.mark.parametrize("view", VIEWS)
 def test_one_switch_shows_the_uncertainty(review, view) -> None:
     review.forms.view.view_chosen.emit(view)
     title = review.controller.picture.caption.title.text.split()
@@ -110,19 +116,19 @@ def test_one_switch_shows_the_uncertainty(review, view) -> None:
     assert review.controller.outlines.view == view
     visible = {layer.name for layer in review.viewer.layers if layer.visible}
     wanted = {
-        UncertaintyView.NOTHING: set(),
-        UncertaintyView.INCLUSION: {"heart outlines"},
-        UncertaintyView.MEMBERS: {"heart outlines"},
-        UncertaintyView.ENTROPY: {"heart entropy, bit"},
-        UncertaintyView.MUTUAL_INFORMATION: {"heart mutual information, bit"},
+        NOTHING: set(),
+        INCLUSION: {"heart outlines"},
+        MEMBER_LINES: {"heart outlines"},
+        ENTROPY: {"heart entropy, bit"},
+        MUTUAL_INFORMATION: {"heart mutual information, bit"},
     }[view]
     assert visible == {"heart", "heart edited", "heart contours"} | wanted
 
 
 def test_shift_u_shows_the_next_view(review) -> None:
-    assert review.controller.outlines.view == UncertaintyView.INCLUSION
+    assert review.controller.outlines.view == INCLUSION
     review.press("Shift-U")
-    assert review.controller.outlines.view == review.forms.view.view == UncertaintyView.MEMBERS
+    assert review.controller.outlines.view == review.forms.view.view == MEMBER_LINES
 
 
 def test_the_canvas_names_slice_and_alternative(review) -> None:
@@ -277,8 +283,7 @@ def large_study(tmp_path) -> Study:
         mean,
         members,
         prediction=heart,
-        entropy=mean.std(axis=0),
-        mutual_information=mean.std(axis=0),
+        maps={"entropy": mean.std(axis=0), "mutual-information": mean.std(axis=0)},
     )
     phases = tuple(range(1, 26))
     geometry = make_geometry((25, *shape), (8, 1.4, 1.4), frame_time=40)
@@ -301,8 +306,7 @@ def large_study(tmp_path) -> Study:
         posteriors=dict.fromkeys(phases, posterior),
         prediction=labels,
         edited=labels.copy(),
-        entropy=maps,
-        mutual_information=maps,
+        maps={"entropy": maps, "mutual-information": maps},
         review=ReviewState(ed=1, es=12),
     )
 

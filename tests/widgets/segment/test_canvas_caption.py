@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.widgets.layers.result_layers import (
-    put_result,
     result_layers,
-    show_mutual_information,
+    show_map,
 )
 from napari_bayes_nnunet.widgets.layers.viewing import show_place
 from napari_bayes_nnunet.widgets.reading.caption import (
@@ -20,8 +20,8 @@ from napari_bayes_nnunet.widgets.reading.caption import (
     SLICE_TEXT,
     CanvasCaption,
 )
-from napari_bayes_nnunet.widgets.reading.uncertainty_view import UncertaintyView
 from napari_bayes_nnunet.widgets.segment.canvas_caption import ResultCaption
+from tests.helpers.windows.results import put_result
 
 from ..conftest import CINE, image_layer, make_result
 
@@ -52,14 +52,14 @@ def test_slice_and_phase_are_named(viewer, image, caption) -> None:
 def test_the_title_is_that_of_the_visible_map(viewer, image, caption) -> None:
     result = make_result(CINE)
     assert title(caption) == ""
-    put_result(viewer, image, result, mutual_information=False)
-    assert title(caption) == UncertaintyView.ENTROPY
-    show_mutual_information(viewer, image, result, True)
-    assert title(caption) == UncertaintyView.MUTUAL_INFORMATION
+    put_result(viewer, image, result)
+    assert title(caption) == ENTROPY.view
+    show_map(viewer, image, result, "mutual information")
+    assert title(caption) == MUTUAL_INFORMATION.view
     result_layers(viewer, image)["mutual information"].visible = False
     assert title(caption) == ""
     result_layers(viewer, image)["entropy"].visible = True
-    assert title(caption) == UncertaintyView.ENTROPY
+    assert title(caption) == ENTROPY.view
     viewer.layers.remove(result_layers(viewer, image)["entropy"])
     assert title(caption) == ""
 
@@ -92,5 +92,5 @@ def test_closing_leaves_nothing(viewer, image) -> None:
     made.set_image(image)
     made.close()
     assert set(viewer.canvas.overlays) == before
-    put_result(viewer, image, make_result(CINE), mutual_information=False)
+    put_result(viewer, image, make_result(CINE))
     assert set(viewer.canvas.overlays) == before

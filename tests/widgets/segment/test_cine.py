@@ -90,6 +90,6 @@ def test_the_student_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -
     assert PHASES_BY_STUDENT.format(phases=phase_names(between)) in dock.shown.notes()
     shown = dock._viewer.layers["SCD0000301_cine prediction"].data
     assert all(frame.any() for frame in shown)
-    files = save_result(result, tmp_path / "out", mutual_information=False)
+    files = save_result(result, tmp_path / "out")
     reports = sorted(file.name for file in files if file.suffix == ".json")
     assert reports == [f"SCD0000301_cine_frame{phase:02}.json" for phase in sorted(ends)]

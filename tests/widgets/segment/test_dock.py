@@ -33,6 +33,7 @@ from qtpy.QtWidgets import (
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.ensemble.maps import MUTUAL_INFORMATION
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -144,7 +145,7 @@ def test_no_control_moves_from_choosing_to_the_result(
     dock.show()
     run, form = dock.run, dock.ensemble
     buttons = run.segment_button, run.stop_button, run.review_button, run.folder_button
-    boxes = form.folders, dock.display.fill, run.mutual_information
+    boxes = form.folders, dock.display.fill, run.map_boxes[MUTUAL_INFORMATION]
     controls = (*buttons, *boxes, dock.details.toggleButton())
 
     def places() -> list[QRect]:
@@ -896,13 +897,13 @@ def test_outlines_and_entropy_are_drawn(ready, tmp_path, qtbot) -> None:
 
 def test_mutual_information_can_be_shown_any_time(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path))
-    dock.run.mutual_information.setChecked(True)
+    dock.run.map_boxes[MUTUAL_INFORMATION].setChecked(True)
     run(dock, qtbot)
     assert "heart mutual information, bit" in names(dock)
     assert dock._viewer.layers["heart mutual information, bit"].data.max() == 0.5
-    dock.run.mutual_information.setChecked(False)
+    dock.run.map_boxes[MUTUAL_INFORMATION].setChecked(False)
     assert "heart mutual information, bit" not in names(dock)
-    dock.run.mutual_information.setChecked(True)
+    dock.run.map_boxes[MUTUAL_INFORMATION].setChecked(True)
     assert "heart mutual information, bit" in names(dock)
 
 
@@ -914,7 +915,7 @@ def test_a_review_keeps_its_layers_until_it_is_closed(ready, tmp_path, qtbot) ->
     edited.metadata["bayes"][UNDER_REVIEW] = True
     dock._viewer.add_layer(edited)
     before = names(dock)
-    dock.run.mutual_information.setChecked(True)
+    dock.run.map_boxes[MUTUAL_INFORMATION].setChecked(True)
     dock.method.method.value = "vanilla"
     run(dock, qtbot)
     dock.image.channels[0].activated.emit(0)

@@ -19,7 +19,6 @@ from napari_bayes_nnunet.widgets.layers.metadata import (
     layer_source,
     layer_spacing,
 )
-from napari_bayes_nnunet.widgets.layers.result_layers import put_result
 from napari_bayes_nnunet.widgets.segment.image_form import (
     ALL,
     CANNOT_JOIN,
@@ -41,6 +40,7 @@ from napari_bayes_nnunet.widgets.segment.image_form import (
     UNIT_SPACING,
     ImageForm,
 )
+from tests.helpers.windows.results import put_result
 
 from ..conftest import CINE, VOLUME, image_layer, make_result, two_voxel_sizes
 from ..training.test_schedule_plot import turn
@@ -97,7 +97,7 @@ def test_the_form_follows_the_active_image(form, viewer, tmp_path) -> None:
     assert form.layer is second
     viewer.layers.selection.active = first
     assert form.layer is first
-    put_result(viewer, second, make_result(), mutual_information=True)
+    put_result(viewer, second, make_result(), shown="mutual information")
     for layer in list(viewer.layers)[2:]:
         viewer.layers.selection.active = layer  # results are no images to segment
         assert form.layer is first

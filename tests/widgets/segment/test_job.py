@@ -345,11 +345,11 @@ def test_a_crash_between_jobs_is_only_noticed(make, qtbot) -> None:
 
 
 def late_snapshot(folder: Path, job: int) -> SnapshotReady:
-    files = {}
-    for name in ("labels", "entropy", "mutual_information"):
-        files[name] = str(folder / f"late-{name}.npy")
-        np.save(files[name], np.ones(VOLUME.shape))
-    return SnapshotReady(job=job, phase=None, done=1, total=2, eta_seconds=0, **files)
+    files = [str(folder / f"late-{number}.npy") for number in range(2)]
+    for file in files:
+        np.save(file, np.ones(VOLUME.shape))
+    late = {"labels": files[0], "maps": {"entropy": files[1]}}
+    return SnapshotReady(job=job, phase=None, done=1, total=2, eta_seconds=0, **late)
 
 
 def test_late_answers_are_dropped_and_their_files_deleted(make, qtbot) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION
 from napari_bayes_nnunet.widgets.segment.job import SegmentationProgress
 from napari_bayes_nnunet.widgets.segment.run_form import (
     A_FOLDER,
-    ENTROPY_SCALE,
-    MUTUAL_INFORMATION_SCALE,
     SEGMENT_IMAGE,
     SEGMENTING_IMAGE,
     RunForm,
@@ -104,16 +103,16 @@ def test_messages_are_repeated_while_the_outcome_is_far(form) -> None:
 
 
 def test_a_result_shows_the_scale_and_enables_buttons(form) -> None:
-    form.set_result(2.0)
+    form.set_result(4)
     assert form.save_button.isEnabled()
     assert form.review_button.isEnabled()
     assert "2 bit" in form.scale.text()
     assert form.more.isVisibleTo(form)
-    assert form.scale.text() == ENTROPY_SCALE.format(largest=2)
-    form.mutual_information.setChecked(True)
-    assert form.scale.text() == MUTUAL_INFORMATION_SCALE.format(largest=1)
-    form.mutual_information.setChecked(False)
-    assert form.scale.text() == ENTROPY_SCALE.format(largest=2)
+    assert form.scale.text() == ENTROPY.scale.format(largest=2)
+    form.map_boxes[MUTUAL_INFORMATION].setChecked(True)
+    assert form.scale.text() == MUTUAL_INFORMATION.scale.format(largest=1)
+    form.map_boxes[MUTUAL_INFORMATION].setChecked(False)
+    assert form.scale.text() == ENTROPY.scale.format(largest=2)
     form.set_result(None)
     assert not form.scale.isVisibleTo(form)
     assert not form.more.isVisibleTo(form)
@@ -140,7 +139,7 @@ def test_the_folder_button_counts_finished_studies(form) -> None:
 )
 def test_buttons_have_a_tooltip_and_a_signal(form, qtbot, button, signal) -> None:
     form.set_running(button == "stop_button")
-    form.set_result(2.0)
+    form.set_result(4)
     assert getattr(form, button).toolTip()
     with qtbot.waitSignal(getattr(form, signal)):
         getattr(form, button).click()

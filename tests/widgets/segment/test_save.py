@@ -11,6 +11,7 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, RESULTS_NOT_WRITTEN
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files import atomic
 from napari_bayes_nnunet.io.images.geometry import Geometry
@@ -65,7 +66,7 @@ def test_a_volume_gives_labels_entropy_and_report(tmp_path) -> None:
     grow(result, tmp_path)
     result.finish(None, {"method": "multi", "volumes_ml": {}})
     out = tmp_path / "out"
-    saved = save_result(result, out, mutual_information=False)
+    saved = save_result(result, out)
     assert files(out) == ["heart.json", "heart.nii.gz", "heart_entropy.nii.gz"]
     assert sorted(file.name for file in saved) == files(out)
     labels = read_labels(out / "heart.nii.gz")
@@ -87,7 +88,7 @@ def test_a_volume_gives_labels_entropy_and_report(tmp_path) -> None:
 def test_mutual_information_is_saved_if_shown(tmp_path) -> None:
     result = make_result()
     grow(result, tmp_path)
-    save_result(result, tmp_path / "out", mutual_information=True)
+    save_result(result, tmp_path / "out", maps=MAPS)
     values = read_volume(tmp_path / "out" / "heart_mutual_information.nii.gz").voxels
     assert (values == 0.5).all()
 
@@ -99,7 +100,7 @@ def test_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:
         grow(result, tmp_path, phase=phase, label=phase)
         result.finish(phase, {})
     out = tmp_path / "out"
-    save_result(result, out, mutual_information=False)
+    save_result(result, out)
     assert files(out) == [
         f"heart_frame{phase}{ending}"
         for phase in ("02", "05")
@@ -124,7 +125,7 @@ def test_all_phases_also_give_one_4d_file(tmp_path) -> None:
     result = make_result(CINE)
     for phase in range(1, 6):
         grow(result, tmp_path, phase=phase, label=phase)
-    save_result(result, tmp_path / "out", mutual_information=False)
+    save_result(result, tmp_path / "out")
     labels = read_labels(tmp_path / "out" / "heart.nii.gz")
     assert labels.geometry.same_grid(CINE)
     assert [int(frame.max()) for frame in labels.voxels] == [1, 2, 3, 4, 5]
@@ -133,7 +134,7 @@ def test_all_phases_also_give_one_4d_file(tmp_path) -> None:
 def test_a_stopped_phase_says_so(tmp_path) -> None:
     result = make_result()
     grow(result, tmp_path)
-    save_result(result, tmp_path / "out", mutual_information=False)
+    save_result(result, tmp_path / "out")
     report = json.loads((tmp_path / "out" / "heart.json").read_text())
     assert report["warnings"] == [STOPPED_PHASE.format(done=1, total=2)]
     assert report["ensemble"] == "made"
@@ -143,7 +144,7 @@ def test_without_geometry_nothing_is_invented(tmp_path) -> None:
     result = make_result(None)
     grow(result, tmp_path)
     with pytest.raises(AppError) as caught:
-        save_result(result, tmp_path / "out", mutual_information=False)
+        save_result(result, tmp_path / "out")
     assert caught.value.statement.template == NO_POSITION
     assert caught.value.values == {"case": "heart"}
     assert not (tmp_path / "out").exists()
@@ -158,7 +159,7 @@ def test_an_image_with_the_name_of_a_result_is_never_replaced(tmp_path, name) ->
     write_image(file, np.ones(VOLUME.shape, np.int16), VOLUME)
     before = file.read_bytes()
     with pytest.raises(AppError) as caught:
-        save_result(result, tmp_path, mutual_information=False)
+        save_result(result, tmp_path)
     assert caught.value.statement.template == OTHER_IMAGE
     assert caught.value.values == {"file": file.name}
     assert file.read_bytes() == before
@@ -168,7 +169,7 @@ def test_joined_phases_keep_the_names_of_their_files(tmp_path) -> None:
     result = make_result(joined_geometry(), phase_cases=JOINED, known_phases=CardiacPhases(1, 2))
     for phase in (1, 2):
         grow(result, tmp_path, phase=phase, label=phase)
-    save_result(result, tmp_path / "out", mutual_information=False)
+    save_result(result, tmp_path / "out")
     for label, name in enumerate(JOINED, start=1):
         labels = read_labels(tmp_path / "out" / f"{name}.nii.gz")
         assert labels.geometry.same_grid(VOLUME)
@@ -185,7 +186,7 @@ def test_the_image_itself_is_never_replaced(tmp_path) -> None:
     grow(result, tmp_path)
     before = source.read_bytes()
     with pytest.raises(AppError) as caught:
-        save_result(result, tmp_path, mutual_information=False)
+        save_result(result, tmp_path)
     assert caught.value.statement.template == SAME_FILE
     assert caught.value.values == {"file": "heart.nii.gz"}
     assert source.read_bytes() == before
@@ -197,14 +198,14 @@ def test_a_folder_that_cannot_be_written_to_raises(tmp_path) -> None:
     result = make_result()
     grow(result, tmp_path)
     with pytest.raises((DataError, OSError), match="file"):
-        save_result(result, tmp_path / "file", mutual_information=False)
+        save_result(result, tmp_path / "file")
 
 
 def test_files_are_known_beforehand(tmp_path) -> None:
     result = make_result(CINE)
-    assert result_files(result, tmp_path, mutual_information=True) == []
+    assert result_files(result, tmp_path, maps=MAPS) == []
     grow(result, tmp_path, phase=3)
-    names = [file.name for file in result_files(result, tmp_path, mutual_information=True)]
+    names = [file.name for file in result_files(result, tmp_path, maps=MAPS)]
     assert names == [
         "heart_frame03.nii.gz",
         "heart_frame03_entropy.nii.gz",
@@ -218,10 +219,10 @@ def test_full_disk_leaves_no_labels_without_report(tmp_path, monkeypatch, number
     result = make_result()
     grow(result, tmp_path)
     out = tmp_path / "out"
-    save_result(result, out, mutual_information=False)
+    save_result(result, out)
     monkeypatch.setattr(atomic.os, "fsync", FullFrom(number))
     with pytest.raises((DataError, OSError)):
-        save_result(result, out, mutual_information=False)
+        save_result(result, out)
     assert files(out) == []
 
 
@@ -231,7 +232,7 @@ def test_nothing_of_an_earlier_result_stays(tmp_path) -> None:
     for phase in range(1, 6):
         grow(earlier, tmp_path, phase=phase)
     out = tmp_path / "out"
-    save_result(earlier, out, mutual_information=True)
+    save_result(earlier, out, maps=MAPS)
     result = make_result(CINE, settings=SegmentationSettings(method="vanilla"))
     grow(result, tmp_path, phase=2)
     kept = {name for name in files(out) if name.startswith("heart_frame") and "02" not in name}
@@ -240,7 +241,7 @@ def test_nothing_of_an_earlier_result_stays(tmp_path) -> None:
     assert {file.name for file in replaced_files(result, out)} == replaced
     for name in expected:
         (out / name).chmod(0o600)
-    save_result(result, out, mutual_information=False)
+    save_result(result, out)
     assert {*files(out)} == kept | expected
     assert {stat.S_IMODE((out / name).stat().st_mode) for name in expected} == {0o600}
 
@@ -254,7 +255,7 @@ def test_a_cine_of_the_same_name_stays(tmp_path, is_source) -> None:
     grow(result, tmp_path, phase=2)
     before = cine.read_bytes()
     assert replaced_files(result, tmp_path) == []
-    save_result(result, tmp_path, mutual_information=False)
+    save_result(result, tmp_path)
     assert cine.read_bytes() == before
 
 
@@ -263,7 +264,7 @@ def test_a_file_that_cannot_be_deleted_raises(tmp_path) -> None:
     grow(result, tmp_path)
     (tmp_path / "out" / "heart_probabilities.npz").mkdir(parents=True)
     with pytest.raises(DataError) as caught:
-        save_result(result, tmp_path / "out", mutual_information=False)
+        save_result(result, tmp_path / "out")
     assert caught.value.statement.template == RESULTS_NOT_WRITTEN
     assert caught.value.values["folder"] == tmp_path / "out"
 
@@ -277,7 +278,7 @@ def test_provisional_phase_is_marked_and_makes_no_whole_cine(tmp_path) -> None:
     result.requested = {3}
     result.count_look(3, {"LV": 1.0})
     out = tmp_path / "out"
-    assert set(save_result(result, out, mutual_information=False)) == set(out.iterdir())
+    assert set(save_result(result, out)) == set(out.iterdir())
     assert "heart.nii.gz" not in files(out)
     report = json.loads((out / "heart_frame03.json").read_text())
     assert (report["provisional"], report["warnings"]) == (True, [PROVISIONAL_PHASE])
@@ -292,14 +293,12 @@ def test_look_of_the_student_is_saved_only_if_asked_for(tmp_path) -> None:
     for phase in (3, 4):
         result.count_look(phase, {"LV": 1.0}, by_student=True)
     out = tmp_path / "out"
-    save_result(result, out, mutual_information=False)
+    save_result(result, out)
     assert {name[:13] for name in files(out)} == {"heart_frame02", "heart_frame03"}
     report = json.loads((out / "heart_frame03.json").read_text())
     assert report["warnings"] == [PHASE_BY_STUDENT]
     result.requested = set()  # as after a stop before ED and ES are found
-    assert (
-        len({file.name[:13] for file in result_files(result, out, mutual_information=False)}) == 3
-    )
+    assert len({file.name[:13] for file in result_files(result, out)}) == 3
 
 
 def test_looks_at_other_phases_are_nothing_to_save(tmp_path) -> None:
@@ -309,7 +308,7 @@ def test_looks_at_other_phases_are_nothing_to_save(tmp_path) -> None:
         result.count_look(phase, {"LV": 1.0}, by_student=True)
     result.requested = {5}
     with pytest.raises(AppError) as caught:
-        save_result(result, tmp_path / "out", mutual_information=False)
+        save_result(result, tmp_path / "out")
     assert caught.value.statement.template == NOTHING_TO_SAVE
     assert not (tmp_path / "out").exists()
 
@@ -320,6 +319,6 @@ def test_reports_of_every_phase_name_no_ends_of_one_model(tmp_path) -> None:
         assert result.known_ends == (CardiacPhases(1, 2), FOUND_BY_VOLUME)
         grow(result, tmp_path, phase=phase)
         result.finish(phase, {}, made_posterior(VOLUME.shape))
-    save_result(result, tmp_path / "out", mutual_information=False)
+    save_result(result, tmp_path / "out")
     report = json.loads((tmp_path / "out" / "heart_frame01.json").read_text())
     assert not {"ED", "ES", "phases_from"} & report.keys()

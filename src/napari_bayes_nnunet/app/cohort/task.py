@@ -27,7 +27,7 @@ from ...nnunet import ModelError
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
 from ..cluster.worker_call import FAILED_TASK, error_line
-from ..prediction.output_files import MAPS, case_files, disk_full, frame_name
+from ..prediction.output_files import SAVED_MAPS, case_files, disk_full, frame_name
 from ..prediction.predict import predict_case
 from ..prediction.request import PredictionRequest
 from ..report.pictures import crop_around, thumbnail
@@ -65,7 +65,7 @@ class StudyTask:
     def has_results(self) -> bool:
         """Whether labels, a report or a study exist, whatever made them."""
         case = self.study.case
-        names = (*case_files(case, MAPS).values(), f"{case}/{STUDY_FILE}")
+        names = (*case_files(case, SAVED_MAPS).values(), f"{case}/{STUDY_FILE}")
         # Phases last, because the search lists the whole folder.
         return any((self.output / name).exists() for name in names) or any(
             self.output.glob(f"{glob.escape(case)}_frame*")

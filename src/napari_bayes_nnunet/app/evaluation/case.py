@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core import InputError
+from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
 from ...core.heart.measurements import volumes_ml
 from ...core.metrics.border import far_from_contours
 from ...core.metrics.calibration import (
@@ -25,13 +26,10 @@ from ...core.metrics.overlap import dice
 from ...core.metrics.proper_scores import brier_score, negative_log_likelihood
 from ...core.metrics.surface_distance import surface_distances
 from ...core.types import LabelMap
-from ...io.files.atomic import null_for_nan
 
 Probabilities = NDArray[np.floating]
-UncertaintyMap = NDArray[np.floating]
+MapValues = NDArray[np.floating]
 
-ENTROPY_DETECTION: Final = "entropy"
-MUTUAL_INFORMATION_DETECTION: Final = "mutual-information"
 GROSS: Final = ", gross"
 """End of the name of a detection of gross errors only."""
 
@@ -90,10 +88,10 @@ class CaseEvaluation:
 
     In the foreground box of the reference: ``reliability`` (None without probabilities),
     calibration errors and ``brier`` as fractions, ``nll`` in nat. Of all voxels: ``detection`` of
-    wrong voxels by a map ("entropy", "mutual-information") and of gross errors ("entropy, gross"
-    …). Without the reference: ``mean_entropy``, ``mean_mutual_information`` and
-    ``distant_entropy`` of all voxels, bit, and the ``failure_score`` of a calibrated
-    ensemble, higher for a worse expected result. ``intervals`` has those of measurements by name.
+    wrong voxels by the name of a map ("mutual-information") and of gross errors
+    ("mutual-information, gross"). Without the reference: ``means`` of all voxels by map, and the
+    ``distant_entropy``, bit; the ``failure_score`` of a calibrated ensemble, higher for a worse
+    expected result. ``intervals`` has those of measurements by name.
     """
 
     case: str
@@ -106,8 +104,7 @@ class CaseEvaluation:
     nll: float = math.nan
     brier: float = math.nan
     detection: dict[str, ErrorDetection] = field(default_factory=dict)
-    mean_entropy: float = math.nan
-    mean_mutual_information: float = math.nan
+    means: dict[str, float] = field(default_factory=dict)
     distant_entropy: float = math.nan
     failure_score: float = math.nan
     intervals: dict[str, IntervalResult] = field(default_factory=dict)
@@ -116,6 +113,10 @@ class CaseEvaluation:
     def mean_dice(self) -> float:
         """Mean Dice of the structures that have one, 0 … 1."""
         return _mean(result.dice for result in self.structures.values())
+
+    def mean_of(self, entry: UncertaintyMap) -> float:
+        """Return the mean of a map over all voxels, NaN without the map."""
+        return self.means.get(entry.name, math.nan)
 
     @property
     def mean_pairwise_dice(self) -> float:
@@ -132,55 +133,10 @@ class CaseEvaluation:
         """Expected calibration error of this image, 0 … 1; NaN without probabilities."""
         return self.reliability.ece if self.reliability else math.nan
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields as plain JSON; NaN becomes null."""
-        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        content["structures"] = {name: asdict(r) for name, r in self.structures.items()}
-        content["detection"] = {name: asdict(d) for name, d in self.detection.items()}
-        content["reliability"] = self.reliability.as_dict() if self.reliability else None
-        content["intervals"] = {name: asdict(i) for name, i in self.intervals.items()}
-        return dict(null_for_nan(content))
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> CaseEvaluation:
-        """Return the evaluation of `to_json`. Raises KeyError or TypeError for anything else."""
-        numbers = {name: _number(content.get(name)) for name in CASE_NUMBERS}
-        bins = content["reliability"]
-        return cls(
-            case=content["case"],
-            patient=content["patient"],
-            groups=dict(content["groups"]),
-            structures={
-                name: StructureResult(**{key: _number(value) for key, value in result.items()})
-                for name, result in content["structures"].items()
-            },
-            reliability=ReliabilityBins.from_dict(bins) if bins is not None else None,
-            detection={
-                name: ErrorDetection(
-                    auroc=_number(detection["auroc"]),
-                    auprc=_number(detection["auprc"]),
-                    errors=detection["errors"],
-                    voxels=detection["voxels"],
-                )
-                for name, detection in content["detection"].items()
-            },
-            intervals={
-                name: IntervalResult(**{key: _number(value) for key, value in interval.items()})
-                for name, interval in content.get("intervals", {}).items()
-            },
-            **numbers,
-        )
-
-
-_MEANS: Final = {
-    ENTROPY_DETECTION: "mean_entropy",
-    MUTUAL_INFORMATION_DETECTION: "mean_mutual_information",
-}
-CASE_NUMBERS: Final = (
-    *("classwise_ece", "adaptive_ece", "nll", "brier"),
-    *("mean_entropy", "mean_mutual_information", "distant_entropy", "failure_score"),
-)
-"""Numbers of a whole case that are stored, unlike those computed from other fields."""
+CALIBRATION_NUMBERS: Final = ("classwise_ece", "adaptive_ece", "nll", "brier")
+FAILURE_NUMBERS: Final = ("distant_entropy", "failure_score")
+"""Numbers of a whole case, by the names of its fields."""
 
 
 def evaluate_case(
@@ -192,8 +148,7 @@ def evaluate_case(
     spacing: Sequence[float],
     structures: Mapping[str, int],
     probabilities: Probabilities | None = None,
-    entropy: UncertaintyMap | None = None,
-    mutual_information: UncertaintyMap | None = None,
+    maps: Mapping[str, MapValues] | None = None,
     pairwise_dice: Mapping[str, float] | None = None,
     expected_dice: Mapping[str, float] | None = None,
     failure_score: float = math.nan,
@@ -204,23 +159,25 @@ def evaluate_case(
     """Measure a prediction against its reference.
 
     ``labels`` and ``reference`` (Z, Y, X), both numbered as ``structures`` (name: label from 1);
-    ``spacing`` (z, y, x) in mm; ``probabilities`` (C, Z, Y, X), class = label; ``entropy`` and
-    ``mutual_information`` (Z, Y, X) in bit; ``pairwise_dice`` of the members and
+    ``spacing`` (z, y, x) in mm; ``probabilities`` (C, Z, Y, X), class = label; ``maps``: name →
+    (Z, Y, X) values; ``pairwise_dice`` of the members and
     ``expected_dice``, per structure; ``volume_intervals``: structure → the ends ``low_80`` … of its
     intervals in mL. Measures that need a missing argument are NaN or empty, and so is
     ``detection`` without ``detects_errors``, which takes a third of the time.
 
     ``structures`` are those in the reference. Every other label or class counts as background:
     its voxels become 0 and its probability is added to that of the background. The maps are not
-    changed, so uncertainty about such a structure still counts. A mutual information of 0
-    everywhere, as from a single model, counts as missing.
+    changed, so uncertainty about such a structure still counts. A disagreement of 0 everywhere, as
+    from a single model, counts as missing.
 
     Raises InputError if the shapes do not match.
     """
-    if mutual_information is not None and not mutual_information.any():
-        mutual_information = None
-    both = {ENTROPY_DETECTION: entropy, MUTUAL_INFORMATION_DETECTION: mutual_information}
-    maps = {name: values for name, values in both.items() if values is not None}
+    maps = {
+        name: values
+        for name, entry in MAPS.items()
+        if (values := (maps or {}).get(name)) is not None
+        and not (entry.needs_members and not values.any())
+    }
     _check_shapes(reference, {"labels": labels, **maps})
     predicted, truth = _numbered(labels, structures), _numbered(reference, structures)
     scores = {"pairwise_dice": pairwise_dice or {}, "expected_dice": expected_dice or {}}
@@ -319,7 +276,7 @@ def _calibration(probabilities: Probabilities, reference: LabelMap) -> dict[str,
 
 
 def _detection(
-    maps: Mapping[str, UncertaintyMap],
+    maps: Mapping[str, MapValues],
     labels: LabelMap,
     reference: LabelMap,
     spacing: Sequence[float],
@@ -339,24 +296,21 @@ def _detection(
 
 
 def _case_uncertainty(
-    maps: Mapping[str, UncertaintyMap], labels: LabelMap, spacing: Sequence[float]
-) -> dict[str, float]:
-    """Return the mean uncertainties of all voxels, bit; those without a map are left out.
+    maps: Mapping[str, MapValues], labels: LabelMap, spacing: Sequence[float]
+) -> dict[str, Any]:
+    """Return the means of the maps over all voxels, and the distant entropy if there is a map.
 
     ``distant_entropy`` counts only the entropy more than 3 mm from every predicted contour. A box
     around the prediction would shrink with a failure, and the means in it would fall.
     """
-    means = {_MEANS[name]: float(values.mean(dtype=np.float64)) for name, values in maps.items()}
-    if (entropy := maps.get(ENTROPY_DETECTION)) is not None:
+    means = {name: float(values.mean(dtype=np.float64)) for name, values in maps.items()}
+    measured: dict[str, Any] = {"means": means}
+    if (entropy := maps.get(ENTROPY.name)) is not None:
         distant = entropy[far_from_contours(labels, spacing)].sum(dtype=np.float64)
-        means["distant_entropy"] = float(distant) / entropy.size
-    return means
+        measured["distant_entropy"] = float(distant) / entropy.size
+    return measured
 
 
 def _mean(values: Iterable[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return math.fsum(known) / len(known) if known else math.nan
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from ...core.ensemble.maps import MAPS, MUTUAL_INFORMATION, UncertaintyMap
 from ...core.heart.structures import match_structure
 from ...core.steps import map_steps
 from ...io.dataset.groups import names_in_tables, patients_of, read_groups
@@ -305,6 +306,12 @@ def known_intervals(methods: Sequence[MethodEvaluation]) -> list[str]:
     return list(dict.fromkeys(n for m in methods for case in m.cases for n in case.intervals))
 
 
+def known_maps(methods: Sequence[MethodEvaluation]) -> list[UncertaintyMap]:
+    """Return the usual maps, and the others that were saved for any case."""
+    saved = {name for m in methods for case in m.cases for name in case.means}
+    return [entry for entry in MAPS.values() if entry.is_streamed or entry.name in saved]
+
+
 def _remarks(pair: CasePair) -> Iterator[str]:
     """Yield remarks on a case, worded alike for all cases they apply to."""
     prediction, reference = pair.prediction, pair.reference
@@ -326,11 +333,12 @@ def _remarks(pair: CasePair) -> Iterator[str]:
         yield COMPARED_BY_VOXEL
     if prediction.probabilities is None:
         yield NO_PROBABILITIES
-    if prediction.mutual_information is None:
+    information = prediction.maps.get(MUTUAL_INFORMATION.name)
+    if information is None:
         made_by = prediction.made_by  # SWA names the members that it averages into one
         is_alone = made_by.get("method") == "swa" or len(made_by.get("members", ())) == 1
         yield SINGLE_MODEL if is_alone else NO_MUTUAL_INFORMATION
-    elif not prediction.mutual_information.any():
+    elif not information.any():
         yield SINGLE_MODEL
     if np.array_equal(prediction.labels.voxels, reference.labels):
         yield IDENTICAL
@@ -352,8 +360,7 @@ def _evaluated(
             spacing=prediction.labels.spacing,
             structures=pair.judged,
             probabilities=prediction.probabilities,
-            entropy=prediction.entropy,
-            mutual_information=prediction.mutual_information,
+            maps=prediction.maps,
             pairwise_dice=_by_title(prediction.pairwise_dice, titles),
             expected_dice=_by_title(prediction.expected_dice, titles),
             failure_score=prediction.failure_score,

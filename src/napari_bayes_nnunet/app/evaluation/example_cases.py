@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.ensemble.maps import ENTROPY
 from ...io import DataError
 from ...io.evaluation.predictions import match_references
 from ...io.files.given_path import is_same_path
@@ -133,10 +134,11 @@ def _shown(
             ShownMethod(
                 name=name,
                 labels=labels[name][z],
-                entropy=None if (entropy := pair.prediction.entropy) is None else entropy[z],
+                entropy=None if entropy is None else entropy[z],
                 dice=results[name].mean_dice,
             )
             for name, pair in pairs.items()
+            for entropy in [pair.prediction.maps.get(ENTROPY.name)]
         ),
         spacing=any_pair.prediction.labels.spacing[1:],
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.ensemble.maps import ENTROPY
 from ...core.metrics.calibration import ReliabilityBins
 from ...core.metrics.detection import rank_correlation, risk_coverage
 from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, encode_png, keep_dollars
@@ -153,7 +154,7 @@ def entropy_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
 
     None without entropy.
     """
-    known = [(n, m, _pairs(m, lambda case: case.mean_entropy)) for n, m in enumerate(methods)]
+    known = [(n, m, _pairs(m, lambda case: case.mean_of(ENTROPY))) for n, m in enumerate(methods)]
     known = [(n, method, pairs) for n, method, pairs in known if pairs]
     if not known:
         return None

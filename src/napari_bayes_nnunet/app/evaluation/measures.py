@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import methodcaller
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.ensemble.maps import ENTROPY, MAPS, MUTUAL_INFORMATION, UncertaintyMap
 from ...core.metrics.conformal import COVERAGES, Coverage
 from ...core.metrics.detection import (
     area_under_generalized_risk_coverage,
@@ -29,9 +31,7 @@ from .aggregates import (
     share_of_volumes,
 )
 from .case import (
-    ENTROPY_DETECTION,
     GROSS,
-    MUTUAL_INFORMATION_DETECTION,
     CaseEvaluation,
     IntervalResult,
 )
@@ -68,19 +68,20 @@ CASE_SCORES: Final = (
     ),
     CaseScore("expected_dice", "Expected Dice", "Expected Dice", lambda c: c.mean_expected_dice),
     CaseScore("failure_score", "Failure score", "Failure score", lambda c: -c.failure_score),
-    CaseScore("entropy", "Entropy", "Mean entropy", lambda c: -c.mean_entropy),
+    CaseScore("entropy", "Entropy", "Mean entropy", lambda c: -c.mean_of(ENTROPY)),
     CaseScore(
         "distant_entropy", "Distant entropy", "Entropy far from contours",
         lambda c: -c.distant_entropy,
     ),
     CaseScore(
         "mutual_information", "MI", "Mean mutual information",
-        lambda c: -c.mean_mutual_information,
+        lambda c: -c.mean_of(MUTUAL_INFORMATION),
     ),
 )  # fmt: skip
 _UNITS: Final = {"EF": "points", "mass": "g"}
 """Units of the measurements that are not volumes in mL, by the end of their names."""
-_MAPS: Final = {ENTROPY_DETECTION: "entropy", MUTUAL_INFORMATION_DETECTION: "MI"}
+USUAL_MAPS: Final = [entry for entry in MAPS.values() if entry.is_streamed]
+"""Maps with measures in every evaluation; others have them if they were saved."""
 
 
 def _rank_with_quality(score: NDArray[np.float64], risks: NDArray[np.float64]) -> float:
@@ -166,25 +167,25 @@ FURTHER_CALIBRATION: Final = (
         key="brier", title="Brier", aggregate=mean_over_volumes(lambda c: c.brier), better="lower"
     ),
 )
-UNCERTAINTY: Final = (
-    Measure(
-        key="mean_entropy",
-        title="Mean entropy",
-        aggregate=mean_over_volumes(lambda c: c.mean_entropy),
-        unit="bit",
-        better="",
-    ),
-    Measure(
-        key="mean_mutual_information",
-        title="Mean MI",
-        aggregate=mean_over_volumes(lambda c: c.mean_mutual_information),
-        unit="bit",
-        better="",
-    ),
-)
 
 
-def detection_measures(*, gross: bool) -> list[Measure]:
+def uncertainty_measures(maps: Sequence[UncertaintyMap]) -> list[Measure]:
+    """Return the mean of each map."""
+    return [
+        Measure(
+            key=f"mean_{entry.key}",
+            title=f"Mean {entry.short}",
+            aggregate=mean_over_volumes(methodcaller("mean_of", entry)),
+            unit=entry.unit,
+            better="",
+        )
+        for entry in maps
+    ]
+
+
+def detection_measures(
+    maps: Sequence[UncertaintyMap] = USUAL_MAPS, *, gross: bool
+) -> list[Measure]:
     """Return how well each map detects all wrong voxels, or only the gross errors."""
     end, key_end = (GROSS, "_gross") if gross else ("", "")
 
@@ -197,12 +198,12 @@ def detection_measures(*, gross: bool) -> list[Measure]:
 
     return [
         Measure(
-            key=f"{attribute}_{name.replace('-', '_')}{key_end}",
-            title=f"{attribute.upper()}, {short}",
-            aggregate=mean_over_volumes(of_map(name, attribute)),
+            key=f"{attribute}_{entry.key}{key_end}",
+            title=f"{attribute.upper()}, {entry.short}",
+            aggregate=mean_over_volumes(of_map(entry.name, attribute)),
         )
         for attribute in ("auroc", "auprc")
-        for name, short in _MAPS.items()
+        for entry in maps
     ]
 
 
@@ -260,8 +261,12 @@ def interval_measures(names: Sequence[str], level: Coverage) -> dict[str, list[M
     }
 
 
-def all_measures(structures: Sequence[str], intervals: Sequence[str] = ()) -> list[Measure]:
-    """Return all measures for the given structures and names of ``intervals``."""
+def all_measures(
+    structures: Sequence[str],
+    intervals: Sequence[str] = (),
+    maps: Sequence[UncertaintyMap] = USUAL_MAPS,
+) -> list[Measure]:
+    """Return all measures for the given structures, names of ``intervals`` and maps."""
     return [
         *dice_measures(structures),
         *distance_measures(structures, "hausdorff95_mm"),
@@ -271,9 +276,9 @@ def all_measures(structures: Sequence[str], intervals: Sequence[str] = ()) -> li
         *agreement_measures(structures),
         *ECE,
         *FURTHER_CALIBRATION,
-        *detection_measures(gross=False),
-        *detection_measures(gross=True),
-        *UNCERTAINTY,
+        *detection_measures(maps, gross=False),
+        *detection_measures(maps, gross=True),
+        *uncertainty_measures(maps),
         *chain.from_iterable(failure_measures().values()),
         *(
             measure

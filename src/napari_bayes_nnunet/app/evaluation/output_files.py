@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
 
+from ...core.ensemble.maps import MAPS
 from ...io.files.atomic import json_text, null_for_nan, write_text
 from ...io.files.csv_text import csv_text
 from ..report.output_folder import (
@@ -18,8 +19,8 @@ from ..report.output_folder import (
     unwritable,
 )
 from .aggregates import Aggregate, aggregate_difference
-from .case import CASE_NUMBERS, CaseEvaluation, StructureResult
-from .evaluate import MethodEvaluation, judged_structures, known_intervals
+from .case import CALIBRATION_NUMBERS, FAILURE_NUMBERS, CaseEvaluation, StructureResult
+from .evaluate import MethodEvaluation, judged_structures, known_intervals, known_maps
 from .example_cases import ShownCase
 from .measures import Measure, all_measures, failure_measures
 from .page import evaluation_page
@@ -80,7 +81,6 @@ INTERVAL: Final = "95 %, bootstrap of 2000 resamples of patients with all their 
 _ALL: Final = "all"
 """Structure in the rows of a whole case."""
 _OF_STRUCTURE: Final = tuple(field.name for field in fields(StructureResult))
-_OF_CASE: Final = ("ece", *CASE_NUMBERS)
 
 
 def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
     method.
     """
     structures = judged_structures(methods)
-    measures = all_measures(structures, known_intervals(methods))
+    measures = all_measures(structures, known_intervals(methods), known_maps(methods))
     results = {m.name: {x.key: x.aggregate(m.cases) for x in measures} for m in methods}
     first, *others = (m.name for m in methods)
     content = {
@@ -109,7 +109,7 @@ def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
 def _of_method(
     method: MethodEvaluation, aggregates: dict[str, Aggregate], structures: Sequence[str]
 ) -> dict[str, Any]:
-    every = all_measures(structures, known_intervals([method]))
+    every = all_measures(structures, known_intervals([method]), known_maps([method]))
     # Other groups than ED and ES have too few cases.
     left_out = {m.key for measures in failure_measures().values() for m in measures}
     measures = [m for m in every if m.key not in left_out]
@@ -158,12 +158,12 @@ def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
     """
     groups = sorted({name for m in methods for case in m.cases for name in case.groups})
     detection = sorted({name for m in methods for case in m.cases for name in case.detection})
-    rows: list[Sequence[Any]] = []
+    means = [f"mean_{entry.key}" for entry in known_maps(methods)]
+    of_case = ("ece", *CALIBRATION_NUMBERS, *means, *FAILURE_NUMBERS)
     of_detection = [f"{kind} {name}" for name in detection for kind in ("auroc", "auprc")]
-    others = (*_FIRST_COLUMNS, "structure", *_OF_STRUCTURE, *_OF_CASE)
+    others = (*_FIRST_COLUMNS, "structure", *_OF_STRUCTURE, *of_case)
     of_groups = (f"group {name}" if name in others else name for name in groups)
-    head = (*others[:3], *of_groups, *others[3:])
-    rows.append([*head, *of_detection])
+    rows: list[Sequence[Any]] = [[*others[:3], *of_groups, *others[3:], *of_detection]]
     for method in methods:
         for case in method.cases:
             start = [
@@ -172,22 +172,24 @@ def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
                 case.patient,
                 *(case.groups.get(g, "") for g in groups),
             ]
-            for name, numbers in _rows_of(case, detection):
-                rows.append([*start, name, *map(_field, numbers)])
+            for name, numbers in _rows_of(case):
+                columns = (*_OF_STRUCTURE, *of_case, *of_detection)
+                values = (_field(numbers.get(column, math.nan)) for column in columns)
+                rows.append([*start, name, *values])
     return csv_text(rows)
 
 
-def _rows_of(case: CaseEvaluation, detection: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
-    nothing = [math.nan] * (len(_OF_CASE) + 2 * len(detection))
+def _rows_of(case: CaseEvaluation) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield each structure, and "all" for the whole case, with numbers by column."""
     for name, result in case.structures.items():
-        yield name, [*(getattr(result, field) for field in _OF_STRUCTURE), *nothing]
-    of_all = {"dice": case.mean_dice, "pairwise_dice": case.mean_pairwise_dice}
-    numbers = [of_all.get(field, math.nan) for field in _OF_STRUCTURE]
-    numbers += [getattr(case, field) for field in _OF_CASE]
-    for name in detection:
-        scores = case.detection.get(name)
-        numbers += [scores.auroc, scores.auprc] if scores else [math.nan, math.nan]
-    yield _ALL, numbers
+        yield name, asdict(result)
+    numbers = {
+        name: getattr(case, name) for name in ("ece", *CALIBRATION_NUMBERS, *FAILURE_NUMBERS)
+    }
+    numbers |= {f"mean_{entry.key}": case.mean_of(entry) for entry in MAPS.values()}
+    for name, scores in case.detection.items():
+        numbers |= {f"auroc {name}": scores.auroc, f"auprc {name}": scores.auprc}
+    yield _ALL, {"dice": case.mean_dice, "pairwise_dice": case.mean_pairwise_dice, **numbers}
 
 
 def _field(number: float) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ...core.counts import format_count
 from ...core.metrics.conformal import COVERAGES
-from .evaluate import MethodEvaluation, judged_structures, known_intervals
+from .evaluate import MethodEvaluation, judged_structures, known_intervals, known_maps
 from .measures import (
     ECE,
     FURTHER_CALIBRATION,
@@ -67,9 +67,10 @@ def volume_table(methods: Methods) -> Table:
 
 
 def detection_table(methods: Methods) -> Table:
-    """Return how well entropy and mutual information detect wrong voxels."""
+    """Return how well each map detects wrong voxels."""
+    maps = known_maps(methods)
     blocks = [
-        Block(title=title, measures=detection_measures(gross=gross))
+        Block(title=title, measures=detection_measures(maps, gross=gross))
         for title, gross in (("All wrong voxels", False), ("Gross errors", True))
     ]
     return evaluation_table(methods, blocks)

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.ensemble.maps import MAPS
 from ...core.problems import Action, Statement
 from ...io import DataError
 from ...io.files.atomic import remove_leftovers, replacing, write_json, write_text
 from ...io.files.given_path import is_same_path
+from ...io.images.geometry import Geometry
 from ...io.images.integrity import is_image
 from ...io.images.nifti import Volume, read_labels, write_labels, write_map
 from ...io.study.info import is_study
 from .. import AppError
-from ..segmentation.result import Segmentation
 
-MAPS = ("entropy", "mutual-information", "probabilities")
+SAVED_MAPS: Final = (*MAPS, "probabilities")
 STUDY_OUTPUT = "study"
 """Name of the study among the outputs to save."""
 INFO_CFG = "Info.cfg next to the image"
@@ -47,8 +48,7 @@ def case_files(name: str, maps: Collection[str]) -> dict[str, str]:
     """Return output → file name of a 3D image: labels, the ``maps``, last the report."""
     names = {
         "labels": f"{name}.nii.gz",
-        "entropy": f"{name}_entropy.nii.gz",
-        "mutual-information": f"{name}_mutual_information.nii.gz",
+        **{entry.name: f"{name}_{entry.key}.nii.gz" for entry in MAPS.values()},
         "probabilities": f"{name}_probabilities.npz",
         "report": f"{name}.json",
     }
@@ -64,33 +64,32 @@ def dicom_file_names(case: str, phases: Iterable[int | None]) -> tuple[list[str]
 def write_case(
     folder: Path,
     name: str,
-    result: Segmentation,
+    labels: NDArray[np.uint8],
+    arrays: Mapping[str, NDArray[np.float32]],
     report: Mapping[str, Any],
     *,
-    maps: Collection[str],
-    like: Volume,
+    like: Geometry,
 ) -> None:
-    """Write labels, maps and, last, the report of a 3D image with the geometry of ``like``.
+    """Write labels, arrays and, last, the report of a 3D image with the geometry ``like``.
 
-    Maps of an earlier result are removed, and after an error all files of the case. Files that are
+    ``arrays`` are maps, and "probabilities" in the order of `write_probabilities`. Those of an
+    earlier result are removed, and after an error all files of the case. Files that are
     replaced pass their permissions on. Raises DataError if the folder cannot be written to.
     """
-    files = {key: folder / file for key, file in case_files(name, maps).items()}
+    files = {key: folder / file for key, file in case_files(name, arrays).items()}
     try:
         with whole_or_absent(*files.values()):
             remove_case(folder, name, replaced=files.values())
-            if "entropy" in files:
-                write_map(files["entropy"], result.entropy, like)
-            if "mutual-information" in files:
-                write_map(files["mutual-information"], result.mutual_information, like)
-            if "probabilities" in files:
-                probabilities = like.geometry.to_file_order(result.probabilities)
-                write_probabilities(files["probabilities"], probabilities)
-            write_labels(files["labels"], result.labels, like)
+            for key, values in arrays.items():
+                if key in MAPS:
+                    write_map(files[key], values, like)
+                else:
+                    write_probabilities(files[key], like.to_file_order(values))
+            write_labels(files["labels"], labels, like)
             write_json(files["report"], report)
     except OSError as error:
         raise DataError(
-            RESULTS_NOT_WRITTEN, Action.OTHER_OUTPUT, folder=folder, reason=error.strerror
+            RESULTS_NOT_WRITTEN, Action.OTHER_OUTPUT, folder=folder, reason=error.strerror or error
         ) from error
 
 
@@ -142,7 +141,7 @@ def remove_case(folder: Path, name: str, *, replaced: Collection[Path] = ()) -> 
     Files to be ``replaced`` stay, because the new ones get their permissions. A report among them
     becomes empty, so that a kill leaves a case that is not finished.
     """
-    files = case_files(name, MAPS)
+    files = case_files(name, SAVED_MAPS)
     for file in {folder / file for file in files.values()} - {*replaced}:
         file.unlink(missing_ok=True)
     remove_leftovers(folder, *files.values())

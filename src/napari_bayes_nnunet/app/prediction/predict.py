@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ...core.ensemble.maps import MAPS
 from ...core.problems import Action, Problem, Remedy, Setting
 from ...core.steps import drain
 from ...io import DataError
@@ -56,7 +57,7 @@ KIND_UNKNOWN = (
     "Images that may not be a short-axis cine cannot be refused, because the ensemble is not "
     "calibrated to recognise them, which takes 40 or more training images."
 )
-NO_MAP_OF_SINGLE = "{method} is a single model, so it has no mutual information."
+NO_MAP_OF_SINGLE = "{method} is a single model, so it has no {map}."
 Segmented: TypeAlias = Sequence[tuple[PhaseImage, Segmentation]]
 _LOGGER = logging.getLogger(__name__)
 
@@ -146,9 +147,11 @@ def predict_case(
     image, case = source.path, source.case
     refuse_inside_study(request.output)
     run_notes: list[str] = []
-    if "mutual-information" in request.save and _is_single(ensemble, request):
-        request = replace(request, save=request.save - {"mutual-information"})
-        run_notes.append(NO_MAP_OF_SINGLE.format(method=request.settings.method))
+    no_maps = [m for m in MAPS.values() if m.needs_members and m.name in request.save]
+    if no_maps and _is_single(ensemble, request):
+        request = replace(request, save=request.save - {m.name for m in no_maps})
+        method = request.settings.method
+        run_notes += [NO_MAP_OF_SINGLE.format(method=method, map=m.title) for m in no_maps]
     if request.strict:
         _refuse_unknown_kind(ensemble)
     if done := _finished_before(ensemble, request, source):
@@ -191,7 +194,7 @@ def predict_case(
 
 
 def _is_single(ensemble: Ensemble, request: PredictionRequest) -> bool:
-    """Return whether one pass makes the result, so that there is no mutual information."""
+    """Return whether one pass makes the result, so that there is no disagreement."""
     return len(PassPlan(folder=ensemble.folder, settings=request.settings).passes) == 1
 
 
@@ -396,7 +399,10 @@ def _write(
     report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **entries}
     report |= with_geometry(result.report(), like.geometry)
     report["notes"] = [*entries["notes"], *report["notes"], *map(str, like.notes)]
-    write_case(request.output, frame.name, result, report, maps=request.save, like=like)
+    arrays = {**result.maps, "probabilities": result.probabilities}
+    for key in arrays.keys() - request.save:
+        del arrays[key]
+    write_case(request.output, frame.name, result.labels, arrays, report, like=like.geometry)
     return report
 
 

@@ -15,7 +15,7 @@ from .. import AppError
 from ..segmentation.calibration import chosen_temperature
 from ..segmentation.methods import choose_members
 from ..segmentation.settings import SegmentationSettings
-from .output_files import MAPS, STUDY_OUTPUT
+from .output_files import SAVED_MAPS, STUDY_OUTPUT
 from .phases import parse_phases
 
 READ_ONLY_OUTPUT: Final = "The output folder {folder} is read-only."
@@ -70,7 +70,7 @@ class CaseOutcome:
 def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
     """Make the output folder. Raises AppError if the ensemble cannot meet the request."""
     parse_phases(request.phases)
-    known = (*MAPS, STUDY_OUTPUT)
+    known = (*SAVED_MAPS, STUDY_OUTPUT)
     unknown = sorted(request.save - set(known))
     if unknown:
         raise AppError(

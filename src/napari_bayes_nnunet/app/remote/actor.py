@@ -27,9 +27,10 @@ from ...io.ensemble.fingerprint import fingerprint
 from ...nnunet import ModelError, Stopped
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
+from ..segmentation.first_look import FirstLook
 from ..segmentation.result import Snapshot, SnapshotThrottle
 from ..segmentation.settings import SegmentationSettings
-from .wire_format import PackedArray, PackedLook, PackedSnapshot, RemoteSegmentation, Step
+from .wire_format import PackedArray, PackedMaps, RemoteSegmentation, RemoteSnapshot, Step
 
 if TYPE_CHECKING:
     from ..segmentation.ensemble import Ensemble
@@ -95,12 +96,12 @@ class RemoteRun:
 
     def first_looks(
         self, reference: EnsembleReference, cine: PackedArray, spacing: tuple[float, float, float]
-    ) -> list[PackedLook]:
+    ) -> list[PackedMaps[FirstLook]]:
         """Return a look at each phase."""
         voxels = cine.unpack()
         with self._ensemble(reference) as ensemble:
             looks = ensemble.first_looks(voxels, spacing, should_stop=self._is_dropped)
-            return [PackedLook.pack(look) for look in looks]
+            return [PackedMaps.pack(FirstLook, look) for look in looks]
 
     def begin(
         self,
@@ -140,7 +141,8 @@ class RemoteRun:
                     return []
                 done, total = min((s.done, s.total) for s in snapshots.values())
                 if throttle.shows(done, total):
-                    return {index: PackedSnapshot.pack(s) for index, s in snapshots.items()}
+                    pack = partial(PackedMaps.pack, RemoteSnapshot)
+                    return {index: pack(snapshot) for index, snapshot in snapshots.items()}
 
     @contextmanager
     def _ensemble(self, reference: EnsembleReference) -> Generator[Ensemble]:

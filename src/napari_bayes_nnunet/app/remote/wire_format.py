@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from io import BytesIO
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.problems import Action
-from ...io.study.arrays import STEPS_PER_BIT, dump_posterior
+from ...io.study.arrays import STEPS_OF_MAPS, dump_posterior
 from .. import AppError
 from ..segmentation.first_look import FirstLook
 from ..segmentation.result import Segmentation, Snapshot, stored_posterior
@@ -19,78 +19,39 @@ from ..segmentation.result import Segmentation, Snapshot, stored_posterior
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteSnapshot:
-    """Received `Snapshot`, with maps in steps of 1/4096 bit."""
+    """Received `Snapshot`, with maps in steps of 1/4096."""
 
     done: int
     total: int
     eta_seconds: float
     labels: NDArray[np.uint8]
-    entropy: NDArray[np.float32]
-    mutual_information: NDArray[np.float32]
+    maps: dict[str, NDArray[np.float32]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PackedSnapshot:
-    """`Snapshot` as it is sent, with uint8 labels and uint16 maps."""
+Shown = TypeVar("Shown", RemoteSnapshot, FirstLook)
 
-    done: int
-    total: int
-    eta_seconds: float
+
+@dataclass(frozen=True)
+class PackedMaps(Generic[Shown]):
+    """Snapshot or look of the class ``made`` as it is sent, with uint8 labels and uint16 maps."""
+
+    made: type[Shown]
     labels: PackedArray
-    entropy: PackedArray
-    mutual_information: PackedArray
+    maps: dict[str, PackedArray]
+    others: dict[str, Any]
 
     @classmethod
-    def pack(cls, snapshot: Snapshot) -> PackedSnapshot:
-        """Return the packed snapshot."""
-        return cls(
-            done=snapshot.done,
-            total=snapshot.total,
-            eta_seconds=snapshot.eta_seconds,
-            labels=PackedArray.pack(snapshot.labels),
-            entropy=pack_map(snapshot.entropy),
-            mutual_information=pack_map(snapshot.mutual_information),
-        )
+    def pack(cls, made: type[Shown], shown: Snapshot | FirstLook) -> Self:
+        """Return the packed snapshot or look."""
+        names = {entry.name for entry in fields(made)} - {"labels", "maps"}
+        others = {name: getattr(shown, name) for name in names}
+        maps = {name: _pack_map(values) for name, values in shown.maps.items()}
+        return cls(made, PackedArray.pack(shown.labels), maps, others)
 
-    def unpack(self) -> RemoteSnapshot:
-        """Return the snapshot. Raises AppError if the data are damaged."""
-        return RemoteSnapshot(
-            done=self.done,
-            total=self.total,
-            eta_seconds=self.eta_seconds,
-            labels=self.labels.unpack(),
-            entropy=unpack_map(self.entropy),
-            mutual_information=unpack_map(self.mutual_information),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackedLook:
-    """`FirstLook` as it is sent."""
-
-    labels: PackedArray
-    entropy: PackedArray
-    volumes: dict[str, float]
-    by_student: bool = False
-
-    @classmethod
-    def pack(cls, look: FirstLook) -> PackedLook:
-        """Return the packed look."""
-        return cls(
-            labels=PackedArray.pack(look.labels),
-            entropy=pack_map(look.entropy),
-            volumes=dict(look.volumes),
-            by_student=look.by_student,
-        )
-
-    def unpack(self) -> FirstLook:
-        """Return the look. Raises AppError if the data are damaged."""
-        return FirstLook(
-            labels=self.labels.unpack(),
-            entropy=unpack_map(self.entropy),
-            volumes=self.volumes,
-            by_student=self.by_student,
-        )
+    def unpack(self) -> Shown:
+        """Return the snapshot or look. Raises AppError if the data are damaged."""
+        maps = {name: _unpack_map(packed) for name, packed in self.maps.items()}
+        return self.made(labels=self.labels.unpack(), maps=maps, **self.others)
 
 
 @dataclass(frozen=True)
@@ -115,7 +76,7 @@ class RemoteSegmentation:
         return self.content
 
 
-Step = dict[int, PackedSnapshot] | list[RemoteSegmentation]
+Step = dict[int, PackedMaps[RemoteSnapshot]] | list[RemoteSegmentation]
 """Image index → snapshot, or the results after the last snapshot."""
 
 
@@ -174,13 +135,13 @@ class PackedArray:
         return dtype, nbytes
 
 
-def pack_map(bits: NDArray[np.floating]) -> PackedArray:
-    """Pack a map in bit (0 to 15) in steps of 1/4096 bit, as in a study."""
-    return PackedArray.pack(np.rint(bits * STEPS_PER_BIT).astype(np.uint16))
+def _pack_map(values: NDArray[np.floating]) -> PackedArray:
+    """Pack a map, from 0 to 15, in steps of 1/4096, as in a study."""
+    return PackedArray.pack(np.rint(values * STEPS_OF_MAPS).astype(np.uint16))
 
 
-def unpack_map(packed: PackedArray) -> NDArray[np.float32]:
-    """Return a packed map as float32, in bit."""
-    bits: NDArray[np.float32] = packed.unpack().astype(np.float32)
-    bits /= STEPS_PER_BIT
-    return bits
+def _unpack_map(packed: PackedArray) -> NDArray[np.float32]:
+    """Return a packed map as float32."""
+    values: NDArray[np.float32] = packed.unpack().astype(np.float32)
+    values /= STEPS_OF_MAPS
+    return values

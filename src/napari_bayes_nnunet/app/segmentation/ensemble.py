@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...core.choices import LargestComponent, Mirroring, Precision, Window
 from ...core.durations import TimeLeft
+from ...core.ensemble.maps import MAPS
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.heart.largest_component import find_removed
 from ...core.heart.measurements import (
@@ -526,8 +527,7 @@ class Ensemble:
         result = Segmentation(
             labels=labels,
             probabilities=statistics.measure(RunningPosterior.mean),
-            entropy=statistics.measure(RunningPosterior.total_entropy),
-            mutual_information=statistics.measure(RunningPosterior.mutual_information),
+            maps={name: statistics.measure(entry.measure) for name, entry in MAPS.items()},
             volumes=volumes,
             member_volumes=of_members,
             volume_spread=spreads,

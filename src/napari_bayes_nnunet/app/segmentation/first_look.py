@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.ensemble.maps import ENTROPY, HasMaps
 from ...core.ensemble.posterior import entropy, most_probable
 from ...core.heart.largest_component import largest_component
 from ...core.heart.measurements import canonical_structure, volumes_ml
@@ -20,16 +21,16 @@ FEWEST_FOR_LOOKS: Final = 6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FirstLook:
+class FirstLook(HasMaps):
     """Provisional result of one network for a phase, in a window that another phase gave.
 
     The network is the student of the ensemble if the look is ``by_student``, else a member.
-    ``labels`` (Z, Y, X) uint8 and ``entropy`` (Z, Y, X) float32, bit, are 0 outside of the window.
+    ``labels`` (Z, Y, X) uint8 and ``maps``, only the entropy, are 0 outside of the window.
     ``volumes``: structure → mL.
     """
 
     labels: NDArray[np.uint8]
-    entropy: NDArray[np.float32]
+    maps: Mapping[str, NDArray[np.float32]]
     volumes: Mapping[str, float]
     by_student: bool = False
 
@@ -55,7 +56,8 @@ class FirstLook:
         if largest_only:
             labels *= largest_component(labels, spacing)
         volumes = volumes_ml(labels, spacing, structures)
-        return cls(labels=labels, entropy=bits, volumes=volumes, by_student=by_student)
+        maps = {ENTROPY.name: bits}
+        return cls(labels=labels, maps=maps, volumes=volumes, by_student=by_student)
 
     @property
     def cavity(self) -> float:

@@ -63,10 +63,7 @@ class MemberSums:
             except (RuntimeError, MemoryError) as error:
                 self.step_down(error)
                 self._in_main_memory = True
-                sums = self.posterior
-                if sums.probability_sum is not None:
-                    sums.probability_sum = sums.probability_sum.cpu()
-                    sums.entropy_sum = sums.entropy_sum.cpu()
+                self.posterior.move_to_main_memory()
 
 
 @dataclass(kw_only=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.ensemble.posterior import RunningPosterior
+from ...core.ensemble.maps import MAPS, HasMaps
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Intervals
 from ...core.heart.largest_component import Removed
@@ -64,7 +65,7 @@ class SnapshotThrottle:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Snapshot(HasMaps):
     """Posterior after ``done`` of ``total`` members, valid until the next step.
 
     ``total`` is ``done`` in the last snapshot of an image, also if it is stable before all members.
@@ -80,25 +81,24 @@ class Snapshot:
         """(Z, Y, X) most probable label."""
         return self.statistics.labels()
 
-    @property
-    def entropy(self) -> NDArray[np.float32]:
-        """(Z, Y, X) predictive entropy, 0 to log2 C bit (Eq. 3)."""
-        return self.statistics.measure(RunningPosterior.total_entropy)
-
-    @property
-    def mutual_information(self) -> NDArray[np.float32]:
-        """(Z, Y, X) part of the entropy on which the members disagree, in bit."""
-        return self.statistics.measure(RunningPosterior.mutual_information)
+    @cached_property
+    def maps(self) -> dict[str, NDArray[np.float32]]:  # type: ignore[override]
+        """Name → (Z, Y, X) float32; maps that are not streamed only in the last snapshot."""
+        return {
+            name: self.statistics.measure(entry.measure)
+            for name, entry in MAPS.items()
+            if entry.is_streamed or self.done == self.total
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmentation:
+class Segmentation(HasMaps):
     """Result of an ensemble for one 3D image, with the settings used.
 
-    ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``entropy`` and
-    ``mutual_information`` (Z, Y, X) are in bit. Per structure: ``volumes`` of the labels in mL,
-    ``member_volumes`` of each member in mL with their ``volume_spread``, and ``pairwise_dice``
-    between the members (NaN for one). ``member_labels`` (n, Z, Y, X), if they were kept, and
+    ``probabilities`` (C, Z, Y, X) float32 is the mean over the members (Eq. 2), ``maps`` name →
+    (Z, Y, X) float32. Per structure: ``volumes`` of the labels in mL, ``member_volumes`` of each
+    member in mL with their ``volume_spread``, and ``pairwise_dice`` between the members (NaN for
+    one). ``member_labels`` (n, Z, Y, X), if they were kept, and
     ``member_volumes`` are in the order of ``members`` (one of their mean weights, for SWA).
     ``settings`` name the device, the τ of probabilities and entropy, and the number of members
     that the method takes from the folder; with ``until_stable``, ``members`` can be fewer, and
@@ -118,8 +118,7 @@ class Segmentation:
 
     labels: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
-    entropy: NDArray[np.float32]
-    mutual_information: NDArray[np.float32]
+    maps: Mapping[str, NDArray[np.float32]]
     volumes: dict[str, float]
     member_volumes: dict[str, tuple[float, ...]]
     volume_spread: dict[str, Spread]
@@ -270,6 +269,5 @@ def stored_posterior(result: Segmentation) -> StoredPosterior:
         result.probabilities,
         result.member_labels,
         prediction=result.labels,
-        entropy=round_map(result.entropy),
-        mutual_information=round_map(result.mutual_information),
+        maps={name: round_map(values) for name, values in result.maps.items()},
     )

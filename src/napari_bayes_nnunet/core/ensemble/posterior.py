@@ -77,24 +77,25 @@ class RunningPosterior:
             self._check_members()
         _check_sums_to_one(probabilities)
         self._allocate(probabilities)
-        member_entropy = entropy(probabilities)  # first, because it may run out of memory
+        values = probabilities, entropy(probabilities)  # first, because it may run out of memory
         if voxels is None:
-            self.probability_sum += probabilities
-            self.entropy_sum += member_entropy
+            self._add_all(values)
         else:
-            self._add_in(voxels, probabilities, member_entropy)
+            self._add_in(voxels, values)
         self.count += 1
 
-    def _add_in(self, voxels: VoxelIndex, probabilities: Array, member_entropy: Array) -> None:
+    def _add_all(self, values: Sequence[Array]) -> None:
+        for whole, added in zip(self._sums, values, strict=True):
+            whole += added
+
+    def _add_in(self, voxels: VoxelIndex, values: Sequence[Array]) -> None:
         part = (..., *voxels)
-        sums = self.probability_sum, self.entropy_sum
-        entropies = self.entropy_sum[part]
-        _check_same_shape((len(self.probability_sum), *entropies.shape), probabilities.shape)
+        _check_same_shape(self.probability_sum[part].shape, values[0].shape)
         # First, because it may run out of memory.
-        inside = self.probability_sum[part] + probabilities, entropies + member_entropy
-        for whole, values in zip(sums, inside, strict=True):
+        inside = [whole[part] + added for whole, added in zip(self._sums, values, strict=True)]
+        for whole, sums in zip(self._sums, inside, strict=True):
             whole *= (self.count + 1) / self.count
-            whole[part] = values
+            whole[part] = sums
 
     def merge(self, other: RunningPosterior) -> None:
         """Add the sums of other members, which this posterior does not contain yet.
@@ -105,8 +106,7 @@ class RunningPosterior:
             return
         self._check_shape(other.probability_sum)
         self._allocate(other.probability_sum)
-        self.probability_sum += other.probability_sum
-        self.entropy_sum += other.entropy_sum
+        self._add_all(other._sums)
         self.count += other.count
 
     def mean(self) -> Array:
@@ -156,6 +156,15 @@ class RunningPosterior:
         difference = self.untempered_entropy()
         difference -= self.entropy_sum / self.count
         return difference.clip(0)
+
+    def move_to_main_memory(self) -> None:
+        """Move the sums, which are torch tensors, off their device."""
+        if self.probability_sum is not None:
+            self.probability_sum, self.entropy_sum = (part.cpu() for part in self._sums)
+
+    @property
+    def _sums(self) -> tuple[Array, Array]:
+        return self.probability_sum, self.entropy_sum
 
     def _allocate(self, like: Array) -> None:
         if self.probability_sum is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import LabelMap, VoxelBox
+from .maps import HasMaps
 from .posterior import most_probable
 
 CERTAIN = 255
@@ -22,15 +23,12 @@ class SlicePosterior:
     """Posterior of one slice.
 
     ``prediction`` (Y, X) uint8, ``probabilities`` (C, Y, X) float32, the mean over the members in
-    steps of 1/255, ``members`` (n, Y, X) uint8 labels of each member, ``entropy`` and
-    ``mutual_information`` (Y, X) float32, bit.
+    steps of 1/255, and ``members`` (n, Y, X) uint8 labels of each member.
     """
 
     prediction: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
     members: NDArray[np.uint8]
-    entropy: NDArray[np.float32]
-    mutual_information: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,10 +56,10 @@ class PlanePosterior:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StoredPosterior:
+class StoredPosterior(HasMaps):
     """Posterior of one volume, with probabilities in 8 bit.
 
-    ``prediction`` (Z, Y, X) uint8, ``entropy`` and ``mutual_information`` (Z, Y, X) float32, bit.
+    ``prediction`` (Z, Y, X) uint8, ``maps`` name → (Z, Y, X) float32.
     ``probabilities`` (C, z, y, x) uint8, 255 for 1, and the labels ``members`` (n, z, y, x) uint8
     are stored only inside ``box``; outside it, all is background.
 
@@ -70,8 +68,7 @@ class StoredPosterior:
     """
 
     prediction: NDArray[np.uint8]
-    entropy: NDArray[np.float32]
-    mutual_information: NDArray[np.float32]
+    maps: Mapping[str, NDArray[np.float32]]
     box: VoxelBox
     probabilities: NDArray[np.uint8]
     members: NDArray[np.uint8]
@@ -83,8 +80,7 @@ class StoredPosterior:
         members: Sequence[LabelMap] | NDArray[np.uint8],
         *,
         prediction: NDArray[np.uint8],
-        entropy: NDArray[np.float32],
-        mutual_information: NDArray[np.float32],
+        maps: Mapping[str, NDArray[np.float32]],
     ) -> StoredPosterior:
         """Return the posterior of mean (C, Z, Y, X) probabilities and (n, Z, Y, X) labels."""
         stored = np.rint(np.asarray(probabilities) * CERTAIN).astype(np.uint8)
@@ -92,8 +88,7 @@ class StoredPosterior:
         box = _box_of((stored[0] < CERTAIN) | labels.any(axis=0) | (prediction > 0))
         return cls(
             prediction=prediction,
-            entropy=entropy,
-            mutual_information=mutual_information,
+            maps=maps,
             box=box,
             probabilities=np.ascontiguousarray(stored[(slice(None), *box)]),
             members=np.ascontiguousarray(labels[(slice(None), *box)]),
@@ -135,8 +130,7 @@ class StoredPosterior:
 
         return StoredPosterior(
             prediction=moved(self.prediction),
-            entropy=moved(self.entropy),
-            mutual_information=moved(self.mutual_information),
+            maps={name: moved(values) for name, values in self.maps.items()},
             box=(z, y, x),
             probabilities=moved(self.probabilities),
             members=moved(self.members),
@@ -157,8 +151,6 @@ class StoredPosterior:
             prediction=self.prediction[z],
             probabilities=probabilities,
             members=members,
-            entropy=self.entropy[z],
-            mutual_information=self.mutual_information[z],
         )
 
     def plane_at(self, index: tuple[int | slice, ...]) -> PlanePosterior:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from ...core.ensemble.maps import ENTROPY, MAPS
 from ...core.ensemble.posterior import entropy, most_probable
 from ...core.heart.function import Intervals
 from ...core.metrics.conformal import Coverage
@@ -28,8 +29,7 @@ from ..study.case_report import REPORT_FORMAT, ExpectedDiceEntry, FailureEntry, 
 from .label_tree import ReferenceTree, label_file, label_folders
 from .references import checked_numbers, structure_numbers
 
-ENTROPY_SUFFIX: Final = "_entropy"
-MUTUAL_INFORMATION_SUFFIX: Final = "_mutual_information"
+MAP_SUFFIXES: Final = tuple(f"_{entry.key}" for entry in MAPS.values())
 PROBABILITIES: Final = "_probabilities.npz"
 MOST_CLASSES: Final = 256
 ROUNDING: Final = 0.02
@@ -61,8 +61,8 @@ UNFINISHED: Final = (
 class Prediction:
     """A prediction for one 3D image; None for a part that was not saved.
 
-    ``labels`` (Z, Y, X) on the grid of the image, ``probabilities`` (C, Z, Y, X), ``entropy`` and
-    ``mutual_information`` (Z, Y, X) in bit. ``structures``: name → label, None if unknown.
+    ``labels`` (Z, Y, X) on the grid of the image, ``probabilities`` (C, Z, Y, X), the saved
+    ``maps``: name → (Z, Y, X). ``structures``: name → label, None if unknown.
     ``pairwise_dice`` of the members and ``expected_dice``, per structure. ``volume_intervals`` and,
     for ED and ES, ``function_intervals``: structure or measurement ("LV EF") → `IntervalEnds`.
     ``failure_score`` is NaN if unknown. ``phase`` of a cine, from 1. ``made_by``: the ensemble, its
@@ -73,8 +73,7 @@ class Prediction:
     labels: Volume
     structures: Mapping[str, int] | None
     probabilities: VoxelArray | None = None
-    entropy: VoxelArray | None = None
-    mutual_information: VoxelArray | None = None
+    maps: Mapping[str, VoxelArray] = field(default_factory=dict)
     pairwise_dice: dict[str, float] = field(default_factory=dict)
     expected_dice: dict[str, float] = field(default_factory=dict)
     failure_score: float = math.nan
@@ -95,7 +94,7 @@ def predicted_cases(folder: Path) -> list[str]:
         raise DataError("{folder} is not a folder. Choose a folder of predictions.", folder=folder)
     cases = []
     for place, names in label_folders(folder):
-        maps = {name + end for name in names for end in (ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX)}
+        maps = {name + end for name in names for end in MAP_SUFFIXES}
         cines = {match[1] for name in names if (match := re.fullmatch(r"(.+)_frame\d+", name))}
         cases += [str(PurePosixPath(place, name)) for name in names - maps - cines]
     if not cases:
@@ -143,16 +142,16 @@ def read_prediction(folder: Path, case: str) -> Prediction:
     if report.spacing_from == "given" and report.spacing_mm is not None:
         labels = labels.with_spacing(report.spacing_mm)  # the header has that of the image
     probabilities = _probabilities(folder, case, labels)
-    entropy_map = _map(folder, case + ENTROPY_SUFFIX, labels)
-    if entropy_map is None and probabilities is not None:
-        entropy_map = entropy(probabilities)
+    files = {name: label_file(folder, f"{case}_{entry.key}") for name, entry in MAPS.items()}
+    maps = {name: _map(file, labels) for name, file in files.items() if file}
+    if ENTROPY.name not in maps and probabilities is not None:
+        maps[ENTROPY.name] = entropy(probabilities)
     return Prediction(
         case=case,
         labels=labels,
         structures=report.labels or structure_numbers(folder),
         probabilities=probabilities,
-        entropy=entropy_map,
-        mutual_information=_map(folder, case + MUTUAL_INFORMATION_SUFFIX, labels),
+        maps=maps,
         pairwise_dice={
             name: math.nan if dice is None else dice for name, dice in report.pairwise_dice.items()
         },
@@ -314,9 +313,7 @@ def _agreement(drawn: VoxelArray, probable: VoxelArray) -> float:
     return float(np.mean((drawn == probable)[foreground])) if foreground.any() else 1.0
 
 
-def _map(folder: Path, name: str, labels: Volume) -> VoxelArray | None:
-    if not (file := label_file(folder, name)):
-        return None
+def _map(file: Path, labels: Volume) -> VoxelArray:
     volume = read_volume(file, allow_blank=True, like=labels.geometry)
     if not volume.geometry.same_grid(labels.geometry):
         raise DataError(

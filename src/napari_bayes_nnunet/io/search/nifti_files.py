@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..evaluation.predictions import ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX
+from ..evaluation.predictions import MAP_SUFFIXES
 from ..files.case_names import CaseName, image_names, is_named_label, nifti_stem
 from ..images.geometry import LABEL_INTENT
 from ..images.integrity import nifti_header, phase_count
@@ -57,7 +57,7 @@ def _is_called_label(path: Path) -> bool:
     return (
         is_named_label(path, Path())
         or any(_LABELS_OF_TEST.fullmatch(part) for part in path.parts[:-1])
-        or nifti_stem(path).endswith((ENTROPY_SUFFIX, MUTUAL_INFORMATION_SUFFIX))
+        or nifti_stem(path).endswith(MAP_SUFFIXES)
     )
 
 

@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.ensemble.maps import MAPS
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.types import Phase, Place, VoxelBox
 from .. import DataError
@@ -22,11 +23,12 @@ from ..images.nifti import VoxelArray, read_labels, read_volume, write_labels
 
 PREDICTION: Final = "prediction.nii.gz"
 EDITED: Final = "edited.nii.gz"
-ENTROPY_FILE: Final = "entropy.nii.gz"
-MUTUAL_INFORMATION_FILE: Final = "mutual_information.nii.gz"
+MAP_FILES: Final = {entry.name: f"{entry.key}.nii.gz" for entry in MAPS.values()}
+NEEDED_MAPS: Final = [name for name, entry in MAPS.items() if entry.is_streamed]
+"""Maps that every study has."""
 IMAGE: Final = "image.nii.gz"
 POSTERIOR: Final = "posterior"
-STEPS_PER_BIT: Final = 4096
+STEPS_OF_MAPS: Final = 4096
 """Resolution of maps; finer noise would make their files five times as large."""
 
 _ARRAYS: Final = ("probabilities", "members", "box", "shape")
@@ -71,9 +73,9 @@ def slice_checksums(labels: VoxelArray) -> dict[Place, str]:
 
 
 def round_map(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return a map in bit, rounded to steps of 1/4096 bit as in the files of a study."""
-    steps: NDArray[np.float32] = np.rint(values * STEPS_PER_BIT).astype(np.float32)
-    steps /= STEPS_PER_BIT
+    """Return a map rounded to steps of 1/4096, as in the files of a study."""
+    steps: NDArray[np.float32] = np.rint(values * STEPS_OF_MAPS).astype(np.float32)
+    steps /= STEPS_OF_MAPS
     return steps
 
 
@@ -104,8 +106,7 @@ def read_posterior(
     file: Path,
     *,
     prediction: NDArray[np.uint8],
-    entropy: NDArray[np.float32],
-    mutual_information: NDArray[np.float32],
+    maps: Mapping[str, NDArray[np.float32]],
 ) -> StoredPosterior:
     """Return the posterior of one (Z, Y, X) volume, whose prediction and maps are given.
 
@@ -119,8 +120,7 @@ def read_posterior(
         raise DataError(DAMAGED_POSTERIOR, file=file, reason=type(error).__name__) from error
     return StoredPosterior(
         prediction=prediction,
-        entropy=entropy,
-        mutual_information=mutual_information,
+        maps=maps,
         box=_checked_box(file, arrays, prediction.shape),
         probabilities=arrays["probabilities"],
         members=arrays["members"],

@@ -1,6 +1,6 @@
 """Study: the folder of a segmented case for review and correction.
 
-STUDY/{study.json, prediction.nii.gz, entropy.nii.gz, mutual_information.nii.gz,
+STUDY/{study.json, prediction.nii.gz, a file for each of the `MAPS` such as entropy.nii.gz,
 posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, study.lock}, and image.nii.gz if the
 image did not come from a file. A study opens without the ensemble and without torch.
 
@@ -25,6 +25,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from ...core.counts import format_count
+from ...core.ensemble.maps import HasMaps
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.types import Phase
 from .. import DataError
@@ -35,10 +36,10 @@ from ..images.geometry import Geometry
 from ..images.nifti import VoxelArray, read_labels, write_image, write_labels, write_map
 from .arrays import (
     EDITED,
-    ENTROPY_FILE,
     FOLDER_GONE,
     IMAGE,
-    MUTUAL_INFORMATION_FILE,
+    MAP_FILES,
+    NEEDED_MAPS,
     POSTERIOR,
     PREDICTION,
     foreign_values,
@@ -102,12 +103,13 @@ ZERO_MAP: Final = "{problem} Until then, all its values count as 0, so it ranks 
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Study:
+class Study(HasMaps):
     """Content of a study. All arrays are on the image's grid, (Z, Y, X) or (T, Z, Y, X).
 
     ``posteriors``: phase → posterior, without phases whose file is lost. ``edited`` are the labels
-    with all corrections so far. ``entropy`` and ``mutual_information`` are float32 in bit, 0 in
-    phases that were not segmented. ``problems`` are sentences about unreadable or wrong files.
+    with all corrections so far. ``maps``: name → float32, 0 in phases that were not segmented; all
+    `NEEDED_MAPS`, and the others if they have a file. ``problems`` are sentences about unreadable
+    or wrong files.
     ``work``: `work_checksums` of the corrections and decisions that were read.
     """
 
@@ -116,8 +118,7 @@ class Study:
     posteriors: Mapping[Phase, StoredPosterior]
     prediction: NDArray[np.uint8]
     edited: VoxelArray
-    entropy: NDArray[np.float32]
-    mutual_information: NDArray[np.float32]
+    maps: Mapping[str, NDArray[np.float32]]
     review: ReviewState
     problems: tuple[str, ...] = ()
     work: Mapping[str, str] = field(default_factory=dict)
@@ -153,7 +154,7 @@ def write_study(
     """Write a new study, or replace one without a reader's work, whose files pass on permissions.
 
     ``image`` are voxels that did not come from a file (``info.image`` is None). Maps are rounded to
-    steps of 1/4096 bit. A kill leaves either a complete study or none. ``wait`` is the time in
+    steps of 1/4096. A kill leaves either a complete study or none. ``wait`` is the time in
     seconds to wait for another process that writes this study.
 
     Raises DataError if the folder holds a reader's work or other files, is open in a window or
@@ -212,8 +213,11 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
         posteriors={},
         prediction=prediction,
         edited=edited,
-        entropy=_map_or_zeros(folder / ENTROPY_FILE, info.geometry, problems),
-        mutual_information=_map_or_zeros(folder / MUTUAL_INFORMATION_FILE, info.geometry, problems),
+        maps={
+            name: _map_or_zeros(folder / file, info.geometry, problems)
+            for name, file in MAP_FILES.items()
+            if name in NEEDED_MAPS or (folder / file).exists()
+        },
         review=review,
         work=work,
     )
@@ -289,7 +293,8 @@ def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: Revi
 
 def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
     """Return the files of labels, maps and posteriors that a complete study needs."""
-    files = [folder / name for name in (PREDICTION, ENTROPY_FILE, MUTUAL_INFORMATION_FILE, EDITED)]
+    maps = [MAP_FILES[name] for name in NEEDED_MAPS]
+    files = [folder / name for name in (PREDICTION, *maps, EDITED)]
     files += [posterior_file(folder, phase) for phase in info.phases]
     return files if info.image is not None else [*files, folder / IMAGE]
 
@@ -339,8 +344,7 @@ def _absent_after_error(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(OSError):
-            arrays = (ENTROPY_FILE, MUTUAL_INFORMATION_FILE, IMAGE, PREDICTION)
-            _remove(folder, STUDY_FILE, EDITED, *arrays)
+            _remove(folder, STUDY_FILE, EDITED, *MAP_FILES.values(), IMAGE, PREDICTION)
         raise
 
 
@@ -359,16 +363,17 @@ def _write_arrays(
     folder: Path, info: StudyInfo, posteriors: Mapping[Phase, StoredPosterior]
 ) -> None:
     prediction = np.zeros(info.shape, np.uint8)
-    entropy, information = (np.zeros(info.shape, np.float32) for _ in range(2))
+    names = [name for name in MAP_FILES if all(name in p.maps for p in posteriors.values())]
+    maps = {name: np.zeros(info.shape, np.float32) for name in names}
     for phase, posterior in posteriors.items():
         index = ... if phase is None else phase - 1
         prediction[index] = posterior.prediction
-        entropy[index] = round_map(posterior.entropy)
-        information[index] = round_map(posterior.mutual_information)
+        for name, values in maps.items():
+            values[index] = round_map(posterior.maps[name])
         write_posterior(posterior_file(folder, phase), posterior)
     write_labels(folder / PREDICTION, prediction, info.geometry)
-    write_map(folder / ENTROPY_FILE, entropy, info.geometry)
-    write_map(folder / MUTUAL_INFORMATION_FILE, information, info.geometry)
+    for name, values in maps.items():
+        write_map(folder / MAP_FILES[name], values, info.geometry)
     write_labels(folder / EDITED, prediction, info.geometry)
 
 
@@ -379,8 +384,7 @@ def _read_posteriors(study: Study, problems: list[str]) -> dict[Phase, StoredPos
             posteriors[phase] = read_posterior(
                 posterior_file(study.folder, phase),
                 prediction=select_phase(study.prediction, phase),
-                entropy=select_phase(study.entropy, phase),
-                mutual_information=select_phase(study.mutual_information, phase),
+                maps={name: select_phase(values, phase) for name, values in study.maps.items()},
             )
         except DataError as error:
             part = "the image" if phase is None else f"phase {phase}"

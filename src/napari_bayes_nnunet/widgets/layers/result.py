@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...app.prediction.geometry_report import with_geometry
 from ...app.prediction.output_files import FOUND_BY_VOLUME
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.counts import phase_names
+from ...core.ensemble.maps import MAPS, HasMaps
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Measured, heart_function
 from ...core.heart.measurements import Structure
@@ -68,11 +68,12 @@ class ResultNumbers:
 
 
 @dataclass(kw_only=True, eq=False)
-class SegmentationResult:
+class SegmentationResult(HasMaps):
     """Labels and uncertainty of an image on its grid, (Z, Y, X) or for a cine (T, Z, Y, X).
 
-    ``labels`` is uint8, ``entropy`` and ``mutual_information`` are float32 in bit; all are 0 in
-    phases that were not segmented. ``structures`` maps names to labels, without background.
+    ``labels`` is uint8, ``maps`` name → float32; all are 0 in phases that were not segmented. Maps
+    that are not streamed are also 0 until all members are done. ``structures`` maps names to
+    labels, without background.
     ``folder`` is that of the ensemble named ``ensemble``, ``made_by`` its content; for a study they
     are the study's folder and None, and only method and members of the ``settings`` are known.
     ``phase_cases`` are the names of all phases if they were joined from files of their own,
@@ -107,14 +108,12 @@ class SegmentationResult:
     )
     _looks: dict[Phase, PhaseVolumes] = field(default_factory=dict, init=False)
     labels: NDArray[np.uint8] = field(init=False)
-    entropy: NDArray[np.float32] = field(init=False)
-    mutual_information: NDArray[np.float32] = field(init=False)
+    maps: Mapping[str, NDArray[np.float32]] = field(init=False)
 
     def __post_init__(self) -> None:
         # Untouched zeros take no memory, so only segmented phases do.
         self.labels = np.zeros(self.shape, np.uint8)
-        self.entropy = np.zeros(self.shape, np.float32)
-        self.mutual_information = np.zeros(self.shape, np.float32)
+        self.maps = {name: np.zeros(self.shape, np.float32) for name in MAPS}
 
     @classmethod
     def from_study(cls, study: Study) -> SegmentationResult:
@@ -138,8 +137,7 @@ class SegmentationResult:
             posteriors=dict(study.posteriors),
         )
         result.labels = study.prediction
-        result.entropy = study.entropy
-        result.mutual_information = study.mutual_information
+        result.maps = study.maps
         return result
 
     def is_of(
@@ -170,11 +168,6 @@ class SegmentationResult:
             text if len(phases) == total else f"{phase_names(phases).capitalize()}: {text}"
             for text, phases in phases_by_text.items()
         ]
-
-    @property
-    def largest_entropy(self) -> float:
-        """Entropy if all C classes, background included, are equally probable: log2 C, bit."""
-        return math.log2(self.classes)
 
     @property
     def known_ends(self) -> tuple[CardiacPhases | None, str]:
@@ -235,26 +228,18 @@ class SegmentationResult:
             counted = self._volumes[phase] = posterior, volumes
         return counted[1]
 
-    def read(self, snapshot: SnapshotReady, phase: int | None) -> None:
-        """Read the arrays of a snapshot into ``phase`` and delete their files.
+    def read(self, message: SnapshotReady | FirstLookReady, phase: int | None) -> None:
+        """Read the arrays of a message into ``phase`` and delete their files.
 
-        Can run in a thread: nothing else changes until `count` is called.
+        Those of a first look are not read if more is known of the phase. Can run in a thread:
+        nothing else changes until `count` or `count_look` is called.
         """
-        index = ... if phase is None else phase - 1
-        targets: tuple[NDArray[Any], ...] = (self.labels, self.entropy, self.mutual_information)
-        for target, file in zip(targets, snapshot_files(snapshot), strict=True):
-            target[index] = np.load(file)
-            file.unlink()
-
-    def read_look(self, message: FirstLookReady, phase: int | None) -> None:
-        """Read the arrays of a first look, unless more is known of ``phase``; delete their files.
-
-        Can run in a thread: nothing else changes until `count_look` is called.
-        """
-        for target, name in ((self.labels, message.labels), (self.entropy, message.entropy)):
-            if self._is_open(phase):
-                self.of_phase(target, phase)[...] = np.load(name)
-            Path(name).unlink()
+        if isinstance(message, SnapshotReady) or self._is_open(phase):
+            self.of_phase(self.labels, phase)[...] = np.load(message.labels)
+            for name, values in self.maps.items():
+                file = message.maps.get(name)
+                self.of_phase(values, phase)[...] = np.load(file) if file else 0
+        delete_files(message)
 
     def count_look(
         self, phase: int | None, volumes: Mapping[str, float], *, by_student: bool = False
@@ -301,8 +286,9 @@ class SegmentationResult:
         posterior = read_posterior(
             file,
             prediction=self.of_phase(self.labels, phase).copy(),
-            entropy=round_map(self.of_phase(self.entropy, phase)),
-            mutual_information=round_map(self.of_phase(self.mutual_information, phase)),
+            maps={
+                name: round_map(self.of_phase(values, phase)) for name, values in self.maps.items()
+            },
         )
         file.unlink()
         self._measure(phase, posterior)  # here, because it may take longer than a frame
@@ -330,7 +316,8 @@ class SegmentationResult:
             self.posteriors.pop(phase, None)
             self._looks.pop(phase, None)
             self.requested -= {phase}
-            for values in (self.labels, self.entropy, self.mutual_information):
+            self.of_phase(self.labels, phase)[...] = 0
+            for values in self.maps.values():
                 self.of_phase(values, phase)[...] = 0
 
     def of_phase(self, values: NDArray[Any], phase: int | None) -> NDArray[Any]:
@@ -343,18 +330,12 @@ def _ends(curves: Iterable[VolumeCurve]) -> tuple[Phase, Phase]:
     return next(((c.ed, c.es) for c in curves if len(c.phases) > 1), (None, None))
 
 
-def snapshot_files(snapshot: SnapshotReady) -> tuple[Path, Path, Path]:
-    """Return the files of labels, entropy and mutual information."""
-    return Path(snapshot.labels), Path(snapshot.entropy), Path(snapshot.mutual_information)
-
-
 def delete_files(message: Message) -> None:
     """Delete the arrays of a message that is no longer needed."""
-    if isinstance(message, SnapshotReady):
-        for file in snapshot_files(message):
-            file.unlink(missing_ok=True)
-    elif isinstance(message, FirstLookReady):
-        for name in (message.labels, message.entropy):
-            Path(name).unlink(missing_ok=True)
+    files: list[str] = []
+    if isinstance(message, SnapshotReady | FirstLookReady):
+        files = [message.labels, *message.maps.values()]
     elif isinstance(message, PhaseDone) and message.posterior:
-        Path(message.posterior).unlink(missing_ok=True)
+        files = [message.posterior]
+    for file in files:
+        Path(file).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from threading import Lock
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
@@ -21,6 +21,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
+from ...core.ensemble.maps import ENTROPY, MAPS
 from ...core.heart.structures import structure_colors, structure_title
 from ...core.steps import drain
 from ...io.images.geometry import Geometry
@@ -29,13 +30,10 @@ from ..common.canvas import SHADE, make_overlay
 from .metadata import LayerData, bayes_metadata, is_copy, layer_grid, note_owner
 from .result import SegmentationResult
 
-ResultRole: TypeAlias = Literal["entropy", "mutual information", "prediction"]
-ROLES: Final[tuple[ResultRole, ...]] = ("entropy", "mutual information", "prediction")
+UNCERTAINTY_MAPS: Final = {entry.title: entry for entry in MAPS.values()}
+"""Role → map."""
+ROLES: Final = (*UNCERTAINTY_MAPS, "prediction")
 """From bottom to top."""
-UNCERTAINTY_MAPS: Final = ROLES[:2]
-"""Uncertainty maps."""
-UNITS: Final[Mapping[str, str]] = dict.fromkeys(UNCERTAINTY_MAPS, ", bit")
-"""Ends of the names of the maps, because napari's colour bar has no unit."""
 CONTOUR_WIDTH = 1
 """Width in voxels; a wider outline would hide the entropy along the contours."""
 MOST_COVERED: Final = 0.5
@@ -46,8 +44,6 @@ NO_STRUCTURE_COLOR: Final = "#FF0000"
 """Colour of labels that are no structures, which another program may have drawn."""
 _COLOR_STEPS: Final = 32
 _WARMING_UP: Final = Lock()
-MUTUAL_INFORMATION_END: Final = 1.0
-"""End of its scale in bit, which two halves of the members reach that disagree in a voxel."""
 _BAR_SIZE: Final = (15.0, 100.0)
 """Width and height of the colour bar in pixels."""
 RESULT: Final = "bayes result"
@@ -134,29 +130,23 @@ def _kept(image: Image) -> dict[str, Any]:
     return kept if kept.get("image") == image.unique_id else {}
 
 
-def put_result(
-    viewer: Any, image: Image, result: SegmentationResult, *, mutual_information: bool
-) -> None:
-    """Show ``result`` over ``image``.
-
-    Layers of an earlier result of its method take its arrays. Those of other methods stay, hidden
-    and named by their method.
-    """
-    drain(steps_to_put(viewer, image, result, mutual_information=mutual_information))
-
-
 def steps_to_put(
     viewer: Any,
     image: Image,
     result: SegmentationResult,
     *,
-    mutual_information: bool,
+    shown: str = ENTROPY.title,
     visible: bool = True,
 ) -> Generator[None, None, None]:
-    """Do the steps of `put_result`, as napari needs long for each new layer; hide it if wanted."""
+    """Show ``result`` over ``image``, with the entropy and the ``shown`` map, or hidden.
+
+    Layers of an earlier result of its method take its arrays. Those of other methods stay, hidden
+    and named by their method. napari needs long for each new layer, so each is a step.
+    """
     _bring_method_to_front(viewer, image, result.settings.method)
     present = result_layers(viewer, image)
-    roles = [role for role in ROLES if role != "mutual information" or mutual_information]
+    wanted = (ENTROPY.title, shown, "prediction")
+    roles = [role for role in ROLES if role in wanted and _array(result, role) is not None]
     for role, layer in present.items():
         if layer.data is not _array(result, role):
             if role in roles:
@@ -173,7 +163,7 @@ def steps_to_put(
 
 
 def _steps_to_add(
-    viewer: Any, image: Image, result: SegmentationResult, role: ResultRole, *, visible: bool
+    viewer: Any, image: Image, result: SegmentationResult, role: str, *, visible: bool
 ) -> Generator[None, None, None]:
     """Add a layer above the image, in the order of ``ROLES``, unless the image was removed.
 
@@ -213,7 +203,7 @@ def _bring_method_to_front(viewer: Any, image: Image, method: str) -> None:
             layer.visible = bayes_metadata(layer).pop(BEHIND)
 
 
-def _replace(layer: Layer, image: Image, result: SegmentationResult, role: ResultRole) -> None:
+def _replace(layer: Layer, image: Image, result: SegmentationResult, role: str) -> None:
     """Let a layer show another result of its method, which is quicker than a new layer."""
     new = result_layer(image, result, role)
     name = layer.metadata["bayes"].get(NAME, new.name)
@@ -247,9 +237,10 @@ def _method(layer: Layer) -> str:
 def _name(case: str, role: str, method: str = "") -> str:
     """Return the name of a layer: "heart prediction", "heart entropy, bit (single)".
 
-    napari shortens long names in the middle.
+    napari shortens long names in the middle. Its colour bar has no unit.
     """
-    return f"{case} {role}{UNITS.get(role, '')}{f' ({method})' if method else ''}"
+    unit = UNCERTAINTY_MAPS[role].unit if role in UNCERTAINTY_MAPS else ""
+    return f"{case} {role}{f', {unit}' if unit else ''}{f' ({method})' if method else ''}"
 
 
 def refresh_result(viewer: Any, image: Image, result: SegmentationResult) -> None:
@@ -263,22 +254,20 @@ def refresh_result(viewer: Any, image: Image, result: SegmentationResult) -> Non
             layer.refresh(extent=False)
 
 
-def show_mutual_information(
-    viewer: Any, image: Image, result: SegmentationResult, shown: bool
-) -> None:
-    """Show the mutual information in place of the entropy, or remove it and show the entropy."""
+def show_map(viewer: Any, image: Image, result: SegmentationResult, role: str) -> None:
+    """Show the map of a role in place of the others, which are removed but for the entropy."""
     layers = result_layers(viewer, image)
-    present, entropy = layers.get("mutual information"), layers.get("entropy")
-    if shown and present is None:
-        drain(_steps_to_add(viewer, image, result, "mutual information", visible=True))
-    elif not shown and present is not None:
-        was_visible = present.visible
-        viewer.layers.remove(present)
-        if entropy is not None:
-            entropy.visible = was_visible or entropy.visible
+    further = layers.keys() & UNCERTAINTY_MAPS.keys() - {ENTROPY.title, role}
+    was_visible = any(layers[other].visible for other in further)
+    for other in further:
+        viewer.layers.remove(layers[other])
+    if role in layers:
+        layers[role].visible = was_visible or layers[role].visible
+    elif role != ENTROPY.title:
+        drain(_steps_to_add(viewer, image, result, role, visible=True))
 
 
-def result_layers(viewer: Any, image: Image) -> dict[ResultRole, Layer]:
+def result_layers(viewer: Any, image: Image) -> dict[str, Layer]:
     """Return the layers of the chosen result of ``image`` by role; the user's copies do not count.
 
     Layers of other methods do not count either.
@@ -303,7 +292,7 @@ def _all_layers(viewer: Any, image: Image) -> list[Layer]:
     ]
 
 
-def result_layer(image: Image, result: SegmentationResult, role: ResultRole) -> Layer:
+def result_layer(image: Image, result: SegmentationResult, role: str) -> Layer:
     """Make the layer of one array of ``result``; it shares the array and the grid of ``image``."""
     make = _make_prediction if role == "prediction" else _make_map
     layer = make(image, result, role)
@@ -339,7 +328,7 @@ def hold_tools(layer: Layer) -> Callable[[], None]:
     return show
 
 
-def _insert(viewer: Any, image: Image, layer: Layer, role: ResultRole) -> None:
+def _insert(viewer: Any, image: Image, layer: Layer, role: str) -> None:
     results = result_layers(viewer, image).items()
     below = [image, *(other for lower, other in results if _is_below(lower, role))]
     insert_layer(viewer, 1 + max(viewer.layers.index(other) for other in below), layer)
@@ -368,11 +357,11 @@ def _show_one_map(viewer: Any, image: Image, shown: Layer, event: object = None)
                 layer.visible = False
 
 
-def _is_below(lower: ResultRole, upper: ResultRole) -> bool:
+def _is_below(lower: str, upper: str) -> bool:
     return ROLES.index(lower) < ROLES.index(upper)
 
 
-def _make_prediction(image: Image, result: SegmentationResult, role: ResultRole) -> Labels:
+def _make_prediction(image: Image, result: SegmentationResult, role: str) -> Labels:
     layer = Labels(
         result.labels,
         **_common(image, result, role),
@@ -386,15 +375,12 @@ def _make_prediction(image: Image, result: SegmentationResult, role: ResultRole)
     return layer
 
 
-def _make_map(image: Image, result: SegmentationResult, role: ResultRole) -> Image:
+def _make_map(image: Image, result: SegmentationResult, role: str) -> Image:
     """Return an uncertainty map, with a fixed scale so that cases can be compared."""
-    end = result.largest_entropy
-    if role == "mutual information":
-        end = min(end, MUTUAL_INFORMATION_END)
     layer = Image(
         _array(result, role),
         **_common(image, result, role),
-        contrast_limits=(0.0, end),
+        contrast_limits=(0.0, UNCERTAINTY_MAPS[role].end(result.classes)),
         colormap=map_colormap(),
         blending="translucent_no_depth",
         opacity=1.0,
@@ -422,7 +408,7 @@ def map_colormap() -> Colormap:
     return Colormap(colors, name="uncertainty")
 
 
-def _common(image: Image, result: SegmentationResult, role: ResultRole) -> dict[str, Any]:
+def _common(image: Image, result: SegmentationResult, role: str) -> dict[str, Any]:
     about = {
         "role": role,
         "case": result.case,
@@ -496,10 +482,6 @@ def _reports(result: SegmentationResult) -> dict[int | None, Any]:
     }
 
 
-def _array(result: SegmentationResult, role: ResultRole) -> NDArray[Any]:
-    arrays: dict[ResultRole, NDArray[Any]] = {
-        "entropy": result.entropy,
-        "mutual information": result.mutual_information,
-        "prediction": result.labels,
-    }
-    return arrays[role]
+def _array(result: SegmentationResult, role: str) -> NDArray[Any] | None:
+    """Return the values of a layer; None for a map that the study of the result lacks."""
+    return result.labels if role == "prediction" else result.maps.get(UNCERTAINTY_MAPS[role].name)

@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from ...app.review.session import ReviewSession
+from ...core.steps import drain
 from ...core.types import Place
 from ...io.images.nifti import Volume
 from ..common.settings import Display
@@ -22,9 +23,9 @@ from ..layers.front import bring_to_front, image_in_front
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
+    ROLES,
     add_image,
     hold_tools,
-    put_result,
     result_layers,
     set_voxel_size,
     steps_to_put,
@@ -175,9 +176,7 @@ class ReviewPicture(QObject):
         self.select_edited()
         yield
         self._shown = SegmentationResult.from_study(self._session.study)
-        yield from steps_to_put(
-            viewer, self.image, self._shown, mutual_information=False, visible=False
-        )
+        yield from steps_to_put(viewer, self.image, self._shown, visible=False)
         self._show_only_edited()
 
     @property
@@ -281,11 +280,8 @@ class ReviewPicture(QObject):
 
     def add_map(self, role: str) -> None:
         """Add the hidden map of this role if it is missing."""
-        before = result_layers(self._viewer, self.image)
-        if role not in before:
-            put_result(self._viewer, self.image, self._shown, mutual_information=True)
-            for present, layer in result_layers(self._viewer, self.image).items():
-                layer.visible = layer.visible and present in before
+        if role not in result_layers(self._viewer, self.image):
+            drain(steps_to_put(self._viewer, self.image, self._shown, shown=role, visible=False))
 
     def set_display(self, display: Display) -> None:
         """Show contours, fill and image as chosen."""
@@ -385,7 +381,7 @@ class ReviewPicture(QObject):
         return image
 
     def _show_only_edited(self) -> None:
-        for role in ("prediction", "entropy", "mutual information"):
+        for role in ROLES:
             self._set_visible(role, False)
 
     def _make_edited(self) -> Labels:

@@ -1,20 +1,20 @@
 """Views of the uncertainty, of which one is displayed at a time.
 
 They are: nothing; the outlines of the regions with a probability of at least 10, 50 and 90 %; the
-outlines of all members; entropy; mutual information. Outlines are drawn in the displayed slice.
+outlines of all members; each of the maps. Outlines are drawn in the displayed slice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, Signal
 
 from ...core.editing.outlines import level_outlines, member_outlines
+from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.structures import structure_colors
 from ...core.types import Place
@@ -28,47 +28,41 @@ PosteriorOf: TypeAlias = Callable[[int | None], StoredPosterior | None]
 """Function that returns the posterior of a phase, None if it was not segmented."""
 
 
-class UncertaintyView(StrEnum):
-    """View of the uncertainty; the values are the entries of the switch, with their unit."""
+@dataclass(frozen=True)
+class LineView:
+    """View without a map: ``view`` is the entry of the switch, ``explained`` has two lines."""
 
-    NOTHING = "Nothing"
-    INCLUSION = "Probability 10, 50, 90 %"
-    MEMBERS = "Outlines, one per model"
-    ENTROPY = "Entropy, bit"
-    MUTUAL_INFORMATION = "Disagreement, bit"
+    key: str
+    view: str
+    explained: str
 
 
-EXPLAINED: Final[Mapping[UncertaintyView, str]] = {
-    UncertaintyView.NOTHING: (
-        "Only the contours of the labels. The queue still leads to uncertain slices."
-    ),
-    UncertaintyView.INCLUSION: (
-        "Dotted at 10 %, short dashes at 50 %, long dashes at 90 %. Where the lines part, the "
-        "border is uncertain."
-    ),
-    UncertaintyView.MEMBERS: (
-        "A dashed line for the structure of each model. Where the lines part, the models disagree."
-    ),
-    UncertaintyView.ENTROPY: (
-        "Uncertainty of the ensemble, transparent at 0. It is not a probability of error."
-    ),
-    UncertaintyView.MUTUAL_INFORMATION: (
-        "Part of the entropy on which the models disagree (mutual information), transparent at 0."
-    ),
-}
-"""Text of two lines for each view."""
-_MAPS: Final[Mapping[UncertaintyView, str]] = {
-    UncertaintyView.ENTROPY: "entropy",
-    UncertaintyView.MUTUAL_INFORMATION: "mutual information",
-}
-"""Role of the layer of each view."""
+UncertaintyView: TypeAlias = LineView | UncertaintyMap
+NOTHING: Final = LineView(
+    "nothing",
+    "Nothing",
+    "Only the contours of the labels. The queue still leads to uncertain slices.",
+)
+INCLUSION: Final = LineView(
+    "inclusion",
+    "Probability 10, 50, 90 %",
+    "Dotted at 10 %, short dashes at 50 %, long dashes at 90 %. Where the lines part, the border "
+    "is uncertain.",
+)
+MEMBER_LINES: Final = LineView(
+    "members",
+    "Outlines, one per model",
+    "A dashed line for the structure of each model. Where the lines part, the models disagree.",
+)
+VIEWS: Final[Sequence[UncertaintyView]] = (NOTHING, INCLUSION, MEMBER_LINES, *MAPS.values())
 OUTLINES: Final[Mapping[UncertaintyView, str]] = {
-    UncertaintyView.INCLUSION: "Models: probability 10,\xa050,\xa090\xa0%",
-    UncertaintyView.MEMBERS: "Models: one outline each",
+    INCLUSION: "Models: probability 10,\xa050,\xa090\xa0%",
+    MEMBER_LINES: "Models: one outline each",
 }
 """Title of the views that draw lines; it breaks at ordinary spaces only."""
 ABSENT: Final = "{structure}: absent in this slice"
 NO_ANSWERS: Final = "{shown}: this phase was not segmented"
+NO_MAP: Final = "{shown}: not in this study"
 LEVELS: Final = (0.1, 0.5, 0.9)
 OPACITIES: Final = (0.7, 0.9, 1.0)
 LEVEL_DASHES: Final[tuple[Dash, ...]] = ((0.8, 1.4), (1.7, 1.3), (3.4, 1.3))
@@ -113,12 +107,12 @@ class OutlineLayers(QObject):
         self._posterior_of: PosteriorOf = _no_posterior
         self._structures: Mapping[str, int] = {}
         self._structure = ""
-        self._view = UncertaintyView.NOTHING
+        self._view: UncertaintyView = NOTHING
         self._peeked_from: UncertaintyView | None = None
         self._lines: LineLayer | None = None
         self._drawn: _Drawing | None = None
         self._cache: dict[tuple[Any, ...], _Drawing] = {}
-        self._outline_view = UncertaintyView.INCLUSION
+        self._outline_view: UncertaintyView = INCLUSION
         self._watched: list[Layer] = []
         self._is_showing = False
         viewer.dims.events.point.connect(self._on_moved)
@@ -133,13 +127,16 @@ class OutlineLayers(QObject):
     @property
     def title(self) -> str:
         """Title of the map, with its unit; for outlines, below the structure. "" for nothing."""
-        if self._image is None or self._view == UncertaintyView.NOTHING:
+        view = self._view
+        if self._image is None or view == NOTHING:
             return ""
         place = shown_place(self._viewer, self._image)
-        if self._view in OUTLINES:
+        if not isinstance(view, UncertaintyMap):
             return self._drawing(place).title
+        if find_layer(self._viewer, self._image, view.title) is None:
+            return NO_MAP.format(shown=view.view)
         is_segmented = self._posterior_of(place[0]) is not None
-        return self._view.value if is_segmented else NO_ANSWERS.format(shown=self._view.value)
+        return view.view if is_segmented else NO_ANSWERS.format(shown=view.view)
 
     def set_image(
         self, image: Image | None, posterior_of: PosteriorOf, structures: Mapping[str, int]
@@ -175,7 +172,7 @@ class OutlineLayers(QObject):
         """Show the entropy while ``on``, then return to the chosen view."""
         if on and self._peeked_from is None:
             self._peeked_from = self._view
-            self._change(UncertaintyView.ENTROPY)
+            self._change(ENTROPY)
         elif not on and self._peeked_from is not None:
             view, self._peeked_from = self._peeked_from, None
             self._change(view)
@@ -196,8 +193,8 @@ class OutlineLayers(QObject):
             return
         self._is_showing = True
         try:
-            for view, role in _MAPS.items():
-                self._show_map(role, view == self._view)
+            for entry in MAPS.values():
+                self._show_map(entry.title, entry == self._view)
             if self._lines is not None:  # first, because napari does not slice hidden layers
                 self._lines.show(self._view in OUTLINES)
             self._draw()
@@ -249,7 +246,7 @@ class OutlineLayers(QObject):
             return _Drawing(NO_ANSWERS.format(shown=structure))
         color = structure_colors(self._structures)[label]
         slice_ = posterior.slice_at(z)
-        if self._view == UncertaintyView.MEMBERS:
+        if self._view == MEMBER_LINES:
             faint = line_color(color, MEMBER_OPACITY)
             styles = [(faint, MEMBER_DASH, member) for member in member_outlines(slice_, label)]
         else:
@@ -277,7 +274,7 @@ class OutlineLayers(QObject):
         if self._image is None:
             return None
         role = str(bayes_metadata(layer).get("role"))
-        view = next((view for view, wanted in _MAPS.items() if role == wanted), None)
+        view = next((entry for entry in MAPS.values() if entry.title == role), None)
         is_ours = view is not None and find_layer(self._viewer, self._image, role) is layer
         return view if is_ours else None
 
@@ -295,7 +292,7 @@ class OutlineLayers(QObject):
         view = self._view_of(layer)
         if self._is_showing or view is None or layer.visible == (view == self._view):
             return
-        self.set_view(view if layer.visible else UncertaintyView.NOTHING)
+        self.set_view(view if layer.visible else NOTHING)
         self.view_changed.emit(self.view)
 
     def _leave_image(self) -> None:
@@ -311,7 +308,7 @@ class OutlineLayers(QObject):
 
     def _on_moved(self) -> None:
         self._draw()
-        if self._view in _MAPS and self._image in self._viewer.layers:
+        if isinstance(self._view, UncertaintyMap) and self._image in self._viewer.layers:
             self.titled.emit(self.title)  # an empty map does not say if nothing is uncertain
 
     def _on_removed(self, event: Any) -> None:
@@ -320,11 +317,6 @@ class OutlineLayers(QObject):
             self._leave_image()
         elif self._lines is not None and event.value is self._lines.layer:
             self._drawn = None
-
-
-def map_title(role: str) -> str:
-    """Return the title of the map of a role, with its unit."""
-    return next(view.value for view, wanted in _MAPS.items() if wanted == role)
 
 
 def _no_posterior(phase: int | None) -> None:

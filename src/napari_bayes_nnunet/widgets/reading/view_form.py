@@ -5,13 +5,14 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
+from ...core.ensemble.maps import ENTROPY
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.form import WheelGuard
 from ..common.settings import Settings
 from ..layers.keys import KEYS
-from .uncertainty_view import EXPLAINED, UncertaintyView
+from .uncertainty_view import INCLUSION, VIEWS, UncertaintyView
 
-DEFAULT_VIEW = UncertaintyView.INCLUSION
+DEFAULT_VIEW = INCLUSION
 NEXT_KEY = KEYS["next view"].replace("-", "+")
 PEEK_KEY = f"hold {KEYS['peek']}"
 
@@ -31,12 +32,10 @@ class ViewForm(QWidget):
         self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
         self.views.installEventFilter(WheelGuard(self.views))
         self.explained = MessageLabel()
-        for view in UncertaintyView:
-            key = f"  ({PEEK_KEY})" if view is UncertaintyView.ENTROPY else ""
-            self.views.addItem(view.value + key, view)
-            self.views.setItemData(
-                self.views.count() - 1, EXPLAINED[view], Qt.ItemDataRole.ToolTipRole
-            )
+        for number, view in enumerate(VIEWS):
+            key = f"  ({PEEK_KEY})" if view is ENTROPY else ""
+            self.views.addItem(view.view + key)
+            self.views.setItemData(number, view.explained, Qt.ItemDataRole.ToolTipRole)
         rows = form_layout()
         rows.addRow(row_label(f"Show  {NEXT_KEY}"), self.views)
         column = QVBoxLayout(self)
@@ -49,28 +48,27 @@ class ViewForm(QWidget):
     @property
     def view(self) -> UncertaintyView:
         """The selected view."""
-        return UncertaintyView(self.views.currentData())
+        return VIEWS[int(self.views.currentIndex())]
 
     def set_view(self, view: UncertaintyView) -> None:
         """Select a view."""
-        self.views.setCurrentIndex(list(UncertaintyView).index(view))
-        self.views.setToolTip(EXPLAINED[view])
-        self.explained.show_message(EXPLAINED[view])
+        self.views.setCurrentIndex(VIEWS.index(view))
+        self.views.setToolTip(view.explained)
+        self.explained.show_message(view.explained)
 
     def choose_next(self) -> None:
         """Select the next view for the user; after the last one, the first."""
-        views = list(UncertaintyView)
-        self._choose(views[(views.index(self.view) + 1) % len(views)])
+        self._choose(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
 
     def _on_activated(self, index: int) -> None:
-        self._choose(list(UncertaintyView)[index])
+        self._choose(VIEWS[index])
 
     def _choose(self, view: UncertaintyView) -> None:
         self.set_view(view)
         if self._settings is not None:
-            self._settings.keep(uncertainty_view=view.name)
+            self._settings.keep(uncertainty_view=view.key.upper())
         self.view_chosen.emit(view)
 
     def _kept(self) -> UncertaintyView:
         name = self._settings.kept.uncertainty_view if self._settings is not None else ""
-        return UncertaintyView.__members__.get(name, DEFAULT_VIEW)
+        return next((view for view in VIEWS if view.key == name.lower()), DEFAULT_VIEW)

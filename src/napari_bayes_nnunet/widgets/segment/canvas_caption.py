@@ -11,7 +11,6 @@ from ...core.steps import drain
 from ...core.types import Phase
 from ..layers.result_layers import UNCERTAINTY_MAPS, result_layers
 from ..reading.caption import CAPTION_KEY, CanvasCaption
-from ..reading.uncertainty_view import map_title
 
 
 class ResultCaption:
@@ -102,4 +101,4 @@ class ResultCaption:
             return
         layers = result_layers(self._viewer, self._image)
         shown = [role for role in UNCERTAINTY_MAPS if role in layers and layers[role].visible]
-        self.caption.set_title(map_title(shown[0]) if shown else "")
+        self.caption.set_title(UNCERTAINTY_MAPS[shown[0]].view if shown else "")

@@ -244,7 +244,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 column.addWidget(self.chosen_options)
             column.addWidget(form)
         # What changes its height is last, so that no control moves.
-        last = self.run.mutual_information, details, line(), self.run.outcome
+        last = self.run.maps, details, line(), self.run.outcome
         for part in last:
             column.addWidget(part)
         column.addStretch(1)
@@ -277,7 +277,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image.title_changed.connect(self.run.set_title)
         self.run.segment_requested.connect(self.segment)
         self.run.stop_requested.connect(self._on_stop_requested)
-        self.run.mutual_information_toggled.connect(self.shown.show_mutual_information)
+        self.run.map_chosen.connect(self.shown.show_map)
         self.run.results.chosen.connect(self._on_result_chosen)
         self.run.results.remove_requested.connect(self._on_result_removed)
         self.method.changed.connect(self._show_options)
@@ -404,7 +404,7 @@ class SegmentWidget(FolderDrop, DockContent):
     def _offer_result(self) -> None:
         """Enable saving and review of the result, unless a job is running."""
         result = None if self.job.is_running else self.result
-        self.run.set_result(result.largest_entropy if result is not None else None)
+        self.run.set_result(result.classes if result is not None else None)
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
         """Show the end of the job when its layers are shown."""

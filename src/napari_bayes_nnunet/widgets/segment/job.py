@@ -228,7 +228,7 @@ class SegmentationJob(QObject):
     def _on_first_look(self, message: FirstLookReady) -> None:
         assert self._job is not None
         job, phase = self._job, self._job.phase(message.phase)
-        read = partial(job.result.read_look, message, phase)
+        read = partial(job.result.read, message, phase)
         finish = partial(self._on_look_read, job, phase, message)
         self._background.run(read, finish, self._failing(job))
 

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from ...app import AppError
+from ...core.ensemble.maps import ENTROPY
 from ...io import DataError
 from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY
 from ..common.background import Background
@@ -87,9 +88,9 @@ class ResultActions(QObject):
         result = self._result
         if result is None:
             return
-        both = self._run.mutual_information.isChecked()
+        maps = dict.fromkeys([ENTROPY.name, self._run.shown_map.name])
         self._run.show_messages(f"Saving in {folder}…")
-        work = partial(save_result, result, folder, mutual_information=both)
+        work = partial(save_result, result, folder, maps=maps)
         self._background.run(work, self._on_saved, self._run.show_messages)
 
     def review_in(self, folder: Path) -> None:

@@ -20,7 +20,7 @@ from ..layers.result_layers import (
     kept_result,
     kept_results,
     result_layers,
-    show_mutual_information,
+    show_map,
     steps_to_put,
 )
 from ..layers.review_layers import hide_closed_review, is_reviewed, show_hidden_result
@@ -126,12 +126,12 @@ class ResultView(QObject):
             posteriors = result.posteriors if result is not None and has_labels else None
             apply_display(self._viewer, layer, display, posteriors)
 
-    def show_mutual_information(self, shown: bool) -> None:
-        """Show or hide the map of the mutual information, unless a review hides the result."""
+    def show_map(self) -> None:
+        """Show the chosen map, unless a review hides the result."""
         self.turns.finish()
         chosen = self.chosen
         if chosen is not None and not is_reviewed(self._viewer, chosen[0]):
-            show_mutual_information(self._viewer, *chosen, shown)
+            show_map(self._viewer, *chosen, self._run.shown_map.title)
 
     def notes(self) -> list[str]:
         """Return the progress of an incomplete result of the chosen image, and its notes."""
@@ -191,8 +191,8 @@ class ResultView(QObject):
             self._held.add(result)
             return
         self._held.discard(result)
-        both = self._run.mutual_information.isChecked()
-        yield from steps_to_put(self._viewer, layer, result, mutual_information=both)
+        shown = self._run.shown_map.title
+        yield from steps_to_put(self._viewer, layer, result, shown=shown)
         yield
         hide_closed_review(self._viewer, layer)
         if layer in self._viewer.layers:

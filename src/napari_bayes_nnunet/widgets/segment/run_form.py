@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
@@ -14,10 +16,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
 from ..common.dock import LevelLabel, MessageLabel
 from ..common.eliding_button import ElidingButton
 from ..common.progress_row import ProgressBar
-from ..layers.result_layers import MUTUAL_INFORMATION_END
 from .job import SegmentationProgress
 from .results_form import ResultsForm
 
@@ -25,13 +27,6 @@ _STEPS = 1000
 SEGMENT_IMAGE = "Segment {title}"
 SEGMENTING_IMAGE = "Segmenting {title}"
 A_FOLDER = "Segment a folder…"
-ENTROPY_SCALE = (
-    "Entropy: 0 if all models are certain of one structure, {largest:.3g} bit if all structures "
-    "are equally probable. It is not a probability of error."
-)
-MUTUAL_INFORMATION_SCALE = (
-    "Mutual information: 0 if all models agree, {largest:.3g} bit if two halves of them disagree."
-)
 MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines of the models."
 
 
@@ -45,7 +40,7 @@ class RunForm(QWidget):
     stop_requested = Signal()
     save_requested = Signal()
     review_requested = Signal()
-    mutual_information_toggled = Signal(bool)
+    map_chosen = Signal()
     folder_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -62,7 +57,8 @@ class RunForm(QWidget):
         self.outcome = QWidget()
         self.scale = QLabel()
         self.more = LevelLabel(MORE_IN_REVIEW, level="done")
-        self.mutual_information = QCheckBox("Show mutual information")
+        self.maps = QWidget()
+        self.map_boxes = {m: QCheckBox(f"Show {m.title}") for m in MAPS.values() if m != ENTROPY}
         self.folder_button = QPushButton(A_FOLDER)
         self._explain()
         self._lay_out()
@@ -70,8 +66,8 @@ class RunForm(QWidget):
         self.stop_button.clicked.connect(self.stop_requested)
         self.save_button.clicked.connect(self.save_requested)
         self.review_button.clicked.connect(self.review_requested)
-        self.mutual_information.toggled.connect(self.mutual_information_toggled)
-        self.mutual_information.toggled.connect(self._show_scale)
+        for box in self.map_boxes.values():
+            box.toggled.connect(partial(self._on_map_toggled, box))
         self.folder_button.clicked.connect(self.folder_requested)
         self._title = self._running_title = self._missing = ""
         self._is_outcome_far = False
@@ -112,11 +108,16 @@ class RunForm(QWidget):
         self._is_outcome_far = is_far
         self._show_line()
 
-    def set_result(self, largest_entropy: float | None) -> None:
-        """Show the end of the entropy scale in bit; None if there is no result to save."""
+    @property
+    def shown_map(self) -> UncertaintyMap:
+        """The chosen map; the entropy unless another one is chosen."""
+        return next((m for m, box in self.map_boxes.items() if box.isChecked()), ENTROPY)
+
+    def set_result(self, classes: int | None) -> None:
+        """Show the scale of the map for C classes; None if there is no result to save."""
         for button in (self.save_button, self.review_button):
-            button.setEnabled(largest_entropy is not None)
-        self._largest_entropy = largest_entropy
+            button.setEnabled(classes is not None)
+        self._classes = classes
         self._show_scale()
 
     def show_stage(self, text: str) -> None:
@@ -172,16 +173,19 @@ class RunForm(QWidget):
 
     def _show_scale(self) -> None:
         """Explain the scale of the map on screen, if there is a result."""
-        largest = self._largest_entropy
-        text = ENTROPY_SCALE
-        if self.mutual_information.isChecked():
-            text, largest = (
-                MUTUAL_INFORMATION_SCALE,
-                largest and min(MUTUAL_INFORMATION_END, largest),
-            )
-        self.scale.setText(text.format(largest=largest or 0.0))
+        shown = self.shown_map
+        if self._classes is not None:
+            self.scale.setText(shown.scale.format(largest=shown.end(self._classes)))
         for part in (self.scale, self.more):
-            part.setVisible(largest is not None)
+            part.setVisible(self._classes is not None)
+
+    def _on_map_toggled(self, box: QCheckBox, checked: bool) -> None:
+        """Take the tick off the other maps, because one is shown at a time."""
+        for other in self.map_boxes.values():
+            if checked and other is not box:
+                other.setChecked(False)
+        self._show_scale()
+        self.map_chosen.emit()
 
     def _explain(self) -> None:
         self.stop_button.setToolTip("Stop within a second and keep the result so far.")
@@ -193,10 +197,8 @@ class RunForm(QWidget):
             "Review and correct the most uncertain slices. The study with the corrections is saved "
             "next to the image."
         )
-        self.mutual_information.setToolTip(
-            "In place of the entropy, the part of it on which the models disagree, in bit. The "
-            "rest is the uncertainty of each model."
-        )
+        for entry, box in self.map_boxes.items():
+            box.setToolTip(f"In place of the entropy. {entry.explained}")
         self.folder_button.setToolTip(
             "Segment all NIfTI and DICOM studies of a folder with this ensemble and these options, "
             "in a separate window."
@@ -221,7 +223,12 @@ class RunForm(QWidget):
             part.setSizePolicy(policy)
             column.addWidget(part)
         column.addLayout(below)
-        for part in (self.folder_button, self.mutual_information, self.outcome):
+        boxes = QHBoxLayout(self.maps)
+        boxes.setContentsMargins(0, 0, 0, 0)
+        for box in self.map_boxes.values():
+            boxes.addWidget(box)
+        boxes.addStretch(1)
+        for part in (self.folder_button, self.maps, self.outcome):
             column.addWidget(part)
         texts = QVBoxLayout(self.outcome)
         texts.setContentsMargins(0, 0, 0, 0)

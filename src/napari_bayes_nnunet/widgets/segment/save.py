@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...app import AppError
 from ...app.prediction.output_files import (
-    MAPS,
     RESULTS_NOT_WRITTEN,
+    SAVED_MAPS,
     case_files,
     frame_name,
-    remove_case,
-    whole_or_absent,
+    write_case,
 )
+from ...core.ensemble.maps import ENTROPY, MAPS
 from ...core.problems import Action
 from ...io import DataError
-from ...io.files.atomic import write_json
 from ...io.files.given_path import is_same_path
-from ...io.images.geometry import Geometry
 from ...io.images.integrity import is_image, nifti_header
-from ...io.images.nifti import write_labels, write_map
+from ...io.images.nifti import write_labels
 from ..layers.result import PhaseState, SegmentationResult
 
-_MAPS = ("entropy", "mutual-information")
+DEFAULT_MAPS = (ENTROPY.name,)
 NO_POSITION = (
     "{case} has no position in the patient, so its segmentation cannot be saved as NIfTI. Open the "
     "image from a .nii or .nii.gz file."
@@ -50,7 +48,7 @@ def check_savable(result: SegmentationResult, folder: Path | None = None) -> Non
         raise AppError(NOTHING_TO_SAVE)
     if folder is None:
         return
-    for file in result_files(result, folder, mutual_information=True):
+    for file in result_files(result, folder, maps=MAPS):
         if result.source is not None and file.exists() and is_same_path(file, result.source):
             raise AppError(SAME_FILE, file=file.name)
     for file in _label_files(result, folder):
@@ -59,12 +57,14 @@ def check_savable(result: SegmentationResult, folder: Path | None = None) -> Non
 
 
 def result_files(
-    result: SegmentationResult, folder: Path, *, mutual_information: bool
+    result: SegmentationResult, folder: Path, *, maps: Collection[str] = DEFAULT_MAPS
 ) -> list[Path]:
     """Return all files that `save_result` would write."""
-    maps = _MAPS if mutual_information else _MAPS[:1]
-    parts = _parts(result)
-    files = [folder / file for _, name, _ in parts for file in case_files(name, maps).values()]
+    files = [
+        folder / file
+        for _, name, state in _parts(result)
+        for file in case_files(name, _complete(maps, state)).values()
+    ]
     return [*files, folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else files
 
 
@@ -78,16 +78,16 @@ def _label_files(result: SegmentationResult, folder: Path) -> list[Path]:
 def replaced_files(result: SegmentationResult, folder: Path) -> list[Path]:
     """Return the files of an earlier result that `save_result` would replace or delete."""
     names = [name for _, name, _ in _parts(result)]
-    files = [folder / file for name in names for file in case_files(name, MAPS).values()]
+    files = [folder / file for name in names for file in case_files(name, SAVED_MAPS).values()]
     whole_cine = [folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else []
     files += whole_cine or _earlier_cine(result, folder)
     return [file for file in files if file.exists()]
 
 
 def save_result(
-    result: SegmentationResult, folder: Path, *, mutual_information: bool
+    result: SegmentationResult, folder: Path, *, maps: Collection[str] = DEFAULT_MAPS
 ) -> list[Path]:
-    """Write labels, maps and report of each segmented phase, and a 4D file of a whole cine.
+    """Write labels, ``maps`` and report of each segmented phase, and a 4D file of a whole cine.
 
     The report is written last, so that a case with a report is complete. Maps and the 4D file of an
     earlier result are deleted, because they would not belong to the new labels. Returns the files.
@@ -95,27 +95,22 @@ def save_result(
     """
     check_savable(result, folder)
     try:
-        _write_files(result, folder, mutual_information)
+        _write_files(result, folder, maps)
     except OSError as error:
         values = {"folder": folder, "reason": error.strerror or error}
         raise DataError(RESULTS_NOT_WRITTEN, Action.OTHER_OUTPUT, **values) from error
-    return result_files(result, folder, mutual_information=mutual_information)
+    return result_files(result, folder, maps=maps)
 
 
-def _write_files(result: SegmentationResult, folder: Path, both: bool) -> None:
+def _write_files(result: SegmentationResult, folder: Path, maps: Collection[str]) -> None:
     assert result.geometry is not None
     geometry = result.geometry.frame()
-    maps = _MAPS if both else _MAPS[:1]
     for file in _earlier_cine(result, folder):
         file.unlink()
     for phase, name, state in _parts(result):
-        files = [folder / file for file in case_files(name, maps).values()]
-        with whole_or_absent(*files):
-            remove_case(folder, name, replaced=files)
-            _save_maps(result, folder, phase, name, geometry, both)
-            labels = result.of_phase(result.labels, phase)
-            write_labels(folder / f"{name}.nii.gz", labels, geometry)
-            write_json(folder / f"{name}.json", _report(result, phase, name, state))
+        arrays = {key: result.of_phase(result.maps[key], phase) for key in _complete(maps, state)}
+        labels, report = result.of_phase(result.labels, phase), _report(result, phase, name, state)
+        write_case(folder, name, labels, arrays, report, like=geometry)
     if _is_whole_cine(result):
         write_labels(folder / f"{result.case}.nii.gz", result.labels, result.geometry)
 
@@ -129,19 +124,9 @@ def _earlier_cine(result: SegmentationResult, folder: Path) -> list[Path]:
     return [] if is_source else [file]
 
 
-def _save_maps(
-    result: SegmentationResult,
-    folder: Path,
-    phase: int | None,
-    name: str,
-    like: Geometry,
-    both: bool,
-) -> None:
-    files = case_files(name, _MAPS)
-    write_map(folder / files["entropy"], result.of_phase(result.entropy, phase), like)
-    if both:
-        values = result.of_phase(result.mutual_information, phase)
-        write_map(folder / files["mutual-information"], values, like)
+def _complete(maps: Collection[str], state: PhaseState) -> list[str]:
+    """Return the maps that a phase has: those that are not streamed only if it is finished."""
+    return [name for name in maps if MAPS[name].is_streamed or state.report is not None]
 
 
 def _parts(result: SegmentationResult) -> Iterator[tuple[int | None, str, PhaseState]]:
