@@ -35,6 +35,7 @@ MOST_CODE = {
     "without 0.1.0": -11,
     "fields": -322,
     "maps": -45,
+    "variance map": 32,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -45,6 +46,7 @@ MOST_TEST_LINES = {
     "without 0.1.0": 162,
     "fields": -82,
     "maps": 64,
+    "variance map": 80,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -90,6 +90,7 @@ def test_study_has_the_same_arrays_and_numbers(study: Path) -> None:
     assert sha256_of(found.edited) == expected["edited_sha256"]
     assert sha256_of(found.prediction) == expected["prediction_sha256"]
     assert found.entropy.sum(dtype=np.float64) == expected["entropy_sum_bit"]
+    assert found.maps.keys() == {"entropy", "mutual-information"}
     assert found.mutual_information.sum(dtype=np.float64) == expected["mutual_information_sum_bit"]
     assert [list(place) for place in session.edited_places()] == expected["edited_places"]
     queue = session.queue(session.scores())

@@ -268,6 +268,25 @@ def test_blocks_may_choose_cases():
     assert found.value == f"{method.cases[0].structures['LV'].dice:.3f}"
 
 
+def test_a_map_that_was_saved_has_columns_of_its_own():
+    without, case = made_case(1), made_case(1, variance=answer(1)["mutual_information"])
+    assert case.means["variance"] == case.means["mutual-information"]
+    assert case.detection["variance, gross"] == case.detection["mutual-information, gross"]
+    of_both = [
+        MethodEvaluation(name=name, cases=(c,))
+        for name, c in zip("ab", (without, case), strict=True)
+    ]
+    assert detection_table(of_both).heads[0][1][2] == "AUROC, variance"
+    rows = csv.DictReader(io.StringIO(cases_csv(of_both)))
+    first, second = (row for row in rows if row["structure"] == "all")
+    assert first["mean_variance"] == ""
+    assert second["mean_variance"] == second["mean_mutual_information"] != ""
+    assert "mean_variance" not in cases_csv(of_both[:1])
+    summary = evaluation_summary(of_both)["methods"]
+    assert summary["b"]["measures"]["mean_variance"]["value"] == case.means["variance"]
+    assert summary["b"]["measures"]["auroc_variance"]["volumes"] == 1
+
+
 @pytest.mark.parametrize(
     ("table", "heads"),
     [

@@ -178,8 +178,10 @@ def test_case_has_labels_on_the_image_grid(model, image, tmp_path):
 
 def test_maps_on_request(model, image, tmp_path):
     out = tmp_path / "out"
-    maps = "entropy,mutual-information,probabilities"
+    maps = "entropy,mutual-information,probabilities,variance"
     assert run(model, image, "-o", out, "--save", maps)[0] == 0
+    variance = nib.load(out / "patient7_frame01_variance.nii.gz").get_fdata()
+    assert 0 < variance.max() <= 0.75
     entropy = nib.load(out / "patient7_frame01_entropy.nii.gz")
     information = nib.load(out / "patient7_frame01_mutual_information.nii.gz")
     with np.load(out / "patient7_frame01_probabilities.npz") as file:
@@ -233,10 +235,10 @@ def test_sentence_on_the_settings_is_said_once_a_run(model, images, tmp_path):
 @pytest.mark.parametrize("flags", [("--method", "vanilla"), ("--method", "temperature")])
 def test_single_model_writes_no_map_of_zeros(model, images, tmp_path, flags):
     start = (model, *images, "-o", tmp_path / "out", *flags)
-    code, said = run(*start, "--save", "entropy,mutual-information")
+    code, said = run(*start, "--save", "entropy,mutual-information,variance")
     assert code == 0
-    note = NO_MAP_OF_SINGLE.format(method=flags[1], map="mutual information")
-    assert said.count(note) == 1
+    for title in ("mutual information", "variance"):
+        assert said.count(NO_MAP_OF_SINGLE.format(method=flags[1], map=title)) == 1
     maps = sorted(file.name for file in (tmp_path / "out").glob("*_*_*"))
     assert maps == ["p_ED_entropy.nii.gz", "p_ES_entropy.nii.gz"]
     code, said = run(*start, "--save", "entropy,mutual-information", "--continue")

@@ -17,6 +17,7 @@ from napari_bayes_nnunet.app.prediction.study_output import has_study
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.posterior import most_probable
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.steps import drain
@@ -97,15 +98,14 @@ class TestVolume:
 
     def test_stored_members_match_the_maps(self, model, image, tmp_path) -> None:
         out = tmp_path / "out"
-        maps = "entropy,mutual-information,probabilities"
+        maps = "entropy,mutual-information,probabilities,variance"
         finished(model, image, "-o", out, save=f"study,{maps}")
         posterior = read_study(out / "heart").posteriors[None]
         assert posterior.count == 4
-        for name, kept in (
-            ("entropy", posterior.entropy),
-            ("mutual_information", posterior.mutual_information),
-        ):
-            written = read_volume(out / f"heart_{name}.nii.gz", allow_blank=True).voxels
+        assert posterior.maps.keys() == MAPS.keys()
+        for name, kept in posterior.maps.items():
+            file = out / f"heart_{name.replace('-', '_')}.nii.gz"
+            written = read_volume(file, allow_blank=True).voxels
             np.testing.assert_allclose(kept, written, atol=1 / 4096)
         with np.load(out / "heart_probabilities.npz") as file:
             mean = file["probabilities"]

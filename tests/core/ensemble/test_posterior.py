@@ -104,6 +104,34 @@ def test_members_that_agree_have_no_mutual_information(array: MakeArray, repeats
     np.testing.assert_allclose(information, 0, atol=1e-6)
 
 
+def exact_variance(all_members: list[np.ndarray]) -> np.ndarray:
+    return np.stack(all_members).astype(np.float64).var(axis=0).sum(axis=0)
+
+
+def test_variance_is_that_of_all_members_at_any_temperature(array: MakeArray) -> None:
+    all_members = members(30)
+    posterior = posterior_of(all_members, array)
+    found = np.asarray(posterior.variance())
+    np.testing.assert_allclose(found, exact_variance(all_members), atol=1e-6)
+    posterior.temperature = 3.0
+    np.testing.assert_array_equal(posterior.variance(), found)
+    certain = posterior_of(list(np.eye(4, dtype=np.float32)[..., np.newaxis]), array)
+    assert certain.variance().tolist() == [0.75]
+    np.testing.assert_array_equal(posterior_of(members(1), array).variance(), 0)
+
+
+def test_variance_merges_and_stays_outside_a_part(array: MakeArray) -> None:
+    all_members = members(5)
+    part = (slice(1, 2), slice(0, 4), slice(2, 6))
+    posterior = posterior_of(all_members[:2], array)
+    posterior.merge(posterior_of(all_members[2:3], array))
+    for p in all_members[3:]:
+        posterior.add(array(p[(slice(None), *part)]), part)
+    expected = exact_variance(all_members[:3])
+    expected[part] = exact_variance(all_members)[part]
+    np.testing.assert_allclose(posterior.variance(), expected, atol=1e-6)
+
+
 def test_one_member_is_passed_through_exactly(array: MakeArray) -> None:
     (member,) = members(1)
     posterior = posterior_of([member], array)
@@ -180,7 +208,7 @@ def test_memory_does_not_grow_with_the_members(array: MakeArray) -> None:
         arrays = (value for value in vars(posterior).values() if hasattr(value, "nbytes"))
         return sum(int(value.nbytes) for value in arrays)
 
-    sums = (4 + 1) * 3 * 5 * 6 * 4
+    sums = (4 + 2) * 3 * 5 * 6 * 4
     assert size(posterior_of(members(1), array)) == sums
     assert size(posterior_of(members(30), array)) == sums
 
@@ -221,7 +249,10 @@ def test_kept_sums_are_taken_up_again(array: MakeArray) -> None:
     all_members = members(4)
     half = posterior_of(all_members[:2], array)
     again = RunningPosterior(
-        probability_sum=half.probability_sum, entropy_sum=half.entropy_sum, count=half.count
+        probability_sum=half.probability_sum,
+        entropy_sum=half.entropy_sum,
+        square_sum=half.square_sum,
+        count=half.count,
     )
     for p in all_members[2:]:
         again.add(array(p))

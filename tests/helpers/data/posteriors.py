@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 
@@ -20,8 +21,5 @@ def posterior_of(members: Sequence[np.ndarray], *, classes: int = 4) -> StoredPo
         running.mean(),
         members,
         prediction=running.labels(),
-        maps={
-            "entropy": running.total_entropy(),
-            "mutual-information": running.mutual_information(),
-        },
+        maps={name: entry.measure(running) for name, entry in MAPS.items()},
     )

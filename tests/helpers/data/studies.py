@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior, most_probable
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
@@ -42,10 +43,7 @@ def made_posterior(
         running.mean(),
         labels,
         prediction=running.labels(),
-        maps={
-            "entropy": round_map(running.total_entropy()),
-            "mutual-information": round_map(running.mutual_information()),
-        },
+        maps={name: round_map(entry.measure(running)) for name, entry in MAPS.items()},
     )
 
 

@@ -191,6 +191,7 @@ class FakeChild:
         entropy = np.zeros(shape, np.float32)
         entropy[middle] = done / request.settings.members
         maps = {"entropy": entropy, "mutual-information": entropy / 2}
+        maps |= {"variance": entropy / 4} if done == request.settings.members else {}
         return SnapshotReady(
             job=request.job,
             phase=phase,

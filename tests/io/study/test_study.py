@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
@@ -51,6 +52,7 @@ from napari_bayes_nnunet.io.study.study import (
     ZERO_MAP,
     Study,
     check_replaceable,
+    files_of_study,
     has_corrections,
     keep_other_work,
     open_study_lock,
@@ -101,8 +103,8 @@ class TestWriting:
         np.testing.assert_array_equal(study.prediction, made_posterior().prediction)
         np.testing.assert_array_equal(study.edited, study.prediction)
         assert study.edited is not study.prediction
-        np.testing.assert_array_equal(study.entropy, made_posterior().entropy)
-        np.testing.assert_array_equal(study.mutual_information, made_posterior().mutual_information)
+        np.testing.assert_equal(study.maps, made_posterior().maps)
+        assert study.maps["variance"].max() > 0
         assert study.problems == ()
         assert study.review == ReviewState()
         assert find_image(study.info, folder) == folder.parent / "heart_image.nii.gz"
@@ -124,6 +126,7 @@ class TestWriting:
             "prediction.nii.gz",
             "entropy.nii.gz",
             "mutual_information.nii.gz",
+            "variance.nii.gz",
             "edited.nii.gz",
             "posterior/volume.npz",
         }
@@ -368,6 +371,13 @@ class TestBadDays:
         file.unlink()
         (problem,) = read_study(folder).problems
         assert problem.endswith(ZERO_MAP.format(problem=""))
+
+    def test_a_study_without_variance_is_complete(self, folder) -> None:
+        (folder / "variance.nii.gz").unlink()
+        study = read_study(folder)
+        assert study.problems == ()
+        assert set(study.maps) == set(study.posteriors[None].maps) == {*MAPS} - {"variance"}
+        assert all(file.exists() for file in files_of_study(folder, study.info))
 
     def test_a_lost_prediction_is_refused(self, folder) -> None:
         (folder / "prediction.nii.gz").unlink()

@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION
+from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION, VARIANCE
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.widgets.common.settings import Display
@@ -23,6 +23,7 @@ from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
     MEMBER_LINES,
     MEMBER_OPACITY,
     NO_ANSWERS,
+    NO_MAP,
     NOTHING,
     OPACITIES,
     OUTLINES,
@@ -271,6 +272,8 @@ def test_the_title_names_what_is_displayed(outlines, viewer, image) -> None:
     assert titles[-1] == entropy
     outlines.peek(False)
     assert titles[-1] == outlines.title != ENTROPY.view
+    outlines.set_view(VARIANCE)
+    assert titles[-1] == NO_MAP.format(shown="Variance")
     outlines.set_view(NOTHING)
     assert titles[-1] == ""
 

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE
 from napari_bayes_nnunet.app.review.session import ReviewSession
-from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION
+from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION, VARIANCE
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.steps import drain
@@ -121,6 +121,7 @@ def test_one_switch_shows_the_uncertainty(review, view) -> None:
         MEMBER_LINES: {"heart outlines"},
         ENTROPY: {"heart entropy, bit"},
         MUTUAL_INFORMATION: {"heart mutual information, bit"},
+        VARIANCE: {"heart variance"},
     }[view]
     assert visible == {"heart", "heart edited", "heart contours"} | wanted
 

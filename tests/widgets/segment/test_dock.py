@@ -33,7 +33,7 @@ from qtpy.QtWidgets import (
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.core.ensemble.maps import MUTUAL_INFORMATION
+from napari_bayes_nnunet.core.ensemble.maps import MUTUAL_INFORMATION, VARIANCE
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
@@ -905,6 +905,11 @@ def test_mutual_information_can_be_shown_any_time(ready, tmp_path, qtbot) -> Non
     assert "heart mutual information, bit" not in names(dock)
     dock.run.map_boxes[MUTUAL_INFORMATION].setChecked(True)
     assert "heart mutual information, bit" in names(dock)
+    dock.run.map_boxes[VARIANCE].setChecked(True)
+    assert "heart mutual information, bit" not in names(dock)
+    assert dock._viewer.layers["heart variance"].data.max() == 0.25
+    assert dock._viewer.layers["heart variance"].visible
+    assert not dock._viewer.layers["heart entropy, bit"].visible
 
 
 def test_a_review_keeps_its_layers_until_it_is_closed(ready, tmp_path, qtbot) -> None:

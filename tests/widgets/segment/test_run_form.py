@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION
+from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION, VARIANCE
 from napari_bayes_nnunet.widgets.segment.job import SegmentationProgress
 from napari_bayes_nnunet.widgets.segment.run_form import (
     A_FOLDER,
@@ -111,7 +111,11 @@ def test_a_result_shows_the_scale_and_enables_buttons(form) -> None:
     assert form.scale.text() == ENTROPY.scale.format(largest=2)
     form.map_boxes[MUTUAL_INFORMATION].setChecked(True)
     assert form.scale.text() == MUTUAL_INFORMATION.scale.format(largest=1)
-    form.map_boxes[MUTUAL_INFORMATION].setChecked(False)
+    form.map_boxes[VARIANCE].setChecked(True)
+    assert form.shown_map == VARIANCE
+    assert not form.map_boxes[MUTUAL_INFORMATION].isChecked()
+    assert form.scale.text() == VARIANCE.scale.format(largest=0.75)
+    form.map_boxes[VARIANCE].setChecked(False)
     assert form.scale.text() == ENTROPY.scale.format(largest=2)
     form.set_result(None)
     assert not form.scale.isVisibleTo(form)

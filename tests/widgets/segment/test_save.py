@@ -91,6 +91,10 @@ def test_mutual_information_is_saved_if_shown(tmp_path) -> None:
     save_result(result, tmp_path / "out", maps=MAPS)
     values = read_volume(tmp_path / "out" / "heart_mutual_information.nii.gz").voxels
     assert (values == 0.5).all()
+    assert not (tmp_path / "out" / "heart_variance.nii.gz").exists()  # after the last member only
+    result.finish(None, {})
+    save_result(result, tmp_path / "out", maps=MAPS)
+    assert (tmp_path / "out" / "heart_variance.nii.gz").exists()
 
 
 def test_cine_gives_one_set_of_files_per_phase(tmp_path) -> None:

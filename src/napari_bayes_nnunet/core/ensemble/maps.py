@@ -78,8 +78,26 @@ MUTUAL_INFORMATION: Final = UncertaintyMap(
     ),
     needs_members=True,
 )
+VARIANCE: Final = UncertaintyMap(
+    name="variance",
+    short="variance",
+    measure=lambda posterior: posterior.variance(),
+    end=lambda classes: 1 - 1 / classes,
+    unit="",
+    view="Variance",
+    explained=(
+        "Variance of the models' probabilities, summed over structures and background, "
+        "transparent at 0."
+    ),
+    scale=(
+        "Variance: 0 if all models agree, {largest:.3g} if they are divided equally among all "
+        "structures. It is computed after the last model."
+    ),
+    needs_members=True,
+    is_streamed=False,
+)
 MAPS: Final[Mapping[str, UncertaintyMap]] = {
-    entry.name: entry for entry in (ENTROPY, MUTUAL_INFORMATION)
+    entry.name: entry for entry in (ENTROPY, MUTUAL_INFORMATION, VARIANCE)
 }
 """Name → map. The first is shown at first, each of the others in its place on demand."""
 

@@ -30,8 +30,8 @@ class RunningPosterior:
     """Sums of probabilities and entropies over the members of an ensemble.
 
     Memory does not grow with the number of members. `mean` and `total_entropy` are those of
-    softmax(log p/τ) for a ``temperature`` τ. The labels and the mutual information do not depend on
-    it.
+    softmax(log p/τ) for a ``temperature`` τ. The labels, the mutual information and the variance do
+    not depend on it.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ class RunningPosterior:
         Sum of the probabilities; None before the first member. Any shape after C is allowed.
     entropy_sum : array, (Z, Y, X) float32, optional
         Sum of the members' entropies in bit; None before the first member.
+    square_sum : array, (Z, Y, X) float32, optional
+        Sum of the members' squared probabilities over the classes; None before the first member.
     count : int
         Number of members.
     temperature : float
@@ -58,6 +60,7 @@ class RunningPosterior:
 
     probability_sum: Array = None
     entropy_sum: Array = None
+    square_sum: Array = None
     count: int = 0
     temperature: float = 1.0
 
@@ -77,7 +80,8 @@ class RunningPosterior:
             self._check_members()
         _check_sums_to_one(probabilities)
         self._allocate(probabilities)
-        values = probabilities, entropy(probabilities)  # first, because it may run out of memory
+        # First, because they may run out of memory.
+        values = probabilities, entropy(probabilities), _sum_squares(probabilities)
         if voxels is None:
             self._add_all(values)
         else:
@@ -157,21 +161,32 @@ class RunningPosterior:
         difference -= self.entropy_sum / self.count
         return difference.clip(0)
 
+    def variance(self) -> Array:
+        """Return the (Z, Y, X) variance of the members' probabilities, summed over the classes.
+
+        It is Σ E[p²] − E[p]² over the classes, 0 … 1 − 1/C. Raises InputError without members.
+        """
+        self._check_members()
+        difference = self.square_sum - _sum_squares(self.probability_sum) / self.count
+        return (difference / self.count).clip(0)
+
     def move_to_main_memory(self) -> None:
         """Move the sums, which are torch tensors, off their device."""
         if self.probability_sum is not None:
-            self.probability_sum, self.entropy_sum = (part.cpu() for part in self._sums)
+            self.probability_sum, self.entropy_sum, self.square_sum = (
+                part.cpu() for part in self._sums
+            )
 
     @property
-    def _sums(self) -> tuple[Array, Array]:
-        return self.probability_sum, self.entropy_sum
+    def _sums(self) -> tuple[Array, Array, Array]:
+        return self.probability_sum, self.entropy_sum, self.square_sum
 
     def _allocate(self, like: Array) -> None:
         if self.probability_sum is None:
             xp = _namespace(like)
-            # Both or none, because the second one may run out of memory.
-            self.probability_sum, self.entropy_sum = (
-                xp.zeros_like(part, dtype=xp.float32) for part in (like, like[0])
+            # All or none, because a later one may run out of memory.
+            self.probability_sum, self.entropy_sum, self.square_sum = (
+                xp.zeros_like(part, dtype=xp.float32) for part in (like, like[0], like[0])
             )
 
     def _check_shape(self, probabilities: Array) -> None:
@@ -234,6 +249,16 @@ def _entropy(probability_sum: Array, members: int) -> Array:
         p = xp.asarray(class_sum, dtype=xp.float32) / members
         total -= p * xp.log2(p.clip(_SMALLEST))
     return xp.clip(total, 0, math.log2(len(probability_sum)), out=total)
+
+
+def _sum_squares(values: Array) -> Array:
+    """Return the sum of squares over the classes, class by class, which takes little memory."""
+    xp = _namespace(values)
+    total = xp.zeros_like(values[0], dtype=xp.float32)
+    for of_class in values:
+        p = xp.asarray(of_class, dtype=xp.float32)
+        total += p * p
+    return total
 
 
 def _check_same_shape(expected: Sequence[int], found: Sequence[int]) -> None:
