@@ -36,7 +36,7 @@ MOST_CODE = {
     "recipe": -112,
     "settings": -75,
     "fields": -322,
-    "maps": -45,
+    "maps": -46,
     "variance map": 32,
 }
 """Lines of code of the package, by what needs them."""
@@ -46,7 +46,7 @@ MOST_TEST_LINES = {
     "counting lines": 46,
     "without SGHMC": -281,
     "without 0.1.0": 162,
-    "recipe": -44,
+    "recipe": -37,
     "settings": -5,
     "fields": -82,
     "maps": 64,

@@ -139,7 +139,7 @@ def evaluated(case: Case, number: int) -> dict[str, object]:
         groups={**case.groups, "shift": MNMS},
         structures={n: StructureResult(**zero | {"dice": d}) for n, d in dice.items()},
         reliability=bins,
-        mean_entropy=0.1 + 0.05 * (number % 3),
+        means={"entropy": 0.1 + 0.05 * (number % 3)},
     )
     return {"evaluation": case_to_json(evaluation), "diversity": {}}
 

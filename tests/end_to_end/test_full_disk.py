@@ -150,7 +150,8 @@ def test_command_on_full_disk_ends_with_one_sentence(
     assert len(errors.splitlines()) == 1
     assert str(output) in errors
     done = check_whole(output)
-    assert len(done) == len(told.splitlines()) < STUDIES
+    said = [line for line in told.splitlines() if not line.startswith(" ")]
+    assert len(done) == len(said) < STUDIES
     disk.make_room()
     code, told, errors = predict(ensemble, *files, "-o", output, "--continue")
     assert (code, errors.splitlines()) == (0, [UNCALIBRATED])

@@ -501,8 +501,8 @@ def test_two_images_of_one_recipe_have_an_ef(tmp_path, change, level):
     for case, size, own in (("p1_ED", 1.0, {}), ("p1_ES", 0.8, change)):
         labels = heart(size=size)
         volumes[case] = float((labels == 3).sum())
-        about = {"ensemble": "made", "method": "multi", "members": [], "members_asked": 2}
-        about |= {"mirroring": "full", "seconds": 1.0, "device": "cpu"}
+        about = SegmentationSettings(members=2, temperature=1.0).to_json()
+        about |= {"ensemble": "made", "members": [], "precision": "float32", "seconds": 1.0}
         about |= {"calibration": {"function": {"LV EF": rule}, "dice": dice}}
         about |= {"volumes_ml": {"LV": {"ensemble": volumes[case]}}}
         about |= {"pairwise_dice": {"LV": 0.9}, "expected_dice": {"LV": {"value": 0.7}}}

@@ -11,12 +11,18 @@ import pytest
 from napari_bayes_nnunet.app.prediction.function_entry import read_pairs, update_function
 from napari_bayes_nnunet.app.prediction.geometry_report import with_geometry
 from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE, SAME_PHASE
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.study.case_report import read_report
 from tests.helpers.data.studies import made_report
 
-RECIPE = {"members": [], "members_asked": 2, "mirroring": "full", "plans_sha256": "1" * 64}
+RECIPE = {
+    **SegmentationSettings(members=2, temperature=1.0, largest_component="on").to_json(),
+    "precision": "float32",
+    "members": [],
+    "plans_sha256": "1" * 64,
+}
 CINE = {"ED": 1, "ES": 12, "phases": 12, "image_sha256": "1" * 64}
 ENDS = ("p_frame01", "p_frame12")
 

@@ -223,11 +223,10 @@ class RunForm(QWidget):
             part.setSizePolicy(policy)
             column.addWidget(part)
         column.addLayout(below)
-        boxes = QHBoxLayout(self.maps)
+        boxes = QVBoxLayout(self.maps)
         boxes.setContentsMargins(0, 0, 0, 0)
         for box in self.map_boxes.values():
             boxes.addWidget(box)
-        boxes.addStretch(1)
         for part in (self.folder_button, self.maps, self.outcome):
             column.addWidget(part)
         texts = QVBoxLayout(self.outcome)
