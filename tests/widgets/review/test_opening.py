@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QDockWidget
 
+from napari_bayes_nnunet.core.ensemble.maps import MUTUAL_INFORMATION
 from napari_bayes_nnunet.io.study.study import open_study_lock
 from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
@@ -117,6 +118,19 @@ def test_closing_after_any_step_leaves_no_study(dock, folder, steps: int, qtbot)
     dock.opener.turns.finish()
     assert dock.controller is not None
     assert len(edited(dock)) == 1
+
+
+def test_map_that_was_chosen_last_is_shown(
+    make_napari_viewer, make_dock, folder, settings, qtbot
+) -> None:
+    settings.keep(uncertainty_view="MUTUAL_INFORMATION")
+    viewer = make_napari_viewer()
+    dock = make_dock(viewer)
+    begin(dock, folder, qtbot)
+    dock.opener.turns.finish()
+    shown = [bayes_metadata(layer)["role"] for layer in viewer.layers if layer.visible]
+    assert MUTUAL_INFORMATION.title in shown
+    assert dock.controller.outlines.title == MUTUAL_INFORMATION.view
 
 
 @pytest.mark.parametrize("steps", [2, 9, 15, 20])

@@ -212,7 +212,6 @@ class ReviewController(QObject):
             reported.connect(self.reported)
         self.decisions.decided.connect(self._on_decided)
         self.decisions.commented.connect(self.saver.note_change)
-        self.outlines.map_wanted.connect(self.picture.add_map)
         self.outlines.view_changed.connect(self.forms.view.set_view)
         self.corrections.changed.connect(self._on_corrected)
         self.corrections.preview_ended.connect(self._place_soon.throttle)
@@ -255,6 +254,7 @@ class ReviewController(QObject):
         self.outlines.set_image(self.picture.image, posteriors, self.session.structures)
         self.outlines.make_lines()
         yield
+        self.outlines.map_wanted.connect(self.picture.add_map)
         self.outlines.set_view(self.forms.view.view)
         yield
         self.outlines.titled.connect(self.picture.caption.set_title)
