@@ -400,8 +400,7 @@ def _write(
     report |= with_geometry(result.report(), like.geometry)
     report["notes"] = [*entries["notes"], *report["notes"], *map(str, like.notes)]
     arrays = {**result.maps, "probabilities": result.probabilities}
-    for key in arrays.keys() - request.save:
-        del arrays[key]
+    arrays = {key: values for key, values in arrays.items() if key in request.save}
     write_case(request.output, frame.name, result.labels, arrays, report, like=like.geometry)
     return report
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ..choices import Augmentation, DropoutPlacement, Mirroring
 from ..fields import check_values, setting
@@ -19,6 +19,11 @@ NETWORKS: Final[Mapping[Preset, NetworkSize]] = {
     "tiny": "tiny",
 }
 """Size of the network of each preset."""
+
+
+def _seed() -> Any:
+    help = "Seed of the random numbers, with which a training on the CPU is repeatable."
+    return setting(None, help, limits=(0, None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +80,7 @@ class TrainingSettings:
         shown="nnunet",
         choices={"nnunet": "nnU-Net", "wide": "Wide"},
     )
-    seed: int | None = setting(
-        None,
-        "Seed of the random numbers, with which a training on the CPU is repeatable.",
-        limits=(0, None),
-    )
+    seed: int | None = _seed()
     keep_trajectory: bool = setting(False, "Keep some layers of every epoch, for trajectory.")
     licence: str = setting("unknown", "Licence of the weights.", shown="that of the dataset")
 
@@ -108,11 +109,10 @@ class StudentSettings:
     initial_lr: float = setting(
         0.01, "First learning rate; it decays to 0 (poly).", limits=(0, None), min_open=True
     )
-    seed: int | None = setting(
-        None,
-        "Seed of the random numbers, with which a training on the CPU is repeatable.",
-        limits=(0, None),
-    )
+    seed: int | None = _seed()
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
 
 PRESETS: Final[Mapping[Preset, TrainingSettings]] = {

@@ -131,9 +131,9 @@ class TrainingRecord(TrainingSettings):
     {"0": {"training_cases": [...], "validation_cases": [...], "members": [...],
     "added_cycles": [{"training_cases": [...], "dataset": {...}, "augmentation": "wide",
     "command": "..."}]}}.
-    ``patient`` is the pattern of the patient's part of a case name. ``sampler``
-    is "sghmc" in some records of version 0.2.0. ``named`` has the label values whose names were
-    given for the training.
+    ``patient`` is the pattern of the patient's part of a case name. ``sampler`` is "sghmc" in some
+    records of version 0.2.0. ``named`` has the label values whose names were given for the
+    training.
 
     ``validation`` holds, per fold, how the validation cases were segmented and their mean Dice:
     {"0": {"method": "multi", "members": 9, "mirroring": "full", "cases": 16,

@@ -111,13 +111,10 @@ class ReviewForms(QWidget):
         for part in parts:
             inner.addWidget(part)
         section = self.sections[title] = CollapsibleSection(title, content)
-        is_open = title in OPEN_AT_FIRST
-        if self._settings is not None:
-            is_open = self._settings.kept.open_sections.get(title, is_open)
-        if is_open:
+        opened = self._settings.kept.open_sections if self._settings is not None else {}
+        if opened.get(title, title in OPEN_AT_FIRST):
             section.expand()
-        if self._settings is not None:
-            section.toggled.connect(partial(self._keep_open, title))
+        section.toggled.connect(partial(self._keep_open, title))
         self._column.addWidget(section)
 
     def _keep_open(self, title: str, is_open: bool) -> None:
