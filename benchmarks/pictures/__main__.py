@@ -35,7 +35,7 @@ from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.sample_data import CINE
 
 from . import journeys
-from .camera import Camera, shrink
+from .camera import Camera
 from .hand import Hand
 
 ROOT = Path(__file__).parents[2]
@@ -107,11 +107,10 @@ JOURNEYS: dict[str, Callable[[Hand, Camera, Path, Path], None]] = {
 
 
 def take_demo(output: Path) -> None:
-    """Take demo.png by the command."""
+    """Take demo.png, the first picture of the README, by the command: with all of its greys."""
     file = output / "demo.png"
     command = [sys.executable, "-m", "napari_bayes_nnunet", "demo", "--screenshot", str(file)]
     subprocess.run(command, check=True)
-    shrink(file)
 
 
 def take_journey(name: str, output: Path, dataset: Path) -> None:

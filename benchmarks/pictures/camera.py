@@ -100,13 +100,6 @@ def _palette(colors: NDArray[np.uint8], greys: int) -> NDArray[np.uint8]:
     return np.concatenate(parts)
 
 
-def shrink(file: Path) -> None:
-    """Rewrite a PNG as a small one."""
-    with Image.open(file) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    file.write_bytes(small_png(pixels))
-
-
 def _pixels(pixmap: QPixmap) -> NDArray[np.uint8]:
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
