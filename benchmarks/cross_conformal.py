@@ -21,8 +21,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import get_args
 
-from napari_bayes_nnunet.app.segmentation.calibrate import CalibrationCase
-from napari_bayes_nnunet.app.segmentation.coverage import (
+from napari_bayes_nnunet.app.segmentation.calibrate import (
+    CalibrationCase,
     HeldOut,
     coverage_elsewhere,
     held_out_coverage,

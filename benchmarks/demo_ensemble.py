@@ -29,9 +29,13 @@ from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.case_scores import mean_scores
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_passes
-from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
-from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
+from napari_bayes_nnunet.app.segmentation.methods import (
+    METHODS,
+    ForwardPass,
+    choose_members,
+    make_passes,
+)
+from napari_bayes_nnunet.app.segmentation.result import MemberStatistics
 from napari_bayes_nnunet.core.ensemble.posterior import apply_temperature
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate, bootstrap, mean_estimate
 from napari_bayes_nnunet.core.metrics.calibration import (

@@ -23,12 +23,14 @@ from zlib import crc32
 
 import numpy as np
 
-from napari_bayes_nnunet.app.segmentation.case_signs import (
+from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.image_kind import (
     FEATURE_DISTANCE,
     OF_THE_IMAGE,
+    HeartLook,
+    ImageRule,
+    fit_image_rule,
 )
-from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.image_kind import HeartLook, ImageRule, fit_image_rule
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.non_cines import NON_CINES, Source
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation, worst_fifth_auroc

@@ -22,9 +22,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
+from unittest.mock import patch
 
 import click
 
@@ -74,12 +74,12 @@ def _run(explain: bool) -> None:
     import napari
     from qtpy.QtCore import Qt, QTimer
     from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QFileDialog
 
     from napari_bayes_nnunet.widgets.common.dock import raise_dock
     from napari_bayes_nnunet.widgets.layers.result_layers import add_image
     from napari_bayes_nnunet.widgets.layers.sample_data import cine
-    from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
-    from napari_bayes_nnunet.widgets.segment.result_actions import REVIEW_DOCK
+    from napari_bayes_nnunet.widgets.segment.dock import REVIEW_DOCK, SegmentWidget
 
     def until(condition: Callable[[], Any], after: int = 600) -> None:
         while not condition():
@@ -110,7 +110,8 @@ def _run(explain: bool) -> None:
             review = raise_dock(viewer, dock, REVIEW_DOCK)
             QTest.qWait(1500)
         with watch.watching("open the study"):
-            dock.actions.review_in(Path(temporary) / "study")
+            with patch.object(QFileDialog, "getExistingDirectory", return_value=temporary):
+                dock.run.review_button.click()
             until(lambda: review.controller is not None and not review.is_opening, 1500)
         canvas = viewer.window._qt_viewer.canvas.native
         for step, key in (("switch phases, T", Qt.Key.Key_T), ("accept, A", Qt.Key.Key_A)):

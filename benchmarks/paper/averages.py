@@ -24,9 +24,8 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
     pooled_ece,
 )
 from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
-from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass
 from napari_bayes_nnunet.app.segmentation.member_predictions import InputImage, MemberPredictor
-from napari_bayes_nnunet.app.segmentation.methods import choose_members
+from napari_bayes_nnunet.app.segmentation.methods import ForwardPass, choose_members
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import TrainingCase
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member, find_ensemble

@@ -19,9 +19,13 @@ from tqdm import tqdm
 
 from napari_bayes_nnunet.app.evaluation.case import evaluate_case
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass, make_passes
-from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
-from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
+from napari_bayes_nnunet.app.segmentation.methods import (
+    METHODS,
+    ForwardPass,
+    choose_members,
+    make_passes,
+)
+from napari_bayes_nnunet.app.segmentation.result import MemberStatistics
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.heart.structures import match_structure
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, Member

@@ -11,8 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_bayes_nnunet.app.segmentation.first_look import order_after
-from napari_bayes_nnunet.app.segmentation.result import Segmentation
+from napari_bayes_nnunet.app.segmentation.result import Segmentation, order_after
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins, reliability_bins
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.core.steps import drain

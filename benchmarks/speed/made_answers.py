@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.image_check import checked_image
-from napari_bayes_nnunet.app.segmentation.member_predictions import InputImage
-from napari_bayes_nnunet.app.segmentation.prediction_cache import image_digest
+from napari_bayes_nnunet.app.segmentation.member_predictions import InputImage, image_digest
 
 CONFIDENCE = 0.97
 """Probability of the label; the entropy must stay below the one that widens the window."""

@@ -12,8 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.cohort.row import failed_row
-from napari_bayes_nnunet.app.cohort.table import CohortTable
+from napari_bayes_nnunet.app.cohort.table import CohortTable, failed_row
 from napari_bayes_nnunet.app.review.dicom_export import export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.app.segmentation.calibration import UNCALIBRATED

@@ -14,7 +14,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch.nn.modules.dropout import _DropoutNd
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.forward_pass import ForwardPass
+from napari_bayes_nnunet.app.segmentation.methods import ForwardPass
 from napari_bayes_nnunet.core.choices import DropoutPlacement
 from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY

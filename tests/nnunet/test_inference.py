@@ -9,11 +9,10 @@ import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from torch.overrides import TorchFunctionMode
 
-from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.forward_pass import make_passes
-from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS
+from napari_bayes_nnunet.app.segmentation.ensemble import FEWER_MEMBERS, Ensemble
+from napari_bayes_nnunet.app.segmentation.image_check import SLICES_FOUND, UNKNOWN_SLICES
+from napari_bayes_nnunet.app.segmentation.methods import make_passes
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.slice_axis_check import SLICES_FOUND, UNKNOWN_SLICES
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.nnunet import ModelError, Stopped
 from napari_bayes_nnunet.nnunet import device as device_module

@@ -230,5 +230,5 @@ def run(dock: SegmentWidget, qtbot: Any) -> str:
     """Press Segment, wait for the end and return the status of the dock."""
     with qtbot.waitSignal(dock.job.ended):
         dock.run.segment_button.click()
-    dock.shown.turns.finish()
+    dock.turns.finish()
     return str(dock.run.status.text())

@@ -58,13 +58,15 @@ from .messages import (
 from .remote.device import RemoteDevice, is_remote
 from .remote.wire_format import RemoteSegmentation, RemoteSnapshot
 from .segmentation.ensemble import Ensemble
-from .segmentation.first_look import FEWEST_FOR_LOOKS, FirstLook, order_after
 from .segmentation.image_check import Image, note_on_left_out, usable_phases
-from .segmentation.prediction_cache import PredictionCache
+from .segmentation.member_predictions import PredictionCache
 from .segmentation.result import (
+    FEWEST_FOR_LOOKS,
+    FirstLook,
     Segmentation,
     Snapshot,
     SnapshotThrottle,
+    order_after,
     stored_posterior,
 )
 

@@ -192,8 +192,14 @@ def calibrate_command(ensemble: Path, dataset: Path, **flags: Any) -> None:
     in ENSEMBLE and used for results with the same method, members, mirroring, window and stopping.
     If it is interrupted, start it again: finished cases are kept in ENSEMBLE/.calibration.
     """
-    from ..app.segmentation.calibrate import CalibrationCase, calibrate
-    from ..app.segmentation.coverage import COVERAGE, TOO_FEW, coverage_table, held_out_coverage
+    from ..app.segmentation.calibrate import (
+        COVERAGE,
+        TOO_FEW,
+        CalibrationCase,
+        calibrate,
+        coverage_table,
+        held_out_coverage,
+    )
     from ..app.segmentation.ensemble import Ensemble
 
     settings = SegmentationSettings(**flags)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_bayes_nnunet.app.cohort import page as cohort_page
-from napari_bayes_nnunet.app.cohort.page import CohortPage
-from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row, study_row
+from napari_bayes_nnunet.app.cohort import table as cohort_page
+from napari_bayes_nnunet.app.cohort.table import CohortPage, StudyRow, failed_row, study_row
 
 from ...helpers.checks.pages import Page
 

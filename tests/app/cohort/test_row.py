@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from napari_bayes_nnunet.app.cohort.row import NUMBERS, failed_row, paired_row, study_row
+from napari_bayes_nnunet.app.cohort.table import NUMBERS, failed_row, paired_row, study_row
 from napari_bayes_nnunet.app.prediction.function_entry import PhasePair
 from tests.helpers.data.studies import made_report
 

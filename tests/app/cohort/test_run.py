@@ -17,12 +17,16 @@ from matplotlib.image import imread
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cohort import run as cohort
-from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
-from napari_bayes_nnunet.app.cohort.row import StudyRow, failed_row
-from napari_bayes_nnunet.app.cohort.run import CohortRequest, find_cohort, open_cohort, run_cohort
-from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE
-from napari_bayes_nnunet.app.cohort.task import segment_study
-from napari_bayes_nnunet.app.prediction.output_lock import locked_output
+from napari_bayes_nnunet.app.cohort.run import (
+    MIXTURE,
+    CohortRequest,
+    find_cohort,
+    open_cohort,
+    run_cohort,
+    segment_study,
+)
+from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE, StudyRow, failed_row
+from napari_bayes_nnunet.app.prediction.output_files import locked_output
 from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.recipe import MADE_WITH_OTHER

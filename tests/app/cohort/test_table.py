@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.cohort.page import CohortPage
-from napari_bayes_nnunet.app.cohort.row import StudyRow
 from napari_bayes_nnunet.app.cohort.table import (
     FOREIGN_TABLE,
     NO_UTF8,
     OTHER_COLUMNS,
+    CohortPage,
     CohortSummary,
     CohortTable,
+    StudyRow,
     listed_studies,
 )
 from napari_bayes_nnunet.core.heart.function import Measured

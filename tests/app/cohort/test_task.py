@@ -11,7 +11,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.cluster import task_queue
 from napari_bayes_nnunet.app.cluster.task_queue import open_cluster, run_tasks
 from napari_bayes_nnunet.app.cluster.worker_call import REFUSED
-from napari_bayes_nnunet.app.cohort.task import StudyTask, run_study
+from napari_bayes_nnunet.app.cohort.run import StudyTask, run_study
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy

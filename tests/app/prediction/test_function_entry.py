@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.prediction.function_entry import read_pairs, update_function
-from napari_bayes_nnunet.app.prediction.geometry_report import with_geometry
+from napari_bayes_nnunet.app.prediction.output_files import with_geometry
 from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE, SAME_PHASE
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.types import Spacing

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.evaluation.evaluate import COMPARED_BY_VOXEL, evaluate
-from napari_bayes_nnunet.app.prediction.geometry_report import (
+from napari_bayes_nnunet.app.prediction.output_files import (
     CLOSE_SLICES,
     SKEWED,
     SLICES_STORED,

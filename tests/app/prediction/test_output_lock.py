@@ -11,7 +11,7 @@ import pytest
 from filelock import BaseFileLock
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.prediction.output_lock import (
+from napari_bayes_nnunet.app.prediction.output_files import (
     LOCKS,
     OUTPUT_IN_USE,
     locked_case,
@@ -69,7 +69,7 @@ def test_removed_lock_file_is_no_lock(tmp_path: Path, monkeypatch) -> None:
 def test_lock_of_a_dead_process_blocks_no_run(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from napari_bayes_nnunet.app.prediction.output_lock import locked_output\n"
+        "from napari_bayes_nnunet.app.prediction.output_files import locked_output\n"
         "with locked_output(Path(sys.argv[1])): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == 9

@@ -20,16 +20,18 @@ from napari_bayes_nnunet.app.prediction.output_files import (
     FOUND_BY_VOLUME,
     INFO_CFG,
     IS_IMAGE,
+    LOCKS,
+    OUTPUT_IN_USE,
     SAVED_MAPS,
+    locked_case,
 )
-from napari_bayes_nnunet.app.prediction.output_lock import LOCKS, OUTPUT_IN_USE, locked_case
-from napari_bayes_nnunet.app.prediction.phases import finished_phases, parse_phases
 from napari_bayes_nnunet.app.prediction.predict import (
     NAME_TAKEN,
     NO_MAP_OF_SINGLE,
+    finished_phases,
     predict,
 )
-from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest
+from napari_bayes_nnunet.app.prediction.request import CaseOutcome, PredictionRequest, parse_phases
 from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE
 from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.segmentation.calibration import (
@@ -38,9 +40,8 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     calibration_key,
     write_calibration,
 )
-from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
+from napari_bayes_nnunet.app.segmentation.ensemble import FEWER_MEMBERS, NO_CYCLES, Ensemble
 from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
-from napari_bayes_nnunet.app.segmentation.pass_plan import FEWER_MEMBERS, NO_CYCLES
 from napari_bayes_nnunet.app.segmentation.result import WEAK_STRUCTURE
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main

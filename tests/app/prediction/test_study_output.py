@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.prediction.output_files import INFO_CFG
-from napari_bayes_nnunet.app.prediction.predict import predict
+from napari_bayes_nnunet.app.prediction.predict import has_study, predict
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
-from napari_bayes_nnunet.app.prediction.study_output import has_study
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import stored_posterior
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings

@@ -17,7 +17,7 @@ from napari_bayes_nnunet.app.remote.wire_format import (
     PackedArray,
     PackedMaps,
 )
-from napari_bayes_nnunet.app.segmentation.first_look import FirstLook
+from napari_bayes_nnunet.app.segmentation.result import FirstLook
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.study.arrays import round_map
 

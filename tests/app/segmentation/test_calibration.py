@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.segmentation.calibrate import (
     ARRAYS,
     NOTHING_HELD_BACK,
     OTHER_LABELS,
+    TOO_FEW,
     CalibrationCase,
     calibrate,
     fit_calibration,
@@ -42,7 +43,6 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     usual_window,
     write_calibration,
 )
-from napari_bayes_nnunet.app.segmentation.coverage import TOO_FEW
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main

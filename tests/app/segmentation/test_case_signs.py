@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.segmentation.case_signs import failure_signs
+from napari_bayes_nnunet.app.segmentation.image_kind import failure_signs
 
 STRUCTURES = {"RV": 1, "MYO": 2, "scar": 4}
 

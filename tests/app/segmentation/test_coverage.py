@@ -5,15 +5,13 @@ import pytest
 
 from napari_bayes_nnunet.app.segmentation.calibrate import (
     CalibrationCase,
-    dice_rules,
-    function_rules,
-    measure_pair,
-)
-from napari_bayes_nnunet.app.segmentation.coverage import (
     HeldOut,
     coverage_elsewhere,
     coverage_table,
+    dice_rules,
+    function_rules,
     held_out_coverage,
+    measure_pair,
 )
 from napari_bayes_nnunet.core.heart.measurements import measure_spread
 

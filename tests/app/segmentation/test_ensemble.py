@@ -8,17 +8,21 @@ import torch
 
 from napari_bayes_nnunet import Ensemble
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.segmentation.ensemble import LV_NOT_SEGMENTED
-from napari_bayes_nnunet.app.segmentation.forward_pass import (
+from napari_bayes_nnunet.app.segmentation.ensemble import LV_NOT_SEGMENTED, STABLE
+from napari_bayes_nnunet.app.segmentation.image_check import (
+    CONTRADICTION,
+    EMPTY_IMAGE,
+    NOT_FINITE,
+    UNKNOWN_SLICES,
+)
+from napari_bayes_nnunet.app.segmentation.methods import (
+    METHODS,
     ForwardPass,
+    choose_members,
     interleave_passes,
     make_passes,
 )
-from napari_bayes_nnunet.app.segmentation.image_check import EMPTY_IMAGE, NOT_FINITE
-from napari_bayes_nnunet.app.segmentation.methods import METHODS, choose_members
-from napari_bayes_nnunet.app.segmentation.pass_plan import STABLE
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.segmentation.slice_axis_check import CONTRADICTION, UNKNOWN_SLICES
 from napari_bayes_nnunet.core.ensemble.posterior import entropy
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice

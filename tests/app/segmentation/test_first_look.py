@@ -12,8 +12,8 @@ import torch
 
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.first_look import FirstLook, order_after
 from napari_bayes_nnunet.app.segmentation.member_predictions import PreparedImages
+from napari_bayes_nnunet.app.segmentation.result import FirstLook, order_after
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.steps import drain

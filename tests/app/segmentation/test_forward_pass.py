@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_bayes_nnunet.app.segmentation.forward_pass import (
+from napari_bayes_nnunet.app.segmentation.methods import (
     ForwardPass,
     interleave_passes,
     make_passes,

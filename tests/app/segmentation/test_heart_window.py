@@ -15,10 +15,13 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     find_calibration,
     read_calibrations,
 )
-from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.heart_window import find_window
-from napari_bayes_nnunet.app.segmentation.pass_plan import HEART_WINDOW, PassPlan
-from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCache
+from napari_bayes_nnunet.app.segmentation.ensemble import (
+    HEART_WINDOW,
+    Ensemble,
+    PassPlan,
+    find_window,
+)
+from napari_bayes_nnunet.app.segmentation.member_predictions import PredictionCache
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.metrics.overlap import dice

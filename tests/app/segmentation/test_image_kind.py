@@ -22,16 +22,14 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     read_calibrations,
     write_calibration,
 )
-from napari_bayes_nnunet.app.segmentation.case_signs import (
-    CINE_SCORE,
-    FEATURE_DISTANCE,
-    MUSCLE_TO_BLOOD,
-    OF_THE_IMAGE,
-)
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.image_kind import (
     CHECKS,
+    CINE_SCORE,
+    FEATURE_DISTANCE,
+    MUSCLE_TO_BLOOD,
     NO_HEART,
+    OF_THE_IMAGE,
     OTHER_KIND,
     OTHER_SHAPES,
     STRANGE_SCORE,

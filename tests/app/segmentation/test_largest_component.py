@@ -15,9 +15,12 @@ from click.testing import CliRunner
 from napari_bayes_nnunet.app.segmentation.calibrate import measure_training_labels
 from napari_bayes_nnunet.app.segmentation.calibration import keeps_largest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.first_look import FirstLook
-from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
-from napari_bayes_nnunet.app.segmentation.result import Segmentation, stored_posterior
+from napari_bayes_nnunet.app.segmentation.result import (
+    FirstLook,
+    MemberStatistics,
+    Segmentation,
+    stored_posterior,
+)
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.heart.largest_component import largest_component

@@ -20,7 +20,7 @@ from napari_bayes_nnunet.app.messages import (
 )
 from napari_bayes_nnunet.app.segmentation import ensemble as ensemble_module
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.member_checks import MemberChecks
+from napari_bayes_nnunet.app.segmentation.member_predictions import MemberChecks
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.worker import Worker
 from napari_bayes_nnunet.core.steps import drain

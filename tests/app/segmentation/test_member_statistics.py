@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_bayes_nnunet.app.segmentation.member_statistics import MemberStatistics
+from napari_bayes_nnunet.app.segmentation.result import MemberStatistics
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 
 from ...helpers.processes.full_card import FullCard

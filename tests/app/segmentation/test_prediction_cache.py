@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.segmentation import prediction_cache
+from napari_bayes_nnunet.app.segmentation import member_predictions
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCache, image_digest
+from napari_bayes_nnunet.app.segmentation.member_predictions import PredictionCache, image_digest
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core import durations
 from napari_bayes_nnunet.nnunet import Stopped
@@ -118,7 +118,7 @@ def test_nearly_full_disk_empties_the_cache(tmp_path, monkeypatch) -> None:
     answer = np.ones((4, 2, 8, 8), np.float32)
     cache.store("a", answer)
     full = SimpleNamespace(free=2**29)
-    monkeypatch.setattr(prediction_cache.shutil, "disk_usage", lambda folder: full)
+    monkeypatch.setattr(member_predictions.shutil, "disk_usage", lambda folder: full)
     cache.store("b", answer)
     assert cache.find("a") is cache.find("b") is None
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.app.segmentation.pass_plan import STABLE_SLICES, PassPlan
-from napari_bayes_nnunet.app.segmentation.prediction_cache import PredictionCache
+from napari_bayes_nnunet.app.segmentation.ensemble import STABLE_SLICES, Ensemble, PassPlan
+from napari_bayes_nnunet.app.segmentation.member_predictions import PredictionCache
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble import stability
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior

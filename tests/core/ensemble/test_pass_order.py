@@ -1,6 +1,6 @@
 """Order of passes over the modes of a posterior."""
 
-from napari_bayes_nnunet.core.ensemble.pass_order import interleaved
+from napari_bayes_nnunet.app.segmentation.methods import interleaved
 
 
 def test_modes_alternate_from_their_ends() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_bayes_nnunet.app.cluster.ensemble_cache import ENSEMBLE_CHANGED
-from napari_bayes_nnunet.app.cohort.mixture import MIXTURE
+from napari_bayes_nnunet.app.cohort.run import MIXTURE
 from napari_bayes_nnunet.app.cohort.table import FOREIGN_TABLE
 from napari_bayes_nnunet.app.evaluation.evaluate import (
     COMPARED_BY_VOXEL,
@@ -24,13 +24,14 @@ from napari_bayes_nnunet.app.evaluation.evaluate import (
     NO_SHARED_PATIENT,
     REFERENCE_UNNAMED,
 )
-from napari_bayes_nnunet.app.prediction.geometry_report import (
+from napari_bayes_nnunet.app.prediction.output_files import (
+    DISK_FULL,
+    IS_IMAGE,
+    OUTPUT_IN_USE,
     SKEWED,
     SLICES_STORED,
     TWO_VOXEL_SIZES,
 )
-from napari_bayes_nnunet.app.prediction.output_files import DISK_FULL, IS_IMAGE
-from napari_bayes_nnunet.app.prediction.output_lock import OUTPUT_IN_USE
 from napari_bayes_nnunet.app.prediction.predict import NAME_TAKEN
 from napari_bayes_nnunet.app.prediction.request import READ_ONLY_OUTPUT
 from napari_bayes_nnunet.app.remote.wire_format import LARGEST_ARRAY
@@ -39,9 +40,13 @@ from napari_bayes_nnunet.app.report.output_folder import (
     FOREIGN_SETTINGS,
     OUTPUT_IS_INPUT,
 )
-from napari_bayes_nnunet.app.segmentation.image_check import CLIPPED, CONSTANT_IMAGE
+from napari_bayes_nnunet.app.segmentation.image_check import (
+    CLIPPED,
+    CONSTANT_IMAGE,
+    CONTRADICTION,
+    UNKNOWN_SLICES,
+)
 from napari_bayes_nnunet.app.segmentation.recipe import MADE_WITH_OTHER
-from napari_bayes_nnunet.app.segmentation.slice_axis_check import CONTRADICTION, UNKNOWN_SLICES
 from napari_bayes_nnunet.app.training.job import LINKED_FILE
 from napari_bayes_nnunet.io.dataset.check import CONSTANT_CASE, STACKED_CASE, SWAPPED_AXES
 from napari_bayes_nnunet.io.dicom.limits import (

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 from pydicom.uid import generate_uid
 
-from napari_bayes_nnunet.app.cohort.row import StudyRow
-from napari_bayes_nnunet.app.cohort.run import CohortRequest, Work, open_cohort, run_cohort
-from napari_bayes_nnunet.app.cohort.task import StudyTask, segment_study
+from napari_bayes_nnunet.app.cohort.run import (
+    CohortRequest,
+    StudyTask,
+    Work,
+    open_cohort,
+    run_cohort,
+    segment_study,
+)
+from napari_bayes_nnunet.app.cohort.table import StudyRow
 from napari_bayes_nnunet.app.messages import StudyDone
 from napari_bayes_nnunet.app.prediction.request import PredictionRequest
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.cluster.ensemble_cache import EnsembleCache, worker_cache
-from napari_bayes_nnunet.app.cohort import task as study_task
-from napari_bayes_nnunet.app.cohort.row import StudyRow
-from napari_bayes_nnunet.app.cohort.task import StudyTask, run_study
+from napari_bayes_nnunet.app.cohort import run as study_task
+from napari_bayes_nnunet.app.cohort.run import StudyTask, run_study
+from napari_bayes_nnunet.app.cohort.table import StudyRow
 
 
 def break_cuda_once(task: StudyTask) -> StudyRow:

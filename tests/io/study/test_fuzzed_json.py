@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from napari_bayes_nnunet.app.cohort.row import read_reports, study_row
+from napari_bayes_nnunet.app.cohort.table import read_reports, study_row
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_splits
 from napari_bayes_nnunet.io.study.info import STUDY_FILE, read_study_info
 from napari_bayes_nnunet.io.study.review_state import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.widgets.cohort.form import CohortForm
+from napari_bayes_nnunet.widgets.cohort.dialog import CohortForm
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from napari_bayes_nnunet.app.messages import StudyDone, text_fields
 from napari_bayes_nnunet.core.problems import Action, statement
-from napari_bayes_nnunet.widgets.cohort.list import CohortList
+from napari_bayes_nnunet.widgets.cohort.dialog import CohortList
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 
 from ...helpers.windows.settling import settle

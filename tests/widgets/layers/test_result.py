@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.messages import PhaseDone
-from napari_bayes_nnunet.app.prediction.geometry_report import (
+from napari_bayes_nnunet.app.prediction.output_files import (
     CLOSE_SLICES,
+    FOUND_BY_VOLUME,
+    INFO_CFG,
     SLICES_STORED,
     TWO_VOXEL_SIZES,
 )
-from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, INFO_CFG
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.problems import Action, statement

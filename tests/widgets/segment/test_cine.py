@@ -7,9 +7,9 @@ import pytest
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
 from napari_bayes_nnunet.core.counts import phase_names
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
-from napari_bayes_nnunet.widgets.segment.curve_form import NOTE_BY_STUDENT
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
-from napari_bayes_nnunet.widgets.segment.job import PHASES_BY_STUDENT
+from napari_bayes_nnunet.widgets.segment.job import PHASES_BY_STUDENT, unfinished_sentence
+from napari_bayes_nnunet.widgets.segment.run_form import NOTE_BY_STUDENT
 from napari_bayes_nnunet.widgets.segment.save import save_result
 
 from ...helpers.data.sample import write_middle_slices
@@ -53,7 +53,7 @@ def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) ->
     result = dock._growing
     qtbot.waitUntil(lambda: len(known) >= len(PHASES), timeout=60_000)
     assert known[: len(PHASES)] == [(count, []) for count in range(1, 1 + len(PHASES))]
-    dock.shown.turns.finish()
+    dock.turns.finish()
     (lv, _) = result.numbers().curves
     assert (lv.phases, lv.provisional) == (PHASES, frozenset(PHASES))
     qtbot.waitUntil(lambda: len(result.posteriors) >= 2, timeout=60_000)
@@ -78,8 +78,8 @@ def test_the_student_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -
     dock.image.phases.setCurrentIndex(0)
     with qtbot.waitSignal(dock.job.ended, timeout=60_000):
         dock.run.segment_button.click()
-    result, layer = dock.shown.result, dock.image.layer
-    dock.shown.turns.finish()
+    result, layer = dock.result, dock.image.layer
+    dock.turns.finish()
     ends = set(result.posteriors)
     assert ends == set(result.known_phases) == result.requested
     between = sorted(set(range(1, 21)) - ends)
@@ -87,7 +87,7 @@ def test_the_student_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -
     assert current_phase(dock._viewer, layer) == result.known_phases.ed
     assert dock.run.results.curves.plot.provisional("LV") == between
     assert dock.run.results.curves.note.text().startswith(NOTE_BY_STUDENT)
-    assert PHASES_BY_STUDENT.format(phases=phase_names(between)) in dock.shown.notes()
+    assert unfinished_sentence(result) == PHASES_BY_STUDENT.format(phases=phase_names(between))
     shown = dock._viewer.layers["SCD0000301_cine prediction"].data
     assert all(frame.any() for frame in shown)
     files = save_result(result, tmp_path / "out")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from napari_bayes_nnunet.widgets.common.plotting import Legend
-from napari_bayes_nnunet.widgets.segment.curve_form import (
+from napari_bayes_nnunet.widgets.segment.run_form import (
     HELP,
     LINES_NOTE,
     PROVISIONAL_NOTE,

@@ -38,7 +38,6 @@ from napari_bayes_nnunet.widgets.segment.demo import (
     TITLE_BAR,
     TOO_SLOW,
     UNREACHABLE_DISPLAY,
-    check_display,
     fit_to_screen,
     keep_work,
     lasting_folder,
@@ -144,7 +143,7 @@ class BareViewer(ViewerModel):
 @pytest.fixture
 def no_window(monkeypatch: pytest.MonkeyPatch, qapp: Any) -> None:
     """Run the demo without napari's window, which takes seconds."""
-    monkeypatch.setattr(demo_module, "check_reachable", lambda platform: None)
+    monkeypatch.setattr(demo_module, "check_display", lambda: None)
     monkeypatch.setattr(napari, "Viewer", BareViewer)
     monkeypatch.setattr(napari, "run", qapp.exec)
 
@@ -348,28 +347,6 @@ def test_demo_ensemble_without_members_gives_one_sentence(no_window, tmp_path) -
     sentence = NO_USABLE_MEMBER.format(ensemble=find_ensemble(folder).name)
     with pytest.raises(AppError, match=re.escape(sentence)):
         demo_here(folder, picture=tmp_path / "picture.png")
-
-
-@pytest.mark.parametrize(
-    ("environment", "platform"),
-    [
-        ({"DISPLAY": ":0"}, "linux"),
-        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux"),
-        ({"QT_QPA_PLATFORM": "offscreen"}, "linux"),
-        ({"QT_QPA_PLATFORM": "vnc:size=1000x800"}, "linux"),
-        ({}, "darwin"),
-        ({}, "win32"),
-    ],
-)
-def test_check_display_with_a_display_passes(environment, platform) -> None:
-    check_display(environment, platform)
-
-
-@pytest.mark.parametrize("environment", [{}, {"DISPLAY": ""}, {"QT_QPA_PLATFORM": "xcb"}])
-def test_check_display_without_a_display_raises(environment) -> None:
-    with pytest.raises(AppError) as caught:
-        check_display(environment, "linux")
-    assert caught.value.statement.template == NO_DISPLAY
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lacks displays")

@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject
 from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers.image_input import ImageInput
+from napari_bayes_nnunet.widgets.layers.result import PhaseState
 from napari_bayes_nnunet.widgets.segment.inference_child import (
     NEW_PROCESS,
     SUBJECT,
@@ -306,11 +307,11 @@ def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
     ],
 )
 def test_stopped_sentence_names_phases_and_members(shown, phases, names, count) -> None:
-    progress = [SegmentationProgress(done, 30, 1.0, phase, 0.5) for phase, done in shown.items()]
+    states = {phase: PhaseState(done, 30) for phase, done in shown.items()}
     models = f"{count} of 30 models"
     expected = STOPPED_AFTER.format(phases=names, models=models)
-    assert stopped_sentence(progress, phases=phases) == expected
-    assert stopped_sentence([], phases=phases) == STOPPED_EARLY
+    assert stopped_sentence(states, phases=phases) == expected
+    assert stopped_sentence({}, phases=phases) == STOPPED_EARLY
 
 
 def test_stop_without_a_job_does_nothing(make) -> None:

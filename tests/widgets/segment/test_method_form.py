@@ -13,8 +13,7 @@ from napari_bayes_nnunet.app.segmentation.methods import METHODS, refused_method
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
-from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, MethodForm
-from napari_bayes_nnunet.widgets.segment.remote_form import TITLE
+from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, TITLE, MethodForm
 
 from ...helpers.data.models import make_model
 from ..conftest import make_folder

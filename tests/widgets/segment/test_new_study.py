@@ -28,7 +28,7 @@ from napari_bayes_nnunet.io.study.study import (
     save_review,
 )
 from napari_bayes_nnunet.widgets.layers.result import PhaseState, SegmentationResult
-from napari_bayes_nnunet.widgets.segment.new_study import (
+from napari_bayes_nnunet.widgets.segment.save import (
     BEGUN_STUDY,
     CORRECTED_ALONE,
     NEW_STUDY,

@@ -11,8 +11,7 @@ from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.widgets.common.device_box import AUTO
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 from napari_bayes_nnunet.widgets.segment.job import BUSY
-from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, MethodForm
-from napari_bayes_nnunet.widgets.segment.remote_form import TESTING, RemoteForm
+from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, TESTING, MethodForm, RemoteForm
 
 from ...helpers.processes.fake_child import TESTED
 from ..conftest import image_layer, run

@@ -54,7 +54,7 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
     assert "CPU" in dock.method.remote.status.text()
     with qtbot.waitSignal(dock.job.ended):
         dock.run.segment_button.click()
-    dock.shown.turns.finish()
+    dock.turns.finish()
     assert dock.run.status.text().startswith("Finished in ")
     assert {1, 2, 4, 8, 9} <= set(heard)
     assert heard == sorted(heard)
@@ -84,4 +84,4 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
 def begin(dock: SegmentWidget, qtbot) -> None:
     with qtbot.waitSignal(dock.job.progressed):
         dock.run.segment_button.click()
-    dock.shown.turns.finish()
+    dock.turns.finish()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from napari_bayes_nnunet.widgets.layers.result import ResultNumbers
-from napari_bayes_nnunet.widgets.segment.results_form import ResultsForm
+from napari_bayes_nnunet.widgets.segment.run_form import ResultsForm
 
 from ..reading.test_volume_plot import PHASES, curve
 

@@ -131,19 +131,6 @@ def test_the_folder_button_counts_finished_studies(form) -> None:
     assert form.folder_button.text() == A_FOLDER
 
 
-@pytest.mark.parametrize(
-    ("button", "signal"),
-    [
-        ("segment_button", "segment_requested"),
-        ("stop_button", "stop_requested"),
-        ("save_button", "save_requested"),
-        ("review_button", "review_requested"),
-        ("folder_button", "folder_requested"),
-    ],
-)
-def test_buttons_have_a_tooltip_and_a_signal(form, qtbot, button, signal) -> None:
-    form.set_running(button == "stop_button")
-    form.set_result(4)
-    assert getattr(form, button).toolTip()
-    with qtbot.waitSignal(getattr(form, signal)):
-        getattr(form, button).click()
+@pytest.mark.parametrize("button", ["segment", "stop", "save", "review", "folder"])
+def test_buttons_have_a_tooltip(form, button) -> None:
+    assert getattr(form, f"{button}_button").toolTip()

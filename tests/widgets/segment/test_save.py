@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app import AppError
-from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME, RESULTS_NOT_WRITTEN
+from napari_bayes_nnunet.app.prediction.output_files import (
+    FOUND_BY_VOLUME,
+    IS_IMAGE,
+    RESULTS_NOT_WRITTEN,
+)
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.io import DataError
@@ -25,10 +29,8 @@ from napari_bayes_nnunet.io.images.nifti import (
 from napari_bayes_nnunet.widgets.segment.save import (
     NO_POSITION,
     NOTHING_TO_SAVE,
-    OTHER_IMAGE,
     PHASE_BY_STUDENT,
     PROVISIONAL_PHASE,
-    SAME_FILE,
     STOPPED_PHASE,
     check_savable,
     replaced_files,
@@ -164,8 +166,8 @@ def test_an_image_with_the_name_of_a_result_is_never_replaced(tmp_path, name) ->
     before = file.read_bytes()
     with pytest.raises(AppError) as caught:
         save_result(result, tmp_path)
-    assert caught.value.statement.template == OTHER_IMAGE
-    assert caught.value.values == {"file": file.name}
+    assert caught.value.statement.template == IS_IMAGE
+    assert caught.value.values == {"image": file}
     assert file.read_bytes() == before
 
 
@@ -191,8 +193,8 @@ def test_the_image_itself_is_never_replaced(tmp_path) -> None:
     before = source.read_bytes()
     with pytest.raises(AppError) as caught:
         save_result(result, tmp_path)
-    assert caught.value.statement.template == SAME_FILE
-    assert caught.value.values == {"file": "heart.nii.gz"}
+    assert caught.value.statement.template == IS_IMAGE
+    assert caught.value.values == {"image": source}
     assert source.read_bytes() == before
     check_savable(result, tmp_path / "elsewhere")
 

@@ -2,33 +2,201 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+import glob
+import logging
+import os
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...core.durations import TimeLeft
-from ...core.problems import Action, statement
+from ...core.heart.structures import structure_colors
+from ...core.problems import Action, Problem, statement
+from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
-from ...io.files.atomic import remove_leftovers, removing_if_empty
+from ...io.files.atomic import remove_leftovers, removing_if_empty, replacing
 from ...io.files.disk import is_disk_full
 from ...io.files.given_path import resolve_links
+from ...io.files.json_files import parse_json
+from ...io.files.limits import read_small
+from ...io.images.nifti import read_labels
+from ...io.search.case_image import CaseImage, study_image
 from ...io.search.folder_walk import COHORT, is_cohort_table
-from ...io.search.studies import FoundStudies, find_studies
+from ...io.search.studies import FoundStudies, StudyInput, find_studies
+from ...io.study.info import STUDY_FILE
+from ...nnunet import ModelError
 from .. import AppError
+from ..cluster.ensemble_cache import worker_cache
+from ..cluster.worker_call import FAILED_TASK, error_line
 from ..messages import StudyDone, text_fields
-from ..prediction.output_files import disk_full, is_about_full_disk
-from ..prediction.output_lock import locked_output
+from ..prediction.output_files import (
+    SAVED_MAPS,
+    case_files,
+    disk_full,
+    frame_name,
+    is_about_full_disk,
+    locked_output,
+)
+from ..prediction.predict import predict_case
 from ..prediction.request import PredictionRequest, check_request
 from ..report.output_folder import refuse_folder_of_inputs, unwritable
-from .mixture import refuse_mixture
-from .page import PAGE, CohortPage
-from .row import StudyRow, failed_row
-from .table import CohortSummary, CohortTable
-from .task import StudyTask, run_study
+from ..report.pictures import crop_around, thumbnail
+from ..segmentation.ensemble import Ensemble
+from ..segmentation.member_predictions import MemberChecks
+from ..segmentation.recipe import Recipe
+from .table import (
+    PAGE,
+    CohortPage,
+    CohortSummary,
+    CohortTable,
+    Outcome,
+    StudyRow,
+    failed_row,
+    listed_studies,
+    read_reports,
+    study_row,
+)
+
+_LOGGER = logging.getLogger(__name__)
+_PICTURE: Final = "_picture.png"
+"""End of the name of a study's small picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTask:
+    """Study to segment with the ensemble in a folder, which must have the ``fingerprint``, if any.
+
+    ``request`` is the same for all studies of the run; its ``output`` is that of the run.
+    """
+
+    ensemble: Path
+    request: PredictionRequest
+    study: StudyInput
+    fingerprint: str = ""
+
+    @property
+    def output(self) -> Path:
+        """Folder of the study's results."""
+        return self.request.output / self.study.folder
+
+    @property
+    def picture(self) -> Path:
+        """File of the study's small picture."""
+        return self.output / f"{self.study.case}{_PICTURE}"
+
+    @property
+    def has_results(self) -> bool:
+        """Whether labels, a report or a study exist, whatever made them."""
+        case = self.study.case
+        names = (*case_files(case, SAVED_MAPS).values(), f"{case}/{STUDY_FILE}")
+        # Phases last, because the search lists the whole folder.
+        return any((self.output / name).exists() for name in names) or any(
+            self.output.glob(f"{glob.escape(case)}_frame*")
+        )
+
+
+def run_study(task: StudyTask) -> StudyRow:
+    """Segment a study on a Dask worker, with its cached ensemble.
+
+    Raises DataError, ModelError or AppError if the worker cannot use the ensemble. If CUDA is
+    broken it ends the process, so that Dask starts another and gives the study to any worker.
+    """
+    from ...nnunet.device import is_broken
+
+    settings, cache = task.request.settings, worker_cache()
+    options: dict[str, Any] = {"device": settings.device, "precision": settings.precision}
+    try:
+        with cache.ensemble(task.ensemble, expected=task.fingerprint, **options) as ensemble:
+            return segment_study(ensemble, task)
+    except (DataError, ModelError, AppError):
+        raise
+    except Exception as error:  # from loading, because segment_study turns errors into a row
+        if is_broken(error):
+            os._exit(1)
+        raise AppError(
+            "Its files could not be loaded ({reason}). Check that their drive is connected.",
+            reason=error_line(error),
+        ) from error
+
+
+def segment_study(ensemble: Ensemble, task: StudyTask) -> StudyRow:
+    """Segment a study; an error becomes a sentence in its row.
+
+    Only an error that breaks CUDA is raised, because the study need not be its cause.
+    """
+    study = task.study
+    image = study_image(study, series=task.request.series, anyway=task.request.anyway)
+    request = replace(task.request, images=(), output=task.output)
+    try:
+        with removing_if_empty(request.output):
+            request.output.mkdir(parents=True, exist_ok=True)
+            outcome = predict_case(ensemble, request, image, seen=set())
+        names = {phase: frame_name(study.case, phase) for phase in outcome.phases}
+        reports = read_reports(
+            {phase: task.output / case_files(name, ())["report"] for phase, name in names.items()}
+        )
+        ended: Outcome = "finished before" if outcome.skipped else "done"
+        row = study_row(study.name, ended, reports)
+        # Those of phases that an earlier run finished are in their reports only.
+        of_reports = (note for report in reports.values() for note in report.get("notes", ()))
+        notes = [*dict.fromkeys((*outcome.notes, *of_reports))]
+        row = replace(row, notes=_without(notes, row.warnings))
+        if not (outcome.skipped and task.picture.exists()):
+            phase = row.ed if row.ed in names else outcome.phases[0]
+            _write_picture(task, image, phase, ensemble.structures)
+        return row
+    except Exception as error:  # nnU-Net may fail on an image in any way; others continue
+        from ...nnunet.device import is_broken
+
+        if is_disk_full(error):
+            return failed_row(study.name, disk_full(task.request.output).statement)
+        if isinstance(error, Problem):
+            return failed_row(study.name, error.statement)
+        if is_broken(error):  # all other studies would fail here, too
+            raise
+        _LOGGER.debug("%s", study.name, exc_info=True)
+        # The text may contain a path, and folders of DICOM files are often named after patients.
+        text = f": {error}".splitlines()[0] if study.kind == "NIfTI" else ""
+        failure = FAILED_TASK.format(reason=f"{type(error).__name__}{text}")
+        return failed_row(study.name, failure)
+
+
+def _without(notes: Sequence[str], warnings: Sequence[str]) -> tuple[str, ...]:
+    """Return the notes that are not warnings of a phase."""
+    return tuple(note for note in notes if not note.endswith(tuple(warnings) or ("\n",)))
+
+
+def _write_picture(
+    task: StudyTask, image: CaseImage, phase: int | None, structures: Mapping[str, int]
+) -> None:
+    """Draw the middle slice of the heart."""
+    with suppress(Exception):  # a missing picture does not matter
+        volume = image.read()[0]
+        voxels = (volume if phase is None else volume.frame(phase)).voxels
+        name = case_files(frame_name(task.study.case, phase), ())["labels"]
+        labels = read_labels(task.output / name, like=volume.geometry).voxels
+        heart: NDArray[np.bool_] = labels > 0
+        (slices,) = np.nonzero(heart.any(axis=(1, 2)))
+        z = slices[len(slices) // 2] if len(slices) else len(labels) // 2
+        spacing = volume.spacing[1:]
+        png = thumbnail(
+            voxels[z],
+            labels[z],
+            spacing=spacing,
+            colors=structure_colors(structures),
+            box=crop_around(np.any(heart, axis=0), spacing),
+        )
+        remove_leftovers(task.output, task.picture.name)
+        with replacing(task.picture) as temporary:
+            temporary.write_bytes(png)
+
 
 Work: TypeAlias = Callable[[StudyTask], StudyRow]
 RunTasks: TypeAlias = Callable[
@@ -188,3 +356,51 @@ def _shown_settings(request: CohortRequest) -> Mapping[str, str]:
     if settings.temperature is not None:
         shown["Temperature"] = f"{settings.temperature}"
     return shown
+
+
+MIXTURE: Final = (
+    "This run would mix results of different ensembles or settings in the cohort {folder}. "
+    "{difference}"
+)
+
+
+def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collection[str]) -> None:
+    """Raise AppError if a row that stays in the table has another ensemble or other settings.
+
+    Also raises AppError for a table that cannot be read, because its rows would be lost.
+    ``studies`` are those of this run; with ``overwrite`` their results and rows are replaced.
+    """
+    try:
+        listed = listed_studies(request.output / COHORT)
+    except OSError as error:
+        raise unwritable(request.output, error) from error
+    staying = [study for study in listed if not (request.overwrite and study in studies)]
+    if not staying:
+        return
+    folder = MemberChecks(find_ensemble(ensemble)).folder
+    requested = Recipe.of_request(folder, request.settings)
+    for report in (file for study in staying for file in _reports_of(request.output, study)):
+        try:
+            made = Recipe.of_report(parse_json(read_small(report), dict[str, Any]))
+        except (OSError, ValueError):
+            continue  # a damaged report is made again
+        if difference := replace(made, spacing=None).difference(requested, report):
+            # Overwriting helps only if this run segments all studies in the table.
+            helps = [Action.OVERWRITE] if set(staying) <= set(studies) else []
+            raise AppError(
+                MIXTURE,
+                Action.OTHER_OUTPUT,
+                *helps,
+                folder=request.output,
+                difference=difference,
+            )
+
+
+def _reports_of(output: Path, study: str) -> Iterator[Path]:
+    """Yield the reports of a row; those of a DICOM study lie in a folder of its name."""
+    place = output / study
+    for folder in (place.parent, place):
+        name = place.name
+        if (report := folder / f"{name}.json").is_file():
+            yield report
+        yield from sorted(folder.glob(f"{glob.escape(name)}_frame*.json"))

@@ -5,24 +5,123 @@ from __future__ import annotations
 import csv
 import io
 import math
+import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
+from ...core.counts import format_count
 from ...core.heart.function import Measured
 from ...core.metrics.conformal import COVERAGES
+from ...core.problems import Statement
+from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.phase_pairs import examination_of
 from ...io.files.atomic import ESCAPED, write_text
 from ...io.files.csv_text import csv_rows, csv_text
 from ...io.files.limits import read_small
 from ...io.search.folder_walk import COHORT
+from ...io.study.case_report import (
+    FailureEntry,
+    predicted_quality,
+    read_report,
+    warnings_in,
+    worst_failure,
+)
 from .. import AppError
-from ..prediction.function_entry import read_pairs
-from .page import CohortPage
-from .row import NUMBERS, StudyRow, earlier_row, paired_row
+from ..prediction.function_entry import PhasePair, measure_reports, read_pairs
+from ..report.html import UNKNOWN, Tile, render_page
+from ..review.report_numbers import format_interval, format_number, format_spread
+
+Outcome: TypeAlias = Literal["done", "finished before", "failed"]
+
+NUMBERS: Final = (
+    *("LV EF", "LV EDV", "LV ESV", "RV EF", "RV EDV", "RV ESV", "LV mass", "LV volume"),
+    "RV volume",
+)
+"""Numbers of a study, if known; LV and RV volume are those of 3D images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRow:
+    """Outcome and measurements of a study.
+
+    ``case`` is the path of its results, relative to the output folder. ``numbers`` has the known
+    ones of ``NUMBERS``. ``quality``, 0 to 1, is that of `predicted_quality`,
+    None if unknown. ``failure_score`` is that of the phase that exceeds its threshold most, None if
+    unknown. ``failure``, why the study could not be segmented, and ``notes`` are for the user.
+    """
+
+    case: str
+    outcome: Outcome
+    failure: Statement | str = ""
+    numbers: Mapping[str, Measured] = field(default_factory=dict)
+    ed: Phase = None
+    es: Phase = None
+    quality: float | None = None
+    failure_score: FailureEntry | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float | None = None
+    device: str = ""
+
+    @property
+    def worst_first(self) -> tuple[float, str]:
+        """Sort key of the studies that did not fail; unknown quality comes last."""
+        return 2.0 if self.quality is None else self.quality, self.case
+
+
+def read_reports(files: Mapping[Phase, Path]) -> dict[Phase, dict[str, Any]]:
+    """Return phase → report of a case. Raises DataError if one cannot be read."""
+    return {phase: read_report(file) for phase, file in files.items()}
+
+
+def study_row(
+    case: str,
+    outcome: Outcome,
+    reports: Mapping[Phase, Mapping[str, Any]],
+) -> StudyRow:
+    """Return the row of a study with these reports, by phase."""
+    function, ed, es = measure_reports(reports)
+    every = reports.values()
+    return StudyRow(
+        case=case,
+        outcome=outcome,
+        numbers={name: function[name] for name in NUMBERS if name in function},
+        ed=ed,
+        es=es,
+        quality=predicted_quality(every),
+        failure_score=worst_failure(every),
+        warnings=warnings_in(every),
+        seconds=round(sum(float(report["seconds"]) for report in every), 2),
+        device=", ".join(dict.fromkeys(str(report["device"]) for report in every)),
+    )
+
+
+def earlier_row(output: Path, case: str) -> StudyRow:
+    """Return the row of a 3D image that an earlier run has segmented, from its report.
+
+    Raises DataError for a damaged report, and FileNotFoundError.
+    """
+    return study_row(case, "done", {None: read_report(output / f"{case}.json")})
+
+
+def paired_row(row: StudyRow, pair: PhasePair) -> StudyRow:
+    """Return the row of ED or ES with what both have together, of which ED gets the numbers."""
+    function = pair.measured if row.case == pair.ed else {}
+    together = {name: function[name] for name in NUMBERS if name in function}
+    report = pair.reports[row.case]
+    quality, warnings = predicted_quality([report]), warnings_in([report])
+    return replace(row, numbers={**row.numbers, **together}, quality=quality, warnings=warnings)
+
+
+def failed_row(case: str, failure: Statement | str) -> StudyRow:
+    """Return the row of a study that could not be segmented."""
+    return StudyRow(case=case, outcome="failed", failure=failure)
+
 
 FOREIGN_TABLE: Final = (
     "{file} does not have the form that this program writes ({reason}), so it is not replaced. "
@@ -243,3 +342,92 @@ def _failure_of(row: StudyRow) -> tuple[str, str, str]:
     if entry is None:
         return "", "", ""
     return f"{entry.score:.3f}", f"{entry.threshold:.3f}", "yes" if entry.warned else "no"
+
+
+PAGE: Final = "cohort.html"
+MOST_ROWS: Final = 1000
+"""Rows at most, so that browsers can open the page; cohort.csv has all."""
+MOST_PICTURES: Final = 200
+WRITES_EVERY: Final = 5.0
+"""Minimum number of seconds between two updates, because a page of many pictures takes long."""
+
+
+class CohortPage:
+    """Page that is updated during the run. Raises OSError if it cannot be written.
+
+    ``settings`` are those to show, ``total`` is the number of studies, and ``picture_of``
+    returns the file of a study's picture.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        settings: Mapping[str, str],
+        total: int,
+        left_out: Sequence[str],
+        picture_of: Callable[[StudyRow], Path],
+    ) -> None:
+        self._file = folder / PAGE
+        self._settings = settings
+        self._total = total
+        self._left_out = left_out
+        self._picture_of = picture_of
+        self._next = 0.0
+
+    def update(self, rows: Sequence[StudyRow]) -> None:
+        """Write the page, unless it was written a moment ago."""
+        if time.monotonic() >= self._next:
+            start = time.monotonic()
+            self.write(rows)
+            seconds = time.monotonic() - start
+            self._next = time.monotonic() + max(WRITES_EVERY, 10 * seconds)
+
+    def write(self, rows: Sequence[StudyRow]) -> None:
+        """Write the page now."""
+        write_text(self._file, self._page(rows))
+
+    def _page(self, rows: Sequence[StudyRow]) -> str:
+        failed = sorted((row for row in rows if row.failure), key=lambda row: row.case)
+        others = sorted((row for row in rows if not row.failure), key=lambda row: row.worst_first)
+        shown = others[:MOST_ROWS]
+        units = {name: n.unit for row in shown for name, n in row.numbers.items()}
+        measured = [row.numbers[name] for row in shown for name in NUMBERS if name in row.numbers]
+        return render_page(
+            "cohort.html.j2",
+            heading=f"{len(rows)} of {format_count(self._total, 'study', 'studies')}",
+            facts=[],
+            warnings=[],
+            tiles=list(_tiles(rows, self._total, len(failed))),
+            failed=failed,
+            segmented=others,
+            most_rows=MOST_ROWS,
+            pictures=[_picture(self._picture_of(row)) for row in shown[:MOST_PICTURES]],
+            units={name: units[name] for name in NUMBERS if name in units},
+            number=format_number,
+            spread=format_spread,
+            interval=format_interval,
+            has_intervals=any(number.intervals for number in measured),
+            has_spreads=not all(number.intervals for number in measured),
+            unknown=UNKNOWN,
+            settings=self._settings,
+            left_out=[f"{sentence}." for sentence in self._left_out],
+        )
+
+
+def _tiles(rows: Sequence[StudyRow], total: int, failed: int) -> Iterator[Tile]:
+    before = sum(row.outcome == "finished before" for row in rows)
+    warned = sum(bool(row.warnings) for row in rows)
+    below = f"{before} in an earlier run" if before else ""
+    yield Tile("Segmented", str(len(rows) - failed), below=below)
+    yield Tile("Failed", str(failed))
+    yield Tile("With warnings", str(warned))
+    yield Tile("Not done yet", str(total - len(rows)))
+
+
+def _picture(file: Path) -> bytes:
+    """Return the content of the PNG file, or b"" if there is none."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""

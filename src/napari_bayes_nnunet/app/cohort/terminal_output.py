@@ -13,7 +13,7 @@ from ...core.problems import Action, Statement, statement
 from ...io.search.studies import FoundStudies
 from ..messages import FINISHED, STOPPED, JobEnded, Message, Notice, StageStarted, StudyDone
 from ..terminal import ProgressView, time_left_text
-from .page import PAGE
+from .table import PAGE
 
 LISTED: Final = 20
 """Maximum number of studies listed before the run."""

@@ -18,9 +18,9 @@ from ...io.files.json_files import parse_json
 from ...nnunet import Stopped
 from .. import AppError
 from ..messages import EpochDone, Notice, StageStarted, TrainingStarted, text_fields
-from ..segmentation.forward_pass import make_passes
 from ..segmentation.member_predictions import InputImage, MemberPredictor
-from ..segmentation.member_statistics import MemberSums
+from ..segmentation.methods import make_passes
+from ..segmentation.result import MemberSums
 from ..signals import StopRequest
 from ..training.disk_space import size_text
 from ..training.run import Send

@@ -1,21 +1,25 @@
-"""Output files of a segmented case: names, writing and replacing."""
+"""Output files of a segmented case: names, locks, writing and replacing, notes on its geometry."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 from ...core.ensemble.maps import MAPS
-from ...core.problems import Action, Statement
+from ...core.problems import Action, Statement, statement
+from ...core.types import Spacing
 from ...io import DataError
 from ...io.files.atomic import remove_leftovers, replacing, write_json, write_text
 from ...io.files.given_path import is_same_path
-from ...io.images.geometry import Geometry
+from ...io.images.geometry import FILE_AXES, Geometry
 from ...io.images.integrity import is_image
 from ...io.images.nifti import Volume, read_labels, write_labels, write_map
 from ...io.study.info import is_study
@@ -175,3 +179,158 @@ def refuse_inside_study(folder: Path) -> None:
         raise AppError(
             "The output folder is inside the study {study}.", Action.OTHER_OUTPUT, study=study
         )
+
+
+OUTPUT_IN_USE: Final = "Another process is writing to {folder}."
+LOCKS: Final = ".running"
+"""Folder of the locks in an output folder; it is removed at the end."""
+_WHOLE: Final = "cohort"
+
+
+@contextmanager
+def locked_case(output: Path, case: str) -> Iterator[None]:
+    """Lock a case of an output folder. Raises AppError if it is being written already.
+
+    A run of images locks each case, so that others can segment other images into the same folder. A
+    cohort locks the folder; its workers take no lock. The operating system releases the lock of a
+    process that has died.
+    """
+    with ExitStack() as stack:
+        _enter(stack, output, f"case_{case}")
+        _try(output, _WHOLE)
+        yield
+
+
+@contextmanager
+def locked_output(output: Path) -> Iterator[None]:
+    """Lock an output folder. Raises AppError if it, or a case in it, is being written already."""
+    with ExitStack() as stack:
+        # Take this lock first, as `locked_case` takes its own, so at most one of the two continues.
+        _enter(stack, output, _WHOLE)
+        for file in (output / LOCKS).glob("case_*.lock"):
+            _try(output, file.stem)
+        yield
+
+
+def _try(output: Path, name: str) -> None:
+    if (output / LOCKS / f"{name}.lock").exists():
+        with ExitStack() as stack:
+            _enter(stack, output, name)
+
+
+def _enter(stack: ExitStack, output: Path, name: str) -> None:
+    """Take a lock and keep it until the ``stack`` ends.
+
+    Do nothing if the folder is not writable or its drive has no locks. Writing the results reports
+    a folder that is not writable.
+    """
+    folder = output / LOCKS
+    file = folder / f"{name}.lock"
+    lock = FileLock(file, timeout=0, thread_local=False)
+    try:
+        while not _holds(lock, file):
+            lock.release()
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                lock.acquire()
+    except Timeout as error:
+        raise AppError(OUTPUT_IN_USE, Action.WAIT, Action.OTHER_OUTPUT, folder=output) from error
+    except (OSError, NotImplementedError):
+        return
+    stack.callback(_leave, lock, file)
+
+
+def _holds(lock: BaseFileLock, file: Path) -> bool:
+    """Return whether the locked file is the one that other processes find at its path.
+
+    Its last owner may have removed it between opening and locking, and a third process may have
+    locked a new file of this name.
+    """
+    locked = lock._context.lock_file_fd  # filelock has no public name for it
+    if locked is None:
+        return False
+    try:
+        return os.path.samestat(os.fstat(locked), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _leave(lock: FileLock, file: Path) -> None:
+    """Remove the file before the lock ends, so that no lock of another process is removed."""
+    with suppress(OSError):  # Windows does not delete a locked file
+        file.unlink(missing_ok=True)
+    lock.release()
+    with suppress(OSError):  # the folder may hold other locks
+        if os.name == "nt":
+            file.unlink(missing_ok=True)
+        file.parent.rmdir()
+
+
+SLICES_STORED: Final = (
+    "The image file stores its slices along the {axis} axis, so its axes were reordered when it "
+    "was read. The files of results have the axes of the image."
+)
+TWO_VOXEL_SIZES: Final = (
+    "The header of the image gives two voxel sizes (z, y, x), {affine} mm in its affine and "
+    "{pixdim} mm in its pixdim. The affine was used. With pixdim, all volumes would be "
+    "{factor:.3g} times as large."
+)
+CLOSE_SLICES: Final = (
+    "By the header, the distance between slices is {distance:.4g} mm, as if it were unknown. Check "
+    "the voxel size, because all volumes depend on it."
+)
+_CLOSE: Final = 3.0
+"""Distance in mm below which no scanner puts the slices of a cine."""
+_SHALLOW: Final = 25.0
+"""Depth in mm below which a stack was not resampled to such a distance."""
+SKEWED: Final = (
+    "The axes of the image are not perpendicular in its header, but were treated as if they were. "
+    "By the affine, all volumes would be {factor:.3g} times as large. Resample the image to "
+    "perpendicular axes."
+)
+
+
+def with_geometry(
+    report: Mapping[str, Any],
+    geometry: Geometry,
+    *,
+    word: Callable[[Statement], str] = str,
+) -> dict[str, Any]:
+    """Return the report with the grid and spacing used, and notes on an unusual image file.
+
+    If pixdim and affine differ, the report has the volumes for both. If a spacing was given, the
+    header's does not count. ``word`` turns a statement into text for the command line or the
+    window.
+    """
+    about: dict[str, Any] = {
+        "spacing_mm": list(geometry.spacing),
+        "spacing_from": geometry.spacing_source,
+        "grid": str(geometry.frame()),
+    }
+    notes = [] if geometry.slice_axis == 2 else [_slices_stored(geometry)]
+    distance, *_ = geometry.spacing
+    is_shallow = distance < _CLOSE and geometry.shape[-3] * distance < _SHALLOW
+    if is_shallow and geometry.given_spacing is None:
+        notes.append(statement(CLOSE_SLICES, Action.GIVE_SPACING, distance=distance))
+    pixdim = geometry.other_spacing
+    if pixdim is not None and geometry.given_spacing is None:
+        factor = prod(pixdim) / prod(geometry.spacing)
+        about["pixdim_mm"] = list(pixdim)
+        about["volumes_ml_by_pixdim"] = {
+            name: volume["ensemble"] * factor
+            for name, volume in report.get("volumes_ml", {}).items()
+        }
+        notes.append(_two_spacings(geometry.spacing, pixdim, factor))
+    if geometry.skew is not None and geometry.given_spacing is None:
+        notes.append(statement(SKEWED, factor=geometry.skew))
+    return {**report, **about, "notes": [*report.get("notes", ()), *map(word, notes)]}
+
+
+def _slices_stored(geometry: Geometry) -> Statement:
+    return statement(SLICES_STORED, axis=FILE_AXES[geometry.slice_axis])
+
+
+def _two_spacings(affine: Spacing, pixdim: Spacing, factor: float) -> Statement:
+    texts = (" × ".join(f"{step:.4g}" for step in spacing) for spacing in (affine, pixdim))
+    sizes = dict(zip(("affine", "pixdim"), texts, strict=True))
+    return statement(TWO_VOXEL_SIZES, Action.GIVE_SPACING, factor=factor, **sizes)

@@ -5,48 +5,56 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...core.ensemble.maps import MAPS
+from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.problems import Action, Problem, Remedy, Setting
 from ...core.steps import drain
+from ...core.types import Phase
 from ...io import DataError
 from ...io.dataset.phase_pairs import examination_of
 from ...io.files.atomic import removing_if_empty
 from ...io.files.case_names import result_name, same_file_key
 from ...io.files.disk import is_disk_full
-from ...io.images.integrity import is_whole
-from ...io.images.nifti import Volume, case_name, channel_files, is_further_channel
+from ...io.files.json_files import parse_json
+from ...io.files.limits import read_small
+from ...io.images.integrity import is_whole, nifti_header, phase_count
+from ...io.images.nifti import Volume, case_name, channel_files, is_further_channel, read_info_cfg
 from ...io.search.case_image import CaseImage, case_image
 from ...io.study.case_report import is_no_cine, read_report
-from ...io.study.info import STUDY_FILE, read_study_info
+from ...io.study.info import STUDY_FILE, SourceImage, StudyInfo, is_study, read_study_info
+from ...io.study.study import check_replaceable, files_of_study, write_study
 from .. import AppError
 from ..report.output_folder import refuse_folder_of_inputs
 from ..segmentation.calibration import find_image_rule
-from ..segmentation.ensemble import Ensemble
-from ..segmentation.pass_plan import PassPlan
+from ..segmentation.ensemble import Ensemble, PassPlan
+from ..segmentation.image_check import note_on_left_out, usable_phases
 from ..segmentation.recipe import Recipe
-from ..segmentation.result import Segmentation, Snapshot
+from ..segmentation.result import Segmentation, Snapshot, stored_posterior
 from .function_entry import OUTDATED, read_pairs, update_function
-from .geometry_report import with_geometry
 from .output_files import (
+    FOUND_BY_VOLUME,
+    INFO_CFG,
     case_files,
     disk_full,
     frame_name,
+    locked_case,
     refuse_inside_study,
     refuse_replacing,
     remove_case,
+    with_geometry,
     write_case,
     write_cine,
 )
-from .output_lock import locked_case
-from .phases import PhaseImage, choose_phases, finished_phases, parse_phases, phase_images
-from .request import CaseOutcome, PredictionRequest, check_request
-from .study_output import StudyParts, has_study, refuse_outdating_study, start_study
-from .write_behind import WriteBehind
+from .request import CaseOutcome, PredictionRequest, check_request, parse_phases
 
 MADE_BY_UNKNOWN = "The study {study} does not record the ensemble and settings it was made with."
 NAME_TAKEN = (
@@ -58,8 +66,98 @@ KIND_UNKNOWN = (
     "calibrated to recognise them, which takes 40 or more training images."
 )
 NO_MAP_OF_SINGLE = "{method} is a single model, so it has no {map}."
-Segmented: TypeAlias = Sequence[tuple[PhaseImage, Segmentation]]
 _LOGGER = logging.getLogger(__name__)
+WAITS: Final = 30.0
+"""Seconds to wait for another process: a disconnected worker may still write the same study."""
+_MOST_PHASES: Final = 100
+"""Phases searched for ED and ES; a cine with later ones is read again."""
+
+
+@dataclass(frozen=True)
+class PhaseImage:
+    """3D image to segment: a volume, or a phase of a cine."""
+
+    name: str
+    phase: int | None
+    channels: tuple[Volume, ...]
+
+    @property
+    def image(self) -> NDArray[Any]:
+        """(channels, Z, Y, X)."""
+        return np.stack([channel.voxels for channel in self.channels])
+
+
+def choose_phases(
+    ensemble: Ensemble, text: str, image: Path, channels: tuple[Volume, ...]
+) -> tuple[list[int] | None, list[str], dict[str, Any]]:
+    """Return the phases to segment (None: no cine), notes, and entries of the report.
+
+    ``text`` is "all", "ED,ES" or numbers. Raises AppError or DataError.
+    """
+    if not channels[0].is_cine:
+        return None, [], {}
+    choice = parse_phases(text)
+    count = channels[0].phases
+    if choice != "ED,ES":
+        phases = list(range(1, count + 1)) if choice == "all" else list(map(int, choice))
+        ends, notes = _info_phases(image, count)
+        return phases, notes, {"phases": count, **ends}
+    info, left_out = read_info_cfg(image.parent, count), ""
+    if info is not None:
+        ed, es, source = info.ed, info.es, INFO_CFG
+    else:
+        stack = np.stack([channel.voxels for channel in channels])
+        ed, es = ensemble.find_phases(stack, channels[0].spacing)
+        source = FOUND_BY_VOLUME
+        left_out = note_on_left_out(usable_phases(stack, channels[0].spacing), count)
+    note = f"ED is phase {ed}, ES is phase {es} ({source})."
+    entries = {"phases": count, "ED": ed, "ES": es, "phases_from": source}
+    return sorted({ed, es}), [note, *filter(None, [left_out])], entries
+
+
+def _info_phases(image: Path, count: int) -> tuple[dict[str, Any], list[str]]:
+    """Return ED and ES of the Info.cfg next to the image, or a note if it is unusable."""
+    try:
+        info = read_info_cfg(image.parent, count)
+    except DataError as error:
+        return {}, [str(error)]
+    return {} if info is None else {"ED": info.ed, "ES": info.es, "phases_from": INFO_CFG}, []
+
+
+def phase_images(
+    case: str, channels: tuple[Volume, ...], phases: list[int] | None
+) -> list[PhaseImage]:
+    """Return the 3D images to segment: the phases of a cine, or the volume if there are none."""
+    if phases is None:
+        return [PhaseImage(case, None, channels)]
+    return [
+        PhaseImage(frame_name(case, phase), phase, tuple(c.frame(phase) for c in channels))
+        for phase in phases
+    ]
+
+
+def finished_phases(output: Path, case: str, choice: list[int] | str) -> tuple[int | None, ...]:
+    """Return the phases of ``choice`` if the case seems to have files of them, else ().
+
+    The image is not read: a volume has one report, "all" phases have a file of their own, and the
+    reports of ED and ES name them.
+    """
+    if (output / f"{case}.json").is_file():
+        return (None,)
+    if isinstance(choice, list):
+        return tuple(choice)
+    if choice == "all":
+        header = nifti_header(output / f"{case}.nii.gz")
+        return () if header is None else tuple(range(1, phase_count(header) + 1))
+    # File by file, because listing a folder of a hundred thousand cases takes too long.
+    for phase in range(1, _MOST_PHASES + 1):
+        try:
+            file = output / f"{frame_name(case, phase)}.json"
+            report = parse_json(read_small(file), dict[str, Any])
+            return tuple(sorted({int(report["ED"]), int(report["ES"])}))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return ()
 
 
 def predict(
@@ -144,165 +242,293 @@ def predict_case(
 
     Raises DataError, ModelError or AppError, and any error of nnU-Net.
     """
-    image, case = source.path, source.case
     refuse_inside_study(request.output)
-    run_notes: list[str] = []
-    no_maps = [m for m in MAPS.values() if m.needs_members and m.name in request.save]
-    if no_maps and _is_single(ensemble, request):
-        request = replace(request, save=request.save - {m.name for m in no_maps})
-        method = request.settings.method
-        run_notes += [NO_MAP_OF_SINGLE.format(method=method, map=m.title) for m in no_maps]
+    case = _Case(ensemble, request, source, seen, on_member)
+    case.leave_out_maps()
     if request.strict:
-        _refuse_unknown_kind(ensemble)
-    if done := _finished_before(ensemble, request, source):
-        _claim_names(_further_names(case, done), seen)
-        update_function(request.output, case, done)  # a killed run may have left it out
-        return CaseOutcome(case=case, skipped=True, phases=done)
-    channels = _with_given_spacing(request, source.read())
-    _refuse_replacing(request, [case], image)
-    phases, notes, entries = choose_phases(ensemble, request.phases, image, channels)
-    frames = phase_images(case, channels, phases)
-    entries |= {**source.checksums, "notes": [*notes]}
-    _claim_names(_further_names(case, [frame.phase for frame in frames]), seen)
-    _refuse_replacing(request, [frame.name for frame in frames], image)
-    study = _start_study(ensemble, request, source, [frame.phase for frame in frames])
-    # A study needs the members' labels of all phases, which only a new segmentation gives.
-    missing = [
-        frame
-        for frame in frames
-        if study is not None or not _is_finished(ensemble, request, frame.name, source)
-    ]
-    notes += run_notes
-    with WriteBehind(is_used=ensemble.is_on_card) as behind:
-        for number, segmented in enumerate(_groups(ensemble, request, missing, on_member)):
-            if number == 0:
-                _remove_old(request, case, channels[0].phases, frames, missing, entries)
-            behind.call(partial(_write_group, request, segmented, entries, study, notes))
-            run_notes += (note for _, result in segmented for note in result.run_notes)
-    if channels[0].is_cine and len(frames) == channels[0].phases:
-        write_cine(request.output, case, [frame.name for frame in frames], channels[0])
-    notes += update_function(request.output, case, [frame.phase for frame in frames])
-    if study is not None:
-        study.write(case, channels[0], ensemble.structures, len(ensemble.folder.labels))
-    return CaseOutcome(
-        case=case,
-        skipped=not missing,
-        notes=tuple(dict.fromkeys(notes)),
-        run_notes=frozenset(run_notes),
-        phases=tuple(frame.phase for frame in frames),
-    )
+        case.refuse_unknown_kind()
+    return case.finished_before() or case.segment()
 
 
-def _is_single(ensemble: Ensemble, request: PredictionRequest) -> bool:
-    """Return whether one pass makes the result, so that there is no disagreement."""
-    return len(PassPlan(folder=ensemble.folder, settings=request.settings).passes) == 1
+@dataclass
+class _Case:
+    """One image on its way to its files; ``frames`` are its 3D images.
 
+    ``entries`` are those of every report, ``notes`` on the image, ``run_notes`` on the run. For a
+    study it keeps the ``posteriors`` and reports of the phases, about 10 MB each for 12 x 256 x 256
+    voxels; without one, ``posteriors`` is None.
+    """
 
-def _refuse_unknown_kind(ensemble: Ensemble) -> None:
-    """Raise AppError if nothing tells short-axis cines from other images."""
-    found = find_image_rule(ensemble.folder)
-    if found is None or found[0].cine is None:
-        raise AppError(KIND_UNKNOWN, Remedy(Action.OMIT, {"setting": Setting("strict")}))
+    ensemble: Ensemble
+    request: PredictionRequest
+    source: CaseImage
+    seen: set[str]
+    on_member: Callable[[str, Snapshot], None]
+    frames: list[PhaseImage] = field(default_factory=list)
+    entries: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    run_notes: list[str] = field(default_factory=list)
+    posteriors: dict[Phase, StoredPosterior] | None = None
+    reports: dict[Phase, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """Name of the case."""
+        return self.source.case
 
-def _refuse_other_images(results: Iterable[Segmentation]) -> None:
-    """Raise AppError if an image may not be a short-axis cine."""
-    if reason := next((result.no_cine for result in results if result.no_cine), ""):
-        raise AppError(
-            "{reason}", Remedy(Action.OMIT, {"setting": Setting("strict")}), reason=reason
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Recipe that finished results of the image must have."""
+        return Recipe.of_request(
+            self.ensemble.folder,
+            self.request.settings,
+            image=self.source.checksums,
+            spacing=self.request.spacing,
         )
 
+    def leave_out_maps(self) -> None:
+        """Save no map of the disagreement if one pass makes the result, and say so."""
+        request = self.request
+        no_maps = [m for m in MAPS.values() if m.needs_members and m.name in request.save]
+        plan = PassPlan(folder=self.ensemble.folder, settings=request.settings)
+        if no_maps and len(plan.passes) == 1:
+            self.request = replace(request, save=request.save - {m.name for m in no_maps})
+            method = request.settings.method
+            self.run_notes += [NO_MAP_OF_SINGLE.format(method=method, map=m.title) for m in no_maps]
 
-def _remove_old(
-    request: PredictionRequest,
-    case: str,
-    phases: int,
-    frames: Sequence[PhaseImage],
-    missing: Sequence[PhaseImage],
-    entries: Mapping[str, Any],
-) -> None:
-    """Delete earlier results that would not belong to the new ones, even if this run is killed."""
-    if missing and missing[0].phase is not None:
-        replaced = {frame.phase for frame in missing}
-        update_function(request.output, case, range(1, phases + 1), replaced=replaced)
-        # It would have labels of phases from another result.
-        (request.output / f"{case}.nii.gz").unlink(missing_ok=True)
-    if request.overwrite and "ED" in entries and parse_phases(request.phases) == "ED,ES":
-        _remove_other_phases(request.output, case, phases, frames)
+    def refuse_unknown_kind(self) -> None:
+        """Raise AppError if nothing tells short-axis cines from other images."""
+        found = find_image_rule(self.ensemble.folder)
+        if found is None or found[0].cine is None:
+            raise AppError(KIND_UNKNOWN, Remedy(Action.OMIT, {"setting": Setting("strict")}))
 
+    def finished_before(self) -> CaseOutcome | None:
+        """Return the outcome if all requested files are complete, which needs not read the image.
 
-def _with_given_spacing(
-    request: PredictionRequest, channels: tuple[Volume, ...]
-) -> tuple[Volume, ...]:
-    """Return the channels with the spacing of the request, if it has one."""
-    if request.spacing is None:
-        return channels
-    return tuple(channel.with_spacing(request.spacing) for channel in channels)
+        Raises AppError if another recipe made them.
+        """
+        request, output = self.request, self.request.output
+        if not request.skip_finished:
+            return None
+        choice = parse_phases(request.phases)
+        phases = finished_phases(output, self.name, choice)
+        if choice == "all" and not is_whole(output / f"{self.name}.nii.gz"):
+            return None
+        # Parts of an incomplete study are made again, whatever their settings.
+        if request.makes_studies and not has_study(output / self.name, phases):
+            return None
+        names = [frame_name(self.name, phase) for phase in phases]
+        if not names or not all(map(self._is_finished, names)):
+            return None
+        if request.makes_studies:
+            self._check_study(phases)
+        _claim_names(_further_names(self.name, phases), self.seen)
+        update_function(output, self.name, phases)  # a killed run may have left it out
+        return CaseOutcome(case=self.name, skipped=True, phases=phases)
 
+    def segment(self) -> CaseOutcome:
+        """Segment the phases that are not finished, and write all that they have together."""
+        output, image = self.request.output, self.source.path
+        channels = self.source.read()
+        if self.request.spacing is not None:
+            channels = tuple(c.with_spacing(self.request.spacing) for c in channels)
+        self._refuse_replacing([self.name])
+        phases, notes, entries = choose_phases(self.ensemble, self.request.phases, image, channels)
+        self.frames = phase_images(self.name, channels, phases)
+        done = tuple(frame.phase for frame in self.frames)
+        self.entries = {**entries, **self.source.checksums, "notes": [*notes]}
+        self.notes += [*notes, *self.run_notes]
+        _claim_names(_further_names(self.name, done), self.seen)
+        self._refuse_replacing([frame.name for frame in self.frames])
+        self._begin_study(done)
+        # A study needs the members' labels of all phases, which only a new segmentation gives.
+        is_study = self.posteriors is not None
+        missing = [f for f in self.frames if is_study or not self._is_finished(f.name)]
+        self._segment_frames(missing)
+        if channels[0].is_cine and len(self.frames) == channels[0].phases:
+            write_cine(output, self.name, [frame.name for frame in self.frames], channels[0])
+        self.notes += update_function(output, self.name, done)
+        if self.posteriors is not None:
+            self._write_study(channels[0], self.posteriors)
+        return CaseOutcome(
+            case=self.name,
+            skipped=not missing,
+            notes=tuple(dict.fromkeys(self.notes)),
+            run_notes=frozenset(self.run_notes),
+            phases=done,
+        )
 
-def _finished_before(
-    ensemble: Ensemble, request: PredictionRequest, source: CaseImage
-) -> tuple[int | None, ...]:
-    """Return the phases of a case if all its requested files are complete, else ()."""
-    if not request.skip_finished:
-        return ()
-    choice, case = parse_phases(request.phases), source.case
-    phases = finished_phases(request.output, case, choice)
-    names = [frame_name(case, phase) for phase in phases]
-    if choice == "all" and not is_whole(request.output / f"{case}.nii.gz"):
-        return ()
-    # Parts of an incomplete study are made again, whatever their settings.
-    if request.makes_studies and not has_study(request.output / case, phases):
-        return ()
-    if not all(_is_finished(ensemble, request, name, source) for name in names):
-        return ()
-    if request.makes_studies:
-        _check_study(ensemble, request, source, phases)
-    return phases
+    def _is_finished(self, name: str) -> bool:
+        """Return whether all requested files of a 3D image are complete.
+
+        In a strict run those of an image that may not be a short-axis cine are not, so that it
+        is refused as in a new run. Raises AppError if another recipe made them.
+        """
+        request = self.request
+        files = {key: request.output / file for key, file in case_files(name, request.save).items()}
+        if not (request.skip_finished and all(map(is_whole, files.values()))):
+            return False
+        try:
+            report = read_report(files["report"])
+            made = Recipe.of_report(report)
+        except (DataError, FileNotFoundError, ValueError):
+            return False
+        made.check(self.recipe, files["report"])
+        return OUTDATED not in report and not (request.strict and is_no_cine([report]))
+
+    def _check_study(self, phases: Sequence[int | None]) -> None:
+        """Raise AppError if the complete study has another ensemble, settings or image."""
+        folder = self.request.output / self.name
+        reports = read_study_info(folder).reports
+        for phase in phases:
+            try:
+                made = Recipe.of_report(reports[phase])
+            except (KeyError, ValueError) as error:
+                raise AppError(MADE_BY_UNKNOWN, Action.OVERWRITE, study=folder) from error
+            made.check(self.recipe, folder / STUDY_FILE)
+
+    def _refuse_replacing(self, names: Sequence[str]) -> None:
+        output, maps, image = self.request.output, self.request.save, self.source.path
+        may_replace = self.request.overwrite or self.request.skip_finished
+        refuse_replacing(output, names, image, maps=maps, may_replace=may_replace)
+
+    def _begin_study(self, phases: Sequence[int | None]) -> None:
+        """Begin a study of the phases, if one is to be written.
+
+        Raises AppError or DataError if an existing study must stay, has another ensemble, settings
+        or image, or would be of an earlier run than its report.
+        """
+        request, folder = self.request, self.request.output / self.name
+        if not request.makes_studies:
+            if not request.skip_finished:
+                refuse_outdating_study(folder)
+        elif request.skip_finished and has_study(folder, phases):
+            self._check_study(phases)
+        else:
+            check_replaceable(folder)
+            if is_study(folder) and not (request.overwrite or request.skip_finished):
+                raise AppError(
+                    "The study {study} exists in {folder}.",
+                    *(Action.OVERWRITE, Action.CONTINUE),
+                    study=folder.name,
+                    folder=folder.parent,
+                )
+            self.posteriors = {}
+
+    def _segment_frames(self, frames: Sequence[PhaseImage]) -> None:
+        """Segment 3D images, those that fill the device together, and write their files."""
+        if not frames:
+            return
+        mirroring = self.request.settings.mirroring
+        together = self.ensemble.phases_at_once(frames[0].image, mirroring)
+        with ThreadPoolExecutor(1, "write_results") as writer:
+            written: Future[None] | None = None
+            for first in range(0, len(frames), together):
+                group = frames[first : first + together]
+                following = frames[first + together : first + 2 * together]
+                spacing = group[0].channels[0].spacing
+                self.ensemble.prepare_ahead((frame.image for frame in following), spacing)
+                results = self._segment_group(group)
+                if written is None:
+                    self._remove_old(frames)
+                else:
+                    written.result()  # so that the results of only one group wait in memory
+                written = writer.submit(self._write_group, group, results)
+                if not self.ensemble.is_on_card:  # the network computes on all cores
+                    written.result()
+                self.run_notes += (note for result in results for note in result.run_notes)
+        if written is not None:
+            written.result()
+
+    def _segment_group(self, frames: Sequence[PhaseImage]) -> list[Segmentation]:
+        """Return the segmentation of each image. Raises AppError if a strict run refuses one."""
+        first, request = frames[0].channels[0], self.request
+        steps = self.ensemble.phase_steps(
+            [frame.image for frame in frames],
+            first.spacing,
+            request.settings,
+            keep_members=request.makes_studies,
+            doubt=None if request.anyway else first.doubt,
+        )
+
+        def show(snapshots: Mapping[int, Snapshot]) -> None:
+            for index, snapshot in snapshots.items():
+                self.on_member(frames[index].name, snapshot)
+
+        results = drain(steps, show)
+        reason = next((result.no_cine for result in results if result.no_cine), "")
+        if request.strict and reason:
+            remedy = Remedy(Action.OMIT, {"setting": Setting("strict")})
+            raise AppError("{reason}", remedy, reason=reason)
+        return results
+
+    def _remove_old(self, replaced: Sequence[PhaseImage]) -> None:
+        """Delete earlier results that would not belong to the new ones, even after a kill."""
+        output, every = self.request.output, range(1, self.entries.get("phases", 0) + 1)
+        if replaced[0].phase is not None:
+            update_function(output, self.name, every, replaced={frame.phase for frame in replaced})
+            # It would have labels of phases from another result.
+            (output / f"{self.name}.nii.gz").unlink(missing_ok=True)
+        # Those of other ED and ES could be mistaken for the new ones.
+        if (
+            self.request.overwrite
+            and "ED" in self.entries
+            and parse_phases(self.request.phases) == "ED,ES"
+        ):
+            for phase in {*every} - {frame.phase for frame in self.frames}:
+                name = frame_name(self.name, phase)
+                if (output / case_files(name, ())["report"]).is_file():
+                    remove_case(output, name)
+
+    def _write_group(self, frames: Sequence[PhaseImage], results: Sequence[Segmentation]) -> None:
+        """Write the files of 3D images, add them to the study and their warnings to the notes."""
+        for frame, result in zip(frames, results, strict=True):
+            report = self._write(frame, result)
+            prefix = "" if frame.phase is None else f"Phase {frame.phase}: "
+            self.notes += (f"{prefix}{warning}" for warning in result.warnings)
+            self.notes += report["notes"]
+            if self.posteriors is not None:
+                self.posteriors[frame.phase] = stored_posterior(result)
+                self.reports[frame.phase] = report
+
+    def _write(self, frame: PhaseImage, result: Segmentation) -> dict[str, Any]:
+        """Write the files of a 3D image and return its report."""
+        like, save = frame.channels[0], self.request.save
+        about = {"case": frame.name, "image": like.source.name, "phase": frame.phase}
+        report = {**about, **self.entries, **with_geometry(result.report(), like.geometry)}
+        report["notes"] = [*self.entries["notes"], *report["notes"], *map(str, like.notes)]
+        arrays = {**result.maps, "probabilities": result.probabilities}
+        arrays = {key: values for key, values in arrays.items() if key in save}
+        write_case(
+            self.request.output, frame.name, result.labels, arrays, report, like=like.geometry
+        )
+        return report
+
+    def _write_study(self, image: Volume, posteriors: Mapping[Phase, StoredPosterior]) -> None:
+        """Write the study, with a copy of ``image`` unless the image is a single file.
+
+        Raises DataError if it cannot or must not be written.
+        """
+        from_file = image.source.is_file()
+        info = StudyInfo(
+            case=self.name,
+            image=SourceImage.from_file(image.source) if from_file else None,
+            geometry=image.geometry,
+            structures=self.ensemble.structures,
+            classes=len(self.ensemble.folder.labels),
+            phases=tuple(posteriors),
+            reports=self.reports,
+            ed=self.entries.get("ED"),
+            es=self.entries.get("ES"),
+            phases_from=self.entries.get("phases_from", ""),
+        )
+        voxels = None if from_file else image.voxels
+        write_study(self.request.output / self.name, info, posteriors, image=voxels, wait=WAITS)
 
 
 def _further_names(case: str, phases: Iterable[int | None]) -> list[str]:
     """Return the names of a cine's phases."""
     return [frame_name(case, phase) for phase in phases if phase is not None]
-
-
-def _check_study(
-    ensemble: Ensemble, request: PredictionRequest, source: CaseImage, phases: Sequence[int | None]
-) -> None:
-    """Raise AppError if the complete study of a case has another ensemble, settings or image."""
-    folder = request.output / source.case
-    reports, requested = read_study_info(folder).reports, _recipe(ensemble, request, source)
-    for phase in phases:
-        try:
-            made = Recipe.of_report(reports[phase])
-        except (KeyError, ValueError) as error:
-            raise AppError(MADE_BY_UNKNOWN, Action.OVERWRITE, study=folder) from error
-        made.check(requested, folder / STUDY_FILE)
-
-
-def _recipe(ensemble: Ensemble, request: PredictionRequest, source: CaseImage) -> Recipe:
-    """Return the recipe that finished results of an image must have."""
-    folder, image = ensemble.folder, source.checksums
-    return Recipe.of_request(folder, request.settings, image=image, spacing=request.spacing)
-
-
-def _start_study(
-    ensemble: Ensemble, request: PredictionRequest, source: CaseImage, phases: Sequence[int | None]
-) -> StudyParts | None:
-    """Return an empty study for the phases, or None if no study is to be written.
-
-    Raises AppError if a finished study to be kept has another ensemble, settings or image, or would
-    be of an earlier run than its report.
-    """
-    folder = request.output / source.case
-    if not request.makes_studies:
-        if not request.skip_finished:
-            refuse_outdating_study(folder)
-        return None
-    if request.skip_finished and has_study(folder, phases):
-        _check_study(ensemble, request, source, phases)
-        return None
-    return start_study(folder, may_replace=request.overwrite or request.skip_finished)
 
 
 def _claim_names(names: Sequence[str], seen: set[str]) -> None:
@@ -312,109 +538,25 @@ def _claim_names(names: Sequence[str], seen: set[str]) -> None:
     seen.update(map(same_file_key, names))
 
 
-def _is_finished(
-    ensemble: Ensemble, request: PredictionRequest, name: str, source: CaseImage
-) -> bool:
-    """Return whether all requested files of a 3D image are complete.
+def refuse_outdating_study(folder: Path) -> None:
+    """Raise AppError or DataError if a study in ``folder`` would be of another run than its report.
 
-    In a strict run those of an image that may not be a short-axis cine are not, so that it
-    is refused as in a new run. Raises AppError if another recipe made them.
+    A reader would then correct labels whose numbers stand nowhere.
     """
-    files = {key: request.output / file for key, file in case_files(name, request.save).items()}
-    if not (request.skip_finished and all(map(is_whole, files.values()))):
-        return False
+    if is_study(folder):
+        check_replaceable(folder)
+        raise AppError(
+            "The study {study} in {folder} would no longer agree with the new results.",
+            *(Action.SAVE_STUDIES, Action.OTHER_OUTPUT),
+            study=folder.name,
+            folder=folder.parent,
+        )
+
+
+def has_study(folder: Path, phases: Iterable[Phase]) -> bool:
+    """Return whether the folder is a study of at least these phases, with complete files."""
     try:
-        report = read_report(files["report"])
-        made = Recipe.of_report(report)
-    except (DataError, FileNotFoundError, ValueError):
+        info = read_study_info(folder)
+    except DataError:
         return False
-    made.check(_recipe(ensemble, request, source), files["report"])
-    return OUTDATED not in report and not (request.strict and is_no_cine([report]))
-
-
-def _groups(
-    ensemble: Ensemble,
-    request: PredictionRequest,
-    frames: Sequence[PhaseImage],
-    on_member: Callable[[str, Snapshot], None],
-) -> Iterator[Segmented]:
-    """Yield the segmentations of the frames that fill the device together, group by group."""
-    mirroring = request.settings.mirroring
-    together = ensemble.phases_at_once(frames[0].image, mirroring) if frames else 1
-    for first in range(0, len(frames), together):
-        group = frames[first : first + together]
-        following = frames[first + together : first + 2 * together]
-        spacing = group[0].channels[0].spacing
-        ensemble.prepare_ahead((frame.image for frame in following), spacing)
-        yield [*zip(group, _segment(ensemble, request, group, on_member), strict=True)]
-
-
-def _segment(
-    ensemble: Ensemble,
-    request: PredictionRequest,
-    frames: Sequence[PhaseImage],
-    on_member: Callable[[str, Snapshot], None],
-) -> list[Segmentation]:
-    """Return the segmentation of each image. Raises AppError if a strict run refuses one."""
-    first = frames[0].channels[0]
-    steps = ensemble.phase_steps(
-        [frame.image for frame in frames],
-        first.spacing,
-        request.settings,
-        keep_members=request.makes_studies,
-        doubt=None if request.anyway else first.doubt,
-    )
-
-    def show(snapshots: Mapping[int, Snapshot]) -> None:
-        for index, snapshot in snapshots.items():
-            on_member(frames[index].name, snapshot)
-
-    results = drain(steps, show)
-    if request.strict:
-        _refuse_other_images(results)
-    return results
-
-
-def _write_group(
-    request: PredictionRequest,
-    segmented: Segmented,
-    entries: Mapping[str, Any],
-    study: StudyParts | None,
-    notes: list[str],
-) -> None:
-    """Write the files of 3D images, and add them to the study and their warnings to ``notes``."""
-    for frame, result in segmented:
-        report = _write(request, frame, result, entries)
-        prefix = "" if frame.phase is None else f"Phase {frame.phase}: "
-        notes += [*(f"{prefix}{warning}" for warning in result.warnings), *report["notes"]]
-        if study is not None:
-            study.add(frame.phase, result, report)
-
-
-def _write(
-    request: PredictionRequest, frame: PhaseImage, result: Segmentation, entries: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write the files of a 3D image and return its report."""
-    like = frame.channels[0]
-    report = {"case": frame.name, "image": like.source.name, "phase": frame.phase, **entries}
-    report |= with_geometry(result.report(), like.geometry)
-    report["notes"] = [*entries["notes"], *report["notes"], *map(str, like.notes)]
-    arrays = {**result.maps, "probabilities": result.probabilities}
-    arrays = {key: values for key, values in arrays.items() if key in request.save}
-    write_case(request.output, frame.name, result.labels, arrays, report, like=like.geometry)
-    return report
-
-
-def _refuse_replacing(request: PredictionRequest, names: Sequence[str], image: Path) -> None:
-    may_replace = request.overwrite or request.skip_finished
-    refuse_replacing(request.output, names, image, maps=request.save, may_replace=may_replace)
-
-
-def _remove_other_phases(
-    folder: Path, case: str, phases: int, frames: Sequence[PhaseImage]
-) -> None:
-    """Delete results of earlier ED and ES phases, which could be mistaken for the new ones."""
-    for phase in set(range(1, phases + 1)) - {frame.phase for frame in frames}:
-        name = frame_name(case, phase)
-        if (folder / case_files(name, ())["report"]).is_file():
-            remove_case(folder, name)
+    return set(phases) <= set(info.phases) and all(map(is_whole, files_of_study(folder, info)))

@@ -16,7 +16,6 @@ from ..segmentation.calibration import chosen_temperature
 from ..segmentation.methods import choose_members
 from ..segmentation.settings import SegmentationSettings
 from .output_files import SAVED_MAPS, STUDY_OUTPUT
-from .phases import parse_phases
 
 READ_ONLY_OUTPUT: Final = "The output folder {folder} is read-only."
 
@@ -109,3 +108,23 @@ def check_request(folder: EnsembleFolder, request: PredictionRequest) -> None:
         ) from error
     if not os.access(request.output, os.W_OK):
         raise AppError(READ_ONLY_OUTPUT, Action.OTHER_OUTPUT, folder=request.output)
+
+
+def parse_phases(text: str) -> list[int] | str:
+    """Return "all", "ED,ES" or the numbers in a text like "1,8". Raises AppError otherwise."""
+    plain = text.replace(" ", "")
+    if plain.lower() == "all":
+        return "all"
+    if plain.upper() in ("ED,ES", "ES,ED"):
+        return "ED,ES"
+    try:
+        numbers = sorted(int(part) for part in plain.split(","))
+    except ValueError:
+        numbers = []
+    if not numbers or numbers[0] < 1 or len({*numbers}) < len(numbers):
+        raise AppError(
+            "The phases {text!r} are invalid. Use all, ED,ES or different numbers from 1 such as "
+            "1,8.",
+            text=text,
+        )
+    return numbers

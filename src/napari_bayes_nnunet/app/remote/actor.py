@@ -27,8 +27,7 @@ from ...io.ensemble.fingerprint import fingerprint
 from ...nnunet import ModelError, Stopped
 from .. import AppError
 from ..cluster.ensemble_cache import worker_cache
-from ..segmentation.first_look import FirstLook
-from ..segmentation.result import Snapshot, SnapshotThrottle
+from ..segmentation.result import FirstLook, Snapshot, SnapshotThrottle
 from ..segmentation.settings import SegmentationSettings
 from .wire_format import PackedArray, PackedMaps, RemoteSegmentation, RemoteSnapshot, Step
 

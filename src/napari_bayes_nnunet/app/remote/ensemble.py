@@ -15,7 +15,7 @@ from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.given_path import expand_home, is_same_path
-from ..segmentation.first_look import FirstLook
+from ..segmentation.result import FirstLook
 from ..segmentation.settings import SegmentationSettings
 from .actor import BUILT_IN, BUILT_IN_FOLDER, EnsembleReference
 from .connection import RemoteConnection, never_stop

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from ...core.problems import Action
 from ...io.study.arrays import STEPS_OF_MAPS, dump_posterior
 from .. import AppError
-from ..segmentation.first_look import FirstLook
-from ..segmentation.result import Segmentation, Snapshot, stored_posterior
+from ..segmentation.result import FirstLook, Segmentation, Snapshot, stored_posterior
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,9 +87,10 @@ class Calibration:
         if self.method not in METHODS:
             raise ValueError("The method is unknown.")
 
-    def __str__(self) -> str:
-        """Return the settings: "multi, 9 members, mirroring full"."""
-        settings = SegmentationSettings(
+    @property
+    def settings(self) -> SegmentationSettings:
+        """Settings that the calibration is for."""
+        return SegmentationSettings(
             method=self.method,
             members=len(self.members),
             mirroring=self.mirroring,
@@ -97,21 +98,23 @@ class Calibration:
             window=self.window,
             largest_component=self.largest_component,
         )
-        return str(settings)
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Settings that the calibration is for."""
+        """Settings and names of the members."""
         options = self.mirroring, self.until_stable, self.window, self.largest_component
         return self.method, self.members, *options
 
-    def replaces(self, other: Calibration) -> bool:
-        """Return whether this is for the same settings, or for members trained after the other.
+    def is_for(self, folder: EnsembleFolder, settings: SegmentationSettings) -> bool:
+        """Return whether this was fitted with the members that ``settings`` take from ``folder``.
 
-        Every method takes the last member, so one without it is of a training that was resumed.
+        Raises AppError if the folder cannot serve the method.
         """
-        last, of_other = (" ".join(c.members[-1:]).rpartition(" ") for c in (self, other))
-        return self.key == other.key or (last[0] == of_other[0] and last != of_other)
+        wanted = Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
+        known = (*(self.sha256 or [""] * len(self.members)), self.plans_sha256)
+        checksums = (*wanted.sha256, wanted.plans_sha256)
+        # Another training may have the same epochs.
+        return self.key == wanted.key and all(map(may_be_same, known, checksums))
 
     def to_report(self) -> dict[str, Any]:
         """Return the entry ``calibration`` of a case's report, as it is read from its file.
@@ -223,10 +226,10 @@ def calibration_notes(folder: EnsembleFolder, settings: SegmentationSettings) ->
     others = _with_intervals(folder)
     if not others:
         return ()
-    wanted = _wanted(folder, settings)
-    if str(wanted) in map(str, others):
+    known = list(dict.fromkeys(str(c.settings) for c in reversed(others)))
+    wanted = Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
+    if str(wanted.settings) in known:
         return (OTHER_WEIGHTS,)
-    known = list(dict.fromkeys(map(str, reversed(others))))
     named = "; ".join([*known[:_NAMED], *(["…"] if len(known) > _NAMED else [])])
     return (OTHER_SETTINGS.format(settings=named),)
 
@@ -238,13 +241,17 @@ def write_calibration(
     image: ImageRule | None = None,
     one_component: bool | None = None,
 ) -> None:
-    """Write a calibration into the folder, in place of those that it `replaces`.
+    """Write a calibration into the folder, in place of one for the same settings.
+
+    Those of members that are not chosen any more, as after a resumed training, are left out.
 
     The rule for the kind of an ``image``, and whether the training labels are ``one_component``,
     are for all settings; None keeps what the folder has. Raises DataError if it cannot be saved.
     """
     found = _read(folder.path)
-    others = [c for c in found.calibrations if not (calibration and calibration.replaces(c))]
+    others = found.calibrations
+    if calibration is not None:
+        others = [c for c in others if c.key != calibration.key and _is_current(c, folder)]
     content = _File(
         format=_FORMAT,
         calibrations=[*others, *([calibration] if calibration else [])],
@@ -334,16 +341,11 @@ def _with_intervals(folder: EnsembleFolder) -> list[Calibration]:
 
 
 def _matching(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:
-    wanted = _wanted(folder, settings)
-    checksums = (*wanted.sha256, wanted.plans_sha256)
-    for calibration in read_calibrations(folder.path):
-        known = (*(calibration.sha256 or [""] * len(calibration.members)), calibration.plans_sha256)
-        # Another training may have the same epochs.
-        if calibration.key == wanted.key and all(map(may_be_same, known, checksums)):
-            return calibration
-    return None
+    known = read_calibrations(folder.path)
+    return next((c for c in known if c.is_for(folder, settings)), None)
 
 
-def _wanted(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration:
-    """Return a calibration with the settings and checksums that are looked for."""
-    return Calibration(temperature=1, cases=(), **calibration_key(folder, settings))
+def _is_current(calibration: Calibration, folder: EnsembleFolder) -> bool:
+    with suppress(AppError):
+        return calibration.is_for(folder, calibration.settings)
+    return False

@@ -1,21 +1,27 @@
-"""Segmentation of an image with an ensemble: labels, uncertainty, volumes and agreement."""
+"""Segmentation of an image with an ensemble: plan of the passes, window, and result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from ...core.choices import LargestComponent, Mirroring, Precision, Window
 from ...core.durations import TimeLeft
 from ...core.ensemble.maps import MAPS
-from ...core.ensemble.posterior import RunningPosterior
+from ...core.ensemble.posterior import RunningPosterior, entropy, most_probable
+from ...core.ensemble.stability import Stability
 from ...core.heart.largest_component import find_removed
 from ...core.heart.measurements import (
     canonical_structure,
@@ -24,35 +30,277 @@ from ...core.heart.measurements import (
     volumes_ml,
 )
 from ...core.steps import drain, map_steps
-from ...core.types import Mask, Spacing
+from ...core.types import Mask, Spacing, VoxelBox
+from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.given_path import given_path
 from .. import AppError
-from .calibration import keeps_largest, usual_window
-from .case_signs import failure_signs
-from .first_look import FirstLook
-from .forward_pass import ForwardPass
-from .heart_window import find_window, widened_window
-from .image_check import Image, checked_image, odd_slice_warnings, usable_phases
-from .image_kind import HeartLook
-from .member_checks import MemberChecks
-from .member_predictions import InputImage, MemberPredictor, PredictorRuns
-from .member_statistics import MemberStatistics
-from .methods import choose_members, no_usable_member
-from .pass_plan import LATEST, ImageProgress, PassPlan, mean_of_computed
-from .prediction_cache import PredictionCache
-from .result import Segmentation, Snapshot, removed_notes
+from .calibration import (
+    Calibration,
+    calibration_notes,
+    chosen_temperature,
+    find_calibration,
+    find_image_rule,
+    keeps_largest,
+    usual_window,
+)
+from .image_check import (
+    Image,
+    check_slices,
+    checked_image,
+    odd_slice_warnings,
+    slice_notes,
+    slice_warnings,
+    usable_phases,
+)
+from .image_kind import HeartLook, ImageRule, failure_signs
+from .member_predictions import (
+    InputImage,
+    MemberChecks,
+    MemberPredictor,
+    PredictionCache,
+    PredictorRuns,
+)
+from .methods import (
+    METHODS,
+    ForwardPass,
+    Method,
+    choose_members,
+    count_modes,
+    interleave_passes,
+    make_passes,
+    no_usable_member,
+    stability_interval,
+)
+from .result import FirstLook, MemberStatistics, Segmentation, Snapshot, removed_notes
 from .settings import SegmentationSettings
-from .slice_axis_check import check_slices, slice_notes, slice_warnings
 
 if TYPE_CHECKING:
     from ...nnunet.cutout import Cutout
-    from ...nnunet.inference import Predictor
+    from ...nnunet.inference import Predictor, PreparedImage
+
+LATEST = 5
+"""Number of latest passes whose time predicts that of the next; the first also prepares."""
+Value = TypeVar("Value")
 
 LV_NOT_SEGMENTED = (
     "ED and ES are found from the LV, which this ensemble does not segment. Choose the phases by "
     "number."
 )
+HEART_MARGIN: Final = 10.0
+"""Distance in mm between what was found and the edge of the window."""
+WIDENING: Final = 4
+"""Part of a patch by which a side of the window is widened: one over this number."""
+SECOND: Final = 0.1
+"""Area of a second find, as a share of the largest, from which the whole image is segmented."""
+UNCERTAIN: Final = 0.5
+"""Entropy, in bit, at the edge of the window that asks for a wider one."""
+STABLE = "Stopped after {done} of {total} members because the result was stable."
+STABLE_SLICES = (
+    "Slices were segmented by {fewest} to {most} of {total} members, {mean:.1f} on average, until "
+    "they were stable."
+)
+FEWER_MEMBERS = "Used all {used} available members."
+HEART_WINDOW = "Outside the heart window, only {first} of the {done} members {were} used."
+NO_CYCLES = "Used all {used} members because there are no cycles to choose from."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassPlan:
+    """Passes of an ensemble with these settings, and their order.
+
+    ``doubt`` is that of the `Volume` of the images.
+    """
+
+    folder: EnsembleFolder
+    settings: SegmentationSettings
+    doubt: str | None = None
+
+    @property
+    def method(self) -> Method:
+        """Method of the settings."""
+        return METHODS[self.settings.method]
+
+    @cached_property
+    def chosen(self) -> Sequence[Member]:
+        """Members of the method."""
+        return choose_members(self.folder, self.settings.method, self.settings.members)
+
+    @cached_property
+    def passes(self) -> list[ForwardPass]:
+        """Passes in the order of the members."""
+        return make_passes(self.chosen, self.method.combine, mirroring=self.settings.mirroring)
+
+    @cached_property
+    def order(self) -> list[ForwardPass]:
+        """Passes in the order in which they are made, which visits all modes early."""
+        return interleave_passes(self.passes)
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """Calibration of the ensemble for these settings."""
+        return find_calibration(self.folder, self.settings)
+
+    @cached_property
+    def largest_only(self) -> bool:
+        """Whether only the largest component of the structures is kept."""
+        return keeps_largest(self.folder, self.settings)
+
+    @property
+    def first(self) -> int:
+        """Number of passes that see the whole image: one of each mode, or all of them."""
+        if self.settings.window == "whole":
+            return len(self.order)
+        return count_modes(self.chosen)
+
+    def checks_stability_after(self, done: int) -> bool:
+        """Return whether to check stability after ``done`` passes."""
+        return self.settings.until_stable and done % stability_interval(self.chosen) == 0
+
+    def made_passes(self, done: int) -> list[ForwardPass]:
+        """Return the first ``done`` passes, in the order of the members."""
+        made = set(self.order[:done])
+        return [forward_pass for forward_pass in self.passes if forward_pass in made]
+
+    def in_member_order(self, values: Sequence[Value]) -> list[Value]:
+        """Return the values of the first passes made, sorted from their order to `made_passes`."""
+        of_pass = dict(zip(self.order, values, strict=False))
+        return [of_pass[forward_pass] for forward_pass in self.made_passes(len(values))]
+
+    def notes(self, progress: ImageProgress) -> Iterator[str]:
+        """Yield a note if the number of members used is not the requested one, or was a part."""
+        chosen, total, done = len(self.chosen), len(self.order), progress.done
+        by_slice = progress.members_by_slice
+        if by_slice and min(by_slice) < max(by_slice):
+            counts = {"fewest": min(by_slice), "most": max(by_slice), "mean": fmean(by_slice)}
+            yield STABLE_SLICES.format(total=total, **counts)
+        elif done < total:
+            yield STABLE.format(done=done, total=total)
+        elif chosen < self.settings.members and self.method.averages:
+            yield FEWER_MEMBERS.format(used=chosen)
+        elif chosen > self.settings.members:
+            yield NO_CYCLES.format(used=chosen)
+        if progress.window_box is not None:  # only the first passes saw more
+            were = "was" if self.first == 1 else "were"
+            yield HEART_WINDOW.format(first=self.first, done=done, were=were)
+
+
+@dataclass(eq=False)
+class ImageProgress:
+    """Running result of an image after ``done`` passes.
+
+    ``found`` (Z, Y, X) are the voxels where a member has seen a structure. ``window_box`` are those
+    that all passes saw, also if the window was widened later; None for the whole image. ``is_open``
+    (Z,) are the slices that are still asked, None before the first check. ``signs`` tell
+    the kind of the image, by its ``rule``; without one it was not judged.
+    """
+
+    image: InputImage
+    statistics: MemberStatistics
+    done: int = 0
+    is_stable: bool = False
+    found: Mask | None = None
+    window_box: VoxelBox | None = None
+    is_open: NDArray[np.bool_] | None = None
+    rule: ImageRule | None = None
+    signs: Mapping[str, float] = field(default_factory=dict)
+    _stability: Stability = field(default_factory=Stability)
+
+    def add(self, probabilities: Any) -> None:
+        """Add the (C, Z, Y, X) probabilities of a pass, those in the window if there is one."""
+        part = self.image.cutout
+        labels = self.statistics.add(probabilities, part)
+        if part is None:
+            self.found = labels > 0 if self.found is None else self.found | (labels > 0)
+        elif not part.is_whole:
+            self.window_box = self.window_box or part.box
+        self.done += 1
+
+    def check_stability(self, whole: Cutout | None) -> None:
+        """Compare the result with that of the last check, and leave out the slices at rest.
+
+        ``whole`` is all of the image; None if its slices cannot be left out one by one. The entropy
+        is the untempered one, so that the labels do not depend on the temperature.
+        """
+        maps = (
+            self.statistics.measure(RunningPosterior.labels),
+            self.statistics.measure(RunningPosterior.untempered_entropy),
+        )
+        if whole is None:
+            at_rest = self._stability.update(maps[0][np.newaxis], maps[1][np.newaxis])
+            at_rest = np.repeat(at_rest, len(maps[0]))
+        else:
+            labels, entropy = (np.moveaxis(values, whole.slice_axis, 0) for values in maps)
+            at_rest = self._stability.update(labels, entropy)
+        moves = ~at_rest
+        self.is_open = moves if self.is_open is None else self.is_open & moves
+        self.is_stable = not self.is_open.any()
+        if whole is not None and not self.is_open.all() and not self.is_stable:
+            self.image.cutout = (self.image.cutout or whole).with_slices(self.is_open)
+
+    @property
+    def members_by_slice(self) -> tuple[int, ...]:
+        """Number of members asked in each slice; () before the first check."""
+        asked = self.statistics.asked
+        if asked is not None:
+            return tuple(asked.tolist())
+        return () if self.is_open is None else (self.done,) * len(self.is_open)
+
+    def member_labels(self, plan: PassPlan) -> NDArray[np.uint8] | None:
+        """Return (n, Z, Y, X) labels in the order of the members, None if they were not kept."""
+        labels = self.statistics.member_labels
+        if not labels:
+            return None
+        return np.stack(plan.in_member_order(labels))
+
+
+def mean_of_computed(seconds: Sequence[float]) -> float:
+    """Return the mean time of the computed passes, because cached ones take almost none."""
+    return fmean(taken for taken in seconds if taken >= max(seconds) / 4)
+
+
+def find_window(
+    predictor: Predictor, image: PreparedImage, found: Mask, slice_axis: int
+) -> Cutout | None:
+    """Return the window around the heart among the ``found`` voxels (Z, Y, X).
+
+    The first member of each cycle sees the whole image. The window holds all that these have found,
+    and a margin; it is at least a patch of the network large, because its instance norm depends on
+    the size of what it sees.
+
+    None for the whole image, which is segmented if nothing was found, or two large things, one of
+    which may be another organ. What is small beside the largest is left to the first members.
+    """
+    heart = _largest_piece(np.asarray(found.any(axis=slice_axis)))
+    if heart is None:
+        return None
+    return predictor.cutout(image, found & np.expand_dims(heart, slice_axis), margin=HEART_MARGIN)
+
+
+def widened_window(predictor: Predictor, window: Cutout, probabilities: Any) -> Cutout | None:
+    """Return a wider window if a member's (C, Z, Y, X) probabilities in it reach its edge.
+
+    They do with a structure or an entropy above `UNCERTAIN`. None if the window is wide enough.
+    """
+
+    def reaches(edge: VoxelBox) -> bool:
+        at_edge = probabilities[(slice(None), *edge)]
+        found = most_probable(at_edge).any() or (entropy(at_edge) > UNCERTAIN).any()
+        return bool(found)
+
+    return window.widened(reaches, by=[side // WIDENING for side in predictor.patch_size])
+
+
+def _largest_piece(area: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Return the largest piece of an area (Y, X), None without one or if another is large too."""
+    pieces, _ = ndimage.label(area, structure=np.ones((3, 3)))
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    largest = int(sizes.argmax())
+    others = np.delete(sizes, largest)
+    if sizes[largest] == 0 or others.max() >= SECOND * sizes[largest]:
+        return None
+    return np.asarray(pieces == largest)
 
 
 class Ensemble:
@@ -452,7 +700,7 @@ class Ensemble:
         statistics = MemberStatistics(
             structures=self.structures,
             spacing=spacing,
-            posterior=RunningPosterior(temperature=plan.temperature),
+            posterior=RunningPosterior(temperature=chosen_temperature(plan.folder, plan.settings)),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
             largest_only=plan.largest_only,
@@ -486,9 +734,12 @@ class Ensemble:
         self, images: Sequence[ImageProgress], plan: PassPlan, should_stop: Callable[[], bool]
     ) -> None:
         """Add the signs of their kind to the images, if a usable member can tell it."""
-        if plan.judging is None or self.checks.reason(plan.judging[1]):
+        judge = None
+        with suppress(DataError):  # reported by what uses a calibration
+            judge = find_image_rule(plan.folder)
+        if judge is None or self.checks.reason(judge[1]):
             return
-        rule, member = plan.judging
+        rule, member = judge
         inputs = [image.image for image in images]
         looks = self._members.heart_looks(member, inputs, self.structures, should_stop=should_stop)
         for image, look in zip(images, looks, strict=True):
@@ -520,9 +771,8 @@ class Ensemble:
         spreads = {name: measure_spread(values) for name, values in of_members.items()}
         agreement = statistics.agreement.mean()
         run_notes = (
-            *plan.notes(progress.done, progress.members_by_slice),
-            *plan.window_notes(progress.done, progress.window_box),
-            *plan.calibration_notes,
+            *plan.notes(progress),
+            *calibration_notes(plan.folder, plan.settings),
         )
         result = Segmentation(
             labels=labels,

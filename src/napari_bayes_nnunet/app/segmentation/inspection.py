@@ -14,7 +14,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ...io.files.json_files import excerpt
 from ..text_table import align_columns
 from .calibration import UNCALIBRATED, find_image_rule, read_calibrations
-from .member_checks import MemberChecks
+from .member_predictions import MemberChecks
 from .methods import DEFAULT_COUNT, METHODS, choose_members, refused_methods
 
 _TARGETS = (3, 5)
@@ -160,7 +160,7 @@ def _calibrations_text(folder: EnsembleFolder) -> str:
             for target in _TARGETS
         ]
         cases = format_count(len(calibration.cases), "case")
-        lines.append(f"  {calibration} ({cases})")
+        lines.append(f"  {calibration.settings} ({cases})")
         lines += [f"    {line}" for line in align_columns(rows)]
     kind, _ = find_image_rule(folder) or (None, None)
     cine, features = (kind.cine, kind.features) if kind else (None, None)

@@ -1,12 +1,15 @@
-"""Probabilities of an ensemble's passes over images, taken from a cache or computed."""
+"""Members of an ensemble: checks of their files, and their predictions, computed or cached."""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -18,16 +21,73 @@ from ...core.heart.contrast import muscle_to_blood
 from ...core.heart.surroundings import find_heart
 from ...core.types import LabelMap, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
+from ...io.ensemble.student_folder import find_student
 from ...nnunet import Stopped
-from .forward_pass import ForwardPass
 from .image_kind import HeartLook
-from .member_statistics import to_numpy
-from .prediction_cache import Files, PredictionCache, cache_key, image_digest, member_files
+from .methods import ForwardPass
+from .result import to_numpy
 
 if TYPE_CHECKING:
     from ...nnunet.cutout import Cutout
     from ...nnunet.inference import Predictor, PreparedImage
     from ...nnunet.weights import StateDict
+
+
+class MemberChecks:
+    """Running checks of the usable members of ``found``, in the order of the folder.
+
+    Raises ModelError if the network of the folder cannot be built. Imports torch.
+    """
+
+    def __init__(self, found: EnsembleFolder) -> None:
+        from ...nnunet.weights import check_member, expected_shapes
+
+        self.found = found
+        self._futures: dict[Path, Future[str]] = {}
+        if not found.usable:
+            return
+        expected = expected_shapes(found.plans, found.dataset_json, found.configuration)
+        self._check = partial(check_member, expected=expected)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="check-members")
+        for member in found.usable_members:
+            self._futures[member.path] = thread.submit(
+                self._check, member.path, sha256=member.sha256
+            )
+        thread.shutdown(wait=False)  # it ends after the last check
+
+    @property
+    def are_done(self) -> bool:
+        """Whether all members are checked."""
+        return all(future.done() for future in self._futures.values())
+
+    def reason(self, member: Member) -> str:
+        """Return why a member cannot be used, "" if it can; check it now if it still waits."""
+        future = self._futures.get(member.path)
+        if future is None:
+            return member.refused
+        if future.cancel():
+            self._futures[member.path] = future = Future()
+            future.set_result(self._check(member.path, sha256=member.sha256))
+        return future.result()
+
+    @cached_property
+    def student(self) -> Member | None:
+        """Student of the members, None if there is none, or none that can be used."""
+        student = find_student(self.found) if self.found.usable else None
+        if student is None or self._check(student.path, sha256=student.sha256):
+            return None
+        return student
+
+    @cached_property
+    def reasons(self) -> dict[Path, str]:
+        """Path → reason for each member whose weights cannot be used; waits for all checks."""
+        reasons = {m.path: self.reason(m) for m in self.found.usable_members}
+        return {path: reason for path, reason in reasons.items() if reason}
+
+    @cached_property
+    def folder(self) -> EnsembleFolder:
+        """Folder with the unusable members refused, and all checksums; waits for all checks."""
+        return self.found.with_refused(self.reasons).with_checksums()
 
 
 MOST_KEPT: Final = 128 * 2**20
@@ -299,3 +359,99 @@ class MemberPredictor:
             weights = mean_weights([checkpoint["network_weights"] for checkpoint in checkpoints])
             self._opened[members] = _Opened(weights, tuple(axes) if axes else None, files)
         return self._opened[members]
+
+
+LIMIT = 2**30
+"""Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 720 MiB."""
+MIRRORS = 8
+"""Number of mirrored copies of a 3D image, after which they repeat; also a multiple of 1, 2, 4."""
+RESERVE = 2**30
+"""Bytes to leave free on the disk."""
+Files = tuple[tuple[str, int, int], ...]
+"""Path, time of the last change in ns, and size of each."""
+
+
+class PredictionCache:
+    """Probabilities (C, Z, Y, X) float32 of passes, in ``folder`` with at most ``limit`` bytes."""
+
+    def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
+        self.folder = folder
+        self._limit = limit
+
+    def find(self, key: str) -> NDArray[np.float32] | None:
+        """Return the probabilities of a `cache_key`, or None if they are not in the cache."""
+        file = self._file(key)
+        try:
+            probabilities: NDArray[np.float32] = np.load(file)
+            file.touch()
+        except (OSError, ValueError, EOFError):
+            return None
+        return probabilities
+
+    def store(self, key: str, probabilities: NDArray[np.float32]) -> None:
+        """Store probabilities, if there is room for them."""
+        if probabilities.nbytes > self._limit:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_room(probabilities.nbytes)
+            if shutil.disk_usage(self.folder).free >= RESERVE + probabilities.nbytes:
+                np.save(self._file(key), probabilities)
+            else:
+                self._drop_all()
+        except OSError:
+            self._drop_all()
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.npy"
+
+    def _drop_all(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make_room(self, needed: int) -> None:
+        files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime_ns)
+        used = sum(file.stat().st_size for file in files)
+        for file in files:
+            if used + needed <= self._limit:
+                return
+            used -= file.stat().st_size
+            file.unlink()
+
+
+def image_digest(image: NDArray[Any], spacing: tuple[float, ...]) -> str:
+    """Return a digest of an image and its spacing."""
+    digest = hashlib.blake2b(f"{image.shape} {image.dtype} {spacing}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def cache_key(
+    image: str,
+    network: str,
+    forward_pass: ForwardPass,
+    files: Files,
+    *,
+    mirroring: str,
+    computed: str,
+) -> str:
+    """Return the key of a pass over an image, given its digest and the plans of the network.
+
+    ``files`` identify the weights, so that a replaced member gets another key. ``computed`` names
+    the device and the number type.
+    """
+    turn = None if forward_pass.turn is None else forward_pass.turn % MIRRORS
+    parts = (image, network, files, forward_pass.dropout_seed, turn, mirroring, computed)
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def member_files(members: Sequence[Member]) -> Files:
+    """Return the current state of the members' files; time and size of a missing file are 0."""
+    return tuple(_file(member.path) for member in members)
+
+
+def _file(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path), 0, 0
+    return str(path), stat.st_mtime_ns, stat.st_size

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeyEvent, QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
 from ...app import AppError
@@ -17,15 +19,25 @@ from ...app.messages import FAILED, FINISHED, StageStarted, StudiesFound, StudyD
 from ...core.counts import format_count
 from ...core.durations import duration_text
 from ..common.background import Background
-from ..common.dock import MessageLabel
+from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_drop import FolderDrop
+from ..common.folder_row import FolderRow
+from ..common.form import WheelGuard
 from ..common.levels import Level
 from ..common.progress_row import ProgressRow
+from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
 from ..common.wording import in_the_window
-from .command import NO_IMAGES, NO_RESULTS, CohortCommand, CohortSettings, check_folders
-from .form import CohortForm
-from .list import CohortList
+from .command import (
+    ALL,
+    ED_AND_ES,
+    NO_IMAGES,
+    NO_RESULTS,
+    CohortCommand,
+    CohortSettings,
+    check_folders,
+    propose_results,
+)
 from .process import CohortRun
 
 _TITLE = "Segment a folder"
@@ -305,3 +317,170 @@ class CohortWindow(FolderDrop, QWidget):
     def take_dropped(self, path: Path) -> None:
         """Choose the dropped folder as the folder of the images."""
         self.form.images.choose(path)
+
+
+_IMAGES_HELP = (
+    "Folder that is searched, with its subfolders, for NIfTI files and DICOM series. It is only "
+    "read."
+)
+RESULTS_HELP = (
+    "Folder for a study per image, in the same subfolders as the images, and for the summary "
+    "cohort.html."
+)
+PHASES = {
+    ED_AND_ES: (
+        "ED and ES",
+        "End-diastole and end-systole, from an Info.cfg next to the image or found by the volume "
+        "of the left ventricle.",
+    ),
+    ALL: ("All", "Every phase. The time grows with the number of phases."),
+}
+_PHASES_HELP = "Phases of cines to segment."
+
+
+class CohortForm(QWidget):
+    """Folders of the images and the results, and the phases to segment.
+
+    New images set the results to a folder next to them.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._images: Path | None = None
+        self.images = FolderRow("Folder of images")
+        self.results = FolderRow("Folder for the results")
+        self.phases = QComboBox()
+        self.phases.installEventFilter(WheelGuard(self.phases))
+        self.images.setToolTip(_IMAGES_HELP)
+        self.results.setToolTip(RESULTS_HELP)
+        for name, (title, help_text) in PHASES.items():
+            self.phases.addItem(title, name)
+            last = self.phases.count() - 1
+            self.phases.setItemData(last, help_text, Qt.ItemDataRole.ToolTipRole)
+        self.phases.setToolTip(_PHASES_HELP)
+        rows = form_layout(self)
+        rows.addRow(row_label("Images"), self.images)
+        rows.addRow(row_label("Results"), self.results)
+        rows.addRow(row_label("Phases"), self.phases)
+        self.images.chosen.connect(self._on_images_chosen)
+
+    def choices(self) -> dict[str, Any]:
+        """Return the choices as plain JSON, to be saved."""
+        paths = {"images": self.images.path, "results": self.results.path}
+        folders = {name: str(path) for name, path in paths.items() if path is not None}
+        return {**folders, "phases": self.phases.currentData()}
+
+    def set_choices(self, kept: Mapping[str, Any]) -> None:
+        """Show saved choices; whether the folders exist is checked at the start of a run."""
+        for name, row in (("images", self.images), ("results", self.results)):
+            if isinstance(kept.get(name), str) and kept[name]:
+                row.set_path(Path(kept[name]))
+        self._images = self.images.path
+        self.phases.setCurrentIndex(max(self.phases.findData(kept.get("phases")), 0))
+
+    def _on_images_chosen(self, images: Path | None) -> None:
+        """Propose a folder for the results; other images need another one."""
+        if images is not None and (self._images is not None or self.results.path is None):
+            self.results.set_path(propose_results(images))
+        self._images = images
+
+
+_COLUMNS = (
+    Column("Study", "Folder of this study's results, inside the results folder."),
+    Column("Outcome", "Done, finished before (by an earlier run), or failed."),
+    Column("Remarks", "Reason of a failure, or notes. Click a row to read all of it."),
+)
+STUDY, STUDY_SHARE = 0, 0.42
+_ROWS_SHOWN = 8
+FEWEST_ROWS_HEIGHT = 120
+WITHOUT_LIMIT = 16777215
+"""QWIDGETSIZE_MAX, which PyQt does not export."""
+_LEVELS: dict[str, Level] = {"failed": "blocking", "finished before": "done"}
+
+
+class CohortList(QWidget):
+    """Table of studies with the text of the chosen one; `refresh` shows the added studies."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._failed: list[Row] = []
+        self._others: list[Row] = []
+        self._images: Path | None = None
+        self._study_width = 0
+        self.table = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setAccessibleName("Studies, those that failed first")
+        self.detail = MessageLabel()
+        self.left_out = MessageLabel()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.table, 1)
+        column.addWidget(self.detail)
+        column.addWidget(self.left_out)
+        column.addStretch(0)  # fills the space while the table is hidden
+        self.table.row_chosen.connect(self._on_row_chosen)
+        self.clear()
+
+    @property
+    def failed(self) -> int:
+        """Number of failed studies."""
+        return len(self._failed)
+
+    @property
+    def done(self) -> int:
+        """Number of studies with results."""
+        return len(self._others)
+
+    def clear(self, images: Path | None = None) -> None:
+        """Remove all studies; name files relative to the folder ``images`` from now on."""
+        self._failed, self._others, self._images = [], [], images
+        self.set_left_out(())
+        self.refresh()
+        self.detail.show_message("")
+
+    def add(self, study: StudyDone) -> None:
+        """Add a study that has ended."""
+        row = cohort_row(study, images=self._images)
+        (self._failed if study.outcome == "failed" else self._others).append(row)
+
+    def refresh(self) -> None:
+        """Show the added studies; the chosen row and the scroll position stay."""
+        table, rows = self.table, [*self._failed, *reversed(self._others)]
+        chosen, position = table.currentIndex().row(), table.verticalScrollBar().value()
+        chosen_row = table.rows[chosen] if 0 <= chosen < len(table.rows) else None
+        before = table.blockSignals(True)
+        table.set_rows(rows)
+        table.choose_row(next((i for i, row in enumerate(rows) if row is chosen_row), None))
+        table.blockSignals(before)
+        table.setMinimumHeight(min(table.height(), FEWEST_ROWS_HEIGHT))
+        table.setMaximumHeight(WITHOUT_LIMIT)
+        table.setVisible(bool(rows))
+        self._study_width = table.columnWidth(STUDY)
+        self._fit()
+        table.verticalScrollBar().setValue(position)
+
+    def set_left_out(self, sentences: Sequence[str]) -> None:
+        """Show the kinds of files that are not studies, with their numbers."""
+        self.left_out.show_message(f"Left out: {'; '.join(sentences)}." if sentences else "")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the column of the studies to the width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room = round(STUDY_SHARE * self.width())
+        self.table.setColumnWidth(STUDY, min(self._study_width, room))
+
+    def _on_row_chosen(self, row: Row | None) -> None:
+        self.detail.show_message(row.help if row is not None else "")
+
+
+def cohort_row(study: StudyDone, *, images: Path | None = None) -> Row:
+    """Return the row of a study, with files named relative to ``images``."""
+    text = in_the_window(study.sentence)
+    if images is not None:
+        text = text.replace(f"{images.absolute()}{os.sep}", "")
+    line = " ".join(text.split())
+    help_text = f"{study.case}: {text}" if text else f"{study.case}: {study.outcome}."
+    return Row((study.case, study.outcome, line), help_text, _LEVELS.get(study.outcome, "fine"))

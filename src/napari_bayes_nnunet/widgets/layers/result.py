@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...app.messages import FirstLookReady, Message, PhaseDone, SnapshotReady
-from ...app.prediction.geometry_report import with_geometry
-from ...app.prediction.output_files import FOUND_BY_VOLUME
+from ...app.prediction.output_files import FOUND_BY_VOLUME, with_geometry
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.counts import phase_names
 from ...core.ensemble.maps import MAPS, HasMaps

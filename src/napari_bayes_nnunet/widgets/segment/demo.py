@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -24,7 +24,7 @@ from ..common.settings import DemoSettings, Settings
 if TYPE_CHECKING:
     from ..review.dock import ReviewWidget
     from .dock import SegmentWidget
-    from .new_study import ResultStudy
+    from .save import ResultStudy
 
 TIMEOUT_S = 1800
 DRAWN_AFTER_MS = 4000
@@ -34,7 +34,6 @@ TITLE_BAR = 40
 """Height of the bar above a window, px; unknown until it is shown."""
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-WITHOUT_DISPLAY = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
 NO_QT = (
     "napari or a Qt binding is missing ({error}). Install the package with "
     'pip install "napari-bayes-nnunet[all]".'
@@ -65,7 +64,6 @@ def run_demo(
     screenshot: Path | None = None,
     *,
     make_dock: Callable[[Any], SegmentWidget] | None = None,
-    make_review: Callable[[Any], ReviewWidget] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Path | None:
     """Open napari with the sample cine, segment ED and ES, and open the review of the result.
@@ -76,7 +74,6 @@ def run_demo(
     closes the window. Raises AppError if anything is missing or fails, or if it takes longer than
     ``timeout_s``.
     """
-    check_display(os.environ, sys.platform)
     if screenshot is not None:
         check_picture(screenshot)
     try:
@@ -84,13 +81,13 @@ def run_demo(
         import qtpy.QtWidgets  # noqa: F401
     except ImportError as error:  # qtpy's own errors are ImportErrors too
         raise AppError(NO_QT, error=error) from error
-    check_reachable(sys.platform)
+    check_display()
     viewer = napari.Viewer(title="napari: Bayesian nnU-Net")
     study = Path(tempfile.mkdtemp(prefix="bayes-nnunet-demo-")) / DEMO_STUDY
     try:
-        demo = _Demo(viewer, study, screenshot, make_dock or _dock, make_review or _review)
+        demo = _Demo(viewer, study, screenshot, make_dock or _dock)
         demo.start(timeout_s)
-        if not demo.has_failed:
+        if not demo.failure:
             napari.run()
     finally:
         kept = keep_work(study)
@@ -136,24 +133,17 @@ def _delete_with_empty_folder(study: Path) -> None:
         study.parent.rmdir()
 
 
-def check_display(environment: Mapping[str, str], platform: str) -> None:
-    """Raise AppError on Linux without a display, where Qt would abort the process."""
-    chosen = environment.get("QT_QPA_PLATFORM", "").partition(":")[0]
-    if not platform.startswith("linux") or chosen in WITHOUT_DISPLAY:
-        return
-    if not any(environment.get(name) for name in DISPLAYS):
-        raise AppError(NO_DISPLAY)
-
-
-def check_reachable(platform: str) -> None:
-    """Raise AppError on Linux if the display does not respond; Qt would abort the process."""
-    if not platform.startswith("linux"):
+def check_display() -> None:
+    """Raise AppError on Linux if Qt finds no display; it would abort the process."""
+    if not sys.platform.startswith("linux"):
         return
     script = "from qtpy.QtWidgets import QApplication; QApplication([])"
     tried = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, check=False)
     if tried.returncode:
-        display = next((f"{n}={os.environ[n]}" for n in DISPLAYS if os.environ.get(n)), "none set")
-        raise AppError(UNREACHABLE_DISPLAY, display=display)
+        displays = [f"{name}={os.environ[name]}" for name in DISPLAYS if os.environ.get(name)]
+        if not displays:
+            raise AppError(NO_DISPLAY)
+        raise AppError(UNREACHABLE_DISPLAY, display=displays[0])
 
 
 def fit_to_screen(width: int, height: int) -> tuple[int, int, int, int]:
@@ -184,7 +174,10 @@ def check_picture(file: Path) -> None:
 
 
 class _Demo:
-    """The steps from the empty window to the first slice of the queue, and the picture."""
+    """The steps from the empty window to the first slice of the queue, and the picture.
+
+    After a ``failure`` without a picture the window is closed.
+    """
 
     def __init__(
         self,
@@ -192,16 +185,13 @@ class _Demo:
         study: Path,
         screenshot: Path | None,
         make_dock: Callable[[Any], SegmentWidget],
-        make_review: Callable[[Any], ReviewWidget],
     ) -> None:
         self._viewer = viewer
         self._study = study
         self._screenshot = screenshot
-        self._make_dock = make_dock
-        self._make_review = make_review
-        self._dock: SegmentWidget | None = None
+        self._dock = make_dock(viewer)
         self._review: ReviewWidget | None = None
-        self._failure = ""
+        self.failure = ""
         self._is_done = screenshot is None
 
     def start(self, timeout_s: float) -> None:
@@ -214,7 +204,6 @@ class _Demo:
         self._viewer.window.set_geometry(*fit_to_screen(*WINDOW))
         for data in cine():
             add_image(self._viewer, data)
-        self._dock = self._make_dock(self._viewer)
         self._viewer.window.add_dock_widget(self._dock, name="Segment", area="right")
         self._dock.ensemble.found.connect(self._on_ensemble_found)
         self._dock.ensemble.failed.connect(self._fail)
@@ -224,18 +213,12 @@ class _Demo:
             sentence = TOO_SLOW.format(seconds=timeout_s)
             QTimer.singleShot(round(timeout_s * 1000), partial(self._fail, sentence))
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether the demo has ended without a picture, and closed the window."""
-        return bool(self._failure)
-
     def check(self) -> None:
         """Raise AppError if a picture was wanted but not taken."""
         if not self._is_done:
-            raise AppError(self._failure or CLOSED_EARLY)
+            raise AppError(self.failure or CLOSED_EARLY)
 
     def _on_ensemble_found(self, path: Path) -> None:
-        assert self._dock is not None
         self._dock.ensemble.found.disconnect(self._on_ensemble_found)
         self._dock.segment()
         if not self._dock.is_running:
@@ -253,9 +236,8 @@ class _Demo:
         """Write the study of the first result, then open it."""
         from ..common.background import Background
         from ..layers.metadata import layer_voxels
-        from .new_study import make_result_study
+        from .save import make_result_study
 
-        assert self._dock is not None
         self._dock.job.ended.disconnect(self._on_ended)
         layer, result = self._dock.image.layer, self._dock.result
         if layer is None or result is None:  # the user has chosen another image meanwhile
@@ -264,7 +246,11 @@ class _Demo:
         Background(self._dock).run(work, self._open_review, self._fail)
 
     def _open_review(self, study: ResultStudy) -> None:
-        self._review = self._make_review(self._viewer)
+        from ..review.dock import ReviewWidget
+
+        self._review = ReviewWidget(
+            self._viewer, settings=DemoSettings(), start_folder=lasting_folder()
+        )
         self._viewer.window.add_dock_widget(self._review, name="Review", area="right")
         self._review.study_shown.connect(self._on_study_shown)
         self._review.open(study.folder)
@@ -294,8 +280,8 @@ class _Demo:
         self._viewer.close()
 
     def _fail(self, sentence: str) -> None:
-        if self._screenshot is not None and not self._is_done and not self._failure:
-            self._failure = sentence
+        if self._screenshot is not None and not self._is_done and not self.failure:
+            self.failure = sentence
             self._viewer.close()
 
 
@@ -303,9 +289,3 @@ def _dock(viewer: Any) -> SegmentWidget:
     from .dock import SegmentWidget
 
     return SegmentWidget(viewer, settings=DemoSettings())
-
-
-def _review(viewer: Any) -> ReviewWidget:
-    from ..review.dock import ReviewWidget
-
-    return ReviewWidget(viewer, settings=DemoSettings(), start_folder=lasting_folder())

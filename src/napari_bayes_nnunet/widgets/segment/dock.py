@@ -1,25 +1,29 @@
-"""The Segment dock."""
+"""The Segment dock, from the click on *Segment* to the picture, the saved files and the review."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from napari.layers import Image
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QMainWindow, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
 from ...app import AppError
 from ...app.messages import FINISHED, STOPPED
 from ...app.prediction.output_files import FOUND_BY_VOLUME
 from ...core.command import BAYES_NNUNET
 from ...core.durations import duration_text
+from ...core.ensemble.maps import ENTROPY
 from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
+from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY
 from ..cohort.command import CohortSettings
 from ..cohort.process import CohortRun
 from ..common.background import Background
@@ -34,33 +38,53 @@ from ..common.dock import (
     raise_dock,
 )
 from ..common.folder_drop import FolderDrop
-from ..common.settings import Settings, open_settings
-from ..common.window_thread import ShortCollections
+from ..common.settings import Display, Settings, existing, open_settings
+from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
-from ..layers.metadata import bayes_metadata, layer_case, layer_phase_cases, layer_source
+from ..layers.metadata import (
+    bayes_metadata,
+    layer_case,
+    layer_phase_cases,
+    layer_source,
+    layer_voxels,
+)
 from ..layers.orientation_letters import PatientLetters
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
+    forget_result,
+    keep_result,
+    kept_result,
     kept_results,
     prepare_labels,
     refresh_result,
+    result_layers,
+    show_map,
+    steps_to_put,
 )
-from ..layers.structure_contours import apply_display, find_contours
-from ..layers.viewing import turn_once
+from ..layers.review_layers import hide_closed_review, is_reviewed, show_hidden_result
+from ..layers.structure_contours import apply_display, find_contours, steps_to_show_contours
+from ..layers.viewing import current_phase, go_to_phase, turn_once
 from ..reading.key_sheet import add_keys_to_help
+from .canvas_caption import ResultCaption
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
-from .job import (
-    STOPPED_EARLY,
-    SegmentationJob,
-)
+from .job import STOPPED_EARLY, SegmentationJob, stopped_sentence, unfinished_sentence
 from .method_form import MethodForm
-from .result_actions import REVIEW_DOCK, ResultActions, import_review_dock
-from .result_view import ResultView
 from .run_form import RunForm
+from .save import (
+    NOTHING_DONE,
+    ResultStudy,
+    check_savable,
+    default_study_folder,
+    folder_of_image,
+    make_result_study,
+    replaced_files,
+    save_result,
+    study_folder_in,
+)
 
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
@@ -74,12 +98,29 @@ IMAGE_REMOVED = "The image was removed."
 PHASES_BY_VOLUME = "ED is phase {ed}, ES is phase {es} ({source})."
 FINISHED_IN = "Finished in {duration}."
 UNUSUAL_OPTIONS = "Options under Details that differ from the defaults."
+CHOOSE_TO_SEE = "The result of {image} is hidden. Choose {image} to see it."
+IN_REVIEW = "A review of {image} hides its result. Close the review, then choose {image} to see it."
+PREDICTION_REMOVED = (
+    "The layer with the prediction was removed, so the result is not on screen. Segment again to "
+    "show it. Save… and Review… still work."
+)
+FILES_SAVED = "Saved {count} files in {folder}."
+MAKING_STUDY = "Writing a study to {folder}…"
+STILL_WRITING = "The result is still being saved. Segment again when this has ended."
+REPLACE_FILES = "Replace these files in {folder}?\n\n{names}"
+_ANOTHER_FOLDER: Final = (OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY, HAS_CORRECTIONS)
+"""Problems of a folder that say to choose another one."""
+REVIEW_DOCK = "Review"
 DETAILS, KEPT_DETAILS = "Details", "Segment details"
 """Title of the folded part, and its name in the settings."""
 
 
 class SegmentWidget(FolderDrop, DockContent):
-    """Coordinator of the forms, the inference child and the layers."""
+    """Controller of the dock: choice, segmentation, layers and numbers, files and review.
+
+    Each image keeps its results, one for each method. While an image is reviewed, a new result of
+    it is held back until the review is closed.
+    """
 
     TITLE = "Segment"
 
@@ -96,8 +137,9 @@ class SegmentWidget(FolderDrop, DockContent):
         self._viewer = napari_viewer
         self._running: Image | None = None
         self._growing: SegmentationResult | None = None
+        self._held: WeakSet[SegmentationResult] = WeakSet()
         self._refusal = ""
-        self._is_first = self._is_waiting = self._had_looks = False
+        self._is_first = self._is_waiting = self._had_looks = self._makes_study = False
         self._started = 0.0
         self.child = child or InferenceChild()
         self.job = SegmentationJob(self.child, parent=self)
@@ -109,16 +151,11 @@ class SegmentWidget(FolderDrop, DockContent):
         self.method = MethodForm(self._settings)
         self.run = RunForm()
         self.display = DisplayForm(self._settings)
-        self.shown = ResultView(napari_viewer, self.image, self.run, self.display, self)
-        self.actions = ResultActions(
-            napari_viewer,
-            self.run,
-            self._settings,
-            chosen=lambda: self.shown.chosen,
-            parent=self,
-        )
+        self.turns = Turns(self)
+        self._caption = ResultCaption(napari_viewer)
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)
+        self._writer = Background(self)
         self._collections = ShortCollections()
         self._lay_out()
         self._connect()
@@ -126,24 +163,158 @@ class SegmentWidget(FolderDrop, DockContent):
         self._on_image_changed(self.image.layer)
         self._on_ensemble_changed(None)
 
+    def _lay_out(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        details = self._lay_out_details()
+        for title, form in (
+            ("Ensemble", self.ensemble),
+            ("Image", self.image),
+            ("", self.run),
+            ("Picture", self.display),
+        ):
+            column.addWidget(heading(title) if title else line())
+            if form is self.run:
+                column.addWidget(self.chosen_options)
+            column.addWidget(form)
+        # What changes its height is last, so that no control moves.
+        last = self.run.maps, details, line(), self.run.outcome
+        for part in last:
+            column.addWidget(part)
+        column.addStretch(1)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(FittingScrollArea(content))
+        self.setAcceptDrops(True)
+
+    def _lay_out_details(self) -> CollapsibleSection:
+        """Return the section of members and options, which remembers whether it is open."""
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (self.ensemble.members, self.method.native):
+            column.addWidget(part)
+        self.details = CollapsibleSection(DETAILS, content)
+        self.chosen_options = MessageLabel(level="warning")
+        self.chosen_options.setToolTip(UNUSUAL_OPTIONS)
+        if self._settings.kept.open_sections.get(KEPT_DETAILS):
+            self.details.expand()
+        self.details.toggled.connect(self._on_details_toggled)
+        return self.details
+
+    def _connect(self) -> None:
+        self.ensemble.ensemble_changed.connect(self._on_ensemble_changed)
+        self.ensemble.found.connect(self._on_ensemble_found)
+        self.ensemble.failed.connect(self._on_ensemble_failed)
+        self.image.image_changed.connect(self._on_image_changed)
+        self.image.image_picked.connect(self._on_image_picked)
+        self.image.title_changed.connect(self.run.set_title)
+        self.method.changed.connect(self._show_options)
+        self.method.remote.test_requested.connect(self.job.test)
+        self.run.segment_button.clicked.connect(self.segment)
+        self.run.stop_button.clicked.connect(self._on_stop_clicked)
+        self.run.save_button.clicked.connect(self._on_save_clicked)
+        self.run.review_button.clicked.connect(self._on_review_clicked)
+        self.run.folder_button.clicked.connect(self._on_folder_clicked)
+        self.run.map_chosen.connect(self._show_map)
+        self.run.results.chosen.connect(self._on_result_chosen)
+        self.run.results.remove_requested.connect(self._on_result_removed)
+        self.display.changed.connect(self._show_display)
+        self.job.devices_found.connect(self.method.set_devices)
+        self.job.connection_tested.connect(self.method.remote.show_test)
+        self.job.members_refused.connect(self.ensemble.refuse)
+        self.job.stage_started.connect(self.run.show_stage)
+        self.job.progressed.connect(self.run.show_progress)
+        self.job.noticed.connect(self.run.add_message)
+        self.job.phases_found.connect(self._on_phases_found)
+        self.job.result_grown.connect(self._on_result_grown)
+        self.job.volumes_changed.connect(self._show_numbers)
+        self.job.ended.connect(self._on_ended)
+        self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        # They are not Qt children of this widget, so that they still exist when it is destroyed.
+        self.destroyed.connect(self.child.close)
+        self.destroyed.connect(self.cohort.close)
+
+    # What is chosen
+
     @property
     def result(self) -> SegmentationResult | None:
         """The chosen result of the chosen image."""
-        return self.shown.result
+        layer = self.image.layer
+        return kept_result(layer) if layer is not None else None
 
     @property
     def is_running(self) -> bool:
         """Whether a segmentation runs, or its last layers are still being shown."""
         return self._running is not None
 
+    def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
+        self.run.set_missing("" if self.ensemble.path else NO_ENSEMBLE)
+        self.method.set_ensemble(folder)
+        self._show_options()
+        if folder is None:
+            self._stop_waiting()
+            return
+        self._remove_outdated_refusal()
+        self.image.set_channels(folder.channels)
+        knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
+        self.image.set_finds_phases("" if knows_lv else CANNOT_FIND_PHASES)
+
+    def _on_ensemble_found(self, path: Path) -> None:
+        self.job.load_ensemble(path, self.method.device_name)
+        if self._stop_waiting():
+            self.segment()
+
+    def _on_ensemble_failed(self, sentence: str) -> None:
+        if self._stop_waiting():
+            self.run.show_messages(sentence)
+
+    def _on_image_changed(self, layer: Image | None) -> None:
+        self._stop_waiting()
+        self._remove_outdated_refusal()
+        self._caption.set_image(layer)
+        self._show_result()
+        if layer is None:
+            return
+        turn_once(self._viewer, layer)
+        self.display.refresh()  # this dock may be behind the one in which it was chosen
+        apply_display(self._viewer, layer, self.display.display)
+        if is_set_aside(self._viewer, layer):
+            bring_to_front(self._viewer, *self.image.layers)
+
+    def _on_image_picked(self, layer: Image) -> None:
+        """Show the picked image, with the result that a review has hidden, and make it active."""
+        bring_to_front(self._viewer, *self.image.layers)
+        if self.result is not None and self.result in self._held:
+            self._on_result_chosen(self.result.settings.method)
+        self._viewer.layers.selection.active = layer
+
+    def _remove_outdated_refusal(self) -> None:
+        """Remove the message about what Segment lacked, because the choice has changed."""
+        if self._refusal and self.run.status.text() == self._refusal:
+            self.run.show_messages()
+        self._refusal = ""
+
+    def _on_details_toggled(self, is_open: bool) -> None:
+        self._settings.add("open_sections", {KEPT_DETAILS: is_open})
+        self._show_options()
+
+    def _show_options(self) -> None:
+        """Show unusual options next to the button, and the message above unfolded details."""
+        self.chosen_options.show_message(self.method.summary)
+        self.run.set_outcome_far(self.details.isExpanded())
+
+    # From the click to the first picture
+
     def segment(self) -> None:
         """Segment the chosen image with the chosen options, or show what is missing."""
         if self.job.is_running:
             return
         self._stop_waiting()
-        self.shown.turns.finish()
+        self.turns.finish()
         try:
-            self.actions.check_nothing_is_written()
+            if self._writer.is_busy:  # it reads a result that a segmentation would change
+                raise AppError(STILL_WRITING)
             image = self.image.image()
             if self.ensemble.is_looking:
                 self._wait_for_ensemble()
@@ -164,15 +335,6 @@ class SegmentWidget(FolderDrop, DockContent):
         self._collections.start()
         self.job.start(image, result)
         self._offer_result()
-
-    def close_child(self) -> None:
-        """End the job and the child process; showing the dock starts another."""
-        self._stop_waiting()
-        if self.job.is_running:
-            self.job.forget()
-            self.shown.turns.finish()
-        self._collections.end()
-        self.child.close()
 
     def _wait_for_ensemble(self) -> None:
         """Segment once the ensemble is found; a choice, a failure or Stop cancels this."""
@@ -229,186 +391,81 @@ class SegmentWidget(FolderDrop, DockContent):
             result.phases_from = self.image.phases_from
         return result
 
-    def _lay_out(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        details = self._lay_out_details()
-        for title, form in (
-            ("Ensemble", self.ensemble),
-            ("Image", self.image),
-            ("", self.run),
-            ("Picture", self.display),
-        ):
-            column.addWidget(heading(title) if title else line())
-            if form is self.run:
-                column.addWidget(self.chosen_options)
-            column.addWidget(form)
-        # What changes its height is last, so that no control moves.
-        last = self.run.maps, details, line(), self.run.outcome
-        for part in last:
-            column.addWidget(part)
-        column.addStretch(1)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(FittingScrollArea(content))
-        self.setAcceptDrops(True)
-
-    def _lay_out_details(self) -> CollapsibleSection:
-        """Return the section of members and options, which remembers whether it is open."""
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.ensemble.members, self.method.native):
-            column.addWidget(part)
-        self.details = CollapsibleSection(DETAILS, content)
-        self.chosen_options = MessageLabel(level="warning")
-        self.chosen_options.setToolTip(UNUSUAL_OPTIONS)
-        if self._settings.kept.open_sections.get(KEPT_DETAILS):
-            self.details.expand()
-        self.details.toggled.connect(self._on_details_toggled)
-        return self.details
-
-    def _connect(self) -> None:
-        self.ensemble.ensemble_changed.connect(self._on_ensemble_changed)
-        self.ensemble.found.connect(self._on_ensemble_found)
-        self.ensemble.failed.connect(self._on_ensemble_failed)
-        self.image.image_changed.connect(self._on_image_changed)
-        self.image.image_picked.connect(self._on_image_picked)
-        self.image.title_changed.connect(self.run.set_title)
-        self.run.segment_requested.connect(self.segment)
-        self.run.stop_requested.connect(self._on_stop_requested)
-        self.run.map_chosen.connect(self.shown.show_map)
-        self.run.results.chosen.connect(self._on_result_chosen)
-        self.run.results.remove_requested.connect(self._on_result_removed)
-        self.method.changed.connect(self._show_options)
-        self.method.remote.test_requested.connect(self.job.test)
-        self.job.devices_found.connect(self.method.set_devices)
-        self.job.connection_tested.connect(self.method.remote.show_test)
-        self.job.members_refused.connect(self.ensemble.refuse)
-        self.job.stage_started.connect(self.run.show_stage)
-        self.job.progressed.connect(self.run.show_progress)
-        self.job.noticed.connect(self.run.add_message)
-        self.job.phases_found.connect(self._on_phases_found)
-        self.job.result_grown.connect(self._on_result_grown)
-        self.job.volumes_changed.connect(self.shown.show_numbers)
-        self.job.ended.connect(self._on_ended)
-        self._viewer.layers.events.removed.connect(self._on_layer_removed)
-        self.display.changed.connect(self.shown.show_display)
-        self.run.folder_requested.connect(self._on_folder_requested)
-        # They are not Qt children of this widget, so that they still exist when it is destroyed.
-        self.destroyed.connect(self.child.close)
-        self.destroyed.connect(self.cohort.close)
-
-    def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
-        self.run.set_missing("" if self.ensemble.path else NO_ENSEMBLE)
-        self.method.set_ensemble(folder)
-        self._show_options()
-        if folder is None:
-            self._stop_waiting()
-            return
-        self._remove_outdated_refusal()
-        self.image.set_channels(folder.channels)
-        knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
-        self.image.set_finds_phases("" if knows_lv else CANNOT_FIND_PHASES)
-
-    def _on_ensemble_found(self, path: Path) -> None:
-        self.job.load_ensemble(path, self.method.device_name)
-        if self._stop_waiting():
-            self.segment()
-
-    def _on_ensemble_failed(self, sentence: str) -> None:
-        if self._stop_waiting():
-            self.run.show_messages(sentence)
-
-    def _on_stop_requested(self) -> None:
-        if self._stop_waiting():
-            self.run.show_messages(STOPPED_EARLY)
-        self.job.stop()
-
-    def _on_image_changed(self, layer: Image | None) -> None:
-        self._stop_waiting()
-        self._remove_outdated_refusal()
-        self.shown.caption.set_image(layer)
-        self._offer_result()
-        self.shown.show_numbers()
-        if layer is None:
-            return
-        turn_once(self._viewer, layer)
-        self.display.refresh()  # this dock may be behind the one in which it was chosen
-        apply_display(self._viewer, layer, self.display.display)
-        if is_set_aside(self._viewer, layer):
-            bring_to_front(self._viewer, *self.image.layers)
-        if not self.job.is_running:
-            self.run.show_messages(*self.shown.notes())
-
-    def _on_image_picked(self, layer: Image) -> None:
-        """Show the picked image, with the result that a review has hidden, and make it active."""
-        bring_to_front(self._viewer, *self.image.layers)
-        if self.shown.is_held and self.result is not None:
-            self._on_result_chosen(self.result.settings.method)
-        self._viewer.layers.selection.active = layer
-
-    def _remove_outdated_refusal(self) -> None:
-        """Remove the message about what Segment lacked, because the choice has changed."""
-        if self._refusal and self.run.status.text() == self._refusal:
-            self.run.show_messages()
-        self._refusal = ""
-
     def _on_phases_found(self, ed: int, es: int) -> None:
         self.run.add_message(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
 
     def _on_result_grown(self, result: SegmentationResult, phase: int | None) -> None:
+        """Show what has arrived; the first time in steps, between which the window answers."""
         layer = self._running
         # A read that a stopped or killed job left behind may be of another image.
         if layer is None or result is not self._growing or layer not in self._viewer.layers:
             return
         if self._is_first:
             self._is_first = False
-            self.shown.show_first(layer, result, phase)
+            self.turns.run(self._steps_to_first(layer, result, phase))
         else:
             refresh_result(self._viewer, layer, result)
         is_look = phase in result.phases and result.phases[phase].provisional
         if self._had_looks and not is_look:
-            self.shown.show_requested(layer, result, phase)
+            self._leave_look(layer, result, phase)
         self._had_looks = is_look
 
-    def _on_result_chosen(self, method: str) -> None:
-        self.shown.choose(method)
-        self._show_result()
+    def _steps_to_first(
+        self, layer: Image, result: SegmentationResult, phase: int | None
+    ) -> Generator[None, None, None]:
+        """Show layers and a segmented phase; if the user has left the image, on return."""
+        yield from self._steps_to_put(layer, result)
+        yield
+        if layer is not self.image.layer:
+            set_aside(self._viewer, layer)
+        elif not is_reviewed(self._viewer, layer):
+            bring_to_front(self._viewer, *self.image.layers)
+            if phase is not None and current_phase(self._viewer, layer) not in result.phases:
+                go_to_phase(self._viewer, layer, phase)
 
-    def _on_result_removed(self, method: str) -> None:
-        layer = self.image.layer
-        kept = kept_results(layer) if layer is not None else {}
-        if self.job.is_running and kept.get(method) is self._growing:
+    def _steps_to_put(
+        self, layer: Image, result: SegmentationResult
+    ) -> Generator[None, None, None]:
+        """Make a result the chosen one of its image, and show it unless a review holds it back."""
+        keep_result(layer, result)
+        if is_reviewed(self._viewer, layer):
+            self._held.add(result)
+            return
+        self._held.discard(result)
+        shown = self.run.shown_map.title
+        yield from steps_to_put(self._viewer, layer, result, shown=shown)
+        yield
+        hide_closed_review(self._viewer, layer)
+        if layer in self._viewer.layers:
+            display = self.display.display
+            yield from steps_to_show_contours(self._viewer, layer, result.posteriors, display)
+
+    def _leave_look(self, layer: Image, result: SegmentationResult, phase: int | None) -> None:
+        """Show a segmented phase in place of one that has only a look and is not to be segmented.
+
+        Nothing changes if the user has left the image, or reviews it.
+        """
+        if phase is None or layer is not self.image.layer or is_reviewed(self._viewer, layer):
+            return
+        if current_phase(self._viewer, layer) not in result.requested:
+            go_to_phase(self._viewer, layer, phase)
+
+    # The end
+
+    def _on_stop_clicked(self) -> None:
+        if self._stop_waiting():
+            self.run.show_messages(STOPPED_EARLY)
+        self.job.stop()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        set_aside(self._viewer, event.value)  # its contours would lie on another image
+        if event.value is self._running:
             self.job.stop()
-        self.shown.remove(method)
-        self._show_result()
-
-    def _show_result(self) -> None:
-        """Show what belongs to the result that was chosen."""
-        self._offer_result()
-        self.shown.show_numbers()
-        if not self.job.is_running:
-            self.run.show_messages(*self.shown.notes())
-
-    def _on_details_toggled(self, is_open: bool) -> None:
-        self._settings.add("open_sections", {KEPT_DETAILS: is_open})
-        self._show_options()
-
-    def _show_options(self) -> None:
-        """Show unusual options next to the button, and the message above unfolded details."""
-        is_open = self.details.isExpanded()
-        self.chosen_options.show_message(self.method.summary)
-        self.run.set_outcome_far(is_open)
-
-    def _offer_result(self) -> None:
-        """Enable saving and review of the result, unless a job is running."""
-        result = None if self.job.is_running else self.result
-        self.run.set_result(result.classes if result is not None else None)
+            self.run.show_messages(IMAGE_REMOVED)
 
     def _on_ended(self, outcome: str, sentence: str) -> None:
         """Show the end of the job when its layers are shown."""
-        self.shown.turns.then(partial(self._show_end, outcome, sentence))
+        self.turns.then(partial(self._show_end, outcome, sentence))
 
     def _show_end(self, outcome: str, sentence: str) -> None:
         self._collections.end()
@@ -418,7 +475,7 @@ class SegmentWidget(FolderDrop, DockContent):
         kept = kept_results(running).values() if running is not None else ()
         growing, self._growing = self._growing, None
         result = growing if growing in kept else None
-        self.shown.show_numbers()
+        self._show_numbers()
         is_lost = outcome == STOPPED and result is None
         duration = duration_text(perf_counter() - self._started)
         finished = FINISHED_IN.format(duration=duration) if outcome == FINISHED else sentence
@@ -427,11 +484,184 @@ class SegmentWidget(FolderDrop, DockContent):
         if running is not None and result is not None:
             if (contours := find_contours(self._viewer, running)) is not None:
                 contours.draw()  # with the posterior of the last phase
-            self.run.add_message(self.shown.where_is(running))
+            self.run.add_message(self._where_is(running))
         for note in result.notes if outcome == FINISHED and result is not None else ():
             self.run.add_message(note)
 
-    def _on_folder_requested(self) -> None:
+    def _where_is(self, image: Image) -> str:
+        """Return where to find a result that is not on screen, "" if there is no way to it."""
+        if image not in self._viewer.layers:
+            return ""
+        if is_reviewed(self._viewer, image):
+            return IN_REVIEW.format(image=image.name)
+        if is_set_aside(self._viewer, image):
+            return CHOOSE_TO_SEE.format(image=image.name)
+        return "" if "prediction" in result_layers(self._viewer, image) else PREDICTION_REMOVED
+
+    # The results of the chosen image
+
+    def _on_result_chosen(self, method: str) -> None:
+        layer = self.image.layer
+        if layer is not None and (result := kept_results(layer).get(method)) is not None:
+            self._put(layer, result)
+        self._show_result()
+
+    def _on_result_removed(self, method: str) -> None:
+        """Remove the result of a method with its layers, and show the one that remains."""
+        layer = self.image.layer
+        if layer is None:
+            return
+        if self.job.is_running and kept_results(layer).get(method) is self._growing:
+            self.job.stop()
+        reviewed = is_reviewed(self._viewer, layer)
+        forget_result(self._viewer, layer, method, is_reviewed=reviewed)
+        if self.result is not None:
+            self._put(layer, self.result)
+        self._show_result()
+
+    def _put(self, layer: Image, result: SegmentationResult) -> None:
+        """Show a result at once, even if a review, or the user, had hidden it before."""
+        self.turns.run(self._steps_to_put(layer, result))
+        self.turns.finish()
+        if result not in self._held:
+            show_hidden_result(self._viewer, layer)
+
+    def _show_result(self) -> None:
+        """Show what belongs to the chosen result: its numbers, notes and, if stopped, progress."""
+        self._offer_result()
+        self._show_numbers()
+        result = self.result
+        if self.job.is_running or self.image.layer is None:
+            return
+        if result is None:
+            self.run.show_messages()
+            return
+        begun = {
+            phase: state
+            for phase, state in result.phases.items()
+            if state.done < state.total and not state.provisional
+        }
+        stopped = stopped_sentence(begun, phases=len(result.phases)) if begun else ""
+        self.run.show_messages(stopped, unfinished_sentence(result), *result.notes)
+
+    def _offer_result(self) -> None:
+        """Enable saving and review of the result, unless a job is running."""
+        result = None if self.job.is_running else self.result
+        self.run.set_result(result.classes if result is not None else None)
+
+    def _show_numbers(self) -> None:
+        """Show the numbers of all results of the chosen image, and the warnings of its result."""
+        layer, chosen = self.image.layer, self.result
+        self.run.warnings.show_message("\n".join(chosen.warnings if chosen else ()))
+        results = kept_results(layer) if layer is not None else {}
+        numbers = {method: result.numbers() for method, result in results.items()}
+        method = chosen.settings.method if chosen else ""
+        self.run.results.set_results(numbers, method)
+        ed, es = self.image.known_phases or (None, None)
+        if method:
+            ed, es = numbers[method].ed or ed, numbers[method].es or es
+        self._caption.set_landmarks(ed, es)
+        self._caption.set_provisional(chosen.provisional if chosen is not None else ())
+
+    def _show_display(self, display: Display) -> None:
+        """Show contours, fill and image as chosen."""
+        layer, result = self.image.layer, self.result
+        if layer is not None:
+            has_labels = result is not None and "prediction" in result_layers(self._viewer, layer)
+            posteriors = result.posteriors if result is not None and has_labels else None
+            apply_display(self._viewer, layer, display, posteriors)
+
+    def _show_map(self) -> None:
+        """Show the chosen map, unless a review hides the result."""
+        self.turns.finish()
+        layer, result = self.image.layer, self.result
+        if layer is not None and result is not None and not is_reviewed(self._viewer, layer):
+            show_map(self._viewer, layer, result, self.run.shown_map.title)
+
+    # Save…
+
+    def _on_save_clicked(self) -> None:
+        result = self.result
+        if result is None:
+            return
+        try:
+            check_savable(result)
+            folder = self._ask_for_folder(f"Save {result.case} in", folder_of_image(result))
+            if folder is None:
+                return
+            check_savable(result, folder)
+        except AppError as error:
+            self.run.show_messages(in_the_window(error))
+            return
+        names = [file.name for file in replaced_files(result, folder)]
+        text = REPLACE_FILES.format(folder=folder, names="\n".join(names))
+        yes = QMessageBox.StandardButton.Yes
+        if names and QMessageBox.question(self, "Replace files", text) != yes:
+            return
+        self._settings.keep(save_folder=str(folder))
+        self.run.show_messages(f"Saving in {folder}…")
+        maps = dict.fromkeys([ENTROPY.name, self.run.shown_map.name])
+        save = partial(save_result, result, folder, maps=maps)
+        self._writer.run(save, self._on_saved, self.run.show_messages)
+
+    def _on_saved(self, files: list[Path]) -> None:
+        self.run.show_messages(FILES_SAVED.format(count=len(files), folder=files[0].parent))
+
+    def _ask_for_folder(self, title: str, start: Path | None = None) -> Path | None:
+        """Ask for a folder, from ``start`` on, or else from the one that was chosen last."""
+        start = start or existing(self._settings.kept.save_folder) or Path.home()
+        chosen = QFileDialog.getExistingDirectory(self, title, str(start))
+        return Path(chosen) if chosen else None
+
+    # Review…
+
+    def _on_review_clicked(self) -> None:
+        layer, result = self.image.layer, self.result
+        if layer is None or result is None:
+            return
+        if not result.posteriors:
+            self.run.show_messages(NOTHING_DONE)
+        elif (folder := default_study_folder(result)) is not None:
+            self._make_study(layer, result, folder)
+        else:
+            self._make_study_elsewhere(layer, result)
+
+    def _make_study_elsewhere(self, layer: Image, result: SegmentationResult) -> None:
+        """Make the study in a folder that the user chooses, as it cannot be next to the image."""
+        folder = self._ask_for_folder(f"Folder for the study of {result.case}")
+        if folder is not None:
+            self._settings.keep(save_folder=str(folder))
+            self._make_study(layer, result, study_folder_in(result, folder))
+
+    def _make_study(self, layer: Image, result: SegmentationResult, folder: Path) -> None:
+        """Make the study and open it; write it unless its review has begun."""
+        if self._makes_study:
+            return
+        self._makes_study = True  # a second press would overwrite the study that is being opened
+        self.run.show_messages(MAKING_STUDY.format(folder=folder))
+        work = partial(_make_study_or_refuse, result, folder, image=layer_voxels(layer))
+        made = partial(self._on_study_made, layer, result)
+        self._writer.run(work, made, self._on_no_study_made)
+
+    def _on_study_made(
+        self, layer: Image, result: SegmentationResult, study: ResultStudy | DataError
+    ) -> None:
+        """Open the study, or ask for another folder if this one was refused."""
+        self._makes_study = False
+        if isinstance(study, DataError):
+            self.run.show_messages(in_the_window(study))
+            self._make_study_elsewhere(layer, result)
+            return
+        self.run.show_messages(study.sentence)
+        raise_dock(self._viewer, self, REVIEW_DOCK).open(study.folder)
+
+    def _on_no_study_made(self, sentence: str) -> None:
+        self._makes_study = False
+        self.run.show_messages(sentence)
+
+    # Segment a folder…
+
+    def _on_folder_clicked(self) -> None:
         if self.cohort_window is None:
             self.cohort_window = self._make_cohort_window()
         self.cohort_window.show()
@@ -456,11 +686,7 @@ class SegmentWidget(FolderDrop, DockContent):
     def _on_cohort_review_requested(self, results: Path) -> None:
         raise_dock(self._viewer, self, REVIEW_DOCK).list_studies(results)
 
-    def _on_layer_removed(self, event: Any) -> None:
-        set_aside(self._viewer, event.value)  # its contours would lie on another image
-        if event.value is self._running:
-            self.job.stop()
-            self.run.show_messages(IMAGE_REMOVED)
+    # The dock
 
     def showEvent(self, event: QShowEvent) -> None:
         """Start the child early, choose the last ensemble, and prepare labels and review."""
@@ -470,9 +696,6 @@ class SegmentWidget(FolderDrop, DockContent):
         prepare_labels(self._background)
         self._background.run(import_review_dock)
 
-    def _on_dock_closed(self) -> None:
-        self.close_child()
-
     def can_take(self, path: Path) -> bool:
         """Return True if ``path`` is a folder or a file of weights; images are for the viewer."""
         return super().can_take(path) or path.suffix == ".pth"
@@ -481,16 +704,46 @@ class SegmentWidget(FolderDrop, DockContent):
         """Choose the dropped ``path`` as ensemble."""
         self.ensemble.choose(path)
 
+    def close_child(self) -> None:
+        """End the job and the child process; showing the dock starts another."""
+        self._stop_waiting()
+        if self.job.is_running:
+            self.job.forget()
+            self.turns.finish()
+        self._collections.end()
+        self.child.close()
+
+    def _on_dock_closed(self) -> None:
+        self.close_child()
+
     def _on_docked(self, window: QMainWindow) -> None:
         add_keys_to_help(window)
 
     def _on_taken_out(self) -> None:
-        self.shown.turns.finish()
+        self.turns.finish()
         self.close_child()
         self.cohort.close()
         if self.cohort_window is not None:
             self.cohort_window.close()
         self._letters.close()
-        self.shown.close()
+        self.turns.finish()
+        self._caption.close()
         self.image.close_events()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+
+
+def import_review_dock() -> None:
+    """Import the Review dock, which takes 0.15 s; in a thread, so that it opens quickly."""
+    import_module("..review.dock", __package__)
+
+
+def _make_study_or_refuse(
+    result: SegmentationResult, folder: Path, *, image: Any
+) -> ResultStudy | DataError:
+    """Return the study, or the problem if the folder cannot be used; call it in a thread."""
+    try:
+        return make_result_study(result, folder, image=image)
+    except DataError as error:
+        if error.statement.template in _ANOTHER_FOLDER:
+            return error
+        raise

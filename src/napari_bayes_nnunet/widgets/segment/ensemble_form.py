@@ -22,12 +22,12 @@ from ...app.segmentation.calibration import uncalibrated_notes
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
-from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
+from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ..common.background import Background
 from ..common.dock import MessageLabel
 from ..common.form import NarrowComboBox
+from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings, existing
-from .members_table import MembersTable
 
 DEMO_TITLE = "Demo ensemble (built in)"
 NO_DEMO = "The built-in ensemble is missing from this installation."
@@ -71,7 +71,8 @@ class EnsembleForm(QWidget):
         self.summary = MessageLabel()
         self.summary.setTextFormat(Qt.TextFormat.RichText)
         self.kind = MessageLabel()
-        self.table = MembersTable()
+        self.table = RowsTable(MEMBER_COLUMNS, rows_shown=_ROWS_SHOWN)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.members = QWidget()
         self.problems = MessageLabel()
         self._lay_out()
@@ -202,7 +203,9 @@ class EnsembleForm(QWidget):
 
     def _show(self, folder: EnsembleFolder | None) -> None:
         self._folder = folder
-        self.table.set_folder(folder)
+        self.table.set_rows(member_rows(folder))
+        several = len({row.cells[0] for row in self.table.rows}) > 1
+        self.table.setColumnHidden(0, not several)
         self.members.setVisible(folder is not None)
         self.kind.show_message(_kind(folder) if folder else "")
         self.summary.show_message(_summary(folder) if folder else NOTHING_CHOSEN)
@@ -255,3 +258,46 @@ def _disable(combo: QComboBox, index: int, reason: str) -> None:
     item: QStandardItem = combo.model().item(index)
     item.setEnabled(False)
     item.setToolTip(reason)
+
+
+_ROWS_SHOWN = 5
+
+
+MEMBER_COLUMNS = (
+    Column("Training", "Folder of the training; several trainings make a deep ensemble.", 64),
+    Column("Fold", "Fold held out for validation; “all” if the training used all cases."),
+    Column("Cycle", "Cycle of the learning rate, counted from 1."),
+    Column("Epoch", "Epoch at the end of which the weights were kept, counted from 0."),
+    Column("Rate", "Learning rate of that epoch."),
+    Column("Size", "Size of the file."),
+    Column("State", "Whether the member can be used. The tooltip of a refused member says why."),
+)
+
+
+def _member_texts(member: Member) -> tuple[str, ...]:
+    """Return the texts of ``MEMBER_COLUMNS``, a dash for an unknown value."""
+    return (
+        member.training,
+        member.fold,
+        _number(None if member.cycle is None else member.cycle + 1),
+        _number(member.epoch),
+        "–" if member.learning_rate is None else f"{member.learning_rate:.2g}",
+        f"{member.bytes / 1e6:.1f} MB",
+        "usable" if member.usable else "refused",
+    )
+
+
+def member_rows(folder: EnsembleFolder | None) -> list[Row]:
+    """Return the rows of the table; a refused member is pale and its tooltip says why."""
+    return [
+        Row(
+            _member_texts(member),
+            f"{member.path}\n{member.refused or 'usable'}",
+            "fine" if member.usable else "done",
+        )
+        for member in (folder.members if folder is not None else ())
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ from ...io.images.nifti import CardiacPhases
 from ..common.background import Background
 from ..common.wording import in_the_window
 from ..layers.image_input import ImageInput
-from ..layers.result import SegmentationResult, delete_files
+from ..layers.result import PhaseState, SegmentationResult, delete_files
 from .inference_child import InferenceChild
 
 STOP_WITHIN_MS = 600
@@ -78,8 +78,8 @@ class SegmentationProgress:
 class _Job:
     """A running job with this number of ``phases``.
 
-    ``shares`` are the finished shares of the phases in the child, ``shown`` their progress in the
-    result.
+    ``shares`` are the finished shares of the phases in the child, ``shown`` the phases with a
+    snapshot in the result.
     """
 
     number: int
@@ -88,7 +88,7 @@ class _Job:
     file: Path
     phases: int
     shares: dict[int | None, float] = field(default_factory=dict)
-    shown: dict[int | None, SegmentationProgress] = field(default_factory=dict)
+    shown: list[int | None] = field(default_factory=list)
     is_sent: bool = False
     gives_up: threading.Event = field(default_factory=threading.Event)
 
@@ -128,11 +128,13 @@ class SegmentationJob(QObject):
         child.message_received.connect(self._on_message)
         child.died.connect(self._on_died)
         self._handlers: dict[type[Message], Callable[[Any], None]] = {
-            ChildReady: self._on_ready,
-            ConnectionTested: self._on_tested,
-            EnsembleLoaded: self._on_loaded,
-            StageStarted: self._on_stage,
-            Notice: self._on_notice,
+            ChildReady: lambda m: self.devices_found.emit(m.devices),
+            ConnectionTested: lambda m: self.connection_tested.emit(
+                m.device, in_the_window(m.sentence)
+            ),
+            EnsembleLoaded: lambda m: self.members_refused.emit(m.folder, m.refused),
+            StageStarted: lambda m: self.stage_started.emit(m.text),
+            Notice: lambda m: self.noticed.emit(in_the_window(m.sentence)),
             FirstLookReady: self._on_first_look,
             PhasesFound: self._on_phases,
             SnapshotReady: self._on_snapshot,
@@ -166,7 +168,7 @@ class SegmentationJob(QObject):
         self._job = job
         self.stage_started.emit(PREPARING)
         write = partial(image.write, file, should_stop=job.gives_up.is_set)
-        self._background.run(write, partial(self._on_prepared, job), self._failing(job))
+        self._background.run(write, partial(self._on_prepared, job), partial(self._on_failed, job))
 
     def stop(self) -> None:
         """End the job within a second and keep the result so far."""
@@ -190,7 +192,18 @@ class SegmentationJob(QObject):
             job.file.unlink(missing_ok=True)
             return
         job.is_sent = True
-        self._child.send(_request(job))
+        image, result = job.image, job.result
+        finds_phases = image.is_cine and image.phases is None
+        request = SegmentImage(
+            job=job.number,
+            image=str(job.file),
+            spacing=image.spacing,
+            folder=str(result.folder),
+            phases=None if finds_phases else list(range(1, len(image.sent_phases) + 1)),
+            settings=result.settings,
+            doubt=image.doubt,
+        )
+        self._child.send(request)
         self.stage_started.emit(WAITING)
 
     def _on_message(self, message: Message) -> None:
@@ -200,21 +213,6 @@ class SegmentationJob(QObject):
             return
         if handle := self._handlers.get(type(message)):
             handle(message)
-
-    def _on_ready(self, message: ChildReady) -> None:
-        self.devices_found.emit(message.devices)
-
-    def _on_tested(self, message: ConnectionTested) -> None:
-        self.connection_tested.emit(message.device, in_the_window(message.sentence))
-
-    def _on_loaded(self, message: EnsembleLoaded) -> None:
-        self.members_refused.emit(message.folder, message.refused)
-
-    def _on_stage(self, message: StageStarted) -> None:
-        self.stage_started.emit(message.text)
-
-    def _on_notice(self, message: Notice) -> None:
-        self.noticed.emit(in_the_window(message.sentence))
 
     def _on_phases(self, message: PhasesFound) -> None:
         assert self._job is not None
@@ -230,7 +228,7 @@ class SegmentationJob(QObject):
         job, phase = self._job, self._job.phase(message.phase)
         read = partial(job.result.read, message, phase)
         finish = partial(self._on_look_read, job, phase, message)
-        self._background.run(read, finish, self._failing(job))
+        self._background.run(read, finish, partial(self._on_failed, job))
 
     def _on_look_read(
         self, job: _Job, phase: int | None, message: FirstLookReady, _: object
@@ -248,11 +246,14 @@ class SegmentationJob(QObject):
         counts = (message.done, message.total, message.eta_seconds)
         progress = SegmentationProgress(*counts, phase, fraction)
         read = partial(job.result.read, message, phase)
-        self._background.run(read, partial(self._on_read, job, progress), self._failing(job))
+        self._background.run(
+            read, partial(self._on_read, job, progress), partial(self._on_failed, job)
+        )
 
     def _on_read(self, job: _Job, progress: SegmentationProgress, _: object) -> None:
         job.result.count(progress.phase, progress.done, progress.total)
-        job.shown[progress.phase] = progress
+        if progress.phase not in job.shown:
+            job.shown.append(progress.phase)
         self.result_grown.emit(job.result, progress.phase)
         if job is self._job:
             self.progressed.emit(progress)
@@ -264,7 +265,7 @@ class SegmentationJob(QObject):
         job.shares[phase] = 1
         read = partial(job.result.read_posterior, message, phase)
         finish = partial(self._on_posterior_read, job, phase, message.report)
-        self._background.run(read, finish, self._failing(job))
+        self._background.run(read, finish, partial(self._on_failed, job))
 
     def _on_posterior_read(
         self, job: _Job, phase: int | None, report: dict[str, Any], posterior: StoredPosterior
@@ -287,7 +288,7 @@ class SegmentationJob(QObject):
             self.noticed.emit(in_the_window(message.sentence))
             return
         all_read = partial(self._on_all_read, job)
-        self._background.run(lambda: message, all_read, self._failing(job))
+        self._background.run(lambda: message, all_read, partial(self._on_failed, job))
 
     def _on_all_read(self, job: _Job, message: JobEnded) -> None:
         if job is self._job:
@@ -306,9 +307,6 @@ class SegmentationJob(QObject):
         else:
             self.noticed.emit(sentence)
 
-    def _failing(self, job: _Job) -> Callable[[str], None]:
-        return partial(self._on_failed, job)
-
     def _on_failed(self, job: _Job, sentence: str) -> None:
         if job is not self._job:
             return
@@ -322,8 +320,10 @@ class SegmentationJob(QObject):
         self._patience.stop()
         if self._job is not None:
             if outcome == STOPPED:
-                sentence = stopped_sentence(self._job.shown.values(), phases=self._job.phases)
-                sentence = f"{sentence} {unfinished_sentence(self._job.result)}".rstrip()
+                result = self._job.result
+                states = {phase: result.phases[phase] for phase in self._job.shown}
+                sentence = stopped_sentence(states, phases=self._job.phases)
+                sentence = f"{sentence} {unfinished_sentence(result)}".rstrip()
             if outcome == FAILED and self._job.shown:
                 sentence = f"{sentence} {RESULT_KEPT}"
             if self._job.is_sent:
@@ -332,15 +332,16 @@ class SegmentationJob(QObject):
         self.ended.emit(outcome, sentence)
 
 
-def stopped_sentence(shown: Collection[SegmentationProgress], *, phases: int) -> str:
-    """Return a sentence on the progress of a stopped job with this number of ``phases``."""
-    if not shown:
+def stopped_sentence(states: Mapping[int | None, PhaseState], *, phases: int) -> str:
+    """Return a sentence on the shown ``states`` of a job, which had this number of ``phases``."""
+    if not states:
         return STOPPED_EARLY
-    unfinished = [p for p in shown if p.done < p.total] or list(shown)[-1:]
-    fewest = min(unfinished, key=lambda progress: progress.done)
-    least = "" if fewest.done == max(p.done for p in unfinished) else "at least "
-    stopped_in = f" in {phase_names(p.phase for p in unfinished)}" if phases > 1 else ""
-    models = f"{least}{fewest.done} of {fewest.total} models"
+    unfinished = [p for p, state in states.items() if state.done < state.total]
+    unfinished = unfinished or list(states)[-1:]
+    counts = {states[phase].done for phase in unfinished}
+    least = "" if len(counts) == 1 else "at least "
+    stopped_in = f" in {phase_names(unfinished)}" if phases > 1 else ""
+    models = f"{least}{min(counts)} of {states[unfinished[0]].total} models"
     return STOPPED_AFTER.format(phases=stopped_in, models=models)
 
 
@@ -352,17 +353,3 @@ def unfinished_sentence(result: SegmentationResult) -> str:
     if not unfinished or not result.posteriors:
         return provisional
     return f"{provisional} {LEFT_OUT_OF_REVIEW.format(phases=phase_names(unfinished))}".lstrip()
-
-
-def _request(job: _Job) -> SegmentImage:
-    image = job.image
-    finds_phases = image.is_cine and image.phases is None
-    return SegmentImage(
-        job=job.number,
-        image=str(job.file),
-        spacing=image.spacing,
-        folder=str(job.result.folder),
-        phases=None if finds_phases else list(range(1, len(image.sent_phases) + 1)),
-        settings=job.result.settings,
-        doubt=image.doubt,
-    )

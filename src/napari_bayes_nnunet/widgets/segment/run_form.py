@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
+    QButtonGroup,
     QCheckBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QRadioButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
+from ...app.segmentation.methods import METHODS
+from ...app.segmentation.result import FEWEST_FOR_LOOKS
 from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
+from ...core.heart.structures import CARDIAC
+from ...core.heart.volume_curve import VolumeCurve
+from ...core.types import Phase
 from ..common.dock import LevelLabel, MessageLabel
 from ..common.eliding_button import ElidingButton
 from ..common.progress_row import ProgressBar
+from ..layers.result import ResultNumbers
+from ..reading.key_numbers import KeyNumbers
+from ..reading.numbers import NOT_CLINICAL
 from .job import SegmentationProgress
-from .results_form import ResultsForm
+
+if TYPE_CHECKING:
+    from ..reading.curves_plot import CurvesPlot
 
 _STEPS = 1000
 SEGMENT_IMAGE = "Segment {title}"
@@ -31,17 +45,12 @@ MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines 
 
 
 class RunForm(QWidget):
-    """Buttons with a signal each, and setters for progress and messages.
+    """Buttons, and setters for progress and messages.
 
     ``outcome`` has messages and numbers, whose height changes: it belongs below all controls.
     """
 
-    segment_requested = Signal()
-    stop_requested = Signal()
-    save_requested = Signal()
-    review_requested = Signal()
     map_chosen = Signal()
-    folder_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -62,13 +71,8 @@ class RunForm(QWidget):
         self.folder_button = QPushButton(A_FOLDER)
         self._explain()
         self._lay_out()
-        self.segment_button.clicked.connect(self.segment_requested)
-        self.stop_button.clicked.connect(self.stop_requested)
-        self.save_button.clicked.connect(self.save_requested)
-        self.review_button.clicked.connect(self.review_requested)
         for box in self.map_boxes.values():
             box.toggled.connect(partial(self._on_map_toggled, box))
-        self.folder_button.clicked.connect(self.folder_requested)
         self._title = self._running_title = self._missing = ""
         self._is_outcome_far = False
         self.set_running(False)
@@ -235,3 +239,166 @@ class RunForm(QWidget):
             texts.addWidget(part)
         for text in (self.scale, self.more):
             text.setWordWrap(True)
+
+
+PROVISIONAL_NOTE: Final = "Open circles: provisional, from one model."
+NOTE_BY_STUDENT: Final = (
+    "Open circles: provisional, from the student, one model that answers for all."
+)
+LINES_NOTE: Final = " Dotted lines: ED phase {ed}, ES phase {es}."
+
+HELP: Final = (
+    "Volumes of LV and RV in every phase. An open circle is a first look by one model; it is "
+    "replaced by a dot when the phase is segmented."
+)
+
+
+class CurveForm(QWidget):
+    """Curves of LV and RV; hidden if there are few phases, or none is segmented."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.plot: CurvesPlot | None = None
+        self.note = LevelLabel(level="done")
+        self.note.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.note)
+        self.hide()
+
+    def set_curves(
+        self,
+        curves: Sequence[VolumeCurve],
+        measured: tuple[Phase, Phase] = (None, None),
+        *,
+        count: int,
+        by_student: bool = False,
+    ) -> None:
+        """Draw the curves over all ``count`` phases of the cine, with dotted lines at ED and ES.
+
+        These are the ``measured`` phases, or else those of the largest and the smallest volume.
+        Without a segmented phase the image is not judged yet, so nothing is drawn.
+        """
+        phases = {phase for curve in curves for phase in curve.phases}
+        is_judged = any(set(curve.phases) - curve.provisional for curve in curves)
+        self.setVisible(is_judged and len(phases) >= FEWEST_FOR_LOOKS)
+        if self.isHidden():
+            return
+        from ..reading.volume_plot import propose_landmarks
+
+        ed, es = measured
+        known = None if ed is None or es is None else (ed, es)
+        landmarks = known or propose_landmarks(curves)
+        self._plot(curves).draw(curves, range(1, count + 1), landmarks)
+        lines = LINES_NOTE.format(ed=landmarks[0], es=landmarks[1]) if landmarks else ""
+        self.note.setText((NOTE_BY_STUDENT if by_student else PROVISIONAL_NOTE) + lines)
+        self.note.setVisible(any(curve.provisional for curve in curves))
+
+    def _plot(self, curves: Sequence[VolumeCurve]) -> CurvesPlot:
+        """Return the plot, made with the first curve: its import takes long."""
+        if self.plot is None:
+            from ..common.plotting import Legend
+            from ..reading.curves_plot import CurvesPlot
+
+            self.plot = CurvesPlot()
+            legend = Legend("Volume")
+            legend.setToolTip(HELP)
+            legend.set_colors({c.structure: CARDIAC[c.structure] for c in curves})
+            for row, part in enumerate((legend, self.plot)):
+                self.layout().insertWidget(row, part)
+        return self.plot
+
+
+SHOW_HELP: Final = "Show the layers of this result and hide those of the others."
+REMOVE_HELP: Final = "Remove this result and its layers."
+
+
+class ResultsForm(QWidget):
+    """The numbers of every result; with several, one of them is chosen for the canvas.
+
+    ``chosen`` and ``remove_requested`` carry the name of a method.
+    """
+
+    chosen = Signal(str)
+    remove_requested = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._group = QButtonGroup(self)
+        self.blocks: dict[str, ResultBlock] = {}
+        self.caveat = LevelLabel(NOT_CLINICAL, level="done")
+        self.caveat.setWordWrap(True)
+        self._rows = QVBoxLayout()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(self._rows)
+        self.curves = CurveForm()
+        column.addWidget(self.curves)
+        column.addWidget(self.caveat)
+        self.set_results({}, "")
+
+    def set_results(self, results: Mapping[str, ResultNumbers], chosen: str) -> None:
+        """Show the numbers of the results by method; ``chosen`` is the method on the canvas."""
+        if list(results) != list(self.blocks):
+            self._make_blocks(list(results))
+        for method, numbers in results.items():
+            block = self.blocks[method]
+            block.set_numbers(numbers)
+            block.head.setVisible(len(results) > 1)
+            block.show_button.setChecked(method == chosen)
+        shown = results.get(chosen, ResultNumbers(measured={}))
+        self.curves.set_curves(
+            shown.curves,
+            (shown.ed, shown.es),
+            count=shown.count,
+            by_student=shown.looks_by_student,
+        )
+        has_numbers = any(numbers.measured for numbers in results.values())
+        self.caveat.setVisible(has_numbers)
+        self.setVisible(bool(results))
+
+    def _make_blocks(self, methods: list[str]) -> None:
+        for block in self.blocks.values():
+            self._group.removeButton(block.show_button)
+            self._rows.removeWidget(block)
+            block.hide()
+            block.deleteLater()
+        self.blocks = {method: ResultBlock(method) for method in methods}
+        for method, block in self.blocks.items():
+            self._group.addButton(block.show_button)
+            self._rows.addWidget(block)
+            block.show_button.clicked.connect(partial(self.chosen.emit, method))
+            block.remove_button.clicked.connect(partial(self.remove_requested.emit, method))
+
+
+class ResultBlock(QWidget):
+    """Name of a method, with buttons to show and to remove its result, above its numbers."""
+
+    def __init__(self, method: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        known = METHODS.get(method)
+        self.head = QWidget()
+        title = f"{known.title} ({method})" if known is not None else method
+        self.show_button = QRadioButton(title)
+        self.show_button.setToolTip(SHOW_HELP)
+        self.remove_button = QPushButton("Remove")
+        self.remove_button.setToolTip(REMOVE_HELP)
+        self.numbers = KeyNumbers(in_review=False)
+        row = QHBoxLayout(self.head)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.show_button, 1)
+        row.addWidget(self.remove_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.head)
+        column.addWidget(self.numbers)
+
+    def set_numbers(self, numbers: ResultNumbers) -> None:
+        """Show the numbers of the result, unless ED and ES are yet to be segmented."""
+        finished = [len(curve.phases) - len(curve.provisional) for curve in numbers.curves]
+        self.numbers.setVisible(bool(numbers.measured) or not finished or max(finished) > 1)
+        self.numbers.set_numbers(
+            numbers.measured, {}, ed=numbers.ed, es=numbers.es, compared=numbers.compared
+        )

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...app import AppError
 from ...app.prediction.output_files import (
-    RESULTS_NOT_WRITTEN,
+    FOUND_AMONG_CHOSEN,
+    FOUND_BY_VOLUME,
     SAVED_MAPS,
     case_files,
     frame_name,
+    refuse_replacing,
     write_case,
 )
 from ...core.ensemble.maps import ENTROPY, MAPS
-from ...core.problems import Action
 from ...io import DataError
 from ...io.files.given_path import is_same_path
+from ...io.images.geometry import Geometry, make_geometry
 from ...io.images.integrity import is_image, nifti_header
-from ...io.images.nifti import write_labels
+from ...io.images.nifti import CardiacPhases, write_labels
+from ...io.study.info import (
+    SourceImage,
+    StudyInfo,
+    find_image,
+    is_study,
+    read_study_image,
+    read_study_info,
+)
+from ...io.study.study import has_corrections, open_study_lock, write_study
+from ..layers.image_input import load_voxels
 from ..layers.result import PhaseState, SegmentationResult
 
 DEFAULT_MAPS = (ENTROPY.name,)
@@ -28,8 +44,6 @@ NO_POSITION = (
     "image from a .nii or .nii.gz file."
 )
 NOTHING_TO_SAVE = "None of the chosen phases is segmented yet. Segment them, then save the result."
-SAME_FILE = "{file} is the image itself. Choose another folder."
-OTHER_IMAGE = "{file} is an image. Choose another folder."
 STOPPED_PHASE = "Stopped after {done} of {total} members."
 PROVISIONAL_PHASE = (
     "Provisional: segmented by one member, in a window around the heart of another phase."
@@ -41,19 +55,14 @@ PHASE_BY_STUDENT = (
 
 
 def check_savable(result: SegmentationResult, folder: Path | None = None) -> None:
-    """Raise AppError if ``result`` cannot be saved as NIfTI in ``folder``."""
+    """Raise AppError if ``result`` cannot be saved as NIfTI, or would replace an image."""
     if result.geometry is None:
         raise AppError(NO_POSITION, case=result.case)
     if not any(_parts(result)):
         raise AppError(NOTHING_TO_SAVE)
-    if folder is None:
-        return
-    for file in result_files(result, folder, maps=MAPS):
-        if result.source is not None and file.exists() and is_same_path(file, result.source):
-            raise AppError(SAME_FILE, file=file.name)
-    for file in _label_files(result, folder):
-        if is_image(file):
-            raise AppError(OTHER_IMAGE, file=file.name)
+    if folder is not None:
+        image = result.source or Path()
+        refuse_replacing(folder, _names(result), image, maps=MAPS, may_replace=True)
 
 
 def result_files(
@@ -68,11 +77,10 @@ def result_files(
     return [*files, folder / f"{result.case}.nii.gz"] if _is_whole_cine(result) else files
 
 
-def _label_files(result: SegmentationResult, folder: Path) -> list[Path]:
-    """Return the files of labels: of each phase, and of a whole cine."""
+def _names(result: SegmentationResult) -> list[str]:
+    """Return the names of the labels: of each phase, and of a whole cine."""
     names = [name for _, name, _ in _parts(result)]
-    names += [result.case] if _is_whole_cine(result) else []
-    return [folder / case_files(name, ())["labels"] for name in names]
+    return [*names, result.case] if _is_whole_cine(result) else names
 
 
 def replaced_files(result: SegmentationResult, folder: Path) -> list[Path]:
@@ -91,18 +99,9 @@ def save_result(
 
     The report is written last, so that a case with a report is complete. Maps and the 4D file of an
     earlier result are deleted, because they would not belong to the new labels. Returns the files.
-    Raises AppError without geometry or phases to save, and DataError if writing fails.
+    Raises AppError as `check_savable` does, and DataError or OSError if writing fails.
     """
     check_savable(result, folder)
-    try:
-        _write_files(result, folder, maps)
-    except OSError as error:
-        values = {"folder": folder, "reason": error.strerror or error}
-        raise DataError(RESULTS_NOT_WRITTEN, Action.OTHER_OUTPUT, **values) from error
-    return result_files(result, folder, maps=maps)
-
-
-def _write_files(result: SegmentationResult, folder: Path, maps: Collection[str]) -> None:
     assert result.geometry is not None
     geometry = result.geometry.frame()
     for file in _earlier_cine(result, folder):
@@ -113,6 +112,7 @@ def _write_files(result: SegmentationResult, folder: Path, maps: Collection[str]
         write_case(folder, name, labels, arrays, report, like=geometry)
     if _is_whole_cine(result):
         write_labels(folder / f"{result.case}.nii.gz", result.labels, result.geometry)
+    return result_files(result, folder, maps=maps)
 
 
 def _earlier_cine(result: SegmentationResult, folder: Path) -> list[Path]:
@@ -171,3 +171,178 @@ def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]
         "temperature": settings.temperature,
         "warnings": [looked if state.provisional else stopped],
     }
+
+
+PACKAGE = Path(__file__).parents[2]
+FOLDER_ENDING = "_study"
+NOTHING_DONE = "No phase is finished. Wait until one is segmented, then start the review."
+NEW_STUDY = "The study is in {folder}."
+BEGUN_STUDY = "{folder} has a study. It is opened with its earlier segmentation."
+OTHER_IMAGE_REVIEWED = (
+    "{folder} holds the review of another image with this name, or the image has changed. Rename "
+    "this folder to start a new review."
+)
+CORRECTED_ALONE = (
+    "{folder} has corrections of one of these phases. They are not in this study, so open that one "
+    "to see them."
+)
+SLICES_MOVED = (
+    "The slices lie along axis {axis} of the layer, so the review shows a copy of the image with "
+    "this axis first."
+)
+
+
+@dataclass(frozen=True)
+class ResultStudy:
+    """The study of a result; ``is_new`` unless its review has already begun.
+
+    ``slice_axis`` is the axis of the layer, from 1, that holds the slices if it is not the first.
+    ``corrected_alone`` are studies with corrections of single phases that were joined here.
+    """
+
+    folder: Path
+    is_new: bool
+    slice_axis: int | None = None
+    corrected_alone: tuple[Path, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The sentence for the user."""
+        text = (NEW_STUDY if self.is_new else BEGUN_STUDY).format(folder=self.folder)
+        moved = "" if self.slice_axis is None else SLICES_MOVED.format(axis=self.slice_axis)
+        alone = (CORRECTED_ALONE.format(folder=folder) for folder in self.corrected_alone)
+        return " ".join(filter(None, [text, moved, *alone]))
+
+
+def default_study_folder(result: SegmentationResult) -> Path | None:
+    """Return ``<case>_study`` next to the image, None if nothing can be written there."""
+    parent = folder_of_image(result)
+    return parent / _name(result) if parent is not None else None
+
+
+def folder_of_image(result: SegmentationResult) -> Path | None:
+    """Return the folder of the image; None if it is unknown or nothing can be written there.
+
+    Nothing is written to this installation, which holds the sample. Windows says only when writing
+    fails that nothing can be written.
+    """
+    if result.source is None:
+        return None
+    parent = result.source.absolute().parent
+    writable = not parent.is_relative_to(PACKAGE) and os.access(parent, os.W_OK)
+    return parent if writable else None
+
+
+def study_folder_in(result: SegmentationResult, chosen: Path) -> Path:
+    """Return ``<case>_study`` in the ``chosen`` folder, or next to it if that is a study."""
+    return (chosen.parent if is_study(chosen) else chosen) / _name(result)
+
+
+def make_result_study(result: SegmentationResult, folder: Path, *, image: Any) -> ResultStudy:
+    """Write a study of the phases that all members have segmented; call it in a thread.
+
+    An existing study that has corrections or is open in a window is kept and returned. If it is of
+    another method, the study is made next to it, in a folder with the name of the method.
+    ``image`` are the voxels of the layer, which are saved in the study if they come from no file.
+    Raises AppError if no phase is finished, DataError if nothing can be written to ``folder`` or
+    if its study is of another image.
+
+    A layer without a file may hold its slices on any axis. In the study they come first, as in
+    images that were read from files, because they are reviewed one by one.
+    """
+    if not result.posteriors:
+        raise AppError(NOTHING_DONE)
+    geometry = result.geometry or make_geometry(result.shape, result.spacing).with_slices_found()
+    axis = 0 if result.geometry is not None else 2 - geometry.slice_axis
+    slice_axis = len(result.shape) - 2 + axis if axis else None
+    info = _info(result, geometry)
+    if is_study(folder) and (has_corrections(folder) or _is_open(folder)):
+        _check_same_image(result, geometry, folder, image, axis)
+        if read_study_info(folder).method != info.method:
+            name = f"{folder.name.removesuffix(FOLDER_ENDING)}_{info.method}{FOLDER_ENDING}"
+            return make_result_study(result, folder.with_name(name), image=image)
+        return ResultStudy(folder, is_new=False, slice_axis=slice_axis)
+    voxels = _load(image, axis) if info.image is None else None
+    posteriors = {p: stored.with_first_axis(axis) for p, stored in result.posteriors.items()}
+    write_study(folder, info, posteriors, image=voxels)
+    alone = (folder.with_name(f"{case}{FOLDER_ENDING}") for case in result.phase_cases)
+    corrected = tuple(other for other in alone if is_study(other) and has_corrections(other))
+    return ResultStudy(folder, is_new=True, slice_axis=slice_axis, corrected_alone=corrected)
+
+
+def _load(image: Any, axis: int) -> Any:
+    """Return the voxels of the layer ``image`` with ``axis`` as the first axis of its volumes."""
+    return np.moveaxis(load_voxels(image), axis - 3, -3)
+
+
+def _name(result: SegmentationResult) -> str:
+    return f"{result.case}{FOLDER_ENDING}"
+
+
+def _info(result: SegmentationResult, geometry: Geometry) -> StudyInfo:
+    known, phases_from = _ends(result)
+    return StudyInfo(
+        case=result.case,
+        image=_image_file(result),
+        geometry=geometry,
+        structures=dict(result.structures),
+        classes=result.classes,
+        phases=tuple(sorted(result.posteriors, key=lambda phase: phase or 0)),
+        reports={phase: result.phases[phase].report or {} for phase in result.posteriors},
+        ed=known.ed if known is not None else None,
+        es=known.es if known is not None else None,
+        phases_from=phases_from,
+        unfinished=result.unfinished,
+        phase_cases=result.phase_cases,
+    )
+
+
+def _ends(result: SegmentationResult) -> tuple[CardiacPhases | None, str]:
+    """Return ED and ES, if a review cannot find them in the curve of its phases, and their source.
+
+    Provisional phases are missing in that curve.
+    """
+    known, phases_from = result.known_ends
+    if known is None and result.provisional:
+        numbers = result.numbers()
+        if numbers.ed is not None and numbers.es is not None:
+            source = FOUND_AMONG_CHOSEN if numbers.compared else FOUND_BY_VOLUME
+            return CardiacPhases(numbers.ed, numbers.es), source
+    return known, phases_from
+
+
+def _image_file(result: SegmentationResult) -> SourceImage | None:
+    """Return the file of the image, None if it is missing or the layer differs from it."""
+    file = result.source if result.geometry is not None else None
+    return SourceImage.from_file(file) if file is not None and file.is_file() else None
+
+
+def _is_open(folder: Path) -> bool:
+    """Return True if a window has opened the study, or if nothing can be written to it."""
+    try:
+        open_study_lock(folder).release()
+    except DataError:
+        return True
+    return False
+
+
+def _check_same_image(
+    result: SegmentationResult, geometry: Geometry, folder: Path, image: Any, axis: int
+) -> None:
+    """Raise DataError if the study in ``folder`` is of another image."""
+    info, file = read_study_info(folder), _image_file(result)
+    if info.image is not None and file is not None:
+        same = (info.image.bytes, info.image.sha256) == (file.bytes, file.sha256)
+    else:
+        same = info.shape == geometry.shape and _shows(info, folder, image, axis)
+    if not same:
+        raise DataError(OTHER_IMAGE_REVIEWED, folder=folder)
+
+
+def _shows(info: StudyInfo, folder: Path, image: Any, axis: int) -> bool:
+    """Return True if the image of a study has these voxels, or if it is missing."""
+    file = find_image(info, folder)
+    if file is None:
+        return True
+    voxels = read_study_image(info, file).voxels
+    return np.array_equal(voxels, np.asarray(_load(image, axis), dtype=voxels.dtype))
