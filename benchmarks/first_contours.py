@@ -41,6 +41,7 @@ def measure(image: Path) -> dict[str, float]:
     import napari
     from qtpy.QtWidgets import QApplication
 
+    from napari_bayes_nnunet.app.messages import ChildReady, EnsembleLoaded
     from napari_bayes_nnunet.widgets.layers.structure_contours import find_contours
 
     viewer = napari.Viewer()
@@ -57,8 +58,8 @@ def measure(image: Path) -> dict[str, float]:
     _, dock = viewer.window.add_plugin_dock_widget("napari-bayes-nnunet", "Segment")
     QApplication.processEvents()
     note("dock")
-    dock.job.devices_found.connect(lambda _: note("ready"))
-    dock.job.members_refused.connect(lambda *_: note("members"))
+    steps = {ChildReady: "ready", EnsembleLoaded: "members"}
+    dock.child.message_received.connect(lambda m: note(steps.get(type(m), "another message")))
     dock.ensemble.choose_demo()
     dock.segment()
     while not seconds.keys() >= STEPS.keys():

@@ -226,9 +226,29 @@ def choose(dock: SegmentWidget, folder: Path, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: dock.ensemble.folder is not None)
 
 
+def listen(part: Any, method: str, hear: Callable[..., Any]) -> None:
+    """Let ``hear`` have the values that ``part`` is told by a method."""
+    tell = getattr(part, method)
+
+    def told(*values: Any) -> None:
+        hear(*values)
+        tell(*values)
+
+    setattr(part, method, told)
+
+
+def begin(dock: SegmentWidget, qtbot: Any) -> None:
+    """Press Segment and wait until the first member is shown."""
+    shown: list[Any] = []
+    listen(dock.run, "show_progress", shown.append)
+    dock.run.segment_button.click()
+    qtbot.waitUntil(lambda: bool(shown))
+    dock.turns.finish()
+
+
 def run(dock: SegmentWidget, qtbot: Any) -> str:
     """Press Segment, wait for the end and return the status of the dock."""
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         dock.run.segment_button.click()
     dock.turns.finish()
     return str(dock.run.status.text())

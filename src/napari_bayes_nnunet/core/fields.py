@@ -156,7 +156,7 @@ def _is_within(value: float, about: Mapping[str, Any]) -> bool:
 
 
 def _limits_text(about: Mapping[str, Any]) -> str:
-    low, high = about["limits"]
+    (low, high), unit = about["limits"], f" {about['unit']}" if "unit" in about else ""
     if high is None:
-        return f"above {low}" if about.get("min_open") else f"at least {low}"
-    return f"from {low} to {'below ' if about.get('max_open') else ''}{high}"
+        return f"{'above' if about.get('min_open') else 'at least'} {low}{unit}"
+    return f"from {low} to {'below ' if about.get('max_open') else ''}{high}{unit}"

@@ -169,20 +169,18 @@ def test_body_surface_area() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "limits"),
     [
-        ("height_cm", 1.8, (20, 280, "cm")),
-        ("weight_kg", -3.0, (0.3, 650, "kg")),
-        ("heart_rate", 0.0, (10, 400, "beats/min")),
-        ("height_cm", math.nan, (20, 280, "cm")),
-        ("weight_kg", math.inf, (0.3, 650, "kg")),
+        ("height_cm", 1.8, "from 20 to 280 cm"),
+        ("weight_kg", -3.0, "from 0.3 to 650 kg"),
+        ("heart_rate", 0.0, "from 10 to 400 beats/min"),
+        ("height_cm", math.nan, "from 20 to 280 cm"),
+        ("weight_kg", math.inf, "from 0.3 to 650 kg"),
     ],
 )
-def test_a_patient_no_human_could_be(
-    field: str, value: float, limits: tuple[float, float, str]
-) -> None:
+def test_a_patient_no_human_could_be(field: str, value: float, limits: str) -> None:
     with pytest.raises(InputError) as error:
         Patient(**{field: value})
     assert error.value.values["value"] is value
-    assert tuple(error.value.values[name] for name in ("low", "high", "unit")) == limits
+    assert error.value.values["limits"] == limits
 
 
 def test_all_numbers_take_less_than_20_ms() -> None:

@@ -7,13 +7,16 @@ import pytest
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
 from napari_bayes_nnunet.core.counts import phase_names
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
-from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
-from napari_bayes_nnunet.widgets.segment.job import PHASES_BY_STUDENT, unfinished_sentence
+from napari_bayes_nnunet.widgets.segment.dock import (
+    PHASES_BY_STUDENT,
+    SegmentWidget,
+    unfinished_sentence,
+)
 from napari_bayes_nnunet.widgets.segment.run_form import NOTE_BY_STUDENT
 from napari_bayes_nnunet.widgets.segment.save import save_result
 
 from ...helpers.data.sample import write_middle_slices
-from ..conftest import choose
+from ..conftest import choose, listen
 
 PHASES = (1, 4, 7, 10, 13, 18)
 
@@ -45,12 +48,13 @@ def dock(make_napari_viewer, settings, tmp_path, qtbot, knows_ends):
 def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) -> None:
     known: list[tuple[int, list[int]]] = []
 
-    def note() -> None:
-        known.append((len(dock._growing.provisional), list(dock._growing.posteriors)))
+    def note(*_: object) -> None:
+        if dock._job is not None:
+            known.append((len(dock._job.result.provisional), list(dock._job.result.posteriors)))
 
-    dock.job.volumes_changed.connect(note)
+    listen(dock.run.results, "set_results", note)
     dock.run.segment_button.click()
-    result = dock._growing
+    result = dock._job.result
     qtbot.waitUntil(lambda: len(known) >= len(PHASES), timeout=60_000)
     assert known[: len(PHASES)] == [(count, []) for count in range(1, 1 + len(PHASES))]
     dock.turns.finish()
@@ -59,7 +63,7 @@ def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) ->
     qtbot.waitUntil(lambda: len(result.posteriors) >= 2, timeout=60_000)
     assert list(result.posteriors)[:2] == [lv.ed, lv.es]
     assert dock.run.results.curves.isVisible()
-    with qtbot.waitSignal(dock.job.ended, timeout=60_000):
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
         dock.run.stop_button.click()
     assert set(result.posteriors) | set(result.provisional) <= set(PHASES) == set(result.phases)
     assert not set(result.posteriors) & set(result.provisional)
@@ -76,7 +80,7 @@ def test_the_curve_comes_first_then_ed_and_es_and_stop_keeps_all(dock, qtbot) ->
 @pytest.mark.parametrize("knows_ends", [False])
 def test_the_student_shows_the_phases_between_ed_and_es(dock, qtbot, tmp_path) -> None:
     dock.image.phases.setCurrentIndex(0)
-    with qtbot.waitSignal(dock.job.ended, timeout=60_000):
+    with qtbot.waitSignal(dock.ended, timeout=60_000):
         dock.run.segment_button.click()
     result, layer = dock.result, dock.image.layer
     dock.turns.finish()

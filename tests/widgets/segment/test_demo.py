@@ -109,7 +109,7 @@ def demo_here(
         settings = DemoSettings(folder.parent / "settings.json")
         child: Any = InferenceChild(fake_command(*flags)) if process else ThreadChild(*flags)
         dock = SegmentWidget(viewer, child=child, settings=settings, demo=folder)
-        dock.job.ended.connect(lambda *_: used.append(dock.method.settings))
+        dock.ended.connect(lambda *_: used.append(dock.method.settings))
         return dock
 
     with own_app():

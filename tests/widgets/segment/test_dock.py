@@ -69,11 +69,12 @@ from napari_bayes_nnunet.widgets.segment.dock import (
     REPLACE_FILES,
     REVIEW_DOCK,
     STILL_LOOKING,
+    STOPPED_AFTER,
+    STOPPED_EARLY,
     WAITING_FOR_ENSEMBLE,
 )
 from napari_bayes_nnunet.widgets.segment.image_form import NO_IMAGE_CHOSEN, OTHER_IN_FRONT
 from napari_bayes_nnunet.widgets.segment.inference_child import SUBJECT
-from napari_bayes_nnunet.widgets.segment.job import STOPPED_AFTER, STOPPED_EARLY
 from napari_bayes_nnunet.widgets.segment.run_form import A_FOLDER, SEGMENT_IMAGE, SEGMENTING_IMAGE
 from napari_bayes_nnunet.widgets.segment.save import (
     BEGUN_STUDY,
@@ -89,7 +90,7 @@ from ...helpers.data.studies import make_study
 from ...helpers.windows.cohort_docks import fake_predict, make_images
 from ...helpers.windows.settling import settle
 from ...helpers.windows.window_time import computing_at_a_stretch
-from ..conftest import CINE, VOLUME, choose, image_layer, make_folder, run
+from ..conftest import CINE, VOLUME, begin, choose, image_layer, make_folder, run
 from .test_inference_child import is_alive
 
 WITH_TEXT = (QAbstractButton, QLabel)
@@ -101,13 +102,6 @@ def names(dock) -> list[str]:
 
 def wait_until(condition, qtbot) -> None:
     qtbot.waitUntil(condition)
-
-
-def begin(dock, qtbot) -> None:
-    """Press Segment and wait until the first member is shown."""
-    with qtbot.waitSignal(dock.job.progressed):
-        dock.run.segment_button.click()
-    dock.turns.finish()
 
 
 # Opening
@@ -184,7 +178,7 @@ def test_segment_without_image_or_ensemble_shows_the_problem(make_dock, qtbot) -
     dock._viewer.add_image(np.ones((3, 4, 5)))
     dock.segment()
     assert dock.run.status.text() == NO_ENSEMBLE
-    assert not dock.job.is_running
+    assert not dock.is_running
 
 
 def test_segment_needs_a_chosen_ensemble(make_dock, ensemble_folder, tmp_path, qtbot) -> None:
@@ -329,7 +323,7 @@ def segment_at_once(dock, folder: Path) -> None:
     dock.run.segment_button.click()
     assert dock.run.progress_text.text() == f"{WAITING_FOR_ENSEMBLE}…"
     assert not dock.run.segment_button.isEnabled()
-    assert not dock.job.is_running
+    assert not dock.is_running
 
 
 def test_segment_begins_once_the_ensemble_is_found(
@@ -337,7 +331,7 @@ def test_segment_begins_once_the_ensemble_is_found(
 ) -> None:
     dock = make_dock(image_layer(tmp_path))
     segment_at_once(dock, ensemble_folder)
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         slow.set()
     dock.turns.finish()
     assert dock.run.status.text().startswith("Finished")
@@ -351,7 +345,7 @@ def test_a_failure_of_the_ensemble_ends_waiting(make_dock, slow, tmp_path, qtbot
     slow.set()
     wait_until(lambda: dock.run.segment_button.isEnabled(), qtbot)
     assert dock.run.status.text() == dock.ensemble.problems.text() != ""
-    assert not dock.job.is_running
+    assert not dock.is_running
 
 
 @pytest.mark.parametrize("how", ["stop", "other", "nothing", "image", "closed"])
@@ -376,7 +370,7 @@ def test_stop_or_another_choice_ends_waiting(
     slow.set()
     wait_until(lambda: how == "nothing" or dock.ensemble.folder is not None, qtbot)
     settle(qtbot, dock)
-    assert not dock.job.is_running
+    assert not dock.is_running
 
 
 # Details and numbers
@@ -501,7 +495,7 @@ def test_a_volume_is_segmented(ready, tmp_path, qtbot) -> None:
 def test_the_first_member_is_shown_before_the_last(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.3])
     begin(dock, qtbot)
-    assert dock.job.is_running
+    assert dock.is_running
     layer = dock._viewer.layers["heart entropy, bit"]
     assert layer.data.max() == pytest.approx(1 / 3)
     assert "1 of 3, 4 s" in dock.run.progress_text.text()
@@ -642,7 +636,7 @@ def test_a_lazy_image_does_not_block_the_window(ready, qtbot) -> None:
 def test_stop_keeps_the_result_so_far(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
     begin(dock, qtbot)
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         dock.run.stop_button.click()
     expected = STOPPED_AFTER.format(phases="", models="1 of 3 models")
     assert dock.run.status.text() == expected
@@ -654,7 +648,7 @@ def test_a_child_that_does_not_answer_is_replaced(ready, tmp_path, qtbot) -> Non
     dock = ready(image_layer(tmp_path), flags=["--hangs-at", 2], process=True)
     begin(dock, qtbot)
     pid = dock.child.pid
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         dock.run.stop_button.click()
     assert not is_alive(pid)
     assert dock.child.pid is not None
@@ -665,7 +659,7 @@ def test_a_killed_child_is_reported_and_replaced(ready, tmp_path, qtbot) -> None
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.8], process=True)
     begin(dock, qtbot)
     pid = dock.child.pid
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         os.kill(pid, signal.SIGKILL)
     assert dock.run.status.text().startswith(SUBJECT)
     assert "heart prediction" in names(dock)
@@ -690,7 +684,7 @@ def test_run_that_is_closed_can_be_started_again(ready, tmp_path, qtbot) -> None
     begin(dock, qtbot)
     assert not dock.run.save_button.isEnabled()
     dock.parent().close()
-    assert not dock.job.is_running
+    assert not dock.is_running
     assert dock.run.segment_button.isEnabled()
     assert run(dock, qtbot).startswith("Finished")
 
@@ -703,7 +697,7 @@ def test_a_dock_opened_again_finds_the_result(ready, make_dock, tmp_path, qtbot,
         wait_until(lambda: not dock.is_running, qtbot)
     result, pid = kept_result(dock._viewer.layers["heart"]), dock.child.pid
     dock._on_taken_out()  # what the cross of the dock leads to
-    assert not dock.job.is_running
+    assert not dock.is_running
     assert not is_alive(pid)
     again = make_dock(viewer=dock._viewer)
     assert again.result is result
@@ -727,7 +721,7 @@ def test_tab_in_front_does_not_end_run(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2], window=True)
     begin(dock, qtbot)
     dock.hide()
-    assert dock.job.is_running
+    assert dock.is_running
     wait_until(lambda: not dock.is_running, qtbot)
     assert dock.run.status.text().startswith("Finished")
 
@@ -792,7 +786,7 @@ def test_closing_the_viewer_while_it_runs(ready, tmp_path, qtbot) -> None:
 def test_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path), flags=["--seconds", 0.2])
     begin(dock, qtbot)
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         dock._viewer.layers.remove("heart")
     assert dock.run.status.text().startswith(IMAGE_REMOVED)
     assert CHOOSE_TO_SEE.format(image="heart") not in dock.run.status.text()
@@ -802,14 +796,15 @@ def test_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> N
 
 def test_late_read_of_another_image_is_not_shown(ready, tmp_path, qtbot) -> None:
     dock = ready(image_layer(tmp_path))
-    run(dock, qtbot)
-    late = dock.result
+    dock.run.segment_button.click()
+    first = dock._job
+    wait_until(lambda: not dock.is_running, qtbot)
     other = dock._viewer.add_layer(image_layer(tmp_path, name="other"))
     dock.image.choose(other)
     dock.run.segment_button.click()
-    dock.job.result_grown.emit(late, None)
+    dock._show_grown(first, None)
     dock.turns.finish()
-    assert kept_result(other) is not late
+    assert kept_result(other) is not first.result
     wait_until(lambda: not dock.is_running, qtbot)
     assert kept_result(other).case == "other"
 
@@ -997,7 +992,7 @@ def test_a_result_does_not_change_while_it_is_saved(
     monkeypatch.setattr(segment_dock, "save_result", write_slowly)
     dock.run.save_button.click()
     dock.run.segment_button.click()
-    assert not dock.job.is_running
+    assert not dock.is_running
     assert dock.run.status.text() == segment_dock.STILL_WRITING
     may_go_on.set()
     wait_until(lambda: dock.run.status.text().startswith("Saved 3 files"), qtbot)
@@ -1056,7 +1051,7 @@ def test_an_image_of_another_kind_is_segmented_if_the_user_says_so(
     layer.metadata["bayes"]["doubt"] = "its modality is CT"
     dock = ready(layer)
     dock.run.segment_button.click()
-    assert (dock.job.is_running, dock.result) == (False, None)
+    assert (dock.is_running, dock.result) == (False, None)
     run(dock, qtbot)
     assert (dock.result is None, answers) == (False, [])
     run(dock, qtbot)  # is not asked again
@@ -1232,7 +1227,7 @@ def test_review_needs_a_finished_phase(ready, tmp_path, qtbot, review, no_dialog
     dock = ready(image_layer(tmp_path), flags=["--seconds", 60])
     begin(dock, qtbot)
     assert not dock.run.review_button.isEnabled()
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         dock.run.stop_button.click()
     dock.result.source = None  # no needless question for a folder
     assert review_of(dock, qtbot) == NOTHING_DONE

@@ -12,20 +12,17 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
-from qtpy.QtCore import QObject
+from napari.layers import Image
 
 from napari_bayes_nnunet.app.messages import JobEnded, PhaseDone, SnapshotReady
+from napari_bayes_nnunet.app.prediction.output_files import FOUND_BY_VOLUME
 from napari_bayes_nnunet.io.images.nifti import CardiacPhases
 from napari_bayes_nnunet.widgets.layers.image_input import ImageInput
 from napari_bayes_nnunet.widgets.layers.result import PhaseState
-from napari_bayes_nnunet.widgets.segment.inference_child import (
-    NEW_PROCESS,
-    SUBJECT,
-    InferenceChild,
-)
-from napari_bayes_nnunet.widgets.segment.job import (
+from napari_bayes_nnunet.widgets.segment.dock import (
     LEFT_OUT_OF_REVIEW,
     OF_OTHER_ENSEMBLE,
+    PHASES_BY_VOLUME,
     PREPARING,
     PROVISIONAL_PHASES,
     RESULT_KEPT,
@@ -33,57 +30,50 @@ from napari_bayes_nnunet.widgets.segment.job import (
     STOPPED_AFTER,
     STOPPED_EARLY,
     WAITING,
-    SegmentationJob,
-    SegmentationProgress,
+    SegmentWidget,
     stopped_sentence,
     unfinished_sentence,
 )
+from napari_bayes_nnunet.widgets.segment.inference_child import NEW_PROCESS, SUBJECT
+from napari_bayes_nnunet.widgets.segment.run_form import SegmentationProgress
 
 from ...helpers.data.studies import made_posterior
 from ...helpers.windows.settling import settle
-from ..conftest import CINE, VOLUME, fake_command, make_result
+from ..conftest import CINE, VOLUME, listen, make_result
 
 
 class Heard:
-    """A job with a fake child, and its signals so far."""
+    """A dock with a fake child, and what its parts were told so far."""
 
-    def __init__(self, *flags: object) -> None:
-        self.parent = QObject()
-        self.child = InferenceChild(fake_command(*flags))
-        self.job = SegmentationJob(self.child, parent=self.parent)
+    def __init__(self, dock: SegmentWidget) -> None:
+        self.dock, self.child = dock, dock.child
         self.progress: list[SegmentationProgress] = []
         self.sentences: list[str] = []
         self.stages: list[str] = []
-        self.grown: list[int | None] = []
         self.ended: list[tuple[str, str]] = []
-        self.job.progressed.connect(self.progress.append)
-        self.job.noticed.connect(self.sentences.append)
-        self.job.stage_started.connect(self.stages.append)
-        self.job.result_grown.connect(lambda result, phase: self.grown.append(phase))
-        self.job.ended.connect(lambda outcome, text: self.ended.append((outcome, text)))
+        listen(dock.run, "show_progress", self.progress.append)
+        listen(dock.run, "add_message", self.sentences.append)
+        listen(dock.run, "show_stage", self.stages.append)
+        dock.ended.connect(lambda outcome, text: self.ended.append((outcome, text)))
 
     def start(self, **changes: Any) -> Any:
         shape = changes.pop("shape", VOLUME.shape)
         voxels = changes.pop("voxels", np.ones(shape, np.int16))
         result = make_result(CINE if len(shape) == 4 else VOLUME)
         image = ImageInput(channels=(voxels,), spacing=(8, 1.5, 1.25), **changes)
-        self.job.start(image, result)
+        self.go_on(image, result)
         return result
+
+    def go_on(self, image: ImageInput, result: Any) -> None:
+        layer = self.dock.image.layer
+        if layer is None:
+            layer = self.dock._viewer.add_layer(Image(np.zeros(image.shape), name="heart"))
+        self.dock.start(layer, image, result)
 
 
 @pytest.fixture
-def make(qapp):
-    made: list[Heard] = []
-
-    def make_one(*flags: object) -> Heard:
-        made.append(Heard(*flags))
-        return made[-1]
-
-    yield make_one
-    for heard in made:
-        heard.job.forget()
-        heard.child.close()
-        heard.parent.deleteLater()
+def make(make_dock):
+    return lambda *flags: Heard(make_dock(process=True, flags=flags))
 
 
 def wait_end(heard: Heard, qtbot: Any, count: int = 1) -> None:
@@ -93,7 +83,7 @@ def wait_end(heard: Heard, qtbot: Any, count: int = 1) -> None:
 def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
     heard = make()
     result = heard.start()
-    assert heard.job.is_running
+    assert heard.dock.is_running
     wait_end(heard, qtbot)
     assert heard.ended == [("finished", "")]
     assert heard.stages == [PREPARING, WAITING, "Loading the ensemble"]
@@ -106,17 +96,15 @@ def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
     assert result.posteriors[None].count == 2
     np.testing.assert_array_equal(result.posteriors[None].member(0), result.labels)
     assert list(heard.child.scratch.iterdir()) == []
-    assert not heard.job.is_running
+    assert not heard.dock.is_running
 
 
 def test_phases_found_by_the_ensemble(make, qtbot) -> None:
     heard = make()
     result = heard.start(shape=CINE.shape)
-    with qtbot.waitSignal(heard.job.phases_found) as found:
-        pass
-    assert found.args == [5, 2]
-    assert heard.stages[-1] == WAITING
     wait_end(heard, qtbot)
+    assert heard.stages.count(WAITING) == 2
+    assert PHASES_BY_VOLUME.format(ed=5, es=2, source=FOUND_BY_VOLUME) in heard.sentences
     assert list(result.phases) == [5, 2]
     assert result.known_phases == CardiacPhases(5, 2)
     assert [p.fraction for p in heard.progress] == [0.25, 0.5, 0.75, 1.0]
@@ -129,7 +117,7 @@ def test_a_stop_says_which_phases_a_review_lacks(make, qtbot) -> None:
     result = heard.start(shape=CINE.shape, phases=(4, 3, 1))
     qtbot.waitUntil(lambda: bool(heard.progress))
     assert result.unfinished == (1, 3, 4)
-    heard.job.stop()
+    heard.dock.stop()
     wait_end(heard, qtbot)
     assert not unfinished_sentence(result)  # nothing is finished that could be reviewed
     result.posteriors[4] = made_posterior()
@@ -153,8 +141,8 @@ def test_stop_keeps_the_looks_as_provisional_phases(make, qtbot) -> None:
     heard = make("--looks", "--hangs-at", 2)
     result = heard.start(shape=CINE.shape, phases=(4, 3, 1))
     qtbot.waitUntil(lambda: bool(heard.progress))
-    assert heard.grown == [4, 3, 1, 4]
-    heard.job.stop()
+    assert list(result.phases) == [4, 3, 1]
+    heard.dock.stop()
     wait_end(heard, qtbot)
     assert result.provisional == [3, 1]
     assert result.phases[4].done == 1
@@ -171,8 +159,9 @@ def test_stop_keeps_the_looks_as_provisional_phases(make, qtbot) -> None:
 def test_a_segmented_phase_is_no_longer_provisional(make, qtbot) -> None:
     heard = make("--looks")
     changes = []
-    heard.job.volumes_changed.connect(lambda: changes.append(result.provisional.copy()))
     result = heard.start(shape=CINE.shape, phases=(4, 3))
+    results = heard.dock.run.results
+    listen(results, "set_results", lambda *_: changes.append(result.provisional.copy()))
     wait_end(heard, qtbot)
     assert changes[0] == [4]
     assert changes[-1] == []
@@ -187,8 +176,9 @@ def test_looks_of_a_second_job_leave_segmented_phases_alone(make, qtbot) -> None
     before = result.labels[[2, 3]].copy()
     voxels = np.ones(CINE.shape, np.int16)
     image = ImageInput(channels=(voxels,), spacing=(8, 1.5, 1.25), phases=(1, 3, 4))
-    with qtbot.waitSignal(heard.job.progressed):
-        heard.job.start(image, result)
+    heard.progress.clear()
+    heard.go_on(image, result)
+    qtbot.waitUntil(lambda: bool(heard.progress))
     np.testing.assert_array_equal(result.labels[[2, 3]], before)
     assert result.posteriors.keys() >= {4, 3}
     wait_end(heard, qtbot, 2)
@@ -200,15 +190,15 @@ def test_phases_of_another_training_are_removed(make, qtbot) -> None:
     wait_end(heard, qtbot)
     voxels = np.ones(CINE.shape, np.int16)
     image = ImageInput(channels=(voxels,), spacing=(8, 1.5, 1.25), phases=(1,))
-    heard.job.start(image, result)  # phases add up
+    heard.go_on(image, result)  # phases add up
     wait_end(heard, qtbot, 2)
     assert list(result.phases) == [4, 3, 1]
-    assert heard.sentences == []
     for state in result.phases.values():
         state.report["members"][0]["epoch"] = 99  # as if replaced before the next phase
-    heard.job.start(replace(image, phases=(2,)), result)
+    heard.go_on(replace(image, phases=(2,)), result)
     wait_end(heard, qtbot, 3)
-    assert heard.sentences == [OF_OTHER_ENSEMBLE.format(phases="phases 1, 3, 4")]
+    removed = OF_OTHER_ENSEMBLE.format(phases="phases 1, 3, 4")
+    assert heard.sentences.count(removed) == 1
     assert list(result.phases) == list(result.posteriors) == [2]
     assert [bool(frame.any()) for frame in result.labels] == [False, True, False, False, False]
 
@@ -245,7 +235,7 @@ def test_notices_of_the_child_are_emitted(make, qtbot) -> None:
     heard = make("--notice", "Memory was short.")
     heard.start()
     wait_end(heard, qtbot)
-    assert heard.sentences == ["Memory was short."]
+    assert "Memory was short." in heard.sentences
 
 
 ONE_OF_TWO = STOPPED_AFTER.format(phases="", models="1 of 2 models")
@@ -254,9 +244,9 @@ ONE_OF_TWO = STOPPED_AFTER.format(phases="", models="1 of 2 models")
 def test_stop_keeps_the_result_and_the_child(make, qtbot) -> None:
     heard = make("--seconds", 60)
     result = heard.start()
-    qtbot.waitUntil(lambda: bool(heard.grown))
+    qtbot.waitUntil(lambda: bool(heard.progress))
     pid = heard.child.pid
-    heard.job.stop()
+    heard.dock.stop()
     wait_end(heard, qtbot)
     assert heard.ended == [("stopped", ONE_OF_TWO)]
     assert heard.child.pid == pid
@@ -269,15 +259,15 @@ def test_a_child_that_hangs_is_killed_and_replaced(make, qtbot) -> None:
     assert STOP_WITHIN_MS < 1000
     heard = make("--hangs-at", 2)
     result = heard.start()
-    qtbot.waitUntil(lambda: bool(heard.grown))
+    qtbot.waitUntil(lambda: bool(heard.progress))
     pid = heard.child.pid
-    heard.job.stop()
+    heard.dock.stop()
     wait_end(heard, qtbot)
     assert heard.ended == [("stopped", ONE_OF_TWO)]
     assert heard.child.pid not in (None, pid)
     assert result.labels.any()
     heard.start()
-    qtbot.waitUntil(lambda: len(heard.grown) == 2)
+    qtbot.waitUntil(lambda: len(heard.progress) == 2)
 
 
 def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
@@ -287,9 +277,9 @@ def test_stop_while_the_image_is_prepared(make, qtbot) -> None:
 
     heard = make()
     heard.start(voxels=da.ones(VOLUME.shape).map_blocks(slow, dtype=float, meta=np.ones(())))
-    heard.job.stop()
+    heard.dock.stop()
     assert heard.ended == [("stopped", STOPPED_EARLY)]
-    settle(qtbot, heard.job)
+    settle(qtbot, heard.dock)
     assert heard.child.pid is None
     assert list(heard.child.scratch.iterdir()) == []
 
@@ -316,14 +306,14 @@ def test_stopped_sentence_names_phases_and_members(shown, phases, names, count) 
 
 def test_stop_without_a_job_does_nothing(make) -> None:
     heard = make()
-    heard.job.stop()
+    heard.dock.stop()
     assert heard.ended == []
 
 
 def test_a_job_after_a_crash_starts_a_child(make, qtbot) -> None:
     heard = make("--seconds", 0.5)
     result = heard.start()
-    qtbot.waitUntil(lambda: bool(heard.grown))
+    qtbot.waitUntil(lambda: bool(heard.progress))
     os.kill(heard.child.pid, signal.SIGKILL)
     wait_end(heard, qtbot)
     assert heard.ended[0][0] == "failed"
@@ -337,11 +327,11 @@ def test_a_job_after_a_crash_starts_a_child(make, qtbot) -> None:
 
 def test_a_crash_between_jobs_is_only_noticed(make, qtbot) -> None:
     heard = make()
-    heard.child.start()
-    with qtbot.waitSignal(heard.job.devices_found):
-        pass
-    with qtbot.waitSignal(heard.job.noticed):
-        os.kill(heard.child.pid, signal.SIGKILL)
+    with qtbot.waitSignal(heard.child.message_received):
+        heard.child.start()
+    os.kill(heard.child.pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: bool(heard.sentences))
+    assert heard.sentences[0].startswith(SUBJECT)
     assert heard.ended == []
 
 
@@ -365,7 +355,7 @@ def test_late_answers_are_dropped_and_their_files_deleted(make, qtbot) -> None:
     done = PhaseDone(job=1, phase=None, report={}, posterior=str(posterior))
     heard.child.message_received.emit(done)
     heard.child.message_received.emit(JobEnded(outcome="finished", job=1))
-    settle(qtbot, heard.job)
+    settle(qtbot, heard.dock)
     assert list(heard.child.scratch.iterdir()) == []
     np.testing.assert_array_equal(result.labels, before)
     assert len(heard.ended) == 1
@@ -381,13 +371,13 @@ def test_old_job_does_not_end_new_one(make, qtbot) -> None:
     assert heard.ended[1] == ("finished", "")
 
 
-def test_looking_into_a_folder(make, qtbot, ensemble_folder: Path) -> None:
+def test_refused_members_of_a_folder_are_marked(make, qtbot, ensemble_folder: Path) -> None:
     heard = make("--refuses", "wrong architecture")
-    with qtbot.waitSignal(heard.job.members_refused) as refused:
-        heard.job.load_ensemble(ensemble_folder, "auto")
-    path, reasons = refused.args
-    assert path == str(ensemble_folder)
-    assert list(reasons.values()) == ["wrong architecture"]
+    form = heard.dock.ensemble
+    form.choose(ensemble_folder)
+    qtbot.waitUntil(lambda: bool(form.folder and form.folder.refusals))
+    refused = [member.refused for member in form.folder.members if not member.usable]
+    assert refused == ["wrong architecture"]
 
 
 def test_an_ensemble_that_cannot_be_loaded_is_reported(make, qtbot) -> None:

@@ -10,11 +10,11 @@ from qtpy.QtCore import Qt
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.widgets.common.device_box import AUTO
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
-from napari_bayes_nnunet.widgets.segment.job import BUSY
+from napari_bayes_nnunet.widgets.segment.dock import BUSY
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE, TESTING, MethodForm, RemoteForm
 
 from ...helpers.processes.fake_child import TESTED
-from ..conftest import image_layer, run
+from ..conftest import begin, image_layer, run
 
 
 @pytest.fixture
@@ -102,12 +102,10 @@ def test_a_test_of_the_connection_starts_no_job(ready, tmp_path, qtbot) -> None:
     pid = dock.child.pid
     method.device.value = REMOTE
     write(method.remote.address, "tcp://server:8786", qtbot)
-    assert (dock.child.pid, dock.job.is_running) == (pid, False)
-    with qtbot.waitSignal(dock.job.connection_tested) as tested:
-        method.remote.test_button.click()
-    assert method.remote.status.text() == tested.args[1] == in_the_window(TESTED)
-    with qtbot.waitSignal(dock.job.progressed):
-        dock.run.segment_button.click()
+    assert (dock.child.pid, dock.is_running) == (pid, False)
+    method.remote.test_button.click()
+    qtbot.waitUntil(lambda: method.remote.status.text() == in_the_window(TESTED))
+    begin(dock, qtbot)
     method.remote.test_button.click()
     assert method.remote.status.text() == BUSY
     qtbot.waitUntil(lambda: not dock.is_running)

@@ -9,14 +9,13 @@ import pytest
 
 from napari_bayes_nnunet.app.cluster.connection import connect
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
-from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
-from napari_bayes_nnunet.widgets.segment.job import RESULT_KEPT
+from napari_bayes_nnunet.widgets.segment.dock import RESULT_KEPT, SegmentWidget
 from napari_bayes_nnunet.widgets.segment.method_form import REMOTE
 
 from ...helpers.data.sample import write_middle_slices
 from ...helpers.processes import remote_work
 from ...helpers.processes.clusters import cluster
-from ..conftest import choose
+from ..conftest import begin, choose, listen
 
 
 @pytest.fixture
@@ -47,12 +46,11 @@ def dock(make_napari_viewer, settings, server, tmp_path, qtbot):
 
 def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbot) -> None:
     heard: list[int] = []
-    dock.job.progressed.connect(lambda progress: heard.append(progress.done))
-    with qtbot.waitSignal(dock.job.connection_tested):
-        dock.method.remote.test_button.click()
-    assert dock.method.remote.status.text().startswith("1 worker")
+    listen(dock.run, "show_progress", lambda progress: heard.append(progress.done))
+    dock.method.remote.test_button.click()
+    qtbot.waitUntil(lambda: dock.method.remote.status.text().startswith("1 worker"))
     assert "CPU" in dock.method.remote.status.text()
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         dock.run.segment_button.click()
     dock.turns.finish()
     assert dock.run.status.text().startswith("Finished in ")
@@ -66,12 +64,12 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
     dock.method.mirroring.value = "full"
     dock.image.phase_numbers.setText("18, 19, 20")  # seconds of work, so that the stop is in time
     begin(dock, qtbot)
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         dock.run.stop_button.click()
     assert "of 9 models" in dock.run.status.text()
 
     begin(dock, qtbot)
-    with qtbot.waitSignal(dock.job.ended):
+    with qtbot.waitSignal(dock.ended):
         with connect(server.address) as client:
             (pid,) = client.run(remote_work.process).values()
         os.kill(pid, signal.SIGKILL)
@@ -79,9 +77,3 @@ def test_remote_segmentation_finishes_stops_and_survives_loss(dock, server, qtbo
     assert dock.run.status.text().endswith(RESULT_KEPT)
     assert dock.result.labels[17].any()
     assert dock.run.segment_button.isEnabled()
-
-
-def begin(dock: SegmentWidget, qtbot) -> None:
-    with qtbot.waitSignal(dock.job.progressed):
-        dock.run.segment_button.click()
-    dock.turns.finish()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION, VARIANCE
-from napari_bayes_nnunet.widgets.segment.job import SegmentationProgress
 from napari_bayes_nnunet.widgets.segment.run_form import (
     A_FOLDER,
     SEGMENT_IMAGE,
     SEGMENTING_IMAGE,
     RunForm,
+    SegmentationProgress,
 )
 
 

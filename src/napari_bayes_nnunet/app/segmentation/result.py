@@ -253,7 +253,7 @@ class Segmentation(HasMaps):
 
     ``calibration`` gives the intervals, None if the ensemble has none for these settings.
     ``image_rule`` tells the kind of the image, None if it was not judged; ``doubt`` is that of
-    its `Volume`. ``signs`` are those of a failure and of another kind of image (`case_signs`).
+    its `Volume`. ``signs`` are those of a failure (`failure_signs`) and of another kind of image.
     ``precision`` is the number type of the network: "float32", "float16" or "bfloat16".
     ``window_box`` (z, y, x) are the voxels that all members saw, None for the whole image.
     ``structures``: name → label. ``plans_sha256`` is that of the `EnsembleFolder`.

@@ -40,7 +40,7 @@ class SegmentationSettings:
         None the same if there is one, else the value of the method.
     window : "heart" or "whole"
         Let only the first member of each cycle see the whole image, and the others a window around
-        what these have found (`heart_window`); or let all see the whole image.
+        what these have found (`find_window`); or let all see the whole image.
     until_stable : bool
         Ask no further members in slices that these no longer change (`Stability`).
     largest_component : "auto", "on" or "off"

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
 
-from .. import InputError
-from ..fields import setting
+from ..fields import check_values, setting
 from ..metrics.conformal import Coverage, IntervalRule
 from ..types import Phase
 from .measurements import Structure
@@ -41,7 +40,8 @@ class Patient:
         "With the weight: volumes and mass are also given per m² of body surface (Mosteller).",
         label="Height",
         unit="cm",
-        limits=(20.0, 280.0),
+        limits=(20, 280),
+        option="height",
         example=_NOT_KNOWN,
     )
     weight_kg: float | None = setting(
@@ -49,7 +49,8 @@ class Patient:
         "With the height: volumes and mass are also given per m² of body surface (Mosteller).",
         label="Weight",
         unit="kg",
-        limits=(0.3, 650.0),
+        limits=(0.3, 650),
+        option="weight",
         example=_NOT_KNOWN,
     )
     heart_rate: float | None = setting(
@@ -57,22 +58,12 @@ class Patient:
         "Heart rate during the scan; the cardiac output is stroke volume × rate.",
         label="Heart rate",
         unit="beats/min",
-        limits=(10.0, 400.0),
+        limits=(10, 400),
         example=_NOT_KNOWN,
     )
 
     def __post_init__(self) -> None:
-        for quantity in fields(self):
-            value, (low, high) = getattr(self, quantity.name), quantity.metadata["limits"]
-            if value is not None and not low <= value <= high:
-                raise InputError(
-                    "The {name} must be {low:g} to {high:g} {unit}, not {value:g}.",
-                    name=quantity.metadata["label"].lower(),
-                    low=low,
-                    high=high,
-                    unit=quantity.metadata["unit"],
-                    value=value,
-                )
+        check_values(self)
 
     @property
     def body_surface_area(self) -> float | None:

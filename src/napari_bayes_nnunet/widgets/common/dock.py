@@ -20,11 +20,13 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QLabel,
+    QLayout,
     QListView,
     QMainWindow,
     QScrollArea,
     QScrollBar,
     QSizePolicy,
+    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
@@ -222,6 +224,18 @@ def raise_dock(viewer: Any, asking: QWidget, title: str) -> Any:
     dock.show()
     dock.raise_()
     return content
+
+
+def column_layout(parent: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
+    """Return a column of widgets and layouts without margins."""
+    column = QVBoxLayout(parent)
+    column.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        if isinstance(part, QLayout):
+            column.addLayout(part)
+        else:
+            column.addWidget(part)
+    return column
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:

@@ -207,7 +207,7 @@ class _Demo:
         self._viewer.window.add_dock_widget(self._dock, name="Segment", area="right")
         self._dock.ensemble.found.connect(self._on_ensemble_found)
         self._dock.ensemble.failed.connect(self._fail)
-        self._dock.job.ended.connect(self._on_ended)
+        self._dock.ended.connect(self._on_ended)
         self._dock.ensemble.choose_demo()
         if self._screenshot is not None:
             sentence = TOO_SLOW.format(seconds=timeout_s)
@@ -238,7 +238,7 @@ class _Demo:
         from ..layers.metadata import layer_voxels
         from .save import make_result_study
 
-        self._dock.job.ended.disconnect(self._on_ended)
+        self._dock.ended.disconnect(self._on_ended)
         layer, result = self._dock.image.layer, self._dock.result
         if layer is None or result is None:  # the user has chosen another image meanwhile
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -11,18 +13,42 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from napari.layers import Image
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
 from ...app import AppError
-from ...app.messages import FINISHED, STOPPED
+from ...app.messages import (
+    FAILED,
+    FINISHED,
+    STOPPED,
+    ChildReady,
+    ConnectionTested,
+    EnsembleLoaded,
+    FirstLookReady,
+    JobEnded,
+    LoadEnsemble,
+    Message,
+    Notice,
+    PhaseDone,
+    PhasesFound,
+    SegmentImage,
+    SnapshotReady,
+    StageStarted,
+    StopJob,
+    TestConnection,
+)
 from ...app.prediction.output_files import FOUND_BY_VOLUME
+from ...app.segmentation.recipe import are_of_one_examination
 from ...core.command import BAYES_NNUNET
+from ...core.counts import phase_names
 from ...core.durations import duration_text
 from ...core.ensemble.maps import ENTROPY
+from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
+from ...io.images.nifti import CardiacPhases
 from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY
 from ..cohort.command import CohortSettings
 from ..cohort.process import CohortRun
@@ -33,6 +59,7 @@ from ..common.dock import (
     DockContent,
     FittingScrollArea,
     MessageLabel,
+    column_layout,
     heading,
     line,
     raise_dock,
@@ -51,7 +78,7 @@ from ..layers.metadata import (
     layer_voxels,
 )
 from ..layers.orientation_letters import PatientLetters
-from ..layers.result import SegmentationResult
+from ..layers.result import PhaseState, SegmentationResult, delete_files
 from ..layers.result_layers import (
     forget_result,
     keep_result,
@@ -71,9 +98,8 @@ from .canvas_caption import ResultCaption
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
-from .job import STOPPED_EARLY, SegmentationJob, stopped_sentence, unfinished_sentence
 from .method_form import MethodForm
-from .run_form import RunForm
+from .run_form import RunForm, SegmentationProgress
 from .save import (
     NOTHING_DONE,
     ResultStudy,
@@ -89,6 +115,21 @@ from .save import (
 if TYPE_CHECKING:
     from ..cohort.dialog import CohortWindow
 
+STOP_WITHIN_MS = 600
+"""A child that has not stopped by then is killed, so that Stop takes less than a second."""
+STOPPED_EARLY = "Stopped."
+STOPPED_AFTER = "Stopped{phases} after {models}. The result so far is kept."
+PROVISIONAL_PHASES = "Provisional, from one model: {phases}."
+PHASES_BY_STUDENT = "Provisional, from the student, one model that answers for all: {phases}."
+LEFT_OUT_OF_REVIEW = "Review… leaves out {phases}. Press Segment to finish."
+RESULT_KEPT = "The result so far is kept."
+BUSY = "A segmentation is running. Test the connection when it has ended."
+PREPARING = "Preparing the image"
+WAITING = "Waiting for the first model"
+OF_OTHER_ENSEMBLE = (
+    "The earlier result of {phases} was removed, because the ensemble has changed since. Segment "
+    "again to replace it."
+)
 STILL_LOOKING = "The ensemble is still being checked. Try again in a moment."
 CANNOT_FIND_PHASES = "ED and ES are found from the LV, which this ensemble does not segment."
 NO_ENSEMBLE = "No ensemble is chosen. Choose an ensemble first."
@@ -115,14 +156,46 @@ DETAILS, KEPT_DETAILS = "Details", "Segment details"
 """Title of the folded part, and its name in the settings."""
 
 
+@dataclass(eq=False)
+class _Job:
+    """A segmentation of the image of ``layer``, with this number of ``phases``, in the child.
+
+    ``shares`` are the finished shares of the phases in the child, ``shown`` the phases with a
+    snapshot in the result. ``has_shown`` says whether the result is on screen, ``had_looks``
+    whether what arrived last was the first look at a phase.
+    """
+
+    number: int
+    layer: Image
+    image: ImageInput
+    result: SegmentationResult
+    file: Path
+    phases: int
+    shares: dict[int | None, float] = field(default_factory=dict)
+    shown: list[int | None] = field(default_factory=list)
+    is_sent: bool = False
+    gives_up: threading.Event = field(default_factory=threading.Event)
+    has_shown: bool = False
+    had_looks: bool = False
+    started: float = field(default_factory=perf_counter)
+
+    def phase(self, sent: int | None) -> int | None:
+        """Return the phase of the cine for a phase as the child counts them."""
+        return None if sent is None else self.image.sent_phases[sent - 1]
+
+
 class SegmentWidget(FolderDrop, DockContent):
     """Controller of the dock: choice, segmentation, layers and numbers, files and review.
 
     Each image keeps its results, one for each method. While an image is reviewed, a new result of
     it is held back until the review is closed.
+
+    One segmentation at a time runs in the inference child. ``ended`` carries its outcome, as in
+    `JobEnded`, and a sentence on the failure or the progress made.
     """
 
     TITLE = "Segment"
+    ended = Signal(str, str)
 
     def __init__(
         self,
@@ -135,14 +208,16 @@ class SegmentWidget(FolderDrop, DockContent):
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._running: Image | None = None
-        self._growing: SegmentationResult | None = None
+        self._number = 0
+        self._job: _Job | None = None
+        self._shown_job: _Job | None = None  # until its end is shown
         self._held: WeakSet[SegmentationResult] = WeakSet()
         self._refusal = ""
-        self._is_first = self._is_waiting = self._had_looks = self._makes_study = False
-        self._started = 0.0
+        self._is_waiting = self._makes_study = False
         self.child = child or InferenceChild()
-        self.job = SegmentationJob(self.child, parent=self)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(STOP_WITHIN_MS)
         self.cohort = CohortRun(cohort_command)
         self.cohort_window: CohortWindow | None = None
         self._settings = open_settings(settings)
@@ -155,6 +230,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._caption = ResultCaption(napari_viewer)
         self._letters = PatientLetters(napari_viewer)
         self._background = Background(self)
+        self._reader = Background(self)
         self._writer = Background(self)
         self._collections = ShortCollections()
         self._lay_out()
@@ -182,18 +258,13 @@ class SegmentWidget(FolderDrop, DockContent):
         for part in last:
             column.addWidget(part)
         column.addStretch(1)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(FittingScrollArea(content))
+        column_layout(self, FittingScrollArea(content))
         self.setAcceptDrops(True)
 
     def _lay_out_details(self) -> CollapsibleSection:
         """Return the section of members and options, which remembers whether it is open."""
         content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.ensemble.members, self.method.native):
-            column.addWidget(part)
+        column_layout(content, self.ensemble.members, self.method.native)
         self.details = CollapsibleSection(DETAILS, content)
         self.chosen_options = MessageLabel(level="warning")
         self.chosen_options.setToolTip(UNUSUAL_OPTIONS)
@@ -210,7 +281,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image.image_picked.connect(self._on_image_picked)
         self.image.title_changed.connect(self.run.set_title)
         self.method.changed.connect(self._show_options)
-        self.method.remote.test_requested.connect(self.job.test)
+        self.method.remote.test_requested.connect(self._on_test_requested)
         self.run.segment_button.clicked.connect(self.segment)
         self.run.stop_button.clicked.connect(self._on_stop_clicked)
         self.run.save_button.clicked.connect(self._on_save_clicked)
@@ -220,16 +291,9 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run.results.chosen.connect(self._on_result_chosen)
         self.run.results.remove_requested.connect(self._on_result_removed)
         self.display.changed.connect(self._show_display)
-        self.job.devices_found.connect(self.method.set_devices)
-        self.job.connection_tested.connect(self.method.remote.show_test)
-        self.job.members_refused.connect(self.ensemble.refuse)
-        self.job.stage_started.connect(self.run.show_stage)
-        self.job.progressed.connect(self.run.show_progress)
-        self.job.noticed.connect(self.run.add_message)
-        self.job.phases_found.connect(self._on_phases_found)
-        self.job.result_grown.connect(self._on_result_grown)
-        self.job.volumes_changed.connect(self._show_numbers)
-        self.job.ended.connect(self._on_ended)
+        self.child.message_received.connect(self._on_message)
+        self.child.died.connect(self._on_child_died)
+        self._patience.timeout.connect(self._on_patience_lost)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         # They are not Qt children of this widget, so that they still exist when it is destroyed.
         self.destroyed.connect(self.child.close)
@@ -246,7 +310,7 @@ class SegmentWidget(FolderDrop, DockContent):
     @property
     def is_running(self) -> bool:
         """Whether a segmentation runs, or its last layers are still being shown."""
-        return self._running is not None
+        return self._shown_job is not None
 
     def _on_ensemble_changed(self, folder: EnsembleFolder | None) -> None:
         self.run.set_missing("" if self.ensemble.path else NO_ENSEMBLE)
@@ -261,7 +325,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.image.set_finds_phases("" if knows_lv else CANNOT_FIND_PHASES)
 
     def _on_ensemble_found(self, path: Path) -> None:
-        self.job.load_ensemble(path, self.method.device_name)
+        self.child.send(LoadEnsemble(folder=str(path), device=self.method.device_name))
         if self._stop_waiting():
             self.segment()
 
@@ -304,11 +368,18 @@ class SegmentWidget(FolderDrop, DockContent):
         self.chosen_options.show_message(self.method.summary)
         self.run.set_outcome_far(self.details.isExpanded())
 
+    def _on_test_requested(self, device: str) -> None:
+        """Let the child test the connection to another computer."""
+        if self._job is not None:
+            self.method.remote.show_test(device, BUSY)
+        else:
+            self.child.send(TestConnection(device=device))
+
     # From the click to the first picture
 
     def segment(self) -> None:
         """Segment the chosen image with the chosen options, or show what is missing."""
-        if self.job.is_running:
+        if self._job is not None:
             return
         self._stop_waiting()
         self.turns.finish()
@@ -324,17 +395,10 @@ class SegmentWidget(FolderDrop, DockContent):
             self._refusal = in_the_window(error)
             self.run.show_messages(self._refusal)
             return
-        if not self.image.is_wanted():
-            return
-        bring_to_front(self._viewer, *self.image.layers)
-        self._running, self._is_first, self._had_looks = self.image.layer, True, False
-        self._started = perf_counter()
-        self._growing = result = self._result_for(image, path, folder)
-        self.run.show_messages()
-        self.run.set_running(True)
-        self._collections.start()
-        self.job.start(image, result)
-        self._offer_result()
+        layer = self.image.layer
+        if layer is not None and self.image.is_wanted():
+            bring_to_front(self._viewer, *self.image.layers)
+            self.start(layer, image, self._result_for(layer, image, path, folder))
 
     def _wait_for_ensemble(self) -> None:
         """Segment once the ensemble is found; a choice, a failure or Stop cancels this."""
@@ -362,11 +426,10 @@ class SegmentWidget(FolderDrop, DockContent):
         return path, folder
 
     def _result_for(
-        self, image: ImageInput, path: Path, folder: EnsembleFolder
+        self, layer: Image, image: ImageInput, path: Path, folder: EnsembleFolder
     ) -> SegmentationResult:
         """Return the method's result so far if ensemble and settings are the same, or a new one."""
-        layer, settings = self.image.layer, self.method.settings
-        assert layer is not None
+        settings = self.method.settings
         result = kept_results(layer).get(settings.method)
         if result is None or not result.is_of(image, folder, settings):
             result = SegmentationResult(
@@ -391,24 +454,129 @@ class SegmentWidget(FolderDrop, DockContent):
             result.phases_from = self.image.phases_from
         return result
 
-    def _on_phases_found(self, ed: int, es: int) -> None:
-        self.run.add_message(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
+    def start(self, layer: Image, image: ImageInput, result: SegmentationResult) -> None:
+        """Segment the ``image`` of a layer into ``result``, with the settings of the result.
 
-    def _on_result_grown(self, result: SegmentationResult, phase: int | None) -> None:
-        """Show what has arrived; the first time in steps, between which the window answers."""
-        layer = self._running
-        # A read that a stopped or killed job left behind may be of another image.
-        if layer is None or result is not self._growing or layer not in self._viewer.layers:
+        The result keeps everything received until the end.
+        """
+        self._number += 1
+        result.requested = {*(image.phases or ())}
+        phases = len(image.phases or ()) or (2 if image.is_cine else 1)
+        file = self.child.scratch / f"image-{self._number}.npy"
+        job = _Job(self._number, layer, image, result, file, phases)
+        self._job = self._shown_job = job
+        self.run.show_messages()
+        self.run.set_running(True)
+        self.run.show_stage(PREPARING)
+        self._collections.start()
+        write = partial(image.write, file, should_stop=job.gives_up.is_set)
+        self._read(job, write, partial(self._on_prepared, job))
+        self._offer_result()
+
+    def _read(self, job: _Job, work: Callable[[], Any], on_result: Callable[[Any], None]) -> None:
+        """Do work on the large arrays of a job in the thread; an error ends the job."""
+        self._reader.run(work, on_result, partial(self._on_failed, job))
+
+    def _on_prepared(self, job: _Job, _: object) -> None:
+        if job is not self._job:
+            job.file.unlink(missing_ok=True)
             return
-        if self._is_first:
-            self._is_first = False
-            self.turns.run(self._steps_to_first(layer, result, phase))
-        else:
+        job.is_sent = True
+        image, result = job.image, job.result
+        finds_phases = image.is_cine and image.phases is None
+        request = SegmentImage(
+            job=job.number,
+            image=str(job.file),
+            spacing=image.spacing,
+            folder=str(result.folder),
+            phases=None if finds_phases else list(range(1, len(image.sent_phases) + 1)),
+            settings=result.settings,
+            doubt=image.doubt,
+        )
+        self.child.send(request)
+        self.run.show_stage(WAITING)
+
+    def _on_message(self, message: Message) -> None:
+        """Handle a message of the child, and drop late ones of an earlier job."""
+        job, number = self._job, getattr(message, "job", 0)
+        if number and (job is None or number != job.number):
+            delete_files(message)
+        elif job is not None and number:
+            self._on_answer(job, message)
+        elif isinstance(message, ChildReady):
+            self.method.set_devices(message.devices)
+        elif isinstance(message, ConnectionTested):
+            self.method.remote.show_test(message.device, in_the_window(message.sentence))
+        elif isinstance(message, EnsembleLoaded):
+            self.ensemble.refuse(message.folder, message.refused)
+        elif isinstance(message, StageStarted):
+            self.run.show_stage(message.text)
+        elif isinstance(message, Notice | JobEnded):  # an end that concerns no segmentation
+            self.run.add_message(in_the_window(message.sentence))
+
+    def _on_answer(self, job: _Job, message: Message) -> None:
+        """Handle a message on the segmentation that is running."""
+        if isinstance(message, PhasesFound):
+            self._on_phases_found(job.result, message.end_diastole, message.end_systole)
+        elif isinstance(message, FirstLookReady):
+            self._on_first_look(job, message)
+        elif isinstance(message, SnapshotReady):
+            self._on_snapshot(job, message)
+        elif isinstance(message, PhaseDone):
+            self._on_phase_done(job, message)
+        elif isinstance(message, JobEnded):
+            self._read(job, lambda: message, partial(self._on_all_read, job))
+
+    def _on_phases_found(self, result: SegmentationResult, ed: int, es: int) -> None:
+        result.known_phases, result.phases_from = CardiacPhases(ed, es), FOUND_BY_VOLUME
+        result.requested = {ed, es}
+        self.run.add_message(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
+        self.run.show_stage(WAITING)
+
+    def _on_first_look(self, job: _Job, message: FirstLookReady) -> None:
+        phase = job.phase(message.phase)
+        finish = partial(self._on_look_read, job, phase, message)
+        self._read(job, partial(job.result.read, message, phase), finish)
+
+    def _on_look_read(
+        self, job: _Job, phase: int | None, message: FirstLookReady, _: object
+    ) -> None:
+        job.result.count_look(phase, message.volumes, by_student=message.by_student)
+        self._show_grown(job, phase)
+        self._show_numbers()
+
+    def _on_snapshot(self, job: _Job, message: SnapshotReady) -> None:
+        phase = job.phase(message.phase)
+        job.shares[phase] = message.done / message.total
+        fraction = sum(job.shares.values()) / job.phases
+        counts = (message.done, message.total, message.eta_seconds)
+        progress = SegmentationProgress(*counts, phase, fraction)
+        finish = partial(self._on_snapshot_read, job, progress)
+        self._read(job, partial(job.result.read, message, phase), finish)
+
+    def _on_snapshot_read(self, job: _Job, progress: SegmentationProgress, _: object) -> None:
+        job.result.count(progress.phase, progress.done, progress.total)
+        if progress.phase not in job.shown:
+            job.shown.append(progress.phase)
+        self._show_grown(job, progress.phase)
+        if job is self._job:
+            self.run.show_progress(progress)
+
+    def _show_grown(self, job: _Job, phase: int | None) -> None:
+        """Show what has arrived; the first time in steps, between which the window answers."""
+        layer, result = job.layer, job.result
+        # What a stopped or killed job left to be read is not shown any more.
+        if job is not self._shown_job or layer not in self._viewer.layers:
+            return
+        if job.has_shown:
             refresh_result(self._viewer, layer, result)
+        else:
+            job.has_shown = True
+            self.turns.run(self._steps_to_first(layer, result, phase))
         is_look = phase in result.phases and result.phases[phase].provisional
-        if self._had_looks and not is_look:
+        if job.had_looks and not is_look:
             self._leave_look(layer, result, phase)
-        self._had_looks = is_look
+        job.had_looks = is_look
 
     def _steps_to_first(
         self, layer: Image, result: SegmentationResult, phase: int | None
@@ -452,40 +620,110 @@ class SegmentWidget(FolderDrop, DockContent):
 
     # The end
 
+    def _on_phase_done(self, job: _Job, message: PhaseDone) -> None:
+        """Read the posterior, after the snapshots and before the end of the job."""
+        phase = job.phase(message.phase)
+        job.shares[phase] = 1
+        finish = partial(self._on_posterior_read, job, phase, message.report)
+        self._read(job, partial(job.result.read_posterior, message, phase), finish)
+
+    def _on_posterior_read(
+        self, job: _Job, phase: int | None, report: dict[str, Any], posterior: StoredPosterior
+    ) -> None:
+        """Finish a phase, and remove those of earlier jobs if another ensemble made them."""
+        job.result.finish(phase, report, posterior)
+        self._show_numbers()
+        new = {*job.shown, *job.result.provisional}
+        earlier = [p for p in job.result.phases if p not in new]
+        reports = (job.result.phases[p].report for p in earlier)
+        if not all(known is None or are_of_one_examination(known, report) for known in reports):
+            job.result.forget(earlier)
+            self._show_grown(job, phase)
+            self.run.add_message(OF_OTHER_ENSEMBLE.format(phases=phase_names(earlier)))
+
+    def _on_all_read(self, job: _Job, message: JobEnded) -> None:
+        if job is self._job:
+            self._end(job, message.outcome, in_the_window(message.sentence))
+
     def _on_stop_clicked(self) -> None:
         if self._stop_waiting():
             self.run.show_messages(STOPPED_EARLY)
-        self.job.stop()
+        self.stop()
+
+    def stop(self) -> None:
+        """End the segmentation within a second and keep the result so far."""
+        job = self._job
+        if job is None or job.gives_up.is_set():
+            return  # a second press must not grant the child more time
+        job.gives_up.set()
+        if job.is_sent:
+            self.child.send(StopJob(job=job.number))
+            self._patience.start()
+        else:
+            self._end(job, STOPPED, "")
+
+    def _on_patience_lost(self) -> None:
+        if (job := self._job) is not None:
+            self.child.restart()
+            folder, device = str(job.result.folder), job.result.settings.device
+            self.child.send(LoadEnsemble(folder=folder, device=device))
+            self._end(job, STOPPED, "")
+
+    def _on_child_died(self, sentence: str) -> None:
+        if self._job is not None:
+            self._end(self._job, FAILED, sentence)
+        else:
+            self.run.add_message(sentence)
+
+    def _on_failed(self, job: _Job, sentence: str) -> None:
+        if job is not self._job:
+            return
+        if job.is_sent:
+            self.child.send(StopJob(job=job.number))
+        else:
+            job.file.unlink(missing_ok=True)
+        self._end(job, FAILED, sentence)
 
     def _on_layer_removed(self, event: Any) -> None:
         set_aside(self._viewer, event.value)  # its contours would lie on another image
-        if event.value is self._running:
-            self.job.stop()
+        if self._shown_job is not None and event.value is self._shown_job.layer:
+            self.stop()
             self.run.show_messages(IMAGE_REMOVED)
 
-    def _on_ended(self, outcome: str, sentence: str) -> None:
-        """Show the end of the job when its layers are shown."""
-        self.turns.then(partial(self._show_end, outcome, sentence))
+    def _end(self, job: _Job, outcome: str, sentence: str) -> None:
+        """End the job, and show that when its layers are shown."""
+        self._patience.stop()
+        self._job = None
+        if job.is_sent:  # else it may still be written
+            job.file.unlink(missing_ok=True)
+        if outcome == STOPPED:
+            states = {phase: job.result.phases[phase] for phase in job.shown}
+            sentence = stopped_sentence(states, phases=job.phases)
+            sentence = f"{sentence} {unfinished_sentence(job.result)}".rstrip()
+        if outcome == FAILED and job.shown:
+            sentence = f"{sentence} {RESULT_KEPT}"
+        self.turns.then(partial(self._show_end, job, outcome, sentence))
+        self.ended.emit(outcome, sentence)
 
-    def _show_end(self, outcome: str, sentence: str) -> None:
+    def _show_end(self, job: _Job, outcome: str, sentence: str) -> None:
         self._collections.end()
+        self._shown_job = None
         self.run.set_running(False)
         self._offer_result()
-        running, self._running = self._running, None
-        kept = kept_results(running).values() if running is not None else ()
-        growing, self._growing = self._growing, None
-        result = growing if growing in kept else None
         self._show_numbers()
-        is_lost = outcome == STOPPED and result is None
-        duration = duration_text(perf_counter() - self._started)
-        finished = FINISHED_IN.format(duration=duration) if outcome == FINISHED else sentence
-        whose = f"{running.name}: " if running not in (None, self.image.layer) else ""
-        self.run.add_message(whose + (STOPPED_EARLY if is_lost else finished))
-        if running is not None and result is not None:
-            if (contours := find_contours(self._viewer, running)) is not None:
+        layer, result = job.layer, job.result
+        is_kept = result in kept_results(layer).values()
+        if outcome == FINISHED:
+            sentence = FINISHED_IN.format(duration=duration_text(perf_counter() - job.started))
+        elif outcome == STOPPED and not is_kept:
+            sentence = STOPPED_EARLY
+        whose = f"{layer.name}: " if layer is not self.image.layer else ""
+        self.run.add_message(whose + sentence)
+        if is_kept:
+            if (contours := find_contours(self._viewer, layer)) is not None:
                 contours.draw()  # with the posterior of the last phase
-            self.run.add_message(self._where_is(running))
-        for note in result.notes if outcome == FINISHED and result is not None else ():
+            self.run.add_message(self._where_is(layer))
+        for note in result.notes if outcome == FINISHED and is_kept else ():
             self.run.add_message(note)
 
     def _where_is(self, image: Image) -> str:
@@ -511,8 +749,9 @@ class SegmentWidget(FolderDrop, DockContent):
         layer = self.image.layer
         if layer is None:
             return
-        if self.job.is_running and kept_results(layer).get(method) is self._growing:
-            self.job.stop()
+        job = self._job
+        if job is not None and kept_results(layer).get(method) is job.result:
+            self.stop()
         reviewed = is_reviewed(self._viewer, layer)
         forget_result(self._viewer, layer, method, is_reviewed=reviewed)
         if self.result is not None:
@@ -531,7 +770,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._offer_result()
         self._show_numbers()
         result = self.result
-        if self.job.is_running or self.image.layer is None:
+        if self._job is not None or self.image.layer is None:
             return
         if result is None:
             self.run.show_messages()
@@ -546,7 +785,7 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _offer_result(self) -> None:
         """Enable saving and review of the result, unless a job is running."""
-        result = None if self.job.is_running else self.result
+        result = None if self._job is not None else self.result
         self.run.set_result(result.classes if result is not None else None)
 
     def _show_numbers(self) -> None:
@@ -707,8 +946,9 @@ class SegmentWidget(FolderDrop, DockContent):
     def close_child(self) -> None:
         """End the job and the child process; showing the dock starts another."""
         self._stop_waiting()
-        if self.job.is_running:
-            self.job.forget()
+        if (job := self._job) is not None:
+            job.gives_up.set()
+            self._end(job, STOPPED, "")
             self.turns.finish()
         self._collections.end()
         self.child.close()
@@ -747,3 +987,26 @@ def _make_study_or_refuse(
         if error.statement.template in _ANOTHER_FOLDER:
             return error
         raise
+
+
+def stopped_sentence(states: Mapping[int | None, PhaseState], *, phases: int) -> str:
+    """Return a sentence on the shown ``states`` of a job, which had this number of ``phases``."""
+    if not states:
+        return STOPPED_EARLY
+    unfinished = [p for p, state in states.items() if state.done < state.total]
+    unfinished = unfinished or list(states)[-1:]
+    counts = {states[phase].done for phase in unfinished}
+    least = "" if len(counts) == 1 else "at least "
+    stopped_in = f" in {phase_names(unfinished)}" if phases > 1 else ""
+    models = f"{least}{min(counts)} of {states[unfinished[0]].total} models"
+    return STOPPED_AFTER.format(phases=stopped_in, models=models)
+
+
+def unfinished_sentence(result: SegmentationResult) -> str:
+    """Return sentences on the provisional and unfinished phases of a result, "" for none."""
+    looks, unfinished = result.provisional, result.unfinished
+    sentence = PHASES_BY_STUDENT if result.looks_by_student else PROVISIONAL_PHASES
+    provisional = sentence.format(phases=phase_names(looks)) if looks else ""
+    if not unfinished or not result.posteriors:
+        return provisional
+    return f"{provisional} {LEFT_OUT_OF_REVIEW.format(phases=phase_names(unfinished))}".lstrip()

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -24,7 +23,7 @@ from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member, find_ensemble
 from ..common.background import Background
-from ..common.dock import MessageLabel
+from ..common.dock import MessageLabel, column_layout
 from ..common.form import NarrowComboBox
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings, existing
@@ -140,15 +139,8 @@ class EnsembleForm(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.folders, 1)
         row.addWidget(self.choose_button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(row)
-        for widget in (self.summary, self.problems):
-            column.addWidget(widget)
-        inner = QVBoxLayout(self.members)
-        inner.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.kind, self.table):
-            inner.addWidget(widget)
+        column_layout(self, row, self.summary, self.problems)
+        column_layout(self.members, self.kind, self.table)
 
     def _list_folders(self) -> None:
         self.folders.clear()

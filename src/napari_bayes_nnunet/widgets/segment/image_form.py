@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,7 +30,7 @@ from ...io.dataset.phase_pairs import examination_of, phase_order
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases, Volume
 from ..common.dialogs import ask_to_segment
-from ..common.dock import ThemeFont, form_layout, row_label
+from ..common.dock import ThemeFont, column_layout, form_layout, row_label
 from ..common.eliding_button import ElidingButton
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
@@ -263,12 +262,7 @@ class ImageForm(QWidget):
         self._rows = form_layout()
         self._rows.addRow(row_label("Voxel, mm"), self.spacing)
         self._rows.addRow(row_label("Phases"), phases)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (self._channel_rows, self._rows):
-            column.addLayout(part)
-        column.addWidget(self.hint)
-        column.addWidget(self.join_button)
+        column_layout(self, self._channel_rows, self._rows, self.hint, self.join_button)
 
     def _list_layers(self, chosen: Sequence[Image | None]) -> None:
         """List the viewer's images, with ``chosen`` layers kept and the others in order.

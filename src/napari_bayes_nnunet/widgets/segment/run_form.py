@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,17 +23,17 @@ from qtpy.QtWidgets import (
 
 from ...app.segmentation.methods import METHODS
 from ...app.segmentation.result import FEWEST_FOR_LOOKS
+from ...core.durations import duration_text
 from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
 from ...core.types import Phase
-from ..common.dock import LevelLabel, MessageLabel
+from ..common.dock import LevelLabel, MessageLabel, column_layout
 from ..common.eliding_button import ElidingButton
 from ..common.progress_row import ProgressBar
 from ..layers.result import ResultNumbers
 from ..reading.key_numbers import KeyNumbers
 from ..reading.numbers import NOT_CLINICAL
-from .job import SegmentationProgress
 
 if TYPE_CHECKING:
     from ..reading.curves_plot import CurvesPlot
@@ -42,6 +43,21 @@ SEGMENT_IMAGE = "Segment {title}"
 SEGMENTING_IMAGE = "Segmenting {title}"
 A_FOLDER = "Segment a folder…"
 MORE_IN_REVIEW = "Review… also shows the uncertainty as lines and as outlines of the models."
+
+
+@dataclass(frozen=True)
+class SegmentationProgress:
+    """Progress of a job: ``done`` of ``total`` members in a phase, ``fraction`` 0 to 1 overall."""
+
+    done: int
+    total: int
+    eta_seconds: float
+    phase: int | None
+    fraction: float
+
+    def __str__(self) -> str:
+        start = "Model" if self.phase is None else f"Phase {self.phase}: model"
+        return f"{start} {self.done} of {self.total}, {duration_text(self.eta_seconds)} left"
 
 
 class RunForm(QWidget):
@@ -217,26 +233,17 @@ class RunForm(QWidget):
         below = QHBoxLayout()
         below.addWidget(self.review_button, 2)
         below.addWidget(self.save_button, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(buttons)
         for part in (self.progress_text, self.progress):
             policy = part.sizePolicy()
             policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
             policy.setRetainSizeWhenHidden(True)  # a run moves no control
             part.setSizePolicy(policy)
-            column.addWidget(part)
-        column.addLayout(below)
-        boxes = QVBoxLayout(self.maps)
-        boxes.setContentsMargins(0, 0, 0, 0)
-        for box in self.map_boxes.values():
-            boxes.addWidget(box)
+        column = column_layout(self, buttons, self.progress_text, self.progress, below)
         for part in (self.folder_button, self.maps, self.outcome):
             column.addWidget(part)
-        texts = QVBoxLayout(self.outcome)
-        texts.setContentsMargins(0, 0, 0, 0)
-        for part in (self.status, self.warnings, self.results, self.scale, self.more):
-            texts.addWidget(part)
+        column_layout(self.maps, *self.map_boxes.values())
+        texts = self.status, self.warnings, self.results, self.scale, self.more
+        column_layout(self.outcome, *texts)
         for text in (self.scale, self.more):
             text.setWordWrap(True)
 
@@ -261,10 +268,7 @@ class CurveForm(QWidget):
         self.plot: CurvesPlot | None = None
         self.note = LevelLabel(level="done")
         self.note.setWordWrap(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        column.addWidget(self.note)
+        column_layout(self, self.note).setSpacing(3)
         self.hide()
 
     def set_curves(
@@ -330,12 +334,8 @@ class ResultsForm(QWidget):
         self.caveat = LevelLabel(NOT_CLINICAL, level="done")
         self.caveat.setWordWrap(True)
         self._rows = QVBoxLayout()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(self._rows)
         self.curves = CurveForm()
-        column.addWidget(self.curves)
-        column.addWidget(self.caveat)
+        column_layout(self, self._rows, self.curves, self.caveat)
         self.set_results({}, "")
 
     def set_results(self, results: Mapping[str, ResultNumbers], chosen: str) -> None:
@@ -389,11 +389,7 @@ class ResultBlock(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.show_button, 1)
         row.addWidget(self.remove_button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.head)
-        column.addWidget(self.numbers)
+        column_layout(self, self.head, self.numbers).setSpacing(0)
 
     def set_numbers(self, numbers: ResultNumbers) -> None:
         """Show the numbers of the result, unless ED and ES are yet to be segmented."""
