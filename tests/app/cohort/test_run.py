@@ -468,8 +468,8 @@ def made_row(study: StudyInput) -> StudyRow:
 
 class TestRefused:
     def test_results_among_the_images(self, ensemble, tree):
-        with pytest.raises(AppError) as caught:
-            find_cohort(request_of(ensemble, tree, tree))
+        with pytest.raises(AppError) as caught, open_cohort(request_of(ensemble, tree, tree)):
+            pass
         assert caught.value.values == {"folder": tree, "contents": "images"}
         assert caught.value.remedies == (Remedy(Action.OTHER_OUTPUT),)
 

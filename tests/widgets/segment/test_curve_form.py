@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 from napari_bayes_nnunet.widgets.common.plotting import Legend
+from napari_bayes_nnunet.widgets.layers.result import ResultNumbers
 from napari_bayes_nnunet.widgets.segment.run_form import (
     HELP,
     LINES_NOTE,
@@ -27,30 +30,34 @@ def form(qtbot: Any) -> CurveForm:
     return made
 
 
+def show(form: CurveForm, curves: Sequence[VolumeCurve]) -> None:
+    form.set_numbers(ResultNumbers(measured={}, curves=tuple(curves), count=COUNT))
+
+
 def test_curves_are_shown_with_their_provisional_phases(form: CurveForm) -> None:
-    form.set_curves([replace(curve(), provisional=frozenset(PHASES[:3])), curve("RV")], count=COUNT)
+    show(form, [replace(curve(), provisional=frozenset(PHASES[:3])), curve("RV")])
     assert not form.isHidden()
     assert form.plot is not None
     assert form.plot.provisional("LV") == list(PHASES[:3])
     ed, es = form.plot.proposal
     note = PROVISIONAL_NOTE + LINES_NOTE.format(ed=ed, es=es)
     assert form.note.text() == note
-    form.set_curves([curve(), curve("RV")], count=COUNT)
+    show(form, [curve(), curve("RV")])
     assert form.note.isHidden()
     assert form.plot.provisional("LV") == []
 
 
 def test_the_title_of_the_curves_explains_them(form: CurveForm) -> None:
-    form.set_curves([curve(), curve("RV")], count=COUNT)
+    show(form, [curve(), curve("RV")])
     (legend,) = form.findChildren(Legend)
     assert legend.toolTip() == HELP
 
 
 def test_the_axis_has_all_phases_from_the_first_curve_on(form: CurveForm) -> None:
-    form.set_curves([curve()], count=COUNT)
+    show(form, [curve()])
     assert form.plot is not None
     first = form.plot.viewRange()[0]
-    form.set_curves([curve(), curve("RV")], count=COUNT)
+    show(form, [curve(), curve("RV")])
     assert form.plot.viewRange()[0] == first
     assert first[0] <= 1 < COUNT <= first[1]
 
@@ -58,14 +65,14 @@ def test_the_axis_has_all_phases_from_the_first_curve_on(form: CurveForm) -> Non
 def test_few_phases_make_no_curve(form: CurveForm) -> None:
     few = replace(curve(), phases=(1, 7), volumes=(100.0, 50.0), spreads=(1.0, 1.0))
     for curves in ((), [few]):
-        form.set_curves(curves, count=COUNT)
+        show(form, curves)
         assert form.isHidden()
     assert form.plot is None
 
 
 def test_looks_alone_make_no_curve(form: CurveForm) -> None:
     looks = replace(curve(), provisional=frozenset(PHASES))
-    form.set_curves([looks, replace(looks, structure="RV")], count=COUNT)
+    show(form, [looks, replace(looks, structure="RV")])
     assert form.isHidden()
-    form.set_curves([replace(looks, provisional=frozenset(PHASES[1:]))], count=COUNT)
+    show(form, [replace(looks, provisional=frozenset(PHASES[1:]))])
     assert not form.isHidden()

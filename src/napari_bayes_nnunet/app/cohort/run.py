@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -19,7 +20,7 @@ from ...core.durations import TimeLeft
 from ...core.heart.structures import structure_colors
 from ...core.problems import Action, Problem, statement
 from ...io import DataError
-from ...io.ensemble.ensemble_folder import find_ensemble
+from ...io.ensemble.ensemble_folder import EnsembleFolder, find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
 from ...io.files.atomic import remove_leftovers, removing_if_empty, replacing
 from ...io.files.disk import is_disk_full
@@ -212,6 +213,11 @@ class CohortRequest:
     ensemble: Path
     prediction: PredictionRequest
 
+    @cached_property
+    def folder(self) -> EnsembleFolder:
+        """Content of the ensemble, found once. Raises DataError without an ensemble."""
+        return find_ensemble(self.ensemble)
+
 
 @contextmanager
 def open_cohort(request: CohortRequest) -> Iterator[FoundStudies]:
@@ -220,24 +226,19 @@ def open_cohort(request: CohortRequest) -> Iterator[FoundStudies]:
     The lock is taken before the checks, so that no other run can write after them. Raises AppError
     even if another run is writing there.
     """
-    _refuse_output_of_images(request.prediction)
-    output = request.prediction.output
+    output, images = request.prediction.output, request.prediction.images
+    folders: list[Path | None] = [path for path in images if path.is_dir()]
+    for folder in folders or [None]:
+        refuse_folder_of_inputs(output, {"images": folder})
     with removing_if_empty(output), locked_output(output):
         yield find_cohort(request)
-
-
-def _refuse_output_of_images(prediction: PredictionRequest) -> None:
-    folders: list[Path | None] = [path for path in prediction.images if path.is_dir()]
-    for folder in folders or [None]:
-        refuse_folder_of_inputs(prediction.output, {"images": folder})
 
 
 def find_cohort(request: CohortRequest) -> FoundStudies:
     """Return the studies. Raises AppError or DataError if the request cannot be met."""
     prediction = request.prediction
-    _refuse_output_of_images(prediction)
     output = resolve_links(prediction.output)
-    check_request(find_ensemble(request.ensemble), prediction)
+    check_request(request.folder, prediction)
     may_replace = prediction.overwrite or prediction.skip_finished
     if is_cohort_table(output / COHORT) and not may_replace:
         raise AppError(
@@ -251,7 +252,7 @@ def find_cohort(request: CohortRequest) -> FoundStudies:
         folder_names=prediction.folder_names,
         series=prediction.series,
     )
-    refuse_mixture(request.ensemble, prediction, {study.name for study in studies.inputs})
+    refuse_mixture(request.folder, prediction, {study.name for study in studies.inputs})
     return studies
 
 
@@ -303,8 +304,7 @@ def _tasks(request: CohortRequest, cohort: FoundStudies) -> Iterator[StudyTask]:
     """
     prediction = request.prediction
     prediction = replace(prediction, images=(), skip_finished=not prediction.overwrite)
-    folder = request.ensemble
-    known = fingerprint(find_ensemble(folder))
+    folder, known = request.ensemble, fingerprint(request.folder)
     for study in cohort.inputs:
         yield StudyTask(ensemble=folder, request=prediction, study=study, fingerprint=known)
 
@@ -342,7 +342,7 @@ def _shown_settings(request: CohortRequest) -> Mapping[str, str]:
     """Return the settings of the run, for its page."""
     prediction, settings = request.prediction, request.prediction.settings
     until_stable = ", until stable" if settings.until_stable else ""
-    folder = find_ensemble(request.ensemble)
+    folder = request.folder
     shown = {
         "Ensemble": folder.name,
         "Kind": folder.kind,
@@ -364,7 +364,9 @@ MIXTURE: Final = (
 )
 
 
-def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collection[str]) -> None:
+def refuse_mixture(
+    ensemble: EnsembleFolder, request: PredictionRequest, studies: Collection[str]
+) -> None:
     """Raise AppError if a row that stays in the table has another ensemble or other settings.
 
     Also raises AppError for a table that cannot be read, because its rows would be lost.
@@ -377,7 +379,7 @@ def refuse_mixture(ensemble: Path, request: PredictionRequest, studies: Collecti
     staying = [study for study in listed if not (request.overwrite and study in studies)]
     if not staying:
         return
-    folder = MemberChecks(find_ensemble(ensemble)).folder
+    folder = MemberChecks(ensemble).folder
     requested = Recipe.of_request(folder, request.settings)
     for report in (file for study in staying for file in _reports_of(request.output, study)):
         try:

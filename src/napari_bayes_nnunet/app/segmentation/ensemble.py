@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from ...core.choices import LargestComponent, Mirroring, Precision, Window
 from ...core.durations import TimeLeft
-from ...core.ensemble.maps import MAPS
+from ...core.ensemble.maps import MAPS, MUTUAL_INFORMATION
 from ...core.ensemble.posterior import RunningPosterior, entropy, most_probable
 from ...core.ensemble.stability import Stability
 from ...core.heart.largest_component import find_removed
@@ -745,20 +745,6 @@ class Ensemble:
         for image, look in zip(images, looks, strict=True):
             image.rule, image.signs = rule, rule.signs(look)
 
-    def _check(self, progress: ImageProgress, result: Segmentation) -> Segmentation:
-        """Return the result with its signs of failure and the warnings of the calibration."""
-        signs = failure_signs(
-            # Also what was removed, because it shows that something is wrong.
-            progress.statistics.measure(RunningPosterior.labels),
-            result.mutual_information,
-            progress.image.spacing,
-            structures=result.structures,
-            agreement=result.pairwise_dice,
-        )
-        checked = replace(result, signs={**signs, **progress.signs})
-        warnings = (*result.warnings, *checked.findings)
-        return replace(checked, warnings=warnings)
-
     def _result(
         self, progress: ImageProgress, plan: PassPlan, seconds: float, notes: Sequence[str]
     ) -> Segmentation:
@@ -770,14 +756,19 @@ class Ensemble:
         of_members = {n: tuple(plan.in_member_order(v)) for n, v in statistics.volumes.items()}
         spreads = {name: measure_spread(values) for name, values in of_members.items()}
         agreement = statistics.agreement.mean()
-        run_notes = (
-            *plan.notes(progress),
-            *calibration_notes(plan.folder, plan.settings),
+        run_notes = (*plan.notes(progress), *calibration_notes(plan.folder, plan.settings))
+        maps = {name: statistics.measure(entry.measure) for name, entry in MAPS.items()}
+        signs = failure_signs(
+            drawn,  # also what was removed, because it shows that something is wrong
+            maps[MUTUAL_INFORMATION.name],
+            statistics.spacing,
+            structures=self.structures,
+            agreement=agreement,
         )
         result = Segmentation(
             labels=labels,
             probabilities=statistics.measure(RunningPosterior.mean),
-            maps={name: statistics.measure(entry.measure) for name, entry in MAPS.items()},
+            maps=maps,
             volumes=volumes,
             member_volumes=of_members,
             volume_spread=spreads,
@@ -800,6 +791,7 @@ class Ensemble:
             removed=removed,
             image_rule=progress.rule,
             doubt=plan.doubt,
+            signs={**signs, **progress.signs},
             warnings=self._slice_warnings(progress.image),
             notes=(*notes, *progress.image.notes, *removed_notes(removed), *run_notes),
             run_notes=(*notes, *run_notes),
@@ -807,7 +799,7 @@ class Ensemble:
             members_by_slice=progress.members_by_slice,
             member_labels=progress.member_labels(plan),
         )
-        return self._check(progress, result)
+        return replace(result, warnings=(*result.warnings, *result.findings))
 
 
 def _first_then_together(phases: int, together: int) -> Iterator[range]:

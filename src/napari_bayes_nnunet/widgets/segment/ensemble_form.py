@@ -202,7 +202,7 @@ class EnsembleForm(QWidget):
         self.kind.show_message(_kind(folder) if folder else "")
         self.summary.show_message(_summary(folder) if folder else NOTHING_CHOSEN)
         self.summary.setToolTip(_summary_help(folder) if folder else "")
-        self._show_problems(_problems(folder) if folder else [])
+        self._show_problems([*folder.problems, *folder.refusals] if folder else [])
         self.ensemble_changed.emit(folder)
 
     def _show_problems(self, sentences: list[str]) -> None:
@@ -240,10 +240,6 @@ def _summary_help(folder: EnsembleFolder) -> str:
     """Return an explanation of the Dice, "" if it is unknown."""
     cases = format_count(folder.validation_cases, "validation case")
     return DICE_HELP.format(cases=cases) if folder.validation_dice else ""
-
-
-def _problems(folder: EnsembleFolder) -> list[str]:
-    return [*folder.problems, *folder.refusals]
 
 
 def _disable(combo: QComboBox, index: int, reason: str) -> None:

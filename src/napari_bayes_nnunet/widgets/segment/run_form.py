@@ -27,7 +27,6 @@ from ...core.durations import duration_text
 from ...core.ensemble.maps import ENTROPY, MAPS, UncertaintyMap
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
-from ...core.types import Phase
 from ..common.dock import LevelLabel, MessageLabel, column_layout
 from ..common.eliding_button import ElidingButton
 from ..common.progress_row import ProgressBar
@@ -271,19 +270,13 @@ class CurveForm(QWidget):
         column_layout(self, self.note).setSpacing(3)
         self.hide()
 
-    def set_curves(
-        self,
-        curves: Sequence[VolumeCurve],
-        measured: tuple[Phase, Phase] = (None, None),
-        *,
-        count: int,
-        by_student: bool = False,
-    ) -> None:
-        """Draw the curves over all ``count`` phases of the cine, with dotted lines at ED and ES.
+    def set_numbers(self, numbers: ResultNumbers) -> None:
+        """Draw the curves over all phases of the cine, with dotted lines at ED and ES.
 
-        These are the ``measured`` phases, or else those of the largest and the smallest volume.
+        These are the measured phases, or else those of the largest and the smallest volume.
         Without a segmented phase the image is not judged yet, so nothing is drawn.
         """
+        curves, ed, es = numbers.curves, numbers.ed, numbers.es
         phases = {phase for curve in curves for phase in curve.phases}
         is_judged = any(set(curve.phases) - curve.provisional for curve in curves)
         self.setVisible(is_judged and len(phases) >= FEWEST_FOR_LOOKS)
@@ -291,12 +284,13 @@ class CurveForm(QWidget):
             return
         from ..reading.volume_plot import propose_landmarks
 
-        ed, es = measured
         known = None if ed is None or es is None else (ed, es)
         landmarks = known or propose_landmarks(curves)
-        self._plot(curves).draw(curves, range(1, count + 1), landmarks)
+        self._plot(curves).draw(curves, range(1, numbers.count + 1), landmarks)
         lines = LINES_NOTE.format(ed=landmarks[0], es=landmarks[1]) if landmarks else ""
-        self.note.setText((NOTE_BY_STUDENT if by_student else PROVISIONAL_NOTE) + lines)
+        self.note.setText(
+            (NOTE_BY_STUDENT if numbers.looks_by_student else PROVISIONAL_NOTE) + lines
+        )
         self.note.setVisible(any(curve.provisional for curve in curves))
 
     def _plot(self, curves: Sequence[VolumeCurve]) -> CurvesPlot:
@@ -347,13 +341,7 @@ class ResultsForm(QWidget):
             block.set_numbers(numbers)
             block.head.setVisible(len(results) > 1)
             block.show_button.setChecked(method == chosen)
-        shown = results.get(chosen, ResultNumbers(measured={}))
-        self.curves.set_curves(
-            shown.curves,
-            (shown.ed, shown.es),
-            count=shown.count,
-            by_student=shown.looks_by_student,
-        )
+        self.curves.set_numbers(results.get(chosen, ResultNumbers(measured={})))
         has_numbers = any(numbers.measured for numbers in results.values())
         self.caveat.setVisible(has_numbers)
         self.setVisible(bool(results))
