@@ -7,7 +7,7 @@ stopping and largest component.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from shlex import quote
@@ -193,6 +193,21 @@ def keeps_largest(folder: EnsembleFolder, settings: SegmentationSettings) -> boo
     with suppress(DataError):
         return _read(folder.path).one_component
     return False
+
+
+def applied_settings(
+    folder: EnsembleFolder, settings: SegmentationSettings
+) -> SegmentationSettings:
+    """Return settings as applied: members that there are, τ, and which components are kept.
+
+    Raises AppError or DataError if the ensemble cannot meet the settings.
+    """
+    return replace(
+        settings,
+        members=len(choose_members(folder, settings.method, settings.members)),
+        temperature=chosen_temperature(folder, settings),
+        largest_component="on" if keeps_largest(folder, settings) else "off",
+    )
 
 
 def find_calibration(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:

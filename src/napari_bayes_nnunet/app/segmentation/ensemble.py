@@ -37,6 +37,7 @@ from ...io.files.given_path import given_path
 from .. import AppError
 from .calibration import (
     Calibration,
+    applied_settings,
     calibration_notes,
     chosen_temperature,
     find_calibration,
@@ -64,7 +65,6 @@ from .member_predictions import (
 from .methods import (
     METHODS,
     ForwardPass,
-    Method,
     choose_members,
     count_modes,
     interleave_passes,
@@ -116,11 +116,6 @@ class PassPlan:
     settings: SegmentationSettings
     doubt: str | None = None
 
-    @property
-    def method(self) -> Method:
-        """Method of the settings."""
-        return METHODS[self.settings.method]
-
     @cached_property
     def chosen(self) -> Sequence[Member]:
         """Members of the method."""
@@ -129,7 +124,8 @@ class PassPlan:
     @cached_property
     def passes(self) -> list[ForwardPass]:
         """Passes in the order of the members."""
-        return make_passes(self.chosen, self.method.combine, mirroring=self.settings.mirroring)
+        combine = METHODS[self.settings.method].combine
+        return make_passes(self.chosen, combine, mirroring=self.settings.mirroring)
 
     @cached_property
     def order(self) -> list[ForwardPass]:
@@ -142,9 +138,9 @@ class PassPlan:
         return find_calibration(self.folder, self.settings)
 
     @cached_property
-    def largest_only(self) -> bool:
-        """Whether only the largest component of the structures is kept."""
-        return keeps_largest(self.folder, self.settings)
+    def applied(self) -> SegmentationSettings:
+        """Settings as applied (`applied_settings`)."""
+        return applied_settings(self.folder, self.settings)
 
     @property
     def first(self) -> int:
@@ -176,7 +172,7 @@ class PassPlan:
             yield STABLE_SLICES.format(total=total, **counts)
         elif done < total:
             yield STABLE.format(done=done, total=total)
-        elif chosen < self.settings.members and self.method.averages:
+        elif chosen < self.settings.members and METHODS[self.settings.method].averages:
             yield FEWER_MEMBERS.format(used=chosen)
         elif chosen > self.settings.members:
             yield NO_CYCLES.format(used=chosen)
@@ -703,7 +699,7 @@ class Ensemble:
             posterior=RunningPosterior(temperature=chosen_temperature(plan.folder, plan.settings)),
             step_down=self._predictor.step_down,
             keep_members=keep_members,
-            largest_only=plan.largest_only,
+            largest_only=plan.applied.largest_component == "on",
         )
         return ImageProgress(self._input(image, spacing), statistics)
 
@@ -775,13 +771,7 @@ class Ensemble:
             pairwise_dice=agreement,
             ensemble=self.folder.name,
             ensemble_kind=self.folder.kind,
-            settings=replace(
-                plan.settings,
-                members=len(plan.chosen),
-                temperature=statistics.posterior.temperature,
-                largest_component="on" if plan.largest_only else "off",
-                device=self.device,
-            ),
+            settings=replace(plan.applied, device=self.device),
             members=tuple(m for made in plan.made_passes(progress.done) for m in made.members),
             precision=self.precision,
             seconds=seconds,

@@ -16,7 +16,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.checksum import may_be_same
 from ...io.study.case_report import MEMBER_NAMES
 from .. import AppError
-from .calibration import chosen_temperature, find_calibration, keeps_largest
+from .calibration import applied_settings, find_calibration
 from .methods import choose_members
 from .settings import SegmentationSettings
 
@@ -64,15 +64,9 @@ class Recipe:
         """
         members = choose_members(folder, settings.method, settings.members)
         calibration = find_calibration(folder, settings)
-        applied = replace(
-            settings,
-            members=len(members),
-            temperature=chosen_temperature(folder, settings),
-            largest_component="on" if keeps_largest(folder, settings) else "off",
-        )
         return cls(
             ensemble=folder.name,
-            settings=applied,
+            settings=applied_settings(folder, settings),
             members={_name(vars(member)): member.sha256 for member in members},
             plans=folder.plans_sha256,
             labels=_in_words({name: n for name, n in folder.labels.items() if n != 0}),
