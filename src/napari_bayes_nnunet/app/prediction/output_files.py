@@ -307,7 +307,9 @@ def with_geometry(
         "spacing_from": geometry.spacing_source,
         "grid": str(geometry.frame()),
     }
-    notes = [] if geometry.slice_axis == 2 else [_slices_stored(geometry)]
+    notes: list[Statement] = []
+    if geometry.slice_axis != 2:
+        notes.append(statement(SLICES_STORED, axis=FILE_AXES[geometry.slice_axis]))
     distance, *_ = geometry.spacing
     is_shallow = distance < _CLOSE and geometry.shape[-3] * distance < _SHALLOW
     if is_shallow and geometry.given_spacing is None:
@@ -324,10 +326,6 @@ def with_geometry(
     if geometry.skew is not None and geometry.given_spacing is None:
         notes.append(statement(SKEWED, factor=geometry.skew))
     return {**report, **about, "notes": [*report.get("notes", ()), *map(word, notes)]}
-
-
-def _slices_stored(geometry: Geometry) -> Statement:
-    return statement(SLICES_STORED, axis=FILE_AXES[geometry.slice_axis])
 
 
 def _two_spacings(affine: Spacing, pixdim: Spacing, factor: float) -> Statement:

@@ -222,12 +222,9 @@ def _comes_with_first_channel(image: Path, images: Sequence[Path]) -> bool:
     """Return whether ``image`` is a channel ``_0001 …`` of a requested ``_0000``."""
     if not is_further_channel(image):
         return False
-    first = {path.absolute() for path in images if image.absolute() in _channels_of(path)}
-    return bool(first - {image.absolute()})
-
-
-def _channels_of(image: Path) -> list[Path]:
-    return [file.absolute() for file in channel_files(image)]
+    own = image.absolute()
+    others = (path for path in images if path.absolute() != own)
+    return any(own in map(Path.absolute, channel_files(path)) for path in others)
 
 
 def predict_case(

@@ -47,6 +47,8 @@ def demo_folder() -> Path:
 class EnsembleForm(QWidget):
     """A list of folders, and a line on the chosen one; ``members`` are for another place.
 
+    ``folder`` is the chosen ensemble, ``path`` its folder as it was chosen, which may hold several
+    trainings. While that is being searched, ``is_looking`` is True.
     ``ensemble_changed`` carries the EnsembleFolder, or None. ``found`` carries the path of an
     ensemble whose weights have not been opened yet, ``failed`` why a folder has no ensemble.
     """
@@ -62,9 +64,9 @@ class EnsembleForm(QWidget):
         self._settings = settings
         self._demo = demo or demo_folder()
         self._background = Background(self)
-        self._requested: Path | None = None
-        self._is_looking = False
-        self._folder: EnsembleFolder | None = None
+        self.path: Path | None = None
+        self.is_looking = False
+        self.folder: EnsembleFolder | None = None
         self.folders = NarrowComboBox(letters=12)
         self.choose_button = QPushButton("Choose…")
         self.summary = MessageLabel()
@@ -80,24 +82,9 @@ class EnsembleForm(QWidget):
         self.choose_button.clicked.connect(self._on_choose_clicked)
         self._show(None)
 
-    @property
-    def folder(self) -> EnsembleFolder | None:
-        """The chosen ensemble."""
-        return self._folder
-
-    @property
-    def path(self) -> Path | None:
-        """The folder as it was chosen, which may hold several trainings."""
-        return self._requested
-
-    @property
-    def is_looking(self) -> bool:
-        """Whether the chosen folder is still being searched."""
-        return self._is_looking
-
     def choose(self, path: Path) -> None:
         """Search ``path`` in the background, then emit ``found`` or ``failed``."""
-        self._requested, self._is_looking = path, True
+        self.path, self.is_looking = path, True
         self._select(path)
         self._show(None)
         self.summary.show_message(SEARCHING_FOLDER)
@@ -110,7 +97,7 @@ class EnsembleForm(QWidget):
     def choose_last(self) -> None:
         """Choose the ensemble of the last time, unless one is chosen already or it is missing."""
         last = existing(self._settings.kept.last_ensemble)
-        if self._requested is None and last is not None:
+        if self.path is None and last is not None:
             self.choose(last)
 
     def choose_demo(self) -> None:
@@ -123,12 +110,12 @@ class EnsembleForm(QWidget):
 
     def refuse(self, path: str, reasons: dict[str, str]) -> None:
         """Mark the members of ``path`` that the child could not open as refused."""
-        if self._folder is None or str(self._requested) != path:
+        if self.folder is None or str(self.path) != path:
             return
-        usable = {str(member.path) for member in self._folder.usable_members}
+        usable = {str(member.path) for member in self.folder.usable_members}
         new = {Path(file): why for file, why in reasons.items() if file in usable}
         if new:
-            self._show(self._folder.with_refused(new))
+            self._show(self.folder.with_refused(new))
 
     def _lay_out(self) -> None:
         self.folders.setToolTip("Ensembles. You can also drop a folder on this dock.")
@@ -167,7 +154,7 @@ class EnsembleForm(QWidget):
         if path is not None:
             self.choose(path)
         else:
-            self._requested, self._is_looking = None, False
+            self.path, self.is_looking = None, False
             self._settings.keep(last_ensemble="")
             self._show(None)
 
@@ -177,24 +164,24 @@ class EnsembleForm(QWidget):
             self.choose(Path(chosen))
 
     def _on_found(self, path: Path, folder: EnsembleFolder) -> None:
-        if path != self._requested:
+        if path != self.path:
             return
         if path != self._demo:
             self._settings.put_first("recent_ensembles", path)
         self._settings.keep(last_ensemble=str(path))
-        self._is_looking = False
+        self.is_looking = False
         self._show(folder)
         self.found.emit(path)
 
     def _on_not_found(self, path: Path, sentence: str) -> None:
-        if path == self._requested:
-            self._is_looking = False
+        if path == self.path:
+            self.is_looking = False
             self.summary.show_message("")
             self._show_problems([sentence])
             self.failed.emit(sentence)
 
     def _show(self, folder: EnsembleFolder | None) -> None:
-        self._folder = folder
+        self.folder = folder
         self.table.set_rows(member_rows(folder))
         several = len({row.cells[0] for row in self.table.rows}) > 1
         self.table.setColumnHidden(0, not several)

@@ -98,9 +98,9 @@ CANNOT_JOIN = (
 class ImageForm(QWidget):
     """The image to segment, which follows the active image of the viewer.
 
-    ``image_changed`` carries the layer of its first channel, or None; ``image_picked`` the one that
-    the user has picked from the list; ``title_changed`` what will be segmented, such as
-    "patient011, ED and ES", or "".
+    ``layer`` is that of its first channel. ``image_changed`` carries it, or None; ``image_picked``
+    the one that the user has picked from the list; ``title_changed`` what will be segmented, such
+    as "patient011, ED and ES", or "".
     """
 
     image_changed = Signal(object)
@@ -110,7 +110,7 @@ class ImageForm(QWidget):
     def __init__(self, viewer: Any, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._layer: Image | None = None
+        self.layer: Image | None = None
         self._known: CardiacPhases | None = None
         self.phases_from = ""
         self._problem = ""
@@ -130,15 +130,12 @@ class ImageForm(QWidget):
         self.phases.currentIndexChanged.connect(self._on_phases_changed)
         self.phase_numbers.textChanged.connect(self._show_hint)
         self.join_button.clicked.connect(self._join)
-        for event in self._events():
+        events = viewer.layers.events
+        self._listed = events.inserted, events.removed, events.reordered, events.renamed
+        for event in self._listed:
             event.connect(self._on_layers_changed)
         viewer.layers.selection.events.active.connect(self._on_active_changed)
-        viewer.layers.events.connect(self._on_layer_event)
-
-    @property
-    def layer(self) -> Image | None:
-        """The layer of the first channel."""
-        return self._layer
+        events.connect(self._on_layer_event)
 
     @property
     def layers(self) -> list[Image]:
@@ -148,10 +145,10 @@ class ImageForm(QWidget):
     @property
     def title(self) -> str:
         """Image and phases, such as "patient011, ED and ES"; "" without an image."""
-        if self._layer is None:
+        if self.layer is None:
             return ""
-        phases = f", {self._phases_title()}" if self._layer.ndim == 4 else ""
-        return f"{self._layer.name}{phases}"
+        phases = f", {self._phases_title()}" if self.layer.ndim == 4 else ""
+        return f"{self.layer.name}{phases}"
 
     @property
     def known_phases(self) -> CardiacPhases | None:
@@ -192,15 +189,15 @@ class ImageForm(QWidget):
     def image(self) -> ImageInput:
         """Return the image to segment. Raises AppError or DataError if the form is incomplete."""
         layers = [combo.currentData() for combo in self.channels]
-        if self._layer is None or None in layers:
+        if self.layer is None or None in layers:
             raise AppError(NO_IMAGE_CHOSEN)
         check_same_grid(layers)
-        doubt = bayes_metadata(self._layer).get("doubt")
+        doubt = bayes_metadata(self.layer).get("doubt")
         return ImageInput(
             channels=tuple(layer_voxels(layer) for layer in layers),
             layers=tuple(str(layer.unique_id) for layer in layers),
-            spacing=self._spacing_of(self._layer),
-            phases=self._chosen_phases(self._layer),
+            spacing=self._spacing_of(self.layer),
+            phases=self._chosen_phases(self.layer),
             doubt=None if doubt else doubt,  # `is_wanted` asks about one
         )
 
@@ -209,7 +206,7 @@ class ImageForm(QWidget):
 
         A question that was answered with yes is not asked again for the same layer.
         """
-        about = bayes_metadata(self._layer) if self._layer is not None else {}
+        about = bayes_metadata(self.layer) if self.layer is not None else {}
         if doubt := about.get("doubt"):
             if not ask_to_segment(self, doubt):
                 return False
@@ -218,34 +215,25 @@ class ImageForm(QWidget):
 
     def geometry(self) -> Geometry | None:
         """Return the geometry of the image's file, with the voxel size if the user changed it."""
-        geometry = None if self._layer is None else layer_geometry(self._layer)
-        if self._layer is None or geometry is None:
+        geometry = None if self.layer is None else layer_geometry(self.layer)
+        if self.layer is None or geometry is None:
             return None
-        spacing = self._spacing_of(self._layer)
+        spacing = self._spacing_of(self.layer)
         return geometry if spacing == geometry.spacing else replace(geometry, given_spacing=spacing)
 
     def _spacing_of(self, layer: Image) -> Spacing:
         """Return the spacing of a layer, or the user's if the form asks and was changed."""
         spacing, shown = layer_spacing(layer), self.spacing.value()
-        if spacing is None or (self._asks(layer) and not self.spacing.shows(spacing)):
+        if spacing is None or (bool(_spacing_hint(layer)) and not self.spacing.shows(spacing)):
             return shown
         return spacing
 
-    @staticmethod
-    def _asks(layer: Image) -> bool:
-        """Return whether the voxel size of a layer is unknown or contradictory."""
-        return bool(_spacing_hint(layer))
-
     def close_events(self) -> None:
         """Disconnect from the layers of the viewer."""
-        for event in self._events():
+        for event in self._listed:
             event.disconnect(self._on_layers_changed)
         self._viewer.layers.selection.events.active.disconnect(self._on_active_changed)
         self._viewer.layers.events.disconnect(self._on_layer_event)
-
-    def _events(self) -> tuple[Any, ...]:
-        events = self._viewer.layers.events
-        return events.inserted, events.removed, events.reordered, events.renamed
 
     def _lay_out(self) -> None:
         self.phases.addItems(["", "All phases", "Current phase", "These:"])
@@ -317,12 +305,12 @@ class ImageForm(QWidget):
             self._show_hint()
 
     def _on_image_activated(self) -> None:
-        if self._layer is not None:
-            self.image_picked.emit(self._layer)
+        if self.layer is not None:
+            self.image_picked.emit(self.layer)
 
     def _on_image_chosen(self) -> None:
-        layer, before = self.channels[0].currentData(), self._layer
-        self._layer = layer
+        layer, before = self.channels[0].currentData(), self.layer
+        self.layer = layer
         self._offer_to_join()
         if layer is before:
             self._show_hint()
@@ -333,9 +321,9 @@ class ImageForm(QWidget):
 
     def _read_phases(self) -> None:
         self._known, self.phases_from, self._problem = None, "", ""
-        if self._layer is not None and self._layer.ndim == 4:
+        if self.layer is not None and self.layer.ndim == 4:
             try:
-                self._known, self.phases_from = read_layer_phases(self._layer)
+                self._known, self.phases_from = read_layer_phases(self.layer)
             except DataError as error:
                 self._problem = in_the_window(error)
         known = self._known
@@ -352,8 +340,8 @@ class ImageForm(QWidget):
             self.phases.setCurrentIndex(ALL)
 
     def _show_rows(self) -> None:
-        layer = self._layer
-        asks = layer is not None and self._asks(layer)
+        layer = self.layer
+        asks = layer is not None and bool(_spacing_hint(layer))
         is_cine = layer is not None and layer.ndim == 4
         if asks and layer is not None:
             self.spacing.set_value(layer_spacing(layer) or tuple(layer.scale[-3:]))
@@ -363,26 +351,26 @@ class ImageForm(QWidget):
 
     def _show_hint(self) -> None:
         sentences = []
-        if self._layer is not None and (doubt := _spacing_hint(self._layer)):
+        if self.layer is not None and (doubt := _spacing_hint(self.layer)):
             sentences.append(doubt)
         if self._problem:
             sentences.append(self._problem)
         elif self.known_phases is not None:
             sentences.append(PHASES_FROM[self.phases_from])
-        elif self._layer is not None and self._layer.ndim == 4:
-            sentences.append(PHASE_COUNT.format(count=layer_voxels(self._layer).shape[0]))
+        elif self.layer is not None and self.layer.ndim == 4:
+            sentences.append(PHASE_COUNT.format(count=layer_voxels(self.layer).shape[0]))
         if self._cannot_join:
             sentences.append(self._cannot_join)
         front = image_in_front(self._viewer)
-        if self._layer is not None and front is not None and front not in self.layers:
-            sentences.append(OTHER_IN_FRONT.format(front=front.name, image=self._layer.name))
+        if self.layer is not None and front is not None and front not in self.layers:
+            sentences.append(OTHER_IN_FRONT.format(front=front.name, image=self.layer.name))
         self.title_changed.emit(self.title)
         self.hint.setText(" ".join(sentences))
         self.hint.setVisible(bool(sentences))
 
     def _offer_to_join(self) -> None:
         """Offer to join the image with its other phase, unless each phase has several channels."""
-        layer = self._layer if len(self.channels) == 1 else None
+        layer = self.layer if len(self.channels) == 1 else None
         others = [] if layer is None else other_phases(self._viewer, layer)
         self._other, self._cannot_join = None, ""
         if layer is not None and len(others) > 1:
@@ -398,11 +386,11 @@ class ImageForm(QWidget):
         self.join_button.setVisible(self._other is not None)
 
     def _join(self) -> None:
-        assert self._layer is not None
+        assert self.layer is not None
         assert self._other is not None
         geometry = self.geometry()
         assert geometry is not None
-        join_phases(self._viewer, self._layer, self._other, spacing=geometry.given_spacing)
+        join_phases(self._viewer, self.layer, self._other, spacing=geometry.given_spacing)
         if self.phases.model().item(ED_ES).isEnabled():
             self.phases.setCurrentIndex(ED_ES)
 
@@ -412,11 +400,11 @@ class ImageForm(QWidget):
 
     def _phases_title(self) -> str:
         choice = self.phases.currentIndex()
-        assert self._layer is not None
+        assert self.layer is not None
         if choice != THESE:
             return PHASES_TITLES[choice]
         try:
-            return phase_names(self._chosen_phases(self._layer) or ())
+            return phase_names(self._chosen_phases(self.layer) or ())
         except AppError:
             return PHASES_TITLES[THESE]
 
