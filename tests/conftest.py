@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from PIL import Image
 
 from .helpers.data.hearts import make_dataset
@@ -23,6 +24,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # otherwise every process uses all core
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
 
+# The same examples in each run: a failure is a change of the code, not of chance or of the machine.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts a command in the background with SIGINT ignored, and children inherit that.

@@ -120,20 +120,25 @@ def test_impossible_bounds_are_refused(bounds) -> None:
         RemainingChange(spreads=(1.0, 2.0), bounds_80=(0.0, 0.0), bounds_90=bounds, patients=9)
 
 
-def test_stopping_at_the_target_keeps_the_promise() -> None:
-    random = np.random.default_rng(1)
-    within = []
-    for _ in range(300):
-        steps = random.standard_normal((20, 12)) * np.linspace(3, 0.3, 12)
-        walks = np.cumsum(steps, axis=1)
-        spreads = np.sort(random.random((20, 11)), axis=1)[:, ::-1]
-        paths = [path(walk[:-1] - walk[-1], s) for walk, s in zip(walks, spreads, strict=True)]
-        rule = fit_remaining_change(paths[:19])
+@pytest.mark.parametrize("seed", range(8))
+def test_stopping_at_the_target_keeps_the_promise(seed) -> None:
+    """Each of ten patients follows the rule of the other nine: 90 % of them keep the promise.
+
+    Conformal risk control says so of all sets of patients, not only on the average.
+    """
+    random = np.random.default_rng(seed)
+    walks = np.cumsum(random.standard_normal((10, 6)) * np.linspace(3, 0.3, 6), axis=1)
+    spreads = np.sort(random.random((10, 5)), axis=1)[:, ::-1]
+    paths = [path(walk[:-1] - walk[-1], s) for walk, s in zip(walks, spreads, strict=True)]
+    within, stopped = 0, 0
+    for index, new in enumerate(paths):
+        rule = fit_remaining_change(paths[:index] + paths[index + 1 :])
         assert rule is not None
         spread = rule.spread_for(3.0)
-        new = paths[19]
-        within.append(spread is None or new.changes[new.first_step(spread)] <= 3.0)
-    assert np.mean(within) >= 0.9
+        stopped += spread is not None
+        within += spread is None or new.changes[new.first_step(spread)] <= 3.0
+    assert within >= 9
+    assert stopped > 0
 
 
 def test_urgent_slices_are_the_first_of_the_queue() -> None:

@@ -5,58 +5,77 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from napari_bayes_nnunet.core.problems import Problem
 
-Keys = tuple[Any, ...]
-VALUES = [None, True, -1, 1e308, 10**12, "", "x", [], {}, [[1]], math.nan]
+NAME = "DOE^JANE"
 REMOVED = object()
+WRONG: tuple[Any, ...] = (
+    *(REMOVED, None, True, "", "x", NAME, -1, -0.5, 3.7, 10**12, 10**400, 1e308, "1e999"),
+    *(math.nan, math.inf, [], {}, [[1]], [[[NAME]]], {NAME: {NAME: [NAME]}}),
+)
+"""What is put in the place of each entry of a file; ``1e999`` as a number."""
 
 
-def changes(content: Any) -> Iterator[tuple[Keys, Any, Any]]:
-    """Yield place, new value and content for each change of one entry."""
-    for place in _places(content):
-        for value in (*VALUES, REMOVED):
-            changed = copy.deepcopy(content)
-            parent = changed
-            for key in place[:-1]:
-                parent = parent[key]
-            if value is REMOVED:
-                del parent[place[-1]]
-            else:
-                parent[place[-1]] = value
-            yield place, value, changed
+def changes(content: Any) -> st.SearchStrategy[str]:
+    """Draw the text of ``content`` with one entry, however deep, that is missing or another."""
+    places = list(_places(content))
+    return st.builds(_change, st.just(content), st.sampled_from(places), st.sampled_from(WRONG))
 
 
-def _places(value: Any, place: Keys = ()) -> Iterator[Keys]:
+def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the keys of each entry. Of a long list the first item, of many cases two are enough."""
     if place:
         yield place
-    items = value.items() if isinstance(value, dict) else ()
-    for key, item in items if not isinstance(value, list) else enumerate(value):
-        yield from _places(item, (*place, key))
+    if isinstance(value, dict):
+        for key in list(value)[: 2 if len(value) > 40 else None]:
+            yield from _places(value[key], (*place, key))
+    elif isinstance(value, list) and value:
+        yield from _places(value[0], (*place, 0))
 
 
-def unexpected(
-    file: Path, read: Callable[[], object], *, every: int = 1
-) -> tuple[list[str], int, int]:
-    """Return the changes that fail otherwise than by a problem, and how many are read or not.
+def _change(content: Any, place: tuple[Any, ...], value: Any) -> str:
+    changed = copy.deepcopy(content)
+    parent = changed
+    for key in place[:-1]:
+        parent = parent[key]
+    if value is REMOVED:
+        del parent[place[-1]]
+    else:
+        parent[place[-1]] = value
+    return re.sub('"1e999"', "1e999", json.dumps(changed))
 
-    Of the changes, each of ``every`` is tried.
+
+def assert_read_or_refused(
+    file: Path, read: Callable[[], object], *, examples: int = 100, quotes: bool = False
+) -> None:
+    """Assert that changes of ``file`` are read or refused by a problem that does not quote it.
+
+    With ``quotes`` it may, as a reader has to know which entry is wrong.
     """
-    whole = file.read_text()
-    failed, accepted, refused = [], 0, 0
-    for place, value, changed in islice(changes(json.loads(whole)), 0, None, every):
-        file.write_text(json.dumps(changed))
+    refused: list[str] = []
+    whole = file.read_text("utf-8")
+    read()
+
+    @settings(max_examples=examples)
+    @given(changes(json.loads(whole)))
+    def try_change(text: str) -> None:
+        file.write_text(text, "utf-8")
         try:
             read()
-            accepted += 1
-        except Problem:
-            refused += 1
-        except Exception as error:  # which a user would see as a traceback
-            failed.append(f"{place} = {value!r}: {error!r}")
-    file.write_text(whole)
-    return failed, accepted, refused
+        except Problem as problem:
+            refused.append(str(problem))
+            assert quotes or NAME not in refused[-1], refused[-1]
+
+    try:
+        try_change()
+    finally:
+        file.write_text(whole, "utf-8")
+    assert refused
