@@ -30,10 +30,10 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
 from napari_bayes_nnunet.nnunet.trainer import MEMBERS_USABLE
 
-SCHEDULE = RestartSchedule(epochs=18, gamma=0.5, restart_first_cycle=False)
+SCHEDULE = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
 SELECTION = MemberSelection(per_cycle=30, step=1)
 TINY = ("--preset", "demo", "--iterations-per-epoch", 2, "--batch-size", 2, "--seed", 3)
-FLAGS = (*TINY, "--epochs", 18, "--gamma", 0.5)
+FLAGS = (*TINY, "--epochs", 12, "--gamma", 0.5)
 TOO_LARGE = os.strerror(errno.EFBIG)
 
 
@@ -86,11 +86,11 @@ def assert_calibrated(run):
 def test_kept_epochs_and_rates_follow_the_schedule(uninterrupted):
     members = assert_usable(uninterrupted)
     assert [m.epoch for m in members] == list(SELECTION.epochs(SCHEDULE))
-    assert [m.epoch for m in members] == [*range(3, 6), *range(9, 12), *range(15, 18)]
+    assert [m.epoch for m in members] == [2, 3, 6, 7, 10, 11]
     assert [row["learning_rate"] for row in epochs(uninterrupted)] == [
-        SCHEDULE.learning_rate(epoch) for epoch in range(18)
+        SCHEDULE.learning_rate(epoch) for epoch in range(12)
     ]
-    assert [m.cycle for m in members] == [0] * 3 + [1] * 3 + [2] * 3
+    assert [m.cycle for m in members] == [0] * 2 + [1] * 2 + [2] * 2
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ def test_a_stopped_training_resumes_with_next_epoch(
 ):
     start = ("train", hearts, "--output", run.path, "--jsonl")
     process = warm_command.start(*start, *FLAGS, folder=tmp_path)
-    process.wait_for('"epoch": 6')
+    process.wait_for('"epoch": 4')
     process.send(signal.SIGTERM)
     process.wait()
     assert process.code == 0
     last = epochs(run)[-1]["epoch"]
-    assert 6 <= last < 17
+    assert 4 <= last < 11
     assert process.errors == f"{stopped(hearts, run)}\n"
     assert ended(run) == ("stopped", process.errors.strip())
     assert (run.fold("0") / "checkpoint_latest.pth").exists()
@@ -188,7 +188,7 @@ def test_a_stop_request_finishes_the_epoch(how, run, hearts, warm_command, tmp_p
     assert process.errors == f"{stopped(hearts, run)}\n"
     assert ended(run)[0] == "stopped"
     assert not run.stop.exists()
-    assert epochs(run)[-1]["epoch"] < 17
+    assert epochs(run)[-1]["epoch"] < 11
 
 
 def test_a_second_signal_ends_it_at_once(run, hearts, warm_command, tmp_path):
@@ -345,8 +345,8 @@ def test_a_stop_request_ends_the_validation(uninterrupted, hearts, warm_command,
 
 def test_second_stop_request_skips_the_calibration(run, hearts, warm_command, tmp_path):
     process = warm_command.start("train", hearts, "--output", run.path, *FLAGS, folder=tmp_path)
-    # The first member is that of epoch 3.
-    process.wait(lambda: run.progress.exists() and '"epoch": 4' in run.progress.read_text())
+    # The first member is that of epoch 2.
+    process.wait(lambda: run.progress.exists() and '"epoch": 3' in run.progress.read_text())
     run.stop.touch()
     process.wait_for("validation case 1 of")
     run.stop.touch()
@@ -408,7 +408,7 @@ def test_too_few_cards_are_refused_at_once(run, hearts, warm_command, tmp_path):
 def test_missing_reports_are_added_on_resume(run, hearts, warm_command, tmp_path):
     start = ("train", hearts, "--output", run.path, "--jsonl")
     process = warm_command.start(*start, *FLAGS, folder=tmp_path)
-    process.wait_for('"epoch": 6')
+    process.wait_for('"epoch": 4')
     process.send(signal.SIGTERM)
     process.wait()
     rows = epochs(run)
@@ -417,10 +417,10 @@ def test_missing_reports_are_added_on_resume(run, hearts, warm_command, tmp_path
     last = f'"epoch": {rows[-1]["epoch"]}'
     run.progress.write_text("".join(line for line in lines if last not in line))
     mailbox = Mailbox(run, "0")
-    for row in (*rows[-2:], {**rows[-1], "epoch": 17}):
+    for row in (*rows[-2:], {**rows[-1], "epoch": 11}):
         mailbox.report(EpochReport(**{k: v for k, v in row.items() if k != "kind"}))
     again = warm_command.run(*start, "--resume", folder=tmp_path)
     assert again.code == 0, again.errors
-    assert [row["epoch"] for row in epochs(run)] == list(range(18))
+    assert [row["epoch"] for row in epochs(run)] == list(range(12))
     assert timeless(epochs(run))[: len(rows)] == timeless(rows)
     assert not (run.fold("0") / "ddp").exists()
