@@ -1,19 +1,19 @@
-"""Tests of ``bayes-nnunet devices`` in real processes."""
+"""Test of ``bayes-nnunet devices``, first in a real process."""
+
+from click.testing import CliRunner
 
 from napari_bayes_nnunet.app.devices import find_devices
+from napari_bayes_nnunet.cli import main
 
-from ..helpers.processes.command import bayes_nnunet, environment
+from ..helpers.processes.command import environment
 
 
-def test_devices_are_found_through_the_command(monkeypatch):
+def test_devices_are_found_through_the_command_and_listed(monkeypatch):
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     devices = find_devices()
     assert list(devices)[-1] == "cpu"
     assert devices["cpu"].startswith("CPU, 1 threads")
-
-
-def test_devices_are_listed_one_per_line():
-    done = bayes_nnunet("devices")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("cpu: CPU, 1 threads")
+    lines = CliRunner().invoke(main, ["devices"]).stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == list(devices)
+    assert lines[-1].startswith("cpu: CPU, ")

@@ -1,7 +1,5 @@
 """Tests of ``bayes-nnunet evaluate``, the first one in a real process."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -22,7 +20,7 @@ from ..helpers.processes.command import bayes_nnunet
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folders(tmp_path_factory):
     """Return the folder of ``multi``, ``vanilla`` and ``labels`` of two patients."""
     folder = tmp_path_factory.mktemp("my data")
     for n in (1, 2):
@@ -67,38 +65,32 @@ def test_predictions_are_named_after_their_folder(folders, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "sentence"),
+    ("labels", "output", "more", "sentence"),
     [
-        (["--compare", "no name"], "--compare takes NAME=PREDICTIONS"),
-        (["--compare", "no folder="], "--compare takes NAME=PREDICTIONS"),
-        (["--compare", "multi=vanilla"], DUPLICATE_METHOD.format(name="multi")),
+        ("labels", "report", ["--compare", "no name"], "--compare takes NAME=PREDICTIONS"),
+        ("labels", "report", ["--compare", "no folder="], "--compare takes NAME=PREDICTIONS"),
         (
-            ["--compare", "again={multi}"],
+            *("labels", "report", ["--compare", "multi=vanilla"]),
+            DUPLICATE_METHOD.format(name="multi"),
+        ),
+        (
+            *("labels", "report", ["--compare", "again={multi}"]),
             SAME_PREDICTIONS.format(first="multi", second="again"),
         ),
-        (["--images", "nowhere"], NOT_A_FOLDER.format(folder="nowhere", contents="images")),
-        (["--compare", "other=nowhere"], "nowhere is "),
+        (
+            *("labels", "report", ["--images", "nowhere"]),
+            NOT_A_FOLDER.format(folder="nowhere", contents="images"),
+        ),
+        ("labels", "report", ["--compare", "other=nowhere"], "nowhere is "),
+        ("labels", "file/report", [], "{output} "),
+        ("multi", "report", [], SAME_AS_LABELS.format(method="multi")),
     ],
 )
-def test_refusal_is_one_line_and_writes_nothing(folders, tmp_path, more, sentence):
+def test_refusal_is_one_line_and_writes_nothing(folders, tmp_path, labels, output, more, sentence):
+    (tmp_path / "file").touch()
     more = [text.format(multi=folders / "multi") for text in more]
-    done = run(folders, "-o", tmp_path / "report", *more)
+    done = run(folders, "-o", tmp_path / output, *more, labels=labels)
     assert done.exit_code == 1
-    assert done.stderr.startswith(f"Error: {sentence}")
+    assert done.stderr.startswith(f"Error: {sentence.replace('{output}', str(tmp_path / 'file'))}")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "report").exists()
-
-
-def test_unwritable_report_is_refused_first(folders, tmp_path):
-    (tmp_path / "file").write_text("")
-    done = run(folders, "-o", tmp_path / "file" / "report")
-    assert done.exit_code == 1
-    assert done.stderr.startswith(f"Error: {tmp_path / 'file'} ")
-    assert done.stderr.count("\n") == 1
-    assert "--output" in done.stderr
-
-
-def test_predictions_as_reference_are_refused(folders, tmp_path):
-    done = run(folders, "-o", tmp_path / "report", labels="multi")
-    assert done.exit_code == 1
-    assert done.stderr == f"Error: {SAME_AS_LABELS.format(method='multi')}\n"

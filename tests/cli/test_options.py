@@ -1,7 +1,5 @@
 """Types of options and arguments that several commands share."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -22,9 +20,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("command", "parameter"), PATHS)
-def test_every_path_refuses_an_empty_text(
-    command: click.Command, parameter: click.Parameter
-) -> None:
+def test_every_path_refuses_an_empty_text(command, parameter):
     assert isinstance(parameter.type, GivenPath)
     context = click.Context(command)
     given: str | tuple[str, ...] = ("a", " ") if parameter.nargs == -1 else ""
@@ -32,7 +28,7 @@ def test_every_path_refuses_an_empty_text(
         parameter.type_cast_value(context, given)
 
 
-def test_every_path_refuses_a_device() -> None:
+def test_every_path_refuses_a_device():
     for words in (["inspect", os.devnull], ["evaluate", "a", "b", "-o", os.devnull]):
         done = CliRunner().invoke(main, words)
         assert done.exit_code == 2
@@ -52,9 +48,7 @@ def test_every_path_refuses_a_device() -> None:
     ],
     ids=" ".join,
 )
-def test_links_in_loop_and_unknown_homes_are_refused(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_links_in_loop_and_unknown_homes_are_refused(words, tmp_path, monkeypatch):
     (tmp_path / "loop").symlink_to("loop")
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, words)
@@ -63,7 +57,7 @@ def test_links_in_loop_and_unknown_homes_are_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 
 
-def test_deleted_current_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_current_folder_is_refused(tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
@@ -72,12 +66,12 @@ def test_deleted_current_folder_is_refused(tmp_path: Path, monkeypatch: pytest.M
     assert done.stderr == f"Error: {DELETED_FOLDER}\n"
 
 
-def test_current_folder_is_a_path() -> None:
+def test_current_folder_is_a_path():
     assert PATH.convert(".", None, None) == Path()
     assert PATH.convert(Path("a"), None, None) == Path("a")
 
 
-def test_empty_image_begins_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_image_begins_no_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["predict", "ensemble", "", "-o", "out"])
     assert done.exit_code == 2

@@ -1,7 +1,5 @@
 """Tests of ``bayes-nnunet predict ENSEMBLE FOLDER`` on a tree of studies, stopped and killed."""
 
-from __future__ import annotations
-
 import csv
 import os
 import signal
@@ -35,12 +33,12 @@ COUNT = 8
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
+def model(tmp_path_factory):
     return make_model(tmp_path_factory.mktemp("model"), members=2)
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory) -> Path:
+def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies") / "in"
     for number in range(COUNT - 2):
         write_volume(folder / f"site {number % 3}" / f"p{number:02d}.nii.gz", seed=number, phases=3)
@@ -50,7 +48,7 @@ def tree(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(model, tree, tmp_path_factory, warm_command) -> Path:
+def whole(model, tree, tmp_path_factory, warm_command):
     """Return the results of an undisturbed run."""
     folder = tmp_path_factory.mktemp("whole")
     output = folder / "out"

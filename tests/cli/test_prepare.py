@@ -1,9 +1,6 @@
 """Tests of ``bayes-nnunet prepare``, the first one in a real process."""
 
-from __future__ import annotations
-
 import re
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,7 +17,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["prepare", *map(str, arguments)])
 
 
-def test_acdc_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
+def test_acdc_is_replaced_only_with_overwrite(tmp_path):
     source = make_acdc(tmp_path / "data base")
     output = tmp_path / "nnUNet_raw" / "Dataset027_ACDC"
     done = bayes_nnunet("prepare", "acdc", source, "-o", output)
@@ -38,7 +35,7 @@ def test_acdc_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
     assert run("acdc", source, "-o", output, "--overwrite").exit_code == 0
 
 
-def test_mnms_names_unlabelled_patients(tmp_path: Path) -> None:
+def test_mnms_names_unlabelled_patients(tmp_path):
     source = make_mnms(tmp_path / "OpenDataset")
     done = run("mnms", source, "-o", tmp_path / "d")
     assert done.exit_code == 0, done.output
@@ -49,7 +46,7 @@ def test_mnms_names_unlabelled_patients(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("release", ["acdc", "mnms"])
-def test_refusal_is_one_line_and_writes_nothing(tmp_path: Path, release: str) -> None:
+def test_refusal_is_one_line_and_writes_nothing(tmp_path, release):
     (tmp_path / "other").mkdir()
     done = run(release, tmp_path / "other", "-o", tmp_path / "d")
     assert done.exit_code == 1

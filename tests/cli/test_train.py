@@ -97,6 +97,8 @@ def test_stdout_is_one_json_line_per_epoch(trained_run):
     assert (trained_run.parent / "stderr.txt").read_text() == (
         FINISHED_FOLD.format(fold="0", run=trained_run) + "\n"
     )
+    picture = (trained_run / "fold_0" / "progress.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
 
 
 def test_progress_file_has_the_printed_lines(trained_run):
@@ -170,11 +172,6 @@ def test_members_are_small_safe_and_found(trained_run):
         assert member.bytes < state.stat().st_size / 3
 
 
-def test_progress_is_drawn_at_the_end(trained_run):
-    picture = (trained_run / "fold_0" / "progress.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-
-
 def test_nnunets_own_predictor_reads_a_member(trained_run, hearts, tmp_path):
     predictor = nnUNetPredictor(device=torch.device("cpu"), use_mirroring=False, allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(trained_run), (0,), "members/epoch_0011.pth")
@@ -186,10 +183,12 @@ def test_nnunets_own_predictor_reads_a_member(trained_run, hearts, tmp_path):
 
 
 def test_resuming_a_finished_training_changes_nothing(trained_run, hearts, warm_command, tmp_path):
+    """The settings that it was started with may be repeated."""
     files = {f: f.stat().st_mtime_ns for f in trained_run.rglob("*.pth")}
     record = (trained_run / "ensemble.json").read_text()
+    flags = ["--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--batch-size", 4, "--seed", 7]
     resume = ("train", hearts, "--output", trained_run, "--resume", "--jsonl")
-    again = warm_command.run(*resume, folder=tmp_path)
+    again = warm_command.run(*resume, *flags, folder=tmp_path)
     assert (again.code, again.output) == (0, "")
     assert again.errors.startswith(FINISHED_FOLD.format(fold="0", run=trained_run))
     assert {f: f.stat().st_mtime_ns for f in trained_run.rglob("*.pth")} == files
@@ -274,13 +273,6 @@ def test_changed_folds_of_run_are_refused(flags, parts, trained_run, hearts):
     assert state_of(trained_run) == before
 
 
-def test_repeated_settings_of_run_are_accepted(trained_run, hearts, warm_command, tmp_path):
-    flags = ["--preset", "demo", "--epochs", 12, "--gamma", 0.5, "--batch-size", 4, "--seed", 7]
-    resume = ("train", hearts, "--output", trained_run, "--resume")
-    again = warm_command.run(*resume, *flags, folder=tmp_path)
-    assert again.code == 0, again.errors
-
-
 def test_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp_path):
     changed = tmp_path / hearts.name
     shutil.copytree(hearts, changed)
@@ -304,63 +296,44 @@ def test_changed_dataset_is_refused_with_the_difference(trained_run, hearts, tmp
 # Refused requests
 
 
-@pytest.mark.parametrize("flag", ["--resume", "--add-cycle"])
-def test_run_without_training_cannot_be_continued(flag, hearts, tmp_path):
-    sentence = refusal(hearts, "--output", tmp_path / "run", flag)
-    assert sentence.endswith(advice(Action.START_NEW))
-    assert not (tmp_path / "run").exists()
-
-
-def test_missing_dataset_is_refused(tmp_path):
-    sentence = refusal(tmp_path / "none", "--output", tmp_path / "run")
-    assert "dataset.json" in sentence
-    assert not (tmp_path / "run").exists()
-
-
-def test_dataset_as_output_is_refused(hearts):
-    assert refusal(hearts, "--output", hearts).endswith(advice(Action.OTHER_OUTPUT))
-
-
-def test_file_as_output_is_refused(hearts, tmp_path):
-    (tmp_path / "file").touch()
-    sentence = refusal(hearts, "--output", tmp_path / "file")
-    assert sentence.startswith(str(tmp_path / "file"))
-    assert sentence.endswith(advice(Action.OTHER_OUTPUT))
-
-
-def test_output_with_another_model_is_refused(hearts, tmp_path):
-    (tmp_path / "plans.json").write_text("{}")
-    sentence = OTHER_PROGRAM.format(run=tmp_path, record="ensemble.json")
-    refused = refusal(hearts, "--output", tmp_path)
-    assert refused == f"{sentence} {advice(Action.OTHER_OUTPUT)}"
-
-
-def test_cascade_is_refused(hearts, tmp_path):
-    flags = ["--output", tmp_path / "run", "--configuration", "3d_cascade_fullres"]
-    assert refusal(hearts, *flags) == NO_CASCADES
-
-
 @pytest.mark.parametrize(
-    ("flags", "parts"),
+    ("data", "output", "flags", "parts"),
     [
-        (["--patient", "("], ["'('"]),
+        ("none", "run", [], ["none", "dataset.json"]),
+        ("one patient", "run", [], [advice(Action.TRAIN_ON_ALL).rstrip(".")]),
+        ("hearts", "run", ["--resume"], [advice(Action.START_NEW)]),
+        ("hearts", "run", ["--add-cycle"], [advice(Action.START_NEW)]),
+        ("hearts", "hearts", [], [advice(Action.OTHER_OUTPUT)]),
+        ("hearts", "file", [], ["{output}", advice(Action.OTHER_OUTPUT)]),
         (
-            ["--patient", "pat"],
+            *("hearts", "model", []),
+            [
+                f"{OTHER_PROGRAM} ".format(run="{output}", record="ensemble.json"),
+                advice(Action.OTHER_OUTPUT),
+            ],
+        ),
+        ("hearts", "run", ["--configuration", "3d_cascade_fullres"], [NO_CASCADES]),
+        ("hearts", "run", ["--patient", "("], ["'('"]),
+        (
+            *("hearts", "run", ["--patient", "pat"]),
             [TOO_FEW_PATIENTS.format(patient="pat"), advice(Action.TRAIN_ON_ALL).rstrip(".")],
         ),
-        (["--patient", "^(heart)"], ["^(heart)", "patient001_frame01"]),
-        (["--fold", "4"], ["fold 4", "from 0 to 3."]),
-        (["--split", "nowhere.json"], ["nowhere.json"]),
+        ("hearts", "run", ["--patient", "^(heart)"], ["^(heart)", "patient001_frame01"]),
+        ("hearts", "run", ["--fold", "4"], ["fold 4", "from 0 to 3."]),
+        ("hearts", "run", ["--split", "nowhere.json"], ["nowhere.json"]),
     ],
 )
-def test_impossible_split_is_refused(flags, parts, hearts, tmp_path):
-    sentence = refusal(hearts, "--output", tmp_path / "run", *flags)
-    assert all(part in sentence for part in parts), sentence
-
-
-def test_dataset_of_one_patient_needs_fold_all(tmp_path):
-    data = make_dataset(tmp_path / "data", patients=1)
-    assert advice(Action.TRAIN_ON_ALL).rstrip(".") in refusal(data, "--output", tmp_path / "run")
+def test_impossible_request_is_refused(data, output, flags, parts, hearts, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "plans.json").write_text("{}")
+    if data == "one patient":
+        make_dataset(tmp_path / data, patients=1)
+    places = {name: hearts if name == "hearts" else tmp_path / name for name in (data, output)}
+    sentence = refusal(places[data], "--output", places[output], *flags)
+    for part in parts:
+        assert part.replace("{output}", str(places[output])) in sentence
+    assert not (tmp_path / "run").exists()
 
 
 def test_option_out_of_range_is_usage_error(hearts, tmp_path):
@@ -495,14 +468,14 @@ def test_parameter_without_effect_is_usage_error(shape, flag):
     assert f"--schedule {shape}" in result.stderr
 
 
-def test_impossible_schedule_is_usage_error():
-    result = CliRunner().invoke(main, ["schedule", "--epochs", "10", "--cycles", "3"])
-    assert result.exit_code == 2
-    assert "10 epochs" in result.stderr
-    assert "3 cycles" in result.stderr
-
-
-def test_endless_schedule_is_usage_error():
-    result = CliRunner().invoke(main, ["schedule", "--epochs", "99999999999"])
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["--epochs", "10", "--cycles", "3"], ["10 epochs", "3 cycles"]),
+        (["--epochs", "99999999999"], [str(MOST_EPOCHS)]),
+    ],
+)
+def test_impossible_schedule_is_usage_error(flags, parts):
+    result = CliRunner().invoke(main, ["schedule", *flags])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert str(MOST_EPOCHS) in result.stderr
+    assert all(part in result.stderr for part in parts)

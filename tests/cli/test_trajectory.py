@@ -1,7 +1,5 @@
 """Tests of ``bayes-nnunet trajectory`` in real processes."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 from pathlib import Path
@@ -10,12 +8,8 @@ import pytest
 
 from napari_bayes_nnunet.io.ensemble.trajectory import DAMAGED_EPOCH
 
-from ..helpers.processes.warm_command import WarmCommand
 
-
-def test_report_has_members_and_a_case(
-    trained_run: Path, hearts: Path, warm_command: WarmCommand, tmp_path: Path
-) -> None:
+def test_report_has_members_and_a_case(trained_run, hearts, warm_command, tmp_path):
     image = hearts / "imagesTr" / "patient001_frame01_0000.nii.gz"
     report = tmp_path / "mein Bericht"
     flags = ("-o", report, "--layers", "encoder.stages.0", "--device", "cpu")
@@ -46,8 +40,8 @@ def test_report_has_members_and_a_case(
     ],
 )
 def test_refusal_is_one_line_and_writes_nothing(
-    flags: list[str], sentence: str, trained_run: Path, warm_command: WarmCommand, tmp_path: Path
-) -> None:
+    flags, sentence, trained_run, warm_command, tmp_path
+):
     start = ("trajectory", trained_run, "-o", tmp_path / "report")
     done = warm_command.run(*start, *flags, folder=tmp_path)
     assert done.code == 1
@@ -57,9 +51,7 @@ def test_refusal_is_one_line_and_writes_nothing(
     assert not (tmp_path / "report").exists()
 
 
-def test_bad_runs_and_outputs_are_refused(
-    trained_run: Path, warm_command: WarmCommand, tmp_path: Path
-) -> None:
+def test_bad_runs_and_outputs_are_refused(trained_run, warm_command, tmp_path):
     def errors(run: Path, report: str) -> str:
         done = warm_command.run("trajectory", run, "-o", tmp_path / report, folder=tmp_path)
         assert (done.code, done.errors.count("\n")) == (1, 1)

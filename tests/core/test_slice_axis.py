@@ -1,7 +1,5 @@
 """The axis of the slices, found from spacing and shape."""
 
-from __future__ import annotations
-
 import pytest
 
 from napari_bayes_nnunet.core.slice_axis import (
@@ -32,9 +30,7 @@ from napari_bayes_nnunet.core.slice_axis import (
         ((256, 10, 216), (10, 1.4, 1.4), None),
     ],
 )
-def test_slices_lie_along_the_coarse_or_short_axis(
-    shape: tuple[int, ...], spacing: tuple[float, ...], axis: int | None
-) -> None:
+def test_slices_lie_along_the_coarse_or_short_axis(shape, spacing, axis):
     assert find_slice_axis(shape, spacing) == axis
 
 
@@ -59,13 +55,11 @@ def test_slices_lie_along_the_coarse_or_short_axis(
         (12, float("nan"), 1.4, None),
     ],
 )
-def test_fourth_axis_holds_slices_of_a_heart(
-    count: int, step: float, pixel: float, slices: bool | None
-) -> None:
+def test_fourth_axis_holds_slices_of_a_heart(count, step, pixel, slices):
     assert fourth_axis_holds_slices(count, step, pixel) is slices
 
 
-def test_only_swapped_axes_contradict_the_spacing() -> None:
+def test_only_swapped_axes_contradict_the_spacing():
     assert contradicts_shape((10, 256, 216), (1.4, 1.4, 10))
     assert contradicts_shape((256, 10, 216), (10, 1.4, 1.4))
     assert not contradicts_shape((10, 256, 216), (10, 1.4, 1.4))
@@ -73,7 +67,7 @@ def test_only_swapped_axes_contradict_the_spacing() -> None:
     assert not contradicts_shape((1, 256, 216), (1, 1.0, 2.0))
 
 
-def test_other_axes_keep_their_order() -> None:
+def test_other_axes_keep_their_order():
     assert order_with_slices_on(0, (216, 256, 10), (1.4, 1.4, 10)) == (2, 0, 1)
     assert order_with_slices_on(2, (10, 216, 256), (10, 1.4, 1.4)) == (1, 2, 0)
     assert order_with_slices_on(1, (216, 10, 256), (1.4, 10, 1.4)) == (0, 1, 2)

@@ -1,7 +1,5 @@
 """Test from a scanner's folder dropped on the window to labels for a PACS."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
@@ -43,7 +41,7 @@ class Patience:
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
+def images(tmp_path):
     """Return a real cine of a scanner or, if missing, the sample cine as DICOM."""
     folder = tmp_path / "images"
     if SUNNYBROOK.exists():
@@ -69,12 +67,8 @@ def segment(viewer: Any, wait: Patience) -> Any:
 
 
 def test_dropped_folder_is_segmented_reviewed_and_exported(
-    images: Path,
-    tmp_path: Path,
-    make_napari_viewer: Callable[..., Any],
-    qtbot: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    images, tmp_path, make_napari_viewer, qtbot, monkeypatch
+):
     viewer = make_napari_viewer(show=True)
     wait = Patience(qtbot)
     # napari's own reader also accepts folders, so napari asks which reader to use.

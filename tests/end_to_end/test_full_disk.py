@@ -1,9 +1,6 @@
 """Tests of a disk that is full or read-only, on a file system of 50 MB and by injection."""
 
-from __future__ import annotations
-
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +29,24 @@ from napari_bayes_nnunet.widgets.review.saver import StudySaver
 from ..helpers.data.cines import LV, WORST, make_cine, write_dicoms
 from ..helpers.data.cohorts import run_here, write_volume
 from ..helpers.data.models import make_model
-from ..helpers.processes.small_disk import FullFrom, SmallDisk, mounted_disk
+from ..helpers.processes.small_disk import FullFrom, mounted_disk
 
 STUDIES = 5
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+def disk(tmp_path):
     with mounted_disk(tmp_path / "disk") as disk:
         yield disk
 
 
 @pytest.fixture(scope="module")
-def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Ensemble:
+def ensemble(tmp_path_factory):
     return Ensemble(make_model(tmp_path_factory.mktemp("model"), members=2), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     for number in range(STUDIES):
         write_volume(folder / f"p{number}.nii.gz", seed=number)
@@ -98,9 +95,7 @@ def assert_full(error: AppError, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("leaving", [0, 150_000])
-def test_cohort_on_a_full_disk_continues_later(
-    leaving: int, ensemble: Ensemble, images: Path, disk: SmallDisk
-) -> None:
+def test_cohort_on_a_full_disk_continues_later(leaving, ensemble, images, disk):
     output = disk.folder / "out"
     output.mkdir()
     disk.fill(leaving=leaving)
@@ -116,9 +111,7 @@ def test_cohort_on_a_full_disk_continues_later(
     assert len(check_whole(output)) == len(rows(output)) == STUDIES
 
 
-def test_disk_full_leaves_nothing_half_written(
-    ensemble: Ensemble, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_full_leaves_nothing_half_written(ensemble, images, tmp_path, monkeypatch):
     asked = {"save": frozenset({"study", "entropy", "probabilities"})}
     number, is_full = 0, True
     while is_full:
@@ -139,9 +132,7 @@ def test_disk_full_leaves_nothing_half_written(
     assert number > 10
 
 
-def test_command_on_full_disk_ends_with_one_sentence(
-    ensemble: Ensemble, images: Path, disk: SmallDisk
-) -> None:
+def test_command_on_full_disk_ends_with_one_sentence(ensemble, images, disk):
     files, output = sorted(images.iterdir()), disk.folder / "out"
     disk.fill(leaving=8192)
     code, told, errors = predict(ensemble, *files, "-o", output)
@@ -157,9 +148,7 @@ def test_command_on_full_disk_ends_with_one_sentence(
     assert len(check_whole(output)) == STUDIES
 
 
-def test_read_only_output_is_refused_before_segmenting(
-    ensemble: Ensemble, images: Path, disk: SmallDisk
-) -> None:
+def test_read_only_output_is_refused_before_segmenting(ensemble, images, disk):
     output = disk.folder / "out"
     output.mkdir()
     disk.make_read_only()
@@ -170,7 +159,7 @@ def test_read_only_output_is_refused_before_segmenting(
             assert str(folder) in errors.splitlines()[-1]
 
 
-def test_row_that_does_not_fit_comes_with_the_next(tmp_path: Path, disk: SmallDisk) -> None:
+def test_row_that_does_not_fit_comes_with_the_next(tmp_path, disk):
     table = CohortTable(disk.folder)
     table.append(failed_row("first", "It failed."))
     before = (disk.folder / COHORT).read_bytes()
@@ -182,7 +171,7 @@ def test_row_that_does_not_fit_comes_with_the_next(tmp_path: Path, disk: SmallDi
     assert [*rows(disk.folder)] == ["first", "second", "third"]
 
 
-def test_edits_on_a_full_disk_are_kept(qapp: Any, qtbot: Any, disk: SmallDisk) -> None:
+def test_edits_on_a_full_disk_are_kept(qapp, qtbot, disk):
     study = make_cine(disk.folder / "heart")
     session = ReviewSession(read_study(study))
     saver = StudySaver(session, open_study_lock(study), every_ms=30)
@@ -212,9 +201,7 @@ def test_edits_on_a_full_disk_are_kept(qapp: Any, qtbot: Any, disk: SmallDisk) -
 
 
 @pytest.mark.parametrize("written", [0, 1])
-def test_dicom_export_on_full_disk_leaves_whole_files(
-    written: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dicom_export_on_full_disk_leaves_whole_files(written, tmp_path, monkeypatch):
     study = make_cine(tmp_path / "study", geometry=write_dicoms(tmp_path / "in"))
     session = ReviewSession(read_study(study))
     monkeypatch.setattr(atomic.os, "fsync", FullFrom(written + 1))

@@ -1,7 +1,5 @@
 """Tests of the journeys of the docs by mouse and keys, from the first click to the files."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -52,7 +50,7 @@ def go(journey: str, folder: Path, *arguments: Any, **options: Any) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_sample_is_reviewed_and_exported(tmp_path: Path) -> None:
+def test_sample_is_reviewed_and_exported(tmp_path):
     go("review_sample", tmp_path, tmp_path, quick=True)
     (file,) = tmp_path.glob("*_study/study.json")
     study = read_study(file.parent)
@@ -67,7 +65,7 @@ def test_sample_is_reviewed_and_exported(tmp_path: Path) -> None:
     assert list((tmp_path / "export").glob("*_report.html"))
 
 
-def test_dicom_series_is_chosen_and_exported(tmp_path: Path) -> None:
+def test_dicom_series_is_chosen_and_exported(tmp_path):
     voxels = read_volume(CINE).voxels[[19, 6], 3:7].astype(np.int16)  # ED and ES
     images = tmp_path / "DICOM"
     write_cine(images / "cine", voxels)
@@ -79,7 +77,7 @@ def test_dicom_series_is_chosen_and_exported(tmp_path: Path) -> None:
     assert written == {"seg.dcm", "measurements.dcm", "numbers.csv"}
 
 
-def test_folder_is_segmented_and_its_worst_study_opened(tmp_path: Path) -> None:
+def test_folder_is_segmented_and_its_worst_study_opened(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "images" / name).mkdir(parents=True)
         write_middle_slices(tmp_path / "images" / name)
@@ -93,14 +91,14 @@ def test_folder_is_segmented_and_its_worst_study_opened(tmp_path: Path) -> None:
     assert sum(study.review.current is not None for study in studies) == 1
 
 
-def test_quick_look_trains_an_ensemble_to_segment_with(hearts: Path, tmp_path: Path) -> None:
+def test_quick_look_trains_an_ensemble_to_segment_with(hearts, tmp_path):
     numbers = (("epochs", 6), ("iterations_per_epoch", 1), ("batch_size", 2))
     go("train", tmp_path, hearts, tmp_path / "run", numbers=numbers)
     ensemble = find_ensemble(tmp_path / "run")
     assert [member.epoch for member in ensemble.usable_members] == [1, 3, 5]
 
 
-def test_two_methods_are_evaluated(tmp_path: Path) -> None:
+def test_two_methods_are_evaluated(tmp_path):
     for case in ("patient001", "patient002"):
         for number, method in enumerate(("multi", "vanilla")):
             write_answer(tmp_path / method, case, answer(number))
@@ -112,7 +110,7 @@ def test_two_methods_are_evaluated(tmp_path: Path) -> None:
     assert {"report.html", "cases.csv", "summary.json"} <= names
 
 
-def test_pictures_are_small_and_keep_the_colours_of_lines() -> None:
+def test_pictures_are_small_and_keep_the_colours_of_lines():
     rng = np.random.default_rng(1)
     pixels = np.repeat(rng.integers(0, 256, (300, 400, 1), np.uint8), 3, axis=2)
     line = (86, 180, 233)

@@ -1,14 +1,11 @@
 """Test of a review of a real heart with keys and mouse, killed, continued and exported."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
+def image(tmp_path):
     """Return the middle slices of the sample cine in a writable folder."""
     return write_middle_slices(tmp_path)
 
@@ -55,9 +52,7 @@ def killed_review(image: Path) -> dict[str, Any]:
     return dict(json.loads(line))
 
 
-def test_review_survives_a_killed_window(
-    image: Path, tmp_path: Path, make_napari_viewer: Callable[..., Any], qtbot: Any
-) -> None:
+def test_review_survives_a_killed_window(image, tmp_path, make_napari_viewer, qtbot):
     done = killed_review(image)
     expected = np.load(tmp_path / "labels.npy")
     folder = Path(done["study"])

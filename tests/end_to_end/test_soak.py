@@ -1,7 +1,5 @@
 """Soak test: 200 volumes in one window, with flat memory, files, threads and processes."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import os
@@ -176,9 +174,7 @@ def assert_flat(uses: list[Use]) -> None:
         assert last - first <= more, (field.name, first, last)
 
 
-def test_many_volumes_in_a_window_leave_nothing(
-    make_napari_viewer: Callable[..., Any], tmp_path: Path, qtbot: Any
-) -> None:
+def test_many_volumes_in_a_window_leave_nothing(make_napari_viewer, tmp_path, qtbot):
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(900, 700)  # drawing without a GPU takes most of the time
     session = Session(viewer, tmp_path, qtbot.waitUntil)

@@ -1,12 +1,10 @@
 """Test of a first training without a terminal, from two folders to a segmented heart."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,7 +97,7 @@ class SlotClock:
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
+def folders(tmp_path):
     """Return a folder of images and one of labels."""
     images, labels = tmp_path / "Bilder", tmp_path / "Konturen"
     images.mkdir()
@@ -113,7 +111,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+def viewer(make_napari_viewer, monkeypatch):
     """Return a window with this plugin as the only one."""
     manager = PluginManager()
     monkeypatch.setattr(PluginManager, "instance", lambda: manager)
@@ -122,9 +120,7 @@ def viewer(make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPat
     return make_napari_viewer(show=True)
 
 
-def test_two_folders_to_a_segmented_heart(
-    viewer: Any, folders: tuple[Path, Path], tmp_path: Path, qtbot: Any, monkeypatch: Any
-) -> None:
+def test_two_folders_to_a_segmented_heart(viewer, folders, tmp_path, qtbot, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = Settings(tmp_path / "settings.json")
     answers: dict[str, Any] = {

@@ -1,7 +1,5 @@
 """Augmentation of training images: nnU-Net's own, and the changes that other scanners make."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import asdict
 from typing import Any
@@ -72,7 +70,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_nnunets_augmentation_is_unchanged(name: str) -> None:
+def test_nnunets_augmentation_is_unchanged(name):
     ours, theirs = make_transforms("nnunet", name), make_transforms(None, name)
     assert [type(t) for t in ours.transforms] == [type(t) for t in theirs.transforms]
     for number in range(20):
@@ -80,7 +78,7 @@ def test_nnunets_augmentation_is_unchanged(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_wide_augmentation_is_deterministic_and_finite(name: str) -> None:
+def test_wide_augmentation_is_deterministic_and_finite(name):
     wide, plain = make_transforms("wide", name), make_transforms("nnunet", name)
     changed = 0
     for number in range(10):
@@ -93,7 +91,7 @@ def test_wide_augmentation_is_deterministic_and_finite(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_changes_follow_the_rotation_of_nnunet(name: str) -> None:
+def test_changes_follow_the_rotation_of_nnunet(name):
     own, wide = (make_transforms(kind, name).transforms for kind in ("nnunet", "wide"))
     new = [transform for transform in wide if repr(transform) not in set(map(repr, own))]
     before = 3 if name == "thick slices" else 1  # to slices, rotate, back to 3D
@@ -103,7 +101,7 @@ def test_changes_follow_the_rotation_of_nnunet(name: str) -> None:
 
 
 @pytest.mark.parametrize("in_slices", [False, True])
-def test_changes_keep_labels_and_normalisation(in_slices: bool) -> None:
+def test_changes_keep_labels_and_normalisation(in_slices):
     shape = (8, 32, 40) if in_slices else (48, 40)
     for number, change in enumerate(scanner_changes(2, in_slices=in_slices)):
         seed(number)
@@ -118,7 +116,7 @@ def test_changes_keep_labels_and_normalisation(in_slices: bool) -> None:
                 assert measure(after["image"]).item() == expected
 
 
-def test_strengths_fill_their_ranges() -> None:
+def test_strengths_fill_their_ranges():
     contrast, gamma, bias, ghosts, resolution = scanner_changes(2, in_slices=False)
     sample = make_sample((48, 40))
     drawn: dict[str, list[float]] = {}
@@ -151,7 +149,7 @@ def test_strengths_fill_their_ranges() -> None:
     assert drawn["rows"] != drawn["columns"]
 
 
-def test_bias_field_is_a_gain_above_air() -> None:
+def test_bias_field_is_a_gain_above_air():
     seed(3)
     image = 5 * torch.rand(2, 48, 40) + 1
     change = BiasField(0.4)
@@ -166,7 +164,7 @@ def test_bias_field_is_a_gain_above_air() -> None:
     assert max(gain.diff(dim=0).abs().max(), gain.diff(dim=1).abs().max()) < 0.1  # smooth
 
 
-def test_ghosts_are_copies_a_part_of_the_image_apart() -> None:
+def test_ghosts_are_copies_a_part_of_the_image_apart():
     image = torch.zeros(1, 40, 48)
     image[0, 3, 5] = 1.0
     for axis, place in ((0, 3), (1, 5)):
@@ -182,7 +180,7 @@ def test_ghosts_are_copies_a_part_of_the_image_apart() -> None:
         assert set(lines.topk(4).indices.tolist()) == {place, *ghosts.tolist()}
 
 
-def test_slices_keep_their_number_of_ghosts_and_pixels() -> None:
+def test_slices_keep_their_number_of_ghosts_and_pixels():
     *_, ghosts, resolution = scanner_changes(2, in_slices=True)
     sample = make_sample((8, 32, 40))
     seed(0)
@@ -190,7 +188,7 @@ def test_slices_keep_their_number_of_ghosts_and_pixels() -> None:
     assert resolution.get_parameters(**sample)["scales"][:, 0].tolist() == [1]
 
 
-def test_unknown_augmentation_is_refused() -> None:
+def test_unknown_augmentation_is_refused():
     entry = asdict(TrainingSettings()) | {"augmentation": "strong"}
     with pytest.raises(ModelError) as caught:
         read_settings({PLANS_ENTRY: entry})

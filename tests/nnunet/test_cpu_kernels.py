@@ -35,7 +35,7 @@ def results(network, batch):
 
 @pytest.mark.parametrize("pixels", [(72, 40), (12, 10)], ids=["large", "small"])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_outputs_and_gradients_stay_the_same(pixels, samples) -> None:
+def test_outputs_and_gradients_stay_the_same(pixels, samples):
     network = make_network()
     fast = copy.deepcopy(network)
     train_channels_last(fast)
@@ -45,7 +45,7 @@ def test_outputs_and_gradients_stay_the_same(pixels, samples) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_names_and_shapes_of_weights_stay() -> None:
+def test_names_and_shapes_of_weights_stay():
     network = make_network()
     expected = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     train_channels_last(network)
@@ -54,7 +54,7 @@ def test_names_and_shapes_of_weights_stay() -> None:
         assert torch.equal(tensor, expected[name])
 
 
-def test_network_in_three_dimensions_stays() -> None:
+def test_network_in_three_dimensions_stays():
     network = make_network(dimensions=3)
     train_channels_last(network)
     assert all(parameter.is_contiguous() for parameter in network.parameters())
@@ -72,7 +72,7 @@ def test_network_in_three_dimensions_stays() -> None:
     ],
     ids=lambda options: "-".join(options),
 )
-def test_transposed_convolutions_that_mix_blocks_stay(options) -> None:
+def test_transposed_convolutions_that_mix_blocks_stay(options):
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 4, 1), torch.nn.ConvTranspose2d(4, 4, 2, **options)
     )

@@ -10,18 +10,17 @@ import torch
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core.types import VoxelBox
 from napari_bayes_nnunet.nnunet.cutout import ResampledAxis
-from napari_bayes_nnunet.nnunet.inference import Predictor
 from tests.helpers.data.models import made_image, make_model
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory) -> Predictor:
+def predictor(tmp_path_factory):
     return Ensemble(make_model(tmp_path_factory.mktemp("m"), members=1), device="cpu")._predictor
 
 
 @pytest.mark.parametrize("slices", [0, 1, 2])
 @pytest.mark.parametrize("spacing", [(8.0, 1.2, 1.9), (8.0, 1.5, 1.5), (8.0, 3.1, 0.9)])
-def test_resampled_part_equals_the_part_of_the_resampled(predictor, slices, spacing) -> None:
+def test_resampled_part_equals_the_part_of_the_resampled(predictor, slices, spacing):
     image = np.moveaxis(made_image((4, 70, 90)), 0, slices)[None]
     moved = np.insert(spacing[1:], slices, spacing[0])
     prepared = predictor.prepare(image, tuple(moved))
@@ -40,7 +39,7 @@ def test_resampled_part_equals_the_part_of_the_resampled(predictor, slices, spac
     torch.testing.assert_close(part, whole[(slice(None), *cutout.box)], atol=2e-5, rtol=0)
 
 
-def test_the_network_sees_only_the_part(predictor, monkeypatch) -> None:
+def test_the_network_sees_only_the_part(predictor, monkeypatch):
     prepared = predictor.prepare(made_image((4, 90, 90))[None], (8.0, 1.5, 1.5))
     found = np.zeros((4, 90, 90), bool)
     found[:, 40:50, 40:50] = True
@@ -63,7 +62,7 @@ def test_the_network_sees_only_the_part(predictor, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-def test_no_part_if_nothing_was_found_or_the_network_is_3d(tmp_path, configuration) -> None:
+def test_no_part_if_nothing_was_found_or_the_network_is_3d(tmp_path, configuration):
     model = make_model(tmp_path, configuration=configuration, members=1)
     predictor = Ensemble(model, device="cpu")._predictor
     prepared = predictor.prepare(made_image((4, 90, 90))[None], (8.0, 1.5, 1.5))
@@ -79,7 +78,7 @@ def edges_of(touched: np.ndarray) -> Callable[[VoxelBox], bool]:
     return lambda edge: bool(touched[edge].any())
 
 
-def test_a_part_is_widened_where_it_is_touched(predictor) -> None:
+def test_a_part_is_widened_where_it_is_touched(predictor):
     prepared = predictor.prepare(made_image((4, 90, 90))[None], (8.0, 1.5, 1.5))
     found = np.zeros((4, 90, 90), bool)
     found[:, 60, 45] = True
@@ -102,7 +101,7 @@ def test_a_part_is_widened_where_it_is_touched(predictor) -> None:
     assert wider.widened(edges_of(at_end), by=(8, 8)) is None  # the image ends there
 
 
-def test_positions_are_those_of_bilinear_resampling() -> None:
+def test_positions_are_those_of_bilinear_resampling():
     axis = ResampledAxis(image=7, network=4, pad=3, padded=12)
     ramp = torch.arange(4, dtype=torch.float32)[None, None]
     resampled = torch.nn.functional.interpolate(ramp, size=7, mode="linear", align_corners=False)

@@ -1,10 +1,7 @@
 """Passes with dropout: each is one sample of the weights, in the blocks of the placement."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,7 +67,7 @@ def logits(
 # One sample of the weights
 
 
-def test_equal_slices_have_equal_logits() -> None:
+def test_equal_slices_have_equal_logits():
     network = make_network()
     batch = patches(1).expand(5, -1, -1, -1)
     found = logits(network, batch, seed=3)
@@ -78,7 +75,7 @@ def test_equal_slices_have_equal_logits() -> None:
 
 
 @pytest.mark.parametrize(("name", "dimension"), [("2d", 2), ("3d_fullres", 3)])
-def test_mirrors_commute_with_a_pass(name: str, dimension: int) -> None:
+def test_mirrors_commute_with_a_pass(name, dimension):
     network = make_network(name=name)
     batch = patches(2, dimension=dimension)
     mirrors = mirrors_of("full", tuple(range(dimension)))
@@ -87,7 +84,7 @@ def test_mirrors_commute_with_a_pass(name: str, dimension: int) -> None:
     torch.testing.assert_close(flipped.flip(-1), found, atol=1e-5, rtol=1e-4)
 
 
-def test_seeds_differ_and_repeat() -> None:
+def test_seeds_differ_and_repeat():
     network = make_network()
     batch = patches(2)
     first, second, again = (logits(network, batch, seed=seed) for seed in (0, 1, 0))
@@ -96,7 +93,7 @@ def test_seeds_differ_and_repeat() -> None:
     torch.testing.assert_close(logits(make_network(), batch, seed=0), first)
 
 
-def test_sober_network_follows_a_pass() -> None:
+def test_sober_network_follows_a_pass():
     network = make_network()
     batch = patches(2)
     before = network.logits(batch, [()], at_once=2)
@@ -106,7 +103,7 @@ def test_sober_network_follows_a_pass() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_dropped_channel_is_a_constant_and_the_others_stay() -> None:
+def test_a_dropped_channel_is_a_constant_and_the_others_stay():
     """A block is convolution, dropout, instance norm and LeakyReLU."""
     block = make_network().module.encoder.stages[0][0].convs[0]
     torch.nn.init.normal_(block.norm.bias)
@@ -122,7 +119,7 @@ def test_a_dropped_channel_is_a_constant_and_the_others_stay() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 40, 5, 6), (2, 40, 3, 5, 6)])
-def test_channels_are_dropped_whole_and_scaled(shape: tuple[int, ...]) -> None:
+def test_channels_are_dropped_whole_and_scaled(shape):
     kind = torch.nn.Dropout2d if len(shape) == 4 else torch.nn.Dropout3d
     layer = torch.nn.Sequential(kind(p=0.25)).eval()
     with one_weight_sample(layer, seed=0):
@@ -133,7 +130,7 @@ def test_channels_are_dropped_whole_and_scaled(shape: tuple[int, ...]) -> None:
     assert 0.5 < float((mask > 0).float().mean()) < 0.95
 
 
-def test_a_pass_is_the_same_in_any_batches(tmp_path: Path) -> None:
+def test_a_pass_is_the_same_in_any_batches(tmp_path):
     ensemble = Ensemble(make_model(tmp_path, members=1, dropout=DROP), device="cpu")
     image = np.repeat(made_image((1, 60, 50)), 5, axis=0)
     (member,) = ensemble.folder.members
@@ -150,7 +147,7 @@ def test_a_pass_is_the_same_in_any_batches(tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_pass_is_the_same_on_a_gpu() -> None:
+def test_a_pass_is_the_same_on_a_gpu():
     network = make_network()
     batch = patches(2)
     expected = logits(network, batch, seed=5)
@@ -174,14 +171,12 @@ def chances(network: torch.nn.Module) -> dict[str, set[float]]:
 @pytest.mark.parametrize(
     ("placement", "decoder"), [("encoder", 0.0), ("everywhere", DROP), (None, DROP)]
 )
-def test_network_drops_where_its_plans_say(
-    placement: str | None, decoder: float, residual: bool
-) -> None:
+def test_network_drops_where_its_plans_say(placement, decoder, residual):
     network = make_network(placement, residual=residual)
     assert chances(network.module) == {"encoder": {DROP}, "decoder": {decoder}}
 
 
-def test_placement_changes_passes_but_no_names() -> None:
+def test_placement_changes_passes_but_no_names():
     encoder, everywhere = make_network("encoder"), make_network("everywhere")
     assert encoder.module.state_dict().keys() == everywhere.module.state_dict().keys()
     encoder.load(everywhere.module.state_dict())
@@ -193,7 +188,7 @@ def test_placement_changes_passes_but_no_names() -> None:
 
 
 @pytest.mark.parametrize("placement", ["encoder", "everywhere"])
-def test_trainer_drops_where_its_settings_say(placement: DropoutPlacement) -> None:
+def test_trainer_drops_where_its_settings_say(placement):
     settings = TrainingSettings(dropout_placement=placement)
     written = plans_with(None) | {PLANS_ENTRY: json.loads(json.dumps(asdict(settings)))}
     assert read_settings(written).dropout_placement == placement
@@ -205,13 +200,13 @@ def test_trainer_drops_where_its_settings_say(placement: DropoutPlacement) -> No
     assert chances(network) == {"encoder": {DROP}, "decoder": {expected}}
 
 
-def test_settings_of_an_old_run_drop_everywhere() -> None:
+def test_settings_of_an_old_run_drop_everywhere():
     old = asdict(TrainingSettings())
     del old["dropout_placement"]
     assert dropout_placement({PLANS_ENTRY: old}) == "everywhere"
 
 
-def test_unknown_placement_is_refused(tmp_path: Path) -> None:
+def test_unknown_placement_is_refused(tmp_path):
     model = make_model(tmp_path, members=1, dropout=DROP)
     written = json.loads((model / "plans.json").read_text())
     (model / "plans.json").write_text(json.dumps(written | {PLANS_ENTRY: {PLACEMENT: "skips"}}))
@@ -219,6 +214,6 @@ def test_unknown_placement_is_refused(tmp_path: Path) -> None:
         Ensemble(model, device="cpu")
 
 
-def test_network_without_an_encoder_is_refused() -> None:
+def test_network_without_an_encoder_is_refused():
     with pytest.raises(AttributeError):
         place_dropout(torch.nn.Sequential(torch.nn.Dropout2d()), "encoder")

@@ -46,7 +46,7 @@ def stock(
 
 
 @pytest.fixture(params=["full", "half"])
-def precision(request, monkeypatch) -> str:
+def precision(request, monkeypatch):
     """Either precision, on a CPU that has fast bfloat16 or is said to have it."""
     monkeypatch.setattr(network_module, "has_fast_bfloat16", lambda: True)
     return {"full": "full", "half": "auto"}[request.param]
@@ -107,38 +107,32 @@ def test_outside_the_nonzero_box_is_certain_background(tmp_path):
     assert (result.entropy[~outside] > 0).all()
 
 
-def test_several_channels_equal_nnunets_predictor(tmp_path):
+def test_another_precision_or_number_of_channels_is_refused(tmp_path):
     model = make_model(tmp_path, channels=2, members=1)
-    image = np.stack([made_image((3, 40, 40)), made_image((3, 40, 40), seed=1)])
-    _, probabilities = stock(model, "checkpoint_epoch_1.pth", image, "none")
-    result = Ensemble(model, device="cpu", precision="full").segment(
-        image, SPACING, mirroring="none"
-    )
-    assert np.abs(result.probabilities - probabilities).max() <= 0.01
-
-
-def test_another_precision_is_refused(tmp_path):
     with pytest.raises(ModelError) as caught:
-        Ensemble(make_model(tmp_path), device="cpu", precision="half")
+        Ensemble(model, device="cpu", precision="half")
     assert caught.value.values == {"precision": "half"}
-
-
-def test_wrong_number_of_channels_is_refused(tmp_path):
-    ensemble = Ensemble(make_model(tmp_path, channels=2, members=1), device="cpu")
     with pytest.raises(ModelError) as caught:
-        ensemble.segment(made_image((3, 40, 40)), SPACING)
+        Ensemble(model, device="cpu").segment(made_image((3, 40, 40)), SPACING)
     assert caught.value.values == {"needed": "2 channels", "names": "cine0, cine1", "channels": 1}
 
 
-def test_transposed_plans_equal_nnunets_predictor(tmp_path):
-    """Plans transpose the axes if the through-plane axis is not the first."""
-    model = make_model(tmp_path, members=1)
-    text = (model / "plans.json").read_text()
-    plans = json.loads(text) | {"transpose_forward": [2, 0, 1], "transpose_backward": [1, 2, 0]}
-    (model / "plans.json").write_text(json.dumps(plans))
-    image, spacing = made_image((40, 50, 4)), (1.2, 1.9, 8.0)
+TRANSPOSED = {"transpose_forward": [2, 0, 1], "transpose_backward": [1, 2, 0]}
+"""Plans transpose the axes if the through-plane axis is not the first."""
+
+
+@pytest.mark.parametrize(
+    ("channels", "plans", "shape", "spacing"),
+    [(2, {}, (3, 40, 40), SPACING), (1, TRANSPOSED, (40, 50, 4), (1.2, 1.9, 8.0))],
+    ids=["channels", "transposed"],
+)
+def test_other_plans_equal_nnunets_predictor(tmp_path, channels, plans, shape, spacing):
+    model = make_model(tmp_path, channels=channels, members=1)
+    ensemble = with_plans(model, **plans)
+    image = np.stack([made_image(shape, seed=seed) for seed in range(channels)])
+    image = image if channels > 1 else image[0]
     labels, probabilities = stock(model, "checkpoint_epoch_1.pth", image, "full", spacing)
-    result = Ensemble(model, device="cpu", precision="full").segment(image, spacing)
+    result = ensemble.segment(image, spacing)
     assert np.abs(result.probabilities - probabilities).max() <= 0.01
     assert (result.labels != labels).mean() < 1e-3
 
@@ -148,9 +142,6 @@ def with_plans(model, **changes):
     plans = json.loads((model / "plans.json").read_text())
     (model / "plans.json").write_text(json.dumps(plans | changes))
     return Ensemble(model, device="cpu", precision="full")
-
-
-TRANSPOSED = {"transpose_forward": [2, 0, 1], "transpose_backward": [1, 2, 0]}
 
 
 @pytest.mark.parametrize("plans", [{}, TRANSPOSED], ids=["usual", "transposed"])

@@ -1,7 +1,5 @@
 """Plans and images that would fill the memory or take hours are refused before."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from typing import Any
 
@@ -38,13 +36,13 @@ def changed(**entries: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+def scarce(monkeypatch):
     """Leave 4 MB of memory free."""
     monkeypatch.setattr(memory, "free_main_memory", lambda: 4_000_000)
 
 
 @pytest.fixture
-def gpus(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+def gpus(monkeypatch):
     """Give every GPU 1 GB of free memory; return those that were asked for it."""
     asked: list[torch.device] = []
 
@@ -64,7 +62,7 @@ def prepare(content: dict[str, Any]) -> None:
     make_predictor(content).prepare(made_image((4, 96, 80))[None], SPACING)
 
 
-def test_patch_that_fills_the_memory_is_refused(scarce: None, gpus: list[torch.device]) -> None:
+def test_patch_that_fills_the_memory_is_refused(scarce, gpus):
     patch = [512, 512]
     network = make_predictor(plans()).network.module
     with pytest.raises(ModelError) as caught:
@@ -81,14 +79,14 @@ def test_patch_that_fills_the_memory_is_refused(scarce: None, gpus: list[torch.d
 @pytest.mark.parametrize(
     "entries", [{"spacing": [0.05, 0.05]}, {"patch_size": [4096, 4096]}], ids=["spacing", "patch"]
 )
-def test_plans_that_enlarge_every_image_are_refused(entries: dict[str, Any]) -> None:
+def test_plans_that_enlarge_every_image_are_refused(entries):
     with pytest.raises(ModelError) as caught:
         prepare(changed(**entries))
     assert caught.value.statement.template == ENLARGED
     assert caught.value.values["factor"] > MOST_ENLARGED
 
 
-def test_image_that_fills_the_memory_is_refused(scarce: None) -> None:
+def test_image_that_fills_the_memory_is_refused(scarce):
     prepare(plans())
     with pytest.raises(ModelError) as caught:
         prepare(changed(spacing=[0.75, 0.75]))
@@ -100,8 +98,8 @@ def test_image_that_fills_the_memory_is_refused(scarce: None) -> None:
     ("channels", "device", "is_accepted"), [(1, CPU, False), (1, GPU, True), (3, GPU, False)]
 )
 def test_image_is_resampled_in_main_memory_and_summed_on_the_device(
-    scarce: None, gpus: list[torch.device], channels: int, device: torch.device, is_accepted: bool
-) -> None:
+    scarce, gpus, channels, device, is_accepted
+):
     """A channel takes 1.6 MB in main memory, the sums of five classes take 4.4 MB."""
     sides = (10, 100, 100)
     with nullcontext() if is_accepted else pytest.raises(ModelError) as caught:
@@ -117,16 +115,14 @@ def test_image_is_resampled_in_main_memory_and_summed_on_the_device(
     ("shape", "spacing", "patch"),
     [((1, 4, 20, 24), (10, 1.5, 1.5), (256, 256)), ((1, 4, 20, 24), (0.5, 0.1, 0.1), (8, 32, 32))],
 )
-def test_small_images_may_be_enlarged_more(
-    shape: tuple[int, ...], spacing: tuple[float, ...], patch: tuple[int, ...]
-) -> None:
+def test_small_images_may_be_enlarged_more(shape, spacing, patch):
     steps = np.divide((10, 1.5, 1.5), spacing)
     resampled = np.multiply(shape[1:], steps)
     assert resampled.prod() < ENOUGH_VOXELS
     check_image(shape, resampled, patch, spacing=spacing, classes=4, sums_on=CPU)
 
 
-def test_free_memory_includes_that_of_the_gpu(scarce: None, gpus: list[torch.device]) -> None:
+def test_free_memory_includes_that_of_the_gpu(scarce, gpus):
     assert free_memory(1, GPU) == free_memory(10**8, CPU) == 4_000_000
     assert gpus == []  # asking takes memory on the GPU
     assert free_memory(10**8, GPU) == 10**9

@@ -59,31 +59,26 @@ def configuration(dimension, *, stages, patch, residual=False):
     return {**made, "patch_size": patch}
 
 
+@pytest.mark.parametrize(
+    ("dimension", "stages", "patch", "small_patch", "features"),
+    [
+        (2, 7, [256, 224], [160, 160], [16, 32, 64, 96, 96]),
+        (2, 3, [50, 40], [48, 40], [16, 32, 64]),
+        (3, 6, [14, 256, 224], [14, 256, 224], [16, 32, 64, 96, 96]),  # stays as planned
+    ],
+)
 @pytest.mark.parametrize("residual", [False, True])
-def test_the_small_network_has_five_stages(residual):
-    made = configuration(2, stages=7, patch=[256, 224], residual=residual)
+def test_the_small_network_has_five_stages(
+    dimension, stages, patch, small_patch, features, residual
+):
+    made = configuration(dimension, stages=stages, patch=patch, residual=residual)
     shrink_network(made, "small")
     kwargs = made["architecture"]["arch_kwargs"]
-    assert made["patch_size"] == [160, 160]
-    assert kwargs["features_per_stage"] == [16, 32, 64, 96, 96]
+    assert (made["patch_size"], kwargs["features_per_stage"]) == (small_patch, features)
     blocks = "n_blocks_per_stage" if residual else "n_conv_per_stage"
     for name in ("strides", "kernel_sizes", blocks):
-        assert len(kwargs[name]) == 5
-    assert len(kwargs["n_conv_per_stage_decoder"]) == 4
-
-
-def test_a_network_smaller_than_small_keeps_its_depth():
-    made = configuration(2, stages=3, patch=[50, 40])
-    shrink_network(made, "small")
-    assert made["patch_size"] == [48, 40]
-    assert made["architecture"]["arch_kwargs"]["features_per_stage"] == [16, 32, 64]
-
-
-def test_a_3d_patch_stays_as_planned():
-    made = configuration(3, stages=6, patch=[14, 256, 224])
-    shrink_network(made, "small")
-    assert made["patch_size"] == [14, 256, 224]
-    assert made["architecture"]["arch_kwargs"]["n_stages"] == 5
+        assert len(kwargs[name]) == len(features) == kwargs["n_stages"]
+    assert len(kwargs["n_conv_per_stage_decoder"]) == len(features) - 1
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -119,12 +114,6 @@ def test_training_plans_are_a_copy_with_the_settings():
     )
 
 
-def test_the_plans_of_a_training_are_read(trained_run, hearts):
-    file = trained_run / "plans.json"
-    content = read_plans(file, read_dataset(hearts), configuration="2d")
-    assert content == json.loads(file.read_text())
-
-
 def test_the_plans_of_a_training_whose_patch_fills_the_memory_are_refused(
     trained_run, hearts, monkeypatch
 ):
@@ -135,49 +124,37 @@ def test_the_plans_of_a_training_whose_patch_fills_the_memory_are_refused(
     assert caught.value.statement.template == memory.PATCH_NEEDS_MEMORY
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        (lambda plans: plans["configurations"]["2d"].pop("architecture"), "'UNet_class_name' is"),
-        (lambda plans: plans["configurations"].pop("2d"), "2d"),
-        (lambda plans: plans["configurations"]["2d"].pop("batch_dice"), "'batch_dice' is missing"),
-        (lambda plans: plans.pop("transpose_forward"), "'transpose_forward' is missing"),
-        (
-            lambda plans: plans["configurations"]["2d"]["architecture"]["arch_kwargs"].update(a=1),
-            "unexpected keyword argument 'a'",
-        ),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:Detected old nnU-Net plans")
-def test_plans_of_another_version_are_refused(fault, reason, trained_run, hearts, tmp_path):
-    content = json.loads((trained_run / "plans.json").read_text())
-    fault(content)
-    assert_refused(tmp_path / "plans.json", json.dumps(content), reason, hearts)
+def two_d(content):
+    return content["configurations"]["2d"]
 
 
 # nnU-Net would read the plans in the file that a text names.
 @pytest.mark.parametrize(
-    "text", ['{"configurations": {', "[]", "", '"elsewhere.json"', '{"a": NaN}']
-)
-def test_damaged_plans_are_refused(text, hearts, tmp_path):
-    assert_refused(tmp_path / "plans.json", text, NO_DICTIONARY, hearts)
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
+    ("fault", "reason"),
     [
+        (lambda plans: two_d(plans).pop("architecture"), "'UNet_class_name' is"),
+        (lambda plans: plans["configurations"].pop("2d"), "2d"),
+        (lambda plans: two_d(plans).pop("batch_dice"), "'batch_dice' is missing"),
+        (lambda plans: plans.pop("transpose_forward"), "'transpose_forward' is missing"),
+        (
+            lambda plans: two_d(plans)["architecture"]["arch_kwargs"].update(a=1),
+            "unexpected keyword argument 'a'",
+        ),
         (lambda plans: plans.update(dataset_name="Dataset001_other"), OTHER_DATASET),
-        (lambda plans: plans["configurations"]["2d"].update(patch_size=[0, 10**9]), UNUSUAL_ENTRY),
+        (lambda plans: two_d(plans).update(patch_size=[0, 10**9]), UNUSUAL_ENTRY),
+        *(
+            (text, NO_DICTIONARY)
+            for text in ('{"configurations": {', "[]", "", '"elsewhere.json"', '{"a": NaN}')
+        ),
     ],
 )
-def test_plans_of_another_training_are_refused(change, reason, trained_run, hearts, tmp_path):
+@pytest.mark.filterwarnings("ignore:Detected old nnU-Net plans")
+def test_damaged_and_foreign_plans_are_refused(fault, reason, trained_run, hearts, tmp_path):
+    file = tmp_path / "plans.json"
     content = json.loads((trained_run / "plans.json").read_text())
-    change(content)
-    assert_refused(tmp_path / "plans.json", json.dumps(content), reason, hearts)
-
-
-def assert_refused(file, text, reason, hearts):
-    file.write_text(text)
+    if callable(fault):
+        fault(content)
+    file.write_text(json.dumps(content) if callable(fault) else fault)
     with pytest.raises(ModelError) as caught:
         read_plans(file, read_dataset(hearts), configuration="2d")
     assert caught.value.statement.template == DAMAGED_PLANS_FILE
@@ -185,6 +162,9 @@ def assert_refused(file, text, reason, hearts):
     assert reason in caught.value.values["reason"]
     assert caught.value.remedies == (Remedy(Action.RESTORE),)
     assert "\n" not in str(caught.value)
+
+
+# nnU-Net would read the plans in the file that a text names.
 
 
 def test_plans_and_split_are_written_for_the_trainer(tmp_path):
@@ -230,6 +210,7 @@ def test_plans_of_finished_training_fit_its_workspace(trained_run, hearts):
     record, dataset = read_record(trained_run / "ensemble.json"), read_dataset(hearts)
     folder = trained_run / "nnunet_data" / "preprocessed" / dataset.nnunet_name
     kept = read_plans(trained_run / "plans.json", dataset, configuration="2d")
+    assert kept == json.loads((trained_run / "plans.json").read_text())
     for data in (dataset, record):
         assert read_preprocessed_plans(folder, dataset.signature(), "2d", data, plans=kept)
 

@@ -1,7 +1,5 @@
 """The time for which threads of torch spin."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -21,7 +19,7 @@ SHOW = "import napari_bayes_nnunet.nnunet, os; print(os.environ.get('GOMP_SPINCO
         ({"OMP_WAIT_POLICY": "PASSIVE"}, "None"),
     ],
 )
-def test_threads_spin_briefly_unless_the_user_decides(given, expected) -> None:
+def test_threads_spin_briefly_unless_the_user_decides(given, expected):
     others = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run(
         [sys.executable, "-c", SHOW],

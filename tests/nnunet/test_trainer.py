@@ -211,6 +211,7 @@ def test_the_state_is_saved_after_all_else(trainer, run, monkeypatch):
     ]
     assert {"plans.json", "dataset.json", "dataset_fingerprint.json"} <= set(written)
     assert list(run.fold("0").glob(".*")) == []
+    assert not run.trajectory("0").exists()  # without being asked for
 
 
 @contextmanager
@@ -256,11 +257,14 @@ def test_member_that_cannot_be_written_is_not_listed(trainer, run):
     assert [f.name for f in run.members("0").iterdir()] == ["epoch_0000.pth"]
 
 
-def test_layers_are_kept_of_every_epoch(trainer, run):
+def test_layers_are_kept_of_every_epoch_before_its_report(trainer, run):
     trainer.settings = replace(
         SETTINGS, keep_trajectory=True, selection=MemberSelection(per_cycle=1)
     )
+    counts = []
+    trainer.on_epoch = lambda report: counts.append(len(list(run.trajectory("0").iterdir())))
     trainer.run_training()
+    assert counts == [1, 2, 3]
     trajectory = read_trajectory(run.trajectory("0"))
     assert trajectory.epochs.tolist() == [0, 1, 2]
     last = trainer._weights
@@ -268,19 +272,6 @@ def test_layers_are_kept_of_every_epoch(trainer, run):
         assert np.array_equal(weights[-1], last[name].float().numpy().ravel())
         assert not np.array_equal(weights[0], weights[1])
     assert list(run.trajectory("0").glob(".*")) == []
-
-
-def test_layers_are_kept_before_the_epoch_is_reported(trainer, run):
-    trainer.settings = replace(SETTINGS, keep_trajectory=True)
-    counts = []
-    trainer.on_epoch = lambda report: counts.append(len(list(run.trajectory("0").iterdir())))
-    trainer.run_training()
-    assert counts == [1, 2, 3]
-
-
-def test_layers_are_not_kept_by_default(trainer, run):
-    trainer.run_training()
-    assert not run.trajectory("0").exists()
 
 
 def test_layers_that_cannot_be_written_are_explained(trainer, run):
@@ -373,22 +364,37 @@ def test_cases_are_read_by_the_checked_dataset(trainer):
 # Steps
 
 
-def test_too_large_a_batch_suggests_a_smaller_one(trainer):
-    def network(data):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
-
+def steps_with(trainer, network):
+    """Initialize a trainer with another network; return its steps, which take no argument."""
     trainer.initialize()
     trainer.network.forward = network
     batch = {"data": torch.zeros(2, 1, 40, 48), "target": []}
-    for step in (trainer.train_step, trainer.validation_step):
+    return [lambda: trainer.train_step(batch), lambda: trainer.validation_step(batch)]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "gpus", "remedy"),
+    [
+        (2, 1, Remedy(Action.OTHER_BATCH_SIZE, {"size": 1})),
+        (1, 1, Remedy(Action.SMALLER_NETWORK)),
+        *(
+            (20, gpus, Remedy(Action.OTHER_BATCH_SIZE, {"size": size}))
+            for gpus, size in ((2, 10), (4, 8), (3, 9))
+        ),
+    ],
+)
+def test_too_large_a_batch_suggests_one_that_fits(batch_size, gpus, remedy, trainer, monkeypatch):
+    def network(data):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    for step in steps_with(trainer, network):
+        trainer.is_ddp = gpus > 1
+        trainer.configuration_manager.configuration["batch_size"] = batch_size
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: gpus)
         with pytest.raises(ModelError) as caught:
-            step(batch)
-        assert caught.value.values == {"device": "cpu", "batch_size": 2}
-        assert caught.value.remedies == (Remedy(Action.OTHER_BATCH_SIZE, {"size": 1}),)
-    trainer.configuration_manager.configuration["batch_size"] = 1
-    with pytest.raises(ModelError) as caught:
-        trainer.train_step(batch)
-    assert caught.value.remedies == (Remedy(Action.SMALLER_NETWORK),)
+            step()
+        assert caught.value.values == {"device": "cpu", "batch_size": batch_size}
+        assert caught.value.remedies == (remedy,)
 
 
 @pytest.fixture
@@ -445,18 +451,9 @@ def test_only_repeatable_trainings_are_said_to_repeat(trainer, seed, device):
     assert error.statement.template == trainer_module._LOSS_DIVERGED
 
 
-def test_other_errors_of_a_step_are_raised_unchanged(trainer):
-    def network(data):
-        raise RuntimeError("size mismatch")
-
-    trainer.initialize()
-    trainer.network.forward = network
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        trainer.train_step({"data": torch.zeros(2, 1, 40, 48), "target": []})
-
-
 @pytest.mark.parametrize("fast", [True, False])
 def test_bfloat16_is_used_if_the_cpu_has_it(fast, trainer, monkeypatch):
+    """Any other error of a step is raised as it is."""
     enabled = []
 
     def network(data):
@@ -464,10 +461,9 @@ def test_bfloat16_is_used_if_the_cpu_has_it(fast, trainer, monkeypatch):
         raise RuntimeError("seen enough")
 
     monkeypatch.setattr(trainer_module, "has_fast_bfloat16", lambda: fast)
-    trainer.initialize()
-    trainer.network.forward = network
+    step, _ = steps_with(trainer, network)
     with pytest.raises(RuntimeError, match="seen enough"):
-        trainer.train_step({"data": torch.zeros(2, 1, 40, 48), "target": []})
+        step()
     assert enabled == [fast]
 
 
@@ -499,22 +495,6 @@ def test_a_failure_is_noted_and_raised(trainer, mailbox):
     assert_diverged(caught.value, trainer_module._LOSS_DIVERGED)
     assert mailbox.failure == caught.value.statement
     assert not mailbox.is_stopped
-
-
-def test_the_suggested_batch_fits_the_gpus(trainer, monkeypatch):
-    def network(data):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    trainer.initialize()
-    trainer.network.forward = network
-    trainer.is_ddp = True
-    trainer.configuration_manager.configuration["batch_size"] = 20
-    batch = {"data": torch.zeros(2, 1, 40, 48), "target": []}
-    for gpus, smaller in ((2, 10), (4, 8), (3, 9)):
-        monkeypatch.setattr(torch.distributed, "get_world_size", lambda gpus=gpus: gpus)
-        with pytest.raises(ModelError) as caught:
-            trainer.train_step(batch)
-        assert caught.value.remedies == (Remedy(Action.OTHER_BATCH_SIZE, {"size": smaller}),)
 
 
 def test_nnunet_does_not_validate_a_run_folder(trainer, run):

@@ -1,18 +1,16 @@
 """Eq. 4 and the selection of members, against the values of the paper."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from itertools import groupby, pairwise
-from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.ensemble.schedule import (
     MOST_EPOCHS,
-    DecayOver,
     MemberSelection,
     RestartSchedule,
     select_latest,
@@ -27,7 +25,7 @@ def by_cycle(schedule: RestartSchedule, selection: MemberSelection) -> dict[int,
     return {cycle: list(epochs) for cycle, epochs in groupby(kept, key=schedule.cycle)}
 
 
-def test_defaults_are_the_papers() -> None:
+def test_defaults_are_the_papers():
     assert (PAPER.epochs, PAPER.cycles, PAPER.cycle_length) == (1200, 3, 400)
     assert (PAPER.initial_lr, PAPER.restart_lr, PAPER.exponent) == (0.01, 0.1, 0.9)
     assert (PAPER.gamma, PAPER.plateau_start, PAPER.decay_over) == (0.8, 320, "T")
@@ -46,18 +44,18 @@ def test_defaults_are_the_papers() -> None:
         (399, 0.007564),
     ],
 )
-def test_learning_rate_over_the_whole_training(cycle: int, t_c: int, rate: float) -> None:
+def test_learning_rate_over_the_whole_training(cycle, t_c, rate):
     assert PAPER.learning_rate(400 * cycle + t_c) == pytest.approx(rate, abs=5e-7)
 
 
-def test_learning_rate_over_one_cycle_has_lower_plateau() -> None:
+def test_learning_rate_over_one_cycle_has_lower_plateau():
     schedule = RestartSchedule(decay_over="Tc")
     assert schedule.learning_rate(399) == pytest.approx(0.002349, abs=5e-7)
     assert schedule.learning_rate(100) == pytest.approx(0.01 * 0.75**0.9)
     assert PAPER.learning_rate(399) / schedule.learning_rate(399) == pytest.approx(3.2, abs=0.05)
 
 
-def test_poly_is_nnunets_own() -> None:
+def test_poly_is_nnunets_own():
     schedule = RestartSchedule(epochs=1000, cycles=1, shape="poly")
     rates = [schedule.learning_rate(epoch) for epoch in (0, 500, 999)]
     assert rates == pytest.approx([0.01, 0.01 * 0.5**0.9, 0.01 * 0.001**0.9])
@@ -67,7 +65,7 @@ def test_poly_is_nnunets_own() -> None:
     assert error.value.values == {"cycles": 3}
 
 
-def test_cosine_is_that_of_snapshot_ensembles() -> None:
+def test_cosine_is_that_of_snapshot_ensembles():
     schedule = RestartSchedule(shape="cosine")
     for cycle in range(3):
         rates = [schedule.learning_rate(400 * cycle + t_c) for t_c in (0, 100, 200, 399)]
@@ -78,13 +76,13 @@ def test_cosine_is_that_of_snapshot_ensembles() -> None:
     assert [gently.learning_rate(epoch) for epoch in (0, 400)] == pytest.approx([0.01, 0.1])
 
 
-def test_other_shapes_are_refused() -> None:
+def test_other_shapes_are_refused():
     with pytest.raises(InputError) as error:
         RestartSchedule(shape="linear")  # type: ignore[arg-type]
     assert error.value.values.items() >= {"setting": "schedule", "unknown": "linear"}.items()
 
 
-def test_too_many_epochs_are_refused() -> None:
+def test_too_many_epochs_are_refused():
     longest = RestartSchedule(epochs=MOST_EPOCHS, cycles=1)
     with pytest.raises(InputError) as error:
         replace(longest, added_cycles=1)
@@ -94,32 +92,20 @@ def test_too_many_epochs_are_refused() -> None:
 
 
 @pytest.mark.parametrize("decay_over", ["T", "Tc"])
-def test_rate_is_constant_on_plateau_and_falls_before(decay_over: DecayOver) -> None:
+def test_rate_is_constant_on_plateau_and_falls_before(decay_over):
     schedule = RestartSchedule(decay_over=decay_over)
     rates = [schedule.learning_rate(epoch) for epoch in range(1, 400)]
     assert len(set(rates[319:])) == 1
     assert all(later < earlier for earlier, later in pairwise(rates[:320]))
 
 
-def test_plateau_may_start_between_two_epochs() -> None:
+def test_plateau_may_start_between_two_epochs():
     schedule = RestartSchedule(epochs=9, cycles=3, gamma=0.5)
     assert schedule.plateau_start == 2
     assert schedule.learning_rate(2) == pytest.approx(0.01 * (1 - 1.5 / 9) ** 0.9)
 
 
-def test_every_cycle_restarts() -> None:
-    high = [epoch for epoch in range(1200) if PAPER.learning_rate(epoch) == 0.1]
-    assert high == [0, 400, 800]
-
-
-def test_first_cycle_without_restart_starts_at_initial_rate() -> None:
-    schedule = RestartSchedule(restart_first_cycle=False)
-    assert schedule.learning_rate(0) == 0.01
-    assert schedule.learning_rate(400) == schedule.learning_rate(800) == 0.1
-    assert schedule.learning_rate(1) == PAPER.learning_rate(1)
-
-
-def test_cycle_and_epoch_in_cycle_count_from_zero() -> None:
+def test_cycle_and_epoch_in_cycle_count_from_zero():
     found = [(PAPER.cycle(e), PAPER.epoch_in_cycle(e)) for e in (0, 399, 400, 1199)]
     assert found == [(0, 0), (0, 399), (1, 0), (2, 399)]
 
@@ -142,9 +128,7 @@ def test_cycle_and_epoch_in_cycle_count_from_zero() -> None:
         (TrainingSettings, "dropout", "dropout", 1.0),
     ],
 )
-def test_impossible_value_is_refused_by_its_option(
-    kind: type, option: str, name: str, value: Any
-) -> None:
+def test_impossible_value_is_refused_by_its_option(kind, option, name, value):
     with pytest.raises(InputError) as error:
         kind(**{name: value})
     values = error.value.values
@@ -152,42 +136,45 @@ def test_impossible_value_is_refused_by_its_option(
     assert repr(values.get("value", values.get("unknown"))) == repr(value)
 
 
-def test_cycles_have_equal_length() -> None:
+def test_cycles_have_equal_length():
     with pytest.raises(InputError) as error:
         RestartSchedule(epochs=1000)
     assert error.value.values == {"epochs": 1000, "cycles": 3}
 
 
-def test_papers_single_modal_members() -> None:
+def test_papers_single_modal_members():
     last_cycle = by_cycle(PAPER, MemberSelection())[2]
     assert last_cycle == list(range(1141, 1200, 2))
     assert len(last_cycle) == 30
 
 
-def test_papers_multi_modal_members() -> None:
+def test_papers_multi_modal_members():
     members = select_latest(by_cycle(PAPER, MemberSelection()), 30)
     in_cycle = list(range(381, 400, 2))
     assert members == [400 * cycle + t_c for cycle in range(3) for t_c in in_cycle]
 
 
-def test_members_come_from_the_plateau_only() -> None:
-    kept = by_cycle(PAPER, MemberSelection(per_cycle=1000, step=1))
-    assert kept[0] == list(range(320, 400))
-
-
-@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.8, 1.0])
-@pytest.mark.parametrize("length", [1, 2, 5, 50])
-def test_last_epoch_of_a_cycle_is_always_kept(step: int, gamma: float, length: int) -> None:
+@given(
+    length=st.integers(1, 50),
+    gamma=st.sampled_from([0.0, 0.1, 0.5, 0.8, 1.0]),
+    step=st.integers(1, 60),
+    per_cycle=st.integers(1, 60),
+)
+def test_members_are_the_last_epochs_of_each_plateau(length, gamma, step, per_cycle):
+    """Epochs are counted back from the last one of a cycle, which is always kept."""
     schedule = RestartSchedule(epochs=3 * length, cycles=3, gamma=gamma)
-    kept = list(MemberSelection(per_cycle=1, step=step).epochs(schedule))
-    assert kept == [length - 1, 2 * length - 1, 3 * length - 1]
-
-
-def test_keeps_agrees_with_epochs() -> None:
-    selection = MemberSelection(per_cycle=4, step=3)
-    kept = {epoch for epoch in range(1200) if selection.keeps(PAPER, epoch)}
-    assert kept == set(selection.epochs(PAPER))
+    first = min(-(-round(10 * gamma) * length // 10), length - 1)  # rounded up
+    of_cycle = range(length - 1, first - 1, -step)[:per_cycle]
+    expected = [cycle * length + t_c for cycle in range(3) for t_c in reversed(of_cycle)]
+    selection = MemberSelection(per_cycle=per_cycle, step=step)
+    assert list(selection.epochs(schedule)) == expected
+    assert [e for e in range(3 * length) if selection.keeps(schedule, e)] == expected
+    high = [e for e in range(3 * length) if schedule.learning_rate(e) == 0.1]
+    assert high == [0, length, 2 * length]
+    gently = replace(schedule, restart_first_cycle=False)
+    assert gently.learning_rate(0) == 0.01
+    for epoch in range(1, 3 * length):
+        assert gently.learning_rate(epoch) == schedule.learning_rate(epoch)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +189,7 @@ def test_keeps_agrees_with_epochs() -> None:
         (100, [7, 8, 9, 17, 18, 19, 27, 28, 29]),
     ],
 )
-def test_remainder_goes_to_the_latest_cycle(count: int, taken: list[int]) -> None:
+def test_remainder_goes_to_the_latest_cycle(count, taken):
     groups = {0: [7, 8, 9], 1: [17, 18, 19], 2: [27, 28, 29]}
     assert select_latest(groups, count) == taken
 
@@ -217,7 +204,5 @@ def test_remainder_goes_to_the_latest_cycle(count: int, taken: list[int]) -> Non
         ({}, []),
     ],
 )
-def test_latest_cycles_replace_epochs_of_short_cycle(
-    groups: dict[int, list[int]], taken: list[int]
-) -> None:
+def test_latest_cycles_replace_epochs_of_short_cycle(groups, taken):
     assert select_latest(groups, 6) == taken

@@ -1,7 +1,5 @@
 """Distances in the space of weights, computed by hand and by other libraries."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ratio of muscle to blood, on a heart of known intensities."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -21,23 +19,23 @@ def made(muscle: float, blood: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("muscle", "blood", "ratio"), [(200, 600, 0.2), (700, 300, 3.0)])
-def test_ratio_is_above_the_darkest_voxels(muscle, blood, ratio) -> None:
+def test_ratio_is_above_the_darkest_voxels(muscle, blood, ratio):
     voxels, labels = made(muscle, blood)
     assert muscle_to_blood(voxels, labels, STRUCTURES) == pytest.approx(ratio)
     assert muscle_to_blood(7 * voxels - 50, labels, STRUCTURES) == pytest.approx(ratio)
 
 
-def test_black_blood_is_infinitely_far() -> None:
+def test_black_blood_is_infinitely_far():
     assert muscle_to_blood(*made(400, 100), STRUCTURES) == math.inf
 
 
-def test_missing_structure_has_no_ratio() -> None:
+def test_missing_structure_has_no_ratio():
     voxels, labels = made(200, 600)
     labels[labels == 3] = 0
     assert math.isnan(muscle_to_blood(voxels, labels, STRUCTURES))
     assert math.isnan(muscle_to_blood(*made(200, 600), {"RV": 1}))
 
 
-def test_first_of_equal_structures_counts() -> None:
+def test_first_of_equal_structures_counts():
     structures = {**STRUCTURES, "left ventricle": 1}
     assert muscle_to_blood(*made(200, 600), structures) == pytest.approx(0.2)

@@ -1,7 +1,5 @@
 """Contributions of slices to the spread of the EF."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +30,7 @@ def reviewed(volumes: PhaseVolumes, z: int) -> PhaseVolumes:
     return replace(volumes, reviewed=volumes.reviewed | (np.arange(3) == z))
 
 
-def test_it_is_what_review_of_slice_takes_away() -> None:
+def test_it_is_what_review_of_slice_takes_away():
     phases: dict[int | None, PhaseVolumes] = {1: ED, 8: ES}
     found = ef_contributions(phases, ed=1, es=8)
     assert (found[0].phase, found[0].z) == (1, 0)
@@ -42,20 +40,20 @@ def test_it_is_what_review_of_slice_takes_away() -> None:
     assert [part.points for part in found] == sorted((p.points for p in found), reverse=True)
 
 
-def test_sure_and_reviewed_slices_add_nothing() -> None:
+def test_sure_and_reviewed_slices_add_nothing():
     found = ef_contributions({1: reviewed(ED, 0), 8: ES}, ed=1, es=8)
     assert found
     assert all(part.z != 2 and (part.phase, part.z) != (1, 0) for part in found)
 
 
-def test_compensating_slice_is_left_out() -> None:
+def test_compensating_slice_is_left_out():
     ed = phase([60, 60], [[50, 64], [60, 60], [70, 56]])
     es = phase([60, 60], [[30, 30]] * 3)
     found = ef_contributions({1: ed, 8: es}, ed=1, es=8)
     assert [(part.phase, part.z) for part in found] == [(1, 0)]
 
 
-def test_another_structure() -> None:
+def test_another_structure():
     ed = phase([60, 60], [[50, 60], [60, 60]], "RV")
     es = phase([30, 30], [[30, 30], [30, 30]], "RV")
     found = ef_contributions({1: ed, 8: es}, ed=1, es=8, structure="RV")
@@ -73,9 +71,9 @@ def test_another_structure() -> None:
     ],
     ids=["no ES", "no LV at ES", "other members at ES", "one member"],
 )
-def test_without_a_spread_nothing_adds_to_it(phases: dict[int | None, PhaseVolumes]) -> None:
+def test_without_a_spread_nothing_adds_to_it(phases):
     assert ef_contributions(phases, ed=1, es=8) == []
 
 
-def test_one_phase_has_no_ef() -> None:
+def test_one_phase_has_no_ef():
     assert ef_contributions({1: ED}, ed=1, es=1) == []

@@ -1,7 +1,5 @@
 """Largest component of a heart, and what is removed around it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -29,7 +27,7 @@ def kept(labels: np.ndarray) -> np.ndarray:
     return largest_component(labels, SPACING)
 
 
-def test_distant_piece_is_removed() -> None:
+def test_distant_piece_is_removed():
     labels = heart()
     labels[2:4, 20:23, 20:23] = 2
     assert np.array_equal(kept(labels), heart() > 0)
@@ -38,7 +36,7 @@ def test_distant_piece_is_removed() -> None:
 
 
 @pytest.mark.parametrize("corner", [(5, 16, 16), (6, 16, 16), (6, 5, 5)])
-def test_piece_at_a_corner_belongs_to_the_heart(corner: tuple[int, int, int]) -> None:
+def test_piece_at_a_corner_belongs_to_the_heart(corner):
     labels = heart()
     labels[corner] = 2
     assert kept(labels)[corner]
@@ -46,9 +44,7 @@ def test_piece_at_a_corner_belongs_to_the_heart(corner: tuple[int, int, int]) ->
 
 @pytest.mark.parametrize("distant", [(3, 20, 20), None])
 @pytest.mark.parametrize("missing", [1, 2, 3, 4])
-def test_emptied_slice_removes_nothing_else(
-    missing: int, distant: tuple[int, int, int] | None
-) -> None:
+def test_emptied_slice_removes_nothing_else(missing, distant):
     expected = heart(without=(missing,))
     labels = expected.copy()
     if distant:
@@ -56,29 +52,29 @@ def test_emptied_slice_removes_nothing_else(
     assert np.array_equal(kept(labels), expected > 0)
 
 
-def test_every_second_slice_is_one_heart() -> None:
+def test_every_second_slice_is_one_heart():
     labels = heart(without=(1, 3, 5))
     assert np.array_equal(kept(labels), labels > 0)
 
 
-def test_piece_beyond_two_empty_slices_is_removed() -> None:
+def test_piece_beyond_two_empty_slices_is_removed():
     labels = heart(without=(3, 4))
     assert np.array_equal(kept(labels), heart(without=(3, 4, 5)) > 0)
 
 
-def test_piece_aside_beyond_an_empty_slice_is_removed() -> None:
+def test_piece_aside_beyond_an_empty_slice_is_removed():
     labels = heart(without=(4,))
     labels[5] = 0
     labels[5, 17:20, 17:20] = 1
     assert np.array_equal(kept(labels), heart(without=(4, 5)) > 0)
 
 
-def test_slices_may_lie_along_another_axis() -> None:
+def test_slices_may_lie_along_another_axis():
     labels = np.moveaxis(heart(without=(2,)), 0, 2)
     assert np.array_equal(largest_component(labels, (1.5, 1.25, 8.0)), labels > 0)
 
 
-def test_nothing_drawn_has_no_component() -> None:
+def test_nothing_drawn_has_no_component():
     labels = np.zeros((3, 8, 8), np.uint8)
     assert not kept(labels).any()
     assert find_removed(labels, labels, SPACING, STRUCTURES) is None

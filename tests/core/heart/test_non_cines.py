@@ -1,7 +1,5 @@
 """Images that are no short-axis cines, made from one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +12,7 @@ STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 
 
 @pytest.fixture
-def frame() -> Source:
+def frame():
     """Blood of 80 in muscle of 30 and lung of 5, in six slices 10 mm apart."""
     y, x = np.mgrid[:60, :60] - 30
     radius = np.hypot(y, x)
@@ -24,7 +22,7 @@ def frame() -> Source:
     return Source(voxels=voxels, labels=labels, spacing=(10, 2, 2), muscle=2, random=random)
 
 
-def test_all_kinds_are_finite_and_differ_from_the_cine(frame: Source) -> None:
+def test_all_kinds_are_finite_and_differ_from_the_cine(frame):
     for kind, make in NON_CINES.items():
         voxels, spacing = make(frame)
         assert np.isfinite(voxels).all(), kind
@@ -38,7 +36,7 @@ def test_all_kinds_are_finite_and_differ_from_the_cine(frame: Source) -> None:
     assert np.isfinite(unknown).all()
 
 
-def test_contrast_of_the_kinds_is_that_of_their_name(frame: Source) -> None:
+def test_contrast_of_the_kinds_is_that_of_their_name(frame):
     ratio = {
         kind: muscle_to_blood(make(frame)[0], frame.labels, STRUCTURES)
         for kind, make in NON_CINES.items()

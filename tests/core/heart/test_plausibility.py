@@ -1,7 +1,5 @@
 """Findings that contradict anatomy or the cardiac cycle."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -41,11 +39,11 @@ def found_in(labels: np.ndarray) -> list[tuple[Fault, str]]:
 
 
 @pytest.mark.parametrize("labels", [heart(), np.zeros((9, 9), np.uint8)])
-def test_a_whole_heart_and_an_empty_slice_have_no_finding(labels) -> None:
+def test_a_whole_heart_and_an_empty_slice_have_no_finding(labels):
     assert found_in(labels) == []
 
 
-def test_separate_piece_counts_from_its_area() -> None:
+def test_separate_piece_counts_from_its_area():
     labels = heart()
     labels[50:52, 70:73] = RV  # 6 voxels, 13.5 mm²
     assert found_in(labels) == []
@@ -53,14 +51,14 @@ def test_separate_piece_counts_from_its_area() -> None:
     assert found_in(labels) == [(Fault.PIECES, "RV")]
 
 
-def test_pieces_that_touch_at_a_corner_are_one() -> None:
+def test_pieces_that_touch_at_a_corner_are_one():
     labels = heart()
     labels[labels == RV] = 0
     labels[10:20, 5:15] = labels[20:30, 15:25] = RV
     assert found_in(labels) == []
 
 
-def test_cavity_without_wall_is_open() -> None:
+def test_cavity_without_wall_is_open():
     labels = heart()
     labels[labels == MYO] = 0
     (finding,) = slice_findings(labels, SPACING, STRUCTURES, (None, 0))
@@ -70,7 +68,7 @@ def test_cavity_without_wall_is_open() -> None:
     assert found_in(open_to_the_right) == [(Fault.OPEN_WALL, "LV")]
 
 
-def test_cavity_at_the_border_of_the_image_is_not_open_there() -> None:
+def test_cavity_at_the_border_of_the_image_is_not_open_there():
     assert found_in(heart()[30:, :]) == [(Fault.OPEN_WALL, "LV")]  # one row of the border is cut
     walled = np.full((20, 20), MYO, np.uint8)
     walled[5:15, 5:15] = LV
@@ -90,13 +88,13 @@ def faults(findings) -> list[tuple[Fault, tuple, str]]:
     return [(finding.fault, finding.place, finding.structure) for finding in findings]
 
 
-def test_gap_leads_to_its_first_slice() -> None:
+def test_gap_leads_to_its_first_slice():
     found = volume_findings({None: volumes(lv=[0, 5, 0, 0, 4, 0, 3, 0])})
     assert faults(found) == [(Fault.GAP, (None, 2), "LV"), (Fault.GAP, (None, 5), "LV")]
     assert [finding.amount for finding in found] == [2, 1]
 
 
-def test_mass_is_compared_with_the_usual_range() -> None:
+def test_mass_is_compared_with_the_usual_range():
     phases = {1: volumes(myo=[50, 50]), 5: volumes(myo=[50, 10])}
     assert volume_findings(phases, ed=1, es=5) == []  # without a range
     (finding,) = volume_findings(phases, ed=1, es=5, mass_range=USUAL)
@@ -105,13 +103,13 @@ def test_mass_is_compared_with_the_usual_range() -> None:
     assert volume_findings({**phases, 5: volumes(myo=[60, 60])}, ed=1, mass_range=USUAL) == []
 
 
-def test_mass_of_one_phase_is_not_compared_with_itself() -> None:
+def test_mass_of_one_phase_is_not_compared_with_itself():
     usual = MassRange(low=0.02, high=0.2)
     phases = {1: volumes(myo=[60, 60])}
     assert volume_findings(phases, ed=1, es=1, mass_range=usual) == []
 
 
-def test_phases_between_may_differ_by_the_wider_end() -> None:
+def test_phases_between_may_differ_by_the_wider_end():
     phases = {1: volumes(myo=[100]), 2: volumes(myo=[80]), 3: volumes(myo=[105])}
     assert volume_findings(phases, ed=1, es=3, mass_range=USUAL) == []
     (finding,) = volume_findings(phases, ed=1, es=2, mass_range=USUAL)
@@ -129,11 +127,11 @@ def curve_faults(slices: dict[int, list[float]], **ends: int) -> list:
     return faults(volume_findings(phases, **ends))
 
 
-def test_smooth_curve_has_no_finding() -> None:
+def test_smooth_curve_has_no_finding():
     assert curve_faults(cine(), ed=1, es=9) == []
 
 
-def test_jump_leads_to_the_phase_and_slice_that_caused_it() -> None:
+def test_jump_leads_to_the_phase_and_slice_that_caused_it():
     slices = cine()
     slices[5] = [slices[5][0], 0.0, slices[5][2]]
     found = curve_faults(slices)
@@ -142,7 +140,7 @@ def test_jump_leads_to_the_phase_and_slice_that_caused_it() -> None:
     assert [place for fault, place, _ in found if fault is Fault.JUMP] == [(5, 1)]
 
 
-def test_few_or_missing_phases_are_no_curve() -> None:
+def test_few_or_missing_phases_are_no_curve():
     slices = cine()
     slices[5][1] = 0.0
     apart = {phase: slices[phase] for phase in (1, 3, 5, 7, 9, 11, 13)}
@@ -151,7 +149,7 @@ def test_few_or_missing_phases_are_no_curve() -> None:
         assert [fault for fault, *_ in curve_faults(part)] == [Fault.GAP]
 
 
-def test_other_extremes_than_ed_and_es_are_found() -> None:
+def test_other_extremes_than_ed_and_es_are_found():
     assert curve_faults(cine(), ed=1, es=10) == []  # nearly the same volume
     found = curve_faults(cine(), ed=4, es=12)
     assert [(fault, place[0]) for fault, place, _ in found] == [
@@ -160,7 +158,7 @@ def test_other_extremes_than_ed_and_es_are_found() -> None:
     ]
 
 
-def test_usual_range_holds_most_training_patients() -> None:
+def test_usual_range_holds_most_training_patients():
     masses = [(100.0, 100.0 + n) for n in range(41)]
     usual = fit_mass_range(masses)
     assert usual is not None

@@ -1,7 +1,5 @@
 """Plausibility of shapes, on hearts drawn by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -16,24 +14,24 @@ def ring() -> np.ndarray:
     return labels
 
 
-def test_whole_heart_is_plausible() -> None:
+def test_whole_heart_is_plausible():
     assert fragment_share(ring(), (1, 2, 3)) == 0
     assert open_wall_share(ring(), 3, 2) == 0
 
 
-def test_separate_piece_counts_with_its_voxels() -> None:
+def test_separate_piece_counts_with_its_voxels():
     labels = ring()
     labels[0, 0, :2] = 3
     assert fragment_share(labels, (1, 2, 3)) == pytest.approx(2 / (3 * 36 + 2))
 
 
-def test_missing_slice_separates_a_structure() -> None:
+def test_missing_slice_separates_a_structure():
     labels = ring()
     labels[1] = 0
     assert fragment_share(labels, (2, 3)) == pytest.approx(1 / 2)
 
 
-def test_gap_of_the_wall_is_open() -> None:
+def test_gap_of_the_wall_is_open():
     labels = ring()
     labels[:, 3, 4:8] = 0  # one of four sides
     assert open_wall_share(labels, 3, 2) == pytest.approx(1 / 4)
@@ -41,6 +39,6 @@ def test_gap_of_the_wall_is_open() -> None:
     assert open_wall_share(labels, 3, 2) == 1
 
 
-def test_nothing_drawn_gives_0() -> None:
+def test_nothing_drawn_gives_0():
     empty = np.zeros((3, 5, 5), np.uint8)
     assert (fragment_share(empty, (1, 2)), open_wall_share(empty, 3, 2)) == (0, 0)

@@ -1,7 +1,5 @@
 """Structures matched by name with those of another dataset."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np
@@ -33,27 +31,27 @@ def test_structure_is_found_by_name_then_by_meaning(name, names, expected):
     assert match_structure(name, names) == expected
 
 
-def test_structure_keeps_colour_under_other_number_and_name() -> None:
+def test_structure_keeps_colour_under_other_number_and_name():
     acdc = structure_colors({"background": 0, "RV": 1, "MYO": 2, "LV": 3})
     mnms = structure_colors({"background": 0, "left ventricle": 1, "LVM": 2, "RVC": 3})
     assert acdc == {1: CARDIAC["RV"], 2: CARDIAC["MYO"], 3: CARDIAC["LV"]}
     assert mnms == {1: CARDIAC["LV"], 2: CARDIAC["MYO"], 3: CARDIAC["RV"]}
 
 
-def test_other_structures_get_colours_of_their_own() -> None:
+def test_other_structures_get_colours_of_their_own():
     labels = {"background": 0, "LV": 1, "scar": 2, "atrium": 3}
     colors = structure_colors(labels)
     assert len(set(colors.values())) == 3
     assert colors[2] == OTHERS[0]
 
 
-def test_more_structures_than_colours_start_again() -> None:
+def test_more_structures_than_colours_start_again():
     labels = {f"part {n}": n for n in range(1, 12)}
     assert len(structure_colors(labels)) == 11
 
 
 @pytest.mark.parametrize("lost", [None, 0, 1, 2], ids=["all", "red", "green", "blue"])
-def test_heart_colours_differ_for_colour_blind_readers(lost: int | None) -> None:
+def test_heart_colours_differ_for_colour_blind_readers(lost):
     # Simulation of Viénot, Brettel and Mollon: cone responses with the lost one replaced.
     to_cones = np.array(
         [[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]]
@@ -82,5 +80,5 @@ def test_heart_colours_differ_for_colour_blind_readers(lost: int | None) -> None
         ("scar", "scar"),
     ],
 )
-def test_names_come_with_their_usual_synonym(name: str, title: str) -> None:
+def test_names_come_with_their_usual_synonym(name, title):
     assert structure_title(name) == title

@@ -1,7 +1,5 @@
 """Part of the slices in which the heart lies."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -23,13 +21,13 @@ def made_labels(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(8, 64, 64), (2, 4, 64, 64)])
-def test_heart_is_the_part_with_most_voxels(shape: tuple[int, ...]) -> None:
+def test_heart_is_the_part_with_most_voxels(shape):
     expected = np.zeros(shape[-2:], bool)
     expected[HEART] = True
     assert np.array_equal(find_heart(made_labels(shape)), expected)
 
 
-def test_surroundings_reach_the_margin_in_mm() -> None:
+def test_surroundings_reach_the_margin_in_mm():
     heart = np.zeros((64, 64), bool)
     heart[HEART] = True
     rows, columns = np.nonzero(find_surroundings(heart, (1.0, 2.5)))
@@ -40,7 +38,7 @@ def test_surroundings_reach_the_margin_in_mm() -> None:
     )
 
 
-def test_without_a_heart_everything_is_near() -> None:
+def test_without_a_heart_everything_is_near():
     heart = find_heart(np.zeros((3, 5, 6), np.uint8))
     assert not heart.any()
     assert find_surroundings(heart, (1.5, 1.5)).all()

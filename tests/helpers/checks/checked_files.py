@@ -6,8 +6,6 @@ and ``tests/test_checked_files.py`` fails if it is old or if a line has no test.
 
 # ruff: noqa: E501 (a check is one line)
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from itertools import groupby

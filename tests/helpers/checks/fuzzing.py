@@ -1,7 +1,5 @@
 """Changes of single entries of a JSON file, each of which must be accepted or refused."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

@@ -1,7 +1,5 @@
 """Contents of files that would run code if they were trusted."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Parser of HTML reports."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 

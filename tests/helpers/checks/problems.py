@@ -1,7 +1,5 @@
 """Checks of errors by their template and values, because the wording may change."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -4,8 +4,6 @@ The members draw the heart in slightly different sizes. The last member also dra
 RV, whose size differs between slices: the queue by expected gross errors starts at the largest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Trees of made studies, and their segmentation without a cluster."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Made DICOM files: small oblique short-axis cines as written by different scanners."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Made predictions with references, and every measure again in plain NumPy."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small folders of images and labels, and their matching."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Made hearts: short-axis images with an RV, a myocardium and an LV, as nnU-Net raw datasets."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Made model folders: real networks with random weights, which need no training."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """NIfTI files with made headers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Posteriors of members that are certain of their labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Small ACDC and M&Ms releases in their original layouts, with affines as wrong as theirs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

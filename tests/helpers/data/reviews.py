@@ -1,7 +1,5 @@
 """Made reviews of a cine with two phases, one of which has two corrected slices."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Sample cine with fewer slices, which are segmented sooner."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Made slices of hearts, and possible posteriors of an ensemble."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

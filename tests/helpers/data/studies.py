@@ -1,7 +1,5 @@
 """Made studies: a small heart, its image file, and members that differ slightly."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Functions that cluster workers run in tests, without imports of what segments."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """Real Dask clusters on this machine, started with a user's commands or with forks of them."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """The real command in real processes, as a user starts it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

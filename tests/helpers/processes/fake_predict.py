@@ -4,8 +4,6 @@ Every .nii.gz file in FOLDER is a study. Files named broken… fail, files named
 The result is an empty OUT/<case>/study.json; OUT/words.json has the arguments of the last call.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -3,8 +3,6 @@
 python fake_training.py [--epochs N] [--seconds S] [--late S] [--fail TEXT] [--refuse TEXT] train …
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

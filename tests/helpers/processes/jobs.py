@@ -1,7 +1,5 @@
 """Run folders of trainings that another process has started."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

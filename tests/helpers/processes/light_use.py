@@ -4,8 +4,6 @@ python light_use.py FOLDER, with a study ``heart`` in FOLDER, prints the modules
 are loaded after each use, or its error. Later uses may load more.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import pkgutil

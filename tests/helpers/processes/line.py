@@ -1,7 +1,5 @@
 """Network connection between a laptop and a server that counts bytes and can be cut."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterator

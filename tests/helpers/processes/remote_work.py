@@ -1,7 +1,5 @@
 """Functions that tests run on workers that segment for a laptop, without imports of the package."""
 
-from __future__ import annotations
-
 import gc
 import os
 import sys

@@ -1,7 +1,5 @@
 """File systems of tests: one of 50 MB, two paths, no file numbers, a full disk, no access."""
 
-from __future__ import annotations
-
 import builtins
 import errno
 import io

@@ -1,7 +1,5 @@
 """Functions that cluster workers run in tests to segment."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from unittest.mock import patch

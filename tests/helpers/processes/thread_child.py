@@ -1,7 +1,5 @@
 """Fake inference child in a thread of the test, which starts immediately."""
 
-from __future__ import annotations
-
 import tempfile
 import threading
 from pathlib import Path

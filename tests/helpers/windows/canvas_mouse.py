@@ -1,7 +1,5 @@
 """Mouse on the canvas of a shown viewer, with Qt events as a window system sends them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

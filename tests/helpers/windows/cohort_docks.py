@@ -1,7 +1,5 @@
 """Folder of studies, and a command that pretends to segment them."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

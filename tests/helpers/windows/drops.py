@@ -1,7 +1,5 @@
 """Files dropped on a widget."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -5,8 +5,6 @@
 ARGUMENTS are a JSON list of paths, or lists of paths, and OPTIONS a JSON dictionary.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Windows that a test opens itself, without the fixture of napari."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch

@@ -1,7 +1,5 @@
 """Bot of pytest-qt with long timeouts for a busy machine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

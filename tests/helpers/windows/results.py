@@ -1,7 +1,5 @@
 """Results on screen."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from napari.layers import Image

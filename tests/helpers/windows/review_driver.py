@@ -6,8 +6,6 @@ opens the image, segments it with the built-in ensemble, reviews the worst slice
 mouse, prints a line of JSON when everything is saved, and waits to be killed.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

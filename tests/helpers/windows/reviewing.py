@@ -1,8 +1,5 @@
 """Opened studies, brush and keys for tests of the *Review* dock."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +114,7 @@ class Review:
 
 
 @pytest.fixture
-def make_review(qtbot: Any, tmp_path: Path) -> Iterator[Callable[..., Review]]:
+def make_review(qtbot, tmp_path):
     """Return the function ``make_review(folder=None, image=True, **study)``."""
     made: list[Review] = []
 
@@ -131,6 +128,6 @@ def make_review(qtbot: Any, tmp_path: Path) -> Iterator[Callable[..., Review]]:
 
 
 @pytest.fixture
-def review(make_review: Callable[..., Review]) -> Review:
+def review(make_review):
     """Return the review of a made cine."""
     return make_review()

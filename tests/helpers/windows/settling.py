@@ -1,7 +1,5 @@
 """Waiting for the pending work of a window, instead of for some milliseconds."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer

@@ -1,7 +1,5 @@
 """Time that the window's thread computes without answering."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import thread_time

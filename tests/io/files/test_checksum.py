@@ -1,7 +1,5 @@
 """Checksums of files."""
 
-from __future__ import annotations
-
 import pytest
 
 from napari_bayes_nnunet.io.files.checksum import may_be_same
@@ -11,7 +9,5 @@ from napari_bayes_nnunet.io.files.checksum import may_be_same
     ("first", "second", "expected"),
     [("a", "a", True), ("a", "b", False), ("", "b", True), ("a", None, True), (None, "", True)],
 )
-def test_unknown_checksum_agrees_with_any(
-    first: str | None, second: str | None, expected: bool
-) -> None:
+def test_unknown_checksum_agrees_with_any(first, second, expected):
     assert may_be_same(first, second) is expected

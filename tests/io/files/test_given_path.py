@@ -1,7 +1,5 @@
 """Paths that a user gives to functions of the package."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -22,17 +20,17 @@ from ...helpers.processes.small_disk import forget_file_numbers, second_path
 
 @pytest.mark.parametrize("function", [given_path, read_volume, Ensemble])
 @pytest.mark.parametrize("text", ["", "  "])
-def test_empty_text_is_not_the_current_folder(function, text: str) -> None:
+def test_empty_text_is_not_the_current_folder(function, text):
     with pytest.raises(DataError) as caught:
         function(text)
     assert caught.value.statement.template == NO_PATH
 
 
-def test_other_paths_are_as_given() -> None:
+def test_other_paths_are_as_given():
     assert given_path(".") == given_path(Path()) == Path()
 
 
-def test_new_paths_are_compared_by_their_names(tmp_path: Path) -> None:
+def test_new_paths_are_compared_by_their_names(tmp_path):
     assert is_same_path(tmp_path / "new", tmp_path / "a" / ".." / "new")
     assert not is_same_path(tmp_path / "new", tmp_path)
     assert is_within(tmp_path / "a" / "new", tmp_path)
@@ -40,19 +38,19 @@ def test_new_paths_are_compared_by_their_names(tmp_path: Path) -> None:
     assert not is_within(tmp_path, tmp_path / "new")
 
 
-def test_links_in_a_loop_stay(tmp_path: Path) -> None:
+def test_links_in_a_loop_stay(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     assert resolve_links(tmp_path / "loop" / "a") == tmp_path / "loop" / "a"
     assert is_same_path(tmp_path / "loop", tmp_path / "b" / ".." / "loop")
     assert not is_within(tmp_path / "loop" / "a", tmp_path / "b")
 
 
-def test_home_of_an_unknown_user_stays() -> None:
+def test_home_of_an_unknown_user_stays():
     assert expand_home("~nobody-has-this-name/a") == Path("~nobody-has-this-name/a")
     assert expand_home("~/a") == Path.home() / "a"
 
 
-def test_one_folder_at_two_paths_is_recognised(tmp_path: Path) -> None:
+def test_one_folder_at_two_paths_is_recognised(tmp_path):
     (tmp_path / "images" / "p1").mkdir(parents=True)
     with second_path(tmp_path / "images") as other:
         assert other.resolve() != (tmp_path / "images").resolve()
@@ -61,7 +59,7 @@ def test_one_folder_at_two_paths_is_recognised(tmp_path: Path) -> None:
         assert not is_within(tmp_path, other)
 
 
-def test_paths_without_file_numbers_are_compared_by_place(tmp_path: Path, monkeypatch) -> None:
+def test_paths_without_file_numbers_are_compared_by_place(tmp_path, monkeypatch):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "link").symlink_to("a")
     forget_file_numbers(monkeypatch)

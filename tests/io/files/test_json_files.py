@@ -1,7 +1,5 @@
 """JSON that is read back: three sentences for what goes wrong, never the content of the file."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,11 +43,11 @@ def read(file: Path, text: str) -> Small:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path):
     return tmp_path / "small.json"
 
 
-def test_lists_become_tuples_and_unknown_keys_are_ignored(file: Path) -> None:
+def test_lists_become_tuples_and_unknown_keys_are_ignored(file):
     text = '{"format": 1, "number": 2, "pair": [3, "b"], "share": 1, "colour": "blue"}'
     assert read(file, text) == Small(number=2, pair=(3, "b"), share=1.0)
 
@@ -62,7 +60,7 @@ def test_lists_become_tuples_and_unknown_keys_are_ignored(file: Path) -> None:
         *('"rest": {"deep": [NaN]}', '"rest": {"deep": [-1e999]}', f'"rest": {TOO_DEEP}'),
     ],
 )
-def test_damaged_file_is_reported_with_advice(file: Path, entry: str) -> None:
+def test_damaged_file_is_reported_with_advice(file, entry):
     with pytest.raises(DataError) as error:
         read(file, f'{{"format": 1, "number": 1, {entry}}}')
     assert error.value.statement == statement(DAMAGED_JSON, file=file, repair="Buy another.")
@@ -70,25 +68,25 @@ def test_damaged_file_is_reported_with_advice(file: Path, entry: str) -> None:
 
 
 @pytest.mark.parametrize("start", ["[]", "", "{}", '{"format": "1"}', '{"format": true}', "\xff"])
-def test_file_without_a_format_is_damaged(file: Path, start: str) -> None:
+def test_file_without_a_format_is_damaged(file, start):
     with pytest.raises(DataError) as error:
         read(file, start)
     assert error.value.statement.template == DAMAGED_JSON
 
 
-def test_newer_file_is_told_from_a_damaged_one(file: Path) -> None:
+def test_newer_file_is_told_from_a_damaged_one(file):
     with pytest.raises(DataError) as error:
         read(file, '{"format": 2, "number": "of another type"}')
     assert error.value.statement == statement(NEWER_JSON, file=file)
 
 
-def test_unreadable_file_is_told_from_a_damaged_one(file: Path) -> None:
+def test_unreadable_file_is_told_from_a_damaged_one(file):
     file.mkdir()
     with pytest.raises(DataError) as error:
         read_json(file, Small, repair="")
     assert error.value.statement == statement(UNREADABLE_JSON, file=file, reason="Is a directory")
 
 
-def test_missing_file_is_left_to_the_caller(file: Path) -> None:
+def test_missing_file_is_left_to_the_caller(file):
     with pytest.raises(FileNotFoundError):
         read_json(file, Small, repair="")

@@ -1,11 +1,8 @@
 """Reading with an upper limit, and files whose content is larger than they are."""
 
-from __future__ import annotations
-
 import errno
 import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +12,7 @@ from napari_bayes_nnunet.io.files import limits
 from napari_bayes_nnunet.io.files.json_files import LARGE_FILE, read_json
 
 
-def test_file_above_the_limit_is_refused(tmp_path: Path) -> None:
+def test_file_above_the_limit_is_refused(tmp_path):
     file = tmp_path / "a.csv"
     file.write_bytes(bytes(11))
     assert limits.read_small(file, most=11) == bytes(11)
@@ -23,7 +20,7 @@ def test_file_above_the_limit_is_refused(tmp_path: Path) -> None:
         limits.read_small(file, most=10)
 
 
-def test_huge_json_file_is_refused_unread(tmp_path: Path) -> None:
+def test_huge_json_file_is_refused_unread(tmp_path):
     file = tmp_path / "plans.json"
     with file.open("wb") as stream:
         stream.truncate(5 * 10**9)  # a sparse file
@@ -33,7 +30,7 @@ def test_huge_json_file_is_refused_unread(tmp_path: Path) -> None:
     assert caught.value.values["file"] == file
 
 
-def test_lines_of_a_text_end_as_in_python(tmp_path: Path) -> None:
+def test_lines_of_a_text_end_as_in_python(tmp_path):
     file = tmp_path / "a.csv"
     file.write_bytes("\ufeffä\r\nb\rc\n".encode())
     assert limits.read_small_text(file, encoding="utf-8-sig") == "ä\nb\nc\n"
@@ -47,16 +44,14 @@ def test_lines_of_a_text_end_as_in_python(tmp_path: Path) -> None:
         (zipfile.ZIP_DEFLATED, 20, False),
     ],
 )
-def test_archive_of_stored_entries_is_as_large(
-    tmp_path: Path, compression: int, size: int, is_stored: bool
-) -> None:
+def test_archive_of_stored_entries_is_as_large(tmp_path, compression, size, is_stored):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("one", bytes(9))
         archive.writestr("two", bytes(11), compression)
         assert limits.is_stored(archive, size) is is_stored
 
 
-def test_arrays_read_are_those_that_were_checked(tmp_path: Path) -> None:
+def test_arrays_read_are_those_that_were_checked(tmp_path):
     file, array = tmp_path / "a.npz", np.arange(3)
     np.savez(file, values=array)
     with zipfile.ZipFile(file, "a") as archive:

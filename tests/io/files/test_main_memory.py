@@ -1,7 +1,5 @@
 """Free memory within the limits of a batch job or a container."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import psutil
@@ -40,14 +38,14 @@ class Groups:
 
 
 @pytest.fixture
-def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Groups:
+def groups(tmp_path, monkeypatch):
     groups = Groups(tmp_path)
     monkeypatch.setattr(main_memory, "MEMBERSHIP", groups.membership)
     monkeypatch.setattr(main_memory, "CONTROL_GROUPS", groups.root)
     return groups
 
 
-def test_limit_of_a_job_bounds_free_memory(groups: Groups) -> None:
+def test_limit_of_a_job_bounds_free_memory(groups):
     groups.join("0::/slurm/job_1/step_0")
     groups.limit("slurm/job_1/step_0", "max", 20 * MIB)
     groups.limit("slurm/job_1", 64 * MIB, 40 * MIB, cached=8 * MIB)
@@ -59,21 +57,21 @@ def test_limit_of_a_job_bounds_free_memory(groups: Groups) -> None:
     assert free_main_memory() == 0
 
 
-def test_limit_of_version_1_bounds_free_memory(groups: Groups) -> None:
+def test_limit_of_version_1_bounds_free_memory(groups):
     groups.join("5:cpu,cpuacct:/", "4:memory:/docker/abc", "0::/")
     groups.limit("memory/docker", UNLIMITED_1, 20 * MIB)
     groups.limit("memory/docker/abc", 64 * MIB, 40 * MIB, cached=8 * MIB)
     assert free_main_memory() == 32 * MIB
 
 
-def test_limit_of_a_container_is_at_the_root(groups: Groups) -> None:
+def test_limit_of_a_container_is_at_the_root(groups):
     groups.join("4:memory:/docker/abc")
     groups.limit("memory", 64 * MIB, 40 * MIB)
     assert free_main_memory() == 24 * MIB
 
 
 @pytest.mark.parametrize("lines", [(), ("0::/",), ("0::/user/session",), ("4:memory:/",)])
-def test_processes_without_limit_have_all_memory(groups: Groups, lines: tuple[str, ...]) -> None:
+def test_processes_without_limit_have_all_memory(groups, lines):
     if lines:
         groups.join(*lines)
         groups.limit("user/session", "max", MIB)

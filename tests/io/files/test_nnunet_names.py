@@ -1,7 +1,5 @@
 """Names in plans and dataset.json that nnU-Net would import, call or use as a path."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +42,7 @@ def refusal(change: Change) -> str:
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_planned_networks_are_accepted(residual: bool) -> None:
+def test_planned_networks_are_accepted(residual):
     check_plans(plans(residual=residual))
 
 
@@ -75,7 +73,7 @@ def test_planned_networks_are_accepted(residual: bool) -> None:
         ),
     ],
 )
-def test_a_name_outside_of_nnunet_is_refused(change: Change) -> None:
+def test_a_name_outside_of_nnunet_is_refused(change):
     assert refusal(change) == FOREIGN_PART
 
 
@@ -90,7 +88,7 @@ def test_a_name_outside_of_nnunet_is_refused(change: Change) -> None:
         lambda p: two_d(p).update(previous_stage={}),
     ],
 )
-def test_path_in_place_of_name_is_refused(change: Change) -> None:
+def test_path_in_place_of_name_is_refused(change):
     assert refusal(change) == FOREIGN_PATH
 
 
@@ -104,11 +102,11 @@ def test_path_in_place_of_name_is_refused(change: Change) -> None:
         (lambda p: two_d(p).update(normalization_schemes=[None]), NO_NAMES),
     ],
 )
-def test_entries_of_another_type_are_refused(change: Change, template: str) -> None:
+def test_entries_of_another_type_are_refused(change, template):
     assert refusal(change) == template
 
 
-def test_a_foreign_reader_in_the_dataset_is_refused() -> None:
+def test_a_foreign_reader_in_the_dataset_is_refused():
     check_dataset_json({})
     check_dataset_json({"overwrite_image_reader_writer": "NibabelIO"})
     with pytest.raises(DataError) as caught:
@@ -116,6 +114,6 @@ def test_a_foreign_reader_in_the_dataset_is_refused() -> None:
     assert caught.value.values["file"] == "dataset.json"
 
 
-def test_plain_names_stay_in_their_folder() -> None:
+def test_plain_names_stay_in_their_folder():
     assert all(map(is_plain_name, ("nnUNetPlans_2d", "Dataset001_Herz für alle", "ab:c", "..a")))
     assert not any(map(is_plain_name, ("", ".", "..", "a/b", "a\\b", "/a", "c:a", "a\0", None)))

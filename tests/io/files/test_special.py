@@ -1,10 +1,7 @@
 """Pipes, sockets and devices are refused at once, wherever a file is read."""
 
-from __future__ import annotations
-
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +20,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named p
 
 
 @pytest.fixture
-def specials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+def specials(tmp_path, monkeypatch):
     """Return a pipe, a socket and a device."""
     os.mkfifo(tmp_path / "pipe.nii.gz")
     monkeypatch.chdir(tmp_path)  # the path of a socket is short
@@ -32,13 +29,13 @@ def specials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[P
         yield [tmp_path / "pipe.nii.gz", tmp_path / "socket", Path(os.devnull)]
 
 
-def test_files_and_folders_are_not_special(tmp_path: Path) -> None:
+def test_files_and_folders_are_not_special(tmp_path):
     for path in (tmp_path, tmp_path / "missing", Path(__file__)):
         assert not is_special(path)
         refuse_special(path)
 
 
-def test_no_reader_waits_for_a_pipe(specials: list[Path]) -> None:
+def test_no_reader_waits_for_a_pipe(specials):
     for path in specials:
         for read in (refuse_special, read_small, sha256):
             with pytest.raises(OSError, match="pipe"):
@@ -51,7 +48,7 @@ def test_no_reader_waits_for_a_pipe(specials: list[Path]) -> None:
         assert caught.value.statement.template == CANNOT_READ
 
 
-def test_no_ensemble_is_found_in_a_pipe(specials: list[Path], tmp_path: Path) -> None:
+def test_no_ensemble_is_found_in_a_pipe(specials, tmp_path):
     for path in specials:
         with pytest.raises(DataError) as caught:
             find_ensemble(path)
