@@ -7,14 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from distributed import Security
 
 from .command import environment
 from .jobs import wait_until
@@ -139,48 +135,10 @@ def tls_options(certificates: Path) -> list[str]:
 
 
 def make_certificates(folder: Path) -> Path:
-    """Write ca.pem, cert.pem and key.pem of a new certificate authority to ``folder``."""
+    """Write ca.pem, cert.pem and key.pem of a new certificate, its own authority, to ``folder``."""
     folder.mkdir()
-    authority, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = _name(f"authority of {folder.name}")
-    (folder / "ca.pem").write_bytes(_pem(_certificate(root, root, authority, authority, True)))
-    (folder / "cert.pem").write_bytes(
-        _pem(_certificate(_name("cluster"), root, own, authority, False))
-    )
-    (folder / "key.pem").write_bytes(
-        own.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    made = Security.temporary()
+    (folder / "ca.pem").write_text(made.tls_ca_file)
+    (folder / "cert.pem").write_text(made.tls_worker_cert)
+    (folder / "key.pem").write_text(made.tls_worker_key)
     return folder
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _certificate(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    signed_by: ec.EllipticCurvePrivateKey,
-    is_authority: bool,
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .sign(signed_by, hashes.SHA256())
-    )
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
