@@ -41,37 +41,20 @@ def test_nothing_is_known_before_the_first_step(at):
     assert time_left.step() == 3
     assert time_left.seconds(5) == 15
     assert time_left.seconds(0) == 0
-
-
-def test_several_steps_share_their_time(at):
-    time_left = TimeLeft()
-    at(1)
-    time_left.step()
-    at(10)
+    at(100)
+    time_left.restart()  # the time before belongs to no step
+    at(109)
     assert time_left.step(3) == 9
-    assert time_left.seconds(4) == 10
+    assert time_left.seconds(4) == 4 * 3
 
 
-def test_only_the_latest_steps_count(at):
-    time_left = TimeLeft(latest=2)
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [({}, 104 / 3), ({"latest": 2}, 2), ({"average": median}, 3)],
+)
+def test_average_is_of_all_or_the_latest_steps_or_their_median(options, seconds, at):
+    time_left = TimeLeft(**options)
     for now in (100, 101, 104):
         at(now)
         time_left.step()
-    assert time_left.seconds(2) == 4
-
-
-def test_the_average_may_leave_out_a_slow_step(at):
-    time_left = TimeLeft(average=median)
-    for now in (2, 4, 1000):
-        at(now)
-        time_left.step()
-    assert time_left.seconds(3) == 6
-
-
-def test_time_before_a_restart_belongs_to_no_step(at):
-    time_left = TimeLeft()
-    at(100)
-    time_left.restart()
-    at(102)
-    time_left.step()
-    assert time_left.seconds(1) == 2
+    assert time_left.seconds(1) == pytest.approx(seconds)
