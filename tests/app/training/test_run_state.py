@@ -1,5 +1,4 @@
 import os
-import random
 import re
 import shutil
 import signal
@@ -336,15 +335,12 @@ def test_a_killed_training_writes_a_last_message(training):
         pass
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(more, marks=pytest.mark.slow) for more in (1, 2, 3))]
-)
-def test_a_training_killed_by_others_has_died(seed, training):
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_training_killed_by_others_has_died(epochs, training):
     started, run = training
-    moment = random.Random(seed).uniform(0, 3)
     started.wait(lambda: read_process_record(run).pid == started.pid)
     assert read_run_state(run).kind == "running"
-    started.wait_a_moment(moment)
+    started.wait(lambda: run.progress.read_text().count('"kind": "epoch"') >= epochs)
     assert read_run_state(run).kind == "running"
     started.kill()
     state = read_run_state(run)
