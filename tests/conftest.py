@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from .helpers.data.hearts import make_dataset
@@ -25,7 +25,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # otherwise every process uses all core
         os.environ.setdefault(threads, "1")
 
 # The same examples in each run: a failure is a change of the code, not of chance or of the machine.
-settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("repeatable")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

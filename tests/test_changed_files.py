@@ -73,7 +73,7 @@ def test_changed_ensemble_is_read_or_refused(run: RunFolder, name: str) -> None:
             record.validation_cases(fold)
             assert record.trained_on(fold)["cases"] is not None
 
-    assert_read_or_refused(run.path / name, read, examples=200, quotes=True)
+    assert_read_or_refused(run.path / name, read, quotes=True)
 
 
 @pytest.mark.filterwarnings("ignore:Detected old nnU-Net plans format")
@@ -109,7 +109,7 @@ def test_changed_study_is_read_or_refused(study: Path) -> None:
         json.dumps([info.quality, info.warnings, info.slices, info.method])
         assert info.quality is None or math.isfinite(info.quality)
 
-    assert_read_or_refused(study / STUDY_FILE, read, examples=200)
+    assert_read_or_refused(study / STUDY_FILE, read)
 
 
 def test_changed_review_is_read_or_refused(study: Path, tmp_path: Path) -> None:

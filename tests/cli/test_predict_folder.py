@@ -170,23 +170,19 @@ def test_folder_is_saved_as_studies_by_default(monkeypatch, given, saved):
     assert asked["resources"] == {"GPU": 1, "slot": 0.5}
 
 
-class TestRefused:
-    @pytest.mark.parametrize(
-        ("resources", "named"), [("GPU=1", "--scheduler"), ("GPU", "--resources")]
-    )
-    def test_resources_without_scheduler_or_number(
-        self, model, tree, tmp_path, warm_command, resources, named
-    ):
-        asked = ("predict", model, tree, "-o", tmp_path / "o", "--resources", resources)
-        done = warm_command.run(*asked, folder=tmp_path)
-        assert done.code == 2
-        assert named in done.errors
+@pytest.mark.parametrize(("resources", "named"), [("GPU=1", "--scheduler"), ("GPU", "--resources")])
+def test_resources_without_scheduler_or_number_are_refused(resources, named, tmp_path):
+    words = ["predict", "ensemble", str(tmp_path), "-o", "out", "--resources", resources]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert named in done.stderr
 
-    def test_folder_without_studies(self, model, tmp_path, warm_command):
-        (tmp_path / "in").mkdir()
-        asked = ("predict", model, tmp_path / "in", "-o", tmp_path / "out", "--jsonl")
-        done = warm_command.run(*asked, folder=tmp_path)
-        assert done.code == 1
-        assert NO_IMAGES_IN.format(folders=tmp_path / "in") in done.errors
-        _, end = messages(done.output)
-        assert (end.outcome, end.text in done.errors) == ("failed", True)
+
+def test_folder_without_studies_is_refused(model, tmp_path, warm_command):
+    (tmp_path / "in").mkdir()
+    asked = ("predict", model, tmp_path / "in", "-o", tmp_path / "out", "--jsonl")
+    done = warm_command.run(*asked, folder=tmp_path)
+    assert done.code == 1
+    assert NO_IMAGES_IN.format(folders=tmp_path / "in") in done.errors
+    _, end = messages(done.output)
+    assert (end.outcome, end.text in done.errors) == ("failed", True)

@@ -1,11 +1,12 @@
-"""Tests of ``bayes-nnunet trajectory`` in real processes."""
+"""Tests of ``bayes-nnunet trajectory``, the first one in a real process."""
 
 import csv
 import shutil
-from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.io.ensemble.trajectory import DAMAGED_EPOCH
 
 
@@ -29,41 +30,38 @@ def test_report_has_members_and_a_case(trained_run, hearts, warm_command, tmp_pa
     assert all(float(row["between_to_within"]) > 0 for row in rows)
 
 
+DAMAGED = DAMAGED_EPOCH.partition(" (")[0].format(file="epoch_0000.npz")
+
+
 @pytest.mark.parametrize(
-    ("flags", "sentence"),
+    ("run", "output", "flags", "sentence"),
     [
-        (["--layers", "nothing"], "'nothing'"),
-        (["--layers", "decoder"], "decoder.stages.0"),
-        (["--fold", "4"], "fold 4"),
-        (["--cases", "a/x.nii.gz", "--cases", "b/x.nii.gz"], " x,"),
-        (["--cases", "nowhere.nii.gz", "--device", "cpu"], "nowhere.nii.gz does not exist"),
+        ("trained", "report", ["--layers", "nothing"], "'nothing'"),
+        ("trained", "report", ["--layers", "decoder"], "decoder.stages.0"),
+        ("trained", "report", ["--fold", "4"], "fold 4"),
+        ("trained", "report", ["--cases", "a/x.nii.gz", "--cases", "b/x.nii.gz"], " x,"),
+        (
+            *("trained", "report", ["--cases", "nowhere.nii.gz", "--device", "cpu"]),
+            "nowhere.nii.gz does not exist",
+        ),
+        ("none", "report", [], "ensemble.json"),
+        ("trained", "file", [], "--output"),
+        ("damaged", "report", [], DAMAGED),
     ],
 )
 def test_refusal_is_one_line_and_writes_nothing(
-    flags, sentence, trained_run, warm_command, tmp_path
+    run, output, flags, sentence, trained_run, tmp_path
 ):
-    start = ("trajectory", trained_run, "-o", tmp_path / "report")
-    done = warm_command.run(*start, *flags, folder=tmp_path)
-    assert done.code == 1
-    assert done.errors.startswith("Error: ")
-    assert sentence in done.errors
-    assert done.errors.count("\n") == 1
-    assert not (tmp_path / "report").exists()
-
-
-def test_bad_runs_and_outputs_are_refused(trained_run, warm_command, tmp_path):
-    def errors(run: Path, report: str) -> str:
-        done = warm_command.run("trajectory", run, "-o", tmp_path / report, folder=tmp_path)
-        assert (done.code, done.errors.count("\n")) == (1, 1)
-        return done.errors
-
-    assert "ensemble.json" in errors(tmp_path, "a")
+    folder = trained_run if run == "trained" else tmp_path / run
     (tmp_path / "file").write_text("")
-    refusal = errors(trained_run, "file")
-    assert str(tmp_path / "file") in refusal
-    assert "--output" in refusal
-    run = shutil.copytree(trained_run, tmp_path / "run")
-    (run / "fold_0" / "trajectory").mkdir()
-    (run / "fold_0" / "trajectory" / "epoch_0000.npz").write_text("damaged")
-    damaged = DAMAGED_EPOCH.partition(" (")[0].format(file="epoch_0000.npz")
-    assert damaged in errors(run, "b")
+    if run == "damaged":
+        shutil.copytree(trained_run, folder, ignore=shutil.ignore_patterns("nnunet_data"))
+        (folder / "fold_0" / "trajectory").mkdir()
+        (folder / "fold_0" / "trajectory" / "epoch_0000.npz").write_text("damaged")
+    words = ["trajectory", folder, "-o", tmp_path / output, *flags]
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "report").exists()

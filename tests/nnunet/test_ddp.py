@@ -72,26 +72,31 @@ OMIT_DEVICE = Remedy(Action.OMIT, {"setting": "device"})
         ({"device": "cpu"}, 2, {"device": "cpu"}, (OMIT_GPUS, OMIT_DEVICE)),
         ({"device": "mps"}, 2, {"device": "mps"}, (OMIT_GPUS, OMIT_DEVICE)),
         ({"device": "cuda:1"}, 2, {"gpus": 2, "device": "cuda:1"}, (OMIT_DEVICE,)),
-        *(
-            (
-                {"batch_size": size},
-                2,
-                {"batch_size": size, "gpus": 2},
-                (Remedy(Action.OTHER_BATCH_SIZE, {"size": equal}), OTHER_GPUS),
-            )
-            for size, equal in ((1, 2), (5, 4))
-        ),
-        ({}, "without NCCL", {}, (OMIT_GPUS,)),
     ],
 )
 def test_gpus_that_cannot_train_are_refused(request_, available, values, remedies, monkeypatch):
-    has_nccl = isinstance(available, int)
-    set_gpus(monkeypatch, available if has_nccl else 2, nccl=has_nccl)
+    set_gpus(monkeypatch, available)
     with pytest.raises(ModelError) as caught:
         ddp.check_gpus(2, **{"device": "auto", "batch_size": 20, **request_})
     assert caught.value.values == values
     assert caught.value.remedies == remedies
-    assert ("NCCL" in str(caught.value)) != has_nccl
+
+
+@pytest.mark.parametrize(("batch_size", "size"), [(1, 2), (5, 4)])
+def test_unequal_batch_is_refused_with_equal_one(batch_size, size, monkeypatch):
+    set_gpus(monkeypatch, 2)
+    with pytest.raises(ModelError) as caught:
+        ddp.check_gpus(2, device="auto", batch_size=batch_size)
+    assert caught.value.values == {"batch_size": batch_size, "gpus": 2}
+    assert caught.value.remedies == (Remedy(Action.OTHER_BATCH_SIZE, {"size": size}), OTHER_GPUS)
+
+
+def test_a_torch_without_nccl_is_refused(monkeypatch):
+    set_gpus(monkeypatch, 2, nccl=False)
+    with pytest.raises(ModelError) as caught:
+        ddp.check_gpus(2, device="auto", batch_size=20)
+    assert caught.value.remedies == (OMIT_GPUS,)
+    assert "NCCL" in str(caught.value)
 
 
 # The command
@@ -142,15 +147,18 @@ def test_the_saved_epoch_is_that_of_nnunets_state(run):
         assert ddp.saved_epoch(run, "0") == epoch
 
 
-def test_last_line_of_a_traceback_is_the_failure():
+def test_model_error_in_traceback_is_failure():
     text = "\n\n-- Process 1 …\nTraceback …\nnapari_bayes_nnunet.nnunet.ModelError: No {x}.\n"
     assert str(ddp.failure_statement(RuntimeError(text))) == "No {x}."
-    for text, reason in (
-        ("Traceback …\nKilled by SIGKILL.", "Killed by SIGKILL"),
-        ("", "RuntimeError"),
-    ):
-        failure = ddp.failure_statement(RuntimeError(text))
-        assert failure == statement(ddp.PROCESS_FAILED, Action.RESUME, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("Traceback …\nKilled by SIGKILL.", "Killed by SIGKILL"), ("", "RuntimeError")],
+)
+def test_other_errors_are_the_reason_of_the_failure(text, reason):
+    failure = ddp.failure_statement(RuntimeError(text))
+    assert failure == statement(ddp.PROCESS_FAILED, Action.RESUME, reason=reason)
 
 
 # Following it
@@ -310,6 +318,15 @@ def test_the_command_notes_why_it_fails(run, monkeypatch):
         ddp.main()
     noted = statement(ddp.PROCESS_FAILED, Action.RESUME, reason="Killed by SIGKILL")
     assert Mailbox(run, "0").failure == noted
+
+
+@pytest.mark.slow
+def test_a_failure_of_nnunet_is_noted(run):
+    """Of the real command without data, and mostly without GPUs."""
+    command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)
+    variables = {**environment(), **ddp.ddp_environment(run.path, run.workspace)}
+    subprocess.run(command, env=variables, stderr=subprocess.PIPE, timeout=120)
+    assert Mailbox(run, "0").failure.template == ddp.PROCESS_FAILED
 
 
 # A training by two processes, on the CPU

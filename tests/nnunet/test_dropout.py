@@ -1,7 +1,10 @@
 """Passes with dropout: each is one sample of the weights, in the blocks of the placement."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,7 +70,7 @@ def logits(
 # One sample of the weights
 
 
-def test_equal_slices_have_equal_logits():
+def test_equal_slices_have_equal_logits() -> None:
     network = make_network()
     batch = patches(1).expand(5, -1, -1, -1)
     found = logits(network, batch, seed=3)
@@ -75,7 +78,7 @@ def test_equal_slices_have_equal_logits():
 
 
 @pytest.mark.parametrize(("name", "dimension"), [("2d", 2), ("3d_fullres", 3)])
-def test_mirrors_commute_with_a_pass(name, dimension):
+def test_mirrors_commute_with_a_pass(name: str, dimension: int) -> None:
     network = make_network(name=name)
     batch = patches(2, dimension=dimension)
     mirrors = mirrors_of("full", tuple(range(dimension)))
@@ -84,7 +87,7 @@ def test_mirrors_commute_with_a_pass(name, dimension):
     torch.testing.assert_close(flipped.flip(-1), found, atol=1e-5, rtol=1e-4)
 
 
-def test_seeds_differ_and_repeat():
+def test_seeds_differ_and_repeat() -> None:
     network = make_network()
     batch = patches(2)
     first, second, again = (logits(network, batch, seed=seed) for seed in (0, 1, 0))
@@ -93,7 +96,7 @@ def test_seeds_differ_and_repeat():
     torch.testing.assert_close(logits(make_network(), batch, seed=0), first)
 
 
-def test_sober_network_follows_a_pass():
+def test_sober_network_follows_a_pass() -> None:
     network = make_network()
     batch = patches(2)
     before = network.logits(batch, [()], at_once=2)
@@ -103,7 +106,7 @@ def test_sober_network_follows_a_pass():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_dropped_channel_is_a_constant_and_the_others_stay():
+def test_a_dropped_channel_is_a_constant_and_the_others_stay() -> None:
     """A block is convolution, dropout, instance norm and LeakyReLU."""
     block = make_network().module.encoder.stages[0][0].convs[0]
     torch.nn.init.normal_(block.norm.bias)
@@ -119,7 +122,7 @@ def test_a_dropped_channel_is_a_constant_and_the_others_stay():
 
 
 @pytest.mark.parametrize("shape", [(2, 40, 5, 6), (2, 40, 3, 5, 6)])
-def test_channels_are_dropped_whole_and_scaled(shape):
+def test_channels_are_dropped_whole_and_scaled(shape: tuple[int, ...]) -> None:
     kind = torch.nn.Dropout2d if len(shape) == 4 else torch.nn.Dropout3d
     layer = torch.nn.Sequential(kind(p=0.25)).eval()
     with one_weight_sample(layer, seed=0):
@@ -130,7 +133,7 @@ def test_channels_are_dropped_whole_and_scaled(shape):
     assert 0.5 < float((mask > 0).float().mean()) < 0.95
 
 
-def test_a_pass_is_the_same_in_any_batches(tmp_path):
+def test_a_pass_is_the_same_in_any_batches(tmp_path: Path) -> None:
     ensemble = Ensemble(make_model(tmp_path, members=1, dropout=DROP), device="cpu")
     image = np.repeat(made_image((1, 60, 50)), 5, axis=0)
     (member,) = ensemble.folder.members
@@ -147,7 +150,7 @@ def test_a_pass_is_the_same_in_any_batches(tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_pass_is_the_same_on_a_gpu():
+def test_a_pass_is_the_same_on_a_gpu() -> None:
     network = make_network()
     batch = patches(2)
     expected = logits(network, batch, seed=5)
@@ -171,12 +174,14 @@ def chances(network: torch.nn.Module) -> dict[str, set[float]]:
 @pytest.mark.parametrize(
     ("placement", "decoder"), [("encoder", 0.0), ("everywhere", DROP), (None, DROP)]
 )
-def test_network_drops_where_its_plans_say(placement, decoder, residual):
+def test_network_drops_where_its_plans_say(
+    placement: str | None, decoder: float, residual: bool
+) -> None:
     network = make_network(placement, residual=residual)
     assert chances(network.module) == {"encoder": {DROP}, "decoder": {decoder}}
 
 
-def test_placement_changes_passes_but_no_names():
+def test_placement_changes_passes_but_no_names() -> None:
     encoder, everywhere = make_network("encoder"), make_network("everywhere")
     assert encoder.module.state_dict().keys() == everywhere.module.state_dict().keys()
     encoder.load(everywhere.module.state_dict())
@@ -188,7 +193,7 @@ def test_placement_changes_passes_but_no_names():
 
 
 @pytest.mark.parametrize("placement", ["encoder", "everywhere"])
-def test_trainer_drops_where_its_settings_say(placement):
+def test_trainer_drops_where_its_settings_say(placement: DropoutPlacement) -> None:
     settings = TrainingSettings(dropout_placement=placement)
     written = plans_with(None) | {PLANS_ENTRY: json.loads(json.dumps(asdict(settings)))}
     assert read_settings(written).dropout_placement == placement
@@ -200,13 +205,13 @@ def test_trainer_drops_where_its_settings_say(placement):
     assert chances(network) == {"encoder": {DROP}, "decoder": {expected}}
 
 
-def test_settings_of_an_old_run_drop_everywhere():
+def test_settings_of_an_old_run_drop_everywhere() -> None:
     old = asdict(TrainingSettings())
     del old["dropout_placement"]
     assert dropout_placement({PLANS_ENTRY: old}) == "everywhere"
 
 
-def test_unknown_placement_is_refused(tmp_path):
+def test_unknown_placement_is_refused(tmp_path: Path) -> None:
     model = make_model(tmp_path, members=1, dropout=DROP)
     written = json.loads((model / "plans.json").read_text())
     (model / "plans.json").write_text(json.dumps(written | {PLANS_ENTRY: {PLACEMENT: "skips"}}))
@@ -214,6 +219,6 @@ def test_unknown_placement_is_refused(tmp_path):
         Ensemble(model, device="cpu")
 
 
-def test_network_without_an_encoder_is_refused():
+def test_network_without_an_encoder_is_refused() -> None:
     with pytest.raises(AttributeError):
         place_dropout(torch.nn.Sequential(torch.nn.Dropout2d()), "encoder")

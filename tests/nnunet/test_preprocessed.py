@@ -1,9 +1,12 @@
 """Preprocessed cases are read without running code from their files."""
 
+from __future__ import annotations
+
 import os
 import pickle
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,7 @@ PROPERTIES: dict[str, Any] = {
 
 
 @pytest.fixture
-def case(tmp_path):
+def case(tmp_path: Path) -> Path:
     """A preprocessed case as nnU-Net writes it, without the endings of its files."""
     folder = tmp_path / "nnUNetPlans_2d"
     folder.mkdir()
@@ -63,7 +66,7 @@ def assert_refused(file: Path, reason: str) -> None:
     assert caught.value.remedies == (Remedy(Action.RESUME),)
 
 
-def test_a_case_is_read_as_nnunet_reads_it(case):
+def test_a_case_is_read_as_nnunet_reads_it(case: Path) -> None:
     ours = CheckedDataset(str(case.parent)).load_case("case")
     theirs = nnUNetDatasetBlosc2(str(case.parent)).load_case("case")
     for index in (0, 1):
@@ -73,7 +76,7 @@ def test_a_case_is_read_as_nnunet_reads_it(case):
     assert_same(ours[3], theirs[3])
 
 
-def test_the_previous_stage_of_a_cascade_is_read(case, tmp_path):
+def test_the_previous_stage_of_a_cascade_is_read(case: Path, tmp_path: Path) -> None:
     earlier = tmp_path / "predicted" / "case.b2nd"
     earlier.parent.mkdir()
     earlier.write_bytes(file_of(case, "_seg.b2nd").read_bytes())
@@ -104,14 +107,14 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))
-def test_every_protocol_of_python_3_is_read(protocol, tmp_path):
+def test_every_protocol_of_python_3_is_read(protocol: int, tmp_path: Path) -> None:
     places = np.arange(12).reshape(3, 4)
     content = {"shape": (1, 2), "spacing": [1.5], "class_locations": {1: places, 2: places.T}}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol))
     assert_same(read_properties(tmp_path / "a.pkl"), content)
 
 
-def test_lists_that_repeat_each_other_are_read_once(tmp_path):
+def test_lists_that_repeat_each_other_are_read_once(tmp_path: Path) -> None:
     nested: list[Any] = []
     for _ in range(60):
         nested = [nested, nested]
@@ -119,7 +122,7 @@ def test_lists_that_repeat_each_other_are_read_once(tmp_path):
     assert read_properties(tmp_path / "a.pkl").keys() == {"shape"}
 
 
-def test_code_in_the_properties_is_not_run(case, tmp_path):
+def test_code_in_the_properties_is_not_run(case: Path, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     file = file_of(case, ".pkl")
     file.write_bytes(pickle.dumps({**PROPERTIES, "more": Toucher(touched)}))
@@ -150,7 +153,7 @@ class _Forged:
     ],
     ids=["objects", "fields", "texts", "dtype", "call"],
 )
-def test_arrays_of_anything_but_numbers_are_refused(forged, case):
+def test_arrays_of_anything_but_numbers_are_refused(forged: Any, case: Path) -> None:
     file = file_of(case, ".pkl")
     file.write_bytes(pickle.dumps({**PROPERTIES, "more": forged}))
     with pytest.raises(ModelError):
@@ -167,7 +170,7 @@ def test_arrays_of_anything_but_numbers_are_refused(forged, case):
         b"\x80\x02" + b"(" * 10 + b"]" * 10,
     ],
 )
-def test_damaged_properties_are_refused(content, case):
+def test_damaged_properties_are_refused(content: bytes, case: Path) -> None:
     file = file_of(case, ".pkl")
     file.write_bytes(content)
     assert_refused(file, UNUSUAL_FILE)
@@ -178,19 +181,23 @@ def test_damaged_properties_are_refused(content, case):
 
 @pytest.mark.parametrize("ending", [".b2nd", "_seg.b2nd"])
 @pytest.mark.parametrize("change", [lambda c: b"", lambda c: c[:-1], lambda c: c[:300]])
-def test_damaged_arrays_are_refused(change, ending, case):
+def test_damaged_arrays_are_refused(
+    change: Callable[[bytes], bytes], ending: str, case: Path
+) -> None:
     file = file_of(case, ending)
     file.write_bytes(change(file.read_bytes()))
     assert_refused(file, UNUSUAL_FILE)
 
 
-def test_a_missing_array_is_refused(case):
+def test_a_missing_array_is_refused(case: Path) -> None:
     file_of(case, "_seg.b2nd").unlink()
     assert_refused(file_of(case, "_seg.b2nd"), UNUSUAL_FILE)
 
 
 @pytest.mark.parametrize("part", ["chunk", "index"])
-def test_a_compression_of_others_starts_no_python(part, case, tmp_path, monkeypatch):
+def test_a_compression_of_others_starts_no_python(
+    part: str, case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """blosc2 would import a module for it, also from the current folder."""
     touched = tmp_path / "touched"
     (tmp_path / "blosc2_grok.py").write_text(f"open({str(touched)!r}, 'w')")
@@ -207,7 +214,7 @@ def test_a_compression_of_others_starts_no_python(part, case, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("make", ["lazy", "metadata", "objects", "remote"])
-def test_anything_but_a_plain_array_is_refused(make, case):
+def test_anything_but_a_plain_array_is_refused(make: str, case: Path) -> None:
     file = file_of(case, ".b2nd")
     file.unlink()
     numbers = np.zeros((4, 4), np.float32)
@@ -226,7 +233,7 @@ def test_anything_but_a_plain_array_is_refused(make, case):
     assert_refused(file, UNUSUAL_FILE)
 
 
-def test_an_array_of_equal_values_is_accepted(tmp_path):
+def test_an_array_of_equal_values_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "zeros.b2nd"
     for array in (np.zeros((64, 64), np.int8), np.ones((1, 1)), np.zeros((300, 300), np.float32)):
         blosc2.asarray(array, urlpath=str(file), mode="w", chunks=(1, array.shape[1]))

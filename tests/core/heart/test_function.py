@@ -1,5 +1,7 @@
 """EF, output and mass, with the spread of the members."""
 
+from __future__ import annotations
+
 import math
 import statistics
 import time
@@ -41,7 +43,7 @@ ES = phase(
 )
 
 
-def test_the_left_and_right_ventricle():
+def test_the_left_and_right_ventricle() -> None:
     found = heart_function({1: ED, 8: ES}, ed=1, es=8)
     values = {name: measured.value for name, measured in found.items()}
     assert values == pytest.approx(
@@ -55,7 +57,7 @@ def test_the_left_and_right_ventricle():
     assert all(name == measured.name and measured.help for name, measured in found.items())
 
 
-def test_same_member_is_taken_at_ed_and_es():
+def test_same_member_is_taken_at_ed_and_es() -> None:
     found = heart_function({1: ED, 8: ES}, ed=1, es=8)
     members = [100 * (116 - 48) / 116, 100 * (128 - 54) / 128]
     assert found["LV EF"].spread == pytest.approx(statistics.stdev(members))
@@ -63,7 +65,7 @@ def test_same_member_is_taken_at_ed_and_es():
     assert found["LV mass"].spread == pytest.approx(1.05 * statistics.stdev([98, 102]))
 
 
-def test_reviewed_slices_leave_no_spread():
+def test_reviewed_slices_leave_no_spread() -> None:
     some = heart_function({1: replace(ED, reviewed=np.array([True, False])), 8: ES}, ed=1, es=8)
     assert some["LV EDV"].value == 120
     assert some["LV EDV"].spread == pytest.approx(statistics.stdev([118, 126]))
@@ -72,14 +74,14 @@ def test_reviewed_slices_leave_no_spread():
     assert {m.spread for m in heart_function(every, ed=1, es=8).values()} == {0.0}
 
 
-def test_output_needs_the_heart_rate():
+def test_output_needs_the_heart_rate() -> None:
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=Patient(heart_rate=60))
     assert (found["LV CO"].value, found["LV CO"].unit) == (pytest.approx(4.2), "L/min")
     assert found["LV CO"].spread == pytest.approx(0.06 * statistics.stdev([68, 74]))
     assert "LV CI" not in found
 
 
-def test_indexed_by_body_surface_area():
+def test_indexed_by_body_surface_area() -> None:
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN)
     for name, index in [
         ("LV EDV", "LV EDVi"),
@@ -97,7 +99,7 @@ def test_indexed_by_body_surface_area():
     ]  # fmt: skip
 
 
-def test_every_number_names_its_phases():
+def test_every_number_names_its_phases() -> None:
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN)
     both, first, last = (1, 8), (1,), (8,)
     expected = {
@@ -109,7 +111,7 @@ def test_every_number_names_its_phases():
     assert {measured.phases for measured in single.values()} == {(None,)}
 
 
-def test_of_one_phase_volumes_and_mass_are_known():
+def test_of_one_phase_volumes_and_mass_are_known() -> None:
     found = heart_function({None: ED}, patient=KNOWN)
     assert {name: m.value for name, m in found.items() if "index" not in name} == pytest.approx(
         {"LV volume": 120, "LV mass": 105, "RV volume": 150}
@@ -118,15 +120,15 @@ def test_of_one_phase_volumes_and_mass_are_known():
 
 
 @pytest.mark.parametrize("es", [None, 1, 5])
-def test_without_end_systole_there_is_no_ef(es):
+def test_without_end_systole_there_is_no_ef(es: int | None) -> None:
     assert list(heart_function({1: ED}, ed=1, es=es)) == ["LV EDV", "LV mass", "RV EDV"]
 
 
-def test_without_end_diastole_there_is_no_mass():
+def test_without_end_diastole_there_is_no_mass() -> None:
     assert list(heart_function({8: ES}, es=8)) == ["LV ESV", "RV ESV"]
 
 
-def test_what_the_labels_lack_is_left_out():
+def test_what_the_labels_lack_is_left_out() -> None:
     ed = phase(LV=[[60, 60], [58, 58]])
     es = phase(LV=[[0, 0], [20, 20]])
     assert list(heart_function({1: ed, 8: es}, ed=1, es=8)) == ["LV EDV"]
@@ -134,7 +136,7 @@ def test_what_the_labels_lack_is_left_out():
     assert heart_function({}, ed=1, es=8) == {}
 
 
-def test_a_member_without_the_ventricle_has_no_ef():
+def test_a_member_without_the_ventricle_has_no_ef() -> None:
     ed = phase(LV=[[60], [0], [58], [62]])
     es = phase(LV=[[30], [30], [30], [30]])
     found = heart_function({1: ed, 8: es}, ed=1, es=8)
@@ -143,14 +145,14 @@ def test_a_member_without_the_ventricle_has_no_ef():
     assert found["LV EDV"].spread == pytest.approx(statistics.stdev([0, 58, 62]))
 
 
-def test_of_one_member_the_spread_is_unknown():
+def test_of_one_member_the_spread_is_unknown() -> None:
     one = {1: phase(LV=[[60], [58]]), 8: phase(LV=[[30], [30]])}
     found = heart_function(one, ed=1, es=8)
     assert found["LV EF"].value == 50
     assert all(math.isnan(measured.spread) for measured in found.values())
 
 
-def test_other_members_at_es_make_spread_unknown():
+def test_other_members_at_es_make_spread_unknown() -> None:
     other = phase(LV=[[30, 20], [30, 18], [30, 24], [20, 10]])
     found = heart_function({1: ED, 8: other}, ed=1, es=8)
     assert found["LV EF"].value == pytest.approx(100 * 70 / 120)
@@ -158,7 +160,7 @@ def test_other_members_at_es_make_spread_unknown():
     assert found["LV ESV"].spread > 0
 
 
-def test_body_surface_area():
+def test_body_surface_area() -> None:
     assert KNOWN.body_surface_area == pytest.approx(2.0)
     assert Patient(height_cm=180).body_surface_area is None
     assert Patient(weight_kg=80).body_surface_area is None
@@ -181,7 +183,7 @@ def test_a_patient_no_human_could_be(field: str, value: float, limits: str) -> N
     assert error.value.values["limits"] == limits
 
 
-def test_all_numbers_take_less_than_20_ms():
+def test_all_numbers_take_less_than_20_ms() -> None:
     rng = np.random.default_rng(0)
     phases = {
         number: phase(**{s: rng.uniform(1, 20, (31, 12)).tolist() for s in ("LV", "MYO", "RV")})
@@ -202,7 +204,7 @@ RULES = {
 }
 
 
-def test_rules_give_the_intervals_also_of_derived_numbers():
+def test_rules_give_the_intervals_also_of_derived_numbers() -> None:
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, patient=KNOWN, rules=RULES)
     assert found["LV EDV"].intervals == {80: (118, 122), 90: (114, 126)}
     assert found["LV ESV"].intervals == {}
@@ -212,27 +214,27 @@ def test_rules_give_the_intervals_also_of_derived_numbers():
     assert found["LV CI"].intervals[90] == pytest.approx((64 * 0.06 / area, 76 * 0.06 / area))
 
 
-def test_numbers_of_a_reviewed_phase_have_no_interval():
+def test_numbers_of_a_reviewed_phase_have_no_interval() -> None:
     reviewed = replace(ES, reviewed=np.array([True, False]))
     found = heart_function({1: ED, 8: reviewed}, ed=1, es=8, rules=RULES)
     with_interval = [name for name, measured in found.items() if measured.intervals]
     assert with_interval == ["LV EDV", "LV mass"]
 
 
-def test_width_grows_with_the_spread():
+def test_width_grows_with_the_spread() -> None:
     rule = replace(RULES["LV EDV"], difficulty_floor=1.0)
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, rules={"LV EDV": rule})["LV EDV"]
     low, high = found.intervals[80]
     assert high - low == pytest.approx(2 * 2 * (1 + found.spread))
 
 
-def test_ejection_fraction_is_plausible_up_to_100():
+def test_ejection_fraction_is_plausible_up_to_100() -> None:
     rule = replace(RULES["LV EDV"], half_width_90=90.0)
     found = heart_function({1: ED, 8: ES}, ed=1, es=8, rules={"LV EF": rule})["LV EF"]
     assert found.intervals[90] == (0, 100)
 
 
-def test_mass_in_an_unknown_phase_has_the_rule_of_the_volume():
+def test_mass_in_an_unknown_phase_has_the_rule_of_the_volume() -> None:
     rules = {"LV mass": RULES["LV EDV"], "MYO volume": replace(RULES["LV EDV"], bias=1.0)}
     mass = heart_function({None: ED}, rules=rules)["LV mass"]
     low, high = mass.value + 1.05 * (1 - 2), mass.value + 1.05 * (1 + 2)

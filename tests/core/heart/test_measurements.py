@@ -1,6 +1,9 @@
 """Volumes, their spread, end-diastole and end-systole, and the names of structures."""
 
+from __future__ import annotations
+
 import math
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from napari_bayes_nnunet.core.heart.measurements import (
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
 
 
-def test_volumes_in_ml():
+def test_volumes_in_ml() -> None:
     labels = np.zeros((10, 20, 20), np.uint8)
     labels[2:7, 5:10, 4:14] = 3
     labels[0, 0, :4] = 1
@@ -24,35 +27,50 @@ def test_volumes_in_ml():
     assert found == pytest.approx({"RV": 0.075, "MYO": 0.0, "LV": 4.6875})
 
 
-def test_volumes_follow_the_names_not_the_numbers():
+def test_volumes_follow_the_names_not_the_numbers() -> None:
     labels = np.ones((1, 10, 100), np.uint8)
     assert volumes_ml(labels, (1, 1, 1), {"LV": 1, "RV": 3}) == {"LV": 1.0, "RV": 0.0}
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (2, 3, 5, 5)])
-def test_volumes_need_three_dimensions(shape):
+def test_volumes_need_three_dimensions(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as error:
         volumes_ml(np.zeros(shape, np.uint8), (10, 1, 1), HEART)
     assert error.value.values["found"] == shape
 
 
 @pytest.mark.parametrize("spacing", [(10, 1), (10, 0, 1), (10, -1, 1), (math.nan, 1, 1)])
-def test_volumes_need_a_spacing_above_zero(spacing):
+def test_volumes_need_a_spacing_above_zero(spacing: tuple[float, ...]) -> None:
     with pytest.raises(InputError) as error:
         volumes_ml(np.zeros((2, 5, 5), np.uint8), spacing, HEART)
     assert error.value.values["spacing"] == spacing
 
 
-def test_spread_over_members():
-    found = measure_spread(np.array([100, 104, 108], np.float32))
+def test_spread_over_members() -> None:
+    found = measure_spread([100.0, 104.0, 108.0])
     assert (found.mean, found.standard_deviation) == (104.0, 4.0)
     assert (found.minimum, found.maximum) == (100.0, 108.0)
+
+
+def test_spread_takes_an_array_and_gives_plain_numbers() -> None:
+    found = measure_spread(np.array([1, 2], np.float32))  # type: ignore[arg-type]
     assert all(type(value) is float for value in vars(found).values())
-    one = measure_spread([104.0])
-    assert (one.mean, one.minimum, one.maximum) == (104.0, 104.0, 104.0)
-    assert math.isnan(one.standard_deviation)
+
+
+def test_spread_of_one_member_is_unknown() -> None:
+    found = measure_spread([104.0])
+    assert (found.mean, found.minimum, found.maximum) == (104.0, 104.0, 104.0)
+    assert math.isnan(found.standard_deviation)
+
+
+def test_spread_of_none_is_refused() -> None:
     with pytest.raises(InputError):
         measure_spread([])
+
+
+def test_spread_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        measure_spread([1.0, 2.0]).mean = 3.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -65,12 +83,12 @@ def test_spread_over_members():
         ([0.0, 90.0], (2, 2)),
     ],
 )
-def test_end_diastole_and_systole(volumes, phases):
+def test_end_diastole_and_systole(volumes: list[float], phases: tuple[int, int]) -> None:
     assert end_diastole_and_systole(volumes) == phases
 
 
 @pytest.mark.parametrize("volumes", [[], [0.0, 0.0], [math.nan]])
-def test_without_lv_there_is_no_end_diastole(volumes):
+def test_without_lv_there_is_no_end_diastole(volumes: list[float]) -> None:
     with pytest.raises(InputError) as error:
         end_diastole_and_systole(volumes)
     assert error.value.values["count"] == len(volumes)
@@ -87,7 +105,7 @@ def test_without_lv_there_is_no_end_diastole(volumes):
         ("LV", "LeftVentricle|left ventricle blood cavity|LVendo|LVcavity|heart_ventricle_left"),
     ],
 )
-def test_synonyms_of_data_sets(structure, names):
+def test_synonyms_of_data_sets(structure: str, names: str) -> None:
     found = {name: canonical_structure(name) for name in names.split("|")}
     assert found == dict.fromkeys(found, structure)
 
@@ -98,5 +116,5 @@ def test_synonyms_of_data_sets(structure, names):
      "LV scar", "LV epicardium", "ventricle", "cavity", "left", "m", "c", "heart", "aorta",
      "left and right ventricle", "liver"],
 )  # fmt: skip
-def test_other_names_have_no_canonical_structure(name):
+def test_other_names_have_no_canonical_structure(name: str) -> None:
     assert canonical_structure(name) is None

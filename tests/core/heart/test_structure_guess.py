@@ -1,5 +1,7 @@
 """Guess of structures from their shape."""
 
+from __future__ import annotations
+
 from itertools import permutations
 
 import numpy as np
@@ -28,41 +30,41 @@ def heart(rv: int, myo: int, lv: int, *, open_at: int = 1, gap: int = 0) -> np.n
 
 
 @pytest.mark.parametrize("values", list(permutations((1, 2, 3))))
-def test_structures_are_found_whatever_their_values(values):
+def test_structures_are_found_whatever_their_values(values) -> None:
     guess = guess_structures(heart(*values))
     assert guess == dict(zip(values, ("RV", "MYO", "LV"), strict=True))
 
 
-def test_without_rv_wall_and_cavity_are_found():
+def test_without_rv_wall_and_cavity_are_found() -> None:
     assert guess_structures(heart(0, 200, 100)) == {200: "MYO", 100: "LV"}
 
 
-def test_unclear_shapes_are_not_guessed():
+def test_unclear_shapes_are_not_guessed() -> None:
     assert guess_structures(heart(1, 2, 3, open_at=5)) == {}
     assert guess_structures(heart(0, 0, 3)) == {}
     assert guess_structures(np.zeros((2, 8, 8), np.uint8)) == {}
 
 
-def test_many_values_are_not_guessed():
+def test_many_values_are_not_guessed() -> None:
     labels = heart(1, 2, 3)
     labels[0, :2, :4] = np.arange(4, 12).reshape(2, 4)
     assert guess_structures(labels) == {}
 
 
-def test_a_distant_or_second_structure_is_no_rv():
+def test_a_distant_or_second_structure_is_no_rv() -> None:
     assert guess_structures(heart(1, 2, 3, gap=10)) == {2: "MYO", 3: "LV"}
     labels = heart(1, 2, 3)
     labels[:, :4, :4] = 4
     assert guess_structures(labels) == {2: "MYO", 3: "LV"}
 
 
-def test_most_cases_decide():
+def test_most_cases_decide() -> None:
     usual, swapped = {1: "RV", 2: "MYO", 3: "LV"}, {1: "LV", 2: "MYO"}
     assert vote_structures([usual, {}, swapped, usual]) == usual
     assert vote_structures([{}]) == {}
 
 
-def test_only_unknown_names_are_replaced():
+def test_only_unknown_names_are_replaced() -> None:
     guess = {1: "RV", 2: "MYO", 3: "LV"}
     names = {0: "background", 1: "structure 1", 2: "wall", 3: "structure 3", 4: "scar"}
     proposed = propose_names(names, guess)
@@ -72,5 +74,5 @@ def test_only_unknown_names_are_replaced():
 
 
 @pytest.mark.parametrize(("names", "lacks"), [(["RV", "Left Ventricle"], False), (["MYO"], True)])
-def test_lv_is_known_by_any_of_its_names(names, lacks):
+def test_lv_is_known_by_any_of_its_names(names, lacks) -> None:
     assert lacks_lv(names) is lacks

@@ -52,7 +52,7 @@ def _change(content: Any, place: tuple[Any, ...], value: Any) -> str:
 
 
 def assert_read_or_refused(
-    file: Path, read: Callable[[], object], *, examples: int = 100, quotes: bool = False
+    file: Path, read: Callable[[], object], *, examples: int = 300, quotes: bool = False
 ) -> None:
     """Assert that changes of ``file`` are read or refused by a problem that does not quote it.
 

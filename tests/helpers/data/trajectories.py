@@ -1,5 +1,7 @@
 """Made runs with a trajectory: three cycles, each around its own mode."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
