@@ -183,8 +183,12 @@ def test_member_is_read_back(member, expected):
 
 @pytest.mark.parametrize("numpy_core", [b"cnumpy._core.", b"cnumpy.core."])  # of numpy 2 and 1
 def test_nnunets_own_checkpoint_is_read(tmp_path, network, expected, numpy_core):
+    def rename(pickled):
+        assert b"cnumpy._core.multiarray\n" in pickled
+        return pickled.replace(b"cnumpy._core.", numpy_core)
+
     file = make_nnunet_checkpoint(tmp_path / "checkpoint_final.pth", network)
-    edit_pickle(file, lambda pickled: pickled.replace(b"cnumpy._core.", numpy_core))
+    edit_pickle(file, rename)
     content = read_checkpoint(file)
     assert content["logging"]["dice_per_class_or_region"] == [[0.25, 0.75]]
     assert (content["_best_ema"], content["current_epoch"]) == (0.4, 3)
@@ -397,7 +401,7 @@ def test_foreign_checkpoint_is_refused(tmp_path, content, reason):
 )
 def test_damaged_pickle_is_refused(member, pickled):
     edit_pickle(member, lambda _: pickled)
-    assert refusal(member)
+    assert refusal(member).startswith("the file is damaged")
 
 
 def test_flipped_bytes_raise_no_other_error(member, expected):
