@@ -12,13 +12,15 @@ import pytest
 
 from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.folder_contents import (
+from napari_bayes_nnunet.io.dataset.matching import (
     IMAGE_AMONG_LABELS,
     LABEL_AMONG_IMAGES,
     NO_FOLDER,
+    NO_IMAGE,
+    NO_LABEL,
     NO_NIFTI_FILES,
+    match_folders,
 )
-from napari_bayes_nnunet.io.dataset.matching import NO_IMAGE, NO_LABEL, match_folders
 from napari_bayes_nnunet.io.dataset.pairs import Pair
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_bayes_nnunet.core.problems import Statement, statement
-from napari_bayes_nnunet.io.dataset.folder_contents import MISSING_CHANNEL, UNREADABLE_FOLDER
 from napari_bayes_nnunet.io.dataset.matching import (
     CHANNEL_SIZES,
     CINE_LABEL_OF_VOLUME,
     EMPTY_LABEL,
     LOOKS_LIKE_IMAGE,
+    MISSING_CHANNEL,
     NO_CINE,
     NO_IMAGE,
     NO_LABEL,
@@ -24,6 +24,7 @@ from napari_bayes_nnunet.io.dataset.matching import (
     SEVERAL_IMAGES,
     UNKNOWN_FRAME,
     UNNAMED_FRAME,
+    UNREADABLE_FOLDER,
     UNUSABLE_IMAGE,
     UNUSABLE_LABEL,
 )
@@ -62,7 +63,7 @@ def test_image_without_label_and_label_without_image(tmp_path: Path) -> None:
             "p1.nii.gz": NO_LABEL,
             "p2_4d.nii.gz": NO_LABEL,
             "p3_seg.nii.gz": NO_IMAGE.format(name="p3"),
-            "p4_frame02_gt.nii.gz": NO_IMAGE.format(name="p4_frame02") + NO_CINE.format(name="p4"),
+            "p4_frame02_gt.nii.gz": NO_IMAGE.format(name="p4_frame02") + NO_CINE.format(cine="p4"),
         },
     )
 

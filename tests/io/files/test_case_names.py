@@ -9,12 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_bayes_nnunet.io.files.case_names import (
-    image_names,
     is_named_label,
-    label_names,
     may_share_patient,
     other_contrast,
     patient_folders,
+    read_case_name,
     result_name,
     safe_name,
 )
@@ -48,8 +47,7 @@ from napari_bayes_nnunet.io.files.case_names import (
     ],
 )
 def test_image_and_label_of_one_case(image: str, label: str) -> None:
-    names = {name.key for name in image_names(Path(image), is_channel=True)}
-    assert names & {name.key for name in label_names(Path(label))}
+    assert read_case_name(Path(image)).key == read_case_name(Path(label)).key
 
 
 @pytest.mark.parametrize(
@@ -64,8 +62,7 @@ def test_image_and_label_of_one_case(image: str, label: str) -> None:
     ],
 )
 def test_image_and_label_of_other_cases(image: str, label: str) -> None:
-    names = {name.key for name in image_names(Path(image), is_channel=True)}
-    assert not names & {name.key for name in label_names(Path(label))}
+    assert read_case_name(Path(image)).key != read_case_name(Path(label)).key
 
 
 @pytest.mark.parametrize(
@@ -80,11 +77,11 @@ def test_image_and_label_of_other_cases(image: str, label: str) -> None:
     ],
 )
 def test_name_of_the_case(file: str, case: str) -> None:
-    assert str(image_names(Path(file), is_channel=True)[-1]) == case
+    assert str(read_case_name(Path(file))) == case
 
 
 def test_a_number_that_counts_cases_stays() -> None:
-    assert [str(n) for n in image_names(Path("h_0000.nii"), is_channel=False)] == ["h_0000"]
+    assert str(read_case_name(Path("h_0000.nii"), is_channel=False)) == "h_0000"
 
 
 @pytest.mark.parametrize(

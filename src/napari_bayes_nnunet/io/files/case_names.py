@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
@@ -66,22 +65,17 @@ def other_contrast(name: str) -> str:
     return f"its name has the word {word[0]}" if word else ""
 
 
-def image_names(path: Path, *, is_channel: bool) -> list[CaseName]:
-    """Return the names a label may use for an image: the file's own first, the case's last.
+def read_case_name(path: Path, *, is_channel: bool = True) -> CaseName:
+    """Return the case that an image or a label is of, by the name of its file.
 
-    With ``is_channel``, ``_0000`` is the number of a channel; otherwise it belongs to the case.
+    The name is read without the words for images and labels at its ends, such as ``_gt``, and
+    without ``_4d``. With ``is_channel``, ``_0000`` is the number of a channel; otherwise it belongs
+    to the case.
     """
-    spelled = nifti_stem(path).removesuffix("_0000") if is_channel else nifti_stem(path)
-    return _distinct([spelled, _without(_IMAGE, spelled)])
-
-
-def label_names(path: Path) -> list[CaseName]:
-    """Return the names the image of a label may have, the label's own name first."""
     spelled = nifti_stem(path)
-    bare, no_channel = _without(_LABEL, spelled), spelled.removesuffix("_0000")
-    return _distinct(
-        [spelled, bare, no_channel, _without(_LABEL, no_channel), bare.removesuffix("_0000")]
-    )
+    if is_channel:
+        spelled = re.sub(rf"_0000(?=({_GAP}{_LABEL})*$)", "", spelled, flags=re.IGNORECASE)
+    return _parsed(_without(rf"(?:{_LABEL}|{_IMAGE})", spelled))
 
 
 def is_named_label(path: Path, root: Path) -> bool:
@@ -146,10 +140,6 @@ def _is_folder_of(words: str, folder: str) -> bool:
     imagesTs and labelsTs do not count, because test cases must not be trained on.
     """
     return re.fullmatch(rf"{words}(?:_?tr(?:ain(?:ing)?)?)?", folder, re.IGNORECASE) is not None
-
-
-def _distinct(spellings: Iterable[str]) -> list[CaseName]:
-    return list(dict.fromkeys(map(_parsed, spellings)))
 
 
 def _parsed(spelled: str) -> CaseName:

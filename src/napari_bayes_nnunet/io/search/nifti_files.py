@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..evaluation.predictions import MAP_SUFFIXES
-from ..files.case_names import CaseName, image_names, is_named_label, nifti_stem
+from ..files.case_names import CaseName, is_named_label, nifti_stem, read_case_name
 from ..images.geometry import LABEL_INTENT
 from ..images.integrity import nifti_header, phase_count
 from ..images.nifti import ENDINGS, is_further_channel
@@ -43,7 +43,7 @@ def select_images(files: Sequence[Path], folder: str, left_out: Counter[str]) ->
         if named or (header is not None and int(header["intent_code"]) == LABEL_INTENT):
             left_out[NIFTI_LABELS] += 1
             continue
-        images[file] = name = image_names(file, is_channel=True)[0].key
+        images[file] = name = read_case_name(file).key
         if name.phase is None and _is_cine(file, name, header):
             cines.add(name.base)
     phases = {file for file, name in images.items() if name.phase is not None}
