@@ -8,10 +8,10 @@ import pytest
 
 from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files.access import UNREADABLE
 from napari_bayes_nnunet.io.files.json_files import (
     DAMAGED_JSON,
     NEWER_JSON,
-    UNREADABLE_JSON,
     Count,
     Ordinal,
     read_json,
@@ -84,7 +84,7 @@ def test_unreadable_file_is_told_from_a_damaged_one(file):
     file.mkdir()
     with pytest.raises(DataError) as error:
         read_json(file, Small, repair="")
-    assert error.value.statement == statement(UNREADABLE_JSON, file=file, reason="Is a directory")
+    assert error.value.statement == statement(UNREADABLE, file=file, reason="Is a directory")
 
 
 def test_missing_file_is_left_to_the_caller(file):

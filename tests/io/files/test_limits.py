@@ -9,7 +9,7 @@ import pytest
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files import limits
-from napari_bayes_nnunet.io.files.json_files import LARGE_FILE, read_json
+from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, read_json
 
 
 def test_file_above_the_limit_is_refused(tmp_path):
@@ -26,7 +26,7 @@ def test_huge_json_file_is_refused_unread(tmp_path):
         stream.truncate(5 * 10**9)  # a sparse file
     with pytest.raises(DataError) as caught:
         read_json(file, dict, repair="")
-    assert caught.value.statement.template == LARGE_FILE
+    assert caught.value.statement.template == DAMAGED_JSON
     assert caught.value.values["file"] == file
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files.access import UNREADABLE
 from napari_bayes_nnunet.io.files.case_names import result_name
-from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON, UNREADABLE_JSON
+from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.study.info import (
     CHANGED_IMAGE,
     LACKS_PHASES,
     NOT_A_STUDY,
-    UNREADABLE_IMAGE,
     SourceImage,
     find_image,
     is_study,
@@ -194,7 +194,7 @@ class TestBadFile:
 
     def test_that_cannot_be_read(self, folder) -> None:
         (folder / "study.json").mkdir()
-        with pytest.raises(DataError, check=says(UNREADABLE_JSON)):
+        with pytest.raises(DataError, check=says(UNREADABLE)):
             read_study_info(folder)
 
 
@@ -262,8 +262,8 @@ class TestFindingTheImage:
         image = tmp_path / "none.nii.gz"
         with pytest.raises(DataError) as caught:
             SourceImage.from_file(image)
-        assert caught.value.statement.template == UNREADABLE_IMAGE
-        assert caught.value.values == {"image": image, "reason": os.strerror(errno.ENOENT)}
+        assert caught.value.statement.template == UNREADABLE
+        assert caught.value.values == {"file": image, "reason": os.strerror(errno.ENOENT)}
 
     def test_the_checksum_is_that_of_the_bytes(self, tmp_path) -> None:
         (tmp_path / "a").write_bytes(np.arange(10, dtype=np.uint8).tobytes())

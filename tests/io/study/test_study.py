@@ -23,6 +23,7 @@ import pytest
 from napari_bayes_nnunet.core.ensemble.maps import MAPS
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files.access import UNWRITABLE
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels, read_volume, write_labels
@@ -38,17 +39,12 @@ from napari_bayes_nnunet.io.study.study import (
     BY_HAND,
     CHANGED_EDITED,
     HAS_CORRECTIONS,
-    LACKS_IMAGE,
-    LACKS_POSTERIOR,
     LOST_EDITED,
     NO_EDITED,
     NOT_STRUCTURES,
     OPEN_ELSEWHERE,
     OTHER_FILES,
     READ_ONLY_STUDY,
-    UNREACHABLE_STUDY,
-    UNUSABLE_FOLDER,
-    UNWRITABLE_STUDY,
     ZERO_MAP,
     Study,
     check_replaceable,
@@ -149,8 +145,6 @@ class TestWriting:
         image = find_image(study.info, folder)
         assert image == folder / "image.nii.gz"
         np.testing.assert_array_equal(read_volume(image).voxels, voxels.astype(np.float32))
-        with refusal(LACKS_IMAGE, case=info.case):
-            write_study(tmp_path / "other", info, {None: made_posterior()})
 
     def test_no_patient_name_reaches_the_disk(self, tmp_path) -> None:
         header = VOLUME.parsed()
@@ -163,12 +157,6 @@ class TestWriting:
             content = file.read_bytes()
             assert b"DOE" not in (gzip.decompress(content) if file.suffix == ".gz" else content)
 
-    def test_every_phase_needs_its_posterior(self, tmp_path) -> None:
-        info = made_info(made_image(tmp_path / "a.nii.gz", CINE), phases=(1, 2))
-        with refusal(LACKS_POSTERIOR, case=info.case):
-            write_study(tmp_path / "s", info, {1: made_posterior()})
-        assert not (tmp_path / "s").exists()
-
     def test_a_single_member_makes_a_study(self, tmp_path) -> None:
         info = made_info(made_image(tmp_path / "a.nii.gz"))
         write_study(tmp_path / "s", info, {None: made_posterior(members=1)})
@@ -180,7 +168,7 @@ class TestWriting:
 
         monkeypatch.setattr(np, "savez_compressed", full)
         info = made_info(made_image(tmp_path / "a.nii.gz"))
-        with refusal(UNWRITABLE_STUDY, folder=tmp_path / "s", reason="the disk is full"):
+        with refusal(UNWRITABLE, file=tmp_path / "s", reason=os.strerror(errno.ENOSPC)):
             write_study(tmp_path / "s", info, {None: made_posterior()})
         monkeypatch.undo()
         assert not is_study(tmp_path / "s")
@@ -248,7 +236,7 @@ class TestReplacing:
     def test_a_file_is_refused_as_folder(self, folder, tmp_path) -> None:
         (tmp_path / "file").write_text("")
         reason = os.strerror(errno.ENOTDIR)
-        with refusal(UNUSABLE_FOLDER, folder=tmp_path / "file", reason=reason):
+        with refusal(UNWRITABLE, file=tmp_path / "file", reason=reason):
             self.write_again(tmp_path / "file")
 
     def test_an_open_study_is_not_replaced(self, folder) -> None:
@@ -609,7 +597,7 @@ def test_a_drive_that_fails_is_reported(folder, monkeypatch) -> None:
     study = read_study(folder)
     monkeypatch.setattr(Path, "is_dir", gone)  # as on a network drive
     reason = "Transport endpoint is not connected"
-    with refusal(UNREACHABLE_STUDY, folder=folder, reason=reason):
+    with refusal(UNWRITABLE, file=folder, reason=reason):
         save_work(folder, study.edited, VOLUME, BEGUN)
 
 

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.files.access import UNREADABLE, UNWRITABLE
 from napari_bayes_nnunet.io.study.usage_log import (
-    UNREADABLE_LOG,
-    UNWRITABLE_LOG,
     UseRow,
     append_use,
     changed_voxels,
@@ -42,6 +41,7 @@ APPEND_FOR_EVER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from napari_bayes_nnunet.io.files.access import UNREADABLE, UNWRITABLE
 from napari_bayes_nnunet.io.study.usage_log import UseRow, append_use
 for z in range(100_000):
     append_use(Path(sys.argv[1]), UseRow(time=datetime.now(UTC), phase=1, z=z, seconds=1))
@@ -132,7 +132,7 @@ def test_a_log_without_its_folder_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "gone" / "use_log.csv"
     with pytest.raises(DataError) as caught:
         append_use(file, ROW)
-    assert caught.value.statement.template == UNWRITABLE_LOG
+    assert caught.value.statement.template == UNWRITABLE
     assert caught.value.values == {"file": file, "reason": os.strerror(errno.ENOENT)}
 
 
@@ -141,7 +141,7 @@ def test_a_log_that_is_a_link_is_refused(file: Path) -> None:
     file.symlink_to(target := file.with_name("target"))
     with pytest.raises(DataError) as caught:
         append_use(file, ROW)
-    assert caught.value.statement.template == UNWRITABLE_LOG
+    assert caught.value.statement.template == UNWRITABLE
     assert not target.exists()
 
 
@@ -149,7 +149,7 @@ def test_a_log_that_is_a_folder_is_refused(file: Path) -> None:
     file.mkdir()
     with pytest.raises(DataError) as caught:
         read_use(file)
-    assert caught.value.statement.template == UNREADABLE_LOG
+    assert caught.value.statement.template == UNREADABLE
     assert caught.value.values == {"file": file, "reason": os.strerror(errno.EISDIR)}
 
 
@@ -162,7 +162,7 @@ def test_a_full_disk_loses_one_row(file: Path, room: int) -> None:
     try:
         with pytest.raises(DataError) as caught:
             append_use(file, LOOKED)
-        assert caught.value.statement.template == UNWRITABLE_LOG
+        assert caught.value.statement.template == UNWRITABLE
         assert caught.value.values["file"] == file
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

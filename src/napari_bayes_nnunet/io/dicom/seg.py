@@ -24,6 +24,7 @@ from ...core.heart.measurements import Structure, canonical_structure
 from ...core.heart.structures import structure_colors
 from ...core.problems import Action
 from .. import DataError
+from ..files.access import writing
 from ..files.atomic import replacing
 from ..images.geometry import make_geometry
 from ..images.nifti import Volume
@@ -141,15 +142,8 @@ def describe_series(content: str, origin: LabelOrigin) -> str:
 def dicom_write_errors(file: Path) -> Iterator[None]:
     """Raise a DataError if writing a file from the headers of images fails in the block."""
     try:
-        with tolerant_reading():
+        with writing(file, Action.OTHER_OUTPUT), tolerant_reading():
             yield
-    except OSError as error:
-        raise DataError(
-            "{file} cannot be written ({reason}).",
-            Action.OTHER_OUTPUT,
-            file=file,
-            reason=error.strerror or error,
-        ) from error
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise DataError(
             "{file} cannot be written as DICOM, because a header of the images is invalid "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NewType, TypeAlias, Typ
 from annotated_types import Interval
 
 from .. import DataError
+from .access import UNREADABLE
 from .limits import read_small
 
 if TYPE_CHECKING:
@@ -27,12 +28,7 @@ Positive: TypeAlias = Annotated[float, Interval(gt=0)]
 NEWER_JSON = (
     "{file} was written by a newer version of this program. Install that version to open it."
 )
-UNREADABLE_JSON = (
-    "{file} cannot be read ({reason}). Check that its drive is connected and that you may read the "
-    "file."
-)
 DAMAGED_JSON = "{file} is damaged. {repair}"
-LARGE_FILE = "{file} is larger than any file that this program writes. {repair}"
 Content = TypeVar("Content")
 LONGEST: Final = 80
 """Characters of a value that an error quotes."""
@@ -59,10 +55,10 @@ def reading_json(file: Path, *, repair: str, newest: int | None = None) -> Itera
     except FileNotFoundError:
         raise
     except OSError as error:
-        if error.errno == errno.EFBIG:
-            raise DataError(LARGE_FILE, file=file, repair=repair) from error
+        if error.errno == errno.EFBIG:  # larger than any file that this program writes
+            raise DataError(DAMAGED_JSON, file=file, repair=repair) from error
         reason = error.strerror or type(error).__name__
-        raise DataError(UNREADABLE_JSON, file=file, reason=reason) from error
+        raise DataError(UNREADABLE, file=file, reason=reason) from error
     except _NewerFormatError:
         raise DataError(NEWER_JSON, file=file) from None
     except (ValueError, ArithmeticError):

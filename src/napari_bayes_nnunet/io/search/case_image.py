@@ -14,6 +14,7 @@ from .. import DataError
 from ..dicom.files import is_dicom
 from ..dicom.reader import choose_stack, read_stack, read_stacks
 from ..dicom.series import Stack
+from ..files.access import reading
 from ..files.case_names import result_name
 from ..files.checksum import sha256, sha256_of_files
 from ..files.special import may_be_file
@@ -44,15 +45,10 @@ class CaseImage:
         ``image_sha256`` is that of the first NIfTI file, or of all files of a DICOM cine together,
         ``channels_sha256`` has those of further NIfTI files. Raises DataError for a missing file.
         """
-        try:
+        with reading(self.path if self.is_file else Path("The image")):
             if not self.is_file:
                 return {"image_sha256": sha256_of_files(set(self.files()))}
             first, *further = map(sha256, self.files())
-        except OSError as error:
-            raise DataError(
-                "The image cannot be read ({reason}). Check that its drive is connected.",
-                reason=error.strerror,
-            ) from error
         return {"image_sha256": first} | ({"channels_sha256": further} if further else {})
 
 
@@ -133,13 +129,9 @@ def _choose_stack(study: StudyInput, series: int | None) -> Stack:
 
 
 def _dicom_files(study: StudyInput) -> list[Path]:
-    try:
+    with reading(Path("The DICOM study")):
         # Subfolders are not searched, because they may hold many other patients.
         return [file for path in study.paths for file in _files_at(path)]
-    except OSError as error:
-        raise DataError(
-            "The DICOM files cannot be read ({reason}).", reason=error.strerror
-        ) from None
 
 
 def _files_at(path: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from annotated_types import Interval
 from ...core.counts import phase_names
 from ...core.types import Phase
 from .. import DataError
+from ..files.access import reading
 from ..files.atomic import write_json
 from ..files.case_names import result_name
 from ..files.checksum import sha256
@@ -43,7 +44,6 @@ LACKS_PHASES: Final = (
     "This study lacks {phases}, because the segmentation ended early. To review all phases, "
     "segment again before you correct anything."
 )
-UNREADABLE_IMAGE: Final = "{image} cannot be read ({reason}). Check that its drive is connected."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,8 @@ class SourceImage:
     @classmethod
     def from_file(cls, path: Path) -> SourceImage:
         """Return the description of a file. Raises DataError if it cannot be read."""
-        try:
+        with reading(path):
             checksum, size = sha256(path), path.stat().st_size
-        except OSError as error:
-            raise DataError(UNREADABLE_IMAGE, image=path, reason=error.strerror) from error
         return cls(name=path.name, path=str(path.absolute()), bytes=size, sha256=checksum)
 
     def is_at(self, path: Path) -> bool:
@@ -220,14 +218,11 @@ def find_image(info: StudyInfo, folder: Path) -> Path | None:
         return folder / IMAGE if (folder / IMAGE).is_file() else None
     others = []
     for path in _possible_paths(info.image, folder):
-        try:
-            if not path.is_file():
-                continue
-            if info.image.is_at(path):
-                return path
-            others.append(path)
-        except OSError as error:
-            raise DataError(UNREADABLE_IMAGE, image=path, reason=error.strerror) from error
+        with reading(path):
+            if path.is_file():
+                if info.image.is_at(path):
+                    return path
+                others.append(path)
     if others:
         raise DataError(CHANGED_IMAGE, image=others[0])
     return None

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ...core.heart.function import Patient
 from ...core.types import Phase, Place
-from .. import DataError
+from ..files.access import writing
 from ..files.atomic import write_json
 from ..files.json_files import Ordinal, parse_json, reading_json
 
@@ -134,15 +134,8 @@ def read_review(folder: Path) -> ReviewState | None:
 
 def write_review(folder: Path, review: ReviewState) -> None:
     """Write the review atomically. Raises DataError if that fails."""
-    file = folder / REVIEW
-    try:
-        write_json(file, _content(review))
-    except OSError as error:
-        raise DataError(
-            "{file} cannot be written ({reason}). Check that its drive is connected and has space.",
-            file=file,
-            reason=error.strerror or str(error),
-        ) from error
+    with writing(folder / REVIEW):
+        write_json(folder / REVIEW, _content(review))
 
 
 def _content(review: ReviewState) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import filecmp
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,9 +29,9 @@ from ...core.ensemble.maps import HasMaps
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.types import Phase
 from .. import DataError
+from ..files.access import writing
 from ..files.atomic import remove_leftovers, write_text
 from ..files.checksum import sha256
-from ..files.disk import is_disk_full
 from ..images.geometry import Geometry
 from ..images.nifti import VoxelArray, read_labels, write_image, write_labels, write_map
 from .arrays import (
@@ -65,20 +65,11 @@ LOCK: Final = "study.lock"
 _UNFINISHED: Final = ".unfinished"
 """File in a folder whose study was not written completely."""
 
-LACKS_POSTERIOR: Final = "The study of {case} needs the posterior of every segmented phase."
-LACKS_IMAGE: Final = "The study of {case} needs its image, or the file of the image."
 HAS_CORRECTIONS: Final = (
     "{folder} holds a reader's corrections, which are never replaced. Rename it, or choose another "
     "folder."
 )
 OTHER_FILES: Final = "{folder} holds other files ({file}). Choose another folder for the study."
-UNUSABLE_FOLDER: Final = "{folder} cannot be used for a study ({reason}). Choose another folder."
-UNWRITABLE_STUDY: Final = (
-    "{folder} cannot be written to ({reason}). Choose another folder, or make it writable."
-)
-UNREACHABLE_STUDY: Final = (
-    "{folder} cannot be reached ({reason}). Check that its drive is connected."
-)
 OPEN_ELSEWHERE: Final = (
     "{folder} is open in another window. Close it there to change the study here."
 )
@@ -160,14 +151,10 @@ def write_study(
     Raises DataError if the folder holds a reader's work or other files, is open in a window or
     cannot be written to.
     """
-    if set(posteriors) != set(info.phases):
-        raise DataError(LACKS_POSTERIOR, case=info.case)
-    if info.image is None and image is None:
-        raise DataError(LACKS_IMAGE, case=info.case)
     check_replaceable(folder)
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock_to_write(folder, wait):
+        with open_study_lock(folder, wait=wait):
             check_replaceable(folder)  # a review may have begun meanwhile
             modes = {file: file.stat().st_mode for file in folder.rglob("*") if file.is_file()}
             _clear(folder)
@@ -180,19 +167,6 @@ def write_study(
             for file, mode in modes.items():
                 with suppress(OSError):  # not written again, or a drive without permissions
                     file.chmod(mode)
-    except OSError as error:
-        reason = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
-        raise DataError(UNWRITABLE_STUDY, folder=folder, reason=reason) from error
-
-
-def _lock_to_write(folder: Path, wait: float) -> AbstractContextManager[object]:
-    """Return the study's lock; a new study needs none if the file system has no locks."""
-    try:
-        return open_study_lock(folder, wait=wait)
-    except DataError as error:
-        if isinstance(error.__cause__, NotImplementedError):
-            return nullcontext()
-        raise
 
 
 def read_study(folder: Path, *, posteriors: bool = True) -> Study:
@@ -264,11 +238,9 @@ def keep_other_work(folder: Path, known: Mapping[str, str], geometry: Geometry) 
     if EDITED in changed:
         read_labels_on(folder / EDITED, geometry)
     copies = [folder / f"other_{datetime.now():%Y%m%d_%H%M%S}_{name}" for name in changed]
-    try:
+    with writing(folder):
         for name, copy in zip(changed, copies, strict=True):
             shutil.copy2(folder / name, copy)
-    except OSError as error:
-        raise DataError(UNWRITABLE_STUDY, folder=folder, reason=error.strerror) from error
     return copies
 
 
@@ -283,12 +255,9 @@ def save_work(folder: Path, labels: VoxelArray, geometry: Geometry, review: Revi
         place: replace(decision, labels=checksums.get(place, ""))
         for place, decision in review.decisions.items()
     }
-    try:
+    with writing(folder):  # even the look for a file can raise an OSError
         save_edited(folder, labels, geometry)
         save_review(folder, replace(review, decisions=decisions))
-    except OSError as error:  # even the look for a file can raise it
-        reason = error.strerror or str(error)
-        raise DataError(UNREACHABLE_STUDY, folder=folder, reason=reason) from error
 
 
 def files_of_study(folder: Path, info: StudyInfo) -> list[Path]:
@@ -315,12 +284,8 @@ def has_corrections(folder: Path) -> bool:
 
 def check_replaceable(folder: Path) -> None:
     """Raise DataError if a new study in ``folder`` would replace a reader's work or other files."""
-    try:
-        names = {path.name for path in folder.iterdir()}
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise DataError(UNUSABLE_FOLDER, folder=folder, reason=error.strerror) from error
+    with writing(folder):
+        names = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if has_corrections(folder):
         raise DataError(HAS_CORRECTIONS, folder=folder)
     others = sorted(name for name in names - {LOCK} if not name.startswith("."))

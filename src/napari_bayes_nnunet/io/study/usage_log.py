@@ -18,18 +18,13 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import DataError
+from ..files.access import reading, writing
 from ..files.csv_text import csv_rows, csv_text
 from ..files.limits import read_small
 
 USE_LOG: Final = "use_log.csv"
 UNCERTAIN_ABOVE: Final = 0.2
 """Entropy, bit. At 0.19 bit the probability of one of two structures is 97 %."""
-
-UNWRITABLE_LOG: Final = (
-    "{file} cannot be written ({reason}). Check that its drive is connected and has space."
-)
-UNREADABLE_LOG: Final = "{file} cannot be read ({reason}). Check that you may read it."
 
 _COLUMNS: Final = (
     "time", "phase", "slice", "seconds", "tool", "voxels_changed_inside", "voxels_changed_outside",
@@ -92,7 +87,7 @@ def append_use(file: Path, row: UseRow) -> None:
     A kill loses at most this row: an incomplete line is cut off before the next row is written.
     Raises DataError if the file cannot be written.
     """
-    try:
+    with writing(file):
         if file.is_symlink():  # a stranger's study could append to any file
             raise OSError("it is a symbolic link")
         with file.open("a+b", buffering=0) as stream:
@@ -100,8 +95,6 @@ def append_use(file: Path, row: UseRow) -> None:
             if stream.write(line) != len(line):
                 raise OSError("the disk is full")
             os.fsync(stream.fileno())
-    except OSError as error:
-        raise DataError(UNWRITABLE_LOG, file=file, reason=error.strerror or str(error)) from error
 
 
 def read_use(file: Path) -> list[UseRow]:
@@ -109,12 +102,8 @@ def read_use(file: Path) -> list[UseRow]:
 
     Raises DataError if the file cannot be read.
     """
-    try:
-        lines = read_small(file).split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DataError(UNREADABLE_LOG, file=file, reason=error.strerror) from error
+    with reading(file):
+        lines = read_small(file).split(b"\n")[:-1] if file.exists() else []
     rows = (_row(line.decode("utf-8", errors="replace")) for line in lines)
     return [row for row in rows if row is not None]
 

@@ -49,7 +49,8 @@ from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.images.nifti import CardiacPhases
-from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY
+from ...io.files.access import UNWRITABLE
+from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES
 from ..cohort.command import CohortSettings
 from ..cohort.process import CohortRun
 from ..common.background import Background
@@ -149,7 +150,7 @@ FILES_SAVED = "Saved {count} files in {folder}."
 MAKING_STUDY = "Writing a study to {folder}…"
 STILL_WRITING = "The result is still being saved. Segment again when this has ended."
 REPLACE_FILES = "Replace these files in {folder}?\n\n{names}"
-_ANOTHER_FOLDER: Final = (OTHER_FILES, UNUSABLE_FOLDER, UNWRITABLE_STUDY, HAS_CORRECTIONS)
+_ANOTHER_FOLDER: Final = (OTHER_FILES, UNWRITABLE, HAS_CORRECTIONS)
 """Problems of a folder that say to choose another one."""
 REVIEW_DOCK = "Review"
 DETAILS, KEPT_DETAILS = "Details", "Segment details"
