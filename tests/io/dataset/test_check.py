@@ -140,7 +140,8 @@ def test_a_label_of_another_shape(data):
     assert only(check.problems).text == refusal(data)
     assert refusal(data).values == {
         "file": label_file(data).name,
-        "shape": (3, 40, 48),
+        "quantity": "shape",
+        "found": (3, 40, 48),
         "image": image_file(data).name,
         "expected": (4, 40, 48),
     }
@@ -152,9 +153,10 @@ def test_a_label_of_another_spacing(data):
     problem = only(checked(data).problems)
     assert problem.text.values == {
         "file": label_file(data).name,
-        "spacing": "8 × 1.4 × 1.4",
+        "quantity": "spacing",
+        "found": "8 × 1.4 × 1.4 mm",
         "image": image_file(data).name,
-        "expected": "10 × 1.4 × 1.4",
+        "expected": "10 × 1.4 × 1.4 mm",
     }
     assert (problem.file, problem.blocks) == (label_file(data), True)
     assert problem.text == refusal(data)
@@ -346,7 +348,7 @@ def test_all_problems_of_a_case_are_reported(tmp_path):
     assert len(texts) == 3
     assert texts[0].values["values"] == "9"
     assert texts[1] == statement(NO_NIFTI, file=image_file(data, channel=1))
-    assert texts[2].values["shape"] == (3, 40, 48)
+    assert texts[2].values["found"] == (3, 40, 48)
 
 
 def test_images_are_read_one_at_a_time(tmp_path):

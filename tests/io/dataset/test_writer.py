@@ -21,10 +21,6 @@ from napari_bayes_nnunet.io.dataset.matching import match_folders
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset
 from napari_bayes_nnunet.io.dataset.writer import (
     FOLDER_NOT_EMPTY,
-    NAMED_BACKGROUND,
-    NAMELESS_VALUE,
-    REPEATED_NAME,
-    UNUSED_VALUE,
     appearing,
     write_dataset,
 )
@@ -103,9 +99,8 @@ def test_channels_and_their_names(tmp_path: Path) -> None:
     dataset = make(found, tmp_path / "d", names={1: "LV"}, channels=None)
     assert dataset.channels == ["MRI 1", "MRI 2"]
     assert len(dataset.cases[0].images) == 2
-    with pytest.raises(DataError) as caught:
-        make(found, tmp_path / "e", names={1: "LV"}, channels=["T1"])
-    assert caught.value.values == {"channels": "2 channels", "names": "T1"}
+    dataset = make(found, tmp_path / "e", names={1: "LV"}, channels=["T1", "T2"])
+    assert dataset.channels == ["T1", "T2"]
 
 
 @pytest.mark.parametrize("link", [True, False], ids=["links", "copies"])
@@ -209,34 +204,6 @@ def test_slices_on_the_fourth_axis_are_a_volume(tmp_path: Path) -> None:
 
 
 # What is refused
-
-
-@pytest.mark.parametrize(
-    ("names", "template", "values"),
-    [
-        ({1: "RV", 2: "MYO"}, NAMELESS_VALUE, {"value": 3}),
-        ({**NAMES, 3: " "}, NAMELESS_VALUE, {"value": 3}),
-        (
-            {**NAMES, 7: "scar"},
-            *(UNUSED_VALUE, {"value": 7, "name": "scar", "values": "0, 1, 2, 3"}),
-        ),
-        ({**NAMES, 3: "rv"}, REPEATED_NAME, {"first": 1, "second": 3, "name": "rv"}),
-        (
-            {**NAMES, 3: "Background"},
-            *(REPEATED_NAME, {"first": 0, "second": 3, "name": "Background"}),
-        ),
-        ({**NAMES, 0: "air"}, NAMED_BACKGROUND, {"name": "air"}),
-    ],
-)
-def test_unsuitable_names_are_refused(
-    tmp_path: Path, names: dict[int, str], template: str, values: dict[str, Any]
-) -> None:
-    found = make_pairs(tmp_path)
-    with pytest.raises(DataError) as caught:
-        make(found, tmp_path / "d", names=names)
-    assert caught.value.statement.template == template
-    assert caught.value.values == values
-    only_these(tmp_path, "i", "l")
 
 
 def test_folder_that_is_not_empty(tmp_path: Path) -> None:

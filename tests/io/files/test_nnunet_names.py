@@ -10,7 +10,6 @@ from napari_bayes_nnunet.io.files.nnunet_names import (
     FOREIGN_PART,
     FOREIGN_PATH,
     NO_CONFIGURATIONS,
-    NO_NAMES,
     NO_NETWORK,
     check_dataset_json,
     check_plans,
@@ -98,8 +97,8 @@ def test_path_in_place_of_name_is_refused(change):
         (lambda p: p.update(configurations=[]), NO_CONFIGURATIONS),
         (lambda p: two_d(p).update(architecture=True), NO_NETWORK),
         (lambda p: two_d(p)["architecture"].update(arch_kwargs=3), NO_NETWORK),
-        (lambda p: two_d(p)["architecture"].update(_kw_requires_import=True), NO_NAMES),
-        (lambda p: two_d(p).update(normalization_schemes=[None]), NO_NAMES),
+        (lambda p: two_d(p)["architecture"].update(_kw_requires_import=True), NO_NETWORK),
+        (lambda p: two_d(p).update(normalization_schemes=[None]), FOREIGN_PART),
     ],
 )
 def test_entries_of_another_type_are_refused(change, template):

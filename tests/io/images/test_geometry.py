@@ -207,13 +207,6 @@ def test_made_geometry_says_what_it_was_made_from() -> None:
     assert make_geometry((2, 3, 4, 5), (8, 1.5, 1.25)).frame_time is None
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (1, 2, 3, 4, 5), (0, 4, 5)])
-def test_made_geometry_refuses_other_shapes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError) as error:
-        make_geometry(shape, (8, 1.5, 1.5))
-    assert error.value.values == {"shape": shape}
-
-
 @pytest.mark.parametrize("step", [0.0, -1.5, np.nan, np.inf])
 def test_made_geometry_refuses_other_spacings(step: float) -> None:
     with pytest.raises(DataError) as error:

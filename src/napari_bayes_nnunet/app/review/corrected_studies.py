@@ -147,7 +147,6 @@ def add_phases(
                 "method": info.method,
                 "added": datetime.now().astimezone().isoformat(timespec="seconds"),
             },
-            replace=True,
         )
     return names
 

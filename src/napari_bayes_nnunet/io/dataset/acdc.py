@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import DataError
+from ..files.access import reading
 from ..files.limits import read_small_text
 from ..images.nifti import CardiacPhases, parse_info_cfg
-from .groups import UNREADABLE_TEXT
 from .release import (
     NO_RELEASE_FOLDER,
     OTHER_LAYOUT,
@@ -97,10 +97,8 @@ def _patient_folders(folder: Path) -> Iterator[tuple[Path, str]]:
 def _read_info(patient: Path) -> tuple[CardiacPhases, dict[str, str]]:
     """Return the frames of ED and ES, and all entries of ``Info.cfg``."""
     file = require_file(patient / "Info.cfg", "it has the frames of ED and ES")
-    try:
+    with reading(file):
         text = read_small_text(file, errors="replace")
-    except OSError as error:
-        raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
     phases = parse_info_cfg(file, text)
     if phases.ed == phases.es:
         raise DataError(SAME_FRAME, file=file, frame=phases.ed, patient=patient.name)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ...core.heart.measurements import Structure
 from ...core.heart.structure_guess import (
@@ -74,13 +72,9 @@ STACKED_CASE = (
     "{file} stores its slices along a fourth axis, which nnU-Net takes for channels. Save it as a "
     "3D image."
 )
-OTHER_SHAPE = (
-    "{file} has the shape {shape} (z, y, x), but its image {image} has {expected}. Correct the "
-    "label."
-)
-OTHER_SPACING = (
-    "{file} has the spacing {spacing} mm (z, y, x), but its image {image} has {expected} mm. "
-    "Correct the label."
+OTHER_FORM = (
+    "{file} has the {quantity} {found} (z, y, x), but its image {image} has {expected}. Correct "
+    "the label."
 )
 SHIFTED = (
     "{file} lies up to {distance:.3g} mm away from its image {image}. Check that the label matches "
@@ -111,6 +105,18 @@ class DatasetProblem:
     text: Statement | str
     file: Path | None
     blocks: bool = True
+
+
+def _problem(template: str, place: Path, /, *remedies: Remedy, **values: Any) -> DatasetProblem:
+    """Return a problem that blocks a training, about the file or folder ``place``."""
+    if "{file}" in template:
+        values.setdefault("file", place)
+    return DatasetProblem(statement(template, *remedies, **values), place)
+
+
+def _warning(template: str, place: Path, /, *remedies: Remedy, **values: Any) -> DatasetProblem:
+    """Return a problem with which a training would run."""
+    return replace(_problem(template, place, *remedies, **values), blocks=False)
 
 
 @dataclass(frozen=True)
@@ -150,38 +156,36 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     label, values, guess = _check_label(case.label, dataset, problems)
     read = [(file, _read_channel(file, problems)) for file in case.images]
     channels = [(file, channel) for file, channel in read if channel is not None]
-    grids = [(file, channel.grid) for file, channel in channels]
     if len(channels) == len(read) and all(channel.value is not None for _, channel in channels):
         problems.append(_constant_problem(channels))
-    if grids:
-        problems += _channel_problems(grids)
+    grids = [(file, channel.grid) for file, channel in channels]
+    for file, grid in grids[1:]:
+        first, expected = grids[0]
+        if not grid.same_grid(expected):
+            names = {"file": file.name, "reference": first.name}
+            problems.append(_problem(OTHER_GRID, file, **names, grid=grid, expected=expected))
     if grids and label is not None:
         problems += _grid_problems(case.label, label, *grids[0])
     problems += [problem for file, image in grids for problem in _storage_problems(file, image)]
-    grid = label or next((image for _, image in grids), None)
-    shape, spacing = (grid.shape, grid.spacing) if grid else ((), None)
+    seen = label or next((image for _, image in grids), None)
+    shape, spacing = (seen.shape, seen.spacing) if seen else ((), None)
     voxels = math.prod(shape) if shape else 0
     return CaseCheck(case.name, shape, spacing, values, voxels, tuple(problems), guess)
 
 
 def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
     """Return the problems of a dataset as a whole, given the ``checks`` of all its cases."""
+    file, ending = dataset.path / "dataset.json", str(dataset.json["file_ending"])
     problems = [*_numbering_problems(dataset), *_unlabelled_images(dataset)]
     problems += _unknown_names(dataset, checks)
-    if dataset.json["file_ending"] not in ENDINGS:
-        text = statement(
-            NOT_CHECKED,
-            dataset=dataset.path,
-            ending=dataset.json["file_ending"],
-            endings=" and ".join(ENDINGS),
-        )
-        problems.append(DatasetProblem(text, dataset.path / "dataset.json", blocks=False))
+    if ending not in ENDINGS:
+        values = {"dataset": dataset.path, "ending": ending, "endings": " and ".join(ENDINGS)}
+        problems.append(_warning(NOT_CHECKED, file, **values))
     elif checks and all(check.values for check in checks):
         # An unreadable label might contain the missing structure.
         problems += _missing_structures(dataset, checks)
     if len(dataset.cases) == 1:
-        text = statement(ONE_CASE, dataset=dataset.path)
-        problems.append(DatasetProblem(text, dataset.path, blocks=False))
+        problems.append(_warning(ONE_CASE, dataset.path, dataset=dataset.path))
     return problems
 
 
@@ -207,57 +211,44 @@ def _refuse(problems: Iterable[DatasetProblem]) -> None:
             raise DataError.from_statement(text if isinstance(text, Statement) else statement(text))
 
 
-def _numbering_problems(dataset: RawDataset) -> list[DatasetProblem]:
+def _numbering_problems(dataset: RawDataset) -> Iterator[DatasetProblem]:
     numbers = sorted(set(dataset.labels.values()))
-    if numbers == list(range(len(numbers))):
-        return []
-    file = dataset.path / "dataset.json"
-    text = statement(GAPS, file=file, numbers=", ".join(map(str, numbers)))
-    return [DatasetProblem(text, file)]
+    if numbers != list(range(len(numbers))):
+        yield _problem(GAPS, dataset.path / "dataset.json", numbers=", ".join(map(str, numbers)))
 
 
-def _unlabelled_images(dataset: RawDataset) -> list[DatasetProblem]:
+def _unlabelled_images(dataset: RawDataset) -> Iterator[DatasetProblem]:
     folder, ending = dataset.path / "imagesTr", str(dataset.json["file_ending"])
-    known = {case.name for case in dataset.cases}
     cases: dict[str, Path] = {}  # each with its first channel
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.name.endswith(ending) and not file.name.startswith("."):
             cases.setdefault(re.sub(r"_\d{4}$", "", file.name.removesuffix(ending)), file)
-    files = [file for case, file in cases.items() if case not in known]
-    if not files:
-        return []
-    names = join_names([file.name for file in files])
-    text = statement(UNLABELLED_IMAGES, images=names, count=len(files))
-    return [DatasetProblem(text, files[0], blocks=False)]
+    known = {case.name for case in dataset.cases}
+    if files := [file for case, file in cases.items() if case not in known]:
+        names = join_names([file.name for file in files])
+        yield _warning(UNLABELLED_IMAGES, files[0], images=names, count=len(files))
 
 
-def _unknown_names(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
-    """Return a warning if no structure is named LV, with the names that the shapes suggest."""
+def _unknown_names(dataset: RawDataset, checks: Sequence[CaseCheck]) -> Iterator[DatasetProblem]:
+    """Yield a warning if no structure is named LV, with the names that the shapes suggest."""
     names = {value: name for name, value in dataset.labels.items() if value and name != IGNORE}
-    if not names or not lacks_lv(names.values()):
-        return []
-    guess = vote_structures(dict(check.guess) for check in checks)
-    proposed = propose_names(names, guess or {max(names): "LV"})
-    text = statement(
-        LACKS_LV,
-        Remedy(Action.NAME_STRUCTURES, {"labels": format_label_names(proposed)}),
-        dataset=dataset.path,
-        names=", ".join(names.values()),
-    )
-    return [DatasetProblem(text, dataset.path / "dataset.json", blocks=False)]
+    if names and lacks_lv(names.values()):
+        guess = vote_structures(dict(check.guess) for check in checks)
+        proposed = format_label_names(propose_names(names, guess or {max(names): "LV"}))
+        remedy = Remedy(Action.NAME_STRUCTURES, {"labels": proposed})
+        values = {"dataset": dataset.path, "names": ", ".join(names.values())}
+        yield _warning(LACKS_LV, dataset.path / "dataset.json", remedy, **values)
 
 
-def _missing_structures(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
-    values_in_use = {value for check in checks for value in check.values}
-    missing = [
-        f"{name} ({value})"
-        for name, value in dataset.labels.items()
-        if value and value not in values_in_use and name != IGNORE
-    ]
-    if not missing:
-        return []
-    text = statement(MISSING_STRUCTURES, dataset=dataset.path, structures=", ".join(missing))
-    return [DatasetProblem(text, dataset.path / "dataset.json")]
+def _missing_structures(
+    dataset: RawDataset, checks: Sequence[CaseCheck]
+) -> Iterator[DatasetProblem]:
+    in_use = {0, *(value for check in checks for value in check.values)}
+    labels = dataset.labels.items()
+    missing = [f"{name} ({v})" for name, v in labels if v not in in_use and name != IGNORE]
+    if missing:
+        values = {"dataset": dataset.path, "structures": ", ".join(missing)}
+        yield _problem(MISSING_STRUCTURES, dataset.path / "dataset.json", **values)
 
 
 def _read_channel(file: Path, problems: list[DatasetProblem]) -> _Channel | None:
@@ -273,9 +264,8 @@ def _constant_problem(channels: Sequence[tuple[Path, _Channel]]) -> DatasetProbl
     """Return the problem of an image whose channels are all constant, so that it shows nothing."""
     file, channel = channels[0]
     if not any(channel.value for _, channel in channels):
-        return DatasetProblem(statement(BLANK_IMAGE, file=file), file)
-    text = statement(CONSTANT_CASE, file=file, value=channel.value)
-    return DatasetProblem(text, file, blocks=False)
+        return _problem(BLANK_IMAGE, file)
+    return _warning(CONSTANT_CASE, file, value=channel.value)
 
 
 def _check_label(
@@ -289,15 +279,11 @@ def _check_label(
     values = tuple(np.unique(volume.voxels).tolist())
     unknown = [str(value) for value in values if value not in names]
     if unknown:
-        text = statement(
-            UNNAMED_VALUES,
-            file=file,
-            values=", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else ""),
-            known=", ".join(f"{value} ({name})" for value, name in names.items()),
-        )
-        problems.append(DatasetProblem(text, file))
+        shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        known = ", ".join(f"{value} ({name})" for value, name in names.items())
+        problems.append(_problem(UNNAMED_VALUES, file, values=shown, known=known))
     elif not any(value and names[value] != IGNORE for value in values):
-        problems.append(DatasetProblem(statement(ONLY_BACKGROUND, file=file), file, blocks=False))
+        problems.append(_warning(ONLY_BACKGROUND, file))
     guess = guess_structures(volume.voxels) if lacks_lv(dataset.labels) else {}
     return volume.geometry, values, tuple(guess.items())
 
@@ -311,89 +297,43 @@ def _read(
         problems.append(DatasetProblem(error.statement, file))
         return None
     if volume.is_cine:
-        text = statement(CINE_CASE, file=file, phases=volume.phases)
-        problems.append(DatasetProblem(text, file))
-        return None
-    if any(note.template == SLICES_ON_FOURTH_AXIS for note in volume.notes):
-        problems.append(DatasetProblem(statement(STACKED_CASE, file=file), file))
-        return None
-    return volume
+        problems.append(_problem(CINE_CASE, file, phases=volume.phases))
+    elif any(note.template == SLICES_ON_FOURTH_AXIS for note in volume.notes):
+        problems.append(_problem(STACKED_CASE, file))
+    else:
+        return volume
+    return None
 
 
-def _channel_problems(images: Sequence[tuple[Path, Geometry]]) -> list[DatasetProblem]:
-    (first, grid), *others = images
-    return [
-        DatasetProblem(
-            statement(OTHER_GRID, file=file.name, grid=other, reference=first.name, expected=grid),
-            file,
-        )
-        for file, other in others
-        if not other.same_grid(grid)
-    ]
-
-
-def _storage_problems(file: Path, image: Geometry) -> list[DatasetProblem]:
-    """Return warnings about an image that nnU-Net reads differently, or that has a wrong header."""
-    problems = []
+def _storage_problems(file: Path, image: Geometry) -> Iterator[DatasetProblem]:
+    """Yield warnings about an image that nnU-Net reads differently, or that has a wrong header."""
+    spacing = _spacing_text(image.spacing)
+    warn = partial(_warning, file=file.name)
     if image.other_spacing is not None:
-        sizes = {"affine": image.spacing, "pixdim": image.other_spacing}
-        shown = {name: _spacing_text(spacing) for name, spacing in sizes.items()}
-        problems.append(statement(TWO_SPACINGS_STORED, file=file.name, **shown))
+        pixdim = _spacing_text(image.other_spacing)
+        yield warn(TWO_SPACINGS_STORED, file, affine=spacing, pixdim=pixdim)
     if contradicts_shape(image.shape, image.spacing):
-        spacing = _spacing_text(image.spacing)
-        problems.append(statement(SWAPPED_AXES, file=file.name, spacing=spacing, shape=image.shape))
+        yield warn(SWAPPED_AXES, file, spacing=spacing, shape=image.shape)
     if image.slice_axis != 2:
-        axis = FILE_AXES[image.slice_axis]
-        problems.append(statement(SLICES_NOT_LAST, file=file.name, axis=axis))
-    return [DatasetProblem(text, file, blocks=False) for text in problems]
+        yield warn(SLICES_NOT_LAST, file, axis=FILE_AXES[image.slice_axis])
 
 
 def _grid_problems(
     file: Path, label: Geometry, image_file: Path, image: Geometry
-) -> list[DatasetProblem]:
+) -> Iterator[DatasetProblem]:
+    names = {"file": file.name, "image": image_file.name}
     if label.shape != image.shape:
-        text = statement(
-            OTHER_SHAPE,
-            file=file.name,
-            shape=label.shape,
-            image=image_file.name,
-            expected=image.shape,
-        )
-        return [DatasetProblem(text, file)]
-    if not np.allclose(label.spacing, image.spacing, rtol=_SAME_SPACING, atol=0):
-        text = statement(
-            OTHER_SPACING,
-            file=file.name,
-            spacing=_spacing_text(label.spacing),
-            image=image_file.name,
-            expected=_spacing_text(image.spacing),
-        )
-        return [DatasetProblem(text, file)]
-    distance = _largest_shift(label, image)
-    if distance <= min(image.spacing):
-        return []
-    # nnU-Net pairs voxels by index, so it only warns too: a label that was saved without the
-    # orientation of its image is still right.
-    text = statement(SHIFTED, file=file.name, distance=distance, image=image_file.name)
-    return [DatasetProblem(text, file, blocks=False)]
+        values = {"quantity": "shape", "found": label.shape, "expected": image.shape}
+        yield _problem(OTHER_FORM, file, **names, **values)
+    elif not np.allclose(label.spacing, image.spacing, rtol=_SAME_SPACING, atol=0):
+        found, expected = (f"{_spacing_text(grid.spacing)} mm" for grid in (label, image))
+        values = {"quantity": "spacing", "found": found, "expected": expected}
+        yield _problem(OTHER_FORM, file, **names, **values)
+    elif (distance := label.largest_shift(image)) > min(image.spacing):
+        # nnU-Net pairs voxels by index, so it only warns too: a label that was saved without the
+        # orientation of its image is still right.
+        yield _warning(SHIFTED, file, **names, distance=distance)
 
 
 def _spacing_text(spacing: Spacing) -> str:
     return " × ".join(f"{step:.4g}" for step in spacing)
-
-
-def _largest_shift(label: Geometry, image: Geometry) -> float:
-    """Return the largest distance of corners with the same index, mm; 0 without a position."""
-    if label.letters is None or image.letters is None:
-        return 0.0
-    lengths = label.shape[::-1]
-    corners = np.array([*itertools.product(*((0, length - 1) for length in lengths))]).T
-    shift = (_true_affine(label) - _true_affine(image)) @ np.vstack([corners, np.ones(8)])
-    return float(np.linalg.norm(shift, axis=0).max())
-
-
-def _true_affine(grid: Geometry) -> npt.NDArray[np.float64]:
-    """Return (3, 4) from voxel (x, y, z) to patient, mm, with the true scale; ACDC has another."""
-    affine = grid.affine[:3].copy()
-    affine[:, :3] *= np.array(grid.spacing[::-1]) / np.linalg.norm(affine[:, :3], axis=0)
-    return affine

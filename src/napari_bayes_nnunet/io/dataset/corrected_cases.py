@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,24 +14,21 @@ from filelock import FileLock, Timeout
 from ...core.counts import format_count
 from ...core.heart.structures import match_structure
 from .. import DataError
+from ..files.access import writing
 from ..files.atomic import write_json
 from ..files.case_names import same_file_key
 from ..images.nifti import (
     ENDINGS,
-    OTHER_GRID,
     Volume,
     VoxelArray,
-    holds_labels,
     read_volume,
     write_image,
     write_labels,
 )
-from .patients import DEFAULT_PATIENT
 from .raw_dataset import (
     CORRECTIONS,
     SPLITS,
     RawDataset,
-    Split,
     TrainingCase,
     extended_split,
     read_corrections,
@@ -58,21 +54,10 @@ WRONG_CHANNELS = (
     "Each case of {dataset} has {expected} ({channels}), but this case has {count}. "
     "Choose another dataset."
 )
-CINE_IMAGE = "{image} has {phases} frames, but a case has one frame. Extract the frame."
-LABELS_GRID = (
-    "The labels and their image have different voxel grids ({grid} and {expected}). Choose labels "
-    "of this image."
-)
-LABELS_SHAPE = (
-    "The labels have the shape {shape} (z, y, x), but their image has {expected}. Choose labels of "
-    "this image."
-)
-LABELS_RANGE = "The labels have values from {low} to {high}. Use whole numbers from 0 to 65535."
 NAMELESS_LABEL = "The label value {value} has no name, only {known} have. Give it a name."
 UNKNOWN_STRUCTURE = (
     "The dataset {dataset} has no structure {structure}, only {known}. Use one of these structures."
 )
-BAD_ORIGIN = "The origin of the case cannot be stored as JSON ({reason}). Use plain values."
 ORIGINAL_CASE = (
     "{case} is an original case of the dataset {dataset}, which may be used for validation. Choose "
     "another name."
@@ -81,9 +66,7 @@ SIMILAR_CASE = (
     "The dataset {dataset} has the case {other}, and on macOS and Windows {case} would have the "
     "same files. Choose another name."
 )
-ALREADY_ADDED = "{case} was already added to {dataset}. Choose another name, or replace it."
 DIFFERENT_IMAGE = "{file} exists and is another image. Choose another name."
-NOT_ADDED = "{case} could not be added to the dataset ({reason}). Check its drive and try again."
 
 
 def add_training_case(
@@ -91,49 +74,43 @@ def add_training_case(
     *,
     name: str,
     images: Sequence[Volume],
-    labels: Volume | VoxelArray,
+    labels: VoxelArray,
     names: Mapping[str, int],
     origin: Mapping[str, Any],
-    pattern: str = DEFAULT_PATIENT,
-    replace: bool = False,
 ) -> RawDataset:
     """Add a labelled image to the training cases of the raw dataset in folder ``dataset``.
 
     ``images`` are its channels, (Z, Y, X) each. ``labels`` (Z, Y, X) are whole numbers on the same
     grid, and ``names`` their names (the background is optional, or 0): they are renumbered by name.
     ``origin`` (study, reader, date …) is kept in ``corrections.json``. Every fold of
-    ``splits_final.json`` that does not hold the patient back trains on the case. ``pattern`` finds
-    the patient in ``name``. ``replace`` allows new labels for a case that was added before.
+    ``splits_final.json`` that does not hold the patient back trains on the case. A case that was
+    added before gets the new labels.
 
     If the process is killed the dataset stays valid, and adding the case again completes it. If
     another window is adding a case, this one waits.
 
-    Raises DataError if the case does not fit the dataset, exists, or cannot be written, or if the
-    other window does not finish.
+    Raises DataError if the case does not fit the dataset, is one of its original cases, or cannot
+    be written, or if the other window does not finish.
     """
     raw = read_dataset(dataset)
     files = _files_of(raw, name)
-    _check_images(raw, images)
-    numbered = _renumbered(_on_grid(labels, images[0]), names, raw)
-    _check_origin(origin)
-    with _locked(raw.path, name):
+    _check_channels(raw, images)
+    numbered = _renumbered(labels, names, raw)
+    with _locked(raw.path):
         raw = read_dataset(dataset)  # another window may have added cases meanwhile
-        _add(raw, files, images, numbered, origin, pattern=pattern, replace=replace)
+        _add(raw, files, images, numbered, origin)
     return read_dataset(dataset)
 
 
 @contextlib.contextmanager
-def _locked(dataset: Path, name: str) -> Iterator[None]:
-    """Keep out other windows that add cases. A drive without locks does not."""
+def _locked(dataset: Path) -> Iterator[None]:
+    """Keep out other windows that add cases."""
     lock = FileLock(dataset / CORRECTIONS_LOCK, timeout=LONGEST_WAIT)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise DataError(BUSY_FOLDER, folder=dataset) from error
-    except NotImplementedError:
-        pass
-    except OSError as error:
-        raise DataError(NOT_ADDED, case=name, reason=error.strerror or error) from error
+    with writing(dataset):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise DataError(BUSY_FOLDER, folder=dataset) from error
     try:
         yield
     finally:
@@ -146,22 +123,18 @@ def _add(
     images: Sequence[Volume],
     labels: VoxelArray,
     origin: Mapping[str, Any],
-    *,
-    pattern: str,
-    replace: bool,
 ) -> None:
     """Write a case, with ``labels`` numbered as in ``raw``, if it fits the other cases."""
     name = files.name
     for case in raw.cases:
         if case.name != name and same_file_key(case.name) == same_file_key(name):
             raise DataError(SIMILAR_CASE, dataset=raw.path, other=case.name, case=name)
-    splits = _read_splits(raw)
-    extended = None if splits is None else extended_split(splits, [name], pattern=pattern)
+    splits = raw.path / SPLITS
+    cases = [case.name for case in raw.cases]
+    extended = extended_split(read_splits(splits, cases), [name]) if splits.is_file() else None
     exists = any(case.name == name for case in raw.cases)
-    if exists:
-        # If no fold trains on the case, adding it was interrupted.
-        unfinished = splits is not None and not any(name in split.train for split in splits)
-        _check_replaceable(raw, name, allowed=replace or unfinished)
+    if exists and name not in raw.corrections:
+        raise DataError(ORIGINAL_CASE, dataset=raw.path, case=name)
     pairs = [*zip(files.images, images, strict=True)]
     _check_same_images((file, image) for file, image in pairs if file.exists())
     missing = [(file, image) for file, image in pairs if not file.exists()]
@@ -175,7 +148,7 @@ def _add(
         count = len(raw.cases) + (not exists)
         write_json(raw.path / "dataset.json", {**raw.json, "numTraining": count})
         if extended is not None:
-            write_json(raw.path / SPLITS, splits_to_json(extended))
+            write_json(splits, splits_to_json(extended))
 
 
 def _files_of(raw: RawDataset, name: str) -> TrainingCase:
@@ -188,7 +161,7 @@ def _files_of(raw: RawDataset, name: str) -> TrainingCase:
     return TrainingCase(name, tuple(images), raw.path / "labelsTr" / f"{name}{ending}")
 
 
-def _check_images(raw: RawDataset, images: Sequence[Volume]) -> None:
+def _check_channels(raw: RawDataset, images: Sequence[Volume]) -> None:
     if len(images) != len(raw.channels):
         raise DataError(
             WRONG_CHANNELS,
@@ -197,30 +170,6 @@ def _check_images(raw: RawDataset, images: Sequence[Volume]) -> None:
             channels=", ".join(raw.channels),
             count=len(images),
         )
-    for image in images:
-        if image.is_cine:
-            raise DataError(CINE_IMAGE, image=image.source.name, phases=image.phases)
-        if not image.geometry.same_grid(images[0].geometry):
-            raise DataError(
-                OTHER_GRID,
-                file=image.source.name,
-                grid=image.geometry,
-                reference=images[0].source.name,
-                expected=images[0].geometry,
-            )
-
-
-def _on_grid(labels: Volume | VoxelArray, image: Volume) -> VoxelArray:
-    if isinstance(labels, Volume) and labels.shape == image.shape:
-        if not labels.geometry.same_grid(image.geometry):
-            raise DataError(LABELS_GRID, grid=labels.geometry, expected=image.geometry)
-        labels = labels.voxels
-    array = labels.voxels if isinstance(labels, Volume) else labels
-    if array.shape != image.shape:
-        raise DataError(LABELS_SHAPE, shape=array.shape, expected=image.shape)
-    if not holds_labels(array):
-        raise DataError(LABELS_RANGE, low=array.min(), high=array.max())
-    return array.astype(np.uint16)
 
 
 def _renumbered(labels: VoxelArray, names: Mapping[str, int], raw: RawDataset) -> VoxelArray:
@@ -246,25 +195,6 @@ def _number_of(name: str, raw: RawDataset) -> int:
     raise DataError(UNKNOWN_STRUCTURE, dataset=raw.path, structure=name, known=known)
 
 
-def _check_origin(origin: Mapping[str, Any]) -> None:
-    try:
-        json.dumps(dict(origin))
-    except (TypeError, ValueError) as error:
-        raise DataError(BAD_ORIGIN, reason=error) from error
-
-
-def _read_splits(raw: RawDataset) -> list[Split] | None:
-    file = raw.path / SPLITS
-    return read_splits(file, [case.name for case in raw.cases]) if file.is_file() else None
-
-
-def _check_replaceable(raw: RawDataset, name: str, *, allowed: bool) -> None:
-    if name not in raw.corrections:
-        raise DataError(ORIGINAL_CASE, dataset=raw.path, case=name)
-    if not allowed:
-        raise DataError(ALREADY_ADDED, dataset=raw.path, case=name)
-
-
 def _check_same_images(pairs: Iterable[tuple[Path, Volume]]) -> None:
     """Raise DataError if an image differs from its file.
 
@@ -288,9 +218,8 @@ def _values(image: Volume) -> VoxelArray:
 def _written(files: TrainingCase, written: Sequence[Path]) -> Iterator[None]:
     """Turn an OSError into a DataError, and remove written images without a label."""
     try:
-        yield
-    except OSError as error:
-        raise DataError(NOT_ADDED, case=files.name, reason=error.strerror or error) from error
+        with writing(files.label):
+            yield
     finally:
         if not files.label.exists():
             for image in written:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from .. import DataError
+from ..files.access import reading
 from ..files.atomic import write_text
 from ..files.csv_text import csv_rows, csv_text
 from ..files.limits import read_small_text
@@ -17,19 +18,10 @@ from .patients import DEFAULT_PATIENT, patient_of
 GROUPS_FILE = "groups.csv"
 CASE, PATIENT = "case", "patient"
 """Columns that are not groups."""
-UNREADABLE_TEXT = "{file} cannot be read ({reason}). Check its permissions."
 NO_GROUPS_TABLE = (
-    "{file} is not a table of groups ({reason}). Write one line of column names and one line "
-    "per case, with commas."
+    "{file} is not a table of groups ({reason}). Write one line of column names, each another one "
+    "and one of them case, and one line per case, with commas."
 )
-BAD_COLUMNS = (
-    "{file} has the columns {found}. It needs the column case, and different names for all columns."
-)
-BAD_LINE = (
-    "Line {line} of {file} is {found}. It needs the name of a case and a field for each of the "
-    "{columns} columns."
-)
-REPEATED_CASE = "Lines {first} and {second} of {file} are both for {case}. Delete one of them."
 
 
 def read_groups(path: Path) -> dict[str, dict[str, str]]:
@@ -87,24 +79,22 @@ def _find(path: Path) -> Path | None:
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
-        text = read_small_text(file, encoding="utf-8-sig")
+        with reading(file):
+            text = read_small_text(file, encoding="utf-8-sig")
         header, *lines = csv_rows(io.StringIO(text), strict=True) or [[]]
-    except OSError as error:
-        raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
+        if CASE not in header or len(set(header)) < len(header):
+            raise ValueError(f"its columns are {', '.join(header) or 'missing'}")
+        seen: dict[str, int] = {}
+        for number, line in enumerate(lines, start=2):
+            if not line:
+                continue
+            row = dict(zip(header, line, strict=False))
+            case = row.get(CASE, "")
+            if len(line) != len(header) or not case:
+                raise ValueError(f"line {number} is {','.join(line)!r}")
+            if case in seen:
+                raise ValueError(f"lines {seen[case]} and {number} are both for {case}")
+            seen[case] = number
+            yield case, {k: v for k, v in row.items() if v and k and k != CASE}
     except (ValueError, csv.Error) as error:
         raise DataError(NO_GROUPS_TABLE, file=file, reason=error) from error
-    if CASE not in header or len(set(header)) < len(header):
-        raise DataError(BAD_COLUMNS, file=file, found=", ".join(header) or "none")
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=2):
-        if not line:
-            continue
-        row = dict(zip(header, line, strict=False))
-        case = row.get(CASE, "")
-        if len(line) != len(header) or not case:
-            text = repr(",".join(line))
-            raise DataError(BAD_LINE, line=number, file=file, found=text, columns=len(header))
-        if case in seen:
-            raise DataError(REPEATED_CASE, first=seen[case], second=number, file=file, case=case)
-        seen[case] = number
-        yield case, {k: v for k, v in row.items() if v and k and k != CASE}

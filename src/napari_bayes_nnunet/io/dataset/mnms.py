@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .. import DataError
+from ..files.access import reading
 from ..files.limits import read_small_text
-from .groups import UNREADABLE_TEXT
 from .raw_dataset import join_names
 from .release import (
     NO_RELEASE_FOLDER,
@@ -48,14 +48,7 @@ NO_SINGLE_TABLE = (
     "{folder} needs exactly one table, *M&Ms_Dataset_information*opendataset.csv, but has {found}. "
     "Restore the files of the release."
 )
-NO_CSV = "{file} is not a table with commas ({reason}). Restore the file."
-MISSING_COLUMNS = "{file} lacks the columns {missing} (found {found}). Restore the file."
-MISSING_LINE = "{file} has no line for {patient} of {subset}. Restore the file."
-TWO_LINES = "{file} has two lines for {patient}. Restore the file."
-NO_FRAME = (
-    "{file} has {found} as the {phase} frame of {patient} instead of a number from 0. Correct the "
-    "file."
-)
+WRONG_TABLE = "{file} is not the table of the M&Ms release ({reason}). Restore the file."
 
 CsvRow: TypeAlias = Mapping[str, str]
 
@@ -79,7 +72,8 @@ def read_mnms(folder: Path) -> Release:
             without.setdefault(subset, []).append(patient)
             continue
         if patient.name not in rows:
-            raise DataError(MISSING_LINE, file=table, patient=patient.name, subset=subset)
+            reason = f"it has no line for {patient.name} of {subset}"
+            raise DataError(WRONG_TABLE, file=table, reason=reason)
         row = rows[patient.name]
         phases = list(_cases(patient, subset, row, table))
         cases += phases
@@ -132,26 +126,22 @@ def _find_table(folder: Path) -> Path:
 def _read_table(file: Path) -> dict[str, CsvRow]:
     """Return the line of every patient in the table."""
     try:
-        text = read_small_text(file, encoding="utf-8-sig", errors="replace")
+        with reading(file):
+            text = read_small_text(file, encoding="utf-8-sig", errors="replace")
         reader = csv.DictReader(io.StringIO(text))
         columns, lines = list(reader.fieldnames or ()), list(reader)
-    except OSError as error:
-        raise DataError(UNREADABLE_TEXT, file=file, reason=error.strerror) from error
     except csv.Error as error:
-        raise DataError(NO_CSV, file=file, reason=error) from error
+        raise DataError(WRONG_TABLE, file=file, reason=error) from error
     missing = [column for column in NEEDED if column not in columns]
     if missing:
-        raise DataError(
-            MISSING_COLUMNS,
-            file=file,
-            missing=", ".join(missing),
-            found=", ".join(filter(None, columns)) or "none",
-        )
+        found = ", ".join(filter(None, columns)) or "none"
+        reason = f"it lacks the columns {', '.join(missing)}, found {found}"
+        raise DataError(WRONG_TABLE, file=file, reason=reason)
     rows: dict[str, CsvRow] = {}
     for line in lines:
         row = {key: (value or "").strip() for key, value in line.items() if key}
         if row[CODE] in rows:
-            raise DataError(TWO_LINES, file=file, patient=row[CODE])
+            raise DataError(WRONG_TABLE, file=file, reason=f"it has two lines for {row[CODE]}")
         rows[row[CODE]] = row
     return rows
 
@@ -180,7 +170,6 @@ def _cases(patient: Path, folder: str, row: CsvRow, table: Path) -> Iterator[Rel
 def _frame(row: CsvRow, phase: CardiacPhase, table: Path) -> int:
     """Return the frame of a phase, from 1; the table counts from 0."""
     if not re.fullmatch(r"\d{1,6}(\.0*)?", row[phase]):
-        raise DataError(
-            NO_FRAME, file=table, phase=phase, patient=row[CODE], found=repr(row[phase])
-        )
+        reason = f"the {phase} frame of {row[CODE]} is {row[phase]!r} instead of a number from 0"
+        raise DataError(WRONG_TABLE, file=table, reason=reason)
     return int(float(row[phase])) + 1

@@ -14,7 +14,12 @@ from ...core.problems import Action
 from .. import DataError
 from ..files.checksum import sha256
 from ..files.json_files import excerpt, read_json
-from ..files.nnunet_names import check_dataset_json, is_plain_name
+from ..files.nnunet_names import (
+    channel_names,
+    check_dataset_json,
+    is_plain_name,
+    label_numbers,
+)
 from .patients import DEFAULT_PATIENT, patient_of
 
 CORRECTIONS = "corrections.json"
@@ -28,10 +33,8 @@ NOT_A_DATASET = (
 )
 NO_LABEL_FILES = "{folder} has no label files that end in {ending}. Add labels."
 TOO_FEW_PATIENTS = (
-    "A validation fold needs at least two patients, but all cases belong to {patient}."
-)
-ONLY_ADDED_CASES = (
-    "A validation fold needs at least two patients, but all cases were added for training only."
+    "A validation fold needs at least two patients with cases that were not added for training, "
+    "not {patient}."
 )
 NO_FOLD_FITS = (
     "{case} cannot be added for training, because every fold validates with its patient {patient}. "
@@ -39,23 +42,8 @@ NO_FOLD_FITS = (
 )
 NO_SPLIT_FILE = "{file} does not exist. Choose another file."
 NO_FOLDS_IN_FILE = "{file} has no folds. Add a fold with cases for training and validation."
-UNKNOWN_CASES = (
-    "Fold {fold} of {file} has cases that are not in the dataset ({cases}). Choose the split of "
-    "this dataset."
-)
-CASES_ON_BOTH_SIDES = (
-    "Fold {fold} of {file} has {cases} in both training and validation. Remove them from one side."
-)
-EMPTY_FOLD = (
-    "Fold {fold} of {file} has no cases for training or validation. Add cases to both sides."
-)
-MISSING_ENTRIES = "{file} lacks {entries}. Add these entries as nnU-Net describes them."
-WRONG_LABELS = "{file} must have a number for each label name, but has {found}. Correct the labels."
-REGIONS = (
-    "{file} has overlapping regions, but the entropy (Eq. 3) needs exclusive labels. Use one "
-    "number for each label."
-)
-FOREIGN_READER = "{file} cannot be used, because {reason}. Remove this entry."
+WRONG_FOLD = "Fold {fold} of {file} has {fault}. Choose the split of this dataset, or correct it."
+UNUSABLE_JSON = "{file} cannot be used, because {reason}. Correct the file."
 NO_SUCH_VALUE = (
     "{dataset} has no structure with the label value {value}, only {known}. Name these values only."
 )
@@ -102,7 +90,7 @@ class RawDataset:
     @property
     def labels(self) -> dict[str, int]:
         """Label value of every structure, including the background."""
-        return {str(name): int(value) for name, value in self.json["labels"].items()}
+        return label_numbers(self.json)
 
     def with_names(self, names: Mapping[int, str]) -> RawDataset:
         """Return the dataset with other ``names`` of some label values; the file is not changed.
@@ -123,8 +111,7 @@ class RawDataset:
     @property
     def channels(self) -> list[str]:
         """Names of the image channels."""
-        names = _channel_names(self.json)
-        return [str(names[key]) for key in sorted(names, key=int)]
+        return channel_names(self.json)
 
     @property
     def nnunet_name(self) -> str:
@@ -157,7 +144,7 @@ def read_dataset(path: Path) -> RawDataset:
     for folder in ("imagesTr", "labelsTr"):
         if not (path / folder).is_dir():
             raise DataError(NOT_A_DATASET, folder=path, missing=folder)
-    count = len(_channel_names(content))
+    count = len(channel_names(content))
     labels = sorted(f for f in (path / "labelsTr").iterdir() if _is_data(f, ending))
     cases = tuple(_case(path, label, ending, count) for label in labels)
     if not cases:
@@ -202,12 +189,9 @@ def patient_splits(
     cases = [case for case in cases if case not in training_only]
     patients = sorted({patient_of(case, pattern) for case in cases})
     if len(patients) < 2:
-        raise DataError(
-            TOO_FEW_PATIENTS if patients else ONLY_ADDED_CASES,
-            Action.TRAIN_ON_ALL,
-            Action.NAME_PATIENT,
-            patient=patients[0] if patients else "",
-        )
+        found = patients[0] if patients else "none"
+        remedies = Action.TRAIN_ON_ALL, Action.NAME_PATIENT
+        raise DataError(TOO_FEW_PATIENTS, *remedies, patient=found)
     order = np.random.default_rng(seed).permutation(patients)
     held_back = [set(order[k :: min(FOLDS, len(patients))]) for k in range(FOLDS)]
     splits = [_split(cases, set(map(str, held)), pattern) for held in held_back if held]
@@ -259,14 +243,17 @@ def read_splits(path: Path, cases: Sequence[str]) -> list[Split]:
     if not splits:
         raise DataError(NO_FOLDS_IN_FILE, file=path)
     for number, split in enumerate(splits):
-        unknown = sorted({*split.train, *split.validation} - set(cases))
-        if unknown:
-            raise DataError(UNKNOWN_CASES, fold=number, file=path, cases=join_names(unknown))
-        both = sorted(set(split.train) & set(split.validation))
-        if both:
-            raise DataError(CASES_ON_BOTH_SIDES, fold=number, file=path, cases=join_names(both))
+        faults = {
+            "cases that are not in the dataset": {*split.train, *split.validation} - set(cases),
+            "cases in both training and validation": {*split.train} & {*split.validation},
+        }
+        for fault, wrong in faults.items():
+            if wrong:
+                fault = f"{fault} ({join_names(sorted(wrong))})"
+                raise DataError(WRONG_FOLD, fold=number, file=path, fault=fault)
         if not split.train or not split.validation:
-            raise DataError(EMPTY_FOLD, fold=number, file=path)
+            fault = "no cases for training or validation"
+            raise DataError(WRONG_FOLD, fold=number, file=path, fault=fault)
     return splits
 
 
@@ -282,41 +269,15 @@ def _read_dataset_json(path: Path) -> dict[str, Any]:
         content = read_json(file, dict[str, Any], repair=repair)
     except FileNotFoundError as error:
         raise DataError(NOT_A_DATASET, folder=path, missing="dataset.json") from error
-    missing = [key for key in ("labels", "file_ending") if key not in content]
-    if not _channel_names(content):
-        missing.append("channel_names")
-    if missing:
-        raise DataError(MISSING_ENTRIES, file=file, entries=", ".join(missing))
-    _check_labels(file, content["labels"])
     try:
+        label_numbers(content)
+        channel_names(content)
         check_dataset_json(content)
+        if "file_ending" not in content:
+            raise DataError("it lacks the entry file_ending")
     except DataError as error:
-        raise DataError(FOREIGN_READER, file=file, reason=error) from error
+        raise DataError(UNUSABLE_JSON, file=file, reason=error) from error
     return content
-
-
-def _channel_names(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the names of the channels by their numbers; {} for anything else."""
-    names = content.get("channel_names") or content.get("modality")
-    if isinstance(names, dict) and all(map(_is_number, names)):
-        return names
-    return {}
-
-
-def _check_labels(file: Path, labels: Any) -> None:
-    if not isinstance(labels, dict):
-        raise DataError(WRONG_LABELS, file=file, found=excerpt(repr(labels)))
-    if any(isinstance(value, list) for value in labels.values()):
-        raise DataError(REGIONS, file=file)
-    for name, value in labels.items():
-        if not _is_number(str(value)):  # nnU-Net v1 had names by number
-            found = f"{excerpt(name)}: {excerpt(repr(value))}"
-            raise DataError(WRONG_LABELS, file=file, found=found)
-
-
-def _is_number(text: str) -> bool:
-    """Return whether the text is a number that `int` reads; `int` refuses very long ones."""
-    return text.isdecimal() and len(text) < 10
 
 
 def _is_data(file: Path, ending: str) -> bool:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.counts import format_count
 from .. import DataError
+from ..files.access import UNWRITABLE
 from ..files.atomic import replacing, write_json
 from ..files.disk import is_disk_full
 from ..images.geometry import Geometry
@@ -37,18 +37,6 @@ CHANGED_LABEL = (
     "again."
 )
 NO_LINKS = "Links cannot be made in {folder} ({reason}). Choose copies."
-UNUSED_VALUE = (
-    "The label value {value} ({name}) is not in any label file. The values are {values}. Leave it "
-    "out."
-)
-NAMELESS_VALUE = "The label value {value} has no name. Give it a name."
-REPEATED_NAME = (
-    "The label values {first} and {second} have the same name {name}. Give them different names."
-)
-NAMED_BACKGROUND = "The label value 0 is the background and cannot have the name {name}. Remove it."
-OTHER_CHANNEL_COUNT = (
-    "The images have {channels}, but the names given are {names}. Give one name for each channel."
-)
 BUSY_FOLDER = "{folder} is being written by another window. Wait until it is finished."
 
 
@@ -63,18 +51,20 @@ def write_dataset(
 ) -> Generator[tuple[int, int], None, RawDataset]:
     """Write the pairs of ``match`` as a new nnU-Net raw dataset. Yields (done, total) cases.
 
-    ``names`` are those of all label values, which are numbered 0, 1, 2 … in their order.
-    ``channels`` are the names of the image channels. ``link`` makes links to files that need no
-    change: volumes in .nii.gz, labels that keep their numbers. Frames of a cine and all other files
-    are written. The folder appears when it is complete; an interruption leaves nothing.
+    ``names`` are those of all label values, each another one, with the background at 0. The values
+    are numbered 0, 1, 2 … in their order. ``channels`` are the names of the image channels.
+    ``link`` makes links to files that need no change: volumes in .nii.gz, labels that keep their
+    numbers. Frames of a cine and all other files are written. The folder appears when it is
+    complete; an interruption leaves nothing.
 
-    Raises DataError if the folder is not empty, names or channels do not fit, the system does not
-    allow links, a file has changed since the match, or the disk is full.
+    Raises DataError if the folder is not empty, the system does not allow links, a file has changed
+    since the match, or the disk is full.
     """
     numbers = _numbers(match, names)
-    channel_names = _channel_names(match, channels)
+    count = len(match.pairs[0].images)
+    default = ["MRI"] if count == 1 else [f"MRI {n}" for n in range(1, count + 1)]
     content = {
-        "channel_names": channel_names,
+        "channel_names": {str(n): name for n, name in enumerate(channels or default)},
         "labels": {names.get(value, _BACKGROUND): number for value, number in numbers.items()},
         "numTraining": len(match.pairs),
         "file_ending": ENDING,
@@ -84,13 +74,12 @@ def write_dataset(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(FOLDER_NOT_EMPTY, folder=folder)
     with appearing(folder) as building:
-        cases = _CaseWriter(building, numbers, link=link, cached=len(channel_names))
+        cases = _CaseWriter(building, numbers, link=link, cached=count)
         for done, pair in enumerate(match.pairs):
             yield done, len(match.pairs)
             cases.write(pair)
         yield len(match.pairs), len(match.pairs)
         write_json(building / "dataset.json", content)
-        _check_complete(building, folder, match)
     return read_dataset(folder)
 
 
@@ -172,44 +161,8 @@ def _is_usable(file: Path) -> bool:
 
 def _numbers(match: Match, names: Mapping[int, str]) -> dict[int, int]:
     """Return the number of every label value in the dataset: without gaps, IGNORE last."""
-    given = {**names, 0: names.get(0, _BACKGROUND)}
-    values = {0, *match.values}
-    if unknown := sorted(given.keys() - values):
-        raise DataError(
-            UNUSED_VALUE,
-            value=unknown[0],
-            name=given[unknown[0]],
-            values=", ".join(map(str, sorted(values))),
-        )
-    if nameless := sorted(value for value in values if not given.get(value, "").strip()):
-        raise DataError(NAMELESS_VALUE, value=nameless[0])
-    seen: dict[str, int] = {}
-    for value, name in sorted(given.items()):
-        if name.strip().casefold() in seen:
-            first = seen[name.strip().casefold()]
-            raise DataError(REPEATED_NAME, first=first, second=value, name=name)
-        seen[name.strip().casefold()] = value
-    if seen.get(_BACKGROUND) != 0:
-        raise DataError(NAMED_BACKGROUND, name=given[0])
-    ordered = sorted(values, key=lambda value: (given[value] == IGNORE, value))
+    ordered = sorted({0, *match.values}, key=lambda value: (names.get(value) == IGNORE, value))
     return {value: number for number, value in enumerate(ordered)}
-
-
-def _channel_names(match: Match, channels: Sequence[str] | None) -> dict[str, str]:
-    count = len(match.pairs[0].images)
-    names = channels or (["MRI"] if count == 1 else [f"MRI {n}" for n in range(1, count + 1)])
-    if len(names) != count:
-        raise DataError(
-            OTHER_CHANNEL_COUNT, channels=format_count(count, "channel"), names=", ".join(names)
-        )
-    return {str(number): name for number, name in enumerate(names)}
-
-
-def _check_complete(building: Path, folder: Path, match: Match) -> None:
-    """Raise DataError if another window has removed the unfinished dataset as a leftover."""
-    written = {case.name for case in read_dataset(building).cases}
-    if written != {pair.name for pair in match.pairs}:
-        raise DataError(BUSY_FOLDER, folder=folder)
 
 
 @contextmanager
@@ -227,28 +180,16 @@ def appearing(folder: Path) -> Iterator[Path]:
         building.rename(folder)
     except OSError as error:
         file = error.filename if Path(str(error.filename)).is_absolute() else folder
-        raise DataError(
-            "{file} cannot be written ({reason}). Check the free space and the permissions.",
-            file=str(file).replace(str(building), str(folder)),
-            reason=error.strerror or error,
-        ) from error
+        file = str(file).replace(str(building), str(folder))
+        raise DataError(UNWRITABLE, file=file, reason=error.strerror or str(error)) from error
     except DataError as error:
-        if building is None or str(building) not in str(error):
+        if str(building) not in str(error):
             raise
-        raise _with_path(error, building, folder) from error
+        problem = str(error).replace(str(building), str(folder))
+        raise DataError("{problem}", problem=problem) from error
     finally:
         if building is not None:
             shutil.rmtree(building, ignore_errors=True)
-
-
-def _with_path(error: DataError, building: Path, folder: Path) -> DataError:
-    """Return the error with ``folder`` instead of ``building`` in its values."""
-    old, new = str(building), str(folder)
-    values = {
-        name: value if isinstance(value, int | float) else str(value).replace(old, new)
-        for name, value in error.values.items()
-    }
-    return DataError(error.statement.template.replace(old, new), *error.remedies, **values)
 
 
 def _remove_leftovers(folder: Path) -> None:

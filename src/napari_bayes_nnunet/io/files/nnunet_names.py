@@ -14,10 +14,15 @@ from .. import DataError
 
 # Reasons why plans are refused; each is a clause of a sentence.
 NO_CONFIGURATIONS = "plans.json has no configurations, unlike the plans of nnU-Net v2"
-NO_NETWORK = "plans.json does not describe the network of {configuration}"
-NO_NAMES = "a list of names in the configuration {configuration} of plans.json is damaged"
+NO_NETWORK = "plans.json does not describe its network"
 FOREIGN_PART = "the entry {entry} of {file} names something outside nnU-Net, which could run code"
 FOREIGN_PATH = "the entry {entry} of {file} is not a plain name and could lead to another folder"
+
+LABEL_REGIONS = (
+    "its labels are overlapping regions, but the entropy of Eq. 3 needs exclusive labels"
+)
+LABELS_NO_NUMBERS = "the labels in dataset.json are not numbers"
+NO_CHANNELS = "dataset.json needs numbered channel_names"
 
 _ARCHITECTURES = "dynamic_network_architectures.architectures"
 _NETWORKS = {
@@ -49,14 +54,17 @@ _NORMALISATIONS = {
     *("ZScoreNormalization", "CTNormalization", "NoNormalization", "RescaleTo01Normalization"),
     "RGBTo01Normalization",
 }
-_OF_PLANS = {"image_reader_writer": _READERS, "label_manager": {"LabelManager"}}
-_OF_CONFIGURATION = {
+_ALLOWED = {
+    "image_reader_writer": _READERS,
+    "overwrite_image_reader_writer": {*_READERS, "None"},
+    "label_manager": {"LabelManager"},
     "preprocessor_name": {"DefaultPreprocessor"},
-    "resampling_fn_data": _RESAMPLINGS,
-    "resampling_fn_seg": _RESAMPLINGS,
-    "resampling_fn_probabilities": _RESAMPLINGS,
+    **{f"resampling_fn_{of}": _RESAMPLINGS for of in ("data", "seg", "probabilities")},
+    "normalization_schemes": _NORMALISATIONS,
+    "network_class_name": _NETWORKS,
 }
-_OF_DATASET = {"overwrite_image_reader_writer": {*_READERS, "None"}}
+"""Entry → names that it may have."""
+_PATHS = ("plans_name", "dataset_name", "data_identifier", "previous_stage", "next_stage")
 
 
 def check_plans(plans: Mapping[str, Any]) -> None:
@@ -72,19 +80,36 @@ def check_plans(plans: Mapping[str, Any]) -> None:
         or not all(isinstance(settings, dict) for settings in configurations.values())
     ):
         raise DataError(NO_CONFIGURATIONS)
-    _check_names(plans, _OF_PLANS)
-    _check_paths(plans, ("plans_name", "dataset_name"))
-    for name, settings in configurations.items():
-        _check_names(settings, _OF_CONFIGURATION)
-        _check_paths(settings, ("data_identifier", "previous_stage", "next_stage"))
-        _check_normalisation(name, settings)
-        if "architecture" in settings:
-            _check_architecture(name, settings["architecture"])
+    for content in (plans, *configurations.values()):
+        _check_names(content)
+        if "architecture" in content:
+            _check_architecture(content["architecture"])
 
 
 def check_dataset_json(content: Mapping[str, Any]) -> None:
     """Raise DataError if nnU-Net would look up a reader that is not its own."""
-    _check_names(content, _OF_DATASET, file="dataset.json")
+    _check_names(content, file="dataset.json")
+
+
+def label_numbers(content: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of each label in ``dataset.json``. Raises DataError with a clause."""
+    labels = content.get("labels")
+    if not isinstance(labels, dict):
+        raise DataError(LABELS_NO_NUMBERS)
+    values = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in labels.items()}
+    if any(isinstance(value, list) for value in values.values()):
+        raise DataError(LABEL_REGIONS)
+    if not all(_is_number(str(value)) for value in values.values()):  # nnU-Net v1: name by number
+        raise DataError(LABELS_NO_NUMBERS)
+    return {name: int(value) for name, value in values.items()}
+
+
+def channel_names(content: Mapping[str, Any]) -> list[str]:
+    """Return the names of the channels in ``dataset.json``. Raises DataError with a clause."""
+    names = content.get("channel_names") or content.get("modality")
+    if not isinstance(names, dict) or not all(map(_is_number, names)):
+        raise DataError(NO_CHANNELS)
+    return [str(names[key]) for key in sorted(names, key=int)]
 
 
 def is_plain_name(name: object) -> bool:
@@ -94,39 +119,23 @@ def is_plain_name(name: object) -> bool:
     return not {*name} & {*"/\\\0"}
 
 
-def _check_names(
-    content: Mapping[str, Any], allowed: Mapping[str, set[str]], file: str = "plans.json"
-) -> None:
-    for entry, names in allowed.items():
-        if entry in content and not _is_one_of(content[entry], names):
+def _check_names(content: Mapping[str, Any], file: str = "plans.json") -> None:
+    for entry, value in content.items():
+        values = value if isinstance(value, list) else [value]
+        if entry in _ALLOWED and not all(_is_one_of(v, _ALLOWED[entry]) for v in values):
             raise DataError(FOREIGN_PART, entry=entry, file=file)
+        if entry in _PATHS and not all(v is None or is_plain_name(v) for v in values):
+            raise DataError(FOREIGN_PATH, entry=entry, file=file)
 
 
-def _check_paths(content: Mapping[str, Any], entries: tuple[str, ...]) -> None:
-    for entry in entries:
-        values = content.get(entry)
-        for value in values if isinstance(values, list) else [values]:
-            if value is not None and not is_plain_name(value):
-                raise DataError(FOREIGN_PATH, entry=entry, file="plans.json")
-
-
-def _check_normalisation(configuration: str, settings: Mapping[str, Any]) -> None:
-    schemes = settings.get("normalization_schemes", [])
-    if not _is_texts(schemes):
-        raise DataError(NO_NAMES, configuration=configuration)
-    if not {*schemes} <= _NORMALISATIONS:
-        raise DataError(FOREIGN_PART, entry="normalization_schemes", file="plans.json")
-
-
-def _check_architecture(configuration: str, architecture: Any) -> None:
-    parts = architecture.get("arch_kwargs") if isinstance(architecture, dict) else None
-    if not isinstance(parts, dict):
-        raise DataError(NO_NETWORK, configuration=configuration)
-    names = architecture.get("_kw_requires_import", [])
-    if not _is_texts(names):
-        raise DataError(NO_NAMES, configuration=configuration)
-    _check_names(architecture, {"network_class_name": _NETWORKS})
-    for name in names:
+def _check_architecture(architecture: Any) -> None:
+    if not isinstance(architecture, dict):
+        raise DataError(NO_NETWORK)
+    parts, names = architecture.get("arch_kwargs"), architecture.get("_kw_requires_import", [])
+    if not isinstance(parts, dict) or not isinstance(names, list):
+        raise DataError(NO_NETWORK)
+    _check_names(architecture)
+    for name in map(str, names):
         if parts.get(name) is not None and not _is_one_of(parts[name], _PARTS):
             raise DataError(FOREIGN_PART, entry=name, file="plans.json")
 
@@ -135,5 +144,6 @@ def _is_one_of(value: object, names: set[str]) -> bool:
     return isinstance(value, str) and value in names
 
 
-def _is_texts(values: object) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+def _is_number(text: str) -> bool:
+    """Return whether the text is a number that `int` reads; `int` refuses very long ones."""
+    return text.isdecimal() and len(text) < 10

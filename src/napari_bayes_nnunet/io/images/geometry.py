@@ -30,7 +30,7 @@ OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 _FORM_CODES: Final = range(6)
 """Values of ``qform_code`` and ``sform_code`` that NIfTI defines."""
 _SAME_PLACE = 0.1
-"""Two grids are the same if all corners agree to this fraction of a voxel."""
+"""Two grids are the same if all corners agree to this fraction of the smallest spacing."""
 
 SAME_SPACING: Final = 0.01
 """Relative difference up to which pixdim and affine agree, because headers are rounded."""
@@ -263,14 +263,24 @@ class Geometry:
         """
         if self.shape != other.shape or not np.allclose(self.spacing, other.spacing, rtol=1e-3):
             return False
+        return self.largest_shift(other) <= _SAME_PLACE * min(self.spacing)
+
+    def largest_shift(self, other: Geometry) -> float:
+        """Return the largest distance of corners with the same index, mm; 0 without a position.
+
+        Both grids have the same shape. The scale of the affines, which may be wrong, is replaced by
+        the spacing.
+        """
         if self.letters is None or other.letters is None:
-            return True
+            return 0.0
         lengths = self.shape[:-4:-1]
         corners = np.array([*itertools.product(*((0, length - 1) for length in lengths))]).T
-        shifts = (self.affine - other.affine) @ np.vstack([corners, np.ones(8)])
-        # The step of the affine keeps the tolerance right if the scale of the affine is wrong.
-        step = np.linalg.norm(self.affine[:3, :3], axis=0).min()
-        return bool(np.linalg.norm(shifts[:3], axis=0).max() <= _SAME_PLACE * step)
+        places = []
+        for grid in (self, other):
+            axes = grid.affine[:3, :3]
+            axes *= np.array(grid.spacing[::-1]) / np.linalg.norm(axes, axis=0)
+            places.append(axes @ corners + grid.affine[:3, 3:])
+        return float(np.linalg.norm(places[0] - places[1], axis=0).max())
 
 
 def slices_on_fourth_axis(header: Any) -> bool | None:
@@ -326,14 +336,8 @@ def make_geometry(
 
     ``shape`` (Z, Y, X) or (T, Z, Y, X), ``spacing`` (z, y, x) in mm, ``frame_time`` in ms,
     ``affine`` in mm, whose scale is made that of ``spacing``. Without it the header gives no
-    orientation (both form codes 0). Raises DataError for other shapes and for a spacing that is not
-    above 0.
+    orientation (both form codes 0). Raises DataError for a spacing that is not above 0.
     """
-    if len(shape) not in (3, 4) or min(shape) < 1:
-        raise DataError(
-            "The shape of an image must be (z, y, x) or (t, z, y, x) without zeros, not {shape}.",
-            shape=tuple(shape),
-        )
     if not all(math.isfinite(step) and step > 0 for step in spacing):
         raise DataError(
             "The spacing (z, y, x) in mm must be above 0, not {spacing}.", spacing=tuple(spacing)
