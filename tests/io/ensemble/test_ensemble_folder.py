@@ -27,7 +27,6 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
     POINTERS,
     SEVERAL_DATASETS,
     TOO_MANY_FOLDERS,
-    UNREADABLE,
     UNUSABLE_TRAINING,
     EnsembleFolder,
     find_ensemble,
@@ -36,7 +35,6 @@ from napari_bayes_nnunet.io.ensemble.model_folder import (
     DAMAGED_FILE,
     DIFFERENCE,
     EXPECTED,
-    LABEL_REGIONS,
     LFS_POINTER,
     MISSING_MODEL_FILE,
     VERSION_1,
@@ -48,8 +46,10 @@ from napari_bayes_nnunet.io.ensemble.run_folder import (
     read_record,
     write_record,
 )
+from napari_bayes_nnunet.io.files.access import UNREADABLE
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON
 from napari_bayes_nnunet.io.files.limits import LFS_START
+from napari_bayes_nnunet.io.files.nnunet_names import LABEL_REGIONS
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 SCHEDULE = RestartSchedule(epochs=30, cycles=3)
@@ -221,7 +221,7 @@ def test_damaged_record_refuses_no_member(tmp_path: Path) -> None:
 def test_training_without_members_yet_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", epochs=[])
     make_weights(run / "fold_0" / "checkpoint_latest.pth")
-    reason = NO_MEMBERS_YET.format(folds="its folds have", epoch=8)
+    reason = NO_MEMBERS_YET.format(epoch=8)
     assert refusal(run).values == unusable(run, reason)
 
 
@@ -282,7 +282,7 @@ def test_a_chosen_fold_stands_for_itself(tmp_path: Path) -> None:
     folder = find_ensemble(model / "fold_1")
     assert (folder.kind, names(folder)) == ("checkpoints", ["m/1/checkpoint_final.pth"])
     (model / "fold_4").mkdir()
-    reason = NO_MEMBERS.format(folds="fold_4 has")
+    reason = NO_MEMBERS
     assert refusal(model / "fold_4").values == unusable(model, reason)
 
 
@@ -290,14 +290,14 @@ def test_folds_without_members_are_named(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m", [f"fold_{f}/checkpoint_final.pth" for f in "02"])
     make_weights(model / "fold_1/checkpoint_best.pth")
     (model / "fold_3").mkdir()
-    reason = NO_MEMBERS.format(folds="it has")
+    reason = NO_MEMBERS
     expected = [LEFT_OUT.format(training=f"m/fold_{fold}", reason=reason) for fold in "13"]
     assert [*find_ensemble(model).problems] == expected
     assert find_ensemble(model / "fold_0").problems == ()
     run = make_run(tmp_path / "run")
     (run / "fold_1").mkdir()
     first = next(e for e in range(100) if (run / f"fold_0/members/epoch_{e:04}.pth").exists())
-    reason = NO_MEMBERS_YET.format(folds="it has", epoch=first)
+    reason = NO_MEMBERS_YET.format(epoch=first)
     assert find_ensemble(run).problems == (LEFT_OUT.format(training="run/fold_1", reason=reason),)
 
 
@@ -330,7 +330,7 @@ def test_checkpoint_best_is_never_a_member(tmp_path: Path) -> None:
     assert names(folder) == ["m/0/checkpoint_final.pth"]
     assert folder.problems == (NEVER_A_MEMBER.format(file="checkpoint_best.pth"),)
     (model / files[1]).unlink()
-    assert refusal(model).values == unusable(model, NO_MEMBERS.format(folds="its folds have"))
+    assert refusal(model).values == unusable(model, NO_MEMBERS)
 
 
 def test_trainings_side_by_side_are_a_deep_ensemble(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_unusable_trainings_do_not_hide_others(tmp_path: Path) -> None:
     assert folder.kind == "checkpoints"
     no_plans = MISSING_MODEL_FILE.format(file="plans.json", expected=EXPECTED)
     assert folder.problems == (
-        LEFT_OUT.format(training="empty", reason=NO_MEMBERS.format(folds="its folds have")),
+        LEFT_OUT.format(training="empty", reason=NO_MEMBERS),
         LEFT_OUT.format(training="noplans", reason=no_plans),
         LEFT_OUT.format(training="regions", reason=LABEL_REGIONS),
     )
@@ -454,7 +454,7 @@ def test_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / ("long" * 1000)
     error = refusal(path)
     assert error.statement.template == UNREADABLE
-    assert error.values == {"path": path, "reason": os.strerror(errno.ENAMETOOLONG)}
+    assert error.values == {"file": path, "reason": os.strerror(errno.ENAMETOOLONG)}
 
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from .. import DataError
+from ..files.access import UNREADABLE, reading
 from ..files.checksum import sha256
 from ..files.given_path import expand_home, resolve_links
 from ..files.special import SPECIAL_FILE, is_special
@@ -33,7 +34,7 @@ from .model_folder import (
     read_model,
     why_unreadable,
 )
-from .run_folder import FOLD_NAME, RECORD, MemberRecord, TrainingRecord
+from .run_folder import FOLD_NAME, RECORD, MemberRecord
 
 EnsembleKind = Literal[
     "checkpoint ensemble", "cross-validation ensemble", "deep ensemble", "checkpoints"
@@ -53,9 +54,8 @@ MISSING_MEMBER = "{file} is listed in ensemble.json but missing."
 NEVER_A_MEMBER = "{file} is never a member. The members of its fold are listed instead."
 OTHER_MEMBER_SIZE = "it has {size} bytes, but {recorded} in ensemble.json"
 FOLD_ALL = "fold_all was trained on the cases of the other folds; choose fold_all to use it alone"
-NO_MEMBERS = "{folds} no members (members/epoch_0399.pth, checkpoint_final.pth or other .pth)"
-FOLDS_HAVE = "its folds have"
-NO_MEMBERS_YET = "{folds} no members yet; the first is kept at the end of epoch {epoch}"
+NO_MEMBERS = "it has no members (members/epoch_0399.pth, checkpoint_final.pth or other .pth)"
+NO_MEMBERS_YET = "it has no members yet; the first is kept at the end of epoch {epoch}"
 POINTERS = (
     "{count} of {members} members are only Git LFS pointers, without the weights. Run git lfs pull "
     "in {folder} to download them."
@@ -63,7 +63,6 @@ POINTERS = (
 HOLDS_NO_TRAINING = "{folder} holds no training (found {content}). Choose a folder with {expected}."
 SEVERAL_DATASETS = "{folder} holds trainings on several datasets. Choose one of {datasets}."
 TOO_MANY_FOLDERS = "{folder} holds too many folders to search. Choose the folder of the training."
-UNREADABLE = "{path} cannot be read ({reason}). Choose a folder that you can read."
 NOT_FOUND = "{path} does not exist. Choose another folder."
 
 
@@ -92,27 +91,18 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleFolder:
+class EnsembleFolder(ModelFolder):
     """Members of an ensemble, in the order training, fold, epoch, with their model.
 
     ``path`` is the model folder. Of several trainings it is the first that agrees with most others;
-    plans, labels and record are also taken from it. ``labels``: structure → 0 … C−1, with
-    background, without nnU-Net's "ignore". ``plans_sha256`` is the `ModelFolder.checksum`.
-    ``problems`` are sentences about what was left out.
+    plans, labels and record are also taken from it. ``plans_sha256`` is its checksum. ``problems``
+    are sentences about what was left out.
     """
 
-    path: Path
     name: str
     kind: EnsembleKind
-    configuration: str
-    plans: dict[str, Any]
-    dataset_json: dict[str, Any]
-    labels: dict[str, int]
-    channels: list[str]
     members: tuple[Member, ...]
-    record: TrainingRecord | None = None
     plans_sha256: str = ""
-    problems: tuple[str, ...] = ()
 
     @property
     def usable_members(self) -> tuple[Member, ...]:
@@ -211,18 +201,16 @@ def _ensemble(
     assert first.model is not None
     record = first.model.record
     members = tuple(member for t in trainings for member in _listed_members(t))
-    left_out = [_left_out(t.name, t.refused) for t in trainings if t.refused]
+    left_out = [LEFT_OUT.format(training=t.name, reason=t.refused) for t in trainings if t.refused]
     return EnsembleFolder(
-        path=first.path,
+        **{
+            f.name: getattr(first.model, f.name)
+            for f in fields(ModelFolder)
+            if f.name != "problems"
+        },
         name=(record.name if record and len(usable) == 1 else "") or named.name,
         kind=_kind(members),
-        configuration=first.model.configuration,
-        plans=first.model.plans,
-        dataset_json=first.model.dataset_json,
-        labels=first.model.labels,
-        channels=first.model.channels,
         members=members,
-        record=record,
         plans_sha256=first.model.checksum(),
         problems=(
             *left_out,
@@ -230,10 +218,6 @@ def _ensemble(
             *_pointers(members, named),
         ),
     )
-
-
-def _left_out(training: str, reason: str) -> str:
-    return LEFT_OUT.format(training=training, reason=reason)
 
 
 def _pointers(members: Sequence[Member], folder: Path) -> Iterable[str]:
@@ -259,14 +243,12 @@ def _kind(members: Sequence[Member]) -> EnsembleKind:
 
 
 def _folder_of(chosen: Path) -> Path:
-    try:
+    with reading(chosen):
         if not chosen.exists():
             raise DataError(NOT_FOUND, path=chosen)
         if is_special(chosen):
             raise DataError(SPECIAL_FILE, path=chosen)
         return chosen.parent if chosen.is_file() else chosen
-    except OSError as error:
-        raise DataError(UNREADABLE, path=chosen, reason=error.strerror or str(error)) from error
 
 
 def _training_around(start: Path) -> Path | None:
@@ -286,7 +268,7 @@ def _trainings_below(start: Path) -> list[Path]:
     """Return the trainings of the first level that has any."""
     level = [start]
     if not os.access(start, os.R_OK | os.X_OK):
-        raise DataError(UNREADABLE, path=start, reason="permission denied")
+        raise DataError(UNREADABLE, file=start, reason="permission denied")
     for _ in range(_LEVELS_DOWN):
         level = [child for folder in level for child in _subfolders(folder)]
         if len(level) > _MOST_FOLDERS:
@@ -330,11 +312,14 @@ def _read_training(path: Path, name: str, only: str | None) -> _Training:
     except DataError as error:
         rows = [_member(file, name, fold, None, None) for fold, file in files]
         members = tuple(sorted(rows, key=_order))
-        return _Training(path=path, name=name, model=None, members=members, refused=str(error))
+        return _Training(
+            path=path, name=name, model=None, members=members, refused=str(error).rstrip(".")
+        )
     entries = _entries(model)
     rows = [_member(f, name, fold, model, entries.get(f)) for fold, f in files]
     existing = {file for _, file in files}
     missing = [f for f in entries if f not in existing and only in (None, _fold_of(f, path))]
+    why = _why_no_members(model)
     known = {fold for fold, _ in files} | {_fold_of(f, path) for f in missing}
     empty = sorted({*folds} - known) if rows and only is None else ()
     return _Training(
@@ -342,11 +327,11 @@ def _read_training(path: Path, name: str, only: str | None) -> _Training:
         name=name,
         model=model,
         members=_refuse_fold_all(sorted(rows, key=_order)),
-        refused="" if rows else _why_no_members(model, f"fold_{only} has" if only else FOLDS_HAVE),
+        refused="" if rows else why,
         problems=(
             *model.problems,
-            *(_left_out(f"{name}/fold_{fold}", _why_no_members(model, "it has")) for fold in empty),
-            *(MISSING_MEMBER.format(file=_path_in_run(f)) for f in missing),
+            *(LEFT_OUT.format(training=f"{name}/fold_{f}", reason=why) for f in empty),
+            *(MISSING_MEMBER.format(file="/".join(f.parts[-3:])) for f in missing),
         ),
     )
 
@@ -357,11 +342,6 @@ def _entries(model: ModelFolder) -> dict[Path, MemberRecord]:
         return {}
     folds = model.record.folds
     return {model.path / m.file: m for fold in folds for m in model.record.members(fold)}
-
-
-def _path_in_run(file: Path) -> str:
-    """Return the path of a member in its run: fold_0/members/epoch_0399.pth."""
-    return "/".join(file.parts[-3:])
 
 
 def _member_files(fold: Path) -> list[Path]:
@@ -404,11 +384,8 @@ def _member(
 
 
 def _with_checksum(member: Member) -> Member:
-    try:
+    with reading(member.path):
         return replace(member, sha256=sha256(member.path))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(UNREADABLE, path=member.path, reason=reason) from error
 
 
 def _epoch(stem: str) -> int | None:
@@ -426,11 +403,11 @@ def _refuse_fold_all(members: Sequence[Member]) -> tuple[Member, ...]:
     )
 
 
-def _why_no_members(model: ModelFolder, folds: str) -> str:
+def _why_no_members(model: ModelFolder) -> str:
     if model.record is None:
-        return NO_MEMBERS.format(folds=folds)
+        return NO_MEMBERS
     first = next(model.record.selection.epochs(model.record.schedule), None)
-    return NO_MEMBERS_YET.format(folds=folds, epoch=first)
+    return NO_MEMBERS_YET.format(epoch=first)
 
 
 def _refuse_different(trainings: Sequence[_Training]) -> list[_Training]:

@@ -10,48 +10,157 @@ import json
 import pickletools
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+from annotated_types import Interval, Len
 
 from ...core.ensemble.schedule import RestartSchedule
 from ...core.heart.measurements import canonical_structure
 from .. import DataError
-from ..files.json_files import parse_json, reading_json
+from ..files.json_files import Count, Ordinal, parse_json, reading_json
 from ..files.limits import LFS_START, is_stored
-from ..files.nnunet_names import check_dataset_json, check_plans
-from .plans_format import DatasetFormat, PlansFormat
+from ..files.nnunet_names import channel_names, check_dataset_json, check_plans, label_numbers
 from .run_folder import RECORD, TrainingRecord, read_record
+
+Few: TypeAlias = Annotated[int, Interval(ge=1, le=64)]
+Features: TypeAlias = Annotated[int, Interval(ge=1, le=4096)]
+Axis: TypeAlias = Annotated[int, Interval(ge=0, le=2)]
+Side: TypeAlias = Annotated[int, Interval(ge=1, le=4096)]
+Length: TypeAlias = Annotated[float, Interval(ge=1e-4, le=1e4)]
+Kernels: TypeAlias = Few | list[Few | Annotated[list[Few], Len(1, 3)]]
+Axes: TypeAlias = Annotated[list[Axis], Len(3, 3)]
+Share: TypeAlias = Annotated[float, Interval(ge=0, le=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Resampling:
+    is_seg: bool = False
+    order: Annotated[int, Interval(ge=0, le=5)] = 3
+    order_z: Annotated[int, Interval(ge=0, le=5)] = 0
+    force_separate_z: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """Options of normalisation, dropout and activation layers."""
+
+    eps: Share = 1e-5
+    affine: bool = True
+    p: Share = 0.5
+    inplace: bool = True
+    negative_slope: Share = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    n_stages: Few = 1
+    features_per_stage: Features | list[Features] = 1
+    conv_op: str = ""
+    kernel_sizes: Kernels = 1
+    strides: Kernels = 1
+    n_conv_per_stage: Few | list[Few] = 1
+    n_blocks_per_stage: Few | list[Few] = 1
+    n_conv_per_stage_decoder: Few | list[Few] = 1
+    conv_bias: bool = True
+    norm_op: str | None = None
+    norm_op_kwargs: _Options | None = None
+    dropout_op: str | None = None
+    dropout_op_kwargs: _Options | None = None
+    nonlin: str | None = None
+    nonlin_kwargs: _Options | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless kernels and strides have the dimensions of the network."""
+        sizes = (size for sizes in (self.kernel_sizes, self.strides) for size in _lists(sizes))
+        if any(not self.conv_op.endswith(f"Conv{len(size)}d") for size in sizes):
+            raise ValueError("A kernel or a stride does not have the dimensions of the network.")
+
+
+def _lists(sizes: Kernels) -> list[list[int]]:
+    """Return the sizes that have a number for each dimension."""
+    return [size for size in sizes if isinstance(size, list)] if isinstance(sizes, list) else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Architecture:
+    network_class_name: str = ""
+    arch_kwargs: _Parts = field(default_factory=_Parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Configuration:
+    """Entries of a configuration; the last seven replace ``architecture`` before nnU-Net 2.4."""
+
+    data_identifier: str = ""
+    preprocessor_name: str = ""
+    inherits_from: str = ""
+    batch_size: Ordinal = 1
+    patch_size: Annotated[list[Side], Len(2, 3)] = field(default_factory=lambda: [1, 1])
+    spacing: Annotated[list[Length], Len(2, 3)] = field(default_factory=lambda: [1.0, 1.0])
+    normalization_schemes: list[str] = field(default_factory=list)
+    use_mask_for_norm: list[bool] = field(default_factory=list)
+    resampling_fn_data: str = ""
+    resampling_fn_seg: str = ""
+    resampling_fn_probabilities: str = ""
+    resampling_fn_data_kwargs: _Resampling = field(default_factory=_Resampling)
+    resampling_fn_seg_kwargs: _Resampling = field(default_factory=_Resampling)
+    resampling_fn_probabilities_kwargs: _Resampling = field(default_factory=_Resampling)
+    architecture: _Architecture = field(default_factory=_Architecture)
+    batch_dice: bool = True
+    UNet_class_name: str = ""
+    UNet_base_num_features: Features = 1
+    unet_max_num_features: Features = 1
+    n_conv_per_stage_encoder: Few | list[Few] = 1
+    n_conv_per_stage_decoder: Few | list[Few] = 1
+    pool_op_kernel_sizes: Kernels = 1
+    conv_kernel_sizes: Kernels = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlansFormat:
+    """Entries of ``plans.json``."""
+
+    dataset_name: str = ""
+    plans_name: str = ""
+    image_reader_writer: str = ""
+    label_manager: str = ""
+    transpose_forward: Axes = field(default_factory=lambda: [0, 1, 2])
+    transpose_backward: Axes = field(default_factory=lambda: [0, 1, 2])
+    configurations: dict[str, _Configuration] = field(default_factory=dict)
+    foreground_intensity_properties_per_channel: dict[str, dict[str, float]] = field(
+        default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless ``transpose_backward`` undoes ``transpose_forward``."""
+        back = [self.transpose_forward.index(axis) for axis in range(3)]
+        if self.transpose_backward != back:
+            raise ValueError("transpose_backward does not undo transpose_forward.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFormat:
+    """Entries of ``dataset.json``, besides labels and channels, which have errors of their own."""
+
+    file_ending: str = ""
+    regions_class_order: list[Count] | None = None
+
 
 EXPECTED = "plans.json, dataset.json and fold_0 … fold_4 or fold_all side by side"
 
 # Reasons why a folder or file is refused; each is a clause of a sentence.
 VERSION_1 = "it is a model of nnU-Net v1 (plans.pkl, *.model), and only nnU-Net v2 can be read"
 MISSING_MODEL_FILE = "{file} is missing (expected are {expected})"
-NO_BACKGROUND = "dataset.json needs labels with a background"
-LABEL_REGIONS = (
-    "its labels are overlapping regions, but the entropy of Eq. 3 needs exclusive labels"
-)
-LABELS_NO_NUMBERS = "the labels in dataset.json are not numbers"
 LABEL_GAPS = "the labels in dataset.json must be background 0, then 1, 2, 3 …, without gaps"
-NO_CHANNELS = "dataset.json needs numbered channel_names"
 OTHER_TRAINING = (
-    "ensemble.json names the configuration {configuration}, which is not in plans.json, so one of "
-    "the two files belongs to another training"
-)
-RECORDED_LABELS = (
-    "dataset.json has the structures {labels} and ensemble.json has {recorded}, so one of the two "
-    "files belongs to another training"
-)
-RECORDED_CHANNELS = (
-    "dataset.json and ensemble.json name different channels, so one of the two files belongs to "
-    "another training"
+    "ensemble.json has another {entry} than plans.json and dataset.json, so one of the files "
+    "belongs to another training"
 )
 NO_PARENT = "{configuration} in plans.json inherits from a configuration that is not defined"
 CASCADE = "{configuration} is the second stage of a cascade, which cannot be used"
 INCOMPLETE = "the configuration {configuration} in plans.json lacks {missing}"
-NO_LENGTHS = "patch size and spacing of {configuration} in plans.json must be positive numbers"
 DIFFERENCE = "its entry {setting} differs from the other trainings ({value} instead of {expected})"
 EMPTY_FILE = "the file is empty"
 DAMAGED_FILE = "the file is damaged or cut short"
@@ -65,7 +174,6 @@ OTHER_ARCHIVE = "it is a zip archive without PyTorch weights"
 
 PLANS_ENTRY = "checkpoint_ensemble"
 """Entry of the plans with the settings of this package's trainer."""
-_TRAINER = "CheckpointEnsembleTrainer"
 _PLACEMENT = "dropout_placement"
 """Key of a setting of the trainer; plans of nnU-Net lack it, which means everywhere."""
 
@@ -94,7 +202,7 @@ class ModelFolder:
 
     ``labels``: structure → label value, 0 … C−1 in order, with background but without nnU-Net's
     "ignore", which is never predicted. ``settings``: the configuration with inherited entries.
-    ``schedule`` is None if the training had no cycles.
+    ``schedule`` is None if the training had no cycles. ``problems`` are sentences on damaged files.
     """
 
     path: Path
@@ -103,9 +211,9 @@ class ModelFolder:
     labels: dict[str, int]
     channels: list[str]
     configuration: str
-    settings: dict[str, Any]
-    record: TrainingRecord | None
-    schedule: RestartSchedule | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    record: TrainingRecord | None = None
+    schedule: RestartSchedule | None = None
     problems: tuple[str, ...] = ()
 
     def shared(self) -> dict[str, Any]:
@@ -137,18 +245,18 @@ def read_model(path: Path, *, checkpoint: Path | None = None) -> ModelFolder:
     ``checkpoint``, else 2d, else the first of the plans.
 
     Raises DataError for nnU-Net v1, missing or damaged files, overlapping regions, a cascade, a
-    record of other structures or channels, or a network with foreign parts. Its message is a clause
-    that does not name the folder.
+    record of another training, or a network with foreign parts. Its message is a clause that does
+    not name the folder, or a sentence on a damaged file.
     """
     if is_version_1(path):
         raise DataError(VERSION_1)
     plans = _read_json(path / "plans.json", PlansFormat)
     dataset = _read_json(path / "dataset.json", DatasetFormat)
     labels = _read_labels(dataset)
-    channels = _read_channels(dataset)
+    channels = channel_names(dataset)
     record, problems = _read_record(path / RECORD)
     if record is not None:
-        _check_same_dataset(record, labels, channels)
+        _check_same_training(record, plans, labels, channels)
     configuration = _choose_configuration(path.name, plans, record, checkpoint)
     settings = _inherited(plans["configurations"], configuration)
     _check_settings(configuration, settings)
@@ -204,14 +312,10 @@ def _read_json(file: Path, kind: type[PlansFormat | DatasetFormat]) -> dict[str,
     try:
         with reading_json(file, repair="Copy it again from where it was trained.") as text:
             content = parse_json(text, dict[str, Any])
-            with suppress(DataError):  # the check below raises a clearer error
-                check_names(content)
-                parse_json(text, kind)
+            check_names(content)
+            parse_json(text, kind)
     except FileNotFoundError as error:
         raise DataError(MISSING_MODEL_FILE, file=file.name, expected=EXPECTED) from error
-    except DataError as error:
-        raise DataError("{problem}", problem=str(error).rstrip("."), file=file.name) from None
-    check_names(content)
     return content
 
 
@@ -226,44 +330,26 @@ def _read_record(file: Path) -> tuple[TrainingRecord | None, tuple[str, ...]]:
 
 
 def _read_labels(dataset: dict[str, Any]) -> dict[str, int]:
-    labels = dataset.get("labels")
-    if not isinstance(labels, dict) or "background" not in labels:
-        raise DataError(NO_BACKGROUND)
-    if any(isinstance(value, list) and len(value) > 1 for value in labels.values()):
-        raise DataError(LABEL_REGIONS)
-    try:
-        values = {
-            str(name): int(value[0] if isinstance(value, list) else value)
-            for name, value in labels.items()
-            if name != "ignore"
-        }
-    except (TypeError, ValueError, IndexError):
-        raise DataError(LABELS_NO_NUMBERS) from None
-    if sorted(values.values()) != list(range(len(values))) or values["background"]:
+    values = {name: label for name, label in label_numbers(dataset).items() if name != "ignore"}
+    if sorted(values.values()) != list(range(len(values))) or values.get("background") != 0:
         raise DataError(LABEL_GAPS)
     return dict(sorted(values.items(), key=lambda item: item[1]))
 
 
-def _read_channels(dataset: dict[str, Any]) -> list[str]:
-    names = dataset.get("channel_names") or dataset.get("modality")
-    if not isinstance(names, dict) or not all(key.isdecimal() for key in names):
-        raise DataError(NO_CHANNELS)
-    return [str(names[key]) for key in sorted(names, key=int)]
-
-
-def _check_same_dataset(
-    record: TrainingRecord, labels: dict[str, int], channels: list[str]
+def _check_same_training(
+    record: TrainingRecord, plans: dict[str, Any], labels: dict[str, int], channels: list[str]
 ) -> None:
-    """Raise DataError if labels or channels mean something else in the record of the training.
+    """Raise DataError if the record of the training is not that of these plans and labels.
 
     A structure may be called by another name of the same meaning, but its label must be the same.
     """
-    if _meanings(record.labels) != _meanings(labels):
-        raise DataError(
-            RECORDED_LABELS, labels=_numbered(labels), recorded=_numbered(record.labels)
-        )
-    if record.channels != channels:
-        raise DataError(RECORDED_CHANNELS)
+    equal = {
+        "configuration": record.configuration in plans["configurations"],
+        "numbering of structures": _meanings(record.labels) == _meanings(labels),
+        "order of channels": record.channels == channels,
+    }
+    if wrong := [entry for entry, is_equal in equal.items() if not is_equal]:
+        raise DataError(OTHER_TRAINING, entry=wrong[0])
 
 
 def _meanings(labels: Mapping[str, int]) -> dict[int, str]:
@@ -275,22 +361,11 @@ def _meanings(labels: Mapping[str, int]) -> dict[int, str]:
     }
 
 
-def _numbered(labels: Mapping[str, int]) -> str:
-    """Return structures and labels in words, without unknown names, which may hold anything."""
-    return ", ".join(
-        f"{canonical_structure(name) or 'another structure'} {label}"
-        for name, label in labels.items()
-        if label != 0
-    )
-
-
 def _choose_configuration(
     name: str, plans: dict[str, Any], record: TrainingRecord | None, checkpoint: Path | None
 ) -> str:
     defined = plans["configurations"]
     if record is not None:
-        if record.configuration not in defined:
-            raise DataError(OTHER_TRAINING, configuration=record.configuration)
         return record.configuration
     in_name = name.split("__")[-1]
     if in_name in defined:
@@ -373,16 +448,6 @@ def _check_settings(configuration: str, settings: dict[str, Any]) -> None:
     missing = [key for key in ("patch_size", "spacing") if key not in settings]
     if missing:
         raise DataError(INCOMPLETE, configuration=configuration, missing=", ".join(missing))
-    if not _is_lengths(settings["patch_size"]) or not _is_lengths(settings["spacing"]):
-        raise DataError(NO_LENGTHS, configuration=configuration)
-
-
-def _is_lengths(values: object) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) in (2, 3)
-        and all(isinstance(value, (int, float)) and value > 0 for value in values)
-    )
 
 
 def _schedule(
@@ -397,4 +462,4 @@ def _schedule(
             return RestartSchedule(**entry["schedule"])
         except (TypeError, ValueError):
             return None
-    return RestartSchedule() if name.startswith(f"{_TRAINER}__") else None
+    return RestartSchedule() if name.startswith(f"{'CheckpointEnsembleTrainer'}__") else None

@@ -20,7 +20,6 @@ from ..files.limits import DAMAGED_NPZ, is_stored
 
 Layers = Mapping[str, NDArray[np.float32]]
 
-NO_TRAJECTORY = "{folder} is missing or empty."
 DAMAGED_EPOCH = "{file} is damaged ({reason}). Delete it to leave out this epoch."
 OTHER_LAYERS = "{file} has different layers from the epochs before it. Delete the folder {folder}."
 
@@ -57,7 +56,7 @@ def read_trajectory(folder: Path) -> Trajectory:
     """
     files = dict(epoch_files(folder))
     if not files:
-        raise DataError(NO_TRAJECTORY, Action.KEEP_TRAJECTORY, folder=folder)
+        raise DataError("{folder} is missing or empty.", Action.KEEP_TRAJECTORY, folder=folder)
     epochs = [_read(file) for file in files.values()]
     for file, layers in zip(files.values(), epochs, strict=True):
         if {n: w.shape for n, w in layers.items()} != {n: w.shape for n, w in epochs[0].items()}:
