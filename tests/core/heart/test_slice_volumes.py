@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.heart.slice_volumes import (
     PhaseVolumes,
@@ -47,22 +46,6 @@ def test_a_slice_in_ml() -> None:
     assert slice_volumes(labels, SPACING, 3) == pytest.approx([0, 20 * 0.01875, 0])
 
 
-@pytest.mark.parametrize("spacing", [(10, 1), (0, 1, 1), (math.nan, 1, 1)])
-def test_a_spacing_that_is_none(spacing: tuple[float, ...], members: np.ndarray) -> None:
-    with pytest.raises(InputError) as error:
-        slice_volumes(members[0], spacing, 1)
-    assert error.value.values["spacing"] == spacing
-    with pytest.raises(InputError) as error:
-        member_slice_volumes(posterior_of(members), spacing, 1)
-    assert error.value.values["spacing"] == spacing
-
-
-def test_slices_need_three_dimensions() -> None:
-    with pytest.raises(InputError) as error:
-        slice_volumes(np.zeros((5, 5), np.uint8), SPACING, 1)
-    assert error.value.values["found"] == (0, 5)
-
-
 def test_members_are_counted_inside_box_as_if_whole(members: np.ndarray) -> None:
     posterior = posterior_of(members)
     assert posterior.box[0] == slice(1, 4)
@@ -74,12 +57,6 @@ def test_members_are_counted_inside_box_as_if_whole(members: np.ndarray) -> None
 def test_an_empty_volume_has_empty_members() -> None:
     posterior = posterior_of(np.zeros((2, 5, 8, 8), np.uint8))
     assert member_slice_volumes(posterior, SPACING, 1).tolist() == [[0] * 5] * 2
-
-
-def test_background_has_no_volume(members: np.ndarray) -> None:
-    with pytest.raises(InputError) as error:
-        member_slice_volumes(posterior_of(members), SPACING, 0)
-    assert error.value.values["label"] == 0
 
 
 def test_structures_are_found_by_name() -> None:

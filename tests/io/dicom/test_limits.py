@@ -18,7 +18,7 @@ from pydicom.uid import (
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom import limits
 from napari_bayes_nnunet.io.dicom.headers import read_images
-from napari_bayes_nnunet.io.dicom.pixels import read_pixels
+from napari_bayes_nnunet.io.dicom.reader import read_pixels
 
 from ...helpers.data.dicoms import made_voxels, slice_file
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.io.dicom.reader import read_dicom, read_stacks
-from napari_bayes_nnunet.io.dicom.slice_positions import find_evenly_spaced
+from napari_bayes_nnunet.io.dicom.slices import find_evenly_spaced
 
 from ...helpers.data.dicoms import COLUMN, CORNER, DISTANCE, ROW, TO_APEX, made_voxels, slice_file
 

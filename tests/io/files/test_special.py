@@ -9,11 +9,12 @@ import pytest
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.model_folder import read_model
+from napari_bayes_nnunet.io.files.access import UNREADABLE
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.io.files.limits import read_small
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE, is_special, refuse_special
 from napari_bayes_nnunet.io.images.integrity import is_whole, nifti_header
-from napari_bayes_nnunet.io.images.nifti import CANNOT_READ, read_volume
+from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.io.search.folder_walk import is_cohort_table
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -45,7 +46,7 @@ def test_no_reader_waits_for_a_pipe(specials):
         assert not is_cohort_table(path)
         with pytest.raises(DataError) as caught:
             read_volume(path)
-        assert caught.value.statement.template == CANNOT_READ
+        assert caught.value.statement.template == UNREADABLE
 
 
 def test_no_ensemble_is_found_in_a_pipe(specials, tmp_path):
@@ -57,4 +58,4 @@ def test_no_ensemble_is_found_in_a_pipe(specials, tmp_path):
     os.mkfifo(tmp_path / "plans.json")
     with pytest.raises(DataError) as caught:
         read_model(tmp_path)
-    assert caught.value.values["file"] == "plans.json"
+    assert caught.value.values["file"] == tmp_path / "plans.json"

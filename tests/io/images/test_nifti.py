@@ -27,6 +27,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     SLICES_ON_FOURTH_AXIS,
     TOO_LARGE,
     TRUNCATED,
+    WRONG_TYPE,
     CardiacPhases,
     case_name,
     channel_files,
@@ -257,7 +258,7 @@ def test_damaged_compression(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 4), (5,)])
 def test_too_few_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    refused(save(tmp_path / "a.nii", np.ones(shape, np.int16), None), axes=len(shape))
+    refused(save(tmp_path / "a.nii", np.ones(shape, np.int16), None), lengths=[*shape])
 
 
 def test_too_many_axes(tmp_path: Path) -> None:
@@ -308,7 +309,7 @@ def test_spacing_must_be_above_0(tmp_path: Path, axis: int, step: float) -> None
 @pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
 def test_complex_and_colour(tmp_path: Path, dtype: Any) -> None:
     path = save(tmp_path / "a.nii", np.zeros((5, 4, 3), dtype))
-    refused(path, type=np.dtype(dtype))
+    refused(path, WRONG_TYPE)
 
 
 def test_unknown_voxel_type(tmp_path: Path) -> None:

@@ -16,11 +16,15 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import NO_DICOM
 from napari_bayes_nnunet.io.files.case_names import result_name, same_file_key
 from napari_bayes_nnunet.io.images.nifti import read_volume, write_labels
-from napari_bayes_nnunet.io.search import nifti_files as nifti_inputs
+from napari_bayes_nnunet.io.search import studies as nifti_inputs
 from napari_bayes_nnunet.io.search.case_image import UNNAMED_FILE, study_image
 from napari_bayes_nnunet.io.search.folder_walk import RESULTS, UNOPENED
-from napari_bayes_nnunet.io.search.nifti_files import FURTHER_CHANNELS
-from napari_bayes_nnunet.io.search.studies import UNOPENED_FILES, FoundStudies, find_studies
+from napari_bayes_nnunet.io.search.studies import (
+    FURTHER_CHANNELS,
+    UNOPENED_FILES,
+    FoundStudies,
+    find_studies,
+)
 from tests.helpers.data import dicoms
 from tests.helpers.data.cohorts import write_dicom_study, write_volume
 from tests.helpers.data.studies import make_study

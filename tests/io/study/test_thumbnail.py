@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_bayes_nnunet.io.images.nifti import read_volume
-from napari_bayes_nnunet.io.study.thumbnail import read_study_thumbnail
+from napari_bayes_nnunet.io.study.summary import read_study_thumbnail
 
 from ...helpers.data.studies import make_study
 

@@ -64,9 +64,7 @@ class Spread:
 
 
 def measure_spread(values: Sequence[float]) -> Spread:
-    """Return the spread of one value per member. Raises InputError without values."""
-    if len(values) == 0:
-        raise InputError("A spread needs the value of at least one member.")
+    """Return the spread of one value per member."""
     measured = np.asarray(values, dtype=np.float64)
     return Spread(
         mean=float(measured.mean()),
@@ -82,21 +80,14 @@ def volumes_ml(
     """Return the volume of each structure (name: label), mL.
 
     ``labels`` (Z, Y, X), ``spacing`` (z, y, x) in mm between slices and voxels.
-
-    Raises InputError if the labels are not three-dimensional or a spacing is not above 0.
     """
-    labels = np.asarray(labels)
-    if labels.ndim != 3:
-        raise InputError("Expected (Z, Y, X) labels, found shape {found}.", found=labels.shape)
-    if len(spacing) != 3 or not all(math.isfinite(side) and side > 0 for side in spacing):
-        raise InputError(
-            "Expected a spacing of three lengths above 0 mm, found {spacing}.",
-            spacing=tuple(spacing),
-        )
-    voxel_ml = math.prod(float(side) for side in spacing) / 1000
-    return {
-        name: np.count_nonzero(labels == label) * voxel_ml for name, label in structures.items()
-    }
+    ml = voxel_ml(spacing)
+    return {name: np.count_nonzero(labels == label) * ml for name, label in structures.items()}
+
+
+def voxel_ml(spacing: Sequence[float]) -> float:
+    """Return the volume of a voxel of a ``spacing`` in mm, mL."""
+    return math.prod(float(side) for side in spacing) / 1000
 
 
 def end_diastole_and_systole(lv_volumes_per_phase: Sequence[float]) -> tuple[int, int]:

@@ -9,9 +9,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError
 from ..ensemble.stored_posterior import StoredPosterior
-from .measurements import Structure, canonical_structure, volumes_ml
+from .measurements import Structure, canonical_structure, voxel_ml
 
 Values: TypeAlias = NDArray[np.float64]
 
@@ -105,14 +104,8 @@ def heart_structures(structures: Mapping[str, int]) -> dict[Structure, int]:
 
 
 def slice_volumes(labels: NDArray[np.integer], spacing: Sequence[float], label: int) -> Values:
-    """Return (Z,) mL of a label in each slice of (Z, Y, X) ``labels``.
-
-    ``spacing`` (z, y, x) in mm. Raises InputError for another shape or a spacing that is not above
-    0.
-    """
-    volumes_ml(labels[:0], spacing, {})  # checks labels and spacing
-    volumes: Values = np.count_nonzero(labels == label, axis=(1, 2)) * _voxel_ml(spacing)
-    return volumes
+    """Return (Z,) mL of a label in each slice of (Z, Y, X) ``labels``; ``spacing`` in mm."""
+    return np.asarray(np.count_nonzero(labels == label, axis=(1, 2)) * voxel_ml(spacing))
 
 
 def label_volumes(
@@ -128,15 +121,10 @@ def label_volumes(
 def member_slice_volumes(
     posterior: StoredPosterior, spacing: Sequence[float], label: int
 ) -> Values:
-    """Return (n, Z) mL of a structure (label from 1) in each slice, for each member.
-
-    Raises InputError for background or a spacing that is not above 0.
-    """
-    if label < 1:
-        raise InputError("Label {label} is background: structures start at 1.", label=label)
+    """Return (n, Z) mL of a structure (label from 1) in each slice, for each member."""
     volumes = np.zeros((posterior.count, posterior.shape[0]))
     counts = np.count_nonzero(posterior.members == label, axis=(2, 3))
-    volumes[:, posterior.box[0]] = counts * _voxel_ml(spacing)
+    volumes[:, posterior.box[0]] = counts * voxel_ml(spacing)
     return volumes
 
 
@@ -181,7 +169,3 @@ def standard_deviation(values: Values) -> Values:
     squares = np.where(highest > lowest, squares, 0)  # the mean of equal values may be rounded
     deviation: Values = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
     return deviation
-
-
-def _voxel_ml(spacing: Sequence[float]) -> float:
-    return volumes_ml(np.ones((1, 1, 1), np.uint8), spacing, {"voxel": 1})["voxel"]

@@ -31,7 +31,7 @@ from ..images.nifti import Volume
 from .files import is_dicom, list_files
 from .headers import DAMAGED, DicomImage, functional_group, read_images, tolerant_reading
 from .limits import read_dicom_file
-from .slice_positions import SIDEWAYS_SHIFT, TO_APEX, UNEVEN_PART, mean_slice_distance
+from .slices import SIDEWAYS_SHIFT, TO_APEX, UNEVEN_PART, mean_slice_distance
 
 FILES_OF_AN_EXPORT: Final = 64
 ABOUT_THE_PATIENT: Final = (

@@ -18,22 +18,20 @@ from ...core.counts import format_count
 from ...core.problems import Action, Statement, statement
 from .files import make_pseudonym
 from .headers import DicomImage, Vector
-from .phases import (
+from .slices import (
     Slice,
     describe_missing_phases,
-    join_by_time,
-    latest_acquisitions,
-    phase_interval,
-    sort_by_time,
-    usual_phase_count,
-)
-from .slice_positions import (
     describe_uneven_slices,
     find_evenly_spaced,
     group_by_position,
+    join_by_time,
+    latest_acquisitions,
     mean_slice_distance,
+    phase_interval,
     slice_normal,
     sort_base_to_apex,
+    sort_by_time,
+    usual_phase_count,
 )
 
 SAME_DIRECTION: Final = 5e-3

@@ -30,7 +30,6 @@ _CINE = re.compile(rf"(.*?)(?:^|{_GAP})(?:4d|cine)", re.IGNORECASE)
 _OTHER_CONTRAST: Final = re.compile(
     r"(?<![a-z])(de|lge|psir|t[12](?!\d)(map)?|stir|perf|map|molli)(?![a-z])", re.IGNORECASE
 )
-_SEPARATORS: Final = "/\\"
 _LONGEST: Final = 180
 """Bytes of a name that leave room for the ends of results; file systems allow 255."""
 
@@ -113,7 +112,7 @@ def result_name(name: str) -> str:
     bytes that are not UTF-8. It is then shortened and cleaned, and ends in a checksum, so that two
     files never get the same name.
     """
-    shown = "".join("_" if c in _SEPARATORS or not c.isprintable() else c for c in name)
+    shown = "".join("_" if c in "/\\" or not c.isprintable() else c for c in name)
     if shown == name and len(name.encode()) <= _LONGEST and name not in ("", ".", ".."):
         return name
     checksum = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]

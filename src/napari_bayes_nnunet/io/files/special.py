@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 SPECIAL_FILE: Final = "{path} is a pipe, a socket or a device. Give the path of a file or folder."
-_REASON: Final = "it is a pipe, a socket or a device"
 
 
 def is_special(path: Path) -> bool:
@@ -31,4 +30,4 @@ def may_be_file(path: Path) -> bool:
 def refuse_special(file: Path) -> None:
     """Raise OSError for a pipe, socket or device: reading from it may never end."""
     if is_special(file):
-        raise OSError(errno.EINVAL, _REASON, str(file))
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device", str(file))

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ...core.problems import Statement, statement
 from ...core.types import Spacing
 from .. import DataError
+from ..files.access import UNREADABLE, reading, writing
 from ..files.atomic import replacing
 from ..files.case_names import nifti_stem, other_contrast
 from ..files.given_path import given_path
@@ -53,7 +54,6 @@ WRONG_INFO_CFG: Final = (
     "{file} names phase {ed} as ED and phase {es} as ES, which are not two different phases of the "
     "image. Correct the file, or choose the phases by number."
 )
-CANNOT_READ: Final = "{file} cannot be read ({reason})."
 SLICES_ON_FOURTH_AXIS: Final = (
     "{file} stores {count} slices along its fourth axis, {step} mm apart, where other images have "
     "phases. It was read as a 3D image, and its results are 3D files."
@@ -61,6 +61,12 @@ SLICES_ON_FOURTH_AXIS: Final = (
 ONE_SLICE_CINE: Final = (
     "{file} was read as a cine of {count} phases with one slice. If these are slices, save them as "
     "a 3D image."
+)
+WRONG_LENGTHS: Final = (
+    "{file} is an image with the lengths (x, y, z, …) {lengths}. Choose a 3D image or a 4D cine."
+)
+WRONG_TYPE: Final = (
+    "{file} has voxels of the NIfTI type {code}. Each voxel must be one real number."
 )
 TOO_LARGE: Final = (
     "The header of {file} describes {voxels:.3g} voxels, but at most {most:.3g} can be read. "
@@ -274,13 +280,8 @@ def read_channel_files(files: Sequence[Path]) -> tuple[Volume, ...]:
     channels = [read_volume(file, allow_blank=True, like=first.geometry) for file in further]
     for channel in channels:
         if not channel.geometry.same_grid(first.geometry):
-            raise DataError(
-                OTHER_GRID,
-                file=channel.source.name,
-                grid=channel.geometry,
-                reference=first.source.name,
-                expected=first.geometry,
-            )
+            files = {"file": channel.source.name, "reference": first.source.name}
+            raise DataError(OTHER_GRID, **files, grid=channel.geometry, expected=first.geometry)
     if not any(channel.voxels.any() for channel in (first, *channels)):
         raise DataError(BLANK_IMAGE, file=first.source)
     return (first, *channels)
@@ -373,10 +374,8 @@ def read_info_cfg(folder: Path, phases: float = math.inf) -> CardiacPhases | Non
     file = folder / "Info.cfg"
     if not file.is_file():
         return None
-    try:
+    with reading(file):
         text = read_small_text(file, errors="replace")
-    except OSError as error:
-        raise DataError(CANNOT_READ, file=file, reason=error.strerror) from error
     ends = parse_info_cfg(file, text)
     if ends.ed == ends.es or max(ends) > phases:
         raise DataError(WRONG_INFO_CFG, file=file, ed=ends.ed, es=ends.es)
@@ -416,7 +415,7 @@ def _content(path: Path) -> tuple[Any, VoxelArray]:
     except MemoryError as error:
         raise DataError(NEEDS_MEMORY, file=path) from error
     except OSError as error:
-        raise DataError(CANNOT_READ, file=path, reason=error.strerror) from error
+        raise DataError(UNREADABLE, file=path, reason=error.strerror) from error
 
 
 def _read_image(path: Path, stream: BinaryIO) -> tuple[Any, VoxelArray]:
@@ -472,40 +471,14 @@ def _read_voxels(path: Path, stream: BinaryIO, header: Any, count: int) -> Voxel
 def _check_header(path: Path, header: Any) -> tuple[int, int]:
     """Return the first byte and the number of the voxels of a file with this header."""
     lengths = [int(length) for length in header["dim"][1 : 1 + max(0, int(header["dim"][0]))]]
-    if len(lengths) < 3:
-        raise DataError(
-            "{file} is a {axes}D image. Choose a 3D image or a 4D cine.",
-            file=path,
-            axes=len(lengths),
-        )
-    if min(lengths) < 1:
-        raise DataError(
-            "{file} is an image without voxels, with the lengths (x, y, z, …) {lengths}. Choose "
-            "another image.",
-            file=path,
-            lengths=lengths,
-        )
-    if any(length > 1 for length in lengths[4:]):
-        raise DataError(
-            "{file} has more axes than (x, y, z, t), with the lengths {lengths}. Choose a 3D image "
-            "or a 4D cine.",
-            file=path,
-            lengths=lengths,
-        )
+    if len(lengths) < 3 or min(lengths) < 1 or max(lengths[4:], default=1) > 1:
+        raise DataError(WRONG_LENGTHS, file=path, lengths=lengths)
     try:
         stored = header.get_data_dtype()
-    except nifti_errors(KeyError) as error:
-        raise DataError(
-            "{file} has voxels of the unknown NIfTI type code {code}.",
-            file=path,
-            code=int(header["datatype"]),
-        ) from error
+    except nifti_errors(KeyError):
+        stored = np.dtype(object)
     if stored.kind not in "uif":
-        raise DataError(
-            "{file} has voxels of type {type}. Each voxel must be one real number.",
-            file=path,
-            type=stored,
-        )
+        raise DataError(WRONG_TYPE, file=path, code=int(header["datatype"]))
     steps = [float(step) for step in header["pixdim"][1:4]]
     if not all(math.isfinite(step) and step > 0 for step in steps):
         raise DataError(
@@ -568,10 +541,5 @@ def _write(
     kind = next(k for k in nifti_classes() if k.header_class is type(header))
     stored = geometry.to_file_order(array).T.reshape(geometry.file_shape)
     image = kind(stored, None, header, dtype=array.dtype)
-    try:
-        with replacing(path) as temporary:
-            image.to_filename(temporary)
-    except OSError as error:
-        raise DataError(
-            "{file} cannot be written ({reason}).", file=path, reason=error.strerror or error
-        ) from error
+    with writing(path), replacing(path) as temporary:
+        image.to_filename(temporary)

@@ -1,4 +1,4 @@
-"""List of the studies in a folder, worst first."""
+"""List of the studies in a folder, worst first, and pictures for it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...core.problems import Statement
 from .. import DataError
 from .arrays import EDITED
-from .info import STUDY_FILE, read_study_info
+from .info import STUDY_FILE, find_image, read_study_image, read_study_info
 from .review_state import REVIEW, ReviewState, read_review
 from .study import read_work
 
@@ -83,3 +86,19 @@ def _study_folders(folder: Path) -> Iterator[Path]:
 def _worst_first(summary: StudySummary) -> tuple[bool, float, str]:
     quality = 2.0 if summary.quality is None else summary.quality
     return summary.problem is None, quality, summary.case
+
+
+def read_study_thumbnail(folder: Path) -> NDArray[np.generic] | None:
+    """Return the (Y, X) middle slice of ED, or of the first phase; None if the image is missing.
+
+    Raises DataError if study or image cannot be read.
+    """
+    info = read_study_info(folder)
+    file = find_image(info, folder)
+    if file is None:
+        return None
+    voxels = read_study_image(info, file).voxels
+    if voxels.ndim == 4:  # which may lack the ED that Info.cfg names
+        voxels = voxels[info.ed - 1 if info.ed and info.ed <= len(voxels) else 0]
+    middle: NDArray[np.generic] = np.asarray(voxels[len(voxels) // 2])
+    return middle

@@ -11,8 +11,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from ...io.study.summary import StudySummary, list_studies, summarise_study
-from ...io.study.thumbnail import read_study_thumbnail
+from ...io.study.summary import StudySummary, list_studies, read_study_thumbnail, summarise_study
 from ..common.background import Background
 from ..common.dock import MessageLabel
 from ..common.folder_drop import FolderDrop
