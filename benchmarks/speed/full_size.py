@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.helpers.data.models import make_model
 
-from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
 
 from ..gpu.model import full_size_plans
 from ..gpu.piece import FULL, TINY, Size

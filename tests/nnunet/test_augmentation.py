@@ -12,7 +12,7 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
-from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.augmentation import (
     BIAS,

@@ -17,7 +17,7 @@ from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.methods import ForwardPass
 from napari_bayes_nnunet.core.choices import DropoutPlacement
 from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
-from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
 from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.dropout import (
     PLACEMENT,

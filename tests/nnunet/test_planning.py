@@ -15,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset
-from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
 from napari_bayes_nnunet.nnunet import ModelError, memory, planning
 from napari_bayes_nnunet.nnunet.network import Network

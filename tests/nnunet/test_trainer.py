@@ -20,7 +20,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.ensemble.training_settings import TrainingSettings
 from napari_bayes_nnunet.core.problems import Action, Remedy
-from napari_bayes_nnunet.io.ensemble.model_folder import PLANS_ENTRY
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import PLANS_ENTRY
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.ensemble.trajectory import read_trajectory
 from napari_bayes_nnunet.io.files import atomic

@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
-from napari_bayes_nnunet.io.ensemble.model_folder import (
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
     DAMAGED_FILE,
     EMPTY_FILE,
     NOT_AN_ARCHIVE,

@@ -16,7 +16,7 @@ import torch
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..core.choices import DropoutPlacement
-from ..io.ensemble.model_folder import PLANS_ENTRY
+from ..io.ensemble.ensemble_folder import PLANS_ENTRY
 
 PLACEMENT = "dropout_placement"
 """Key of the placement among the settings of a training in its plans."""

@@ -22,7 +22,7 @@ from ..core.problems import Action
 from ..io import DataError
 from ..io.dataset.check import IGNORE
 from ..io.dataset.raw_dataset import RawDataset, Split, splits_to_json
-from ..io.ensemble.model_folder import PLANS_ENTRY, PlansFormat
+from ..io.ensemble.ensemble_folder import PLANS_ENTRY, PlansFormat
 from ..io.ensemble.run_folder import TrainingRecord
 from ..io.files.atomic import write_json
 from ..io.files.disk import has_filled_disk

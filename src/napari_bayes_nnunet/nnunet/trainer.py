@@ -28,7 +28,7 @@ from ..core.durations import TimeLeft
 from ..core.ensemble.schedule import MemberSelection, RestartSchedule
 from ..core.ensemble.training_settings import TrainingSettings
 from ..core.problems import Action, Remedy
-from ..io.ensemble.model_folder import PLANS_ENTRY
+from ..io.ensemble.ensemble_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..io.ensemble.model_folder import why_unreadable
+from ..io.ensemble.ensemble_folder import why_unreadable
 from ..io.files.atomic import replacing
 from ..io.files.checksum import sha256 as checksum
 from . import ModelError

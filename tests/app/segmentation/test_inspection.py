@@ -245,7 +245,7 @@ def test_several_trainings_and_what_was_left_out(tmp_path: Path) -> None:
         make_weights(make_model(tmp_path / seed) / "fold_0" / "checkpoint_final.pth")
     (tmp_path / "seed2" / "plans.json").unlink()
     text = inspection_text(inspect_ensemble(tmp_path, read_weights=False))
-    assert "2 of 3 usable" in text
+    assert "2 of 2 usable" in text
     assert "seed2" in text.partition("Left out\n")[2]
     assert "  seed3     0 " in text
 

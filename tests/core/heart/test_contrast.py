@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.heart.contrast import muscle_to_blood
+from napari_bayes_nnunet.core.heart.intensity_window import muscle_to_blood
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}
 

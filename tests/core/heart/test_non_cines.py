@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.heart.contrast import muscle_to_blood
+from napari_bayes_nnunet.core.heart.intensity_window import muscle_to_blood
 from napari_bayes_nnunet.core.heart.non_cines import NON_CINES, Source
 
 STRUCTURES = {"RV": 1, "MYO": 2, "LV": 3}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core.heart.shapes import fragment_share, open_wall_share
+from napari_bayes_nnunet.core.heart.plausibility import fragment_share, open_wall_share
 
 
 def ring() -> np.ndarray:

@@ -8,8 +8,7 @@ import numpy as np
 
 from napari_bayes_nnunet.core.problems import Statement
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.io.dataset.matching import match_folders
-from napari_bayes_nnunet.io.dataset.pairs import Match
+from napari_bayes_nnunet.io.dataset.matching import Match, match_folders
 
 from .hearts import write_nifti
 

@@ -19,9 +19,9 @@ from napari_bayes_nnunet.io.dataset.matching import (
     NO_IMAGE,
     NO_LABEL,
     NO_NIFTI_FILES,
+    Pair,
     match_folders,
 )
-from napari_bayes_nnunet.io.dataset.pairs import Pair
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 
 from ...helpers.data.folders import (

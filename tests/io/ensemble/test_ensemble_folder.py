@@ -15,10 +15,15 @@ import pytest
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
+    DAMAGED_FILE,
+    DIFFERENCE,
+    EXPECTED,
     FOLD_ALL,
     HOLDS_NO_TRAINING,
     LEFT_OUT,
+    LFS_POINTER,
     MISSING_MEMBER,
+    MISSING_MODEL_FILE,
     NEVER_A_MEMBER,
     NO_MEMBERS,
     NO_MEMBERS_YET,
@@ -28,16 +33,9 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
     SEVERAL_DATASETS,
     TOO_MANY_FOLDERS,
     UNUSABLE_TRAINING,
+    VERSION_1,
     EnsembleFolder,
     find_ensemble,
-)
-from napari_bayes_nnunet.io.ensemble.model_folder import (
-    DAMAGED_FILE,
-    DIFFERENCE,
-    EXPECTED,
-    LFS_POINTER,
-    MISSING_MODEL_FILE,
-    VERSION_1,
 )
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     RunFolder,
@@ -367,7 +365,6 @@ def test_training_with_other_labels_is_refused(tmp_path: Path) -> None:
     assert names(folder) == ["b/0/checkpoint_final.pth", "c/0/checkpoint_final.pth"]
     assert (folder.labels, list(folder.labels)) == (LABELS, list(LABELS))
     reason = DIFFERENCE.format(setting="labels", value=other, expected=LABELS)
-    assert folder.members[0].refused == reason
     assert folder.problems == (LEFT_OUT.format(training="a", reason=reason),)
 
 
@@ -388,7 +385,7 @@ def test_training_with_other_plans_is_refused(tmp_path: Path, setting: str, valu
     assert [m.training for m in folder.usable_members] == ["a", "b"]
     expected = CONFIGURATIONS["2d"].get(setting)
     reason = DIFFERENCE.format(setting=setting, value=value, expected=expected)
-    assert folder.members[-1].refused == reason
+    assert folder.problems == (LEFT_OUT.format(training="c", reason=reason),)
 
 
 def test_training_of_another_configuration_is_refused(tmp_path: Path) -> None:
@@ -415,7 +412,7 @@ def test_unusable_trainings_do_not_hide_others(tmp_path: Path) -> None:
         LEFT_OUT.format(training="noplans", reason=no_plans),
         LEFT_OUT.format(training="regions", reason=LABEL_REGIONS),
     )
-    assert [m.training for m in folder.members if m.refused] == ["noplans", "regions"]
+    assert {m.training for m in folder.members} == {"good"}
 
 
 def test_several_datasets_are_not_mixed(tmp_path: Path) -> None:

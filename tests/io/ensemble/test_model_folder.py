@@ -15,7 +15,7 @@ import pytest
 
 from napari_bayes_nnunet.core.problems import statement
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.ensemble.model_folder import (
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import (
     CASCADE,
     COMPRESSED_WEIGHTS,
     DAMAGED_FILE,

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
-from napari_bayes_nnunet.io.ensemble.model_folder import read_model
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble, read_model
 from napari_bayes_nnunet.io.files.access import UNREADABLE
 from napari_bayes_nnunet.io.files.checksum import sha256
 from napari_bayes_nnunet.io.files.limits import read_small

@@ -39,7 +39,6 @@ from napari_bayes_nnunet.io.study.study import (
     BY_HAND,
     CHANGED_EDITED,
     HAS_CORRECTIONS,
-    LOST_EDITED,
     NO_EDITED,
     NOT_STRUCTURES,
     OPEN_ELSEWHERE,
@@ -294,8 +293,9 @@ class TestBadDays:
         study = read_study(folder)
         flagged = {(None, 1): Decision(state="flagged", comment="Apex")}
         assert study.review == ReviewState(decisions={**kept, **flagged})
-        (problem,) = study.problems
-        assert problem == LOST_EDITED.format(file=folder / "edited.nii.gz", slices="1 slice")
+        file = folder / "edited.nii.gz"
+        missing = NO_EDITED.format(file=file)
+        assert study.problems == (missing, CHANGED_EDITED.format(file=file, slices="1 slice"))
 
     @pytest.mark.parametrize("phases", [(None,), (2, 3)])
     def test_newer_labels_than_accepted_are_flagged(self, tmp_path, phases) -> None:

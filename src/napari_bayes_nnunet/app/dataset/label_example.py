@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...core.heart.measurements import Structure
 from ...core.heart.structure_guess import guess_structures, vote_structures
 from ...io import DataError
-from ...io.dataset.pairs import Pair
+from ...io.dataset.matching import Pair
 from ...io.dataset.raw_dataset import RawDataset, TrainingCase
 from ...io.images.nifti import Volume, read_labels, read_volume
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...core.choices import Mirroring
 from ...core.ensemble.posterior import most_probable
-from ...core.heart.contrast import muscle_to_blood
+from ...core.heart.intensity_window import muscle_to_blood
 from ...core.heart.surroundings import find_heart
 from ...core.types import LabelMap, VoxelBox
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member

@@ -26,7 +26,7 @@ from .check import IGNORE
 from .raw_dataset import RawDataset, read_dataset
 
 if TYPE_CHECKING:
-    from .pairs import Match, Pair
+    from .matching import Match, Pair
 
 _BACKGROUND = "background"
 ENDING = ".nii.gz"

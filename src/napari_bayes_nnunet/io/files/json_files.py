@@ -34,10 +34,6 @@ LONGEST: Final = 80
 """Characters of a value that an error quotes."""
 
 
-class _NewerFormatError(Exception):
-    """Error for a file whose number ``format`` is higher than this version knows."""
-
-
 @contextmanager
 def reading_json(file: Path, *, repair: str, newest: int | None = None) -> Iterator[bytes]:
     """Give the bytes of ``file`` for `parse_json`, and raise DataError for all that goes wrong.
@@ -49,8 +45,8 @@ def reading_json(file: Path, *, repair: str, newest: int | None = None) -> Itera
     """
     try:
         text = read_small(file)
-        if newest is not None:
-            _check_format(text, newest)
+        if newest is not None and _format_number(text) > newest:
+            raise DataError(NEWER_JSON, file=file)
         yield text
     except FileNotFoundError:
         raise
@@ -59,8 +55,6 @@ def reading_json(file: Path, *, repair: str, newest: int | None = None) -> Itera
             raise DataError(DAMAGED_JSON, file=file, repair=repair) from error
         reason = error.strerror or type(error).__name__
         raise DataError(UNREADABLE, file=file, reason=reason) from error
-    except _NewerFormatError:
-        raise DataError(NEWER_JSON, file=file) from None
     except (ValueError, ArithmeticError):
         raise DataError(DAMAGED_JSON, file=file, repair=repair) from None
 
@@ -90,14 +84,13 @@ def excerpt(text: str) -> str:
     return f"{line}…" if len(text) > LONGEST else line
 
 
-def _check_format(text: bytes, newest: int) -> None:
-    """Raise if the number ``format`` is higher than ``newest``; ValueError if there is none."""
+def _format_number(text: bytes) -> int:
+    """Return the number ``format`` of a file. Raises ValueError if there is none."""
     content = _loaded(text)
     number = content.get("format") if isinstance(content, dict) else None
     if type(number) is not int:
         raise ValueError("The format number is missing.")
-    if number > newest:
-        raise _NewerFormatError
+    return number
 
 
 def _loaded(text: bytes | str) -> Any:

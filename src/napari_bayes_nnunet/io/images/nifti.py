@@ -280,8 +280,8 @@ def read_channel_files(files: Sequence[Path]) -> tuple[Volume, ...]:
     channels = [read_volume(file, allow_blank=True, like=first.geometry) for file in further]
     for channel in channels:
         if not channel.geometry.same_grid(first.geometry):
-            files = {"file": channel.source.name, "reference": first.source.name}
-            raise DataError(OTHER_GRID, **files, grid=channel.geometry, expected=first.geometry)
+            names = {"file": channel.source.name, "reference": first.source.name}
+            raise DataError(OTHER_GRID, **names, grid=channel.geometry, expected=first.geometry)
     if not any(channel.voxels.any() for channel in (first, *channels)):
         raise DataError(BLANK_IMAGE, file=first.source)
     return (first, *channels)

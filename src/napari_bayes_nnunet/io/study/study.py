@@ -77,12 +77,8 @@ READ_ONLY_STUDY: Final = (
     "{folder} cannot be written to ({reason}). The study can be viewed, but not changed."
 )
 NO_EDITED: Final = "{file} is missing. The corrections start again from the prediction."
-LOST_EDITED: Final = (
-    "{file} is missing, so the corrections start again from the prediction. Check what was "
-    "accepted with corrections and is now flagged: {slices}."
-)
 CHANGED_EDITED: Final = (
-    "{file} no longer holds the labels that were accepted, perhaps because a save was interrupted. "
+    "{file} does not hold the labels that were accepted, perhaps because a save was interrupted. "
     "Check what was accepted and is now flagged: {slices}."
 )
 NOT_STRUCTURES: Final = (
@@ -408,9 +404,10 @@ def _checked(
         and (d.edited if labels is None else d.labels not in ("", checksums.get(place)))
     ]
     decisions |= {place: replace(decisions[place], state="flagged") for place in lost}
-    count = len(lost)
-    if lost or labels is None:
-        template = CHANGED_EDITED if labels is not None else LOST_EDITED if count else NO_EDITED
-        problems.append(template.format(file=folder / EDITED, slices=format_count(count, "slice")))
-        review = replace(review, finished=False)
-    return replace(review, decisions=decisions)
+    if labels is None:
+        problems.append(NO_EDITED.format(file=folder / EDITED))
+    if lost:
+        slices = format_count(len(lost), "slice")
+        problems.append(CHANGED_EDITED.format(file=folder / EDITED, slices=slices))
+    finished = review.finished and labels is not None and not lost
+    return replace(review, decisions=decisions, finished=finished)

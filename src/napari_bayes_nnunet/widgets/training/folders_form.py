@@ -10,8 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.dataset.label_example import LabelExample, example_of_pairs
 from ...core.counts import format_count
-from ...io.dataset.matching import match_folders
-from ...io.dataset.pairs import Match, Mismatch, Pair
+from ...io.dataset.matching import Match, Mismatch, Pair, match_folders
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.dataset.writer import write_dataset
 from ..common.dock import MessageLabel, form_layout, row_label
