@@ -36,17 +36,12 @@ def test_the_slice_has_all_values_and_a_margin(data) -> None:
     assert 0 < rows[0] <= AROUND_MM / SPACING[1]
 
 
-def test_structures_are_guessed_from_the_shape(data) -> None:
-    assert example_of_dataset(read_dataset(data)).guess == {1: "RV", 2: "MYO", 3: "LV"}
-
-
 def test_pairs_of_two_folders_give_the_same(data) -> None:
     steps = match_folders(data / "imagesTr", data / "labelsTr")
     example = example_of_pairs(drain(steps).pairs)
     expected = example_of_dataset(read_dataset(data))
     np.testing.assert_array_equal(example.labels, expected.labels)
     np.testing.assert_array_equal(example.image, expected.image)
-    assert example.guess == expected.guess
 
 
 def test_unreadable_cases_are_left_out(tmp_path) -> None:

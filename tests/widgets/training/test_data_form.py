@@ -56,7 +56,7 @@ from napari_bayes_nnunet.widgets.training.new_dataset_form import (
     NewDatasetForm,
     new_dataset_folder,
 )
-from napari_bayes_nnunet.widgets.training.structure_names import NAMES_GUESSED
+from napari_bayes_nnunet.widgets.training.structure_names import UNNAMED_LV
 
 from ...helpers.data.hearts import make_dataset
 from ...helpers.windows.settling import settle
@@ -313,8 +313,9 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     file = "patient001_frame01.nii.gz"
     assert ("patient001_frame01", file, file) in texts(form)
     new = form.folders.new
-    assert new.names.names == {0: "background", 1: "RV", 2: "MYO", 3: "LV"}  # from the shapes
-    assert new.structures.hint.text() == NAMES_GUESSED
+    assert new.structures.hint.text() == UNNAMED_LV
+    for value, name in ((1, "RV"), (2, "MYO"), (3, "LV")):
+        new.names.table.item(value, 1).setText(name)
     assert new.structures.picture.example.case == "patient001_frame01"
     assert new.target.path == images.parent / "study_dataset"
     qtbot.waitUntil(new.make_button.isEnabled)

@@ -52,7 +52,7 @@ from napari_bayes_nnunet.widgets.training.preflight_rows import (
     short_text,
 )
 from napari_bayes_nnunet.widgets.training.schedule_form import ScheduleValues
-from napari_bayes_nnunet.widgets.training.structure_names import NAMES_GUESSED
+from napari_bayes_nnunet.widgets.training.structure_names import UNNAMED_LV
 
 from ...helpers.data.hearts import make_dataset
 from ...helpers.windows.settling import settle
@@ -692,10 +692,9 @@ def test_known_structures_are_shown_in_a_picture(form, hearts, qtbot) -> None:
 
 
 def test_structures_beside_an_lv_keep_their_names(form, tmp_path, qtbot) -> None:
-    labels = {"background": 0, "scar": 1, "MYO": 2, "LV": 3}  # the scar has the shape of an RV
+    labels = {"background": 0, "scar": 1, "MYO": 2, "LV": 3}
     check(form, read_dataset(make_dataset(tmp_path / "data", labels=labels)), qtbot)
     qtbot.waitUntil(lambda: form.structures.picture.example is not None)
-    assert form.structures.picture.example.guess == {1: "RV", 2: "MYO", 3: "LV"}
     assert form.structures.names == {value: name for name, value in labels.items()}
     assert not form.structures.hint.text()
     assert form.label_names is None
@@ -706,9 +705,12 @@ def test_unknown_structures_are_named_in_the_check(form, tmp_path, qtbot) -> Non
     dataset = read_dataset(make_dataset(tmp_path / "data", labels=labels))
     form.set_dataset(dataset)
     given = {1: "RV", 2: "MYO", 3: "LV"}
-    qtbot.waitUntil(lambda: form.label_names == given and form.preflight is not None)
+    qtbot.waitUntil(lambda: form.structures.picture.example is not None)
     assert form.structures.table.isVisibleTo(form)
-    assert form.structures.hint.text() == NAMES_GUESSED
+    assert form.structures.hint.text() == UNNAMED_LV
+    for value, name in given.items():
+        form.structures.table.table.item(value, 1).setText(name)
+    qtbot.waitUntil(lambda: form.label_names == given and form.preflight is not None)
     assert form.preflight.problems == ()
     assert form.preflight.dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
     form.structures.table.table.item(3, 1).setText("cavity")

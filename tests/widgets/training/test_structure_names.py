@@ -9,8 +9,7 @@ import pytest
 from qtpy.QtWidgets import QComboBox
 
 from napari_bayes_nnunet.app.dataset.label_example import LabelExample
-from napari_bayes_nnunet.core.heart.structure_guess import HEART_STRUCTURES
-from napari_bayes_nnunet.core.heart.structures import CARDIAC
+from napari_bayes_nnunet.core.heart.structures import CARDIAC, HEART_STRUCTURES
 from napari_bayes_nnunet.widgets.training.label_names import TWICE
 from napari_bayes_nnunet.widgets.training.label_picture import (
     PICTURE_HEIGHT,
@@ -20,9 +19,7 @@ from napari_bayes_nnunet.widgets.training.label_picture import (
     label_colors,
 )
 from napari_bayes_nnunet.widgets.training.structure_names import (
-    NAMES_GUESSED,
     NAMES_KEPT,
-    SHAPE_DIFFERS,
     UNNAMED_LV,
     StructureNames,
 )
@@ -38,7 +35,6 @@ def example(**changes) -> LabelExample:
         "image": np.full((4, 6), 100, np.uint8),
         "labels": np.repeat(np.arange(4, dtype=np.uint8)[:, None], 6, axis=1),
         "spacing": (2.0, 1.0),
-        "guess": {1: "RV", 2: "MYO", 3: "LV"},
     }
     return LabelExample(**(given | changes))
 
@@ -54,26 +50,18 @@ def rename(names: StructureNames, row: int, name: str) -> None:
     names.table.table.item(row, 1).setText(name)
 
 
-def test_a_guess_replaces_names_without_meaning(names) -> None:
-    names.show_names(UNKNOWN, example())
-    assert names.names == HEART
-    assert names.hint.text() == NAMES_GUESSED
-    rename(names, 1, "right ventricle")
-    assert names.hint.text() == ""
-
-
 def test_known_names_are_kept(names) -> None:
-    names.show_names(HEART, example(guess={}))
+    names.show_names(HEART, example())
     assert names.names == HEART
     assert names.hint.text() == ""
 
 
 def test_names_kept_for_other_folders_are_reported(names) -> None:
-    names.show_names(UNKNOWN, example())
-    names.keep(UNKNOWN, example())
-    assert names.hint.text() == NAMES_GUESSED  # the same would be proposed
+    names.show_names(HEART, example())
+    names.keep(HEART, example())
+    assert names.hint.text() == ""
     rename(names, 1, "right ventricle")
-    names.keep(UNKNOWN, example())
+    names.keep(HEART, example())
     assert names.names[1] == "right ventricle"
     assert names.hint.text() == NAMES_KEPT
     rename(names, 1, "RV")
@@ -86,11 +74,6 @@ def test_a_missing_lv_is_said(names) -> None:
     assert names.hint.text() == UNNAMED_LV
     rename(names, 3, "LV")
     assert names.hint.text() == ""
-
-
-def test_a_name_against_its_shape_is_said(names) -> None:
-    names.show_names({0: "background", 1: "LV", 2: "MYO", 3: "RV"}, example())
-    assert names.hint.text() == SHAPE_DIFFERS.format(name="LV", value=1, structure="RV")
 
 
 def test_a_name_is_chosen_from_the_hearts_structures(names) -> None:

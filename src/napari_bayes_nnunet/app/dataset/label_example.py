@@ -1,23 +1,21 @@
-"""Example slice that shows the label values, and a guess at their structures."""
+"""Example slice that shows the label values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.heart.measurements import Structure
-from ...core.heart.structure_guess import guess_structures, vote_structures
 from ...io import DataError
 from ...io.dataset.matching import Pair
 from ...io.dataset.raw_dataset import RawDataset, TrainingCase
 from ...io.images.nifti import Volume, read_labels, read_volume
 
-GUESSED_CASES: Final = 5
-"""Number of cases from which structures are guessed."""
+_MOST_TRIED: Final = 5
+"""Number of cases of which the first readable one is shown."""
 AROUND_MM: Final = 20.0
 WHITEST: Final = 99.5
 
@@ -26,7 +24,7 @@ WHITEST: Final = 99.5
 class LabelExample:
     """A slice around the labels of a case: ``image`` (Y, X) 0 … 255 and ``labels`` (Y, X).
 
-    ``spacing`` (y, x) is in mm, ``z`` counts from 0. ``guess`` maps values to structures.
+    ``spacing`` (y, x) is in mm, ``z`` counts from 0.
     """
 
     case: str
@@ -34,41 +32,23 @@ class LabelExample:
     image: NDArray[np.uint8]
     labels: NDArray[Any]
     spacing: tuple[float, float]
-    guess: Mapping[int, Structure]
 
 
 def example_of_pairs(pairs: Sequence[Pair]) -> LabelExample | None:
     """Return an example of the first pairs of a match; None if no file can be read."""
-    return _example((pair.name, _read_pair(pair)) for pair in _spread(pairs))
+    return _example((pair.name, _read_pair(pair)) for pair in pairs[:_MOST_TRIED])
 
 
 def example_of_dataset(dataset: RawDataset) -> LabelExample | None:
     """Return an example of a dataset; None if no file can be read."""
-    return _example((case.name, _read_case(case)) for case in _spread(dataset.cases))
-
-
-def _spread(cases: Sequence[Any]) -> list[Any]:
-    """Return evenly spaced cases, because neighbouring cases may be phases of one patient."""
-    step = max(1, len(cases) // GUESSED_CASES)
-    return list(cases[::step][:GUESSED_CASES])
+    return _example((case.name, _read_case(case)) for case in dataset.cases[:_MOST_TRIED])
 
 
 def _example(cases: Iterator[tuple[str, tuple[Volume, Volume] | None]]) -> LabelExample | None:
-    first: tuple[str, Volume, Volume] | None = None
-    guesses = []
-    for name, volumes in cases:
-        if volumes is not None:
-            first = first or (name, *volumes)
-            guesses.append(guess_structures(volumes[1].voxels))
-    if first is None:
-        return None
-    name, image, labels = first
-    return _slice_of(name, image, labels, vote_structures(guesses))
+    return next((_slice_of(name, *volumes) for name, volumes in cases if volumes), None)
 
 
-def _slice_of(
-    name: str, image: Volume, labels: Volume, guess: Mapping[int, Structure]
-) -> LabelExample:
+def _slice_of(name: str, image: Volume, labels: Volume) -> LabelExample:
     """Cut out the slice with the most label values; among equals, that with the largest labels."""
     counts = [(len(np.unique(plane)), np.count_nonzero(plane)) for plane in labels.voxels]
     z = max(range(len(counts)), key=counts.__getitem__)
@@ -87,7 +67,6 @@ def _slice_of(
         image=shown.astype(np.uint8),
         labels=plane[box],
         spacing=(spacing[0], spacing[1]),
-        guess=guess,
     )
 
 

@@ -7,6 +7,13 @@ from typing import Final
 
 from .measurements import Structure, canonical_structure
 
+HEART_STRUCTURES: Final[tuple[Structure, ...]] = ("RV", "MYO", "LV")
+
+
+def lacks_lv(names: Iterable[str]) -> bool:
+    """Return whether no structure is the LV, without which there are no ED, ES and EF."""
+    return not any(canonical_structure(name) == "LV" for name in names)
+
 
 def match_structure(name: str, names: Iterable[str]) -> str | None:
     """Return the one of ``names`` that means the same structure as ``name``.

@@ -12,13 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.heart.measurements import Structure
-from ...core.heart.structure_guess import (
-    guess_structures,
-    lacks_lv,
-    propose_names,
-    vote_structures,
-)
+from ...core.heart.structures import lacks_lv
 from ...core.problems import Action, Remedy, Statement, statement
 from ...core.slice_axis import contradicts_shape
 from ...core.types import Spacing
@@ -125,8 +119,7 @@ class CaseCheck:
 
     ``shape`` (Z, Y, X) and ``spacing`` (z, y, x) in mm are those of the label, or of the image if
     the label cannot be read; () and None if neither can be read or was checked. ``values`` are the
-    label values that occur, ``voxels`` the number of voxels of one channel. ``guess`` has the
-    structures that values look like, if the dataset names no LV.
+    label values that occur, ``voxels`` the number of voxels of one channel.
     """
 
     name: str
@@ -135,7 +128,6 @@ class CaseCheck:
     values: tuple[int, ...]
     voxels: int
     problems: tuple[DatasetProblem, ...]
-    guess: tuple[tuple[int, Structure], ...] = ()
 
 
 class _Channel(NamedTuple):
@@ -153,7 +145,7 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     if dataset.json["file_ending"] not in ENDINGS:
         return CaseCheck(case.name, (), None, (), 0, ())
     problems: list[DatasetProblem] = []
-    label, values, guess = _check_label(case.label, dataset, problems)
+    label, values = _check_label(case.label, dataset, problems)
     read = [(file, _read_channel(file, problems)) for file in case.images]
     channels = [(file, channel) for file, channel in read if channel is not None]
     if len(channels) == len(read) and all(channel.value is not None for _, channel in channels):
@@ -170,14 +162,14 @@ def check_case(dataset: RawDataset, case: TrainingCase) -> CaseCheck:
     seen = label or next((image for _, image in grids), None)
     shape, spacing = (seen.shape, seen.spacing) if seen else ((), None)
     voxels = math.prod(shape) if shape else 0
-    return CaseCheck(case.name, shape, spacing, values, voxels, tuple(problems), guess)
+    return CaseCheck(case.name, shape, spacing, values, voxels, tuple(problems))
 
 
 def check_dataset(dataset: RawDataset, checks: Sequence[CaseCheck]) -> list[DatasetProblem]:
     """Return the problems of a dataset as a whole, given the ``checks`` of all its cases."""
     file, ending = dataset.path / "dataset.json", str(dataset.json["file_ending"])
     problems = [*_numbering_problems(dataset), *_unlabelled_images(dataset)]
-    problems += _unknown_names(dataset, checks)
+    problems += _unknown_names(dataset)
     if ending not in ENDINGS:
         values = {"dataset": dataset.path, "ending": ending, "endings": " and ".join(ENDINGS)}
         problems.append(_warning(NOT_CHECKED, file, **values))
@@ -229,12 +221,11 @@ def _unlabelled_images(dataset: RawDataset) -> Iterator[DatasetProblem]:
         yield _warning(UNLABELLED_IMAGES, files[0], images=names, count=len(files))
 
 
-def _unknown_names(dataset: RawDataset, checks: Sequence[CaseCheck]) -> Iterator[DatasetProblem]:
-    """Yield a warning if no structure is named LV, with the names that the shapes suggest."""
+def _unknown_names(dataset: RawDataset) -> Iterator[DatasetProblem]:
+    """Yield a warning if no structure is named LV, with an example of names."""
     names = {value: name for name, value in dataset.labels.items() if value and name != IGNORE}
     if names and lacks_lv(names.values()):
-        guess = vote_structures(dict(check.guess) for check in checks)
-        proposed = format_label_names(propose_names(names, guess or {max(names): "LV"}))
+        proposed = format_label_names(names | {max(names): "LV"})
         remedy = Remedy(Action.NAME_STRUCTURES, {"labels": proposed})
         values = {"dataset": dataset.path, "names": ", ".join(names.values())}
         yield _warning(LACKS_LV, dataset.path / "dataset.json", remedy, **values)
@@ -270,11 +261,11 @@ def _constant_problem(channels: Sequence[tuple[Path, _Channel]]) -> DatasetProbl
 
 def _check_label(
     file: Path, dataset: RawDataset, problems: list[DatasetProblem]
-) -> tuple[Geometry | None, tuple[int, ...], tuple[tuple[int, Structure], ...]]:
-    """Return grid, values and guessed structures of a label file."""
+) -> tuple[Geometry | None, tuple[int, ...]]:
+    """Return grid and values of a label file."""
     volume = _read(file, read_labels, problems)
     if volume is None:
-        return None, (), ()
+        return None, ()
     names = {value: name for name, value in dataset.labels.items()}
     values = tuple(np.unique(volume.voxels).tolist())
     unknown = [str(value) for value in values if value not in names]
@@ -284,8 +275,7 @@ def _check_label(
         problems.append(_problem(UNNAMED_VALUES, file, values=shown, known=known))
     elif not any(value and names[value] != IGNORE for value in values):
         problems.append(_warning(ONLY_BACKGROUND, file))
-    guess = guess_structures(volume.voxels) if lacks_lv(dataset.labels) else {}
-    return volume.geometry, values, tuple(guess.items())
+    return volume.geometry, values
 
 
 def _read(

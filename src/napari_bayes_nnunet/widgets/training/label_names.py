@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core.heart.structure_guess import HEART_STRUCTURES
+from ...core.heart.structures import HEART_STRUCTURES
 from ..common.dock import MessageLabel
 from ..common.levels import level_color
 from ..common.rows_table import ROW_HEIGHT, ROWS_SHOWN

@@ -17,7 +17,7 @@ from ...app.devices import find_devices
 from ...app.training.disk_space import size_text
 from ...app.training.preflight import Preflight, assess_request, check_cases
 from ...app.training.request import TrainingRequest
-from ...core.heart.structure_guess import lacks_lv
+from ...core.heart.structures import lacks_lv
 from ...io.dataset.check import CaseCheck, DatasetProblem
 from ...io.dataset.patients import DEFAULT_PATIENT
 from ...io.dataset.raw_dataset import FOLDS, RawDataset
@@ -274,8 +274,7 @@ class PreflightForm(QWidget):
         if dataset is self._dataset:
             lacking = lacks_lv(dataset.labels)
             names = {value: name for name, value in dataset.labels.items()}
-            self.structures.show_names(names, example if lacking else None)
-            self.structures.set_example(example)
+            self.structures.show_names(names, example)
             self.structures.set_editable(lacking)
             if self.label_names:
                 self._reassess()

@@ -8,20 +8,15 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...app.dataset.label_example import LabelExample
-from ...core.heart.measurements import canonical_structure
-from ...core.heart.structure_guess import lacks_lv, propose_names
+from ...core.heart.structures import lacks_lv
 from ..common.dock import MessageLabel, form_layout, row_label
 from .label_names import LabelNames
 from .label_picture import LabelPicture
 
-NAMES_GUESSED = "These names are guesses from the shapes. Check them against the picture."
 NAMES_KEPT = "These names were given for the folders chosen before. Check them against the picture."
 UNNAMED_LV = (
     "No structure is named LV, so the ensemble will not give ED, ES or EF. Name the structures RV, "
     "MYO and LV as the picture shows them."
-)
-SHAPE_DIFFERS = (
-    "Value {value} is named “{name}” but has the shape of the {structure}. Check the names."
 )
 
 
@@ -32,7 +27,6 @@ class StructureNames(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._guessed: dict[int, str] = {}
         self._kept: dict[int, str] = {}
         self._is_editable = True
         self.picture = LabelPicture()
@@ -65,18 +59,15 @@ class StructureNames(QWidget):
         self._show_table()
 
     def show_names(self, names: Mapping[int, str], example: LabelExample | None) -> None:
-        """Show ``names``; the guess of ``example`` replaces those without a meaning."""
-        proposed = propose_names(names, example.guess if example is not None else {})
+        """Show ``names`` and the slice of ``example``."""
         self._kept = {}
-        self._guessed = {v: name for v, name in proposed.items() if name != names[v]}
-        self.table.set_names(proposed)
+        self.table.set_names(names)
         self._show_table()
         self.set_example(example)
 
     def keep(self, names: Mapping[int, str], example: LabelExample | None) -> None:
-        """Keep the names as typed; say so if `show_names` would propose others for ``names``."""
-        proposed = propose_names(names, example.guess if example is not None else {})
-        self._kept = self.names if self.names != proposed else {}
+        """Keep the names as typed; say so if they are not ``names``."""
+        self._kept = self.names if self.names != names else {}
         self.set_example(example)
 
     def set_example(self, example: LabelExample | None) -> None:
@@ -94,16 +85,8 @@ class StructureNames(QWidget):
         self.changed.emit()
 
     def _show_hint(self) -> None:
-        """Show a name that contradicts its shape, a missing LV, or that the names are guessed."""
-        names, example = self.names, self.picture.example
-        guess = example.guess if example is not None else {}
-        wrong = [
-            SHAPE_DIFFERS.format(name=names[value], value=value, structure=structure)
-            for value, structure in guess.items()
-            if canonical_structure(names.get(value, "")) not in (None, structure)
-        ]
+        """Show that no structure is the LV, or that the names were given for other folders."""
+        names = self.names
         lacking = UNNAMED_LV if any(names) and lacks_lv(names.values()) else ""
         kept = NAMES_KEPT if any(names) and names == self._kept else ""
-        is_guess = self._guessed and all(names.get(v) == n for v, n in self._guessed.items())
-        guessed = NAMES_GUESSED if is_guess else ""
-        self.hint.show_message(wrong[0] if wrong else lacking or kept or guessed)
+        self.hint.show_message(lacking or kept)
