@@ -166,11 +166,11 @@ def test_missing_frames_are_refused(tmp_path: Path) -> None:
     case = case_of(mnms_patient(tmp_path / "A0"), in_cine=True)
     with pytest.raises(DataError) as caught:
         CaseReader(LABELS).read(replace(case, frame=6))
-    expected = {"file": case.image, "phases": 5, "phase": "ES", "patient": "A0", "frame": 6}
+    expected = {"file": case.image, "found": "5 frames", "expected": "frame 6, the ES of A0"}
     assert caught.value.values == expected
     with pytest.raises(DataError) as caught:
         CaseReader(LABELS).read(replace(case, in_cine=False))
-    assert caught.value.values == {"file": case.image, "phases": 5}
+    assert caught.value.values["found"] == "5 frames"
 
 
 def test_unknown_label_values_are_refused(tmp_path: Path) -> None:
@@ -178,4 +178,8 @@ def test_unknown_label_values_are_refused(tmp_path: Path) -> None:
     write(case.label, labels_of(1) + np.uint8(1))
     with pytest.raises(DataError) as caught:
         CaseReader(LABELS).read(case)
-    assert caught.value.values == {"file": case.label, "value": 4, "known": "0, 1, 2, 3"}
+    assert caught.value.values == {
+        "file": case.label,
+        "found": "the label 4",
+        "expected": "0, 1, 2, 3",
+    }

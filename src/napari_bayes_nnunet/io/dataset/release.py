@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ...core.counts import format_count
 from .. import DataError
 from ..files.case_names import CaseName
 from ..images.geometry import Geometry, make_geometry
@@ -32,14 +33,7 @@ OTHER_LAYOUT = (
 )
 MISSING_FILE = "{file} is missing, but {reason}. Restore the file."
 SAME_FRAME = "{file} has the same frame {frame} for ED and ES of {patient}. Correct the file."
-UNKNOWN_VALUE = (
-    "{file} has the label {value}, but the labels of the release are {known}. Restore the file."
-)
-MISSING_FRAME = (
-    "{file} has {phases} frames, but {phase} of {patient} should be frame {frame}. Restore the "
-    "files of the release."
-)
-UNEXPECTED_CINE = "{file} is a cine of {phases} frames instead of one frame. Restore the file."
+WRONG_CONTENT = "{file} has {found} instead of {expected}. Restore the files of the release."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +105,8 @@ class CaseReader:
         voxels = labels.frame(case.frame if case.in_cine else 1).voxels
         unknown = sorted(set(np.unique(voxels).tolist()) - self._values)
         if unknown:
-            raise DataError(
-                UNKNOWN_VALUE,
-                file=case.label,
-                value=unknown[0],
-                known=", ".join(map(str, sorted(self._values))),
-            )
+            found, known = f"the label {unknown[0]}", ", ".join(map(str, sorted(self._values)))
+            raise DataError(WRONG_CONTENT, file=case.label, found=found, expected=known)
         frame = image.frame(case.frame if case.in_cine else 1)
         return CaseVolumes(frame.voxels, voxels, honest_geometry(frame.geometry))
 
@@ -171,17 +161,10 @@ def _check_grids(image: Volume, labels: Volume) -> None:
 
 
 def _check_frame(case: ReleaseCase, image: Volume) -> None:
-    if case.in_cine and case.frame > image.phases:
-        raise DataError(
-            MISSING_FRAME,
-            file=case.image,
-            phases=image.phases,
-            phase=case.phase,
-            patient=case.patient,
-            frame=case.frame,
-        )
-    if image.is_cine and not case.in_cine:
-        raise DataError(UNEXPECTED_CINE, file=case.image, phases=image.phases)
+    if case.frame > image.phases if case.in_cine else image.is_cine:
+        found = format_count(image.phases, "frame")
+        expected = f"frame {case.frame}, the {case.phase} of {case.patient}"
+        raise DataError(WRONG_CONTENT, file=case.image, found=found, expected=expected)
 
 
 def _grid_text(volume: Volume) -> str:

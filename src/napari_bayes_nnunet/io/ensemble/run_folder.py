@@ -30,56 +30,39 @@ FOLD_NAME = re.compile(r"all|[0-9]+")
 NO_RECORD = "{file} does not exist. Choose the folder of a training."
 
 
+class _FileOfRun:
+    """Attribute that is the path of a file or folder in the run."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunFolder, _: object = None) -> Path:
+        return run.path / self._name
+
+
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside the folder of a training."""
+    """Paths inside the folder of a training.
+
+    ``record`` is that of the training and of its members so far, ``progress`` has its messages, one
+    JSON line each, and ``log`` the output of nnU-Net, and tracebacks. ``stop`` asks the training to
+    end after the current epoch; its process locks ``lock``, and ``job`` records the last process
+    and its arguments. ``plans`` are nnU-Net's, with the settings of the training, ``splits`` the
+    cases of every fold in the format of nnU-Net's file of this name, and ``workspace`` has its raw
+    and preprocessed folders.
+    """
 
     path: Path
 
-    @property
-    def record(self) -> Path:
-        """Record of the training and of its members so far."""
-        return self.path / RECORD
-
-    @property
-    def progress(self) -> Path:
-        """Messages of the training, one JSON line each."""
-        return self.path / "progress.jsonl"
-
-    @property
-    def log(self) -> Path:
-        """Output of nnU-Net, and tracebacks."""
-        return self.path / "train.log"
-
-    @property
-    def stop(self) -> Path:
-        """File that asks the training to stop after the current epoch."""
-        return self.path / "stop"
-
-    @property
-    def lock(self) -> Path:
-        """File that the training process locks."""
-        return self.path / "training.lock"
-
-    @property
-    def job(self) -> Path:
-        """Record of the last training process and its arguments."""
-        return self.path / "job.json"
-
-    @property
-    def plans(self) -> Path:
-        """nnU-Net's plans, with the settings of the training."""
-        return self.path / "plans.json"
-
-    @property
-    def splits(self) -> Path:
-        """Cases of every fold, in the format of nnU-Net's file of this name."""
-        return self.path / "splits_final.json"
-
-    @property
-    def workspace(self) -> Path:
-        """nnU-Net's raw and preprocessed folders of this training."""
-        return self.path / "nnunet_data"
+    record = _FileOfRun(RECORD)
+    progress = _FileOfRun("progress.jsonl")
+    log = _FileOfRun("train.log")
+    stop = _FileOfRun("stop")
+    lock = _FileOfRun("training.lock")
+    job = _FileOfRun("job.json")
+    plans = _FileOfRun("plans.json")
+    splits = _FileOfRun("splits_final.json")
+    workspace = _FileOfRun("nnunet_data")
 
     def fold(self, fold: str) -> Path:
         """Return the folder of one fold ("0" … "4", "all")."""
