@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.heart.shapes import fragment_share, open_wall_share
+from ...core.heart.plausibility import fragment_share, open_wall_share
 from ...core.heart.slice_volumes import heart_structures
 from ...core.metrics.border import far_from_contours
 from ...core.metrics.cine_rule import CineRule, fit_cine_rule

@@ -48,8 +48,8 @@ from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.measurements import canonical_structure
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
-from ...io.images.nifti import CardiacPhases
 from ...io.files.access import UNWRITABLE
+from ...io.images.nifti import CardiacPhases
 from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES
 from ..cohort.command import CohortSettings
 from ..cohort.process import CohortRun
