@@ -37,7 +37,6 @@ from napari_bayes_nnunet.widgets.evaluation.dock import (
     EvaluationWidget,
 )
 from napari_bayes_nnunet.widgets.evaluation.form import NO_LABELS
-from napari_bayes_nnunet.widgets.evaluation.job import EvaluationJob
 from napari_bayes_nnunet.widgets.evaluation.methods_form import (
     NO_OTHERS,
     NO_PREDICTIONS,
@@ -178,7 +177,7 @@ def make_dock(
         dock = EvaluationWidget(
             viewer,
             settings=settings,
-            job=EvaluationJob(run=work),
+            run=work,
             may_replace=user.replace,
             open_path=user.open,
         )
@@ -560,7 +559,7 @@ def test_unexpected_error_is_shown_and_raised(ready, qtbot) -> None:
         yield
 
     dock = ready()
-    dock.job._run = wrong
+    dock.run = wrong
     with qtbot.captureExceptions() as raised:
         assert evaluated(dock, qtbot) == UNEXPECTED_ERROR.format(error=error)
     assert raised[0][0] is ZeroDivisionError
@@ -595,7 +594,7 @@ def test_evaluation_that_writes_files_cannot_be_stopped(ready, outcome, qtbot) -
     dock = ready(halting=halting)
     begin(dock, halting, qtbot)
     assert not dock.progress.stop_button.isEnabled()
-    dock.job.stop()
+    dock.progress.stop_requested.emit()
     assert dock.job.is_running
     halting.may_continue.set()
     qtbot.waitUntil(lambda: has_result(dock))
@@ -606,7 +605,7 @@ def test_stopped_evaluation_can_be_restarted_at_once(ready, outcome, qtbot) -> N
     dock = ready(halting=halting)
     begin(dock, halting, qtbot)
     dock.progress.stop_button.click()
-    dock.job._run = FakeRun(outcome)
+    dock.run = FakeRun(outcome)
     assert evaluated(dock, qtbot) == ""
     assert has_result(dock)
     assert not halting.has_ended.is_set()

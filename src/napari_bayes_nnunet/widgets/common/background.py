@@ -6,8 +6,8 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from qtpy.QtCore import QObject, QTimer
 
@@ -21,11 +21,8 @@ UNEXPECTED_ERROR = "Unexpected error: {error!r}. See napari's log for details."
 NO_MEMORY = "Not enough memory for this step."
 
 
-@dataclass(frozen=True)
-class _Task:
-    work: Callable[[], Any]
-    on_result: Callable[[Any], None]
-    on_error: Callable[[str], None]
+_Task: TypeAlias = tuple[Callable[[], Any], Callable[[Any], None], Callable[[str], None]]
+"""The work, and the functions that take its result or the sentence on its error."""
 
 
 class Background(QObject):
@@ -65,8 +62,14 @@ class Background(QObject):
             self._thread = threading.Thread(target=_serve, args=arguments, daemon=True)
             self._thread.start()
         self._waiting += 1
-        self._tasks.put(_Task(work, on_result, on_error))
+        self._tasks.put((work, on_result, on_error))
         self._timer.start()
+
+    def replaced(self) -> Background:
+        """Return another thread; nothing arrives from this one, whose work may hang on a drive."""
+        self._timer.stop()
+        self.deleteLater()
+        return Background(self.parent())
 
     def _on_timeout(self) -> None:
         if not self._results.empty():  # one at a time, because each may take as long as a frame
@@ -81,26 +84,23 @@ def _serve(
     tasks: queue.SimpleQueue[_Task | None], results: queue.SimpleQueue[Callable[[], None]]
 ) -> None:
     while (task := tasks.get()) is not None:
-        results.put(_outcome(task))
+        results.put(_outcome(*task))
         del task  # it would keep its window alive until the next task
 
 
-def _outcome(task: _Task) -> Callable[[], None]:
+def _outcome(
+    work: Callable[[], Any], on_result: Callable[[Any], None], on_error: Callable[[str], None]
+) -> Callable[[], None]:
     try:
-        value = task.work()
+        return partial(on_result, work())
     except MemoryError:
-        return lambda: task.on_error(NO_MEMORY)
+        return partial(on_error, NO_MEMORY)
     except (DataError, AppError, OSError) as error:
-        sentence = in_the_window(error if isinstance(error, Problem) else str(error))
-        return lambda: task.on_error(sentence)
+        return partial(on_error, in_the_window(error if isinstance(error, Problem) else str(error)))
     except Exception as error:  # a bug: napari shows it when it is raised in the GUI thread
-        return _raising(task, error)
-    return lambda: task.on_result(value)
+        return partial(_show_and_raise, error, on_error)
 
 
-def _raising(task: _Task, error: Exception) -> Callable[[], None]:
-    def deliver() -> None:
-        task.on_error(UNEXPECTED_ERROR.format(error=error))  # so that the widget stops waiting
-        raise error
-
-    return deliver
+def _show_and_raise(error: Exception, on_error: Callable[[str], None]) -> None:
+    on_error(UNEXPECTED_ERROR.format(error=error))  # so that the widget stops waiting
+    raise error

@@ -64,8 +64,9 @@ class ProgressRow(QWidget):
         self.stop_button.setEnabled(True)
         self.show()
 
-    def progress(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` steps are done."""
+    def progress(self, step: tuple[int, int]) -> None:
+        """Show that so many steps of a total are done."""
+        done, total = step
         if not total:  # the number of steps is not known yet
             return
         if self.stop_button.isEnabled():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ...app.evaluation.request import (
     Stage,
     existing_files,
     preview_evaluation,
+    run_evaluation,
 )
 from ...core.counts import format_count
 from ..common.dialogs import ask_to_replace, open_path
@@ -27,7 +28,6 @@ from ..common.long_work import LongWork, Steps
 from ..common.progress_row import ProgressRow
 from ..common.settings import Settings, open_settings
 from .form import EvaluationForm
-from .job import EvaluationJob
 from .results import EvaluationResults
 
 _READING = "Reading the folders…"
@@ -40,7 +40,7 @@ class EvaluationWidget(DockContent):
     """The Evaluate dock: the form, the background work and the results.
 
     ``may_replace`` asks whether existing files may be replaced. ``open_path`` opens a file or a
-    folder.
+    folder. ``run`` evaluates.
     """
 
     TITLE = "Evaluate"
@@ -50,18 +50,19 @@ class EvaluationWidget(DockContent):
         napari_viewer: Any,
         *,
         settings: Settings | None = None,
-        job: EvaluationJob | None = None,
+        run: Callable[
+            [EvaluationRequest], Generator[Stage, None, EvaluationOutcome]
+        ] = run_evaluation,
         may_replace: Callable[[QWidget, Sequence[str]], bool] = ask_to_replace,
         open_path: Callable[[Path], bool] = open_path,
     ) -> None:
         super().__init__()
         self._settings = open_settings(settings)
         self._may_replace = may_replace
-        self._looking = LongWork(self)
+        self.run = run
+        self.job, self._looking = LongWork(self), LongWork(self)
         self._preview: EvaluationPreview | None = None
         self._problem = ""
-        self.job = job or EvaluationJob()
-        self.job.setParent(self)
         self.form = EvaluationForm()
         self.hint = MessageLabel()
         self.evaluate_button = QPushButton("Evaluate")
@@ -90,7 +91,7 @@ class EvaluationWidget(DockContent):
         self.results.set_outcome(None)
         self.status.show_message("")
         self._set_running(True)
-        self.job.start(request)
+        self.job.start(partial(self.run, request), self._on_finished, self._on_failed)
 
     def _lay_out(self) -> None:
         content = QWidget()
@@ -109,11 +110,8 @@ class EvaluationWidget(DockContent):
     def _connect(self) -> None:
         self.form.changed.connect(self._on_changed)
         self.evaluate_button.clicked.connect(self.evaluate)
-        self.progress.stop_requested.connect(self.job.stop)
+        self.progress.stop_requested.connect(self._stop)
         self.job.progressed.connect(self._on_progressed)
-        self.job.finished.connect(self._on_finished)
-        self.job.failed.connect(self._on_failed)
-        self.job.stopped.connect(partial(self._end, EVALUATION_STOPPED))
 
     def _on_changed(self) -> None:
         """Read the folders in the background, because they may be on a slow drive."""
@@ -178,15 +176,21 @@ class EvaluationWidget(DockContent):
         self.status.show_message(sentence, level)
         self._show_readiness()
 
+    def _stop(self) -> None:
+        """Stop at once and write nothing, unless the files are already being written."""
+        if self.job.is_running and not (self.job.step is not None and self.job.step.is_last):
+            self.job.drop()
+            self._end(EVALUATION_STOPPED)
+
     def _show_results(self) -> None:
         bar = self._area.verticalScrollBar()
         bar.setValue(min(self.results.y(), bar.maximum()))
 
     def _on_dock_closed(self) -> None:
-        self.job.stop()
+        self._stop()
 
     def _on_taken_out(self) -> None:
-        self.job.stop()
+        self._stop()
 
 
 def _preview_steps(request: EvaluationRequest) -> Steps:
