@@ -11,17 +11,11 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.remote.device import RemoteDevice
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.widgets.cohort import command as cohort_command
 from napari_bayes_nnunet.widgets.cohort.command import (
-    IMAGES_ARE_FILE,
-    MISSING_IMAGES,
-    RESULTS_ARE_FILE,
-    SAME_FOLDER,
     SAME_PATHS,
-    UNREADABLE_IMAGES,
     CohortCommand,
     CohortSettings,
-    check_folders,
+    check_images,
     propose_results,
 )
 
@@ -79,36 +73,11 @@ def test_results_are_proposed_next_to_the_images(tmp_path) -> None:
     assert propose_results(Path("/")) == Path("/segmented")
 
 
-def test_results_may_lie_inside_the_images(tmp_path) -> None:
-    check_folders(tmp_path, tmp_path / "out")
-    (tmp_path / "out").mkdir()
-    check_folders(tmp_path, tmp_path / "out")
-
-
-def test_folders_that_cannot_be_used_raise(tmp_path) -> None:
+def test_only_a_folder_has_images(tmp_path) -> None:
+    check_images(tmp_path)
     file = tmp_path / "heart.nii.gz"
     file.touch()
-    images, out = tmp_path / "images", tmp_path / "out"
-    proposed = Path(f"{tmp_path}_segmented")
-    for folders, template, values in (
-        ((images, out), MISSING_IMAGES, {"images": images}),
-        ((file, out), IMAGES_ARE_FILE, {"images": file}),
-        ((tmp_path, file), RESULTS_ARE_FILE, {"results": file}),
-        ((tmp_path, images / ".."), SAME_FOLDER, {"images": tmp_path, "proposed": proposed}),
-    ):
+    for images in (file, tmp_path / "missing"):
         with pytest.raises(AppError) as caught:
-            check_folders(*folders)
-        assert caught.value.statement.template == template
-        assert caught.value.values == values
-
-
-def test_a_folder_without_permission_raises(tmp_path, monkeypatch) -> None:
-    def refuse(_: Path) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    # The user who runs the tests may be allowed to read everything.
-    monkeypatch.setattr(cohort_command.os, "scandir", refuse)
-    with pytest.raises(AppError) as caught:
-        check_folders(tmp_path, tmp_path / "out")
-    assert caught.value.statement.template == UNREADABLE_IMAGES
-    assert caught.value.values == {"images": tmp_path, "reason": "Permission denied"}
+            check_images(images)
+        assert caught.value.values == {"images": images}

@@ -16,14 +16,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_bayes_nnunet.app import AppError
+from napari_bayes_nnunet.app.messages import Notice
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.widgets.cohort import dialog as cohort_window
 from napari_bayes_nnunet.widgets.cohort.command import (
-    IMAGES_ARE_FILE,
+    COHORT_SUBJECT,
     NO_IMAGES,
+    NO_IMAGES_FOLDER,
     NO_RESULTS,
-    SAME_FOLDER,
 )
 from napari_bayes_nnunet.widgets.cohort.dialog import (
     FAILED_COUNT,
@@ -37,12 +38,12 @@ from napari_bayes_nnunet.widgets.cohort.dialog import (
     SUMMARY,
     CohortWindow,
 )
-from napari_bayes_nnunet.widgets.cohort.process import COHORT_SUBJECT, CohortRun
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.process import (
     CHILD_FAILED,
     CHILD_KILLED,
     CHILD_NOT_STARTED,
+    JobProcess,
 )
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import WINDOW_PHRASES, in_the_window
@@ -56,10 +57,10 @@ from ..segment.test_inference_child import is_alive
 @pytest.fixture
 def make(qtbot: Any, settings: Settings, tmp_path: Path):
     """A window with the images of the test, if there are any."""
-    runs: list[CohortRun] = []
+    runs: list[JobProcess] = []
 
     def window(*flags: object, command: list[str] | None = None, read_settings: Any = None):
-        runs.append(CohortRun(command or fake_predict(*flags)))
+        runs.append(JobProcess(command or fake_predict(*flags), subject=COHORT_SUBJECT))
         read = read_settings or (lambda: made_settings(tmp_path / "ensemble"))
         made = CohortWindow(runs[-1], settings, read_settings=read)
         qtbot.addWidget(made)
@@ -210,18 +211,15 @@ def test_a_complaint_ends_with_its_cause(make, tmp_path) -> None:
 
 def test_folders_that_cannot_be_used_are_reported(make, images, tmp_path, qtbot) -> None:
     window = make()
-    window.form.results.choose(images)
-    proposed = tmp_path / "images_segmented"
-    assert run(window, qtbot) == SAME_FOLDER.format(images=images, proposed=proposed)
     window.form.images.choose(images / "a.nii.gz")
-    assert run(window, qtbot) == IMAGES_ARE_FILE.format(images=images / "a.nii.gz")
+    assert run(window, qtbot) == NO_IMAGES_FOLDER.format(images=images / "a.nii.gz")
     assert window.start_button.isEnabled()
     assert not window.progress.isVisible()
 
 
 def test_a_slow_drive_does_not_block_stop(make, images, qtbot, monkeypatch) -> None:
     may_finish = threading.Event()
-    monkeypatch.setattr(cohort_window, "check_folders", lambda *_: may_finish.wait(10) and None)
+    monkeypatch.setattr(cohort_window, "check_images", lambda *_: may_finish.wait(10) and None)
     window = make()
     window.start_button.click()
     assert window.progress.text.text() == "Looking for studies…"
@@ -299,7 +297,7 @@ def test_a_notice_is_shown_during_the_run(make, images, qtbot) -> None:
 def test_only_the_latest_notices_are_shown(make, images, qtbot) -> None:
     window = make()
     for number in range(5):
-        window._run.noticed.emit(f"Worker {number} was lost.")
+        window._run.message_received.emit(Notice(text=f"Worker {number} was lost."))
     assert window.status.text().splitlines() == [f"Worker {n} was lost." for n in (2, 3, 4)]
 
 

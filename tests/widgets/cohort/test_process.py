@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from napari_bayes_nnunet.app.messages import StudiesFound, StudyDone
+from napari_bayes_nnunet.app.messages import JobEnded, Message, StudiesFound, StudyDone
 from napari_bayes_nnunet.core.problems import Action, statement
-from napari_bayes_nnunet.widgets.cohort import process as cohort_run
-from napari_bayes_nnunet.widgets.cohort.process import COHORT_SUBJECT, CohortRun
+from napari_bayes_nnunet.widgets.cohort.command import COHORT_SUBJECT
+from napari_bayes_nnunet.widgets.common import process as job_process
 from napari_bayes_nnunet.widgets.common.process import (
     CHILD_FAILED,
     CHILD_KILLED,
     CHILD_NOT_STARTED,
+    JobProcess,
 )
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
 
@@ -31,16 +32,21 @@ class Heard:
     """A run of the fake command, and its signals so far."""
 
     def __init__(self, *flags: object, command: list[str] | None = None) -> None:
-        self.run = CohortRun(command or fake_predict(*flags))
+        self.run = JobProcess(command or fake_predict(*flags), subject=COHORT_SUBJECT)
         self.found: list[StudiesFound] = []
         self.studies: list[StudyDone] = []
         self.said: list[str] = []
         self.ended: list[tuple[str, str]] = []
-        self.run.found.connect(self.found.append)
-        self.run.study_done.connect(self.studies.append)
-        self.run.stage_started.connect(lambda stage: self.said.append(stage.text))
-        self.run.noticed.connect(self.said.append)
+        self.run.message_received.connect(self._take)
         self.run.ended.connect(lambda *how: self.ended.append(how))
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, StudiesFound):
+            self.found.append(message)
+        elif isinstance(message, StudyDone):
+            self.studies.append(message)
+        elif not isinstance(message, JobEnded):
+            self.said.append(message.text)
 
 
 @pytest.fixture
@@ -69,7 +75,7 @@ def wait_study(heard: Heard, qtbot: Any) -> None:
 def test_all_studies_are_reported_in_order(make, tmp_path, qtbot) -> None:
     heard = make("--notice", "Memory is short.")
     assert heard.run.pid is None
-    heard.run.start(made_request(tmp_path, "a", "b/a", "broken", "seg"))
+    heard.run.start(*made_request(tmp_path, "a", "b/a", "broken", "seg").arguments)
     assert wait_end(heard, qtbot) == ("finished", "")
     (found,) = heard.found
     assert found.studies == 3
@@ -84,7 +90,7 @@ def test_starting_again_skips_finished_studies(make, tmp_path, qtbot) -> None:
     request = made_request(tmp_path)
     heard = make()
     for outcome in ("done", "finished before"):
-        heard.run.start(request)
+        heard.run.start(*request.arguments)
         assert wait_end(heard, qtbot) == ("finished", "")
         assert {study.outcome for study in heard.studies} == {outcome}
         heard.studies.clear()
@@ -92,21 +98,21 @@ def test_starting_again_skips_finished_studies(make, tmp_path, qtbot) -> None:
 
 def test_starting_twice_starts_one(make, tmp_path, qtbot) -> None:
     heard = make("--seconds", 0.1)
-    heard.run.start(made_request(tmp_path, "a"))
+    heard.run.start(*made_request(tmp_path, "a").arguments)
     pid = heard.run.pid
-    heard.run.start(made_request(tmp_path, "a"))
+    heard.run.start(*made_request(tmp_path, "a").arguments)
     assert heard.run.pid == pid
     wait_end(heard, qtbot)
     assert len(heard.studies) == 1
 
 
 def test_stop_asks_the_command_to_end(make, tmp_path, qtbot, monkeypatch) -> None:
-    monkeypatch.setattr(cohort_run, "STOPS_WITHIN_MS", 600_000)  # nobody kills it
+    monkeypatch.setattr(job_process, "STOPS_WITHIN_MS", 600_000)  # nobody kills it
     heard = make("--seconds", 60)
     request = made_request(tmp_path)
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "study.json").touch()
-    heard.run.start(request)
+    heard.run.start(*request.arguments)
     wait_study(heard, qtbot)
     pid = heard.run.pid
     heard.run.stop()
@@ -116,9 +122,9 @@ def test_stop_asks_the_command_to_end(make, tmp_path, qtbot, monkeypatch) -> Non
 
 
 def test_a_command_that_does_not_end_is_killed(make, tmp_path, qtbot, monkeypatch) -> None:
-    monkeypatch.setattr(cohort_run, "STOPS_WITHIN_MS", 200)
+    monkeypatch.setattr(job_process, "STOPS_WITHIN_MS", 200)
     heard = make("--seconds", 60, "--deaf")
-    heard.run.start(made_request(tmp_path))
+    heard.run.start(*made_request(tmp_path).arguments)
     qtbot.waitUntil(lambda: bool(heard.found))
     pid = heard.run.pid
     heard.run.stop()
@@ -128,7 +134,7 @@ def test_a_command_that_does_not_end_is_killed(make, tmp_path, qtbot, monkeypatc
 
 def test_stop_before_the_command_listens(make, tmp_path, qtbot) -> None:
     heard = make("--seconds", 60)
-    heard.run.start(made_request(tmp_path))
+    heard.run.start(*made_request(tmp_path).arguments)
     heard.run.stop()
     assert wait_end(heard, qtbot)[0] == "stopped"
     heard.run.stop()
@@ -136,15 +142,12 @@ def test_stop_before_the_command_listens(make, tmp_path, qtbot) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), ("--deaf",)])
-def test_closing_ends_the_command_without_a_signal(
-    make, tmp_path, qtbot, monkeypatch, flags
-) -> None:
-    monkeypatch.setattr(cohort_run, "CLOSES_WITHIN_MS", 200)
+def test_closing_ends_the_command_without_a_signal(make, tmp_path, qtbot, flags) -> None:
     heard = make("--seconds", 60, *flags)
-    heard.run.start(made_request(tmp_path))
+    heard.run.start(*made_request(tmp_path).arguments)
     qtbot.waitUntil(lambda: bool(heard.found))
     pid = heard.run.pid
-    heard.run.close()
+    heard.run.close(within_ms=200)
     assert not is_alive(pid)
     assert not heard.run.is_running
     assert heard.ended == []
@@ -152,7 +155,7 @@ def test_closing_ends_the_command_without_a_signal(
 
 def test_a_killed_command_is_reported(make, tmp_path, qtbot) -> None:
     heard = make("--seconds", 60)
-    heard.run.start(made_request(tmp_path))
+    heard.run.start(*made_request(tmp_path).arguments)
     qtbot.waitUntil(lambda: bool(heard.found))
     os.kill(heard.run.pid, signal.SIGKILL)
     assert wait_end(heard, qtbot) == ("failed", CHILD_KILLED.format(subject=COHORT_SUBJECT))
@@ -171,13 +174,13 @@ CRASHED = CHILD_FAILED.format(subject=COHORT_SUBJECT, code=3, reason=": RuntimeE
 )
 def test_a_failure_is_reported_with_its_error(make, tmp_path, qtbot, flags, sentence) -> None:
     heard = make(*flags)
-    heard.run.start(made_request(tmp_path))
+    heard.run.start(*made_request(tmp_path).arguments)
     assert wait_end(heard, qtbot) == ("failed", sentence)
 
 
 def test_a_missing_command_is_reported(make, tmp_path, qtbot) -> None:
     heard = make(command=["/not/there"])
-    heard.run.start(made_request(tmp_path))
+    heard.run.start(*made_request(tmp_path).arguments)
     sentence = CHILD_NOT_STARTED.format(subject=COHORT_SUBJECT, program="/not/there")
     assert wait_end(heard, qtbot) == ("failed", sentence)
 
@@ -187,10 +190,12 @@ def test_the_command_ends_after_its_window_was_killed(tmp_path) -> None:
     script = (
         "import sys, pathlib; from qtpy.QtCore import QCoreApplication\n"
         "from tests.helpers.windows.cohort_docks import fake_predict, made_request\n"
-        "from napari_bayes_nnunet.widgets.cohort.process import CohortRun\n"
-        "app = QCoreApplication([]); run = CohortRun(fake_predict('--seconds', 0.2))\n"
-        "run.study_done.connect(lambda m: print(run.pid, flush=True))\n"
-        "run.start(made_request(pathlib.Path(sys.argv[1]), *map(str, range(200)))); app.exec()"
+        "from napari_bayes_nnunet.widgets.common.process import JobProcess\n"
+        "app = QCoreApplication([])\n"
+        "run = JobProcess(fake_predict('--seconds', 0.2), subject='It')\n"
+        "run.message_received.connect(lambda m: m.kind == 'study' and print(run.pid, flush=True))\n"
+        "request = made_request(pathlib.Path(sys.argv[1]), *map(str, range(200)))\n"
+        "run.start(*request.arguments); app.exec()"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     root = Path(__file__).parents[3]

@@ -1,21 +1,22 @@
-"""Tests of child processes and the words for their end."""
+"""Tests of jobs in child processes and the sentences on their end."""
 
 import os
 import sys
 
 import pytest
 
-from napari_bayes_nnunet.app.messages import Notice
+from napari_bayes_nnunet.app.messages import FAILED, FINISHED, STOPPED, JobEnded, Notice
 from napari_bayes_nnunet.widgets.common.process import (
     CHILD_FAILED,
     CHILD_KILLED,
     CHILD_NOT_STARTED,
-    MessageProcess,
-    ProcessEnd,
+    JobProcess,
 )
 
 HELLO = 'print(\'{"kind": "notice", "text": "hello"}\', flush=True);'
-ECHO = HELLO + "import sys; sys.stdout.write(sys.stdin.read())"
+ECHO = HELLO + "import sys; sys.stdout.write(sys.stdin.read());"
+WAIT = "import time; time.sleep(60);"
+DONE = f"print({JobEnded(outcome=FINISHED, text='Done.').to_line()!r}, flush=True);"
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def make(qapp):
     made = []
 
     def process(program, **options):
-        made.append(MessageProcess([sys.executable, "-c", program], **options))
+        made.append(JobProcess([sys.executable, "-c", program], subject="It", **options))
         made[-1].received = []
         made[-1].message_received.connect(made[-1].received.append)
         return made[-1]
@@ -37,25 +38,24 @@ def end_of(process, qtbot):
     with qtbot.waitSignal(process.ended, timeout=20000) as ended:
         process.start()
     assert not process.is_running
-    return ended.args[0]
+    return tuple(ended.args)
 
 
 def test_lines_that_are_no_messages_are_ignored(make, qtbot):
-    process = make("print('not JSON');" + HELLO + 'print(\'{"kind": "new"}\')')
-    end = end_of(process, qtbot)
-    assert process.received == [Notice(text="hello")]
-    assert end == ProcessEnd(program=sys.executable, code=0)
+    process = make("print('not JSON');" + HELLO + 'print(\'{"kind": "new"}\');' + DONE)
+    assert end_of(process, qtbot) == (FINISHED, "Done.")
+    assert process.received[0] == Notice(text="hello")
+    assert len(process.received) == 2
 
 
 def test_without_an_input_the_child_reads_nothing(make, qtbot):
-    process = make(ECHO)
+    process = make(ECHO + DONE)
     process.send(Notice(text="too early"))
-    assert end_of(process, qtbot).code == 0
-    assert process.received == [Notice(text="hello")]
+    assert end_of(process, qtbot) == (FINISHED, "Done.")
 
 
 def test_closing_the_input_lets_the_child_finish(make, qtbot):
-    process = make(ECHO, has_input=True)
+    process = make(ECHO, serves=True)
     process.start()
     qtbot.waitUntil(lambda: len(process.received) == 1, timeout=20000)
     process.close(within_ms=20000)
@@ -63,7 +63,7 @@ def test_closing_the_input_lets_the_child_finish(make, qtbot):
 
 
 def test_receiver_of_a_message_may_start_another_child(make, qtbot):
-    process = make(HELLO + "import time; time.sleep(60)")
+    process = make(HELLO + WAIT)
     pids = []
 
     def restart(_):
@@ -81,22 +81,36 @@ def test_receiver_of_a_message_may_start_another_child(make, qtbot):
     assert process.is_running
 
 
-def test_a_killed_child_has_no_exit_code(make, qtbot):
-    process = make(HELLO + "import time; time.sleep(60)")
-    process.message_received.connect(process.kill)
-    end = end_of(process, qtbot)
-    assert (end.has_started, end.code) == (True, None)
+def test_a_job_that_is_stopped_does_not_fail(make, qtbot):
+    process = make(HELLO + WAIT)
+    process.message_received.connect(process.stop)
+    assert end_of(process, qtbot) == (STOPPED, "")
+
+
+def test_a_job_without_a_last_message_fails(make, qtbot):
+    process = make(HELLO + WAIT)
+    process.message_received.connect(lambda _: os.kill(process.pid, 9))
+    assert end_of(process, qtbot) == (FAILED, CHILD_KILLED.format(subject="It"))
+
+
+def test_a_child_that_serves_never_finishes(make, qtbot):
+    sentence = CHILD_FAILED.format(subject="It", code=0, reason="")
+    assert end_of(make(DONE, serves=True), qtbot) == (FAILED, sentence)
 
 
 @pytest.mark.parametrize(
-    ("end", "template", "values"),
+    ("program", "code", "reason"),
     [
-        ({"has_started": False}, CHILD_NOT_STARTED, {"program": "python"}),
-        ({"last_words": "Traceback"}, CHILD_KILLED, {}),
-        ({"code": 1}, CHILD_FAILED, {"code": 1, "reason": ""}),
-        ({"code": 3, "last_words": "a\nb: c.\n"}, CHILD_FAILED, {"code": 3, "reason": ": b: c"}),
+        ("raise SystemExit(1)", 1, ""),
+        ("import sys; print('a\\nb: c.', file=sys.stderr); sys.exit(3)", 3, ": b: c"),
     ],
 )
-def test_every_kind_of_end_has_a_sentence(end, template, values):
-    sentence = ProcessEnd(program="python", **end).sentence("It")
-    assert sentence == template.format(subject="It", **values)
+def test_an_exit_code_has_a_sentence(program, code, reason, make, qtbot):
+    sentence = CHILD_FAILED.format(subject="It", code=code, reason=reason)
+    assert end_of(make(program), qtbot) == (FAILED, sentence)
+
+
+def test_a_missing_program_has_a_sentence(make, qtbot):
+    process = JobProcess(["/not/there"], subject="It")
+    sentence = CHILD_NOT_STARTED.format(subject="It", program="/not/there")
+    assert end_of(process, qtbot) == (FAILED, sentence)

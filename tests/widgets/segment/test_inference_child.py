@@ -172,7 +172,8 @@ def test_a_missing_command_is_reported(messages, qtbot) -> None:
     child, _ = messages(command=["/not/there"])
     with qtbot.waitSignal(child.died) as died:
         child.start()
-    assert died.args == [CHILD_NOT_STARTED.format(subject=SUBJECT, program="/not/there")]
+    sentence = CHILD_NOT_STARTED.format(subject=SUBJECT, program="/not/there")
+    assert died.args == [f"{sentence} {NEW_PROCESS}"]
 
 
 def test_restarting_does_not_wait_for_a_busy_child(messages, qtbot) -> None:

@@ -11,22 +11,18 @@ from ...app.remote.device import RemoteDevice, is_remote
 from ...app.segmentation.methods import METHODS
 from ...app.segmentation.settings import SegmentationSettings
 from ...core.fields import to_arguments
-from ...io.files.given_path import is_same_path
 
 ED_AND_ES, ALL = "ED,ES", "all"
+COHORT_SUBJECT = "The segmentation"
 NO_IMAGES = "No folder of images is chosen. Choose one first."
 NO_RESULTS = "No folder for the results is chosen. Choose one first."
 SAME_PATHS = (
     " That computer reads and writes the files, so ensemble, images and results must have the "
     "same paths on both computers."
 )
-SAME_FOLDER = (
-    "{images} holds the images. Choose a separate folder for the results, such as {proposed}."
+NO_IMAGES_FOLDER = (
+    "{images} is not a folder, or its drive is not connected. Choose the folder of the images."
 )
-MISSING_IMAGES = "{images} does not exist. Choose another folder."
-IMAGES_ARE_FILE = "{images} is a file. Choose the folder that contains it."
-RESULTS_ARE_FILE = "{results} is a file. Choose a folder for the results."
-UNREADABLE_IMAGES = "{images} cannot be read ({reason}). Choose another folder."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +81,10 @@ def propose_results(images: Path) -> Path:
     return folder.with_name(f"{folder.name}_segmented") if folder.name else folder / "segmented"
 
 
-def check_folders(images: Path, output: Path) -> None:
-    """Raise AppError if these folders cannot be used; call it in a thread."""
-    if not images.exists():
-        raise AppError(MISSING_IMAGES, images=images)
+def check_images(images: Path) -> None:
+    """Raise AppError if the images are not in a folder; call it in a thread.
+
+    The command would take a file, or a missing folder, for one study.
+    """
     if not images.is_dir():
-        raise AppError(IMAGES_ARE_FILE, images=images)
-    try:
-        with os.scandir(images):
-            pass
-    except OSError as error:
-        raise AppError(UNREADABLE_IMAGES, images=images, reason=error.strerror) from error
-    if output.exists() and not output.is_dir():
-        raise AppError(RESULTS_ARE_FILE, results=output)
-    if is_same_path(output, images):
-        raise AppError(SAME_FOLDER, images=images, proposed=propose_results(images))
+        raise AppError(NO_IMAGES_FOLDER, images=images)

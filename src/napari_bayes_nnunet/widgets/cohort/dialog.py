@@ -15,7 +15,15 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 from superqt.utils import QSignalThrottler
 
 from ...app import AppError
-from ...app.messages import FAILED, FINISHED, StageStarted, StudiesFound, StudyDone
+from ...app.messages import (
+    FAILED,
+    FINISHED,
+    Message,
+    Notice,
+    StageStarted,
+    StudiesFound,
+    StudyDone,
+)
 from ...core.counts import format_count
 from ...core.durations import duration_text
 from ..common.background import Background
@@ -24,6 +32,7 @@ from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.form import WheelGuard
 from ..common.levels import Level
+from ..common.process import JobProcess
 from ..common.progress_row import ProgressRow
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
@@ -35,10 +44,9 @@ from .command import (
     NO_RESULTS,
     CohortCommand,
     CohortSettings,
-    check_folders,
+    check_images,
     propose_results,
 )
-from .process import CohortRun
 
 _TITLE = "Segment a folder"
 SIZE = (600, 520)
@@ -70,7 +78,7 @@ class CohortWindow(FolderDrop, QWidget):
 
     def __init__(
         self,
-        run: CohortRun,
+        run: JobProcess,
         settings: Settings,
         *,
         read_settings: Callable[[], CohortSettings],
@@ -133,7 +141,7 @@ class CohortWindow(FolderDrop, QWidget):
         self._show_message("")
         self._set_running(True)
         self.progress.begin(_LOOKING)
-        check = partial(check_folders, request.images, request.output)
+        check = partial(check_images, request.images)
         arrived = partial(self._on_checked, request), partial(self._on_refused, request)
         self._background.run(check, *arrived)
 
@@ -200,10 +208,7 @@ class CohortWindow(FolderDrop, QWidget):
         self.form.images.chosen.connect(self._remove_outdated_refusal)
         self.form.results.chosen.connect(self._remove_outdated_refusal)
         self._shower.triggered.connect(self._show_studies)
-        self._run.found.connect(self._on_found)
-        self._run.stage_started.connect(self._on_stage_started)
-        self._run.study_done.connect(self._on_study_done)
-        self._run.noticed.connect(self._on_noticed)
+        self._run.message_received.connect(self._on_message)
         self._run.ended.connect(self._on_ended)
 
     def _on_checked(self, request: CohortCommand, _: None) -> None:
@@ -215,13 +220,23 @@ class CohortWindow(FolderDrop, QWidget):
         self.table.clear(request.images)
         self.made_by.show_message(RESULTS_OF.format(chosen=request.chosen))
         self.review_button.setEnabled(False)
-        self._run.start(request)
+        self._run.start(*request.arguments)
 
     def _on_refused(self, request: CohortCommand, sentence: str) -> None:
         if request is self._checked:
             self._checked = None
             self._set_running(False)
             self._show_message(sentence, "blocking")
+
+    def _on_message(self, message: Message) -> None:
+        if isinstance(message, StudiesFound):
+            self._on_found(message)
+        elif isinstance(message, StageStarted):
+            self._on_stage_started(message)
+        elif isinstance(message, StudyDone):
+            self._on_study_done(message)
+        elif isinstance(message, Notice):
+            self._on_noticed(in_the_window(message.sentence))
 
     def _on_found(self, message: StudiesFound) -> None:
         self._studies = message.studies

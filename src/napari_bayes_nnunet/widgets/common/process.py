@@ -1,66 +1,55 @@
-"""Child process that writes messages to its standard output."""
+"""Job in a child process that ends with the window, and whose messages come through a pipe."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from qtpy.QtCore import QObject, QProcess, Signal
+from qtpy.QtCore import QObject, QProcess, QTimer, Signal
 
 from ...app import AppError
-from ...app.messages import Message, from_line
+from ...app.messages import FAILED, STOPPED, JobEnded, Message, from_line
+from .wording import in_the_window
 
 _LOGGER = logging.getLogger(__name__)
 _LAST_WORDS = 4000
 """Characters of the child's error output that are kept."""
 _KILLED_WITHIN_MS = 2000
+STOPS_WITHIN_MS = 5000
+CLOSES_WITHIN_MS = 1000
+"""A longer wait would not help: closing loses the work in progress either way."""
 CHILD_NOT_STARTED = "{subject} could not be started ({program})."
 CHILD_KILLED = "{subject} ended unexpectedly (killed, perhaps because memory ran out)."
 CHILD_FAILED = "{subject} ended unexpectedly (exit code {code}){reason}."
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProcessEnd:
-    """The unexpected end of a child process.
+class JobProcess(QObject):
+    """At most one child process that writes the messages of ``app.messages`` to its output.
 
-    ``code`` is its exit code, None if it was killed. ``last_words`` is the end of its error output.
-    """
+    A child that ``serves`` reads requests until its input is closed, so that no end of it is
+    expected. Another one does a single job, whose last message is JobEnded, and has no input.
 
-    program: str
-    has_started: bool = True
-    code: int | None = None
-    last_words: str = ""
-
-    def sentence(self, subject: str) -> str:
-        """Return what happened to ``subject``, such as "The segmentation"."""
-        if not self.has_started:
-            return CHILD_NOT_STARTED.format(subject=subject, program=self.program)
-        if self.code is None:
-            return CHILD_KILLED.format(subject=subject)
-        lines = self.last_words.strip().splitlines()
-        reason = f": {lines[-1].strip().rstrip('.')}" if lines else ""
-        return CHILD_FAILED.format(subject=subject, code=self.code, reason=reason)
-
-
-class MessageProcess(QObject):
-    """At most one child process that exchanges the messages of ``app.messages``.
-
-    ``message_received`` carries each message; ``ended`` carries the ProcessEnd of a child that
-    `close` did not end. Unless ``has_input``, the child reads from the null device.
+    ``message_received`` carries each message; ``ended`` the outcome and the sentence on it, unless
+    `close` ended the child. ``subject`` begins sentences, such as "The segmentation".
     """
 
     message_received = Signal(object)
-    ended = Signal(object)
+    ended = Signal(str, str)
 
     def __init__(
-        self, command: Sequence[str], *, has_input: bool = False, parent: QObject | None = None
+        self,
+        command: Sequence[str],
+        *,
+        subject: str,
+        serves: bool = False,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._command = tuple(command)
-        self._has_input = has_input
+        self._command, self._subject, self._serves = tuple(command), subject, serves
         self._process: QProcess | None = None
+        self._last_message: Message | None = None
         self._last_words = ""
+        self._is_stopping = False
 
     @property
     def is_running(self) -> bool:
@@ -76,9 +65,9 @@ class MessageProcess(QObject):
         """Run the command with ``arguments``, unless it is running."""
         if self._process is not None:
             return
-        self._last_words = ""
+        self._last_message, self._last_words, self._is_stopping = None, "", False
         process = self._process = QProcess(self)
-        if not self._has_input:
+        if not self._serves:
             process.setStandardInputFile(QProcess.nullDevice())
         process.readyReadStandardOutput.connect(self._on_output)
         process.readyReadStandardError.connect(self._on_error_output)
@@ -91,24 +80,23 @@ class MessageProcess(QObject):
         if self._process is not None:
             self._process.write(f"{message.to_line()}\n".encode())
 
-    def terminate(self) -> None:
-        """Ask the child to end, as SIGTERM does."""
-        if self._process is not None:
+    def stop(self) -> None:
+        """Ask the child to end, as Ctrl-C does; kill it after 5 s."""
+        if self._process is not None and not self._is_stopping:
+            self._is_stopping = True
             self._process.terminate()
+            patience = QTimer(self._process)
+            patience.timeout.connect(self._process.kill)
+            patience.start(STOPS_WITHIN_MS)
 
-    def kill(self) -> None:
-        """Kill the child; ``ended`` reports it."""
-        if self._process is not None:
-            self._process.kill()
-
-    def close(self, *, within_ms: int) -> None:
+    def close(self, *, within_ms: int = CLOSES_WITHIN_MS) -> None:
         """End the child without ``ended``; kill it after ``within_ms``, at once for 0."""
         process, self._process = self._process, None
         if process is None:
             return
         process.blockSignals(True)
         if within_ms:
-            if self._has_input:
+            if self._serves:
                 process.closeWriteChannel()
             else:
                 process.terminate()
@@ -122,11 +110,11 @@ class MessageProcess(QObject):
         while self._process is not None and self._process.canReadLine():
             line = bytes(self._process.readLine().data()).decode(errors="replace")
             try:
-                message = from_line(line)
+                self._last_message = from_line(line)
             except AppError as error:  # a library printed past the child's redirection
                 _LOGGER.debug("%s", error)  # a warning would be a notification in napari
                 continue
-            self.message_received.emit(message)
+            self.message_received.emit(self._last_message)
 
     def _on_error_output(self) -> None:
         if self._process is not None:
@@ -136,24 +124,30 @@ class MessageProcess(QObject):
 
     def _on_error(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart:
-            self._report(ProcessEnd(program=self._command[0], has_started=False))
+            self._report(CHILD_NOT_STARTED.format(subject=self._subject, program=self._command[0]))
 
     def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
         process = self._process
         self._on_output()
         self._on_error_output()
-        if process is self._process:
-            crashed = status == QProcess.ExitStatus.CrashExit
-            self._report(
-                ProcessEnd(
-                    program=self._command[0],
-                    code=None if crashed else code,
-                    last_words=self._last_words,
-                )
-            )
+        if process is not self._process:
+            return
+        if status == QProcess.ExitStatus.CrashExit:
+            self._report(CHILD_KILLED.format(subject=self._subject))
+        else:
+            lines = self._last_words.strip().splitlines()
+            reason = f": {lines[-1].strip().rstrip('.')}" if lines else ""
+            self._report(CHILD_FAILED.format(subject=self._subject, code=code, reason=reason))
 
-    def _report(self, end: ProcessEnd) -> None:
+    def _report(self, sentence: str) -> None:
+        """Emit the end that the child has reported, or that it ended with this ``sentence``."""
         process, self._process = self._process, None
-        if process is not None:
-            process.deleteLater()
-            self.ended.emit(end)
+        if process is None:
+            return
+        process.deleteLater()
+        end = self._last_message
+        if self._serves or not isinstance(end, JobEnded):
+            end = JobEnded(outcome=FAILED, text=sentence)
+        if self._is_stopping and end.outcome == FAILED:
+            end = JobEnded(outcome=STOPPED)
+        self.ended.emit(end.outcome, in_the_window(end.sentence))

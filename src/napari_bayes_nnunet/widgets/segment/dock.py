@@ -51,8 +51,7 @@ from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.access import UNWRITABLE
 from ...io.images.nifti import CardiacPhases
 from ...io.study.study import HAS_CORRECTIONS, OTHER_FILES
-from ..cohort.command import CohortSettings
-from ..cohort.process import CohortRun
+from ..cohort.command import COHORT_SUBJECT, CohortSettings
 from ..common.background import Background
 from ..common.display_form import DisplayForm
 from ..common.dock import (
@@ -66,6 +65,7 @@ from ..common.dock import (
     raise_dock,
 )
 from ..common.folder_drop import FolderDrop
+from ..common.process import JobProcess
 from ..common.settings import Display, Settings, existing, open_settings
 from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
@@ -219,7 +219,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
         self._patience.setInterval(STOP_WITHIN_MS)
-        self.cohort = CohortRun(cohort_command)
+        self.cohort = JobProcess(cohort_command, subject=COHORT_SUBJECT)
         self.cohort_window: CohortWindow | None = None
         self._settings = open_settings(settings)
         self.ensemble = EnsembleForm(self._settings, demo=demo)

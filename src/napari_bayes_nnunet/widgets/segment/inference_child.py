@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...app.messages import Message
 from ...core.command import python_command
-from ..common.process import MessageProcess, ProcessEnd
+from ..common.process import JobProcess
 
 WORKER_COMMAND = python_command("napari_bayes_nnunet.app.worker")
 ENDS_WITHIN_MS = 200
@@ -19,24 +19,21 @@ SUBJECT = "The segmentation process"
 NEW_PROCESS = "Press Segment to start a new process."
 
 
-class InferenceChild(QObject):
+class InferenceChild(JobProcess):
     """A child process with a scratch folder; it is started when needed and replaced if it dies.
 
     ``command`` is followed by ``--scratch FOLDER``. The child ends when its input is closed, so
     it cannot outlive this process, even if that is killed.
     """
 
-    message_received = Signal(object)
     died = Signal(str)
 
     def __init__(
         self, command: Sequence[str] = WORKER_COMMAND, *, parent: QObject | None = None
     ) -> None:
-        super().__init__(parent)
+        super().__init__(command, subject=SUBJECT, serves=True, parent=parent)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._process = MessageProcess(command, has_input=True, parent=self)
-        self._process.message_received.connect(self.message_received)
-        self._process.ended.connect(self._on_ended)
+        self.ended.connect(self._on_ended)
 
     @property
     def scratch(self) -> Path:
@@ -49,29 +46,24 @@ class InferenceChild(QObject):
         folder.mkdir(mode=0o700, exist_ok=True)  # the system may have cleaned its temporary folder
         return folder
 
-    @property
-    def pid(self) -> int | None:
-        """The child's process number, None if there is no child."""
-        return self._process.pid
-
-    def start(self) -> None:
+    def start(self, *arguments: str) -> None:
         """Start the child unless it is running."""
-        self._process.start("--scratch", str(self.scratch))
+        super().start("--scratch", str(self.scratch), *arguments)
 
     def send(self, message: Message) -> None:
         """Send one message; start the child if there is none."""
         self.start()
-        self._process.send(message)
+        super().send(message)
 
     def restart(self) -> None:
         """Kill the child and start another."""
-        self._process.close(within_ms=0)
+        super().close(within_ms=0)
         self._empty_scratch()
         self.start()
 
-    def close(self) -> None:
+    def close(self, *, within_ms: int = ENDS_WITHIN_MS) -> None:
         """End the child and delete the scratch folder."""
-        self._process.close(within_ms=ENDS_WITHIN_MS)
+        super().close(within_ms=within_ms)
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
@@ -82,7 +74,6 @@ class InferenceChild(QObject):
             with suppress(OSError):
                 path.unlink()
 
-    def _on_ended(self, end: ProcessEnd) -> None:
+    def _on_ended(self, _: str, sentence: str) -> None:
         self._empty_scratch()
-        sentence = end.sentence(SUBJECT)
-        self.died.emit(f"{sentence} {NEW_PROCESS}" if end.has_started else sentence)
+        self.died.emit(f"{sentence} {NEW_PROCESS}")
