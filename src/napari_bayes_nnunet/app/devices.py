@@ -29,30 +29,16 @@ def find_devices(command: Sequence[str] = _COMMAND, *, timeout: float = TIMEOUT)
             timeout=timeout,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # exists on Windows only
         )
-    except subprocess.TimeoutExpired as error:
-        raise AppError(
-            "Listing the devices took more than {seconds:g} s. Try again, or choose a device by "
-            "name, such as cpu.",
-            seconds=timeout,
-        ) from error
-    except OSError as error:
-        raise AppError(
-            "{program} could not be started to list the devices ({reason}). Choose a device by "
-            "name, such as cpu.",
-            program=command[0],
-            reason=error.strerror,
-        ) from error
-    return _parse_devices(done)
-
-
-def _parse_devices(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    reason = f"exit code {done.returncode}{f': {lines[-1].strip()}' if lines else ''}"
-    if done.returncode == 0:
-        try:  # only the last line, because a library may have printed before it
+        if done.returncode == 0:  # only the last line, because a library may have printed before it
             return parse_json(done.stdout.strip().splitlines()[-1], dict[str, str])
-        except (ValueError, IndexError):
-            reason = NOTHING_LISTED
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = f"exit code {done.returncode}{f': {lines[-1].strip()}' if lines else ''}"
+    except subprocess.TimeoutExpired:
+        reason = f"it took more than {timeout:g} s"
+    except OSError as error:
+        reason = f"{command[0]}: {error.strerror}"
+    except (ValueError, IndexError):
+        reason = NOTHING_LISTED
     raise AppError(
         "The devices could not be listed ({reason}). Choose a device by name, such as cpu.",
         reason=reason.rstrip("."),
