@@ -36,8 +36,7 @@ from napari_bayes_nnunet.app.messages import (
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.image_check import BLANK_PHASES
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.worker import LATER_THAN_THE_WINDOW, NO_REVIEW, Worker, main
-from napari_bayes_nnunet.core.command import STARTED_BY_HAND
+from napari_bayes_nnunet.app.worker import LATER_THAN_THE_WINDOW, NO_REVIEW, Worker
 from napari_bayes_nnunet.core.ensemble.stability import Stability
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.problems import statement
@@ -463,14 +462,6 @@ def test_another_computer_answers_as_this_one(tmp_path, warm_command):
             with np.load(mine.posterior) as said, np.load(others.posterior) as said_there:
                 assert all((said[name] == said_there[name]).all() for name in said)
     assert there[-2].text.startswith("1 worker: CPU")
-
-
-@pytest.mark.parametrize("arguments", [[], ["--scratch"]])
-def test_worker_without_scratch_folder_is_refused(monkeypatch, capsys, arguments):
-    monkeypatch.setattr("sys.argv", ["worker.py", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert (caught.value.code, capsys.readouterr().err) == (2, f"{STARTED_BY_HAND}\n")
 
 
 def test_connection_test_reports_any_error(tmp_path, monkeypatch):

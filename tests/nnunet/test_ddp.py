@@ -13,11 +13,10 @@ import psutil
 import pytest
 import torch
 
-from napari_bayes_nnunet.core.command import STARTED_BY_HAND
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
-from napari_bayes_nnunet.nnunet import ModelError, ddp, trainer
+from napari_bayes_nnunet.nnunet import ModelError, ddp
 from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
 from napari_bayes_nnunet.nnunet.ranks import Mailbox
@@ -33,15 +32,6 @@ TINY = ("--preset", "demo", "--iterations-per-epoch", 1, "--batch-size", 2, "--s
 @pytest.fixture
 def run(tmp_path):
     return RunFolder(tmp_path / "run")
-
-
-@pytest.mark.parametrize("variable", ["", trainer.RUN_VARIABLE])
-def test_command_without_arguments_is_refused(monkeypatch, capsys, variable):
-    monkeypatch.setattr("sys.argv", ["ddp.py"])
-    monkeypatch.setenv(variable or "OTHER", "run")
-    with pytest.raises(SystemExit) as caught:
-        ddp.main()
-    assert (caught.value.code, capsys.readouterr().err) == (2, f"{STARTED_BY_HAND}\n")
 
 
 # What can be trained

@@ -15,12 +15,19 @@ from ..io.files.json_files import parse_json
 from . import AppError
 from .segmentation.settings import SegmentationSettings
 
+_KINDS: dict[str, type[Message]] = {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
     """Base of all messages; ``kind`` tells them apart in JSON."""
 
     kind: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        """Make the kind known to `from_line`."""
+        if "kind" in cls.__dict__:
+            _KINDS[cls.kind] = cls
 
     def to_line(self) -> str:
         """Return one line of JSON, without a line break."""
@@ -280,31 +287,6 @@ class JobEnded(TextMessage):
     kind: ClassVar[str] = "ended"
     outcome: str
     job: int = 0
-
-
-_KINDS: dict[str, type[Message]] = {
-    message.kind: message
-    for message in (
-        LoadEnsemble,
-        SegmentImage,
-        TestConnection,
-        StopJob,
-        ChildReady,
-        EnsembleLoaded,
-        ConnectionTested,
-        FirstLookReady,
-        PhasesFound,
-        SnapshotReady,
-        PhaseDone,
-        Notice,
-        StageStarted,
-        TrainingStarted,
-        StudiesFound,
-        StudyDone,
-        EpochDone,
-        JobEnded,
-    )
-}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from ..core.command import refuse_start_by_hand
 from ..core.durations import TimeLeft
 from ..core.problems import Problem, statement
 from ..core.steps import drain
@@ -103,7 +102,6 @@ class Worker:
 
     def handle(self, request: Message) -> None:
         """Carry out a request and turn every failure into a message."""
-        job = request.job if isinstance(request, SegmentImage) else 0
         try:
             if isinstance(request, LoadEnsemble):
                 self._loaded = None  # because a training may have added or replaced members
@@ -111,18 +109,25 @@ class Worker:
             elif isinstance(request, TestConnection):
                 self._test(request.device)
             elif isinstance(request, SegmentImage):
-                stopped = self._segment(request)
-                self._send(JobEnded(outcome=STOPPED if stopped else FINISHED, job=job))
+                outcome = self._segment(request)
+                self._send(JobEnded(outcome=outcome, job=request.job))
             self._await_checks()
         except (AppError, DataError, ModelError) as error:
-            if self._is_checked:
-                self._report_members()
-            self._send(JobEnded(outcome=FAILED, **text_fields(error), job=job))
+            self._fail(request, error)
         except Exception as error:  # the child must survive and report an unforeseen error
             traceback.print_exc()
-            text = f"Segmentation failed unexpectedly ({type(error).__name__}: {error})."
-            self._send(JobEnded(outcome=FAILED, text=text, job=job))
+            work = "The test" if isinstance(request, TestConnection) else "Segmentation"
+            self._fail(request, f"{work} failed unexpectedly ({type(error).__name__}: {error}).")
             _end_if_broken(error)
+
+    def _fail(self, request: Message, words: Problem | str) -> None:
+        """Answer a request that failed."""
+        if isinstance(request, TestConnection):
+            self._send(ConnectionTested(device=request.device, **text_fields(words)))
+            return
+        self._report_members()
+        job = request.job if isinstance(request, SegmentImage) else 0
+        self._send(JobEnded(outcome=FAILED, **text_fields(words), job=job))
 
     def _load(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:
         if self._ensemble is None or self._loaded != (folder, device):
@@ -146,12 +151,13 @@ class Worker:
         """Report the members once all are checked, or leave that to a request that waits."""
         while self._ensemble is not None and not self._is_checked and not self.is_awaited():
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        if self._is_checked:
-            self._report_members()
+        self._report_members()
 
     def _report_members(self) -> None:
-        """Send which members of the loaded ensemble cannot be used, unless it is known."""
+        """Send once, when all are checked, which members of the loaded ensemble cannot be used."""
         if self._ensemble is None or self._loaded is None or self._is_reported:
+            return
+        if not self._is_checked:
             return
         members = self._ensemble.folder.members
         refused = {str(m.path): m.refused for m in members if not m.usable}
@@ -171,21 +177,13 @@ class Worker:
     def _test(self, device: str) -> None:
         from .remote.connection import describe_workers
 
-        words: Problem | str
-        try:
-            words = describe_workers(RemoteDevice.parse(device))
-        except AppError as error:
-            words = error
-        except Exception as error:  # whatever Dask raises, the window waits for an answer
-            traceback.print_exc()
-            words = f"The test failed unexpectedly ({type(error).__name__}: {error})."
+        words = describe_workers(RemoteDevice.parse(device))
         self._send(ConnectionTested(device=device, **text_fields(words)))
 
-    def _segment(self, request: SegmentImage) -> bool:
-        """Segment the requested phases and return whether the job was stopped."""
+    def _segment(self, request: SegmentImage) -> str:
+        """Segment the requested phases and return FINISHED or STOPPED."""
         ensemble = self._load(request.folder, request.settings.device)
-        if self._is_checked:
-            self._report_members()
+        self._report_members()
         image = np.load(request.image)
         try:
             phases = self._phases(request, ensemble, image)
@@ -196,8 +194,8 @@ class Worker:
                 remaining = len(phases) - first - len(group)
                 self._segment_phases(request, ensemble, image, group, remaining)
         except Stopped:
-            return True
-        return False
+            return STOPPED
+        return FINISHED
 
     def _phases(
         self, request: SegmentImage, ensemble: Ensemble | RemoteEnsemble, image: Image
@@ -218,25 +216,14 @@ class Worker:
         usable = usable_phases(image, request.spacing)
         if note := note_on_left_out(usable, image.shape[1]):
             self._send(Notice(text=note))
-        has_looks = len(usable) >= FEWEST_FOR_LOOKS
-        ed, es = self._find_ends(request, ensemble, image, has_looks=has_looks)
+        looks: dict[str, Any] = {}
+        has_student = isinstance(ensemble, Ensemble) and ensemble.has_student
+        if has_student and len(usable) >= FEWEST_FOR_LOOKS:
+            looks["on_look"] = partial(self._send_look, request.job)
+        stops = self._stops(request.job)
+        ed, es = ensemble.find_phases(image, request.spacing, should_stop=stops, **looks)
         self._send(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
-
-    def _find_ends(
-        self,
-        request: SegmentImage,
-        ensemble: Ensemble | RemoteEnsemble,
-        image: Image,
-        *,
-        has_looks: bool,
-    ) -> tuple[int, int]:
-        """Return ED and ES; if the cine ``has_looks``, those of a student are sent, to be shown."""
-        stops = self._stops(request.job)
-        if has_looks and isinstance(ensemble, Ensemble) and ensemble.has_student:
-            send = partial(self._send_look, request.job)
-            return ensemble.find_phases(image, request.spacing, should_stop=stops, on_look=send)
-        return ensemble.find_phases(image, request.spacing, should_stop=stops)
 
     def _in_order(
         self,
@@ -308,8 +295,7 @@ class Worker:
 
         def show(snapshots: Mapping[int, Snapshot | RemoteSnapshot]) -> None:
             nonlocal last_done
-            if self._is_checked:
-                self._report_members()
+            self._report_members()
             done, total = min((s.done, s.total) for s in snapshots.values())
             time_left.step(done - last_done)
             last_done = done
@@ -445,8 +431,6 @@ def yield_to_the_window() -> None:
 
 def main() -> None:
     """Serve on standard input and output; send prints of libraries to standard error."""
-    if "--scratch" not in sys.argv[:-1]:
-        refuse_start_by_hand()
     scratch = Path(sys.argv[sys.argv.index("--scratch") + 1])
     yield_to_the_window()
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Final, NoReturn
-
-STARTED_BY_HAND: Final = (
-    "This program is started by the napari plugin and by the command bayes-nnunet. Start one of "
-    "them instead."
-)
+from typing import Final
 
 
 def python_command(*words: str) -> tuple[str, ...]:
@@ -17,12 +12,6 @@ def python_command(*words: str) -> tuple[str, ...]:
     Without -P the child would import a file such as random.py in the current folder.
     """
     return (sys.executable, "-P", "-m", *words)
-
-
-def refuse_start_by_hand() -> NoReturn:
-    """Exit with code 2 and a message, because a child program was not started by its parent."""
-    sys.stderr.write(f"{STARTED_BY_HAND}\n")
-    sys.exit(2)
 
 
 BAYES_NNUNET: Final = python_command("napari_bayes_nnunet")

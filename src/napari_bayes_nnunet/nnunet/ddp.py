@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from ..core.command import python_command, refuse_start_by_hand
+from ..core.command import python_command
 from ..core.problems import Action, Remedy, Setting, Statement, statement
 from ..io.ensemble.run_folder import EpochReport, RunFolder
 from . import ModelError
@@ -180,8 +180,6 @@ def _ending_of(code: int) -> ModelError:
 
 def main() -> None:
     """Run nnU-Net's training command with this process's arguments, and note why it fails."""
-    if RUN_VARIABLE not in os.environ or len(sys.argv) < 4:
-        refuse_start_by_hand()
     from nnunetv2.run.run_training import run_training_entry
 
     mailbox = Mailbox(RunFolder(Path(os.environ[RUN_VARIABLE])), sys.argv[3])
