@@ -29,7 +29,7 @@ from benchmarks.paper.trainings import (
 )
 
 from napari_bayes_nnunet.app.segmentation.methods import METHODS
-from napari_bayes_nnunet.app.training.progress_file import ProgressFile
+from napari_bayes_nnunet.app.training.progress_file import append_message
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
@@ -279,12 +279,12 @@ def test_restart_has_drop_and_recovery(tmp_path: Path, trained_run: Path) -> Non
     run.path.mkdir()
     shutil.copy(trained_run / "ensemble.json", run.path)
     report = finished_epochs(trained_run)[0]
-    progress = ProgressFile(run.progress)
     # Cycles of 4 epochs; a killed training repeated its second and third epoch.
     dice = [0.1, 0.9, 0.9, 0.2, 0.8, 0.8, 0.79, 0.4, None, 0.77, 0.7, 0.2, 0.3, 0.4]
     for epoch, value in zip([0, 1, 2, *range(1, 12)], dice, strict=True):
         measured = {"LV": value, "RV": None}
-        progress.append(replace(report, epoch=epoch, pseudo_dice=measured, train_loss=-0.1 * epoch))
+        changed = replace(report, epoch=epoch, pseudo_dice=measured, train_loss=-0.1 * epoch)
+        append_message(run.progress, changed)
     first, second = read_restarts(run.path)
     assert first.before == pytest.approx(0.475)
     assert (first.lowest, first.recovered_after) == (0.4, 3)

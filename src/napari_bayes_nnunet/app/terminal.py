@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from ..core.counts import format_count
 from ..core.durations import TimeLeft, duration_text
-from .messages import Message
+from ..core.steps import drain
+from .messages import EpochDone, Message, Notice, StageStarted, StudyDone, TrainingStarted
 from .segmentation.result import Snapshot
 
-
-class MessageView(Protocol):
-    """View of the messages of a job."""
-
-    def show(self, message: Message) -> None:
-        """Show a message, or ignore its kind."""
-
-    def close(self) -> None:
-        """End an open progress bar."""
+_Result = TypeVar("_Result")
 
 
 class JsonLines:
@@ -110,6 +104,63 @@ class ProgressView:
         )
 
 
+class JobText(ProgressView):
+    """Readable messages of a job: a bar for its steps, epochs or studies, lines for the rest.
+
+    ``stage_end`` follows the text of a stage without steps.
+    """
+
+    def __init__(self, stream: TextIO, *, stage_end: str = "") -> None:
+        super().__init__(stream, leave=True)
+        self._stage_end = stage_end
+        self._started: TrainingStarted | None = None
+
+    def show(self, message: Message) -> None:
+        """Show a message; the command itself says how the job ended."""
+        if isinstance(message, StageStarted) and message.total:
+            self._step(message.text, message)
+        elif isinstance(message, StageStarted):
+            self.close()
+            self.line(f"{message.text}{self._stage_end}")
+        elif isinstance(message, Notice):
+            self.line(message.text)
+        elif isinstance(message, StudyDone):
+            if message.outcome == "failed":
+                self.line(f"{message.case}: {message.text}")
+            self._step(
+                f"{message.done} of {format_count(message.total, 'study', 'studies')}", message
+            )
+        elif isinstance(message, TrainingStarted):
+            self._started = message
+            cycle = min(message.epoch * message.cycles // message.epochs + 1, message.cycles)
+            label = _position_text(message, message.epoch, cycle)
+            self.progress(label, message.epoch, message.epochs, note="")
+        elif isinstance(message, EpochDone) and self._started:
+            self._show_epoch(self._started, message)
+
+    def _step(self, text: str, message: StageStarted | StudyDone) -> None:
+        left = time_left_text(message.eta_seconds)
+        line = ", ".join(filter(None, (text, left)))
+        self.progress(text, message.done, message.total, note=left, line=line)
+
+    def _show_epoch(self, started: TrainingStarted, message: EpochDone) -> None:
+        label = _position_text(started, message.epoch + 1, message.cycle + 1)
+        plus = " + validation" if started.validation_cases else ""
+        validation = "" if message.val_loss is None else f", validation {message.val_loss:.3f}"
+        numbers = (
+            f"{duration_text(message.eta_seconds)}{plus} left, "
+            f"loss {message.train_loss:.3f}{validation}"
+        )
+        member = ", member kept" if message.member else ""
+        line = f"{label}: {numbers}, {message.seconds:.1f} s{member}"
+        self.progress(label, message.epoch + 1, started.epochs, note=numbers, line=line)
+
+
+def _position_text(started: TrainingStarted, epoch: int, cycle: int) -> str:
+    """Return cycle and epoch, counted from 1."""
+    return f"cycle {cycle} of {started.cycles}, epoch {epoch} of {started.epochs}"
+
+
 @contextmanager
 def progress_bar() -> Iterator[ProgressView]:
     """Show progress on the error stream until the end of the block."""
@@ -118,6 +169,15 @@ def progress_bar() -> Iterator[ProgressView]:
         yield view
     finally:
         view.close()
+
+
+def drain_with_bar(
+    steps: Generator[Any, None, _Result],
+    place: Callable[[Any], tuple[str, int, int]] = lambda step: (step.case, step.done, step.total),
+) -> _Result:
+    """Return the result of ``steps``; ``place`` is the text, done and total of a step."""
+    with progress_bar() as bar:
+        return drain(steps, lambda step: bar.progress(*place(step)))
 
 
 def show_member(view: ProgressView, image: str, snapshot: Snapshot) -> None:

@@ -150,9 +150,11 @@ def prepare_command(release: str, folder: Path, output: Path, overwrite: bool) -
     become cases with the spacing of their headers. Cases of the release's test set go to imagesTs.
     groups.csv lists vendor, centre, pathology and phase of every case.
     """
-    from ..app.dataset.terminal import prepare_in_terminal
+    from ..app.dataset.prepare import prepare_dataset, prepared_text
+    from ..app.terminal import drain_with_bar
 
-    click.echo(prepare_in_terminal(release, folder, output, overwrite=overwrite))
+    steps = prepare_dataset(release, folder, output, overwrite=overwrite)
+    click.echo(prepared_text(drain_with_bar(steps, lambda step: ("Cases", *step))))
 
 
 @click.command("trajectory", cls=Command)

@@ -4,7 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from napari_bayes_nnunet.app.training.process import (
     start_training,
 )
 from napari_bayes_nnunet.app.training.progress import progress_of
-from napari_bayes_nnunet.app.training.progress_file import Follower, LogTail
+from napari_bayes_nnunet.app.training.progress_file import messages_in
 from napari_bayes_nnunet.app.training.request import TrainingRequest
 from napari_bayes_nnunet.app.training.run_state import read_run_state
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
@@ -135,12 +135,17 @@ def outside(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Return the folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
 def script(code):
     return [sys.executable, "-c", code]
-
-
-def output_of(started):
-    return started._printed
 
 
 def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
@@ -158,20 +163,15 @@ def test_a_real_training_from_start_to_end(planned_run, hearts, tmp_path):
     assert read_run_state(run).kind == "running"
     assert os.getsid(started.pid) == started.pid
 
-    follower, messages = Follower(run), []
-    while not started.has_ended:
-        messages += follower.read().messages
-        time.sleep(0.02)
-    messages += follower.read().messages
-    progress = progress_of(messages)
+    wait_until(lambda: started.has_ended, seconds=600)
+    progress = progress_of(messages_in(run.progress.read_bytes()))
     assert [report.epoch for report in progress.reports] == list(range(6))
     assert progress.members == 1
     assert progress.ended.outcome == "finished"
     assert progress.ended.sentence == read_run_state(run).text
     assert (read_run_state(run).kind, started.refusal()) == ("finished", None)
     assert read_run_state(run).info.arguments == tuple(command_arguments(request))
-    assert LogTail(run).read().text
-    assert not output_of(started).exists()
+    assert run.log.read_text()
     assert not psutil.pid_exists(started.pid)
 
 
@@ -185,12 +185,11 @@ def test_a_training_that_is_refused_complains(hearts, tmp_path):
         )
         usage = start_training(TrainingRequest(dataset=hearts, output=run.path, batch_size=0))
         assert busy.refusal() is None
-        assert all(started.wait(60) for started in (busy, missing, usage))
+        wait_until(lambda: all(started.has_ended for started in (busy, missing, usage)))
     assert busy.refusal() == statement(RUN_IS_BUSY, run=str(run.path))
     assert missing.refusal().values["folder"] == str(tmp_path / "none")
     assert "'--batch-size'" in usage.refusal()
     assert not busy.has_begun
-    assert not any(output_of(started).exists() for started in (busy, missing, usage))
 
 
 FAILING = """
@@ -208,20 +207,25 @@ def test_a_failed_training_is_recorded_in_its_folder(hearts, tmp_path):
     run = RunFolder(tmp_path / "run")
     request = TrainingRequest(dataset=hearts, output=run.path, device="a pocket watch")
     started = start_training(request, command=script(FAILING))
-    assert started.wait(60)
+    wait_until(lambda: started.has_ended)
     assert started.refusal() is None
     assert read_run_state(run).kind == "failed"
     assert read_run_state(run).text.values == {"device": "a pocket watch"}
 
 
-def test_a_failed_import_complains_and_keeps_details():
+def test_a_failed_import_complains_and_keeps_details(temporary):
     started = start_training(PLAIN, command=script("print('ä')\nimport no_such_module"))
-    assert started.wait(60)
-    assert started.refusal() == DIED_AT_START.format(
-        reason="ModuleNotFoundError: No module named 'no_such_module'", file=output_of(started)
+    wait_until(lambda: started.has_ended)
+    told = started.refusal()
+    (file,) = temporary.iterdir()
+    assert (
+        told
+        == started.refusal()
+        == DIED_AT_START.format(
+            reason="ModuleNotFoundError: No module named 'no_such_module'", file=file
+        )
     )
-    assert "Traceback" in output_of(started).read_text()
-    output_of(started).unlink()
+    assert "Traceback" in file.read_text()
 
 
 @pytest.mark.parametrize(
@@ -236,11 +240,11 @@ def test_a_failed_import_complains_and_keeps_details():
         (f"print('note'); print({REFUSED.to_line()!r}); raise SystemExit(1)", REFUSED.sentence),
     ],
 )
-def test_the_refusal_after_other_ends(code, refusal):
+def test_the_refusal_after_other_ends(code, refusal, temporary):
     started = start_training(PLAIN, command=script(code))
-    assert started.wait(60)
+    wait_until(lambda: started.has_ended)
     assert started.refusal() == refusal
-    assert not output_of(started).exists()
+    assert not any(temporary.iterdir())
 
 
 def test_a_training_is_ended_before_it_begins(tmp_path):
@@ -248,9 +252,8 @@ def test_a_training_is_ended_before_it_begins(tmp_path):
     wait = script("import time; time.sleep(600)")
     started = start_training(replace(PLAIN, output=run.path), command=wait)
     assert started.end_early()
-    assert started.wait(60)
+    wait_until(lambda: started.has_ended)
     assert started.refusal() == statement(STOPPED_AT_START, Action.START_AGAIN)
-    assert not output_of(started).exists()
     assert not started.end_early()
     begun = start_training(replace(PLAIN, output=run.path), command=wait)
     run.path.mkdir()
@@ -266,13 +269,14 @@ def test_a_missing_program_is_an_error(tmp_path):
     assert caught.value.values == {"command": program, "reason": os.strerror(errno.ENOENT)}
 
 
-def test_paths_are_those_of_this_process(tmp_path, monkeypatch):
+def test_paths_are_those_of_this_process(tmp_path, temporary, monkeypatch):
     monkeypatch.chdir(tmp_path)
     started = start_training(PLAIN, command=script("import sys; sys.exit('|'.join(sys.argv))"))
-    assert started.wait(60)
+    wait_until(lambda: started.has_ended)
+    assert started.refusal()
+    (file,) = temporary.iterdir()
     words = ["train", "--jsonl", "--output", str(tmp_path / "run"), "--", str(tmp_path / "data")]
-    assert output_of(started).read_text().strip().split("|")[1:] == words
-    output_of(started).unlink()
+    assert file.read_text().strip().split("|")[1:] == words
     assert started.run == RunFolder(tmp_path / "run")
 
 

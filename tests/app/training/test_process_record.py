@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -7,11 +8,10 @@ from datetime import datetime, timedelta
 import psutil
 import pytest
 
-from napari_bayes_nnunet.app.training.process_record import (
+from napari_bayes_nnunet.app.training.run_state import (
     SAME_PROCESS,
     is_gone,
     read_process_record,
-    this_host,
 )
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
@@ -26,7 +26,7 @@ def run(tmp_path):
 def test_written_values_are_read(run):
     enter(run)
     info = read_process_record(run)
-    assert (info.pid, info.host, info.is_here) == (os.getpid(), this_host(), True)
+    assert (info.pid, info.host, info.is_here) == (os.getpid(), socket.gethostname(), True)
     assert (info.dataset, info.fold, info.arguments) == ("data", "0", ("--", "data"))
     age = datetime.now().astimezone() - datetime.fromisoformat(info.started_at)
     assert timedelta(seconds=-1) <= age < timedelta(minutes=1)

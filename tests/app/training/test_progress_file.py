@@ -11,11 +11,12 @@ from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingSta
 from napari_bayes_nnunet.app.training.progress_file import (
     FIRST_LOG_BYTES,
     LAST_BYTES,
-    Follower,
-    LogTail,
-    ProgressFile,
+    FileTail,
+    append_message,
     end_in,
     last_messages,
+    log_text,
+    messages_in,
 )
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, forget_from
 from napari_bayes_nnunet.io.files.atomic import write_text
@@ -24,9 +25,8 @@ from ...helpers.processes.jobs import epoch_done, say
 
 
 def test_a_message_is_appended_as_one_line(tmp_path):
-    journal = ProgressFile(tmp_path / "progress.jsonl")
     for text in ("one", "zwei\nDrei"):
-        journal.append(StageStarted(text=text))
+        append_message(tmp_path / "progress.jsonl", StageStarted(text=text))
     lines = (tmp_path / "progress.jsonl").read_text().splitlines()
     assert [from_line(line).text for line in lines] == ["one", "zwei\nDrei"]
 
@@ -34,7 +34,7 @@ def test_a_message_is_appended_as_one_line(tmp_path):
 def test_half_a_line_is_not_continued(tmp_path):
     file = tmp_path / "progress.jsonl"
     file.write_text('{"kind":"stage","text":"one"}\n{"kind":"epo')
-    ProgressFile(file).append(StageStarted(text="two"))
+    append_message(file, StageStarted(text="two"))
     assert [json.loads(line)["text"] for line in file.read_text().splitlines()[::2]] == [
         "one",
         "two",
@@ -45,7 +45,7 @@ def test_half_a_line_is_not_continued(tmp_path):
 def test_a_complete_file_gets_no_empty_line(content, tmp_path):
     file = tmp_path / "progress.jsonl"
     file.write_text(content)
-    ProgressFile(file).append(StageStarted(text="one"))
+    append_message(file, StageStarted(text="one"))
     assert file.read_text() == content + StageStarted(text="one").to_line() + "\n"
 
 
@@ -82,12 +82,12 @@ def run(tmp_path):
 
 @pytest.fixture
 def follower(run):
-    return Follower(run)
+    return FileTail(run.progress)
 
 
 def news(follower):
-    update = follower.read()
-    return update.messages, update.restarted
+    lines, restarted = follower.read()
+    return messages_in(lines), restarted
 
 
 # Messages
@@ -161,8 +161,8 @@ def test_a_deleted_file_begins_again(run, follower):
 def test_a_resume_that_forgets_epochs_is_followed(trained_run, tmp_path):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(trained_run, run.path, ignore=shutil.ignore_patterns("nnunet_data"))
-    follower = Follower(run)
-    before = follower.read().messages
+    follower = FileTail(run.progress)
+    before = messages_in(follower.read()[0])
     assert before[0] == StageStarted(text="Starting")
     assert isinstance(before[-1], JobEnded)
     assert any(isinstance(message, TrainingStarted) for message in before)
@@ -186,26 +186,25 @@ def test_a_drive_that_goes_and_comes_back(run, follower, tmp_path):
 
 def test_an_unreadable_folder_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    for follower in (Follower(RunFolder(tmp_path / "file")), LogTail(RunFolder(tmp_path / "file"))):
-        with pytest.raises(AppError) as caught:
-            follower.read()
-        assert caught.value.values == {"folder": tmp_path / "file", "reason": "Not a directory"}
+    with pytest.raises(AppError) as caught:
+        FileTail(RunFolder(tmp_path / "file").log).read()
+    assert caught.value.values == {"folder": tmp_path / "file", "reason": "Not a directory"}
 
 
 def test_a_missing_folder_is_no_error(tmp_path):
-    assert news(Follower(RunFolder(tmp_path / "later"))) == ([], False)
+    assert news(FileTail(RunFolder(tmp_path / "later").progress)) == ([], False)
 
 
 # The log
 
 
 def log_news(tail):
-    update = tail.read()
-    return update.text, update.restarted
+    lines, restarted = tail.read()
+    return log_text(lines), restarted
 
 
 def test_the_log_is_followed_by_lines(run):
-    tail = LogTail(run)
+    tail = FileTail(run.log, limit=FIRST_LOG_BYTES)
     assert log_news(tail) == ("", False)
     run.log.write_bytes("one\nzwei ä\nthr".encode())
     assert log_news(tail) == ("one\nzwei ä\n", False)
@@ -217,13 +216,13 @@ def test_the_log_is_followed_by_lines(run):
 
 def test_a_progress_bar_gives_its_last_state(run):
     run.log.write_bytes(b"before\n\r 0%\r50%\r100%\nafter\n")
-    assert log_news(LogTail(run)) == ("before\n100%\nafter\n", False)
+    assert log_news(FileTail(run.log)) == ("before\n100%\nafter\n", False)
 
 
 def test_a_long_log_is_read_from_its_end(run):
     lines = [f"line {number:06d}\n" for number in range(30_000)]
     run.log.write_text("".join(lines))
-    tail = LogTail(run)
+    tail = FileTail(run.log, limit=FIRST_LOG_BYTES)
     text, restarted = log_news(tail)
     assert FIRST_LOG_BYTES - 20 < len(text) <= FIRST_LOG_BYTES
     assert text == "".join(lines)[-len(text) :]
@@ -236,7 +235,7 @@ def test_a_long_log_is_read_from_its_end(run):
 
 def test_a_new_log_is_read_from_its_start(run):
     run.log.write_text("a long old line\n")
-    tail = LogTail(run)
+    tail = FileTail(run.log, limit=FIRST_LOG_BYTES)
     tail.read()
     run.log.write_text("new\n")
     os.utime(run.log)

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -5,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -15,9 +15,19 @@ from filelock import FileLock
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import EpochDone, JobEnded, StageStarted
 from napari_bayes_nnunet.app.training import run_state
-from napari_bayes_nnunet.app.training.process_record import is_gone, read_process_record
-from napari_bayes_nnunet.app.training.progress_file import Follower, ProgressFile, last_messages
-from napari_bayes_nnunet.app.training.run_state import kill_training, read_run_state, request_stop
+from napari_bayes_nnunet.app.training.progress_file import (
+    FileTail,
+    append_message,
+    last_messages,
+    messages_in,
+)
+from napari_bayes_nnunet.app.training.run_state import (
+    is_gone,
+    kill_training,
+    read_process_record,
+    read_run_state,
+    request_stop,
+)
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
@@ -44,7 +54,7 @@ def make_old(run, *, minutes):
 
 def test_a_folder_without_a_training(run):
     state = read_run_state(run)
-    assert (state.kind, state.host, state.heard, state.info) == ("none", None, None, None)
+    assert (state.kind, state.info) == ("none", None)
     assert state.text == statement(run_state.NO_RUN_FOLDER, run=run.path)
     run.path.mkdir()
     assert read_run_state(run).text == statement(run_state.NEVER_STARTED, run=run.path)
@@ -73,7 +83,6 @@ def test_a_process_that_runs_here(run):
     state = read_run_state(run)
     assert (state.kind, state.text) == ("running", run_state.RUNS_HERE)
     assert state.may_be_running
-    assert state.heard - datetime.now().astimezone() < timedelta(minutes=1)
     request_stop(run)
     assert read_run_state(run).text == f"{run_state.RUNS_HERE} {run_state.STOPS_SOON}"
     say(run, STARTING, epoch_done(0))
@@ -108,7 +117,7 @@ def test_messages_without_a_process_record_mean_died(run):
 def test_a_training_on_another_host(run):
     enter(run, host="server 7", pid=1)
     state = read_run_state(run)
-    assert (state.kind, state.host) == ("running", "server 7")
+    assert (state.kind, state.info.host) == ("running", "server 7")
     assert state.text == run_state.RUNS_ELSEWHERE.format(host="server 7", silence="0 s")
     make_old(run, minutes=3.2)
     say(run, epoch_done(0))
@@ -209,7 +218,8 @@ def test_a_training_that_survives_the_kill(run, monkeypatch):
 
 def test_a_process_that_does_not_train_the_run_is_spared(run):
     with subprocess.Popen([sys.executable, "-c", "input()", "train"], stdin=-1) as other:
-        enter(run, pid=other.pid, process_started=psutil.Process(other.pid).create_time())
+        started = psutil.Process(other.pid).create_time()
+        enter(run, pid=other.pid, process_started=started, run=str(run.path.parent / "other"))
         assert read_run_state(run).kind == "died"
         with pytest.raises(AppError):
             kill_training(run)
@@ -218,23 +228,13 @@ def test_a_process_that_does_not_train_the_run_is_spared(run):
     assert other.returncode != -signal.SIGKILL
 
 
-@pytest.mark.parametrize("words", [["--output", "run"], ["--output=run"], ["--output", "copy"]])
-def test_a_command_line_names_its_run_only(words, run):
-    command = [sys.executable, "-c", "input()", "train", "data", *words]
-    with subprocess.Popen(command, stdin=-1, cwd=run.path.parent) as process:
-        started = psutil.Process(process.pid).create_time()
-        enter(run, pid=process.pid, process_started=started)
-        assert read_run_state(run).kind == ("died" if "copy" in words else "running")
-        process.communicate(b"")
-
-
 # Real processes
 
 TREE = """
 import subprocess, sys, time
 from pathlib import Path
-from napari_bayes_nnunet.app.training.process_record import write_process_record
-from napari_bayes_nnunet.app.training.progress_file import ProgressFile
+from napari_bayes_nnunet.app.training.run_state import write_process_record
+from napari_bayes_nnunet.app.training.progress_file import append_message
 from napari_bayes_nnunet.app.messages import JobEnded
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 if len(sys.argv) > 2:
@@ -248,7 +248,7 @@ children = [subprocess.Popen([sys.executable, __file__, str(depth - 1)]) for _ i
 Path(__file__).with_name(f"{children[0].pid if children else time.time_ns()}.started").touch()
 for child in children:
     child.wait()
-    ProgressFile(run.progress).append(JobEnded(outcome="failed"))
+    append_message(run.progress, JobEnded(outcome="failed"))
 time.sleep(600)
 """
 
@@ -286,11 +286,11 @@ def training(planned_run, hearts, warm_command, tmp_path):
 
 def test_a_training_is_followed_and_stopped(training):
     started, run = training
-    follower, messages = Follower(run), []
+    follower, messages = FileTail(run.progress), []
 
     def epochs():
-        update = follower.read()
-        messages[:] = update.messages if update.restarted else [*messages, *update.messages]
+        lines, restarted = follower.read()
+        messages[:] = ([] if restarted else messages) + messages_in(lines)
         return sum(isinstance(message, EpochDone) for message in messages)
 
     started.wait(lambda: epochs() >= 2)
@@ -304,9 +304,23 @@ def test_a_training_is_followed_and_stopped(training):
     assert remedy.action is Action.RESUME_RUN
     assert remedy.values["command"].startswith("bayes-nnunet train")
     assert epochs() < 3000
-    assert messages == Follower(run).read().messages
+    assert messages == messages_in(run.progress.read_bytes())
     assert (messages[-1].outcome, messages[-1].sentence) == ("stopped", state.text)
     assert not run.stop.exists()
+
+
+def test_a_link_to_a_run_is_the_run(run, tmp_path):
+    enter(run)
+    (tmp_path / "link").symlink_to(run.path)
+    assert read_run_state(RunFolder(tmp_path / "link")).kind == "running"
+
+
+def test_a_record_of_version_0_2_0_has_no_folder(run):
+    enter(run)
+    content = json.loads(run.job.read_text())
+    del content["run"]
+    run.job.write_text(json.dumps(content))
+    assert read_run_state(run).kind == "running"
 
 
 @pytest.mark.parametrize("copy", [shutil.copy2, os.link])
@@ -324,11 +338,10 @@ def test_a_copy_of_a_run_never_touches_the_original(copy, training):
 
 def test_a_killed_training_writes_a_last_message(training):
     started, run = training
-    follower = Follower(run)
-    started.wait(lambda: any(isinstance(m, EpochDone) for m in follower.read().messages))
+    started.wait(lambda: any(isinstance(m, EpochDone) for m in last_messages(run.progress)))
     kill_training(run)
     assert started.has_ended
-    last = follower.read().messages[-1]
+    last = last_messages(run.progress)[-1]
     assert (last.outcome, actions(last.sentence)) == ("stopped", [Action.RESUME])
     assert read_run_state(run).kind == "stopped"
     with FileLock(run.lock, timeout=10):  # free for the next training
@@ -346,5 +359,5 @@ def test_a_training_killed_by_others_has_died(epochs, training):
     state = read_run_state(run)
     assert (state.kind, state.info.pid) == ("died", started.pid)
     assert actions(state.text) == [Action.RESUME]
-    ProgressFile(run.progress).append(STARTING)
+    append_message(run.progress, STARTING)
     assert read_run_state(run).kind == "died"

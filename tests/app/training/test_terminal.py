@@ -11,9 +11,8 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.messages import StageStarted, from_line
 from napari_bayes_nnunet.app.training import terminal as training_terminal
 from napari_bayes_nnunet.app.training.process import command_arguments
-from napari_bayes_nnunet.app.training.process_record import read_process_record
-from napari_bayes_nnunet.app.training.progress_file import ProgressFile
 from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.app.training.run_state import read_process_record
 from napari_bayes_nnunet.app.training.terminal import TRAINING_FILLED_DISK, train_in_terminal
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
@@ -81,10 +80,10 @@ def test_full_disk_names_its_remedy(has_begun, request_and_run, monkeypatch):
 def test_failure_is_raised_if_nothing_can_be_written(request_and_run, monkeypatch):
     request, run = request_and_run
 
-    def full(journal, message):
+    def full(file, message):
         raise OSError(errno.ENOSPC, NO_SPACE, str(run.progress))
 
-    monkeypatch.setattr(ProgressFile, "append", full)
+    monkeypatch.setattr(training_terminal, "append_message", full)
     monkeypatch.setattr(training_terminal, "run_job", lambda job, tell, stop: tell(None))
     with pytest.raises(AppError) as caught:
         train_in_terminal(request, jsonl=False)

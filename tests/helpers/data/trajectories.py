@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from napari_bayes_nnunet.app.messages import EpochDone, TrainingStarted
-from napari_bayes_nnunet.app.training.progress_file import ProgressFile
+from napari_bayes_nnunet.app.training.progress_file import append_message
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
 from napari_bayes_nnunet.io.ensemble.trajectory import write_epoch
@@ -35,11 +36,11 @@ def make_run(folder: Path, *, cycles: int = 3, epochs: int | None = None) -> Run
     selection = MemberSelection(step=1)
     kept = [epoch for epoch in done if selection.keeps(schedule, epoch)]
     write_record(run.record, _record(schedule, selection, kept))
-    journal = ProgressFile(run.progress)
-    journal.append(TrainingStarted(fold="0", epoch=0, epochs=schedule.epochs, cycles=cycles))
+    journal = partial(append_message, run.progress)
+    journal(TrainingStarted(fold="0", epoch=0, epochs=schedule.epochs, cycles=cycles))
     for epoch in done:
         write_epoch(run.trajectory("0"), epoch, _layers(epoch))
-        journal.append(_report(schedule, epoch, member=epoch in kept))
+        journal(_report(schedule, epoch, member=epoch in kept))
     return run
 
 

@@ -6,6 +6,7 @@ python fake_training.py [--epochs N] [--seconds S] [--late S] [--fail TEXT] [--r
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from napari_bayes_nnunet.app.messages import (
@@ -15,8 +16,8 @@ from napari_bayes_nnunet.app.messages import (
     TrainingStarted,
     text_fields,
 )
-from napari_bayes_nnunet.app.training.process_record import write_process_record
-from napari_bayes_nnunet.app.training.progress_file import ProgressFile
+from napari_bayes_nnunet.app.training.progress_file import append_message
+from napari_bayes_nnunet.app.training.run_state import write_process_record
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, TrainingRecord, write_record
@@ -62,16 +63,16 @@ def train(
     )  # fmt: skip
     write_record(run.record, record)
     dataset = words[words.index("--") + 1]
-    journal = ProgressFile(run.progress)
-    journal.append(StageStarted(text="Pretending"))
+    journal = partial(append_message, run.progress)
+    journal(StageStarted(text="Pretending"))
     write_process_record(run, dataset=dataset, fold="0", arguments=words)
     run.log.open("a").write(f"{' '.join(words)}\n")
     epochs = schedule.epochs + added * schedule.cycle_length
     first = run.progress.read_text().count('"kind": "epoch"') if before else 0
-    journal.append(TrainingStarted(fold="0", epoch=first, epochs=epochs, cycles=3 + added))
+    journal(TrainingStarted(fold="0", epoch=first, epochs=epochs, cycles=3 + added))
     for epoch in range(first, epochs):
         time.sleep(mine.seconds)
-        journal.append(
+        journal(
             EpochDone(
                 fold="0",
                 epoch=epoch,
@@ -88,10 +89,10 @@ def train(
         )
         if run.stop.exists():
             run.stop.unlink()
-            journal.append(JobEnded(outcome="stopped", text="Stopped."))
+            journal(JobEnded(outcome="stopped", text="Stopped."))
             return
     outcome = "failed" if mine.fail else "finished"
-    journal.append(JobEnded(outcome=outcome, text=mine.fail or "All is trained."))
+    journal(JobEnded(outcome=outcome, text=mine.fail or "All is trained."))
 
 
 if __name__ == "__main__":

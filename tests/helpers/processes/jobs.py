@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from napari_bayes_nnunet.app.messages import EpochDone, Message
-from napari_bayes_nnunet.app.training.process_record import write_process_record
-from napari_bayes_nnunet.app.training.progress_file import ProgressFile
+from napari_bayes_nnunet.app.training.progress_file import append_message
+from napari_bayes_nnunet.app.training.run_state import write_process_record
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
 
 _HELD: list[IO[str]] = []
@@ -37,10 +37,10 @@ def say(run: RunFolder, *messages: Message) -> None:
     """Append messages to the progress file of a run."""
     run.path.mkdir(exist_ok=True)
     for message in messages:
-        ProgressFile(run.progress).append(message)
+        append_message(run.progress, message)
 
 
-def enter(run: RunFolder, **changes: Any) -> None:
+def enter(run: RunFolder, /, **changes: Any) -> None:
     """Record this process as the trainer of ``run``, or another one through ``changes``.
 
     As a trainer, it has the lock file open.

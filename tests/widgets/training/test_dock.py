@@ -15,11 +15,11 @@ from qtpy.QtWidgets import QMainWindow
 
 from napari_bayes_nnunet.app.messages import JobEnded, StageStarted, TrainingStarted
 from napari_bayes_nnunet.app.training.request import TrainingRequest
+from napari_bayes_nnunet.app.training.run_reader import read_state
 from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, write_record
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
-from napari_bayes_nnunet.widgets.training import watch
 from napari_bayes_nnunet.widgets.training.dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING
 from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
 
@@ -253,7 +253,7 @@ class Beginning:
 def test_training_that_begins_meanwhile_is_running(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     say(run, JobEnded(outcome="stopped", text="Stopped."))
-    assert watch._read_state(run, Beginning(run), is_starting=False).kind == "running"
+    assert read_state(run, Beginning(run)).kind == "running"
 
 
 def test_refused_start_does_not_hide_running_training(
@@ -265,7 +265,7 @@ def test_refused_start_does_not_hide_running_training(
     dock.watch._command = [*dock.watch._command, "--refuse", REFUSAL]
     dock.start(request(tmp_path, resume=True))
     qtbot.waitUntil(lambda: len(dock.watch._started) == 2)
-    second = dock.watch._started[-1][1]
+    second = dock.watch._started[-1]
     qtbot.waitUntil(lambda: second.has_ended)
     assert second.refusal() == statement(REFUSAL, Action.RESUME)
     seen = epochs(dock)

@@ -18,7 +18,6 @@ from napari_bayes_nnunet.app.messages import (
     TrainingStarted,
 )
 from napari_bayes_nnunet.app.training.progress import TrainingProgress, progress_of
-from napari_bayes_nnunet.app.training.progress_file import LogUpdate
 from napari_bayes_nnunet.app.training.run_state import RunState
 from napari_bayes_nnunet.core.durations import duration_text
 from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
@@ -192,10 +191,10 @@ def test_expanded_log_grows(form: WatchForm, qtbot: Any) -> None:
     with qtbot.waitSignal(form.log_toggled) as toggled:
         qtbot.mouseClick(form.log_section.toggleButton(), Qt.MouseButton.LeftButton)
     assert toggled.args == [True]
-    form.add_log(LogUpdate(text="one\n", restarted=False))
-    form.add_log(LogUpdate(text="two\nthree\n", restarted=False))
+    form.add_log("one\n", False)
+    form.add_log("two\nthree\n", False)
     assert form.log.toPlainText() == "one\ntwo\nthree"
-    form.add_log(LogUpdate(text="new\n", restarted=True))
+    form.add_log("new\n", True)
     assert form.log.toPlainText() == "new"
 
 

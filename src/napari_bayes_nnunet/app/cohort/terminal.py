@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Final
 
 import click
 
-from ...core.problems import Statement
+from ...core.counts import format_count
+from ...core.problems import Action, Statement, statement
 from ...io.ensemble.ensemble_folder import find_ensemble
+from ...io.search.studies import FoundStudies
 from ..cluster.task_queue import open_cluster, run_tasks
 from ..messages import (
     FINISHED,
@@ -22,17 +24,20 @@ from ..messages import (
     Notice,
     StageStarted,
     StudiesFound,
+    StudyDone,
     text_fields,
 )
 from ..signals import on_first_signal
-from ..terminal import JsonLines, MessageView
+from ..terminal import JobText, JsonLines
+from .table import PAGE
 from .run import CohortRequest, RunTasks, open_cohort, run_cohort
-from .terminal_output import CohortText, StudyCounts, describe_cohort
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C."""
 LOOKING_FOR_STUDIES: Final = "Looking for studies"
 STARTING_WORKERS: Final = "Starting the workers"
+LISTED: Final = 20
+"""Maximum number of studies listed before the run."""
 
 
 def run_in_terminal(
@@ -48,25 +53,29 @@ def run_in_terminal(
     The code is 1 if a study failed. Raises a `Problem` if the run cannot start or continue.
     """
     request = _absolute(request)  # workers may have another working folder
-    view: MessageView = JsonLines(sys.stdout) if jsonl else CohortText(request.prediction.output)
-    counts = StudyCounts()
+    prediction = request.prediction
+    outcome, found, studies = STOPPED, FoundStudies(()), list[StudyDone]()
+    with closing(JsonLines(sys.stdout) if jsonl else JobText(sys.stderr, stage_end="…")) as view:
 
-    def notify(sentence: Statement | str) -> None:
-        view.show(Notice(**text_fields(sentence)))
+        def notify(sentence: Statement | str) -> None:
+            view.show(Notice(**text_fields(sentence)))
 
-    try:
         view.show(StageStarted(text=LOOKING_FOR_STUDIES))
-        with on_first_signal(_interrupt), open_cohort(request) as cohort:
-            for sentence in _problems(request):
-                notify(sentence)
-            counts.total = len(cohort.inputs)
-            view.show(StudiesFound(studies=counts.total, left_out=cohort.left_out))
+        with (
+            suppress(KeyboardInterrupt),
+            on_first_signal(_interrupt),
+            open_cohort(request) as found,
+        ):
+            folder = find_ensemble(request.ensemble)
+            for problem in (*folder.problems, *folder.refusals):
+                notify(problem)
+            view.show(StudiesFound(studies=len(found.inputs), left_out=found.left_out))
             if not jsonl:
-                click.echo(describe_cohort(cohort))
+                click.echo(describe_cohort(found))
             stage = f"Connecting to {scheduler}" if scheduler else STARTING_WORKERS
             view.show(StageStarted(text=stage))
             with open_cluster(
-                scheduler, certificates=certificates, device=request.prediction.settings.device
+                scheduler, certificates=certificates, device=prediction.settings.device
             ) as client:
                 run: RunTasks = partial(
                     run_tasks,
@@ -75,15 +84,45 @@ def run_in_terminal(
                     folders=_folders(request),
                     notify=notify,
                 )
-                with closing(run_cohort(request, cohort, run)) as steps:
+                with closing(run_cohort(request, found, run)) as steps:
                     for study in steps:
-                        counts.add(study)
+                        studies.append(study)
                         view.show(study)
-    except KeyboardInterrupt:
-        view.show(JobEnded(outcome=STOPPED, **text_fields(counts.stopped)))
-        return INTERRUPTED
-    view.show(JobEnded(outcome=FINISHED, text=counts.finished))
-    return 1 if counts.failed else 0
+            outcome = FINISHED
+    words = ending(studies, len(found.inputs), stopped=outcome == STOPPED)
+    if jsonl:
+        view.show(JobEnded(outcome=outcome, **text_fields(words)))
+    elif outcome == FINISHED:
+        click.echo(f"{words} Summary: {prediction.output / PAGE}")
+    else:
+        click.echo(words, err=True)
+    failed = any(study.outcome == "failed" for study in studies)
+    return INTERRUPTED if outcome == STOPPED else int(failed)
+
+
+def ending(studies: Sequence[StudyDone], total: int, *, stopped: bool) -> Statement | str:
+    """Return the number of studies that were segmented, and what continues a ``stopped`` run."""
+    failed = sum(study.outcome == "failed" for study in studies)
+    failures = f", {failed} failed" if failed else ""
+    of_studies = format_count(total, "study", "studies")
+    summary = f"Segmented {len(studies) - failed} of {of_studies}{failures}."
+    if not stopped:
+        return summary
+    return statement("Stopped. {summary}", Action.CONTINUE, summary=summary)
+
+
+def describe_cohort(cohort: FoundStudies) -> str:
+    """Return the list of studies to segment and of files left out."""
+    kinds = [study.kind for study in cohort.inputs]
+    counts = (f"{kinds.count(kind)} {kind}" for kind in ("NIfTI", "DICOM") if kind in kinds)
+    lines = [f"Found {format_count(len(kinds), 'study', 'studies')}: {', '.join(counts)}"]
+    width = len(str(len(kinds)))
+    for number, study in enumerate(cohort.inputs[:LISTED], start=1):
+        lines.append(f"  {number:{width}}  {study.kind}  {study.name}")
+    if len(kinds) > LISTED:
+        lines.append(f"  … and {len(kinds) - LISTED} more")
+    lines += [f"Left out: {sentence}" for sentence in cohort.left_out]
+    return "\n".join(lines)
 
 
 def _absolute(request: CohortRequest) -> CohortRequest:
@@ -91,12 +130,6 @@ def _absolute(request: CohortRequest) -> CohortRequest:
     images = tuple(image.absolute() for image in prediction.images)
     prediction = replace(prediction, images=images, output=prediction.output.absolute())
     return replace(request, ensemble=request.ensemble.absolute(), prediction=prediction)
-
-
-def _problems(request: CohortRequest) -> list[str]:
-    """Return the problems of the ensemble that its files show."""
-    folder = find_ensemble(request.ensemble)
-    return [*folder.problems, *folder.refusals]
 
 
 def _folders(request: CohortRequest) -> list[Path]:

@@ -6,8 +6,10 @@ import shlex
 from functools import partial
 
 from ...core.problems import Action, Remedy, Statement, statement
-from ..training.process_record import write_process_record
-from ..training.terminal import STOPPED_TRAINING, TerminalWork, show_in_terminal
+from ..signals import StopRequest
+from ..training.run import Send
+from ..training.run_state import write_process_record
+from ..training.terminal import STOPPED_TRAINING, show_in_terminal
 from .job import DistillationJob, DistillationRequest, prepare_distillation
 from .run import distill
 
@@ -22,25 +24,19 @@ def distill_in_terminal(request: DistillationRequest, *, jsonl: bool) -> str:
     DataError or ModelError for any failure.
     """
     with prepare_distillation(request) as job:
-        work = TerminalWork(
-            run=job.run,
-            perform=partial(distill, job),
-            ending=partial(_ending, job),
-            register=partial(_register, job),
-        )
-        return show_in_terminal(work, jsonl=jsonl)
 
+        def perform(send: Send, stop: StopRequest) -> bool:
+            write_process_record(
+                job.run,
+                dataset=str(job.folder.path),
+                fold=job.fold,
+                arguments=shlex.split(job.request.command)[2:],
+                device=job.request.device,
+                resumed_by=job.continuation(),
+            )
+            return distill(job, send, stop)
 
-def _register(job: DistillationJob) -> None:
-    """Record this process in STUDENT/job.json; from now on STUDENT/stop stops it."""
-    write_process_record(
-        job.run,
-        dataset=str(job.folder.path),
-        fold=job.fold,
-        arguments=shlex.split(job.request.command)[2:],
-        device=job.request.device,
-        resumed_by=job.continuation(),
-    )
+        return show_in_terminal(job.run, perform, partial(_ending, job), jsonl=jsonl)
 
 
 def _ending(job: DistillationJob, *, finished: bool) -> Statement:

@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from ...core.problems import Setting
-from ...core.steps import drain
 from ...io.dataset.patients import DEFAULT_PATIENT
 from .. import AppError
-from ..terminal import progress_bar
+from ..terminal import drain_with_bar
 from .evaluate import check_folder, evaluate_methods, refuse_same_folders
 from .example_cases import shown_cases
 from .output_files import check_report_folder, evaluation_text, write_evaluation
@@ -44,8 +43,7 @@ def evaluate_in_terminal(
     refuse_same_folders(methods, labels)
     check_report_folder(report, labels=labels, images=images)
     steps = evaluate_methods(methods, labels, patient=patient or DEFAULT_PATIENT)
-    with progress_bar() as bar:
-        evaluated = drain(steps, lambda step: bar.progress(step.case, step.done, step.total))
+    evaluated = drain_with_bar(steps)
     page = write_evaluation(evaluated, report, shown=shown_cases(evaluated, labels, images=images))
     click.echo(evaluation_text(evaluated))
     click.echo(f"Report: {page}")
@@ -57,8 +55,7 @@ def evaluate_reader_in_terminal(
     """Evaluate a simulated reader, write the report and print the main results."""
     check_reader_report(report)
     steps = evaluate_reader(studies, labels, patient=patient or DEFAULT_PATIENT)
-    with progress_bar() as bar:
-        evaluated = drain(steps, lambda step: bar.progress(step.case, step.done, step.total))
+    evaluated = drain_with_bar(steps)
     write_reader_report(evaluated, report)
     click.echo(reader_text(evaluated))
 

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ...core.command import BAYES_NNUNET
 from ...core.fields import to_arguments
@@ -19,9 +20,9 @@ from ...core.problems import Action, Statement, statement
 from ...io.dataset.raw_dataset import format_label_names
 from ...io.ensemble.run_folder import RunFolder
 from .. import AppError
-from .process_record import read_process_record
 from .progress_file import end_in, last_messages, messages_in
 from .request import TrainingRequest
+from .run_state import read_process_record
 
 DIED_AT_START = "The training could not start ({reason}). See {file} for details."
 ENDED_AT_START = "The training could not start ({reason})."
@@ -45,28 +46,26 @@ def start_training(
     output = Path(os.path.abspath(request.output))
     dataset = Path(os.path.abspath(request.dataset))
     arguments = command_arguments(replace(request, output=output, dataset=dataset))
-    handle, name = tempfile.mkstemp(prefix="bayes-nnunet-", suffix=".log")
+    printed = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
     try:
         process = subprocess.Popen(
             [*command, "train", "--jsonl", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=handle,
-            stderr=handle,
+            stdout=printed,
+            stderr=printed,
             # Unbuffered, so that what it printed stands before the traceback that ends it.
             env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
             **_detachment(),
         )
     except OSError as error:
-        Path(name).unlink()
+        printed.close()
         raise AppError(
             "The training could not start, because {command} cannot be run ({reason}). Check the "
             "installation.",
             command=command[0],
             reason=error.strerror,
         ) from error
-    finally:
-        os.close(handle)
-    return StartedTraining(process, printed=Path(name), run=RunFolder(output))
+    return StartedTraining(process, printed=printed, run=RunFolder(output))
 
 
 def _detachment() -> dict[str, Any]:
@@ -85,13 +84,13 @@ class StartedTraining:
     does not become a zombie.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], *, printed: Path, run: RunFolder) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], *, printed: IO[bytes], run: RunFolder
+    ) -> None:
         self.run = run
-        self._process = process
-        self._printed = printed
-        self._refusal: Statement | str | None = None
-        self._is_ended_early = False
-        self._waiter = threading.Thread(target=self._wait_for_end, daemon=True)
+        self.is_ended_early = False
+        self._process, self._printed = process, b""
+        self._waiter = threading.Thread(target=self._wait_for_end, args=(printed,), daemon=True)
         self._waiter.start()
 
     @property
@@ -112,11 +111,6 @@ class StartedTraining:
             return info is not None and info.is_here and info.pid == self.pid
         return False
 
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait at most ``seconds`` for the end of the process; return if it has ended."""
-        self._waiter.join(seconds)
-        return self.has_ended
-
     def end_early(self) -> bool:
         """End the process if the run folder does not record it yet; return whether that was done.
 
@@ -124,7 +118,7 @@ class StartedTraining:
         """
         if self.has_ended or self.has_begun:
             return False
-        self._is_ended_early = True
+        self.is_ended_early = True
         self._process.terminate()
         return True
 
@@ -135,38 +129,33 @@ class StartedTraining:
         """
         return self._refusal if self.has_ended else None
 
-    @property
-    def is_ended_early(self) -> bool:
-        """Whether `end_early` ended the process."""
-        return self._is_ended_early
-
-    def _wait_for_end(self) -> None:
-        code, printed = self._process.wait(), b""
-        with suppress(OSError):  # the system may have emptied the temporary folder
-            printed = self._printed.read_bytes()
-        self._refusal, keep = self._last_words(code, printed)
-        if not keep:
-            with suppress(OSError):  # on Windows a grandchild may still have the file open
-                self._printed.unlink()
-
-    def _last_words(self, code: int, printed: bytes) -> tuple[Statement | str | None, bool]:
-        """Return the refusal, and whether it names the output file, which must then be kept."""
-        begun = self.has_begun
+    @cached_property
+    def _refusal(self) -> Statement | str | None:
+        code, begun = self._process.returncode, self.has_begun
         if code == 0 or (begun and self._has_reported_its_end()):
-            return None, False
-        if end := end_in(messages_in(printed)):
-            return end.sentence, False
+            return None
+        if end := end_in(messages_in(self._printed)):
+            return end.sentence
         if begun:  # its output is in its log, and the state of the folder describes its end
-            return None, False
-        if self._is_ended_early:
+            return None
+        if self.is_ended_early:
             continued = self.run.record.exists()  # as the state of the folder still says
-            return None if continued else statement(STOPPED_AT_START, Action.START_AGAIN), False
-        if text := printed.decode("utf-8", errors="replace").strip():
+            return None if continued else statement(STOPPED_AT_START, Action.START_AGAIN)
+        if text := self._printed.decode("utf-8", errors="replace").strip():
+            with tempfile.NamedTemporaryFile(
+                prefix="bayes-nnunet-", suffix=".log", delete=False
+            ) as file:
+                file.write(self._printed)
             last = text.splitlines()[-1].strip().rstrip(".")
-            return DIED_AT_START.format(reason=last, file=self._printed), True
-        return ENDED_AT_START.format(
-            reason=f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        ), False
+            return DIED_AT_START.format(reason=last, file=file.name)
+        how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return ENDED_AT_START.format(reason=how)
+
+    def _wait_for_end(self, printed: IO[bytes]) -> None:
+        self._process.wait()
+        with printed:
+            printed.seek(0)
+            self._printed = printed.read()
 
     def _has_reported_its_end(self) -> bool:
         with suppress(OSError):

@@ -6,10 +6,14 @@ does not try the lock of the folder, because a training that starts just then wo
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -17,10 +21,13 @@ import psutil
 from ...core.durations import duration_text
 from ...core.problems import Action, Remedy, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
+from ...io.files.atomic import write_json
+from ...io.files.given_path import is_same_path
+from ...io.files.json_files import Ordinal, parse_json
+from ...io.files.limits import read_small
 from .. import AppError
 from ..messages import STOPPED, EpochDone, JobEnded, Message, TrainingStarted, text_fields
-from .process_record import JobInfo, is_gone, read_process_record
-from .progress_file import ProgressFile, end_in, last_messages, unreachable
+from .progress_file import append_message, end_in, last_messages, unreachable
 
 RunStatus = Literal[
     "none", "starting", "refused", "running", "silent", "finished", "stopped", "failed", "died"
@@ -28,6 +35,8 @@ RunStatus = Literal[
 """Only the process that started a training knows "starting" and "refused", without any file."""
 
 OUTCOMES: dict[str, RunStatus] = {"finished": "finished", "stopped": "stopped"}
+SAME_PROCESS = 10.0
+"""Seconds by which the start time of a process may change when the clock is corrected."""
 SILENT_AFTER = 600.0
 """Seconds without a message after which a training on another host is called silent."""
 SILENT_EPOCHS = 10
@@ -51,18 +60,104 @@ STOPS_SOON = "It stops as soon as it can."
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobInfo:
+    """The latest process of a training and its arguments, RUN/job.json.
+
+    The training itself writes it, so that jobs in a terminal or on a server have it too.
+    ``process_started``, in seconds since 1970 by the clock of ``host``, distinguishes a process
+    from a later one with the same number. ``started_at`` is the same for people (ISO 8601).
+    ``dataset`` is a path, for a student that of its ensemble; ``arguments`` are those of
+    ``bayes-nnunet train`` or ``distill``. ``device`` and ``num_gpus`` are those of the request.
+    ``resumed_by`` is the command that continues a student, "" for other trainings. ``run`` is the
+    folder of the run, by which a copy of it is known; version 0.2.0 did not write it.
+    """
+
+    pid: Ordinal
+    host: str
+    process_started: float
+    started_at: str
+    dataset: str
+    fold: str
+    arguments: tuple[str, ...]
+    device: str = "auto"
+    num_gpus: int = 1
+    resumed_by: str = ""
+    run: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the process runs, or ran, on this computer."""
+        return self.host == socket.gethostname()
+
+    def process(self, run: RunFolder) -> psutil.Process | None:
+        """Return the process, None if it has ended, is on another host or trains another run."""
+        if not self.is_here or (self.run and not is_same_path(Path(self.run), run.path)):
+            return None
+        with suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            moved = abs(process.create_time() - self.process_started)
+            if moved <= SAME_PROCESS and not is_gone(process):
+                return process
+        return None
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Return whether a process has ended; a zombie counts as ended."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def write_process_record(
+    run: RunFolder,
+    *,
+    dataset: str,
+    fold: str,
+    arguments: Sequence[str],
+    device: str = "auto",
+    num_gpus: int = 1,
+    resumed_by: str = "",
+) -> None:
+    """Record this process as the one that trains in ``run``; from now on RUN/stop stops it."""
+    info = JobInfo(
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        process_started=psutil.Process().create_time(),
+        started_at=datetime.now().astimezone().isoformat(timespec="seconds"),
+        dataset=dataset,
+        fold=fold,
+        arguments=tuple(arguments),
+        device=device,
+        num_gpus=num_gpus,
+        resumed_by=resumed_by,
+        run=str(run.path),
+    )
+    write_json(run.job, asdict(info))
+
+
+def read_process_record(run: RunFolder) -> JobInfo | None:
+    """Return the recorded process of ``run``, None if there is none.
+
+    Raises OSError if the drive cannot be reached.
+    """
+    try:
+        return parse_json(read_small(run.job), JobInfo)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunState:
     """State of a run folder.
 
     ``kind`` is "none" (no training here), "running", "silent" (on another host, perhaps dead),
     "finished", "stopped", "failed" or "died" (ended without a last message). ``text`` is for the
-    user. ``heard`` is the time of the last sign of the training, ``host`` its computer.
+    user, ``info`` the record of the process.
     """
 
     kind: RunStatus
     text: Statement | str
-    host: str | None = None
-    heard: datetime | None = None
     info: JobInfo | None = None
 
     @property
@@ -79,17 +174,11 @@ def read_run_state(run: RunFolder) -> RunState:
     it is wrong by the difference of the clocks. Raises AppError if the folder cannot be reached.
     """
     try:
-        info, heard = read_process_record(run), _last_heard(run)
-        kind, text = _kind_and_text(run, info, last_messages(run.progress), heard)
+        info, silence = read_process_record(run), _seconds_of_silence(run)
+        kind, text = _kind_and_text(run, info, last_messages(run.progress), silence)
     except OSError as error:
         raise unreachable(run.path, error) from error
-    return RunState(
-        kind=kind,
-        text=text,
-        host=info.host if info else None,
-        heard=datetime.fromtimestamp(heard).astimezone() if heard is not None else None,
-        info=info,
-    )
+    return RunState(kind=kind, text=text, info=info)
 
 
 def request_stop(run: RunFolder) -> None:
@@ -111,7 +200,7 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
     Returns when they have ended, and writes a last message. Raises AppError if no training runs on
     this computer, or if it does not end within ``within`` seconds.
     """
-    info, process = _process_to_kill(run)
+    process, remedy = _process_to_kill(run)
     try:
         processes = _end_tree(process)
     except psutil.AccessDenied as error:
@@ -133,28 +222,24 @@ def kill_training(run: RunFolder, *, within: float = GONE_WITHIN) -> None:
         time.sleep(0.02)
     with suppress(OSError):  # it has ended; without this message it would count as died
         if end_in(last_messages(run.progress)) is None:
-            ProgressFile(run.progress).append(
-                JobEnded(outcome=STOPPED, **text_fields(statement("Killed.", _remedy(run, info))))
-            )
+            killed = JobEnded(outcome=STOPPED, **text_fields(statement("Killed.", remedy)))
+            append_message(run.progress, killed)
 
 
-def _process_to_kill(run: RunFolder) -> tuple[JobInfo, psutil.Process]:
+def _process_to_kill(run: RunFolder) -> tuple[psutil.Process, Action | Remedy]:
+    """Return the process, and what continues its training."""
     state = read_run_state(run)
-    process = state.info.process(run) if state.info and state.may_be_running else None
-    if state.info is None or process is None:
-        if state.may_be_running:
-            raise AppError(
-                "The training in {run} runs on {host} and can be killed only there. Stop it after "
-                "this epoch instead.",
-                run=run.path,
-                host=state.host,
-            )
+    if state.info is None or not state.may_be_running:
+        raise AppError("No training is running in {run}. {text}", run=run.path, text=state.text)
+    process = state.info.process(run)
+    if process is None:
         raise AppError(
-            "No training is running in {run}. {text}",
+            "The training in {run} runs on {host} and can be killed only there. Stop it after "
+            "this epoch instead.",
             run=run.path,
-            text=state.text,
+            host=state.info.host,
         )
-    return state.info, process
+    return process, _remedy(run, state.info)
 
 
 def _end_tree(process: psutil.Process) -> list[psutil.Process]:
@@ -169,34 +254,32 @@ def _end_tree(process: psutil.Process) -> list[psutil.Process]:
     return processes
 
 
-def _last_heard(run: RunFolder) -> float | None:
-    """Return when the training last wrote a file, in seconds since 1970 by the drive's clock."""
-    times = []
+def _seconds_of_silence(run: RunFolder) -> float:
+    """Return the age of the training's latest file, since 1970 if there is none."""
+    times = [0.0]
     for file in (run.job, run.progress, run.log):
         with suppress(FileNotFoundError):
             times.append(file.stat().st_mtime)
-    return max(times, default=None)
+    return max(0.0, time.time() - max(times))
 
 
 def _kind_and_text(
-    run: RunFolder, info: JobInfo | None, messages: list[Message], heard: float | None
+    run: RunFolder, info: JobInfo | None, messages: list[Message], silence: float
 ) -> tuple[RunStatus, Statement | str]:
     if end := end_in(messages):
         return OUTCOMES.get(end.outcome, "failed"), end.sentence
     if info is None and not messages:
-        return "none", statement(
-            NEVER_STARTED if run.path.exists() else NO_RUN_FOLDER, run=run.path
-        )
+        absent = NEVER_STARTED if run.path.exists() else NO_RUN_FOLDER
+        return "none", statement(absent, run=run.path)
     if info is None or (info.is_here and info.process(run) is None):
         return "died", statement(ENDED_UNEXPECTEDLY, _remedy(run, info))
     stopping = f" {_stopping_text(messages)}" if run.stop.exists() else ""
     if info.is_here:
         return "running", f"{RUNS_HERE}{stopping}"
-    seconds = max(0.0, time.time() - (heard or 0))
-    silence = duration_text(seconds)
-    if seconds > max(SILENT_AFTER, SILENT_EPOCHS * _epoch_seconds(messages)):
-        return "silent", statement(RUN_IS_SILENT, host=info.host, silence=silence)
-    return "running", RUNS_ELSEWHERE.format(host=info.host, silence=silence) + stopping
+    values = {"host": info.host, "silence": duration_text(silence)}
+    if silence > max(SILENT_AFTER, SILENT_EPOCHS * _epoch_seconds(messages)):
+        return "silent", statement(RUN_IS_SILENT, **values)
+    return "running", RUNS_ELSEWHERE.format(**values) + stopping
 
 
 def _stopping_text(messages: list[Message]) -> str:

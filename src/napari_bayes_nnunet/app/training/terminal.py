@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -16,34 +16,28 @@ from ...core.problems import Action, Problem, Remedy, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
 from ...io.files.disk import is_disk_full
 from .. import AppError
-from ..messages import FAILED, FINISHED, STOPPED, JobEnded, Message, StageStarted, text_fields
+from ..messages import (
+    FAILED,
+    FINISHED,
+    STOPPED,
+    EpochDone,
+    JobEnded,
+    Message,
+    StageStarted,
+    text_fields,
+)
 from ..signals import StopRequest
-from ..terminal import MessageView
+from ..terminal import JobText, JsonLines
 from .job import TrainingJob, prepare_job
 from .process import STOPPED_AT_START, command_arguments
-from .process_record import write_process_record
-from .progress_file import ProgressFile
+from .progress_file import append_message
 from .request import TrainingRequest
-from .run import run_job
-from .terminal_output import choose_view
+from .run import Send, run_job
+from .run_state import write_process_record
 
 TRAINING_FILLED_DISK = "The disk is full, so nothing more can be written to {run}."
 STOPPED_TRAINING = "Stopped."
 FINISHED_FOLD = "The training of fold {fold} is finished. The ensemble is in {run}."
-
-
-@dataclass(frozen=True, kw_only=True)
-class TerminalWork:
-    """Work in a run folder that a terminal shows.
-
-    ``perform`` returns True if the work is finished and False if it was stopped, ``ending`` says
-    so in words. ``register`` is called before, when RUN/stop stops the work already.
-    """
-
-    run: RunFolder
-    perform: Callable[[Callable[[Message], None], StopRequest], bool]
-    ending: Callable[..., Statement]
-    register: Callable[[], None] = lambda: None
 
 
 def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
@@ -54,73 +48,71 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
     failure. A request that is refused at once does not change these files.
     """
     with prepare_job(request) as job:
-        work = TerminalWork(
-            run=job.run,
-            perform=partial(run_job, job),
-            ending=partial(_ending, job),
-            register=partial(_register, job),
-        )
-        return show_in_terminal(work, jsonl=jsonl)
+
+        def perform(send: Send, stop: StopRequest) -> bool:
+            known = replace(job.request, dataset=job.dataset.path, output=job.run.path)
+            write_process_record(
+                job.run,
+                dataset=str(known.dataset),
+                fold=job.fold,
+                arguments=command_arguments(known),
+                device=known.device,
+                num_gpus=known.num_gpus,
+            )
+            return run_job(job, send, stop)
+
+        return show_in_terminal(job.run, perform, partial(_ending, job), jsonl=jsonl)
 
 
-def show_in_terminal(work: TerminalWork, *, jsonl: bool) -> str:
-    """Do the work with its messages on the standard output; return how it ended, in words.
+def show_in_terminal(
+    run: RunFolder,
+    perform: Callable[[Send, StopRequest], bool],
+    ending: Callable[..., Statement],
+    *,
+    jsonl: bool,
+) -> str:
+    """Do work in ``run`` with its messages on the standard output; return how it ended, in words.
 
-    Raises a Problem for any failure, whose traceback goes to the log of the run.
+    ``perform`` records its process, and returns True if the work is finished and False if RUN/stop
+    or a signal stopped it; ``ending(finished=…)`` says so in words. Raises a Problem for any
+    failure, whose traceback goes to the log of the run.
     """
     with (
-        _output_into(work.run.log) as (terminal, errors),
-        contextlib.closing(choose_view(terminal, jsonl=jsonl)) as view,
+        _output_into(run.log) as (terminal, errors),
+        contextlib.closing(
+            JsonLines(terminal, kinds=EpochDone) if jsonl else JobText(terminal)
+        ) as view,
     ):
-        return _work_and_report(work, view, errors)
+        record, stop = partial(append_message, run.progress), StopRequest(run.stop)
 
+        def send(message: Message) -> None:
+            record(message)
+            with contextlib.suppress(OSError):  # training continues if the terminal is closed
+                view.show(message)
 
-def _work_and_report(work: TerminalWork, view: MessageView, errors: int) -> str:
-    progress = ProgressFile(work.run.progress)
-    stop = StopRequest(work.run.stop)
+        def leave() -> NoReturn:
+            stopped = ending(finished=False)
+            with contextlib.suppress(OSError):
+                record(JobEnded(outcome=STOPPED, **text_fields(stopped)))
+                os.write(errors, f"{stopped}\n".encode())
+            os._exit(0)
 
-    def send(message: Message) -> None:
-        progress.append(message)
-        with contextlib.suppress(OSError):  # training continues if the terminal is closed
-            view.show(message)
-
-    def leave() -> NoReturn:
-        ending = work.ending(finished=False)
-        with contextlib.suppress(OSError):
-            progress.append(JobEnded(outcome=STOPPED, **text_fields(ending)))
-            os.write(errors, f"{ending}\n".encode())
-        os._exit(0)
-
-    try:
-        with stop.listening(leave):
-            # Before RUN/job.json is written, whose reader would otherwise take the end of an
-            # earlier training for that of this one.
-            progress.append(StageStarted(text="Starting"))
-            work.register()
-            finished = work.perform(send, stop)
-    # The process ends here, so every failure needs a sentence and a last message.
-    except Exception as error:
-        traceback.print_exc()
-        problem = _problem(work.run, error)
-        with contextlib.suppress(OSError):  # the disk may be what failed
-            send(JobEnded(outcome=FAILED, **text_fields(problem)))
-        raise problem from error
-    ending = work.ending(finished=finished)
-    send(JobEnded(outcome=FINISHED if finished else STOPPED, **text_fields(ending)))
-    return str(ending)
-
-
-def _register(job: TrainingJob) -> None:
-    """Record this process in RUN/job.json; from now on RUN/stop stops it."""
-    request = replace(job.request, dataset=job.dataset.path, output=job.run.path)
-    write_process_record(
-        job.run,
-        dataset=str(job.dataset.path),
-        fold=job.fold,
-        arguments=command_arguments(request),
-        device=request.device,
-        num_gpus=request.num_gpus,
-    )
+        try:
+            with stop.listening(leave):
+                # Before RUN/job.json is written, whose reader would otherwise take the end of an
+                # earlier training for that of this one.
+                record(StageStarted(text="Starting"))
+                finished = perform(send, stop)
+        # The process ends here, so every failure needs a sentence and a last message.
+        except Exception as error:
+            traceback.print_exc()
+            problem = _problem(run, error)
+            with contextlib.suppress(OSError):  # the disk may be what failed
+                send(JobEnded(outcome=FAILED, **text_fields(problem)))
+            raise problem from error
+        words = ending(finished=finished)
+        send(JobEnded(outcome=FINISHED if finished else STOPPED, **text_fields(words)))
+        return str(words)
 
 
 def _problem(run: RunFolder, error: Exception) -> Problem:
@@ -148,11 +140,7 @@ def _problem(run: RunFolder, error: Exception) -> Problem:
 
 def _ending(job: TrainingJob, *, finished: bool) -> Statement:
     if finished:
-        return statement(
-            FINISHED_FOLD,
-            fold=job.fold,
-            run=job.run.path,
-        )
+        return statement(FINISHED_FOLD, fold=job.fold, run=job.run.path)
     if not job.run.record.exists():
         return statement(STOPPED_AT_START, Action.START_AGAIN)
     return statement(STOPPED_TRAINING, Remedy(Action.RESUME_RUN, {"command": job.continuation()}))

@@ -15,7 +15,6 @@ from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 
 NEW = "New training"
-_NO_RUN = "none"
 
 
 class RunChooser(QWidget):
@@ -43,18 +42,12 @@ class RunChooser(QWidget):
 
     def show_run(self, path: Path) -> None:
         """Select the run in ``path``."""
-        index = self._index(path)
-        if index < 0:
-            self.runs.insertItem(1, path.name, path)
-            self.runs.setItemData(1, str(path), Qt.ItemDataRole.ToolTipRole)
-            index = 1
-        self.runs.setCurrentIndex(index)
+        self.runs.setCurrentIndex(self._row(path, at=1))
 
     def set_state(self, state: RunState) -> None:
         """Show the state of the selected run after its name."""
-        path = self.runs.currentData()
-        if path is not None:
-            self._set_title(self.runs.currentIndex(), path, state)
+        if path := self.runs.currentData():
+            self._on_state(path, state)
 
     def _lay_out(self) -> None:
         self.runs.setToolTip("A new training or a recent run.")
@@ -67,23 +60,22 @@ class RunChooser(QWidget):
         row.addWidget(self.runs, 1)
         row.addWidget(self.choose_button)
 
-    def _index(self, path: Path) -> int:
-        return next((i for i in range(self.runs.count()) if self.runs.itemData(i) == path), -1)
+    def _row(self, path: Path, *, at: int) -> int:
+        """Return the row of a run, which is inserted ``at`` a row unless it is there."""
+        for row in range(self.runs.count()):
+            if self.runs.itemData(row) == path:
+                return row
+        self.runs.insertItem(at, path.name, path)
+        self.runs.setItemData(at, str(path), Qt.ItemDataRole.ToolTipRole)
+        return at
 
     def _on_state(self, path: Path, state: RunState) -> None:
-        if state.kind == _NO_RUN:
-            return
-        index = self._index(path)
-        if index < 0:
-            self.runs.addItem(path.name, path)
-            index = self.runs.count() - 1
-            self.runs.setItemData(index, str(path), Qt.ItemDataRole.ToolTipRole)
-        self._set_title(index, path, state)
-
-    def _set_title(self, index: int, path: Path, state: RunState) -> None:
         title = f"{path.name} ({state.kind})"
-        if self.runs.itemText(index) != title:
-            self.runs.setItemText(index, title)
+        if state.kind == "none" and path != self.runs.currentData():
+            return  # a run that was deleted
+        row = self._row(path, at=self.runs.count())
+        if self.runs.itemText(row) != title:
+            self.runs.setItemText(row, title)
 
     def _on_activated(self, index: int) -> None:
         path = self.runs.itemData(index)

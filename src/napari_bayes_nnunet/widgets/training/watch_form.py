@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, Signal, SignalInstance
 from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
 )
 
 from ...app.training.progress import NOTHING_YET, TrainingProgress
-from ...app.training.progress_file import LogUpdate
 from ...app.training.run_state import RunState
 from ...core.counts import format_count
 from ...core.durations import duration_text
@@ -34,6 +33,17 @@ STOP_HELP = {
     STOP_AFTER_EPOCH: "Finish the current epoch and save. Nothing is lost, and Resume continues.",
     STOP_VALIDATION: "Stop the validation. All members are kept. Resume validates again.",
 }
+KILL_HELP = (
+    "End the training and all its processes now. The members so far are kept. Resume repeats the "
+    "epochs since the last saved state."
+)
+ADD_CYCLE_HELP = (
+    "Train one more cycle, with the learning rates of the last one. Its members join the ensemble."
+)
+USE_HELP = "Open the members so far in the Segment dock, even during the training."
+BAR_HELP = (
+    "Share of the cases preprocessed, of the epochs done, then of the validation cases measured."
+)
 RESUME_HELP = "Continue with the same learning rates, as if never stopped."
 STUDENT_HELP = "A student is continued by bayes-nnunet distill --resume in a terminal."
 VALIDATION_FOLLOWS = "then validation"
@@ -61,17 +71,16 @@ class WatchForm(QWidget):
         self.position = QLabel()
         self.bar = ProgressBar()
         self.status = MessageLabel()
-        self.stop_button = QPushButton()
-        self.kill_button = QPushButton("Kill…")
-        self.resume_button = QPushButton("Resume")
-        self.add_cycle_button = QPushButton("Add cycle")
-        self.use_button = QPushButton("Use this ensemble")
+        self.stop_button = _button("", self.stop_requested)
+        self.kill_button = _button("Kill…", self.kill_requested, KILL_HELP)
+        self.resume_button = _button("Resume", self.resume_requested)
+        self.add_cycle_button = _button("Add cycle", self.add_cycle_requested, ADD_CYCLE_HELP)
+        self.use_button = _button("Use this ensemble", self.use_requested, USE_HELP)
         self.plots = TrainingPlots()
         self.log = QPlainTextEdit()
         self.log_section = CollapsibleSection("Log", self.log)
-        self._explain()
+        self.log_section.toggled.connect(self.log_toggled)
         self._lay_out()
-        self._connect()
 
     def set_run(self, path: Path | None) -> None:
         """Show the name of another run, and clear the rest."""
@@ -126,12 +135,12 @@ class WatchForm(QWidget):
         self.status.show_message("\n".join(map(in_the_window, sentences)))
         self._draw(progress)
 
-    def add_log(self, log: LogUpdate) -> None:
+    def add_log(self, text: str, is_new: bool) -> None:
         """Add lines to the log, or show a new log."""
-        if log.restarted:
+        if is_new:
             self.log.clear()
-        if log.text:
-            self.log.appendPlainText(log.text.rstrip("\n"))
+        if text:
+            self.log.appendPlainText(text.rstrip("\n"))
 
     def _draw(self, progress: TrainingProgress) -> None:
         new = progress.reports[self._drawn :]
@@ -161,25 +170,9 @@ class WatchForm(QWidget):
         self.add_cycle_button.setEnabled(not active and complete and not self._is_student)
         self.use_button.setEnabled(progress.members > 0)
 
-    def _explain(self) -> None:
-        self.kill_button.setToolTip(
-            "End the training and all its processes now. The members so far are kept. Resume "
-            "repeats the epochs since the last saved state."
-        )
-        self.add_cycle_button.setToolTip(
-            "Train one more cycle, with the learning rates of the last one. Its members join the "
-            "ensemble."
-        )
-        self.use_button.setToolTip(
-            "Open the members so far in the Segment dock, even during the training."
-        )
-        self.bar.setToolTip(
-            "Share of the cases preprocessed, of the epochs done, then of the validation cases "
-            "measured."
-        )
-
     def _lay_out(self) -> None:
         self.bar.setRange(0, _STEPS)
+        self.bar.setToolTip(BAR_HELP)
         self.log.setReadOnly(True)
         self.log.setMaximumBlockCount(LOG_LINES)
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
@@ -200,13 +193,12 @@ class WatchForm(QWidget):
         column.addWidget(self.plots)
         column.addWidget(self.log_section)
 
-    def _connect(self) -> None:
-        self.stop_button.clicked.connect(self.stop_requested)
-        self.kill_button.clicked.connect(self.kill_requested)
-        self.resume_button.clicked.connect(self.resume_requested)
-        self.add_cycle_button.clicked.connect(self.add_cycle_requested)
-        self.use_button.clicked.connect(self.use_requested)
-        self.log_section.toggled.connect(self.log_toggled)
+
+def _button(text: str, clicked: SignalInstance, help: str = "") -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(help)
+    button.clicked.connect(clicked)
+    return button
 
 
 def describe_progress(progress: TrainingProgress) -> tuple[str, float]:
