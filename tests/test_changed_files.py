@@ -28,7 +28,7 @@ from napari_bayes_nnunet.app.messages import (
 from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
 from napari_bayes_nnunet.app.segmentation.inspection import inspection_json, inspection_text
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.app.training.process_record import JobInfo
+from napari_bayes_nnunet.app.training.run_state import JobInfo
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_splits
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE

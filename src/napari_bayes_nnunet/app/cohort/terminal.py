@@ -29,8 +29,8 @@ from ..messages import (
 )
 from ..signals import on_first_signal
 from ..terminal import JobText, JsonLines
-from .table import PAGE
 from .run import CohortRequest, RunTasks, open_cohort, run_cohort
+from .table import PAGE
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C."""
