@@ -39,7 +39,7 @@ from napari_bayes_nnunet.core.metrics.detection import gross_errors
 from napari_bayes_nnunet.core.metrics.overlap import dice
 from napari_bayes_nnunet.core.types import Mask, Spacing
 from napari_bayes_nnunet.io.dataset.patients import patient_of
-from napari_bayes_nnunet.io.evaluation.references import known_reference
+from napari_bayes_nnunet.io.evaluation.references import reference_labels
 from napari_bayes_nnunet.io.study.arrays import select_phase
 from napari_bayes_nnunet.io.study.info import find_image, read_study_image
 from napari_bayes_nnunet.io.study.study import Study, read_study
@@ -134,8 +134,11 @@ def read_pairs(studies: Path, labels: Path) -> Iterator[Pair]:
 def read_phase(study: Study, phase: int | None, labels: Path) -> Phase | None:
     """Return a phase with its reference, None if it has none."""
     info = study.info
-    reference = known_reference(
-        labels, info.case, phase, structures=info.structures, geometry=info.geometry
+    reference = reference_labels(
+        *(labels, info.case, phase),
+        structures=info.structures,
+        geometry=info.geometry,
+        only_known=True,
     )
     if reference is None:
         return None

@@ -26,6 +26,7 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 
 from .command_line import append_row, read_rows
 from .held_back import make_parser, read_image
+from .stored_bins import bins_from_json, bins_to_json
 
 Describe = Callable[[Segmentation], Mapping[str, Any]]
 Judge = Callable[[Segmentation, NDArray[Any], Spacing], Mapping[str, Any]]
@@ -108,7 +109,7 @@ def in_all_voxels(
     """Return the Dice by structure and the bins of all voxels."""
     return {
         "dice": dice(result.labels, reference, result.structures),
-        "bins": reliability_bins(result.probabilities, reference).as_dict(),
+        "bins": bins_to_json(reliability_bins(result.probabilities, reference)),
     }
 
 
@@ -127,7 +128,7 @@ def method_means(
 
 def pooled_ece(rows: Rows, name: str) -> float:
     """Return the ECE over all voxels of all volumes, in percent."""
-    bins = [ReliabilityBins.from_dict(row[name]["bins"]) for row in rows]
+    bins = [bins_from_json(row[name]["bins"]) for row in rows]
     return 100 * sum(bins, ReliabilityBins.empty()).ece
 
 

@@ -233,8 +233,8 @@ def _bins(
 
 def _pooled_ece(bins: Sequence[ReliabilityBins], patients: Sequence[str]) -> Estimate:
     columns = {
-        name: np.array([case.as_dict()[name] for case in bins], np.float64)
-        for name in bins[0].as_dict()
+        name: np.array([getattr(case, name) for case in bins], np.float64)
+        for name in ("voxels", "correct", "confidence_sum")
     }
 
     def pooled(weights: NDArray[np.int64]) -> float:

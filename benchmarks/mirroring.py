@@ -21,11 +21,12 @@ import numpy as np
 from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregate,
     aggregate_difference,
-    aggregate_scores,
     mean_over_volumes,
     pooled_ece,
+    rank_cases,
 )
-from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, case_table, evaluate_case
+from napari_bayes_nnunet.app.evaluation.measures import CASE_SCORES
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.result import Snapshot
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
@@ -97,20 +98,17 @@ Measured = list[tuple[CaseEvaluation, list[float]]]
 
 def table_row(mode: str, measured: Measured, none: Measured, members: int) -> str:
     """Return one row of the table."""
-    of_dice = mean_over_volumes(lambda case: case.mean_dice)
-    of_information = mean_over_volumes(lambda case: case.means["mutual-information"])
-    of_score = aggregate_scores(
-        lambda scores, risks: rank_correlation(scores, 1 - risks),
-        lambda case: case.mean_pairwise_dice,
-    )
+    of_dice = mean_over_volumes("dice")
+    of_information = mean_over_volumes("mean_mutual_information")
+    of_score = rank_cases(lambda scores, risks: rank_correlation(scores, 1 - risks), CASE_SCORES[0])
     cells = [mode]
     for aggregate, scale, digits in (
         (of_dice, 1, 3), (pooled_ece, 100, 2), (of_information, 1, 4)
     ):  # fmt: skip
-        mine, other = (aggregate([case for case, _ in part]) for part in (measured, none))
+        mine, other = (aggregate(case_table(case for case, _ in part)) for part in (measured, none))
         cells.append(format_cell(mine, other, scale, digits, alone=mode == "none"))
     cells.append(f"{np.mean(ejection_spreads(measured)):.2f}")
-    cells.append(f"{of_score([case for case, _ in measured]).value:.2f}")
+    cells.append(f"{of_score(case_table(case for case, _ in measured)).value:.2f}")
     cells.append(str(members * (4 if mode == "full" else 1)))
     return f"| {' | '.join(cells)} |"
 

@@ -30,6 +30,7 @@ from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
 from .command_line import append_row, command_parsers, read_rows
 from .comparison import method_means
 from .markdown import markdown_table
+from .stored_bins import bins_from_json, bins_to_json
 
 STRUCTURE = "LV"
 METHODS = {"vanilla": 1, "single": 3, "multi": 9}
@@ -103,7 +104,7 @@ def lv_scores(
     overlap = dice(predicted.astype(np.uint8), reference.astype(np.uint8), {STRUCTURE: 1})
     binary = np.stack([1 - mean[label], mean[label]])
     bins = reliability_bins(binary, reference.astype(np.uint8))
-    return {"dice": overlap[STRUCTURE], "bins": bins.as_dict()}
+    return {"dice": overlap[STRUCTURE], "bins": bins_to_json(bins)}
 
 
 def table(results: Path, half: str) -> str:
@@ -115,7 +116,7 @@ def table(results: Path, half: str) -> str:
         for phase in ("ED", "ES"):
             of_phase = [row["methods"][method] for row in rows if row["case"].endswith(phase)]
             values = [scores["dice"] for scores in of_phase]
-            bins = [ReliabilityBins.from_dict(scores["bins"]) for scores in of_phase]
+            bins = [bins_from_json(scores["bins"]) for scores in of_phase]
             ece = sum(bins, ReliabilityBins.empty()).ece
             columns += [f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"]
             columns += [f"{np.min(values):.3f}", f"{100 * ece:.2f}"]

@@ -30,7 +30,7 @@ from napari_bayes_nnunet.core.review.queue import DEFAULT_SCORE, REVIEW_SCORES, 
 from napari_bayes_nnunet.core.review.queue_yield import SHARE
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.dataset.patients import patient_of
-from napari_bayes_nnunet.io.evaluation.references import known_reference
+from napari_bayes_nnunet.io.evaluation.references import reference_labels
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.summary import list_studies
 
@@ -76,8 +76,11 @@ def read_queues(studies: Path, labels: Path) -> Iterator[Queue]:
         study = read_study(summary.folder)
         info, spacing = study.info, study.info.geometry.spacing
         for phase, posterior in study.posteriors.items():
-            reference = known_reference(
-                labels, info.case, phase, structures=info.structures, geometry=info.geometry
+            reference = reference_labels(
+                *(labels, info.case, phase),
+                structures=info.structures,
+                geometry=info.geometry,
+                only_known=True,
             )
             if reference is None:
                 continue

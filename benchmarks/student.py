@@ -45,6 +45,7 @@ from .early_errors import found_early, queue_scores
 from .held_back import held_back_cases, read_image
 from .markdown import markdown_table
 from .other_scanner import STRUCTURE, judging_cases, lv_scores
+from .stored_bins import bins_to_json
 
 ENSEMBLE: Final = "ensemble"
 STUDENTS: Final = ("student", "student, all mirrors")
@@ -167,7 +168,7 @@ def judge_all(
     """Return the Dice by structure, the bins of all voxels, and the gross errors of each slice."""
     return {
         "dice": dice(answer.labels, reference, structures),
-        "bins": reliability_bins(answer.probabilities, reference).as_dict(),
+        "bins": bins_to_json(reliability_bins(answer.probabilities, reference)),
         "errors": wrong_voxels(answer.labels, reference, spacing).gross.tolist(),
     }
 

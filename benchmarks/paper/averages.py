@@ -23,7 +23,7 @@ from napari_bayes_nnunet.app.evaluation.aggregates import (
     mean_over_volumes,
     pooled_ece,
 )
-from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, evaluate_case
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, case_table, evaluate_case
 from napari_bayes_nnunet.app.segmentation.member_predictions import InputImage, MemberPredictor
 from napari_bayes_nnunet.app.segmentation.methods import ForwardPass, choose_members
 from napari_bayes_nnunet.io.dataset.patients import patient_of
@@ -43,7 +43,7 @@ NNUNET = "nnU-Net"
 METHODS = ("vanilla", "single", "multi")
 AVERAGES = ("logits", "probabilities")
 MEASURES: dict[str, tuple[Aggregation, float, int]] = {
-    "Dice": (mean_over_volumes(lambda case: case.mean_dice), 1, 3),
+    "Dice": (mean_over_volumes("dice"), 1, 3),
     "ECE %": (pooled_ece, 100, 2),
 }
 CHANGE = ("change", "low", "high")
@@ -160,13 +160,15 @@ def averages_lines(measured: Measured) -> Iterator[dict[str, str]]:
     methods = dict.fromkeys(method for method, _ in measured)
     for method, average in product(methods, AVERAGES):
         for measure, (aggregate, scale, digits) in MEASURES.items():
-            own = aggregate(measured[method, average])
+            own = aggregate(case_table(measured[method, average]))
             line = {"method": method, "average": average, "measure": measure}
             line["value"] = f"{scale * own.value:.{digits}f}"
             for columns, other in ((CHANGE, (method, AVERAGES[0])), (GAIN, (NNUNET, average))):
                 line.update(dict.fromkeys(columns, ""))
                 if other in measured and other != (method, average):
-                    found = aggregate_difference(own, aggregate(measured[other])).estimate
+                    found = aggregate_difference(
+                        own, aggregate(case_table(measured[other]))
+                    ).estimate
                     numbers = (scale * n for n in (found.value, *found.interval))
                     texts = (f"{number:+.{digits}f}" for number in numbers)
                     line.update(zip(columns, texts, strict=True))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
@@ -28,6 +29,7 @@ from napari_bayes_nnunet.app.segmentation.methods import (
 from napari_bayes_nnunet.app.segmentation.result import MemberStatistics
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.heart.structures import match_structure
+from napari_bayes_nnunet.core.metrics.overlap import PairwiseDice
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import EnsembleFolder, Member
 from napari_bayes_nnunet.io.files.atomic import null_for_nan
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
@@ -61,6 +63,34 @@ class Case:
     numbers: Mapping[str, int] = field(default_factory=dict)
     is_partly_drawn: bool = False
     groups: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class RowStatistics(MemberStatistics):
+    """Statistics of a case, with the agreement of the members ``within`` each mode."""
+
+    within: dict[Hashable, PairwiseDice] = field(default_factory=dict)
+
+    def add_of_mode(self, probabilities: np.ndarray, mode: Hashable) -> None:
+        """Add one member's (C, Z, Y, X) probabilities; its mode is, for example, its cycle."""
+        labels = self.add(probabilities)
+        self.within.setdefault(mode, PairwiseDice(self.structures)).add(labels)
+
+    def diversity(self) -> dict[str, dict[str, float]]:
+        """Return the mean Dice of each structure over the pairs within and between modes."""
+        every, found = math.comb(self.agreement.count, 2), {}
+        same = sum(math.comb(pairs.count, 2) for pairs in self.within.values())
+        for name, mean in self.agreement.mean().items():
+            within = sum(
+                math.comb(pairs.count, 2) * pairs.mean()[name]
+                for pairs in self.within.values()
+                if pairs.count > 1
+            )
+            found[name] = {
+                "within": within / same if same else math.nan,
+                "between": (every * mean - within) / (every - same) if every > same else math.nan,
+            }
+        return found
 
 
 @dataclass(frozen=True)
@@ -178,7 +208,7 @@ def row_members(folder: EnsembleFolder, row: Row) -> Sequence[Member]:
     return choose_members(folder, row.method, row.members)
 
 
-def row_statistics(task: Task) -> dict[Row, MemberStatistics]:
+def row_statistics(task: Task) -> dict[Row, RowStatistics]:
     """Return the statistics of the case over the members of each row."""
     ensemble = _ensemble(task.folder, task.device)
     image, spacing = _image(task.case)
@@ -199,7 +229,7 @@ def row_statistics(task: Task) -> dict[Row, MemberStatistics]:
         temperature = (
             task.fitted.get(row.name, 1.0) if row.is_fitted else METHODS[row.method].temperature
         )
-        statistics[row] = MemberStatistics(
+        statistics[row] = RowStatistics(
             structures=ensemble.structures,
             spacing=spacing,
             posterior=RunningPosterior(temperature=temperature),
@@ -207,7 +237,7 @@ def row_statistics(task: Task) -> dict[Row, MemberStatistics]:
         for forward_pass in passes:
             member = forward_pass.members[-1]
             mode = member.training, member.fold, member.cycle
-            statistics[row].add(probabilities[forward_pass], mode=mode)
+            statistics[row].add_of_mode(probabilities[forward_pass], mode)
     return statistics
 
 
@@ -309,7 +339,7 @@ def _probabilities(
 
 
 def _line(
-    case: Case, statistics: MemberStatistics, reference: np.ndarray, *, is_short: bool
+    case: Case, statistics: RowStatistics, reference: np.ndarray, *, is_short: bool
 ) -> dict[str, Any]:
     """Return the results of a row, or, if it ``is_short``, only those of its labels."""
     labels = statistics.measure(RunningPosterior.labels)
@@ -339,10 +369,9 @@ def _line(
         pairwise_dice=statistics.agreement.mean(),
         detects_errors=case.condition == UNSHIFTED,  # the only condition with a table of it
     )
-    diversity = {name: asdict(d) for name, d in statistics.agreement.diversity().items()}
     line: dict[str, Any] = {
         "evaluation": case_to_json(evaluation),
-        "diversity": null_for_nan(diversity),
+        "diversity": null_for_nan(statistics.diversity()),
     }
     rv, lv = (match_structure(name, case.structures) for name in ("RV", "LV"))
     if rv and lv:

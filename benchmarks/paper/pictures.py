@@ -89,7 +89,7 @@ def _shown_case(
                 name=row.title,
                 labels=labels[z],
                 entropy=entropy[z],
-                dice=result.mean_dice,
+                dice=result.number("dice"),
             )
             for (row, (labels, entropy)), result in zip(maps.items(), results, strict=True)
         ),

@@ -6,19 +6,22 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregate,
     Aggregation,
+    CaseScore,
     aggregate_difference,
-    aggregate_scores,
     mean_over_volumes,
+    numbers_of,
     pooled_ece,
+    rank_cases,
 )
-from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
+from napari_bayes_nnunet.app.evaluation.case import case_table
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 from napari_bayes_nnunet.core.metrics.bootstrap import Estimate
 from napari_bayes_nnunet.core.metrics.detection import (
@@ -40,11 +43,20 @@ from .rows import (
 )
 from .shifts import SHIFTS, UNSHIFTED
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-def _confidence(case: CaseEvaluation) -> float:
-    """Return the agreement of the members, or of one network the negative distant entropy."""
-    agreement = case.mean_pairwise_dice
-    return -case.distant_entropy if np.isnan(agreement) else agreement
+
+class _Confidence(CaseScore):
+    """Agreement of the members, or of one network the negative distant entropy."""
+
+    def pairs(self, table: DataFrame) -> NDArray[np.float64]:
+        agreement, risks = super().pairs(table).T
+        entropy = numbers_of(table, "distant_entropy")
+        return np.stack([np.where(np.isnan(agreement), -entropy, agreement), risks], axis=1)
+
+
+CONFIDENCE = _Confidence("confidence", "Confidence", "", "pairwise_dice", 1)
 
 
 DATASETS: Mapping[str, Sequence[str]] = {
@@ -56,11 +68,11 @@ DATASETS: Mapping[str, Sequence[str]] = {
 """Conditions by name; the cases of several are pooled."""
 ACDC, SHIFTED, *SCANNERS = DATASETS
 MEASURES: Mapping[str, Aggregation] = {
-    "Dice": mean_over_volumes(lambda case: case.mean_dice),
+    "Dice": mean_over_volumes("dice"),
     "ECE": pooled_ece,
-    "NLL": mean_over_volumes(lambda case: case.nll),
-    "AURC": aggregate_scores(area_under_risk_coverage, _confidence),
-    "e-AURC": aggregate_scores(excess_area_under_risk_coverage, _confidence),
+    "NLL": mean_over_volumes("nll"),
+    "AURC": rank_cases(area_under_risk_coverage, CONFIDENCE),
+    "e-AURC": rank_cases(excess_area_under_risk_coverage, CONFIDENCE),
 }
 MEMBER = f"the mean single member of cycle {CYCLES}"
 """One network, as vanilla is, but not only one draw of it."""
@@ -134,7 +146,7 @@ def comparisons(
         evaluated = methods[row.name].cases if row.name in methods else ()
         cases = [case for case in evaluated if case.groups["shift"] in DATASETS[dataset]]
         is_whole = {case.groups["shift"] for case in cases} == {*DATASETS[dataset]}
-        return MEASURES[measure](cases) if is_whole else None
+        return MEASURES[measure](case_table(cases)) if is_whole else None
 
     def side(key: str, question: Question) -> Side | None:
         numbers = {}

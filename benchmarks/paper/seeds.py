@@ -10,11 +10,10 @@ import numpy as np
 
 from napari_bayes_nnunet.app.evaluation.aggregates import (
     Aggregation,
-    OfCase,
     mean_over_volumes,
     pooled_ece,
 )
-from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, case_table
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
 
 from ..markdown import markdown_table
@@ -26,7 +25,7 @@ CONVERGED = 0.005
 
 def mean_dice(cases: Sequence[CaseEvaluation]) -> float:
     """Return the mean Dice over the volumes."""
-    return mean_over_volumes(lambda case: case.mean_dice)(cases).value
+    return mean_over_volumes("dice")(case_table(cases)).value
 
 
 def seeds_table(methods: Mapping[str, MethodEvaluation], rows: Sequence[Row]) -> str:
@@ -35,7 +34,7 @@ def seeds_table(methods: Mapping[str, MethodEvaluation], rows: Sequence[Row]) ->
     for title, same in _by_title(rows, methods).items():
         cases = {row.seeds: methods[row.name].cases for row in same}
         dice = [mean_dice(of_seed) for of_seed in cases.values()]
-        ece = [100 * pooled_ece(of_seed).value for of_seed in cases.values()]
+        ece = [100 * pooled_ece(case_table(of_seed)).value for of_seed in cases.values()]
         cells = [_values(dice, 3), _over_trainings(dice, 3), _values(ece, 2)]
         lines.append([title, ", ".join(cases), *cells, _over_trainings(ece, 2)])
     heads = ("Method", "Seeds", "Dice", "mean ± SD", "ECE %", "mean ± SD")
@@ -113,13 +112,13 @@ def csv_lines(
         for condition, cases in _by_condition(methods[row.name].cases).items():
             names = list(dict.fromkeys(name for case in cases for name in case.structures))
             measures: dict[str, Aggregation] = {
-                "Dice": mean_over_volumes(lambda case: case.mean_dice),
-                **{f"Dice {name}": mean_over_volumes(_dice_of(name)) for name in names},
+                "Dice": mean_over_volumes("dice"),
+                **{f"Dice {name}": mean_over_volumes("dice", name) for name in names},
             }
             if any(case.reliability is not None for case in cases):  # not those of single members
                 measures["ECE"] = pooled_ece
             for measure, aggregate in measures.items():
-                found = aggregate(cases)
+                found = aggregate(case_table(cases))
                 low, high = found.interval
                 yield {
                     "row": row.title,
@@ -140,7 +139,3 @@ def _by_condition(evaluated: Sequence[CaseEvaluation]) -> dict[str, list[CaseEva
         for name in (condition, f"{condition}-{vendor}") if vendor else (condition,):
             found.setdefault(name, []).append(case)
     return found
-
-
-def _dice_of(name: str) -> OfCase:
-    return lambda case: case.structures[name].dice if name in case.structures else np.nan

@@ -14,7 +14,6 @@ from scipy.optimize import minimize_scalar
 from napari_bayes_nnunet.core.metrics.calibration import (
     RANGE,
     foreground_box,
-    temperature_losses,
 )
 
 from .judging import (
@@ -115,3 +114,21 @@ def _fit(lines: Sequence[dict[str, Any]]) -> float:
     bounds = np.log([TEMPERATURES[low], TEMPERATURES[high]])
     best = minimize_scalar(curve, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(best.x))
+
+
+def temperature_losses(
+    probabilities: np.ndarray, labels: np.ndarray, temperatures: Sequence[float] | np.ndarray
+) -> np.ndarray:
+    """Return the mean NLL, nat, of ``labels`` (N,) at each of the temperatures.
+
+    ``probabilities`` are (C, N), of N voxels.
+    """
+    logs = np.log(probabilities.clip(np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
+
+    def loss(temperature: float) -> float:
+        softened = logs / np.float32(temperature)
+        softened -= softened.max(axis=0)
+        at_label = np.take_along_axis(softened, labels[None], axis=0)[0]
+        return float((np.log(np.exp(softened).sum(axis=0)) - at_label).mean(dtype=np.float64))
+
+    return np.array([loss(temperature) for temperature in temperatures])

@@ -21,6 +21,7 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.nnunet.device import choose_device
 
 from ..held_back import read_image
+from ..stored_bins import bins_from_json, bins_to_json
 from .made_answers import answer_as
 from .memory import PeakMemory
 from .rows import Ours, Row, Stock
@@ -88,12 +89,12 @@ class MeasuredCine:
     def to_json(self) -> dict[str, Any]:
         """Return the fields without the labels."""
         content = asdict(replace(self, labels=[]))
-        return {**content, "bins": self.bins.as_dict()}
+        return {**content, "bins": bins_to_json(self.bins)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], labels: Labels) -> Self:
         """Return the measurement from `to_json` and its labels."""
-        task, bins = CineTask.from_json(content["task"]), ReliabilityBins.from_dict(content["bins"])
+        task, bins = CineTask.from_json(content["task"]), bins_from_json(content["bins"])
         return cls(**{**content, "task": task, "bins": bins, "labels": labels})
 
 

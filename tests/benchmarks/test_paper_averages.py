@@ -60,7 +60,7 @@ def test_the_table_has_differences_of_the_probabilities(hearts: Path, trained_ru
     measured |= {(NNUNET, average): measured["vanilla", average] for average in AVERAGES}
     lines = {(x["method"], x["average"], x["measure"]): x for x in averages_lines(measured)}
     assert len(lines) == 4 * len(AVERAGES) * len(MEASURES)
-    dice = {key: cases[0].mean_dice for key, cases in measured.items()}
+    dice = {key: cases[0].number("dice") for key, cases in measured.items()}
     line = lines["multi", "probabilities", "Dice"]
     assert line["value"] == f"{dice['multi', 'probabilities']:.3f}"
     assert line["change"] == f"{dice['multi', 'probabilities'] - dice['multi', 'logits']:+.3f}"
@@ -71,8 +71,8 @@ def test_the_table_has_differences_of_the_probabilities(hearts: Path, trained_ru
     rows = averages_table([*lines.values()]).splitlines()[2:]
     assert [row.split(" | ")[1] for row in rows] == [*AVERAGES] * 4
     assert f"| {line['value']} | {line['change']} (" in rows[5]
-    assert measured["multi", "probabilities"][0].ece != pytest.approx(
-        measured["multi", "logits"][0].ece, abs=1e-5
+    assert measured["multi", "probabilities"][0].number("ece") != pytest.approx(
+        measured["multi", "logits"][0].number("ece"), abs=1e-5
     )
 
 

@@ -180,7 +180,7 @@ def test_every_row_has_a_twin_with_its_temperature_fitted(output) -> None:
         twin = next(twin for twin in FITTED if twin.name == f"{name}-fitted")
         assert (twin.folder, twin.members) == (row.folder, row.members)
         one, other = (of_row(output, r).cases for r in (row, twin))
-        assert [case.mean_dice for case in one] == [case.mean_dice for case in other]
+        assert [case.number("dice") for case in one] == [case.number("dice") for case in other]
         assert np.mean([c.nll for c in other]) != np.mean([c.nll for c in one])
 
 
@@ -247,10 +247,12 @@ def test_temperature_changes_only_the_calibration(output) -> None:
     )
     evaluations = [of_row(output, row).cases for row in (plain, given, fitted)]
     for same_case in zip(*evaluations, strict=True):
-        assert len({case.mean_dice for case in same_case}) == 1
+        assert len({case.number("dice") for case in same_case}) == 1
     nll = [np.mean([case.nll for case in cases]) for cases in evaluations]
     assert nll[2] < nll[0] or nll[2] < nll[1]
-    assert len({case.ece for cases in evaluations for case in cases}) > len(evaluations[0])
+    assert len({case.number("ece") for cases in evaluations for case in cases}) > len(
+        evaluations[0]
+    )
 
 
 def test_claim_is_the_difference_of_two_rows(output) -> None:
@@ -260,7 +262,9 @@ def test_claim_is_the_difference_of_two_rows(output) -> None:
     base = next(row for row in ROWS if row.method == "vanilla")
     finding = findings[f"Dice of {single.title} minus that of {base.title}, ACDC"]
     means = [
-        np.mean([c.mean_dice for c in methods[row.name].cases if c.groups["shift"] == UNSHIFTED])
+        np.mean(
+            [c.number("dice") for c in methods[row.name].cases if c.groups["shift"] == UNSHIFTED]
+        )
         for row in (single, base)
     ]
     assert finding.estimate.value == pytest.approx(means[0] - means[1])
@@ -438,10 +442,10 @@ def test_cycles_and_members_have_tables_of_their_own(output, cases, tmp_path) ->
     assert f"| 1 | {numbers} |" in table
     last = next(row for row in CHOSEN if row.epochs == (11,))
     vanilla = next(row for row in ROWS if row.method == "vanilla")
-    alone = [case.mean_dice for case in methods[last.name].cases]
+    alone = [case.number("dice") for case in methods[last.name].cases]
     assert {case.reliability for case in methods[last.name].cases} == {None}
     assert alone == [
-        case.mean_dice
+        case.number("dice")
         for case in of_row(output, vanilla).cases
         if case.groups["shift"] == UNSHIFTED
     ]

@@ -17,7 +17,8 @@ from benchmarks.paper.stored_cases import case_to_json
 from benchmarks.paper.trainings import PRESETS, Preset
 
 from napari_bayes_nnunet.app.dataset.prepare import prepare_dataset
-from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, StructureResult
+from napari_bayes_nnunet.app.evaluation.aggregates import ALL
+from napari_bayes_nnunet.app.evaluation.case import CaseEvaluation, structure_means
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.core.metrics.calibration import ReliabilityBins
 from napari_bayes_nnunet.io.images.nifti import read_channels, read_labels
@@ -131,15 +132,15 @@ def evaluated(case: Case, number: int) -> dict[str, object]:
         correct=np.array([98 - 2 * number]),
         confidence_sum=np.array([100.0]),
     )
-    zero = dict.fromkeys(StructureResult.__dataclass_fields__, 0.0)
     dice = {"RV": 0.6, "MYO": 0.6, "LV": 0.9 - 0.1 * number}
+    structures = {name: {"dice": value, "pairwise_dice": 0.0} for name, value in dice.items()}
+    whole = {"ece": bins.ece, "mean_entropy": 0.1 + 0.05 * (number % 3)}
     evaluation = CaseEvaluation(
         case=case.name,
         patient=case.patient,
         groups={**case.groups, "shift": MNMS},
-        structures={n: StructureResult(**zero | {"dice": d}) for n, d in dice.items()},
+        numbers=structures | {ALL: structure_means(structures) | whole},
         reliability=bins,
-        means={"entropy": 0.1 + 0.05 * (number % 3)},
     )
     return {"evaluation": case_to_json(evaluation), "diversity": {}}
 

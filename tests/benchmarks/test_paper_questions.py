@@ -40,9 +40,9 @@ def evaluate(dice_of: dict[str, float], condition: str = UNSHIFTED) -> dict[str,
                 replace(
                     case,
                     groups={"shift": condition},
-                    structures={
-                        structure: replace(scores, dice=dice + 0.001 * n)
-                        for structure, scores in case.structures.items()
+                    numbers={
+                        name: scores | {"dice": dice + 0.001 * n}
+                        for name, scores in case.numbers.items()
                     },
                 )
                 for n, case in enumerate(CASES)
@@ -132,12 +132,11 @@ def test_agreement_is_compared_with_the_distant_entropy_of_one_network() -> None
             cases=tuple(
                 replace(
                     case,
-                    distant_entropy=float(n),
-                    structures={
-                        structure: replace(
-                            scores, pairwise_dice=scores.dice if name == ensemble else np.nan
-                        )
-                        for structure, scores in case.structures.items()
+                    numbers={
+                        structure: scores
+                        | {"distant_entropy": float(n)}
+                        | {"pairwise_dice": scores["dice"] if name == ensemble else np.nan}
+                        for structure, scores in case.numbers.items()
                     },
                 )
                 for n, case in enumerate(method.cases)

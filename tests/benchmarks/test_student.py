@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from benchmarks.stored_bins import bins_to_json
 from benchmarks.student import ENSEMBLE, NAMES, losses, spearman, table
 
 from napari_bayes_nnunet.core.metrics.calibration import reliability_bins
@@ -25,7 +26,7 @@ def made_row(case: str, *, lost: float, confidence: float, order: int) -> dict:
         return {
             "seconds": 1.0,
             "dice": {"LV": dice},
-            "bins": reliability_bins(probabilities, reference).as_dict(),
+            "bins": bins_to_json(reliability_bins(probabilities, reference)),
             "scores": slices.tolist(),
             "errors": SLICES.tolist(),
         }

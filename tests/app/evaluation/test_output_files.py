@@ -32,12 +32,12 @@ from napari_bayes_nnunet.app.evaluation.figures import (
 from napari_bayes_nnunet.app.evaluation.measures import CASE_SCORES
 from napari_bayes_nnunet.app.evaluation.output_files import evaluation_text, write_evaluation
 from napari_bayes_nnunet.app.evaluation.page import evaluation_page
-from napari_bayes_nnunet.app.evaluation.paper_tables import dice_table
 from napari_bayes_nnunet.app.evaluation.tables import (
     METHODS_DIFFER,
     NOT_RECORDED,
     describe_extent,
     describe_methods,
+    report_table,
 )
 from napari_bayes_nnunet.app.report.figures import DPI
 from napari_bayes_nnunet.app.report.number_warnings import GRIDS_DIFFER, NO_STROKE
@@ -145,7 +145,7 @@ def test_page_has_every_table_and_figure(page):
 
 def test_page_has_the_numbers_of_its_tables(methods, page):
     assert len(page.tables) == 12
-    table = dice_table(methods)
+    table = report_table(methods, "dice")
     cells = table.rows[0][1]
     assert page.tables[0] == [
         ["", "All (6 volumes)"],
@@ -267,7 +267,7 @@ def test_titles_fit_above_their_panels_in_one_size(methods, monkeypatch, name) -
 
 def test_chosen_cases_are_best_and_worst():
     cases = [made_case(n) for n in range(1, 7)]
-    order = sorted(cases, key=lambda case: case.mean_dice)
+    order = sorted(cases, key=lambda case: case.number("dice"))
     assert chosen_cases([MethodEvaluation(name="one", cases=tuple(cases))]) == [
         (order[-1].case, True),
         *((case.case, False) for case in order[:3]),
@@ -480,7 +480,7 @@ def test_numbers_that_no_heart_has_warn(blank_figures) -> None:
         made_case(case=case, labels=drawn, reference=reference)
         for case, (drawn, reference) in labels.items()
     ]
-    volumes = [case.structures["LV"].volume_ml for case in cases]
+    volumes = [case.number("volume_ml", "LV") for case in cases]
     sentence = NO_STROKE.format(side="LV", edv=volumes[0], esv=volumes[1])
     grids = {"p1_ED": "9 slices", "p1_ES": "8 slices"}
     method = MethodEvaluation(name="multi", cases=tuple(cases), grids=grids)

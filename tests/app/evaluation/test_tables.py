@@ -14,34 +14,26 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.evaluation.aggregates import (
+    ALL,
     aggregate_difference,
     mean_over_volumes,
     pooled_bins,
     pooled_ece,
     share_of_volumes,
 )
-from napari_bayes_nnunet.app.evaluation.case import IntervalResult
+from napari_bayes_nnunet.app.evaluation.case import case_table
 from napari_bayes_nnunet.app.evaluation.evaluate import MethodEvaluation
-from napari_bayes_nnunet.app.evaluation.measures import all_measures, failure_measures
+from napari_bayes_nnunet.app.evaluation.measures import Measure, dice_measures, failure_measures
 from napari_bayes_nnunet.app.evaluation.output_files import cases_csv, evaluation_summary
-from napari_bayes_nnunet.app.evaluation.paper_tables import (
-    agreement_table,
-    calibration_table,
-    contour_table,
-    detection_table,
-    dice_table,
-    ece_table,
-    failure_table,
-    interval_table,
-    paired_table,
-    ranking_table,
-    volume_table,
-)
 from napari_bayes_nnunet.app.evaluation.phases import with_phases
 from napari_bayes_nnunet.app.evaluation.tables import (
     Block,
     TableCell,
     evaluation_table,
+    group_table,
+    paired_table,
+    report_blocks,
+    report_table,
     text_table,
 )
 from napari_bayes_nnunet.core.metrics.bootstrap import exact_interval
@@ -64,6 +56,10 @@ SCORES = ["Agreement", "Expected Dice", "Failure score", "Entropy", "Distant ent
 # Aggregates
 
 
+def measures_of(methods: list[MethodEvaluation]) -> list[Measure]:
+    return [measure for block in report_blocks(methods) for measure in block.measures]
+
+
 def ece_of_voxels(seeds: Iterable[int]) -> float:
     """Return the calibration error of all voxels of these made cases together."""
     found = [plain_bins(answer(seed)["probabilities"], heart()) for seed in seeds]
@@ -73,9 +69,9 @@ def ece_of_voxels(seeds: Iterable[int]) -> float:
 
 def test_pooled_ece_is_of_all_voxels():
     method = made_method(patients=6)
-    found = pooled_ece(method.cases)
+    found = pooled_ece(method.table)
     assert found.value == pytest.approx(ece_of_voxels(range(1, 7)), **CLOSE)
-    assert found.value == pytest.approx(pooled_bins(method.cases).ece, **CLOSE)
+    assert found.value == pytest.approx(pooled_bins(method.table).ece, **CLOSE)
     low, high = found.interval
     assert low < found.value < high
     assert math.isnan(found.deviation)
@@ -84,38 +80,38 @@ def test_pooled_ece_is_of_all_voxels():
 
 def test_mean_skips_and_counts_undefined_values():
     cases = [*made_method(patients=6).cases, made_case(7, probabilities=None)]
-    found = mean_over_volumes(lambda case: case.ece)(cases)
+    found = mean_over_volumes("ece")(case_table(cases))
     values = [plain_ece(answer(seed)["probabilities"], heart()) for seed in range(1, 7)]
     assert found.value == pytest.approx(np.mean(values), **CLOSE)
     assert found.deviation == pytest.approx(np.std(values, ddof=1), **CLOSE)
     assert (found.volumes, found.patients, found.skipped) == (6, 6, 1)
-    assert pooled_ece(cases).skipped == 1
+    assert pooled_ece(case_table(cases)).skipped == 1
 
 
 def test_interval_needs_five_patients():
     cases = made_method(patients=5).cases
-    assert not any(map(math.isnan, pooled_ece(cases).interval))
-    assert all(map(math.isnan, pooled_ece(cases[:4]).interval))
+    assert not any(map(math.isnan, pooled_ece(case_table(cases)).interval))
+    assert all(map(math.isnan, pooled_ece(case_table(cases[:4])).interval))
     of_one = [made_case(n, patient="p") for n in range(1, 6)]
-    assert all(map(math.isnan, pooled_ece(of_one).interval))
+    assert all(map(math.isnan, pooled_ece(case_table(of_one)).interval))
 
 
 def test_no_volume_gives_nan():
-    for measure in all_measures(["LV"]):
-        found = measure.aggregate([])
+    for measure in measures_of([made_method(patients=1)]):
+        found = measure.aggregate(case_table([]))
         assert math.isnan(found.value)
         assert (found.volumes, found.skipped) == (0, 0)
-    found = pooled_ece([made_case(1, probabilities=None)])
+    found = pooled_ece(case_table([made_case(1, probabilities=None)]))
     assert math.isnan(found.value)
     assert (found.volumes, found.skipped) == (0, 1)
 
 
 def test_difference_is_of_the_same_resamples():
-    one = mean_over_volumes(lambda case: case.mean_dice)(made_method(patients=6).cases)
+    one = mean_over_volumes("dice")(made_method(patients=6).table)
     same = aggregate_difference(one, one)
     assert same.value == 0
     assert same.interval == (0, 0)
-    other = mean_over_volumes(lambda case: case.mean_dice)(made_method(patients=5).cases)
+    other = mean_over_volumes("dice")(made_method(patients=5).table)
     assert math.isnan(aggregate_difference(one, other).value)
 
 
@@ -124,12 +120,12 @@ def test_perfect_score_detects_all_failures():
     cases = []
     for seed in range(1, 7):
         truth = made_case(seed)
-        knows = dict.fromkeys(STRUCTURES, truth.mean_dice)
+        knows = dict.fromkeys(STRUCTURES, truth.number("dice"))
         cases.append(made_case(seed, pairwise_dice=knows))
     measures = chain.from_iterable(failure_measures().values())
-    found = {measure.key: measure.aggregate(cases) for measure in measures}
+    found = {measure.key: measure.aggregate(case_table(cases)) for measure in measures}
     assert found["spearman_pairwise_dice"].value == pytest.approx(1)
-    risks = np.sort([1 - case.mean_dice for case in cases])
+    risks = np.sort([1 - case.number("dice") for case in cases])
     best = np.mean(np.cumsum(risks) / np.arange(1, 7))
     assert found["aurc_pairwise_dice"].value == pytest.approx(best, **CLOSE)
     assert found["aurc_entropy"].value >= best
@@ -148,14 +144,14 @@ def test_summary_has_all_methods_measures_and_groups():
     methods = [made_method("multi"), other_method()]
     content = evaluation_summary(methods)
     json.dumps(content, allow_nan=False)
-    keys = {measure.key for measure in all_measures(["RV", "MYO", "LV"])}
+    keys = {measure.key for measure in measures_of(methods)}
     assert content["structures"] == ["RV", "MYO", "LV"]
     for name, method in zip(("multi", "vanilla"), methods, strict=True):
         found = content["methods"][name]
         assert (found["volumes"], found["patients"]) == (6, 6)
         assert set(found["measures"]) == keys
         assert set(found["groups"]["vendor"]) == {"A", "B"}
-        mean = np.mean([case.mean_dice for case in method.cases])
+        mean = np.mean([case.number("dice") for case in method.cases])
         assert found["measures"]["dice_mean"]["value"] == pytest.approx(mean, **CLOSE)
     nll = {n: found["measures"]["nll"]["value"] for n, found in content["methods"].items()}
     differs = content["differences"]["of"]["vanilla"]["nll"]
@@ -178,12 +174,12 @@ def test_csv_has_a_row_per_structure():
     case = methods[0].cases[0]
     lv = next(r for r in rows if r["case"] == case.case and r["structure"] == "LV")
     assert (lv["method"], lv["patient"], lv["vendor"]) == ("multi", "p1", "A")
-    assert float(lv["dice"]) == case.structures["LV"].dice
+    assert float(lv["dice"]) == case.number("dice", "LV")
     assert lv["ece"] == ""
     whole = next(r for r in rows if r["case"] == case.case and r["structure"] == "all")
-    assert float(whole["ece"]) == case.ece
-    assert float(whole["dice"]) == case.mean_dice
-    assert float(whole["auroc entropy"]) == case.detection["entropy"].auroc
+    assert float(whole["ece"]) == case.number("ece")
+    assert float(whole["dice"]) == case.number("dice")
+    assert float(whole["auroc entropy"]) == case.number("auroc entropy")
     assert whole["hausdorff95_mm"] == ""
     assert next(r for r in rows if r["method"] == "vanilla")["pairwise_dice"] == ""
 
@@ -193,10 +189,10 @@ def test_csv_has_a_row_per_structure():
 
 def test_table_1_has_the_layout_of_the_paper():
     methods = [made_method("multi"), other_method()]
-    table = dice_table(methods)
+    table = report_table(methods, "dice")
     assert table.heads == (("All (6 volumes)", ("RV", "MYO", "LV", "Mean")),)
     assert [name for name, _ in table.rows] == ["multi", "vanilla"]
-    values = [case.structures["LV"].dice for case in methods[0].cases]
+    values = [case.number("dice", "LV") for case in methods[0].cases]
     found = table.rows[0][1][2]
     assert found.value == f"{np.mean(values):.3f}"
     assert found.deviation == f"±{np.std(values, ddof=1):.3f}"
@@ -205,32 +201,32 @@ def test_table_1_has_the_layout_of_the_paper():
 
 
 def test_groups_are_blocks_of_columns():
-    table = dice_table([made_method()], "vendor")
+    table = group_table([made_method()], "dice", "vendor")
     assert [title for title, _ in table.heads] == ["Vendor A (3 volumes)", "Vendor B (3 volumes)"]
     assert table.columns[:4] == [
         *(f"Vendor A (3 volumes): {name}" for name in ("RV", "MYO", "LV")),
         "Vendor B (3 volumes): RV",
     ]
-    values = [c.structures["RV"].dice for c in made_method().cases if c.groups["vendor"] == "B"]
+    values = [c.number("dice", "RV") for c in made_method().cases if c.groups["vendor"] == "B"]
     assert table.rows[0][1][3].value == f"{np.mean(values):.3f}"
     assert table.rows[0][1][3].interval == ""
 
 
 def test_table_2_marks_the_lowest_percentage():
     methods = [made_method("multi"), other_method()]
-    table = ece_table(methods)
+    table = report_table(methods, "ece")
     assert table.heads[0][1] == ("Pooled, %", "Mean of volumes, %")
-    values = [100 * pooled_ece(method.cases).value for method in methods]
+    values = [100 * pooled_ece(method.table).value for method in methods]
     cells = [cells[0] for _, cells in table.rows]
     assert [c.value for c in cells] == [f"{value:.2f}" for value in values]
     assert [c.stands_out for c in cells] == [value == min(values) for value in values]
 
 
 def test_cell_shows_unknown_and_skipped_values():
-    table = failure_table([made_method(), other_method()])
+    table = report_table([made_method(), other_method()], "failures")
     assert str(table.rows[1][1][0]) == "–"
     cases = (*made_method(patients=5).cases, made_case(6, probabilities=None))
-    cell = ece_table([MethodEvaluation(name="multi", cases=cases)]).rows[0][1][1]
+    cell = report_table([MethodEvaluation(name="multi", cases=cases)], "ece").rows[0][1][1]
     assert cell.remark == "1 without"
 
 
@@ -247,7 +243,7 @@ def test_difference_stands_out_if_interval_excludes_zero():
 
 
 def test_table_in_a_terminal_is_aligned():
-    table = dice_table([made_method("a|b <c>")])
+    table = report_table([made_method("a|b <c>")], "dice")
     cell = table.rows[0][1][0]
     heads, values = text_table(table).splitlines()
     assert heads.split() == ["RV", "MYO", "LV", "Mean"]
@@ -262,58 +258,60 @@ def test_cell_text_has_all_parts():
 
 def test_blocks_may_choose_cases():
     method = made_method(patients=4)
-    measures = all_measures(["LV"])[:1]
-    block = Block(title="first", measures=measures, takes=lambda case: case.patient == "p1")
+    block = Block(title="A", measures=dice_measures(["LV"]), where=("vendor", "A"))
     found = evaluation_table([method], [block]).rows[0][1][0]
-    assert found.value == f"{method.cases[0].structures['LV'].dice:.3f}"
+    of_a = [case.number("dice", "LV") for case in method.cases[::2]]
+    assert found.value == f"{np.mean(of_a):.3f}"
 
 
 def test_a_map_that_was_saved_has_columns_of_its_own():
     without, case = made_case(1), made_case(1, variance=answer(1)["mutual_information"])
-    assert case.means["variance"] == case.means["mutual-information"]
-    assert case.detection["variance, gross"] == case.detection["mutual-information, gross"]
+    assert case.number("mean_variance") == case.number("mean_mutual_information")
+    variance, information = (
+        case.number(f"auprc {name}") for name in ("variance", "mutual-information")
+    )
+    assert variance == information
     of_both = [
         MethodEvaluation(name=name, cases=(c,))
         for name, c in zip("ab", (without, case), strict=True)
     ]
-    assert detection_table(of_both).heads[0][1][2] == "AUROC, variance"
+    assert report_table(of_both, "detection").heads[0][1][2] == "AUROC, variance"
     rows = csv.DictReader(io.StringIO(cases_csv(of_both)))
     first, second = (row for row in rows if row["structure"] == "all")
     assert first["mean_variance"] == ""
     assert second["mean_variance"] == second["mean_mutual_information"] != ""
     assert "mean_variance" not in cases_csv(of_both[:1])
     summary = evaluation_summary(of_both)["methods"]
-    assert summary["b"]["measures"]["mean_variance"]["value"] == case.means["variance"]
+    assert summary["b"]["measures"]["mean_variance"]["value"] == case.number("mean_variance")
     assert summary["b"]["measures"]["auroc_variance"]["volumes"] == 1
 
 
 @pytest.mark.parametrize(
     ("table", "heads"),
     [
-        (calibration_table, ["Class-wise ECE, %", "Adaptive ECE, %", "NLL, nat", "Brier"]),
-        (contour_table, ["RV, mm", "MYO, mm", "LV, mm"] * 2),
-        (volume_table, ["RV, mL", "MYO, mL", "LV, mL"] * 2),
+        ("calibration", ["Class-wise ECE, %", "Adaptive ECE, %", "NLL, nat", "Brier"]),
+        ("contours", ["RV, mm", "MYO, mm", "LV, mm"] * 2),
+        ("volumes", ["RV, mL", "MYO, mL", "LV, mL"] * 2),
         (
-            detection_table,
+            "detection",
             ["AUROC, entropy", "AUROC, MI", "AUPRC, entropy", "AUPRC, MI"] * 2,
         ),
-        (failure_table, SCORES * 3),
-        (ranking_table, SCORES * 2),
-        (agreement_table, ["RV", "MYO", "LV"]),
+        ("failures", SCORES * 3),
+        ("ranking", SCORES * 2),
+        ("agreement", ["RV", "MYO", "LV"]),
     ],
 )
 def test_the_further_tables(table, heads):
-    found = table([made_method()])
+    found = report_table([made_method()], table)
     assert [column for _, columns in found.heads for column in columns] == heads
     assert all(cell.value for cell in found.rows[0][1])
 
 
 def test_coverage_has_the_exact_interval_of_the_patients():
     """Two volumes of a patient are not two patients."""
-    inside = iter([1, 1, 1, 0, 1, 1])
-    aggregate = share_of_volumes(lambda case: next(inside))(
-        [made_case(n) for n in (1, 1, 2, 2, 3, 3)]
-    )
+    inside = zip((1, 1, 2, 2, 3, 3), (1, 1, 1, 0, 1, 1), strict=True)
+    cases = [replace(made_case(n), numbers={ALL: {"inside": float(i)}}) for n, i in inside]
+    aggregate = share_of_volumes("inside")(case_table(cases))
     assert aggregate.value == pytest.approx(5 / 6)
     low, high = aggregate.interval
     assert (low, high) == exact_interval(2.5, 3)
@@ -336,14 +334,15 @@ def test_exact_binomial_interval(successes, trials, expected):
 def test_cases_of_ed_and_es_are_told_apart():
     names = ("p1_ED", "p1_ES", "p2_ED", "p2_ES", "p3")
     cases = [made_case(n, case=name) for n, name in enumerate(names, start=1)]
-    ends = {"low_90": 0.0, "high_90": 100.0}
+    ends = {90: (0.0, 100.0)}
     found = with_phases(cases, {"p1_ED": {"LV EF": ends, "LV CO": ends}, "p3": {"LV EF": ends}})
     assert [case.groups.get("phase") for case in found] == ["ED", "ES", "ED", "ES", None]
     # All references are the same heart.
-    assert found[0].intervals == {"LV EF": IntervalResult(reference=0.0, **ends)}
-    assert found[4] == cases[4]
+    intervals = {"coverage_90_LV EF": 1.0, "width_90_LV EF": 100.0}
+    assert {c: v for c, v in found[0].numbers[ALL].items() if "_90_" in c} == intervals
+    assert found[4] is cases[4]
     method = MethodEvaluation(name="multi", cases=tuple(found))
-    table = interval_table([method])
+    table = report_table([method], "intervals")
     assert [title for title, _ in table.heads][:2] == [
         "Coverage of the 90 % interval",
         "Width of the 90 % interval",

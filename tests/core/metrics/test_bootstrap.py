@@ -130,9 +130,3 @@ def test_an_estimate_without_draws_has_no_interval():
 def test_without_a_patient_nothing_is_drawn():
     with pytest.raises(InputError):
         bootstrap(np.sum, [])
-
-
-def test_values_without_patients_are_refused():
-    with pytest.raises(InputError) as error:
-        mean_estimate([1, 2], ["a"])
-    assert error.value.values == {"found": (2,), "count": 1}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -267,31 +266,6 @@ def test_every_error_needs_a_bin(metric: Any, foreground: int) -> None:
     with pytest.raises(InputError) as error:
         metric(noise()[0], np.full((3, 20, 25), foreground), bins=0)
     assert error.value.values["bins"] == 0
-
-
-def test_bins_come_back_from_json() -> None:
-    bins = reliability_bins(*noise())
-    again = ReliabilityBins.from_dict(json.loads(json.dumps(bins.as_dict())))
-    for name in ("voxels", "correct", "confidence_sum"):
-        kept, found = getattr(bins, name), getattr(again, name)
-        np.testing.assert_array_equal(found, kept)
-        assert found.dtype == kept.dtype
-    assert (again + bins).voxel_count == 3000
-
-
-@pytest.mark.parametrize("changes", [{"voxels": [1]}, {"correct": []}, {"confidence_sum": [0] * 9}])
-def test_lists_that_are_no_bins_are_refused(changes: dict[str, list[float]]) -> None:
-    fields = {**ReliabilityBins.empty(2).as_dict(), **changes}
-    with pytest.raises(InputError):
-        ReliabilityBins.from_dict(fields)
-    with pytest.raises(InputError):
-        ReliabilityBins.from_dict({})
-
-
-def test_unequal_bins_do_not_add_up() -> None:
-    with pytest.raises(InputError) as error:
-        ReliabilityBins.empty() + ReliabilityBins.empty(10)
-    assert error.value.values == {"expected": 100, "found": 10}
 
 
 @pytest.mark.parametrize("foreground", [0, 1])

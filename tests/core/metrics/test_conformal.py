@@ -109,11 +109,6 @@ def test_interval_of_huge_numbers_is_unknown() -> None:
     assert scaled.intervals(1, difficulty=1) == {}
 
 
-def test_different_lengths_raise() -> None:
-    with pytest.raises(InputError):
-        fit_interval([1.0], [1.0, 2.0], ["a"])
-
-
 @pytest.mark.parametrize(
     "wrong", [{"half_width_80": -1.0}, {"patients": 0}, {"difficulty_floor": 0.0}]
 )

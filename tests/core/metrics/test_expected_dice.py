@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.metrics.expected_dice import fit_dice
 
 PATIENTS = [f"p{number}" for number in range(16)]
@@ -47,13 +46,3 @@ def test_unknown_agreement_has_no_expected_dice() -> None:
     assert rule.interval.patients == 15
     assert rule.expect(float("nan")) is None
     assert fit_dice([0.9] * 3, [0.8] * 3, PATIENTS[:3]) is None
-
-
-@pytest.mark.parametrize("lengths", [(15, 16, 16), (16, 15, 16), (16, 16, 15), (15, 15, 16)])
-def test_different_lengths_raise(lengths: tuple[int, int, int]) -> None:
-    agreements, dices, patients = lengths
-    with pytest.raises(InputError) as caught:
-        fit_dice([0.9] * agreements, [0.8] * dices, PATIENTS[:patients])
-    assert caught.value.values == {
-        "expected": patients, "agreements": agreements, "dices": dices
-    }  # fmt: skip

@@ -89,13 +89,6 @@ def test_empty_reference_is_nan(score):
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_labels_without_a_class_are_refused(score):
-    with pytest.raises(InputError) as error:
-        score(row([0.5, 0.5], [0.5, 0.5]), np.array([[[1, 2]]]))
-    assert error.value.values == {"last": 1, "lowest": 1, "highest": 2}
-
-
-@pytest.mark.parametrize("score", SCORES)
 def test_shapes_that_do_not_fit_are_refused(score):
     with pytest.raises(InputError) as error:
         score(row([0.5, 0.5]), np.ones((1, 1, 2), int))

@@ -51,12 +51,6 @@ def test_without_a_contour_every_error_is_gross():
     np.testing.assert_array_equal(wrong_voxels(prediction, reference, SPACING).gross, [0, 2])
 
 
-def test_other_shapes_are_refused():
-    with pytest.raises(InputError) as error:
-        wrong_voxels(np.zeros((1, 2, 3), int), np.zeros((1, 2, 2), int), SPACING)
-    assert error.value.values["expected"] == (1, 2, 2)
-
-
 def test_share_found_is_that_of_slices_reviewed_first():
     found = queue_yield([review([1, 6, 0, 3], order=[1, 3, 0, 2])])
     np.testing.assert_allclose(found.curve[[0, 25, 50, 75, 100]], [0, 0.6, 0.9, 1, 1])

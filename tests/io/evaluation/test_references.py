@@ -9,7 +9,6 @@ import pytest
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.evaluation.references import (
     IGNORED_VOXELS,
-    known_reference,
     reference_labels,
     structure_numbers,
 )
@@ -147,7 +146,9 @@ def test_damaged_dataset_json_is_refused(tmp_path, geometry, text):
 
 
 def known(folder, geometry, structures=STRUCTURES):
-    return known_reference(folder, "case", None, structures=structures, geometry=geometry)
+    return reference_labels(
+        folder, "case", None, structures=structures, geometry=geometry, only_known=True
+    )
 
 
 def test_structures_not_named_in_reference_are_left_out(tmp_path, geometry):

@@ -1,11 +1,11 @@
-"""Means, pooled calibration and failure detection over several volumes, with intervals."""
+"""Means, pooled calibration and failure detection over the table of cases, with intervals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,18 @@ from ...core.metrics.bootstrap import (
     mean_estimate,
 )
 from ...core.metrics.calibration import ReliabilityBins
-from .case import CaseEvaluation
 
-Cases: TypeAlias = Sequence[CaseEvaluation]
-OfCase: TypeAlias = Callable[[CaseEvaluation], float]
-Aggregation: TypeAlias = Callable[[Cases], "Aggregate"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Aggregation: TypeAlias = Callable[["DataFrame"], "Aggregate"]
+"""Function of a table of cases (`case_table`)."""
 ScoreStatistic: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 """Number of the scores, higher for a better expected result, and the risks of (n,) cases."""
-
+ALL: Final = ""
+"""Structure of the numbers of a whole case."""
+PATIENT_COLUMN: Final = ("patient", ALL)
+RELIABILITY_COLUMN: Final = ("reliability", ALL)
 _NOTHING: Final = Estimate(math.nan, np.full(1, math.nan))
 
 
@@ -64,104 +68,121 @@ class Aggregate:
         return self.estimate.interval if self.patients >= FEWEST_PATIENTS else (math.nan, math.nan)
 
 
-def mean_over_volumes(of_case: OfCase) -> Aggregation:
+def numbers_of(table: DataFrame, column: str, structure: str = ALL) -> NDArray[np.float64]:
+    """Return a column of a structure, or of the whole cases, (n,); NaN where it is not defined."""
+    key = (column, structure)
+    return np.asarray(table[key] if key in table else np.full(len(table), math.nan), np.float64)
+
+
+def mean_over_volumes(column: str, structure: str = ALL) -> Aggregation:
     """Return an aggregation: the mean of a number of each volume, without NaN."""
 
-    def aggregate(cases: Cases) -> Aggregate:
-        values = np.array([of_case(case) for case in cases], np.float64)
-        indices = np.flatnonzero(~np.isnan(values)).tolist()
-        known = values[indices]
-        return Aggregate(
-            estimate=mean_estimate(values, [c.patient for c in cases]) if cases else _NOTHING,
-            deviation=float(known.std(ddof=1)) if len(known) > 1 else math.nan,
-            indices=tuple(indices),
-            patients=len({cases[n].patient for n in indices}),
-            skipped=len(values) - len(known),
-        )
+    def aggregate(table: DataFrame) -> Aggregate:
+        values = numbers_of(table, column, structure)
+        found = np.flatnonzero(~np.isnan(values))
+        estimate = mean_estimate(values, list(table[PATIENT_COLUMN])) if len(values) else _NOTHING
+        deviation = float(values[found].std(ddof=1)) if len(found) > 1 else math.nan
+        return _aggregate(estimate, found, table, deviation=deviation)
 
     return aggregate
 
 
-def share_of_volumes(of_case: OfCase) -> Aggregation:
+def share_of_volumes(column: str) -> Aggregation:
     """Return an aggregation: the share of the volumes for which a number is 1, not 0.
 
     Its interval is the exact binomial one (Clopper and Pearson) for as many patients, because the
     volumes of a patient are not independent.
     """
-    mean = mean_over_volumes(of_case)
+    mean = mean_over_volumes(column)
 
-    def aggregate(cases: Cases) -> Aggregate:
-        found = mean(cases)
+    def aggregate(table: DataFrame) -> Aggregate:
+        found = mean(table)
         exact = exact_interval(found.value * found.patients, found.patients)
         return replace(found, deviation=math.nan, exact_interval=exact)
 
     return aggregate
 
 
-def pooled_bins(cases: Cases) -> ReliabilityBins:
+def pooled_bins(table: DataFrame) -> ReliabilityBins:
     """Return the voxels of all volumes in the same bins."""
-    bins = [case.reliability for case in cases if case.reliability is not None]
+    bins = [volume for volume in table[RELIABILITY_COLUMN] if volume is not None]
     return sum(bins, ReliabilityBins.empty(len(bins[0].voxels) if bins else 100))
 
 
-def pooled_ece(cases: Cases) -> Aggregate:
+def pooled_ece(table: DataFrame) -> Aggregate:
     """Return the calibration error of all voxels together, in which large hearts count more."""
-    binned = [n for n, case in enumerate(cases) if not math.isnan(case.ece)]
-    bins = [cases[n].reliability or ReliabilityBins.empty() for n in binned]
+    binned = np.flatnonzero(~np.isnan(numbers_of(table, "ece")))
+    bins = table[RELIABILITY_COLUMN].iloc[binned]
     gaps = np.array([volume.confidence_sum - volume.correct for volume in bins])
     voxels = np.array([volume.voxel_count for volume in bins])
 
     def weighted_ece(weights: NDArray[np.int64]) -> float:
         return float(np.abs(weights @ gaps).sum() / (weights @ voxels))
 
-    return _resampled(weighted_ece, binned, cases)
+    return _resampled(weighted_ece, binned, table)
 
 
-def risk(case: CaseEvaluation) -> float:
-    """Return 1 - the mean Dice over the structures of a case."""
-    return 1 - case.mean_dice
+@dataclass(frozen=True)
+class CaseScore:
+    """A number of a case that needs no reference.
+
+    ``sign`` times the ``column`` is higher for a better expected result.
+    """
+
+    key: str
+    title: str
+    description: str
+    column: str
+    sign: int = -1
+
+    def pairs(self, table: DataFrame) -> NDArray[np.float64]:
+        """Return the (n, 2) scores of all cases and their risks, 1 - mean Dice."""
+        risks = 1 - numbers_of(table, "dice")
+        return np.stack([self.sign * numbers_of(table, self.column), risks], axis=1)
 
 
-def aggregate_scores(statistic: ScoreStatistic, score: OfCase) -> Aggregation:
+def rank_cases(statistic: ScoreStatistic, score: CaseScore) -> Aggregation:
     """Return an aggregation: a statistic of the scores and risks of cases that have both."""
 
-    def aggregate(cases: Cases) -> Aggregate:
-        pairs = np.array([(score(case), risk(case)) for case in cases], np.float64).reshape(-1, 2)
-        indices = np.flatnonzero(~np.isnan(pairs).any(axis=1)).tolist()
+    def aggregate(table: DataFrame) -> Aggregate:
+        pairs = score.pairs(table)
+        known = np.flatnonzero(~np.isnan(pairs).any(axis=1))
 
         def weighted_statistic(weights: NDArray[np.int64]) -> float:
-            return statistic(*np.repeat(pairs[indices], weights, axis=0).T)
+            return statistic(*np.repeat(pairs[known], weights, axis=0).T)
 
-        return _resampled(weighted_statistic, indices, cases)
+        return _resampled(weighted_statistic, known, table)
 
     return aggregate
 
 
 def aggregate_difference(first: Aggregate, second: Aggregate) -> Aggregate:
     """Return ``first`` - ``second``, resample by resample; NaN unless the volumes are the same."""
-    comparable = first.indices == second.indices
-    return Aggregate(
-        estimate=Estimate(
-            first.value - second.value, first.estimate.resampled - second.estimate.resampled
-        )
-        if comparable
-        else _NOTHING,
-        deviation=math.nan,
-        indices=first.indices if comparable else (),
-        patients=first.patients if comparable else 0,
-        skipped=first.skipped,
+    if first.indices != second.indices:
+        nothing = replace(first, estimate=_NOTHING, indices=(), patients=0)
+        return replace(nothing, deviation=math.nan, exact_interval=None)
+    change = Estimate(
+        first.value - second.value, first.estimate.resampled - second.estimate.resampled
     )
+    return replace(first, estimate=change, deviation=math.nan, exact_interval=None)
 
 
 def _resampled(
-    statistic: Callable[[NDArray[np.int64]], float], indices: Sequence[int], cases: Cases
+    statistic: Callable[[NDArray[np.int64]], float], found: NDArray[np.intp], table: DataFrame
 ) -> Aggregate:
-    """Return a number of all volumes at ``indices`` together, which has no deviation."""
-    patients = [cases[n].patient for n in indices]
+    """Return a number of the volumes ``found`` together, which has no deviation."""
+    patients: Sequence[str] = list(table[PATIENT_COLUMN].iloc[found])
+    return _aggregate(bootstrap(statistic, patients) if patients else _NOTHING, found, table)
+
+
+def _aggregate(
+    estimate: Estimate, found: NDArray[np.intp], table: DataFrame, *, deviation: float = math.nan
+) -> Aggregate:
+    """Return a number of the volumes ``found`` in the table."""
     return Aggregate(
-        estimate=bootstrap(statistic, patients) if patients else _NOTHING,
-        deviation=math.nan,
-        indices=tuple(indices),
-        patients=len(set(patients)),
-        skipped=len(cases) - len(indices),
+        estimate=estimate,
+        deviation=deviation,
+        indices=tuple(found.tolist()),
+        patients=table[PATIENT_COLUMN].iloc[found].nunique(),
+        skipped=len(table) - len(found),
     )

@@ -13,7 +13,7 @@ from ...core.heart.measurements import canonical_structure
 from ...core.heart.structures import match_structure
 from ...io.evaluation.label_tree import reference_names
 from ...io.evaluation.predictions import Prediction, read_prediction
-from ...io.evaluation.references import Reference, known_reference, structure_numbers
+from ...io.evaluation.references import Reference, reference_labels, structure_numbers
 from ...io.files.given_path import is_same_path
 from ...io.images.nifti import ENDINGS
 from .. import AppError
@@ -55,7 +55,8 @@ class CasePair:
     @property
     def image_case(self) -> str:
         """Name of the case without the phase, as the image or the 4D reference of a cine has it."""
-        return _without_phase(self.prediction)
+        phase = self.prediction.phase
+        return self.prediction.case.removesuffix("" if phase is None else f"_frame{phase:02d}")
 
 
 def read_pair(
@@ -90,12 +91,11 @@ def read_pair(
     _refuse_values_without_meaning(prediction, structures)
     reference = None
     if reference_case is not None:
-        reference = known_reference(
-            labels,
-            reference_case,
-            prediction.phase,
+        reference = reference_labels(
+            *(labels, reference_case, prediction.phase),
             structures=structures,
             geometry=prediction.labels.geometry,
+            only_known=True,
         )
     titles = structure_titles(structures)
     return CasePair(
@@ -127,11 +127,6 @@ def structure_titles(names: Iterable[str]) -> dict[str, str]:
     canonical = {name: canonical_structure(name) or name for name in names}
     counts = Counter(canonical.values())
     return {name: title if counts[title] == 1 else name for name, title in canonical.items()}
-
-
-def _without_phase(prediction: Prediction) -> str:
-    phase = prediction.phase
-    return prediction.case.removesuffix("" if phase is None else f"_frame{phase:02d}")
 
 
 def _refuse_same_file(prediction: Prediction, labels: Path, case: str) -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from functools import cached_property
+from itertools import combinations, count
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from ...core.ensemble.maps import MAPS, MUTUAL_INFORMATION, UncertaintyMap
+from ...core.heart.function import Intervals
 from ...core.heart.structures import match_structure
+from ...core.metrics.conformal import COVERAGES
 from ...core.steps import map_steps
 from ...io.dataset.groups import names_in_tables, patients_of, read_groups
 from ...io.dataset.patients import DEFAULT_PATIENT, no_patient_is_shared
 from ...io.dataset.raw_dataset import join_names
 from ...io.evaluation.predictions import (
-    IntervalEnds,
-    interval_ends,
     match_references,
     predicted_cases,
     predicted_structures,
@@ -28,9 +30,13 @@ from ...io.evaluation.references import Reference, structure_numbers
 from ...io.files.given_path import is_same_path
 from .. import AppError
 from ..prediction.function_entry import PhasePair, read_pairs
-from .case import CaseEvaluation, evaluate_case
+from .aggregates import ALL
+from .case import CaseEvaluation, case_table, evaluate_case
 from .case_pair import CasePair, read_pair, structure_titles
-from .phases import in_phase, known_phases, with_phases
+from .phases import PHASE, with_phases
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _Value = TypeVar("_Value")
 ORDER: Final = ("RV", "MYO", "LV")
@@ -99,6 +105,11 @@ class MethodEvaluation:
         """Number of patients."""
         return len({case.patient for case in self.cases})
 
+    @cached_property
+    def table(self) -> DataFrame:
+        """The cases and all their numbers, see `case_table`."""
+        return case_table(self.cases)
+
 
 def evaluate_methods(
     methods: Mapping[str, Path], labels: Path, *, patient: str = DEFAULT_PATIENT
@@ -107,25 +118,22 @@ def evaluate_methods(
 
     Raises AppError and DataError as `evaluate` does, and AppError if no case is common.
     """
-    counts = [len(predicted_cases(folder)) for folder in methods.values()]
+    total = sum(len(predicted_cases(folder)) for folder in methods.values())
     check_folder(labels, "reference labels")
     common = _common_structures(methods, labels) if len(methods) > 1 else None
-    evaluated = []
-    for n, (name, folder) in enumerate(methods.items()):
+    evaluated: list[MethodEvaluation] = []
+    done = count(1)
+    for name, folder in methods.items():
         steps = evaluate(folder, labels, name=name, patient=patient, only=common)
-        method = yield from _as_part(steps, before=sum(counts[:n]), total=sum(counts))
-        evaluated.append(method)
+        as_part = lambda step: replace(step, done=next(done), total=total)  # noqa: E731
+        evaluated.append((yield from map_steps(steps, as_part)))
     return keep_common_cases(evaluated)
 
 
 def check_folder(folder: Path, contents: str) -> None:
     """Raise AppError unless the folder of ``contents``, such as "images", exists."""
     if not folder.is_dir():
-        raise AppError(
-            NOT_A_FOLDER,
-            folder=folder,
-            contents=contents,
-        )
+        raise AppError(NOT_A_FOLDER, folder=folder, contents=contents)
 
 
 def _common_structures(methods: Mapping[str, Path], labels: Path) -> frozenset[str] | None:
@@ -149,25 +157,10 @@ def refuse_same_folders(methods: Mapping[str, Path], labels: Path) -> None:
     """Raise AppError if two of the folders are the same."""
     for name, folder in methods.items():
         if folder.exists() and labels.exists() and is_same_path(folder, labels):
-            raise AppError(
-                SAME_AS_LABELS,
-                method=name,
-            )
+            raise AppError(SAME_AS_LABELS, method=name)
     for (first, folder), (second, other) in combinations(methods.items(), 2):
         if folder.exists() and other.exists() and is_same_path(folder, other):
-            raise AppError(
-                SAME_PREDICTIONS,
-                first=first,
-                second=second,
-            )
-
-
-def _as_part(
-    steps: Generator[EvaluationProgress, None, MethodEvaluation], *, before: int, total: int
-) -> Generator[EvaluationProgress, None, MethodEvaluation]:
-    """Return the steps of one method, counted among those of all methods."""
-    as_part = lambda step: EvaluationProgress(before + step.done, total, step.case)  # noqa: E731
-    return (yield from map_steps(steps, as_part))
+            raise AppError(SAME_PREDICTIONS, first=first, second=second)
 
 
 def evaluate(
@@ -193,7 +186,7 @@ def evaluate(
     references, both = match_references(predictions, names, labels), read_pairs(predictions, names)
     patients, listed_as = patients_of(names, labels, pattern=patient), names_in_tables(names)
     cases: list[CaseEvaluation] = []
-    functions: dict[str, Mapping[str, IntervalEnds]] = {}
+    functions: dict[str, Mapping[str, Intervals]] = {}
     grids: dict[str, str] = {}
     made_by: list[Mapping[str, Any]] = []
     remarks: dict[str, list[str]] = defaultdict(list)
@@ -240,9 +233,7 @@ def _with_both_phases(pair: CasePair, phases: PhasePair | None) -> CasePair:
     prediction = replace(
         pair.prediction,
         expected_dice={name: entry["value"] for name, entry in expected.items()},
-        function_intervals={
-            name: interval_ends(n.intervals) for name, n in phases.measured.items()
-        },
+        function_intervals={name: n.intervals for name, n in phases.measured.items()},
     )
     return replace(pair, prediction=prediction)
 
@@ -271,7 +262,8 @@ def keep_common_cases(methods: Sequence[MethodEvaluation]) -> tuple[MethodEvalua
     are added to the notes. Raises AppError if no case is common.
     """
     common = common_cases({m.name: {case.case for case in m.cases} for m in methods})
-    phases = known_phases(case for method in methods for case in method.cases)
+    known = [case for method in methods for case in method.cases if PHASE in case.groups]
+    phases = {case.case: {PHASE: case.groups[PHASE]} for case in reversed(known)}
     return tuple(_only(method, common, phases) for method in methods)
 
 
@@ -286,10 +278,10 @@ def common_cases(cases: Mapping[str, set[str]]) -> set[str]:
 
 
 def _only(
-    method: MethodEvaluation, common: set[str], phases: Mapping[str, str]
+    method: MethodEvaluation, common: set[str], phases: Mapping[str, Mapping[str, str]]
 ) -> MethodEvaluation:
     kept = sorted((c for c in method.cases if c.case in common), key=lambda case: case.case)
-    cases = tuple(in_phase(case, phases.get(case.case)) for case in kept)
+    cases = tuple(replace(c, groups={**c.groups, **phases.get(c.case, {})}) for c in kept)
     lost = [case.case for case in method.cases if case.case not in common]
     note = f"{NOT_IN_COMMON}: {join_names(lost)} ({len(lost)})."
     return replace(method, cases=cases, notes=(*method.notes, *([note] if lost else [])))
@@ -303,13 +295,19 @@ def judged_structures(methods: Sequence[MethodEvaluation]) -> list[str]:
 
 def known_intervals(methods: Sequence[MethodEvaluation]) -> list[str]:
     """Return the measurements with intervals in any case, in the order in which they come."""
-    return list(dict.fromkeys(n for m in methods for case in m.cases for n in case.intervals))
+    columns = (column for m in methods for case in m.cases for column in case.numbers[ALL])
+    start = f"width_{COVERAGES[0]}_"
+    return list(dict.fromkeys(c.removeprefix(start) for c in columns if c.startswith(start)))
 
 
 def known_maps(methods: Sequence[MethodEvaluation]) -> list[UncertaintyMap]:
     """Return the usual maps, and the others that were saved for any case."""
-    saved = {name for m in methods for case in m.cases for name in case.means}
-    return [entry for entry in MAPS.values() if entry.is_streamed or entry.name in saved]
+    return [
+        entry
+        for entry in MAPS.values()
+        if entry.is_streamed
+        or any(not math.isnan(c.number(f"mean_{entry.key}")) for m in methods for c in m.cases)
+    ]
 
 
 def _remarks(pair: CasePair) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from ...io import DataError
 from ...io.evaluation.predictions import match_references
 from ...io.files.given_path import is_same_path
 from ...io.images.nifti import ENDINGS, VoxelArray, read_volume
-from .case import CaseEvaluation
+from .aggregates import numbers_of
+from .case import CaseEvaluation, number_labels
 from .case_pair import CasePair, read_pair
 from .evaluate import MethodEvaluation, check_folder, judged_structures
 
@@ -81,26 +81,21 @@ def shown_cases(
 
 
 def chosen_cases(methods: Sequence[MethodEvaluation]) -> list[tuple[str, bool]]:
-    """Return the names of the best case (True) and the worst cases (False), the worst first."""
-    ranked = sorted(_mean_dice(methods).items(), key=lambda item: item[1])
+    """Return the names of the best case (True) and the worst cases (False), the worst first.
+
+    They are ranked by the mean Dice over the methods, which have the same cases. Cases that lack
+    one are left out.
+    """
+    means = np.mean([numbers_of(method.table, "dice") for method in methods], axis=0)
+    cases = methods[0].cases
+    ranked = [cases[n] for n in np.argsort(means, kind="stable") if not np.isnan(means[n])]
     if not ranked:
         return []
-    patient = {case.case: case.patient for case in methods[0].cases}
-    best, _ = ranked.pop()
+    *others, best = ranked
     failed: dict[str, str] = {}
-    for case, _ in ranked:
-        failed.setdefault(patient[case], case)
-    return [(best, True), *((case, False) for case in list(failed.values())[:FAILED_CASES])]
-
-
-def _mean_dice(methods: Sequence[MethodEvaluation]) -> dict[str, float]:
-    """Return the mean Dice of each case over the methods, without cases that lack one."""
-    dices: dict[str, list[float]] = {}
-    for method in methods:
-        for case in method.cases:
-            dices.setdefault(case.case, []).append(case.mean_dice)
-    means = {case: math.fsum(values) / len(values) for case, values in dices.items()}
-    return {case: mean for case, mean in means.items() if not math.isnan(mean)}
+    for case in others:
+        failed.setdefault(case.patient, case.case)
+    return [(best.case, True), *((case, False) for case in list(failed.values())[:FAILED_CASES])]
 
 
 def _shown(
@@ -115,9 +110,10 @@ def _shown(
     titles = judged_structures(methods)
     any_pair = next(iter(pairs.values()))
     assert any_pair.reference is not None  # only judged cases are chosen
-    reference = _numbered(any_pair.reference.labels, any_pair, titles)
+    reference = number_labels(any_pair.reference.labels, map(any_pair.judged.get, titles))
     labels = {
-        n: _numbered(pair.prediction.labels.voxels, pair, titles) for n, pair in pairs.items()
+        name: number_labels(pair.prediction.labels.voxels, map(pair.judged.get, titles))
+        for name, pair in pairs.items()
     }
     wrong = sum(np.count_nonzero(drawn != reference, axis=(1, 2)) for drawn in labels.values())
     z = int(np.argmax(np.count_nonzero(reference, axis=(1, 2)) if is_good else wrong))
@@ -135,22 +131,13 @@ def _shown(
                 name=name,
                 labels=labels[name][z],
                 entropy=None if entropy is None else entropy[z],
-                dice=results[name].mean_dice,
+                dice=results[name].number("dice"),
             )
             for name, pair in pairs.items()
             for entropy in [pair.prediction.maps.get(ENTROPY.name)]
         ),
         spacing=any_pair.prediction.labels.spacing[1:],
     )
-
-
-def _numbered(labels: VoxelArray, pair: CasePair, titles: Sequence[str]) -> NDArray[np.uint8]:
-    """Return the judged structures numbered 1, 2 … in the order of ``titles``."""
-    numbered, judged = np.zeros(labels.shape, np.uint8), pair.judged
-    for number, title in enumerate(titles, start=1):
-        if title in judged:
-            numbered[labels == judged[title]] = number
-    return numbered
 
 
 def _images_folder(labels: Path) -> Path:

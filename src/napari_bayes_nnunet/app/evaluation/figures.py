@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.ensemble.maps import ENTROPY
 from ...core.metrics.calibration import ReliabilityBins
 from ...core.metrics.detection import rank_correlation, risk_coverage
 from ..report.figures import DPI, GRID, INK, METHOD_COLORS, MUTED, encode_png, keep_dollars
-from .aggregates import pooled_bins, risk
+from .aggregates import CaseScore, pooled_bins
 from .evaluate import MethodEvaluation
-from .measures import CASE_SCORES
+from .measures import CASE_SCORES, MEAN_ENTROPY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +39,7 @@ _PER_ROW: Final = 4
 
 def reliability_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
     """Return accuracy against confidence of all voxels pooled; None without probabilities."""
-    known = [(n, m, pooled_bins(m.cases)) for n, m in enumerate(methods)]
+    known = [(n, m, pooled_bins(m.table)) for n, m in enumerate(methods)]
     known = [(n, m, bins) for n, m, bins in known if bins.voxel_count]
     if not known:
         return None
@@ -82,14 +81,8 @@ def _calibration_text(bins: ReliabilityBins) -> str:
 
 
 def _coarser(bins: ReliabilityBins) -> ReliabilityBins:
-    def joined(values: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(values.reshape(BARS, -1).sum(axis=1))
-
-    return ReliabilityBins(
-        voxels=joined(bins.voxels),
-        correct=joined(bins.correct),
-        confidence_sum=joined(bins.confidence_sum),
-    )
+    every = {name: values.reshape(BARS, -1).sum(axis=1) for name, values in vars(bins).items()}
+    return ReliabilityBins(**every)
 
 
 def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
@@ -97,14 +90,14 @@ def risk_coverage_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
 
     None without scores.
     """
-    scores = [s for s in CASE_SCORES if any(_pairs(method, s.of) for method in methods)]
+    scores = [s for s in CASE_SCORES if any(len(_pairs(method, s)) for method in methods)]
     if not scores:
         return None
     figure, panels = _grid(len(scores), height=3.5, per_row=_SCORES_PER_ROW, share=True)
     lines: dict[int, Line2D] = {}
     for panel, score in zip(panels, scores, strict=True):
         for n, method in enumerate(methods):
-            if pairs := _pairs(method, score.of):
+            if len(pairs := _pairs(method, score)):
                 lines[n] = _risk_curve(panel, pairs, n)
         _title(panel, score.description, per_row=_SCORES_PER_ROW)
         panel.set_xlabel("cases kept, %", fontsize=9)
@@ -135,16 +128,16 @@ def _legend(figure: Figure, lines: Mapping[str, Line2D]) -> None:
         legend.remove()
 
 
-def _risk_curve(panel: Axes, pairs: Sequence[tuple[float, float]], n: int) -> Line2D:
+def _risk_curve(panel: Axes, pairs: NDArray[np.float64], n: int) -> Line2D:
     """Draw and return the curve of the n-th method, and the best possible one below it."""
     color, dashes = (
         METHOD_COLORS[n % len(METHOD_COLORS)],
         DASHES[n // len(METHOD_COLORS) % len(DASHES)],
     )
-    confidence, risks = zip(*pairs, strict=True)
+    confidence, risks = pairs.T
     curve = risk_coverage(confidence, risks)
     (line,) = panel.plot(100 * curve.coverage, curve.risk, lw=1.8, color=color, ls=dashes)
-    best = risk_coverage([-value for value in risks], risks)
+    best = risk_coverage(-risks, risks)
     panel.plot(100 * best.coverage, best.risk, lw=0.9, alpha=0.55, color=color, ls=(0, (1, 2)))
     return line
 
@@ -154,19 +147,22 @@ def entropy_picture(methods: Sequence[MethodEvaluation]) -> bytes | None:
 
     None without entropy.
     """
-    known = [(n, m, _pairs(m, lambda case: case.mean_of(ENTROPY))) for n, m in enumerate(methods)]
-    known = [(n, method, pairs) for n, method, pairs in known if pairs]
+    known = [(n, m, _pairs(m, MEAN_ENTROPY)) for n, m in enumerate(methods)]
+    known = [(n, method, pairs) for n, method, pairs in known if len(pairs)]
     if not known:
         return None
     figure, panels = _grid(len(known), height=2.9, share=True)
     for index, (panel, (n, method, pairs)) in enumerate(zip(panels, known, strict=True)):
-        entropy, risks = zip(*pairs, strict=True)
+        scores, risks = pairs.T
+        entropy = -scores
         panel.scatter(
             entropy, risks, s=22, color=METHOD_COLORS[n % len(METHOD_COLORS)], alpha=0.75, lw=0
         )
         _title(panel, method.name)
-        correlation = _correlation_text(rank_correlation(entropy, risks))
-        panel.set_xlabel(f"mean entropy, bit\n{correlation}", fontsize=9)
+        # It stands below the panel, where no point can hide it.
+        correlation = rank_correlation(entropy, risks)
+        text = "" if math.isnan(correlation) else f"Spearman {correlation:.2f}"
+        panel.set_xlabel(f"mean entropy, bit\n{text}", fontsize=9)
         if index % _PER_ROW == 0:
             panel.set_ylabel("1 − Dice", fontsize=9)
     return encode_png(figure)
@@ -180,15 +176,10 @@ def _title(panel: Axes, text: str, *, per_row: int = _PER_ROW) -> None:
     panel.set_title(title, fontsize=TITLE_SIZE, loc="left", fontweight="bold", color=INK)
 
 
-def _correlation_text(correlation: float) -> str:
-    """Return the correlation, which stands below the panel, where no point can hide it."""
-    return "" if math.isnan(correlation) else f"Spearman {correlation:.2f}"
-
-
-def _pairs(method: MethodEvaluation, score: Callable[..., float]) -> list[tuple[float, float]]:
-    """Return score and risk of every case that has both."""
-    pairs = [(score(case), risk(case)) for case in method.cases]
-    return [pair for pair in pairs if not any(map(math.isnan, pair))]
+def _pairs(method: MethodEvaluation, score: CaseScore) -> NDArray[np.float64]:
+    """Return the (n, 2) scores and risks of every case that has both."""
+    pairs = score.pairs(method.table)
+    return pairs[~np.isnan(pairs).any(axis=1)]
 
 
 def _grid(

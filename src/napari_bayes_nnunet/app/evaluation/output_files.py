@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from ...core.ensemble.maps import MAPS
 from ...io.files.atomic import json_text, null_for_nan, write_text
 from ...io.files.csv_text import csv_text
 from ..report.output_folder import (
@@ -18,15 +17,22 @@ from ..report.output_folder import (
     refuse_foreign_settings,
     unwritable,
 )
-from .aggregates import Aggregate, aggregate_difference
-from .case import CALIBRATION_NUMBERS, FAILURE_NUMBERS, CaseEvaluation, StructureResult
-from .evaluate import MethodEvaluation, judged_structures, known_intervals, known_maps
+from .aggregates import ALL, Aggregate, aggregate_difference
+from .evaluate import MethodEvaluation, judged_structures, known_maps
 from .example_cases import ShownCase
-from .measures import Measure, all_measures, failure_measures
+from .measures import AREAS, OF_CASE, OF_STRUCTURE
 from .page import evaluation_page
-from .paper_tables import Methods, dice_table, ece_table
 from .phases import PHASE
-from .tables import describe_extent, describe_methods, list_groups, text_table
+from .tables import (
+    Block,
+    Methods,
+    describe_extent,
+    describe_methods,
+    list_groups,
+    report_blocks,
+    report_table,
+    text_table,
+)
 
 CASES, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
 _FIRST_COLUMNS: Final = ("method", "case", "patient")
@@ -71,33 +77,31 @@ def write_report_files(texts: Mapping[str, str], report: Path) -> Path:
 def evaluation_text(methods: Methods) -> str:
     """Return the methods, warnings, Tables 1 and 2 and the notes for a terminal."""
     lines, warnings = describe_methods(methods)
-    parts = [*lines, *warnings, describe_extent(methods), "Dice", text_table(dice_table(methods))]
-    parts += ["Calibration error", text_table(ece_table(methods))]
+    parts = [*lines, *warnings, describe_extent(methods)]
+    for title, name in (("Dice", "dice"), ("Calibration error", "ece")):
+        parts += [title, text_table(report_table(methods, name))]
     notes = [f"{method.name}: {note}" for method in methods for note in method.notes]
     return "\n".join([*parts, *notes])
 
 
 INTERVAL: Final = "95 %, bootstrap of 2000 resamples of patients with all their volumes"
-_ALL: Final = "all"
-"""Structure in the rows of a whole case."""
-_OF_STRUCTURE: Final = tuple(field.name for field in fields(StructureResult))
+_Numbers: TypeAlias = dict[str, Aggregate]
 
 
-def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
+def evaluation_summary(methods: Methods) -> dict[str, Any]:
     """Return every measure of every method, for all cases and each group, as JSON; NaN is null.
 
     Fractions stay fractions: an ``ece_pooled`` of 0.02 is 2 %. ``differences`` are from the first
     method.
     """
-    structures = judged_structures(methods)
-    measures = all_measures(structures, known_intervals(methods), known_maps(methods))
-    results = {m.name: {x.key: x.aggregate(m.cases) for x in measures} for m in methods}
-    first, *others = (m.name for m in methods)
+    blocks = list(report_blocks(methods))
+    results = {method.name: _aggregates(method, blocks) for method in methods}
+    first, *others = results
     content = {
         "interval": INTERVAL,
-        "structures": structures,
+        "structures": judged_structures(methods),
         "cases": [case.case for case in methods[0].cases],
-        "methods": {m.name: _of_method(m, results[m.name], structures) for m in methods},
+        "methods": {m.name: _of_method(m, results[m.name], methods) for m in methods},
         "differences": {
             "from": first,
             "of": {name: _differences(results[name], results[first]) for name in others},
@@ -106,90 +110,85 @@ def evaluation_summary(methods: Sequence[MethodEvaluation]) -> dict[str, Any]:
     return dict(null_for_nan(content))
 
 
-def _of_method(
-    method: MethodEvaluation, aggregates: dict[str, Aggregate], structures: Sequence[str]
-) -> dict[str, Any]:
-    every = all_measures(structures, known_intervals([method]), known_maps([method]))
-    # Other groups than ED and ES have too few cases.
-    left_out = {m.key for measures in failure_measures().values() for m in measures}
-    measures = [m for m in every if m.key not in left_out]
+def _aggregates(method: MethodEvaluation, blocks: Iterable[Block]) -> _Numbers:
+    """Return all measures of the blocks, by key."""
+    return {
+        measure.key: aggregate
+        for block in blocks
+        for measure, aggregate in zip(block.measures, block.aggregates(method), strict=True)
+    }
+
+
+def _of_method(method: MethodEvaluation, numbers: _Numbers, methods: Methods) -> dict[str, Any]:
+    groups: dict[str, dict[str, Any]] = {}
+    for group in list_groups([method]):
+        # Other groups than ED and ES have too few cases to rank them.
+        blocks = [
+            block
+            for block in report_blocks([method], judged_structures(methods))
+            if group == PHASE or block.table not in ("failures", "ranking")
+        ]
+        groups[group] = {
+            value: _as_json(_aggregates(method, [replace(b, where=(group, value)) for b in blocks]))
+            for value in sorted({case.groups.get(group, "") for case in method.cases} - {""})
+        }
     return {
         "volumes": len(method.cases),
         "patients": method.patients,
         "notes": list(method.notes),
         "made_by": list(method.made_by),
-        "measures": {key: _numbers(aggregate) for key, aggregate in aggregates.items()},
-        "groups": {
-            group: dict(_of_group(method, group, every if group == PHASE else measures))
-            for group in list_groups([method])
-        },
+        "measures": _as_json(numbers),
+        "groups": groups,
     }
 
 
-def _of_group(
-    method: MethodEvaluation, group: str, measures: Sequence[Measure]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for value in sorted({case.groups.get(group, "") for case in method.cases} - {""}):
-        cases = [case for case in method.cases if case.groups.get(group) == value]
-        yield value, {m.key: _numbers(m.aggregate(cases)) for m in measures}
-
-
-def _numbers(aggregate: Aggregate) -> dict[str, Any]:
+def _as_json(numbers: _Numbers) -> dict[str, Any]:
     return {
-        "value": aggregate.value,
-        "standard_deviation": aggregate.deviation,
-        "interval": list(aggregate.interval),
-        "volumes": aggregate.volumes,
-        "patients": aggregate.patients,
-        "skipped": aggregate.skipped,
+        key: {
+            "value": aggregate.value,
+            "standard_deviation": aggregate.deviation,
+            "interval": list(aggregate.interval),
+            "volumes": aggregate.volumes,
+            "patients": aggregate.patients,
+            "skipped": aggregate.skipped,
+        }
+        for key, aggregate in numbers.items()
     }
 
 
-def _differences(own: dict[str, Aggregate], base: dict[str, Aggregate]) -> dict[str, Any]:
+def _differences(own: _Numbers, base: _Numbers) -> dict[str, Any]:
     differences = {key: aggregate_difference(value, base[key]) for key, value in own.items()}
     return {k: {"value": d.value, "interval": list(d.interval)} for k, d in differences.items()}
 
 
-def cases_csv(methods: Sequence[MethodEvaluation]) -> str:
+def cases_csv(methods: Methods) -> str:
     """Return a row for each method, case and structure, and for the whole case ("all").
 
     A number that is not defined is an empty field. Dice and pairwise Dice of the whole case are
     means over the structures.
     """
     groups = sorted({name for m in methods for case in m.cases for name in case.groups})
-    detection = sorted({name for m in methods for case in m.cases for name in case.detection})
-    means = [f"mean_{entry.key}" for entry in known_maps(methods)]
-    of_case = ("ece", *CALIBRATION_NUMBERS, *means, *FAILURE_NUMBERS)
-    of_detection = [f"{kind} {name}" for name in detection for kind in ("auroc", "auprc")]
-    others = (*_FIRST_COLUMNS, "structure", *_OF_STRUCTURE, *of_case)
+    columns = list(_columns(methods))
+    others = (*_FIRST_COLUMNS, "structure", *columns)
     of_groups = (f"group {name}" if name in others else name for name in groups)
-    rows: list[Sequence[Any]] = [[*others[:3], *of_groups, *others[3:], *of_detection]]
+    rows: list[Sequence[Any]] = [[*_FIRST_COLUMNS, *of_groups, "structure", *columns]]
     for method in methods:
         for case in method.cases:
-            start = [
-                method.name,
-                case.case,
-                case.patient,
-                *(case.groups.get(g, "") for g in groups),
-            ]
-            for name, numbers in _rows_of(case):
-                columns = (*_OF_STRUCTURE, *of_case, *of_detection)
-                values = (_field(numbers.get(column, math.nan)) for column in columns)
-                rows.append([*start, name, *values])
+            start = method.name, case.case, case.patient, *(case.groups.get(g, "") for g in groups)
+            for name in (*case.structures, ALL):
+                numbers = (case.number(column, name) for column in columns)
+                rows.append([*start, name or "all", *map(_field, numbers)])
     return csv_text(rows)
 
 
-def _rows_of(case: CaseEvaluation) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield each structure, and "all" for the whole case, with numbers by column."""
-    for name, result in case.structures.items():
-        yield name, asdict(result)
-    numbers = {
-        name: getattr(case, name) for name in ("ece", *CALIBRATION_NUMBERS, *FAILURE_NUMBERS)
-    }
-    numbers |= {f"mean_{entry.key}": case.mean_of(entry) for entry in MAPS.values()}
-    for name, scores in case.detection.items():
-        numbers |= {f"auroc {name}": scores.auroc, f"auprc {name}": scores.auprc}
-    yield _ALL, {"dice": case.mean_dice, "pairwise_dice": case.mean_pairwise_dice, **numbers}
+def _columns(methods: Methods) -> Iterator[str]:
+    """Yield the columns of numbers: of structures, of whole cases and of the detection."""
+    yield from (figure.column for figure in OF_STRUCTURE if figure.in_csv)
+    means = {f"mean_{entry.key}" for entry in known_maps(methods)}
+    yield from (f.column for f in OF_CASE if f.table != "maps" or f.column in means)
+    every = {column for m in methods for case in m.cases for column in case.numbers[ALL]}
+    names = {c.removeprefix("auroc ") for c in every if c.startswith("auroc ")}
+    yield from (f"{area} {name}" for name in sorted(names) for area in AREAS)
 
 
 def _field(number: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Final
 
 from ...core.heart.structures import structure_colors, structure_title
 from ..report.html import Tile, render_page
@@ -12,22 +13,22 @@ from .example_cases import ShownCase
 from .example_picture import case_pictures
 from .figures import entropy_picture, reliability_picture, risk_coverage_picture
 from .measures import ECE, Measure, dice_measures
-from .paper_tables import (
-    Methods,
-    agreement_table,
-    calibration_table,
-    contour_table,
-    detection_table,
-    dice_table,
-    ece_table,
-    failure_table,
-    interval_table,
-    paired_table,
-    ranking_table,
-    volume_table,
-)
 from .phases import END_PHASES, PHASE
-from .tables import Table, describe_extent, describe_methods, list_groups, make_cell
+from .tables import (
+    Methods,
+    describe_extent,
+    describe_methods,
+    group_table,
+    list_groups,
+    make_cell,
+    paired_table,
+    report_table,
+)
+
+TABLES: Final = (
+    *("dice", "ece", "calibration", "contours", "volumes", "detection", "intervals"),
+    *("failures", "ranking", "agreement"),
+)
 
 
 def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
@@ -36,6 +37,7 @@ def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
     colors = structure_colors({name: n for n, name in enumerate(structures, start=1)})
     groups = list_groups(methods)
     lines, warnings = describe_methods(methods)
+    phases = {case.groups.get(PHASE) for case in methods[0].cases}
     return render_page(
         "evaluation.html.j2",
         methods=methods,
@@ -43,10 +45,15 @@ def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
         warnings=warnings,
         tiles=list(_tiles(methods)),
         lines=lines,
-        tables=_tables(methods),
-        dice_by_group={group: dice_table(methods, group) for group in groups},
-        ece_by_group={group: ece_table(methods, group) for group in groups},
-        ranking_by_phase=_ranking_by_phase(methods),
+        tables={name: report_table(methods, name) for name in TABLES},
+        differences=paired_table(methods) if len(methods) > 1 else None,
+        dice_by_group={group: group_table(methods, "dice", group) for group in groups},
+        ece_by_group={group: group_table(methods, "ece", group) for group in groups},
+        ranking_by_phase={
+            phase: report_table(methods, "ranking", (PHASE, phase))
+            for phase in END_PHASES
+            if phases >= {*END_PHASES}
+        },
         reliability=reliability_picture(methods),
         risk_coverage=risk_coverage_picture(methods),
         entropy=entropy_picture(methods),
@@ -54,28 +61,6 @@ def evaluation_page(methods: Methods, shown: Sequence[ShownCase]) -> str:
         colors={structure_title(name): colors[n] for n, name in enumerate(structures, start=1)},
         notes=[f"{method.name}: {note}" for method in methods for note in method.notes],
     )
-
-
-def _ranking_by_phase(methods: Methods) -> dict[str, Table]:
-    """Return ED and ES → how well scores rank their cases; {} unless both are known."""
-    known = {case.groups.get(PHASE) for case in methods[0].cases}
-    return {p: ranking_table(methods, p) for p in END_PHASES} if known >= set(END_PHASES) else {}
-
-
-def _tables(methods: Methods) -> dict[str, Table | None]:
-    return {
-        "dice": dice_table(methods),
-        "ece": ece_table(methods),
-        "differences": paired_table(methods) if len(methods) > 1 else None,
-        "calibration": calibration_table(methods),
-        "contours": contour_table(methods),
-        "volumes": volume_table(methods),
-        "detection": detection_table(methods),
-        "intervals": interval_table(methods),
-        "failures": failure_table(methods),
-        "ranking": ranking_table(methods),
-        "agreement": agreement_table(methods),
-    }
 
 
 def _tiles(methods: Methods) -> Iterator[Tile]:
@@ -87,11 +72,11 @@ def _tiles(methods: Methods) -> Iterator[Tile]:
 def _best(label: str, methods: Methods, measures: Sequence[Measure]) -> Iterator[Tile]:
     """Yield the best value of each measure, and the method that has it."""
     for measure in measures:
-        aggregates = [(method.name, measure.aggregate(method.cases)) for method in methods]
+        aggregates = [(method.name, measure.aggregate(method.table)) for method in methods]
         known = [(name, aggregate) for name, aggregate in aggregates if aggregate.volumes]
         if known:
-            sign = 1 if measure.better == "higher" else -1
+            sign = 1 if measure.format.better == "higher" else -1
             name, best = max(known, key=lambda pair: sign * pair[1].value)
             number = make_cell(best, measure)
             below = " · ".join(filter(None, (name, number.interval)))
-            yield Tile(label, number.value, measure.unit, below)
+            yield Tile(label, number.value, measure.format.unit, below)

@@ -1,21 +1,33 @@
-"""Tables of an evaluation: methods as rows, groups as blocks of columns."""
+"""Tables of an evaluation: methods as rows, blocks of measures as columns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ...core.counts import format_count
+from ...core.metrics.conformal import COVERAGES
 from ..report.html import UNKNOWN
 from ..text_table import align_columns
 from .aggregates import Aggregate, aggregate_difference
-from .case import CaseEvaluation
-from .evaluate import MethodEvaluation
-from .measures import Measure
+from .case import GROUP
+from .evaluate import MethodEvaluation, judged_structures, known_intervals, known_maps
+from .measures import (
+    ECE,
+    OF_STRUCTURE,
+    Measure,
+    case_measures,
+    detection_measures,
+    dice_measures,
+    failure_measures,
+    interval_measures,
+    structure_measures,
+)
 from .phases import pair_warnings
 
+Methods = Sequence[MethodEvaluation]
 SETTING_NAMES: Final = ("members", "temperature", "mirroring", "window", "largest_component")
 NOT_RECORDED: Final = "settings not recorded"
 METHODS_DIFFER: Final = (
@@ -26,11 +38,23 @@ METHODS_DIFFER: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Measures of the cases for which ``takes`` is true, side by side under one title."""
+    """Measures side by side under one title, in the ``table`` of the report with this name.
+
+    They are of all cases, or of those ``where`` a group has a value: (name, value).
+    """
 
     title: str
     measures: Sequence[Measure]
-    takes: Callable[[CaseEvaluation], bool] = lambda case: True
+    table: str = ""
+    where: tuple[str, str] | None = None
+
+    def aggregates(self, method: MethodEvaluation) -> list[Aggregate]:
+        """Return the measures of a method."""
+        table = method.table
+        if self.where is not None:
+            group, value = self.where
+            table = table[table[GROUP, group] == value]
+        return [measure.aggregate(table) for measure in self.measures]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,50 +94,93 @@ class Table:
         ]
 
 
-def evaluation_table(methods: Sequence[MethodEvaluation], blocks: Sequence[Block]) -> Table:
+def report_blocks(methods: Methods, structures: Sequence[str] | None = None) -> Iterator[Block]:
+    """Yield all measures in the order of summary.json, with the names of their tables.
+
+    ``structures`` are by default those judged in any case.
+    """
+    structures = judged_structures(methods) if structures is None else structures
+    maps = known_maps(methods)
+    every = f"All ({format_count(len(methods[0].cases), 'volume')})"
+    yield Block(table="dice", title=every, measures=dice_measures(structures))
+    for figure in OF_STRUCTURE[1:]:
+        if figure.table:
+            measures = structure_measures(figure, structures)
+            yield Block(table=figure.table, title=figure.title or every, measures=measures)
+    yield Block(table="ece", title=every, measures=ECE)
+    yield Block(table="calibration", title=every, measures=case_measures("calibration"))
+    for title, gross in (("All wrong voxels", False), ("Gross errors", True)):
+        measures = detection_measures(maps, gross=gross)
+        yield Block(table="detection", title=title, measures=measures)
+    means = {f"mean_{entry.key}" for entry in maps}
+    measures = [measure for measure in case_measures("maps") if measure.key in means]
+    yield Block(title=every, measures=measures)
+    for title, measures in failure_measures().items():
+        table = "failures" if measures[0].format.better == "lower" else "ranking"
+        yield Block(table=table, title=title, measures=measures)
+    if intervals := known_intervals(methods):
+        for title, measures in interval_measures(intervals).items():
+            yield Block(table="intervals", title=title, measures=measures)
+
+
+def report_table(methods: Methods, name: str, where: tuple[str, str] | None = None) -> Table:
+    """Return a table of the report, such as "dice", of all cases or as in `Block`.
+
+    "dice" and "ece" are Tables 1 and 2 of the paper. Without intervals, theirs is empty.
+    """
+    blocks = [replace(b, where=where) for b in report_blocks(methods) if b.table == name]
+    if name == "intervals":  # the wider ones first
+        blocks = [*blocks[len(COVERAGES) :], *blocks[: len(COVERAGES)]]
+    return evaluation_table(methods, blocks)
+
+
+def group_table(methods: Methods, name: str, group: str) -> Table:
+    """Return the table "dice" or "ece" with a block for each value of a group."""
+    (block,) = (block for block in report_blocks(methods) if block.table == name)
+    measures = [measure for measure in block.measures if measure.key != "dice_mean"]
+    return evaluation_table(methods, group_blocks(methods, group, measures))
+
+
+def paired_table(methods: Methods) -> Table:
+    """Return paired differences of Dice and calibration error from the first method."""
+    dice = dice_measures(judged_structures(methods))
+    blocks = [
+        Block(title="Dice", measures=dice),
+        Block(title="Calibration error", measures=ECE),
+    ]
+    return difference_table(methods, blocks)
+
+
+def evaluation_table(methods: Methods, blocks: Sequence[Block]) -> Table:
     """Return every measure of every block for each method; the best of a column stands out."""
-    columns = []
-    for block in blocks:
-        kept = [[case for case in method.cases if block.takes(case)] for method in methods]
-        for measure in block.measures:
-            aggregates = [measure.aggregate(cases) for cases in kept]
-            columns.append(_best_marked(aggregates, measure))
-    return _table(methods, blocks, columns)
+    return _table(methods, blocks, _best_marked)
 
 
-def difference_table(methods: Sequence[MethodEvaluation], blocks: Sequence[Block]) -> Table:
+def difference_table(methods: Methods, blocks: Sequence[Block]) -> Table:
     """Return paired differences from the first method; bold if the interval excludes 0."""
-    columns = []
-    for block in blocks:
-        kept = [[case for case in method.cases if block.takes(case)] for method in methods]
-        for measure in block.measures:
-            base, *others = (measure.aggregate(cases) for cases in kept)
-            columns.append([_difference_cell(other, base, measure) for other in others])
-    return _table(methods[1:], blocks, columns)
+
+    def differences(aggregates: Sequence[Aggregate], measure: Measure) -> list[TableCell]:
+        base, *others = aggregates
+        return [_difference_cell(other, base, measure) for other in others]
+
+    return _table(methods, blocks, differences)
 
 
-def group_blocks(
-    methods: Sequence[MethodEvaluation], group: str, measures: Sequence[Measure]
-) -> list[Block]:
+def group_blocks(methods: Methods, group: str, measures: Sequence[Measure]) -> list[Block]:
     """Return a block for each value of a group, such as "Vendor A (32 volumes)"."""
-    cases = methods[0].cases
-
-    def has(value: str) -> Callable[[CaseEvaluation], bool]:
-        return lambda case: case.groups.get(group) == value
-
-    values = sorted({case.groups[group] for case in cases if group in case.groups})
+    values = [case.groups[group] for case in methods[0].cases if group in case.groups]
     title = f"{group[:1].upper()}{group[1:]}"
     return [
         Block(
-            title=f"{title} {value} ({format_count(sum(map(has(value), cases)), 'volume')})",
+            title=f"{title} {value} ({format_count(values.count(value), 'volume')})",
             measures=measures,
-            takes=has(value),
+            where=(group, value),
         )
-        for value in values
+        for value in sorted(set(values))
     ]
 
 
-def list_groups(methods: Sequence[MethodEvaluation]) -> list[str]:
+def list_groups(methods: Methods) -> list[str]:
     """Return the names of the groups with at least two values, sorted."""
     values: dict[str, set[str]] = {}
     for case in methods[0].cases:
@@ -122,13 +189,13 @@ def list_groups(methods: Sequence[MethodEvaluation]) -> list[str]:
     return sorted(group for group, distinct in values.items() if len(distinct) > 1)
 
 
-def describe_extent(methods: Sequence[MethodEvaluation]) -> str:
+def describe_extent(methods: Methods) -> str:
     """Return the numbers of volumes and patients: "32 volumes of 16 patients"."""
     volumes = format_count(len(methods[0].cases), "volume")
     return f"{volumes} of {format_count(methods[0].patients, 'patient')}"
 
 
-def describe_methods(methods: Sequence[MethodEvaluation]) -> tuple[list[str], list[str]]:
+def describe_methods(methods: Methods) -> tuple[list[str], list[str]]:
     """Return a line with the settings of each method, and warnings.
 
     These are on settings in which the methods differ, and numbers that no heart has. Every method
@@ -161,6 +228,25 @@ def _settings_of(method: MethodEvaluation) -> dict[str, str]:
     return {name: " or ".join(known) for name, known in values.items() if known}
 
 
+def _written(value: float, measure: Measure) -> str:
+    if math.isnan(value):
+        return UNKNOWN
+    text = f"{value * measure.format.scale:.{measure.format.digits}f}"
+    return (text if text.strip("-0.") else text.lstrip("-")).replace("-", "−")
+
+
+def _signed(value: float, measure: Measure) -> str:
+    text = _written(value, measure)
+    return text if value < 0 or not text.strip("0.") else f"+{text}"
+
+
+def _interval(
+    aggregate: Aggregate, measure: Measure, write: Callable[[float, Measure], str] = _written
+) -> str:
+    low, high = aggregate.interval
+    return "" if math.isnan(low) else f"{write(low, measure)} to {write(high, measure)}"
+
+
 def make_cell(aggregate: Aggregate, measure: Measure) -> TableCell:
     """Return an aggregate in the format of its measure."""
     if math.isnan(aggregate.value):
@@ -184,19 +270,30 @@ def text_table(table: Table) -> str:
 
 
 def _table(
-    methods: Sequence[MethodEvaluation],
+    methods: Methods,
     blocks: Sequence[Block],
-    columns: Iterable[Sequence[TableCell]],
+    cells_of: Callable[[Sequence[Aggregate], Measure], list[TableCell]],
 ) -> Table:
-    rows = zip(*columns, strict=True)
+    """Return the table of ``cells_of`` the aggregates of each measure, for the last methods."""
+    columns = [
+        cells_of(aggregates, measure)
+        for block in blocks
+        for measure, *aggregates in zip(
+            block.measures, *(block.aggregates(method) for method in methods), strict=True
+        )
+    ]
+    rows = list(zip(*columns, strict=True))
     return Table(
         heads=tuple((b.title, tuple(_head(m) for m in b.measures)) for b in blocks),
-        rows=tuple((m.name, tuple(cells)) for m, cells in zip(methods, rows, strict=True)),
+        rows=tuple(
+            (m.name, cells)
+            for m, cells in zip(methods[len(methods) - len(rows) :], rows, strict=True)
+        ),
     )
 
 
 def _head(measure: Measure) -> str:
-    return f"{measure.title}, {measure.unit}" if measure.unit else measure.title
+    return f"{measure.title}, {measure.format.unit}" if measure.format.unit else measure.title
 
 
 def _best_marked(aggregates: Sequence[Aggregate], measure: Measure) -> list[TableCell]:
@@ -209,9 +306,9 @@ def _best_marked(aggregates: Sequence[Aggregate], measure: Measure) -> list[Tabl
     }
     pairs = zip(aggregates, cells, strict=True)
     known = [(a.value, c.value) for a, c in pairs if c.value != UNKNOWN]
-    if not measure.better or len(known) < 2:
+    if not measure.format.better or len(known) < 2:
         return cells
-    _, best = max(known, key=lambda pair: keys[measure.better](pair[0]))
+    _, best = max(known, key=lambda pair: keys[measure.format.better](pair[0]))
     return [replace(c, stands_out=c.value == best) for c in cells]
 
 
@@ -219,31 +316,11 @@ def _difference_cell(aggregate: Aggregate, base: Aggregate, measure: Measure) ->
     difference = aggregate_difference(aggregate, base)
     if math.isnan(difference.value):
         return TableCell(value=UNKNOWN)
-    low, high = (round(end * measure.scale, measure.digits) for end in difference.interval)
+    low, high = (
+        round(end * measure.format.scale, measure.format.digits) for end in difference.interval
+    )
     return TableCell(
         value=_signed(difference.value, measure),
         interval=_interval(difference, measure, _signed),
         stands_out=low > 0 or high < 0,
     )
-
-
-def _interval(
-    aggregate: Aggregate,
-    measure: Measure,
-    write: Callable[[float, Measure], str] | None = None,
-) -> str:
-    low, high = aggregate.interval
-    write = write or _written
-    return "" if math.isnan(low) else f"{write(low, measure)} to {write(high, measure)}"
-
-
-def _signed(value: float, measure: Measure) -> str:
-    text = _written(value, measure)
-    return text if value < 0 or not text.strip("0.") else f"+{text}"
-
-
-def _written(value: float, measure: Measure) -> str:
-    if math.isnan(value):
-        return UNKNOWN
-    text = f"{value * measure.scale:.{measure.digits}f}"
-    return (text if text.strip("-0.") else text.lstrip("-")).replace("-", "−")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from time import perf_counter
@@ -122,13 +122,10 @@ class MemberStatistics(MemberSums):
     def __post_init__(self) -> None:
         self.agreement = PairwiseDice(self.structures)
 
-    def add(
-        self, probabilities: Any, part: Cutout | None = None, *, mode: Hashable = None
-    ) -> NDArray[np.uint8]:
+    def add(self, probabilities: Any, part: Cutout | None = None) -> NDArray[np.uint8]:
         """Add one member's (C, Z, Y, X) probabilities, and return all its (Z, Y, X) labels.
 
-        With a ``part`` of the image the probabilities are those of its voxels. ``mode`` is that of
-        the member in the posterior, which only the diversity of the ``agreement`` needs.
+        With a ``part`` of the image the probabilities are those of its voxels.
         """
         around = None if part is None else self._labels_around(part.box)
         voxels = None if part is None else part.voxels
@@ -140,7 +137,7 @@ class MemberStatistics(MemberSums):
         kept = self._kept(labels)
         if self.keep_members:
             self.member_labels.append(kept)
-        self.agreement.add(kept, mode)
+        self.agreement.add(kept)
         for name, ml in volumes_ml(kept, self.spacing, self.structures).items():
             self.volumes.setdefault(name, []).append(ml)
         return labels

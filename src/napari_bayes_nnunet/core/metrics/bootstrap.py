@@ -69,15 +69,9 @@ def mean_estimate(
 ) -> Estimate:
     """Return the mean of (n,) values of cases, NaN left out; NaN without any value.
 
-    Resampled as in `bootstrap`. Raises InputError unless every value has a patient.
+    Resampled as in `bootstrap`.
     """
     values = np.asarray(values, np.float64)
-    if values.shape != (len(patients),):
-        raise InputError(
-            "Expected a patient for every value, found {count} patients for shape {found}.",
-            found=values.shape,
-            count=len(patients),
-        )
     present = ~np.isnan(values)
     if not present.any():
         return Estimate(math.nan, np.full(resamples, math.nan))

@@ -6,7 +6,6 @@ Section 3.1 of Zhao et al., MICCAI 2022, "Evaluation Metrics".
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,6 @@ from scipy import ndimage
 
 from .. import InputError
 from ..ensemble.posterior import most_probable
-
-_FIELDS = ("voxels", "correct", "confidence_sum")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,45 +32,16 @@ class ReliabilityBins:
 
     @classmethod
     def empty(cls, bins: int = 100) -> ReliabilityBins:
-        """Return bins without voxels, as the start of a sum.
-
-        Raises InputError for fewer than one bin.
-        """
-        _check_bins(bins)
+        """Return bins without voxels, as the start of a sum."""
         none = np.zeros(bins, np.int64)
         return cls(voxels=none, correct=none, confidence_sum=np.zeros(bins))
 
     def __add__(self, other: ReliabilityBins) -> ReliabilityBins:
-        """Return the bins of the voxels of both. Raises InputError if their numbers differ."""
-        if len(self.voxels) != len(other.voxels):
-            raise InputError(
-                "Expected {expected} bins, found {found}.",
-                expected=len(self.voxels),
-                found=len(other.voxels),
-            )
+        """Return the bins of the voxels of both, equally many."""
         return ReliabilityBins(
             voxels=self.voxels + other.voxels,
             correct=self.correct + other.correct,
             confidence_sum=self.confidence_sum + other.confidence_sum,
-        )
-
-    def as_dict(self) -> dict[str, list[float]]:
-        """Return the fields as plain lists, for JSON; `from_dict` restores them exactly."""
-        return {name: getattr(self, name).tolist() for name in _FIELDS}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Sequence[float]]) -> ReliabilityBins:
-        """Return bins from `as_dict`. Raises InputError for missing lists or different lengths."""
-        lengths = {len(fields.get(name, ())) for name in _FIELDS}
-        if len(lengths) != 1 or 0 in lengths:
-            raise InputError(
-                "Expected the lists {fields}, with one number per bin.",
-                fields=", ".join(_FIELDS),
-            )
-        return cls(
-            voxels=np.array(fields["voxels"], np.int64),
-            correct=np.array(fields["correct"], np.int64),
-            confidence_sum=np.array(fields["confidence_sum"], np.float64),
         )
 
     @property
@@ -262,7 +230,7 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
             labels=labels.shape,
             probabilities=probabilities.shape,
         )
-    logs = _logarithms(probabilities)
+    logs = np.log(probabilities.clip(np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
     best = minimize_scalar(
         lambda log_temperature: _softened_nll(logs, labels, np.exp(log_temperature)),
         bounds=np.log(RANGE),
@@ -270,24 +238,6 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
         options={"xatol": 1e-4},
     )
     return float(np.exp(best.x))
-
-
-def temperature_losses(
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    temperatures: Sequence[float] | NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return the mean NLL, nat, of ``labels`` (N,) at each of the temperatures.
-
-    ``probabilities`` are (C, N), of N voxels.
-    """
-    logs = _logarithms(probabilities)
-    return np.array([_softened_nll(logs, labels, temperature) for temperature in temperatures])
-
-
-def _logarithms(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:
-    logs = np.log(probabilities.clip(np.finfo(np.float32).tiny))
-    return np.asarray(logs, np.float32)
 
 
 def _softened_nll(

@@ -97,16 +97,8 @@ def fit_interval(
     smallest residual with which at least L (n + 1) / n of the patients' weights are covered. It is
     scaled by the difficulties if all are known and the intervals become narrower by a tenth or
     more.
-
-    Raises InputError if the numbers of values, references, patients and difficulties differ.
     """
     columns = [values, references, *([] if difficulties is None else [difficulties])]
-    if {len(column) for column in columns} != {len(patients)}:
-        raise InputError(
-            "Expected as many numbers in each list as patients ({expected}), found {found}.",
-            expected=len(patients),
-            found=[len(column) for column in columns],
-        )
     table = np.array(columns, np.float64)
     known = np.isfinite(table[:2]).all(axis=0)
     table, names = table[:, known], np.asarray(patients, object)[known]

@@ -5,54 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError
 from ..types import LabelMap, Mask
 from .border import GROSS_MM, far_from_contours
 
 
-@dataclass(frozen=True, kw_only=True)
-class ErrorDetection:
-    """Detection of ``errors`` wrong voxels among ``voxels`` by a map of uncertainty.
+class ErrorDetection(NamedTuple):
+    """Detection of wrong voxels by a map of uncertainty.
 
     ``auroc`` is the area under the receiver operating characteristic, 0.5 for chance, and ``auprc``
-    the average precision, ``errors / voxels`` for chance. Both are NaN if no voxel or every voxel
-    is wrong.
+    the average precision, the share of wrong voxels for chance. Both are NaN if no voxel or every
+    voxel is wrong.
     """
 
     auroc: float
     auprc: float
-    errors: int
-    voxels: int
 
 
 def error_detection(uncertainty: NDArray[np.floating], wrong: Mask) -> ErrorDetection:
     """Return how well uncertainty detects ``wrong`` voxels, both of one shape.
 
-    Equal uncertainties count as one threshold. Raises InputError if the shapes differ.
+    Equal uncertainties count as one threshold.
     """
-    uncertainty, wrong = np.asarray(uncertainty), np.asarray(wrong, bool)
-    if uncertainty.shape != wrong.shape:
-        raise InputError(
-            "Uncertainty has shape {expected}, but errors have shape {found}.",
-            expected=uncertainty.shape,
-            found=wrong.shape,
-        )
-    errors, voxels = int(np.count_nonzero(wrong)), wrong.size
-    if errors in (0, voxels):
-        return ErrorDetection(auroc=math.nan, auprc=math.nan, errors=errors, voxels=voxels)
+    truth, score = wrong.ravel(), uncertainty.ravel()
+    if truth.all() or not truth.any():
+        return ErrorDetection(math.nan, math.nan)
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    truth, score = wrong.ravel(), uncertainty.ravel()
     return ErrorDetection(
         auroc=float(roc_auc_score(truth, score)),
         auprc=float(average_precision_score(truth, score)),
-        errors=errors,
-        voxels=voxels,
     )
 
 
@@ -62,16 +48,7 @@ def gross_errors(prediction: LabelMap, reference: LabelMap, spacing: Sequence[fl
     ``prediction`` and ``reference`` are (Z, Y, X) labels, ``spacing`` is (z, y, x) in mm. Distances
     are those of `far_from_contours`: a slice whose reference has only one label has no contour, so
     every wrong voxel in it is far from one.
-
-    Raises InputError if the shapes differ.
     """
-    prediction, reference = np.asarray(prediction), np.asarray(reference)
-    if prediction.shape != reference.shape:
-        raise InputError(
-            "Expected labels of the shape {expected} of their reference, found {found}.",
-            expected=reference.shape,
-            found=prediction.shape,
-        )
     far = far_from_contours(reference, spacing, farther_than=GROSS_MM)
     return np.asarray(far & (prediction != reference), bool)
 
@@ -94,8 +71,7 @@ def risk_coverage(confidence: FloatSeries, risk: FloatSeries) -> RiskCoverage:
     """Return the risk, such as 1 - Dice, of (n,) cases if only the most confident count.
 
     Equal confidences have no order: each of their cases counts with the mean of their risks, which
-    is exactly the mean over all orders. Cases with a NaN are left out. Raises InputError if the
-    numbers of cases differ.
+    is exactly the mean over all orders. Cases with a NaN are left out.
     """
     confidence, risk = _pairs(confidence, risk)
     _, group = np.unique(-confidence, return_inverse=True)
@@ -147,7 +123,7 @@ def rank_correlation(score: FloatSeries, quality: FloatSeries) -> float:
     """Return Spearman's correlation of (n,) scores with the quality they predict, -1 … 1.
 
     Cases with a NaN are left out. NaN for fewer than three cases, or if all scores or all qualities
-    are equal. Raises InputError if the numbers of cases differ.
+    are equal.
     """
     score, quality = _pairs(score, quality)
     if len(score) < 3:
@@ -172,11 +148,5 @@ def _pairs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return both as float64, without cases that have a NaN."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if a.ndim != 1 or a.shape != b.shape:
-        raise InputError(
-            "Expected two numbers (n,) per case, found shapes {first} and {second}.",
-            first=a.shape,
-            second=b.shape,
-        )
     present = ~(np.isnan(a) | np.isnan(b))
     return a[present], b[present]

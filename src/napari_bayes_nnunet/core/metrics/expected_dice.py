@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError
 from .conformal import Coverage, IntervalRule, fit_interval
 
 _LEAST_RANGE: Final = 1e-6
@@ -51,16 +50,8 @@ def fit_dice(
     """Return the rule that explains the measured ``dices`` (N,) of cases of ``patients``.
 
     The line is that of least squares; its errors are those of lines fitted without the patient.
-    None if too few patients are known for an interval. Raises InputError if the numbers of
-    agreements, Dice and patients differ.
+    None if too few patients are known for an interval.
     """
-    if not len(agreements) == len(dices) == len(patients):
-        raise InputError(
-            "Expected agreements and Dice of {expected} cases, found {agreements} and {dices}.",
-            expected=len(patients),
-            agreements=len(agreements),
-            dices=len(dices),
-        )
     table = np.array([agreements, dices], np.float64)
     known = np.isfinite(table).all(axis=0)
     (x, y), names = table[:, known], np.asarray(patients, object)[known].astype(str)

@@ -100,16 +100,8 @@ def fit_failure(
 
     A patient counts once, however many cases there are. A sign that is unknown in one of the cases,
     or exceeds the median of those that did not fail in none, is left out. None for fewer than five
-    patients whose cases did not fail, or without signs. Raises InputError if the numbers of signs,
-    Dice and patients differ.
+    patients whose cases did not fail, or without signs.
     """
-    if not len(signs) == len(dices) == len(patients):
-        raise InputError(
-            "Expected signs and Dice of {expected} cases, found {signs} and {dices}.",
-            expected=len(patients),
-            signs=len(signs),
-            dices=len(dices),
-        )
     names = np.asarray(patients, object).astype(str)
     good = np.asarray(dices, np.float64) >= FAILED_DICE
     count = len(set(names[good]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -92,13 +92,7 @@ def fit_features(
     names = np.asarray(patients, object)
     largest = sorted(distances[names == name].max() for name in distinct)
     rank = min(math.ceil((len(distinct) + 1) * PERCENTILE / 100), len(distinct))
-    return FeatureRule(
-        mean=rule.mean,
-        directions=rule.directions,
-        variance=rule.variance,
-        threshold=float(largest[rank - 1]),
-        patients=len(distinct),
-    )
+    return replace(rule, threshold=float(largest[rank - 1]))
 
 
 def _covariance(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,18 +97,6 @@ def pairwise_dice(
     return pairs.mean()
 
 
-@dataclass(frozen=True, kw_only=True)
-class FunctionalDiversity:
-    """Mean Dice of pairs of members ``within`` a mode and ``between`` different modes, 0 … 1.
-
-    A mode is a cycle of a training. The lower the Dice, the more diverse the members. NaN without
-    such pairs.
-    """
-
-    within: float
-    between: float
-
-
 class PairwiseDice:
     """Mean Dice over all pairs of members of one volume, per structure: the case score.
 
@@ -131,9 +118,7 @@ class PairwiseDice:
                 )
         self._structures = dict(structures)
         self._members: list[dict[str, _PackedMask]] = []
-        self._modes: list[Hashable] = []
         self._sums = dict.fromkeys(self._structures, 0.0)
-        self._sums_within = dict.fromkeys(self._structures, 0.0)
         self._shape: tuple[int, ...] | None = None
 
     @property
@@ -141,10 +126,9 @@ class PairwiseDice:
         """Number of members."""
         return len(self._members)
 
-    def add(self, labels: LabelMap, mode: Hashable = None) -> None:
+    def add(self, labels: LabelMap) -> None:
         """Compare the (Z, Y, X) label map of a member with those added before.
 
-        ``mode`` is that of the member in the posterior, such as its cycle, for the `diversity`.
         Raises InputError for another shape or a type other than integers.
         """
         labels = np.asarray(labels)
@@ -158,32 +142,13 @@ class PairwiseDice:
             for name, label in self._structures.items()
         }
         for name, mask in member.items():
-            overlaps = [mask.dice(other[name]) for other in self._members]
-            self._sums[name] += sum(overlaps)
-            self._sums_within[name] += sum(
-                overlap
-                for overlap, other in zip(overlaps, self._modes, strict=True)
-                if other == mode
-            )
+            self._sums[name] += sum(mask.dice(other[name]) for other in self._members)
         self._members.append(member)
-        self._modes.append(mode)
 
     def mean(self) -> dict[str, float]:
         """Return the mean Dice of each structure over all pairs, 0 … 1; NaN below two members."""
         pairs = math.comb(self.count, 2)
         return {name: total / pairs if pairs else math.nan for name, total in self._sums.items()}
-
-    def diversity(self) -> dict[str, FunctionalDiversity]:
-        """Return the mean Dice of each structure over the pairs within and between modes."""
-        within = sum(math.comb(count, 2) for count in Counter(self._modes).values())
-        between = math.comb(self.count, 2) - within
-        return {
-            name: FunctionalDiversity(
-                within=self._sums_within[name] / within if within else math.nan,
-                between=(total - self._sums_within[name]) / between if between else math.nan,
-            )
-            for name, total in self._sums.items()
-        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

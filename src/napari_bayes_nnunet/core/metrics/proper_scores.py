@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError
 from .calibration import crop_to_foreground
 
 SMALLEST: Final = float(np.finfo(np.float32).tiny)
@@ -23,8 +22,8 @@ def negative_log_likelihood(
     ``probabilities`` (C, Z, Y, X), ``reference`` (Z, Y, X) with numbers of classes as labels. NaN
     for an empty reference.
 
-    Raises InputError if the shapes do not match, the probabilities are not floating-point numbers,
-    or a label has no class.
+    Raises InputError if the shapes do not match, or the probabilities are not floating-point
+    numbers.
     """
     inside = crop_to_foreground(probabilities, reference)
     if inside is None:
@@ -51,13 +50,5 @@ def _of_reference(
     probabilities: NDArray[np.floating], reference: NDArray[np.integer]
 ) -> NDArray[np.floating]:
     """Return the (Z, Y, X) probability of the reference's class."""
-    classes = len(probabilities)
-    if reference.min() < 0 or reference.max() >= classes:
-        raise InputError(
-            "Expected labels 0 … {last}, found {lowest} … {highest}.",
-            last=classes - 1,
-            lowest=reference.min(),
-            highest=reference.max(),
-        )
     chosen = np.take_along_axis(probabilities, reference[None].astype(np.intp), axis=0)
     return np.asarray(chosen[0])

@@ -61,7 +61,7 @@ def wrong_voxels(
 ) -> WrongVoxels:
     """Return the numbers of wrong voxels in (Z, Y, X) labels; see `gross_errors`.
 
-    ``spacing`` (z, y, x) in mm. Raises InputError if the shapes differ.
+    ``spacing`` (z, y, x) in mm.
     """
     gross = gross_errors(prediction, reference, spacing)
     wrong = np.asarray(prediction) != np.asarray(reference)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 
@@ -37,8 +37,6 @@ ROUNDING: Final = 0.02
 LEAST_AGREEMENT: Final = 0.5
 """Smallest share of the foreground with the most probable class; postprocessing changes less."""
 
-IntervalEnds: TypeAlias = dict[str, float]
-"""Ends ``low_80``, ``high_80``, ``low_90`` and ``high_90`` of prediction intervals, if known."""
 _MIRRORS: Final = ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))
 """Axes along which probabilities may be mirrored by mistake."""
 OF_ANOTHER_PREDICTION: Final = (
@@ -64,7 +62,7 @@ class Prediction:
     ``labels`` (Z, Y, X) on the grid of the image, ``probabilities`` (C, Z, Y, X), the saved
     ``maps``: name → (Z, Y, X). ``structures``: name → label, None if unknown.
     ``pairwise_dice`` of the members and ``expected_dice``, per structure. ``volume_intervals`` and,
-    for ED and ES, ``function_intervals``: structure or measurement ("LV EF") → `IntervalEnds`.
+    for ED and ES, ``function_intervals``: structure or measurement ("LV EF") → level → interval.
     ``failure_score`` is NaN if unknown. ``phase`` of a cine, from 1. ``made_by``: the ensemble, its
     members and settings, as in the report; empty if unknown.
     """
@@ -77,8 +75,8 @@ class Prediction:
     pairwise_dice: dict[str, float] = field(default_factory=dict)
     expected_dice: dict[str, float] = field(default_factory=dict)
     failure_score: float = math.nan
-    volume_intervals: dict[str, IntervalEnds] = field(default_factory=dict)
-    function_intervals: dict[str, IntervalEnds] = field(default_factory=dict)
+    volume_intervals: dict[str, Intervals] = field(default_factory=dict)
+    function_intervals: dict[str, Intervals] = field(default_factory=dict)
     phase: int | None = None
     made_by: dict[str, Any] = field(default_factory=dict)
 
@@ -157,9 +155,9 @@ def read_prediction(folder: Path, case: str) -> Prediction:
         },
         expected_dice={name: entry.value for name, entry in report.expected_dice.items()},
         failure_score=report.failure.score if report.failure is not None else math.nan,
-        volume_intervals={name: entry.ends() for name, entry in report.volumes_ml.items()},
+        volume_intervals={name: entry.known() for name, entry in report.volumes_ml.items()},
         # Version 0.2.0 wrote those of two images into their reports, where they can be outdated.
-        function_intervals={name: entry.ends() for name, entry in report.function.items()}
+        function_intervals={name: entry.known() for name, entry in report.function.items()}
         if report.phase is not None
         else {},
         phase=report.phase,
@@ -174,20 +172,11 @@ class _Intervals:
     interval_80: tuple[float, float] | None = None
     interval_90: tuple[float, float] | None = None
 
-    def ends(self) -> IntervalEnds:
-        """Return the ends ``low_80``, ``high_80``, ``low_90`` and ``high_90`` of known ones."""
-        known: dict[Coverage, tuple[float, float] | None]
-        known = {80: self.interval_80, 90: self.interval_90}
-        return interval_ends({level: ends for level, ends in known.items() if ends is not None})
-
-
-def interval_ends(intervals: Intervals) -> IntervalEnds:
-    """Return ``low_80``, ``high_80``, ``low_90`` and ``high_90``, as far as they are known."""
-    return {
-        f"{end}_{level}": value
-        for level, interval in intervals.items()
-        for end, value in zip(("low", "high"), interval, strict=True)
-    }
+    def known(self) -> Intervals:
+        """Return level → interval of the known ones."""
+        every: dict[Coverage, tuple[float, float] | None]
+        every = {80: self.interval_80, 90: self.interval_90}
+        return {level: ends for level, ends in every.items() if ends is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,7 @@ def reference_labels(
     *,
     structures: Mapping[str, int],
     geometry: Geometry,
+    only_known: bool = False,
 ) -> Reference | None:
     """Return the (Z, Y, X) labels of a phase, numbered like ``structures``, 0 for the rest.
 
@@ -57,54 +58,24 @@ def reference_labels(
     ``dataset.json`` in the folder or above it; without one, labels are numbered like
     ``structures``. None if the phase has no file, or only 0 in a 4D file.
 
-    Raises DataError for another grid than ``geometry``, for undefined or ignored labels, and if the
-    reference lacks a structure of the study.
+    The reference must have all structures, unless ``only_known`` asks for those that it has: those
+    of its ``dataset.json`` or, without one, those drawn in this phase, because others may not have
+    been drawn at all (Sunnybrook has no RV, and the myocardium in end-diastole only).
+
+    Raises DataError for another grid than ``geometry``, for undefined or ignored labels, and for a
+    missing structure.
     """
     volume = _read_on_grid(folder, case, phase, geometry)
     if volume is None:
         return None
-    numbers = structure_numbers(folder)
-    labels = _renumbered(volume, structures, numbers)
-    return _reference(volume, labels, dict(structures), numbers)
-
-
-def known_reference(
-    folder: Path,
-    case: str,
-    phase: int | None,
-    *,
-    structures: Mapping[str, int],
-    geometry: Geometry,
-) -> Reference | None:
-    """Return `reference_labels` of those ``structures`` that the reference has.
-
-    These are named in its ``dataset.json``. Without one, they are the structures drawn in this
-    phase, because others may not have been drawn at all (Sunnybrook has no RV, and the myocardium
-    in end-diastole only). Other structures are 0 in the labels.
-
-    Raises DataError like `reference_labels`, but not for a missing structure.
-    """
-    numbers = structure_numbers(folder)
-    known = dict(structures)
-    if numbers is not None:
-        known = {n: v for n, v in structures.items() if match_structure(n, numbers) is not None}
-    volume = _read_on_grid(folder, case, phase, geometry)
-    if volume is None:
-        return None
+    numbers, known = structure_numbers(folder), dict(structures)
+    if only_known and numbers is not None:
+        known = {n: v for n, v in known.items() if match_structure(n, numbers) is not None}
     labels = _renumbered(volume, known, numbers)
-    if numbers is None:
+    if only_known and numbers is None:
         known = {name: value for name, value in known.items() if (labels == value).any()}
-    return _reference(volume, labels, known, numbers)
-
-
-def _reference(
-    volume: Volume,
-    labels: VoxelArray,
-    structures: dict[str, int],
-    numbers: Mapping[str, int] | None,
-) -> Reference:
     is_placed = volume.geometry.letters is not None
-    return Reference(labels, structures, is_named=numbers is not None, is_placed=is_placed)
+    return Reference(labels, known, is_named=numbers is not None, is_placed=is_placed)
 
 
 @dataclass(frozen=True)
@@ -184,20 +155,16 @@ def _read_on_grid(folder: Path, case: str, phase: int | None, geometry: Geometry
     Raises DataError if they lie on another grid, or have voxels with the ignore label.
     """
     labels, grid = _read(folder, case, phase), geometry.frame()
-    if labels is not None and geometry.given_spacing is not None:
+    if labels is None:
+        return None
+    if geometry.given_spacing is not None:
         labels = labels.with_spacing(geometry.given_spacing)
-    if labels is not None and not labels.geometry.same_grid(grid):
-        raise DataError(
-            REFERENCE_GRID,
-            file=labels.source,
-            found=labels.geometry,
-            case=case,
-            expected=grid,
-        )
-    if labels is not None:
-        ignored = (_label_numbers(folder) or {}).get(IGNORE)
-        if ignored is not None and (labels.voxels == ignored).any():
-            raise DataError(IGNORED_VOXELS, file=labels.source, value=ignored)
+    if not labels.geometry.same_grid(grid):
+        found = labels.geometry
+        raise DataError(REFERENCE_GRID, file=labels.source, found=found, case=case, expected=grid)
+    ignored = (_label_numbers(folder) or {}).get(IGNORE)
+    if ignored is not None and (labels.voxels == ignored).any():
+        raise DataError(IGNORED_VOXELS, file=labels.source, value=ignored)
     return labels
 
 
