@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QFont, QFontMetrics, QResizeEvent
+from qtpy.QtGui import QFont, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -66,8 +66,8 @@ class EvaluationResults(QWidget):
         self.problem = MessageLabel()
         self.pictures.setAccessibleName("Reliability diagrams")
         self._lay_out()
-        self.report_button.clicked.connect(self._on_report_clicked)
-        self.folder_button.clicked.connect(self._on_folder_clicked)
+        self.report_button.clicked.connect(lambda: self._open(self._page))
+        self.folder_button.clicked.connect(lambda: self._open(self._page.parent))
         self.set_outcome(None)
 
     @property
@@ -110,13 +110,10 @@ class EvaluationResults(QWidget):
         self.notes.collapse()
         self.notes.setVisible(bool(notes))
 
-    def _on_report_clicked(self) -> None:
-        if self._outcome is not None:
-            self._open(self._outcome.page)
-
-    def _on_folder_clicked(self) -> None:
-        if self._outcome is not None:
-            self._open(self._outcome.page.parent)
+    @property
+    def _page(self) -> Path:
+        assert self._outcome is not None  # without one, there are no buttons
+        return self._outcome.page
 
     def _open(self, path: Path) -> None:
         opened = path.exists() and self._open_path(path)
@@ -124,9 +121,8 @@ class EvaluationResults(QWidget):
 
 
 _ROWS_SHOWN = 8
-_CELL_MARGIN = 12
-"""Horizontal space around the text of a cell, pixels."""
-NARROWEST_NAME = 56
+NARROWEST_COLUMN = 48
+"""Smallest width of a column, pixels."""
 ECE_HELP = (
     "Expected calibration error over the voxels of all volumes: the mean gap between confidence "
     "and accuracy. 0 is perfect."
@@ -150,10 +146,10 @@ class EvaluationTable(QTableWidget):
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.verticalHeader().hide()
         header = self.horizontalHeader()
-        header.setMinimumSectionSize(30)
+        header.setMinimumSectionSize(NARROWEST_COLUMN)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         ThemeFont(self, header)
 
     def set_table(self, table: Table) -> None:
@@ -170,18 +166,19 @@ class EvaluationTable(QTableWidget):
             for column, cell in enumerate(cells, start=1):
                 tooltip = f"{name}, {heads[column - 1][1]}: {cell_text(cell)}"
                 self._set_cell(row, column, cell.value, tooltip, bold=cell.stands_out)
-        self._fit()
+        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._fit_height()
 
     def changeEvent(self, event: QEvent) -> None:
-        """Fit rows and columns to a new font."""
+        """Fit the rows to a new font."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self._fit()
+            self._fit_height()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Give the column of names the width that the numbers leave free."""
+        """Make room for the scroll bar where the columns need one."""
         super().resizeEvent(event)
-        self._share_width()
+        self._fit_height()
 
     def _set_head(self, column: int, text: str, tooltip: str) -> None:
         item = QTableWidgetItem(text)
@@ -199,29 +196,13 @@ class EvaluationTable(QTableWidget):
             item.setFont(font)
         self.setItem(row, column, item)
 
-    def _fit(self) -> None:
-        """Fit the height to the rows, up to ``_ROWS_SHOWN``, and the columns to their numbers."""
-        font = self.font()
-        font.setBold(True)
-        metrics, header = QFontMetrics(font), self.horizontalHeader()
-        for column in range(1, self.columnCount()):
-            texts = [self.item(row, column).text() for row in range(self.rowCount())]
-            widest = max((metrics.horizontalAdvance(text) for text in texts), default=0)
-            text = self.horizontalHeaderItem(column).text()
-            title = header.fontMetrics().horizontalAdvance(text)
-            header.resizeSection(column, max(widest, title) + _CELL_MARGIN)
-        self._share_width()
-
-    def _share_width(self) -> None:
-        header, columns = self.horizontalHeader(), range(self.columnCount())
-        numbers = sum(header.sectionSize(column) for column in columns[1:])
-        name = max(NARROWEST_NAME, self.viewport().width() - numbers)
-        if self.columnCount() and header.sectionSize(0) != name:
-            header.resizeSection(0, name)
+    def _fit_height(self) -> None:
+        """Fit the height to the rows, up to ``_ROWS_SHOWN``, and a bar if the columns need one."""
         row = max(ROW_HEIGHT, self.fontMetrics().height() + 6)
         self.verticalHeader().setDefaultSectionSize(row)
         rows = min(max(self.rowCount(), 1), _ROWS_SHOWN) * row
-        scrolls = NARROWEST_NAME + numbers > self.viewport().width()
+        header = self.horizontalHeader()
+        scrolls = header.length() > self.viewport().width()
         bar = self.horizontalScrollBar().sizeHint().height() if scrolls else 0
         height = header.sizeHint().height() + rows + bar + 2 * self.frameWidth() + 2
         if height != self.height():
