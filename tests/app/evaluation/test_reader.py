@@ -15,6 +15,7 @@ from napari_bayes_nnunet.app.evaluation.queue import SLICES, evaluate_queue
 from napari_bayes_nnunet.app.evaluation.queue_report import queue_text
 from napari_bayes_nnunet.app.evaluation.reader import (
     ACTIONS,
+    ERRORS,
     MOST_FIRST,
     ORDERS,
     QUEUE,
@@ -68,7 +69,7 @@ def evaluation(folders: tuple[Path, Path]) -> ReaderEvaluation:
 
 
 def curves(evaluation: ReaderEvaluation, order: str):
-    return next(curves for curves in evaluation.curves if curves.order == order)
+    return evaluation.curves[order]
 
 
 def test_every_patient_is_a_step(folders):
@@ -116,26 +117,26 @@ def test_volumes_of_a_patient_are_reviewed_together(evaluation):
 
 def test_errors_fall_with_actions_until_none_is_left(evaluation):
     for order in ORDERS:
-        shares = [estimate.value for estimate in curves(evaluation, order).gross_left]
+        shares = [estimate.value for estimate in curves(evaluation, order)["gross_left"]]
         assert shares[0] == 1
         assert shares[-1] == 0
         assert shares == sorted(shares, reverse=True)
-        dice = [estimate.value for estimate in curves(evaluation, order).dice]
+        dice = [estimate.value for estimate in curves(evaluation, order)["dice"]]
         assert dice[-1] == 1 > dice[0]
     assert evaluation.actions.value == 12 + 2  # every slice accepted, two corrected
 
 
 def test_queue_finds_the_errors_before_slice_order(evaluation):
-    after_five = {order: curves(evaluation, order).gross_left[1].value for order in ORDERS}
+    after_five = {order: curves(evaluation, order)["gross_left"][1].value for order in ORDERS}
     assert after_five[QUEUE] == after_five[MOST_FIRST] == 0
     assert after_five[SLICES] > 0
 
 
 def test_numbers_of_ed_and_es_become_right(evaluation):
     for name in REVIEWED_NUMBERS:
-        errors = [estimate.value for estimate in curves(evaluation, QUEUE).errors[name]]
+        errors = [estimate.value for estimate in curves(evaluation, QUEUE)[ERRORS[name]]]
         assert errors[-1] == pytest.approx(0)
-    assert curves(evaluation, QUEUE).errors["LV EF"][0].value > 0
+    assert curves(evaluation, QUEUE)[ERRORS["LV EF"]][0].value > 0
 
 
 def test_one_action_in_the_first_slices_removes_all(evaluation):
@@ -193,8 +194,8 @@ def test_patient_with_one_volume_has_no_ejection_fraction(tmp_path):
     write(tmp_path / "studies", "p1_frame01", {None: doubtful(4)})
     write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", reference(4))
     alone = drain(evaluate_reader(tmp_path / "studies", tmp_path / "labels"))
-    assert np.isnan(curves(alone, QUEUE).errors["LV EF"][0].value)
-    assert curves(alone, QUEUE).gross_left[-1].value == 0
+    assert np.isnan(curves(alone, QUEUE)[ERRORS["LV EF"]][0].value)
+    assert curves(alone, QUEUE)["gross_left"][-1].value == 0
     assert "nan" not in reader_text(alone)
 
 
@@ -212,4 +213,4 @@ def test_patient_without_any_structure_has_no_dice(tmp_path):
     write(tmp_path / "studies", "p1_frame01", {None: [empty, empty]})
     write_reference(tmp_path / "labels" / "p1_frame01.nii.gz", empty)
     alone = drain(evaluate_reader(tmp_path / "studies", tmp_path / "labels"))
-    assert np.isnan(curves(alone, QUEUE).dice[0].value)
+    assert np.isnan(curves(alone, QUEUE)["dice"][0].value)

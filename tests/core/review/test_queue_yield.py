@@ -12,7 +12,6 @@ from napari_bayes_nnunet.core.review.queue_yield import (
     ReviewedSlices,
     in_best_order,
     in_random_order,
-    in_slice_order,
     queue_yield,
     wrong_voxels,
 )
@@ -80,10 +79,6 @@ def test_no_order_beats_the_best():
     for order in itertools.permutations(range(4)):
         found = queue_yield([review(errors, order=order)])
         assert (found.curve <= best.curve + 1e-12).all()
-
-
-def test_slice_order_is_that_of_the_study():
-    np.testing.assert_array_equal(in_slice_order(review([1, 2, 3], [2, 1, 0])).order, [0, 1, 2])
 
 
 def test_without_errors_nothing_can_be_found():

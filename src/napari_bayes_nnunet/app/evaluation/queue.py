@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.metrics.bootstrap import Estimate
 from ...core.review.queue import REVIEW_SCORES, QueueItem, review_queue, slice_scores, usable_score
@@ -18,15 +17,13 @@ from ...core.review.queue_yield import (
     WrongVoxels,
     in_best_order,
     in_random_order,
-    in_slice_order,
     queue_yield,
     wrong_voxels,
 )
 from ...core.types import Phase
 from ...io.dataset.patients import DEFAULT_PATIENT
-from ...io.evaluation.references import Reference
 from ...io.study.study import Study
-from .referenced_studies import ReferencedStudies, ReferencedStudy
+from .referenced_studies import ReferencedStudies
 
 Errors = Literal["gross", "all"]
 KINDS: Final[tuple[Errors, ...]] = ("gross", "all")
@@ -113,84 +110,63 @@ def evaluate_queue(
     known = ReferencedStudies(studies, labels, patient=patient)
     evaluated, notes = [], []
     for referenced in known:
-        evaluated.append(_queued(referenced))
-        notes += _fallbacks(referenced.study)
+        study, spacing = referenced.study, referenced.study.info.geometry.spacing
+        wrong = {
+            phase: wrong_voxels(study.posteriors[phase].prediction, reference.labels, spacing)
+            for phase, reference in referenced.references.items()
+        }
+        queues = _queues(study, list(wrong))
+        evaluated.append(_QueuedStudy(patient=referenced.patient, wrong=wrong, queues=queues))
+        sentences = (usable_score(study.posteriors.values(), name)[1] for name in REVIEW_SCORES)
+        notes += [f"{study.info.case}: {sentence}" for sentence in sentences if sentence]
     return QueueEvaluation(
         results=tuple(result for kind in KINDS for result in _results(evaluated, kind)),
         studies=len(evaluated),
         patients=len({study.patient for study in evaluated}),
         slices=sum(len(wrong.all) for study in evaluated for wrong in study.wrong.values()),
-        errors={kind: _total(evaluated, kind) for kind in KINDS},
+        errors={
+            kind: int(sum(study.review(kind).errors.sum() for study in evaluated)) for kind in KINDS
+        },
         notes=tuple(dict.fromkeys((*known.notes, *notes))),
     )
 
 
-def _wrong_of(study: Study, references: Mapping[Phase, Reference]) -> dict[Phase, WrongVoxels]:
-    """Return the wrong voxels of each phase that has a reference."""
-    spacing = study.info.geometry.spacing
-    return {
-        phase: wrong_voxels(study.posteriors[phase].prediction, reference.labels, spacing)
-        for phase, reference in references.items()
-    }
-
-
-def _queued(referenced: ReferencedStudy) -> _QueuedStudy:
-    study, wrong = referenced.study, _wrong_of(referenced.study, referenced.references)
-    posteriors = {phase: study.posteriors[phase] for phase in wrong}
+def _queues(
+    study: Study, phases: Sequence[Phase]
+) -> Mapping[tuple[str, bool], Sequence[QueueItem]]:
+    """Return the queue of every score, with and without the border of the heart."""
+    posteriors = {phase: study.posteriors[phase] for phase in phases}
+    structures, spacing = study.info.structures, study.info.geometry.spacing
     queues = {}
     for name in REVIEW_SCORES:
-        usable, _ = usable_score(posteriors.values(), name)
-        for leaves_out_border in (False, True):
+        score, _ = usable_score(posteriors.values(), name)
+        for border in (False, True):
             scores = {
                 phase: slice_scores(
-                    posterior,
-                    study.info.structures,
-                    study.info.geometry.spacing,
-                    score=usable,
-                    leave_out_border=leaves_out_border,
+                    posterior, structures, spacing, score=score, leave_out_border=border
                 )
                 for phase, posterior in posteriors.items()
             }
-            queues[name, leaves_out_border] = review_queue(scores)
-    return _QueuedStudy(patient=referenced.patient, wrong=wrong, queues=queues)
-
-
-def _fallbacks(study: Study) -> list[str]:
-    sentences = (usable_score(study.posteriors.values(), name)[1] for name in REVIEW_SCORES)
-    return [f"{study.info.case}: {sentence}" for sentence in sentences if sentence]
+            queues[name, border] = review_queue(scores)
+    return queues
 
 
 def _results(studies: Sequence[_QueuedStudy], errors: Errors) -> Iterator[OrderResult]:
     """Yield the results of all orders, the best possible first."""
     reviews = [study.review(errors) for study in studies]
-
-    def pooled(order: Callable[[ReviewedSlices], ReviewedSlices]) -> QueueYield:
-        return queue_yield([order(review) for review in reviews])
-
-    best, random = pooled(in_best_order), pooled(in_random_order)
-
-    def result(
-        order: str, order_yield: QueueYield, *, leaves_out_border: bool = False
-    ) -> OrderResult:
-        return OrderResult(
+    orders = {(BEST, False): [in_best_order(review) for review in reviews]}
+    for key in studies[0].queues:
+        orders[key] = [study.review(errors, study.queues[key]) for study in studies]
+    orders[SLICES, False] = reviews
+    orders[RANDOM, False] = [in_random_order(review) for review in reviews]
+    yields = {key: queue_yield(ordered) for key, ordered in orders.items()}
+    best, random = (yields[order, False].at_share for order in (BEST, RANDOM))
+    for (order, border), found in yields.items():
+        yield OrderResult(
             errors=errors,
             order=order,
-            leaves_out_border=leaves_out_border,
-            queue_yield=order_yield,
-            times_random=order_yield.at_share.relative_to(random.at_share),
-            of_best=order_yield.at_share.relative_to(best.at_share),
+            leaves_out_border=border,
+            queue_yield=found,
+            times_random=found.at_share.relative_to(random),
+            of_best=found.at_share.relative_to(best),
         )
-
-    yield result(BEST, best)
-    for name, leaves_out_border in studies[0].queues:
-        by_score = [
-            study.review(errors, study.queues[name, leaves_out_border]) for study in studies
-        ]
-        yield result(name, queue_yield(by_score), leaves_out_border=leaves_out_border)
-    yield result(SLICES, pooled(in_slice_order))
-    yield result(RANDOM, random)
-
-
-def _total(studies: Sequence[_QueuedStudy], errors: Errors) -> int:
-    counts: list[NDArray[np.float64]] = [study.review(errors).errors for study in studies]
-    return int(sum(count.sum() for count in counts))

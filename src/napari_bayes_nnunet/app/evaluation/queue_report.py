@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ...core.counts import format_count
-from ...core.metrics.bootstrap import Estimate
 from ...core.review.queue import DEFAULT_SCORE
 from ...core.review.queue_yield import SHARE
-from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
-from ..report.output_folder import (
-    check_writable,
-    refuse_folder_of_inputs,
-    refuse_foreign_files,
-    refuse_foreign_settings,
-    report_files,
-    writing_report,
-)
 from .queue import BEST, KINDS, RANDOM, SLICES, Errors, OrderResult, QueueEvaluation
+from .study_reports import (
+    bounded,
+    bounded_values,
+    check_report,
+    percent_text,
+    share_text,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +29,6 @@ _TITLES: Final[dict[Errors, str]] = {
     "gross": "Gross errors (more than 3 mm from the contour)",
     "all": "All wrong voxels",
 }
-_ENDINGS: Final = (".csv", ".png")
 _FIRST_COLUMNS: Final = ("errors", "order", "title", "border")
 STYLES: Final[dict[str, dict[str, Any]]] = {
     BEST: {"color": "black", "linestyle": "-", "linewidth": 1.2},
@@ -49,24 +45,15 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
 
 def check_queue_report(report: Path) -> None:
     """Raise AppError, before long work, if the report cannot be written or replaces other files."""
-    table, picture = report_files(report, *_ENDINGS)
-    refuse_foreign_settings()
-    check_writable(table.parent)
-    refuse_folder_of_inputs(table.parent, {})
-    refuse_foreign_files(table.parent, {table.name: ",".join(_FIRST_COLUMNS)}, [picture.name])
+    check_report(report, {".csv": ",".join(_FIRST_COLUMNS)})
 
 
-def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path, Path]:
+def write_queue_report(evaluation: QueueEvaluation, report: Path) -> tuple[Path, ...]:
     """Write the table ``report``.csv and the figure ``report``.png, and return both.
 
     ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
-    table, picture = report_files(report, *_ENDINGS)
-    with writing_report(table):
-        write_text(table, report_csv(evaluation))
-    with writing_report(picture), replacing(picture) as temporary:
-        _draw(evaluation, temporary)
-    return table, picture
+    return write_report(report, {".csv": report_csv(evaluation)}, partial(_draw, evaluation))
 
 
 def report_csv(evaluation: QueueEvaluation) -> str:
@@ -74,31 +61,16 @@ def report_csv(evaluation: QueueEvaluation) -> str:
 
     Shares are fractions; ``_low`` and ``_high`` bound the 95 % interval over patients.
     """
-    rows: list[Sequence[Any]] = []
     numbers = ("found_at_30_percent", "times_random", "of_best_possible", "area_under_curve")
     steps = range(0, 101, 10)
-    rows.append(
-        [
-            *_FIRST_COLUMNS,
-            *(f"{number}{end}" for number in numbers for end in ("", "_low", "_high")),
-            *(f"found_at_{step}" for step in steps),
-        ]
-    )
+    rows = [[*_FIRST_COLUMNS, *bounded(numbers), *(f"found_at_{step}" for step in steps)]]
     for result in evaluation.results:
-        order_yield = result.queue_yield
-        estimates = (order_yield.at_share, result.times_random, result.of_best, order_yield.area)
+        found = result.queue_yield
+        estimates = (found.at_share, result.times_random, result.of_best, found.area)
         border = "left out" if result.leaves_out_border else "counted"
-        values = [v for estimate in estimates for v in (estimate.value, *estimate.interval)]
-        curve = order_yield.curve[list(steps)]
-        rows.append(
-            [
-                result.errors,
-                result.order,
-                result.title,
-                border,
-                *(f"{value:.4f}" for value in (*values, *curve)),
-            ]
-        )
+        curve = (f"{found.curve[step]:.4f}" for step in steps)
+        start = result.errors, result.order, result.title, border
+        rows.append([*start, *bounded_values(estimates), *curve])
     return csv_text(rows)
 
 
@@ -110,9 +82,7 @@ def queue_text(evaluation: QueueEvaluation) -> str:
         f"{format_count(evaluation.slices, 'slice')}, {evaluation.errors['all']} wrong voxels, "
         f"{evaluation.errors['gross']} of them gross (more than 3 mm from the reference contour)."
     ]
-    for kind in KINDS:
-        if not evaluation.errors[kind]:  # nothing to find
-            continue
+    for kind in filter(evaluation.errors.get, KINDS):
         default = evaluation.find_result(kind, DEFAULT_SCORE)
         best = evaluation.find_result(kind, BEST)
         lines.append(
@@ -121,20 +91,6 @@ def queue_text(evaluation: QueueEvaluation) -> str:
             f"{percent_text(best.queue_yield.at_share.value)}. Random order: {percent_text(SHARE)}."
         )
     return "\n".join([*lines, *evaluation.notes])
-
-
-def share_text(share: Estimate) -> str:
-    """Return a share in percent, with its interval if there are enough patients for one."""
-    low, high = share.interval
-    if math.isnan(low):
-        return percent_text(share.value)
-    ends = f"{percent_text(low)} to {percent_text(high)}"
-    return f"{percent_text(share.value)} (95 % interval over patients {ends})"
-
-
-def percent_text(share: float) -> str:
-    """Return a share as a whole percentage."""
-    return f"{100 * share:.0f} %"
 
 
 def _draw(evaluation: QueueEvaluation, file: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from ...core.heart.function import MYOCARDIUM_G_PER_ML, ejection_fraction
 from ...core.heart.slice_volumes import base_is_first, is_basal, label_volumes
 from ...core.metrics.bootstrap import Estimate, case_weights, mean_estimate
 from ...core.metrics.overlap import dice
-from ...core.review.queue import DEFAULT_SCORE, review_queue, slice_scores, usable_score
+from ...core.review.queue import review_queue
 from ...core.review.queue_yield import SHARE
 from ...core.review.simulated_reader import QUICK, SimulatedReader, SliceReading, Tool
 from ...core.review.stop_rule import (
@@ -44,24 +44,14 @@ REVIEWED_NUMBERS: Final[Mapping[str, str]] = {
     "RV EF": "points",
 }
 """Numbers of a patient, and the unit of their errors."""
+ERRORS: Final = {name: f"{name} error, {unit}" for name, unit in REVIEWED_NUMBERS.items()}
+"""Column of the error of each number."""
 FIRST_TOOLS: Final = (Tool.ALTERNATIVE, Tool.LEVEL)
 """Quick tools of 0.1.0."""
+NO_TOOLS: Final[tuple[Tool, ...]] = ()
 
 _Values: TypeAlias = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ReviewCurves:
-    """Curves of all reviews in one order, each an estimate for every entry of `ACTIONS`.
-
-    ``gross_left`` is the share of all gross errors, 0 … 1, ``dice`` the mean over volumes and
-    structures, ``errors`` the mean absolute error of each of the `REVIEWED_NUMBERS`.
-    """
-
-    order: str
-    gross_left: tuple[Estimate, ...]
-    dice: tuple[Estimate, ...]
-    errors: Mapping[str, tuple[Estimate, ...]]
+_FirstSlices: TypeAlias = dict[tuple[Tool, ...], float]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,10 +77,12 @@ class ReaderEvaluation:
     ``one_action`` is the share of all gross errors removed by one action of any quick tool in each
     of the first 30 % of the slices of every patient, ``one_action_first`` the same with the
     `FIRST_TOOLS`. ``actions`` is the mean number of actions for a whole review of a patient.
-    ``stopping`` tells whether a review may end early.
+    ``stopping`` tells whether a review may end early. ``curves`` has for every order and column an
+    estimate for each entry of `ACTIONS`: ``gross_left`` is a share of all gross errors, 0 … 1,
+    ``dice`` the mean over volumes and structures, and those of `ERRORS` are mean absolute errors.
     """
 
-    curves: tuple[ReviewCurves, ...]
+    curves: Mapping[str, Mapping[str, tuple[Estimate, ...]]]
     tools: tuple[ToolUse, ...]
     one_action: Estimate
     one_action_first: Estimate
@@ -110,31 +102,28 @@ class _Volume:
     make_reader: Callable[[], SimulatedReader]
     spacing: tuple[float, float, float]
     structures: Mapping[str, int]
-    scores: Mapping[str, _Values]
     referenced: ReferencedVolume
 
+    @property
+    def true_sizes(self) -> dict[str, float]:
+        """Volume of each structure in the reference, mL."""
+        return {name: float(slices.sum()) for name, slices in self.referenced.reference.items()}
 
-@dataclass
-class _State:
-    """Measurements of one patient after some actions."""
 
-    actions: int
-    gross: int
-    dice: float
-    errors: dict[str, float]
-    numbers: dict[str, float]
+ReaderState: TypeAlias = dict[str, float]
+"""Numbers of a patient after some ``actions``: ``gross`` errors, ``dice``, `ERRORS` and numbers."""
 
 
 @dataclass
 class _Review:
     """Review of one patient in one order."""
 
-    states: list[_State] = field(default_factory=list)
+    states: list[ReaderState] = field(default_factory=list)
     readings: list[SliceReading] = field(default_factory=list)
 
-    def at(self, actions: int) -> _State:
+    def at(self, actions: int) -> ReaderState:
         """Return the state after the last slice that was finished within ``actions``."""
-        return [state for state in self.states if state.actions <= actions][-1]
+        return [state for state in self.states if state["actions"] <= actions][-1]
 
 
 def evaluate_reader(
@@ -162,15 +151,15 @@ def evaluate_reader(
         count += len(volumes)
         yield EvaluationProgress(done=len(names), total=known.patient_count, case=name)
     return ReaderEvaluation(
-        curves=tuple(_curves(order, reviews[order], names) for order in ORDERS),
-        tools=tuple(_tool_use(tool, reviews[QUEUE], first, names) for tool in Tool),
+        curves={order: _curves(reviews[order], names) for order in ORDERS},
+        tools=tuple(_tool_use(reviews[QUEUE], first, names)),
         one_action=_removed_share(first, QUICK, names),
         one_action_first=_removed_share(first, FIRST_TOOLS, names),
-        actions=mean_estimate([r.states[-1].actions for r in reviews[QUEUE]], names),
+        actions=mean_estimate([r.states[-1]["actions"] for r in reviews[QUEUE]], names),
         patients=len(names),
         volumes=count,
         slices=sum(len(review.readings) for review in reviews[QUEUE]),
-        gross=sum(review.states[0].gross for review in reviews[QUEUE]),
+        gross=int(sum(review.states[0]["gross"] for review in reviews[QUEUE])),
         notes=known.notes,
         stopping=tuple(evaluate_stopping(read)),
     )
@@ -182,7 +171,7 @@ def _stopped(name: str, volumes: Sequence[_Volume], review: _Review) -> Iterator
         return
     readers = [volume.make_reader() for volume in volumes]
     both = {n: volume.referenced for n, volume in enumerate(volumes)}
-    sizes = [float(volume.reference.get("LV", np.zeros(1)).sum()) for volume in both.values()]
+    sizes = [volume.true_sizes.get("LV", 0.0) for volume in volumes]
     ed, es = (0, 1) if sizes[0] >= sizes[1] else (1, 0)
     places = queue_places(both)
     first = [base_is_first(reader.labels) for reader in readers]
@@ -195,7 +184,7 @@ def _stopped(name: str, volumes: Sequence[_Volume], review: _Review) -> Iterator
         patient=name,
         numbers=numbers_during_review(both, ed=ed, es=es),
         with_tools={
-            number: np.array([state.numbers.get(number, math.nan) for state in review.states])
+            number: np.array([state.get(number, math.nan) for state in review.states])
             for number in TARGETS
         },
         basal=max((places.index(place) + 1 for place in basal), default=0),
@@ -204,7 +193,6 @@ def _stopped(name: str, volumes: Sequence[_Volume], review: _Review) -> Iterator
 
 def _volumes(referenced: ReferencedStudy) -> Iterator[_Volume]:
     info, posteriors = referenced.study.info, referenced.study.posteriors
-    score, _ = usable_score(posteriors.values(), DEFAULT_SCORE)
     for phase, reference in referenced.references.items():
         posterior, spacing = posteriors[phase], info.geometry.spacing
         yield _Volume(
@@ -217,7 +205,6 @@ def _volumes(referenced: ReferencedStudy) -> Iterator[_Volume]:
             ),
             spacing=spacing,
             structures=info.structures,
-            scores=slice_scores(posterior, info.structures, spacing, score=score),
             referenced=ReferencedVolume.compare(
                 posterior, reference.labels, spacing, info.structures
             ),
@@ -227,15 +214,17 @@ def _volumes(referenced: ReferencedStudy) -> Iterator[_Volume]:
 def _review(volumes: Sequence[_Volume], order: str) -> _Review:
     """Return the review of all slices of a patient."""
     readers = [volume.make_reader() for volume in volumes]
-    review = _Review()
-    measure = _Measurer(volumes, readers)
+    measured = [*map(_measure, volumes, readers)]
+    true = [volume.true_sizes for volume in volumes]
+    ends = _ends(true)
+    review = _Review(states=[_state(0, measured, true, ends)])
     actions = 0
-    review.states.append(measure.state(actions))
     for number, z in _order(volumes, readers, order):
         reading = readers[number].read(z)
         actions += reading.cost
+        measured[number] = _measure(volumes[number], readers[number])
         review.readings.append(reading)
-        review.states.append(measure.state(actions, changed=number))
+        review.states.append(_state(actions, measured, true, ends))
     return review
 
 
@@ -248,68 +237,73 @@ def _order(
         return all_slices
     if order == MOST_FIRST:
         return sorted(all_slices, key=lambda place: -readers[place[0]].gross(place[1]))
-    items = review_queue({number: volume.scores for number, volume in enumerate(volumes)})
+    items = review_queue(
+        {number: volume.referenced.scores for number, volume in enumerate(volumes)}
+    )
     queued = [(int(item.phase or 0), item.z) for item in items]
     return [*queued, *sorted(set(all_slices).difference(queued))]
 
 
-class _Measurer:
-    """Measurements of a patient's corrected labels: Dice, gross errors and numbers."""
+class _Measured(NamedTuple):
+    """Corrected labels of a volume: gross errors, mean Dice, and volumes of structures, mL."""
 
-    def __init__(self, volumes: Sequence[_Volume], readers: Sequence[SimulatedReader]) -> None:
-        self._volumes, self._readers = volumes, readers
-        self._totals = [self._measure(number) for number in range(len(volumes))]
-        references = [
-            label_volumes(reader.reference, volume.spacing, volume.structures)
-            for volume, reader in zip(volumes, readers, strict=True)
-        ]
-        self._true: list[dict[str, float]] = [
-            {name: float(v.sum()) for name, v in ref.items()} for ref in references
-        ]
-        with_lv = [n for n, ref in enumerate(self._true) if ref.get("LV", 0) > 0]
-        self._ed = max(with_lv, key=lambda n: self._true[n]["LV"], default=None)
-        self._es = min(with_lv, key=lambda n: self._true[n]["LV"], default=None)
+    gross: int
+    dice: float
+    sizes: dict[str, float]
 
-    def state(self, actions: int, *, changed: int | None = None) -> _State:
-        """Return the measurements, of which only those of the volume ``changed`` are repeated."""
-        if changed is not None:
-            self._totals[changed] = self._measure(changed)
-        now, true = self._numbers([t[2] for t in self._totals]), self._numbers(self._true)
-        return _State(
-            actions=actions,
-            gross=sum(total[0] for total in self._totals),
-            dice=_mean([total[1] for total in self._totals]),
-            numbers=now,
-            errors={
-                name: abs(now[name] - true[name]) if name in now and name in true else math.nan
-                for name in REVIEWED_NUMBERS
-            },
-        )
 
-    def _measure(self, number: int) -> tuple[int, float, dict[str, float]]:
-        volume, reader = self._volumes[number], self._readers[number]
-        overlap = dice(reader.labels, reader.reference, volume.structures)
-        sizes = label_volumes(reader.labels, volume.spacing, volume.structures)
-        return (
-            sum(reader.gross(z) for z in range(len(reader.labels))),
-            _mean(overlap.values()),
-            {name: float(values.sum()) for name, values in sizes.items()},
-        )
+def _measure(volume: _Volume, reader: SimulatedReader) -> _Measured:
+    overlap = dice(reader.labels, reader.reference, volume.structures)
+    sizes = label_volumes(reader.labels, volume.spacing, volume.structures)
+    return _Measured(
+        gross=sum(reader.gross(z) for z in range(len(reader.labels))),
+        dice=_mean(overlap.values()),
+        sizes={name: float(slices.sum()) for name, slices in sizes.items()},
+    )
 
-    def _numbers(self, sizes: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Return the `REVIEWED_NUMBERS` that the patient's volumes (structure → mL) allow."""
-        numbers: dict[str, float] = {}
-        if self._ed is None or self._es is None or self._ed == self._es:
-            return numbers
-        ed, es = sizes[self._ed], sizes[self._es]
-        for side in ("LV", "RV"):
-            if side in ed and side in es:
-                edv, esv = np.array([ed[side]]), np.array([es[side]])
-                numbers[f"{side} EDV"], numbers[f"{side} ESV"] = ed[side], es[side]
-                numbers[f"{side} EF"] = float(ejection_fraction(edv, esv)[0])
-        if "MYO" in ed:
-            numbers["LV mass"] = ed["MYO"] * MYOCARDIUM_G_PER_ML
+
+def _state(
+    actions: int,
+    measured: Sequence[_Measured],
+    true_sizes: Sequence[Mapping[str, float]],
+    ends: tuple[int, int] | None,
+) -> ReaderState:
+    now, true = (
+        _numbers(sizes, ends) for sizes in ([volume.sizes for volume in measured], true_sizes)
+    )
+    return {
+        "actions": actions,
+        "gross": sum(volume.gross for volume in measured),
+        "dice": _mean([volume.dice for volume in measured]),
+        **now,
+        **{
+            column: abs(now.get(name, math.nan) - true.get(name, math.nan))
+            for name, column in ERRORS.items()
+        },
+    }
+
+
+def _ends(sizes: Sequence[Mapping[str, float]]) -> tuple[int, int] | None:
+    """Return ED and ES, the volumes with the largest and smallest LV; None for fewer than two."""
+    with_lv = {n: size["LV"] for n, size in enumerate(sizes) if size.get("LV", 0) > 0}
+    ed, es = (choose(with_lv, key=with_lv.__getitem__, default=-1) for choose in (max, min))
+    return None if ed == es else (ed, es)
+
+
+def _numbers(sizes: Sequence[Mapping[str, float]], ends: tuple[int, int] | None) -> ReaderState:
+    """Return the `REVIEWED_NUMBERS` that the patient's volumes (structure → mL) allow."""
+    numbers: ReaderState = {}
+    if ends is None:
         return numbers
+    ed, es = (sizes[number] for number in ends)
+    for side in ("LV", "RV"):
+        if side in ed and side in es:
+            edv, esv = np.array([ed[side]]), np.array([es[side]])
+            numbers[f"{side} EDV"], numbers[f"{side} ESV"] = ed[side], es[side]
+            numbers[f"{side} EF"] = float(ejection_fraction(edv, esv)[0])
+    if "MYO" in ed:
+        numbers["LV mass"] = ed["MYO"] * MYOCARDIUM_G_PER_ML
+    return numbers
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -318,38 +312,29 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(known)) if known else math.nan
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _FirstSlices:
-    """Gross errors of one patient: all of them, and those left by one action of each tool.
-
-    ``before`` (S,) and ``left`` (S,) of each quick tool are in the order of the queue.
-    """
-
-    before: _Values
-    left: Mapping[Tool, _Values]
-
-    def removed(self, tools: Sequence[Tool]) -> float:
-        """Return the errors removed in the first slices; a part of a slice counts in proportion."""
-        left = np.min([self.left[tool] for tool in tools], axis=0)
-        cumulative = np.concatenate([[0.0], np.cumsum(self.before - left)])
-        return float(np.interp(SHARE, np.linspace(0, 1, len(cumulative)), cumulative))
-
-
 def _one_action(volumes: Sequence[_Volume]) -> _FirstSlices:
+    """Return the errors removed by one action of any of some tools in each of the first slices.
+
+    A part of a slice counts in proportion. `NO_TOOLS` has all errors.
+    """
     readers = [volume.make_reader() for volume in volumes]
     places = _order(volumes, readers, QUEUE)
+    before = np.array([readers[number].gross(z) for number, z in places], np.float64)
     left = [readers[number].left_after_one(z) for number, z in places]
-    return _FirstSlices(
-        before=np.array([readers[number].gross(z) for number, z in places], np.float64),
-        left={tool: np.array([errors[tool] for errors in left], np.float64) for tool in QUICK},
-    )
+    removed = {NO_TOOLS: float(before.sum())}
+    for tools in (QUICK, FIRST_TOOLS, *((tool,) for tool in QUICK)):
+        least = np.array([min(errors[tool] for tool in tools) for errors in left], np.float64)
+        cumulative = np.concatenate([[0.0], np.cumsum(before - least)])
+        position = np.linspace(0, 1, len(cumulative))
+        removed[tools] = float(np.interp(SHARE, position, cumulative))
+    return removed
 
 
 def _removed_share(
-    patients: Sequence[_FirstSlices], tools: Sequence[Tool], names: Sequence[str]
+    patients: Sequence[_FirstSlices], tools: tuple[Tool, ...], names: Sequence[str]
 ) -> Estimate:
-    removed = np.array([patient.removed(tools) for patient in patients])
-    return _ratio(removed, np.array([patient.before.sum() for patient in patients]), names)
+    part, whole = (np.array([removed[key] for removed in patients]) for key in (tools, NO_TOOLS))
+    return _ratio(part, whole, names)
 
 
 def _ratio(part: _Values, whole: _Values, names: Sequence[str]) -> Estimate:
@@ -360,39 +345,30 @@ def _ratio(part: _Values, whole: _Values, names: Sequence[str]) -> Estimate:
         return Estimate(value, np.asarray((weights @ part) / (weights @ whole), np.float64))
 
 
-def _curves(order: str, reviews: Sequence[_Review], names: Sequence[str]) -> ReviewCurves:
-    states = [[review.at(actions) for review in reviews] for actions in ACTIONS]
-    first = np.array([review.states[0].gross for review in reviews], np.float64)
-    return ReviewCurves(
-        order=order,
-        gross_left=tuple(
-            _ratio(np.array([s.gross for s in at], np.float64), first, names) for at in states
-        ),
-        dice=tuple(mean_estimate([s.dice for s in at], names) for at in states),
-        errors={
-            name: tuple(mean_estimate([s.errors[name] for s in at], names) for at in states)
-            for name in REVIEWED_NUMBERS
-        },
-    )
+def _curves(reviews: Sequence[_Review], names: Sequence[str]) -> dict[str, tuple[Estimate, ...]]:
+    def series(column: str) -> list[_Values]:
+        states = ([review.at(actions) for review in reviews] for actions in ACTIONS)
+        return [np.array([state[column] for state in at], np.float64) for at in states]
+
+    gross = series("gross")
+    means = {
+        column: tuple(mean_estimate(values, names) for values in series(column))
+        for column in ("dice", *ERRORS.values())
+    }
+    return {"gross_left": tuple(_ratio(left, gross[0], names) for left in gross), **means}
 
 
 def _tool_use(
-    tool: Tool,
-    reviews: Sequence[_Review],
-    first: Sequence[_FirstSlices],
-    names: Sequence[str],
-) -> ToolUse:
-    corrections = [
-        correction
-        for review in reviews
-        for reading in review.readings
-        for correction in reading.corrections
-        if correction.tool == tool
-    ]
-    return ToolUse(
-        tool=tool,
-        corrections=len(corrections),
-        actions=sum(correction.cost for correction in corrections),
-        removed=sum(correction.removed for correction in corrections),
-        alone=_removed_share(first, (tool,), names) if tool in QUICK else None,
-    )
+    reviews: Sequence[_Review], first: Sequence[_FirstSlices], names: Sequence[str]
+) -> Iterator[ToolUse]:
+    """Yield the use of each tool in the reviews."""
+    every = [c for review in reviews for reading in review.readings for c in reading.corrections]
+    for tool in Tool:
+        corrections = [correction for correction in every if correction.tool == tool]
+        yield ToolUse(
+            tool=tool,
+            corrections=len(corrections),
+            actions=sum(correction.cost for correction in corrections),
+            removed=sum(correction.removed for correction in corrections),
+            alone=_removed_share(first, (tool,), names) if tool in QUICK else None,
+        )

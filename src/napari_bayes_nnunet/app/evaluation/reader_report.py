@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ...core.counts import format_count
-from ...core.metrics.bootstrap import Estimate
 from ...core.review.queue_yield import SHARE
-from ...io.files.atomic import replacing, write_text
 from ...io.files.csv_text import csv_text
-from ..report.output_folder import (
-    check_writable,
-    refuse_folder_of_inputs,
-    refuse_foreign_files,
-    refuse_foreign_settings,
-    report_files,
-    writing_report,
-)
 from .queue import SLICES
-from .queue_report import percent_text, share_text
-from .reader import ACTIONS, MOST_FIRST, QUEUE, REVIEWED_NUMBERS, ReaderEvaluation, ReviewCurves
+from .reader import ACTIONS, ERRORS, MOST_FIRST, QUEUE, ReaderEvaluation
 from .stopping import StopResult
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from .study_reports import (
+    bounded,
+    bounded_values,
+    check_report,
+    percent_text,
+    share_text,
+    write_report,
+)
 
 ORACLE: Final = (
     "The reader is simulated and knows the reference, so this is what the tools allow, not what "
     "readers do."
 )
-_ENDINGS: Final = (".csv", "_tools.csv", "_stop.csv", ".png")
+_TABLES: Final = (".csv", "_tools.csv", "_stop.csv")
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     QUEUE: {"color": "#0072b2", "linewidth": 2.4},
     SLICES: {"color": "grey", "linestyle": ":", "linewidth": 1.6},
@@ -47,16 +42,8 @@ _TITLES: Final = {
 
 def check_reader_report(report: Path) -> None:
     """Raise AppError, before long work, if the report cannot be written or replaces other files."""
-    table, tools, stop, picture = report_files(report, *_ENDINGS)
-    refuse_foreign_settings()
-    check_writable(table.parent)
-    refuse_folder_of_inputs(table.parent, {})
-    tables = {
-        table.name: "order,actions",
-        tools.name: "tool,corrections",
-        stop.name: "number,target",
-    }
-    refuse_foreign_files(table.parent, tables, [picture.name])
+    begins = ("order,actions", "tool,corrections", "number,target")
+    check_report(report, dict(zip(_TABLES, begins, strict=True)))
 
 
 def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Path, ...]:
@@ -64,14 +51,8 @@ def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Pat
 
     ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
-    table, tools, stop, picture = report_files(report, *_ENDINGS)
-    tables = {table: curves_csv, tools: tools_csv, stop: stop_csv}
-    for file, text in tables.items():
-        with writing_report(file):
-            write_text(file, text(evaluation))
-    with writing_report(picture), replacing(picture) as temporary:
-        _draw(evaluation, temporary)
-    return table, tools, stop, picture
+    texts = curves_csv(evaluation), tools_csv(evaluation), stop_csv(evaluation)
+    return write_report(report, dict(zip(_TABLES, texts, strict=True)), partial(_draw, evaluation))
 
 
 def curves_csv(evaluation: ReaderEvaluation) -> str:
@@ -80,15 +61,12 @@ def curves_csv(evaluation: ReaderEvaluation) -> str:
     ``gross_left`` is a share of all gross errors, Dice a fraction, errors are mean absolute ones in
     the unit of their heading. ``_low`` and ``_high`` bound the 95 % interval over patients.
     """
-    errors = [f"{name} error, {unit}" for name, unit in REVIEWED_NUMBERS.items()]
-    columns = ("gross_left", "dice", *errors)
-    heading = [f"{name}{end}" for name in columns for end in ("", "_low", "_high")]
-    rows: list[Sequence[Any]] = [("order", "actions", *heading)]
-    for curves in evaluation.curves:
-        for n, actions in enumerate(ACTIONS):
-            estimates = [series[n] for series in _series(curves)]
-            values = [v for e in estimates for v in (e.value, *e.interval)]
-            rows.append((curves.order, actions, *(f"{value:.4f}" for value in values)))
+    rows: list[Sequence[Any]] = [
+        ("order", "actions", *bounded(("gross_left", "dice", *ERRORS.values())))
+    ]
+    for order, curves in evaluation.curves.items():
+        for actions, *estimates in zip(ACTIONS, *curves.values(), strict=True):
+            rows.append((order, actions, *bounded_values(estimates)))
     return csv_text(rows)
 
 
@@ -99,11 +77,10 @@ def tools_csv(evaluation: ReaderEvaluation) -> str:
     each of the first 30 % of the slices; empty for a tool that takes more than one.
     """
     rows: list[Sequence[Any]] = [
-        ("tool", "corrections", "actions", "gross_removed", *_bounded("one_action"))
+        ("tool", "corrections", "actions", "gross_removed", *bounded(["one_action"]))
     ]
     for use in evaluation.tools:
-        alone = use.alone
-        shares = ("",) * 3 if alone is None else [f"{v:.4f}" for v in _values(alone)]
+        shares = ("",) * 3 if use.alone is None else bounded_values([use.alone])
         rows.append((use.tool.value, use.corrections, use.actions, use.removed, *shares))
     return csv_text(rows)
 
@@ -127,7 +104,6 @@ def stop_csv(evaluation: ReaderEvaluation) -> str:
 
 def reader_text(evaluation: ReaderEvaluation) -> str:
     """Return the extent of the evaluation and its main results."""
-    queue = next(curves for curves in evaluation.curves if curves.order == QUEUE)
     lines = [
         f"{format_count(evaluation.patients, 'patient')}, "
         f"{format_count(evaluation.volumes, 'volume')}, "
@@ -138,7 +114,7 @@ def reader_text(evaluation: ReaderEvaluation) -> str:
         f"A whole review takes {evaluation.actions.value:.0f} actions per patient.",
     ]
     if evaluation.gross:
-        lines += _shares_of_errors(evaluation, queue)
+        lines += _shares_of_errors(evaluation)
     lines += map(_stop_line, evaluation.stopping[:4])
     return "\n".join([*lines, *evaluation.notes])
 
@@ -153,8 +129,9 @@ def _stop_line(result: StopResult) -> str:
     )
 
 
-def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCurves) -> list[str]:
+def _shares_of_errors(evaluation: ReaderEvaluation) -> list[str]:
     """Return the gross errors left by one action in the first slices, and by more actions."""
+    queue = evaluation.curves[QUEUE]
     lines = [
         f"One action in each of the first {percent_text(SHARE)} of the slices removes "
         f"{share_text(evaluation.one_action)} of the gross errors; with alternatives and level "
@@ -164,49 +141,29 @@ def _shares_of_errors(evaluation: ReaderEvaluation, queue: ReviewCurves) -> list
         n = ACTIONS.index(actions)
         left = (
             f"After {actions} actions in the order of the queue, "
-            f"{percent_text(queue.gross_left[n].value)} of the gross errors are left"
+            f"{percent_text(queue['gross_left'][n].value)} of the gross errors are left"
         )
-        before, now = (queue.errors["LV EF"][number].value for number in (0, n))
+        before, now = (queue[ERRORS["LV EF"]][number].value for number in (0, n))
         wrong = f", and the LV EF is wrong by {now:.1f} points (before: {before:.1f})"
         lines.append(f"{left}{'' if math.isnan(now) else wrong}.")  # without ED and ES no EF
     return lines
-
-
-def _series(curves: ReviewCurves) -> Iterator[Sequence[Estimate]]:
-    yield curves.gross_left
-    yield curves.dice
-    yield from curves.errors.values()
-
-
-def _values(estimate: Estimate) -> tuple[float, float, float]:
-    return estimate.value, *estimate.interval
-
-
-def _bounded(name: str) -> tuple[str, ...]:
-    return tuple(f"{name}{end}" for end in ("", "_low", "_high"))
 
 
 def _draw(evaluation: ReaderEvaluation, file: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.2), layout="constrained")
-    gross, dice, ejection = figure.subplots(1, 3)
-    for curves in evaluation.curves:
-        _draw_line(gross, curves, curves.gross_left, factor=100)
-        _draw_line(dice, curves, curves.dice)
-        _draw_line(ejection, curves, curves.errors["LV EF"])
+    panels = gross, dice, ejection = figure.subplots(1, 3)
+    for order, curves in evaluation.curves.items():
+        for panel, column in zip(panels, ("gross_left", "dice", ERRORS["LV EF"]), strict=True):
+            factor = 100 if panel is gross else 1
+            values = [factor * estimate.value for estimate in curves[column]]
+            panel.plot(ACTIONS, values, label=_TITLES[order], marker=".", **_STYLES[order])
     gross.set(title="Gross errors left, %", ylim=(0, 101))
     dice.set(title="Mean Dice")
     ejection.set(title="Mean absolute error of the LV EF, points")
     ejection.set_ylim(bottom=0)
-    for panel in (gross, dice, ejection):
+    for panel in panels:
         panel.set(xlabel="actions per patient", xlim=(0, ACTIONS[-1]))
     figure.legend(*gross.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(file, dpi=120)
-
-
-def _draw_line(
-    panel: Axes, curves: ReviewCurves, series: Sequence[Estimate], *, factor: float = 1
-) -> None:
-    values = [factor * estimate.value for estimate in series]
-    panel.plot(ACTIONS, values, label=_TITLES[curves.order], marker=".", **_STYLES[curves.order])

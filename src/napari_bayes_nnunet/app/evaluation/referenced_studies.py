@@ -83,21 +83,24 @@ class ReferencedStudies:
         cases = _cases(self._studies)
         infos = {folder: read_study_info(folder) for folder in cases}
         images = {folder: _phase_images(infos[folder], case) for folder, case in cases.items()}
-        references = _references(images, self._labels)
+        every = dict(image for of_study in images.values() for image in of_study.values())
+        matches = ReferenceTree(self._labels).match(every)
         patients = _patients(cases, images, self._labels, self._patient)
         # Each reference is read twice, so that a wrong one is reported before the long work.
-        compared_phases = {
-            folder: [*_compared(info, info.phases, self._labels, references[folder])]
+        known = {
+            folder: [*_compared(info, images[folder], matches, self._labels, info.phases)]
             for folder, info in infos.items()
         }
-        self.patient_count = len({patients[cases[f]] for f, p in compared_phases.items() if p})
+        self.patient_count = len({patients[cases[folder]] for folder in cases if known[folder]})
         by_patient: dict[str, list[Path]] = {}
         for folder, case in cases.items():
             by_patient.setdefault(patients[case], []).append(folder)
         for folder in chain.from_iterable(by_patient.values()):
             case = cases[folder]
             study = read_study(folder)
-            compared = _compared(study.info, study.posteriors, self._labels, references[folder])
+            compared = _compared(
+                study.info, images[folder], matches, self._labels, study.posteriors
+            )
             for remark in _remarks(study, compared):
                 self._remarks.setdefault(remark, []).append(case)
             self._notes += [*study.problems, *_unlabelled(study, compared)]
@@ -146,22 +149,6 @@ def _phase_images(info: StudyInfo, case: str) -> dict[Phase, _PhaseImage]:
     }
 
 
-def _references(
-    images: Mapping[Path, Mapping[Phase, _PhaseImage]], labels: Path
-) -> dict[Path, dict[Phase, _PhaseImage]]:
-    """Return folder → phase → the reference. Raises DataError if it is not unique."""
-    every = dict(image for of_study in images.values() for image in of_study.values())
-    matches = ReferenceTree(labels).match(every)
-    return {
-        folder: {
-            phase: _PhaseImage(matches[image.name], image.phase)
-            for phase, image in of_study.items()
-            if image.name in matches
-        }
-        for folder, of_study in images.items()
-    }
-
-
 def _patients(
     cases: Mapping[Path, str],
     images: Mapping[Path, Mapping[Phase, _PhaseImage]],
@@ -181,21 +168,23 @@ def _patients(
 
 
 def _compared(
-    info: StudyInfo, phases: Iterable[Phase], labels: Path, references: Mapping[Phase, _PhaseImage]
+    info: StudyInfo,
+    images: Mapping[Phase, _PhaseImage],
+    matches: Mapping[str, str],
+    labels: Path,
+    phases: Iterable[Phase],
 ) -> dict[Phase, Reference]:
     """Return the reference of each of the ``phases`` that has one."""
-    compared = {}
-    for phase in phases:
-        if phase not in references:
-            continue
-        reference = reference_labels(
-            *(labels, *references[phase]),
+    found = {
+        phase: reference_labels(
+            *(labels, matches[images[phase].name], images[phase].phase),
             structures=info.structures,
             geometry=info.geometry,
         )
-        if reference is not None:
-            compared[phase] = reference
-    return compared
+        for phase in phases
+        if images[phase].name in matches
+    }
+    return {phase: reference for phase, reference in found.items() if reference is not None}
 
 
 def _remarks(study: Study, references: Mapping[Phase, Reference]) -> Iterator[str]:

@@ -73,11 +73,6 @@ def in_best_order(review: ReviewedSlices) -> ReviewedSlices:
     return replace(review, order=np.argsort(-review.errors, kind="stable"))
 
 
-def in_slice_order(review: ReviewedSlices) -> ReviewedSlices:
-    """Return the slices in their order in the study."""
-    return replace(review, order=np.arange(len(review.errors)))
-
-
 def in_random_order(review: ReviewedSlices) -> ReviewedSlices:
     """Return the mean over all orders, in which every slice has the mean of the errors."""
     return replace(review, errors=np.full(len(review.errors), review.errors.mean()))
