@@ -97,19 +97,16 @@ class EvaluationForm(QWidget):
                 (str(m["name"]), Path(m["folder"])) for m in saved.get("methods", []) if m["folder"]
             ]
             paths = {
-                row: Path(saved[name])
-                for row, name in ((self.labels, "labels"), (self.images, "images"))
+                name: Path(saved[name])
+                for name in ("labels", "images", "report")
                 if saved.get(name)
             }
-            report = Path(saved["report"]) if saved.get("report") else None
         except (TypeError, KeyError, AttributeError):  # the settings file was edited by hand
             return
         self.methods.set_methods([(name, path) for name, path in methods if os.path.isdir(path)])
-        for row, path in paths.items():
-            if os.path.isdir(path):
-                row.choose(path)
-        if report is not None:
-            self.report.choose(report)
+        for name, path in paths.items():
+            if name == "report" or os.path.isdir(path):
+                getattr(self, name).choose(path)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
