@@ -39,6 +39,7 @@ MOST_CODE = {
     "maps": -46,
     "variance map": 32,
     "segment rooms": -573,
+    "frame": -382,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -54,6 +55,7 @@ MOST_TEST_LINES = {
     "variance map": 94,
     "segment rooms": -76,
     "promises tested once": -1030,
+    "frame": -53,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
