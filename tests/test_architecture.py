@@ -40,6 +40,7 @@ MOST_CODE = {
     "variance map": 32,
     "segment rooms": -573,
     "frame": -382,
+    "doors": -722,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -56,6 +57,7 @@ MOST_TEST_LINES = {
     "segment rooms": -76,
     "promises tested once": -1030,
     "frame": -53,
+    "doors": -263,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
