@@ -27,23 +27,27 @@ def test_nothing_is_known_yet():
 
 def test_a_training_from_its_start_to_its_end():
     progress = progress_of([StageStarted(text="Planning")])
-    assert (progress.stage, progress.reports) == ("Planning", ())
+    assert (progress.stage.text, progress.reports) == ("Planning", ())
     progress = progress_of([StageStarted(text="Fold 0"), started()], progress)
     assert (progress.fold, progress.epochs, progress.cycles) == ("0", 12, 3)
-    assert (progress.stage, progress.eta_seconds) == ("Fold 0", None)
+    assert (progress.stage.text, progress.eta_seconds) == ("Fold 0", None)
     messages = [epoch_done(number, memory_bytes=10 + number) for number in range(8)]
     progress = progress_of(messages, progress)
     assert progress.reports == tuple(messages)
     assert (progress.eta_seconds, progress.memory_bytes, progress.members) == (13.0, 17, 2)
     progress = progress_of([StageStarted(text="Measuring")], progress)
-    assert (progress.stage, progress.eta_seconds, progress.memory_bytes) == ("Measuring", None, 17)
+    assert (progress.stage.text, progress.eta_seconds, progress.memory_bytes) == (
+        "Measuring",
+        None,
+        17,
+    )
     stage = StageStarted(text="Measuring 2", done=1, total=4, eta_seconds=60.0)
     progress = progress_of([stage], progress)
-    assert (progress.stage_done, progress.stage_total, progress.eta_seconds) == (1, 4, 60.0)
+    assert (progress.stage.done, progress.stage.total, progress.eta_seconds) == (1, 4, 60.0)
     end = JobEnded(outcome="finished", text="Done.")
     progress = progress_of([end], progress)
-    assert (progress.ended, progress.stage, progress.memory_bytes) == (end, "", None)
-    assert (progress.stage_total, progress.eta_seconds) == (0, None)
+    assert (progress.ended, progress.stage.text, progress.memory_bytes) == (end, "", None)
+    assert (progress.stage.total, progress.eta_seconds) == (0, None)
     assert epochs(progress) == list(range(8))
 
 
@@ -59,7 +63,7 @@ def test_messages_one_by_one_or_together():
 def test_a_resumed_training_repeats_no_epoch():
     first = [started(), *map(epoch_done, range(6)), Notice(text="short"), JobEnded(outcome="died")]
     progress = progress_of([*first, StageStarted(text="Starting")])
-    assert (progress.ended, progress.stage, progress.notices) == (None, "Starting", ())
+    assert (progress.ended, progress.stage.text, progress.notices) == (None, "Starting", ())
     assert epochs(progress) == list(range(6))
     progress = progress_of([started(4)], progress)
     assert epochs(progress) == [0, 1, 2, 3]

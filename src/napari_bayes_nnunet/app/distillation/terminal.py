@@ -30,7 +30,7 @@ def distill_in_terminal(request: DistillationRequest, *, jsonl: bool) -> str:
                 job.run,
                 dataset=str(job.folder.path),
                 fold=job.fold,
-                arguments=shlex.split(job.request.command)[2:],
+                arguments=tuple(shlex.split(job.request.command)[2:]),
                 device=job.request.device,
                 resumed_by=job.continuation(),
             )

@@ -9,25 +9,24 @@ from functools import reduce
 from ...core.problems import Statement
 from ..messages import EpochDone, JobEnded, Message, Notice, StageStarted, TrainingStarted
 
+NO_STAGE = StageStarted(text="")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProgress:
     """Progress of the last training in a run folder, as its messages report it.
 
     ``fold`` is "", ``epochs`` and ``cycles`` are 0 until they are known; they include added
-    cycles. ``stage`` is the current activity, "" after the end; ``stage_done`` of its
-    ``stage_total`` parts are done (0 if it has no parts). ``validation_cases`` are measured after
-    the epochs. ``eta_seconds`` and ``memory_bytes`` are the last reported values, None if they
-    are outdated. ``ended`` is None while the training runs. ``reports_of`` has the finished epochs
-    of every fold.
+    cycles. ``stage`` is the current activity, without text after the end. ``validation_cases`` are
+    measured after the epochs. ``eta_seconds`` and ``memory_bytes`` are the last reported values,
+    None if they are outdated. ``ended`` is None while the training runs. ``reports_of`` has the
+    finished epochs of every fold.
     """
 
     fold: str = ""
     epochs: int = 0
     cycles: int = 0
-    stage: str = ""
-    stage_done: int = 0
-    stage_total: int = 0
+    stage: StageStarted = NO_STAGE
     validation_cases: int = 0
     eta_seconds: float | None = None
     memory_bytes: int | None = None
@@ -58,12 +57,11 @@ def progress_of(
 
 def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
     if isinstance(message, JobEnded):
-        progress = _at_stage(progress, StageStarted(text=""))
-        return replace(progress, ended=message, memory_bytes=None)
+        return replace(progress, ended=message, stage=NO_STAGE, eta_seconds=None, memory_bytes=None)
     if progress.ended:  # another training has started
         progress = replace(progress, ended=None, notices=())
     if isinstance(message, StageStarted):
-        return _at_stage(progress, message)
+        return replace(progress, stage=message, eta_seconds=message.eta_seconds)
     if isinstance(message, Notice):
         return replace(progress, notices=(*progress.notices, message.sentence))
     if isinstance(message, TrainingStarted):
@@ -86,21 +84,11 @@ def _after(progress: TrainingProgress, message: Message) -> TrainingProgress:
     return progress
 
 
-def _at_stage(progress: TrainingProgress, stage: StageStarted) -> TrainingProgress:
-    return replace(
-        progress,
-        stage=stage.text,
-        stage_done=stage.done,
-        stage_total=stage.total,
-        eta_seconds=stage.eta_seconds,
-    )
-
-
 def _up_to(
     progress: TrainingProgress, fold: str, epoch: int, *new: EpochDone
 ) -> dict[str, tuple[EpochDone, ...]]:
     """Return the reports, those of ``fold`` only before ``epoch`` and with the ``new`` ones."""
     reports = progress.reports_of.get(fold, ())
-    if reports and reports[-1].epoch >= epoch:
+    if reports and reports[-1].epoch >= epoch:  # not after every epoch, of which there are 1200
         reports = tuple(report for report in reports if report.epoch < epoch)
     return {**progress.reports_of, fold: (*reports, *new)}

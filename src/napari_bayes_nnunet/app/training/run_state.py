@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -109,29 +108,18 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def write_process_record(
-    run: RunFolder,
-    *,
-    dataset: str,
-    fold: str,
-    arguments: Sequence[str],
-    device: str = "auto",
-    num_gpus: int = 1,
-    resumed_by: str = "",
-) -> None:
-    """Record this process as the one that trains in ``run``; from now on RUN/stop stops it."""
+def write_process_record(run: RunFolder, **values: Any) -> None:
+    """Record this process as the one that trains in ``run``; from now on RUN/stop stops it.
+
+    ``values`` are those fields of `JobInfo` that do not follow from the process.
+    """
     info = JobInfo(
         pid=os.getpid(),
         host=socket.gethostname(),
         process_started=psutil.Process().create_time(),
         started_at=datetime.now().astimezone().isoformat(timespec="seconds"),
-        dataset=dataset,
-        fold=fold,
-        arguments=tuple(arguments),
-        device=device,
-        num_gpus=num_gpus,
-        resumed_by=resumed_by,
         run=str(run.path),
+        **values,
     )
     write_json(run.job, asdict(info))
 

@@ -55,7 +55,7 @@ def train_in_terminal(request: TrainingRequest, *, jsonl: bool) -> str:
                 job.run,
                 dataset=str(known.dataset),
                 fold=job.fold,
-                arguments=command_arguments(known),
+                arguments=tuple(command_arguments(known)),
                 device=known.device,
                 num_gpus=known.num_gpus,
             )

@@ -130,7 +130,7 @@ class WatchForm(QWidget):
         self._is_stopping = self._is_stopping and state.may_be_running
         self._show_position(progress)
         self._enable(state, progress)
-        stage = progress.stage if state.may_be_running and not progress.stage_total else ""
+        stage = progress.stage.text if state.may_be_running and not progress.stage.total else ""
         sentences = [text for text in (state.text, stage, *progress.notices) if text]
         self.status.show_message("\n".join(map(in_the_window, sentences)))
         self._draw(progress)
@@ -158,7 +158,7 @@ class WatchForm(QWidget):
     def _enable(self, state: RunState, progress: TrainingProgress) -> None:
         active = state.may_be_running
         complete = bool(progress.reports) and len(progress.reports) >= progress.epochs
-        stop = STOP_VALIDATION if progress.stage_total and complete else STOP_AFTER_EPOCH
+        stop = STOP_VALIDATION if progress.stage.total and complete else STOP_AFTER_EPOCH
         self.stop_button.setText(stop)
         self.stop_button.setToolTip(STOP_HELP[stop])
         self.stop_button.setEnabled(active and not self._is_stopping)
@@ -203,8 +203,9 @@ def _button(text: str, clicked: SignalInstance, help: str = "") -> QPushButton:
 
 def describe_progress(progress: TrainingProgress) -> tuple[str, float]:
     """Return the progress as text, and the share of epochs or validation cases done (0 to 1)."""
-    if progress.stage_total:
-        parts, fraction = [progress.stage], progress.stage_done / progress.stage_total
+    stage = progress.stage
+    if stage.total:
+        parts, fraction = [stage.text], stage.done / stage.total
     elif progress.reports and progress.epochs:
         last = progress.reports[-1]
         parts = [
@@ -220,7 +221,7 @@ def describe_progress(progress: TrainingProgress) -> tuple[str, float]:
 def _details(progress: TrainingProgress) -> Iterator[str]:
     if progress.eta_seconds:
         yield f"{duration_text(progress.eta_seconds)} left"
-    if progress.eta_seconds is not None and progress.validation_cases and not progress.stage_total:
+    if progress.eta_seconds is not None and progress.validation_cases and not progress.stage.total:
         yield VALIDATION_FOLLOWS
     if progress.memory_bytes is not None:
         yield f"{progress.memory_bytes / 2**30:.1f} GiB of memory"
