@@ -186,24 +186,24 @@ class _Demo:
         screenshot: Path | None,
         make_dock: Callable[[Any], SegmentWidget],
     ) -> None:
+        from ..layers.result_layers import add_image
+        from ..layers.sample_data import cine
+
         self._viewer = viewer
         self._study = study
         self._screenshot = screenshot
+        self._viewer.window.set_geometry(*fit_to_screen(*WINDOW))
+        for data in cine():
+            add_image(self._viewer, data)
         self._dock = make_dock(viewer)
         self._review: ReviewWidget | None = None
         self.failure = ""
         self._is_done = screenshot is None
 
     def start(self, timeout_s: float) -> None:
-        """Open the sample and the dock; all further steps happen in napari's event loop."""
+        """Show the dock; all further steps happen in napari's event loop."""
         from qtpy.QtCore import QTimer
 
-        from ..layers.result_layers import add_image
-        from ..layers.sample_data import cine
-
-        self._viewer.window.set_geometry(*fit_to_screen(*WINDOW))
-        for data in cine():
-            add_image(self._viewer, data)
         self._viewer.window.add_dock_widget(self._dock, name="Segment", area="right")
         self._dock.ensemble.found.connect(self._on_ensemble_found)
         self._dock.ensemble.failed.connect(self._fail)
