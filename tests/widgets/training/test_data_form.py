@@ -16,7 +16,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.dataset.matching import Match, Mismatch, Pair
+from napari_bayes_nnunet.io.dataset.pairs import Match, Mismatch, Pair
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
 from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT
@@ -40,7 +40,6 @@ from napari_bayes_nnunet.widgets.training.folders_form import (
     WRITTEN,
     FoldersForm,
 )
-from napari_bayes_nnunet.widgets.training.label_names import EMPTY, FIXED, TWICE, LabelNames
 from napari_bayes_nnunet.widgets.training.new_dataset_form import (
     CANNOT_WRITE,
     CHANNELS,
@@ -56,7 +55,13 @@ from napari_bayes_nnunet.widgets.training.new_dataset_form import (
     NewDatasetForm,
     new_dataset_folder,
 )
-from napari_bayes_nnunet.widgets.training.structure_names import UNNAMED_LV
+from napari_bayes_nnunet.widgets.training.structure_names import (
+    EMPTY,
+    FIXED,
+    TWICE,
+    UNNAMED_LV,
+    StructureNames,
+)
 
 from ...helpers.data.hearts import make_dataset
 from ...helpers.windows.settling import settle
@@ -314,8 +319,9 @@ def test_two_folders_become_a_dataset(form, folders, qtbot) -> None:
     assert ("patient001_frame01", file, file) in texts(form)
     new = form.folders.new
     assert new.structures.hint.text() == UNNAMED_LV
-    for value, name in ((1, "RV"), (2, "MYO"), (3, "LV")):
-        new.names.table.item(value, 1).setText(name)
+    for row, name in enumerate(("RV", "MYO", "LV"), start=1):
+        new.structures.table.item(row, 1).setText(name)
+    assert new.structures.hint.text() == ""
     assert new.structures.picture.example.case == "patient001_frame01"
     assert new.target.path == images.parent / "study_dataset"
     qtbot.waitUntil(new.make_button.isEnabled)
@@ -515,10 +521,10 @@ def test_thousands_of_files_do_not_freeze_the_window(make_form) -> None:
 
 
 @pytest.fixture
-def names(qtbot) -> LabelNames:
-    names = LabelNames()
+def names(qtbot) -> StructureNames:
+    names = StructureNames()
     qtbot.addWidget(names)
-    names.set_names(NAMES)
+    names.show_names(NAMES, None)
     return names
 
 
@@ -565,19 +571,19 @@ def new(qtbot, tmp_path) -> NewDatasetForm:
 
 
 def test_wrong_name_disables_the_make_button(new) -> None:
-    new.names.table.item(1, 1).setText("")
+    new.structures.table.item(1, 1).setText("")
     assert new.problem == EMPTY.format(value=1)
     assert not new.make_button.isEnabled()
-    new.names.table.item(1, 1).setText("RV")
+    new.structures.table.item(1, 1).setText("RV")
     assert new.make_button.isEnabled()
 
 
 def test_edited_names_stay_for_equal_values(new, tmp_path) -> None:
-    new.names.table.item(1, 1).setText("right")
+    new.structures.table.item(1, 1).setText("right")
     new.show_defaults(NAMES, channels=1, target=tmp_path / "new")
-    assert new.names.names[1] == "right"
+    assert new.structures.names[1] == "right"
     new.show_defaults({0: "background", 1: "LV"}, channels=1, target=tmp_path / "new")
-    assert new.names.names == {0: "background", 1: "LV"}
+    assert new.structures.names == {0: "background", 1: "LV"}
 
 
 def test_each_channel_needs_a_name(new, tmp_path, qtbot) -> None:

@@ -691,35 +691,28 @@ def test_known_structures_are_shown_in_a_picture(form, hearts, qtbot) -> None:
     assert form.structures.picture.example is None
 
 
-def test_structures_beside_an_lv_keep_their_names(form, tmp_path, qtbot) -> None:
-    labels = {"background": 0, "scar": 1, "MYO": 2, "LV": 3}
-    check(form, read_dataset(make_dataset(tmp_path / "data", labels=labels)), qtbot)
-    qtbot.waitUntil(lambda: form.structures.picture.example is not None)
-    assert form.structures.names == {value: name for name, value in labels.items()}
-    assert not form.structures.hint.text()
-    assert form.label_names is None
-
-
 def test_unknown_structures_are_named_in_the_check(form, tmp_path, qtbot) -> None:
     labels = {"background": 0, "structure 1": 1, "structure 2": 2, "structure 3": 3}
     dataset = read_dataset(make_dataset(tmp_path / "data", labels=labels))
-    form.set_dataset(dataset)
-    given = {1: "RV", 2: "MYO", 3: "LV"}
+    check(form, dataset, qtbot)
     qtbot.waitUntil(lambda: form.structures.picture.example is not None)
+    assert form.label_names is None
     assert form.structures.table.isVisibleTo(form)
     assert form.structures.hint.text() == UNNAMED_LV
+    given = {1: "RV", 2: "MYO", 3: "LV"}
     for value, name in given.items():
-        form.structures.table.table.item(value, 1).setText(name)
-    qtbot.waitUntil(lambda: form.label_names == given and form.preflight is not None)
+        form.structures.table.item(value, 1).setText(name)
+    assert form.label_names == given
+    qtbot.waitUntil(lambda: form.preflight is not None)
     assert form.preflight.problems == ()
     assert form.preflight.dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
-    form.structures.table.table.item(3, 1).setText("cavity")
+    form.structures.table.item(3, 1).setText("cavity")
     assert form.label_names == given | {3: "cavity"}
     qtbot.waitUntil(lambda: form.preflight is not None)
     (problem,) = form.preflight.problems
     assert [remedy.action for remedy in problem.text.remedies] == [Action.NAME_STRUCTURES]
     assert form.preflight.ready
-    form.structures.table.table.item(3, 1).setText("RV")  # twice
+    form.structures.table.item(3, 1).setText("RV")  # twice
     assert form.label_names is None
     with qtbot.assertNotEmitted(form.changed, wait=300):
         pass  # nothing is assessed with the names of the dataset instead

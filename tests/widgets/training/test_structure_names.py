@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QComboBox
 
 from napari_bayes_nnunet.app.dataset.label_example import LabelExample
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, HEART_STRUCTURES
-from napari_bayes_nnunet.widgets.training.label_names import TWICE
 from napari_bayes_nnunet.widgets.training.label_picture import (
     PICTURE_HEIGHT,
     PICTURE_WIDTH,
@@ -20,6 +19,7 @@ from napari_bayes_nnunet.widgets.training.label_picture import (
 )
 from napari_bayes_nnunet.widgets.training.structure_names import (
     NAMES_KEPT,
+    TWICE,
     UNNAMED_LV,
     StructureNames,
 )
@@ -47,21 +47,15 @@ def names(qtbot) -> StructureNames:
 
 
 def rename(names: StructureNames, row: int, name: str) -> None:
-    names.table.table.item(row, 1).setText(name)
-
-
-def test_known_names_are_kept(names) -> None:
-    names.show_names(HEART, example())
-    assert names.names == HEART
-    assert names.hint.text() == ""
+    names.table.item(row, 1).setText(name)
 
 
 def test_names_kept_for_other_folders_are_reported(names) -> None:
     names.show_names(HEART, example())
-    names.keep(HEART, example())
-    assert names.hint.text() == ""
+    names.keep_names(HEART, example())
+    assert names.hint.text() == ""  # the same would be shown
     rename(names, 1, "right ventricle")
-    names.keep(HEART, example())
+    names.keep_names(HEART, example())
     assert names.names[1] == "right ventricle"
     assert names.hint.text() == NAMES_KEPT
     rename(names, 1, "RV")
@@ -81,7 +75,7 @@ def test_a_name_is_chosen_from_the_hearts_structures(names) -> None:
     changes: list[int] = []
     names.changed.connect(lambda: changes.append(1))
     names.show()
-    table = names.table.table
+    table = names.table
     table.edit(table.model().index(1, 1))
     (editor,) = table.findChildren(QComboBox)
     assert tuple(editor.itemText(i) for i in range(editor.count())) == HEART_STRUCTURES
@@ -93,8 +87,7 @@ def test_a_name_is_chosen_from_the_hearts_structures(names) -> None:
 
 
 def test_only_the_picture_can_be_shown(names) -> None:
-    names.show_names(HEART, example())
-    names.set_editable(False)
+    names.show_names(HEART, example(), editable=False)
     assert not names.table.isVisibleTo(names)
     assert names.picture.isVisibleTo(names)
 

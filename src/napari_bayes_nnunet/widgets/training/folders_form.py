@@ -120,7 +120,7 @@ class FoldersForm(DatasetSource):
             self._write_work,
             match,
             target,
-            names=self.new.names.names,
+            names=self.new.structures.names,
             channels=self.new.channels,
             link=self.new.link,
         )

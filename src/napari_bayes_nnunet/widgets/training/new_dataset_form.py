@@ -48,7 +48,6 @@ class NewDatasetForm(QWidget):
         self._count = 1
         self._target_problem = NO_TARGET
         self.structures = StructureNames()
-        self.names = self.structures.table
         self.channel = QLineEdit("MRI")
         ThemeFont(self.channel)
         self.files = QComboBox()
@@ -77,7 +76,7 @@ class NewDatasetForm(QWidget):
     @property
     def problem(self) -> str:
         """A sentence on the first missing or wrong setting, "" if there is none."""
-        return self.names.problem or self._channel_problem() or self._target_problem
+        return self.structures.problem or self._channel_problem() or self._target_problem
 
     def show_defaults(
         self,
@@ -91,10 +90,10 @@ class NewDatasetForm(QWidget):
 
         ``example`` shows the values in a slice.
         """
-        if set(names) != set(self.names.names):
+        if set(names) != set(self.structures.names):
             self.structures.show_names(names, example)
         else:
-            self.structures.keep(names, example)
+            self.structures.keep_names(names, example)
         if channels != self._count:
             self._count = channels
             several = ", ".join(f"MRI {number}" for number in range(1, channels + 1))

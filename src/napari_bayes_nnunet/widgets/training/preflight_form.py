@@ -272,12 +272,8 @@ class PreflightForm(QWidget):
     def _on_example(self, dataset: RawDataset, example: LabelExample | None) -> None:
         """Show a slice with the labels; a dataset without an LV can be given other names."""
         if dataset is self._dataset:
-            lacking = lacks_lv(dataset.labels)
             names = {value: name for name, value in dataset.labels.items()}
-            self.structures.show_names(names, example)
-            self.structures.set_editable(lacking)
-            if self.label_names:
-                self._reassess()
+            self.structures.show_names(names, example, editable=lacks_lv(dataset.labels))
 
     def _on_check_failed(self, sentence: str) -> None:
         self.progress.hide()

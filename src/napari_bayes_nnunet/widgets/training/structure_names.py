@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QAbstractItemModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ...app.dataset.label_example import LabelExample
-from ...core.heart.structures import lacks_lv
+from ...core.heart.structures import HEART_STRUCTURES, lacks_lv
 from ..common.dock import MessageLabel, form_layout, row_label
-from .label_names import LabelNames
+from ..common.levels import level_color
+from ..common.rows_table import ROW_HEIGHT, ROWS_SHOWN
 from .label_picture import LabelPicture
 
+_BACKGROUND = "background"
+EMPTY = "Name the structure with the value {value}."
+TWICE = "Two values are called “{name}”. Give each structure its own name."
+FIXED = "Background voxels have the value 0."
 NAMES_KEPT = "These names were given for the folders chosen before. Check them against the picture."
 UNNAMED_LV = (
     "No structure is named LV, so the ensemble will not give ED, ES or EF. Name the structures RV, "
@@ -20,73 +36,136 @@ UNNAMED_LV = (
 )
 
 
+class NameDelegate(QStyledItemDelegate):
+    """Editor of a name that offers the structures of the heart; any other name can be typed."""
+
+    def createEditor(
+        self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> QWidget:
+        """Return an editable list."""
+        editor = QComboBox(parent)
+        editor.setEditable(True)
+        editor.addItems(HEART_STRUCTURES)
+        editor.activated.connect(lambda _: self.commitData.emit(editor))
+        return editor
+
+    def setEditorData(self, editor: QWidget, index: QModelIndex) -> None:
+        """Show the current name."""
+        editor.setEditText(str(index.data()))
+
+    def setModelData(self, editor: QWidget, model: QAbstractItemModel, index: QModelIndex) -> None:
+        """Store the name."""
+        model.setData(index, editor.currentText())
+
+
 class StructureNames(QWidget):
-    """A picture above a table value → name, which offers RV, MYO and LV."""
+    """A picture above a small table value → name. ``changed`` is emitted when a name is edited."""
 
     changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._kept: dict[int, str] = {}
-        self._is_editable = True
         self.picture = LabelPicture()
-        self.table = LabelNames()
+        self.table = QTableWidget(0, 2)
+        self.problem_text = MessageLabel(level="blocking")
         self.hint = MessageLabel(level="warning")
+        self._prepare_table()
         self._rows = form_layout()
         self._rows.addRow(row_label("Structures"), self.table)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.picture)
         column.addLayout(self._rows)
-        column.addWidget(self.table.problem_text)
+        column.addWidget(self.problem_text)
         column.addWidget(self.hint)
-        self.table.changed.connect(self._on_changed)
-        self._show_table()
+        self.table.itemChanged.connect(self._on_item_changed)
+        self.show_names({}, None)
 
     @property
     def names(self) -> dict[int, str]:
         """Name of every value, including the background, as typed."""
-        return self.table.names
+        rows = range(self.table.rowCount())
+        return {self._value(row): str(self.table.item(row, 1).text()).strip() for row in rows}
 
     @property
     def problem(self) -> str:
         """A sentence on the first wrong name, "" if all are valid."""
-        return self.table.problem
+        return str(self.problem_text.text())
 
-    def set_editable(self, editable: bool) -> None:
-        """Show the table if it has names, or only the picture."""
-        self._is_editable = editable
-        self._show_table()
+    def show_names(
+        self, names: Mapping[int, str], example: LabelExample | None, *, editable: bool = True
+    ) -> None:
+        """Show these values and names, and the slice of ``example``, None to hide it.
 
-    def show_names(self, names: Mapping[int, str], example: LabelExample | None) -> None:
-        """Show ``names`` and the slice of ``example``."""
+        The table is hidden if the names are not ``editable``, and while there are none.
+        """
         self._kept = {}
-        self.table.set_names(names)
-        self._show_table()
-        self.set_example(example)
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(names))
+        for row, (value, name) in enumerate(sorted(names.items())):
+            number, title = QTableWidgetItem(str(value)), QTableWidgetItem(name)
+            number.setFlags(Qt.ItemFlag.ItemIsEnabled)
+            if value == 0:
+                title.setText(_BACKGROUND)
+                title.setFlags(Qt.ItemFlag.NoItemFlags)
+            self.table.setItem(row, 0, number)
+            self.table.setItem(row, 1, title)
+        self.table.blockSignals(False)
+        header = self.table.horizontalHeader().sizeHint().height()
+        rows = min(max(len(names), 1), ROWS_SHOWN)
+        self.table.setFixedHeight(header + rows * (ROW_HEIGHT + 2) + 4)
+        self._rows.setRowVisible(0, editable and bool(names))
+        self._set_example(example)
 
-    def keep(self, names: Mapping[int, str], example: LabelExample | None) -> None:
-        """Keep the names as typed; say so if they are not ``names``."""
+    def keep_names(self, names: Mapping[int, str], example: LabelExample | None) -> None:
+        """Keep the names as typed for the slice of ``example``; say so if ``names`` differ."""
         self._kept = self.names if self.names != names else {}
-        self.set_example(example)
+        self._set_example(example)
 
-    def set_example(self, example: LabelExample | None) -> None:
-        """Show the slice of ``example``, None to hide it."""
+    def _value(self, row: int) -> int:
+        return int(self.table.item(row, 0).text())
+
+    def _prepare_table(self) -> None:
+        self.table.setHorizontalHeaderLabels(["Value", "Name"])
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT + 2)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.AllEditTriggers)
+        self.table.setToolTip("Click a name to change it.")
+        self.table.setItemDelegateForColumn(1, NameDelegate(self))
+
+    def _set_example(self, example: LabelExample | None) -> None:
         self.picture.set_example(example, self.names)
-        self._show_hint()
+        self._check()
 
-    def _show_table(self) -> None:
-        """Show the table if its names can be edited; hide it while there are none."""
-        self._rows.setRowVisible(0, self._is_editable and bool(self.names))
-
-    def _on_changed(self) -> None:
+    def _on_item_changed(self, _: QTableWidgetItem) -> None:
         self.picture.set_names(self.names)
-        self._show_hint()
+        self._check()
         self.changed.emit()
 
-    def _show_hint(self) -> None:
-        """Show that no structure is the LV, or that the names were given for other folders."""
+    def _check(self) -> None:
+        """Mark missing and duplicate names; show the first one, and a hint on the names."""
         names = self.names
+        folded = [name.casefold() for name in names.values()]
+        sentences = []
+        self.table.blockSignals(True)
+        for row, (value, name) in enumerate(names.items()):
+            sentence = EMPTY.format(value=value) if not name else ""
+            if name and folded.count(name.casefold()) > 1:
+                sentence = TWICE.format(name=name)
+            self._mark(self.table.item(row, 1), sentence, FIXED if value == 0 else "")
+            sentences += [sentence] if sentence else []
+        self.table.blockSignals(False)
+        self.problem_text.show_message(sentences[0] if sentences else "")
         lacking = UNNAMED_LV if any(names) and lacks_lv(names.values()) else ""
         kept = NAMES_KEPT if any(names) and names == self._kept else ""
         self.hint.show_message(lacking or kept)
+
+    def _mark(self, item: QTableWidgetItem, sentence: str, help_text: str) -> None:
+        item.setToolTip(sentence or help_text)
+        color = QColor(level_color("blocking", self.table)) if sentence else None
+        item.setData(Qt.ItemDataRole.BackgroundRole, None)
+        item.setData(Qt.ItemDataRole.ForegroundRole, color)
