@@ -307,7 +307,7 @@ def _set_up(processes: int) -> None:
     """
     import torch
 
-    from napari_bayes_nnunet.nnunet.ranks import be_killed_with_parent
+    from napari_bayes_nnunet.nnunet.fork_guard import be_killed_with_parent
 
     be_killed_with_parent()
     if processes > 1:  # more threads are slower on small images

@@ -1,17 +1,13 @@
-"""Training on several GPUs, simulated by processes on the CPU.
+"""The command ``bayes-nnunet`` with several processes on the CPU instead of GPUs.
 
 The parts of nnU-Net that need CUDA are replaced in every process it spawns, because each imports
 the file it was started with. The processes use gloo instead of NCCL; everything else is real.
-
-    python gloo_ddp.py train …     is ``bayes-nnunet train …``
-    python gloo_ddp.py DATASET …   is the command that it starts
 
 With the variable GLOO_FORKS the processes are forked, so that they need not import torch again,
 and the figure of the progress, which takes seconds, is left out.
 """
 
 import os
-import sys
 import warnings
 
 import torch
@@ -35,10 +31,6 @@ def init_gloo(rank, world_size):
     torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
 
 
-def gloo_command(*arguments, **options):
-    return [sys.executable, "-P", __file__, *ddp_command(*arguments, **options)[4:]]
-
-
 def fork_processes(function, args, nprocs, join):
     torch.multiprocessing.start_processes(function, args, nprocs, join, start_method="fork")
 
@@ -48,15 +40,10 @@ torch.cuda.set_device = lambda device: None
 run_training.setup_ddp = init_gloo
 module.DDP = lambda network, device_ids: DDP(network)
 module.nnUNetTrainer.__setattr__ = set_attribute
-ddp_command, ddp.ddp_command = ddp.ddp_command, gloo_command
 ddp.check_gpus = lambda *arguments, **options: None
 if "GLOO_FORKS" in os.environ:
     run_training.mp.spawn = fork_processes
     LocalLogger.plot_progress_png = lambda logger, folder: None
 
-ddp.end_with_parent()
 if __name__ == "__main__":
-    if sys.argv[1] == "train":
-        main()
-    else:
-        ddp.main()
+    main()

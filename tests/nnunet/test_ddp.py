@@ -1,4 +1,4 @@
-"""The command for several GPUs, the process that follows it, and a training by two processes."""
+"""Training by several processes: what is refused, how they are followed, and a whole training."""
 
 import contextlib
 import json
@@ -7,23 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
-from napari_bayes_nnunet.core.problems import Action, Remedy, statement
-from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
-from napari_bayes_nnunet.nnunet import ModelError, ddp
-from napari_bayes_nnunet.nnunet.device import training_environment
-from napari_bayes_nnunet.nnunet.planning import workspace_environment
-from napari_bayes_nnunet.nnunet.ranks import Mailbox
-from napari_bayes_nnunet.nnunet.trainer import TrainingStopped, trainer_environment
+from napari_bayes_nnunet.core.problems import Action, Remedy
+from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport, RunFolder, read_record
+from napari_bayes_nnunet.nnunet import ModelError, Stopped, ddp
 
-from ..helpers.processes.command import bayes_nnunet, environment
-from .test_ranks import wait_until_gone
+from ..helpers.processes.command import bayes_nnunet, environment, wait_until_gone
 
 GLOO = Path(__file__).with_name("gloo_ddp.py")
 TINY = ("--preset", "demo", "--iterations-per-epoch", 1, "--batch-size", 2, "--seed", 3)
@@ -37,9 +34,8 @@ def run(tmp_path):
 # What can be trained
 
 
-def set_gpus(monkeypatch, count, *, nccl=True):
+def set_gpus(monkeypatch, count):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
@@ -59,9 +55,9 @@ OMIT_DEVICE = Remedy(Action.OMIT, {"setting": "device"})
     [
         ({}, 0, {"gpus": 2, "available": 0}, (OTHER_GPUS,)),
         ({"device": "cuda"}, 1, {"gpus": 2, "available": 1}, (OTHER_GPUS,)),
-        ({"device": "cpu"}, 2, {"device": "cpu"}, (OMIT_GPUS, OMIT_DEVICE)),
-        ({"device": "mps"}, 2, {"device": "mps"}, (OMIT_GPUS, OMIT_DEVICE)),
-        ({"device": "cuda:1"}, 2, {"gpus": 2, "device": "cuda:1"}, (OMIT_DEVICE,)),
+        ({"device": "cpu"}, 2, {"device": "cpu"}, (OMIT_DEVICE, OMIT_GPUS)),
+        ({"device": "mps"}, 2, {"device": "mps"}, (OMIT_DEVICE, OMIT_GPUS)),
+        ({"device": "cuda:1"}, 2, {"device": "cuda:1"}, (OMIT_DEVICE, OMIT_GPUS)),
     ],
 )
 def test_gpus_that_cannot_train_are_refused(request_, available, values, remedies, monkeypatch):
@@ -81,52 +77,6 @@ def test_unequal_batch_is_refused_with_equal_one(batch_size, size, monkeypatch):
     assert caught.value.remedies == (Remedy(Action.OTHER_BATCH_SIZE, {"size": size}), OTHER_GPUS)
 
 
-def test_a_torch_without_nccl_is_refused(monkeypatch):
-    set_gpus(monkeypatch, 2, nccl=False)
-    with pytest.raises(ModelError) as caught:
-        ddp.check_gpus(2, device="auto", batch_size=20)
-    assert caught.value.remedies == (OMIT_GPUS,)
-    assert "NCCL" in str(caught.value)
-
-
-# The command
-
-
-def test_the_command_is_nnunets_with_our_trainer():
-    arguments = ("Dataset027_ACDC", "2d", "0")
-    command = ddp.ddp_command(*arguments, plans="nnUNetPlans", gpus=4, resume=False)
-    assert command == [
-        *(sys.executable, "-P", "-m", "napari_bayes_nnunet.nnunet.ddp"),
-        *("Dataset027_ACDC", "2d", "0", "-tr", "CheckpointEnsembleTrainer"),
-        *("-p", "nnUNetPlans", "-num_gpus", "4"),
-    ]
-    resumed = ddp.ddp_command(*arguments, plans="nnUNetPlans", gpus=4, resume=True)
-    assert resumed == [*command, "--c"]
-
-
-def test_the_environment_names_folders_trainer_and_parent(run, monkeypatch):
-    monkeypatch.setattr(ddp, "training_environment", lambda device: {"for": device.type})
-    assert ddp.ddp_environment(run.path, run.workspace) == {
-        "nnUNet_raw": str(run.workspace / "raw"),
-        "nnUNet_preprocessed": str(run.workspace / "preprocessed"),
-        "nnUNet_results": str(run.workspace / "results"),
-        "nnUNet_extTrainer": str(Path(ddp.__file__).with_name("trainers")),
-        "BAYES_NNUNET_RUN": str(run.path),
-        "BAYES_NNUNET_PARENT": str(os.getpid()),
-        "for": "cuda",
-    }
-
-
-def test_the_environment_includes_that_of_one_gpu(run, monkeypatch):
-    monkeypatch.delenv("nnUNet_compile", raising=False)
-    for_one_gpu = {
-        **workspace_environment(run.workspace),
-        **trainer_environment(run.path),
-        **training_environment(torch.device("cuda")),
-    }
-    assert for_one_gpu.items() < ddp.ddp_environment(run.path, run.workspace).items()
-
-
 def test_the_saved_epoch_is_that_of_nnunets_state(run):
     assert ddp.saved_epoch(run, "0") == 0
     run.fold("0").mkdir(parents=True)
@@ -137,186 +87,207 @@ def test_the_saved_epoch_is_that_of_nnunets_state(run):
         assert ddp.saved_epoch(run, "0") == epoch
 
 
-def test_model_error_in_traceback_is_failure():
-    text = "\n\n-- Process 1 …\nTraceback …\nnapari_bayes_nnunet.nnunet.ModelError: No {x}.\n"
-    assert str(ddp.failure_statement(RuntimeError(text))) == "No {x}."
+# Following the processes
 
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [("Traceback …\nKilled by SIGKILL.", "Killed by SIGKILL"), ("", "RuntimeError")],
-)
-def test_other_errors_are_the_reason_of_the_failure(text, reason):
-    failure = ddp.failure_statement(RuntimeError(text))
-    assert failure == statement(ddp.PROCESS_FAILED, Action.RESUME, reason=reason)
-
-
-# Following it
-
-FAKE = """
-import sys, time
-from pathlib import Path
-from napari_bayes_nnunet.io.ensemble.run_folder import EpochReport, RunFolder
-from napari_bayes_nnunet.nnunet.ranks import Mailbox
-
-run = RunFolder(Path(sys.argv[1]))
-mailbox = Mailbox(run, "0")
 
 def report(epoch):
-    numbers = dict(cycle=0, learning_rate=0.1, train_loss=0.5, val_loss=None, pseudo_dice={})
-    times = dict(seconds=1.0, eta_seconds=2.0, member=False)
-    mailbox.report(EpochReport(fold="0", epoch=epoch, **numbers, **times))
-
-"""
-
-
-@pytest.fixture
-def follow(run):
-    """``follow(script)`` runs the script instead of nnU-Net; epochs are in ``follow.epochs``."""
-    run.path.mkdir()
-
-    def follow(script, *, stop=lambda: False, on_epoch=lambda report: None):
-        def note(report):
-            follow.epochs.append(report.epoch)
-            on_epoch(report)
-
-        ddp.train_on_gpus(
-            [sys.executable, "-c", FAKE + script, str(run.path)],
-            {**environment(), "FAKE": "yes"},
-            run=run,
-            fold="0",
-            on_epoch=note,
-            stop_requested=stop,
-        )
-
-    follow.epochs = []
-    return follow
-
-
-def test_reports_arrive_early_and_leave_no_files(follow, run):
-    # The second epoch begins when the report of the first has arrived.
-    script = "report(0)\nwhile not (run.path / 'go').exists(): time.sleep(0.01)\nreport(1)"
-    follow(script, on_epoch=lambda report: (run.path / "go").touch())
-    assert follow.epochs == [0, 1]
-    assert not (run.fold("0") / "ddp").exists()
-    assert not run.stop.exists()
-
-
-def test_notes_of_an_earlier_training_are_ignored(follow, run):
-    Mailbox(run, "0").note_failure(statement("Long ago."))
-    Mailbox(run, "0").note_stop()
-    follow("report(5)")
-    assert follow.epochs == [5]
-
-
-def test_the_command_has_its_own_session_and_variables(follow, run):
-    follow(
-        "import os\nassert os.environ['FAKE'] == 'yes' and os.getsid(0) == os.getpid()\n"
-        "assert sys.stdin.read() == ''"
+    return EpochReport(
+        fold="0",
+        epoch=epoch,
+        cycle=0,
+        learning_rate=0.1,
+        train_loss=0.5,
+        val_loss=None,
+        pseudo_dice={"RV": None, "Größe": 0.5},
+        seconds=1.0,
+        eta_seconds=2.0,
+        member=True,
+        memory_bytes=7,
     )
 
 
-def test_a_stop_request_reaches_the_command_as_file(follow, run):
-    script = "report(0)\nwhile not run.stop.exists(): time.sleep(0.01)\nmailbox.note_stop()"
-    with pytest.raises(TrainingStopped):
-        follow(script, stop=lambda: bool(follow.epochs))
-    assert follow.epochs == [0]
-    assert not (run.fold("0") / "ddp").exists()
+@pytest.fixture
+def follow(run, monkeypatch):
+    """``follow(act)`` calls ``act`` in place of nnU-Net; reports are in ``follow.reports``."""
+
+    def follow(act, *, stop=lambda: False):
+        monkeypatch.setattr("nnunetv2.run.run_training.run_training", lambda *a, **o: act())
+        ddp.train_on_gpus(
+            "Dataset001_X",
+            "2d",
+            "0",
+            plans="x",
+            gpus=2,
+            resume=False,
+            run=run,
+            on_epoch=follow.reports.append,
+            stop_requested=stop,
+        )
+
+    monkeypatch.setattr(ddp, "training_environment", lambda device: {})
+    follow.reports = []
+    follow.write = lambda epoch: ddp.write_report(ddp.reports_file(run, "0"), report(epoch))
+    return follow
 
 
-def test_a_noted_failure_is_raised_with_its_remedies(follow, run):
-    script = """
-from napari_bayes_nnunet.core.problems import Action, statement
-report(0)
-mailbox.note_failure(statement("{loss}!", Action.LOWER_RATE, loss="inf"))
-raise SystemExit(1)
-"""
-    with pytest.raises(ModelError) as caught:
-        follow(script)
-    assert caught.value.statement == statement("{loss}!", Action.LOWER_RATE, loss="inf")
-    assert follow.epochs == [0]
-    assert not (run.fold("0") / "ddp").exists()
+def wait_for(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError
+
+
+def test_reports_arrive_during_the_training(follow, run):
+    def train():
+        follow.write(0)
+        wait_for(lambda: follow.reports)
+        follow.write(1)
+        (run.fold("0") / "checkpoint_final.pth").touch()
+
+    follow(train)
+    assert follow.reports == [report(0), report(1)]
+    assert [file.name for file in run.fold("0").iterdir()] == ["checkpoint_final.pth"]
+    assert not run.stop.exists()
+
+
+def test_reports_of_a_killed_training_are_not_repeated(follow, run):
+    run.fold("0").mkdir(parents=True)
+    follow.write(3)
+    follow(lambda: (run.fold("0") / "checkpoint_final.pth").touch())
+    assert follow.reports == []
+
+
+def test_a_stop_reaches_the_processes_as_file(follow, run):
+    with pytest.raises(Stopped):
+        follow(lambda: wait_for(run.stop.exists), stop=lambda: True)
 
 
 @pytest.mark.parametrize(
-    ("script", "template", "values"),
+    ("error", "template", "values"),
     [
-        ("import os; os.kill(os.getpid(), 9)", ddp.KILLED, {"signal": "SIGKILL"}),
-        ("raise SystemExit(3)", ddp.EXITED, {"code": 3}),
+        (
+            ProcessRaisedException(
+                "\n\n-- Process 1 …\nTraceback …\nnapari_bayes_nnunet.nnunet.ModelError: No {x}.\n",
+                1,
+                7,
+            ),
+            "No {x}.",
+            {},
+        ),
+        (
+            ProcessExitedException("process 0 terminated with signal SIGKILL", 0, 7, -9),
+            ddp.PROCESS_FAILED,
+            {"reason": "process 0 terminated with signal SIGKILL"},
+        ),
     ],
 )
-def test_an_ending_without_a_failure_is_named(script, template, values, follow):
+def test_a_failed_process_is_reported(follow, error, template, values):
+    def fail():
+        follow.write(0)
+        raise error
+
     with pytest.raises(ModelError) as caught:
-        follow(script)
-    assert caught.value.statement == statement(template, Action.RESUME, **values)
+        follow(fail)
+    assert (caught.value.statement.template, caught.value.values) == (template, values)
+    assert follow.reports == [report(0)]
 
 
-def test_a_failing_follower_kills_the_command(follow, run):
-    script = """
-import subprocess
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-(run.path / "child").write_text(str(child.pid))
-report(0)
-time.sleep(600)
+RANKS = """
+import sys
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from napari_bayes_nnunet.nnunet.ddp import ask_first_process
+
+def rank(number, folder):
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=number, world_size=2)
+    answers = [ask_first_process(lambda: number == first) for first in (0, 1)]
+    with open(f"{folder}/{number}.txt", "w") as file:
+        print(*answers, file=file)
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    # Forks, which need not import torch again; nnU-Net spawns its processes.
+    mp.start_processes(rank, (sys.argv[1],), nprocs=2, start_method="fork")
 """
 
-    def full(report):
-        raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
-        follow(script, on_epoch=full)
-    wait_until_gone(int((run.path / "child").read_text()))
+@pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
+def test_the_first_process_decides_for_all(tmp_path):
+    (tmp_path / "ranks.py").write_text(RANKS)
+    command = [sys.executable, str(tmp_path / "ranks.py"), str(tmp_path)]
+    subprocess.run(command, env=environment(), check=True, timeout=120)
+    for number in (0, 1):
+        assert (tmp_path / f"{number}.txt").read_text() == "True False\n"
 
 
-PARENT = """
-import json, os, subprocess, sys
-command, variables = json.loads(sys.stdin.readline())
-variables = {**os.environ, **variables, "BAYES_NNUNET_PARENT": str(os.getpid())}
-child = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
-print(child.pid, flush=True)
-child.wait()
+# The end of a process
+
+SPAWNED = """
+import ctypes, multiprocessing, os, signal, time
+from napari_bayes_nnunet.nnunet.ddp import follow_first_process
+
+def augment():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+def rank():
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)  # as torch.multiprocessing.spawn does
+    follow_first_process()
+    os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does
+    print(os.getpid(), flush=True)
+    multiprocessing.Process(target=augment).start()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=rank)
+    process.start()
+    process.join()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prctl of Linux")
-def test_nnunets_command_ends_with_a_killed_parent(run):
-    """As `train_on_gpus` starts it, but by a parent without torch."""
-    command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)
+def test_the_processes_end_with_the_first(tmp_path):
+    (tmp_path / "spawned.py").write_text(SPAWNED)
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT],
+        [sys.executable, str(tmp_path / "spawned.py")],
         env=environment(),
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as parent:
-        variables = ddp.ddp_environment(run.path, run.workspace)
-        print(json.dumps([command, variables]), file=parent.stdin, flush=True)
-        child = int(parent.stdout.readline())
+        children = [int(parent.stdout.readline()) for _ in range(2)]
         parent.send_signal(signal.SIGKILL)
-        parent.wait()
-        wait_until_gone(child)
+    wait_until_gone(*children)
 
 
-def test_the_command_notes_why_it_fails(run, monkeypatch):
-    def fail():
-        raise RuntimeError("Traceback …\nKilled by SIGKILL.")
+ABORTING = """
+import atexit, multiprocessing, os, sys
+from napari_bayes_nnunet.nnunet.ddp import end_without_teardown
 
-    monkeypatch.setattr("nnunetv2.run.run_training.run_training_entry", fail)
-    monkeypatch.setattr(sys, "argv", ["ddp", "Dataset001_X", "2d", "0"])
-    monkeypatch.setenv("BAYES_NNUNET_RUN", str(run.path))
-    with pytest.raises(RuntimeError, match="SIGKILL"):
-        ddp.main()
-    noted = statement(ddp.PROCESS_FAILED, Action.RESUME, reason="Killed by SIGKILL")
-    assert Mailbox(run, "0").failure == noted
+def rank():
+    atexit.register(os.abort)  # as by a thread that still holds tensors
+    end_without_teardown()
+    print("all is written")
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=rank)
+    process.start()
+    process.join()
+    end_without_teardown()  # not spawned, so no effect
+    sys.exit(process.exitcode or 7)
+"""
 
 
-@pytest.mark.slow
-def test_a_failure_of_nnunet_is_noted(run):
-    """Of the real command without data, and mostly without GPUs."""
-    command = ddp.ddp_command("Dataset001_X", "2d", "0", plans="x", gpus=2, resume=False)
-    variables = {**environment(), **ddp.ddp_environment(run.path, run.workspace)}
-    subprocess.run(command, env=variables, stderr=subprocess.PIPE, timeout=120)
-    assert Mailbox(run, "0").failure.template == ddp.PROCESS_FAILED
+def test_a_finished_spawned_process_cannot_abort(tmp_path):
+    (tmp_path / "aborting.py").write_text(ABORTING)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "aborting.py")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (7, "all is written\n"), done.stderr
 
 
 # A training by two processes, on the CPU
@@ -352,7 +323,7 @@ def epochs(run):
 
 
 def descendants(process):
-    """All processes below the command: nnU-Net's, one per GPU, and their augmenting ones."""
+    """All processes below the command: one per GPU, and their augmenting ones."""
     return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
 
 
@@ -363,14 +334,14 @@ def assert_trained(run, schedule):
     assert [row["epoch"] for row in rows] == list(every)
     assert [row["learning_rate"] for row in rows] == list(map(schedule.learning_rate, every))
     record = read_record(run.record)
-    assert [m.epoch for m in record.members("0")] == list(MemberSelection().epochs(schedule))
+    assert [m.epoch for m in record.members("0")] == list(MemberSelection(step=1).epochs(schedule))
     for member in record.members("0"):
         content = torch.load(run.path / member.file, weights_only=True)
         assert not any(name.startswith("module.") for name in content["network_weights"])
     assert record.validation["0"]["cases"] == 2
     names = {file.name for file in run.fold("0").iterdir()}
     assert {"checkpoint_final.pth", "members"} < names
-    assert names.isdisjoint({"checkpoint_latest.pth", "validation", "ddp"})
+    assert names.isdisjoint({"checkpoint_latest.pth", "validation", "reports.jsonl"})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks processes that use torch")
@@ -433,7 +404,6 @@ def test_a_diverged_loss_ends_all_processes_once(planned, hearts):
     last = json.loads(planned.progress.read_text().splitlines()[-1])
     assert (last["outcome"], f"Error: {last['text']}\n") == ("failed", errors)
     assert [m.epoch for m in read_record(planned.record).members("0")] == [1]
-    assert not (planned.fold("0") / "ddp").exists()
 
 
 # A training on two GPUs

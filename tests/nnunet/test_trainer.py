@@ -30,7 +30,6 @@ from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
 from napari_bayes_nnunet.nnunet.plans import REFUSED_PLANS
 from napari_bayes_nnunet.nnunet.preprocessed import CheckedDataset
-from napari_bayes_nnunet.nnunet.ranks import Mailbox
 from napari_bayes_nnunet.nnunet.trainer import (
     RUN_VARIABLE,
     CheckpointEnsembleTrainer,
@@ -470,31 +469,28 @@ def test_bfloat16_is_used_if_the_cpu_has_it(fast, trainer, monkeypatch):
 # As one of several processes
 
 
-@pytest.fixture
-def mailbox(trainer, run):
-    """The mailbox of a trainer that nnU-Net started for several GPUs."""
-    trainer._mailbox = Mailbox(run, "0")
-    trainer.on_epoch = trainer._mailbox.report
-    return Mailbox(run, "0")
-
-
-def test_a_stop_is_noted_and_raises_no_error(trainer, mailbox, run):
+def test_one_of_several_processes_stops_without_an_error(trainer, run):
+    trainer.is_one_of_several = True
     trainer.stop_requested = lambda: trainer.current_epoch == 1
     trainer.run_training()
-    assert mailbox.is_stopped
-    assert [report.epoch for report in mailbox.new_reports()] == [0, 1]
     assert (run.fold("0") / "checkpoint_latest.pth").exists()
     assert not (run.fold("0") / "checkpoint_final.pth").exists()
 
 
-def test_a_failure_is_noted_and_raised(trainer, mailbox):
+def test_the_suggested_batch_fits_the_gpus(trainer, monkeypatch):
+    def network(data):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
     trainer.initialize()
-    next(iter(trainer.network.parameters())).data.fill_(torch.inf)
-    with pytest.raises(ModelError) as caught:
-        trainer.run_training()
-    assert_diverged(caught.value, trainer_module._LOSS_DIVERGED)
-    assert mailbox.failure == caught.value.statement
-    assert not mailbox.is_stopped
+    trainer.network.forward = network
+    trainer.is_ddp = True
+    trainer.configuration_manager.configuration["batch_size"] = 20
+    batch = {"data": torch.zeros(2, 1, 40, 48), "target": []}
+    for gpus, smaller in ((2, 10), (4, 8), (3, 9)):
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda gpus=gpus: gpus)
+        with pytest.raises(ModelError) as caught:
+            trainer.train_step(batch)
+        assert caught.value.remedies == (Remedy(Action.OTHER_BATCH_SIZE, {"size": smaller}),)
 
 
 def test_nnunet_does_not_validate_a_run_folder(trainer, run):

@@ -1,39 +1,36 @@
-"""Training on several GPUs with nnU-Net's own command (distributed data parallel, DDP).
+"""Training on several GPUs with nnU-Net's own processes (distributed data parallel, DDP).
 
-The training's process starts ``python -m napari_bayes_nnunet.nnunet.ddp``, which starts one process
-per GPU. They run in a session of their own, so Ctrl-C in the terminal only reaches the first.
+nnU-Net starts one process per GPU, in which our trainer runs. Only environment variables and files
+reach them: the first one writes the reports of the epochs to a file, and RUN/stop stops all.
 """
 
 from __future__ import annotations
 
+import atexit
+import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from threading import Event, Thread
 
 import torch
+from torch.multiprocessing.spawn import ProcessException
 
-from ..core.command import python_command
-from ..core.problems import Action, Remedy, Setting, Statement, statement
+from ..core.problems import Action, Remedy, Setting, statement
 from ..io.ensemble.run_folder import EpochReport, RunFolder
-from . import ModelError
+from ..io.files.json_files import parse_json
+from . import ModelError, Stopped
 from .device import training_environment
-from .planning import workspace_environment
-from .ranks import PARENT_VARIABLE, Mailbox, end_with_parent
-from .trainer import RUN_VARIABLE, CheckpointEnsembleTrainer, TrainingStopped, trainer_environment
+from .fork_guard import be_killed_with_parent, end_forks_with_this_process
 from .weights import read_checkpoint
 
 POLL_SECONDS = 0.2
 NUM_GPUS = Setting("num_gpus")
-KILLED = (
-    "The training on several GPUs was killed by {signal}, probably because memory ran out. See "
-    "train.log for details."
-)
-EXITED = "The training on several GPUs ended with exit code {code}. See train.log for details."
 PROCESS_FAILED = (
     "A process of the training on several GPUs failed ({reason}). See train.log for details."
 )
@@ -47,19 +44,11 @@ def check_gpus(gpus: int, *, device: str, batch_size: int) -> None:
     omit_gpus = Remedy(Action.OMIT, {"setting": NUM_GPUS})
     omit_device = Remedy(Action.OMIT, {"setting": Setting("device")})
     other_gpus = Remedy(Action.OTHER_VALUE, {"setting": NUM_GPUS})
-    if device.startswith("cuda:"):
-        raise ModelError(
-            "A training on {gpus} GPUs takes the first {gpus} of CUDA_VISIBLE_DEVICES, not "
-            "{device}.",
-            omit_device,
-            gpus=gpus,
-            device=device,
-        )
     if device not in ("auto", "cuda"):
         raise ModelError(
-            "Only CUDA GPUs can share a training, not {device}.",
-            omit_gpus,
+            "A training on several GPUs takes the first of CUDA_VISIBLE_DEVICES, not {device}.",
             omit_device,
+            omit_gpus,
             device=device,
         )
     available = torch.cuda.device_count()
@@ -70,12 +59,6 @@ def check_gpus(gpus: int, *, device: str, batch_size: int) -> None:
             gpus=gpus,
             available=available,
         )
-    if not (torch.distributed.is_available() and torch.distributed.is_nccl_available()):
-        raise ModelError(
-            "This installation of PyTorch lacks NCCL, without which it cannot train on several "
-            "GPUs. PyTorch has it on Linux.",
-            omit_gpus,
-        )
     if batch_size % gpus:  # nnU-Net's Dice loss gathers tensors of one size from all GPUs
         size = max(batch_size // gpus, 1) * gpus
         raise ModelError(
@@ -85,29 +68,6 @@ def check_gpus(gpus: int, *, device: str, batch_size: int) -> None:
             batch_size=batch_size,
             gpus=gpus,
         )
-
-
-def ddp_command(
-    dataset_name: str, configuration: str, fold: str, *, plans: str, gpus: int, resume: bool
-) -> list[str]:
-    """Return nnU-Net's command for ``gpus`` GPUs, run in a process that ends with this one."""
-    return [
-        *python_command(__name__, dataset_name, configuration, fold),
-        *("-tr", CheckpointEnsembleTrainer.__name__),
-        *("-p", plans),
-        *("-num_gpus", str(gpus)),
-        *(["--c"] if resume else []),
-    ]
-
-
-def ddp_environment(run: Path, workspace: Path) -> dict[str, str]:
-    """Return the variables that the command needs in addition to those of this process."""
-    return {
-        **workspace_environment(workspace),
-        **trainer_environment(run),
-        **training_environment(torch.device("cuda")),
-        PARENT_VARIABLE: str(os.getpid()),
-    }
 
 
 def saved_epoch(run: RunFolder, fold: str) -> int:
@@ -121,86 +81,124 @@ def saved_epoch(run: RunFolder, fold: str) -> int:
 
 
 def train_on_gpus(
-    command: list[str],
-    environment: dict[str, str],
-    *,
-    run: RunFolder,
+    dataset_name: str,
+    configuration: str,
     fold: str,
+    *,
+    plans: str,
+    gpus: int,
+    resume: bool,
+    run: RunFolder,
     on_epoch: Callable[[EpochReport], None],
     stop_requested: Callable[[], bool],
 ) -> None:
-    """Run ``command`` to its end, in place of a trainer's ``run_training``.
+    """Train to the last epoch, in place of a trainer's ``run_training``.
 
-    ``on_epoch`` receives a report of every epoch. Once ``stop_requested`` returns True, the file
-    RUN/stop asks the training to stop. Raises TrainingStopped, or ModelError with the statement of
-    the process that failed; its traceback goes to the standard error of this process.
+    The variables of `workspace_environment` and `trainer_environment` must be set. ``on_epoch``
+    receives a report of every epoch. Once ``stop_requested`` returns True, the file RUN/stop asks
+    all processes to stop. Raises Stopped, or ModelError if a process fails.
     """
-    mailbox = Mailbox(run, fold)
-    mailbox.empty()
-    with _running(command, environment) as process:
-        code = None
-        while code is None:
-            code = process.poll()
-            for report in mailbox.new_reports():
-                on_epoch(report)
-            if code is None:
-                if stop_requested():
-                    run.stop.touch()
-                time.sleep(POLL_SECONDS)
-    failure, stopped = mailbox.failure, mailbox.is_stopped
-    mailbox.empty()
-    if code:
-        raise ModelError.from_statement(failure) if failure else _ending_of(code)
-    if stopped:
-        raise TrainingStopped
+    from nnunetv2.run.run_training import run_training
+
+    os.environ.update(training_environment(torch.device("cuda")))
+    file = reports_file(run, fold)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"")
+    with file.open(encoding="utf-8") as lines:
+
+        def follow() -> None:
+            while line := lines.readline():
+                on_epoch(parse_json(line, EpochReport))
+            if stop_requested():
+                run.stop.touch()
+
+        try:
+            with _repeating(follow):
+                run_training(
+                    dataset_name,
+                    configuration,
+                    fold,
+                    "CheckpointEnsembleTrainer",
+                    plans,
+                    num_gpus=gpus,
+                    continue_training=resume,
+                )
+        except ProcessException as error:
+            raise process_failure(error) from error
+    file.unlink()
+    if not (run.fold(fold) / "checkpoint_final.pth").exists():
+        raise Stopped
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the command, and kill it with all its processes if it still runs at the end."""
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def _repeating(act: Callable[[], None]) -> Iterator[None]:
+    """Call ``act`` again and again in a thread during this block, and once at its end."""
+    ended = Event()
+
+    def repeat() -> None:
+        while not ended.wait(POLL_SECONDS):
+            act()
+
+    thread = Thread(target=repeat, daemon=True)
+    thread.start()
     try:
-        yield process
+        yield
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        ended.set()
+        thread.join()
+        act()
 
 
-def _ending_of(code: int) -> ModelError:
-    if code < 0:
-        return ModelError(KILLED, Action.RESUME, signal=signal.Signals(-code).name)
-    return ModelError(EXITED, Action.RESUME, code=code)
-
-
-def main() -> None:
-    """Run nnU-Net's training command with this process's arguments, and note why it fails."""
-    from nnunetv2.run.run_training import run_training_entry
-
-    mailbox = Mailbox(RunFolder(Path(os.environ[RUN_VARIABLE])), sys.argv[3])
-    try:
-        run_training_entry()
-    except Exception as error:
-        mailbox.note_failure(failure_statement(error))
-        raise
-
-
-def failure_statement(error: Exception) -> Statement:
+def process_failure(error: Exception) -> ModelError:
     """Return why the processes ended; the text of torch's error is the traceback of one process."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     model_error = f"{ModelError.__module__}.{ModelError.__name__}: "
     if reason.startswith(model_error):
-        return statement(reason.removeprefix(model_error))
-    return statement(PROCESS_FAILED, Action.RESUME, reason=reason.rstrip("."))
+        return ModelError.from_statement(statement(reason.removeprefix(model_error)))
+    return ModelError(PROCESS_FAILED, Action.RESUME, reason=reason.rstrip("."))
 
 
-if __name__ in ("__main__", "__mp_main__"):
-    # All processes spawned under this command import this module before they begin.
-    end_with_parent()
-if __name__ == "__main__":
-    main()
+# In the processes
+
+
+def reports_file(run: RunFolder, fold: str) -> Path:
+    """Return the file in which the first process writes the reports, one JSON line each."""
+    return run.fold(fold) / "reports.jsonl"
+
+
+def write_report(file: Path, report: EpochReport) -> None:
+    """Add the report of an epoch, in one write, so that a reader finds whole lines."""
+    with file.open("ab", buffering=0) as stream:
+        stream.write((json.dumps(asdict(report)) + "\n").encode())
+
+
+def follow_first_process() -> None:
+    """Make this process, and those that augment for it, end with the one that started it.
+
+    Ctrl-C in a terminal reaches all processes: the first one turns it into a request to stop.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    be_killed_with_parent()
+    if sys.platform == "linux":  # those that augment are forked as on one GPU, not spawned
+        multiprocessing.set_start_method("fork", force=True)
+    end_forks_with_this_process()
+
+
+def ask_first_process(ask: Callable[[], bool]) -> bool:
+    """Return the first process's answer in all processes: they must stop after the same epoch."""
+    import torch.distributed as dist
+
+    answer = [dist.get_rank() == 0 and ask()]
+    dist.broadcast_object_list(answer, src=0)
+    return answer[0]
+
+
+def end_without_teardown() -> None:
+    """Make a spawned process exit with code 0 as soon as its Python code is done.
+
+    Exit handlers registered earlier do not run, so call this once everything is written. Threads of
+    gloo and autograd that still hold tensors would abort a process whose interpreter is taken down
+    before them (pytorch/pytorch#190489).
+    """
+    if multiprocessing.parent_process() is not None:
+        atexit.register(os._exit, 0)

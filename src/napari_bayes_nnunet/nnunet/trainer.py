@@ -14,7 +14,8 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -36,12 +37,18 @@ from ..io.files.json_files import parse_json
 from . import ModelError
 from .augmentation import add_scanner_changes
 from .cpu_kernels import train_channels_last
+from .ddp import (
+    ask_first_process,
+    end_without_teardown,
+    follow_first_process,
+    reports_file,
+    write_report,
+)
 from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
 from .dropout import dropout_placement, place_dropout
 from .fork_guard import end_forks_with_this_process
 from .plans import refuse_foreign_parts
 from .preprocessed import CheckedDataset
-from .ranks import Mailbox, ask_first_process, be_killed_with_parent, end_without_teardown
 from .weights import loading_only_weights, read_checkpoint, trajectory_layers, write_member
 
 if TYPE_CHECKING:
@@ -53,8 +60,6 @@ SAVE_EVERY = 10
 
 MOST_SKIPPED = 20
 """Steps in a row that float16 may lose; the scale of the gradients falls by a million meanwhile."""
-
-"""Third number of the seeds of the noise; those of augmentation and weights have two numbers."""
 
 _LOSS_DIVERGED = "The loss became {loss} in epoch {epoch} at learning rate {rate:g}."
 _WEIGHTS_DIVERGED = "The weights became infinite or NaN in epoch {epoch} at learning rate {rate:g}."
@@ -99,8 +104,8 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     The environment variable BAYES_NNUNET_RUN names the run folder; without it nnU-Net's own results
     folder is used. ``on_epoch`` receives a report of every epoch, and ``stop_requested`` is called
-    after every epoch. Raises ModelError if the training diverges. As one of several
-    processes (DDP) of a run folder it reports to the folder's mailbox, and RUN/stop stops it.
+    after every epoch. Raises ModelError if the training diverges. As one of several processes (DDP)
+    of a run folder it writes its reports to a file of the folder, and RUN/stop stops it.
     """
 
     def __init__(
@@ -132,11 +137,10 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.logger.plot_progress_png = lambda folder: draw(folder) if self._ends_cycle() else None
         if device.type == "cuda" and device.index and not self.is_ddp:
             self.device = device  # nnU-Net always takes the first GPU
-        self._mailbox: Mailbox | None = None
-        if self.is_ddp and RUN_VARIABLE in os.environ:
-            be_killed_with_parent()
-            self._mailbox = Mailbox(self.run, str(fold))
-            self.on_epoch = self._mailbox.report
+        self.is_one_of_several = self.is_ddp and RUN_VARIABLE in os.environ
+        if self.is_one_of_several:
+            follow_first_process()
+            self.on_epoch = partial(write_report, reports_file(self.run, str(fold)))
             self.stop_requested = self.run.stop.exists
 
     @property
@@ -204,15 +208,12 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
             super().load_checkpoint(filename_or_checkpoint)
 
     def run_training(self) -> None:
-        """Train. With several processes, a stop is noted in the mailbox instead of raised."""
-        if self._mailbox is None:
+        """Train. One of several processes ends without an error when it is stopped."""
+        if not self.is_one_of_several:
             super().run_training()
             return
-        with self._mailbox.noting_failures():
-            try:
-                super().run_training()
-            except TrainingStopped:
-                self._mailbox.note_stop()
+        with suppress(TrainingStopped):
+            super().run_training()
         end_without_teardown()
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:

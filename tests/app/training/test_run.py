@@ -22,12 +22,10 @@ from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartS
 from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import (
-    EpochReport,
     RunFolder,
     read_record,
     write_record,
 )
-from napari_bayes_nnunet.nnunet.ranks import Mailbox
 from napari_bayes_nnunet.nnunet.trainer import MEMBERS_USABLE
 
 SCHEDULE = RestartSchedule(epochs=12, gamma=0.5, restart_first_cycle=False)
@@ -401,24 +399,3 @@ def test_too_few_cards_are_refused_at_once(run, hearts, warm_command, tmp_path):
         assert failed.errors.count("\n") == 1
         assert ended(run) == ("failed", failed.errors.removeprefix("Error: ").strip())
     assert epochs(run) == []
-
-
-def test_missing_reports_are_added_on_resume(run, hearts, warm_command, tmp_path):
-    start = ("train", hearts, "--output", run.path, "--jsonl")
-    process = warm_command.start(*start, *FLAGS, folder=tmp_path)
-    process.wait_for('"epoch": 4')
-    process.send(signal.SIGTERM)
-    process.wait()
-    rows = epochs(run)
-    # As if the process of the command had been killed before the others saved the last epoch.
-    lines = run.progress.read_text().splitlines(keepends=True)
-    last = f'"epoch": {rows[-1]["epoch"]}'
-    run.progress.write_text("".join(line for line in lines if last not in line))
-    mailbox = Mailbox(run, "0")
-    for row in (*rows[-2:], {**rows[-1], "epoch": 11}):
-        mailbox.report(EpochReport(**{k: v for k, v in row.items() if k != "kind"}))
-    again = warm_command.run(*start, "--resume", folder=tmp_path)
-    assert again.code == 0, again.errors
-    assert [row["epoch"] for row in epochs(run)] == list(range(12))
-    assert timeless(epochs(run))[: len(rows)] == timeless(rows)
-    assert not (run.fold("0") / "ddp").exists()

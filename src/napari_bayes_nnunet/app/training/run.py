@@ -102,7 +102,6 @@ def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: Sto
     if job.request.add_cycle:
         _begin_cycle(job)
     forget_from(job.run, job.fold, epoch)
-    _report_leftovers(job, epoch, send)
     stage(_training_text(job))
     schedule = job.record.schedule_of(job.fold)
     send(
@@ -155,20 +154,6 @@ def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
         notes = schedule_notes(record.schedule, record.selection).values()
         yield from (note for note in notes if note not in usual)
     yield from (problem.text for problem in check_labels(job.dataset))
-
-
-def _report_leftovers(job: TrainingJob, epoch: int, send: Send) -> None:
-    """Report epochs up to the saved state that a killed training on several GPUs did not report."""
-    from ...nnunet.ranks import Mailbox
-
-    mailbox = Mailbox(job.run, job.fold)
-    progress = job.run.progress
-    reported = progress.read_text(encoding="utf-8", errors="replace") if progress.exists() else ""
-    for report in mailbox.new_reports():
-        message = EpochDone(**asdict(report))
-        if report.epoch < epoch and message.to_line() not in reported:
-            send(message)
-    mailbox.empty()
 
 
 def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
@@ -266,25 +251,19 @@ def _runner_on_cards(
     """Return the first epoch, and a function that trains in one process per GPU."""
     from ...nnunet import ddp
 
-    resume = job.request.resume
-    command = ddp.ddp_command(
+    run_training = partial(
+        ddp.train_on_gpus,
         job.dataset.nnunet_name,
         job.record.configuration,
         job.fold,
         plans=plans,
         gpus=job.request.num_gpus,
-        resume=resume,
-    )
-    run_training = partial(
-        ddp.train_on_gpus,
-        command,
-        ddp.ddp_environment(job.run.path, job.run.workspace),
+        resume=job.request.resume,
         run=job.run,
-        fold=job.fold,
         on_epoch=on_epoch,
         stop_requested=lambda: bool(stop),
     )
-    return ddp.saved_epoch(job.run, job.fold) if resume else 0, run_training
+    return ddp.saved_epoch(job.run, job.fold) if job.request.resume else 0, run_training
 
 
 def _training_text(job: TrainingJob) -> str:
