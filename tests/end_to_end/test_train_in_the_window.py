@@ -19,8 +19,7 @@ import napari_bayes_nnunet
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.training.data_form import FOLDERS
-from napari_bayes_nnunet.widgets.training.dialogs import STOP_TRAINING
-from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
+from napari_bayes_nnunet.widgets.training.dock import STOP_TRAINING, TrainingWidget
 
 from ..helpers.data.hearts import make_dataset
 

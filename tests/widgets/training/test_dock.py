@@ -20,8 +20,12 @@ from napari_bayes_nnunet.core.problems import Action, statement
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, write_record
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.common.wording import in_the_window
-from napari_bayes_nnunet.widgets.training.dialogs import KEEP_TRAINING, STAY_OPEN, STOP_TRAINING
-from napari_bayes_nnunet.widgets.training.dock import TrainingWidget
+from napari_bayes_nnunet.widgets.training.dock import (
+    KEEP_TRAINING,
+    STAY_OPEN,
+    STOP_TRAINING,
+    TrainingWidget,
+)
 
 from ...helpers import HELPERS
 from ...helpers.processes.jobs import enter, epoch_done, say

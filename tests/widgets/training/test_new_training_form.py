@@ -127,7 +127,9 @@ def extend(make_form, hearts, tmp_path) -> Callable[[TrainingRecord], NewTrainin
 
     def make(record: TrainingRecord) -> NewTrainingForm:
         run = RunFolder(tmp_path / "run")
-        run.path.mkdir()
+        for fold in record.folds:
+            run.fold(fold).mkdir(parents=True)
+            (run.fold(fold) / "checkpoint_final.pth").touch()
         write_record(run.record, record)
         form = make_form(CPU)
         form.data.choose(hearts)

@@ -20,9 +20,9 @@ from napari_bayes_nnunet.widgets.common.plotting import readable
 from napari_bayes_nnunet.widgets.training.plots import (
     TRAINING,
     VALIDATION,
-    History,
     TrainingPlots,
     colors_of,
+    make_curves,
 )
 
 SCHEDULE = RestartSchedule(epochs=30, gamma=0.5)
@@ -107,7 +107,7 @@ def test_training_without_validation_shows_its_loss(plots: TrainingPlots) -> Non
     plots.show()
     plots.grab()
     assert plots.loss_plot.line(TRAINING)[0].size == 6
-    assert plots.dices.names == []
+    assert list(plots.dice_plot._lines) == []
     assert points(plots.loss_plot._lines[VALIDATION][1]) == []
 
 
@@ -132,10 +132,8 @@ def test_another_fold_clears_the_curves(plots: TrainingPlots) -> None:
 def test_another_run_replaces_the_last(plots: TrainingPlots) -> None:
     plots.set_reports(reports(range(10)))
     plots.set_reports([])
-    assert plots.losses.done == 0
     assert points(plots.rate_plot._filled) == []
     plots.set_reports(reports(range(4), pseudo_dice={"scar": 0.5}))
-    assert plots.dices.names == ["scar"]
     assert list(plots.dice_plot._lines) == ["scar"]
 
 
@@ -214,15 +212,8 @@ def test_plots_stay_fluent_at_1200_epochs(qtbot: Any) -> None:
     assert median(times) < 0.1
 
 
-def test_history_grows_and_deletes_later_epochs() -> None:
-    history = History(2)
-    for epoch in range(5):
-        history.set_epoch(epoch, {"a": epoch})
-    history.set_epoch(5, {"a": 5, "late": 1})
-    assert history.values_of("a").tolist() == [0, 1, 2, 3, 4, 5]
-    assert np.isnan(history.values_of("late")[:5]).all()
-    history.set_epoch(2, {"a": None})
-    assert history.done == 3
-    history.set_epoch(4, {"a": 9})
-    assert np.isnan(history.values_of("a")[2:4]).all()
-    assert history.values_of("a")[4] == 9
+def test_missing_epochs_and_values_are_gaps() -> None:
+    curves = make_curves({0: {"a": 0.0}, 2: {"a": None, "late": 1.0}, 4: {"a": 9.0}})
+    np.testing.assert_array_equal(curves["a"], [0, np.nan, np.nan, np.nan, 9])
+    np.testing.assert_array_equal(curves["late"], [np.nan, np.nan, 1, np.nan, np.nan])
+    assert make_curves({}) == {}

@@ -44,11 +44,9 @@ from napari_bayes_nnunet.widgets.training.preflight_form import (
     NO_DATA,
     NO_VALIDATION,
     PATIENT_FOLDS,
-    PreflightForm,
-)
-from napari_bayes_nnunet.widgets.training.preflight_rows import (
     PREFLIGHT_COLUMNS,
     PROBLEM,
+    PreflightForm,
     short_text,
 )
 from napari_bayes_nnunet.widgets.training.schedule_form import ScheduleValues

@@ -10,18 +10,16 @@ from qtpy.QtWidgets import QComboBox
 
 from napari_bayes_nnunet.app.dataset.label_example import LabelExample
 from napari_bayes_nnunet.core.heart.structures import CARDIAC, HEART_STRUCTURES
-from napari_bayes_nnunet.widgets.training.label_picture import (
-    PICTURE_HEIGHT,
-    PICTURE_WIDTH,
-    LabelPicture,
-    colored,
-    label_colors,
-)
 from napari_bayes_nnunet.widgets.training.structure_names import (
     NAMES_KEPT,
+    PICTURE_HEIGHT,
+    PICTURE_WIDTH,
     TWICE,
     UNNAMED_LV,
+    LabelPicture,
     StructureNames,
+    colored,
+    label_colors,
 )
 
 UNKNOWN = {0: "background", 1: "structure 1", 2: "structure 2", 3: "structure 3"}

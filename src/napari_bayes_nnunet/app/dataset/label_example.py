@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,11 +12,9 @@ from numpy.typing import NDArray
 
 from ...io import DataError
 from ...io.dataset.matching import Pair
-from ...io.dataset.raw_dataset import RawDataset, TrainingCase
+from ...io.dataset.raw_dataset import RawDataset
 from ...io.images.nifti import Volume, read_labels, read_volume
 
-_MOST_TRIED: Final = 5
-"""Number of cases of which the first readable one is shown."""
 AROUND_MM: Final = 20.0
 WHITEST: Final = 99.5
 
@@ -34,18 +33,21 @@ class LabelExample:
     spacing: tuple[float, float]
 
 
-def example_of_pairs(pairs: Sequence[Pair]) -> LabelExample | None:
-    """Return an example of the first pairs of a match; None if no file can be read."""
-    return _example((pair.name, _read_pair(pair)) for pair in pairs[:_MOST_TRIED])
+def example_of_pairs(pairs: Iterable[Pair]) -> LabelExample | None:
+    """Return an example of the first readable pair of a match, None if there is none."""
+    for pair in pairs:
+        with suppress(DataError):
+            image = read_volume(pair.images[0]).frame(pair.image_frame or 1)
+            labels = read_labels(pair.label).frame(pair.label_frame or 1)
+            if image.shape == labels.shape:
+                return _slice_of(pair.name, image, labels)
+    return None
 
 
 def example_of_dataset(dataset: RawDataset) -> LabelExample | None:
-    """Return an example of a dataset; None if no file can be read."""
-    return _example((case.name, _read_case(case)) for case in dataset.cases[:_MOST_TRIED])
-
-
-def _example(cases: Iterator[tuple[str, tuple[Volume, Volume] | None]]) -> LabelExample | None:
-    return next((_slice_of(name, *volumes) for name, volumes in cases if volumes), None)
+    """Return an example of the first readable case of a dataset, None if there is none."""
+    cases = dataset.cases
+    return example_of_pairs(Pair(c.name, c.images, c.label, None, None, ()) for c in cases)
 
 
 def _slice_of(name: str, image: Volume, labels: Volume) -> LabelExample:
@@ -75,28 +77,3 @@ def _around(indices: NDArray[np.intp], length: int, step: float) -> slice:
         return slice(None)
     margin = round(AROUND_MM / step)
     return slice(max(0, int(indices[0]) - margin), min(length, int(indices[-1]) + 1 + margin))
-
-
-def _read_pair(pair: Pair) -> tuple[Volume, Volume] | None:
-    try:
-        image, labels = read_volume(pair.images[0]), read_labels(pair.label)
-    except DataError:
-        return None
-    return _fitting(_frame(image, pair.image_frame), _frame(labels, pair.label_frame))
-
-
-def _read_case(case: TrainingCase) -> tuple[Volume, Volume] | None:
-    try:
-        return _fitting(read_volume(case.images[0]), read_labels(case.label))
-    except DataError:
-        return None
-
-
-def _fitting(image: Volume, labels: Volume) -> tuple[Volume, Volume] | None:
-    return (image, labels) if image.shape == labels.shape and len(image.shape) == 3 else None
-
-
-def _frame(volume: Volume, number: int | None) -> Volume:
-    if number is None or not volume.is_cine:
-        return volume
-    return Volume(volume.voxels[number - 1], volume.geometry.frame(), volume.source)

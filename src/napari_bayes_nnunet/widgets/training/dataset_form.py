@@ -1,11 +1,12 @@
-"""The folder of an nnU-Net raw dataset."""
+"""Base class of the forms that choose or make a dataset, and the form for its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.counts import format_count
@@ -13,11 +14,67 @@ from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ..common.background import Background
 from ..common.dock import MessageLabel, form_layout, row_label
 from ..common.folder_row import DROP_HINT, FolderRow
-from .dataset_source import DatasetSource
+from ..common.long_work import LongWork
+from ..common.progress_row import ProgressRow
+from ..common.rows_table import Column, Row, RowsTable
 
 DATASET_HELP = "Folder with imagesTr, labelsTr and dataset.json."
 READING_DATASET = "Reading {name}…"
 DATASET_FOUND = "{cases}. Channels: {channels}. Structures: {structures}."
+
+
+class DatasetSource(QWidget):
+    """Form with a ``dataset``; ``dataset_changed`` carries the new RawDataset, or None."""
+
+    dataset_changed = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._dataset: RawDataset | None = None
+
+    @property
+    def dataset(self) -> RawDataset | None:
+        """The dataset that was chosen or made, None if there is none."""
+        return self._dataset
+
+    def _set_dataset(self, dataset: RawDataset | None) -> None:
+        if dataset is not self._dataset:
+            self._dataset = dataset
+            self.dataset_changed.emit(dataset)
+
+
+class WorkForm(DatasetSource):
+    """Form that makes a dataset of what it lists, in a thread that can be stopped."""
+
+    def __init__(
+        self, columns: Sequence[Column], *, hint: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._work = LongWork(self)
+        self.summary = MessageLabel(hint)
+        self.table = RowsTable(columns)
+        self.detail = MessageLabel()
+        self.progress = ProgressRow()
+        self.table.row_chosen.connect(self._on_row_chosen)
+        self.progress.stop_requested.connect(self._work.stop)
+        self._work.progressed.connect(self.progress.progress)
+
+    def _begin(self, text: str) -> None:
+        self.summary.show_message("")
+        self.progress.begin(text)
+
+    def _end(self, sentence: str) -> None:
+        self.progress.hide()
+        self._enable(True)
+        self.summary.show_message(sentence)
+
+    def _enable(self, enabled: bool) -> None:
+        """Let the user change the form."""
+        raise NotImplementedError
+
+    def _on_row_chosen(self, row: Row | None) -> None:
+        has_problem = row is not None and row.level in ("blocking", "warning")
+        self.detail.show_message(row.help if row is not None and has_problem else "")
 
 
 class DatasetFolderForm(DatasetSource):

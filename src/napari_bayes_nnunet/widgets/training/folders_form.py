@@ -13,13 +13,12 @@ from ...core.counts import format_count
 from ...io.dataset.matching import Match, Mismatch, Pair, match_folders
 from ...io.dataset.raw_dataset import RawDataset
 from ...io.dataset.writer import write_dataset
-from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.dock import form_layout, row_label
 from ..common.folder_row import FolderRow
-from ..common.long_work import LongWork, Steps
-from ..common.progress_row import ProgressRow
-from ..common.rows_table import Column, Row, RowsTable
+from ..common.long_work import Steps
+from ..common.rows_table import Column, Row
 from ..common.wording import in_the_window
-from .dataset_source import DatasetSource
+from .dataset_form import WorkForm
 from .new_dataset_form import NewDatasetForm, new_dataset_folder
 
 _COLUMNS = (
@@ -35,7 +34,7 @@ MATCHED = "{cases} matched."
 PARTLY_MATCHED = "{cases} matched, {files} without a match."
 
 
-class FoldersForm(DatasetSource):
+class FoldersForm(WorkForm):
     """A dataset made from two folders."""
 
     def __init__(
@@ -45,16 +44,11 @@ class FoldersForm(DatasetSource):
         write: Callable[..., Steps] = write_dataset,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__(_COLUMNS, hint=FOLDERS_HINT, parent=parent)
         self._match_work, self._write_work = match, write
         self._match: Match | None = None
-        self._work = LongWork(self)
         self.images = FolderRow("Folder of images")
         self.labels = FolderRow("Folder of labels")
-        self.progress = ProgressRow()
-        self.summary = MessageLabel(FOLDERS_HINT)
-        self.table = RowsTable(_COLUMNS)
-        self.detail = MessageLabel()
         self.new = NewDatasetForm()
         self._lay_out()
         self._connect()
@@ -80,10 +74,7 @@ class FoldersForm(DatasetSource):
     def _connect(self) -> None:
         for row in (self.images, self.labels):
             row.chosen.connect(self._on_folder_chosen)
-        self.table.row_chosen.connect(self._on_row_chosen)
         self.new.write_requested.connect(self._on_write_requested)
-        self.progress.stop_requested.connect(self._work.stop)
-        self._work.progressed.connect(self.progress.progress)
 
     def _on_folder_chosen(self, _: Path | None) -> None:
         self._work.drop()
@@ -92,8 +83,7 @@ class FoldersForm(DatasetSource):
         if images is None or labels is None:
             self._end(FOLDERS_HINT)
             return
-        self.summary.show_message("")
-        self.progress.begin("Reading file {done} of {total}")
+        self._begin("Reading file {done} of {total}")
         work = partial(_match_and_target, self._match_work, images, labels)
         self._work.start(work, self._on_matched, self._end, partial(self._end, MATCHING_STOPPED))
 
@@ -106,16 +96,13 @@ class FoldersForm(DatasetSource):
             match.suggested_names, channels=channels, target=target, example=example
         )
 
-    def _on_row_chosen(self, row: Row | None) -> None:
-        self.detail.show_message(row.help if row is not None and row.level != "fine" else "")
-
     def _on_write_requested(self) -> None:
         match, target = self._match, self.new.target.path
         assert match is not None
         assert target is not None
         self._set_dataset(None)
         self._enable(False)
-        self.progress.begin("Writing case {done} of {total}")
+        self._begin("Writing case {done} of {total}")
         work = partial(
             self._write_work,
             match,
@@ -131,11 +118,6 @@ class FoldersForm(DatasetSource):
         self._end(WRITTEN.format(folder=dataset.path, cases=cases))
         self.new.hide()
         self._set_dataset(dataset)
-
-    def _end(self, sentence: str) -> None:
-        self.progress.hide()
-        self._enable(True)
-        self.summary.show_message(sentence)
 
     def _enable(self, enabled: bool) -> None:
         for part in (self.images, self.labels, self.new):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from ...app.dataset.label_example import LabelExample
-from ...app.training.disk_space import nearest_existing
-from ..common.background import Background
 from ..common.dock import MessageLabel, ThemeFont, form_layout, row_label
 from ..common.folder_row import FolderRow
 from ..common.form import WheelGuard
@@ -32,9 +28,6 @@ NO_CHANNEL = "Enter a name for the channel."
 CHANNELS = "Enter names for the {count} channels, separated by commas."
 NO_TARGET = "Choose an output folder for the dataset."
 WHOLE_PATH = "Enter the full path of the folder."
-IS_FILE = "{name} is a file. Choose a new or empty folder."
-CANNOT_WRITE = "{folder} is not writable ({reason}). Choose another folder."
-NOT_EMPTY = "{name} is not empty. Choose a new or empty folder."
 
 
 class NewDatasetForm(QWidget):
@@ -44,9 +37,7 @@ class NewDatasetForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._background = Background(self)
         self._count = 1
-        self._target_problem = NO_TARGET
         self.structures = StructureNames()
         self.channel = QLineEdit("MRI")
         ThemeFont(self.channel)
@@ -59,7 +50,7 @@ class NewDatasetForm(QWidget):
         self._lay_out()
         self.structures.changed.connect(self._show_problem)
         self.channel.textChanged.connect(self._show_problem)
-        self.target.chosen.connect(self._on_target_chosen)
+        self.target.chosen.connect(self._show_problem)
         self.make_button.clicked.connect(self.write_requested)
         self._show_problem()
 
@@ -76,7 +67,7 @@ class NewDatasetForm(QWidget):
     @property
     def problem(self) -> str:
         """A sentence on the first missing or wrong setting, "" if there is none."""
-        return self.structures.problem or self._channel_problem() or self._target_problem
+        return self.structures.problem or self._channel_problem() or self._target_problem()
 
     def show_defaults(
         self,
@@ -121,45 +112,22 @@ class NewDatasetForm(QWidget):
         column.addWidget(self.problem_text)
         column.addWidget(self.make_button)
 
-    def _on_target_chosen(self, path: Path | None) -> None:
-        self._target_problem = NO_TARGET
-        self.make_button.setEnabled(False)
-        work = partial(target_problem, path)
-        callback = partial(self._on_target_checked, path)
-        self._background.run(work, callback, callback)
-
-    def _on_target_checked(self, path: Path | None, problem: str) -> None:
-        if path == self.target.path:
-            self._target_problem = problem
-            self._show_problem()
+    def _target_problem(self) -> str:
+        """Return why no folder is chosen; what is wrong on the disk is found when it is written."""
+        path = self.target.path
+        if path is None:
+            return NO_TARGET
+        return "" if path.is_absolute() else WHOLE_PATH
 
     def _channel_problem(self) -> str:
         if len(self.channels) != self._count or not all(self.channels):
             return NO_CHANNEL if self._count == 1 else CHANNELS.format(count=self._count)
         return ""
 
-    def _show_problem(self) -> None:
+    def _show_problem(self, *_: object) -> None:
         # Problems of the names are shown below their table.
-        self.problem_text.show_message(self._channel_problem() or self._target_problem)
+        self.problem_text.show_message(self._channel_problem() or self._target_problem())
         self.make_button.setEnabled(not self.problem)
-
-
-def target_problem(path: Path | None) -> str:
-    """Return why no dataset can be written to ``path``, "" if one can. Tries it on the disk."""
-    if path is None:
-        return NO_TARGET
-    if not path.is_absolute():
-        return WHOLE_PATH
-    if path.exists() and not path.is_dir():
-        return IS_FILE.format(name=path.name)
-    if path.is_dir() and any(path.iterdir()):
-        return NOT_EMPTY.format(name=path.name)
-    parent = nearest_existing(path)
-    try:
-        with tempfile.TemporaryDirectory(dir=parent):
-            return ""
-    except OSError as error:
-        return CANNOT_WRITE.format(folder=parent, reason=error.strerror)
 
 
 def new_dataset_folder(images: Path) -> Path:

@@ -32,64 +32,40 @@ _DICE_HELP = (
 )
 
 
-class History:
-    """One value per epoch and name, float64; NaN if missing.
+Curves = Mapping[str, NDArray[np.float64]]
+"""Name → (epochs,) values from epoch 0, NaN if missing."""
 
-    The arrays start with ``capacity`` epochs and grow by doubling.
-    """
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = max(capacity, 1)
-        self._values: dict[str, NDArray[np.float64]] = {}
-        self.done = 0
-
-    @property
-    def names(self) -> list[str]:
-        """Names in the order in which they were added."""
-        return list(self._values)
-
-    def set_epoch(self, epoch: int, values: Mapping[str, float | None]) -> None:
-        """Set the values of ``epoch`` and delete those of later epochs."""
-        while epoch >= self._capacity:
-            self._capacity *= 2
-        self.done = epoch + 1
-        for name in values:
-            self._values.setdefault(name, np.full(self._capacity, np.nan))
-        for name, old in self._values.items():
-            if old.size < self._capacity:
-                self._values[name] = np.full(self._capacity, np.nan)
-                self._values[name][: old.size] = old
-            value = values.get(name)
-            self._values[name][epoch] = np.nan if value is None else value
-            self._values[name][self.done :] = np.nan
-
-    def values_of(self, name: str) -> NDArray[np.float64]:
-        """Return the values of the done epochs, from epoch 0."""
-        return self._values[name][: self.done]
+def make_curves(values: Mapping[int, Mapping[str, float | None]]) -> Curves:
+    """Return the curves of the values of epochs."""
+    names = dict.fromkeys(name for of_epoch in values.values() for name in of_epoch)
+    curves = {name: np.full(max(values, default=-1) + 1, np.nan) for name in names}
+    for epoch, of_epoch in values.items():
+        for name, value in of_epoch.items():
+            curves[name][epoch] = np.nan if value is None else value
+    return curves
 
 
 class HistoryPlot(EpochPlot):
-    """A plot with a line for every name of a history and a dot at its latest value."""
+    """A plot with a line for every curve and a dot at its latest value."""
 
     def __init__(
         self, *, left: str, bottom: str = "", height: int = _HEIGHT, parent: QWidget | None = None
     ) -> None:
         super().__init__(left=left, bottom=bottom, height=height, parent=parent)
-        self._history = History(1)
+        self._curves: Curves = {}
         self._lines: dict[str, tuple[pg.PlotCurveItem, pg.ScatterPlotItem]] = {}
         self._colors: dict[str, str] = {}
 
-    def draw(self, history: History, colors: Mapping[str, str]) -> None:
-        """Show ``history``, each name in its colour."""
-        self._history, self._colors = history, dict(colors)
-        for name in [name for name in self._lines if name not in history.names]:
+    def draw(self, curves: Curves, colors: Mapping[str, str]) -> None:
+        """Show the curves, each name in its colour."""
+        self._curves, self._colors = curves, dict(colors)
+        for name in [name for name in self._lines if name not in curves]:
             for item in self._lines.pop(name):
                 self.removeItem(item)
-        epochs = np.arange(history.done)
-        for name in history.names:
-            values = history.values_of(name)
+        for name, values in curves.items():
             line, latest = self._line(name, colors[name])
-            line.setData(epochs, values, connect="finite")
+            line.setData(np.arange(values.size), values, connect="finite")
             last = np.flatnonzero(np.isfinite(values))[-1:]
             latest.setData(x=last, y=values[last])
 
@@ -105,12 +81,9 @@ class HistoryPlot(EpochPlot):
         return x, y
 
     def reading(self, epoch: int) -> str:
-        """Return the values of ``epoch`` as text, "" outside the history."""
-        history = self._history
-        if not 0 <= epoch < history.done:
-            return ""
-        values = {name: history.values_of(name)[epoch] for name in history.names}
-        parts = [f"{name} {value:.3f}" for name, value in values.items() if np.isfinite(value)]
+        """Return the values of ``epoch`` as text, "" outside the curves."""
+        known = {n: v[epoch] for n, v in self._curves.items() if 0 <= epoch < v.size}
+        parts = [f"{name} {value:.3f}" for name, value in known.items() if np.isfinite(value)]
         return f"Epoch {epoch}: {', '.join(parts)}" if parts else ""
 
     def _line(self, name: str, color: str) -> tuple[pg.PlotCurveItem, pg.ScatterPlotItem]:
@@ -139,10 +112,7 @@ class TrainingPlots(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._fold = ""
-        self._planned_epochs = 1
-        self._members: set[int] = set()
-        self.losses, self.dices = History(1), History(1)
+        self._reports: dict[int, EpochReport] = {}
         self.rate_plot = SchedulePlot(bottom="", height=_HEIGHT)
         self.loss_plot = HistoryPlot(left="loss")
         self.dice_plot = HistoryPlot(left="pseudo Dice", bottom=EPOCH_AXIS, height=_HEIGHT + 20)
@@ -154,44 +124,26 @@ class TrainingPlots(QWidget):
 
     def set_schedule(self, schedule: RestartSchedule, selection: MemberSelection) -> None:
         """Show the planned learning rates; the done epochs stay."""
-        self._planned_epochs = schedule.all_epochs
         self.rate_plot.set_schedule(schedule, selection)
 
     def set_reports(self, reports: Sequence[EpochReport]) -> None:
         """Replace the shown epochs by these."""
-        self._reset(reports[-1].fold if reports else "")
-        for report in reports:
-            if report.fold == self._fold:
-                self._add(report)
-        self._draw()
+        self._reports = {r.epoch: r for r in reports if r.fold == reports[-1].fold}
+        losses = make_curves(
+            {t: {TRAINING: r.train_loss, VALIDATION: r.val_loss} for t, r in self._reports.items()}
+        )
+        dices = make_curves({t: r.pseudo_dice for t, r in self._reports.items()})
+        colors = colors_of([*dices])
+        kept = [epoch for epoch, report in self._reports.items() if report.member]
+        self.rate_plot.set_done(max(self._reports, default=-1) + 1, kept=kept)
+        self.loss_plot.draw(losses, LOSS_COLORS)
+        self.dice_plot.draw(dices, colors)
+        self.dice_legend.set_colors(colors)
 
     def add_report(self, report: EpochReport) -> None:
         """Show one more epoch; a repeated epoch replaces itself and all later epochs."""
-        if report.fold != self._fold:
-            self._reset(report.fold)
-        self._add(report)
-        self._draw()
-
-    def _reset(self, fold: str) -> None:
-        self._fold = fold
-        self._members = set()
-        self.losses, self.dices = History(self._planned_epochs), History(self._planned_epochs)
-
-    def _add(self, report: EpochReport) -> None:
-        if report.epoch < self.losses.done:
-            self._members = {epoch for epoch in self._members if epoch < report.epoch}
-        if report.member:
-            self._members.add(report.epoch)
-        losses = {TRAINING: report.train_loss, VALIDATION: report.val_loss}
-        self.losses.set_epoch(report.epoch, losses)
-        self.dices.set_epoch(report.epoch, report.pseudo_dice)
-
-    def _draw(self) -> None:
-        colors = colors_of(self.dices.names)
-        self.rate_plot.set_done(self.losses.done, kept=sorted(self._members))
-        self.loss_plot.draw(self.losses, LOSS_COLORS)
-        self.dice_plot.draw(self.dices, colors)
-        self.dice_legend.set_colors(colors)
+        before = [r for r in self._reports.values() if r.epoch < report.epoch]
+        self.set_reports([*before, report])
 
     def _lay_out(self) -> None:
         kept = f'<span style="color:{MEMBER_COLOR}">●</span> member kept'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +16,17 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWi
 from ...app.dataset.label_example import LabelExample, example_of_dataset
 from ...app.devices import find_devices
 from ...app.training.disk_space import size_text
-from ...app.training.preflight import Preflight, assess_request, check_cases
+from ...app.training.preflight import (
+    LEFT_OUT,
+    TRAINING,
+    VALIDATION,
+    Preflight,
+    PreflightRow,
+    assess_request,
+    check_cases,
+)
 from ...app.training.request import TrainingRequest
+from ...core.counts import format_count
 from ...core.heart.structures import lacks_lv
 from ...io.dataset.check import CaseCheck, DatasetProblem
 from ...io.dataset.patients import DEFAULT_PATIENT
@@ -25,22 +35,12 @@ from ..common.background import Background
 from ..common.device_box import DeviceBox
 from ..common.dock import MessageLabel
 from ..common.form import WheelGuard
-from ..common.levels import level_color
+from ..common.levels import Level, level_color
 from ..common.long_work import LongWork, Steps
 from ..common.patient_pattern import PatientForm, labelled_row
 from ..common.progress_row import ProgressRow
-from ..common.rows_table import Row, RowsTable, copy_path
+from ..common.rows_table import Column, Row, RowsTable, copy_path
 from ..common.wording import in_the_window
-from .preflight_rows import (
-    PREFLIGHT_COLUMNS,
-    PROBLEM,
-    case_rows,
-    cases_text,
-    faults_text,
-    level_of,
-    patients_text,
-    short_text,
-)
 from .schedule_form import ScheduleValues
 from .structure_names import StructureNames
 
@@ -65,6 +65,20 @@ RUN_FOLDS = "The folds are those of the training in {name}."
 MORE_PROBLEMS = "… and {count} more."
 MORE_IN_TABLE = "… and {count} more in the table."
 _PROBLEMS_SHOWN = 3
+
+
+PREFLIGHT_COLUMNS = (
+    Column("Case", "Name of the case. Double-click to copy the path of the file."),
+    Column("Problem", "Red problems prevent the training. Amber problems are warnings."),
+    Column("Shape", "Voxels: slices (z) × rows (y) × columns (x)."),
+    Column("Spacing", "Distance between voxels in mm: slices (z) × rows (y) × columns (x)."),
+    Column("Labels", "Label values in the file."),
+    Column("Use", "Use of the case in the chosen fold: training or validation."),
+    Column("Patient", "Patient of the case, taken from its name."),
+)
+PROBLEM = 1
+"""Index of the column of problems."""
+_ORDER: tuple[Level, ...] = ("blocking", "warning", "fine")
 
 
 @dataclass(frozen=True)
@@ -429,3 +443,70 @@ def _problem_html(number: int, problem: DatasetProblem, label: QWidget) -> str:
     color = level_color(level_of([problem]), label)
     link = f" <a href='{number}' style='color:{color}'>Copy&nbsp;path</a>" if problem.file else ""
     return f"<span style='color:{color}'>{escape(short_text(problem))}</span>{link}"
+
+
+def case_rows(preflight: Preflight) -> list[Row]:
+    """Return a row per case: errors first, then warnings, then the rest."""
+    rows = [_row(row) for row in preflight.rows]
+    return sorted(rows, key=lambda row: _ORDER.index(row.level))
+
+
+def level_of(problems: Sequence[DatasetProblem]) -> Level:
+    """Return the level of the worst problem."""
+    if not problems:
+        return "fine"
+    return "blocking" if any(problem.blocks for problem in problems) else "warning"
+
+
+def short_text(problem: DatasetProblem) -> str:
+    """Return the sentence with file names instead of paths, which are too long for a dock."""
+    text, file = in_the_window(problem.text), problem.file
+    if file is not None and file.name:
+        text = text.replace(str(file), file.name)
+        if file.parent.name:
+            text = text.replace(str(file.parent), file.parent.name)
+    return text
+
+
+def cases_text(preflight: Preflight) -> str:
+    """Return a sentence on the number of cases and patients and their use."""
+    uses = Counter(row.use for row in preflight.rows)
+    parts = [f"{uses[TRAINING]} for training", f"{uses[VALIDATION]} for validation"]
+    if uses[LEFT_OUT]:
+        parts.append(f"{uses[LEFT_OUT]} unused")
+    count = format_count(len(preflight.rows), "case")
+    return f"{count} of {patients_text(preflight)}: {', '.join(parts)}."
+
+
+def patients_text(preflight: Preflight) -> str:
+    """Return the number of patients with its noun."""
+    return format_count(len({row.patient for row in preflight.rows}), "patient")
+
+
+def faults_text(rows: Sequence[Row]) -> str:
+    """Return a sentence on the number of cases with problems, "" if there are none."""
+    levels = Counter(row.level for row in rows)
+    parts = []
+    if levels["blocking"]:
+        parts.append(f"{format_count(levels['blocking'], 'case')} with errors (red)")
+    if levels["warning"]:
+        parts.append(f"{format_count(levels['warning'], 'case')} with warnings (amber)")
+    return f"{', '.join(parts)}." if parts else ""
+
+
+def _row(row: PreflightRow) -> Row:
+    check = row.check
+    problems = sorted(check.problems, key=lambda problem: not problem.blocks)
+    more = f" (+{len(problems) - 1})" if len(problems) > 1 else ""
+    cells = (
+        check.name,
+        short_text(problems[0]) + more if problems else "",
+        " × ".join(map(str, check.shape)),
+        " × ".join(f"{step:.3g}" for step in check.spacing or ()),
+        " ".join(map(str, check.values)),
+        row.use,
+        row.patient,
+    )
+    help_text = "\n".join(in_the_window(problem.text) for problem in problems)
+    file = problems[0].file if problems else None
+    return Row(cells, help_text, level_of(problems), file)

@@ -14,15 +14,13 @@ from ...core.counts import format_count
 from ...core.problems import Statement
 from ...core.types import Phase
 from ...io.dataset.raw_dataset import RawDataset
-from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.dock import form_layout, row_label
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
-from ..common.long_work import LongWork, Steps
-from ..common.progress_row import ProgressRow
-from ..common.rows_table import Column, Row, RowsTable
+from ..common.long_work import Steps
+from ..common.rows_table import Column, Row
 from ..common.wording import in_the_window
-from .dataset_form import DatasetFolderForm
-from .dataset_source import DatasetSource
+from .dataset_form import DatasetFolderForm, WorkForm
 
 if TYPE_CHECKING:
     from ...app.review.corrected_studies import AddedStudies, CorrectedStudy
@@ -61,7 +59,7 @@ def add_studies_later(folders: Sequence[Path], dataset: Path) -> Steps:
     return (yield from corrected_studies.add_studies(folders, dataset))
 
 
-class StudiesForm(FolderDrop, DatasetSource):
+class StudiesForm(FolderDrop, WorkForm):
     """Studies to add to a dataset; ``dataset`` is the extended one."""
 
     def __init__(
@@ -72,18 +70,13 @@ class StudiesForm(FolderDrop, DatasetSource):
         target: DatasetFolderForm | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__(_COLUMNS, hint=STUDIES_HINT, parent=parent)
         self._find, self._add = find, add
         self._studies: Sequence[CorrectedStudy] = ()
-        self._work = LongWork(self)
         self.folder = FolderRow("Folder of studies")
-        self.summary = MessageLabel(STUDIES_HINT)
-        self.table = RowsTable(_COLUMNS)
-        self.detail = MessageLabel()
         self.target = target or DatasetFolderForm(label="Add to", hint="The training dataset")
         self.add_button = QPushButton("Add to dataset")
         self.refresh_button = QPushButton("Refresh")
-        self.progress = ProgressRow()
         self._explain()
         self._lay_out()
         self._connect()
@@ -109,8 +102,7 @@ class StudiesForm(FolderDrop, DatasetSource):
             self._end(STUDIES_HINT)
             return
         self._enable(True)
-        self.summary.show_message("")
-        self.progress.begin("Reading study {done} of {total}")
+        self._begin("Reading study {done} of {total}")
         work = partial(self._find, folder)
         self._work.start(work, self._on_found, self._end, partial(self._end, SEARCH_STOPPED))
 
@@ -121,10 +113,9 @@ class StudiesForm(FolderDrop, DatasetSource):
             return
         self._set_dataset(None)
         self._enable(False)
-        self.summary.show_message("")
-        self.progress.begin("Adding study {done} of {total}")
+        self._begin("Adding study {done} of {total}")
         work = partial(self._add, ready, dataset.path)
-        self._work.start(work, self._on_added, self._on_not_added, self._on_adding_stopped)
+        self._work.start(work, self._on_added, self._end, self._on_adding_stopped)
 
     def can_take(self, path: Path) -> bool:
         """Return True if ``path`` is a folder and no studies are being added."""
@@ -161,19 +152,13 @@ class StudiesForm(FolderDrop, DatasetSource):
 
     def _connect(self) -> None:
         self.folder.chosen.connect(self.refresh)
-        self.table.row_chosen.connect(self._on_row_chosen)
         self.target.dataset_changed.connect(self._on_target_changed)
         self.add_button.clicked.connect(self.add)
         self.refresh_button.clicked.connect(self.refresh)
-        self.progress.stop_requested.connect(self._work.stop)
-        self._work.progressed.connect(self.progress.progress)
 
     def _on_found(self, studies: Sequence[CorrectedStudy]) -> None:
         self._show(studies)
         self._end(_readiness_text(studies))
-
-    def _on_row_chosen(self, row: Row | None) -> None:
-        self.detail.show_message(row.help if row is not None and row.level == "blocking" else "")
 
     def _on_target_changed(self, _: RawDataset | None) -> None:
         """Discard the last result, which belongs to another dataset."""
@@ -186,17 +171,9 @@ class StudiesForm(FolderDrop, DatasetSource):
         self._end("\n".join(_added_lines(result, self._studies)))
         self._set_dataset(result.dataset if result.added else None)
 
-    def _on_not_added(self, sentence: str) -> None:
-        self._end(sentence)
-
     def _on_adding_stopped(self) -> None:
         self._end(ADDING_STOPPED)
         self.target.folder.choose(self.target.folder.path)  # reads the new cases
-
-    def _end(self, sentence: str) -> None:
-        self.progress.hide()
-        self._enable(True)
-        self.summary.show_message(sentence)
 
     def _enable(self, enabled: bool) -> None:
         for part in (self.folder, self.target):
