@@ -74,7 +74,8 @@ class Student:
 
     def __init__(self, folder: Path) -> None:
         from napari_bayes_nnunet.nnunet.device import choose_device
-        from napari_bayes_nnunet.nnunet.distillation.student import StudentPredictor, read_student
+
+        from .student_network import StudentPredictor, read_student
 
         found = find_ensemble(folder)
         self._predictor = StudentPredictor(

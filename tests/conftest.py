@@ -64,10 +64,15 @@ SMALL_TRAINING = (
 
 @pytest.fixture(scope="session", autouse=True)
 def empty_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep tests, and the processes that they start, from the user's settings and caches."""
+    """Keep tests, and the processes that they start, from the user's settings and caches.
+
+    All test processes share a cache, so that they know the seals of runs that one of them made.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         yield
 
 

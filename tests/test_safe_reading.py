@@ -11,11 +11,9 @@ from .test_architecture import FILES, PACKAGE
 GATES = {
     "PlansManager": "nnunet/plans.py",
     "get_network_from_plans": "nnunet/weights.py",
-    "nnUNetDatasetBlosc2": "nnunet/preprocessed.py",
-    "blosc2.open": "nnunet/preprocessed.py",
-    "blosc2.decompress2": "nnunet/preprocessed.py",
+    "nnUNetDatasetBlosc2": "nnunet/distillation/targets.py",
+    "blosc2.open": "nnunet/distillation/targets.py",
     "blosc2.schunk_from_cframe": "app/remote/wire_format.py",
-    "pickle.Unpickler": "nnunet/preprocessed.py",
     "torch.load": "nnunet/weights.py",
 }
 """What runs code that a file names or contains, and the only module that uses it."""

@@ -21,8 +21,7 @@ from click.testing import CliRunner
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from napari_bayes_nnunet.app.messages import FAILED, StageStarted, from_line
-from napari_bayes_nnunet.app.training.job import NO_CASCADES, OTHER_PROGRAM
-from napari_bayes_nnunet.app.training.request import STARTED_WITH
+from napari_bayes_nnunet.app.training.request import NO_CASCADES, OTHER_PROGRAM, STARTED_WITH
 from napari_bayes_nnunet.app.training.run import CASES_DONE
 from napari_bayes_nnunet.app.training.terminal import FINISHED_FOLD
 from napari_bayes_nnunet.app.training.validation import MEASURING_CASE

@@ -241,14 +241,23 @@ def test_images_of_kept_plans_are_not_those_of_new_plans(complete):
         assert blosc2.open(str(file)).shape == shape
 
 
-def test_workspace_of_earlier_version_is_kept(complete):
+@pytest.mark.parametrize("entry", ["made_from", "seal"])
+def test_workspace_of_earlier_version_is_made_again(complete, entry):
     workspace, dataset = complete
     note = workspace / "preprocessed" / dataset.nnunet_name / DONE
     content = json.loads(note.read_text())
-    del content["made_from"]
-    note.write_text(json.dumps(content))
+    note.write_text(json.dumps({key: value for key, value in content.items() if key != entry}))
     plan_and_preprocess(dataset, workspace, configuration="2d")
     assert json.loads(note.read_text()) == content
+
+
+def test_images_of_others_are_made_again(complete):
+    workspace, dataset = complete
+    (file,) = workspace.rglob("nnUNetPlans_2d/patient001_frame01.pkl")
+    before = file.read_bytes()
+    file.write_bytes(before + b"more")
+    plan_and_preprocess(dataset, workspace, configuration="2d")
+    assert file.read_bytes() == before
 
 
 def test_the_dataset_is_neither_copied_nor_changed(planned_run, hearts):

@@ -82,8 +82,14 @@ def make_trainer(run, monkeypatch):
 
     def make(fold=0, *, resume=False):
         device = torch.device("cpu")
+        plans, json_ = (
+            json.loads((dataset / name).read_text())
+            for name in ("nnUNetPlans.json", "dataset.json")
+        )
         return trainer_module.make_trainer(
-            dataset.name, "2d", str(fold), plans="nnUNetPlans", device=device, resume=resume
+            *(CheckpointEnsembleTrainer, plans, json_, "2d", str(fold)),
+            device=device,
+            resume=resume,
         )
 
     return make

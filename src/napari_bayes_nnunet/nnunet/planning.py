@@ -30,17 +30,18 @@ from ..io.files.json_files import parse_json
 from ..io.files.limits import read_small
 from ..io.files.nnunet_names import check_plans
 from . import ModelError
-from .case_progress import OnCases, counting_cases
 from .device import choose_device
 from .memory import check_dataset_spacing, check_patch
 from .network import Network
 from .plans import open_plans, refuse_foreign_parts
-from .small_dataset import is_small, threads_for_processes
+from .preprocessing import OnCases, counting_cases, is_small, threads_for_processes
+from .seals import is_sealed, seal_files
 
 DONE = "preprocessed.json"
 """File written last: the dataset for which the workspace is complete, and nnU-Net's plans.
 
-``made_from`` has what else the preprocessed images depend on. Earlier versions did not write it.
+``made_from`` has what else the preprocessed images depend on, ``seal`` shows that they are those of
+this installation, see `seal_files`. Earlier versions did not write it.
 """
 
 AUGMENTATION_PROCESSES = "nnUNet_n_proc_DA"
@@ -139,7 +140,8 @@ def plan_and_preprocess(
             write_json(folder / "dataset.json", dataset.json)
             content = {"signature": signature, "configuration": configuration, "plans": done}
             made_from = _made_from(dataset, plans or done, configuration)
-            write_json(folder / DONE, {**content, "made_from": made_from})
+            seal = seal_files(_image_files(folder, plans or done, configuration))
+            write_json(folder / DONE, {**content, "made_from": made_from, "seal": seal})
     elif not _holds(folder / "dataset.json", dataset.json):  # the structures were renamed
         write_json(folder / "dataset.json", dataset.json)
     return plans or done
@@ -276,8 +278,8 @@ def read_preprocessed_plans(
 ) -> dict[str, Any] | None:
     """Return nnU-Net's own plans, or None if the workspace is not complete for this dataset.
 
-    It is complete if the images were made with the channels and labels of ``data`` and with
-    ``plans``, by default nnU-Net's own.
+    It is complete if this installation made the images with the channels and labels of ``data`` and
+    with ``plans``, by default nnU-Net's own.
     """
     try:
         content = parse_json(read_small(folder / DONE), dict[str, Any])
@@ -288,7 +290,19 @@ def read_preprocessed_plans(
     if not same or not isinstance(own, dict):
         return None
     wanted = _made_from(data, plans or own, configuration)
-    return own if content.get("made_from", wanted) == wanted else None
+    files = _image_files(folder, plans or own, configuration)
+    is_own = content.get("made_from") == wanted and is_sealed(files, content.get("seal"))
+    return own if is_own else None
+
+
+def _image_files(folder: Path, plans: dict[str, Any], configuration: str) -> list[Path]:
+    return [*image_folder(folder, plans, configuration).glob("*")]
+
+
+def image_folder(folder: Path, plans: dict[str, Any], configuration: str) -> Path:
+    """Return the folder of the images that were preprocessed with ``plans``."""
+    settings = plans.get("configurations", {}).get(configuration, {})
+    return folder / str(settings.get("data_identifier"))
 
 
 def _made_from(

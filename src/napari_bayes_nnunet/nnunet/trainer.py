@@ -15,10 +15,11 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,8 +34,7 @@ from ..io.ensemble.ensemble_folder import PLANS_ENTRY
 from ..io.ensemble.run_folder import EpochReport, RunFolder, add_member
 from ..io.ensemble.trajectory import write_epoch
 from ..io.files.atomic import replacing
-from ..io.files.json_files import parse_json
-from . import ModelError
+from . import ModelError, Stopped
 from .augmentation import add_scanner_changes
 from .cpu_kernels import train_channels_last
 from .ddp import (
@@ -48,12 +48,12 @@ from .device import has_fast_bfloat16, is_out_of_memory, training_environment, u
 from .dropout import dropout_placement, place_dropout
 from .fork_guard import end_forks_with_this_process
 from .plans import refuse_foreign_parts
-from .preprocessed import CheckedDataset
 from .weights import loading_only_weights, read_checkpoint, trajectory_layers, write_member
 
 if TYPE_CHECKING:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+_Trainer = TypeVar("_Trainer", bound="CheckpointEnsembleTrainer")
 RUN_VARIABLE = "BAYES_NNUNET_RUN"
 SAVE_EVERY = 10
 """Epochs between two saved states while no member is kept; a kill loses at most these."""
@@ -67,10 +67,6 @@ _RESUMING_REPEATS = " Resuming would repeat this."
 _OUT_OF_MEMORY = "The {device} ran out of memory with batch size {batch_size}."
 _NOT_WRITTEN = "{file} could not be written ({reason}; {free:.0f} MiB are free)."
 MEMBERS_USABLE = " The members so far can still be used."
-
-
-class TrainingStopped(Exception):
-    """Signal that the training was asked to stop and has saved its state."""
 
 
 def read_settings(plans: dict[str, Any]) -> TrainingSettings:
@@ -104,7 +100,8 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
 
     The environment variable BAYES_NNUNET_RUN names the run folder; without it nnU-Net's own results
     folder is used. ``on_epoch`` receives a report of every epoch, and ``stop_requested`` is called
-    after every epoch. Raises ModelError if the training diverges. As one of several processes (DDP)
+    after every epoch. Raises ModelError if the training diverges, and Stopped if it was asked to
+    stop and has saved its state. As one of several processes (DDP)
     of a run folder it writes its reports to a file of the folder, and RUN/stop stops it.
     """
 
@@ -166,7 +163,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         return optimizer, EpochRate(optimizer, self.settings.schedule)
 
     def initialize(self) -> None:
-        """Build the network, from the seed if there is one, and choose how cases are read."""
+        """Build the network, from the seed if there is one."""
         self._seed(0, 0)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
@@ -174,7 +171,6 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         super().initialize()
         if self._has_fast_bfloat16:
             train_channels_last(self.network)
-        self.dataset_class = CheckedDataset
 
     @staticmethod
     def build_network_architecture(
@@ -212,7 +208,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         if not self.is_one_of_several:
             super().run_training()
             return
-        with suppress(TrainingStopped):
+        with suppress(Stopped):
             super().run_training()
         end_without_teardown()
 
@@ -320,7 +316,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.save_every = 1 if saves else self.num_epochs + 1
         super().on_epoch_end()
         if stop and self.current_epoch < self.num_epochs:
-            raise TrainingStopped
+            raise Stopped
 
     def save_checkpoint(self, filename: str) -> None:
         """Save the state of the training, atomically."""
@@ -482,30 +478,37 @@ def _number(value: Any) -> float | None:
 
 
 def make_trainer(
-    dataset: str, configuration: str, fold: str, *, plans: str, device: torch.device, resume: bool
-) -> CheckpointEnsembleTrainer:
+    kind: type[_Trainer],
+    plans: dict[str, Any],
+    dataset_json: dict[str, Any],
+    configuration: str,
+    fold: str,
+    *,
+    device: torch.device,
+    resume: bool,
+    **attributes: Any,
+) -> _Trainer:
     """Return the trainer of a preprocessed dataset, with the last saved state if it resumes.
 
-    ``dataset`` and ``plans`` are nnU-Net's names. `trainer_environment` must be set, because
-    it names the run folder.
+    ``attributes`` are set before. `workspace_environment` and `trainer_environment` must be set,
+    because they name the folders to read and to write.
     """
     # Here, because nnU-Net's command is that module and imports this one.
-    from nnunetv2.paths import nnUNet_preprocessed
     from nnunetv2.run.run_training import maybe_load_checkpoint
 
     os.environ.update(training_environment(device))
     if device.type == "cuda":
         end_forks_with_this_process()
     # Not by nnU-Net's get_trainer_from_args: its search for the class imports timm and torchvision.
-    folder = Path(nnUNet_preprocessed, dataset)
-    plans_json = parse_json((folder / f"{plans}.json").read_bytes(), dict[str, Any])
-    trainer = CheckpointEnsembleTrainer(
-        {**plans_json, "continue_training": resume},
+    trainer = kind(
+        {**deepcopy(plans), "continue_training": resume},
         configuration,
         fold if fold == "all" else int(fold),
-        parse_json((folder / "dataset.json").read_bytes(), dict[str, Any]),
+        deepcopy(dataset_json),
         device,
     )
+    for name, value in attributes.items():
+        setattr(trainer, name, value)
     maybe_load_checkpoint(trainer, resume, validation_only=False)
     return trainer
 

@@ -10,12 +10,9 @@ import pytest
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.distillation.job import (
-    BEGUN_STUDENT,
     CHANGED_MEMBERS,
     NO_PREPROCESSED_IMAGES,
-    NO_STUDENT,
     NO_TEACHER,
-    OTHER_STUDENT,
     PART_OF_ENSEMBLE,
     DistillationRequest,
     prepare_distillation,
@@ -39,8 +36,10 @@ from napari_bayes_nnunet.app.training.job import (
     locked_run,
     prepare_job,
 )
+from napari_bayes_nnunet.app.training.process_record import read_process_record
 from napari_bayes_nnunet.app.training.request import (
     IS_STUDENT,
+    OTHER_STUDENT,
     STARTED_WITH,
     TrainingRequest,
 )
@@ -52,8 +51,9 @@ from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
 from napari_bayes_nnunet.io.ensemble.student_folder import find_student
 from napari_bayes_nnunet.io.images.nifti import read_channels
-from napari_bayes_nnunet.nnunet.distillation.student import read_student
+from napari_bayes_nnunet.nnunet.distillation.student import HEAD
 from napari_bayes_nnunet.nnunet.distillation.targets import STEPS, read_image_array
+from napari_bayes_nnunet.nnunet.weights import read_checkpoint
 
 from ...helpers.processes.full_card import FullCard
 
@@ -131,7 +131,7 @@ def test_the_student_is_a_usable_ensemble_of_one(taught):
     )
     assert folder.name in inspection_text(folder)
     assert inspection_json(folder)["teacher"]["ensemble"] == find_ensemble(taught.path.parent).name
-    read_student(member.path)
+    assert HEAD in read_checkpoint(member.path)
 
 
 def test_the_ensemble_finds_its_student(taught, copied):
@@ -223,7 +223,7 @@ def test_a_killed_student_resumes_to_the_same_weights(taught, run, student, warm
 
 def test_a_finished_student_is_not_replaced(copied):
     run = RunFolder(copied.path.parent)
-    assert refusal(run).template == BEGUN_STUDENT
+    assert refusal(run).remedies[0].action is Action.RESUME
     assert refusal(run, resume=True, epochs=5).template == STARTED_WITH
     with prepare_distillation(DistillationRequest(run=run.path, resume=True, epochs=4)) as job:
         assert job.is_trained
@@ -255,7 +255,7 @@ def test_changed_members_do_not_continue_a_student(copied):
 
 
 def test_nothing_is_left_by_a_refusal(run, student):
-    assert refusal(run, resume=True).template == NO_STUDENT
+    assert refusal(run, resume=True).remedies[0].action is Action.START_NEW
     assert refusal(run, output=run.path).template == OUTPUT_IS_INPUT
     dataset = run.path.with_name("dataset")
     (dataset / "imagesTr").mkdir(parents=True)
@@ -269,11 +269,37 @@ def test_nothing_is_left_by_a_refusal(run, student):
     assert not student.path.exists()
 
 
-def test_missing_images_are_reported(run, student):
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_images_of_others_are_made_from_the_dataset(run, student, hearts, damage):
+    case = read_record(run.record).training_cases("0")[0]
+    (file,) = run.workspace.rglob(f"{case}.pkl")
+    before = file.read_bytes()
+    if damage == "changed":
+        file.write_bytes(b"code")
+    else:
+        shutil.rmtree(run.workspace)
+    assert read_process_record(run).dataset == str(hearts)
+    with prepare_distillation(DistillationRequest(run=run.path, members=2)) as job:
+        stop = StopRequest(student.stop)
+
+        def send(message):
+            if message.kind == "stage" and "members" in message.text:
+                student.stop.touch()
+
+        assert not distill(job, send, stop)
+    assert file.read_bytes() == before
+    with prepare_distillation(DistillationRequest(run=run.path, members=2)) as job:
+        assert job.dataset is None
+
+
+def test_missing_images_without_their_dataset_are_reported(run, student, tmp_path):
     case = read_record(run.record).training_cases("0")[0]
     (file,) = run.workspace.rglob(f"{case}.b2nd")
     file.unlink()
+    process = json.loads(run.job.read_text())
+    run.job.write_text(json.dumps({**process, "dataset": str(tmp_path / "moved")}))
     assert refusal(run).template == NO_PREPROCESSED_IMAGES
+    run.job.unlink()
     shutil.rmtree(run.workspace)
     run.lock.unlink()
     assert refusal(run).template == NO_PREPROCESSED_IMAGES

@@ -10,8 +10,6 @@ import pytest
 from napari_bayes_nnunet.app.report.output_folder import OUTPUT_IS_INPUT
 from napari_bayes_nnunet.app.training.preflight import (
     OUTPUT_BELOW_FILE,
-    SINGLE_CASE,
-    SINGLE_PATIENT,
     UNUSED_CASES,
     assess_request,
     check_cases,
@@ -21,7 +19,12 @@ from napari_bayes_nnunet.core.ensemble.schedule import RestartSchedule
 from napari_bayes_nnunet.core.problems import Action, Remedy, statement
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
-from napari_bayes_nnunet.io.dataset.raw_dataset import Split, read_dataset, splits_to_json
+from napari_bayes_nnunet.io.dataset.raw_dataset import (
+    TOO_FEW_PATIENTS,
+    Split,
+    read_dataset,
+    splits_to_json,
+)
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 
 from ...helpers.data.hearts import SHAPE, make_dataset, write_nifti
@@ -169,16 +172,16 @@ def test_a_single_case(tmp_path):
     data = make_dataset(tmp_path / "data", patients=1, frames=1)
     warning, problem = judge(ask(data)).problems
     assert not warning.blocks
-    assert problem.text == statement(SINGLE_CASE, Action.TRAIN_ON_ALL)
-    assert (problem.file, problem.blocks) == (data, True)
+    assert problem.text.template == TOO_FEW_PATIENTS
+    assert problem.blocks
     assert judge(ask(data, fold="all")).ready
 
 
 def test_cases_of_a_single_patient(tmp_path):
     data = make_dataset(tmp_path / "data", patients=1, frames=2)
     preflight = judge(ask(data))
-    remedies = (Action.NAME_PATIENT, Action.TRAIN_ON_ALL)
-    expected = statement(SINGLE_PATIENT, *remedies, count=2, patient="patient001")
+    remedies = (Action.TRAIN_ON_ALL, Action.NAME_PATIENT)
+    expected = statement(TOO_FEW_PATIENTS, *remedies, patient="patient001")
     assert only(preflight.problems).text == expected
     assert (preflight.splits, preflight.ready) == (None, False)
     assert {row.use for row in preflight.rows} == {"left out"}

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.job import RUN_IS_BUSY, prepare_job
 from napari_bayes_nnunet.app.training.request import (
     TrainingRequest,
-    check_agreement,
+    check_start,
     choose_fold,
     choose_splits,
     dataset_difference,
@@ -57,6 +58,9 @@ def run(tmp_path):
     return run
 
 
+RUN = RunFolder(Path("run"))
+
+
 def asked(dataset="data", output="run", **changes):
     return TrainingRequest(dataset=dataset, output=output, **changes)
 
@@ -96,30 +100,32 @@ def test_a_resume_takes_the_only_fold():
     assert choose_fold(asked(fold="1"), of_all) == "1"
     several = replace(RECORD, folds={"0": {}, "1": {}})
     assert choose_fold(asked(resume=True, fold="1"), several) == "1"
-    with pytest.raises(AppError) as caught:
-        choose_fold(asked(resume=True), several)
-    assert caught.value.values["folds"] == "0, 1"
-    assert caught.value.remedies == (Remedy(Action.CHOOSE_FOLD),)
-    with pytest.raises(AppError) as caught:
-        choose_fold(asked(resume=True, fold="4"), several)
-    assert caught.value.values.items() >= {"fold": "4", "folds": "0, 1"}.items()
-    assert caught.value.remedies == (Remedy(Action.START_NEW),)
+    for fold in (None, "4"):
+        with pytest.raises(AppError) as caught:
+            choose_fold(asked(resume=True, fold=fold), several)
+        assert caught.value.values["folds"] == "0, 1"
+        assert caught.value.remedies == (Remedy(Action.CHOOSE_FOLD),)
 
 
 def test_settings_without_a_request_agree():
-    check_agreement(asked(), RECORD, "0")
-    check_agreement(asked(schedule=RECORD.schedule, seed=7, preset="demo"), RECORD, "0")
+    check_start(asked(), RUN, "0", RECORD)
+    check_start(asked(schedule=RECORD.schedule, seed=7, preset="demo"), RUN, "0", RECORD)
 
 
 def test_a_contradiction_names_setting_and_both_values():
     schedule = replace(RECORD.schedule, restart_lr=0.05)
     with pytest.raises(AppError) as caught:
-        check_agreement(asked(schedule=schedule), RECORD, "0")
+        check_start(asked(schedule=schedule), RUN, "0", RECORD)
     expected = {"setting": "restart_lr", "started_with": 0.1, "given": 0.05}
     assert caught.value.values.items() >= expected.items()
     assert [r.action for r in caught.value.remedies] == [Action.LEAVE_OUT, Action.OTHER_OUTPUT]
     with pytest.raises(AppError) as caught:
-        check_agreement(asked(selection=MemberSelection(per_cycle=5, step=1)), RECORD, "0")
+        check_start(
+            asked(selection=MemberSelection(per_cycle=5, step=1)),
+            RUN,
+            "0",
+            RECORD,
+        )
     expected = {"setting": "members_per_cycle", "started_with": 30, "given": 5}
     assert caught.value.values.items() >= expected.items()
 
@@ -286,14 +292,14 @@ def test_given_names_are_kept_by_the_run(tmp_path):
     dataset = read_dataset(data)
     again = replace(request, labels=None)
     assert with_given_names(dataset, again, record).labels == record.labels
-    check_agreement(request, record, "0")
+    check_start(request, RUN, "0", record)
     some = replace(request, labels={3: "LV"})
-    check_agreement(some, record, "0")
+    check_start(some, RUN, "0", record)
     assert with_given_names(dataset, some, record).labels == record.labels
     with pytest.raises(AppError) as caught:
-        check_agreement(replace(request, labels={7: "LV"}), record, "0")
+        check_start(replace(request, labels={7: "LV"}), RUN, "0", record)
     assert caught.value.values["started_with"] == "1=RV,2=MYO,3=LV"
     with pytest.raises(AppError) as caught:
-        check_agreement(replace(request, labels={1: "LV"}), record, "0")
+        check_start(replace(request, labels={1: "LV"}), RUN, "0", record)
     assert caught.value.values["setting"] == "labels"
     assert (caught.value.values["started_with"], caught.value.values["given"]) == ("1=RV", "1=LV")

@@ -96,6 +96,7 @@ EARLIER = "Results of an earlier run"
 EVALUATION = "References of an evaluation"
 OUTPUT = "Folders to write to"
 
+MADE_AGAIN = "The images are preprocessed again from the dataset."
 REFUSED = "The command stops with an error message."
 LEFT_OUT = "The member is refused with the reason. Other members are used."
 NOT_READ = "The file is not read."
@@ -178,10 +179,9 @@ CHECKS: tuple[Check, ...] = (
     Check(CODE, "checkpoint_latest.pth", "run a function when it is unpickled", ("inspect", "predict"), NOT_READ, "pickle_the_latest_state"),
     Check(CODE, "checkpoint_final.pth", "run a function when it is unpickled", ("train --add-cycle",), REFUSED, "pickle_the_final_state"),
     Check(CODE, "checkpoint_final.pth", "run a function when it is unpickled", ("inspect", "predict"), NOT_READ, "pickle_the_final_state"),
-    Check(CODE, "preprocessed .pkl", "run a function when it is unpickled", ("train --resume",), REFUSED, "pickle_properties"),
-    Check(CODE, "preprocessed .b2nd", "name a codec for which blosc2 starts Python", ("train --resume",), REFUSED, "forge_codecs"),
-    Check(CODE, "preprocessed .b2nd", "name another file, an address or an expression to compute", ("train --resume",), REFUSED, "nnunet/test_preprocessed.py::test_anything_but_a_plain_array_is_refused"),
-    Check(CODE, "preprocessed .npz", "run a function when it is unpickled", ("train --resume",), REFUSED, "replace_arrays"),
+    Check(CODE, "preprocessed .pkl", "run a function when it is unpickled", ("train --resume",), MADE_AGAIN, "pickle_properties"),
+    Check(CODE, "preprocessed .b2nd", "name a codec for which blosc2 starts Python", ("train --resume",), MADE_AGAIN, "forge_codecs"),
+    Check(CODE, "preprocessed .npz", "run a function when it is unpickled", ("train --resume",), MADE_AGAIN, "replace_arrays"),
     Check(CODE, "any file of a run", "be a link to another file, into which nnU-Net would write text of the plans", ("train --resume", "train --add-cycle"), refusal(LINKED_FILE), "app/training/test_job.py::test_links_in_a_run_are_refused"),
     Check(CODE, "train.log and progress.jsonl", "be a link to a file that the shell runs", ("train --resume", "train --add-cycle"), REFUSED, "link_logs"),
     Check(CODE, "use_log.csv of a study", "be a link to a file that the shell runs", ("Review (dock)",), "The use is not recorded, and a message says so.", "io/study/test_usage_log.py::test_a_log_that_is_a_link_is_refused"),

@@ -4,15 +4,12 @@ import math
 
 import pytest
 import torch
+from benchmarks.student_network import StudentPredictor, read_student
 
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
-from napari_bayes_nnunet.nnunet import ModelError
 from napari_bayes_nnunet.nnunet.distillation.student import (
     HEAD,
-    NO_HEAD,
-    StudentPredictor,
     first_weights,
-    read_student,
     split_head,
     write_student,
 )
@@ -75,30 +72,6 @@ def test_an_untrained_student_predicts_as_its_member(folder, file, member):
     start = largest * torch.sigmoid(torch.tensor(-4.0))
     assert torch.allclose(found[-1, :, 3:], start)
     assert not found[-1, :, :3].any()
-
-
-def test_a_member_is_no_student(folder):
-    with pytest.raises(ModelError) as error:
-        read_student(folder.members[0].path)
-    assert error.value.values["reason"] == NO_HEAD
-
-
-@pytest.mark.parametrize("damage", ["shape", "type", "key", "nan"])
-def test_a_wrong_head_is_refused(damage, file):
-    content = torch.load(file, weights_only=True)
-    head = content[HEAD]
-    if damage == "shape":
-        head["weight"] = head["weight"][:, :-1]
-    elif damage == "type":
-        head["weight"] = 3
-    elif damage == "key":
-        del head["bias"]
-    else:
-        head["bias"] = head["bias"] * math.nan
-    torch.save(content, file)
-    with pytest.raises(ModelError) as error:
-        read_student(file)
-    assert error.value.values["reason"] == NO_HEAD
 
 
 def test_probabilities_stay_on_the_grid_of_the_network(folder, member):

@@ -7,16 +7,18 @@ import os
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ...core.choices import Mirroring
 from ...core.ensemble.schedule import MemberSelection, RestartSchedule
 from ...core.ensemble.training_settings import StudentSettings
 from ...core.fields import differences, given_values
-from ...core.problems import Action, Remedy, Setting
+from ...core.problems import Action
+from ...io import DataError
+from ...io.dataset.raw_dataset import RawDataset, read_dataset
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.run_folder import RunFolder, Teacher, TrainingRecord, read_record
 from ...io.ensemble.student_folder import STUDENT
@@ -25,8 +27,14 @@ from .. import AppError
 from ..report.output_folder import refuse_foreign_settings
 from ..segmentation.inspection import inspect_ensemble
 from ..segmentation.methods import choose_members
-from ..training.job import OTHER_PROGRAM, locked_run
-from ..training.request import has_begun, refuse_contradictions
+from ..training.job import RunJob, locked_run
+from ..training.process_record import read_process_record
+from ..training.request import (
+    check_not_trained,
+    refuse_contradictions,
+    settled_record,
+    trained_fold,
+)
 
 TARGETS_FOLDER: Final = "targets"
 """Folder of the targets inside that of the student."""
@@ -36,16 +44,14 @@ NO_TEACHER = (
     "A student needs at least two members that can disagree, but {ensemble} has {count} usable in "
     "fold {fold}. Choose the run of an ensemble."
 )
-OTHER_STUDENT = "{folder} holds the training of an ensemble, not of a student."
-BEGUN_STUDENT = "{folder} already has a student."
 PART_OF_ENSEMBLE = "{folder} is part of the run of the ensemble that teaches."
-NO_STUDENT = "{folder} has no student to continue."
 CHANGED_MEMBERS = (
     "Members that the student in {folder} learns from are missing or have changed ({count})."
 )
 CHANGED_PLANS = "The plans of the ensemble that the student in {folder} learns from have changed."
 NO_PREPROCESSED_IMAGES = (
-    "{folder} lacks the preprocessed images of the training, which a student learns from."
+    "{folder} lacks the preprocessed images of the training, which a student learns from, or "
+    "another installation made them, and the dataset of the training cannot be used instead."
 )
 
 
@@ -73,20 +79,18 @@ class DistillationRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillationJob:
+class DistillationJob(RunJob):
     """A checked request, with the folders of ensemble and student locked.
 
-    ``folder`` is the ensemble, ``members`` are those that teach, and ``images`` is the folder of
-    the preprocessed images. ``run`` is the folder of the student, ``record`` its content.
+    ``folder`` is the ensemble, and ``members`` are those that teach. ``dataset`` is the dataset
+    whose images must be preprocessed again, None if they need not be. ``run`` is the folder of the
+    student.
     """
 
     request: DistillationRequest
     folder: EnsembleFolder
     members: tuple[Member, ...]
-    images: Path
-    run: RunFolder
-    record: TrainingRecord
-    fold: str
+    dataset: RawDataset | None
 
     @property
     def teacher_run(self) -> RunFolder:
@@ -110,10 +114,13 @@ class DistillationJob:
         return self.run.path / TARGETS_FOLDER
 
     @property
-    def is_trained(self) -> bool:
-        """Whether all epochs are done."""
-        final = self.run.fold(self.fold) / "checkpoint_final.pth"
-        return final.exists() and self.record.is_complete(self.fold)
+    def images(self) -> Path:
+        """Folder of the preprocessed images."""
+        from ...nnunet.planning import image_folder
+
+        plans = self.folder.plans
+        made = self.teacher_run.workspace / "preprocessed" / str(plans["dataset_name"])
+        return image_folder(made, plans, self.record.configuration)
 
     def continuation(self) -> str:
         """Return the command that continues this training."""
@@ -131,7 +138,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
     refuse_foreign_settings()
     teacher_run = RunFolder(Path(os.path.abspath(request.run)))
     taught = read_record(teacher_run.record)
-    if not teacher_run.workspace.is_dir():  # such as the demo ensemble, which gets no lock
+    if not (teacher_run.workspace.is_dir() or teacher_run.job.exists()):  # gets no lock
         raise AppError(NO_PREPROCESSED_IMAGES, Action.RESTORE, folder=teacher_run.workspace)
     output = request.output or teacher_run.path / STUDENT
     run = RunFolder(Path(os.path.abspath(output)))
@@ -141,12 +148,14 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         _kept_as_it_is(teacher_run),
         locked_run(run, {"ensemble": teacher_run.path}),
     ):
-        settled = _settled(request, run)
-        fold = next(iter(settled.folds)) if settled else _choose_fold(request, taught)
+        settled = settled_record(run, resume=request.resume, student=True)
+        fold = trained_fold(teacher_run.path, settled or taught, request.fold)
+        check_not_trained(run, fold, resume=request.resume)
         folder = inspect_ensemble(teacher_run.fold(fold))
         if settled:
             present = _with_present_members(request, folder)
-            refuse_contradictions(run.path, _changed_settings(present, settled))
+            kept = _settings_of(settled)
+            refuse_contradictions(run.path, differences(present, kept, StudentSettings))
             record, members = settled, _recorded_members(folder, run, settled)
         else:
             members = _choose(request, folder, fold)
@@ -155,7 +164,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
             request=request,
             folder=folder,
             members=members,
-            images=_find_images(folder, record, fold),
+            dataset=_dataset_to_preprocess(folder, record, fold),
             run=run,
             record=record,
             fold=fold,
@@ -174,40 +183,6 @@ def _refuse_part_of(teacher_run: RunFolder, run: RunFolder) -> None:
     inside = [*teacher_run.path.glob("fold_*"), teacher_run.workspace]
     if any(run.path.resolve().is_relative_to(folder.resolve()) for folder in inside):
         raise AppError(PART_OF_ENSEMBLE, Action.OTHER_OUTPUT, folder=run.path)
-
-
-def _settled(request: DistillationRequest, run: RunFolder) -> TrainingRecord | None:
-    """Return the record of a student to continue, None for a new one."""
-    if not run.record.exists():
-        if request.resume:
-            omit = Remedy(Action.OMIT, {"setting": Setting("resume")})
-            raise AppError(NO_STUDENT, omit, folder=run.path)
-        if run.plans.exists() or any(run.path.glob("fold_*")):
-            raise AppError(OTHER_PROGRAM, Action.OTHER_OUTPUT, run=run.path, record=run.record.name)
-        return None
-    record = read_record(run.record)
-    if record.teacher is None:
-        raise AppError(OTHER_STUDENT, Action.OTHER_OUTPUT, folder=run.path)
-    if request.resume:
-        return record
-    if any(has_begun(run, fold) for fold in record.folds):
-        raise AppError(BEGUN_STUDENT, Action.RESUME, Action.OTHER_OUTPUT, folder=run.path)
-    return None
-
-
-def _choose_fold(request: DistillationRequest, taught: TrainingRecord) -> str:
-    """Return the fold of the request, else the only one."""
-    folds = list(taught.folds)
-    if request.fold is None and len(folds) == 1:
-        return folds[0]
-    if request.fold not in folds:
-        raise AppError(
-            "{run} has trainings of the folds {folds}.",
-            Action.CHOOSE_FOLD,
-            run=request.run,
-            folds=", ".join(folds),
-        )
-    return request.fold
 
 
 def _choose(request: DistillationRequest, folder: EnsembleFolder, fold: str) -> tuple[Member, ...]:
@@ -262,16 +237,6 @@ def _settings_of(record: TrainingRecord) -> StudentSettings:
     )
 
 
-def _changed_settings(
-    request: DistillationRequest, record: TrainingRecord
-) -> Iterator[tuple[Setting, Any, Any]]:
-    """Yield each setting of the request that differs from the student, with both values."""
-    fold = next(iter(record.folds))
-    if request.fold not in (None, fold):
-        yield Setting("fold"), request.fold, fold
-    yield from differences(request, _settings_of(record), StudentSettings)
-
-
 def _new_record(
     request: DistillationRequest,
     run: RunFolder,
@@ -315,20 +280,24 @@ def _new_record(
     )
 
 
-def _find_images(folder: EnsembleFolder, record: TrainingRecord, fold: str) -> Path:
-    """Return the folder of the preprocessed images. Raises AppError if one is missing."""
+def _dataset_to_preprocess(
+    folder: EnsembleFolder, record: TrainingRecord, fold: str
+) -> RawDataset | None:
+    """Return the dataset whose images must be preprocessed again, None if they need not be.
+
+    They must be if they are missing, or if another installation made them. Raises AppError if the
+    dataset of the training cannot be read or has changed, or the folder of the run be written.
+    """
     from ...nnunet.planning import read_preprocessed_plans
 
-    workspace = RunFolder(folder.path).workspace
-    dataset = workspace / "preprocessed" / str(folder.plans["dataset_name"])
-    settings = folder.plans["configurations"][folder.configuration]
-    images = dataset / str(settings["data_identifier"])
-    signature = record.trained_on(fold)["cases"]
-    names = {path.name for path in images.iterdir()} if images.is_dir() else set()
-    cases = record.training_cases(fold)
-    is_complete = cases and all(f"{case}.b2nd" in names for case in cases)
-    if not is_complete or not read_preprocessed_plans(
-        dataset, signature, record.configuration, record, plans=folder.plans
-    ):
-        raise AppError(NO_PREPROCESSED_IMAGES, Action.RESTORE, folder=workspace)
-    return images
+    teacher_run, signature = RunFolder(folder.path), record.trained_on(fold)["cases"]
+    images = teacher_run.workspace / "preprocessed" / str(folder.plans["dataset_name"])
+    if read_preprocessed_plans(images, signature, record.configuration, record, plans=folder.plans):
+        return None
+    process = read_process_record(teacher_run)
+    with suppress(DataError, OSError):
+        dataset = read_dataset(Path(process.dataset if process else ""))
+        names = {int(value): name for value, name in record.named.items()}
+        if os.access(folder.path, os.W_OK) and dataset.signature() == signature:
+            return replace(dataset.with_names(names), known_as=str(folder.plans["dataset_name"]))
+    raise AppError(NO_PREPROCESSED_IMAGES, Action.RESTORE, folder=teacher_run.workspace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict
@@ -12,18 +11,19 @@ from typing import Any, Final
 from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.problems import Action, statement
-from ...io.ensemble.run_folder import Teacher, forget_from, write_record
+from ...io.dataset.raw_dataset import RawDataset
+from ...io.ensemble.run_folder import Teacher, write_record
 from ...io.files.atomic import remove_leftovers, write_json
 from ...io.files.json_files import parse_json
 from ...nnunet import Stopped
 from .. import AppError
-from ..messages import EpochDone, Notice, StageStarted, TrainingStarted, text_fields
+from ..messages import EpochDone, Notice, StageStarted, text_fields
 from ..segmentation.member_predictions import InputImage, MemberPredictor
 from ..segmentation.methods import make_passes
 from ..segmentation.result import MemberSums
 from ..signals import StopRequest
 from ..training.disk_space import size_text
-from ..training.run import Send
+from ..training.run import PLANNING, CaseReports, Send, run_epochs, set_environment
 from .job import DistillationJob
 
 TARGETS_RECORD: Final = "targets.json"
@@ -45,6 +45,9 @@ def distill(job: DistillationJob, send: Send, stop: StopRequest) -> bool:
     """
     try:
         if not job.is_trained:
+            set_environment(job.run, job.teacher_run.workspace)
+            if job.dataset is not None:
+                _preprocess(job, job.dataset, send)
             _compute_targets(job, send, stop)
             _train(job, send, stop)
     except Stopped:
@@ -52,6 +55,19 @@ def distill(job: DistillationJob, send: Send, stop: StopRequest) -> bool:
     finally:
         job.run.stop.unlink(missing_ok=True)
     return True
+
+
+def _preprocess(job: DistillationJob, dataset: RawDataset, send: Send) -> None:
+    from ...nnunet.planning import plan_and_preprocess
+
+    send(StageStarted(text=PLANNING))
+    plan_and_preprocess(
+        dataset,
+        job.teacher_run.workspace,
+        configuration=job.record.configuration,
+        plans=job.folder.plans,
+        on_cases=CaseReports(send),
+    )
 
 
 def _compute_targets(job: DistillationJob, send: Send, stop: StopRequest) -> None:
@@ -100,7 +116,7 @@ def _keep_targets_of(teacher: Teacher, folder: Path) -> None:
     with suppress(OSError, ValueError):
         if parse_json(file.read_bytes(), dict[str, Any]) == content:
             return
-    for target in folder.glob("*.b2nd"):
+    for target in (*folder.glob("*.b2nd"), *folder.glob("*.seal")):
         target.unlink()
     write_json(file, content)
 
@@ -155,42 +171,27 @@ class _TeacherPredictor:
 def _train(job: DistillationJob, send: Send, stop: StopRequest) -> None:
     """Train the student. Raises Stopped if a stop is requested."""
     from ...nnunet.device import choose_device
-    from ...nnunet.distillation.trainer import Teaching, make_student_trainer
-    from ...nnunet.planning import with_settings, workspace_environment
-    from ...nnunet.trainer import TrainingStopped, trainer_environment
+    from ...nnunet.distillation.trainer import StudentTrainer, Teaching
+    from ...nnunet.planning import with_settings
+    from ...nnunet.trainer import make_trainer
     from ...nnunet.weights import read_checkpoint
 
     stop.check()
-    os.environ.update(workspace_environment(job.teacher_run.workspace))
-    os.environ.update(trainer_environment(job.run.path))
-    trainer = make_student_trainer(
+    trainer = make_trainer(
+        StudentTrainer,
         with_settings(job.folder.plans, job.record.settings_of(job.fold)),
         job.folder.dataset_json,
         job.record.configuration,
         job.fold,
+        device=choose_device(job.request.device),
+        resume=job.request.resume,
         teaching=Teaching(
             targets=job.targets,
             cases=tuple(job.cases),
             start=read_checkpoint(job.members[-1].path)["network_weights"],
         ),
-        device=choose_device(job.request.device),
-        resume=job.request.resume,
+        on_epoch=lambda report: send(EpochDone(**asdict(report))),
+        stop_requested=lambda: bool(stop),
     )
-    trainer.on_epoch = lambda report: send(EpochDone(**asdict(report)))
-    trainer.stop_requested = lambda: bool(stop)
-    forget_from(job.run, job.fold, trainer.current_epoch)
     send(StageStarted(text=LEARNING.format(fold=job.fold, cases=len(job.cases))))
-    send(
-        TrainingStarted(
-            fold=job.fold,
-            epoch=trainer.current_epoch,
-            epochs=job.record.schedule.epochs,
-            cycles=1,
-            validation_cases=0,
-        )
-    )
-    with stop.in_epochs():
-        try:
-            trainer.run_training()
-        except TrainingStopped as error:
-            raise Stopped from error
+    run_epochs(job, trainer.run_training, trainer.current_epoch, send, stop)

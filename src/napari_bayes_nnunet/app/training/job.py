@@ -26,12 +26,10 @@ from ..report.output_folder import refuse_folder_of_inputs, refuse_foreign_setti
 from .added_cycle import with_added_cycle
 from .request import (
     TrainingRequest,
-    check_agreement,
-    check_not_trained,
+    check_start,
     choose_fold,
     choose_splits,
     dataset_difference,
-    has_begun,
     pattern_warning,
     settings_for,
     settled_record,
@@ -40,33 +38,39 @@ from .request import (
 )
 
 LINKED_FILE = "{file} is a link, so a training would write to another file. Remove the link."
-OTHER_PROGRAM = "{run} has a model from another program, because {record} is missing."
-NO_CASCADES = "Cascades are not supported. Use the configuration 2d, 3d_lowres or 3d_fullres."
 RUN_IS_DATASET = "{run} is a dataset."
 RUN_IS_BUSY = "Another training is running in {run}. Wait until it ends, or stop it."
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingJob:
-    """A checked request, whose run folder is locked.
+class RunJob:
+    """A fold to train in a locked run folder.
 
-    ``record`` is the content of ``ensemble.json``, for a new fold its future content. ``settled``:
-    the run was started before, so it keeps its plans and its split.
+    ``record`` is the content of ``ensemble.json``, for a new fold its future content.
     """
 
-    request: TrainingRequest
     run: RunFolder
-    dataset: RawDataset
     fold: str
-    splits: list[Split] | None
     record: TrainingRecord
-    settled: bool
 
     @property
     def is_trained(self) -> bool:
         """Whether all epochs are done, including those of an added cycle."""
         final = self.run.fold(self.fold) / "checkpoint_final.pth"
         return final.exists() and self.record.is_complete(self.fold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob(RunJob):
+    """A checked request, whose run folder is locked.
+
+    ``settled``: the run was started before, so it keeps its plans and its split.
+    """
+
+    request: TrainingRequest
+    dataset: RawDataset
+    splits: list[Split] | None
+    settled: bool
 
     @property
     def lacks_validation(self) -> bool:
@@ -97,7 +101,7 @@ def prepare_job(request: TrainingRequest) -> Iterator[TrainingJob]:
     with removing_if_empty(run.path, run.lock), locked_run(run, {"dataset": dataset.path}):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
-        _check_start(request, run, fold, settled)
+        check_start(request, run, fold, settled)
         dataset = with_given_names(dataset, request, settled)
         record = _record(request, run, dataset, fold, settled)
         # nnU-Net's plans, even in saved states, contain the name that the dataset had first.
@@ -171,35 +175,6 @@ def locked_run(run: RunFolder, inputs: Mapping[str, Path]) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _check_start(
-    request: TrainingRequest, run: RunFolder, fold: str, settled: TrainingRecord | None
-) -> None:
-    if settled is not None:
-        check_not_trained(request, run, fold)
-        check_agreement(request, settled, fold)
-        if request.resume and settled.members(fold) and not _has_state(run, fold):
-            raise AppError(
-                "{folder} has members but neither checkpoint_final.pth nor checkpoint_latest.pth.",
-                Action.RESTORE,
-                folder=run.fold(fold),
-            )
-    elif has_begun(run, fold) or (run.plans.exists() and not run.record.exists()):
-        raise AppError(
-            OTHER_PROGRAM,
-            Action.OTHER_OUTPUT,
-            run=run.path,
-            record=run.record.name,
-        )
-    if "cascade" in (request.configuration or ""):
-        raise AppError(NO_CASCADES)
-
-
-def _has_state(run: RunFolder, fold: str) -> bool:
-    """Return whether nnU-Net finds a state to resume; without one it would begin at epoch 0."""
-    names = ("checkpoint_final.pth", "checkpoint_latest.pth")
-    return any((run.fold(fold) / name).is_file() for name in names)
 
 
 def _record(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...core.problems import Action, Statement, statement
+from ...core.problems import statement
 from ...io import DataError
 from ...io.dataset.check import CaseCheck, DatasetProblem, check_case, check_dataset
 from ...io.dataset.patients import DEFAULT_PATIENT, patient_of
@@ -18,8 +18,7 @@ from ..report.output_folder import refuse_folder_of_inputs
 from .disk_space import DiskNeed, estimate_disk_need, free_bytes, nearest_existing
 from .request import (
     TrainingRequest,
-    check_agreement,
-    check_not_trained,
+    check_start,
     choose_fold,
     choose_splits,
     pattern_warning,
@@ -30,13 +29,6 @@ from .request import (
 )
 
 TRAINING, VALIDATION, LEFT_OUT = "training", "validation", "left out"
-SINGLE_CASE = (
-    "A fold needs at least two patients, one of them for validation, but the dataset has one case."
-)
-SINGLE_PATIENT = (
-    "A fold needs at least two patients, one of them for validation, but all {count} cases belong "
-    "to {patient}."
-)
 OUTPUT_BELOW_FILE = (
     "The folder of the ensemble cannot be made, because {file} is a file. Choose another folder."
 )
@@ -127,11 +119,8 @@ def assess_request(
     frozen = run.splits if settled and run.splits.exists() else None
     file = frozen or split_file_of(request, dataset)
     splits = None
-    if fold != "all" and file is None and len(set(patients.values())) < 2:
-        problems.append(DatasetProblem(_too_few_patients(patients), dataset.path))
-    else:
-        with _noting_errors(problems, file):
-            splits = choose_splits(request, dataset, fold, frozen=frozen, pattern=pattern)
+    with _noting_errors(problems, file):
+        splits = choose_splits(request, dataset, fold, frozen=frozen, pattern=pattern)
     uses = _uses(request, patients, splits, fold, settled)
     if splits is not None:
         problems += _split_problems(patients, uses, fold, file)
@@ -173,10 +162,8 @@ def _start(
     with _noting_errors(problems, run.path):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
-        if settled is not None:
-            check_agreement(request, settled, fold)
     with _noting_errors(problems, run.path):
-        check_not_trained(request, run, fold)
+        check_start(request, run, fold, settled)
     return settled, fold
 
 
@@ -194,19 +181,6 @@ def _patients(
             problems.append(DatasetProblem(warning, None, blocks=False))
         return patients
     return {name: name for name in names}
-
-
-def _too_few_patients(patients: Mapping[str, str]) -> Statement:
-    if len(patients) == 1:
-        return statement(SINGLE_CASE, Action.TRAIN_ON_ALL)
-    patient = next(iter(patients.values()))
-    return statement(
-        SINGLE_PATIENT,
-        Action.NAME_PATIENT,
-        Action.TRAIN_ON_ALL,
-        count=len(patients),
-        patient=patient,
-    )
 
 
 def _uses(

@@ -39,6 +39,9 @@ EVERY_CASE = (
     "Each of the {count} cases counts as a separate patient, because no two names share a patient."
 )
 IS_STUDENT = "{run} is a student, which only the command distill can train."
+OTHER_STUDENT = "{run} holds the training of an ensemble, not of a student."
+OTHER_PROGRAM = "{run} has a model from another program, because {record} is missing."
+NO_CASCADES = "Cascades are not supported. Use the configuration 2d, 3d_lowres or 3d_fullres."
 IS_SAMPLED = "{run} was trained with SGHMC, which this version no longer has."
 STARTED_WITH = "{run} was started with {setting} {started_with}, not {given}."
 
@@ -85,11 +88,12 @@ class TrainingRequest:
         return "dataset", "labels", "command"
 
 
-def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
+def settled_record(run: RunFolder, *, resume: bool, student: bool = False) -> TrainingRecord | None:
     """Return the record that the run was started with, None if nothing is settled yet.
 
     A run without a saved state has nothing to lose, so a start without ``resume`` replaces it.
-    Raises AppError if there is nothing to resume, or if the run is a student.
+    Raises AppError if there is nothing to resume, or if the run is from another program, or a
+    student where none is expected, or the reverse.
     """
     if not run.record.exists():
         if resume:
@@ -98,10 +102,13 @@ def settled_record(run: RunFolder, *, resume: bool) -> TrainingRecord | None:
                 Action.START_NEW,
                 run=run.path,
             )
+        if run.plans.exists() or any(run.path.glob("fold_*/**/*.pth")):
+            name = run.record.name
+            raise AppError(OTHER_PROGRAM, Action.OTHER_OUTPUT, run=run.path, record=name)
         return None
     record = read_record(run.record)
-    if record.teacher is not None:
-        raise AppError(IS_STUDENT, Action.OTHER_OUTPUT, run=run.path)
+    if (record.teacher is not None) != student:
+        raise AppError(OTHER_STUDENT if student else IS_STUDENT, Action.OTHER_OUTPUT, run=run.path)
     if record.sampler != "sgd":
         raise AppError(IS_SAMPLED, Action.OTHER_OUTPUT, run=run.path)
     return record if resume or any(has_begun(run, fold) for fold in record.folds) else None
@@ -112,9 +119,32 @@ def has_begun(run: RunFolder, fold: str) -> bool:
     return any(run.fold(fold).glob("checkpoint_*.pth")) or any(run.members(fold).glob("*.pth"))
 
 
-def check_not_trained(request: TrainingRequest, run: RunFolder, fold: str) -> None:
+def check_start(
+    request: TrainingRequest, run: RunFolder, fold: str, settled: TrainingRecord | None
+) -> None:
+    """Raise AppError if the request contradicts the state or the settings of the run."""
+    check_not_trained(run, fold, resume=request.resume)
+    if settled is not None:
+        refuse_contradictions(request.output, _changed_settings(request, settled, fold))
+        if request.resume and settled.members(fold) and not _has_state(run, fold):
+            raise AppError(
+                "{folder} has members but neither checkpoint_final.pth nor checkpoint_latest.pth.",
+                Action.RESTORE,
+                folder=run.fold(fold),
+            )
+    if "cascade" in (request.configuration or ""):
+        raise AppError(NO_CASCADES)
+
+
+def _has_state(run: RunFolder, fold: str) -> bool:
+    """Return whether nnU-Net finds a state to resume; without one it would begin at epoch 0."""
+    names = ("checkpoint_final.pth", "checkpoint_latest.pth")
+    return any((run.fold(fold) / name).is_file() for name in names)
+
+
+def check_not_trained(run: RunFolder, fold: str, *, resume: bool) -> None:
     """Raise AppError if a new training would replace one of the same fold."""
-    if not request.resume and has_begun(run, fold):
+    if not resume and has_begun(run, fold):
         raise AppError(
             "{run} already has a training of fold {fold}.",
             Action.RESUME,
@@ -156,30 +186,22 @@ def choose_fold(request: TrainingRequest, settled: TrainingRecord | None) -> str
     """Return the fold to train: that of the request, else a resumed run's only fold, else "0"."""
     if not (request.resume and settled):
         return request.fold or "0"
-    folds = list(settled.folds)
-    if request.fold is None and len(folds) == 1:
+    return trained_fold(request.output, settled, request.fold)
+
+
+def trained_fold(run: Path, record: TrainingRecord, fold: str | None) -> str:
+    """Return ``fold``, or the only one of the run. Raises AppError if the run does not have it."""
+    folds = list(record.folds)
+    if fold is None and len(folds) == 1:
         return folds[0]
-    if request.fold is None:
+    if fold not in folds:
         raise AppError(
             "{run} has trainings of the folds {folds}.",
             Action.CHOOSE_FOLD,
-            run=request.output,
+            run=run,
             folds=", ".join(folds),
         )
-    if request.fold not in folds:
-        raise AppError(
-            "{run} has no training of fold {fold} to continue, only of {folds}.",
-            Action.START_NEW,
-            run=request.output,
-            fold=request.fold,
-            folds=", ".join(folds),
-        )
-    return request.fold
-
-
-def check_agreement(request: TrainingRequest, settled: TrainingRecord, fold: str) -> None:
-    """Raise AppError if the request contradicts the settings of the run."""
-    refuse_contradictions(request.output, _changed_settings(request, settled, fold))
+    return fold
 
 
 def refuse_contradictions(run: Path, settings: Iterable[tuple[Setting, Any, Any]]) -> None:

@@ -10,7 +10,9 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from ...core.counts import format_count
 from ...core.durations import TimeLeft
@@ -29,7 +31,7 @@ from ...io.files.atomic import write_json
 from ...nnunet import Stopped
 from ..messages import EpochDone, Message, Notice, StageStarted, TrainingStarted, text_fields
 from ..signals import StopRequest
-from .job import TrainingJob, prepare_job
+from .job import RunJob, TrainingJob, prepare_job
 from .request import TrainingRequest, pattern_warning, schedule_notes
 from .validation import measure_validation
 
@@ -86,8 +88,6 @@ def run_job(job: TrainingJob, send: Send, stop: StopRequest) -> bool:
 
 def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: StopRequest) -> None:
     """Plan, preprocess and train. Raises Stopped if a stop is requested."""
-    from ...nnunet.trainer import TrainingStopped
-
     _check_device(job)
     if job.request.add_cycle or not job.settled:
         stage(CHECKING_LABELS)
@@ -101,8 +101,25 @@ def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: Sto
     )
     if job.request.add_cycle:
         _begin_cycle(job)
-    forget_from(job.run, job.fold, epoch)
     stage(_training_text(job))
+    cases = len(job.record.validation_cases(job.fold))
+    run_epochs(job, run_training, epoch, send, stop, validation_cases=cases)
+
+
+def run_epochs(
+    job: RunJob,
+    run_training: Callable[[], None],
+    epoch: int,
+    send: Send,
+    stop: StopRequest,
+    *,
+    validation_cases: int = 0,
+) -> None:
+    """Train from ``epoch`` on; members and reports of later epochs are made again.
+
+    Raises Stopped if a stop is requested.
+    """
+    forget_from(job.run, job.fold, epoch)
     schedule = job.record.schedule_of(job.fold)
     send(
         TrainingStarted(
@@ -110,14 +127,11 @@ def _train(job: TrainingJob, send: Send, stage: Callable[[str], None], stop: Sto
             epoch=epoch,
             epochs=schedule.all_epochs,
             cycles=schedule.all_cycles,
-            validation_cases=len(job.record.validation_cases(job.fold)),
+            validation_cases=validation_cases,
         )
     )
     with stop.in_epochs():
-        try:
-            run_training()
-        except TrainingStopped as error:
-            raise Stopped from error
+        run_training()
 
 
 class CaseReports:
@@ -156,10 +170,10 @@ def _warnings(job: TrainingJob) -> Iterator[Statement | str]:
     yield from (problem.text for problem in check_labels(job.dataset))
 
 
-def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
+def _write_plans(job: TrainingJob, on_cases: CaseReports) -> dict[str, Any]:
     """Write plans, split and record for the trainer and for a later resume.
 
-    Returns the name of the plans. ``ensemble.json`` is written last: if it is there, all files that
+    Returns the plans. ``ensemble.json`` is written last: if it is there, all files that
     a resume needs are there too. It does not contain an added cycle yet.
     """
     from ...nnunet.planning import (
@@ -174,7 +188,7 @@ def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
     kept = None
     if job.settled and job.run.plans.exists():
         kept = read_plans(job.run.plans, job.dataset, configuration=record.configuration)
-    _set_environment(job.run)
+    set_environment(job.run, workspace)
     plans = plan_and_preprocess(
         job.dataset,
         workspace,
@@ -191,7 +205,7 @@ def _write_plans(job: TrainingJob, on_cases: CaseReports) -> str:
         if job.splits:
             write_json(job.run.splits, splits_to_json(job.splits))
         write_record(job.run.record, record)
-    return str(plans["plans_name"])
+    return plans
 
 
 def _begin_cycle(job: TrainingJob) -> None:
@@ -206,11 +220,12 @@ def _begin_cycle(job: TrainingJob) -> None:
     write_record(job.run.record, job.record)
 
 
-def _set_environment(run: RunFolder) -> None:
+def set_environment(run: RunFolder, workspace: Path) -> None:
+    """Set the variables with which nnU-Net finds its folders, our trainer and the run."""
     from ...nnunet.planning import workspace_environment
     from ...nnunet.trainer import trainer_environment
 
-    os.environ.update(workspace_environment(run.workspace))
+    os.environ.update(workspace_environment(workspace))
     os.environ.update(trainer_environment(run.path))
 
 
@@ -226,27 +241,28 @@ def _check_device(job: TrainingJob) -> None:
 
 
 def _runner_on_device(
-    job: TrainingJob, plans: str, on_epoch: OnEpoch, stop: StopRequest
+    job: TrainingJob, plans: dict[str, Any], on_epoch: OnEpoch, stop: StopRequest
 ) -> tuple[int, Callable[[], None]]:
     """Return the first epoch, and a function that trains in this process."""
     from ...nnunet.device import choose_device
-    from ...nnunet.trainer import make_trainer
+    from ...nnunet.trainer import CheckpointEnsembleTrainer, make_trainer
 
     trainer = make_trainer(
-        job.dataset.nnunet_name,
+        CheckpointEnsembleTrainer,
+        plans,
+        job.dataset.json,
         job.record.configuration,
         job.fold,
-        plans=plans,
         device=choose_device(job.request.device),
         resume=job.request.resume,
+        on_epoch=on_epoch,
+        stop_requested=lambda: bool(stop),
     )
-    trainer.on_epoch = on_epoch
-    trainer.stop_requested = lambda: bool(stop)
     return trainer.current_epoch, trainer.run_training
 
 
 def _runner_on_cards(
-    job: TrainingJob, plans: str, on_epoch: OnEpoch, stop: StopRequest
+    job: TrainingJob, plans: dict[str, Any], on_epoch: OnEpoch, stop: StopRequest
 ) -> tuple[int, Callable[[], None]]:
     """Return the first epoch, and a function that trains in one process per GPU."""
     from ...nnunet import ddp
@@ -256,7 +272,7 @@ def _runner_on_cards(
         job.dataset.nnunet_name,
         job.record.configuration,
         job.fold,
-        plans=plans,
+        plans=str(plans["plans_name"]),
         gpus=job.request.num_gpus,
         resume=job.request.resume,
         run=job.run,

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from numpy.typing import NDArray
 
-from ...io.files.atomic import replacing
-from .. import ModelError
-from ..preprocessed import CheckedDataset, check_array_file, open_array
+from ...io.files.atomic import replacing, write_text
+from ..seals import is_sealed, seal_files
 
 STEPS: Final = 4096
 """Steps from 0 to 1 in which targets are stored; smaller values, and most of the air, are 0."""
@@ -42,29 +42,37 @@ def write_targets(
     array = blosc2.asarray(np.ascontiguousarray(steps), chunks=chunks)
     with replacing(file) as temporary:
         temporary.write_bytes(array.to_cframe())
+    write_text(_seal_of(file), seal_files([file]))
+
+
+def _seal_of(file: Path) -> Path:
+    return file.with_suffix(".seal")
 
 
 def has_targets(file: Path, image: Path) -> bool:
-    """Return whether a file has undamaged targets for the preprocessed ``image``."""
-    try:
-        check_array_file(file)
-    except ModelError:
+    """Return whether this installation wrote the targets of the preprocessed ``image`` to a file.
+
+    Others could run code when they are opened.
+    """
+    seal = _seal_of(file)
+    if not (seal.is_file() and is_sealed([file], seal.read_text(encoding="utf-8"))):
         return False
-    targets = open_array(file)
-    shape: bool = targets.shape[1:] == image_shape(image)
-    return shape and targets.dtype == np.uint16
+    return bool(_open(file).shape[1:] == image_shape(image))
+
+
+def _open(file: Path) -> Any:
+    """Return an array of this installation, which is read where it is sliced."""
+    return blosc2.open(urlpath=str(file), mode="r", dparams={"nthreads": 1})
 
 
 def image_shape(image: Path) -> tuple[int, ...]:
-    """Return the (Z, Y, X) shape of a preprocessed image. Raises ModelError if it is damaged."""
-    check_array_file(image)
-    return tuple(open_array(image).shape[1:])
+    """Return the (Z, Y, X) shape of a preprocessed image of this installation."""
+    return tuple(_open(image).shape[1:])
 
 
 def read_image_array(image: Path) -> NDArray[np.float32]:
-    """Return a preprocessed image (channels, Z, Y, X). Raises ModelError if it is damaged."""
-    check_array_file(image)
-    return np.asarray(open_array(image)[:], dtype=np.float32)
+    """Return a preprocessed image (channels, Z, Y, X) of this installation."""
+    return np.asarray(_open(image)[:], dtype=np.float32)
 
 
 def largest_size(images: Sequence[Path], *, classes: int) -> int:
@@ -72,26 +80,21 @@ def largest_size(images: Sequence[Path], *, classes: int) -> int:
     return sum(math.prod(image_shape(image)) for image in images) * classes * _BYTES
 
 
-class TaughtDataset(CheckedDataset):
+class TaughtDataset(nnUNetDatasetBlosc2):
     """Preprocessed cases whose images have the targets of the folder ``targets`` as last channels.
 
-    Raises ModelError if a file is damaged or could run code.
+    All of them are files of this installation.
     """
 
     def __init__(self, folder: str, identifiers: list[str], *, targets: Path) -> None:
         super().__init__(folder, identifiers)
         self.targets = targets
-        for identifier in self.identifiers:
-            check_array_file(self._targets_of(identifier))
 
     def load_case(self, identifier: str) -> tuple[Any, Any, Any | None, dict[str, Any]]:
         """Return image with targets, labels, None, and properties."""
         image, labels, previous, properties = super().load_case(identifier)
-        targets = open_array(self._targets_of(identifier))
+        targets = _open(self.targets / f"{identifier}.b2nd")
         return ImageWithTargets(image, targets), labels, previous, properties
-
-    def _targets_of(self, identifier: str) -> Path:
-        return self.targets / f"{identifier}.b2nd"
 
 
 class ImageWithTargets:

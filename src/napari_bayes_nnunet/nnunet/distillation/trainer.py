@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
-from ..device import training_environment
-from ..fork_guard import end_forks_with_this_process
 from ..trainer import CheckpointEnsembleTrainer
 from ..weights import StateDict
 from .student import first_weights, widen_output, write_student
@@ -126,35 +122,3 @@ class StudentTrainer(CheckpointEnsembleTrainer):
             configuration=self.configuration_name,
             mirroring_axes=self.inference_allowed_mirroring_axes,
         )
-
-
-def make_student_trainer(
-    plans: dict[str, Any],
-    dataset_json: dict[str, Any],
-    configuration: str,
-    fold: str,
-    *,
-    teaching: Teaching,
-    device: torch.device,
-    resume: bool,
-) -> StudentTrainer:
-    """Return the trainer of a student, with the last saved state if it resumes.
-
-    `workspace_environment` of the ensemble's run and `trainer_environment` of the student's must be
-    set, because they name the folders to read and to write.
-    """
-    from nnunetv2.run.run_training import maybe_load_checkpoint
-
-    os.environ.update(training_environment(device))
-    if device.type == "cuda":
-        end_forks_with_this_process()
-    trainer = StudentTrainer(
-        {**deepcopy(plans), "continue_training": resume},
-        configuration,
-        fold if fold == "all" else int(fold),
-        deepcopy(dataset_json),
-        device,
-    )
-    trainer.teaching = teaching
-    maybe_load_checkpoint(trainer, resume, validation_only=False)
-    return trainer

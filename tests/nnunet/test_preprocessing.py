@@ -1,4 +1,4 @@
-"""Small datasets, which threads preprocess instead of processes."""
+"""Progress of the cases, and small datasets, which threads preprocess instead of processes."""
 
 import pickle
 import sys
@@ -6,12 +6,14 @@ import sys
 import blosc2
 import numpy as np
 import pytest
+from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
-from napari_bayes_nnunet.nnunet import small_dataset
-from napari_bayes_nnunet.nnunet.small_dataset import (
+from napari_bayes_nnunet.nnunet import preprocessing
+from napari_bayes_nnunet.nnunet.preprocessing import (
     MOST_BYTES,
     MOST_CASES,
+    counting_cases,
     is_small,
     threads_for_processes,
 )
@@ -40,11 +42,12 @@ def test_large_images_are_not_a_small_dataset(tmp_path):
 
 
 def test_nnunets_pools_are_restored_after_a_failure():
-    before = [module.multiprocessing for module in small_dataset._MODULES]
+    modules = preprocessing._MODULES.values()
+    before = [module.multiprocessing for module in modules]
     with pytest.raises(ZeroDivisionError), threads_for_processes():
-        assert small_dataset._MODULES[0].multiprocessing is not before[0]
+        assert default_preprocessor.multiprocessing not in before
         raise ZeroDivisionError
-    assert [module.multiprocessing for module in small_dataset._MODULES] == before
+    assert [module.multiprocessing for module in modules] == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
@@ -72,3 +75,14 @@ def content(file):
     if file.suffix == ".pkl":
         return pickle.loads(file.read_bytes())
     return file.read_bytes()
+
+
+def test_bars_of_nnunet_are_counted_and_restored():
+    original, seen = default_preprocessor.tqdm, []
+    with counting_cases(lambda *counts: seen.append(counts)):
+        bar = default_preprocessor.tqdm(desc="Preprocessing cases", total=2, disable=True)
+        with bar as pbar:
+            pbar.update()
+            pbar.update()
+    assert seen == [("preprocessed", done, 2) for done in (0, 1, 2)]
+    assert default_preprocessor.tqdm is original

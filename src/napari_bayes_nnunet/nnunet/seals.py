@@ -1,0 +1,58 @@
+"""Seals of preprocessed images, which are only used if this installation made them.
+
+A run folder may come from anywhere. nnU-Net unpickles the properties of preprocessed images, and
+blosc2 starts Python for codecs that it does not know, so images of others are made again instead.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from ..io import DataError
+from ..io.files.checksum import sha256
+from . import cache_folder
+
+KEY = "key"
+"""File with the secret number of this installation; without it, no seal is valid."""
+_LENGTH = 32
+
+
+def seal_files(files: Iterable[Path]) -> str:
+    """Return a text that only this installation can make for the names and contents of files.
+
+    It is "" without files or without a secret number, which a container without a home cannot
+    keep. Raises OSError if a file cannot be read.
+    """
+    key, lines = _secret_number(), [f"{sha256(file)} {file.name}" for file in sorted(files)]
+    return hmac.digest(key, "\n".join(lines).encode(), "sha256").hex() if key and lines else ""
+
+
+def is_sealed(files: Iterable[Path], seal: object) -> bool:
+    """Return whether the seal is that of the files."""
+    try:
+        own = seal_files(files)
+    except (OSError, DataError):
+        return False
+    return bool(own) and isinstance(seal, str) and hmac.compare_digest(own, seal)
+
+
+def _secret_number() -> bytes:
+    file = cache_folder() / KEY
+    try:
+        if not file.exists():
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = file.with_name(f"{KEY}-{os.getpid()}")
+            fresh.touch(0o600)
+            fresh.write_bytes(secrets.token_bytes(_LENGTH))
+            with suppress(FileExistsError):  # another process was faster
+                os.link(fresh, file)
+            fresh.unlink()
+        key = file.read_bytes()
+    except OSError:
+        return b""
+    return key if len(key) == _LENGTH and not os.path.islink(file) else b""
