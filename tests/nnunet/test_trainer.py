@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from napari_bayes_nnunet.nnunet.preprocessed import CheckedDataset
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -29,7 +30,6 @@ from napari_bayes_nnunet.nnunet import trainer as trainer_module
 from napari_bayes_nnunet.nnunet.device import training_environment
 from napari_bayes_nnunet.nnunet.planning import workspace_environment
 from napari_bayes_nnunet.nnunet.plans import REFUSED_PLANS
-from napari_bayes_nnunet.nnunet.preprocessed import CheckedDataset
 from napari_bayes_nnunet.nnunet.trainer import (
     RUN_VARIABLE,
     CheckpointEnsembleTrainer,

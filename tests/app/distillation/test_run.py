@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from napari_bayes_nnunet.app.training.process_record import read_process_record
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.distillation.job import (
@@ -36,7 +37,6 @@ from napari_bayes_nnunet.app.training.job import (
     locked_run,
     prepare_job,
 )
-from napari_bayes_nnunet.app.training.process_record import read_process_record
 from napari_bayes_nnunet.app.training.request import (
     IS_STUDENT,
     OTHER_STUDENT,

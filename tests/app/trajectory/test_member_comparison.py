@@ -18,9 +18,10 @@ from napari_bayes_nnunet.app.trajectory.member_comparison import (
     choose_shown_members,
     choose_slices,
     compare_members,
+    draw_members,
     largest_part,
+    picture_name,
 )
-from napari_bayes_nnunet.app.trajectory.member_comparison_picture import draw_members, picture_name
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 
 

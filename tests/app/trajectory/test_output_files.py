@@ -26,20 +26,18 @@ from napari_bayes_nnunet.app.trajectory.figures import (
 )
 from napari_bayes_nnunet.app.trajectory.output_files import (
     CONTROL_MODES,
+    DRIFTING,
+    GROWTH,
     ONLY_MEMBERS_KNOWN,
+    STAYING,
+    WALKING,
     check_trajectory_report,
     distances_csv,
     draw_figures,
+    spreading_text,
     trajectory_csv,
     trajectory_text,
     write_trajectory,
-)
-from napari_bayes_nnunet.app.trajectory.page import (
-    DRIFTING,
-    GROWTH,
-    STAYING,
-    WALKING,
-    spreading_text,
 )
 from napari_bayes_nnunet.core.ensemble.weight_space import Modes
 from napari_bayes_nnunet.core.problems import Action, Remedy

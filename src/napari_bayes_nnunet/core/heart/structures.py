@@ -38,18 +38,12 @@ def match_structure(name: str, names: Iterable[str]) -> str | None:
 # Okabe and Ito's palette, which is distinct with every kind of colour blindness. The colours of RV,
 # MYO and LV also stand out from grey and from the reds of the entropy map.
 CARDIAC: Final[Mapping[Structure, str]] = {"RV": "#56B4E9", "MYO": "#009E73", "LV": "#F0E442"}
-HEART_STRUCTURES: Final = tuple(CARDIAC)
 OTHERS: Final = ("#CC79A7", "#0072B2", "#E69F00", "#D55E00", "#FFFFFF")
 _WORDS: Final[Mapping[Structure, str]] = {
     "RV": "right ventricle",
     "MYO": "LV myocardium",
     "LV": "left ventricle, cavity",
 }
-
-
-def lacks_lv(names: Iterable[str]) -> bool:
-    """Return whether no structure is the LV, without which there are no ED, ES and EF."""
-    return not any(canonical_structure(name) == "LV" for name in names)
 
 
 def structure_colors(labels: Mapping[str, int]) -> dict[int, str]:
