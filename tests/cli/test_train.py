@@ -261,7 +261,7 @@ def test_changed_setting_of_run_is_refused(flags, started_with, given, trained_r
     [
         ([], ["fold 0", advice(Action.RESUME).rstrip(".")]),
         (["--resume", "--patient", "(.*)"], ["folds", "--patient"]),
-        (["--resume", "--fold", "1"], ["fold 1", "of 0"]),
+        (["--resume", "--fold", "1"], ["folds 0", "--fold"]),
     ],
 )
 def test_changed_folds_of_run_are_refused(flags, parts, trained_run, hearts):
