@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from napari_bayes_nnunet.nnunet.preprocessed import CheckedDataset
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -359,11 +358,6 @@ def test_plans_that_could_run_code_are_refused(make_trainer, run, tmp_path):
         make_trainer().initialize()
     assert caught.value.statement.template == REFUSED_PLANS
     assert not touched.exists()
-
-
-def test_cases_are_read_by_the_checked_dataset(trainer):
-    trainer.initialize()
-    assert {type(part) for part in trainer.get_tr_and_val_datasets()} == {CheckedDataset}
 
 
 # Steps

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from napari_bayes_nnunet.app.training.process_record import read_process_record
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.distillation.job import (
@@ -43,7 +42,7 @@ from napari_bayes_nnunet.app.training.request import (
     STARTED_WITH,
     TrainingRequest,
 )
-from napari_bayes_nnunet.app.training.run_state import read_run_state
+from napari_bayes_nnunet.app.training.run_state import read_process_record, read_run_state
 from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.problems import Action, Problem
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset

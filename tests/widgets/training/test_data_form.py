@@ -11,12 +11,12 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from napari_bayes_nnunet.io.dataset.pairs import Match, Mismatch, Pair
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.dataset.matching import Match, Mismatch, Pair
 from napari_bayes_nnunet.io.dataset.raw_dataset import RawDataset, TrainingCase, read_dataset
 from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
 from napari_bayes_nnunet.widgets.common.levels import ON_LIGHT

@@ -28,13 +28,13 @@ from ..report.output_folder import refuse_foreign_settings
 from ..segmentation.inspection import inspect_ensemble
 from ..segmentation.methods import choose_members
 from ..training.job import RunJob, locked_run
-from ..training.process_record import read_process_record
 from ..training.request import (
     check_not_trained,
     refuse_contradictions,
     settled_record,
     trained_fold,
 )
+from ..training.run_state import read_process_record
 
 TARGETS_FOLDER: Final = "targets"
 """Folder of the targets inside that of the student."""
