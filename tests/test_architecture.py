@@ -58,10 +58,10 @@ MOST_TEST_LINES = {
     "variance map": 94,
     "segment rooms": -76,
     "promises tested once": -1030,
-    "frame": -53,
+    "frame": -80,
     "doors": -263,
     "job": -28,
-    "training rooms": -601,
+    "training rooms": -599,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

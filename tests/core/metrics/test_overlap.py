@@ -121,33 +121,6 @@ def test_members_are_compared_as_they_come() -> None:
             assert pairs.mean() == pytest.approx(pairwise_dice(maps[:n], HEART))
 
 
-def test_diversity_tells_pairs_of_a_mode_apart() -> None:
-    maps, modes = disks(7), ["first", "second", "first", "third", "second", "second", "first"]
-    pairs = PairwiseDice(HEART)
-    for labels, mode in zip(maps, modes, strict=True):
-        pairs.add(labels, mode)
-    same, different = [], []
-    for i, j in combinations(range(7), 2):
-        (same if modes[i] == modes[j] else different).append(maps[[i, j]])
-    for name, label in HEART.items():
-        found = pairs.diversity()[name]
-        for value, group in ((found.within, same), (found.between, different)):
-            assert value == pytest.approx(np.mean([mean_over_pairs(p, label) for p in group]))
-    assert (len(same), len(different)) == (6, 15)
-    assert pairs.mean() == pytest.approx(pairwise_dice(maps, HEART))
-
-
-def test_diversity_without_such_pairs_is_nan() -> None:
-    alone, apart = PairwiseDice(HEART), PairwiseDice(HEART)
-    for number, labels in enumerate(disks(3)):
-        alone.add(labels)
-        apart.add(labels, number)
-    assert alone.diversity()["LV"].within == pytest.approx(alone.mean()["LV"])
-    assert np.isnan(alone.diversity()["LV"].between)
-    assert np.isnan(apart.diversity()["LV"].within)
-    assert apart.diversity()["LV"].between == pytest.approx(alone.mean()["LV"])
-
-
 def test_below_two_members_there_is_no_pair() -> None:
     pairs = PairwiseDice(HEART)
     assert all(np.isnan(value) for value in pairs.mean().values())
