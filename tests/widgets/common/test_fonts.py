@@ -76,7 +76,7 @@ def test_tables_and_grids_grow_with_the_font_of_the_theme(qtbot: Any) -> None:
     grid, strip = HeatGrid(), PresenceStrip()
     table, results = RowsTable([Column("Slice", "")]), EvaluationTable()
     table.set_rows([Row(("1",))])
-    grid.set_scores(np.ones((4, 2)), (1, 2), "")
+    grid.set_scores(np.ones((4, 2)), (1, 2), "", top=1)
     column = QVBoxLayout(window)
     for part in (grid, strip, table, results):
         column.addWidget(part)

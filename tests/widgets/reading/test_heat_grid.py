@@ -12,22 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
-from qtpy.QtGui import QColor, QFont, QFontMetrics, QHelpEvent, QImage, QKeyEvent, QPainter, QPixmap
-from qtpy.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtGui import QColor, QFont, QHelpEvent, QImage, QKeyEvent, QPainter, QPixmap
+from qtpy.QtWidgets import QApplication, QScrollArea, QToolTip, QVBoxLayout, QWidget
 
-from napari_bayes_nnunet.widgets.reading.heat_grid import (
-    HEAT_HELP,
+from napari_bayes_nnunet.widgets.reading.heat_grid import HEAT_HELP, HeatGrid
+from napari_bayes_nnunet.widgets.reading.slice_table import (
     NO_SCORE,
-    WIDEST,
-    HeatAxes,
-    HeatGrid,
-    HeatPainter,
-    HeatPlan,
     HeatScale,
-    arrange_cells,
     format_score,
-    grid_height,
-    plan_cells,
     small_font,
 )
 
@@ -41,7 +33,9 @@ def make_grid(qtbot: Any) -> Any:
     def make(scores: Any = SCORES, phases: Any = range(1, PHASES + 1)) -> HeatGrid:
         grid = HeatGrid()
         qtbot.addWidget(grid)
-        grid.set_scores(np.asarray(scores), list(phases), UNIT)
+        scores = np.asarray(scores)
+        top = float(np.nanmax(scores, initial=0.0))
+        grid.set_scores(scores, list(phases), UNIT, top=top)
         grid.resize(340, grid.sizeHint().height())
         grid.show()
         qtbot.waitExposed(grid)
@@ -67,8 +61,15 @@ def listen(grid: HeatGrid) -> list[tuple[int | None, int]]:
 
 
 def click(grid: HeatGrid, phase: int | None, z: int, qtbot: Any) -> None:
-    point = grid.cell_rect(phase, z).center()
-    qtbot.mouseClick(grid, Qt.MouseButton.LeftButton, pos=point)
+    press(grid, grid.cell_rect(phase, z).center(), qtbot)
+
+
+def press(
+    grid: HeatGrid, point: QPoint, qtbot: Any, button: Any = Qt.MouseButton.LeftButton
+) -> None:
+    """Click at a point of the whole grid."""
+    part = grid.childAt(point)
+    qtbot.mouseClick(part, button, pos=part.mapFrom(grid, point))
 
 
 def color_at(grid: HeatGrid, phase: int | None, z: int) -> QColor:
@@ -77,6 +78,7 @@ def color_at(grid: HeatGrid, phase: int | None, z: int) -> QColor:
 
 def picture(grid: HeatGrid) -> QImage:
     pixmap = QPixmap(grid.size())
+    pixmap.fill(QColor("lightgray"))
     grid.render(pixmap)
     return pixmap.toImage()
 
@@ -91,9 +93,10 @@ def test_a_click_chooses_phase_and_slice(grid: HeatGrid, chosen: Any, qtbot: Any
 
 def test_a_click_outside_the_cells_chooses_nothing(grid: HeatGrid, chosen: Any, qtbot: Any) -> None:
     for point in (QPoint(2, 2), QPoint(339, 60), QPoint(100, grid.height() - 2)):
-        qtbot.mouseClick(grid, Qt.MouseButton.LeftButton, pos=point)
-    qtbot.mouseClick(grid, Qt.MouseButton.RightButton, pos=grid.cell_rect(3, 3).center())
+        press(grid, point, qtbot)
+    press(grid, grid.cell_rect(3, 3).center(), qtbot, Qt.MouseButton.RightButton)
     assert chosen == []
+    assert grid.current is None
 
 
 def test_a_basal_last_slice_is_at_the_top(grid: HeatGrid, qtbot: Any) -> None:
@@ -156,8 +159,10 @@ def test_setters_are_silent(grid: HeatGrid, chosen: Any) -> None:
     grid.set_marks({(3, 4): {"accepted"}})
     grid.set_landmarks(1, 10)
     grid.set_ends(True)
-    grid.set_scores(SCORES[:, :2], [1, 10], "mL")
+    grid.set_scores(SCORES[:, :2], [1, 10], "mL", top=1)
     assert chosen == []
+    assert grid.current is None
+    grid.set_scores(SCORES, range(1, PHASES + 1), "mL", top=1)
     assert grid.current == (3, 4)
     grid.set_current(None, None)
     assert grid.current is None
@@ -180,15 +185,17 @@ def test_a_reading_has_slice_phase_score_and_state(grid: HeatGrid) -> None:
     assert grid.reading(10, 2).endswith("not accepted")
 
 
-def test_pointing_shows_the_reading(grid: HeatGrid, monkeypatch: Any) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr(
-        "napari_bayes_nnunet.widgets.reading.heat_grid.QToolTip.showText",
-        lambda _point, text, _widget: shown.append(text),
-    )
-    for point in (grid.cell_rect(2, 1).center(), QPoint(1, 1)):
-        help_event = QHelpEvent(QEvent.Type.ToolTip, point, grid.mapToGlobal(point))
-        QApplication.sendEvent(grid, help_event)
+def test_pointing_shows_the_reading(grid: HeatGrid, qtbot: Any) -> None:
+    grid.activateWindow()
+    qtbot.waitUntil(grid.isActiveWindow)
+    view = grid.viewport()
+    shown = []
+    for point in (grid.cell_rect(2, 1).center(), QPoint(grid.width() - 1, grid.height() - 1)):
+        point = view.mapFrom(grid, point)
+        QApplication.sendEvent(
+            view, QHelpEvent(QEvent.Type.ToolTip, point, view.mapToGlobal(point))
+        )
+        shown.append(QToolTip.text())
     assert shown == [grid.reading(2, 1), HEAT_HELP]
 
 
@@ -288,18 +295,11 @@ def test_grid_of_another_size_asks_for_another_height(qtbot: Any) -> None:
     area.setWidgetResizable(True)
     area.setWidget(inner)
     area.show()
-    grid.set_scores(SCORES, range(1, PHASES + 1), UNIT)
+    grid.set_scores(SCORES, range(1, PHASES + 1), UNIT, top=1)
     qtbot.waitUntil(lambda: grid.height() == grid.sizeHint().height())
     before = grid.height()
-    grid.set_scores(SCORES[:6], range(1, PHASES + 1), UNIT)
+    grid.set_scores(SCORES[:6], range(1, PHASES + 1), UNIT, top=1)
     qtbot.waitUntil(lambda: grid.height() < before - 60)
-
-
-def test_wrong_input_is_refused(grid: HeatGrid) -> None:
-    with pytest.raises(ValueError, match=r"\(Z, 3\).*\(12, 25\)"):
-        grid.set_scores(SCORES, [1, 2, 3], UNIT)
-    with pytest.raises(ValueError, match="seen"):
-        grid.set_marks({(1, 1): {"seen", "edited"}})
 
 
 class Painted(QObject):
@@ -317,14 +317,14 @@ class Painted(QObject):
 
 def test_only_changed_cells_are_painted(grid: HeatGrid, qtbot) -> None:
     painted, cell = Painted(), grid.cell_rect(20, 9)
-    grid.installEventFilter(painted)
+    grid.viewport().installEventFilter(painted)
     states = cycle(["accepted", "flagged"])
 
     def a_change_paints_its_cell() -> bool:
         painted.rects.clear()
         grid.set_marks({(2, 3): {"accepted"}, (20, 9): {next(states)}})
         qtbot.waitUntil(lambda: bool(painted.rects))  # Qt may paint a moment later
-        assert painted.rects[0].contains(cell)
+        assert painted.rects[0].contains(cell.translated(-grid.viewport().pos()))
         return painted.rects[0].width() < 3 * cell.width()
 
     # Until the window system has no more wish to paint the whole new window.
@@ -343,62 +343,6 @@ def test_a_change_is_on_screen_within_10_ms(grid: HeatGrid) -> None:
     assert median(times) < 0.01
 
 
-CINE = HeatAxes(phases=tuple(range(1, 26)))
-GROUND = QColor("#262930")
-
-
-@pytest.fixture
-def metrics(qapp: Any) -> QFontMetrics:
-    return QFontMetrics(QFont())
-
-
-def drawn(frame: HeatAxes, slices: int, room: QRect, metrics: QFontMetrics) -> bool:
-    """Return whether the frame of a grid draws anything in a part of the widget."""
-    plan = arrange_cells(frame, slices, width=340, metrics=metrics)
-    picture = QImage(340, grid_height(plan, metrics), QImage.Format.Format_RGB32)
-    picture.fill(GROUND)
-    painter = QPainter(picture)
-    painter.setFont(QFont())
-    HeatPainter(painter, plan, frame, HeatScale(1, ""), QColor("white")).draw_frame()
-    painter.end()
-    part = picture.copy(room)
-    points = ((x, y) for x in range(part.width()) for y in range(part.height()))
-    return any(part.pixelColor(x, y) != GROUND for x, y in points)
-
-
-def test_the_layout_has_room_for_text(metrics: QFontMetrics) -> None:
-    plan = arrange_cells(CINE, 12, width=340, metrics=metrics)
-    assert plan.left >= metrics.horizontalAdvance("12")
-    assert plan.top >= 2 * metrics.height()
-    assert plan.area.right() < 340
-    assert grid_height(plan, metrics) >= plan.area.bottom() + 2 * metrics.height()
-
-
-def test_a_volume_needs_no_line_of_phases(metrics: QFontMetrics) -> None:
-    volume = arrange_cells(HeatAxes(phases=(None,)), 12, width=340, metrics=metrics)
-    assert volume.top < arrange_cells(CINE, 12, width=340, metrics=metrics).top
-    assert not HeatAxes(phases=(None,)).has_phases
-
-
-def test_base_and_apex_are_named_if_known(metrics: QFontMetrics) -> None:
-    known = HeatAxes(phases=CINE.phases, base_first=True)
-    plan = arrange_cells(known, 12, width=340, metrics=metrics)
-    below = QRect(0, plan.area.bottom() + 2, plan.left, metrics.height())
-    assert drawn(known, 12, below, metrics)
-    assert not drawn(CINE, 12, below, metrics)
-
-
-def test_neighbouring_ed_and_es_are_both_named(metrics: QFontMetrics) -> None:
-    plan = arrange_cells(CINE, 12, width=340, metrics=metrics)
-    line = QRect(0, 0, 340, plan.top - metrics.height() - 2)
-    assert not drawn(CINE, 12, line, metrics)
-    frame = HeatAxes(phases=CINE.phases, landmarks={"ED": 1, "ES": 2})
-    beyond = line.adjusted(plan.left + metrics.horizontalAdvance("ED"), 0, 0, 0)
-    assert drawn(frame, 12, beyond, metrics)
-    elsewhere = HeatAxes(phases=CINE.phases, landmarks={"ED": 40})
-    assert not drawn(elsewhere, 12, line, metrics)
-
-
 def test_the_font_is_smaller_than_the_docks(qapp: Any) -> None:
     points, pixels = QFont(), QFont()
     points.setPointSizeF(10)
@@ -407,70 +351,39 @@ def test_the_font_is_smaller_than_the_docks(qapp: Any) -> None:
     assert small_font(pixels).pixelSize() == 17
 
 
-def test_unknown_scores_are_hatched(metrics: QFontMetrics) -> None:
-    plan = arrange_cells(CINE, 12, width=340, metrics=metrics)
-    picture = QImage(40, 40, QImage.Format.Format_RGB32)
-    picture.fill(GROUND)
-    painter = QPainter(picture)
-    drawing = HeatPainter(painter, plan, CINE, HeatScale(1, ""), QColor("white"))
-    drawing.draw_cell(QRect(0, 0, 40, 40), math.nan, {"accepted"})
-    painter.end()
-    colors = {picture.pixelColor(x, 20).name() for x in range(38)}
-    assert GROUND.name() in colors
-    assert len(colors) > 1
+def test_base_and_apex_are_named_if_known(grid: HeatGrid) -> None:
+    def texts() -> QImage:
+        QApplication.processEvents()
+        return picture(grid).copy(0, 0, grid.cell_rect(1, 0).left(), grid.height())
+
+    grid.set_ends(True)
+    known = texts()
+    grid.set_ends(None)
+    assert known != texts()
 
 
-def plan(slices: int, phases: int, *, base_first: bool = True, room: int = 300) -> HeatPlan:
-    return plan_cells(slices, phases, left=30, top=20, room=room, base_first=base_first)
+def test_unknown_scores_are_hatched(make_grid: Any) -> None:
+    scores = SCORES.copy()
+    scores[3, 4] = math.nan
+    grid = make_grid(scores)
+    part = picture(grid).copy(grid.cell_rect(5, 3))
+    points = ((x, y) for x in range(part.width()) for y in range(part.height()))
+    assert len({part.pixelColor(x, y).name() for x, y in points}) > 1
 
 
-@pytest.mark.parametrize(
-    ("slices", "phases"), [(12, 25), (10, 1), (10, 2), (18, 50), (9, 110), (60, 1)]
-)
-@pytest.mark.parametrize("base_first", [True, False])
-def test_every_cell_is_found_at_its_centre(slices: int, phases: int, base_first: bool) -> None:
-    made = plan(slices, phases, base_first=base_first)
-    for z in range(slices):
-        for column in range(phases):
-            cell = made.cell(z, column)
-            assert cell.width() >= 1
-            assert made.area.contains(cell)
-            assert made.cell_at(cell.center()) == (z, column)
+def test_columns_of_a_usual_cine_are_equal(grid: HeatGrid) -> None:
+    widths = {grid.cell_rect(phase, 0).width() for phase in range(1, PHASES + 1)}
+    assert len(widths) == 1
+    assert 300 - PHASES < PHASES * widths.pop() <= 340
 
 
-def test_there_is_no_cell_outside_the_grid() -> None:
-    made = plan(12, 25)
-    right, below = made.area.right() + 1, made.area.bottom() + 1
-    for x, y in ((29, 30), (40, 19), (right, 30), (40, below)):
-        assert made.cell_at(QPoint(x, y)) is None
+def test_many_slices_get_low_rows(make_grid: Any) -> None:
+    def height(slices: int) -> int:
+        grid = make_grid(np.ones((slices, 2)), [1, 2])
+        return grid.cell_rect(1, slices - 1).bottom() - grid.cell_rect(1, 0).top()
 
-
-@pytest.mark.parametrize("phases", [1, 2, 12, 25, 50, 110])
-def test_columns_fit_a_narrow_dock(phases: int) -> None:
-    made = plan(12, phases)
-    assert made.area.width() <= 300
-    assert made.width <= WIDEST
-
-
-def test_columns_of_a_usual_cine_are_equal() -> None:
-    widths = {plan(12, 25).cell(0, column).width() for column in range(25)}
-    assert widths == {12}
-
-
-def test_many_slices_get_low_rows() -> None:
-    assert plan(12, 25).area.height() > 180
-    assert plan(60, 1).area.height() <= 300
-
-
-def test_the_base_is_at_the_top() -> None:
-    assert plan(4, 1).cell(0, 0).top() == 20
-    assert plan(4, 1, base_first=False).cell(3, 0).top() == 20
-
-
-def test_an_empty_grid_has_no_area() -> None:
-    made = plan(0, 0)
-    assert made.area.isEmpty()
-    assert made.cell_at(QPoint(31, 21)) is None
+    assert height(12) > 180
+    assert height(60) <= 300
 
 
 def lightness(color: QColor) -> float:

@@ -11,19 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPoint, QRect, Qt
-from qtpy.QtGui import QColor, QFont, QHelpEvent, QImage, QKeyEvent, QPalette, QPixmap
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QPalette, QPixmap
+from qtpy.QtWidgets import QApplication, QToolTip
 
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.levels import ON_DARK
 from napari_bayes_nnunet.widgets.layers.viewing import PlaneOrientation
 from napari_bayes_nnunet.widgets.reading import thumbnails as thumbnails_module
-from napari_bayes_nnunet.widgets.reading.heat_grid import HeatScale
-from napari_bayes_nnunet.widgets.reading.slice_pictures import SlicePictures
-from napari_bayes_nnunet.widgets.reading.thumbnail_painter import LIGHT_FRAME, thin_out
-from napari_bayes_nnunet.widgets.reading.thumbnail_plan import INSET
-from napari_bayes_nnunet.widgets.reading.thumbnails import THUMBNAIL_HELP, Thumbnails
+from napari_bayes_nnunet.widgets.reading.slice_pictures import SlicePictures, thin_out
+from napari_bayes_nnunet.widgets.reading.slice_table import HeatScale
+from napari_bayes_nnunet.widgets.reading.thumbnails import (
+    INSET,
+    LIGHT_FRAME,
+    SMALLEST_PICTURE,
+    THUMBNAIL_HELP,
+    Thumbnails,
+)
 
 from ...helpers.data.cines import CINE, ED, ES, LV, SHAPE, STRUCTURES, make_cine, voxels_of
 
@@ -71,8 +75,16 @@ def chosen(strip: Thumbnails) -> list[tuple[int | None, int]]:
 
 def picture(strip: Thumbnails) -> QImage:
     pixmap = QPixmap(strip.size())
+    pixmap.fill(QColor("lightgray"))
     strip.render(pixmap)
     return pixmap.toImage()
+
+
+def press(
+    strip: Thumbnails, point: QPoint, qtbot: Any, button: Any = Qt.MouseButton.LeftButton
+) -> None:
+    part = strip.childAt(point)
+    qtbot.mouseClick(part, button, pos=part.mapFrom(strip, point))
 
 
 def frame_color(strip: Thumbnails, phase: int, z: int) -> QColor:
@@ -93,8 +105,7 @@ def drawn_parts(strip: Thumbnails, part: QRect) -> QImage:
 
 def test_a_click_chooses_phase_and_slice(strip: Thumbnails, chosen: Any, qtbot: Any) -> None:
     for place in ((ED, 0), (ES, 3), (ED, 2)):
-        point = strip.cell_rect(*place).center()
-        qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=point)
+        press(strip, strip.cell_rect(*place).center(), qtbot)
     assert chosen == [(ED, 0), (ES, 3), (ED, 2)]
     assert strip.current == (ED, 2)
 
@@ -102,9 +113,8 @@ def test_a_click_chooses_phase_and_slice(strip: Thumbnails, chosen: Any, qtbot: 
 def test_a_click_beside_the_thumbnails_chooses_nothing(
     strip: Thumbnails, chosen: Any, qtbot: Any
 ) -> None:
-    qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(2, 2))
-    point = strip.cell_rect(ED, 1).center()
-    qtbot.mouseClick(strip, Qt.MouseButton.RightButton, pos=point)
+    press(strip, QPoint(2, 2), qtbot)
+    press(strip, strip.cell_rect(ED, 1).center(), qtbot, Qt.MouseButton.RightButton)
     assert chosen == []
 
 
@@ -134,18 +144,21 @@ def test_other_keys_are_left_to_the_window(strip: Thumbnails, chosen: Any, key: 
     assert chosen == []
 
 
-def test_the_text_of_a_slice_counts_from_one(strip: Thumbnails, monkeypatch: Any) -> None:
+def test_the_text_of_a_slice_counts_from_one(strip: Thumbnails, qtbot: Any) -> None:
     strip.set_marks({(ES, 0): {"accepted", "edited"}})
     assert strip.reading(ES, 0) == f"Slice 1, phase {ES} (ES): 5.00 {UNIT}\naccepted, edited"
     assert strip.reading(ED, 1) == f"Slice 2, phase {ED} (ED): 20.0 {UNIT}\nnot accepted"
     strip.set_current(ES, 0)
     assert strip.accessibleDescription() == strip.reading(ES, 0)
-    shown: list[str] = []
-    monkeypatch.setattr(
-        thumbnails_module.QToolTip, "showText", lambda _, text, __: shown.append(text)
-    )
-    for point in (strip.cell_rect(ED, 1).center(), QPoint(1, 1)):
-        QApplication.sendEvent(strip, QHelpEvent(QEvent.Type.ToolTip, point, point))
+    strip.activateWindow()
+    qtbot.waitUntil(strip.isActiveWindow)
+    shown, view = [], strip.viewport()
+    for point in (strip.cell_rect(ED, 1).center(), strip.rect().bottomRight()):
+        point = view.mapFrom(strip, point)
+        QApplication.sendEvent(
+            view, QHelpEvent(QEvent.Type.ToolTip, point, view.mapToGlobal(point))
+        )
+        shown.append(QToolTip.text())
     assert shown == [strip.reading(ED, 1), THUMBNAIL_HELP]
 
 
@@ -299,25 +312,12 @@ def test_the_focus_is_visible(strip: Thumbnails, qtbot: Any) -> None:
     assert picture(strip) != before
 
 
-def test_text_grows_with_the_font_of_labels(strip: Thumbnails, qtbot: Any) -> None:
-    before = strip.cell_rect(ED, 0)
-    strip.setStyleSheet("QLabel { font-size: 24pt }")  # as napari sets it
-    qtbot.waitUntil(lambda: strip.cell_rect(ED, 0).top() > before.top() + 10)
-    assert strip.cell_rect(ED, 0).left() > before.left() + 10
-    assert strip.findChild(QLabel).isHidden()
-
-
 def test_a_volume_has_one_row_without_name(qtbot: Any) -> None:
     strip = Thumbnails()
     qtbot.addWidget(strip)
     strip.set_scores(SCORES[:, :1], (None,), UNIT, top=20)
     assert not strip.cell_rect(None, 0).isEmpty()
     assert strip.reading(None, 1) == f"Slice 2: 20.0 {UNIT}\nnot accepted"
-
-
-def test_scores_of_another_shape_are_refused(strip: Thumbnails) -> None:
-    with pytest.raises(ValueError, match="phases"):
-        strip.set_scores(SCORES, (ED,), UNIT, top=20)
 
 
 def test_many_slices_ask_for_more_room(qtbot: Any) -> None:
@@ -337,8 +337,23 @@ def test_thinned_contours_keep_their_shape() -> None:
     assert len(thin_out(circle / 100)) >= 12
 
 
-def test_the_font_is_smaller_than_that_of_labels(strip: Thumbnails) -> None:
-    font = QFont()
-    font.setPointSize(20)
-    strip.findChild(QLabel).setFont(font)
-    assert strip._font().pointSizeF() == pytest.approx(17)
+@pytest.mark.parametrize(("width", "height"), [(500, 140), (1500, 140), (500, 400)])
+def test_pictures_keep_their_aspect(
+    strip: Thumbnails, session: ReviewSession, width: int, height: int
+) -> None:
+    strip.resize(width, height)
+    cell = strip.cell_rect(ED, 0).adjusted(INSET, INSET, -INSET, -INSET)
+    aspect = pictures_of(session).aspect
+    assert cell.width() / cell.height() == pytest.approx(aspect, rel=0.05)
+    assert max(cell.width(), cell.height()) >= SMALLEST_PICTURE - 1
+
+
+def test_the_higher_the_score_the_wider_the_frame(strip: Thumbnails) -> None:
+    def inner(phase: int, z: int) -> QColor:
+        cell = strip.cell_rect(phase, z)
+        return picture(strip).pixelColor(cell.left() + INSET - 3, cell.center().y())
+
+    scale = HeatScale(20, UNIT)
+    assert inner(ED, 1) == scale.color(20)  # 3 px wide
+    assert inner(ED, 2) != scale.color(10)
+    assert frame_color(strip, ED, 2) == scale.color(10)

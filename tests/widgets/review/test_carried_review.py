@@ -16,7 +16,7 @@ from napari_bayes_nnunet.widgets.editing import carry_tool as module
 from napari_bayes_nnunet.widgets.editing.carried_strip import IN_SIGHT, CarriedStrip
 from napari_bayes_nnunet.widgets.editing.corrections import NOT_KEPT
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
-from napari_bayes_nnunet.widgets.reading.thumbnail_plan import LARGEST_PICTURE
+from napari_bayes_nnunet.widgets.reading.thumbnails import LARGEST_PICTURE
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import ED, ES, LV, MYO, RV, WORST, make_cine

@@ -53,8 +53,8 @@ def thumbnail_docks(dock: ReviewWidget) -> list[QDockWidget]:
 
 def click(dock: ReviewWidget, phase: int | None, z: int, qtbot: Any) -> None:
     strip = dock.forms.thumbnails
-    point = strip.cell_rect(phase, z).center()
-    qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=point)
+    view, point = strip.viewport(), strip.cell_rect(phase, z).center()
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=view.mapFrom(strip, point))
 
 
 def test_thumbnails_live_as_long_as_the_study(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
@@ -238,7 +238,7 @@ def test_a_volume_has_one_row_of_thumbnails(make_review: Any) -> None:
     assert review.forms.thumbnails.phases == (None,)
     review.controller.picture.show_slice((None, 2))
     assert review.forms.thumbnails.current == (None, 2)
-    review.forms.thumbnails._choose((None, 1))
+    review.forms.thumbnails.cell_chosen.emit(None, 1)
     assert review.controller.picture.place == (None, 1)
 
 

@@ -22,7 +22,7 @@ from ...core.counts import format_count
 from ...core.types import Place
 from ..common.dock import MessageLabel
 from ..layers.keys import key_text
-from ..reading.thumbnail_plan import LARGEST_PICTURE, SMALLEST_PICTURE
+from ..reading.thumbnails import LARGEST_PICTURE, SMALLEST_PICTURE
 from .carried_pictures import CarriedPictures
 
 KEEP: Final = "Keep in {phases}  {key}"
@@ -117,7 +117,7 @@ class CarriedStrip(QWidget):
         return item
 
     def picture_size(self, aspect: float) -> QSize:
-        """Return the size of the pictures for which there is room, px; see `plan_thumbnails`."""
+        """Return the size of the pictures for which there is room, px; see `Thumbnails.cell_size`."""
         room = self.pictures.viewport().height() - self.pictures.beside().height()
         height = min(max(room, SMALLEST_PICTURE), LARGEST_PICTURE / max(aspect, 1))
         return QSize(max(round(height * aspect), 1), round(height))

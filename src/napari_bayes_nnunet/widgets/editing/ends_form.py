@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QToolTip, QWid
 from ...app.review.ends import End
 from ...core.counts import format_count
 from ..common.dock import ThemeFont
-from ..reading.heat_grid import APEX, BASE, small_font
+from ..reading.slice_table import APEX, BASE, small_font
 from .slice_buttons import key_button
 
 STRIP_HELP: Final = (

@@ -13,12 +13,13 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from ..common.dock import MessageLabel
 from ..common.levels import Level
 from ..common.rows_table import SHARE_ROLE, Column, Row, RowsTable
-from .heat_grid import format_score
 from .marks import ACCEPTED, FLAGGED, MARKS
+from .slice_table import format_score
 
 QUEUE_COLUMNS = (
     Column("#", "Position in the queue; 1 is the most urgent."),
@@ -95,10 +96,9 @@ class QueueTable(QWidget):
         has_phases = any(item.phase is not None for item in items)
         # Before the rows are set, since hidden headings have no width.
         self.table.setColumnHidden(PHASE, not has_phases)
-        before = self.table.blockSignals(True)
-        rows = [_make_row(rank, item, unit, top) for rank, item in enumerate(items, start=1)]
-        self.table.set_rows(rows)
-        self.table.blockSignals(before)
+        with signals_blocked(self.table):
+            rows = [_make_row(rank, item, unit, top) for rank, item in enumerate(items, start=1)]
+            self.table.set_rows(rows)
         digits = self.table.fontMetrics().horizontalAdvance(_WIDEST_SCORE)
         self.table.horizontalHeader().resizeSection(SCORE, max(SCORE_WIDTH, digits + 8))
         self.table.verticalScrollBar().setValue(scrolled)

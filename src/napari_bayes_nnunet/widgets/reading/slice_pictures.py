@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
 from ...app.report.pictures import MARGIN_MM, crop_around
 from ...app.review.session import ReviewSession
@@ -20,6 +23,11 @@ CROP_MARGIN_MM: Final = 6.0
 """Width of the band around the heart, so that contours that were moved outwards stay in sight."""
 NARROWEST_WINDOW: Final = 1e-9
 """Range of intensities from black to white of a constant image."""
+CONTOUR_WIDTH_PX: Final = 1.3
+BETWEEN: Final = QColor(255, 255, 255, 150)
+"""Colour of what changes between two contours."""
+FEWEST_CONTOUR_POINTS: Final = 12
+"""Number of points that a small contour keeps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,3 +118,57 @@ class SlicePictures:
         flipped = np.array([orientation.is_upside_down, orientation.is_mirrored])
         turned: Points = np.where(flipped, 1 - shares, shares)
         return turned
+
+
+def render_picture(
+    picture: SlicePicture,
+    size: QSize,
+    colors: Mapping[int, str],
+    *,
+    ratio: float,
+    before: SlicePicture | None = None,
+) -> QPixmap:
+    """Return a picture of ``size`` px with its contours, for a screen with a device pixel ratio.
+
+    What lies between these and the contours of ``before`` is bright.
+    """
+    pixmap = QPixmap(size * ratio)
+    height, width = picture.grey.shape
+    grey = QImage(picture.grey.data, width, height, width, QImage.Format.Format_Grayscale8)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.drawImage(QRectF(pixmap.rect()), grey)
+    contours = _outlines(picture, pixmap.size())
+    if before is not None:
+        earlier = _outlines(before, pixmap.size())
+        for label in colors:
+            # Odd-even filling leaves out what lies within both.
+            both = QPainterPath(contours.get(label, QPainterPath()))
+            both.addPath(earlier.get(label, QPainterPath()))
+            painter.fillPath(both, BETWEEN)
+    for label, outline in contours.items():
+        pen = QPen(QColor(colors[label]), CONTOUR_WIDTH_PX * ratio)
+        pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+        painter.strokePath(outline, pen)
+    painter.end()
+    pixmap.setDevicePixelRatio(ratio)
+    return pixmap
+
+
+def _outlines(picture: SlicePicture, size: QSize) -> dict[int, QPainterPath]:
+    """Return label → its contours, px."""
+    outlines: dict[int, QPainterPath] = {}
+    for label, points in picture.contours:
+        curve = thin_out(points[:, ::-1] * (size.width(), size.height()))
+        outline = outlines.setdefault(label, QPainterPath())
+        outline.addPolygon(QPolygonF([QPointF(x, y) for x, y in curve.tolist()]))
+        outline.closeSubpath()
+    return outlines
+
+
+def thin_out(curve: Points) -> Points:
+    """Return a closed curve with points about 1 px apart; Qt needs 1 ms for 600 points."""
+    length = np.hypot(*np.diff(curve, axis=0, append=curve[:1]).T).sum()
+    step = int(min(len(curve) / max(length, 1), len(curve) / FEWEST_CONTOUR_POINTS))
+    return curve[:: max(step, 1)]

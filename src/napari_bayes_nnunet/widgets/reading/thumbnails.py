@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import math
+from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QObject, QPoint, QRect, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import (
-    QColor,
-    QFont,
-    QFontMetrics,
-    QHelpEvent,
-    QHideEvent,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QPixmap,
-    QResizeEvent,
-    QShowEvent,
-)
-from qtpy.QtWidgets import QLabel, QSizePolicy, QToolTip, QWidget
+from qtpy.QtCore import QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QColor, QHideEvent, QPainter, QPen, QPixmap, QShowEvent
+from qtpy.QtWidgets import QSizePolicy
 
 from ...core.types import Phase, Place
-from .heat_grid import (
-    APEX,
-    ARROW_STEPS,
-    BASE,
-    GAP,
-    HeatScale,
-    check_scores,
-    describe_slice,
-    small_font,
-)
-from .slice_pictures import SlicePicture, SlicePictures
-from .thumbnail_painter import ThumbnailPainter, render_picture
-from .thumbnail_plan import ThumbnailPlan, choose_frame, needed_size, plan_thumbnails
+from ..common.levels import level_color
+from ..common.plotting import faint
+from .marks import ACCEPTED, FLAGGED, MARKS, draw_mark
+from .slice_pictures import SlicePicture, SlicePictures, render_picture
+from .slice_table import APEX, GAP, SPACE, SliceTable, draw_legend
 
 STEP_MS: Final = 30
 """Time after which drawing pauses, so that the window stays responsive.
@@ -49,56 +27,47 @@ THUMBNAIL_HELP: Final = (
     "All slices of ED and ES, from base to apex. The brighter and wider a frame, the more the "
     "models disagree. Click or use the arrow keys to go to a slice."
 )
-
 NO_LANDMARKS: Final = "ED and ES are unknown. Choose them in the volume curve."
+WIDEST_FRAME: Final = 3
+OUTLINE_ROOM: Final = 2
+"""Room around a frame for the outline of the slice on screen, px."""
+INSET: Final = WIDEST_FRAME + OUTLINE_ROOM
+"""Distance of a picture from the border of its cell, px."""
+SMALLEST_PICTURE, LARGEST_PICTURE = 30, 160
+"""Limits of the longer side of a picture, px."""
+LEGEND_WIDTH: Final = 60
+"""Length of the colour scale, px."""
+MARK_SHARE: Final = 0.25
+"""Size of a mark relative to the height of a picture."""
+SMALLEST_MARK, LARGEST_MARK = 9, 20
+"""Limits of the size of a mark, px."""
+LIGHT_FRAME: Final = 150
+"""Lightness, of 255, from which a frame gets a dark edge on a light window."""
 
 
-class Thumbnails(QWidget):
-    """Thumbnails of slices, a row for each phase.
+class Thumbnails(SliceTable):
+    """Thumbnails of slices, a row for each phase, drawn in short steps while they are visible."""
 
-    ``cell_chosen`` carries phase and slice (from 0). It is emitted for clicks and arrow keys only,
-    never by a setter. Pictures are drawn in short steps while the widget is visible.
-    """
-
-    cell_chosen = Signal(object, int)
     current_moved = Signal(QRect)
     """Carries the place of the slice on screen, so that it can be scrolled into view."""
-    _is_made = False
+    slices = Qt.Orientation.Horizontal
+    skips_unknown = False
+    outline = OUTLINE_ROOM, OUTLINE_ROOM, -OUTLINE_ROOM, -OUTLINE_ROOM
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
         self._pictures: SlicePictures | None = None
         self._drawn: dict[Place, SlicePicture] = {}
         self._pixmaps: dict[Place, QPixmap] = {}
         self._waiting: list[Place] = []
-        self._phases: tuple[Phase, ...] = ()
-        self._scores: NDArray[np.float64] = np.zeros((0, 0))
-        self._scale = HeatScale(1.0, "")
-        self._landmarks: dict[str, Phase] = {}
-        self._base_first: bool | None = None
-        self._marks: Mapping[Place, Set[str]] = {}
-        self._current: Place | None = None
-        self._text = QLabel(self)  # napari's theme sets the font of labels only
-        self._text.hide()
-        self._text.installEventFilter(self)
+        super().__init__("Thumbnails of the slices", THUMBNAIL_HELP)
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._draw_waiting)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName("Thumbnails of the slices")
-        self.setAccessibleDescription(THUMBNAIL_HELP)
-        self._is_made = True
-        self._arrange()
 
     @property
-    def current(self) -> Place | None:
-        """The phase and slice on screen, None if it has no thumbnail."""
-        return self._current if self._current in self._places() else None
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Sequence[Phase]:
         """The phase of each row."""
-        return self._phases
+        return self.slice_model.phases
 
     @property
     def is_drawing(self) -> bool:
@@ -111,45 +80,11 @@ class Thumbnails(QWidget):
         self._drawn.clear()
         self._arrange()
 
-    def set_scores(
-        self, scores: NDArray[Any], phases: Sequence[Phase], unit: str, *, top: float
-    ) -> None:
-        """Show (Z, P) ``scores`` in ``unit``, a row for each of ``phases``.
-
-        Unknown scores are NaN. The colours end at ``top``. Raises ValueError if the number of
-        columns is not that of the phases.
-        """
-        self._scores, self._phases = check_scores(scores, phases), tuple(phases)
-        self._scale = HeatScale(top, unit)
-        self._arrange()
-
-    def set_ends(self, base_first: bool | None) -> None:
-        """Set whether the first slice is basal (True), the last is (False), or unknown (None)."""
-        self._base_first = base_first
-        self._arrange()
-
-    def set_landmarks(self, ed: Phase, es: Phase) -> None:
-        """Name the rows of end-diastole and end-systole; None if unknown."""
-        known = (("ED", ed), ("ES", es))
-        self._landmarks = {name: phase for name, phase in known if phase is not None}
-        self._arrange()
-
-    def set_marks(self, marks: Mapping[Place, Set[str]]) -> None:
-        """Mark slices as accepted, flagged or edited (``marks.MARKS``) and clear all others."""
-        before, self._marks = self._marks, {p: frozenset(m) for p, m in marks.items() if m}
-        for place in before.keys() | self._marks.keys():
-            if before.get(place) != self._marks.get(place):
-                self._update_cell(place)
-
     def set_current(self, phase: Phase, z: int | None) -> None:
         """Mark slice ``z`` of ``phase`` as the one on screen; none if ``z`` is None."""
-        before, self._current = self._current, None if z is None else (phase, z)
-        if before == self._current:
-            return
-        for place in (before, self._current):
-            if place is not None:
-                self._update_cell(place)
-        if self.current is not None:
+        before = self._current
+        super().set_current(phase, z)
+        if self.current not in (before, None):
             self.setAccessibleDescription(self.reading(*self.current))
             self.current_moved.emit(self.cell_rect(*self.current))
 
@@ -166,20 +101,28 @@ class Thumbnails(QWidget):
         if changed and self.isVisible():
             self._draw_waiting()
 
-    def cell_rect(self, phase: Phase, z: int) -> QRect:
-        """Return the rectangle of a thumbnail, px; an empty one if there is none."""
-        if (phase, z) not in self._places():
-            return QRect()
-        return QRect(*self._plan.cell(self._phases.index(phase), z))
-
-    def reading(self, phase: Phase, z: int) -> str:
-        """Return slice, phase, score and state as text."""
-        score, marks = self._score((phase, z)), self._marks.get((phase, z), frozenset())
-        return describe_slice((phase, z), score, marks, self._landmarks, self._scale)
-
     def fitting_height(self, most: int) -> int:
         """Return the height, up to ``most`` px, that the pictures fill in the width they have."""
-        return self._plan_within(most).bottom
+        _, height = self.cell_size(most)
+        return self._text_room[1] + len(self.phases) * height
+
+    def cell_size(self, height: int | None = None) -> tuple[int, int]:
+        """Return the largest cells that fit into the widget, or a widget of another height.
+
+        Pictures are at least `SMALLEST_PICTURE` px, and may then need more than the room.
+        """
+        left, top = self._text_room
+        right = 0 if self.slice_model.base_first is None else self.metrics.horizontalAdvance(APEX)
+        room = self.width() - left - right - 2 * GAP, (height or self.height()) - top
+        wide = room[0] // max(len(self.slice_model.scores), 1) - 2 * INSET
+        high = room[1] // max(len(self.phases), 1) - 2 * INSET
+        return self._cell_of(min(high, wide / self._aspect))
+
+    def _cell_of(self, height: float) -> tuple[int, int]:
+        """Return width and height of a cell with a picture of this height, within the limits."""
+        longer = max(self._aspect, 1)
+        height = max(min(height, LARGEST_PICTURE / longer), SMALLEST_PICTURE / longer)
+        return int(height * self._aspect) + 2 * INSET, int(height) + 2 * INSET
 
     def sizeHint(self) -> QSize:
         """Return a low strip."""
@@ -187,113 +130,106 @@ class Thumbnails(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Return the room that the smallest pictures need."""
-        width, height = needed_size(len(self._phases), len(self._scores), self._aspect)
-        left, top, right = self._text_room()
-        return QSize(left + width + right, top + height)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Adapt the pictures to the room."""
-        super().resizeEvent(event)
-        self._arrange()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Adapt to another font."""
-        if event.type() == QEvent.Type.FontChange and self._is_made:
-            self._arrange()
-        return bool(super().eventFilter(watched, event))
+        (width, height), (left, top) = self._cell_of(0), self._text_room
+        right = self.metrics.horizontalAdvance(APEX) + 2 * GAP
+        across = left + len(self.slice_model.scores) * width + right
+        return QSize(across, top + len(self.phases) * height)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Draw the pictures."""
         super().showEvent(event)
-        if self._waiting:
-            self._timer.start(0)
+        self._wait_for([])
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Stop drawing while the thumbnails are hidden."""
         super().hideEvent(event)
         self._timer.stop()
 
-    def event(self, event: QEvent) -> bool:
-        """Show the slice under the mouse as a tooltip."""
-        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            place = self._place_at(event.pos())
-            text = self.reading(*place) if place is not None else THUMBNAIL_HELP
-            QToolTip.showText(event.globalPos(), text, self)
-            return True
-        return bool(super().event(event))
+    def draw_cell(self, painter: QPainter, room: QRect, place: Place) -> None:
+        """Draw a picture with its frame and marks, or an empty box while there is none."""
+        room = room.adjusted(INSET, INSET, -INSET, -INSET)
+        pixmap = self._pixmaps.get(place)
+        if pixmap is None:
+            painter.fillRect(room, faint(QColor(level_color("done", self))))
+        else:
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            painter.drawPixmap(room, pixmap)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        pen = self._frame(place)
+        if pen.color().lightness() > LIGHT_FRAME > self.ink.lightness():
+            painter.setPen(self.ink)  # or it would hardly be seen on a light window
+            edge = pen.width() + 1
+            painter.drawRect(room.adjusted(-edge, -edge, edge - 1, edge - 1))
+        painter.setPen(pen)
+        half = pen.width() / 2
+        painter.drawRect(QRectF(room).adjusted(-half, -half, half, half))
+        side = min(max(MARK_SHARE * room.height(), SMALLEST_MARK), LARGEST_MARK)
+        x = room.right() - side - 1
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for mark in reversed(list(MARKS)):
+            if mark in self.slice_model.marks_of(place):
+                draw_mark(painter, mark, QRectF(x, room.top() + 2, side, side))
+                x -= side + 1
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Go to the clicked slice."""
-        place = self._place_at(event.position().toPoint())
-        if event.button() == Qt.MouseButton.LeftButton and place is not None:
-            self._choose(place)
+    def _frame(self, place: Place) -> QPen:
+        """Return the pen of a frame: by the state, or wider and brighter the higher the score."""
+        score, marks = self.slice_model.score(place), self.slice_model.marks_of(place)
+        color, width, style = self.ink, 1, Qt.PenStyle.SolidLine
+        if FLAGGED in marks:
+            color, width = QColor(level_color("warning", self)), WIDEST_FRAME
+        elif ACCEPTED in marks:
+            color = QColor(level_color("done", self))
+        elif math.isfinite(score):
+            scale = self.slice_model.scale
+            share = min(max(score / scale.top, 0.0), 1.0)
+            color, width = scale.color(score), 1 + round(share * (WIDEST_FRAME - 1))
+        else:
+            style = Qt.PenStyle.DotLine
+        pen = QPen(color, width, style)
+        pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+        return pen
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Go to a neighbour with the arrow keys; leave all other keys to the window."""
-        step = ARROW_STEPS.get(Qt.Key(event.key()))
-        if step is None or event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
-            super().keyPressEvent(event)
-        elif self._places():
-            self._choose(self._neighbour(*step))
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the changed part."""
-        painter = QPainter(self)
-        painter.setFont(self._font())
-        drawing = ThumbnailPainter(painter, self._plan, self)
-        if not self._phases:
-            drawing.draw_message(NO_LANDMARKS, self.rect())
+    def draw_around(self, painter: QPainter, changed: QRect) -> None:
+        """Draw the outline of the slice on screen, the focus, and a legend if there is room."""
+        area = self.viewport().rect()
+        painter.setPen(self.ink)
+        if not self.phases:
+            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+            painter.drawText(area, flags, NO_LANDMARKS)
             return
-        drawing.draw_numbers(self._base_first is not None)
-        drawing.draw_names([self._row_name(phase) for phase in self._phases])
-        for place in self._places():
-            if self.cell_rect(*place).intersects(event.rect()):
-                self._draw_cell(drawing, place)
-        drawing.draw_legend(self._scale, self.rect())
-        if self.current is not None:
-            drawing.draw_outline(self._index(self.current))
+        advance, line = self.metrics.horizontalAdvance, self.metrics.height()
+        texts = [f"0{self.slice_model.scale.text(self.slice_model.scale.top)}", *MARKS]
+        left = self._columns.length() + 2 * SPACE + advance(APEX)
+        widest = max(map(advance, texts)) + LEGEND_WIDTH + 3 * GAP
+        if left + widest + SPACE <= area.right() and len(texts) * line <= area.height():
+            corner = QPoint(left, OUTLINE_ROOM)
+            draw_legend(painter, self.slice_model.scale, corner, width=LEGEND_WIDTH, stacked=True)
+        super().draw_around(painter, changed)
         if self.hasFocus():
-            drawing.draw_focus(self.rect())
-        painter.end()
-
-    def _draw_cell(self, drawing: ThumbnailPainter, place: Place) -> None:
-        marks = self._marks.get(place, frozenset())
-        score = self._score(place)
-        index = self._index(place)
-        drawing.draw_picture(index, self._pixmaps.get(place))
-        drawing.draw_frame(index, choose_frame(score, self._scale.top, marks), self._color(score))
-        drawing.draw_state(index, marks)
+            painter.setPen(faint(self.ink))
+            painter.drawRect(area.adjusted(0, 0, -1, -1))
 
     def _arrange(self) -> None:
-        """Update the layout, and draw pictures again whose size has changed."""
-        self._plan = self._plan_within(self.height())
-        places = self._places()
+        """Fit the cells, and draw pictures again whose size has changed."""
+        super()._arrange()
+        places = [(phase, z) for phase in self.phases for z in range(len(self.slice_model.scores))]
         self._pixmaps = {p: pixmap for p, pixmap in self._pixmaps.items() if p in places}
         self._drawn = {p: picture for p, picture in self._drawn.items() if p in places}
         self._waiting = []
         self._wait_for([place for place in places if not self._is_sharp(place)])
-        self.updateGeometry()
-        self.update()
 
-    def _plan_within(self, height: int) -> ThumbnailPlan:
-        left, top, right = self._text_room()
-        return plan_thumbnails(
-            len(self._phases),
-            len(self._scores),
-            left=left,
-            top=top,
-            room=(self.width() - left - right, height - top),
-            aspect=self._aspect,
-            base_first=self._base_first is not False,
-        )
+    @property
+    def _picture_size(self) -> QSize:
+        width, height = self._columns.defaultSectionSize(), self._rows.defaultSectionSize()
+        return QSize(width - 2 * INSET, height - 2 * INSET)
 
     def _is_sharp(self, place: Place) -> bool:
         """Return whether a thumbnail is drawn in the size in which it is shown."""
         pixmap = self._pixmaps.get(place)
         if pixmap is None or place not in self._drawn:
             return False
-        _, _, width, height = self._plan.picture(*self._index(place))
-        return bool(pixmap.size() == QSize(width, height) * self.devicePixelRatioF())
+        return bool(pixmap.size() == self._picture_size * self.devicePixelRatioF())
 
     def _wait_for(self, places: Sequence[Place]) -> None:
         """Draw ``places`` soon: first those that are empty, of these first that on screen."""
@@ -318,60 +254,14 @@ class Thumbnails(QWidget):
         assert self._pictures is not None
         if place not in self._drawn:
             self._drawn[place] = self._pictures.draw(place)
-        _, _, width, height = self._plan.picture(*self._index(place))
-        colors = self._pictures.colors
         self._pixmaps[place] = render_picture(
-            self._drawn[place], QSize(width, height), colors, ratio=self.devicePixelRatioF()
+            self._drawn[place],
+            self._picture_size,
+            self._pictures.colors,
+            ratio=self.devicePixelRatioF(),
         )
-        self._update_cell(place)
+        self.update(self.slice_model.cell(place))
 
     @property
     def _aspect(self) -> float:
         return self._pictures.aspect if self._pictures is not None else 1.0
-
-    def _text_room(self) -> tuple[int, int, int]:
-        """Return the room for text to the left, above and to the right, px."""
-        metrics = QFontMetrics(self._font())
-        known = self._base_first is not None
-        texts = [self._row_name(phase) for phase in self._phases] + [BASE] * known
-        left = max((metrics.horizontalAdvance(text) for text in texts), default=0)
-        right = metrics.horizontalAdvance(APEX) if known else 0
-        return left + 2 * GAP, metrics.height() + 1, right + 2 * GAP
-
-    def _font(self) -> QFont:
-        self._text.ensurePolished()
-        return small_font(self._text.font())
-
-    def _row_name(self, phase: Phase) -> str:
-        names = [name for name, marked in self._landmarks.items() if marked == phase]
-        return ", ".join(names) or ("" if phase is None else f"phase {phase}")
-
-    def _places(self) -> list[Place]:
-        return [(phase, z) for phase in self._phases for z in range(len(self._scores))]
-
-    def _index(self, place: Place) -> tuple[int, int]:
-        return self._phases.index(place[0]), place[1]
-
-    def _score(self, place: Place) -> float:
-        return float(self._scores[place[1], self._phases.index(place[0])])
-
-    def _color(self, score: float) -> QColor:
-        return self._scale.color(score if np.isfinite(score) else 0.0)
-
-    def _update_cell(self, place: Place) -> None:
-        self.update(self.cell_rect(*place))
-
-    def _place_at(self, point: QPoint) -> Place | None:
-        cell = self._plan.cell_at(point.x(), point.y())
-        return None if cell is None else (self._phases[cell[0]], cell[1])
-
-    def _choose(self, place: Place) -> None:
-        self.set_current(*place)
-        self.cell_chosen.emit(*place)
-
-    def _neighbour(self, down: int, right: int) -> Place:
-        """Return the next slice in a direction; the basal slice of the first phase at first."""
-        if self.current is None:
-            return self._phases[0], self._plan.column(0)
-        row, z = self._plan.neighbour(*self._index(self.current), down=down, right=right)
-        return self._phases[row], z

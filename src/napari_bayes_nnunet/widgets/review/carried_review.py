@@ -11,8 +11,7 @@ from ...core.types import Place
 from ..common.window_thread import Turns, after_frame
 from ..editing.carry_tool import CarryTool
 from ..editing.corrections import Plane
-from ..reading.slice_pictures import SlicePictures
-from ..reading.thumbnail_painter import render_picture
+from ..reading.slice_pictures import SlicePictures, render_picture
 from .action_check import ActionCheck
 from .context import ReviewContext
 from .turned_thumbnails import TurnedThumbnails
