@@ -9,15 +9,15 @@ from napari.components import ViewerModel
 
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.widgets.common.canvas import unwrap
-from napari_bayes_nnunet.widgets.layers.canvas_notice import (
+from napari_bayes_nnunet.widgets.layers.captions import (
     LETTER_MS,
     LETTER_PX,
     NOTICE_KEY,
     NOTICE_MS,
     NOTICE_WIDTH,
+    CanvasCaption,
     CanvasNotice,
 )
-from napari_bayes_nnunet.widgets.reading.caption import CanvasCaption
 
 from ...helpers.windows.settling import settle
 

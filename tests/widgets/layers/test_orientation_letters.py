@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.io.images.geometry import Geometry
-from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, edge_letters
+from napari_bayes_nnunet.widgets.layers.captions import PatientLetters, edge_letters
 from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
 
 from ..conftest import CINE, OBLIQUE, image_layer

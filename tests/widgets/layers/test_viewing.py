@@ -12,7 +12,7 @@ from napari.layers import Labels, Layer
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_volume
 from napari_bayes_nnunet.sample_data import CINE as SAMPLE
-from napari_bayes_nnunet.widgets.layers.orientation_letters import edge_letters
+from napari_bayes_nnunet.widgets.layers.captions import edge_letters
 from napari_bayes_nnunet.widgets.layers.viewing import (
     StackOrientation,
     current_phase,

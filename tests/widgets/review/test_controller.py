@@ -21,12 +21,11 @@ from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.info import StudyInfo
 from napari_bayes_nnunet.io.study.review_state import Decision, ReviewState
 from napari_bayes_nnunet.io.study.study import Study, has_corrections, read_study, save_review
+from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY, PatientLetters, has_letters
 from napari_bayes_nnunet.widgets.layers.keys import KEYS
-from napari_bayes_nnunet.widgets.layers.orientation_letters import PatientLetters, has_letters
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
-from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
     INCLUSION,

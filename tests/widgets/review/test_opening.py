@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QDockWidget
 from napari_bayes_nnunet.core.ensemble.maps import MUTUAL_INFORMATION
 from napari_bayes_nnunet.io.study.study import open_study_lock
 from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
+from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
-from napari_bayes_nnunet.widgets.reading.caption import CAPTION_KEY
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.messages import NO_STUDY
 from napari_bayes_nnunet.widgets.review.opener import REMOVED_WHILE_OPENING

@@ -19,6 +19,7 @@ from ...core.steps import drain
 from ...core.types import Place
 from ...io.images.nifti import Volume
 from ..common.settings import Display
+from ..layers.captions import CanvasCaption
 from ..layers.front import bring_to_front, image_in_front
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
@@ -46,7 +47,6 @@ from ..layers.viewing import (
     shown_place,
     zoom_to_area,
 )
-from .caption import CanvasCaption
 from .slider_labels import SliderLabels
 
 MISSING_IMAGE: Final = "image not found"

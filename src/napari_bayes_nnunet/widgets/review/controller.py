@@ -14,9 +14,9 @@ from ..common.window_thread import after_frame
 from ..editing.contour_edit import ContourEdit
 from ..editing.corrections import Corrections
 from ..editing.ends_form import END_BUTTONS
+from ..layers.captions import PatientLetters, has_letters
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import KeyAction, ReviewKeys
-from ..layers.orientation_letters import PatientLetters, has_letters
 from ..layers.window_level import WindowLevel
 from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
 from ..reading.uncertainty_view import OutlineLayers

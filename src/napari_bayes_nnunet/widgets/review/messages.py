@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 
 from ..common.dock import MessageLabel
 from ..common.message_line import MessageLine
-from ..layers.canvas_notice import CanvasNotice
+from ..layers.captions import CanvasNotice
 from ..reading.picture import OpenedStudy
 from .controller import ReviewController
 

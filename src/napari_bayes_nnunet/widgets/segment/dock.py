@@ -69,6 +69,7 @@ from ..common.process import JobProcess
 from ..common.settings import Display, Settings, existing, open_settings
 from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
+from ..layers.captions import PatientLetters, ResultCaption
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
 from ..layers.metadata import (
@@ -78,7 +79,6 @@ from ..layers.metadata import (
     layer_source,
     layer_voxels,
 )
-from ..layers.orientation_letters import PatientLetters
 from ..layers.result import PhaseState, SegmentationResult, delete_files
 from ..layers.result_layers import (
     forget_result,
@@ -95,7 +95,6 @@ from ..layers.review_layers import hide_closed_review, is_reviewed, show_hidden_
 from ..layers.structure_contours import apply_display, find_contours, steps_to_show_contours
 from ..layers.viewing import current_phase, go_to_phase, turn_once
 from ..reading.key_sheet import add_keys_to_help
-from .canvas_caption import ResultCaption
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild

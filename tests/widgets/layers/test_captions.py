@@ -9,8 +9,7 @@ import pytest
 from napari.components.overlays import TextOverlay
 
 from napari_bayes_nnunet.core.steps import drain
-from napari_bayes_nnunet.widgets.layers.viewing import show_place
-from napari_bayes_nnunet.widgets.reading.caption import (
+from napari_bayes_nnunet.widgets.layers.captions import (
     CAPTION_KEY,
     PHASE_TEXT,
     SCALE_KEY,
@@ -18,6 +17,7 @@ from napari_bayes_nnunet.widgets.reading.caption import (
     TITLE_KEY,
     CanvasCaption,
 )
+from napari_bayes_nnunet.widgets.layers.viewing import show_place
 
 from ..conftest import CINE, image_layer
 

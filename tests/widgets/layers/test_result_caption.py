@@ -9,18 +9,18 @@ import pytest
 
 from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION
 from napari_bayes_nnunet.core.steps import drain
+from napari_bayes_nnunet.widgets.layers.captions import (
+    CAPTION_KEY,
+    PHASE_TEXT,
+    SLICE_TEXT,
+    CanvasCaption,
+    ResultCaption,
+)
 from napari_bayes_nnunet.widgets.layers.result_layers import (
     result_layers,
     show_map,
 )
 from napari_bayes_nnunet.widgets.layers.viewing import show_place
-from napari_bayes_nnunet.widgets.reading.caption import (
-    CAPTION_KEY,
-    PHASE_TEXT,
-    SLICE_TEXT,
-    CanvasCaption,
-)
-from napari_bayes_nnunet.widgets.segment.canvas_caption import ResultCaption
 from tests.helpers.windows.results import put_result
 
 from ..conftest import CINE, image_layer, make_result
@@ -36,14 +36,13 @@ def caption(viewer: Any, image: Any) -> Iterator[ResultCaption]:
 
 
 def title(caption: ResultCaption) -> str:
-    assert caption.caption is not None
-    return str(caption.caption.title.text).strip()
+    return str(caption.title.text).strip()
 
 
 def test_slice_and_phase_are_named(viewer, image, caption) -> None:
     caption.set_landmarks(2, 3)
     show_place(viewer, image, (2, 1))
-    text = caption.caption.text.text
+    text = caption.text.text
     assert SLICE_TEXT.format(number=2, count=CINE.shape[1]) in text
     assert "ED" in text
     assert PHASE_TEXT.format(number=2, count=CINE.shape[0]) in text
@@ -65,15 +64,19 @@ def test_the_title_is_that_of_the_visible_map(viewer, image, caption) -> None:
 
 
 def test_it_gives_way_to_the_caption_of_a_review(viewer, image, caption) -> None:
-    ours = [key for key in viewer.canvas.overlays if key.startswith("result_")]
-    assert len(ours) == 3
+    assert caption.text.visible
+    assert caption.bar.visible
+    put_result(viewer, image, make_result(CINE))
+    assert caption.title.visible
     review = CanvasCaption(viewer, image)
     drain(review.show())
-    assert caption.caption is None
-    assert not any(key in viewer.canvas.overlays for key in ours)
+    assert review.text.visible
+    assert not any(part.visible for part in (caption.text, caption.title, caption.bar))
+    show_place(viewer, image, (2, 1))
+    assert not caption.text.visible
     review.close()
     assert CAPTION_KEY not in viewer.canvas.overlays
-    assert all(key in viewer.canvas.overlays for key in ours)
+    assert all(part.visible for part in (caption.text, caption.title, caption.bar))
 
 
 def test_another_image_and_none(viewer, image, caption, tmp_path) -> None:
@@ -81,9 +84,9 @@ def test_another_image_and_none(viewer, image, caption, tmp_path) -> None:
     viewer.add_layer(other)
     caption.set_image(other)
     show_place(viewer, other, (None, 1))
-    assert caption.caption.text.text.strip() == SLICE_TEXT.format(number=2, count=4)
+    assert caption.text.text.strip() == SLICE_TEXT.format(number=2, count=4)
     caption.set_image(None)
-    assert not any(key.startswith("result_") for key in viewer.canvas.overlays)
+    assert not any(part.visible for part in (caption.text, caption.title, caption.bar))
 
 
 def test_closing_leaves_nothing(viewer, image) -> None:

@@ -1,0 +1,384 @@
+"""Texts on the canvas: slice and phase, title of the map, scale bar, messages, patient letters."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from textwrap import fill, wrap
+from typing import Any, Final
+
+from napari.components.overlays import ScaleBarOverlay, TextOverlay
+from napari.layers import Image, Layer
+from qtpy.QtCore import QObject, QTimer
+
+from ...core.steps import drain
+from ...core.types import Phase
+from ...io.images.geometry import Letters
+from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay
+from .front import image_in_front
+from .metadata import layer_geometry, layer_spacing
+from .result_layers import UNCERTAINTY_MAPS, result_layers
+from .viewing import shown_place
+
+_REVIEW: Final = "review"
+CAPTION_KEY: Final = f"{_REVIEW}_caption"
+TITLE_KEY: Final = f"{_REVIEW}_title"
+SCALE_KEY: Final = f"{_REVIEW}_scale_bar"
+SLICE_TEXT: Final = "Slice {number} of {count}"
+PHASE_TEXT: Final = "phase {number} of {count}"
+PROVISIONAL_TEXT: Final = "provisional"
+_FONT_SIZE: Final = 10
+_LETTER_PX: Final = 9
+"""Mean width of a letter, with some room."""
+_ROOM: Final = 2 * "\N{NO-BREAK SPACE}"
+"""Room at the open end of a line, because napari takes texts for up to 4 % narrower."""
+NOTICE_MS: Final = 3000
+LETTER_MS: Final = 60
+"""Time to read a letter, so that a long message stays longer: about 170 words a minute."""
+NOTICE_WIDTH: Final = 40
+"""Longest line in letters, ending before the letter at the upper edge; less on a narrow canvas."""
+_NARROWEST: Final = 12
+LETTER_PX: Final = 11
+"""Mean width of a letter in the overlay, with some room."""
+NOTICE_KEY: Final = "review_notice"
+_SHADE = (0.0, 0.0, 0.0, 0.75)
+_ABOVE_OTHERS: Final = 2 * 10**6
+"""Drawn over what else may lie there in a narrow canvas, such as a colour bar."""
+EDGES: Final[Mapping[str, str]] = {
+    "top": "top_center",
+    "bottom": "bottom_center",
+    "left": "middle_left",
+    "right": "middle_right",
+}
+LETTER_SIZE = 14
+CHANGES: Final = ("inserted", "removed", "reordered", "visible", "opacity")
+"""Events of layers after which another image may be in front."""
+
+
+class CanvasCaption:
+    """Caption of the slice on screen and scale bar, as overlays of our own over one image.
+
+    Slices and phases count from 1. The caption is hidden in 3D and if the slices are not those of
+    the image. The scale bar is hidden if the size of the voxels is unknown. ``name`` begins the
+    keys of the overlays.
+    """
+
+    def __init__(self, viewer: Any, image: Image | None, *, name: str = _REVIEW) -> None:
+        self._viewer = viewer
+        self._image = image
+        self._text_key, self._title_key, self._bar_key = (
+            key.replace(_REVIEW, name) for key in (CAPTION_KEY, TITLE_KEY, SCALE_KEY)
+        )
+        self._landmarks: dict[int, str] = {}
+        self._provisional: frozenset[Phase] = frozenset()
+        self._note = self._title = ""
+        self._units = ""
+        look = {"font_size": _FONT_SIZE, "color": "white", "box_color": SHADE}
+        self.text = TextOverlay(position="top_left", **look)
+        self.title = TextOverlay(position="bottom_right", **look)
+        self.bar = self._make_bar()
+
+    def show(self) -> Generator[None, None, None]:
+        """Show everything, in steps, because napari needs 30 to 60 ms for each new overlay.
+
+        It also needs 30 ms to draw a text for the first time.
+        """
+        self.text.visible = False  # until the caption of another dock has given way
+        put_overlay(self._viewer, self._text_key, self.text)
+        for signal in self._signals():
+            signal.connect(self._update)
+        yield
+        self._update()
+        yield
+        # Below the colour bar, which belongs to its layer.
+        put_overlay(self._viewer, self._title_key, self.title)
+        make_overlay(self.title)  # there may be no map yet
+        self._update()
+        yield
+        self._put_bar()
+        make_overlay(self.bar)
+        for signal in self._layer_signals():
+            signal.connect(self._update_bar)
+        yield
+        self._update_bar()
+
+    def set_landmarks(self, ed: int | None, es: int | None) -> None:
+        """Name the phases of ED and ES, from 1."""
+        self._landmarks = {phase: name for phase, name in ((es, "ES"), (ed, "ED")) if phase}
+        self._update()
+
+    def set_provisional(self, phases: Iterable[Phase]) -> None:
+        """Say of these phases, from 1, that they are provisional."""
+        self._provisional = frozenset(phases)
+        self._update()
+
+    def set_note(self, note: str) -> None:
+        """Add a line below slice and phase, or remove it ("")."""
+        self._note = note
+        self._update()
+
+    def set_title(self, title: str) -> None:
+        """Name the uncertainty that is displayed, with its unit; "" for none."""
+        self._title = title
+        self._update()
+
+    def close(self) -> None:
+        """Remove caption, title and scale bar."""
+        for signal in self._signals():
+            signal.disconnect(self._update)
+        for signal in self._layer_signals():
+            signal.disconnect(self._update_bar)
+        ours = {self._text_key: self.text, self._title_key: self.title, self._bar_key: self.bar}
+        for key, overlay in ours.items():
+            remove_overlay(self._viewer, key, overlay)
+
+    def _signals(self) -> tuple[Any, ...]:
+        dims = self._viewer.dims.events
+        return dims.point, dims.order, dims.ndisplay, self._viewer.canvas.events.size
+
+    def _layer_signals(self) -> tuple[Any, ...]:
+        layers, dims = self._viewer.layers.events, self._viewer.dims.events
+        return layers.inserted, layers.removed, dims.order, dims.ndisplay
+
+    def _update(self, event: object = None) -> None:
+        parts = self._parts()
+        # Half of the width, because the middle of each edge has a letter.
+        fitting = max(1, self._viewer.canvas.size[1] // (2 * _LETTER_PX) - 2)
+        first = " · ".join(parts)
+        lines = [first] if len(first) <= fitting else parts
+        lines = [*lines, *wrap(self._note, fitting)]
+        title = [part for line in self._title.splitlines() for part in wrap(line, fitting)]
+        texts = {
+            self.text: "\n".join(line + _ROOM for line in lines),
+            self.title: "\n".join(_ROOM + line for line in title),
+        }
+        for overlay, text in texts.items():
+            if text != overlay.text:
+                overlay.text = text
+            overlay.visible = bool(parts and text)
+
+    def _parts(self) -> list[str]:
+        """Return slice and phase in words; nothing if no slice of the image is shown."""
+        dims, image = self._viewer.dims, self._image
+        in_plane = {dims.ndim - 2, dims.ndim - 1}
+        if image is None or image not in self._viewer.layers or {*dims.displayed} != in_plane:
+            return []
+        phase, z = shown_place(self._viewer, image)
+        parts = [SLICE_TEXT.format(number=z + 1, count=image.data.shape[-3])]
+        if phase is not None:
+            text = PHASE_TEXT.format(number=phase, count=image.data.shape[0])
+            name = self._landmarks.get(phase)
+            parts.append(f"{name} ({text})" if name else text)
+            parts += [PROVISIONAL_TEXT] if phase in self._provisional else []
+        return parts
+
+    def _put_bar(self) -> None:
+        """Add a scale bar, which takes its unit from the layers that are in the viewer now."""
+        self._units = str(self._viewer.layers.units)
+        self.bar = self._make_bar()
+        put_overlay(self._viewer, self._bar_key, self.bar)
+
+    def _make_bar(self) -> ScaleBarOverlay:
+        return ScaleBarOverlay(
+            position="bottom_left",
+            font_size=_FONT_SIZE,
+            colored=True,
+            color="white",
+            box_color=SHADE,
+            visible=self._has_scale(),
+        )
+
+    def _update_bar(self, event: object = None) -> None:
+        if str(self._viewer.layers.units) != self._units:
+            self._put_bar()
+        else:
+            self.bar.visible = self._has_scale()
+
+    def _has_scale(self) -> bool:
+        """Return whether lengths on the screen are known."""
+        units, dims = self._viewer.layers.units, self._viewer.dims
+        if self._image is None or units is None or layer_spacing(self._image) is None:
+            return False
+        return all(units[axis].is_compatible_with("millimeter") for axis in dims.displayed)
+
+
+class ResultCaption(CanvasCaption):
+    """Caption of the image in the Segment dock, with the title of its map that is visible.
+
+    It is hidden while there is the caption of a review.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__(viewer, None, name="result")
+        self._chosen: Image | None = None
+        self._maps: list[Layer] = []
+        self._is_made = False
+        layers, overlays = viewer.layers.events, viewer.canvas.overlays.events
+        self._followed = (layers.inserted, layers.removed, overlays.added, overlays.removed)
+        for signal in self._followed:
+            signal.connect(self._follow)
+
+    def set_image(self, image: Image | None) -> None:
+        """Show the caption of another image; None for none."""
+        self._chosen = image
+        self._follow()
+        if image is not None and not self._is_made:
+            self._is_made = True
+            drain(self.show())
+
+    def close(self) -> None:
+        """Remove the caption and disconnect from the viewer."""
+        for signal in self._followed:
+            signal.disconnect(self._follow)
+        self._chosen = None
+        self._follow()
+        if self._is_made:
+            super().close()
+
+    def _follow(self, event: object = None) -> None:
+        """Follow the caption of a review, and the visibility of the maps that are there now."""
+        for layer in self._maps:
+            layer.events.visible.disconnect(self._show_title)
+        is_reviewed = CAPTION_KEY in self._viewer.canvas.overlays
+        self._image = None if is_reviewed else self._chosen
+        layers = result_layers(self._viewer, self._image) if self._image is not None else {}
+        self._maps = [layer for role, layer in layers.items() if role in UNCERTAINTY_MAPS]
+        for layer in self._maps:
+            layer.events.visible.connect(self._show_title)
+        self._show_title()
+        if self._is_made:
+            self._update_bar()
+
+    def _show_title(self, event: object = None) -> None:
+        layers = result_layers(self._viewer, self._image) if self._image is not None else {}
+        shown = [role for role in UNCERTAINTY_MAPS if role in layers and layers[role].visible]
+        self.set_title(UNCERTAINTY_MAPS[shown[0]].view if shown else "")
+
+
+class CanvasNotice(QObject):
+    """Message on the canvas until it can be read, below the caption in the upper left corner.
+
+    napari puts the overlays of a corner one below the other, so that none covers another.
+    """
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.overlay = self._put_overlay()
+        self.timer = QTimer(self)
+        self.timer.setSingleShot(True)
+        self.timer.timeout.connect(self.hide)
+
+    def show(self, text: str) -> None:
+        """Show ``text`` for a while; "" hides the message at once."""
+        if not text:
+            self.hide()
+            return
+        if [*self._viewer.canvas.overlays][-1] != NOTICE_KEY:  # the caption is a new one
+            self.overlay = self._put_overlay()
+        fitting = self._viewer.canvas.size[1] // LETTER_PX - 3
+        self.overlay.text = fill(text, min(NOTICE_WIDTH, max(fitting, _NARROWEST)))
+        self.overlay.visible = True
+        self.timer.start(max(NOTICE_MS, LETTER_MS * len(text)))
+
+    def hide(self) -> None:
+        """Hide the message."""
+        self.timer.stop()
+        self.overlay.visible = False
+
+    def close(self) -> None:
+        """Remove the message from the canvas."""
+        self.timer.stop()
+        remove_overlay(self._viewer, NOTICE_KEY, self.overlay)
+
+    def _put_overlay(self) -> TextOverlay:
+        """Put a new overlay on the canvas, after all others in the order of their corner."""
+        overlay = TextOverlay(
+            position="top_left",
+            font_size=12,
+            color="white",
+            box_color=_SHADE,
+            order=_ABOVE_OTHERS,
+            visible=False,
+        )
+        put_overlay(self._viewer, NOTICE_KEY, overlay)
+        return overlay
+
+
+def edge_letters(
+    letters: Letters, displayed: tuple[int, int], directions: tuple[str, str]
+) -> dict[str, str]:
+    """Return the letter of each edge.
+
+    ``displayed`` are the vertical and the horizontal axis, of (z, y, x) = (0, 1, 2).
+    ``directions`` are theirs: "up" or "down", and "left" or "right".
+    """
+    (top, bottom), (left, right) = (letters[axis] for axis in displayed)
+    if directions[0] == "up":
+        top, bottom = bottom, top
+    if directions[1] == "left":
+        left, right = right, left
+    return {"top": top, "bottom": bottom, "left": left, "right": right}
+
+
+class PatientLetters:
+    """The letters of the image in front; hidden in 3D and if the orientation is unknown."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._overlays = {
+            edge: TextOverlay(
+                position=position, font_size=LETTER_SIZE, color="white", box_color=SHADE
+            )
+            for edge, position in EDGES.items()
+        }
+        for edge, overlay in self._overlays.items():
+            put_overlay(viewer, _key(edge), overlay)
+        for signal in self._signals():
+            signal.connect(self._update)
+        viewer.layers.events.connect(self._on_layers)
+        self._update()
+
+    def close(self) -> None:
+        """Remove the letters."""
+        for signal in self._signals():
+            signal.disconnect(self._update)
+        self._viewer.layers.events.disconnect(self._on_layers)
+        for edge, overlay in self._overlays.items():
+            remove_overlay(self._viewer, _key(edge), overlay)
+
+    def _signals(self) -> tuple[Any, ...]:
+        dims = self._viewer.dims.events
+        return (dims.order, dims.ndisplay, dims.ndim, self._viewer.scene.camera.events.orientation)
+
+    def _on_layers(self, event: Any) -> None:
+        if event.type in CHANGES:
+            self._update()
+
+    def _update(self, event: object = None) -> None:
+        letters = self._letters()
+        for edge, overlay in self._overlays.items():
+            overlay.text = letters.get(edge, "")
+            overlay.visible = bool(letters)
+
+    def _letters(self) -> dict[str, str]:
+        image = image_in_front(self._viewer)
+        geometry = layer_geometry(image) if image is not None else None
+        dims = self._viewer.dims
+        letters = geometry.reliable_letters if geometry is not None else None
+        if letters is None or dims.ndisplay != 2:
+            return {}
+        rows, columns = (int(axis) - (dims.ndim - 3) for axis in dims.displayed)
+        if min(rows, columns) < 0:  # time is displayed
+            return {}
+        vertical, horizontal = self._viewer.scene.camera.orientation2d
+        directions = (str(vertical), str(horizontal))
+        return edge_letters(letters, (rows, columns), directions)
+
+
+def has_letters(viewer: Any) -> bool:
+    """Return whether a dock already shows letters in this viewer."""
+    return any(_key(edge) in viewer.canvas.overlays for edge in EDGES)
+
+
+def _key(edge: str) -> str:
+    return f"patient_letter_{edge}"
