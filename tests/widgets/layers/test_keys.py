@@ -286,8 +286,3 @@ def test_closing_ends_a_hold(qtbot, make_napari_viewer, told) -> None:
     assert told.peeks == [True, False]
     qtbot.keyRelease(canvas, Qt.Key.Key_U)
     assert told.peeks == [True, False]
-
-
-def test_an_unknown_action_is_rejected() -> None:
-    with pytest.raises(ValueError, match="jump"):
-        ReviewKeys(ViewerModel(), {"jump": lambda: None})

@@ -27,66 +27,44 @@ KeyAction: TypeAlias = Callable[[], object]
 Hold: TypeAlias = Callable[[bool], object]
 """Function called with True when the key is pressed and with False when it is released."""
 
-KEYS: Final[Mapping[str, str]] = {
-    "next": "N",
-    "previous": "Shift-N",
-    "accept": "A",
-    "flag": "K",
-    "peek": "U",
-    "next view": "Shift-U",
-    "most uncertain": "G",
-    "outline or fill": "H",
-    "previous alternative": "Q",
-    "next alternative": "W",
-    "interpolate": "I",
-    "revert": "R",
-    "bring back": "B",
-    "ED or ES": "T",
-    "absent": "D",
-    "base outwards": "Shift-Q",
-    "base inwards": "Shift-W",
-    "apex inwards": "Shift-E",
-    "apex outwards": "Shift-R",
-    "scribble": "J",
-    "carry": "Shift-T",
-    "previous phase": ",",
-    "next phase": ".",
-}
-"""Action → its key, shown on its button and on the sheet of all keys."""
-KEY_HELP: Final[Mapping[str, Mapping[str, str]]] = {
+KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "Queue": {
-        "next": "Next slice of the queue",
-        "previous": "Previous slice of the queue",
-        "accept": "Accept this slice, show the next",
-        "flag": "Flag this slice, or remove the flag",
+        "next": ("N", "Next slice of the queue"),
+        "previous": ("Shift-N", "Previous slice of the queue"),
+        "accept": ("A", "Accept this slice, show the next"),
+        "flag": ("K", "Flag this slice, or remove the flag"),
     },
     "Look": {
-        "peek": "Show the entropy (hold the key)",
-        "next view": "Next view of the uncertainty",
-        "most uncertain": "Centre on the most uncertain voxel",
-        "outline or fill": "Switch the fill on or off",
-        "ED or ES": "Switch between ED and ES",
-        "previous phase": "Previous phase",
-        "next phase": "Next phase",
+        "peek": ("U", "Show the entropy (hold the key)"),
+        "next view": ("Shift-U", "Next view of the uncertainty"),
+        "most uncertain": ("G", "Centre on the most uncertain voxel"),
+        "outline or fill": ("H", "Switch the fill on or off"),
+        "ED or ES": ("T", "Switch between ED and ES"),
+        "previous phase": (",", "Previous phase"),
+        "next phase": (".", "Next phase"),
     },
     "Correct": {
-        "previous alternative": "Previous answer of the models",
-        "next alternative": "Next answer of the models",
-        "scribble": "Start or stop scribbling",
-        "interpolate": "Interpolate the structure",
-        "carry": "Carry the correction to other phases",
-        "absent": "Mark the structure as absent",
-        "revert": "Return the slice to the prediction",
-        "bring back": "Bring back what was removed apart from the heart",
+        "previous alternative": ("Q", "Previous answer of the models"),
+        "next alternative": ("W", "Next answer of the models"),
+        "scribble": ("J", "Start or stop scribbling"),
+        "interpolate": ("I", "Interpolate the structure"),
+        "carry": ("Shift-T", "Carry the correction to other phases"),
+        "absent": ("D", "Mark the structure as absent"),
+        "revert": ("R", "Return the slice to the prediction"),
+        "bring back": ("B", "Bring back what was removed apart from the heart"),
     },
     "Base and apex": {
-        "base outwards": "Move the base outwards",
-        "base inwards": "Move the base inwards",
-        "apex inwards": "Move the apex inwards",
-        "apex outwards": "Move the apex outwards",
+        "base outwards": ("Shift-Q", "Move the base outwards"),
+        "base inwards": ("Shift-W", "Move the base inwards"),
+        "apex inwards": ("Shift-E", "Move the apex inwards"),
+        "apex outwards": ("Shift-R", "Move the apex outwards"),
     },
 }
-"""Group → action → what its key does; actions without a text are shown by their name."""
+"""Group → action → its key, and what the key does, for the sheet of all keys."""
+KEYS: Final[Mapping[str, str]] = {
+    action: key for actions in KEY_GROUPS.values() for action, (key, _) in actions.items()
+}
+"""Action → its key, which is shown on its button."""
 
 TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 
@@ -117,20 +95,16 @@ class ReviewKeys:
     """Key bindings of a viewer and of our layers in it.
 
     ``actions`` run when a key is pressed, ``holds`` while it is held; their names are those in
-    ``KEYS``. Raises ValueError for any other name.
+    ``KEYS``.
     """
 
     def __init__(
         self, viewer: Any, actions: Mapping[str, KeyAction], holds: Mapping[str, Hold] | None = None
     ) -> None:
-        holds = holds or {}
-        unknown = sorted({*actions, *holds} - {*KEYS})
-        if unknown:
-            raise ValueError(f"Unknown actions: {', '.join(unknown)}.")
         self._viewer = viewer
         self._functions = {
             **{KEYS[name]: unless_typing(action) for name, action in actions.items()},
-            **{KEYS[name]: self._while_held(hold) for name, hold in holds.items()},
+            **{KEYS[name]: self._while_held(hold) for name, hold in (holds or {}).items()},
         }
         self._bindings: list[_Binding] = []
         self._held: list[Hold] = []
@@ -141,8 +115,7 @@ class ReviewKeys:
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_active_changed)
         self._application = QApplication.instance()
-        if self._application is not None:
-            self._application.applicationStateChanged.connect(self._on_application_state)
+        self._application.applicationStateChanged.connect(self._on_application_state)
 
     def close(self) -> None:
         """Restore all previous bindings."""
@@ -153,9 +126,7 @@ class ReviewKeys:
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.selection.events.active.disconnect(self._on_active_changed)
-        if self._application is not None:
-            self._application.applicationStateChanged.disconnect(self._on_application_state)
-            self._application = None
+        self._application.applicationStateChanged.disconnect(self._on_application_state)
 
     def _bind_layer(self, layer: Layer) -> None:
         if bayes_metadata(layer) and not any(binding.owner is layer for binding in self._bindings):
@@ -208,7 +179,7 @@ class ReviewKeys:
 
 def is_typing() -> bool:
     """Return whether a text field has the focus; it passes on keys such as Enter."""
-    field = QApplication.focusWidget() if QApplication.instance() is not None else None
+    field = QApplication.focusWidget()
     if isinstance(field, QComboBox):
         return bool(field.isEditable())
     return isinstance(field, TEXT_FIELDS) and not field.isReadOnly()

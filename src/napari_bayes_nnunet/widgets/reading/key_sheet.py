@@ -10,11 +10,10 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QLabel, QMainWindow, QMenu, QWidget
 
 from ..common.dock import heading
-from ..layers.keys import KEY_HELP, KEYS, key_text
+from ..layers.keys import KEY_GROUPS, key_text
 
 KEYS_TITLE: Final = "Keys"
 SHEET_TITLE: Final = "Keys of the Review dock"
-OTHER_KEYS: Final = "Others"
 OF_NAPARI: Final = {"Ctrl+Z": "Undo a correction", "Ctrl+Shift+Z": "Redo it"}
 """Keys of napari that a reader needs."""
 WITH_MOUSE: Final = {"Wheel": "Zoom", "Drag": "Move the image", "Right double-click": "Brightness"}
@@ -44,16 +43,12 @@ class KeySheet(QDialog):
 
 
 def key_groups() -> dict[str, dict[str, str]]:
-    """Return group → key as written on buttons → what it does; every key of `KEYS` is there."""
-    named = {action: text for texts in KEY_HELP.values() for action, text in texts.items()}
-    others = {action: action.capitalize() for action in KEYS if action not in named}
-    groups: dict[str, Mapping[str, str]] = {**KEY_HELP, OTHER_KEYS: others}
+    """Return group → key as written on buttons → what it does."""
     sheet = {
-        title: {key_text(action): text for action, text in texts.items() if action in KEYS}
-        for title, texts in groups.items()
+        title: {key_text(action): text for action, (_, text) in actions.items()}
+        for title, actions in KEY_GROUPS.items()
     }
-    sheet |= {"napari": OF_NAPARI, "Mouse": WITH_MOUSE}
-    return {title: keys for title, keys in sheet.items() if keys}
+    return {**sheet, "napari": OF_NAPARI, "Mouse": WITH_MOUSE}
 
 
 class KeysAction(QAction):
