@@ -8,17 +8,16 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.core.heart.structures import structure_title
+from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES
 from napari_bayes_nnunet.widgets.reading.queue_form import ALL_STRUCTURES, SCORE_HELP, QueueForm
 
-SCORES = {
-    "mutual-information": ("Mutual information", "mm²·bit", "Disagreement in bit."),
-    "disagreement": ("Disagreement", "", "1 − mean Dice."),
-}
+FIRST = next(iter(REVIEW_SCORES.values()))
+OTHER = REVIEW_SCORES["disagreement"]
 
 
 @pytest.fixture
 def form(qtbot: Any) -> QueueForm:
-    made = QueueForm(SCORES)
+    made = QueueForm()
     qtbot.addWidget(made)
     made.set_structures(["RV", "MYO", "LV"])
     made.show()
@@ -33,30 +32,25 @@ def changes(form: QueueForm) -> list[int]:
 
 
 def test_the_first_score_is_chosen_and_explained(form: QueueForm) -> None:
-    assert (form.score, form.unit) == ("mutual-information", "mm²·bit")
+    assert (form.score, form.unit) == (FIRST.name, FIRST.unit)
     score, note = form.scores.toolTip().split("\n\n")
-    assert score.startswith("Disagreement in bit.")
+    assert score.startswith(FIRST.help)
     assert "mm²·bit" in score
     assert note == SCORE_HELP
     role = Qt.ItemDataRole.ToolTipRole
-    assert form.scores.itemData(1, role) == "1 − mean Dice."
+    assert form.scores.itemData(form.scores.findData(OTHER.name), role) == OTHER.help
 
 
 def test_another_score_is_signalled(form: QueueForm, changes: Any) -> None:
     notes: list[str] = []
     form.noted.connect(notes.append)
-    form.set_score("disagreement", "Single member.")
-    assert (form.score, form.unit, changes) == ("disagreement", "", [])
+    form.set_score(OTHER.name, "Single member.")
+    assert (form.score, form.unit, changes) == (OTHER.name, OTHER.unit, [])
     assert notes == ["Single member."]
     form.scores.setCurrentIndex(0)
-    assert (form.score, changes) == ("mutual-information", [1])
+    assert (form.score, changes) == (FIRST.name, [1])
     assert notes == ["Single member.", ""]
-    assert form.scores.toolTip().startswith("Disagreement in bit.")
-
-
-def test_an_unknown_score_is_refused(form: QueueForm) -> None:
-    with pytest.raises(KeyError):
-        form.set_score("guess")
+    assert form.scores.toolTip().startswith(FIRST.help)
 
 
 def test_one_structure_or_all(form: QueueForm, changes: Any) -> None:

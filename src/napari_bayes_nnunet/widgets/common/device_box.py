@@ -30,9 +30,8 @@ class DeviceBox(NarrowComboBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._fastest = ""
-        self.addItem("Automatic", AUTO)
+        self.set_choices({AUTO: "Automatic"}, {AUTO: LOOKING})
         self.setToolTip("Device for the training. A GPU is 10 to 100 times faster than a CPU.")
-        self.setItemData(0, LOOKING, Qt.ItemDataRole.ToolTipRole)
 
     @property
     def device(self) -> str:
@@ -46,16 +45,8 @@ class DeviceBox(NarrowComboBox):
 
     def set_devices(self, devices: Mapping[str, str]) -> None:
         """Offer ``devices``, the fastest first: name to model and free memory."""
-        chosen = self.device
-        self.blockSignals(True)
-        self.clear()
         self._fastest = next(iter(devices), "")
-        texts, helps = device_choices(devices)
-        for row, (name, text) in enumerate(texts.items()):
-            self.addItem(text, name)
-            self.setItemData(row, helps[name], Qt.ItemDataRole.ToolTipRole)
-        self.setCurrentIndex(max(self.findData(chosen), 0))
-        self.blockSignals(False)
+        self.set_choices(*device_choices(devices))
 
     def set_unknown(self, sentence: str) -> None:
         """Show why the devices are unknown."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from .settings import Display, Settings
 
@@ -55,9 +56,8 @@ class DisplayForm(QWidget):
         for box, checked in zip(
             self._boxes(), (display.contours, display.fill, display.smooth), strict=True
         ):
-            box.blockSignals(True)
-            box.setChecked(checked)
-            box.blockSignals(False)
+            with signals_blocked(box):
+                box.setChecked(checked)
         self.changed.emit(display)
 
     def toggle_fill(self) -> None:

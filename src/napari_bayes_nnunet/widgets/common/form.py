@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, create_widget
@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QStylePainter,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from ...core.problems import Problem
 from .dock import MessageLabel, ThemeFont, row_label
@@ -344,6 +345,23 @@ class NarrowComboBox(QComboBox):
         let_shrink(self)
         self.setMinimumContentsLength(letters)
         self.installEventFilter(WheelGuard(self))
+
+    def set_choices(
+        self, texts: Mapping[Any, str], helps: Mapping[Any, str] = MappingProxyType({})
+    ) -> None:
+        """Offer these values and keep the chosen one, else the first, without a signal."""
+        chosen = self.currentData()
+        with signals_blocked(self):
+            self.clear()
+            for row, (value, text) in enumerate(texts.items()):
+                self.addItem(text, value)
+                self.setItemData(row, helps.get(value), Qt.ItemDataRole.ToolTipRole)
+        self.choose(chosen)
+
+    def choose(self, value: Any) -> None:
+        """Choose a value, or the first if it is not offered, without a signal."""
+        with signals_blocked(self):
+            self.setCurrentIndex(max(self.findData(value), 0))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the box with its choice elided, which Qt does not do under a style sheet."""

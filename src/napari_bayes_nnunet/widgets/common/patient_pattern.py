@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ...io.dataset.patients import DEFAULT_PATIENT
@@ -44,11 +44,7 @@ class PatientForm(QWidget):
         ThemeFont(self.own)
         self.example = MessageLabel()
         self.problem_text = MessageLabel(level="blocking")
-        for pattern, title in PATTERNS.items():
-            self.choice.addItem(title, pattern)
-            last = self.choice.count() - 1
-            tip = OWN_HELP if pattern == OWN else pattern
-            self.choice.setItemData(last, tip, Qt.ItemDataRole.ToolTipRole)
+        self.choice.set_choices(PATTERNS, {**{p: p for p in PATTERNS}, OWN: OWN_HELP})
         self.choice.setToolTip(_HELP)
         self.own.setToolTip(OWN_HELP)
         self.own.setPlaceholderText(r"(patient\d+)")

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QToolTip,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from .dock import ThemeFont
 from .levels import Level, level_color
@@ -178,15 +179,14 @@ class RowsTable(QTableView):
 
     def choose_row(self, number: int | None) -> None:
         """Choose row ``number`` and scroll to it, or choose none, without a signal."""
-        before = self.blockSignals(True)
-        if number is None:
-            self.setCurrentIndex(QModelIndex())
-            self.clearSelection()
-        else:
-            self.selectRow(number)
-            self.scrollTo(self._model.index(number, 0))
-            self._scroll_into_sight(number)
-        self.blockSignals(before)
+        with signals_blocked(self):
+            if number is None:
+                self.setCurrentIndex(QModelIndex())
+                self.clearSelection()
+            else:
+                self.selectRow(number)
+                self.scrollTo(self._model.index(number, 0))
+                self._scroll_into_sight(number)
 
     def _scroll_into_sight(self, number: int) -> None:
         """Scroll further if an area around the table hides a row, as far as the table can."""
@@ -202,11 +202,10 @@ class RowsTable(QTableView):
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Take the focus without choosing the first row, as Qt would."""
         had_row = self.currentIndex().isValid()
-        before = self.blockSignals(True)
-        super().focusInEvent(event)
-        if not had_row:
-            self.setCurrentIndex(QModelIndex())
-        self.blockSignals(before)
+        with signals_blocked(self):
+            super().focusInEvent(event)
+            if not had_row:
+                self.setCurrentIndex(QModelIndex())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Open the chosen row with the return key."""

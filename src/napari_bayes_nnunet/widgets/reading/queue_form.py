@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from ...core.heart.structures import structure_title
+from ...core.review.queue import REVIEW_SCORES, Score
 from ..common.form import NarrowComboBox
 from ..common.patient_pattern import labelled_row
 
@@ -34,17 +35,8 @@ UNITS_EXPLAINED = {
 """Meaning of units that are not used in a clinic."""
 
 
-@dataclass(frozen=True)
-class ScoreWords:
-    """Title, unit ("" for none) and description of a score."""
-
-    title: str
-    unit: str
-    help: str
-
-
 class QueueForm(QWidget):
-    """Choices of score, structure and slices; ``scores`` maps names to title, unit and help.
+    """Choices of score, structure and slices.
 
     ``changed`` is emitted when the user changes a choice, not by setters. ``noted`` carries the
     reason if the slices are ordered by another score than the chosen one, else "".
@@ -53,11 +45,8 @@ class QueueForm(QWidget):
     changed = Signal()
     noted = Signal(str)
 
-    def __init__(
-        self, scores: Mapping[str, tuple[str, str, str]], parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._scores = {name: ScoreWords(*words) for name, words in scores.items()}
         self.scores = NarrowComboBox()
         self.scores.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.structures = NarrowComboBox()
@@ -81,7 +70,7 @@ class QueueForm(QWidget):
     @property
     def unit(self) -> str:
         """The unit of the chosen score, "" if it has none."""
-        return self._scores[self.score].unit
+        return REVIEW_SCORES[self.score].unit
 
     @property
     def structure(self) -> str | None:
@@ -100,29 +89,19 @@ class QueueForm(QWidget):
         return bool(self.borders_switch.isChecked())
 
     def set_score(self, name: str, note: str = "") -> None:
-        """Choose the score ``name`` and emit the reason ``note``. Raises KeyError if unknown."""
-        if name not in self._scores:
-            raise KeyError(name)
-        _choose(self.scores, name)
+        """Choose the score ``name`` and emit the reason ``note``."""
+        self.scores.choose(name)
         self._show_help()
         self.noted.emit(note)
 
     def set_structures(self, names: Sequence[str]) -> None:
         """Offer these structures, and keep the chosen structure if it is one of them."""
-        chosen = self.structure
-        before = self.structures.blockSignals(True)
-        self.structures.clear()
-        self.structures.addItem(ALL_STRUCTURES, None)
-        for name in names:
-            self.structures.addItem(name, name)
-            index = self.structures.count() - 1
-            self.structures.setItemData(index, structure_title(name), Qt.ItemDataRole.ToolTipRole)
-        self.structures.blockSignals(before)
-        _choose(self.structures, chosen if chosen in names else None)
+        texts: dict[str | None, str] = {None: ALL_STRUCTURES} | {name: name for name in names}
+        self.structures.set_choices(texts, {name: structure_title(name) for name in names})
 
     def set_structure(self, name: str | None) -> None:
         """Choose a structure, or all for None."""
-        _choose(self.structures, name)
+        self.structures.choose(name)
 
     def set_phases(self, count: int) -> None:
         """Set the number of phases; the switch is hidden unless there are more than two."""
@@ -134,16 +113,14 @@ class QueueForm(QWidget):
             (self.phases_switch, all_phases),
             (self.borders_switch, leave_out_borders),
         ):
-            before = switch.blockSignals(True)
-            switch.setChecked(on)
-            switch.blockSignals(before)
+            with signals_blocked(switch):
+                switch.setChecked(on)
 
     def _fill(self) -> None:
-        for name, words in self._scores.items():
-            self.scores.addItem(words.title, name)
-            index = self.scores.count() - 1
-            self.scores.setItemData(index, _describe_score(words), Qt.ItemDataRole.ToolTipRole)
-        self.structures.addItem(ALL_STRUCTURES, None)
+        titles = {name: score.title for name, score in REVIEW_SCORES.items()}
+        helps = {name: _describe_score(score) for name, score in REVIEW_SCORES.items()}
+        self.scores.set_choices(titles, helps)
+        self.set_structures(())
         self.structures.setToolTip(STRUCTURE_HELP)
         self.phases_switch.setToolTip(PHASES_HELP)
         self.borders_switch.setToolTip(BORDERS_HELP)
@@ -162,8 +139,8 @@ class QueueForm(QWidget):
         column.addLayout(labelled_row("", switches))
 
     def _show_help(self) -> None:
-        words = self._scores.get(self.score)
-        self.scores.setToolTip(f"{_describe_score(words)}\n\n{SCORE_HELP}" if words else SCORE_HELP)
+        description = _describe_score(REVIEW_SCORES[self.score])
+        self.scores.setToolTip(f"{description}\n\n{SCORE_HELP}")
 
     def _on_score_changed(self) -> None:
         self._show_help()
@@ -171,14 +148,7 @@ class QueueForm(QWidget):
         self.changed.emit()
 
 
-def _choose(combo: QComboBox, data: object) -> None:
-    """Choose the entry with ``data`` without a signal."""
-    before = combo.blockSignals(True)
-    combo.setCurrentIndex(max(combo.findData(data), 0))
-    combo.blockSignals(before)
-
-
-def _describe_score(words: ScoreWords) -> str:
-    if not words.unit:
-        return words.help
-    return f"{words.help} Unit: {words.unit}{UNITS_EXPLAINED.get(words.unit, '')}."
+def _describe_score(score: Score) -> str:
+    if not score.unit:
+        return score.help
+    return f"{score.help} Unit: {score.unit}{UNITS_EXPLAINED.get(score.unit, '')}."

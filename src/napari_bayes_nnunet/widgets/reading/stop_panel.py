@@ -6,6 +6,7 @@ from typing import Final
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from ...app.review.stop_advice import DEFAULT_TARGET, LARGEST_TARGET, LEAST_TARGET
 from ...core.metrics.conformal import COVERAGES, Coverage
@@ -53,8 +54,7 @@ class StopPanel(QWidget):
         self.target.installEventFilter(WheelGuard(self))
         DecimalKeys(self.target)
         self.levels = NarrowComboBox(letters=4)
-        for level in sorted(COVERAGES, reverse=True):
-            self.levels.addItem(f"{level} %", level)
+        self.levels.set_choices({level: f"{level} %" for level in sorted(COVERAGES, reverse=True)})
         self.levels.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
         self.finish_button = QPushButton("Finish review")
         self.finish_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -85,10 +85,9 @@ class StopPanel(QWidget):
 
     def set_target(self, points: float, level: int) -> None:
         """Show a target without a signal."""
-        before = self.blockSignals(True)
-        self.target.setValue(points)
-        self.levels.setCurrentIndex(max(self.levels.findData(level), 0))
-        self.blockSignals(before)
+        with signals_blocked(self):
+            self.target.setValue(points)
+            self.levels.choose(level)
 
     def set_advice(self, text: str, *, may_stop: bool) -> None:
         """Show the advice, and enable the button if the review may stop; "" hides the panel."""

@@ -6,7 +6,6 @@ from functools import partial
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ...core.review.queue import REVIEW_SCORES
 from ..common.display_form import DisplayForm
 from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage
 from ..common.settings import Settings, StopTarget
@@ -44,7 +43,7 @@ class ReviewForms(QWidget):
         super().__init__(parent)
         self._settings = settings
         self.key_numbers = KeyNumbers()
-        self.queue = QueueForm({s.name: (s.title, s.unit, s.help) for s in REVIEW_SCORES.values()})
+        self.queue = QueueForm()
         self.grid = HeatGrid()
         self.thumbnails = Thumbnails()
         self.carried = CarriedStrip()
