@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_bayes_nnunet.widgets.editing.edit_watch import EditWatch, SliceChange
-from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top, set_slice
+from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top, set_slices
 
 from ...helpers.windows.canvas_mouse import LEFT, NO_BUTTON, RIGHT, CanvasMouse
 from ...helpers.windows.settling import settle
@@ -59,7 +59,7 @@ def square(label: int = 3) -> np.ndarray:
 
 
 def test_set_undo_and_redo_are_reported(layer, told) -> None:
-    set_slice(layer, (2, 3), square())
+    set_slices(layer, {(2, 3): square()})
     changes, painted = told.take()
     (change,) = changes
     assert not painted
@@ -78,7 +78,7 @@ def test_set_undo_and_redo_are_reported(layer, told) -> None:
 
 
 def test_undo_in_a_hidden_slice_is_reported(viewer, layer, told) -> None:
-    set_slice(layer, (2, 3), square())
+    set_slices(layer, {(2, 3): square()})
     told.take()
     viewer.dims.set_point([0, 1], [0, 0])
     assert told.all == []
@@ -149,7 +149,7 @@ def test_a_foreign_array_is_copied_into_ours(layer, told, kind) -> None:
     assert change.place == (4, 1)
     assert layer.data is saved
     assert np.array_equal(saved[3, 1], square())
-    set_slice(layer, (1, 0), square())
+    set_slices(layer, {(1, 0): square()})
     assert told.take()[0][0].place == (1, 0)
     assert np.array_equal(saved[0, 0], square())
 
@@ -178,7 +178,7 @@ def test_changes_of_a_volume_are_reported(qapp, tmp_path) -> None:
     put_on_top(viewer, layer)
     watch = EditWatch(viewer, layer)
     told = Told(watch)
-    set_slice(layer, (None, 2), square())
+    set_slices(layer, {(None, 2): square()})
     ((change,), _) = told.take()
     assert change.place == (None, 2)
     watch.close()
@@ -191,7 +191,7 @@ def only_right(change: SliceChange) -> Any:
 
 
 def test_painting_is_limited_and_stays_one_step(qtbot, layer, watch, told) -> None:
-    set_slice(layer, (2, 3), square(2))
+    set_slices(layer, {(2, 3): square(2)})
     told.take()
     watch.limit = only_right
     layer.brush_size = 6
@@ -274,7 +274,7 @@ def test_a_polygon_ends_with_its_slice(viewer, layer, watch) -> None:
 
 def test_what_is_drawn_now_is_taken_back(layer, watch, told) -> None:
     assert not watch.take_back()
-    set_slice(layer, (2, 0), square())
+    set_slices(layer, {(2, 0): square()})
     told.take()
     begin_stroke(layer)
     assert watch.take_back()

@@ -20,7 +20,6 @@ from napari_bayes_nnunet.widgets.layers.review_layers import (
     hide_closed_review,
     put_on_top,
     remove_layers,
-    set_slice,
     set_slices,
     show_as_closed,
     show_hidden_result,
@@ -112,14 +111,14 @@ def square(label: int) -> np.ndarray:
 def test_setting_a_slice_is_one_step_to_undo(viewer, edited) -> None:
     steps: list[object] = []
     edited.events.paint.connect(lambda event: steps.append(event.value))
-    assert set_slice(edited, (2, 3), square(3)) == 16
+    assert set_slices(edited, {(2, 3): square(3)}) == 16
     assert (edited.data[1, 3] == square(3)).all()
     assert edited.data.sum() == 48
-    assert set_slice(edited, (2, 3), square(3)) == 0
+    assert set_slices(edited, {(2, 3): square(3)}) == 0
     changed = square(3)
     changed[4] = 0
     changed[12] = 1
-    assert set_slice(edited, (2, 3), changed) == 24
+    assert set_slices(edited, {(2, 3): changed}) == 24
     assert len(steps) == 2
     edited.undo()
     assert (edited.data[1, 3] == square(3)).all()
@@ -134,7 +133,7 @@ def test_a_set_slice_is_drawn_at_once(viewer, edited) -> None:
     viewer.dims.set_point([0, 1], [46, 24])
     seen: list[int] = []
     edited.events.set_data.connect(lambda: seen.append(int(edited._slice.image.raw.max())))
-    set_slice(edited, (2, 3), square(2))
+    set_slices(edited, {(2, 3): square(2)})
     assert seen == [2]
 
 
@@ -147,14 +146,8 @@ def test_several_slices_are_one_step(edited) -> None:
 def test_a_volume_is_set_too(viewer, tmp_path) -> None:
     image = viewer.add_layer(image_layer(tmp_path, VOLUME))
     layer = edited_layer(image, np.zeros(VOLUME.shape, np.uint8), STRUCTURES, VOLUME)
-    assert set_slice(layer, (None, 1), square(3)) == 16
+    assert set_slices(layer, {(None, 1): square(3)}) == 16
     assert (layer.data[1] == square(3)).all()
-
-
-def test_a_slice_of_another_shape_is_refused(edited) -> None:
-    with pytest.raises(ValueError, match=r"\(16, 20\).*\(3, 4\)"):
-        set_slice(edited, (1, 0), np.zeros((3, 4), np.uint8))
-    assert not edited.data.any()
 
 
 def test_layers_are_found_by_role_and_image(viewer, image, edited, tmp_path) -> None:

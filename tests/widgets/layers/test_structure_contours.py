@@ -19,7 +19,7 @@ from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     edited_layer,
     put_on_top,
-    set_slice,
+    set_slices,
 )
 from napari_bayes_nnunet.widgets.layers.structure_contours import (
     FILLED,
@@ -108,7 +108,7 @@ def test_edits_undo_and_strokes_are_followed(qtbot, viewer, image, result, conto
     assert contours.source is edited
     larger = edited.data[1, 1].copy()
     larger[12:15, 5:14] = 3
-    set_slice(edited, PLACE, larger)
+    set_slices(edited, {PLACE: larger})
     assert drawn(contours).max(axis=0) == pytest.approx([14.5, 13.5], abs=0.3)
     edited.undo()
     assert drawn(contours).max(axis=0) == pytest.approx([11.5, 13.5], abs=0.3)

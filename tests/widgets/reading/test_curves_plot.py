@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor, QPalette
 
 from napari_bayes_nnunet.core.heart.structures import CARDIAC
 from napari_bayes_nnunet.widgets.common.plotting import pg, readable
-from napari_bayes_nnunet.widgets.reading.curves_plot import CurvesPlot, PhaseLine
+from napari_bayes_nnunet.widgets.reading.volume_plot import CurvesPlot, PhaseLine
 
 from .test_volume_plot import PHASES, curve
 

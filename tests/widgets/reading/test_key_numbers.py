@@ -86,7 +86,7 @@ def test_open_slices_stand_below_the_spread(table: KeyNumbers) -> None:
 def test_a_reviewed_number_has_no_spread(table: KeyNumbers) -> None:
     table.set_numbers(numbers(), numbers(), {"LV EF": 0}, ed=1, es=9)
     assert table.texts("LV EF")[3:5] == ("", "0")
-    assert "±" not in table._columns["LV EF"].labels[0].toolTip()
+    assert "±" not in table._columns["LV EF"][0].toolTip()
 
 
 def test_only_the_key_numbers_are_shown(table: KeyNumbers) -> None:
@@ -131,7 +131,7 @@ def test_a_change_keeps_the_height(table: KeyNumbers) -> None:
 def test_a_change_moves_no_column(table: KeyNumbers, points: int) -> None:
     def lefts() -> list[int]:
         table.grab()
-        return [table._columns[name].labels[VALUE].x() for name in table.names]
+        return [table._columns[name][VALUE].x() for name in table.names]
 
     style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
     table.setStyleSheet(style)
@@ -174,7 +174,7 @@ def test_the_table_is_no_wider_than_the_corrections(
 
 def interval(table: KeyNumbers, name: str) -> tuple[str, ...]:
     """Return the lower and the upper end in the column of ``name``."""
-    return tuple(end.text().strip() for end in table._columns[name].ends)
+    return tuple(end.text().strip() for end in table._columns[name][LOW:SPREAD])
 
 
 def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
@@ -182,19 +182,19 @@ def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
     ends = {80: (49.0, 58.0), 90: (47.6, 59.4)}
     predicted = {**plain, "LV EF": replace(plain["LV EF"], intervals=ends)}
     table.set_numbers(plain, plain)
-    assert table._columns["LV EF"].ends[0].isHidden()
+    assert table._columns["LV EF"][LOW].isHidden()
     table.set_numbers(predicted, predicted)
-    assert not table._columns["LV EF"].ends[0].isHidden()
+    assert not table._columns["LV EF"][LOW].isHidden()
     assert interval(table, "LV EF") == ("48", "59")
     assert interval(table, "LV EDV") == ("", "")
-    help_text = table._columns["LV EF"].ends[1].toolTip()
+    help_text = table._columns["LV EF"][HIGH].toolTip()
     assert "47.6" in help_text
     assert "49.0" in help_text
     height = table.sizeHint().height()
     table.set_numbers(plain, predicted)  # the first correction
     assert interval(table, "LV EF") == ("", "")
-    assert INTERVAL_ENDED in table._columns["LV EF"].ends[1].toolTip()
-    assert INTERVAL_ENDED not in table._columns["LV EDV"].ends[1].toolTip()
+    assert INTERVAL_ENDED in table._columns["LV EF"][HIGH].toolTip()
+    assert INTERVAL_ENDED not in table._columns["LV EDV"][HIGH].toolTip()
     assert table.sizeHint().height() == height
 
 

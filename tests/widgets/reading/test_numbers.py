@@ -19,6 +19,7 @@ from napari_bayes_nnunet.widgets.reading.numbers import (
     NOT_CLINICAL,
     OPEN_TEXT,
     REVIEWED_TEXT,
+    VALUE,
     NumbersForm,
     NumbersTable,
     format_value,
@@ -160,11 +161,11 @@ def test_open_slices_stand_next_to_the_spread(table: NumbersTable) -> None:
 def test_intervals_and_open_slices_are_explained(table: NumbersTable) -> None:
     interval = replace(PREDICTED["LV EF"], intervals={90: (47.6, 59.4)})
     table.set_numbers(PREDICTED | numbers(interval), PREDICTED, {"LV EF": 9, "LV EDV": 0})
-    help_text = table._lines["LV EF"].value.toolTip()
+    help_text = table._lines["LV EF"][VALUE].toolTip()
     ends = {"level": 90, "low": "47.6", "high": "59.4", "unit": "%"}
     assert INTERVAL_HELP.format(**ends) in help_text
     assert OPEN_TEXT.format(9) in help_text
-    assert REVIEWED_TEXT in table._lines["LV EDV"].value.toolTip()
+    assert REVIEWED_TEXT in table._lines["LV EDV"][VALUE].toolTip()
 
 
 def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None:
@@ -204,8 +205,8 @@ def test_other_numbers_replace_the_previous(table: NumbersTable, qtbot: Any) -> 
 
 def test_names_and_headings_are_explained(table: NumbersTable) -> None:
     line, edv = table._lines["LV EDV"], PREDICTED["LV EDV"]
-    assert line.name.toolTip().startswith(edv.title)
-    assert line.name.toolTip().endswith(edv.help)
+    assert line[0].toolTip().startswith(edv.title)
+    assert line[0].toolTip().endswith(edv.help)
     assert all(help_text.endswith(".") for title, help_text in HEADINGS if title)
 
 

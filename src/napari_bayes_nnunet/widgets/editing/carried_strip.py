@@ -117,7 +117,7 @@ class CarriedStrip(QWidget):
         return item
 
     def picture_size(self, aspect: float) -> QSize:
-        """Return the size of the pictures for which there is room, px; see `Thumbnails.cell_size`."""
+        """Return the size of the pictures for which there is room, px; see `Thumbnails`."""
         room = self.pictures.viewport().height() - self.pictures.beside().height()
         height = min(max(room, SMALLEST_PICTURE), LARGEST_PICTURE / max(aspect, 1))
         return QSize(max(round(height * aspect), 1), round(height))

@@ -7,7 +7,7 @@ from textwrap import fill, wrap
 from typing import Any, Final
 
 from napari.components.overlays import ScaleBarOverlay, TextOverlay
-from napari.layers import Image, Layer
+from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer
 
 from ...core.steps import drain
@@ -210,12 +210,11 @@ class ResultCaption(CanvasCaption):
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer, None, name="result")
         self._chosen: Image | None = None
-        self._maps: list[Layer] = []
         self._is_made = False
-        layers, overlays = viewer.layers.events, viewer.canvas.overlays.events
-        self._followed = (layers.inserted, layers.removed, overlays.added, overlays.removed)
+        overlays = viewer.canvas.overlays.events
+        self._followed = (viewer.layers.events, overlays.added, overlays.removed)
         for signal in self._followed:
-            signal.connect(self._follow)
+            signal.connect(self._on_changed)
 
     def set_image(self, image: Image | None) -> None:
         """Show the caption of another image; None for none."""
@@ -228,30 +227,25 @@ class ResultCaption(CanvasCaption):
     def close(self) -> None:
         """Remove the caption and disconnect from the viewer."""
         for signal in self._followed:
-            signal.disconnect(self._follow)
+            signal.disconnect(self._on_changed)
         self._chosen = None
         self._follow()
         if self._is_made:
             super().close()
 
-    def _follow(self, event: object = None) -> None:
-        """Follow the caption of a review, and the visibility of the maps that are there now."""
-        for layer in self._maps:
-            layer.events.visible.disconnect(self._show_title)
+    def _on_changed(self, event: Any) -> None:
+        if event.type in ("inserted", "removed", "visible", "added"):
+            self._follow()
+
+    def _follow(self) -> None:
+        """Give way to the caption of a review, and show the title of the visible map."""
         is_reviewed = CAPTION_KEY in self._viewer.canvas.overlays
         self._image = None if is_reviewed else self._chosen
         layers = result_layers(self._viewer, self._image) if self._image is not None else {}
-        self._maps = [layer for role, layer in layers.items() if role in UNCERTAINTY_MAPS]
-        for layer in self._maps:
-            layer.events.visible.connect(self._show_title)
-        self._show_title()
-        if self._is_made:
-            self._update_bar()
-
-    def _show_title(self, event: object = None) -> None:
-        layers = result_layers(self._viewer, self._image) if self._image is not None else {}
         shown = [role for role in UNCERTAINTY_MAPS if role in layers and layers[role].visible]
         self.set_title(UNCERTAINTY_MAPS[shown[0]].view if shown else "")
+        if self._is_made:
+            self._update_bar()
 
 
 class CanvasNotice(QObject):

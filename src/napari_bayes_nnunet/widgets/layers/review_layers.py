@@ -73,10 +73,8 @@ def edited_layer(
     """
     layer = Labels(
         labels,
-        **layer_placement(image),
         **labels_look(structures),
-        name=f"{layer_case(image)} edited",
-        metadata=_about(
+        **_common(
             image,
             "edited",
             geometry=geometry,
@@ -106,9 +104,7 @@ def lines_layer(
     layer = LinesLayer(
         vectors,
         ndim=image.ndim,
-        **layer_placement(image),
-        name=f"{layer_case(image)} {role}",
-        metadata=_about(image, role),
+        **_common(image, role),
         edge_color=colors if len(colors) else "white",
         edge_width=width,
         vector_style="line",
@@ -125,9 +121,7 @@ def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
     return Points(
         points,
         ndim=image.ndim,
-        **layer_placement(image),
-        name=f"{layer_case(image)} contour handles",
-        metadata=_about(image, "contour handles"),
+        **_common(image, "contour handles"),
         size=1,
         canvas_size_limits=(HANDLE_PIXELS, HANDLE_PIXELS),
         face_color=color,
@@ -225,22 +219,13 @@ def show_hidden_result(viewer: Any, image: Image) -> None:
             layer.visible = True
 
 
-def set_slice(layer: Labels, place: Place, labels: NDArray[np.uint8]) -> int:
-    """Write (Y, X) ``labels`` into a slice as one undo step; return how many voxels changed."""
-    return set_slices(layer, {place: labels})
-
-
 def set_slices(layer: Labels, slices: Mapping[Place, NDArray[np.uint8]]) -> int:
-    """Write several slices like `set_slice`, as one undo step."""
+    """Write (Y, X) labels into slices as one undo step; return how many voxels changed."""
     changed = 0
     with layer.block_history():
         for place, labels in slices.items():
             index = index_of(place)
             before = np.asarray(layer.data[index])
-            if before.shape != np.shape(labels):
-                raise ValueError(
-                    f"Labels of shape {before.shape} expected, not {np.shape(labels)}."
-                )
             voxels = np.nonzero(before != labels)
             if len(voxels[0]):
                 slice_axes = tuple(np.full(len(voxels[0]), number) for number in index)
@@ -251,13 +236,13 @@ def set_slices(layer: Labels, slices: Mapping[Place, NDArray[np.uint8]]) -> int:
     return changed
 
 
-def _about(image: Image, role: ReviewRole, **more: Any) -> dict[str, Any]:
-    return {
-        "bayes": {
-            "role": role,
-            "case": layer_case(image),
-            "image": image.unique_id,
-            "source": str(layer_source(image) or ""),
-            **more,
-        }
+def _common(image: Image, role: ReviewRole, **more: Any) -> dict[str, Any]:
+    about = {
+        "role": role,
+        "case": layer_case(image),
+        "image": image.unique_id,
+        "source": str(layer_source(image) or ""),
+        **more,
     }
+    name = f"{layer_case(image)} {role}"
+    return {"name": name, "metadata": {"bayes": about}, **layer_placement(image)}

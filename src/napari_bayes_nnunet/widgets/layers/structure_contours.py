@@ -178,19 +178,21 @@ class StructureContours:
                     layer.contour, layer.opacity = CONTOUR_WIDTH, 1.0
         for layer in present:
             if layer not in self._followed:
-                layer.events.set_data.connect(self.draw)
-                layer.events.paint.connect(self.draw)
-                layer.events.labels_update.connect(self._on_stroke)
-                layer.events.visible.connect(self._on_shown)
-                layer.events.mode.connect(self._show_labels)
+                for signal, slot in self._slots(layer):
+                    signal.connect(slot)
         self._followed = present
 
+    def _slots(self, layer: Labels) -> Iterator[tuple[Any, Any]]:
+        """Yield the signals of labels, each with what follows it."""
+        yield layer.events.set_data, self.draw
+        yield layer.events.paint, self.draw
+        yield layer.events.labels_update, self._on_stroke
+        yield layer.events.visible, self._on_shown
+        yield layer.events.mode, self._show_labels
+
     def _disconnect(self, layer: Labels) -> None:
-        layer.events.set_data.disconnect(self.draw)
-        layer.events.paint.disconnect(self.draw)
-        layer.events.labels_update.disconnect(self._on_stroke)
-        layer.events.visible.disconnect(self._on_shown)
-        layer.events.mode.disconnect(self._show_labels)
+        for signal, slot in self._slots(layer):
+            signal.disconnect(slot)
 
     def _on_layers_changed(self) -> None:
         if self.layer not in self._viewer.layers:

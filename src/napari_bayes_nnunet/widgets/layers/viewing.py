@@ -142,8 +142,25 @@ def go_to_phase(viewer: Any, layer: Image, phase: int) -> None:
 
 
 def zoom_to_area(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> None:
-    """Zoom in on an ``area`` (Y, X) of a (Z, Y, X) or (T, Z, Y, X) layer if slices are shown."""
-    _zoom_to(viewer, layer, _area_box(viewer, layer, area))
+    """Centre on an ``area`` (Y, X) of a layer and enlarge it, if slices are shown.
+
+    The band beside the image is as small as possible.
+    """
+    box = _area_box(viewer, layer, area)
+    if box is None:
+        return
+    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+    steps = np.abs(layer.scale[axes])
+    start, shape = layer.translate[axes], np.array(layer.data.shape)[axes]
+    first, last = start - steps / 2, start + (shape - 0.5) * steps
+    size, (low, high) = np.array(viewer.canvas.size), np.transpose(box)
+    scales = size / (high - low + 1)
+    zoom = min(HEART_HEIGHT * scales[0], HEART_WIDTH * scales[1])
+    zoom = max(zoom, min((size / (last - first)).max(), WHOLE * scales.min()))
+    reach, centre = size / zoom / 2, (low + high) / 2
+    limits = np.sort([first + reach, last - reach], axis=0)
+    viewer.scene.camera.zoom = float(zoom)
+    viewer.scene.camera.center = tuple(map(float, np.clip(centre, *limits)))
 
 
 def is_area_shown(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> bool:
@@ -162,40 +179,16 @@ def is_area_shown(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> bool:
 
 
 def _area_box(viewer: Any, layer: Layer, area: NDArray[np.bool_]) -> Box | None:
-    in_plane = {viewer.dims.ndim - 2, viewer.dims.ndim - 1}
-    return _displayed_box(viewer, layer, area) if in_plane == {*viewer.dims.displayed} else None
-
-
-def _displayed_box(viewer: Any, layer: Layer, mask: Any) -> Box | None:
-    """Return the limits of a 2D ``mask`` along the displayed axes; None if it is empty."""
-    rows, columns = np.nonzero(mask)
-    if not len(rows):
+    """Return the limits of an area on the screen; None if it is empty or no slice is shown."""
+    rows, columns = np.nonzero(area)
+    if not len(rows) or {viewer.dims.ndim - 2, viewer.dims.ndim - 1} != {*viewer.dims.displayed}:
         return None
-    first = viewer.dims.ndim - layer.ndim
-    axes = [axis - first for axis in viewer.dims.displayed]
+    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
     values = (columns, rows) if axes[0] > axes[1] else (rows, columns)
     return [
         (index.min() * step + start, index.max() * step + start)
         for index, step, start in zip(values, layer.scale[axes], layer.translate[axes], strict=True)
     ]
-
-
-def _zoom_to(viewer: Any, layer: Layer, box: Box | None) -> None:
-    """Centre on a box and enlarge it, with the smallest possible band beside the image."""
-    if box is None:
-        return
-    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
-    steps = np.abs(layer.scale[axes])
-    start, shape = layer.translate[axes], np.array(layer.data.shape)[axes]
-    first, last = start - steps / 2, start + (shape - 0.5) * steps
-    size, (low, high) = np.array(viewer.canvas.size), np.transpose(box)
-    scales = size / (high - low + 1)
-    zoom = min(HEART_HEIGHT * scales[0], HEART_WIDTH * scales[1])
-    zoom = max(zoom, min((size / (last - first)).max(), WHOLE * scales.min()))
-    reach, centre = size / zoom / 2, (low + high) / 2
-    limits = np.sort([first + reach, last - reach], axis=0)
-    viewer.scene.camera.zoom = float(zoom)
-    viewer.scene.camera.center = tuple(map(float, np.clip(centre, *limits)))
 
 
 def shown_plane(viewer: Any, layer: Layer) -> PlaneIndex:

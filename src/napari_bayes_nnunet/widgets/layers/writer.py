@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,7 @@ def write_image_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> li
 
     Raises DataError if the layer has no geometry or does not have its shape.
     """
-    file, voxels = _with_ending(path), _full_resolution(data, attributes)
-    write_image(file, voxels, _geometry(voxels.shape, attributes))
-    return [str(file)]
+    return _write(write_image, path, data, attributes)
 
 
 def write_labels_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
@@ -29,18 +27,17 @@ def write_labels_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> l
 
     Raises DataError if the layer has no geometry or does not have its shape.
     """
-    file, labels = _with_ending(path), _full_resolution(data, attributes)
-    write_labels(file, labels, _geometry(labels.shape, attributes))
+    return _write(write_labels, path, data, attributes)
+
+
+def _write(
+    write: Callable[..., object], path: str, data: Any, attributes: Mapping[str, Any]
+) -> list[str]:
+    # napari's save dialog can omit the ending.
+    file = Path(path if path.lower().endswith(ENDINGS) else f"{path}{ENDINGS[0]}")
+    voxels = np.asarray(data[0] if attributes.get("multiscale") else data)
+    write(file, voxels, _geometry(voxels.shape, attributes))
     return [str(file)]
-
-
-def _with_ending(path: str) -> Path:
-    """Return the path with an ending, which napari's save dialog can omit."""
-    return Path(path if path.lower().endswith(ENDINGS) else f"{path}{ENDINGS[0]}")
-
-
-def _full_resolution(data: Any, attributes: Mapping[str, Any]) -> Any:
-    return np.asarray(data[0] if attributes.get("multiscale") else data)
 
 
 def _geometry(shape: tuple[int, ...], attributes: Mapping[str, Any]) -> Geometry:

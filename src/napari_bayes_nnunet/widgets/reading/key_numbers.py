@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from qtpy.QtCore import QSize, Qt
@@ -78,56 +77,6 @@ class SteadyLabel(LevelLabel):
         return super().sizeHint().expandedTo(QSize(widest, 0))
 
 
-@dataclass(frozen=True)
-class _Column:
-    """Labels of a number, from top to bottom."""
-
-    labels: tuple[QLabel, ...]
-
-    @property
-    def ends(self) -> tuple[QLabel, ...]:
-        """Labels of the lower and the upper end of the interval."""
-        return self.labels[LOW:SPREAD]
-
-    def is_empty(self, row: int) -> bool:
-        """Return whether the column has no text in a row."""
-        return not self.labels[row].text().strip()
-
-    def clear(self, name: str) -> None:
-        """Show that the number is missing."""
-        texts = {TITLE: KEY_NUMBERS[name], VALUE: NO_VALUE}
-        for row, label in enumerate(self.labels):
-            label.setText(texts.get(row, " "))
-            label.setToolTip(MISSING_HELP)
-
-    def fill(
-        self,
-        measured: Measured,
-        predicted: Measured | None,
-        open_slices: int | None,
-        coverage: Coverage | None,
-    ) -> None:
-        """Show a number with the interval of ``coverage`` %, its open slices and its change."""
-        change = math.nan if predicted is None else measured.value - predicted.value
-        has_spread = open_slices != 0 and not math.isnan(measured.spread)
-        interval = () if coverage is None else measured.intervals.get(coverage, ())
-        texts = (
-            KEY_NUMBERS[measured.name],
-            measured.unit,
-            _short(measured.value),
-            *([f"{end:.0f}" for end in interval] or ["", ""]),
-            f"±{_short(measured.spread)}" if has_spread else "",
-            "" if open_slices is None else str(open_slices),
-            _signed(change),
-        )
-        lines = describe_number(measured, predicted, open_slices)
-        if texts[CHANGED]:
-            lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
-        for label, text in zip(self.labels, texts, strict=False):
-            label.setText(text or " ")  # an empty label has no height
-            label.setToolTip("\n".join([*lines, measured.help]))
-
-
 class KeyNumbers(QWidget):
     """EF, volumes and mass with their spread, in a table that keeps its height.
 
@@ -138,7 +87,8 @@ class KeyNumbers(QWidget):
     def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
         super().__init__(parent)
         self._rows = _ROWS if in_review else OPEN
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, list[QLabel]] = {}
+        """Name → labels of its column, from top to bottom."""
         self._titles: dict[int, tuple[QLabel, str]] = {}
         self._coverage: Coverage | None = None
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
@@ -155,7 +105,7 @@ class KeyNumbers(QWidget):
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return title, unit, value, spread, open slices and change in the column of ``name``."""
-        labels = self._columns[name].labels
+        labels = self._columns[name]
         return tuple(label.text().strip() for label in (*labels[:LOW], *labels[SPREAD:]))
 
     def set_numbers(
@@ -178,14 +128,16 @@ class KeyNumbers(QWidget):
         if names != list(self._columns) or not names or coverage != self._coverage:
             self._coverage = coverage
             self._make_columns(names)
-        for name, column in self._columns.items():
-            is_open = (open_slices or {}).get(name)
+        for name, labels in self._columns.items():
+            texts, help_text = {TITLE: KEY_NUMBERS[name], VALUE: NO_VALUE}, MISSING_HELP
             if name in numbers:
-                column.fill(numbers[name], predicted.get(name), is_open, coverage)
-            else:
-                column.clear(name)
+                is_open = (open_slices or {}).get(name)
+                texts, help_text = _describe(numbers[name], predicted.get(name), is_open, coverage)
+            for row, label in enumerate(labels):
+                label.setText(texts.get(row) or " ")  # an empty label has no height
+                label.setToolTip(help_text)
         for row, (label, title) in self._titles.items():
-            is_empty = all(column.is_empty(row) for column in self._columns.values())
+            is_empty = all(not labels[row].text().strip() for labels in self._columns.values())
             label.setText(" " if is_empty else title)  # the row keeps its height
         has_phases = ed is not None and es is not None
         both = AMONG_PHASES if compared else BOTH_PHASES
@@ -198,9 +150,7 @@ class KeyNumbers(QWidget):
         while (item := self._grid.takeAt(0)) is not None:
             if item.widget() is not self.caption:
                 item.widget().deleteLater()
-        self._columns = {
-            name: _Column(tuple(_label(row) for row in range(self._rows))) for name in names
-        }
+        self._columns = {name: [_label(row) for row in range(self._rows)] for name in names}
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
         self._titles = {}
         hidden = () if self._coverage else (LOW, HIGH)
@@ -212,12 +162,37 @@ class KeyNumbers(QWidget):
                 label.setToolTip(help_text.format(level=self._coverage))
                 self._titles[row] = label, title
                 self._grid.addWidget(label, row + 1, 0)
-        for number, column in enumerate(self._columns.values(), start=1):
+        for number, labels in enumerate(self._columns.values(), start=1):
             self._grid.setColumnStretch(number, 1)
-            for row, label in enumerate(column.labels, start=1):
+            for row, label in enumerate(labels, start=1):
                 self._grid.addWidget(label, row, number)
-            for label in column.ends:
+            for label in labels[LOW:SPREAD]:
                 label.setVisible(self._coverage is not None)
+
+
+def _describe(
+    measured: Measured,
+    predicted: Measured | None,
+    open_slices: int | None,
+    coverage: Coverage | None,
+) -> tuple[dict[int, str], str]:
+    """Return the texts of a number by row, with the interval of ``coverage`` %, and its help."""
+    change = math.nan if predicted is None else measured.value - predicted.value
+    has_spread = open_slices != 0 and not math.isnan(measured.spread)
+    interval = () if coverage is None else measured.intervals.get(coverage, ())
+    texts = {
+        TITLE: KEY_NUMBERS[measured.name],
+        UNIT: measured.unit,
+        VALUE: _short(measured.value),
+        **{row: f"{end:.0f}" for row, end in zip((LOW, HIGH), interval, strict=False)},
+        SPREAD: f"±{_short(measured.spread)}" if has_spread else "",
+        OPEN: "" if open_slices is None else str(open_slices),
+        CHANGED: _signed(change),
+    }
+    lines = describe_number(measured, predicted, open_slices)
+    if texts[CHANGED]:
+        lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
+    return texts, "\n".join([*lines, measured.help])
 
 
 def _column_names(numbers: Collection[str]) -> list[str]:

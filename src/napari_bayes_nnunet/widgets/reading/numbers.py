@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from ...app.review.export import PAPILLARY
 from ...core.heart.ef_contributions import Contribution
@@ -89,10 +89,9 @@ class NumbersForm(QWidget):
         self._contributions = tuple(slices)
         names = {ed: " (ED)", es: " (ES)"} if ed != es else {}
         rows = [_make_row(slice_, names.get(slice_.phase, "")) for slice_ in slices]
-        before = self.slices.blockSignals(True)
-        if rows != self.slices.rows:
-            self.slices.set_rows(rows)
-        self.slices.blockSignals(before)
+        with signals_blocked(self.slices):
+            if rows != self.slices.rows:
+                self.slices.set_rows(rows)
         for widget in (self.contributions_title, self.slices):
             widget.setVisible(bool(slices) or None not in (ed, es))
 
@@ -132,24 +131,13 @@ FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
 _UNKNOWN = "–"
 
 
-@dataclass(frozen=True)
-class _Line:
-    """Labels of one row."""
-
-    name: QLabel
-    value: QLabel
-    spread: QLabel
-    unit: QLabel
-    open: QLabel
-    predicted: QLabel
-
-
 class NumbersTable(QWidget):
     """Table of numbers; values that have changed are highlighted for a moment."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, list[QLabel]] = {}
+        """Name → labels of its row."""
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(4)
@@ -163,11 +151,11 @@ class NumbersTable(QWidget):
     @property
     def highlighted(self) -> set[str]:
         """The names of the highlighted numbers."""
-        return {name for name, line in self._lines.items() if line.value.styleSheet() == FLASH}
+        return {name for name, row in self._lines.items() if row[VALUE].styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return name, value, spread, unit, open slices and predicted value of ``name``."""
-        return tuple(label.text() for label in _labels(self._lines[name]))
+        return tuple(label.text() for label in self._lines[name])
 
     def set_numbers(
         self,
@@ -181,34 +169,34 @@ class NumbersTable(QWidget):
         self._end_highlight()
         for name, measured in numbers.items():
             before, is_open = (predicted or {}).get(name), (open_slices or {}).get(name)
-            self._fill(self._lines[name], measured, before, is_open)
+            self._fill(name, measured, before, is_open)
         if self.highlighted:
             self._timer.start()
 
     def _fill(
-        self,
-        line: _Line,
-        measured: Measured,
-        predicted: Measured | None,
-        open_slices: int | None,
+        self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
     ) -> None:
-        value = format_value(measured.value)
-        if line.value.text() not in ("", value):
-            line.value.setStyleSheet(FLASH)
-        line.value.setText(value)
+        row, value = self._lines[name], format_value(measured.value)
+        if row[VALUE].text() not in ("", value):
+            row[VALUE].setStyleSheet(FLASH)
         spread = f"± {format_value(measured.spread, like=measured.value)}"
-        line.spread.setText(spread if open_slices != 0 else "")
-        line.open.setText("" if open_slices is None else str(open_slices))
-        line.unit.setText(measured.unit)
         before = "" if predicted is None else format_value(predicted.value)
-        line.predicted.setText("" if before == value else before)
+        texts = {
+            VALUE: value,
+            SPREAD: spread if open_slices != 0 else "",
+            UNIT: measured.unit,
+            OPEN: "" if open_slices is None else str(open_slices),
+            PREDICTED: "" if before == value else before,
+        }
+        for column, text in texts.items():
+            row[column].setText(text)
         help_text = "\n".join([*describe_number(measured, predicted, open_slices), measured.help])
-        for label in (line.name, line.value):
+        for label in row[: VALUE + 1]:
             label.setToolTip(help_text)
 
     def _end_highlight(self) -> None:
         for name in self.highlighted:
-            self._lines[name].value.setStyleSheet("")
+            self._lines[name][VALUE].setStyleSheet("")
 
     def _make_lines(self, names: Mapping[str, Measured]) -> None:
         while (item := self._grid.takeAt(0)) is not None:
@@ -219,10 +207,9 @@ class NumbersTable(QWidget):
             heading.setToolTip(help_text)
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
-            line = self._lines[name] = _Line(
-                QLabel(name), QLabel(), QLabel(), QLabel(), QLabel(), LevelLabel(level="done")
-            )
-            for column, label in enumerate(_labels(line)):
+            plain = (QLabel() for _ in HEADINGS[VALUE:PREDICTED])
+            self._lines[name] = [QLabel(name), *plain, LevelLabel(level="done")]
+            for column, label in enumerate(self._lines[name]):
                 self._grid.addWidget(label, row, column, _side(column))
 
 
@@ -248,10 +235,6 @@ def describe_number(
     if open_slices is not None:
         lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
     return lines
-
-
-def _labels(line: _Line) -> tuple[QLabel, ...]:
-    return line.name, line.value, line.spread, line.unit, line.open, line.predicted
 
 
 def _side(column: int) -> Qt.AlignmentFlag:

@@ -1,17 +1,21 @@
-"""Volume curves over the phases, with a choice of ED and ES."""
+"""Volume curves over the phases with their spread, and a choice of ED and ES."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from qtpy.QtCore import Signal
+import numpy as np
+from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
+from ...core.heart.measurements import Structure
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
 from ..common.form import NarrowComboBox
-from ..common.plotting import Legend
-from .curves_plot import CurvesPlot
+from ..common.plotting import EpochPlot, Legend, faint, pen, pg, readable
 
 _HELP = (
     "Volume of each phase ± one standard deviation of the models. Drag the lines to set "
@@ -23,6 +27,15 @@ PROPOSAL = " &nbsp; ┊&nbsp;proposal"
 """Entry of the legend for the dotted lines."""
 PROPOSED_PHASES = "ED is phase {}, ES is phase {}."
 PROPOSED_HELP = "Use the phases of the largest and the smallest volume."
+_HEIGHT = 150
+ED, ES = "ED", "ES"
+BAND = 70
+"""Opacity of the spread, of 255."""
+_DOT = 5
+HEADROOM = 0.2
+"""Share of the highest volume that is kept free above it for the names of the lines."""
+NAME_HEIGHT = 0.93
+"""Height of the name on its line, from 0 (bottom) to 1 (top)."""
 
 
 class VolumePlot(QWidget):
@@ -141,17 +154,203 @@ class PhaseBox(NarrowComboBox):
 
     def set_phases(self, phases: Sequence[int]) -> None:
         """Offer ``phases``, and clear the choice if they have changed."""
-        if list(phases) == [self.itemData(index) for index in range(self.count())]:
-            return
-        before = self.blockSignals(True)
-        self.clear()
-        for phase in phases:
-            self.addItem(str(phase), phase)
-        self.setCurrentIndex(-1)
-        self.blockSignals(before)
+        if list(phases) != [self.itemData(index) for index in range(self.count())]:
+            self.set_choices({phase: str(phase) for phase in phases})
+            self.set_phase(None)
 
     def set_phase(self, phase: int | None) -> None:
         """Show ``phase``, or no phase if it is not offered."""
-        before = self.blockSignals(True)
-        self.setCurrentIndex(-1 if phase is None else self.findData(phase))
-        self.blockSignals(before)
+        with signals_blocked(self):
+            self.setCurrentIndex(-1 if phase is None else self.findData(phase))
+
+
+class CurvesPlot(EpochPlot):
+    """Plot of volume curves; an epoch of ``EpochPlot`` is a phase here.
+
+    ``dragged`` carries ED and ES after a line was dragged to another phase.
+    """
+
+    dragged = Signal(int, int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        self._curves: tuple[VolumeCurve, ...] = ()
+        self._phases: tuple[int, ...] = ()
+        self._drawn: dict[Structure, _Band] = {}
+        self._proposed = [pg.InfiniteLine(), pg.InfiniteLine()]
+        self._lines = {name: PhaseLine(name) for name in (ED, ES)}
+        super().__init__(left="mL", bottom="phase", height=_HEIGHT, parent=parent)
+        for line in (*self._proposed, *self._lines.values()):
+            line.hide()
+            self.addItem(line, ignoreBounds=True)
+        for line in self._lines.values():
+            line.sigPositionChangeFinished.connect(self._on_released)
+
+    @property
+    def landmarks(self) -> tuple[int | None, int | None]:
+        """The phases of the lines ED and ES; None for a hidden line."""
+        return self._lines[ED].phase, self._lines[ES].phase
+
+    @property
+    def proposal(self) -> tuple[int, ...]:
+        """The phases of the dotted lines."""
+        return tuple(round(line.value()) for line in self._proposed if line.isVisible())
+
+    def curve(self, structure: Structure) -> dict[int, float]:
+        """Return the drawn volumes, mL, by phase."""
+        phases, volumes = self._drawn[structure].line.getData()
+        return dict(zip(phases.tolist(), volumes.tolist(), strict=True))
+
+    def provisional(self, structure: Structure) -> list[int]:
+        """Return the phases whose dots are open."""
+        return self._drawn[structure].open_dots
+
+    def draw(
+        self,
+        curves: Sequence[VolumeCurve],
+        phases: Sequence[int],
+        proposal: tuple[int, int] | None,
+    ) -> None:
+        """Draw ``curves`` over ``phases``, with dotted lines at the ``proposal`` of ED and ES."""
+        self._curves, self._phases = tuple(curves), tuple(phases)
+        for structure in self._drawn.keys() - {curve.structure for curve in curves}:
+            for item in self._drawn.pop(structure).items:
+                self.removeItem(item)
+        for curve in curves:
+            self._band(curve.structure).draw(curve)
+        for index, line in enumerate(self._proposed):
+            line.setVisible(proposal is not None)
+            line.setValue(0 if proposal is None else proposal[index])
+        if phases:
+            top = max((max(curve.volumes) for curve in curves if curve.volumes), default=0)
+            self.setXRange(phases[0], phases[-1], padding=0.03)
+            self.setYRange(0, (1 + HEADROOM) * max(top, 1), padding=0)
+
+    def set_landmarks(self, ed: int | None, es: int | None) -> None:
+        """Move the lines to these phases; None, or a phase without a volume, hides a line."""
+        for name, phase, other in ((ED, ed, es), (ES, es, ed)):
+            allowed = [p for p in self._phases if p != other]
+            self._lines[name].put_at(phase if phase in allowed else None, allowed)
+
+    def reading(self, epoch: int) -> str:
+        """Return the volumes of a phase as text."""
+        parts = [_describe_volume(curve, epoch) for curve in self._curves if epoch in curve.phases]
+        return f"Phase {epoch}: {', '.join(parts)}" if parts else ""
+
+    def recolor(self, foreground: QColor) -> None:
+        """Draw the lines in the text colour."""
+        super().recolor(foreground)
+        for band in self._drawn.values():
+            band.recolor(foreground)
+        for line in self._lines.values():
+            line.recolor(foreground)
+        for line in self._proposed:
+            line.setPen(pg.mkPen(faint(foreground), width=1.5, style=Qt.PenStyle.DotLine))
+
+    def _band(self, structure: Structure) -> _Band:
+        if structure not in self._drawn:
+            self._drawn[structure] = _Band(CARDIAC[structure])
+            if self._foreground is not None:
+                self._drawn[structure].recolor(self._foreground)
+            for item in self._drawn[structure].items:
+                self.addItem(item, ignoreBounds=True)
+        return self._drawn[structure]
+
+    def _on_released(self, line: PhaseLine) -> None:
+        ed, es = self.landmarks
+        if line.has_moved and ed is not None and es is not None:
+            self.dragged.emit(ed, es)
+
+
+class _Band:
+    """Items of one curve: a line, a dot at each phase, and a band for the spread.
+
+    The dots of provisional phases are open.
+    """
+
+    def __init__(self, color: str) -> None:
+        self._color = color
+        self.line = pg.PlotCurveItem(pen=pen(color), antialias=True)
+        self._dots = pg.ScatterPlotItem(size=_DOT, brush=color, pen=None)
+        self._circles = pg.ScatterPlotItem(size=_DOT + 2, brush=None, pen=color)
+        self._edges = [pg.PlotCurveItem(pen=None), pg.PlotCurveItem(pen=None)]
+        self._band = pg.FillBetweenItem(*self._edges, brush=_see_through(QColor(color)))
+        self.items = (*self._edges, self._band, self.line, self._dots, self._circles)
+
+    @property
+    def open_dots(self) -> list[int]:
+        """The phases with an open dot."""
+        return [round(phase) for phase in self._circles.getData()[0]]
+
+    def recolor(self, foreground: QColor) -> None:
+        """Draw in a colour that is readable next to texts in this one."""
+        color = readable(self._color, foreground)
+        self.line.setPen(pen(color))
+        self._dots.setBrush(color)
+        self._circles.setPen(color)
+        self._band.setBrush(_see_through(color))
+
+    def draw(self, curve: VolumeCurve) -> None:
+        """Show ``curve``; if its spread is unknown, the band has no width."""
+        phases, volumes = np.array(curve.phases), np.array(curve.volumes)
+        spreads = np.nan_to_num(np.array(curve.spreads))
+        self.line.setData(phases, volumes)
+        is_open = np.isin(phases, list(curve.provisional))
+        self._dots.setData(x=phases[~is_open], y=volumes[~is_open])
+        self._circles.setData(x=phases[is_open], y=volumes[is_open])
+        for edge, sign in zip(self._edges, (-1, 1), strict=True):
+            edge.setData(phases, volumes + sign * spreads)
+
+
+def _see_through(color: QColor) -> QColor:
+    light = QColor(color)
+    light.setAlpha(BAND)
+    return light
+
+
+def _describe_volume(curve: VolumeCurve, phase: int) -> str:
+    index = curve.phases.index(phase)
+    volume, spread = curve.volumes[index], curve.spreads[index]
+    spread_text = f" ± {spread:.1f}" if np.isfinite(spread) else ""
+    provisional = " (provisional)" if phase in curve.provisional else ""
+    return f"{curve.structure} {volume:.1f}{spread_text} mL{provisional}"
+
+
+class PhaseLine(pg.InfiniteLine):
+    """A named vertical line that snaps to phases; hidden until `put_at` is called."""
+
+    def __init__(self, name: str) -> None:
+        self._allowed: Sequence[int] = ()
+        self._put: int | None = None
+        options = {"position": NAME_HEIGHT, "anchors": [(0, 0.5), (1, 0.5)]}
+        super().__init__(angle=90, movable=True, label=name, labelOpts=options)
+        self.hide()
+
+    @property
+    def phase(self) -> int | None:
+        """The phase of the line, None if it is hidden."""
+        return None if self._put is None else round(self.value())
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the line was dragged to another phase than that of `put_at`."""
+        return self.phase != self._put
+
+    def put_at(self, phase: int | None, allowed: Sequence[int]) -> None:
+        """Move to ``phase``, or hide for None; dragging then snaps to ``allowed``."""
+        self._allowed, self._put = allowed, phase
+        self.setVisible(phase is not None)
+        if phase is not None:
+            self.setValue(phase)
+
+    def setPos(self, pos: Any) -> None:
+        """Move to the nearest allowed phase."""
+        x = pos.x() if isinstance(pos, QPointF) else pos
+        if self._allowed:
+            x = min(self._allowed, key=lambda phase: abs(phase - x))
+        super().setPos(x)
+
+    def recolor(self, foreground: QColor) -> None:
+        """Draw the line and its name in the text colour."""
+        self.setPen(pen(foreground))
+        self.setHoverPen(pen(foreground, width=3))
+        self.label.setColor(foreground)

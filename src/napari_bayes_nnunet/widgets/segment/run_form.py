@@ -35,7 +35,7 @@ from ..reading.key_numbers import KeyNumbers
 from ..reading.numbers import NOT_CLINICAL
 
 if TYPE_CHECKING:
-    from ..reading.curves_plot import CurvesPlot
+    from ..reading.volume_plot import CurvesPlot
 
 _STEPS = 1000
 SEGMENT_IMAGE = "Segment {title}"
@@ -297,7 +297,7 @@ class CurveForm(QWidget):
         """Return the plot, made with the first curve: its import takes long."""
         if self.plot is None:
             from ..common.plotting import Legend
-            from ..reading.curves_plot import CurvesPlot
+            from ..reading.volume_plot import CurvesPlot
 
             self.plot = CurvesPlot()
             legend = Legend("Volume")
