@@ -43,6 +43,7 @@ MOST_CODE = {
     "doors": -722,
     "job": -422,
     "training rooms": -646,
+    "widgets of Qt": -438,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -62,6 +63,7 @@ MOST_TEST_LINES = {
     "doors": -263,
     "job": -28,
     "training rooms": -599,
+    "widgets of Qt": -198,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -69,7 +69,6 @@ class HeatGrid(SliceTable):
         below = self._rows.length()
         if changed.bottom() > below:
             painter.setPen(self.ink)
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             corner, width = QPoint(0, below + GAP), round(SCALE_WIDTH * self._growth)
             end = draw_legend(painter, self.slice_model.scale, corner, width=width, stacked=False)
             if not np.isfinite(self.slice_model.scores).all():

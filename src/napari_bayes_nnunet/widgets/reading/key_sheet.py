@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html import escape
 from typing import Final
 
@@ -86,16 +86,12 @@ def add_keys_to_help(window: QMainWindow) -> None:
 
 def show_keys(window: QWidget) -> KeySheet:
     """Show the sheet of keys next to the window, which can still be used."""
-    for old in _sheets(window):
+    for old in window.findChildren(KeySheet):
         old.close()
         old.deleteLater()
     sheet = KeySheet(window)
     sheet.show()
     return sheet
-
-
-def _sheets(window: QWidget) -> Iterator[KeySheet]:
-    yield from (child for child in window.findChildren(KeySheet) if not child.isHidden())
 
 
 def _side() -> QGridLayout:

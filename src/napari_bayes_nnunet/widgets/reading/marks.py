@@ -65,16 +65,9 @@ def _mark_rooms(cell: QRectF) -> dict[str, QRectF]:
     }
 
 
-def _tick() -> QPainterPath:
-    path = QPainterPath(QPointF(0.16, 0.52))
-    path.lineTo(0.4, 0.78)
-    path.lineTo(0.84, 0.2)
-    return path
-
-
-def _flag() -> QPainterPath:
-    path = QPainterPath(QPointF(0.25, 0.9))
-    for x, y in ((0.25, 0.15), (0.85, 0.37), (0.25, 0.6)):
+def _path(*points: tuple[float, float]) -> QPainterPath:
+    path = QPainterPath(QPointF(*points[0]))
+    for x, y in points[1:]:
         path.lineTo(x, y)
     return path
 
@@ -85,5 +78,9 @@ def _dot() -> QPainterPath:
     return path
 
 
-PATHS: Final[Mapping[str, QPainterPath]] = {ACCEPTED: _tick(), FLAGGED: _flag(), EDITED: _dot()}
+PATHS: Final[Mapping[str, QPainterPath]] = {
+    ACCEPTED: _path((0.16, 0.52), (0.4, 0.78), (0.84, 0.2)),
+    FLAGGED: _path((0.25, 0.9), (0.25, 0.15), (0.85, 0.37), (0.25, 0.6)),
+    EDITED: _dot(),
+}
 FILLED = (FLAGGED, EDITED)

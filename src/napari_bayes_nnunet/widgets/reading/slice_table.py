@@ -471,6 +471,7 @@ def draw_legend(
     bar = QRect(x + advance("0") + GAP, corner.y() + 3, width, line - 6)
     scale.draw(painter, bar)
     painter.drawText(bar.right() + GAP, base, scale.text(scale.top))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     for mark in MARKS:
         if stacked or mark == next(iter(MARKS)):
             base += line + (0 if stacked else GAP)
@@ -478,6 +479,7 @@ def draw_legend(
         painter.setPen(ink)
         painter.drawText(x + side + GAP, base, mark)
         x += 0 if stacked else side + GAP + advance(mark) + SPACE
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
     return QPoint(x, base)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.ensemble.maps import ENTROPY
 from ..common.dock import MessageLabel, form_layout, row_label
-from ..common.form import WheelGuard
+from ..common.form import NarrowComboBox
 from ..common.settings import Settings
 from ..layers.keys import KEYS
 from .uncertainty_view import INCLUSION, VIEWS, UncertaintyView
@@ -28,14 +28,12 @@ class ViewForm(QWidget):
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__()
         self._settings = settings
-        self.views = QComboBox()
+        self.views = NarrowComboBox()
         self.views.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # letters are keys of the review
-        self.views.installEventFilter(WheelGuard(self.views))
         self.explained = MessageLabel()
-        for number, view in enumerate(VIEWS):
-            key = f"  ({PEEK_KEY})" if view is ENTROPY else ""
-            self.views.addItem(view.view + key)
-            self.views.setItemData(number, view.explained, Qt.ItemDataRole.ToolTipRole)
+        texts = {view.key: view.view for view in VIEWS}
+        texts[ENTROPY.key] += f"  ({PEEK_KEY})"
+        self.views.set_choices(texts, {view.key: view.explained for view in VIEWS})
         rows = form_layout()
         rows.addRow(row_label(f"Show  {NEXT_KEY}"), self.views)
         column = QVBoxLayout(self)
