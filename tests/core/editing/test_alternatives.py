@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.alternatives import MOST, find_alternatives
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 
@@ -112,23 +111,3 @@ def test_member_without_structure_is_own_answer():
 def test_structures_not_asked_for_do_not_count():
     members = [heart(lv=5, wall=8), heart(lv=10, wall=3)]
     assert len(find_alternatives(slice_of_members(members), {"RV": 1})) == 1
-
-
-def test_a_slice_without_members_is_refused():
-    slice_ = slice_of_members([heart()])
-    without = type(slice_)(**{**vars(slice_), "members": slice_.members[:0]})
-    with pytest.raises(InputError):
-        find_alternatives(without, HEART)
-
-
-@pytest.mark.parametrize("near", [-0.1, 1.1, float("nan")])
-def test_a_nearness_that_is_no_dice_is_refused(near):
-    with pytest.raises(InputError) as error:
-        answers([heart()], near=near)
-    assert error.value.values["near"] is near
-
-
-def test_background_is_no_structure():
-    with pytest.raises(InputError) as error:
-        find_alternatives(slice_of_members([heart()]), {"background": 0})
-    assert error.value.values["label"] == 0

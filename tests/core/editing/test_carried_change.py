@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.carried_change import (
     PhaseSlice,
     carry_change,
@@ -154,11 +153,3 @@ def test_nothing_is_carried_without_change_or_heart() -> None:
     empty = np.zeros(SHAPE, np.uint8)
     nothing = PhaseSlice(image=TARGET.image, predicted=empty, labels=empty)
     assert not carry(nothing, anything(MYO), target=nothing).any()
-
-
-def test_slices_of_other_shapes_are_refused(source) -> None:
-    small = np.zeros((8, 8), np.uint8)
-    other = PhaseSlice(image=small, predicted=small, labels=small)
-    with pytest.raises(InputError) as error:
-        carry(source, anything(MYO), target=other)
-    assert error.value.values["found"] == (8, 8)

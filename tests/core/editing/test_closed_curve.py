@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from skimage.measure import points_in_poly
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.closed_curve import (
     add_handle,
     draw_curve,
@@ -93,14 +92,11 @@ def test_added_handle_hardly_moves_curve(seed):
     assert to_nearest(before, after).max() < 0.4
 
 
-def test_handle_is_removed_as_long_as_three_stay():
+def test_one_handle_is_removed():
     handles = on_circle(4)
     three = remove_handle(handles, 1)
     np.testing.assert_array_equal(three, handles[[0, 2, 3]])
     np.testing.assert_array_equal(remove_handle(handles, -1), handles[:3])
-    with pytest.raises(InputError) as error:
-        remove_handle(three, 0)
-    assert error.value.values["fewest"] == 3
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -151,23 +147,6 @@ def test_a_loop_within_is_inside_too():
     radii = 4 + 3 * np.cos(angles / 2)
     curve = 10 + np.stack([np.sin(angles), np.cos(angles)], axis=1) * radii[:, None]
     assert fill_curve(curve, (20, 20))[10, 10]
-
-
-@pytest.mark.parametrize("points", [np.zeros(4), np.zeros((4, 3)), np.full((4, 2), np.nan)])
-def test_what_are_no_points_is_refused(points):
-    for function in (draw_curve, lambda p: fill_curve(p, (4, 4)), lambda p: add_handle(p, (0, 0))):
-        with pytest.raises(InputError) as error:
-            function(points)
-        assert error.value.values["found"] == points.shape
-
-
-def test_two_handles_are_no_contour():
-    with pytest.raises(InputError) as error:
-        draw_curve(on_circle(2))
-    assert error.value.values["count"] == 2
-    with pytest.raises(InputError) as error:
-        add_handle(on_circle(2), (0, 0))
-    assert error.value.values["count"] == 2
 
 
 def test_nothing_given_is_changed():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.interpolation import blend_slices
 from napari_bayes_nnunet.core.editing.slice_checks import find_holes
 
@@ -166,19 +165,3 @@ def test_any_labels_are_blended_into_what_was_there(seed):
     assert between.dtype == np.uint8
     assert set(np.unique(between)) <= {0, 1, 2, 3}
     np.testing.assert_array_equal([below, above], kept)
-
-
-@pytest.mark.parametrize("share", [0, 1, -0.2, float("nan")])
-def test_a_share_that_is_not_between_is_refused(share):
-    with pytest.raises(InputError) as error:
-        blend_slices(heart(), heart(), share)
-    assert error.value.values["share"] is share
-
-
-def test_two_grids_and_other_forms_are_refused():
-    with pytest.raises(InputError) as error:
-        blend_slices(heart(), np.zeros((3, 4), np.uint8), 0.5)
-    assert error.value.values["found"] == (3, 4)
-    with pytest.raises(InputError) as error:
-        blend_slices(heart().astype(np.int64), heart(), 0.5)
-    assert error.value.values["dtype"] == np.int64

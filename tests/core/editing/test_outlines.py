@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.closed_curve import fill_curve
 from napari_bayes_nnunet.core.editing.outlines import (
     hatch_lines,
@@ -130,22 +129,6 @@ def test_an_empty_slice_has_none():
     slice_ = slice_of_members([np.zeros((8, 9), np.uint8)])
     assert level_outlines(slice_, LV) == [[], [], []]
     assert member_outlines(slice_, LV) == [[]]
-
-
-@pytest.mark.parametrize("label", [0, 4])
-def test_label_posterior_does_not_have_is_refused(label):
-    slice_ = slice_of_members([heart()])
-    for function in (level_outlines, member_outlines):
-        with pytest.raises(InputError) as error:
-            function(slice_, label)
-        assert error.value.values == {"label": label, "last": 3}
-
-
-@pytest.mark.parametrize("level", [0, 1, 50])
-def test_a_level_that_is_no_inclusion_is_refused(level):
-    with pytest.raises(InputError) as error:
-        level_outlines(slice_of_members([heart()]), LV, (0.5, level))
-    assert error.value.values["level"] == level
 
 
 def test_hatching_fills_the_mask_and_stands_still():

@@ -19,8 +19,6 @@ def test_presence_is_the_share_of_members():
     posterior = posterior_of(np.asarray([first, second]))
     np.testing.assert_array_equal(presence(posterior, RV), [1, 0.5, 0, 0])
     np.testing.assert_array_equal(presence(posterior, LV), [1, 1, 1, 0])
-    with pytest.raises(InputError):
-        presence(posterior, 0)
 
 
 def test_added_structure_is_that_of_most_members():

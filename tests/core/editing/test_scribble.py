@@ -163,8 +163,8 @@ def test_a_tenth_of_the_stroke_may_miss():
     np.testing.assert_array_equal(result.labels, WITH_RV)
 
 
-@pytest.mark.parametrize("stroke", [np.zeros(SHAPE, bool), np.ones((4, 4), bool)])
-def test_empty_or_foreign_stroke_is_refused(stroke):
+@pytest.mark.parametrize("stroke", [np.zeros(SHAPE, bool)])
+def test_empty_stroke_is_refused(stroke):
     slice_ = slice_of_members([WITH_RV, WITHOUT_RV])
     with pytest.raises(InputError):
         apply_scribble(slice_, WITH_RV, stroke, label=RV, inside=True)

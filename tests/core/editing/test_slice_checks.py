@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.editing.slice_checks import (
-    check_same_shape,
-    check_slice,
-    check_structures,
     find_holes,
     give_up_voxels,
     largest_piece,
@@ -16,35 +12,6 @@ from napari_bayes_nnunet.core.editing.slice_checks import (
 )
 
 from ...helpers.data.slices import LV, MYO, RV, disk, heart, random_labels
-
-
-def test_a_slice_stays_the_array_it_is():
-    labels = heart()
-    assert check_slice(labels) is labels
-
-
-@pytest.mark.parametrize("labels", [np.zeros((2, 3, 4), np.uint8), np.zeros((3, 4), np.int64)])
-def test_another_form_than_a_slice_is_refused(labels):
-    with pytest.raises(InputError) as error:
-        check_slice(labels)
-    assert error.value.values == {"found": labels.shape, "dtype": labels.dtype}
-
-
-def test_two_grids_are_refused():
-    with pytest.raises(InputError) as error:
-        check_same_shape(heart(), np.zeros((3, 4)), name="the entropy")
-    assert error.value.values == {"expected": (64, 64), "found": (3, 4), "name": "the entropy"}
-
-
-def test_structures_come_sorted_and_once():
-    assert check_structures([3, 1, 3]) == (1, 3)
-
-
-@pytest.mark.parametrize("label", [-1, 0, 256])
-def test_labels_outside_1_to_255_are_refused(label):
-    with pytest.raises(InputError) as error:
-        check_structures([1, label])
-    assert error.value.values["label"] == label
 
 
 def test_voxels_of_structures():
@@ -185,9 +152,3 @@ def test_nothing_given_up_is_a_copy():
     result = give_up_voxels(labels, np.zeros(labels.shape, bool))
     np.testing.assert_array_equal(result, labels)
     assert result is not labels
-
-
-def test_voxels_of_another_grid_are_refused():
-    with pytest.raises(InputError) as error:
-        give_up_voxels(heart(), np.ones((3, 4), bool))
-    assert error.value.values["found"] == (3, 4)

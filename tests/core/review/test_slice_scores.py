@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.metrics.overlap import pairwise_dice
 from napari_bayes_nnunet.core.review.queue import REVIEW_SCORES, slice_scores
@@ -165,9 +164,3 @@ def test_every_score_is_of_whole_slice_whatever_box(posterior):
             expected = scores(posterior, score, leave_out_border=border)
             found = scores(whole, score, leave_out_border=border)
             np.testing.assert_allclose(found["LV"], expected["LV"])
-
-
-def test_an_unknown_score_is_named(posterior):
-    with pytest.raises(InputError) as error:
-        scores(posterior, "luck")
-    assert error.value.values == {"name": "luck", "known": ", ".join(REVIEW_SCORES)}

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError
 from ..ensemble.stored_posterior import SlicePosterior
-from .slice_checks import Labels, check_structures
+from .slice_checks import Labels
 
 NEAR = 0.9
 """Dice, in every structure, from which two segmentations count as the same."""
@@ -43,13 +42,7 @@ def find_alternatives(
     member with the smallest mean distance from the rest of the group, so every alternative is the
     segmentation of a real member. Groups of the same size are ordered by their distance to all
     members, the nearest first.
-
-    Raises InputError for a slice without members, a ``near`` outside 0 … 1 or a background label.
     """
-    if len(slice_.members) == 0:
-        raise InputError("Alternatives need the labels of at least one member.")
-    if not 0 <= near <= 1:
-        raise InputError("Expected a Dice between 0 and 1, found {near}.", near=near)
     distances = _distances(slice_.members, structures)
     groups = [_medoid_first(group, distances) for group in _groups(distances, 1 - near)]
     groups.sort(key=lambda group: (-len(group), distances[group[0]].mean(), group[0]))
@@ -58,10 +51,9 @@ def find_alternatives(
 
 def _distances(members: Labels, structures: Mapping[str, int]) -> _Distances:
     """Return the (n, n) largest 1 − Dice over the structures, between any two members."""
-    labels = check_structures(structures.values())
     distances = np.zeros((len(members), len(members)))
     y, x = np.nonzero(members.any(axis=0))
-    for label in labels:
+    for label in structures.values():
         # Bits are counted, because a matrix product starts threads that block each other on a busy
         # machine.
         masks = np.packbits(members[:, y, x] == label, axis=1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..types import Mask, Spacing
-from .slice_checks import Labels, check_same_shape, check_slice
+from .slice_checks import Labels
 
 Motion: TypeAlias = NDArray[np.float64]
 """(2, Y, X) row and column in one image of what lies at each voxel of another image."""
@@ -42,12 +42,8 @@ def carry_change(
     Changed voxels move with the heart, and a voxel takes its corrected label only if at least one
     of the ``members`` (n, Y, X) of the target has this label there. Voxels of the target that
     were corrected already stay, as do ``protected`` structures. ``spacing`` is (z, y, x) in mm.
-
-    Raises InputError for labels that are not slices or differ in shape.
     """
-    before, after = check_slice(source.predicted), check_slice(source.labels)
-    labels = check_slice(target.labels)
-    check_same_shape(before, labels, name="the other phase")
+    before, after, labels = source.predicted, source.labels, target.labels
     box = _heart_box(before, after, labels, spacing=spacing)
     if box is None:
         return labels.copy()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import InputError
 from ..types import Mask
 
 Points = NDArray[np.float64]
@@ -27,16 +26,16 @@ def draw_curve(handles: ArrayLike, points: int = 200) -> Points:
 
     The first point is not repeated at the end. The curve is a periodic cubic spline whose knots are
     spaced by the square roots of the distances between handles, so that it does not swing out
-    between a long and a short distance. Raises InputError for fewer than three handles.
+    between a long and a short distance.
     """
-    handles = _checked(handles)
+    handles = np.asarray(handles, np.float64)
     knots = place_knots(handles)
     return evaluate_spline(knots, handles, np.linspace(0, knots[-1], points, endpoint=False))
 
 
 def add_handle(handles: ArrayLike, place: ArrayLike) -> Points:
     """Return (k + 1, 2) handles with a new one where the curve is nearest to ``place`` (y, x)."""
-    handles = _checked(handles)
+    handles = np.asarray(handles, np.float64)
     knots = place_knots(handles)
     between = np.linspace(knots[:-1], knots[1:], _FINE, endpoint=False, axis=1)[:, 1:]
     fine = evaluate_spline(knots, handles, between.ravel())
@@ -45,13 +44,8 @@ def add_handle(handles: ArrayLike, place: ArrayLike) -> Points:
 
 
 def remove_handle(handles: ArrayLike, index: int) -> Points:
-    """Return (k - 1, 2) handles without the handle ``index``.
-
-    Raises InputError if only three are left.
-    """
-    handles = _checked(handles)
-    if len(handles) == FEWEST_POINTS:
-        raise InputError("A contour needs at least {fewest} handles.", fewest=FEWEST_POINTS)
+    """Return (k - 1, 2) handles without the handle ``index``; at least three must be left."""
+    handles = np.asarray(handles, np.float64)
     return np.delete(handles, index, axis=0)
 
 
@@ -59,10 +53,9 @@ def fill_curve(curve: ArrayLike, shape: tuple[int, ...]) -> Mask:
     """Return the mask (Y, X) of the voxels whose centres lie inside a closed (m, 2) curve.
 
     All loops of a curve that crosses itself are inside, whatever their direction. The part of the
-    curve outside the slice of ``shape`` is ignored. Raises InputError for a curve that is not (m,
-    2).
+    curve outside the slice of ``shape`` is ignored.
     """
-    y, x = _points(curve).T
+    y, x = np.asarray(curve, np.float64).T
     next_y, next_x = np.roll(y, -1), np.roll(x, -1)
     rows, columns = shape
     above, next_above = (side <= np.arange(rows)[:, None] for side in (y, next_y))
@@ -96,24 +89,3 @@ def evaluate_spline(
 
     interpolated: NDArray[np.float64] = CubicSpline(knots, closed, bc_type="periodic")(at)
     return interpolated
-
-
-def _points(points: ArrayLike) -> Points:
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise InputError(
-            "Expected the points of a contour as (n, 2) finite numbers, found {found}.",
-            found=points.shape,
-        )
-    return points
-
-
-def _checked(handles: ArrayLike) -> Points:
-    points = _points(handles)
-    if len(points) < FEWEST_POINTS:
-        raise InputError(
-            "A contour needs at least {fewest} handles, found {count}.",
-            fewest=FEWEST_POINTS,
-            count=len(points),
-        )
-    return points

@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from .. import InputError
 from ..types import Mask
 from .closed_curve import (
-    FEWEST_POINTS,
     Points,
     draw_curve,
     evaluate_spline,
@@ -24,8 +22,6 @@ from .closed_curve import (
 from .outlines import trace_outlines
 from .slice_checks import (
     Labels,
-    check_slice,
-    check_structures,
     give_up_voxels,
     largest_piece,
     structure_mask,
@@ -43,10 +39,9 @@ def contour_region(labels: Labels, label: int, *, inner: Collection[int] = ()) -
     """Return the mask (Y, X) that a contour encloses: the largest piece of a structure.
 
     A wall is outlined together with its cavity ``inner``, such as the myocardium with the LV, so
-    that the curve is the outer outline of the wall even if the ring is open. Raises InputError for
-    labels that are not a slice or a label that is not a structure.
+    that the curve is the outer outline of the wall even if the ring is open.
     """
-    return largest_piece(structure_mask(check_slice(labels), {label, *inner}))
+    return largest_piece(structure_mask(labels, {label, *inner}))
 
 
 def fit_handles(mask: Mask, *, count: int | None = None) -> Points:
@@ -56,18 +51,7 @@ def fit_handles(mask: Mask, *, count: int | None = None) -> Points:
     ``count``, or the smallest from 8 to 16 that brings the curve close to the outline (Dice 0.975),
     and fewer around a few voxels. Handles may lie off the outline: the curve is the one nearest to
     it, which smooths its staircase.
-
-    Raises InputError for an empty mask, or a count below 3.
     """
-    mask = np.asarray(mask, np.bool_)
-    if mask.ndim != 2 or not mask.any():
-        raise InputError("The structure is absent in this slice.")
-    if count is not None and count < FEWEST_POINTS:
-        raise InputError(
-            "A contour needs at least {fewest} handles, found {count}.",
-            fewest=FEWEST_POINTS,
-            count=count,
-        )
     ((y, x),) = ndimage.find_objects(mask.astype(np.uint8))
     piece = ndimage.binary_fill_holes(largest_piece(np.pad(mask[y, x], 1)))
     handles = _closest(piece, [count] if count else _counts(piece))
@@ -101,12 +85,8 @@ def apply_contour(
     gain the voxels given up next to them. ``protected`` structures neither change nor are gained. A
     curve that contains no centre of a voxel removes the piece. If the structure is absent, the
     curve draws it.
-
-    Raises InputError for labels that are not a slice, a label that is not a structure or a curve
-    that is not (m, 2).
     """
-    inside = fill_curve(curve, check_slice(labels).shape)
-    check_structures([label])
+    inside = fill_curve(curve, labels.shape)
     if label in protected:
         return labels.copy()
     yielding = (labels == 0) | structure_mask(labels, {*over} - {label, *protected})

@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .. import InputError
 from ..types import Mask
 from .slice_checks import (
     Labels,
-    check_same_shape,
-    check_slice,
     find_holes,
     nearest_labels,
     structure_mask,
@@ -41,14 +38,7 @@ def blend_slices(below: Labels, above: Labels, share: float) -> Labels:
     If a slice lacks a structure, the structure tapers like a cone that ends in that slice. It
     withdraws from the background and stays at adjacent structures, as an RV stays at the septum. A
     wall that ends together with its cavity keeps its thickness.
-
-    Raises InputError for labels that are not slices or differ in shape, or a share not between 0
-    and 1.
     """
-    below, above = check_slice(below), check_slice(above)
-    check_same_shape(below, above, name="the other slice")
-    if not 0 < share < 1:
-        raise InputError("Expected a share between 0 and 1, found {share}.", share=share)
     boxes = ndimage.find_objects(((below > 0) | (above > 0)).astype(np.uint8))
     if not boxes:
         return np.zeros_like(below)

@@ -8,10 +8,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import InputError
 from ..ensemble.stored_posterior import CERTAIN, SlicePosterior
 from ..types import Mask
-from .slice_checks import Labels, check_label, check_same_shape, check_slice, structure_mask
+from .slice_checks import Labels, structure_mask
 
 LEVEL_STEPS = 2 * CERTAIN
 """Steps of the level from margin 0 to 1: 255 probabilities, and ties half-way between them."""
@@ -44,11 +43,7 @@ def apply_level(
     ``labels`` (Y, X) uint8 is the slice from before the slider was moved, so moving it back and
     forth accumulates nothing. Voxels given up take the most probable of the other classes. Voxels
     of ``protected`` structures neither change nor are gained; background is always allowed.
-
-    Raises InputError for a label the posterior lacks, a margin outside -1 … 1 or another shape.
     """
-    labels = check_slice(labels)
-    check_same_shape(slice_.prediction, labels, name="the labels")
     grown = level_ranks(slice_, label) >= _rank_of(margin)
     if label in protected:
         return labels.copy()
@@ -67,7 +62,6 @@ def level_ranks(slice_: SlicePosterior, label: int) -> _Ranks:
     prediction whatever was rounded. Pieces that were removed, because they lie apart from the
     heart, are never gained.
     """
-    check_label(slice_, label)
     stored = _stored(slice_.probabilities)
     rivals = np.delete(stored, label, axis=0).max(axis=0)
     ranks = 2 * (stored[label] - rivals)
@@ -80,8 +74,6 @@ def level_ranks(slice_: SlicePosterior, label: int) -> _Ranks:
 
 
 def _rank_of(margin: float) -> int:
-    if not -1 <= margin <= 1:
-        raise InputError("Expected a level between -1 and 1, found {margin}.", margin=margin)
     # Rounding may put a margin of n steps slightly above n.
     return math.ceil(margin * LEVEL_STEPS - 1e-6)
 

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from .. import InputError
 from ..ensemble.stored_posterior import SlicePosterior
 from ..types import Mask
 from .closed_curve import Points
-from .slice_checks import check_label
 from .smooth_contours import smooth_contours
 
 _APART: Final = 3
@@ -45,21 +43,12 @@ def level_outlines(
     """Return for each level the outlines at which the structure ``label`` is that probable.
 
     They are interpolated between voxels. A level that the structure does not reach has no outlines.
-    Raises InputError for a label the posterior lacks, or a level not between 0 and 1.
     """
-    check_label(slice_, label)
-    for level in levels:
-        if not 0 < level < 1:
-            raise InputError("Expected a probability between 0 and 1, found {level}.", level=level)
     return [trace_outlines(slice_.probabilities[label], level) for level in levels]
 
 
 def member_outlines(slice_: SlicePosterior, label: int) -> list[list[Points]]:
-    """Return for each member the smooth outlines of its structure ``label``, if it has any.
-
-    Raises InputError for a label the posterior lacks.
-    """
-    check_label(slice_, label)
+    """Return for each member the smooth outlines of its structure ``label``, if it has any."""
     masks = slice_.members == label
     outlines: list[list[Points]] = [[] for _ in masks]
     boxes = ndimage.find_objects(masks.any(axis=0).astype(np.uint8))

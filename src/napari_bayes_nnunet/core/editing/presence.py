@@ -10,16 +10,12 @@ from numpy.typing import NDArray
 from .. import InputError
 from ..ensemble.stored_posterior import StoredPosterior
 from .alternatives import Alternative
-from .slice_checks import Labels, check_structures
+from .slice_checks import Labels
 from .slice_edits import copy_structures, interpolate_slice, remove_structure
 
 
 def presence(posterior: StoredPosterior, label: int) -> NDArray[np.float64]:
-    """Return the (Z,) share of the members, 0 … 1, that see a structure in each slice.
-
-    Raises InputError for a label that is not a structure.
-    """
-    check_structures([label])
+    """Return the (Z,) share of the members, 0 … 1, that see a structure in each slice."""
     shares = np.zeros(posterior.shape[0])
     if posterior.count:
         seen = (posterior.members == label).any(axis=(2, 3))
@@ -51,7 +47,6 @@ def add_structure(
 
     Raises InputError if no alternative and no other slice has the structure.
     """
-    (label,) = check_structures([label])
     slice_ = volume[z]
     lacking = [wall for wall in walls if not (slice_ == wall).any()]
     if seen := [a for a in alternatives if (a.labels == label).any()]:

@@ -15,7 +15,7 @@ from ..types import Mask
 from .alternatives import Alternative
 from .closed_curve import Points
 from .level import LEVEL_STEPS, apply_level, level_ranks
-from .slice_checks import Labels, check_same_shape, check_slice, pieces_at, structure_mask
+from .slice_checks import Labels, pieces_at, structure_mask
 
 AGREED: Final = 0.9
 """Share of the voxels of a stroke that a shape must match, because strokes are not exact."""
@@ -70,11 +70,8 @@ def apply_scribble(
     changed pieces that touch the stroke are applied, so the rest of the slice stays as it is.
     ``protected`` structures neither lose nor gain voxels.
 
-    Raises InputError if no candidate agrees, for an empty stroke, a label the posterior lacks or
-    another shape.
+    Raises InputError if no candidate agrees, or for a stroke that covers nothing that may change.
     """
-    labels = check_slice(labels)
-    check_same_shape(labels, stroke, name="the stroke")
     drawn = stroke & ~structure_mask(labels, protected)
     if label in protected or not drawn.any():
         raise InputError(

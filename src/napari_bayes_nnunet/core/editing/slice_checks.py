@@ -1,70 +1,27 @@
-"""Rules for every correction of a slice: shape, protected structures and holes."""
+"""Rules for every correction of a slice: protected structures and holes.
+
+Labels are (Y, X) uint8 slices of one grid, and structures are 1 to 255: a study whose labels are
+others is refused when it is read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .. import InputError
-from ..ensemble.stored_posterior import SlicePosterior
 from ..types import Mask
 
 Labels = NDArray[np.uint8]
 
 
-def check_slice(labels: Labels) -> Labels:
-    """Return (Y, X) uint8 ``labels`` unchanged. Raises InputError for another shape or type."""
-    labels = np.asarray(labels)
-    if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise InputError(
-            "Expected a slice of (Y, X) uint8 labels, found shape {found} of {dtype}.",
-            found=labels.shape,
-            dtype=labels.dtype,
-        )
-    return labels
-
-
-def check_same_shape(labels: Labels, other: NDArray[Any], *, name: str) -> None:
-    """Raise InputError, with the ``name`` of ``other``, if the two shapes differ."""
-    if other.shape != labels.shape:
-        raise InputError(
-            "The slice has shape {expected}, but {name} has shape {found}.",
-            expected=labels.shape,
-            name=name,
-            found=other.shape,
-        )
-
-
-def check_structures(structures: Collection[int]) -> tuple[int, ...]:
-    """Return sorted structure labels. Raises InputError for a label outside 1 … 255."""
-    for label in structures:
-        if not 1 <= label <= 255:
-            raise InputError(
-                "Label {label} is not a structure: structures are 1 to 255.", label=label
-            )
-    return tuple(sorted(set(structures)))
-
-
-def check_label(slice_: SlicePosterior, label: int) -> None:
-    """Raise InputError if the posterior has no structure ``label``."""
-    last = len(slice_.probabilities) - 1
-    if not 1 <= label <= last:
-        raise InputError(
-            "Structure {label} is missing: the posterior has structures 1 to {last}.",
-            label=label,
-            last=last,
-        )
-
-
 def structure_mask(labels: Labels, structures: Collection[int]) -> Mask:
-    """Return the mask (Y, X) of the ``structures``; errors as in `check_structures`."""
+    """Return the mask (Y, X) of the ``structures``, labels from 1 to 255."""
     # A lookup table is several times faster than np.isin, and sliders need this at every move.
     table = np.zeros(256, np.bool_)
-    table[list(check_structures(structures))] = True
+    table[list(structures)] = True
     return table[labels]
 
 
@@ -112,8 +69,6 @@ def give_up_voxels(
 
     A protected structure is not gained: voxels it would have taken become background.
     """
-    labels = check_slice(labels)
-    check_same_shape(labels, voxels, name="the voxels given up")
     result = labels.copy()
     if (labels[voxels] > 0).any():
         # The nearest structures lie in the box of all structures, enlarged by one voxel.

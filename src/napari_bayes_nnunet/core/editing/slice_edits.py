@@ -11,9 +11,6 @@ from .. import InputError
 from .interpolation import blend_slices
 from .slice_checks import (
     Labels,
-    check_same_shape,
-    check_slice,
-    check_structures,
     give_up_voxels,
     structure_mask,
 )
@@ -37,10 +34,8 @@ def remove_structure(
     """Return (Y, X) labels without the structure ``label``, or without any structure.
 
     Its voxels become background, or the structure that encloses them (see `give_up_voxels`): the
-    myocardium around the end of an LV is the cap of the apex. ``protected`` structures stay. Raises
-    InputError for labels that are not a slice or a label that is not a structure.
+    myocardium around the end of an LV is the cap of the apex. ``protected`` structures stay.
     """
-    labels = check_slice(labels)
     if label is None:
         return np.where(structure_mask(labels, protected), labels, np.uint8(0))
     gone = structure_mask(labels, {label}) & ~structure_mask(labels, protected)
@@ -59,11 +54,8 @@ def copy_structures(
     ``source`` is an adjacent slice, or the same slice in another phase. The structure ``label``
     overwrites other labels. Voxels that only the target assigns to it are given up (see
     `give_up_voxels`). ``protected`` structures neither change nor are gained: voxels that only the
-    source assigns to one become background. Raises InputError for labels that are not slices or
-    differ in shape, or a label that is not a structure.
+    source assigns to one become background.
     """
-    source, target = check_slice(source), check_slice(target)
-    check_same_shape(target, source, name="the slice to copy")
     if label is not None:
         return _replaced(target, source, {label}, protected)
     allowed = np.where(structure_mask(source, protected), np.uint8(0), source)
@@ -103,24 +95,12 @@ def interpolate_slice(
     ones, ``protected`` structures stay everywhere. Voxels that the structures lose are given up
     (see `give_up_voxels`).
 
-    Raises InputError for a volume of another shape, sources that are not below and above, labels
-    that are not structures, or a structure that would be empty or smaller than the smaller of its
-    two shapes by more than `MOST_LOST`.
+    Raises InputError for a structure that would be empty or smaller than the smaller of its two
+    shapes by more than `MOST_LOST`.
     """
-    volume = np.asarray(volume)
-    if volume.ndim != 3:
-        raise InputError("Expected (Z, Y, X) labels, found shape {found}.", found=volume.shape)
     below, above = sources
-    if not 0 <= below < z < above < len(volume):
-        raise InputError(
-            "Slice {slice} is not between slices {below} and {above} of {count} slices.",
-            slice=z + 1,
-            below=below + 1,
-            above=above + 1,
-            count=len(volume),
-        )
     between = blend_slices(volume[below], volume[above], (z - below) / (above - below))
-    result = _replaced(check_slice(volume[z]), between, structures, protected)
+    result = _replaced(volume[z], between, structures, protected)
     for label in {*structures} - {*protected}:
         # Protected structures may cover a part of the shape, but not the whole.
         found = np.count_nonzero(between == label) if (result == label).any() else 0
@@ -143,7 +123,7 @@ def _replaced(
     target: Labels, source: Labels, structures: Collection[int], protected: Collection[int]
 ) -> Labels:
     """Return the target with ``structures`` as in the source, outside protected structures."""
-    moving = {*check_structures(structures)} - {*protected}
+    moving = {*structures} - {*protected}
     fixed = structure_mask(target, protected)
     result = np.where(structure_mask(source, moving) & ~fixed, source, target)
     lost = structure_mask(target, moving) & ~structure_mask(source, moving)

@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 
-from .. import InputError
 from ..ensemble.stored_posterior import StoredPosterior
 from ..types import Phase
 from . import slice_scores as measures
@@ -120,10 +119,8 @@ def slice_scores(
     ``structures`` maps names to labels, ``spacing`` is (z, y, x) in mm. ``leave_out_border``
     ignores the voxels on either side of the predicted contours. All scores are NaN if the score
     compares members and there is only one.
-
-    Raises InputError for an unknown score.
     """
-    chosen = _score(score)
+    chosen = REVIEW_SCORES[score]
     depth = posterior.shape[0]
     if chosen.needs_members and posterior.count < 2:
         return {name: np.full(depth, math.nan) for name in structures}
@@ -141,17 +138,9 @@ def review_queue(
 
     Slices with equal scores keep their order. ``scores`` maps phase and structure to (Z,). The
     score of a slice is the sum over its structures, or that of the one ``structure``.
-
-    Raises InputError for a structure without scores.
     """
     items = []
     for phase, of_phase in scores.items():
-        if structure is not None and structure not in of_phase:
-            raise InputError(
-                "{structure} has no scores. Choose one of {known}.",
-                structure=structure,
-                known=", ".join(of_phase),
-            )
         names = list(of_phase) if structure is None else [structure]
         table = np.array([of_phase[name] for name in names]).reshape(len(names), -1)
         for z, column in enumerate(table.T):
@@ -165,22 +154,12 @@ def usable_score(posteriors: Iterable[StoredPosterior], score: str) -> tuple[str
     """Return the score to order by, and a sentence if it is not ``score``, else "".
 
     A single member cannot disagree with itself, so scores that compare members are replaced by the
-    entropy. Raises InputError for an unknown score.
+    entropy.
     """
-    chosen = _score(score)
+    chosen = REVIEW_SCORES[score]
     if not chosen.needs_members or all(posterior.count > 1 for posterior in posteriors):
         return score, ""
     return "entropy", (
         f"A single model cannot disagree with itself. The slices are ordered by "
         f"“{REVIEW_SCORES['entropy'].title}” instead of “{chosen.title}”."
     )
-
-
-def _score(name: str) -> Score:
-    if name not in REVIEW_SCORES:
-        raise InputError(
-            "The score {name!r} is unknown. Choose one of {known}.",
-            name=name,
-            known=", ".join(REVIEW_SCORES),
-        )
-    return REVIEW_SCORES[name]
