@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_bayes_nnunet.app.review.outcome import LabelChanges
-from napari_bayes_nnunet.app.review.report_page import report_page
+from napari_bayes_nnunet.app.review.report_page import LabelChanges, report_page
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.io.study.review_state import Decision
@@ -188,3 +187,20 @@ def test_image_without_a_heart_has_no_numbers() -> None:
     page = page_of(before={}, after={}, ed=None, es=None)
     assert "no-heart" in page.classes
     assert "ED is" not in page.text
+
+
+@pytest.mark.parametrize(
+    "study",
+    ["patient007", "/data/Jane Doe/patient007", "C:\\Jane Doe\\patient007", "x/patient007/"],
+)
+def test_name_is_last_part_of_path(study: str) -> None:
+    assert review(study=study).name == "patient007"
+
+
+def test_place_counts_slices_from_one() -> None:
+    made = review()
+    assert made.place(8, 2) == "Phase 8 (ES), slice 3"
+    assert made.place(1, 0) == "Phase 1 (ED), slice 1"
+    assert made.place(4, 0) == "Phase 4, slice 1"
+    assert made.place(None, 0) == "Slice 1"
+    assert made.phase_title(None) == ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_bayes_nnunet.app.review.outcome import CorrectedSlice, LabelChanges, ReviewOutcome
+from napari_bayes_nnunet.app.review.report_page import CorrectedSlice, LabelChanges, ReviewOutcome
 from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.io.study.review_state import Decision
 

@@ -72,7 +72,7 @@ def readers() -> None:
 
 def review_report() -> None:
     """Import the writer of review reports."""
-    load("app.review.report_files")
+    load("app.review.report_numbers")
 
 
 def files() -> None:

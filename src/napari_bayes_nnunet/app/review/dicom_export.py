@@ -24,7 +24,7 @@ from ...io.study.study import Study
 from ..prediction.output_files import dicom_file_names
 from ..report.output_folder import refuse_folder_of_inputs
 from .accepted_slices import count_accepted, measure_review, sum_accepted
-from .report_files import write_numbers
+from .report_numbers import write_numbers
 from .session import ReviewSession
 
 ALGORITHM = "Bayesian nnU-Net"

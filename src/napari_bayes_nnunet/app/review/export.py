@@ -22,8 +22,8 @@ from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_u
 from .accepted_slices import count_open_slices, measure_review
 from .corrected_studies import add_phases, check_ready, ready_phases
 from .findings import list_sentences
-from .outcome import CorrectedSlice, LabelChanges, ReviewOutcome
-from .report_files import FILE_UNWRITABLE, write_numbers, write_review_report
+from .report_numbers import FILE_UNWRITABLE, write_numbers, write_or_refuse
+from .report_page import CorrectedSlice, LabelChanges, ReviewOutcome, report_page
 from .session import ReviewSession
 
 PAPILLARY = "Papillary muscles are assigned as in the labels the ensemble was trained on."
@@ -53,7 +53,7 @@ def export_review(
     outcome = collect_outcome(session, image, queue)
     among = session.compared
     write_numbers(numbers, outcome.before, outcome.after, outcome.open_slices, among=among)
-    write_review_report(report, outcome)
+    write_or_refuse(report, report_page(outcome))
     return [labels, numbers, report]
 
 

@@ -1,39 +1,34 @@
-"""Formatted numbers of a report, before and after review, with their spread."""
+"""Numbers before and after review with their spread, in the report and as CSV."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
 
 from ...core.heart.function import Measured
+from ...core.metrics.conformal import COVERAGES
+from ...core.problems import Action
+from ...io import DataError
+from ...io.files.atomic import write_text
+from ...io.files.csv_text import csv_text
 from ..report.html import UNKNOWN
-from .outcome import all_names
 
+FILE_UNWRITABLE: Final = "{file} cannot be written ({reason})."
+
+_COLUMNS: Final = (
+    "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
+    "open_slices", "prediction_low_80", "prediction_high_80", "prediction_low_90",
+    "prediction_high_90", "among_phases",
+)  # fmt: skip
 REVIEWED: Final = "reviewed"
 """Word for a number if no slice of its phases is open; its spread is then no longer one."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class NumberRow:
-    """A formatted number of the report: "LV EDV", 120.0 before, 118.0 after, change −2.0.
-
-    ``open_slices`` is how many slices of its phases are still to accept.
-    """
-
-    ventricle: str
-    title: str
-    name: str
-    help: str
-    unit: str
-    before: str
-    spread_before: str
-    interval_before: str
-    after: str
-    spread_after: str
-    open_slices: str
-    change: str
+def all_names(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[str]:
+    """Return the names after review in order, then those that only the prediction has."""
+    return [*after, *(name for name in before if name not in after)]
 
 
 def format_number(measured: Measured | None) -> str:
@@ -70,32 +65,38 @@ def number_rows(
     before: Mapping[str, Measured],
     after: Mapping[str, Measured],
     open_slices: Mapping[str, int],
-) -> list[NumberRow]:
-    """Return a row for each number that is known before or after the review."""
+) -> list[dict[str, str]]:
+    """Return a row for each number that is known before or after the review.
+
+    "LV EDV" is 120.0 ``before`` and 118.0 ``after``, a ``change`` of −2.0; ``open_slices`` is how
+    many slices of its phases are still to accept.
+    """
     return [
         _row(before.get(name), after.get(name), open_slices.get(name))
         for name in all_names(before, after)
     ]
 
 
-def _row(before: Measured | None, after: Measured | None, open_slices: int | None) -> NumberRow:
+def _row(
+    before: Measured | None, after: Measured | None, open_slices: int | None
+) -> dict[str, str]:
     either = after or before
     assert either is not None
     ventricle, _, title = either.title.partition(", ")
-    return NumberRow(
-        ventricle=ventricle,
-        title=title.capitalize(),
-        name=either.name,
-        help=either.help,
-        unit=either.unit,
-        before=format_number(before),
-        spread_before=format_spread(before),
-        interval_before=format_interval(before),
-        after=format_number(after),
-        spread_after=format_spread(after) if open_slices != 0 else "",
-        open_slices=UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
-        change=_change(before, after),
-    )
+    return {
+        "ventricle": ventricle,
+        "title": title.capitalize(),
+        "name": either.name,
+        "help": either.help,
+        "unit": either.unit,
+        "before": format_number(before),
+        "spread_before": format_spread(before),
+        "interval_before": format_interval(before),
+        "after": format_number(after),
+        "spread_after": format_spread(after) if open_slices != 0 else "",
+        "open_slices": UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
+        "change": _change(before, after),
+    }
 
 
 def _change(before: Measured | None, after: Measured | None) -> str:
@@ -110,3 +111,56 @@ def _change(before: Measured | None, after: Measured | None) -> str:
 def _rounded(value: float, unit: str) -> str:
     digits = 2 if unit.startswith("L/") else 1
     return UNKNOWN if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def write_numbers(
+    file: Path,
+    before: Mapping[str, Measured],
+    after: Mapping[str, Measured],
+    open_slices: Mapping[str, int],
+    *,
+    among: int = 0,
+) -> None:
+    """Write the numbers of the prediction and after review as CSV, one per row.
+
+    An unknown number is an empty field; spreads are sample SDs over the members. ``open_slices``
+    are the slices still to accept by the name of a number, ``among`` the number of phases of which
+    ED and ES have the largest and the smallest LV, 0 if of all. Raises DataError if the file cannot
+    be written.
+    """
+    rows: list[Sequence[Any]] = [_COLUMNS]
+    for name in all_names(before, after):
+        either = after.get(name) or before[name]
+        # Some spreadsheets do not read CSV as UTF-8.
+        texts = (name, either.title, either.unit.replace("²", "2"))
+        cells = (*_cells(before.get(name)), *_cells(after.get(name)))
+        row = (*texts, *cells, open_slices.get(name, ""), *_ends(before.get(name)), among or "")
+        rows.append(row)
+    write_or_refuse(file, csv_text(rows))
+
+
+def _ends(measured: Measured | None) -> list[str]:
+    """Return the lower and the upper end of each prediction interval."""
+    unknown = (math.nan, math.nan)
+    found = measured.intervals if measured else {}
+    return [_number(end) for level in COVERAGES for end in found.get(level, unknown)]
+
+
+def _cells(measured: Measured | None) -> tuple[str, str]:
+    values = (measured.value, measured.spread) if measured else (math.nan, math.nan)
+    value, spread = map(_number, values)
+    return value, spread
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def write_or_refuse(file: Path, text: str) -> None:
+    """Write a file of an export. Raises DataError if it cannot be written."""
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise DataError(
+            FILE_UNWRITABLE, Action.OTHER_OUTPUT, file=file, reason=error.strerror or error
+        ) from error
