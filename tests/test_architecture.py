@@ -44,6 +44,7 @@ MOST_CODE = {
     "job": -422,
     "training rooms": -646,
     "widgets of Qt": -438,
+    "room of a review": -571,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -64,6 +65,7 @@ MOST_TEST_LINES = {
     "job": -28,
     "training rooms": -599,
     "widgets of Qt": -198,
+    "room of a review": -315,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

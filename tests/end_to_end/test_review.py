@@ -74,8 +74,8 @@ def test_review_survives_a_killed_window(image, tmp_path, make_napari_viewer, qt
     assert numbers == pytest.approx(done["numbers"])
     controller.picture.show_slice(place)  # level and alternatives work without the ensemble
     assert len(controller.session.alternatives_in(place)) > 1
-    controller.tools.show_level(0.0)
-    label = controller.context.label
+    controller.show_level(0.0)
+    label = controller.view.label
     shown, predicted = controller.session.labels_in(place), controller.session.predicted_in(place)
     assert np.array_equal(shown == label, predicted == label)
     controller.corrections.discard_preview()

@@ -14,8 +14,8 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.review import export as label_export
 from napari_bayes_nnunet.app.review import export as module
+from napari_bayes_nnunet.app.review.corrected_studies import add_to_training_set
 from napari_bayes_nnunet.app.review.export import (
-    add_to_training_set,
     collect_outcome,
     export_files,
     export_labels,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.app.prediction.output_files import FOUND_AMONG_CHOSEN, INFO_CFG
-from napari_bayes_nnunet.app.review import usage_recorder as module
+from napari_bayes_nnunet.app.review import session as module
 from napari_bayes_nnunet.app.review.accepted_slices import count_open_slices
 from napari_bayes_nnunet.app.review.export import collect_outcome
 from napari_bayes_nnunet.app.review.findings import describe_finding, sentences_by_slice
@@ -324,7 +324,7 @@ def test_progress_counts_slices_and_uncertain_volume(session) -> None:
 
 def test_patient_gives_indices_and_output(session) -> None:
     assert "LV CO" not in session.measured()
-    session.set_patient(Patient(height_cm=180, weight_kg=80, heart_rate=60))
+    session.change(patient=Patient(height_cm=180, weight_kg=80, heart_rate=60))
     assert {"LV CO", "LV EDVi"} <= set(session.measured())
 
 

@@ -104,7 +104,7 @@ def take_an_alternative(reader: Reader) -> None:
             break
         reader.press(Qt.Key.Key_W)
     assert not np.array_equal(reader.labels(), before)
-    reader.controller.forms.corrections.take_button.click()
+    reader.controller.forms.corrections.buttons["use answer"].click()
     taken = reader.labels()
     reader.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(reader.labels(), before)
@@ -117,7 +117,7 @@ def take_an_alternative(reader: Reader) -> None:
 def move_a_level(reader: Reader) -> None:
     """Grow the structure with the slider, which is one undo step when released."""
     before = reader.labels()
-    label = reader.controller.context.label
+    label = reader.controller.view.label
     slider = reader.controller.forms.corrections.level.slider
     slider.setFocus()
     for _ in range(3):
@@ -131,18 +131,18 @@ def drag_a_handle(reader: Reader) -> None:
     """Pull a handle of the LV contour outwards and apply it with Enter."""
     reader.controller.forms.corrections.structure_chosen.emit("LV")
     before = reader.labels()
-    reader.controller.forms.corrections.edit_button.click()
-    handle = reader.controller.contour.handles.handles[0]
-    centre = reader.controller.contour.handles.handles.mean(axis=0)
+    reader.controller.forms.corrections.buttons["contour"].click()
+    handle = reader.controller.contour.handles[0]
+    centre = reader.controller.contour.handles.mean(axis=0)
     away = handle + 6 * (handle - centre) / np.linalg.norm(handle - centre)
     phase, z = reader.controller.picture.place
     image = reader.controller.picture.image
     start, end = (reader.mouse.place_of(image, (phase - 1, z, *at)) for at in (handle, away))
     reader.mouse.drag(start, end)
-    moved = reader.controller.contour.handles.handles[0]
+    moved = reader.controller.contour.handles[0]
     assert np.linalg.norm(moved - away) < 1.5, (handle, moved, away)
     reader.press(Qt.Key.Key_Return)
-    assert not reader.controller.contour.handles.is_active
+    assert not reader.controller.contour.is_active
     after = reader.labels()
     assert not np.array_equal(after, before)
     assert np.array_equal(after == 1, before == 1)  # the RV did not move

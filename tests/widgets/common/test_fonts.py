@@ -12,8 +12,8 @@ from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
 from napari_bayes_nnunet.widgets.common.patient_pattern import PatientForm
 from napari_bayes_nnunet.widgets.common.rows_table import Column, Row, RowsTable
 from napari_bayes_nnunet.widgets.common.settings import Settings
-from napari_bayes_nnunet.widgets.editing.ends_form import PresenceStrip
 from napari_bayes_nnunet.widgets.editing.level_slider import LevelSlider
+from napari_bayes_nnunet.widgets.editing.presence_strip import PresenceStrip
 from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons
 from napari_bayes_nnunet.widgets.editing.structure_chips import StructureChips
 from napari_bayes_nnunet.widgets.evaluation.methods_form import MethodRow

@@ -10,7 +10,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.widgets.common.window_thread import ShortCollections
-from napari_bayes_nnunet.widgets.review import opener as review_opener
+from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import make_cine
@@ -59,7 +59,7 @@ def test_nothing_is_skipped_after_a_failure(dock, tmp_path, qtbot, monkeypatch, 
         assert gc.get_freeze_count() > 100_000
         raise RuntimeError("No controller.")
 
-    monkeypatch.setattr(review_opener, "ReviewController", fail)
+    monkeypatch.setattr(review_dock, "ReviewController", fail)
     with qtbot.captureExceptions() as raised:
         dock.open(make_cine(tmp_path / "heart"))
         qtbot.waitUntil(lambda: not dock.is_opening)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QDoubleSpinBox, QPushButton,
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.editing.correction_form import (
     ALL_AGREE,
+    BUTTONS,
     COPIES,
     CORRECTION_HELP,
     EVERY_STRUCTURE,
@@ -48,7 +49,7 @@ def test_nothing_can_be_used_without_a_study(qtbot) -> None:
     form.set_structures(HEART)
     widgets = [*buttons(form), *form.findChildren(QCheckBox), threshold(form), form.level]
     assert not any(widget.isEnabled() for widget in widgets)
-    assert form.interpolate_button.toolTip() == NOTHING_TO_CORRECT
+    assert form.buttons["interpolate"].toolTip() == NOTHING_TO_CORRECT
     assert form.level.toolTip() == NOTHING_TO_CORRECT
 
 
@@ -81,28 +82,15 @@ def test_keys_are_printed_on_their_buttons(form) -> None:
         assert text in texts
 
 
-@pytest.mark.parametrize(
-    ("button", "signal", "carried"),
-    [
-        ("previous_button", "alternative_requested", [-1]),
-        ("next_button", "alternative_requested", [1]),
-        ("scribble_button", "scribble_requested", []),
-        ("edit_button", "contour_requested", []),
-        ("interpolate_button", "interpolate_requested", []),
-        ("carry_button", "carry_requested", []),
-        ("revert_button", "revert_requested", []),
-        ("absent_button", "absent_requested", []),
-        ("uncertain_button", "most_uncertain_requested", []),
-        ("landmark_button", "landmark_requested", []),
-        ("play_button", "play_requested", []),
-    ],
-)
-def test_buttons_emit_their_signals(
-    qtbot, form, button: str, signal: str, carried: list[Any]
-) -> None:
-    with qtbot.waitSignal(getattr(form, signal)) as told:
-        getattr(form, button).click()
-    assert [arg for arg in told.args if arg is not False] == carried
+def test_each_button_requests_its_action(form) -> None:
+    told: list[str] = []
+    form.requested.connect(told.append)
+    form.set_alternative(1, 4, 30)
+    for active in (False, True):  # while a contour is edited, it can be applied or cancelled
+        form.set_contour_active(active)
+        for button in form.buttons.values():
+            button.click() if button.menu() is None else None
+    assert sorted({*told}) == sorted({*BUTTONS} - {"copy"})
 
 
 def numbers(form: CorrectionForm) -> list[int]:
@@ -112,11 +100,11 @@ def numbers(form: CorrectionForm) -> list[int]:
 
 def test_an_alternative_is_used_only_if_shown(qtbot, form) -> None:
     assert numbers(form) == [4, 30]
-    assert not form.take_button.isEnabled()
+    assert not form.buttons["use answer"].isEnabled()
     form.set_alternative(2, 4, 30)
     assert numbers(form) == [4, 30]
-    with qtbot.waitSignal(form.alternative_taken):
-        form.take_button.click()
+    with qtbot.waitSignal(form.requested):
+        form.buttons["use answer"].click()
     form.set_alternative(0, 0, 0)
     assert form.alternative.text() == NO_ALTERNATIVES
     form.set_alternative(0, 1, 1)
@@ -127,16 +115,16 @@ def test_an_alternative_is_used_only_if_shown(qtbot, form) -> None:
 
 def test_an_edited_contour_is_applied_or_cancelled(qtbot, form) -> None:
     def enabled() -> list[bool]:
-        three = (form.edit_button, form.apply_button, form.cancel_button)
-        return [button.isEnabled() for button in three]
+        three = ("contour", "apply contour", "cancel contour")
+        return [form.buttons[action].isEnabled() for action in three]
 
     assert enabled() == [True, False, False]
     form.set_contour_active(True)
     assert enabled() == [False, True, True]
-    with qtbot.waitSignal(form.contour_applied):
-        form.apply_button.click()
-    with qtbot.waitSignal(form.contour_cancelled):
-        form.cancel_button.click()
+    with qtbot.waitSignal(form.requested):
+        form.buttons["apply contour"].click()
+    with qtbot.waitSignal(form.requested):
+        form.buttons["cancel contour"].click()
     form.set_unusable({"contour": "Not here."})
     assert enabled() == [False, False, False]
 
@@ -178,7 +166,7 @@ def test_the_brush_is_limited_by_an_entropy(form, qtbot) -> None:
 def test_the_copy_menu_requests_neighbours(form) -> None:
     told: list[str] = []
     form.copy_requested.connect(told.append)
-    actions = form.copy_button.menu().actions()
+    actions = form.buttons["copy"].menu().actions()
     assert [action.text() for action in actions] == [
         "Slice above",
         "Slice below",
@@ -197,36 +185,31 @@ def test_an_unusable_part_gives_its_reason(form) -> None:
     reasons = {part: f"No {part} here." for part in CORRECTION_HELP}
     form.set_unusable(reasons)
     for button, part in (
-        (form.next_button, "alternatives"),
+        (form.buttons["next alternative"], "alternatives"),
         (form.level, "level"),
         (threshold(form), "uncertain brush"),
-        (form.landmark_button, "ED or ES"),
-        (form.revert_button, "revert"),
+        (form.buttons["ED or ES"], "ED or ES"),
+        (form.buttons["revert"], "revert"),
     ):
         assert not button.isEnabled()
         assert button.toolTip() == f"No {part} here."
     form.set_unusable({"alternatives": "One alternative."})
-    assert form.revert_button.isEnabled()
-    assert form.revert_button.toolTip() == CORRECTION_HELP["revert"]
+    assert form.buttons["revert"].isEnabled()
+    assert form.buttons["revert"].toolTip() == CORRECTION_HELP["revert"]
     form.set_alternative(1, 2, 4)
-    assert not form.take_button.isEnabled()
+    assert not form.buttons["use answer"].isEnabled()
     form.set_unusable({EVERY_STRUCTURE: NOTHING_TO_CORRECT})
     assert not form.structures.isEnabled()
-    assert form.revert_button.toolTip() == NOTHING_TO_CORRECT
-
-
-def test_unknown_parts_are_refused(form) -> None:
-    with pytest.raises(ValueError, match="brush"):
-        form.set_unusable({"brush": "no"})
+    assert form.buttons["revert"].toolTip() == NOTHING_TO_CORRECT
 
 
 def test_play_becomes_stop_and_shows_the_rate(form) -> None:
     form.set_playing(True, "22 a second")
-    assert form.play_button.text() == "Stop"
-    assert form.play_button.toolTip() == CORRECTION_HELP["play"] + " 22 a second."
+    assert form.buttons["play"].text() == "Stop"
+    assert form.buttons["play"].toolTip() == CORRECTION_HELP["play"] + " 22 a second."
     form.set_playing(False)
-    assert form.play_button.text() == "Play"
-    assert form.play_button.toolTip() == CORRECTION_HELP["play"]
+    assert form.buttons["play"].text() == "Play"
+    assert form.buttons["play"].toolTip() == CORRECTION_HELP["play"]
 
 
 def test_a_click_does_not_take_the_focus(form) -> None:

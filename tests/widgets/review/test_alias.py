@@ -39,7 +39,7 @@ def test_alias_and_date_are_never_exported(tmp_path: Path, settings: Settings, q
     dock.studies.open_button.click()
     qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     assert ALIAS in dock.title.text()
-    dock.controller.decisions.accept()
+    dock.controller.accept()
     for button in (dock.forms.export.export_button, dock.forms.export.dicom_button):
         button.click()
         qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved"))

@@ -28,22 +28,20 @@ from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.reader import get_reader, read_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED, CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.review import saver as study_saver
-from napari_bayes_nnunet.widgets.review.action_check import READ_ONLY
+from napari_bayes_nnunet.widgets.review.controller import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.dock import (
     ALL_SAVED,
+    CHOOSE_DICOM_IMAGES,
+    CHOOSE_DICOM_OUTPUT,
     CLOSE_AGAIN,
+    NO_DICOM_IMAGES,
     REVIEW_SAVED,
     ReviewWidget,
 )
-from napari_bayes_nnunet.widgets.review.export_questions import (
-    CHOOSE_DICOM_IMAGES,
-    CHOOSE_DICOM_OUTPUT,
-    NO_DICOM_IMAGES,
-)
 from napari_bayes_nnunet.widgets.review.messages import CHANGED, NO_STUDY, PROBLEMS, UNSAVED
-from napari_bayes_nnunet.widgets.review.navigator import ALL_ACCEPTED
 from napari_bayes_nnunet.widgets.review.open_study import ON_BLACK
 from napari_bayes_nnunet.widgets.review.saver import NOT_SAVED
+from napari_bayes_nnunet.widgets.review.view import READ_ONLY
 
 from ...helpers.data.cines import (
     CINE,
@@ -220,12 +218,12 @@ def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
 
 def test_reopening_keeps_level_and_alternatives(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
-    dock.controller.tools.show_level(-0.5)
+    dock.controller.show_level(-0.5)
     shown = plane(dock.controller.session, WORST)
     dock.close_study()
     open_in(dock, folder, qtbot)
     assert np.array_equal(dock.controller.session.labels, dock.controller.session.study.prediction)
-    dock.controller.tools.show_level(-0.5)
+    dock.controller.show_level(-0.5)
     assert np.array_equal(plane(dock.controller.session, WORST), shown)
     dock.controller.corrections.discard_preview()
     assert len(dock.controller.session.alternatives_in(WORST)) > 1
@@ -322,7 +320,7 @@ def test_saving_keeps_other_messages(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     for place in [(item.phase, item.z) for item in dock.controller.view.queue]:
         dock.controller.picture.show_slice(place)
-        dock.controller.decisions.accept()
+        dock.controller.accept()
     qtbot.waitUntil(lambda: dock.messages.saved.text().startswith("Saved"))
     assert dock.messages.line.message == ALL_ACCEPTED
 
@@ -331,12 +329,12 @@ def test_a_stroke_replaces_the_message_about_the_previous_slice(dock, folder, qt
     open_in(dock, folder, qtbot)
     controller = dock.controller
     previous = controller.session.title_of(controller.picture.place)
-    controller.decisions.accept()
+    controller.accept()
     settle(qtbot, dock)
     assert dock.messages.line.message.startswith(previous)
     paint(controller.picture.edited, controller.picture.place, 1, 1, LV, qtbot)
     assert dock.messages.line.message == ""
-    controller.tools.remove()  # has a message of its own, which stays
+    controller.act("absent")  # has a message of its own, which stays
     settle(qtbot, dock)
     assert dock.messages.line.message
 
@@ -344,12 +342,12 @@ def test_a_stroke_replaces_the_message_about_the_previous_slice(dock, folder, qt
 def test_unsaved_changes_are_shown_at_once(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     controller = dock.controller
-    controller.navigator.step(1)
+    controller.step(1)
     assert dock.messages.saved.text() == ""  # looking at a slice is no change
-    controller.tools.remove()
+    controller.act("absent")
     assert dock.messages.saved.text() == CHANGED
     controller.saver.save()
-    controller.tools.revert()  # while the first save is running
+    controller.act("revert")  # while the first save is running
     qtbot.waitUntil(lambda: not controller.saver._saving)
     assert dock.messages.saved.text() == CHANGED
     controller.saver.save()
@@ -763,8 +761,8 @@ def test_closing_the_window_saves_a_contour_being_edited(make_dock, folder, qtbo
     open_in(dock, folder, qtbot)
     controller = dock.controller
     before = plane(controller.session, WORST)
-    controller.tools.edit_contour()
-    handles = controller.contour.handles
+    controller.act("contour")
+    handles = controller.contour
     handles.move_handle(0, handles.handles[0] + 4)
     assert not dock.eventFilter(dock, QCloseEvent())
     assert not np.array_equal(read_study(folder).edited[WORST[0] - 1, WORST[1]], before)

@@ -37,16 +37,6 @@ def form(qtbot) -> ExportForm:
     return made
 
 
-def test_each_button_emits_its_signal(form, qtbot) -> None:
-    for button, asked, not_asked in (
-        (form.export_button, form.export_requested, form.training_requested),
-        (form.training_button, form.training_requested, form.export_requested),
-        (form.dicom_button, form.dicom_requested, form.export_requested),
-    ):
-        with qtbot.waitSignal(asked), qtbot.assertNotEmitted(not_asked):
-            button.click()
-
-
 def test_the_buttons_have_their_tooltips(form) -> None:
     assert form.export_button.toolTip() == export.EXPORT_HELP
     assert form.dicom_button.toolTip() == export.DICOM_HELP
@@ -138,7 +128,6 @@ def test_what_is_being_drawn_is_exported(study, session, form, message, tmp_path
     labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
     assert np.array_equal(labels, session.labels)
     exports = (
-        exporter.doubt_about_dicom,
         lambda: exporter.export_dicom_to(tmp_path / "out", images=tmp_path),
         lambda: exporter.add_to_training_set(tmp_path),
     )

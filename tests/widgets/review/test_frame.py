@@ -31,15 +31,13 @@ from napari_bayes_nnunet.io.study.info import LACKS_PHASES
 from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
 from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review import dock as review_dock
-from napari_bayes_nnunet.widgets.review import opener as review_opener
 from napari_bayes_nnunet.widgets.review import saver as study_saver
-from napari_bayes_nnunet.widgets.review.action_check import NOT_SEGMENTED
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.forms import CORRECT, NUMBERS, QUEUE
 from napari_bayes_nnunet.widgets.review.messages import NO_STUDY, PROBLEMS, UNSAVED, VIEWED_ONLY
-from napari_bayes_nnunet.widgets.review.reading_layout import LAYER_DOCKS
 from napari_bayes_nnunet.widgets.review.saver import OTHER_WORK
-from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
+from napari_bayes_nnunet.widgets.review.view import NOT_SEGMENTED
+from napari_bayes_nnunet.widgets.review.window_layout import LAYER_DOCKS, THUMBNAIL_TITLE
 
 from ...helpers.data.cines import ED, ES, make_cine
 from ...helpers.data.studies import make_study
@@ -98,7 +96,7 @@ def test_case_numbers_and_queue_never_scroll(dock: ReviewWidget) -> None:
     slice_ = dock.forms.slice
     fixed = (
         *(dock.title, dock.messages.saved, dock.forms.key_numbers, dock.messages.line),
-        *(slice_.previous_button, slice_.next_button, slice_.accept_button, slice_.flag_button),
+        *slice_.buttons.values(),
     )
     assert not any(scrolls(part) for part in fixed)
     assert all(part.isVisible() for part in fixed if part is not dock.messages.saved)
@@ -145,15 +143,15 @@ def test_no_message_decision_or_edit_moves_a_control(
     check("an export")
     press(dock._viewer, "D")
     check("an edit")
-    dock.forms.corrections.next_button.click()
+    dock.forms.corrections.buttons["next alternative"].click()
     check("an alternative")
-    dock.forms.slice.flag_button.click()
+    dock.forms.slice.buttons["flag"].click()
     check("a flag")
-    dock.controller.decisions.comment("valve plane?")
+    dock.controller.comment("valve plane?")
     check("a comment")
     with monkeypatch.context() as patch:
         patch.setattr(study_saver, "save_work", fail)
-        dock.forms.slice.accept_button.click()
+        dock.forms.slice.buttons["accept"].click()
         qtbot.waitUntil(lambda: dock.messages.line.notice(UNSAVED) != "")
     check("a failed save")
     assert dock.messages.saved.text() == UNSAVED
@@ -317,7 +315,7 @@ def test_reading_layout_hides_docks_and_sliders_fit(
     assert dock.controller is not controller
     assert dock.reading_button.isChecked()
     assert docks_of(dock) == reading
-    monkeypatch.setattr(review_opener, "ReviewController", broken)
+    monkeypatch.setattr(review_dock, "ReviewController", broken)
     with qtbot.captureExceptions() as raised:
         dock.open(folder)
         qtbot.waitUntil(lambda: not dock.is_opening)

@@ -16,11 +16,10 @@ from napari_bayes_nnunet.io.study.study import open_study_lock
 from napari_bayes_nnunet.widgets.common.background import UNEXPECTED_ERROR
 from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
-from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
+from napari_bayes_nnunet.widgets.review.dock import REMOVED_WHILE_OPENING, ReviewWidget
 from napari_bayes_nnunet.widgets.review.messages import NO_STUDY
-from napari_bayes_nnunet.widgets.review.opener import REMOVED_WHILE_OPENING
-from napari_bayes_nnunet.widgets.review.thumbnail_dock import ThumbnailDock
 from napari_bayes_nnunet.widgets.review.view import ReviewView
+from napari_bayes_nnunet.widgets.review.window_layout import ThumbnailDock
 
 from ...helpers.data.cines import make_cine
 from ...helpers.windows.settling import settle
@@ -40,7 +39,7 @@ def make_dock(qtbot: Any, settings: Any) -> Iterator[Callable[[Any], ReviewWidge
 
     def make(viewer: Any) -> ReviewWidget:
         dock = ReviewWidget(viewer, settings=settings)
-        dock.opener.turns._timer.setInterval(BY_HAND_MS)
+        dock.turns._timer.setInterval(BY_HAND_MS)
         made.append(dock)
         if isinstance(viewer, ViewerModel) and not hasattr(viewer, "window"):
             qtbot.addWidget(dock)
@@ -63,12 +62,12 @@ def dock(make_dock: Callable[[Any], ReviewWidget]) -> ReviewWidget:
 def begin(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
     """Open a study as far as the first step."""
     dock.open(folder)
-    qtbot.waitUntil(dock.opener.turns._timer.isActive)
+    qtbot.waitUntil(dock.turns._timer.isActive)
 
 
 def step(dock: ReviewWidget, count: int = 1) -> None:
     for _ in range(count):
-        dock.opener.turns._on_turn()
+        dock.turns._on_turn()
 
 
 def edited(dock: ReviewWidget) -> list[Any]:
@@ -95,7 +94,7 @@ def test_nothing_can_be_edited_until_the_study_is_open(dock, folder, qtbot) -> N
         step(dock)
     assert has_keys(dock)
     assert [layer.editable for layer in edited(dock)] == [True]
-    dock.controller.decisions.accept()
+    dock.controller.accept()
     assert dock.controller.session.state.decisions
     while dock.is_opening:
         step(dock)
@@ -108,14 +107,14 @@ def test_closing_after_any_step_leaves_no_study(dock, folder, steps: int, qtbot)
     step(dock, steps)
     assert dock.is_opening
     dock.close_study()
-    assert (dock.controller, dock.is_opening, dock.opener.turns.is_busy) == (None, False, False)
+    assert (dock.controller, dock.is_opening, dock.turns.is_busy) == (None, False, False)
     assert not has_keys(dock)
     assert not any(layer.editable for layer in edited(dock))
     assert CAPTION_KEY not in dock._viewer.canvas.overlays
     assert dock.messages.hint.text() == NO_STUDY
     assert is_free(folder)
     begin(dock, folder, qtbot)  # and it can be opened again
-    dock.opener.turns.finish()
+    dock.turns.finish()
     assert dock.controller is not None
     assert len(edited(dock)) == 1
 
@@ -127,7 +126,7 @@ def test_map_that_was_chosen_last_is_shown(
     viewer = make_napari_viewer()
     dock = make_dock(viewer)
     begin(dock, folder, qtbot)
-    dock.opener.turns.finish()
+    dock.turns.finish()
     shown = [bayes_metadata(layer)["role"] for layer in viewer.layers if layer.visible]
     assert MUTUAL_INFORMATION.title in shown
     assert dock.controller.outlines.title == MUTUAL_INFORMATION.view
@@ -173,7 +172,7 @@ def test_a_layer_removed_during_opening_ends_it(dock, folder, role, steps, qtbot
     removed = [x for x in layers if bayes_metadata(x).get("role", "image") == role]
     for layer in removed:
         layers.remove(layer)
-    dock.opener.turns.finish()
+    dock.turns.finish()
     if removed:
         qtbot.waitUntil(lambda: dock.controller is None)
         assert not dock.is_opening
@@ -190,7 +189,7 @@ def test_a_layer_removed_while_forms_appear_closes_the_study(dock, folder, qtbot
     qtbot.waitUntil(lambda: dock.controller is None)
     message = dock.messages.hint.text()
     step(dock)
-    assert (dock.is_opening, dock.opener.turns.is_busy) == (False, False)
+    assert (dock.is_opening, dock.turns.is_busy) == (False, False)
     assert dock.messages.hint.text() == message != NO_STUDY
     assert is_free(folder)
 
@@ -210,7 +209,7 @@ def test_an_error_during_opening_leaves_no_study(dock, folder, monkeypatch, qtbo
     monkeypatch.setattr(ReviewView, "show_numbers", failing)
     begin(dock, folder, qtbot)
     with pytest.raises(RuntimeError):
-        dock.opener.turns.finish()
+        dock.turns.finish()
     assert (dock.controller, dock.is_opening) == (None, False)
     assert not has_keys(dock)
     assert dock.messages.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
@@ -224,7 +223,7 @@ def test_an_unexpected_error_while_forms_appear_is_said(dock, folder, monkeypatc
     monkeypatch.setattr(ThumbnailDock, "open", failing)
     begin(dock, folder, qtbot)
     with pytest.raises(RuntimeError):
-        dock.opener.turns.finish()
+        dock.turns.finish()
     assert dock.messages.hint.text() == UNEXPECTED_ERROR.format(error=RuntimeError())
     assert (dock.controller, dock.is_opening) == (None, False)
     assert is_free(folder)
@@ -235,7 +234,7 @@ def test_another_study_can_be_opened_meanwhile(dock, folder, tmp_path, qtbot) ->
     begin(dock, folder, qtbot)
     step(dock, 10)
     begin(dock, other, qtbot)
-    dock.opener.turns.finish()
+    dock.turns.finish()
     assert "other" in dock.title.text()
     assert is_free(folder)
 
@@ -243,8 +242,8 @@ def test_another_study_can_be_opened_meanwhile(dock, folder, tmp_path, qtbot) ->
 def test_a_study_chosen_twice_is_shown_once(dock, folder, qtbot) -> None:
     dock.open(folder)
     dock.open(folder)
-    qtbot.waitUntil(lambda: not dock.opener._background.is_busy)
-    dock.opener.turns.finish()
+    qtbot.waitUntil(lambda: not dock._background.is_busy)
+    dock.turns.finish()
     assert len(edited(dock)) == 1
     assert not dock.controller.saver.read_only
     dock.close_study()

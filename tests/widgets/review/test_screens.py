@@ -13,7 +13,7 @@ from qtpy.QtCore import QRect
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
-from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
+from napari_bayes_nnunet.widgets.review.window_layout import THUMBNAIL_TITLE
 
 from ...helpers.data.cines import make_cine
 from ...helpers.windows.settling import settle
@@ -56,7 +56,7 @@ def test_case_numbers_queue_and_thumbnails_fit_the_screen(
     assert (main.width(), main.height()) == (width, height)
     assert dock.title.font().pointSize() >= points
     slice_ = dock.forms.slice
-    buttons = slice_.previous_button, slice_.next_button, slice_.accept_button, slice_.flag_button
+    buttons = [*slice_.buttons.values()]
     for part in (*buttons, dock.title, dock.forms.key_numbers, dock.messages.line):
         assert shown_whole(part), part
     for button in buttons:

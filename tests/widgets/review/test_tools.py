@@ -41,17 +41,17 @@ def test_mouse_and_keys_correct_and_undo(
     # One of five models draws a stray piece of RV, which one stroke brings in.
     form.structures.chips["RV"].click()
     press(Qt.Key.Key_J)
-    assert form.scribble_button.isChecked()
+    assert form.buttons["scribble"].isChecked()
     ends = (mouse.place_of(image, (ED - 1, WORST[1], y, 43)) for y in (31, 34))
     mouse.drag(*ends)
     stray = session.posterior_in(WORST).members[4][30:, 40:] == RV
     assert np.array_equal(session.labels_in(WORST)[30:, 40:] == RV, stray)
     press(Qt.Key.Key_Escape)
-    assert not form.scribble_button.isChecked()
+    assert not form.buttons["scribble"].isChecked()
     press(Qt.Key.Key_W, SHIFT)  # the base
     assert controller.picture.place == (ED, 0)
     assert not (session.labels_in((ED, 0)) == RV).any()
-    assert not form.bring_back_button.isEnabled()
+    assert not form.buttons["bring back"].isEnabled()
     press(Qt.Key.Key_R, SHIFT)  # the apex is at the last slice
     assert controller.picture.place == (ED, 0)
     form.brush.above.editor.check.native.click()
@@ -80,7 +80,7 @@ def test_key_brings_back_what_was_removed(
     dock.open(make_cine(tmp_path / "heart", removed=[2, 3]))
     qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     settle(qtbot, dock)
-    session, button = dock.controller.session, dock.forms.corrections.bring_back_button
+    session, button = dock.controller.session, dock.forms.corrections.buttons["bring back"]
     phase = dock.controller.picture.place[0]
     removed = session.removed_in(phase)
     assert button.isEnabled()

@@ -21,7 +21,7 @@ from napari_bayes_nnunet.widgets.editing.level_slider import (
 from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
 from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
 from napari_bayes_nnunet.widgets.review import view
-from napari_bayes_nnunet.widgets.review.action_check import (
+from napari_bayes_nnunet.widgets.review.view import (
     EDITS,
     NOT_SEGMENTED,
     NOTHING_REMOVED,
@@ -167,17 +167,17 @@ def test_advice_is_found_once_after_a_change(review, monkeypatch) -> None:
 
 def test_the_buttons_show_the_decision(review) -> None:
     forms = review.forms.slice
-    assert not forms.previous_button.isEnabled()
-    assert forms.next_button.isEnabled()
+    assert not forms.buttons["previous"].isEnabled()
+    assert forms.buttons["next"].isEnabled()
     review.press("A")
     review.controller.picture.show_slice(WORST)
     review.settle()
-    assert forms.accept_button.text().startswith("Accepted")
-    review.controller.decisions.comment("valve plane")
+    assert forms.buttons["accept"].text().startswith("Accepted")
+    review.controller.comment("valve plane")
     review.press("N")
     review.settle()
     assert forms.comment.text() == ""
-    assert forms.accept_button.text().startswith("Accept ")
+    assert forms.buttons["accept"].text().startswith("Accept ")
     review.press("Shift-N")
     review.settle()
     assert forms.comment.text() == "valve plane"
@@ -227,8 +227,8 @@ def test_a_volume_has_no_curve_and_one_phase(make_review) -> None:
     review = make_review(phases=(None,))
     assert review.forms.volumes.isHidden()
     form = review.forms.corrections
-    assert form.landmark_button.toolTip() == form.play_button.toolTip() == ONE_PHASE
-    assert form.revert_button.isEnabled()
+    assert form.buttons["ED or ES"].toolTip() == form.buttons["play"].toolTip() == ONE_PHASE
+    assert form.buttons["revert"].isEnabled()
 
 
 def test_alternatives_are_counted(review) -> None:
@@ -242,7 +242,7 @@ def test_alternatives_are_counted(review) -> None:
 
 def test_one_alternative_cannot_be_chosen(make_review) -> None:
     review = make_review(members=1)
-    assert review.forms.corrections.next_button.toolTip() == ONE_ALTERNATIVE
+    assert review.forms.corrections.buttons["next alternative"].toolTip() == ONE_ALTERNATIVE
     review.press("W")
     assert review.said == [ONE_ALTERNATIVE]
 
@@ -252,14 +252,14 @@ def test_the_one_answer_can_replace_an_edit(make_review) -> None:
     review.press("D")
     review.settle()
     form = review.forms.corrections
-    assert form.next_button.isEnabled()
+    assert form.buttons["next alternative"].isEnabled()
     review.press("W")
     review.press("W")
-    form.next_button.click()
+    form.buttons["next alternative"].click()
     assert np.array_equal(review.now(), predicted(review.session, review.controller.picture.place))
-    form.take_button.click()
+    form.buttons["use answer"].click()
     review.settle()
-    assert not form.next_button.isEnabled()
+    assert not form.buttons["next alternative"].isEnabled()
 
 
 def test_the_slider_calls_an_answer_no_level(review) -> None:
@@ -270,9 +270,9 @@ def test_the_slider_calls_an_answer_no_level(review) -> None:
         review.press("W")
         review.settle()
         assert form.level.value.text().startswith(ANSWER_SHOWN.format(number=number))
-    form.take_button.click()
+    form.buttons["use answer"].click()
     review.settle()
-    label = review.controller.context.label
+    label = review.controller.view.label
     same = np.array_equal(review.now() == label, predicted(review.session, WORST) == label)
     assert form.level.value.text().startswith(level_text(0) if same else EDITED_BY_HAND)
 
@@ -289,7 +289,7 @@ def test_the_volume_of_the_structure_is_updated(review) -> None:
 
 
 def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> None:
-    why_not = review.controller.check.why_not
+    why_not = review.controller.view.why_not
     edits = [part for part in EDITS if part != "bring back"]
     assert {why_not(part) for part in (*edits, "accept", "play", "ED or ES")} == {""}
     assert why_not("bring back") == NOTHING_REMOVED
@@ -301,11 +301,11 @@ def test_reasons_match_phase_and_posterior(review, make_review, tmp_path) -> Non
     lost = make_review(folder)
     lost.controller.picture.show_slice((ED, 1))
     assert (
-        lost.controller.check.why_not("level")
-        == lost.controller.check.why_not("alternatives")
+        lost.controller.view.why_not("level")
+        == lost.controller.view.why_not("alternatives")
         == NO_POSTERIOR
     )
-    assert lost.controller.check.why_not("contour") == lost.controller.check.why_not("accept") == ""
+    assert lost.controller.view.why_not("contour") == lost.controller.view.why_not("accept") == ""
 
 
 def test_the_forms_show_the_saved_settings(make_review, tmp_path) -> None:

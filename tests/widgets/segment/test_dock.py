@@ -1288,8 +1288,8 @@ def test_the_dock_review_opens_with_the_study(our_plugin, ready, tmp_path, qtbot
         review_of(dock, qtbot)
         frame, opened = dock._viewer.window.add_plugin_dock_widget(PLUGIN, REVIEW_DOCK)
         wait_until(lambda: opened.controller is not None and not opened.is_opening, qtbot)
-        for act in (opened.controller.navigator.other_landmark, opened.controller.decisions.accept):
-            act()
+        for action in ("ED or ES", "accept"):
+            opened.controller.act(action)
             wait_for_ticks(stretches, 3, qtbot)
     assert max(stretches) < MOST_SECONDS_OF_OPENING
     canvas = dock._viewer.window._qt_viewer.canvas.native

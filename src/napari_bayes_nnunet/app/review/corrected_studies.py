@@ -6,7 +6,7 @@ Only reviewed phases are added: labels that nobody has checked must not be train
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -103,11 +103,7 @@ def add_study(folder: Path, dataset: Path) -> list[str]:
     Cases added from this study before are replaced. Raises AppError if no phase is ready or the
     image is missing, and DataError if the study cannot be read or added.
     """
-    session = ReviewSession(_read(folder))
-    open_slices = count_open_slices(session)
-    check_ready(open_slices)
-    phases = ready_phases(open_slices)
-    return add_phases(session, _image_of(session.study), dataset, phases=phases)
+    return add_to_training_set(ReviewSession(_read(folder)), None, dataset)
 
 
 def ready_phases(open_slices: Mapping[Phase, int]) -> tuple[Phase, ...]:
@@ -115,23 +111,23 @@ def ready_phases(open_slices: Mapping[Phase, int]) -> tuple[Phase, ...]:
     return tuple(phase for phase, count in open_slices.items() if not count)
 
 
-def check_ready(open_slices: Mapping[Phase, int]) -> None:
-    """Raise AppError if every phase has open slices."""
-    if not ready_phases(open_slices):
-        counts = (f"{count} in {describe_phase(phase)}" for phase, count in open_slices.items())
-        raise AppError(NOT_REVIEWED, open=", ".join(counts))
+def add_to_training_set(session: ReviewSession, image: Volume | None, dataset: Path) -> list[str]:
+    """Add the ready phases of a review to the training cases of a dataset; return their names.
 
-
-def add_phases(
-    session: ReviewSession, image: Volume, dataset: Path, *, phases: Iterable[Phase]
-) -> list[str]:
-    """Add phases of a study to the training cases of a raw dataset; return the names of the cases.
-
-    Raises DataError if a case cannot be added.
+    A phase is ready if all its slices in the queue of all structures are accepted. Without
+    ``image``, that of the study is read. Raises AppError if no phase is ready or the image is
+    missing, and DataError if the image cannot be read or a case cannot be added.
     """
-    info = session.study.info
-    labels = session.labels_to_save()
-    names = []
+    info, labels, names = session.study.info, session.labels_to_save(), []
+    open_slices = count_open_slices(session)
+    phases = ready_phases(open_slices)
+    if not phases:
+        counts = (
+            f"{count} in {'the image' if phase is None else f'phase {phase}'}"
+            for phase, count in open_slices.items()
+        )
+        raise AppError(NOT_REVIEWED, open=", ".join(counts))
+    image = image or _image_of(session.study)
     for phase in phases:
         names.append(frame_name(info.case, phase, info.phase_cases))
         add_training_case(
@@ -149,11 +145,6 @@ def add_phases(
             },
         )
     return names
-
-
-def describe_phase(phase: Phase) -> str:
-    """Return a phase in words."""
-    return "the image" if phase is None else f"phase {phase}"
 
 
 def _corrected_study(summary: StudySummary) -> CorrectedStudy:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ...core.editing.alternatives import Alternative
 from ...core.editing.presence import add_structure, remove_at_end, slices_with
-from ...core.heart.slice_volumes import heart_structures
 from ...core.types import Place
 from ...io.study.arrays import select_phase
 from .. import AppError
@@ -134,5 +133,5 @@ def _is_first(session: ReviewSession, end: End) -> bool:
 
 def _walls(session: ReviewSession, label: int) -> Collection[int]:
     """Return the labels of the myocardium if the structure is the LV."""
-    heart = heart_structures(session.structures)
+    heart = session.heart_labels
     return [heart["MYO"]] if label == heart.get("LV") and "MYO" in heart else []

@@ -1,4 +1,4 @@
-"""Export of a review: labels, numbers, report and training cases."""
+"""Export of a review: labels, numbers and report."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
-from .accepted_slices import count_open_slices, measure_review
-from .corrected_studies import add_phases, check_ready, ready_phases
+from .accepted_slices import measure_review
 from .findings import list_sentences
 from .report_numbers import FILE_UNWRITABLE, write_numbers, write_or_refuse
 from .report_page import CorrectedSlice, LabelChanges, ReviewOutcome, report_page
@@ -87,17 +86,6 @@ def collect_outcome(
         warnings=(*info.warnings, *among, *session.number_warnings(), *list_sentences(session)),
         letters=info.geometry.reliable_letters,
     )
-
-
-def add_to_training_set(session: ReviewSession, image: Volume, dataset: Path) -> list[str]:
-    """Add the reviewed phases to the training cases of an nnU-Net raw dataset; return their names.
-
-    A phase is reviewed if all its slices in the queue of all structures are accepted. Raises
-    AppError if no phase is, and DataError if a case cannot be added.
-    """
-    open_slices = count_open_slices(session)
-    check_ready(open_slices)
-    return add_phases(session, image, dataset, phases=ready_phases(open_slices))
 
 
 def _changes(session: ReviewSession) -> LabelChanges:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeAlias
+from time import monotonic
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.editing.presence import presence
 from ...core.ensemble.stored_posterior import SlicePosterior
-from ...core.heart.function import Measured, Patient
+from ...core.heart.function import Measured
 from ...core.heart.plausibility import (
     Fault,
     Finding,
@@ -44,8 +45,9 @@ from ...io.study.usage_log import UseRow, changed_voxels
 from ..prediction.output_files import FOUND_AMONG_CHOSEN
 from ..report.number_warnings import number_warnings
 from .numbers import StudyNumbers
-from .usage_recorder import UseRecorder
 
+LONGEST_LOOK_S: Final = 300.0
+"""Longest viewing time that is logged; after it the reader was probably away."""
 ScoresByPhase: TypeAlias = dict[Phase, dict[str, NDArray[np.float64]]]
 """Phase → structure → (Z,)."""
 
@@ -57,6 +59,48 @@ class _Withdrawn:
     decision: Decision
     labels: NDArray[Any]
     left: Decision | None
+
+
+class UseRecorder:
+    """Clock of a review, with the ``rows`` not written yet and the ``seconds`` of every slice."""
+
+    def __init__(self, seconds: Mapping[Place, float]) -> None:
+        self.rows: list[UseRow] = []
+        self.seconds = dict(seconds)
+        self._since = monotonic()
+
+    def record(
+        self,
+        place: Place | None,
+        tool: str,
+        state: str,
+        *,
+        counts: tuple[int, int] = (0, 0),
+        decided: bool = False,
+    ) -> None:
+        """Record work on a slice that has ended, with a tool or by viewing ("").
+
+        ``counts``: voxels changed inside and outside the uncertain region. Views shorter than a
+        second are left out, unless the reader has ``decided`` about the slice.
+        """
+        now = monotonic()
+        seconds = min(now - self._since, LONGEST_LOOK_S)
+        self._since = now
+        if place is None or not (tool or decided or math.floor(seconds)):
+            return
+        self.seconds[place] = self.seconds.get(place, 0.0) + seconds
+        self.rows.append(
+            UseRow(
+                time=datetime.now().astimezone(),
+                phase=place[0],
+                z=place[1],
+                seconds=round(seconds, 1),
+                tool=tool,
+                inside=counts[0],
+                outside=counts[1],
+                state=state,
+            )
+        )
 
 
 class ReviewSession:
@@ -89,7 +133,7 @@ class ReviewSession:
         self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
         self._default_scores: ScoresByPhase = {}
         self._checked: dict[Place, list[Finding]] = {}
-        self._heart_labels = heart_structures(self.structures)
+        self.heart_labels = heart_structures(self.structures)
         self._mass_range = mass_range(study.info.reports.values())
         self.review_rules = review_rules(study.info.reports.values())
         self._before_flag: dict[Place, State] = {}
@@ -322,7 +366,7 @@ class ReviewSession:
         """
         found: dict[Place, str] = {}
         for finding in self.findings():
-            name = self.structure_name(self._heart_labels[finding.structure])
+            name = self.structure_name(self.heart_labels[finding.structure])
             if self.state.structure in (None, name):
                 found.setdefault(finding.place, name)
         queued = {(item.phase, item.z) for item in queue}
@@ -527,7 +571,8 @@ class ReviewSession:
 
     def take_log(self) -> list[UseRow]:
         """Return the rows to be written and forget them."""
-        return self._use.take_rows()
+        rows, self._use.rows = self._use.rows, []
+        return rows
 
     def peek_log(self) -> list[UseRow]:
         """Return the rows that are not written yet."""
@@ -569,10 +614,6 @@ class ReviewSession:
             is_known = info.phases_from or {info.ed, info.es} <= {*self.phases}
             found = set() if is_known else {(c.ed, c.es) for c in self.numbers.curves()[:1]}
         return count if (self.state.ed, self.state.es) in found else 0
-
-    def set_patient(self, patient: Patient) -> None:
-        """Set height, weight and heart rate."""
-        self.change(patient=patient)
 
     def _with_landmarks(self, state: ReviewState) -> ReviewState:
         """Return the state with ED and ES of the volume curve, unless it has its own.

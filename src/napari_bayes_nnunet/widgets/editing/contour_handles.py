@@ -128,6 +128,13 @@ class ContourHandles(QObject):
             self._end()
             self.cancelled.emit()
 
+    def leave(self) -> None:
+        """Apply the contour if its handles were moved, so that no work is lost; else cancel."""
+        if self.is_moved:
+            self.apply()
+        else:
+            self.cancel()
+
     def undo(self) -> None:
         """Undo one change of the handles."""
         if self.is_active and self._before:

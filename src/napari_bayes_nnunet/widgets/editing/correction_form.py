@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,19 +13,22 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
+    QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel
 
+from ...app.review.ends import End
 from ...core.counts import format_count
 from ...core.fields import setting
 from ..common.dock import form_layout, row_label
 from ..common.form import DataForm
+from ..layers.keys import KEYS
 from .contour_handles import CONTOUR_HELP
-from .ends_form import EndsForm, SlicePresence
 from .level_slider import ANSWER_SHOWN, LevelSlider
+from .presence_strip import PresenceStrip, SlicePresence
 from .scribble_tool import SCRIBBLE_BUTTONS
 from .slice_buttons import key_button
 from .structure_chips import LockBoxes, StructureChips
@@ -34,7 +37,6 @@ NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
 NO_ALTERNATIVES: Final = "No answers in this slice"
 ALL_AGREE: Final = "All {models} nearly agree in this slice"
-PREVIOUS_ANSWER, NEXT_ANSWER = "‹ Previous answer", "Next answer ›"
 COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 
 CORRECTION_HELP: Final[Mapping[str, str]] = {
@@ -65,6 +67,35 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "stop at the phase on screen.",
 }
 """Part of the form → its tooltip."""
+END_BUTTONS: Final[Mapping[str, tuple[str, End, bool]]] = {
+    "base outwards": ("‹ Base", End.BASE, True),
+    "base inwards": ("Base ›", End.BASE, False),
+    "apex inwards": ("‹ Apex", End.APEX, False),
+    "apex outwards": ("Apex ›", End.APEX, True),
+}
+"""Action → text of its button, the end it moves, and whether it moves outwards."""
+BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
+    "previous alternative": ("‹ Previous answer", "alternatives"),
+    "next alternative": ("Next answer ›", "alternatives"),
+    "use answer": ("Use this", "alternatives"),
+    **{action: (text, "base or apex") for action, (text, _, _) in END_BUTTONS.items()},
+    "scribble": ("Draw", "scribble"),
+    "contour": ("Edit", "contour"),
+    "apply contour": ("Apply", "contour"),
+    "cancel contour": ("Cancel", "contour"),
+    "interpolate": ("Interpolate", "interpolate"),
+    "revert": ("Revert slice", "revert"),
+    "absent": ("Mark absent", "absent"),
+    "copy": ("Copy from…", "copy"),
+    "carry": ("Carry to phases", "carry"),
+    "most uncertain": ("Most uncertain", "most uncertain"),
+    "ED or ES": ("ED ↔ ES", "ED or ES"),
+    "play": ("Play", "play"),
+    "bring back": ("Bring back", "bring back"),
+}
+"""Action → text of its button, in the order of the form, and part of the form it belongs to."""
+IN_COLUMNS: Final = tuple(BUTTONS)[-9:]
+"""Buttons below the rows, in two columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,68 +115,54 @@ class Brush:
 
 
 class CorrectionForm(QWidget):
-    """Form whose signals carry the reader's requests; setters emit none. Disabled at first."""
+    """Form whose signals carry the reader's requests; setters emit none. Disabled at first.
 
+    ``requested`` carries the action of a button, as in `ReviewController.act`.
+    """
+
+    requested = Signal(str)
     structure_chosen = Signal(str)
     protection_toggled = Signal(str, bool)
     level_moved = Signal(float)
     level_released = Signal()
-    alternative_requested = Signal(int)  # +1 for the next, -1 for the previous one
-    alternative_taken = Signal()
-    end_moved = Signal(object, bool)  # an End, and whether it moves outwards
     slice_chosen = Signal(int)  # from 0
-    scribble_requested = Signal()  # on or off
-    contour_requested = Signal()
-    contour_applied = Signal()
-    contour_cancelled = Signal()
     brush_limited = Signal(object)  # entropy in bit, None for no limit
-    interpolate_requested = Signal()
-    revert_requested = Signal()
-    bring_back_requested = Signal()
-    absent_requested = Signal()
-    carry_requested = Signal()
     copy_requested = Signal(str)  # one of COPIES
-    most_uncertain_requested = Signal()
-    landmark_requested = Signal()
-    play_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.structures = StructureChips()
         self.locks = LockBoxes()
         self.level = LevelSlider()
-        self.ends = EndsForm()
+        self.strip = PresenceStrip()
         self.alternative = QElidingLabel()
         # Or a longer text would widen the dock beyond its window.
         self.alternative.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.previous_button = key_button(PREVIOUS_ANSWER, "previous alternative")
-        self.next_button = key_button(NEXT_ANSWER, "next alternative")
-        self.take_button = key_button("Use this", "accept")
-        self.scribble_button = key_button("Draw", "scribble")
-        self.scribble_button.setCheckable(True)
+        self.buttons = {action: self._make_button(action) for action in BUTTONS}
+        self.buttons["scribble"].setCheckable(True)
         self.scribble_buttons = QLabel(SCRIBBLE_BUTTONS)
-        self.edit_button = key_button("Edit")
-        self.apply_button = key_button("Apply")
-        self.cancel_button = key_button("Cancel")
         self.brush = DataForm(Brush)
-        self.interpolate_button = key_button("Interpolate", "interpolate")
-        self.revert_button = key_button("Revert slice", "revert")
-        self.bring_back_button = key_button("Bring back", "bring back")
-        self.absent_button = key_button("Mark absent", "absent")
-        self.carry_button = key_button("Carry to phases", "carry")
-        self.copy_button = key_button("Copy from…")
-        self.uncertain_button = key_button("Most uncertain", "most uncertain")
-        self.landmark_button = key_button("ED ↔ ES", "ED or ES")
-        self.play_button = key_button("Play")
         self._copies = self._copy_menu()
         self._reasons: dict[str, str] = {EVERY_STRUCTURE: NOTHING_TO_CORRECT}
         self._is_contour_active = False
         self._number = 0
         self._rate = ""
         self._lay_out()
-        self._connect()
+        self.structures.structure_chosen.connect(self.structure_chosen)
+        self.locks.protection_toggled.connect(self.protection_toggled)
+        self.level.level_moved.connect(self.level_moved)
+        self.level.level_released.connect(self.level_released)
+        self.strip.slice_chosen.connect(self.slice_chosen)
+        self.brush.changed.connect(self._on_brush)
         self.set_alternative(0, 0, 0)
-        self._enable()
+
+    def _make_button(self, action: str) -> QPushButton:
+        text, _ = BUTTONS[action]
+        key = "accept" if action == "use answer" else action if action in KEYS else ""
+        button = key_button(text, key)
+        if action != "copy":  # which has a menu
+            button.clicked.connect(lambda: self.requested.emit(action))
+        return button
 
     @property
     def structure(self) -> str:
@@ -197,11 +214,11 @@ class CorrectionForm(QWidget):
 
     def set_presence(self, presence: SlicePresence) -> None:
         """Show in which slices the structure is seen and drawn."""
-        self.ends.strip.set_presence(presence)
+        self.strip.set_presence(presence)
 
     def set_scribble_active(self, active: bool) -> None:
         """Show whether the mouse draws strokes."""
-        self.scribble_button.setChecked(active)
+        self.buttons["scribble"].setChecked(active)
 
     def set_contour_active(self, active: bool) -> None:
         """Set whether a contour is being edited."""
@@ -215,90 +232,50 @@ class CorrectionForm(QWidget):
 
     def set_playing(self, playing: bool, rate: str = "") -> None:
         """Show whether the cine plays, and its ``rate`` in words."""
-        self.play_button.setText("Stop" if playing else "Play")
+        self.buttons["play"].setText("Stop" if playing else "Play")
         self._rate = f" {rate}." if rate else ""
         self._enable()
 
     def set_unusable(self, reasons: Mapping[str, str]) -> None:
         """Disable parts of the form, each with its reason, and enable all others.
 
-        Keys are those of ``CORRECTION_HELP`` and ``COPIES``, or "all". Raises ValueError for
-        any other key.
+        Keys are those of ``CORRECTION_HELP`` and ``COPIES``, or "all".
         """
-        unknown = set(reasons) - {EVERY_STRUCTURE, *CORRECTION_HELP, *COPIES}
-        if unknown:
-            raise ValueError(f"Unknown corrections: {', '.join(sorted(unknown))}.")
         self._reasons = dict(reasons)
         self._enable()
 
     def _enable(self) -> None:
         """Enable the usable parts and give the reasons in the tooltips of the others."""
-        for part, widgets in self._parts().items():
-            reason = self._reasons.get(EVERY_STRUCTURE) or self._reasons.get(part, "")
-            for widget in widgets:
-                widget.setEnabled(not reason)
-                widget.setToolTip(reason or self._help(part))
+        every = self._reasons.get(EVERY_STRUCTURE, "")
+        for widget, part in self._parts():
+            reason = every or self._reasons.get(part, "")
+            widget.setEnabled(not reason)
+            rate = self._rate if part == "play" else ""
+            widget.setToolTip(reason or CORRECTION_HELP[part] + rate)
         for name, action in self._copies.items():
             action.setEnabled(name not in self._reasons)
             action.setToolTip(self._reasons.get(name, ""))
         for choice in (self.structures, self.locks):
-            choice.setEnabled(EVERY_STRUCTURE not in self._reasons)
-        self.take_button.setEnabled(self.take_button.isEnabled() and self._number > 0)
-        active, usable = self._is_contour_active, self.edit_button.isEnabled()
-        self.edit_button.setEnabled(usable and not active)
-        for button in (self.apply_button, self.cancel_button):
-            button.setEnabled(usable and active)
-
-    def _help(self, part: str) -> str:
-        return CORRECTION_HELP[part] + (self._rate if part == "play" else "")
-
-    def _parts(self) -> dict[str, Iterable[QWidget]]:
-        brush = self.brush.above.editor
-        answers = self.previous_button, self.next_button, self.take_button
-        return {
-            "level": (self.level,),
-            "alternatives": (self.alternative, *answers),
-            "base or apex": self.ends.buttons.values(),
-            "scribble": (self.scribble_button, self.scribble_buttons),
-            "contour": (self.edit_button, self.apply_button, self.cancel_button),
-            "uncertain brush": (brush.check.native, brush.box.native),
-            "interpolate": (self.interpolate_button,),
-            "revert": (self.revert_button,),
-            "bring back": (self.bring_back_button,),
-            "absent": (self.absent_button,),
-            "carry": (self.carry_button,),
-            "copy": (self.copy_button,),
-            "most uncertain": (self.uncertain_button,),
-            "ED or ES": (self.landmark_button,),
-            "play": (self.play_button,),
+            choice.setEnabled(not every)
+        is_usable = {
+            "use answer": self._number > 0,
+            "contour": not self._is_contour_active,
+            "apply contour": self._is_contour_active,
+            "cancel contour": self._is_contour_active,
         }
+        for name, usable in is_usable.items():
+            self.buttons[name].setEnabled(self.buttons[name].isEnabled() and usable)
 
-    def _connect(self) -> None:
-        self.structures.structure_chosen.connect(self.structure_chosen)
-        self.locks.protection_toggled.connect(self.protection_toggled)
-        self.level.level_moved.connect(self.level_moved)
-        self.level.level_released.connect(self.level_released)
-        self.previous_button.clicked.connect(lambda: self.alternative_requested.emit(-1))
-        self.next_button.clicked.connect(lambda: self.alternative_requested.emit(1))
-        self.ends.end_moved.connect(self.end_moved)
-        self.ends.slice_chosen.connect(self.slice_chosen)
-        self.brush.changed.connect(self._on_brush)
-        for button, signal in (
-            (self.take_button, self.alternative_taken),
-            (self.scribble_button, self.scribble_requested),
-            (self.edit_button, self.contour_requested),
-            (self.apply_button, self.contour_applied),
-            (self.cancel_button, self.contour_cancelled),
-            (self.interpolate_button, self.interpolate_requested),
-            (self.revert_button, self.revert_requested),
-            (self.bring_back_button, self.bring_back_requested),
-            (self.absent_button, self.absent_requested),
-            (self.carry_button, self.carry_requested),
-            (self.uncertain_button, self.most_uncertain_requested),
-            (self.landmark_button, self.landmark_requested),
-            (self.play_button, self.play_requested),
-        ):
-            button.clicked.connect(signal)
+    def _parts(self) -> Iterator[tuple[QWidget, str]]:
+        """Yield each widget with its part of the form."""
+        yield self.level, "level"
+        yield self.alternative, "alternatives"
+        yield self.scribble_buttons, "scribble"
+        brush = self.brush.above.editor
+        for widget in (brush.check.native, brush.box.native):
+            yield widget, "uncertain brush"
+        for action, button in self.buttons.items():
+            yield button, BUTTONS[action][1]
 
     def _on_brush(self) -> None:
         self.brush_limited.emit(self.brush_limit)
@@ -306,7 +283,7 @@ class CorrectionForm(QWidget):
     def _copy_menu(self) -> dict[str, QAction]:
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
-        self.copy_button.setMenu(menu)
+        self.buttons["copy"].setMenu(menu)
         return {name: self._copy_action(menu, name) for name in COPIES}
 
     def _copy_action(self, menu: QMenu, name: str) -> QAction:
@@ -315,32 +292,35 @@ class CorrectionForm(QWidget):
         return action
 
     def _lay_out(self) -> None:
+        buttons = self.buttons
+        ends = QGridLayout()
+        ends.addWidget(self.strip, 0, 0, 1, 2)
+        for number, action in enumerate(END_BUTTONS):
+            ends.addWidget(buttons[action], 1 + number // 2, number % 2)
+        contour = [buttons[name] for name in ("contour", "apply contour", "cancel contour")]
         rows = form_layout()
         rows.addRow(row_label("Structure"), self.structures)
         rows.addRow(row_label("Lock"), self.locks)
         rows.addRow(row_label("Level"), self.level)
         rows.addRow(row_label("Answers"), self.alternative)
-        rows.addRow(_side_by_side(self.previous_button, self.next_button))
-        rows.addRow(row_label(""), self.take_button)
-        rows.addRow(row_label("Base, apex"), self.ends)
+        rows.addRow(_side_by_side(buttons["previous alternative"], buttons["next alternative"]))
+        rows.addRow(row_label(""), buttons["use answer"])
+        rows.addRow(row_label("Base, apex"), ends)
         rows.addRow(
-            row_label("Scribble"), _side_by_side(self.scribble_button, self.scribble_buttons)
+            row_label("Scribble"), _side_by_side(buttons["scribble"], self.scribble_buttons)
         )
-        rows.addRow(
-            row_label("Contour"),
-            _side_by_side(self.edit_button, self.apply_button, self.cancel_button),
-        )
+        rows.addRow(row_label("Contour"), _side_by_side(*contour))
         rows.addRow(self.brush.native)
+        columns = QGridLayout()
+        columns.setContentsMargins(0, 0, 0, 0)
+        for number, action in enumerate(IN_COLUMNS):
+            columns.addWidget(buttons[action], *divmod(number, 2))
+        for number in (0, 1):
+            columns.setColumnStretch(number, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(rows)
-        column.addLayout(
-            _in_two_columns(
-                self.interpolate_button, self.revert_button, self.absent_button,
-                self.copy_button, self.carry_button, self.uncertain_button, self.landmark_button,
-                self.play_button, self.bring_back_button,
-            )
-        )  # fmt: skip
+        column.addLayout(columns)
 
 
 def _side_by_side(*widgets: QWidget) -> QHBoxLayout:
@@ -350,13 +330,3 @@ def _side_by_side(*widgets: QWidget) -> QHBoxLayout:
     for widget in widgets:
         row.addWidget(widget)
     return row
-
-
-def _in_two_columns(*widgets: QWidget) -> QGridLayout:
-    grid = QGridLayout()
-    grid.setContentsMargins(0, 0, 0, 0)
-    for number, widget in enumerate(widgets):
-        grid.addWidget(widget, *divmod(number, 2))
-    for column in (0, 1):
-        grid.setColumnStretch(column, 1)
-    return grid

@@ -25,7 +25,6 @@ from ...core.editing.slice_edits import (
     interpolate_slice,
     nearest_sources,
 )
-from ...core.heart.measurements import canonical_structure
 from ...core.problems import Problem
 from ...core.types import Mask, Phase, Place
 from ...io.study.arrays import select_phase
@@ -194,7 +193,7 @@ class Corrections(QObject):
         self._forget()
         labels = self._session.labels_in(preview.place).copy()
         self._write(preview.place, preview.base, refresh=False)
-        self._put(preview.place, labels, preview.tool, before=preview.base)
+        self._put(preview.place, labels, preview.tool)
 
     def discard_preview(self, tool: str = "") -> str:
         """Restore the labels under the preview of this tool, or of any tool.
@@ -257,8 +256,8 @@ class Corrections(QObject):
         if self._is_locked(label):
             return
         # Beyond the base there is no myocardium either; at the apex it closes over the LV.
-        both = label in self._labels_of("LV") and self._session.is_basal(place)
-        walls, protected = self._labels_of("MYO") if both else (), self._session.protected_labels
+        walls = self._shared_border(label) if self._session.is_basal(place) else ()
+        protected = self._session.protected_labels
         labels = remove_at_end(labels, label, walls=walls, protected=protected)
         self._put(place, labels, ABSENT)
         self.said.emit(REMOVED.format(structures=self._names_of_removed(before, labels)))
@@ -420,19 +419,9 @@ class Corrections(QObject):
         )
         self._put(place, labels, CONTOUR)
 
-    def put_all(
-        self,
-        slices: Mapping[Place, Plane],
-        tool: str,
-        *,
-        known: Mapping[Place, Plane] | None = None,
-    ) -> bool:
-        """Write slices as one undo step and log the change; return whether they differ.
-
-        ``known`` are labels before the change that are no longer in the layer.
-        """
+    def put_all(self, slices: Mapping[Place, Plane], tool: str) -> bool:
+        """Write slices as one undo step and log the change; return whether they differ."""
         before = {place: self._session.labels_in(place).copy() for place in slices}
-        before.update(known or {})
         data = self._layer.data.dtype
         self._tool = tool
         changed = set_slices(
@@ -494,9 +483,9 @@ class Corrections(QObject):
             self.watch.check()
             self.is_showing = False
 
-    def _put(self, place: Place, labels: Plane, tool: str, *, before: Plane | None = None) -> bool:
+    def _put(self, place: Place, labels: Plane, tool: str) -> bool:
         """Write one slice; see `put_all`."""
-        return self.put_all({place: labels}, tool, known={} if before is None else {place: before})
+        return self.put_all({place: labels}, tool)
 
     def _on_changed(self, changes: Sequence[SliceChange], painted: bool) -> None:
         """Log changes of the labels, except those that ``_put`` logs itself."""
@@ -579,15 +568,12 @@ class Corrections(QObject):
         source, target = new.astype(np.uint8), labels.astype(np.uint8)
         return copy_structures(source, target, protected=self._session.protected_labels)
 
-    def _labels_of(self, structure: str) -> list[int]:
-        """Return the labels of a structure of the heart, under any of its usual names."""
-        structures = self._session.structures.items()
-        return [label for name, label in structures if canonical_structure(name) == structure]
-
     def _inner(self, label: int) -> list[int]:
         """Return the labels inside a wall: the contour of the myocardium also encloses the LV."""
-        return self._labels_of("LV") if label in self._labels_of("MYO") else []
+        heart = self._session.heart_labels
+        return [heart["LV"]] if label == heart.get("MYO") and "LV" in heart else []
 
     def _shared_border(self, label: int) -> list[int]:
         """Return the labels that give way to a contour: the endocardium moves both ways."""
-        return self._labels_of("MYO") if label in self._labels_of("LV") else []
+        heart = self._session.heart_labels
+        return [heart["MYO"]] if label == heart.get("LV") and "MYO" in heart else []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
@@ -9,66 +12,69 @@ from ..common.dock import ThemeFont
 from ..layers.keys import key_text
 
 COMMENT_HINT = "Comment on this slice"
+SLICE_BUTTONS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "previous": (
+        "‹ Previous slice", "‹ Previous slice", "Show the previous slice of the queue.",
+    ),
+    "next": (
+        "Next slice ›", "Next slice ›",
+        "Show the next slice of the queue without accepting this one.",
+    ),
+    "accept": (
+        "Accept slice", "Accepted", "Accept the contours of this slice and show the next slice.",
+    ),
+    "flag": (
+        "Flag slice", "Flagged", "Flag this slice for another look, or remove the flag.",
+    ),
+}  # fmt: skip
+"""Action → text of its button, its text once it was done, and its help."""
 
 
 class SliceButtons(QWidget):
-    """Buttons for the slice on screen, each with its key; `ReviewKeys` binds the keys.
+    """Buttons for the slice on screen, each with its key.
 
-    The field for the ``comment`` is placed elsewhere, because the buttons never scroll.
-    ``comment_changed`` carries the text after every letter, so that nothing is lost.
+    ``requested`` carries the action of a button, as in `ReviewController.act`. The field for the
+    ``comment`` is placed elsewhere, because the buttons never scroll; ``comment_changed`` carries
+    its text after every letter, so that nothing is lost.
     """
 
-    previous_requested = Signal()
-    next_requested = Signal()
-    accept_requested = Signal()
-    flag_requested = Signal()
+    requested = Signal(str)
     comment_changed = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.previous_button = QPushButton(add_key("‹ Previous slice", "previous"))
-        self.next_button = QPushButton(add_key("Next slice ›", "next"))
-        self.accept_button = QPushButton(add_key("Accept slice", "accept"))
-        self.flag_button = QPushButton(add_key("Flag slice", "flag"))
+        self.buttons = {action: QPushButton() for action in SLICE_BUTTONS}
         self.comment = QLineEdit()
         self.comment.setPlaceholderText(COMMENT_HINT)
+        self.comment.setToolTip("Saved in the study. Press Return to go back to the image.")
         ThemeFont(self.comment)
-        self._explain()
-        self._lay_out()
-        self.previous_button.clicked.connect(self.previous_requested)
-        self.next_button.clicked.connect(self.next_requested)
-        self.accept_button.clicked.connect(self.accept_requested)
-        self.flag_button.clicked.connect(self.flag_requested)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        for number, (action, button) in enumerate(self.buttons.items()):
+            text, _, help_text = SLICE_BUTTONS[action]
+            button.setText(add_key(text, action))
+            button.setToolTip(help_text)
+            button.clicked.connect(lambda _, a=action: self.requested.emit(a))
+            grid.addWidget(button, *divmod(number, 2))
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
         self.comment.textEdited.connect(self.comment_changed)
 
-    def set_slice(self, *, accepted: bool, flagged: bool, comment: str) -> None:
-        """Show the decision on the slice; an unchanged comment keeps its cursor."""
-        self.accept_button.setText(add_key("Accepted" if accepted else "Accept slice", "accept"))
-        self.flag_button.setText(add_key("Flagged" if flagged else "Flag slice", "flag"))
+    def set_slice(self, state: str, *, comment: str) -> None:
+        """Show the decision on the slice; an unchanged comment keeps its cursor.
+
+        ``state`` is "accepted", "flagged" or "".
+        """
+        for action, decided in (("accept", "accepted"), ("flag", "flagged")):
+            text = SLICE_BUTTONS[action][state == decided]
+            self.buttons[action].setText(add_key(text, action))
         if comment != self.comment.text():
             self.comment.setText(comment)
 
     def set_queue(self, *, has_previous: bool, has_next: bool) -> None:
         """Enable the buttons *Previous* and *Next*."""
-        self.previous_button.setEnabled(has_previous)
-        self.next_button.setEnabled(has_next)
-
-    def _explain(self) -> None:
-        self.previous_button.setToolTip("Show the previous slice of the queue.")
-        self.next_button.setToolTip("Show the next slice of the queue without accepting this one.")
-        self.accept_button.setToolTip("Accept the contours of this slice and show the next slice.")
-        self.flag_button.setToolTip("Flag this slice for another look, or remove the flag.")
-        self.comment.setToolTip("Saved in the study. Press Return to go back to the image.")
-
-    def _lay_out(self) -> None:
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.addWidget(self.previous_button, 0, 0)
-        grid.addWidget(self.next_button, 0, 1)
-        grid.addWidget(self.accept_button, 1, 0)
-        grid.addWidget(self.flag_button, 1, 1)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
+        self.buttons["previous"].setEnabled(has_previous)
+        self.buttons["next"].setEnabled(has_next)
 
 
 def key_button(text: str, action: str = "") -> QPushButton:

@@ -1,40 +1,64 @@
-"""Controller of a review: joins the session, the layers and the forms of one study."""
+"""Controller of a review: from a key, a button or a stroke of the reader to the changed labels.
+
+It reads from top to bottom: the parts of a review and their connections, the opening and closing of
+a study, what follows a change, the check before an action, and then the actions themselves: ways
+through the queue, decisions, corrections and settings. `ReviewView` shows what they lead to.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from ...core.counts import format_count
+from ...core.editing.closed_curve import draw_curve
 from ...core.heart.function import Patient
-from ...core.types import Place
+from ...core.types import Mask, Phase, Place
 from ..common.window_thread import after_frame
-from ..editing.contour_edit import ContourEdit
-from ..editing.corrections import Corrections
-from ..editing.ends_form import END_BUTTONS
+from ..editing.brush_region import BrushRegion
+from ..editing.carry import Carrying
+from ..editing.contour_handles import ContourHandles
+from ..editing.correction_form import END_BUTTONS
+from ..editing.corrections import LEVEL, Corrections
+from ..editing.scribble_tool import ScribbleTool
 from ..layers.captions import PatientLetters, has_letters
 from ..layers.cine_player import CinePlayer
-from ..layers.keys import KeyAction, ReviewKeys
+from ..layers.keys import KEYS, KeyAction, ReviewKeys
+from ..layers.viewing import shown_orientation
 from ..layers.window_level import WindowLevel
 from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
+from ..reading.slice_pictures import SlicePictures
+from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
-from .action_check import ActionCheck
-from .carried_review import CarriedReview
-from .context import ReviewContext
-from .correction_tools import CorrectionTools
-from .decisions import ReviewDecisions
 from .export import ReviewExporter
 from .forms import ReviewForms
-from .navigator import SliceNavigator
 from .saver import EVERY_MS, StudySaver
-from .turned_thumbnails import TurnedThumbnails
-from .view import ReviewView
+from .view import NOT_SEGMENTED, ReviewView
+
+WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
+WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
+QUEUE_EMPTY: Final = "The queue is empty."
+QUEUE_STARTS: Final = "This is the first slice of the queue."
+QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
+LAST_OPEN: Final = "This is the last open slice of the queue."
+ALL_ACCEPTED: Final = "All slices accepted. Continue with Save and export."
+UNDONE: Final = "Changed by undo or redo: {slices}."
+ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
+REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save and export."
+CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
+COMMENT_KEEPS_FLAG: Final = (
+    "A slice with a comment stays flagged. Delete the comment, or accept the slice."
+)
+NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
 
 class ReviewController(QObject):
-    """Controller that makes the parts of a review, connects them and follows their changes.
+    """Controller of the review of one study.
 
     The steps of `open` show the study; until the last one is done, keys and forms do nothing and
     labels cannot be edited. ``said`` carries messages for the reader, ``reported`` those about a
@@ -61,177 +85,120 @@ class ReviewController(QObject):
         self.forms = forms
         self.saver = StudySaver(self.session, opened.lock, every_ms=every_ms, parent=self)
         self.picture = ReviewPicture(viewer, opened, display=forms.display.display, parent=self)
-        self.corrections = Corrections(viewer, self.session, self.picture.edited, parent=self)
+        image, edited = self.picture.image, self.picture.edited
+        self.corrections = Corrections(viewer, self.session, edited, parent=self)
         self.player = CinePlayer(viewer, self)
-        self.context = context = ReviewContext(
-            self.session, forms, self.picture, self.corrections, self.player
-        )
         self.outlines = OutlineLayers(viewer, self)
-        self.contour = ContourEdit(viewer, self.corrections, self)
-        self.check = check = ActionCheck(
-            context, self.contour, read_only=self.saver.read_only, parent=self
+        self.view = ReviewView(
+            self.session, forms, self.picture, self.corrections, self.player,
+            read_only=self.saver.read_only,
+        )  # fmt: skip
+        self.contour = ContourHandles(viewer, self)
+        self._contour: tuple[int, NDArray[np.float64]] = 0, np.zeros((0, 2))  # label, curve before
+        self.scribble = ScribbleTool(viewer, image, edited, self)
+        self.brush = BrushRegion(viewer, image, edited, self.corrections, self)
+        self.carrying = Carrying(
+            self.session, self.corrections, forms.carried, self.make_pictures, self
         )
-        self.view = view = ReviewView(context, check)
-        self.tools = CorrectionTools(
-            viewer, context, view, check, contour=self.contour, outlines=self.outlines, parent=self
-        )
-        self.navigator = SliceNavigator(context, view, check, self.tools, self)
-        self.decisions = ReviewDecisions(context, view, check, self.navigator, self)
-        self._thumbnails = TurnedThumbnails(
-            viewer, opened, self.picture.image, forms.thumbnails, parent=self
-        )
-        self.carried = CarriedReview(context, check, self._thumbnails, self)
         self.window_level = WindowLevel(viewer)
         self.letters = None if has_letters(viewer) else PatientLetters(viewer)
         self.keys: ReviewKeys | None = None
         self.exporter = ReviewExporter(
             self.session, opened.image, forms.export, self, end_drawing=self.end_drawing
         )
+        self._actions = self._make_actions()
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self.view.show_place, self)
         self._save_soon = after_frame(self.saver.save, self)
 
-    # Settings of the review
+    def _make_actions(self) -> Mapping[str, tuple[str, KeyAction]]:
+        """Return what keys and buttons do: action → part of `ReviewView.reasons`, and function.
 
-    def refresh_queue(self) -> None:
-        """Score the slices with the settings of the form; update queue and heat grid."""
-        form = self.forms.queue
-        self.session.change(
-            score=form.score,
-            structure=form.structure,
-            all_phases=form.takes_all_phases,
-            leave_out_border=form.leaves_out_borders,
-            finished=False,
-        )
-        self._show_scores()
-        self.saver.note_change()
-
-    def _show_scores(self) -> None:
-        """Show the slices in the order of the queue, and everything that depends on this order."""
-        self.view.score()
-        self.view.show_scores()
-        self.view.show_marks()
-        self.view.show_numbers()
-
-    def _on_patient_changed(self, patient: Patient) -> None:
-        self.session.set_patient(patient)
-        self._on_edited()
-
-    def _on_landmarks_changed(self, ed: int, es: int) -> None:
-        self.session.change(ed=ed, es=es, landmarks_chosen=True)
-        self.view.show_landmarks()
-        self._show_scores()
-        self.saver.note_change()
-        self.said.emit("\n".join(self.session.number_warnings()))
-
-    def _on_protection_toggled(self, name: str, protected: bool) -> None:
-        names = {*self.session.state.protected} - {name} | ({name} if protected else set())
-        self.session.change(protected=tuple(sorted(names)))
-        self.tools.brush.refresh()
-        self.saver.note_change()
-
-    # Events
-
-    def _on_moved(self, place: Place) -> None:
-        lost = self.corrections.discard_preview()
-        handles = self.contour.handles
-        if handles.is_active and handles.place != place:
-            self.contour.leave()
-        is_playing = self.player.is_playing
-        if lost or not is_playing:
-            self.said.emit(lost)  # an earlier message was about the previous slice
-        if is_playing:
-            self.view.show_in_overview(place)  # the rest follows when the cine stops
-            return
-        if place != self.session.state.current:
-            self.session.look_at(place)
-            self.saver.note_change(is_work=False)
-        self.picture.caption.set_note("")
-        self._place_soon.throttle()
-
-    def _on_corrected(self) -> None:
-        if not self.corrections.is_showing:  # a preview is not saved
-            self.saver.note_change()
-        self._soon.throttle()
-
-    def _on_edited(self) -> None:
-        self.saver.note_change()
-        self._soon.throttle()
-
-    def _on_decided(self) -> None:
-        self._on_edited()
-        self._save_soon.throttle()  # copying the labels would delay the image
-
-    def _on_scribble_active(self, active: bool) -> None:
-        self.window_level.needs_shift = active
-
-    def _on_playing_changed(self, playing: bool) -> None:
-        self.forms.corrections.set_playing(playing, self.player.rate)
-        if not playing:
-            self.picture.note_place()  # later it would discard what the next action shows
-            self._on_moved(self.context.place)
-
-    def _actions(self) -> Mapping[str, KeyAction]:
-        """Return the actions of the keys, by name."""
-        navigator, decisions, tools = self.navigator, self.decisions, self.tools
+        The function is called only if the part can be used; the part "" can always be.
+        """
+        view, corrections = self.view, self.corrections
         return {
-            "next": partial(navigator.step, 1),
-            "previous": partial(navigator.step, -1),
-            "most uncertain": navigator.centre,
-            "ED or ES": navigator.other_landmark,
-            "previous phase": partial(navigator.step_phase, -1),
-            "next phase": partial(navigator.step_phase, 1),
-            "accept": decisions.accept,
-            "flag": decisions.flag,
-            "next view": self.forms.view.choose_next,
-            "outline or fill": self.forms.display.toggle_fill,
-            "previous alternative": partial(tools.step_alternative, -1),
-            "next alternative": partial(tools.step_alternative, 1),
-            "interpolate": tools.interpolate,
-            "revert": tools.revert,
-            "bring back": tools.bring_back,
-            "absent": tools.remove,
-            "scribble": tools.toggle_scribble,
-            "carry": self.carried.carry,
-            **{
-                action: partial(tools.move_end, end, outwards)
-                for action, (_, end, outwards) in END_BUTTONS.items()
-            },
-        }
+            "next": ("", partial(self.step, 1)),
+            "previous": ("", partial(self.step, -1)),
+            "most uncertain": ("", self.centre),
+            "ED or ES": ("ED or ES", self._show_other_landmark),
+            "previous phase": ("", partial(self.step_phase, -1)),
+            "next phase": ("", partial(self.step_phase, 1)),
+            "play": ("", self.player.toggle),
+            "accept": ("", self.accept),
+            "flag": ("accept", self._flag),
+            "next view": ("", self.forms.view.choose_next),
+            "outline or fill": ("", self.forms.display.toggle_fill),
+            "previous alternative": ("alternatives", partial(self._step_alternative, -1)),
+            "next alternative": ("alternatives", partial(self._step_alternative, 1)),
+            "use answer": ("", self._use_answer),
+            "scribble": ("", self._toggle_scribble),
+            "contour": ("contour", self._edit_contour),
+            "apply contour": ("", self.contour.apply),
+            "cancel contour": ("", self.contour.cancel),
+            "interpolate": (
+                "interpolate", lambda: corrections.interpolate(view.place, view.label)
+            ),
+            "revert": ("revert", lambda: corrections.revert(view.place)),
+            "bring back": ("bring back", lambda: corrections.bring_back(view.place[0])),
+            "absent": ("absent", lambda: corrections.remove(view.place, view.label)),
+            "carry": ("carry", self._carry),
+            **{name: ("base or apex", partial(self._move_end, name)) for name in END_BUTTONS},
+        }  # fmt: skip
 
     def _connect(self) -> None:
         """Connect the parts, so that the reader's requests take effect."""
-        self.navigator.connect_forms()
-        self.decisions.connect_forms()
-        self.tools.connect_form()
-        self._connect_forms(self.forms)
-        steps = self.check, self.navigator, self.decisions, self.tools, self.carried.tool
-        for part in (*steps, self.corrections, self.picture):
-            part.said.connect(self.said)
-        for reported in (self.decisions.reported, self.carried.tool.started):
-            reported.connect(self.reported)
-        self.decisions.decided.connect(self._on_decided)
-        self.decisions.commented.connect(self.saver.note_change)
-        self.outlines.view_changed.connect(self.forms.view.set_view)
-        self.corrections.changed.connect(self._on_corrected)
-        self.corrections.preview_ended.connect(self._place_soon.throttle)
-        self.saver.changed.connect(self.carried.refresh)
-        self.tools.scribble.active_changed.connect(self._on_scribble_active)
-        self.player.playing_changed.connect(self._on_playing_changed)
-        self.picture.moved.connect(self._on_moved)
-        self.picture.lost.connect(self.lost)
-
-    def _connect_forms(self, forms: ReviewForms) -> None:
+        forms = self.forms
+        for requested in (forms.corrections.requested, forms.slice.requested):
+            requested.connect(self.act)
+        self._connect_views(forms)
+        self._connect_tools(forms)
         forms.queue.changed.connect(self.refresh_queue)
         forms.stop.target_changed.connect(self.view.show_advice)
-        forms.display.changed.connect(self.picture.set_display)
-        forms.view.view_chosen.connect(self.outlines.set_view)
+        forms.stop.finish_requested.connect(self._finish)
+        forms.slice.comment_changed.connect(self.comment)
         forms.numbers.patient.patient_changed.connect(self._on_patient_changed)
         forms.volumes.phases_changed.connect(self._on_landmarks_changed)
-        forms.corrections.protection_toggled.connect(self._on_protection_toggled)
-        forms.corrections.play_requested.connect(self.player.toggle)
-        for requested in (forms.corrections.carry_requested, forms.carried.keep_requested):
-            requested.connect(self.carried.carry)
+        for part in (self.corrections, self.picture, self.carrying):
+            part.said.connect(self.said)
+        self.carrying.started.connect(self.reported)
+        self.corrections.changed.connect(self._on_corrected)
+        self.corrections.preview_ended.connect(self._place_soon.throttle)
+        self.corrections.undone.connect(self._on_undone)
+        self.saver.changed.connect(self.carrying.refresh)
+
+    def _connect_views(self, forms: ReviewForms) -> None:
+        """Connect what chooses a slice, or how it is shown."""
+        for part in (*forms.overviews, forms.numbers):
+            part.cell_chosen.connect(self.go_to_queued)
+        forms.table.row_chosen.connect(self.go_to_queued)
+        forms.carried.cell_chosen.connect(self._on_carried_chosen)
+        forms.corrections.slice_chosen.connect(self._on_slice_chosen)
+        forms.display.changed.connect(self.picture.set_display)
+        forms.view.view_chosen.connect(self.outlines.set_view)
+        self.outlines.view_changed.connect(forms.view.set_view)
+        self.player.playing_changed.connect(self._on_playing_changed)
+        self.picture.moved.connect(self._on_moved)
+        self.picture.scrolled.connect(self._follow_queue)
+        self.picture.lost.connect(self.lost)
+
+    def _connect_tools(self, forms: ReviewForms) -> None:
+        """Connect the tools that need more than an action."""
+        form = forms.corrections
+        form.structure_chosen.connect(self.choose_structure)
+        form.protection_toggled.connect(self._on_protection_toggled)
+        form.level_moved.connect(self.show_level)
+        form.level_released.connect(partial(self.corrections.accept_preview, LEVEL))
+        form.copy_requested.connect(self._copy_from)
+        form.brush_limited.connect(self._on_brush_limited)
+        forms.carried.keep_requested.connect(partial(self.act, "carry"))
+        self.contour.applied.connect(self._on_contour_applied)
+        self.contour.cancelled.connect(partial(form.set_contour_active, False))
+        self.scribble.active_changed.connect(self._on_scribble_active)
+        self.scribble.pressed.connect(self.player.pause)
+        self.scribble.drawn.connect(self._on_stroke)
+
+    # Opening and closing
 
     def open(self) -> Generator[None, None, None]:
         """Show the study as the reader left it, in steps between which the window responds.
@@ -263,10 +230,13 @@ class ReviewController(QObject):
         for show in (self.view.show_scores, self.view.show_marks, self.view.show_numbers):
             show()
             yield
-        self._thumbnails.show()
+        self._on_turned()
+        for events in self._turned:
+            events.connect(self._on_turned)
         self._connect()
-        self._on_moved(self.context.place)  # which may have changed meanwhile
-        self.keys = ReviewKeys(self._viewer, self._actions(), {"peek": self.outlines.peek})
+        self._on_moved(self.view.place)  # which may have changed meanwhile
+        keys = {name: partial(self.act, name) for name in self._actions if name in KEYS}
+        self.keys = ReviewKeys(self._viewer, keys, {"peek": self.outlines.peek})
         self.picture.edited.editable = not self.saver.read_only
 
     def _show_first_slice(self) -> None:
@@ -277,7 +247,7 @@ class ReviewController(QObject):
         self.picture.go_to(place)
         self.picture.zoom_to_heart()
         name = self.view.queued_structure(place)
-        self.tools.choose_structure(name or self.forms.corrections.structure, draw=False)
+        self.choose_structure(name or self.forms.corrections.structure, draw=False)
         self.player.set_layer(self.picture.image)
         self.window_level.set_layer(self.picture.image, self._window)
         if self._window is not None:
@@ -291,9 +261,12 @@ class ReviewController(QObject):
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
-            tools = self.tools, self.contour, self.player, self.carried.tool
-            for part in (*tools, self.corrections, self.window_level, self._thumbnails):
+            self.contour.leave()
+            tools = self.scribble, self.brush, self.contour, self.player, self.carrying
+            for part in (*tools, self.corrections, self.window_level):
                 part.close()
+            for events in self._turned:
+                events.disconnect(self._on_turned)
             for open_part in (self.keys, self.outlines, self.letters):
                 if open_part is not None:
                     open_part.close()
@@ -305,3 +278,356 @@ class ReviewController(QObject):
                 self.saver.close()
             finally:
                 self.picture.leave(saved=not self.saver.has_unsaved)
+
+    # After a change
+
+    def _on_moved(self, place: Place) -> None:
+        lost = self.corrections.discard_preview()
+        if self.contour.is_active and self.contour.place != place:
+            self.contour.leave()
+        is_playing = self.player.is_playing
+        if lost or not is_playing:
+            self.said.emit(lost)  # an earlier message was about the previous slice
+        if is_playing:
+            self.view.show_in_overview(place)  # the rest follows when the cine stops
+            return
+        if place != self.session.state.current:
+            self.session.look_at(place)
+            self.saver.note_change(is_work=False)
+        self.picture.caption.set_note("")
+        self._place_soon.throttle()
+
+    def _on_playing_changed(self, playing: bool) -> None:
+        self.forms.corrections.set_playing(playing, self.player.rate)
+        if not playing:
+            self.picture.note_place()  # later it would discard what the next action shows
+            self._on_moved(self.view.place)
+
+    def _on_corrected(self) -> None:
+        if not self.corrections.is_showing:  # a preview is not saved
+            self.saver.note_change()
+        self._soon.throttle()
+
+    def _note_edit(self) -> None:
+        self.saver.note_change()
+        self._soon.throttle()
+
+    def _note_decision(self) -> None:
+        self._note_edit()
+        self._save_soon.throttle()  # copying the labels would delay the image
+
+    def _on_undone(self, places: list[Place]) -> None:
+        """Show a slice that undo or redo has changed; name the slices if not all were on screen."""
+        seen = self.view.place
+        if seen not in places:
+            self.picture.go_to(places[0])
+            if self.view.label not in self.corrections.undone_labels:
+                self._follow_queue()
+        title = self.session.title_of(places[0])
+        slices = title if len(places) == 1 else format_count(len(places), "slice")
+        self.said.emit("" if places == [seen] else UNDONE.format(slices=slices))
+
+    # The pictures of the slices, which lie as the slices do on the screen
+
+    @property
+    def _turned(self) -> tuple[Any, ...]:
+        return self._viewer.dims.events.order, self._viewer.scene.camera.events.orientation
+
+    def make_pictures(self, *, around: Mask | None = None) -> SlicePictures:
+        """Return pictures of the slices as they lie on the screen now; see `SlicePictures`."""
+        image = self.picture.image
+        window = self._window or tuple(image.contrast_limits)
+        orientation = shown_orientation(self._viewer)
+        return SlicePictures(self.session, image.data, window, orientation, around=around)
+
+    def _on_turned(self, event: object = None) -> None:
+        self.forms.thumbnails.set_pictures(self.make_pictures())
+        self.carrying.redraw()
+
+    # Before an action
+
+    def act(self, action: str) -> None:
+        """Do what a key or a button asks for, if it is possible in the slice on screen."""
+        part, do = self._actions[action]
+        if not part or self.allows(part):
+            do()
+
+    def allows(self, part: str) -> bool:
+        """Stop the cine; return whether an action is possible, and show the reason if not.
+
+        Nothing is decided or changed while another image covers this one, or while image or labels
+        are hidden. A contour being edited is ended first, because it would hide the result.
+        """
+        display = self.forms.display
+        self.player.stop()
+        self.corrections.watch.end_stroke()  # else it would be a part of the action
+        if self.picture.uncover():
+            self.said.emit(WAS_COVERED)
+            return False
+        if self.picture.reveal():
+            if not display.fill.isChecked():
+                display.contours.setChecked(True)
+            self.said.emit(WAS_HIDDEN)
+            return False
+        reason = self.view.why_not(part)
+        if not reason and part != "contour":
+            self.contour.leave()
+        self.said.emit(reason)
+        return not reason
+
+    # Ways through the queue, the slices and the phases
+
+    def go_to_queued(self, phase: Phase, z: int) -> None:
+        """Show a slice, and choose the structure that the queue names for it."""
+        place = phase, z
+        name = self.view.queued_structure(place)
+        if name is not None and place != self.view.place:
+            self.corrections.discard_preview(LEVEL)  # which is of the slice on screen
+            self.choose_structure(name, draw=False)  # first, so that the slice is drawn once
+        self.picture.show_slice(place)
+        self._choose_queued_structure()
+
+    def step(self, step: int) -> None:
+        """Stop the cine and show the next (+1) or previous (-1) slice of the queue.
+
+        After the last slice the queue starts again, with its first slice that is not accepted.
+        """
+        self.player.stop()  # or the queue would be followed from the phase that is played
+        queue, now = self.view.queue, self.view.place
+        place, said = self.session.after(now, queue, step=step), ""
+        if place is None and (step < 0 or not queue):
+            said = QUEUE_STARTS if queue else QUEUE_EMPTY
+        elif place is None:
+            place = self.session.next_open(now, queue)
+            is_accepted = self.session.state_of(now) == "accepted"
+            said = QUEUE_WRAPPED if place else ALL_ACCEPTED if is_accepted else LAST_OPEN
+        if place is not None:
+            self.go_to_queued(*place)
+        if said:
+            self.said.emit(said)
+
+    def _show_other_landmark(self) -> None:
+        """Show the same slice at ES, or at ED if ES is on screen."""
+        ed, es = self.session.state.ed, self.session.state.es
+        if ed is None or es is None:
+            self.said.emit(NO_LANDMARKS)
+            return
+        phase, z = self.view.place
+        self.picture.show_slice((es if phase == ed else ed, z))
+        self._follow_queue()
+
+    def step_phase(self, step: int) -> None:
+        """Stop the cine and show the same slice in the next or previous phase, in a loop."""
+        self.player.pause()
+        phase, z = self.view.place
+        if phase is not None:
+            count = self.session.labels.shape[0]
+            self.picture.go_to(((phase - 1 + step) % count + 1, z))
+            self._follow_queue()
+
+    def centre(self) -> None:
+        """Centre on the voxel on which the members disagree most."""
+        place = self.view.place
+        if place[0] in self.session.phases:
+            self.picture.centre_on(*self.session.most_uncertain_in(place))
+        else:
+            self.said.emit(NOT_SEGMENTED)
+
+    def _choose_queued_structure(self) -> None:
+        name = self.view.queued_structure(self.view.place)
+        if name is not None and name != self.forms.corrections.structure:
+            self.choose_structure(name)
+
+    def _follow_queue(self) -> None:
+        """Choose the structure of the queued slice, unless the reader draws one in all slices."""
+        is_drawing = self.scribble.is_active or self.picture.edited.mode != "pan_zoom"
+        if not self.player.is_playing and not is_drawing:
+            self._choose_queued_structure()
+
+    def _on_carried_chosen(self, phase: Phase, z: int) -> None:
+        self.player.pause()
+        self.picture.show_slice((phase, z))
+
+    def _on_slice_chosen(self, z: int) -> None:
+        self.picture.show_slice((self.view.place[0], z))
+
+    # Decisions
+
+    def accept(self) -> None:
+        """Accept the slice as shown, and show the next slice that is not accepted."""
+        if self.player.is_playing:
+            self.player.stop()
+            self.said.emit(CINE_STOPPED)
+            return
+        if not self.allows("accept"):
+            return
+        session, queue, place = self.session, self.view.queue, self.view.place
+        self.corrections.accept_preview()
+        session.decide(place, "accepted")
+        next_place = session.next_open(place, queue)
+        session.change(finished=next_place is None)
+        if next_place is not None:
+            self.go_to_queued(*next_place)
+            progress = session.progress(queue)
+            count = format_count(progress.total - progress.done, "open slice")
+            done = ACCEPTED.format(slice=session.title_of(place), count=count)
+            self.reported.emit(self.view.new_offer() or done)
+        else:
+            self.said.emit(ALL_ACCEPTED)
+        self._note_decision()
+
+    def _finish(self) -> None:
+        """Finish the review before all slices are accepted."""
+        self.session.change(finished=True)
+        self._note_decision()
+        self.said.emit(REVIEW_FINISHED)
+
+    def _flag(self) -> None:
+        """Flag the slice, or remove its flag."""
+        self.said.emit(self.corrections.discard_preview())
+        place = self.view.place
+        decision = self.session.state.decisions.get(place)
+        if decision is None or decision.state != "flagged":
+            self.session.decide(place, "flagged")
+        elif not decision.comment:
+            self.session.unflag(place)
+        else:
+            self.said.emit(COMMENT_KEEPS_FLAG)
+            return
+        self.session.change(finished=False)
+        self._note_decision()
+
+    def comment(self, text: str) -> None:
+        """Set the comment of the slice; a slice without a decision becomes flagged."""
+        if self.allows("accept"):
+            self.session.comment_on(self.view.place, text)
+            self.saver.note_change()
+        self.view.show_marks()
+
+    # Corrections of the structure in the slice on screen
+
+    def choose_structure(self, name: str, *, draw: bool = True) -> None:
+        """Correct this structure from now on; show it at once, or in the next slice."""
+        self.corrections.accept_preview(LEVEL)
+        self.forms.corrections.set_structure(name)
+        self.picture.set_structure(self.view.label)
+        for tool in (self.scribble, self.brush):
+            tool.set_color(self.view.color)
+        self.outlines.set_structure(name, draw=draw)
+        if draw:
+            self.view.show_structure()
+
+    def show_level(self, margin: float) -> None:
+        """Preview the structure at a level."""
+        if self.allows("level"):
+            self.corrections.show_level(self.view.place, self.view.label, margin)
+            if not self.corrections.is_level_preview:
+                self.view.show_structure()  # the slider returns to the level that is drawn
+
+    def _step_alternative(self, step: int) -> None:
+        """Preview the next or previous alternative."""
+        self.corrections.step_alternative(self.view.place, step)
+        self.view.show_alternative()
+        self._place_soon.throttle()  # an answer like the labels on screen changes none of them
+
+    def _use_answer(self) -> None:
+        self.corrections.accept_preview()
+        self.view.show_alternative()
+
+    def _edit_contour(self) -> None:
+        """Show handles on the outline of the structure."""
+        self.scribble.stop()
+        place, label = self.view.place, self.view.label
+        handles = self.corrections.fit_contour(place, label)
+        if handles is not None:
+            self.contour.start(self.picture.image, handles, place=place, color=self.view.color)
+            self._contour = label, draw_curve(handles)
+            self.forms.corrections.set_contour_active(True)
+
+    def _on_contour_applied(self, handles: NDArray[np.float64]) -> None:
+        self.forms.corrections.set_contour_active(False)
+        label, start = self._contour
+        curve = draw_curve(handles)
+        self.corrections.apply_contour(self.contour.place, label, curve, start=start)
+
+    def _move_end(self, action: str) -> None:
+        """Move the base or the apex of the structure by one slice, and show this slice."""
+        _, end, outwards = END_BUTTONS[action]
+        place, label, show = self.view.place, self.view.label, self.picture.show_slice
+        self.corrections.move_end(place, label, end, outwards=outwards, show=show)
+
+    def _toggle_scribble(self) -> None:
+        """Start or stop drawing strokes with the mouse."""
+        if self.scribble.is_active:
+            self.scribble.stop()
+        elif self.allows("scribble"):
+            self.scribble.start()
+        self.forms.corrections.set_scribble_active(self.scribble.is_active)
+
+    def _on_scribble_active(self, active: bool) -> None:
+        self.window_level.needs_shift = active
+        self.forms.corrections.set_scribble_active(active)
+
+    def _on_stroke(self, stroke: Mask, inside: bool) -> None:
+        if self.allows("scribble"):
+            self.corrections.scribble(self.view.place, self.view.label, stroke, inside=inside)
+
+    def _copy_from(self, where: str) -> None:
+        """Copy the structure from ``where``, one of ``COPIES``."""
+        if not self.allows("copy"):
+            return
+        source = self.session.neighbour(self.view.place, where)
+        if source is None:
+            self.said.emit(NOTHING_TO_COPY.format(where))
+        else:
+            self.corrections.copy(self.view.place, source, self.view.label)
+
+    def _carry(self) -> None:
+        """Carry the correction of the slice to the other phases, or keep what was carried."""
+        if self.carrying.is_offering:
+            self.carrying.keep()
+        else:
+            self.carrying.carry(self.view.place, self.picture.image.data)
+
+    def _on_brush_limited(self, bits: float | None) -> None:
+        self.corrections.threshold = bits
+        self.brush.refresh()
+
+    # Settings of the review
+
+    def refresh_queue(self) -> None:
+        """Score the slices with the settings of the form; update queue and heat grid."""
+        form = self.forms.queue
+        self.session.change(
+            score=form.score,
+            structure=form.structure,
+            all_phases=form.takes_all_phases,
+            leave_out_border=form.leaves_out_borders,
+            finished=False,
+        )
+        self._show_scores()
+        self.saver.note_change()
+
+    def _show_scores(self) -> None:
+        """Show the slices in the order of the queue, and everything that depends on this order."""
+        self.view.score()
+        self.view.show_scores()
+        self.view.show_marks()
+        self.view.show_numbers()
+
+    def _on_patient_changed(self, patient: Patient) -> None:
+        self.session.change(patient=patient)
+        self._note_edit()
+
+    def _on_landmarks_changed(self, ed: int, es: int) -> None:
+        self.session.change(ed=ed, es=es, landmarks_chosen=True)
+        self.view.show_landmarks()
+        self._show_scores()
+        self.saver.note_change()
+        self.said.emit("\n".join(self.session.number_warnings()))
+
+    def _on_protection_toggled(self, name: str, protected: bool) -> None:
+        names = {*self.session.state.protected} - {name} | ({name} if protected else set())
+        self.session.change(protected=tuple(sorted(names)))
+        self.brush.refresh()
+        self.saver.note_change()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -25,8 +25,13 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from ...app.prediction.output_files import dicom_file_names
+from ...app.review.accepted_slices import describe_open_slices
+from ...app.review.export import export_files
 from ...io import DataError
+from ...io.dicom.files import may_hold_dicom
 from ...io.study.info import is_study
+from ..common.background import UNEXPECTED_ERROR, Background
 from ..common.dialogs import Choose, ask_to_replace, ask_to_save, choose_folder, choose_image
 from ..common.dock import (
     CollapsibleSection,
@@ -36,23 +41,28 @@ from ..common.dock import (
     main_window,
 )
 from ..common.folder_drop import FolderDrop
-from ..common.settings import Settings, open_settings
+from ..common.settings import Settings, existing, open_settings
+from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.keys import is_typing
-from ..layers.metadata import bayes_metadata
+from ..layers.metadata import bayes_metadata, dicom_path
+from ..layers.result_layers import prepare_labels
 from ..reading.key_sheet import add_keys_to_help
-from ..reading.picture import OpenedStudy
+from ..reading.picture import LayerRemovedError, OpenedStudy
 from ..reading.slider_labels import fit_slider_labels
 from .controller import ReviewController
-from .export_questions import ExportQuestions
 from .forms import ReviewForms
 from .messages import NO_STUDY, ReviewMessages
-from .opener import StudyOpener
-from .reading_layout import ReadingLayout
+from .open_study import open_study
 from .saver import EVERY_MS, NOT_SAVED
 from .study_list import StudyList
-from .thumbnail_dock import ThumbnailDock
+from .window_layout import ReadingLayout, ThumbnailDock
 
+WARM_UP_AFTER_MS = 1000
+"""Delay of slow imports, so that the dock opens first."""
+REMOVED_WHILE_OPENING = (
+    "A layer of the study was removed while the study was being opened. Open the study again."
+)
 CLOSING_MS = 500
 """Delay after which to check whether a window that was to close is still open."""
 DISCARD_S = 30.0
@@ -72,6 +82,14 @@ REVIEW_SAVED = "The review of {case} is saved."
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
+CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
+CHOOSE_DICOM_IMAGES = "Choose the DICOM images of this study"
+CHOOSE_DICOM_OUTPUT = "Choose a folder for DICOM SEG and SR"
+NO_DICOM_IMAGES = (
+    "{folder} does not contain DICOM images. DICOM SEG and SR refer to the images that the study "
+    "was made from. Choose their folder."
+)
+CHOOSE_DATASET = "Choose an nnU-Net dataset"
 
 
 class ReviewWidget(FolderDrop, DockContent):
@@ -112,16 +130,17 @@ class ReviewWidget(FolderDrop, DockContent):
         self._reads = self._settings.kept.reading_layout
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.messages = ReviewMessages(napari_viewer, self)
-        self.opener = StudyOpener(
-            napari_viewer, self._settings, self._steps_to_show, every_ms=every_ms, parent=self
-        )
-        self._export_questions = ExportQuestions(
-            napari_viewer,
-            choose_folder=self._choose_folder,
-            may_replace=lambda names: self._may_replace(self, names),
-            may_save=lambda doubt: self._may_save(self, doubt),
-            settings=self._settings,
-        )
+        self._every_ms = every_ms
+        self._opening: Path | None = None  # the study that is being read or shown
+        self._image_error = ""
+        self._background = Background(self)
+        self.turns = Turns(self)
+        self._collections = ShortCollections()
+        self._warm_up = QTimer(self)
+        self._warm_up.setSingleShot(True)
+        self._warm_up.timeout.connect(partial(prepare_labels, self._background))
+        self._warm_up.start(WARM_UP_AFTER_MS)
+        self._dicom_paths: dict[str, str] = {}  # by case
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None
         self.studies = StudyList(settings=self._settings)
@@ -147,7 +166,7 @@ class ReviewWidget(FolderDrop, DockContent):
     @property
     def is_opening(self) -> bool:
         """Whether a study is being read, or shown part by part."""
-        return self.opener.is_busy
+        return self._opening is not None
 
     def open(self, folder: Path, *, image: Path | None = None) -> None:
         """Close the open study, then read a study in a thread and show it."""
@@ -156,7 +175,7 @@ class ReviewWidget(FolderDrop, DockContent):
             return
         self._opened = folder
         self.messages.show(f"Opening {folder.name}…")
-        self.opener.open(folder, image=image)
+        self._read(folder, image)
 
     def show_guide(self, text: str) -> None:
         """Show lines of help below the table of the queue, until the study is closed."""
@@ -182,8 +201,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._close_study(leaves_layout=True)
 
     def _close_study(self, *, leaves_layout: bool) -> None:
-        was_opening = self.opener.is_busy
-        self.opener.cancel()
+        was_opening = self.is_opening
+        self._cancel_opening()
         if self.controller is None and was_opening and leaves_layout:
             self._restore_window()
             self.messages.show(NO_STUDY)
@@ -212,9 +231,13 @@ class ReviewWidget(FolderDrop, DockContent):
             return
         controller, self.controller, self._save_failed_at = self.controller, None, -math.inf
         try:
-            self.opener.discard(controller)
+            controller.close()
         except DataError as error:
             message = NOT_SAVED.format(reason=in_the_window(error))
+        finally:
+            self._collections.end()
+            controller.forms.discard()
+            controller.deleteLater()
         self._show_parts(None)
         self._thumbnails.clear()
         if leaves_layout:
@@ -222,11 +245,76 @@ class ReviewWidget(FolderDrop, DockContent):
         self.messages.end_study(message)
         self.studies.refresh()
 
+    # Opening: a study is read in a thread, then its layers and forms are shown in steps
+
+    def _read(self, folder: Path, image: Path | None) -> None:
+        self._image_error, self._opening = "", folder
+        work = partial(open_study, folder, image=image)
+        on_read = partial(self._on_read, folder)
+        self._background.run(work, on_read, partial(self._on_not_read, folder, image))
+
+    def _cancel_opening(self) -> None:
+        """Stop opening, and close a study that is only partly shown."""
+        self._opening = None
+        self.turns.cancel()
+
+    def _on_read(self, folder: Path, opened: OpenedStudy) -> None:
+        if folder != self._opening or self.turns.is_busy:  # it may have been chosen twice
+            opened.dismiss()
+            return
+        self.turns.run(self._steps_to_open(opened))
+
+    def _on_not_read(self, folder: Path, image: Path | None, message: str) -> None:
+        if folder != self._opening:
+            return
+        self._opening = None
+        if image is not None:
+            self._read(folder, None)  # again with the previous image
+            self._image_error = message
+        self._on_not_opened(message)
+
+    def _steps_to_open(self, opened: OpenedStudy) -> Generator[None, None, None]:
+        """Show a study in steps; if they fail, nothing is open."""
+        try:
+            controller = yield from self._steps_to_controller(opened)
+            yield from self._steps_to_show(controller, opened)
+            self._collections.start()  # again, for layers and forms
+        except LayerRemovedError:
+            self._on_not_opened(REMOVED_WHILE_OPENING)
+            return
+        except Exception as error:
+            self._on_not_opened(UNEXPECTED_ERROR.format(error=error))
+            raise
+        finally:
+            self._opening = None  # only now, so that the new layers do not open another study
+        self.study_shown.emit()
+
+    def _steps_to_controller(self, opened: OpenedStudy) -> Generator[None, None, ReviewController]:
+        """Show the layers of a study and fill its forms; close it if the steps end early."""
+        self._collections.start()
+        forms = ReviewForms(settings=self._settings)
+        controller: ReviewController | None = None
+        try:
+            yield
+            controller = ReviewController(
+                self._viewer, opened, forms, every_ms=self._every_ms, parent=self
+            )
+            yield from controller.open()
+        except BaseException:
+            if controller is not None:
+                controller.close()
+                controller.deleteLater()
+            opened.dismiss()
+            self._collections.end()
+            forms.discard()
+            raise
+        return controller
+
     def _steps_to_show(self, controller: ReviewController, opened: OpenedStudy) -> Iterator[None]:
         """Show the filled forms of a study, part by part."""
         self.controller = controller
         self._connect_study(controller)
-        self.messages.line.show_message(self.opener.image_error)
+        self.messages.line.show_message(self._image_error)
         self._place(controller.forms)
         yield
         self._show_study(controller, opened)
@@ -245,10 +333,10 @@ class ReviewWidget(FolderDrop, DockContent):
         self.messages.connect_study(controller)
         controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
         controller.saver.saved.connect(self._on_saved)
-        export, ask = controller.forms.export, self._export_questions
-        export.export_requested.connect(partial(ask.export, controller.exporter))
-        export.dicom_requested.connect(partial(ask.export_dicom, controller.exporter))
-        export.training_requested.connect(partial(ask.add_to_training_set, controller.exporter))
+        export = controller.forms.export
+        export.export_button.clicked.connect(partial(self._export, controller))
+        export.dicom_button.clicked.connect(partial(self._export_dicom, controller))
+        export.training_button.clicked.connect(partial(self._add_to_training_set, controller))
 
     def _zoom_soon(self) -> None:
         """Zoom in on the heart, once the canvas has its size next to our docks."""
@@ -272,7 +360,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.messages.show_study(opened, read_only=controller.saver.read_only)
         case, folder = opened.session.study.info.case, opened.session.study.folder
         self._settings.keep(last_study=str(folder))
-        self._export_questions.dicom_images(case)  # known even if the layer is removed
+        self._dicom_images(case)  # known even if the layer is removed
         alias = self._settings.kept.study_aliases.get(case, "")
         self.title.setText(f"{alias} ({case})" if alias else case)
         self.title.setToolTip(f"{case}\n{folder}")
@@ -326,7 +414,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _open_study_of(self, layer: Any) -> None:
         folder = bayes_metadata(layer).get("study")
-        is_free = self.controller is None and not self.opener.is_busy
+        is_free = self.controller is None and not self.is_opening
         if folder and is_free and is_study(Path(folder)):
             self.open(Path(folder))
 
@@ -393,9 +481,55 @@ class ReviewWidget(FolderDrop, DockContent):
         self._thumbnails.shown_changed.connect(self.thumbnails_button.setChecked)
         self.image_button.clicked.connect(self._on_image_clicked)
         self.studies.study_chosen.connect(self.open)
-        self.opener.opened.connect(self.study_shown)
-        self.opener.failed.connect(self._on_not_opened)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
+
+    def _export(self, controller: ReviewController, _: bool) -> None:
+        """Ask where to write labels, numbers and report, and write them."""
+        chosen = self._choose_output(CHOOSE_OUTPUT)
+        if chosen and self._may_write(export_files(controller.session, Path(chosen))):
+            controller.exporter.export_to(Path(chosen))
+
+    def _export_dicom(self, controller: ReviewController, _: bool) -> None:
+        """Ask where to write DICOM SEG and SR, and write them."""
+        controller.end_drawing()  # which may withdraw an acceptance
+        doubt = describe_open_slices(controller.session)
+        if doubt and not self._may_save(self, doubt):
+            return
+        info = controller.session.study.info
+        images = self._dicom_images(info.case) or self._choose_folder(CHOOSE_DICOM_IMAGES)
+        if images and not may_hold_dicom(Path(images)):
+            controller.forms.export.show_message(NO_DICOM_IMAGES.format(folder=images))
+            return
+        chosen = self._choose_output(CHOOSE_DICOM_OUTPUT) if images else ""
+        labels, *reports = dicom_file_names(info.case, info.phases)
+        if chosen and self._may_write([Path(chosen) / name for name in (*labels, *reports)]):
+            controller.exporter.export_dicom_to(Path(chosen), images=Path(images))
+
+    def _add_to_training_set(self, controller: ReviewController, _: bool) -> None:
+        """Ask for a dataset and add the study to its training cases."""
+        chosen = self._choose_folder(CHOOSE_DATASET)
+        if chosen:
+            controller.exporter.add_to_training_set(Path(chosen))
+
+    def _dicom_images(self, case: str) -> str:
+        """Return the folder of the DICOM images of a case that were open in this window, or ""."""
+        path = dicom_path(self._viewer.layers, case)
+        if path:
+            self._dicom_paths[case] = path
+        known = self._dicom_paths.get(case, "")
+        return known if known and Path(known).exists() else ""
+
+    def _choose_output(self, title: str) -> str:
+        """Return the folder to write to, "" for none; the folder chosen last is offered."""
+        chosen = self._choose_folder(title, str(existing(self._settings.kept.save_folder) or ""))
+        if chosen:
+            self._settings.keep(save_folder=chosen)
+        return chosen
+
+    def _may_write(self, files: Sequence[Path]) -> bool:
+        """Return whether no file exists, or the reader agrees to replace the files."""
+        names = [file.name for file in files if file.exists()]
+        return not names or self._may_replace(self, names)
 
     @property
     def _start_folder(self) -> str:
@@ -405,7 +539,7 @@ class ReviewWidget(FolderDrop, DockContent):
             study = str(self.controller.session.study.folder)
         return str(self._given_start or (Path(study).parent if study else ""))
 
-    def _choose_folder(self, title: str, start: str) -> str:
+    def _choose_folder(self, title: str, start: str = "") -> str:
         return self._ask_folder(self, title, start or self._start_folder)
 
     def _on_open_clicked(self) -> None:
@@ -425,7 +559,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _on_lost(self, layer: str) -> None:
         """Close the study after the user has removed a layer and napari has updated its list."""
         if self.controller is not None and self._is_saved():
-            self.opener.cancel()  # which may still be showing the forms
+            self._cancel_opening()  # which may still be showing the forms
             saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
             self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))
 
@@ -453,7 +587,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Save when the window or the dock closes; refuse once if saving fails."""
         if event.type() == QEvent.Type.Close:
-            self.opener.turns.finish()  # a study that is half open cannot be closed with the window
+            self.turns.finish()  # a study that is half open cannot be closed with the window
             if self.controller is not None and not self._is_saved():
                 event.ignore()
                 return True
@@ -475,7 +609,7 @@ class ReviewWidget(FolderDrop, DockContent):
         if self.controller is not None and not self._is_saved():
             QTimer.singleShot(0, self._put_back)  # after napari has removed the dock
             return
-        self.opener.cancel()
+        self._cancel_opening()
         self._remove_study(NO_STUDY)
         self.messages.notice.close()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)

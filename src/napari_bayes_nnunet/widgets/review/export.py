@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from ...app.review.accepted_slices import describe_open_slices
-from ...app.review.export import add_to_training_set, export_review
+from ...app.review.corrected_studies import add_to_training_set
+from ...app.review.export import export_review
 from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
 from ..common.background import Background
@@ -44,9 +45,6 @@ class ExportForm(QWidget):
     """
 
     reported = Signal(str)
-    export_requested = Signal()
-    dicom_requested = Signal()
-    training_requested = Signal()
 
     def __init__(
         self, parent: QWidget | None = None, *, open_path: Callable[[Path], bool] = open_path
@@ -69,9 +67,6 @@ class ExportForm(QWidget):
         buttons = self.export_button, self.dicom_button, self.training_button, self.folder_button
         for part in (*buttons, self.status):  # the message is last, so that it moves no button
             column.addWidget(part)
-        self.export_button.clicked.connect(self.export_requested)
-        self.dicom_button.clicked.connect(self.dicom_requested)
-        self.training_button.clicked.connect(self.training_requested)
         self.folder_button.clicked.connect(self._on_folder_clicked)
 
     def show_message(self, message: str) -> None:
@@ -120,35 +115,27 @@ class ReviewExporter(QObject):
 
     def export_to(self, folder: Path) -> None:
         """Write labels, numbers and report into ``folder``."""
-        self._form.show_message(f"Saving to {folder}…")
         session = self._snapshot()
         queue = session.queue(session.scores())
         work = partial(export_review, session, self._image, folder, queue=queue)
-        self._background.run(work, self._form.show_saved, self._form.show_message)
-
-    def refuse(self, reason: str) -> None:
-        """Show why nothing is exported."""
-        self._form.show_message(reason)
-
-    def doubt_about_dicom(self) -> str:
-        """Return a sentence about slices that were not accepted, else ""."""
-        self._end_drawing()  # which may withdraw an acceptance
-        return describe_open_slices(self.session)
+        self._run(f"Saving to {folder}…", work, self._form.show_saved)
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""
-        self._form.show_message(f"Saving to {folder}…")
         work = partial(_export_dicom, self._snapshot(), images, folder)
-        self._background.run(work, self._form.show_saved, self._form.show_message)
+        self._run(f"Saving to {folder}…", work, self._form.show_saved)
 
     def add_to_training_set(self, dataset: Path) -> None:
         """Add the reviewed phases to the training cases of a dataset."""
         if self._image is None:
             self._form.show_message(IMAGE_NEEDED)
-            return
-        self._form.show_message(f"Adding to {dataset.name}…")
-        work = partial(add_to_training_set, self._snapshot(), self._image, dataset)
-        self._background.run(work, self._on_added, self._form.show_message)
+        else:
+            work = partial(add_to_training_set, self._snapshot(), self._image, dataset)
+            self._run(f"Adding to {dataset.name}…", work, self._on_added)
+
+    def _run(self, message: str, work: Callable[[], Any], on_result: Callable[[Any], None]) -> None:
+        self._form.show_message(message)
+        self._background.run(work, on_result, self._form.show_message)
 
     def _snapshot(self) -> ReviewSession:
         self._end_drawing()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..common.display_form import DisplayForm
@@ -41,7 +39,7 @@ class ReviewForms(QWidget):
 
     def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
         super().__init__(parent)
-        self._settings = settings
+        self._settings = settings or Settings()
         self.key_numbers = KeyNumbers()
         self.queue = QueueForm()
         self.grid = HeatGrid()
@@ -54,8 +52,10 @@ class ReviewForms(QWidget):
         self.slice = SliceButtons()
         self.progress = ReviewProgressPanel()
         self.stop = StopPanel()
+        target = self._settings.kept.stop_target
+        if target is not None:
+            self.stop.set_target(target.points, target.level)
         self.guide = MessageLabel()
-        self._show_target()
         self.corrections = CorrectionForm()
         self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
         self.view = ViewForm(settings)
@@ -85,20 +85,11 @@ class ReviewForms(QWidget):
 
     def discard(self) -> None:
         """Keep the target, then delete all forms, including those with a fixed place."""
-        self._keep_target()
-        for part in (self.key_numbers, self.slice, self.thumbnails, self.carried, self):
-            part.deleteLater()
-
-    def _show_target(self) -> None:
-        """Show the target of the last review."""
-        target = self._settings.kept.stop_target if self._settings is not None else None
-        if target is not None:
-            self.stop.set_target(target.points, target.level)
-
-    def _keep_target(self) -> None:
-        if self._settings is not None and self.stop.was_changed:
+        if self.stop.was_changed:
             target = StopTarget(points=self.stop.target.value(), level=self.stop.level)
             self._settings.keep(stop_target=target)
+        for part in (self.key_numbers, self.slice, self.thumbnails, self.carried, self):
+            part.deleteLater()
 
     def _show_grid(self) -> None:
         self.grid.setVisible(self._needs_grid or not self._has_thumbnails)
@@ -110,12 +101,9 @@ class ReviewForms(QWidget):
         for part in parts:
             inner.addWidget(part)
         section = self.sections[title] = CollapsibleSection(title, content)
-        opened = self._settings.kept.open_sections if self._settings is not None else {}
-        if opened.get(title, title in OPEN_AT_FIRST):
+        if self._settings.kept.open_sections.get(title, title in OPEN_AT_FIRST):
             section.expand()
-        section.toggled.connect(partial(self._keep_open, title))
+        section.toggled.connect(
+            lambda is_open: self._settings.add("open_sections", {title: is_open})
+        )
         self._column.addWidget(section)
-
-    def _keep_open(self, title: str, is_open: bool) -> None:
-        if self._settings is not None:
-            self._settings.add("open_sections", {title: is_open})

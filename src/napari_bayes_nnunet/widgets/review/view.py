@@ -1,4 +1,4 @@
-"""View of a review: shows the state of the session in the forms."""
+"""View of a review: the state of the session in the forms, and what is possible in the slice."""
 
 from __future__ import annotations
 
@@ -10,16 +10,35 @@ from numpy.typing import NDArray
 
 from ...app.review.accepted_slices import measure_review
 from ...app.review.findings import sentences_by_slice
+from ...app.review.session import ReviewSession
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
 from ...core.counts import format_count
+from ...core.heart.structures import structure_colors
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
 from ...io.study.review_state import ReviewState
-from ..editing.ends_form import SlicePresence
+from ..editing.corrections import NO_POSTERIOR, Corrections
+from ..editing.presence_strip import SlicePresence
+from ..layers.cine_player import CinePlayer
+from ..reading.picture import ReviewPicture
 from ..reading.queue_table import QueueRow
-from .action_check import ActionCheck
-from .context import ReviewContext
+from .forms import ReviewForms
+
+EDITS: Final = (
+    "level", "alternatives", "base or apex", "scribble", "contour", "uncertain brush",
+    "interpolate", "revert", "bring back", "absent", "carry", "copy",
+)  # fmt: skip
+"""Parts of the form that change labels, which a study that can only be viewed does not allow."""
+NO_SLICE_SHOWN: Final = (
+    "No slice of the study is on screen. Return to the 2D view, or change the order of the visible "
+    "axes (a button below the layer list) until the slices are back."
+)
+READ_ONLY: Final = "This study can only be viewed here. Changes would not be saved."
+NOT_SEGMENTED: Final = "This phase was not segmented. Go to a segmented phase, such as ED or ES."
+ONE_PHASE: Final = "There is only one phase."
+NOTHING_REMOVED: Final = "Nothing was removed from this phase, or it is drawn already."
+ONE_ALTERNATIVE: Final = "All models agree with the segmentation on screen."
 
 MOST_THUMBNAIL_ROWS: Final = 2
 """Number of phases up to which slices are shown as thumbnails."""
@@ -28,18 +47,79 @@ ALTERNATIVE: Final = "Answer {number} of {count}, from {members} of {models}"
 
 
 class ReviewView:
-    """View of the session in ``forms``, with ``queue``, ``scores`` and ``advice`` on screen."""
+    """View of the session in ``forms``, with ``queue``, ``scores`` and ``advice`` on screen.
 
-    def __init__(self, context: ReviewContext, check: ActionCheck) -> None:
-        self._context, self._check = context, check
-        self._session, self._forms = context.session, context.forms
-        self._picture, self._corrections = context.picture, context.corrections
+    ``read_only`` says that the study can only be viewed.
+    """
+
+    def __init__(
+        self,
+        session: ReviewSession,
+        forms: ReviewForms,
+        picture: ReviewPicture,
+        corrections: Corrections,
+        player: CinePlayer,
+        *,
+        read_only: bool,
+    ) -> None:
+        self._session, self._forms, self._picture = session, forms, picture
+        self._corrections, self._player = corrections, player
+        self.read_only = read_only
         self.scores: dict[Phase, dict[str, NDArray[np.float64]]] = {}
         self.queue: list[QueueItem] = []
         self.advice: StopAdvice | None = None
         self._advised: ReviewState | None = None  # None if the labels have changed since
         self._findings: dict[Place, str] = {}
-        context.corrections.changed.connect(self._on_corrected)
+        corrections.changed.connect(self._on_corrected)
+
+    @property
+    def place(self) -> Place:
+        """Phase and slice on screen, (phase, z)."""
+        return self._picture.place
+
+    @property
+    def label(self) -> int:
+        """Label of the structure to correct."""
+        return self._session.structures[self._forms.corrections.structure]
+
+    @property
+    def color(self) -> str:
+        """Colour of the structure to correct."""
+        return structure_colors(self._session.structures)[self.label]
+
+    def why_not(self, part: str) -> str:
+        """Return why an action is impossible in the slice on screen, or ""."""
+        if not self._picture.shows_slices:
+            return NO_SLICE_SHOWN
+        if part == "accept" and self.read_only:
+            return READ_ONLY
+        if part == "accept":
+            return "" if self.place[0] in self._session.phases else NOT_SEGMENTED
+        return self.reasons().get(part, "")
+
+    def reasons(self) -> dict[str, str]:
+        """Return which parts cannot be used in the slice on screen, part → reason."""
+        session, place = self._session, self.place
+        phase, _ = place
+        reasons: dict[str, str] = {}
+        if self.read_only:
+            reasons |= dict.fromkeys(EDITS, READ_ONLY)
+        elif phase not in session.phases:
+            reasons |= dict.fromkeys(EDITS, NOT_SEGMENTED)
+        elif phase not in session.study.posteriors:
+            parts = ("level", "alternatives", "scribble", "bring back")
+            reasons |= dict.fromkeys(parts, NO_POSTERIOR)
+        else:
+            if not self._corrections.has_other_answer(place):
+                reasons["alternatives"] = ONE_ALTERNATIVE
+            if not session.removed_in(phase).any():
+                reasons["bring back"] = NOTHING_REMOVED
+        if phase is None or len(session.phases) < 2:
+            parts = ("ED or ES", "previous phase", "next phase", "carry")
+            reasons |= dict.fromkeys(parts, ONE_PHASE)
+        if self._player.count < 2:
+            reasons["play"] = ONE_PHASE
+        return reasons
 
     def show_setup(self) -> None:
         """Show the settings of the review and the structures and phases of the study."""
@@ -134,16 +214,13 @@ class ReviewView:
 
     def show_place(self) -> None:
         """Show the current slice in overview, table and buttons."""
-        place = self._context.place
+        place = self.place
         self._forms.finding.show_message(self._findings.get(place, ""))
         decision, state = self._session.state.decisions.get(place), self._session.state_of(place)
         self.show_in_overview(place)
         self._forms.table.set_current(*place)
-        self._forms.slice.set_slice(
-            accepted=state == "accepted",
-            flagged=state == "flagged",
-            comment=decision.comment if decision is not None else "",
-        )
+        comment = decision.comment if decision is not None else ""
+        self._forms.slice.set_slice(state, comment=comment)
         self._forms.slice.set_queue(
             has_previous=self._session.after(place, self.queue, step=-1) is not None,
             has_next=self._session.after(place, self.queue) is not None
@@ -160,7 +237,7 @@ class ReviewView:
 
     def show_alternative(self) -> None:
         """Show how many alternatives there are, and which of them is on screen."""
-        alternatives = self._session.alternatives_in(self._context.place)
+        alternatives = self._session.alternatives_in(self.place)
         number = self._corrections.shown_alternative
         members = [len(alternative.members) for alternative in alternatives]
         count, total = len(alternatives), sum(members)
@@ -210,7 +287,7 @@ class ReviewView:
         self._advised = session.state
         advice = self.advice = advise(session, form.target.value(), form.level)
         text = "" if advice is None else word_advice(session, advice)
-        may_stop = advice is not None and advice.may_stop and not self._check.read_only
+        may_stop = advice is not None and advice.may_stop and not self.read_only
         form.set_advice(text, may_stop=may_stop and not session.state.finished)
 
     def _on_corrected(self) -> None:
@@ -218,7 +295,7 @@ class ReviewView:
 
     def show_usable(self) -> None:
         """Enable the corrections that are possible in the slice on screen."""
-        self._forms.corrections.set_unusable(self._check.reasons())
+        self._forms.corrections.set_unusable(self.reasons())
 
     def show_structure(self) -> None:
         """Show level, volume and ends of the structure to correct."""
@@ -226,22 +303,22 @@ class ReviewView:
         self._show_ends()
 
     def _show_level(self) -> None:
-        place, label = self._context.place, self._context.label
+        place, label = self.place, self.label
         self._forms.corrections.set_volume(self._session.volume_in(place, label))
         if not self._corrections.is_level_preview:
             self._forms.corrections.set_level(self._corrections.margin_at(place, label))
 
     def _show_ends(self) -> None:
         """Show in which slices of the phase the structure is seen and drawn."""
-        session, (phase, z) = self._session, self._context.place
+        session, (phase, z) = self._session, self.place
         volume, posterior = select_phase(session.labels, phase), session.study.posteriors.get(phase)
         self._forms.corrections.set_presence(
             SlicePresence(
-                shares=session.presence_in(phase, self._context.label),
-                drawn=(volume == self._context.label).any(axis=(1, 2)),
+                shares=session.presence_in(phase, self.label),
+                drawn=(volume == self.label).any(axis=(1, 2)),
                 current=z,
                 models=posterior.count if posterior is not None else 0,
                 base_first=session.base_is_first,
-                color=self._context.color,
+                color=self.color,
             )
         )

@@ -1,14 +1,14 @@
-"""Correction that is carried to other phases: first an offer, then kept or dropped."""
+"""Correction that is carried to other phases: first an offer in pictures, then kept or dropped."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QSize, Signal
 
 from ...app.review.carrying import CarriedCorrection, prepare_carrying
 from ...app.review.session import ReviewSession
@@ -16,8 +16,11 @@ from ...core.counts import format_count
 from ...core.problems import Problem
 from ...core.types import Place
 from ..common.background import Background
+from ..common.window_thread import Turns, after_frame
 from ..common.wording import in_the_window
 from ..layers.keys import key_text
+from ..reading.slice_pictures import SlicePictures, render_picture
+from .carried_strip import CarriedStrip
 from .corrections import LEVEL, Corrections, Plane
 
 CARRY: Final = "carry"
@@ -39,29 +42,40 @@ CHANGED_MEANWHILE: Final = (
 )
 
 
-class CarryTool(QObject):
-    """Tool that carries the correction of a slice to the same slice of the other phases.
+class Carrying(QObject):
+    """Carrying of the correction of a slice to the same slice of the other phases.
 
-    The carried slices are an offer until they are kept, as one undo step, or dropped. ``offered``
-    carries the corrected place and the (Y, X) labels of the other places, and is emitted again when
-    the reader has settled some of these. ``ended`` is emitted when the offer ends. ``said`` carries
-    a message, ``started`` one that asks for nothing.
+    The carried slices are an offer until they are kept, as one undo step, or dropped. The ``strip``
+    shows them with pictures from ``make_pictures``; those that the reader has settled meanwhile
+    vanish. ``said`` carries a message, ``started`` one that asks for nothing.
     """
 
-    offered = Signal(object, object)
-    ended = Signal()
     said = Signal(str)
     started = Signal(str)
 
-    def __init__(self, session: ReviewSession, corrections: Corrections, parent: QObject) -> None:
+    def __init__(
+        self,
+        session: ReviewSession,
+        corrections: Corrections,
+        strip: CarriedStrip,
+        make_pictures: Callable[..., SlicePictures],
+        parent: QObject,
+    ) -> None:
         super().__init__(parent)
         self._session = session
         self._corrections = corrections
+        self._strip = strip
+        self._make_pictures = make_pictures
         self._background = Background(self)
+        self._turns = Turns(self)
         self._carried: CarriedCorrection | None = None
         self._slices: Mapping[Place, Plane] = {}
+        self._size = QSize()
         self._is_closed = False
+        self._room_soon = after_frame(self._on_room_changed, self)
         corrections.changed.connect(self.refresh)
+        strip.drop_requested.connect(self.drop)
+        strip.room_changed.connect(self._room_soon.throttle)
 
     @property
     def is_offering(self) -> bool:
@@ -87,8 +101,9 @@ class CarryTool(QObject):
         self.started.emit(STARTED)
         self._background.run(carried.compute, partial(self._offer, carried), self.said.emit)
 
-    def keep(self, places: Collection[Place]) -> None:
-        """Write the offered slices at ``places``, except those that were settled meanwhile."""
+    def keep(self) -> None:
+        """Write the ticked slices, except those that were settled meanwhile."""
+        places = self._strip.ticked
         self._corrections.watch.end_stroke()
         self._corrections.accept_preview(LEVEL)  # as when the mouse is released
         lost = self._corrections.discard_preview()
@@ -111,15 +126,24 @@ class CarryTool(QObject):
     def refresh(self) -> bool:
         """Offer only what is open, unchanged and not locked; return whether anything is left."""
         carried, before = self._carried, self._slices
-        if carried is None or self._corrections.is_preview:
-            return carried is not None
-        self._slices = self._changing(carried, before)
-        if not self._slices:
-            self._end()
-            self.said.emit(CHANGED_MEANWHILE)
-        elif any(self._slices.get(place) is not before[place] for place in before):
-            self.offered.emit(carried.place, self._slices)
-        return self.is_offering
+        if carried is None:
+            return False
+        if not self._corrections.is_preview:
+            self._slices = self._changing(carried, before)
+            if not self._slices:
+                self._end()
+                self.said.emit(CHANGED_MEANWHILE)
+                return False
+            if any(self._slices.get(place) is not before[place] for place in before):
+                self.redraw()
+        self._show_names(carried)
+        return True
+
+    def redraw(self) -> None:
+        """Draw the pictures of an offer, as the slices lie on the screen now."""
+        self._turns.cancel()
+        if self._carried is not None:
+            self._turns.run(self._draw())
 
     def close(self) -> None:
         """End the offer, and ignore one that is still being computed."""
@@ -129,7 +153,8 @@ class CarryTool(QObject):
     def _end(self) -> None:
         if self._carried is not None:
             self._carried, self._slices = None, {}
-            self.ended.emit()
+            self._turns.cancel()
+            self._strip.end_offer()
 
     def _offer(self, carried: CarriedCorrection, slices: Mapping[Place, Plane]) -> None:
         if self._is_closed:
@@ -139,9 +164,42 @@ class CarryTool(QObject):
             return
         self._carried, self._slices = carried, slices
         if self.refresh():
-            self.offered.emit(carried.place, self._slices)
+            self.redraw()
             name, key = self._name(self._slices), key_text(CARRY)
             self.said.emit(OFFERED.format(slices=name, key=key))
+
+    def _show_names(self, carried: CarriedCorrection) -> None:
+        """Show the offered slices under the names that their phases have now."""
+        names = {place: self._session.name_of(place[0]) for place in self._slices}
+        titles = {place: name[0].upper() + name[1:] for place, name in names.items()}
+        self._strip.show_offer(self._session.title_of(carried.place), titles)
+
+    def _pictures(self) -> SlicePictures:
+        """Return pictures of what changes in any of the slices."""
+        session = self._session
+        changes = [labels != session.labels_in(place) for place, labels in self._slices.items()]
+        return self._make_pictures(around=np.any(changes, axis=0))
+
+    def _draw(self) -> Generator[None, None, None]:
+        yield  # the strip gets its place
+        pictures, ratio = self._pictures(), self._strip.devicePixelRatioF()
+        size = self._size = self._strip.picture_size(pictures.aspect)
+        self._strip.set_picture_size(size)
+        for place, labels in self._slices.items():
+            yield
+            after, before = pictures.draw(place, labels), pictures.draw(place)
+            colors = pictures.colors
+            picture = render_picture(after, size, colors, ratio=ratio, before=before)
+            self._strip.set_picture(place, picture)
+
+    def _on_room_changed(self) -> None:
+        """Draw larger or smaller pictures, or leave room for names in another font."""
+        if self._carried is None:
+            return
+        if self._strip.picture_size(self._pictures().aspect) != self._size:
+            self.redraw()
+        else:
+            self._strip.set_picture_size(self._size)
 
     def _changing(
         self, carried: CarriedCorrection, slices: Mapping[Place, Plane]

@@ -12,7 +12,7 @@ from qtpy.QtGui import QColor, QPixmap
 
 from napari_bayes_nnunet.app.review.carrying import NOTHING_TO_CARRY
 from napari_bayes_nnunet.widgets.common.dock import main_window
-from napari_bayes_nnunet.widgets.editing import carry_tool as module
+from napari_bayes_nnunet.widgets.editing import carry as module
 from napari_bayes_nnunet.widgets.editing.carried_strip import IN_SIGHT, CarriedStrip
 from napari_bayes_nnunet.widgets.editing.corrections import NOT_KEPT
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
@@ -22,7 +22,7 @@ from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from ...helpers.data.cines import ED, ES, LV, MYO, RV, WORST, make_cine
 from ...helpers.windows.reviewing import Review, make_review, predicted, steps_of
 from ...helpers.windows.settling import settle
-from .test_thumbnail_dock import open_in, thumbnail_docks
+from .test_window_layout import open_in, thumbnail_docks
 
 __all__ = ["make_review"]
 
@@ -105,7 +105,7 @@ def test_phases_are_kept_or_left_one_by_one(review: Review) -> None:
     assert not strip.keep_button.isEnabled()
     review.press("Shift-T")
     assert review.said[-1] == module.NONE_TICKED
-    assert review.controller.carried.tool.is_offering
+    assert review.controller.carrying.is_offering
     strip.drop_button.click()
     assert review.said[-1] == module.DROPPED
     assert review.session.edited_places() == [WORST, OTHERS[1]]
@@ -139,7 +139,7 @@ def test_nothing_is_offered_where_no_model_agrees(review: Review) -> None:
     review.press("Shift-T")
     review.settle()
     assert review.said == [module.NOTHING_CHANGES]
-    assert not review.controller.carried.tool.is_offering
+    assert not review.controller.carrying.is_offering
 
 
 def test_slices_edited_meanwhile_are_offered_no_more(review: Review) -> None:
@@ -152,7 +152,7 @@ def test_slices_edited_meanwhile_are_offered_no_more(review: Review) -> None:
     assert review.forms.carried.ticked == ()
     review.controller.corrections.remove(OTHERS[0], RV)
     assert module.CHANGED_MEANWHILE in review.said
-    assert not review.controller.carried.tool.is_offering
+    assert not review.controller.carrying.is_offering
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_an_offer_shrinks_when_a_slice_is_accepted(review: Review) -> None:
 def test_an_offer_ends_when_its_structure_is_locked(review: Review) -> None:
     carry(review)
     review.forms.corrections.protection_toggled.emit("MYO", True)
-    assert not review.controller.carried.tool.is_offering
+    assert not review.controller.carrying.is_offering
     assert review.said[-1] == module.CHANGED_MEANWHILE
 
 
@@ -193,7 +193,7 @@ def test_an_offer_ends_when_its_correction_is_undone(review: Review) -> None:
     review.controller.said.connect(messages.append)
     review.controller.corrections.undo()
     review.settle()
-    assert not review.controller.carried.tool.is_offering
+    assert not review.controller.carrying.is_offering
     assert review.session.edited_places() == []
     assert messages[-1] == module.CHANGED_MEANWHILE
 
@@ -206,7 +206,7 @@ def test_carrying_accepts_no_preview(review: Review) -> None:
     answer = review.now(WORST)
     assert not np.array_equal(answer, corrected)
     review.settle()
-    assert review.controller.carried.tool.is_offering
+    assert review.controller.carrying.is_offering
     assert np.array_equal(review.now(WORST), answer)  # it stays on screen until the slices are kept
     review.press("Shift-T")
     assert np.array_equal(review.now(WORST), corrected)
@@ -231,7 +231,7 @@ def test_nothing_is_kept_that_cannot_be_seen(review: Review) -> None:
     review.viewer.dims.ndisplay = 3
     review.press("Shift-T")
     assert review.session.edited_places() == [WORST]
-    assert review.controller.carried.tool.is_offering
+    assert review.controller.carrying.is_offering
 
 
 def test_a_stroke_that_has_not_ended_is_noted(review: Review) -> None:
@@ -248,9 +248,9 @@ def test_a_second_request_waits_and_an_offer_ends_with_the_review(review: Review
     review.press("Shift-T")
     assert review.said == [module.CARRYING]
     review.close()
-    settle(review.qtbot, review.controller.carried)
+    settle(review.qtbot, review.controller.carrying)
     assert review.session.edited_places() == [WORST]
-    assert not review.controller.carried.tool.is_offering
+    assert not review.controller.carrying.is_offering
 
 
 def test_unticking_moves_no_picture(qtbot: Any) -> None:
@@ -344,9 +344,9 @@ def test_the_offer_takes_the_place_of_the_thumbnails(
     height = shown.height()
 
     def offer() -> None:
-        controller.carried.carry()
+        controller.act("carry")
         settle(qtbot, window_dock, controller)
-        assert controller.carried.tool.is_offering
+        assert controller.carrying.is_offering
 
     offer()
     assert thumbnail_docks(window_dock) == [shown]
@@ -371,9 +371,9 @@ def test_the_offer_takes_the_place_of_the_thumbnails(
     assert not window_dock.thumbnails_button.isChecked()
     assert forms.grid.isVisible()
     qtbot.mouseClick(own.titleBarWidget().close_button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not controller.carried.tool.is_offering)
+    qtbot.waitUntil(lambda: not controller.carrying.is_offering)
     assert thumbnail_docks(window_dock) == []
     offer()
-    controller.carried.carry()
+    controller.act("carry")
     assert thumbnail_docks(window_dock) == []
     assert OTHERS[1] in controller.session.edited_places()

@@ -11,9 +11,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_bayes_nnunet.widgets.common.settings import Settings
-from napari_bayes_nnunet.widgets.review import opener as review_opener
+from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
-from napari_bayes_nnunet.widgets.review.thumbnail_dock import THUMBNAIL_TITLE
+from napari_bayes_nnunet.widgets.review.window_layout import THUMBNAIL_TITLE
 
 from ...helpers.data.cines import ED, ES, SHAPE, WORST, make_cine
 from ...helpers.windows.reviewing import make_review, press, review
@@ -176,7 +176,7 @@ def test_thumbnails_fit_layout_failures_and_end(
         raise RuntimeError("No controller.")
 
     with monkeypatch.context() as patch, qtbot.captureExceptions() as raised:
-        patch.setattr(review_opener, "ReviewController", broken)
+        patch.setattr(review_dock, "ReviewController", broken)
         dock.open(folder)
         qtbot.waitUntil(lambda: not dock.is_opening)
     assert [kind for kind, _, _ in raised] == [RuntimeError]

@@ -1,4 +1,4 @@
-"""Base and apex of a structure: in which slices the models see it, and where it begins and ends."""
+"""Strip of the slices of a structure: where the models see it, and where it begins and ends."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from qtpy.QtGui import (
     QPaintEvent,
     QPalette,
 )
-from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QToolTip, QWidget
+from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from ...app.review.ends import End
 from ...core.counts import format_count
 from ..common.dock import ThemeFont
 from ..reading.slice_table import APEX, BASE, small_font
-from .slice_buttons import key_button
 
 STRIP_HELP: Final = (
     "Bars: share of the models that see the structure in each slice. The line below them: slices "
@@ -217,39 +215,6 @@ class PresenceStrip(QWidget):
 
     def _metrics(self) -> QFontMetrics:
         return QFontMetrics(small_font(self.font()))
-
-
-class EndsForm(QWidget):
-    """Strip of the slices, and buttons that move base and apex of the structure.
-
-    ``end_moved`` carries the end and whether it moves outwards, so that the structure appears in
-    one more slice. ``slice_chosen`` carries a slice, from 0.
-    """
-
-    end_moved = Signal(object, bool)
-    slice_chosen = Signal(int)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.strip = PresenceStrip()
-        self.buttons: dict[str, QPushButton] = {}
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.addWidget(self.strip, 0, 0, 1, 2)
-        for number, (action, (text, end, outwards)) in enumerate(END_BUTTONS.items()):
-            button = self.buttons[action] = key_button(text, action)
-            button.clicked.connect(lambda _, e=end, o=outwards: self.end_moved.emit(e, o))
-            grid.addWidget(button, 1 + number // 2, number % 2)
-        self.strip.slice_chosen.connect(self.slice_chosen)
-
-
-END_BUTTONS: Final[dict[str, tuple[str, End, bool]]] = {
-    "base outwards": ("‹ Base", End.BASE, True),
-    "base inwards": ("Base ›", End.BASE, False),
-    "apex inwards": ("‹ Apex", End.APEX, False),
-    "apex outwards": ("Apex ›", End.APEX, True),
-}
-"""Action → text of its button, the end it moves, and whether it moves outwards."""
 
 
 def _with_alpha(color: QColor, alpha: int) -> QColor:
