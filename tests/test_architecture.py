@@ -42,7 +42,7 @@ MOST_CODE = {
     "frame": -382,
     "doors": -722,
     "job": -422,
-    "training rooms": -646,
+    "training rooms": -539,
     "widgets of Qt": -438,
     "room of a review": -571,
 }
