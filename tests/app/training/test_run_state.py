@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import shutil
@@ -218,14 +217,23 @@ def test_a_training_that_survives_the_kill(run, monkeypatch):
 
 def test_a_process_that_does_not_train_the_run_is_spared(run):
     with subprocess.Popen([sys.executable, "-c", "input()", "train"], stdin=-1) as other:
-        started = psutil.Process(other.pid).create_time()
-        enter(run, pid=other.pid, process_started=started, run=str(run.path.parent / "other"))
+        enter(run, pid=other.pid, process_started=psutil.Process(other.pid).create_time())
         assert read_run_state(run).kind == "died"
         with pytest.raises(AppError):
             kill_training(run)
         assert other.poll() is None
         other.communicate(b"")
     assert other.returncode != -signal.SIGKILL
+
+
+@pytest.mark.parametrize("words", [["--output", "run"], ["--output=run"], ["--output", "copy"]])
+def test_a_command_line_names_its_run_only(words, run):
+    command = [sys.executable, "-c", "input()", "train", "data", *words]
+    with subprocess.Popen(command, stdin=-1, cwd=run.path.parent) as process:
+        started = psutil.Process(process.pid).create_time()
+        enter(run, pid=process.pid, process_started=started)
+        assert read_run_state(run).kind == ("died" if "copy" in words else "running")
+        process.communicate(b"")
 
 
 # Real processes
@@ -313,14 +321,6 @@ def test_a_link_to_a_run_is_the_run(run, tmp_path):
     enter(run)
     (tmp_path / "link").symlink_to(run.path)
     assert read_run_state(RunFolder(tmp_path / "link")).kind == "running"
-
-
-def test_a_record_of_version_0_2_0_has_no_folder(run):
-    enter(run)
-    content = json.loads(run.job.read_text())
-    del content["run"]
-    run.job.write_text(json.dumps(content))
-    assert read_run_state(run).kind == "running"
 
 
 @pytest.mark.parametrize("copy", [shutil.copy2, os.link])

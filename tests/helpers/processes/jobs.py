@@ -40,7 +40,7 @@ def say(run: RunFolder, *messages: Message) -> None:
         append_message(run.progress, message)
 
 
-def enter(run: RunFolder, /, **changes: Any) -> None:
+def enter(run: RunFolder, **changes: Any) -> None:
     """Record this process as the trainer of ``run``, or another one through ``changes``.
 
     As a trainer, it has the lock file open.

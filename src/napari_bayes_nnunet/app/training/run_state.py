@@ -21,7 +21,7 @@ from ...core.durations import duration_text
 from ...core.problems import Action, Remedy, Statement, statement
 from ...io.ensemble.run_folder import RunFolder
 from ...io.files.atomic import write_json
-from ...io.files.given_path import is_same_path
+from ...io.files.given_path import is_same_path, resolve_links
 from ...io.files.json_files import Ordinal, parse_json
 from ...io.files.limits import read_small
 from .. import AppError
@@ -67,8 +67,7 @@ class JobInfo:
     from a later one with the same number. ``started_at`` is the same for people (ISO 8601).
     ``dataset`` is a path, for a student that of its ensemble; ``arguments`` are those of
     ``bayes-nnunet train`` or ``distill``. ``device`` and ``num_gpus`` are those of the request.
-    ``resumed_by`` is the command that continues a student, "" for other trainings. ``run`` is the
-    folder of the run, by which a copy of it is known; version 0.2.0 did not write it.
+    ``resumed_by`` is the command that continues a student, "" for other trainings.
     """
 
     pid: Ordinal
@@ -81,7 +80,6 @@ class JobInfo:
     device: str = "auto"
     num_gpus: int = 1
     resumed_by: str = ""
-    run: str = ""
 
     @property
     def is_here(self) -> bool:
@@ -89,14 +87,16 @@ class JobInfo:
         return self.host == socket.gethostname()
 
     def process(self, run: RunFolder) -> psutil.Process | None:
-        """Return the process, None if it has ended, is on another host or trains another run."""
-        if not self.is_here or (self.run and not is_same_path(Path(self.run), run.path)):
-            return None
+        """Return the process, None if it has ended, is on another host or does not train ``run``.
+
+        A copy of a run has the record of the original, and any process may stand in a file.
+        """
         with suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            moved = abs(process.create_time() - self.process_started)
-            if moved <= SAME_PROCESS and not is_gone(process):
-                return process
+            if self.is_here:
+                process = psutil.Process(self.pid)
+                moved = abs(process.create_time() - self.process_started)
+                if moved <= SAME_PROCESS and not is_gone(process) and _trains(process, run):
+                    return process
         return None
 
 
@@ -106,6 +106,21 @@ def is_gone(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _trains(process: psutil.Process, run: RunFolder) -> bool:
+    """Return whether a process trains ``run``, by its command line or by the lock that it holds.
+
+    A drive without locks has none, and only the command line of another user's process is known.
+    """
+    words, folder = process.cmdline(), Path(os.sep)
+    with suppress(psutil.AccessDenied):
+        folder = Path(process.cwd())
+    paths = (folder / word.removeprefix("--output=") for word in words)
+    if not {"train", "distill"}.isdisjoint(words) and any(is_same_path(p, run.path) for p in paths):
+        return True
+    # Not the same file: in a copy made of hard links, the locks of both runs are one.
+    return resolve_links(run.lock) in (Path(file.path) for file in process.open_files())
 
 
 def write_process_record(run: RunFolder, **values: Any) -> None:
@@ -118,7 +133,6 @@ def write_process_record(run: RunFolder, **values: Any) -> None:
         host=socket.gethostname(),
         process_started=psutil.Process().create_time(),
         started_at=datetime.now().astimezone().isoformat(timespec="seconds"),
-        run=str(run.path),
         **values,
     )
     write_json(run.job, asdict(info))
