@@ -45,6 +45,7 @@ MOST_CODE = {
     "training rooms": -539,
     "widgets of Qt": -438,
     "room of a review": -571,
+    "mended after the merge": 24,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -66,6 +67,7 @@ MOST_TEST_LINES = {
     "training rooms": -599,
     "widgets of Qt": -198,
     "room of a review": -315,
+    "mended after the merge": 148,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -48,7 +48,8 @@ def draw_cases(
     nothing is drawn.
     """
     by_name = {case.name: case for case in cases}
-    for n, (name, is_good) in enumerate(chosen_cases(methods)[: 1 + FAILED], start=1):
+    chosen = chosen_cases(methods)[: 1 + FAILED] if methods else []
+    for n, (name, is_good) in enumerate(chosen, start=1):
         case = by_name[name]
         maps = {
             row: _labels_and_entropy(

@@ -116,13 +116,15 @@ def test_judge_measures_a_case_by_its_names(cases, trained_run: Path, tmp_path) 
     for name, ours, theirs in (("RV", 1, 3), ("MYO", 2, 2), ("LV", 3, 1)):
         both = np.sum((predicted == ours) & (raw == theirs))
         expected = 2 * both / (np.sum(predicted == ours) + np.sum(raw == theirs))
-        assert line["structures"][name]["dice"] == pytest.approx(expected)
+        assert line["numbers"][name]["dice"] == pytest.approx(expected)
     classes = np.eye(4)[np.array([0, 3, 2, 1])[raw]].transpose(3, 0, 1, 2)
     for row, temperature in ((plain, 1), (fitted, 3)):
         softened = probabilities ** (1 / temperature)
         softened /= softened.sum(axis=0)
         expected = ((softened - classes) ** 2).sum(axis=0).mean()  # labels fill the whole box
-        assert lines[row][case.name]["evaluation"]["brier"] == pytest.approx(expected, rel=1e-4)
+        assert lines[row][case.name]["evaluation"]["numbers"][ALL]["brier"] == pytest.approx(
+            expected, rel=1e-4
+        )
 
 
 def evaluated(case: Case, number: int) -> dict[str, object]:

@@ -126,7 +126,7 @@ def follow(run, monkeypatch):
 
     monkeypatch.setattr(ddp, "training_environment", lambda device: {})
     follow.reports = []
-    follow.write = lambda epoch: ddp.write_report(ddp.reports_file(run, "0"), report(epoch))
+    follow.write = lambda epoch: ddp.append_report(ddp.reports_file(run, "0"), report(epoch))
     return follow
 
 

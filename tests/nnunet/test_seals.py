@@ -12,14 +12,14 @@ from napari_bayes_nnunet.nnunet.seals import KEY, is_sealed, seal_files
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setattr(seals, "cache_folder", lambda: folder)
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "keys"
+    monkeypatch.setattr(seals, "_key_folder", lambda: folder)
     return folder
 
 
 @pytest.fixture
-def folder(tmp_path: Path, cache: Path) -> Path:
+def folder(tmp_path: Path, keys: Path) -> Path:
     folder = tmp_path / "images"
     folder.mkdir()
     for name in ("a.pkl", "a.b2nd"):
@@ -60,21 +60,21 @@ def test_other_seals_are_not_accepted(folder: Path, seal: object) -> None:
     assert not is_sealed([], seal)
 
 
-def test_another_installation_has_other_seals(folder: Path, cache: Path) -> None:
+def test_another_installation_has_other_seals(folder: Path, keys: Path) -> None:
     seal = seal_files(files(folder))
-    assert (cache / KEY).stat().st_mode & 0o077 == 0
-    (cache / KEY).unlink()
+    assert (keys / KEY).stat().st_mode & 0o077 == 0
+    (keys / KEY).unlink()
     assert not is_sealed(files(folder), seal)
 
 
 @pytest.mark.parametrize("key", [b"", b"short"])
-def test_nothing_is_sealed_with_a_damaged_key(folder: Path, cache: Path, key: bytes) -> None:
-    cache.mkdir()
-    (cache / KEY).write_bytes(key)
+def test_nothing_is_sealed_with_a_damaged_key(folder: Path, keys: Path, key: bytes) -> None:
+    keys.mkdir()
+    (keys / KEY).write_bytes(key)
     assert not is_sealed(files(folder), seal_files(files(folder)))
 
 
-def test_nothing_is_sealed_without_a_place_for_the_key(folder: Path, cache: Path) -> None:
-    cache.touch()
+def test_nothing_is_sealed_without_a_place_for_the_key(folder: Path, keys: Path) -> None:
+    keys.touch()
     assert seal_files(files(folder)) == ""
     assert not is_sealed(files(folder), "")

@@ -119,6 +119,7 @@ def _show_ending(ending: str) -> None:
     help="Folder of the student, a run of its own.",
 )
 @click.option("--fold", show_default="the only one", help="Fold of RUN whose members teach.")
+@click.option("--dataset", type=PATH, help="Folder of the training data, if they have moved.")
 @options_of(StudentSettings, preset="")
 @device_option
 @resume_option

@@ -48,6 +48,8 @@ class Action(StrEnum):
     """Name the part of a case name that identifies the patient."""
     LEAVE_OUT = "leave out"
     """Leave out the setting ``setting``, or choose another output."""
+    NAME_DATASET = "name dataset"
+    """Name the folder of the training data."""
     NAME_SPLIT = "name split"
     """Name the split file the training was started with."""
     KEEP_TRAJECTORY = "keep trajectory"
@@ -102,6 +104,7 @@ COMMAND_LINE: Mapping[Action, str] = {
     Action.TRAIN_ON_ALL: "train with --fold all",
     Action.NAME_PATIENT: "name the patient's part of the case name with --patient",
     Action.LEAVE_OUT: "leave out {setting} to continue as it was started",
+    Action.NAME_DATASET: "name the training data with --dataset, or copy the run",
     Action.NAME_SPLIT: "use the split file it was started with (--split)",
     Action.KEEP_TRAJECTORY: "train again with --keep-trajectory",
     Action.FIT_TEMPERATURE: "run {command}, or choose a temperature",

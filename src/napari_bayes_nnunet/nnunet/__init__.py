@@ -1,7 +1,6 @@
 """Networks: the only layer that imports torch and nnunetv2."""
 
 import os
-from pathlib import Path
 
 from platformdirs import user_cache_path
 
@@ -17,11 +16,6 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
 
 
-def cache_folder() -> Path:
-    """Return the folder in the user's cache that only the user can open."""
-    return user_cache_path("napari-bayes-nnunet", appauthor=False)
-
-
 def _use_private_caches() -> None:
     """Name a folder that only the user can open for code that torch compiles and runs again.
 
@@ -29,7 +23,7 @@ def _use_private_caches() -> None:
     first, and that torch enters into the environment when it is loaded. Folders that the user has
     named stay. With neither these nor a private one, nnU-Net does not compile.
     """
-    folder = cache_folder()
+    folder = user_cache_path("napari-bayes-nnunet", appauthor=False)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)

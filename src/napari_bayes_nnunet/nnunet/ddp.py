@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
@@ -107,10 +107,10 @@ def train_on_gpus(
     with file.open(encoding="utf-8") as lines:
 
         def follow() -> None:
-            while line := lines.readline():
-                on_epoch(parse_json(line, EpochReport))
             if stop_requested():
                 run.stop.touch()
+            while line := lines.readline():
+                on_epoch(parse_json(line, EpochReport))
 
         try:
             with _repeating(follow):
@@ -132,12 +132,16 @@ def train_on_gpus(
 
 @contextmanager
 def _repeating(act: Callable[[], None]) -> Iterator[None]:
-    """Call ``act`` again and again in a thread during this block, and once at its end."""
+    """Call ``act`` again and again in a thread during this block, and once at its end.
+
+    A drive that fails for a while does not end the thread.
+    """
     ended = Event()
 
     def repeat() -> None:
         while not ended.wait(POLL_SECONDS):
-            act()
+            with suppress(OSError):
+                act()
 
     thread = Thread(target=repeat, daemon=True)
     thread.start()
@@ -166,7 +170,7 @@ def reports_file(run: RunFolder, fold: str) -> Path:
     return run.fold(fold) / "reports.jsonl"
 
 
-def write_report(file: Path, report: EpochReport) -> None:
+def append_report(file: Path, report: EpochReport) -> None:
     """Add the report of an epoch, in one write, so that a reader finds whole lines."""
     with file.open("ab", buffering=0) as stream:
         stream.write((json.dumps(asdict(report)) + "\n").encode())

@@ -10,12 +10,12 @@ import hmac
 import os
 import secrets
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
+
+from platformdirs import user_data_path
 
 from ..io import DataError
 from ..io.files.checksum import sha256
-from . import cache_folder
 
 KEY = "key"
 """File with the secret number of this installation; without it, no seal is valid."""
@@ -38,20 +38,22 @@ def is_sealed(files: Iterable[Path], seal: object) -> bool:
         own = seal_files(files)
     except (OSError, DataError):
         return False
-    return bool(own) and isinstance(seal, str) and hmac.compare_digest(own, seal)
+    return bool(own) and own == seal
+
+
+def _key_folder() -> Path:
+    return user_data_path("napari-bayes-nnunet", appauthor=False)
 
 
 def _secret_number() -> bytes:
-    file = cache_folder() / KEY
+    file = _key_folder() / KEY
     try:
         if not file.exists():
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = file.with_name(f"{KEY}-{os.getpid()}")
             fresh.touch(0o600)
             fresh.write_bytes(secrets.token_bytes(_LENGTH))
-            with suppress(FileExistsError):  # another process was faster
-                os.link(fresh, file)
-            fresh.unlink()
+            fresh.replace(file)
         key = file.read_bytes()
     except OSError:
         return b""

@@ -38,11 +38,11 @@ from . import ModelError, Stopped
 from .augmentation import add_scanner_changes
 from .cpu_kernels import train_channels_last
 from .ddp import (
+    append_report,
     ask_first_process,
     end_without_teardown,
     follow_first_process,
     reports_file,
-    write_report,
 )
 from .device import has_fast_bfloat16, is_out_of_memory, training_environment, used_memory
 from .dropout import dropout_placement, place_dropout
@@ -137,7 +137,7 @@ class CheckpointEnsembleTrainer(nnUNetTrainer):
         self.is_one_of_several = self.is_ddp and RUN_VARIABLE in os.environ
         if self.is_one_of_several:
             follow_first_process()
-            self.on_epoch = partial(write_report, reports_file(self.run, str(fold)))
+            self.on_epoch = partial(append_report, reports_file(self.run, str(fold)))
             self.stop_requested = self.run.stop.exists
 
     @property

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -298,6 +299,9 @@ def test_missing_images_without_their_dataset_are_reported(run, student, tmp_pat
     process = json.loads(run.job.read_text())
     run.job.write_text(json.dumps({**process, "dataset": str(tmp_path / "moved")}))
     assert refusal(run).template == NO_PREPROCESSED_IMAGES
+    moved = DistillationRequest(run=run.path, dataset=Path(process["dataset"]))
+    with prepare_distillation(moved) as job:
+        assert job.dataset.path == moved.dataset
     run.job.unlink()
     shutil.rmtree(run.workspace)
     run.lock.unlink()

@@ -570,7 +570,7 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
         "nan": (write_image(folder / "nan.nii.gz", holes), "NaN"),
         "inf": (write_image(folder / "inf.nii.gz", infinite), "infinity"),
         "empty": (blank, BLANK_IMAGE.format(file=blank)),
-        "2d": (write_image(folder / "flat.nii.gz", good[..., 0], zooms=(1.2, 1.9)), "2D"),
+        "2d": (write_image(folder / "flat.nii.gz", good[..., 0], zooms=(1.2, 1.9)), "[20, 24]"),
         "cut": (cut, TRUNCATED.format(file=cut)),
         "no nifti": (text, NO_NIFTI.format(file=text)),
         "zero spacing": (flat, "pacing"),

@@ -190,5 +190,5 @@ def test_a_calibration_is_for_one_window(ensemble) -> None:
     unlike = replace(whole, mirroring="spread")
     assert find_calibration(folder, unlike) is None
     newest, second, *_ = reversed(read_calibrations(folder.path))
-    settings = f"{newest}; {second}; …"
+    settings = f"{newest.settings}; {second.settings}; …"
     assert calibration_notes(folder, unlike) == (OTHER_SETTINGS.format(settings=settings),)

@@ -20,6 +20,7 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
     UNCALIBRATED,
     Calibration,
     calibration_key,
+    read_calibrations,
     uncalibrated_notes,
     write_calibration,
 )
@@ -170,7 +171,7 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
     assert UNCALIBRATED not in text
     lacks = LACKS_RULES.format(missing="failure scores")
     assert uncalibrated_notes(folder, settings) == (lacks, applied)
-    assert str(calibration) in text
+    assert str(calibration.settings) in text
     assert "-1.0 ± 3.5, 16 patients" in text
     assert "80 %: -1.0 ± 2.0" in text
     assert "\x1b" not in text
@@ -238,6 +239,20 @@ def test_folder_without_cycles(tmp_path: Path) -> None:
     assert content["schedule"] is content["licence"] is None
     assert not content["methods"]["single"]["available"]
     assert content["methods"]["single"]["members"] == 0
+
+
+def test_calibrations_of_a_resumed_training_are_replaced_and_those_of_other_folds_stay(
+    tmp_path: Path,
+) -> None:
+    folder = inspect_ensemble(make_run(tmp_path / "run").path, read_weights=False)
+    key = calibration_key(folder, SegmentationSettings(mirroring="none"))
+    last = [("multi", 0, 3), ("vanilla", 0, 3), ("multi", 1, 3), ("vanilla", 1, 3), ("multi", 0, 7)]
+    for method, fold, epoch in last:
+        key |= {"method": method, "members": (f"fold {fold} epoch {epoch}",)}
+        write_calibration(folder, Calibration(temperature=1, cases=(), **key))
+    kept = read_calibrations(folder.path)
+    epochs = [member for calibration in kept for member in calibration.members]
+    assert epochs == ["fold 1 epoch 3", "fold 1 epoch 3", "fold 0 epoch 7"]
 
 
 def test_several_trainings_and_what_was_left_out(tmp_path: Path) -> None:

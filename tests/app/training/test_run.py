@@ -273,9 +273,9 @@ def test_a_nan_loss_is_reported_in_one_line(run, hearts, warm_command, tmp_path)
 
 
 def test_an_unforeseen_error_names_the_log(run, hearts, warm_command, tmp_path):
-    for file in run.workspace.rglob("*.b2nd"):
-        file.with_suffix(".txt").touch()  # nnU-Net expects files of one kind
-    failed = warm_command.run("train", hearts, "--output", run.path, *FLAGS, folder=tmp_path)
+    broken = {"nnUNet_n_proc_DA": "many"}
+    start = ("train", hearts, "--output", run.path)
+    failed = warm_command.run(*start, *FLAGS, folder=tmp_path, variables=broken)
     assert failed.code == 1
     assert failed.errors.count("\n") == 1
     assert "Traceback" in run.log.read_text()

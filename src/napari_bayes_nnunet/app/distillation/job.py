@@ -50,8 +50,8 @@ CHANGED_MEMBERS = (
 )
 CHANGED_PLANS = "The plans of the ensemble that the student in {folder} learns from have changed."
 NO_PREPROCESSED_IMAGES = (
-    "{folder} lacks the preprocessed images of the training, which a student learns from, or "
-    "another installation made them, and the dataset of the training cannot be used instead."
+    "{folder} lacks the preprocessed images of the training, or another installation made them. "
+    "They cannot be made again, because the training data have moved or the run is read-only."
 )
 
 
@@ -61,11 +61,13 @@ class DistillationRequest:
 
     The settings are those of `StudentSettings`. ``None`` stands for the value that the student was
     started with, else for the default, the folder "student" in the run and its only fold.
+    ``dataset`` is needed if the images must be preprocessed again and the training data have moved.
     ``resume`` continues an interrupted training. ``command`` is recorded.
     """
 
     run: Path
     output: Path | None = None
+    dataset: Path | None = None
     fold: str | None = None
     members: int | None = None
     mirroring: Mirroring | None = None
@@ -139,7 +141,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
     teacher_run = RunFolder(Path(os.path.abspath(request.run)))
     taught = read_record(teacher_run.record)
     if not (teacher_run.workspace.is_dir() or teacher_run.job.exists()):  # gets no lock
-        raise AppError(NO_PREPROCESSED_IMAGES, Action.RESTORE, folder=teacher_run.workspace)
+        raise AppError(NO_PREPROCESSED_IMAGES, Action.NAME_DATASET, folder=teacher_run.workspace)
     output = request.output or teacher_run.path / STUDENT
     run = RunFolder(Path(os.path.abspath(output)))
     _refuse_part_of(teacher_run, run)
@@ -149,7 +151,9 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
         locked_run(run, {"ensemble": teacher_run.path}),
     ):
         settled = settled_record(run, resume=request.resume, student=True)
-        fold = trained_fold(teacher_run.path, settled or taught, request.fold)
+        fold = trained_fold(
+            run.path if settled else teacher_run.path, settled or taught, request.fold
+        )
         check_not_trained(run, fold, resume=request.resume)
         folder = inspect_ensemble(teacher_run.fold(fold))
         if settled:
@@ -164,7 +168,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
             request=request,
             folder=folder,
             members=members,
-            dataset=_dataset_to_preprocess(folder, record, fold),
+            dataset=_dataset_to_preprocess(folder, record, fold, given=request.dataset),
             run=run,
             record=record,
             fold=fold,
@@ -281,12 +285,13 @@ def _new_record(
 
 
 def _dataset_to_preprocess(
-    folder: EnsembleFolder, record: TrainingRecord, fold: str
+    folder: EnsembleFolder, record: TrainingRecord, fold: str, *, given: Path | None
 ) -> RawDataset | None:
     """Return the dataset whose images must be preprocessed again, None if they need not be.
 
-    They must be if they are missing, or if another installation made them. Raises AppError if the
-    dataset of the training cannot be read or has changed, or the folder of the run be written.
+    They must be if they are missing, or if another installation made them. The dataset is the
+    ``given`` one, or lies where the training found it. Raises AppError if it cannot be read or has
+    changed, or if the folder of the run cannot be written.
     """
     from ...nnunet.planning import read_preprocessed_plans
 
@@ -294,10 +299,10 @@ def _dataset_to_preprocess(
     images = teacher_run.workspace / "preprocessed" / str(folder.plans["dataset_name"])
     if read_preprocessed_plans(images, signature, record.configuration, record, plans=folder.plans):
         return None
-    process = read_process_record(teacher_run)
     with suppress(DataError, OSError):
-        dataset = read_dataset(Path(process.dataset if process else ""))
+        process = read_process_record(teacher_run)
+        dataset = read_dataset(given or Path(process.dataset if process else os.devnull))
         names = {int(value): name for value, name in record.named.items()}
         if os.access(folder.path, os.W_OK) and dataset.signature() == signature:
             return replace(dataset.with_names(names), known_as=str(folder.plans["dataset_name"]))
-    raise AppError(NO_PREPROCESSED_IMAGES, Action.RESTORE, folder=teacher_run.workspace)
+    raise AppError(NO_PREPROCESSED_IMAGES, Action.NAME_DATASET, folder=teacher_run.workspace)

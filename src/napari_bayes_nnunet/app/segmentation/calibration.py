@@ -105,6 +105,15 @@ class Calibration:
         options = self.mirroring, self.until_stable, self.window, self.largest_component
         return self.method, self.members, *options
 
+    def replaces(self, other: Calibration) -> bool:
+        """Return whether this is for the same settings, or for members trained after the other.
+
+        Every method takes the last member of a fold, so a calibration with another last member of
+        this fold is of a training that was resumed.
+        """
+        last, of_other = (" ".join(c.members[-1:]).rpartition(" ") for c in (self, other))
+        return self.key == other.key or (last[0] == of_other[0] and last != of_other)
+
     def is_for(self, folder: EnsembleFolder, settings: SegmentationSettings) -> bool:
         """Return whether this was fitted with the members that ``settings`` take from ``folder``.
 
@@ -256,17 +265,13 @@ def write_calibration(
     image: ImageRule | None = None,
     one_component: bool | None = None,
 ) -> None:
-    """Write a calibration into the folder, in place of one for the same settings.
-
-    Those of members that are not chosen any more, as after a resumed training, are left out.
+    """Write a calibration into the folder, in place of those that it `replaces`.
 
     The rule for the kind of an ``image``, and whether the training labels are ``one_component``,
     are for all settings; None keeps what the folder has. Raises DataError if it cannot be saved.
     """
     found = _read(folder.path)
-    others = found.calibrations
-    if calibration is not None:
-        others = [c for c in others if c.key != calibration.key and _is_current(c, folder)]
+    others = [c for c in found.calibrations if not (calibration and calibration.replaces(c))]
     content = _File(
         format=_FORMAT,
         calibrations=[*others, *([calibration] if calibration else [])],
@@ -358,9 +363,3 @@ def _with_intervals(folder: EnsembleFolder) -> list[Calibration]:
 def _matching(folder: EnsembleFolder, settings: SegmentationSettings) -> Calibration | None:
     known = read_calibrations(folder.path)
     return next((c for c in known if c.is_for(folder, settings)), None)
-
-
-def _is_current(calibration: Calibration, folder: EnsembleFolder) -> bool:
-    with suppress(AppError):
-        return calibration.is_for(folder, calibration.settings)
-    return False

@@ -124,8 +124,9 @@ class PassPlan:
     @cached_property
     def passes(self) -> list[ForwardPass]:
         """Passes in the order of the members."""
+        members = self.chosen  # raises AppError for a method that does not exist
         combine = METHODS[self.settings.method].combine
-        return make_passes(self.chosen, combine, mirroring=self.settings.mirroring)
+        return make_passes(members, combine, mirroring=self.settings.mirroring)
 
     @cached_property
     def order(self) -> list[ForwardPass]:

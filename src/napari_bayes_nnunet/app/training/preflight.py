@@ -162,7 +162,6 @@ def _start(
     with _noting_errors(problems, run.path):
         settled = settled_record(run, resume=request.resume)
         fold = choose_fold(request, settled)
-    with _noting_errors(problems, run.path):
         check_start(request, run, fold, settled)
     return settled, fold
 

@@ -46,8 +46,8 @@ def start_training(
     output = Path(os.path.abspath(request.output))
     dataset = Path(os.path.abspath(request.dataset))
     arguments = command_arguments(replace(request, output=output, dataset=dataset))
-    printed = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
     try:
+        printed = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
         process = subprocess.Popen(
             [*command, "train", "--jsonl", *arguments],
             stdin=subprocess.DEVNULL,
@@ -58,7 +58,6 @@ def start_training(
             **_detachment(),
         )
     except OSError as error:
-        printed.close()
         raise AppError(
             "The training could not start, because {command} cannot be run ({reason}). Check the "
             "installation.",

@@ -67,6 +67,10 @@ def log_text(lines: bytes) -> str:
     return "\n".join(line.rpartition("\r")[2] for line in text.split("\n"))
 
 
+LARGEST_BYTES = 1 << 26
+"""Of a longer file, as a stranger's run may have, only the end is read."""
+
+
 class FileTail:
     """Reader of the whole lines that were added to a file since the last reading.
 
@@ -88,7 +92,9 @@ class FileTail:
             version = status.st_ino, status.st_size, status.st_mtime_ns
             if version == self._version:
                 return b"", False
-            content = self._file.read_bytes()
+            with self._file.open("rb") as stream:
+                stream.seek(max(0, status.st_size - LARGEST_BYTES))
+                content = stream.read(LARGEST_BYTES)
         except FileNotFoundError as error:
             if self._lines and not self._file.parent.exists():
                 raise unreachable(self._file.parent, error) from error

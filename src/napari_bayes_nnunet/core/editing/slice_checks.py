@@ -1,7 +1,7 @@
 """Rules for every correction of a slice: protected structures and holes.
 
 Labels are (Y, X) uint8 slices of one grid, and structures are 1 to 255: a study whose labels are
-others is refused when it is read.
+others is refused when it is opened for review.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ GROUPS_FILE = "groups.csv"
 CASE, PATIENT = "case", "patient"
 """Columns that are not groups."""
 NO_GROUPS_TABLE = (
-    "{file} is not a table of groups ({reason}). Write one line of column names, each another one "
-    "and one of them case, and one line per case, with commas."
+    "{file} is not a table of groups ({reason}). Write a header line with distinct column "
+    "names, one of them case, and one line per case, with commas."
 )
 
 

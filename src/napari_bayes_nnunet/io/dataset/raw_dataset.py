@@ -33,8 +33,7 @@ NOT_A_DATASET = (
 )
 NO_LABEL_FILES = "{folder} has no label files that end in {ending}. Add labels."
 TOO_FEW_PATIENTS = (
-    "A validation fold needs at least two patients with cases that were not added for training, "
-    "not {patient}."
+    "A validation fold needs at least two patients. Only {patient} can be used for validation."
 )
 NO_FOLD_FITS = (
     "{case} cannot be added for training, because every fold validates with its patient {patient}. "

@@ -33,7 +33,9 @@ OTHER_LAYOUT = (
 )
 MISSING_FILE = "{file} is missing, but {reason}. Restore the file."
 SAME_FRAME = "{file} has the same frame {frame} for ED and ES of {patient}. Correct the file."
-WRONG_CONTENT = "{file} has {found} instead of {expected}. Restore the files of the release."
+WRONG_CONTENT = (
+    "{file} has {found}, but the release has {expected}. Restore the files of the release."
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,9 @@ def write_dataset(
             cases.write(pair)
         yield len(match.pairs), len(match.pairs)
         write_json(building / "dataset.json", content)
+        # Another window may have removed the unfinished dataset as a leftover.
+        if len(read_dataset(building).cases) != len(match.pairs):
+            raise DataError(BUSY_FOLDER, folder=folder)
     return read_dataset(folder)
 
 

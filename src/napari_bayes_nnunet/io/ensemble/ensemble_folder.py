@@ -56,6 +56,7 @@ class _Parts:
     n_conv_per_stage: Few | list[Few] = 1
     n_blocks_per_stage: Few | list[Few] = 1
     n_conv_per_stage_decoder: Few | list[Few] = 1
+    dropout_op_kwargs: dict[str, float | bool] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError unless kernels and strides have the dimensions of the network."""
@@ -427,7 +428,7 @@ def _schedule(
             return RestartSchedule(**entry["schedule"])
         except (TypeError, ValueError):
             return None
-    return RestartSchedule() if name.startswith(f"{'CheckpointEnsembleTrainer'}__") else None
+    return RestartSchedule() if name.startswith("CheckpointEnsembleTrainer__") else None
 
 
 EnsembleKind = Literal[

@@ -14,7 +14,8 @@ UNREADABLE: Final = (
     "{file} cannot be read ({reason}). Check that its drive is connected and that you may read it."
 )
 UNWRITABLE: Final = (
-    "{file} cannot be written ({reason}). Check that its drive is connected and has space."
+    "{file} cannot be written ({reason}). Check that its drive has space and that you may write "
+    "there."
 )
 
 

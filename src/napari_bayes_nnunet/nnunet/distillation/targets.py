@@ -55,7 +55,8 @@ def has_targets(file: Path, image: Path) -> bool:
     Others could run code when they are opened.
     """
     seal = _seal_of(file)
-    if not (seal.is_file() and is_sealed([file], seal.read_text(encoding="utf-8"))):
+    text = seal.read_text(errors="replace") if seal.is_file() else ""
+    if not is_sealed([file], text):
         return False
     return bool(_open(file).shape[1:] == image_shape(image))
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from ...core.ensemble.training_settings import TrainingSettings
 from ...core.fields import name_of, settings_of, word_of
+from ...core.heart.function import Patient
 from ...core.problems import Action, Problem, Setting, Statement
 
 WINDOW_PHRASES: Final[Mapping[Action, str]] = {
@@ -29,6 +30,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.TRAIN_ON_ALL: "train on all cases (fold “all”)",
     Action.NAME_PATIENT: "name the patient's part of the case name",
     Action.LEAVE_OUT: "use the same {setting} to continue",
+    Action.NAME_DATASET: "name the training data with --dataset in a terminal",
     Action.NAME_SPLIT: "choose the split file it was started with",
     Action.KEEP_TRAJECTORY: "train again in a terminal with --keep-trajectory",
     Action.FIT_TEMPERATURE: "run {command} in a terminal, or choose a temperature",
@@ -48,7 +50,12 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
 }
 """Verb phrases, formatted with the values of the remedy."""
 FIELDS: Final[Mapping[str, str]] = {
-    **{name_of(entry): word_of(entry) for entry in settings_of(TrainingSettings) if word_of(entry)},
+    **{
+        name_of(entry): word_of(entry)
+        for kind in (TrainingSettings, Patient)
+        for entry in settings_of(kind)
+        if word_of(entry)
+    },
     "schedule": "learning rate schedule",
     "split": "split file",
     "patient": "patient's part of the case name",

@@ -1,4 +1,4 @@
-"""Files of a result, the same as those of ``bayes-nnunet predict``."""
+"""Files and study of a result."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ...app.prediction.output_files import (
 )
 from ...core.ensemble.maps import ENTROPY, MAPS
 from ...io import DataError
+from ...io.files.access import writing
 from ...io.files.given_path import is_same_path
 from ...io.images.geometry import Geometry, make_geometry
 from ...io.images.integrity import is_image, nifti_header
@@ -104,8 +105,9 @@ def save_result(
     check_savable(result, folder)
     assert result.geometry is not None
     geometry = result.geometry.frame()
-    for file in _earlier_cine(result, folder):
-        file.unlink()
+    with writing(folder):
+        for file in _earlier_cine(result, folder):
+            file.unlink()
     for phase, name, state in _parts(result):
         arrays = {key: result.of_phase(result.maps[key], phase) for key in _complete(maps, state)}
         labels, report = result.of_phase(result.labels, phase), _report(result, phase, name, state)
