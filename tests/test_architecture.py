@@ -45,7 +45,7 @@ MOST_CODE = {
     "training rooms": -539,
     "widgets of Qt": -438,
     "room of a review": -571,
-    "mended after the merge": 24,
+    "mended after the merge": 26,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {

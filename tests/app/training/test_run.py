@@ -273,7 +273,7 @@ def test_a_nan_loss_is_reported_in_one_line(run, hearts, warm_command, tmp_path)
 
 
 def test_an_unforeseen_error_names_the_log(run, hearts, warm_command, tmp_path):
-    broken = {"nnUNet_n_proc_DA": "many"}
+    broken = {"nnUNet_wandb_enabled": "many"}  # nnU-Net expects a number
     start = ("train", hearts, "--output", run.path)
     failed = warm_command.run(*start, *FLAGS, folder=tmp_path, variables=broken)
     assert failed.code == 1

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -47,16 +47,18 @@ def start_training(
     dataset = Path(os.path.abspath(request.dataset))
     arguments = command_arguments(replace(request, output=output, dataset=dataset))
     try:
-        printed = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
-        process = subprocess.Popen(
-            [*command, "train", "--jsonl", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=printed,
-            # Unbuffered, so that what it printed stands before the traceback that ends it.
-            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
-            **_detachment(),
-        )
+        with ExitStack() as opened:
+            printed = opened.enter_context(tempfile.TemporaryFile())
+            process = subprocess.Popen(
+                [*command, "train", "--jsonl", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+                # Unbuffered, so that what it printed stands before the traceback that ends it.
+                env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
+                **_detachment(),
+            )
+            opened.pop_all()  # it is closed when the process has ended
     except OSError as error:
         raise AppError(
             "The training could not start, because {command} cannot be run ({reason}). Check the "
