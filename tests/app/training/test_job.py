@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.training.job import LINKED_FILE, prepare_job
@@ -89,14 +88,5 @@ def test_links_in_a_run_are_refused(hearts, run, tmp_path, name) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="a link needs a permission on Windows")
 def test_link_to_another_folder_is_no_obstacle(hearts, run) -> None:
     (run / "data").symlink_to(hearts)
-    with prepare_job(TrainingRequest(dataset=hearts, output=run, add_cycle=True)) as job:
-        assert job.settled
-
-
-def test_drive_without_locks(hearts, run, monkeypatch) -> None:
-    def refuse(_: FileLock) -> None:
-        raise NotImplementedError
-
-    monkeypatch.setattr(FileLock, "acquire", refuse)
     with prepare_job(TrainingRequest(dataset=hearts, output=run, add_cycle=True)) as job:
         assert job.settled

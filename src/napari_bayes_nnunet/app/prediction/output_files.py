@@ -235,7 +235,7 @@ def _enter(stack: ExitStack, output: Path, name: str) -> None:
                 lock.acquire()
     except Timeout as error:
         raise AppError(OUTPUT_IN_USE, Action.WAIT, Action.OTHER_OUTPUT, folder=output) from error
-    except (OSError, NotImplementedError):
+    except OSError:
         return
     stack.callback(_leave, lock, file)
 

@@ -162,8 +162,6 @@ def locked_run(run: RunFolder, inputs: Mapping[str, Path]) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise AppError(RUN_IS_BUSY, run=run.path) from error
-    except NotImplementedError:
-        pass
     except OSError as error:
         raise AppError(
             "{run} cannot be written ({reason}).",

@@ -124,9 +124,8 @@ def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
         remove_leftovers(folder)
     except Timeout as error:
         raise DataError(OPEN_ELSEWHERE, folder=folder) from error
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(READ_ONLY_STUDY, folder=folder, reason=reason) from error
+    except OSError as error:
+        raise DataError(READ_ONLY_STUDY, folder=folder, reason=error.strerror) from error
     return lock
 
 
