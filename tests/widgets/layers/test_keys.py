@@ -39,6 +39,7 @@ PRESSES = {
     "interpolate": (Qt.Key.Key_I, Qt.KeyboardModifier.NoModifier),
     "revert": (Qt.Key.Key_R, Qt.KeyboardModifier.NoModifier),
     "ED or ES": (Qt.Key.Key_T, Qt.KeyboardModifier.NoModifier),
+    "bring back": (Qt.Key.Key_B, Qt.KeyboardModifier.NoModifier),
     "absent": (Qt.Key.Key_D, Qt.KeyboardModifier.NoModifier),
     "base outwards": (Qt.Key.Key_Q, Qt.KeyboardModifier.ShiftModifier),
     "base inwards": (Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier),
@@ -134,6 +135,7 @@ def test_known_keys_are_kept() -> None:
         "absent": "D", "previous phase": ",", "next phase": ".",
     }  # fmt: skip
     assert KEYS.items() >= kept.items()
+    assert PRESSES.keys() == KEYS.keys() - {"peek"}
 
 
 @pytest.mark.parametrize("action", NEW)
