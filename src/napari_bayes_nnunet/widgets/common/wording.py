@@ -30,7 +30,7 @@ WINDOW_PHRASES: Final[Mapping[Action, str]] = {
     Action.TRAIN_ON_ALL: "train on all cases (fold “all”)",
     Action.NAME_PATIENT: "name the patient's part of the case name",
     Action.LEAVE_OUT: "use the same {setting} to continue",
-    Action.NAME_DATASET: "name the training data with --dataset in a terminal",
+    Action.NAME_DATASET: "name the training data in a terminal",
     Action.NAME_SPLIT: "choose the split file it was started with",
     Action.KEEP_TRAJECTORY: "train again in a terminal with --keep-trajectory",
     Action.FIT_TEMPERATURE: "run {command} in a terminal, or choose a temperature",
