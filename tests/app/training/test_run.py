@@ -227,7 +227,7 @@ def ended(run):
 )
 def test_an_interrupt_while_planning_ends_at_once(seconds, hearts, warm_command, tmp_path):
     run = RunFolder(tmp_path / "run")
-    process = warm_command.start("train", hearts, "--output", run.path, folder=tmp_path)
+    process = warm_command.start("train", hearts, "--output", run.path, *FLAGS, folder=tmp_path)
     process.wait((run.workspace / "preprocessed").exists)
     process.wait_a_moment(seconds)
     process.send_to_all(signal.SIGINT)
