@@ -28,17 +28,17 @@ def seal_files(files: Iterable[Path]) -> str:
     It is "" without files or without a secret number, which a container without a home cannot
     keep. Raises OSError if a file cannot be read.
     """
-    key, lines = _secret_number(), [f"{sha256(file)} {file.name}" for file in sorted(files)]
-    return hmac.digest(key, "\n".join(lines).encode(), "sha256").hex() if key and lines else ""
+    key = _secret_number()
+    lines = [f"{sha256(file)} {file.name}" for file in sorted(files)] if key else []
+    return hmac.digest(key, "\n".join(lines).encode(), "sha256").hex() if lines else ""
 
 
 def is_sealed(files: Iterable[Path], seal: object) -> bool:
-    """Return whether the seal is that of the files."""
+    """Return whether the seal is that of the files, which are only read if there is one."""
     try:
-        own = seal_files(files)
+        return bool(seal) and seal_files(files) == seal
     except (OSError, DataError):
         return False
-    return bool(own) and own == seal
 
 
 def _key_folder() -> Path:

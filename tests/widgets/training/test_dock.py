@@ -50,7 +50,7 @@ def make_dock(
             command=[sys.executable, FAKE, *map(str, flags)],
             settings=settings,
             ask_closing=lambda parent, running: closing,
-            ask_killing=lambda parent, progress: killing,
+            ask_killing=lambda parent: killing,
         )
         docks.append(dock)
         qtbot.addWidget(dock)

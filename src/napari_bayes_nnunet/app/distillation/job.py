@@ -140,7 +140,7 @@ def prepare_distillation(request: DistillationRequest) -> Iterator[DistillationJ
     refuse_foreign_settings()
     teacher_run = RunFolder(Path(os.path.abspath(request.run)))
     taught = read_record(teacher_run.record)
-    if not (teacher_run.workspace.is_dir() or teacher_run.job.exists()):  # gets no lock
+    if not (request.dataset or teacher_run.workspace.is_dir() or teacher_run.job.exists()):
         raise AppError(NO_PREPROCESSED_IMAGES, Action.NAME_DATASET, folder=teacher_run.workspace)
     output = request.output or teacher_run.path / STUDENT
     run = RunFolder(Path(os.path.abspath(output)))
@@ -290,8 +290,9 @@ def _dataset_to_preprocess(
     """Return the dataset whose images must be preprocessed again, None if they need not be.
 
     They must be if they are missing, or if another installation made them. The dataset is the
-    ``given`` one, or lies where the training found it. Raises AppError if it cannot be read or has
-    changed, or if the folder of the run cannot be written.
+    ``given`` one, or lies where the training found it. Raises AppError if that has moved or
+    changed, or if the folder of the run cannot be written, and DataError if the given one cannot
+    be read.
     """
     from ...nnunet.planning import read_preprocessed_plans
 
@@ -299,10 +300,11 @@ def _dataset_to_preprocess(
     images = teacher_run.workspace / "preprocessed" / str(folder.plans["dataset_name"])
     if read_preprocessed_plans(images, signature, record.configuration, record, plans=folder.plans):
         return None
+    dataset = read_dataset(given) if given else None
     with suppress(DataError, OSError):
-        process = read_process_record(teacher_run)
-        dataset = read_dataset(given or Path(process.dataset if process else os.devnull))
-        names = {int(value): name for value, name in record.named.items()}
-        if os.access(folder.path, os.W_OK) and dataset.signature() == signature:
+        if dataset is None and (process := read_process_record(teacher_run)):
+            dataset = read_dataset(Path(process.dataset))
+        if dataset and os.access(folder.path, os.W_OK) and dataset.signature() == signature:
+            names = {int(value): name for value, name in record.named.items()}
             return replace(dataset.with_names(names), known_as=str(folder.plans["dataset_name"]))
     raise AppError(NO_PREPROCESSED_IMAGES, Action.NAME_DATASET, folder=teacher_run.workspace)

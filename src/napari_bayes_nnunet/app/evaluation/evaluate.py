@@ -30,7 +30,7 @@ from ...io.evaluation.references import Reference, structure_numbers
 from ...io.files.given_path import is_same_path
 from .. import AppError
 from ..prediction.function_entry import PhasePair, read_pairs
-from .aggregates import ALL
+from .aggregates import ALL, Aggregate
 from .case import CaseEvaluation, case_table, evaluate_case
 from .case_pair import CasePair, read_pair, structure_titles
 from .phases import PHASE, with_phases
@@ -109,6 +109,11 @@ class MethodEvaluation:
     def table(self) -> DataFrame:
         """The cases and all their numbers, see `case_table`."""
         return case_table(self.cases)
+
+    @cached_property
+    def aggregates(self) -> dict[tuple[str, tuple[str, str] | None], Aggregate]:
+        """Measures computed so far, by their key and the group that they are of."""
+        return {}
 
 
 def evaluate_methods(

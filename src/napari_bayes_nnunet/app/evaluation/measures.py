@@ -84,8 +84,9 @@ class JudgedCase:
         """Return the volume of each structure in the (Z, Y, X) labels, mL."""
         return volumes_ml(labels, self.spacing, self.structures)
 
+    @cached_property
     def volume_errors(self) -> dict[str, float]:
-        """Return the volume error of each structure, mL, above 0 if the prediction is larger."""
+        """Volume error of each structure, mL, above 0 if the prediction is larger."""
         true = self.volumes(self.reference)
         return {name: volume - true[name] for name, volume in self.volumes(self.labels).items()}
 
@@ -167,11 +168,11 @@ OF_STRUCTURE: Final = (
     Figure("volume_ml", lambda c: c.volumes(c.labels)),
     Figure("reference_ml", lambda c: c.volumes(c.reference)),
     Figure(
-        "volume_error_ml", JudgedCase.volume_errors, "volumes", "Prediction − reference",
+        "volume_error_ml", lambda c: c.volume_errors, "volumes", "Prediction − reference",
         Format(unit="mL", digits=1, better="nearer to 0"),
     ),
     Figure(
-        "absolute_volume_error_ml", lambda c: {n: abs(v) for n, v in c.volume_errors().items()},
+        "absolute_volume_error_ml", lambda c: {n: abs(v) for n, v in c.volume_errors.items()},
         "volumes", "Absolute error", _VOLUME, in_csv=False,
     ),
     Figure("pairwise_dice", lambda c: c.pairwise_dice, "agreement", "", Format(better="")),
@@ -338,7 +339,7 @@ def failure_measures() -> dict[str, list[Measure]]:
 def interval_measures(names: Sequence[str]) -> dict[str, list[Measure]]:
     """Return title → coverage, or width, of the intervals of measurements with these names."""
     blocks: dict[str, list[Measure]] = {}
-    for level in COVERAGES:
+    for level in reversed(COVERAGES):  # the wider ones first
         covered, wide = f"coverage_{level}", f"width_{level}"
         blocks[f"Coverage of the {level} % interval"] = [
             Measure(f"{covered}_{name}", name, share_of_volumes(f"{covered}_{name}"), _COVERAGE)

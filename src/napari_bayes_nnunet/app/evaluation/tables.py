@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ...core.counts import format_count
-from ...core.metrics.conformal import COVERAGES
 from ..report.html import UNKNOWN
 from ..text_table import align_columns
 from .aggregates import Aggregate, aggregate_difference
@@ -54,7 +53,11 @@ class Block:
         if self.where is not None:
             group, value = self.where
             table = table[table[GROUP, group] == value]
-        return [measure.aggregate(table) for measure in self.measures]
+        for measure in self.measures:
+            key = measure.key, self.where
+            if key not in method.aggregates:  # a bootstrap takes long
+                method.aggregates[key] = measure.aggregate(table)
+        return [method.aggregates[measure.key, self.where] for measure in self.measures]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +132,6 @@ def report_table(methods: Methods, name: str, where: tuple[str, str] | None = No
     "dice" and "ece" are Tables 1 and 2 of the paper. Without intervals, theirs is empty.
     """
     blocks = [replace(b, where=where) for b in report_blocks(methods) if b.table == name]
-    if name == "intervals":  # the wider ones first
-        blocks = [*blocks[len(COVERAGES) :], *blocks[: len(COVERAGES)]]
     return evaluation_table(methods, blocks)
 
 

@@ -265,7 +265,7 @@ def _without_misplaced(
     """
     wrong = [file for file in files if is_named_label(file, root) is not are_labels]
     right = {(file.parent, read_case_name(file).key.base) for file in {*files} - {*wrong}}
-    misplaced = [f for f in wrong if (f.parent, read_case_name(f).key.base) in right]
+    misplaced = {f for f in wrong if (f.parent, read_case_name(f).key.base) in right}
     reasons |= dict.fromkeys(misplaced, IMAGE_AMONG_LABELS if are_labels else LABEL_AMONG_IMAGES)
     return [file for file in files if file not in misplaced]
 
@@ -294,6 +294,9 @@ class _Matching:
             for file in labels
         }
         self._images = self._grouped(images, images_root)
+        self._of_case: dict[str, list[_Image]] = {}
+        for image in self._images:
+            self._of_case.setdefault(image.name.key.base, []).append(image)
 
     def _grouped(self, files: Sequence[Path], root: Path) -> list[_Image]:
         """Return images of one or more channels; ``_0001`` is a case if a label has that name."""
@@ -341,7 +344,7 @@ class _Matching:
         """
         name, folders = self._labels[label.source]
         phase = name.phase if frame is None else frame
-        near = [image for image in self._images if _may_match(image, name, folders)]
+        near = self._near(name, folders)
         volumes = [image for image in near if image.phases < 2]
         if image := self._only([i for i in volumes if i.name.phase == phase], folders):
             return image, image.name, None
@@ -420,33 +423,35 @@ class _Matching:
                 kept.append(replace(c, pair=replace(c.pair, name=name)))
         return kept
 
+    def _near(self, name: CaseName, folders: PatientFolders) -> list[_Image]:
+        """Return the images that may be of this examination, at any phase."""
+        same = self._of_case.get(name.key.base, ())
+        return [image for image in same if may_share_patient(image.folders, folders)]
+
     def _explain_unused_images(self, candidates: Iterable[_Candidate]) -> None:
         """Add the reasons of unused images, except cines whose frames were used as volumes."""
         used = {c.image for c in candidates}
-        refused = [label for label in self._labels if label in self.reasons]
+        refused: dict[str, list[Path]] = {}
+        for label, (name, _) in self._labels.items():
+            if label in self.reasons:
+                refused.setdefault(name.key.base, []).append(label)
         for image in self._images:
             if image in used or image.files[0] in self.reasons:
                 continue
             own = (
                 label
-                for label in refused
-                if _may_match(image, *self._labels[label])
+                for label in refused.get(image.name.key.base, ())
+                if may_share_patient(image.folders, self._labels[label][1])
                 and image.name.phase in (None, self._labels[label][0].phase)
             )
-            near = any(_may_match(image, other.name, other.folders) for other in used)
-            if label := next(own, None):
-                reason = UNUSABLE_LABEL.format(label=label.name)
-            elif near and image.phases > 1:
+            near = self._near(image.name, image.folders)
+            if found := next(own, None):
+                reason = UNUSABLE_LABEL.format(label=found.name)
+            elif not used.isdisjoint(near) and image.phases > 1:
                 continue
             else:
                 reason = NO_LABEL
             self.reasons |= dict.fromkeys(image.files, reason)
-
-
-def _may_match(image: _Image, name: CaseName, folders: PatientFolders) -> bool:
-    """Return whether an image may be of this examination, at any phase."""
-    same_name = image.name.key.base == name.key.base
-    return same_name and may_share_patient(image.folders, folders)
 
 
 def _reason(file: Path, error: DataError) -> Statement | str:

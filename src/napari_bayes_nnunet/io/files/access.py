@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,22 +19,18 @@ UNWRITABLE: Final = (
 )
 
 
-@contextmanager
-def reading(file: Path) -> Iterator[None]:
+def reading(file: Path | str) -> AbstractContextManager[None]:
     """Raise DataError, which names ``file``, for an OSError in the block."""
-    with _telling(UNREADABLE, file):
-        yield
+    return _telling(UNREADABLE, file)
 
 
-@contextmanager
-def writing(file: Path, *remedies: Action) -> Iterator[None]:
+def writing(file: Path, *remedies: Action) -> AbstractContextManager[None]:
     """Raise DataError, which names ``file`` and the ``remedies``, for an OSError in the block."""
-    with _telling(UNWRITABLE, file, *remedies):
-        yield
+    return _telling(UNWRITABLE, file, *remedies)
 
 
 @contextmanager
-def _telling(template: str, file: Path, *remedies: Action) -> Iterator[None]:
+def _telling(template: str, file: Path | str, *remedies: Action) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -45,7 +45,7 @@ class CaseImage:
         ``image_sha256`` is that of the first NIfTI file, or of all files of a DICOM cine together,
         ``channels_sha256`` has those of further NIfTI files. Raises DataError for a missing file.
         """
-        with reading(self.path if self.is_file else Path("The image")):
+        with reading(self.path if self.is_file else "The image"):
             if not self.is_file:
                 return {"image_sha256": sha256_of_files(set(self.files()))}
             first, *further = map(sha256, self.files())
@@ -129,7 +129,7 @@ def _choose_stack(study: StudyInput, series: int | None) -> Stack:
 
 
 def _dicom_files(study: StudyInput) -> list[Path]:
-    with reading(Path("The DICOM study")):
+    with reading("The DICOM study"):
         # Subfolders are not searched, because they may hold many other patients.
         return [file for path in study.paths for file in _files_at(path)]
 

@@ -47,7 +47,7 @@ def ask_on_closing(parent: QWidget, running: Sequence[Path]) -> str:
     return answers.get(box.clickedButton(), STAY_OPEN)
 
 
-def ask_to_kill(parent: QWidget, progress: TrainingProgress) -> bool:
+def ask_to_kill(parent: QWidget) -> bool:
     """Ask whether the training may be ended in the middle of an epoch."""
     text = (
         "End the training now?\n\nThe members so far are kept. Resume repeats the epochs since the "
@@ -73,7 +73,7 @@ class TrainingWidget(DockContent):
         command: Sequence[str] = BAYES_NNUNET,
         settings: Settings | None = None,
         ask_closing: Callable[[QWidget, Sequence[Path]], str] = ask_on_closing,
-        ask_killing: Callable[[QWidget, TrainingProgress], bool] = ask_to_kill,
+        ask_killing: Callable[[QWidget], bool] = ask_to_kill,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -174,7 +174,7 @@ class TrainingWidget(DockContent):
         self.watch.stop_after_epoch()
 
     def _on_kill_requested(self) -> None:
-        if self._ask_killing(self, self.progress):
+        if self._ask_killing(self):
             self.error.show_message("")
             self.watch.kill()
 
