@@ -273,6 +273,7 @@ def test_closing_waits_and_saves_the_rest(make_saver, session, disk, folder) -> 
     assert np.array_equal(on_disk(folder).labels, session.labels)
     assert sorted(row.z for row in read_use(folder / USE_LOG)) == [0, 1]
     open_study_lock(folder).release()  # others can open it
+    assert not saver.has_unsaved
 
 
 def test_closing_without_saving_raises_and_releases(make_saver, session, disk, folder) -> None:

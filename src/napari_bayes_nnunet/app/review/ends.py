@@ -101,7 +101,7 @@ def _appear(session: ReviewSession, place: Place, label: int) -> EndStep:
         z,
         label=label,
         alternatives=shapes,
-        walls=_walls(session, label),
+        walls=walls_of(session, label),
         protected=session.protected_labels,
     )
     if not (labels == label).any():
@@ -118,7 +118,7 @@ def _vanish(session: ReviewSession, place: Place, label: int, end: End) -> EndSt
     """Return the labels of a slice without the structure."""
     # Beyond the base there is no myocardium either; at the apex it closes over the LV.
     beyond_base = end is End.BASE and session.base_is_first is not None
-    walls = _walls(session, label) if beyond_base else ()
+    walls = walls_of(session, label) if beyond_base else ()
     labels = session.labels_in(place)
     return EndStep(
         place=place,
@@ -131,7 +131,7 @@ def _is_first(session: ReviewSession, end: End) -> bool:
     return (end is End.BASE) == (session.base_is_first is not False)
 
 
-def _walls(session: ReviewSession, label: int) -> Collection[int]:
+def walls_of(session: ReviewSession, label: int) -> Collection[int]:
     """Return the labels of the myocardium if the structure is the LV."""
     heart = session.heart_labels
     return [heart["MYO"]] if label == heart.get("LV") and "MYO" in heart else []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...core.problems import Action
 from ...core.review.queue import QueueItem
 from ...io import DataError
+from ...io.files.access import writing
 from ...io.files.atomic import replacing
 from ...io.files.given_path import is_same_path
 from ...io.images.geometry import Geometry
@@ -21,7 +22,7 @@ from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
 from .accepted_slices import measure_review
 from .findings import list_sentences
-from .report_numbers import FILE_UNWRITABLE, write_numbers, write_or_refuse
+from .report_numbers import write_numbers, write_or_refuse
 from .report_page import CorrectedSlice, LabelChanges, ReviewOutcome, report_page
 from .session import ReviewSession
 
@@ -129,14 +130,9 @@ def export_labels(
     """
     if source is not None and source.exists() and file.exists() and is_same_path(file, source):
         raise DataError("{file} is the image itself.", Action.OTHER_OUTPUT, file=file.name)
-    try:
-        with replacing(file) as temporary:
-            write_labels(temporary, labels, geometry)
-            _check_same(temporary, file.name, labels, geometry)
-    except OSError as error:
-        raise DataError(
-            FILE_UNWRITABLE, Action.OTHER_OUTPUT, file=file, reason=error.strerror or error
-        ) from error
+    with writing(file, Action.OTHER_OUTPUT), replacing(file) as temporary:
+        write_labels(temporary, labels, geometry)
+        _check_same(temporary, file.name, labels, geometry)
 
 
 def _check_same(written: Path, name: str, labels: NDArray[Any], geometry: Geometry) -> None:

@@ -10,12 +10,10 @@ from typing import Any, Final
 from ...core.heart.function import Measured
 from ...core.metrics.conformal import COVERAGES
 from ...core.problems import Action
-from ...io import DataError
+from ...io.files.access import writing
 from ...io.files.atomic import write_text
 from ...io.files.csv_text import csv_text
 from ..report.html import UNKNOWN
-
-FILE_UNWRITABLE: Final = "{file} cannot be written ({reason})."
 
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
@@ -158,9 +156,5 @@ def _number(value: float) -> str:
 
 def write_or_refuse(file: Path, text: str) -> None:
     """Write a file of an export. Raises DataError if it cannot be written."""
-    try:
+    with writing(file, Action.OTHER_OUTPUT):
         write_text(file, text)
-    except OSError as error:
-        raise DataError(
-            FILE_UNWRITABLE, Action.OTHER_OUTPUT, file=file, reason=error.strerror or error
-        ) from error

@@ -133,6 +133,7 @@ class ReviewSession:
         self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
         self._default_scores: ScoresByPhase = {}
         self._checked: dict[Place, list[Finding]] = {}
+        self._removals: dict[Phase, list[Finding]] = {}
         self.heart_labels = heart_structures(self.structures)
         self._mass_range = mass_range(study.info.reports.values())
         self.review_rules = review_rules(study.info.reports.values())
@@ -148,7 +149,7 @@ class ReviewSession:
         other = copy.copy(self)
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
         other._edited, other.preview = set(self._edited), None
-        other._checked = dict(self._checked)
+        other._checked, other._removals = dict(self._checked), dict(self._removals)
         other._use = copy.copy(self._use)
         other._use.rows = list(self._use.rows)
         if self.preview is not None:
@@ -394,11 +395,7 @@ class ReviewSession:
         volumes = volume_findings(
             self.numbers.volumes, ed=self.state.ed, es=self.state.es, mass_range=self._mass_range
         )
-        removals = [
-            removal_findings(self.removed_in(phase), self.spacing, self.structures, phase)
-            for phase in phases
-            if self.study.posteriors[phase].removed.any()
-        ]
+        removals = map(self._removal_findings, phases)
         return [
             finding
             for found in (volumes, *removals, *map(self._slice_findings, places))
@@ -406,6 +403,13 @@ class ReviewSession:
             if (finding.fault is not Fault.GAP or finding.place[0] in phases)
             and self.state_of(finding.place) != "accepted"
         ]
+
+    def _removal_findings(self, phase: Phase) -> list[Finding]:
+        """Return the findings on what was removed from a phase, cached until its labels change."""
+        if phase not in self._removals:
+            removed = self.removed_in(phase)
+            self._removals[phase] = removal_findings(removed, self.spacing, self.structures, phase)
+        return self._removals[phase]
 
     def _slice_findings(self, place: Place) -> list[Finding]:
         """Return the findings in the labels of a slice, cached until they change."""
@@ -554,6 +558,7 @@ class ReviewSession:
         for place in places:
             labels = self.labels_in(place)
             self._checked.pop(place, None)
+            self._removals.pop(place[0], None)
             if place[0] in self.study.posteriors:
                 self.numbers.recount(*place, labels)
             if np.array_equal(labels, self.predicted_in(place)):

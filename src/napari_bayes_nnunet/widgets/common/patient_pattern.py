@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
 from ...io.dataset.patients import DEFAULT_PATIENT
-from .dock import MessageLabel, ThemeFont, row_label
+from .dock import MessageLabel, ThemeFont, column_layout, row_label
 from .form import NarrowComboBox
 
 OWN = "own"
@@ -78,14 +78,8 @@ class PatientForm(QWidget):
 
     def _lay_out(self) -> None:
         below = QWidget()
-        inner = QVBoxLayout(below)
-        inner.setContentsMargins(0, 0, 0, 0)
-        for part in (self.own, self.problem_text, self.example):
-            inner.addWidget(part)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(labelled_row("Patient", self.choice))
-        column.addLayout(labelled_row("", below))
+        column_layout(below, self.own, self.problem_text, self.example)
+        column_layout(self, labelled_row("Patient", self.choice), labelled_row("", below))
 
     def _on_changed(self) -> None:
         is_own = self.choice.currentData() == OWN

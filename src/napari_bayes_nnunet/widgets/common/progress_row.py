@@ -8,10 +8,11 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel
+
+from .dock import column_layout
 
 
 class ProgressBar(QProgressBar):
@@ -49,10 +50,7 @@ class ProgressRow(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.bar, 1)
         row.addWidget(self.stop_button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.text)
-        column.addLayout(row)
+        column_layout(self, self.text, row)
         self.stop_button.clicked.connect(self._on_stop_clicked)
         self.hide()
 

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel
@@ -23,7 +22,7 @@ from superqt import QElidingLabel
 from ...app.review.ends import End
 from ...core.counts import format_count
 from ...core.fields import setting
-from ..common.dock import form_layout, row_label
+from ..common.dock import column_layout, form_layout, row_label
 from ..common.form import DataForm
 from ..layers.keys import KEYS
 from .contour_handles import CONTOUR_HELP
@@ -317,10 +316,7 @@ class CorrectionForm(QWidget):
             columns.addWidget(buttons[action], *divmod(number, 2))
         for number in (0, 1):
             columns.setColumnStretch(number, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(rows)
-        column.addLayout(columns)
+        column_layout(self, rows, columns)
 
 
 def _side_by_side(*widgets: QWidget) -> QHBoxLayout:

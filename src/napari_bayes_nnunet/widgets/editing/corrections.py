@@ -12,7 +12,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ...app.review.ends import IS_LOCKED, End, ShapeSource, move_end
+from ...app.review.ends import IS_LOCKED, End, ShapeSource, move_end, walls_of
 from ...app.review.session import ReviewSession
 from ...core import InputError
 from ...core.counts import format_count
@@ -256,7 +256,7 @@ class Corrections(QObject):
         if self._is_locked(label):
             return
         # Beyond the base there is no myocardium either; at the apex it closes over the LV.
-        walls = self._shared_border(label) if self._session.is_basal(place) else ()
+        walls = walls_of(self._session, label) if self._session.is_basal(place) else ()
         protected = self._session.protected_labels
         labels = remove_at_end(labels, label, walls=walls, protected=protected)
         self._put(place, labels, ABSENT)
@@ -414,7 +414,7 @@ class Corrections(QObject):
             label=label,
             start=start,
             inner=self._inner(label),
-            over=self._shared_border(label),
+            over=walls_of(self._session, label),
             protected=self._session.protected_labels,
         )
         self._put(place, labels, CONTOUR)
@@ -572,8 +572,3 @@ class Corrections(QObject):
         """Return the labels inside a wall: the contour of the myocardium also encloses the LV."""
         heart = self._session.heart_labels
         return [heart["LV"]] if label == heart.get("MYO") and "LV" in heart else []
-
-    def _shared_border(self, label: int) -> list[int]:
-        """Return the labels that give way to a contour: the endocardium moves both ways."""
-        heart = self._session.heart_labels
-        return [heart["MYO"]] if label == heart.get("LV") and "MYO" in heart else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
+from superqt.utils import signals_blocked
 
 from ..common.dock import ThemeFont
 
@@ -70,9 +71,8 @@ class LevelSlider(QWidget):
 
     def set_level(self, margin: float | None, instead: str = EDITED_BY_HAND) -> None:
         """Show a margin without a signal; ``instead`` if the structure is not drawn at a level."""
-        before = self.slider.blockSignals(True)
-        self.slider.setValue(round(-(margin or 0) * SLIDER_STEPS))
-        self.slider.blockSignals(before)
+        with signals_blocked(self.slider):
+            self.slider.setValue(round(-(margin or 0) * SLIDER_STEPS))
         self._instead = instead if margin is None else ""
         self._show()
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QGridLayout, QToolButton, QWidget
+from superqt.utils import signals_blocked
 
 from ...core.heart.structures import structure_colors, structure_title
 from ..common.dock import ThemeFont
@@ -93,9 +94,8 @@ class LockBoxes(QWidget):
     def set_protected(self, names: Collection[str]) -> None:
         """Lock these structures only, without a signal."""
         for name, box in self.boxes.items():
-            before = box.blockSignals(True)
-            box.setChecked(name in names)
-            box.blockSignals(before)
+            with signals_blocked(box):
+                box.setChecked(name in names)
 
     def _box(self, name: str) -> QCheckBox:
         box = QCheckBox(name)

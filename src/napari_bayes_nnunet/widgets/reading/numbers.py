@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.review.export import PAPILLARY
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
-from ..common.dock import LevelLabel, MessageLabel
+from ..common.dock import LevelLabel, MessageLabel, column_layout
 from ..common.rows_table import Column, Row, RowsTable
 from .patient_fields import PatientFields
 
@@ -52,13 +52,10 @@ class NumbersForm(QWidget):
         self.contributions_title.setToolTip(CONTRIBUTIONS_HELP)
         self.slices = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN, is_steady=True)
         self.slices.setAccessibleName(CONTRIBUTIONS_TITLE)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (
-            self.nothing, self.numbers, self.caveat, self.papillary, self.patient.native,
+        column_layout(
+            self, self.nothing, self.numbers, self.caveat, self.papillary, self.patient.native,
             self.contributions_title, self.slices,
-        ):  # fmt: skip
-            column.addWidget(part)
+        )  # fmt: skip
         self.slices.row_chosen.connect(self._on_row_chosen)
         self.set_contributions(())
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from ...core.review.progress import ReviewProgress
+from ..common.dock import column_layout
 from ..common.progress_row import ProgressBar
 
 BAR_STEPS = 1000
@@ -31,11 +32,7 @@ class ReviewProgressPanel(QWidget):
         row.addWidget(self.slices)
         row.addStretch(1)
         row.addWidget(self.share)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        column.addLayout(row)
-        column.addWidget(self.bar)
+        column_layout(self, row, self.bar).setSpacing(3)
         self.set_progress(None)
 
     def set_progress(self, progress: ReviewProgress | None) -> None:

@@ -10,12 +10,11 @@ from qtpy.QtGui import QColor, QKeyEvent, QPainter
 from qtpy.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QVBoxLayout,
     QWidget,
 )
 from superqt.utils import signals_blocked
 
-from ..common.dock import MessageLabel
+from ..common.dock import MessageLabel, column_layout
 from ..common.levels import Level
 from ..common.rows_table import SHARE_ROLE, Column, Row, RowsTable
 from .marks import ACCEPTED, FLAGGED, MARKS
@@ -75,10 +74,7 @@ class QueueTable(QWidget):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Queue of slices")
         self.nothing = MessageLabel(NOTHING_QUEUED)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.table)
-        column.addWidget(self.nothing)
+        column_layout(self, self.table, self.nothing)
         self.table.row_chosen.connect(self._on_row_chosen)
         self.set_items(())
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.review.stop_advice import DEFAULT_TARGET, LARGEST_TARGET, LEAST_TARGET
 from ...core.metrics.conformal import COVERAGES, Coverage
-from ..common.dock import MessageLabel
+from ..common.dock import MessageLabel, column_layout
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 
 TARGET: Final = "Target ±"
@@ -68,11 +68,7 @@ class StopPanel(QWidget):
         row.addWidget(self.levels)
         row.addStretch(1)
         row.addWidget(self.finish_button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.text)
-        column.addLayout(row)
+        column_layout(self, self.text, row).setSpacing(2)
         self.target.valueChanged.connect(self._on_changed)
         self.levels.currentIndexChanged.connect(self._on_changed)
         self.finish_button.clicked.connect(self.finish_requested)

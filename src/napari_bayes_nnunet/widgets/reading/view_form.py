@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...core.ensemble.maps import ENTROPY
-from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.dock import MessageLabel, column_layout, form_layout, row_label
 from ..common.form import NarrowComboBox
 from ..common.settings import Settings
-from ..layers.keys import KEYS
+from ..layers.keys import KEYS, key_text
 from .uncertainty_view import INCLUSION, VIEWS, UncertaintyView
 
 DEFAULT_VIEW = INCLUSION
-NEXT_KEY = KEYS["next view"].replace("-", "+")
 PEEK_KEY = f"hold {KEYS['peek']}"
 
 
@@ -35,11 +34,8 @@ class ViewForm(QWidget):
         texts[ENTROPY.key] += f"  ({PEEK_KEY})"
         self.views.set_choices(texts, {view.key: view.explained for view in VIEWS})
         rows = form_layout()
-        rows.addRow(row_label(f"Show  {NEXT_KEY}"), self.views)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(rows)
-        column.addWidget(self.explained)
+        rows.addRow(row_label(f"Show  {key_text('next view')}"), self.views)
+        column_layout(self, rows, self.explained)
         self.set_view(self._kept())
         self.views.activated.connect(self._on_activated)
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QPointF, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from ...core.heart.measurements import Structure
 from ...core.heart.structures import CARDIAC
 from ...core.heart.volume_curve import VolumeCurve
+from ..common.dock import column_layout
 from ..common.form import NarrowComboBox
 from ..common.plotting import EpochPlot, Legend, faint, pen, pg, readable
 
@@ -102,12 +103,7 @@ class VolumePlot(QWidget):
             row.addWidget(label)
             row.addWidget(box, 1)
         row.addWidget(self.proposed_button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        column.addWidget(self.legend)
-        column.addWidget(self.plot)
-        column.addLayout(row)
+        column_layout(self, self.legend, self.plot, row).setSpacing(3)
 
     def _choose(self, ed: int | None, es: int | None) -> None:
         """Set both phases, unless they are the same phase, and emit a change."""

@@ -528,7 +528,7 @@ class ReviewController(QObject):
         """Preview the next or previous alternative."""
         self.corrections.step_alternative(self.view.place, step)
         self.view.show_alternative()
-        self._place_soon.throttle()  # an answer like the labels on screen changes none of them
+        self._soon.throttle()  # an answer like the labels on screen changes none of them
 
     def _use_answer(self) -> None:
         self.corrections.accept_preview()

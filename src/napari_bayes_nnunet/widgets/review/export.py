@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from ...app.review.corrected_studies import add_to_training_set
 from ...app.review.export import export_review
@@ -16,7 +16,7 @@ from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
 from ..common.background import Background
 from ..common.dialogs import NOT_OPENED, open_path
-from ..common.dock import MessageLabel
+from ..common.dock import MessageLabel, column_layout
 
 EXPORT_HELP = (
     "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
@@ -62,11 +62,9 @@ class ExportForm(QWidget):
         self.dicom_button.setToolTip(DICOM_HELP)
         self.training_button.setToolTip(TRAINING_HELP)
         self.folder_button.setToolTip(NOTHING_SAVED)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
         buttons = self.export_button, self.dicom_button, self.training_button, self.folder_button
-        for part in (*buttons, self.status):  # the message is last, so that it moves no button
-            column.addWidget(part)
+        # The message is last, so that it moves no button.
+        column_layout(self, *buttons, self.status)
         self.folder_button.clicked.connect(self._on_folder_clicked)
 
     def show_message(self, message: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..common.display_form import DisplayForm
-from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage
+from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage, column_layout
 from ..common.settings import Settings, StopTarget
 from ..editing.carried_strip import CarriedStrip
 from ..editing.correction_form import CorrectionForm
@@ -63,8 +63,7 @@ class ReviewForms(QWidget):
         self.numbers = NumbersForm()
         self.export = ExportForm()
         self.sections: dict[str, CollapsibleSection] = {}
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column = column_layout(self)
         queue = self.grid, self.table, self.guide, self.finding, self.stop, self.slice.comment
         self._add(QUEUE, *queue, self.progress, self.queue)
         self._add(CORRECT, self.corrections)
@@ -96,10 +95,7 @@ class ReviewForms(QWidget):
 
     def _add(self, title: str, *parts: QWidget) -> None:
         content = QWidget()
-        inner = QVBoxLayout(content)
-        inner.setContentsMargins(0, 0, 0, 0)
-        for part in parts:
-            inner.addWidget(part)
+        column_layout(content, *parts)
         section = self.sections[title] = CollapsibleSection(title, content)
         if self._settings.kept.open_sections.get(title, title in OPEN_AT_FIRST):
             section.expand()

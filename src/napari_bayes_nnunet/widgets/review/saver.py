@@ -121,7 +121,7 @@ class StudySaver(QObject):
         except MemoryError as error:
             self._keep()
             raise DataError(NO_MEMORY) from error
-        self._unsaved = False
+        self._unsaved = self._saving = False  # a save in the thread is on the disk or outdated
         self._has_saved |= self._has_work or self._saves_work
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from ...io.study.summary import StudySummary, list_studies, read_study_thumbnail, summarise_study
 from ..common.background import Background
-from ..common.dock import MessageLabel
+from ..common.dock import MessageLabel, column_layout
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.levels import Level
@@ -97,8 +97,7 @@ class StudyList(FolderDrop, QWidget):
         """Search the folder again; the list stays until the search has ended."""
         folder = self.folder.path
         self.refresh_button.setEnabled(folder is not None)
-        self._background.deleteLater()  # it may hang on an unreachable drive
-        self._background = Background(self)
+        self._background = self._background.replaced()
         self.detail.show_message("" if folder is None else SEARCHING)
         if folder is not None:
             work = partial(self._list_studies, folder)
@@ -132,11 +131,7 @@ class StudyList(FolderDrop, QWidget):
         row = QHBoxLayout()
         row.addWidget(self.open_button, 2)
         row.addWidget(self.refresh_button, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.folder, self.table, self.card, self.detail):
-            column.addWidget(part)
-        column.addLayout(row)
+        column_layout(self, self.folder, self.table, self.card, self.detail, row)
 
     def _on_listed(self, studies: Sequence[StudySummary]) -> None:
         self._show(list(studies))

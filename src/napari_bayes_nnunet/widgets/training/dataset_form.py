@@ -108,9 +108,7 @@ class DatasetFolderForm(DatasetSource):
         self._set_dataset(dataset)
 
     def _on_chosen(self, path: Path | None) -> None:
-        # Each choice has its own thread, because the last one may hang on a network drive.
-        self._background.deleteLater()
-        self._background = Background(self)
+        self._background = self._background.replaced()
         self._set_dataset(None)
         self.summary.show_message("" if path is None else READING_DATASET.format(name=path.name))
         if path is not None:
