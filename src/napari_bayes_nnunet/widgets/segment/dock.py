@@ -703,7 +703,6 @@ class SegmentWidget(FolderDrop, DockContent):
         if outcome == FAILED and job.shown:
             sentence = f"{sentence} {RESULT_KEPT}"
         self.turns.then(partial(self._show_end, job, outcome, sentence))
-        self.ended.emit(outcome, sentence)
 
     def _show_end(self, job: _Job, outcome: str, sentence: str) -> None:
         self._collections.end()
@@ -711,6 +710,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run.set_running(False)
         self._offer_result()
         self._show_numbers()
+        self.ended.emit(outcome, sentence)
         layer, result = job.layer, job.result
         is_kept = result in kept_results(layer).values()
         if outcome == FINISHED:
