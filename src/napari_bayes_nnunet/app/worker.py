@@ -159,9 +159,9 @@ class Worker:
             return
         if not self._is_checked:
             return
+        self._is_reported = True  # first, because what follows may fail, and `_fail` comes here too
         members = self._ensemble.folder.members
         refused = {str(m.path): m.refused for m in members if not m.usable}
-        self._is_reported = True
         self._send(EnsembleLoaded(folder=self._loaded[0], refused=refused))
 
     def _open(self, folder: str, device: str) -> Ensemble | RemoteEnsemble:

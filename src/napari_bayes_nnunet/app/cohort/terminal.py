@@ -14,7 +14,6 @@ import click
 
 from ...core.counts import format_count
 from ...core.problems import Action, Statement, statement
-from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.search.studies import FoundStudies
 from ..cluster.task_queue import open_cluster, run_tasks
 from ..messages import (
@@ -66,8 +65,7 @@ def run_in_terminal(
             on_first_signal(_interrupt),
             open_cohort(request) as found,
         ):
-            folder = find_ensemble(request.ensemble)
-            for problem in (*folder.problems, *folder.refusals):
+            for problem in (*request.folder.problems, *request.folder.refusals):
                 notify(problem)
             view.show(StudiesFound(studies=len(found.inputs), left_out=found.left_out))
             if not jsonl:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.ef_contributions import Contribution, ef_contributions
 from ...core.heart.function import Measured, Patient, heart_function
+from ...core.heart.measurements import voxel_ml
 from ...core.heart.slice_volumes import (
     PhaseVolumes,
     VolumesByPhase,
@@ -61,10 +62,10 @@ class StudyNumbers:
 
     def recount(self, phase: Phase, z: int, labels: NDArray[np.uint8]) -> None:
         """Update the volumes for the new (Y, X) ``labels`` of slice ``z``."""
-        voxel_ml = math.prod(self._spacing) / 1000
+        ml = voxel_ml(self._spacing)
         for structure, label in self._labels.items():
             counts = self._edited[phase].labels[structure]
-            counts[z] = np.count_nonzero(labels == label) * voxel_ml
+            counts[z] = np.count_nonzero(labels == label) * ml
 
     def snapshot(self) -> StudyNumbers:
         """Return a copy that later changes do not affect."""

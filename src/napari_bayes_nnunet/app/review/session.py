@@ -18,6 +18,7 @@ from ...core.editing.alternatives import Alternative, find_alternatives
 from ...core.editing.presence import presence
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured
+from ...core.heart.measurements import voxel_ml
 from ...core.heart.plausibility import (
     Fault,
     Finding,
@@ -278,7 +279,7 @@ class ReviewSession:
     def volume_in(self, place: Place, label: int) -> float:
         """Return the volume of a structure in one slice, mL."""
         voxels = int(np.count_nonzero(self.labels_in(place) == label))
-        return voxels * math.prod(self.spacing) / 1000
+        return voxels * voxel_ml(self.spacing)
 
     @cached_property
     def heart(self) -> NDArray[np.bool_]:

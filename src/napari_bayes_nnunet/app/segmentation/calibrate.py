@@ -508,8 +508,8 @@ def _split_of(member: Member) -> tuple[set[str], set[str]]:
     fold = f"fold_{member.fold}"
     run = next(path.parent for path in member.path.parents if path.name == fold)
     with suppress(DataError):
-        record = read_record(RunFolder(run).record).folds.get(member.fold, {})
-        return set(record.get("training_cases", [])), set(record.get("validation_cases", []))
+        record = read_record(RunFolder(run).record)
+        return {*record.training_cases(member.fold)}, {*record.validation_cases(member.fold)}
     return set(), set()
 
 

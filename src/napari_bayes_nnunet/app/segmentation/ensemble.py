@@ -24,11 +24,11 @@ from ...core.ensemble.posterior import RunningPosterior, entropy, most_probable
 from ...core.ensemble.stability import Stability
 from ...core.heart.largest_component import find_removed
 from ...core.heart.measurements import (
-    canonical_structure,
     end_diastole_and_systole,
     measure_spread,
     volumes_ml,
 )
+from ...core.heart.structures import lacks_lv
 from ...core.steps import drain, map_steps
 from ...core.types import Mask, Spacing, VoxelBox
 from ...io import DataError
@@ -576,7 +576,7 @@ class Ensemble:
         can be segmented, which ``on_look`` gets one by one with their phase. Raises AppError if the
         ensemble does not segment the LV or finds none.
         """
-        if "LV" not in map(canonical_structure, self.structures):
+        if lacks_lv(self.structures):
             raise AppError(LV_NOT_SEGMENTED)
         phases = usable_phases(cine, spacing) or range(1, cine.shape[1] + 1)
         seen = cine[:, [phase - 1 for phase in phases]] if len(phases) < cine.shape[1] else cine

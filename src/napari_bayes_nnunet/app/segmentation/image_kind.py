@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.heart.measurements import voxel_ml
 from ...core.heart.plausibility import fragment_share, open_wall_share
 from ...core.heart.slice_volumes import heart_structures
 from ...core.metrics.border import far_from_contours
@@ -54,7 +55,7 @@ def failure_signs(
     labels = np.moveaxis(labels, axis, 0)
     steps = (spacing[axis], *(step for n, step in enumerate(spacing) if n != axis))
     distant = np.moveaxis(mutual_information, axis, 0)[far_from_contours(labels, steps)]
-    amount = float(distant.sum(dtype=np.float64)) * math.prod(spacing) / 1000
+    amount = float(distant.sum(dtype=np.float64)) * voxel_ml(spacing)
     signs = {
         "disagreement": 1 - fmean(known) if known else math.nan,
         "distant_information": math.log1p(amount),

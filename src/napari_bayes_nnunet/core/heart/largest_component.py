@@ -61,7 +61,7 @@ def find_removed(
     removed = np.where(kept == 0, drawn, 0)
     planes = np.moveaxis(removed, find_slice_axis(drawn.shape, spacing) or 0, 0)
     slices = np.flatnonzero(planes.any(axis=(1, 2))) + 1
-    volumes = volumes_ml(removed, spacing, dict(structures))
+    volumes = volumes_ml(removed, spacing, structures)
     found = {name: ml for name, ml in volumes.items() if ml > 0}
     return Removed(volumes_ml=found, slices=tuple(slices.tolist())) if found else None
 

@@ -6,7 +6,6 @@ each finds the wrong voxels.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ensemble.stored_posterior import CERTAIN, StoredPosterior
+from ..heart.measurements import voxel_ml
 from ..metrics.border import border_band, far_from_contours
 from ..types import Mask
 
@@ -126,7 +126,7 @@ def area_spread(votes: Votes) -> SliceScores:
     voxels = np.count_nonzero(votes.members, axis=(2, 3))
     # Computed in voxels, so that equal numbers have a spread of exactly 0.
     spread = voxels.std(axis=0, ddof=1)
-    return np.asarray(spread * math.prod(votes.boxed.spacing) / 1000, dtype=np.float64)
+    return np.asarray(spread * voxel_ml(votes.boxed.spacing), dtype=np.float64)
 
 
 def _sum(values: NDArray[Any], mask: Mask, votes: Votes) -> SliceScores:

@@ -12,7 +12,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-from superqt.utils import QSignalThrottler
+from superqt.utils import QSignalThrottler, signals_blocked
 
 from ...app import AppError
 from ...app.messages import (
@@ -27,7 +27,7 @@ from ...app.messages import (
 from ...core.counts import format_count
 from ...core.durations import duration_text
 from ..common.background import Background
-from ..common.dock import MessageLabel, form_layout, row_label
+from ..common.dock import MessageLabel, column_layout, form_layout, row_label
 from ..common.folder_drop import FolderDrop
 from ..common.folder_row import FolderRow
 from ..common.form import WheelGuard
@@ -427,11 +427,8 @@ class CohortList(QWidget):
         self.table.setAccessibleName("Studies, those that failed first")
         self.detail = MessageLabel()
         self.left_out = MessageLabel()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.table, 1)
-        column.addWidget(self.detail)
-        column.addWidget(self.left_out)
+        column = column_layout(self, self.table, self.detail, self.left_out)
+        column.setStretch(0, 1)
         column.addStretch(0)  # fills the space while the table is hidden
         self.table.row_chosen.connect(self._on_row_chosen)
         self.clear()
@@ -463,10 +460,9 @@ class CohortList(QWidget):
         table, rows = self.table, [*self._failed, *reversed(self._others)]
         chosen, position = table.currentIndex().row(), table.verticalScrollBar().value()
         chosen_row = table.rows[chosen] if 0 <= chosen < len(table.rows) else None
-        before = table.blockSignals(True)
-        table.set_rows(rows)
-        table.choose_row(next((i for i, row in enumerate(rows) if row is chosen_row), None))
-        table.blockSignals(before)
+        with signals_blocked(table):
+            table.set_rows(rows)
+            table.choose_row(next((i for i, row in enumerate(rows) if row is chosen_row), None))
         table.setMinimumHeight(min(table.height(), FEWEST_ROWS_HEIGHT))
         table.setMaximumHeight(WITHOUT_LIMIT)
         table.setVisible(bool(rows))

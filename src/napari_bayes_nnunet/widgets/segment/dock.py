@@ -45,7 +45,7 @@ from ...core.counts import phase_names
 from ...core.durations import duration_text
 from ...core.ensemble.maps import ENTROPY
 from ...core.ensemble.stored_posterior import StoredPosterior
-from ...core.heart.measurements import canonical_structure
+from ...core.heart.structures import lacks_lv
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder
 from ...io.files.access import UNWRITABLE
@@ -321,8 +321,7 @@ class SegmentWidget(FolderDrop, DockContent):
             return
         self._remove_outdated_refusal()
         self.image.set_channels(folder.channels)
-        knows_lv = any(canonical_structure(name) == "LV" for name in folder.labels)
-        self.image.set_finds_phases("" if knows_lv else CANNOT_FIND_PHASES)
+        self.image.set_finds_phases(CANNOT_FIND_PHASES if lacks_lv(folder.labels) else "")
 
     def _on_ensemble_found(self, path: Path) -> None:
         self.child.send(LoadEnsemble(folder=str(path), device=self.method.device_name))

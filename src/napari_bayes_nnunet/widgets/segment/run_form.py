@@ -365,10 +365,8 @@ class ResultBlock(QWidget):
 
     def __init__(self, method: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        known = METHODS.get(method)
         self.head = QWidget()
-        title = f"{known.title} ({method})" if known is not None else method
-        self.show_button = QRadioButton(title)
+        self.show_button = QRadioButton(f"{METHODS[method].title} ({method})")
         self.show_button.setToolTip(SHOW_HELP)
         self.remove_button = QPushButton("Remove")
         self.remove_button.setToolTip(REMOVE_HELP)
