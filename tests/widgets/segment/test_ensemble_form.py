@@ -198,7 +198,15 @@ def test_the_last_ensemble_is_chosen_again(form, make_form, ensemble_folder, qtb
     with qtbot.waitSignal(again.found):
         again.choose_last()
     assert again.path == ensemble_folder
-    again.folders.activated.emit(0)
-    last = make_form()
-    last.choose_last()
-    assert last.path is None
+
+
+def test_the_built_in_ensemble_is_chosen_first(make_form, ensemble_folder, settings, qtbot) -> None:
+    settings.keep(last_ensemble="/moved/away")
+    form = make_form(ensemble_folder)
+    with qtbot.waitSignal(form.found):
+        form.choose_last()
+    assert form.folders.currentText() == DEMO_TITLE
+    settings.keep(last_ensemble="")
+    without = make_form()
+    without.choose_last()
+    assert without.path is None

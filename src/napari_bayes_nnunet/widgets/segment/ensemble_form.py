@@ -95,8 +95,8 @@ class EnsembleForm(QWidget):
         )
 
     def choose_last(self) -> None:
-        """Choose the ensemble of the last time, unless one is chosen already or it is missing."""
-        last = existing(self._settings.kept.last_ensemble)
+        """Choose the ensemble of the last time, else the built-in one, unless one is chosen."""
+        last = existing(self._settings.kept.last_ensemble) or existing(str(self._demo))
         if self.path is None and last is not None:
             self.choose(last)
 
