@@ -66,7 +66,7 @@ def test_volume_is_image_layer_in_its_voxel_grid(tmp_path: Path, name: str) -> N
     assert isinstance(layer, Image)
     assert np.array_equal(layer.data, voxels(VOLUME))
     assert layer.scale == pytest.approx([8, 1.5, 1.25])
-    assert layer.axis_labels == ("z", "y", "x")
+    assert layer.axis_labels == ("slice", "y", "x")
     assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
     assert np.array_equal(layer.affine.affine_matrix, np.eye(4))
     assert np.array_equal(layer.translate, np.zeros(3))
@@ -76,7 +76,7 @@ def test_a_cine_has_time_first_in_ms(tmp_path: Path) -> None:
     (layer,) = layers_of(image_file(tmp_path / "a.nii.gz", CINE))
     assert layer.data.shape == (2, 3, 4, 5)
     assert layer.scale == pytest.approx([46, 8, 1.5, 1.25])
-    assert layer.axis_labels == ("t", "z", "y", "x")
+    assert layer.axis_labels == ("phase", "slice", "y", "x")
     assert [str(unit) for unit in layer.units] == ["millisecond"] + ["millimeter"] * 3
 
 
@@ -205,7 +205,7 @@ def test_a_study_opens_as_four_layers(study: Path) -> None:
     image, entropy, prediction, edited = layers
     for layer in layers:
         assert layer.scale == pytest.approx(image.scale)
-        assert layer.axis_labels == ("t", "z", "y", "x")
+        assert layer.axis_labels == ("phase", "slice", "y", "x")
         assert np.array_equal(layer.extent.world, image.extent.world)
     read = read_study(study)
     assert np.array_equal(image.data, read_volume(study.parent / "heart_image.nii.gz").voxels)
@@ -300,7 +300,7 @@ def test_a_dicom_folder_is_its_cine(tmp_path: Path) -> None:
     assert isinstance(layer, Image)
     assert np.array_equal(layer.data, cine)
     assert layer.scale == pytest.approx([dicoms.STEP, dicoms.DISTANCE, *dicoms.PIXELS])
-    assert layer.axis_labels == ("t", "z", "y", "x")
+    assert layer.axis_labels == ("phase", "slice", "y", "x")
     assert layer.name.startswith("dicom-")
     bayes = layer.metadata["bayes"]
     assert bayes["case"] == layer.name

@@ -94,7 +94,7 @@ def test_layers_lie_over_their_image_on_its_grid(viewer, image, result) -> None:
     for layer in viewer.layers:
         assert layer.scale == pytest.approx([46, 8, 1.5, 1.25])
         assert [str(unit) for unit in layer.units] == ["millisecond", *["millimeter"] * 3]
-        assert layer.axis_labels == ("t", "z", "y", "x")
+        assert layer.axis_labels == ("phase", "slice", "y", "x")
         np.testing.assert_array_equal(layer.extent.world, image.extent.world)
     assert viewer.layers.selection.active is image
 

@@ -69,6 +69,6 @@ def test_both_samples_open_as_image_layers(volume: Volume) -> None:
     assert whole.data.shape == (20, 10, 192, 192)
     assert whole.scale[0] == pytest.approx(46)
     assert np.array_equal(frame.data, volume.voxels[19])
-    assert frame.axis_labels == ("z", "y", "x")
+    assert frame.axis_labels == ("slice", "y", "x")
     assert (whole.name, frame.name) == ("SCD0000301_cine", "SCD0000301_ED")
     assert whole.metadata["bayes"]["source"] == str(sample_data.CINE)

@@ -28,7 +28,6 @@ from napari_bayes_nnunet.widgets.reading.picture import (
     OpenedStudy,
     ReviewPicture,
 )
-from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review.open_study import open_study
 from tests.helpers.windows.results import put_result
 
@@ -95,13 +94,6 @@ def test_all_layers_lie_on_grid_of_image(viewer, make_picture) -> None:
     picture.add_map("mutual information")
     assert len({tuple(layer.scale) for layer in viewer.layers}) == 1
     assert len({tuple(map(str, layer.units)) for layer in viewer.layers}) == 1
-
-
-def test_sliders_say_that_they_count_from_zero(viewer, make_picture) -> None:
-    picture = make_picture()
-    assert viewer.dims.axis_labels == (PHASE_LABEL, SLICE_LABEL, "y", "x")
-    picture.close()
-    assert viewer.dims.axis_labels == ("t", "z", "y", "x")
 
 
 def test_a_study_opens_in_2d(viewer, tmp_path, make_picture) -> None:

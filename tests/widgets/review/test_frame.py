@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from qtpy.QtWidgets import (
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.info import LACKS_PHASES
 from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
-from napari_bayes_nnunet.widgets.reading.slider_labels import PHASE_LABEL, SLICE_LABEL
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
@@ -308,10 +306,7 @@ def test_reading_layout_hides_docks_and_sliders_fit(
     dock.close_study()
     assert docks_of(dock) == before
     # It is remembered, and ends also when a study cannot be shown
-    for label in itertools.chain(*slider_labels(dock)):
-        label.setFixedWidth(0)
     open_in(dock, folder, qtbot)
-    check_slider_labels(dock)
     assert dock.controller is not controller
     assert dock.reading_button.isChecked()
     assert docks_of(dock) == reading
@@ -358,20 +353,28 @@ def test_a_refused_close_keeps_the_reading_layout(
     settle(qtbot)
 
 
-def slider_labels(dock: ReviewWidget) -> tuple[list[QLineEdit], list[QLabel]]:
-    """Return the names of the sliders and their counts."""
-    window = dock.window()
-    names = window.findChildren(QLineEdit, "axis_label")
-    return names, window.findChildren(QLabel, "slice_label")
+def counts_from_zero(window: Any) -> list[QWidget]:
+    """Return what the window shows of napari's own counts."""
+    counts = window.findChildren(QWidget, "slice_label")
+    return [part for part in (*counts, window.statusBar()) if part.isVisible()]
 
 
-def check_slider_labels(dock: ReviewWidget) -> None:
-    """Assert that no label is cut."""
-    names, counts = slider_labels(dock)
-    shown = [name for name in names if name.isVisible()]
-    assert {name.text() for name in shown} == {SLICE_LABEL, PHASE_LABEL}
-    for label in (*shown, *counts):
-        assert label.fontMetrics().horizontalAdvance(label.text()) <= label.width()
+def test_nothing_counts_from_zero_while_a_dock_is_open(
+    window_dock: ReviewWidget, folder: Path, qtbot: Any
+) -> None:
+    main = window_dock.window()
+    qtbot.waitUntil(lambda: not counts_from_zero(main))
+    open_in(window_dock, folder, qtbot)  # now there are sliders
+    qtbot.waitUntil(lambda: not counts_from_zero(main))
+    names = [n for n in main.findChildren(QLineEdit, "axis_label") if n.isVisible()]
+    assert {name.text() for name in names} == {"slice", "phase"}
+    for name in names:
+        assert name.fontMetrics().horizontalAdvance(name.text()) <= name.width()
+    dock = window_dock.parent()
+    dock.hide()
+    assert len(counts_from_zero(main)) == 2 * len(names) + 1
+    dock.show()
+    assert not counts_from_zero(main)
 
 
 def test_work_of_others_is_told_at_closing(dock: ReviewWidget) -> None:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QLabel,
     QLayout,
+    QLineEdit,
     QListView,
     QMainWindow,
     QScrollArea,
@@ -134,13 +135,20 @@ class DockContent(QWidget):
     """
 
     TITLE: ClassVar[str]
+    READS_IMAGES: ClassVar[bool] = False
+    """Whether a reader works with slices while the dock is open, see `quiet_window`."""
     dock_name = ""
     """Name by which napari knows the dock that holds this widget, or held it last."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Call `_on_dock_closed` when the dock is closed."""
+        """Call `_on_dock_closed` when the dock is closed, and keep the window quiet."""
         if event.type() == QEvent.Type.Close and isinstance(watched, QDockWidget):
             self._on_dock_closed()
+        if self.READS_IMAGES and event.type() in _LAYOUT_CHANGES:
+            part = watched if isinstance(watched, QWidget) else None
+            window = main_window(part)
+            if window not in (None, part):
+                quiet_window(window)
         return bool(super().eventFilter(watched, event))
 
     def event(self, event: QEvent) -> bool:
@@ -171,6 +179,9 @@ class DockContent(QWidget):
         if not isinstance(dock, QDockWidget) or window is None:
             return
         self._on_docked(window)
+        if self.READS_IMAGES and hasattr(window, "_qt_viewer"):
+            window._qt_viewer.dims.installEventFilter(self)  # it makes new sliders at any time
+            quiet_window(window)
         area = window.dockWidgetArea(dock)
         for content in dock_contents(window):
             other = content.parent()
@@ -211,6 +222,28 @@ def dock_contents(window: QMainWindow) -> list[DockContent]:
     """Return the contents of our docks in ``window``."""
     contents = (dock.widget() for dock in window.findChildren(QDockWidget))
     return [content for content in contents if isinstance(content, DockContent)]
+
+
+_LAYOUT_CHANGES = (QEvent.Type.Show, QEvent.Type.Hide, QEvent.Type.LayoutRequest)
+
+
+def quiet_window(window: QMainWindow) -> None:
+    """Hide what napari counts from 0 or says about its tools while a reader has a dock open.
+
+    These are the numbers of the sliders, which the canvas shows counted from 1, and the status bar.
+    The names of the sliders become as wide as their texts, as napari does for typed names.
+    """
+    viewer: Any = getattr(window, "_qt_viewer", None)
+    if viewer is None:
+        return
+    docks = [content for content in dock_contents(window) if content.READS_IMAGES]
+    is_quiet = any(not content.parent().isHidden() for content in docks)
+    window.statusBar().setVisible(not is_quiet)
+    for name in ("slice_label", "slice_label_sep"):
+        for part in viewer.dims.findChildren(QWidget, name):
+            part.setVisible(not is_quiet)
+    for label in viewer.dims.findChildren(QLineEdit, "axis_label")[:1]:
+        label.textChanged.emit(label.text())
 
 
 def raise_dock(viewer: Any, asking: QWidget, title: str) -> Any:

@@ -53,17 +53,17 @@ def layer_data(
 def layer_grid(geometry: Geometry) -> dict[str, Any]:
     """Return ``scale``, ``units`` and ``axis_labels`` of every layer on this grid.
 
-    The axes are (z, y, x) in mm, and for a cine t in ms before them, with a step of 1 ms if the
-    frame time is unknown.
+    The axes are (z, y, x) in mm, and for a cine the phases in ms before them, with a step of 1 ms
+    if the frame time is unknown. The first ones have the names that a reader sees at the sliders.
     """
     grid = {
         "scale": geometry.spacing,
         "units": ("mm", "mm", "mm"),
-        "axis_labels": ("z", "y", "x"),
+        "axis_labels": ("slice", "y", "x"),
     }
     if len(geometry.shape) == 3:
         return grid
-    time = {"scale": (geometry.frame_time or 1.0,), "units": ("ms",), "axis_labels": ("t",)}
+    time = {"scale": (geometry.frame_time or 1.0,), "units": ("ms",), "axis_labels": ("phase",)}
     return {key: (*time[key], *grid[key]) for key in grid}
 
 

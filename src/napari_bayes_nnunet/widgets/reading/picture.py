@@ -47,7 +47,6 @@ from ..layers.viewing import (
     shown_place,
     zoom_to_area,
 )
-from .slider_labels import SliderLabels
 
 MISSING_IMAGE: Final = "image not found"
 _PLACEMENT: Final = ("scale", "translate", "rotate", "shear", "affine")
@@ -98,7 +97,7 @@ class ReviewPicture(QObject):
     At first there is the image only; the steps of `show` add the other layers. The labels can be
     edited as soon as ``edited.editable`` is set.
 
-    The ``caption`` in the corners of the canvas and the labels of the sliders go with them.
+    The ``caption`` in the corners of the canvas goes with them.
 
     ``lost`` carries the name of the image or of the edited labels if the user removes this layer.
     The corrections are still in the session. ``said`` carries a message if the user moves one of
@@ -123,7 +122,6 @@ class ReviewPicture(QObject):
         self._session = opened.session
         viewer.dims.ndisplay = 2  # napari may also fail to add labels in 3D
         self._display = display
-        self._sliders = SliderLabels(viewer, is_cine=len(opened.session.study.info.shape) == 4)
         self._is_black = opened.image is None
         self.image = self._find_image(opened.image) or self._add_image(opened)
         self.edited = self._make_edited()
@@ -150,7 +148,6 @@ class ReviewPicture(QObject):
         viewer, posteriors = self._viewer, self._session.study.posteriors
         bring_to_front(viewer, self.image)
         apply_display(viewer, self.image, self._display)
-        self._sliders.show()
         yield
         yield from self.caption.show()
         yield
@@ -309,7 +306,6 @@ class ReviewPicture(QObject):
         """Disconnect from the viewer; the layers stay."""
         self._is_closing = True
         self.caption.close()
-        self._sliders.close()
         self._soon.cancel()
         self._sliders_soon.cancel()
         self._move_sliders()

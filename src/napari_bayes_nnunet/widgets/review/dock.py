@@ -49,7 +49,6 @@ from ..layers.metadata import bayes_metadata, dicom_path
 from ..layers.result_layers import prepare_labels
 from ..reading.key_sheet import add_keys_to_help
 from ..reading.picture import LayerRemovedError, OpenedStudy
-from ..reading.slider_labels import fit_slider_labels
 from .controller import ReviewController
 from .forms import ReviewForms
 from .messages import NO_STUDY, ReviewMessages
@@ -103,6 +102,7 @@ class ReviewWidget(FolderDrop, DockContent):
     """
 
     TITLE = "Review"
+    READS_IMAGES = True
     study_shown = Signal()
 
     def __init__(
@@ -364,7 +364,6 @@ class ReviewWidget(FolderDrop, DockContent):
         alias = self._settings.kept.study_aliases.get(case, "")
         self.title.setText(f"{alias} ({case})" if alias else case)
         self.title.setToolTip(f"{case}\n{folder}")
-        fit_slider_labels(main_window(self))
         if self._reads:
             self._enter_layout()
 

@@ -195,6 +195,7 @@ class SegmentWidget(FolderDrop, DockContent):
     """
 
     TITLE = "Segment"
+    READS_IMAGES = True
     ended = Signal(str, str)
 
     def __init__(
