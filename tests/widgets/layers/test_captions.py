@@ -91,6 +91,9 @@ def test_a_title_fits_half_of_the_canvas(viewer, image, caption) -> None:
     assert caption.title.visible
     viewer.canvas.size = (500, 400)
     assert len(caption.title.text.splitlines()) > 1
+    viewer.canvas.size = (500, 200)
+    caption.set_title("Disagreement, bit")
+    assert lines_of(caption.title) == ["Disagreement,", "bit"]  # no word is cut
     viewer.dims.ndisplay = 3
     assert not caption.title.visible
     caption.set_title("")

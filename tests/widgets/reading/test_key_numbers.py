@@ -19,6 +19,7 @@ from napari_bayes_nnunet.widgets.reading.key_numbers import (
     BOTH_PHASES,
     CHANGED,
     HIGH,
+    INDEXED,
     LOW,
     NO_KEY_NUMBERS,
     NO_VALUE,
@@ -87,6 +88,22 @@ def test_a_reviewed_number_has_no_spread(table: KeyNumbers) -> None:
     table.set_numbers(numbers(), numbers(), {"LV EF": 0}, ed=1, es=9)
     assert table.texts("LV EF")[3:5] == ("", "0")
     assert "±" not in table._columns["LV EF"][0].toolTip()
+
+
+def test_indexed_numbers_stand_below_without_moving_a_row(table: KeyNumbers) -> None:
+    def shown() -> list[str]:
+        return [label.text() for label in table.findChildren(QLabel)]
+
+    table.set_numbers(numbers(), {}, ed=1, es=9)
+    height = table.sizeHint().height()
+    assert ROW_TITLES[INDEXED][0] not in shown()
+    index = {
+        n: replace(numbers()["LV EDV"], name=n, value=82.4) for n in ("LV EDVi", "LV mass index")
+    }
+    table.set_numbers(numbers() | index, {}, ed=1, es=9)
+    assert ROW_TITLES[INDEXED][0] in shown()
+    assert shown().count("82.4") == 2
+    assert table.sizeHint().height() == height
 
 
 def test_only_the_key_numbers_are_shown(table: KeyNumbers) -> None:
@@ -201,7 +218,7 @@ def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
 def test_every_row_title_is_explained(table: KeyNumbers) -> None:
     wide = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in numbers().items()}
     changed = {**numbers(LV_EF=40.0), "LV SV": wide["LV SV"]}
-    table.set_numbers(wide, changed, dict.fromkeys(HEART, 2))
+    table.set_numbers(wide | {"LV EDVi": wide["LV EDV"]}, changed, dict.fromkeys(HEART, 2))
     titles = {title.format(level=90) for title, _ in ROW_TITLES.values()}
     explained = {label.text() for label in table.findChildren(QLabel) if label.toolTip()}
     assert titles <= explained

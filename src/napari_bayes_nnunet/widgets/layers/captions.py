@@ -145,8 +145,9 @@ class CanvasCaption:
         fitting = max(1, self._viewer.canvas.size[1] // (2 * _LETTER_PX) - 2)
         first = " · ".join(parts)
         lines = [first] if len(first) <= fitting else parts
-        lines = [*lines, *wrap(self._note, fitting)]
-        title = [part for line in self._title.splitlines() for part in wrap(line, fitting)]
+        lines = [*lines, *wrap(self._note, fitting, break_long_words=False)]
+        parted = [wrap(line, fitting, break_long_words=False) for line in self._title.splitlines()]
+        title = [part for line in parted for part in line]
         texts = {
             self.text: "\n".join(line + _ROOM for line in lines),
             self.title: "\n".join(_ROOM + line for line in title),

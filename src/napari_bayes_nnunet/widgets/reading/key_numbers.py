@@ -44,14 +44,18 @@ INTERVAL_TITLE_HELP: Final = (
 BEAT_NUMBERS: Final[tuple[str, ...]] = ("LV EF", "LV EDV", "LV ESV", "LV SV")
 """Numbers whose columns appear together, before ED and ES are both known."""
 MISSING_HELP: Final = "This number needs ED and ES."
-_ROWS = 8
-TITLE, UNIT, VALUE, LOW, HIGH, SPREAD, OPEN, CHANGED = range(_ROWS)
+INDEXED_HELP: Final = (
+    "Divided by the body surface area, from height and weight in the section Numbers."
+)
+_ROWS = 9
+TITLE, UNIT, VALUE, LOW, HIGH, SPREAD, OPEN, CHANGED, INDEXED = range(_ROWS)
 ROW_TITLES: Final = {
     LOW: ("{level} %", INTERVAL_TITLE_HELP),
     HIGH: ("to", INTERVAL_TITLE_HELP),
     SPREAD: ("Spread", SPREAD_HELP),
     OPEN: ("Open", OPEN_HELP),
     CHANGED: ("Change", f"{CHANGE_HELP}."),
+    INDEXED: ("Per m²", INDEXED_HELP),
 }
 
 
@@ -106,7 +110,7 @@ class KeyNumbers(QWidget):
     def texts(self, name: str) -> tuple[str, ...]:
         """Return title, unit, value, spread, open slices and change in the column of ``name``."""
         labels = self._columns[name]
-        return tuple(label.text().strip() for label in (*labels[:LOW], *labels[SPREAD:]))
+        return tuple(label.text().strip() for label in (*labels[:LOW], *labels[SPREAD:INDEXED]))
 
     def set_numbers(
         self,
@@ -133,6 +137,8 @@ class KeyNumbers(QWidget):
             if name in numbers:
                 is_open = (open_slices or {}).get(name)
                 texts, help_text = _describe(numbers[name], predicted.get(name), is_open, coverage)
+                for index in {f"{name}i", f"{name} index"} & {*numbers}:
+                    texts[INDEXED] = _short(numbers[index].value)
             for row, label in enumerate(labels):
                 label.setText(texts.get(row) or " ")  # an empty label has no height
                 label.setToolTip(help_text)
@@ -154,7 +160,8 @@ class KeyNumbers(QWidget):
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
         self._titles = {}
         hidden = () if self._coverage else (LOW, HIGH)
-        titles = [t.format(level=99) for row, (t, _) in ROW_TITLES.items() if row < self._rows]
+        # The spaces are the room between a title and the first number.
+        titles = [f"{t.format(level=99)}  " for r, (t, _) in ROW_TITLES.items() if r < self._rows]
         for row, (text, help_text) in ROW_TITLES.items():
             if names and row < self._rows and row not in hidden:
                 title = text.format(level=self._coverage)

@@ -29,6 +29,8 @@ _COLUMNS = (
     Column("Contribution to the spread", CONTRIBUTIONS_HELP),
 )
 _ROWS_SHOWN = 5
+LEAST_POINTS = 0.05
+"""Least contribution that is not rounded to 0."""
 
 
 class NumbersForm(QWidget):
@@ -53,7 +55,8 @@ class NumbersForm(QWidget):
         self.slices = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN, is_steady=True)
         self.slices.setAccessibleName(CONTRIBUTIONS_TITLE)
         column_layout(
-            self, self.nothing, self.numbers, self.caveat, self.papillary, self.patient.native,
+            # The fields come first, because indexed values below must not move them.
+            self, self.patient.native, self.nothing, self.numbers, self.caveat, self.papillary,
             self.contributions_title, self.slices,
         )  # fmt: skip
         self.slices.row_chosen.connect(self._on_row_chosen)
@@ -81,11 +84,13 @@ class NumbersForm(QWidget):
     ) -> None:
         """List the slices that contribute to the EF spread, unless ED or ES is unknown.
 
+        Slices that would change it by less than 0.1 points are left out.
+
         The list keeps its height, so that no button below moves after a decision.
         """
-        self._contributions = tuple(slices)
-        names = {ed: " (ED)", es: " (ES)"} if ed != es else {}
-        rows = [_make_row(slice_, names.get(slice_.phase, "")) for slice_ in slices]
+        self._contributions = tuple(s for s in slices if s.points >= LEAST_POINTS)
+        names = {ed: "ED", es: "ES"} if ed != es else {}
+        rows = [_make_row(s, names.get(s.phase, f"{s.phase}")) for s in self._contributions]
         with signals_blocked(self.slices):
             if rows != self.slices.rows:
                 self.slices.set_rows(rows)
@@ -99,8 +104,7 @@ class NumbersForm(QWidget):
 
 
 def _make_row(slice_: Contribution, name: str) -> Row:
-    points = f"{slice_.points:.1f} points" if slice_.points >= 0.05 else "less than 0.1 points"
-    return Row((str(slice_.z + 1), f"{slice_.phase}{name}", points))
+    return Row((str(slice_.z + 1), name, f"{slice_.points:.1f} points"))
 
 
 SPREAD_HELP = (

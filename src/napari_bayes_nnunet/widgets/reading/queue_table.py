@@ -23,18 +23,17 @@ from .slice_table import format_score
 QUEUE_COLUMNS = (
     Column("#", "Position in the queue; 1 is the most urgent."),
     Column("Slice", "Slice number, counted from 1."),
-    Column("Phase", "Phase of the cine, counted from 1."),
+    Column("Phase", "End-diastole (ED), end-systole (ES), or the number of another phase."),
     Column("Structure", "Structure with the largest score in this slice, or that of a finding."),
-    Column("Score", "Disagreement of the models in this slice. Not a probability of error."),
-    Column("State", "State of the slice: accepted, flagged, edited, or to check for a finding."),
+    Column("Score", "Longer where the models disagree more. Not a probability of error."),
+    Column("State", "State of the slice: accepted, flagged, edited, or with a finding."),
 )
-CHECK = "check"
+FINDING = "finding"
 """State of a slice with findings."""
 PHASE, SCORE = 2, 4
-SCORE_WIDTH = 50
-_WIDEST_SCORE = "0.0000"
+SCORE_WIDTH = 60
 _ROWS_SHOWN = 7
-BAR_COLOR, BAR_HEIGHT = "#ED6925", 3
+BAR_COLOR, BAR_HEIGHT = "#ED6925", 6
 NOTHING_QUEUED = "The queue is empty. No slice has a score above 0 with these choices."
 _KEYS = (
     Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home,
@@ -47,6 +46,7 @@ _KEYS = (
 class QueueRow:
     """One slice: ``phase`` from 1 or None, ``z`` from 0, ``state`` as text, "" for none.
 
+    ``phase_name`` is "ED", "ES" or such as "phase 7".
     ``findings`` are sentences on what contradicts anatomy or the cardiac cycle. The row is coloured
     if it has any, or if the state contains "flagged" or "accepted".
     """
@@ -57,6 +57,7 @@ class QueueRow:
     score: float
     state: str = ""
     findings: str = ""
+    phase_name: str = ""
 
 
 class QueueTable(QWidget):
@@ -95,8 +96,7 @@ class QueueTable(QWidget):
         with signals_blocked(self.table):
             rows = [_make_row(rank, item, unit, top) for rank, item in enumerate(items, start=1)]
             self.table.set_rows(rows)
-        digits = self.table.fontMetrics().horizontalAdvance(_WIDEST_SCORE)
-        self.table.horizontalHeader().resizeSection(SCORE, max(SCORE_WIDTH, digits + 8))
+        self.table.horizontalHeader().resizeSection(SCORE, SCORE_WIDTH)
         self.table.verticalScrollBar().setValue(scrolled)
         self.table.setVisible(bool(items))
         self.nothing.show_message("" if items else NOTHING_QUEUED)
@@ -133,7 +133,7 @@ class _QueueRows(RowsTable):
 
 
 class ScoreBar(QStyledItemDelegate):
-    """Delegate that draws a score above a bar of proportional length."""
+    """Delegate that draws a score as a bar of proportional length; its number is in the tooltip."""
 
     def paint(
         self,
@@ -141,23 +141,22 @@ class ScoreBar(QStyledItemDelegate):
         option: QStyleOptionViewItem,
         index: QModelIndex | QPersistentModelIndex,
     ) -> None:
-        """Draw the text, then the bar."""
+        """Draw the cell, then the bar."""
         super().paint(painter, option, index)
         share = index.data(SHARE_ROLE)
         if share is not None:
-            room = option.rect.adjusted(4, 0, -8, -1)
-            width = round(share * room.width())
-            bar = QRect(room.left(), room.bottom() - BAR_HEIGHT + 1, width, BAR_HEIGHT)
+            room = option.rect.adjusted(4, 0, -8, 0)
+            top = room.center().y() - BAR_HEIGHT // 2
+            bar = QRect(room.left(), top, round(share * room.width()), BAR_HEIGHT)
             painter.fillRect(bar, QColor(BAR_COLOR))
 
 
 def _make_row(rank: int, item: QueueRow, unit: str, top: float) -> Row:
-    phase = "" if item.phase is None else f"{item.phase}"
-    score = format_score(item.score)
-    place = f"Slice {item.z + 1}" + (f", phase {phase}" if phase else "")
-    first = f"{place}, {item.structure}: {score} {unit}".rstrip()
+    place = ", ".join(filter(None, (f"Slice {item.z + 1}", item.phase_name)))
+    first = f"{place}, {item.structure}: {format_score(item.score)} {unit}".rstrip()
     help_text = "\n".join(filter(None, (first, item.state, item.findings)))
-    cells = (str(rank), str(item.z + 1), phase, item.structure, score, _short_state(item))
+    phase = item.phase_name.removeprefix("phase ")
+    cells = (str(rank), str(item.z + 1), phase, item.structure, "", _short_state(item))
     share = item.score / top if top > 0 else 0.0
     return Row(cells, help_text, _level(item), share=share)
 
@@ -165,7 +164,7 @@ def _make_row(rank: int, item: QueueRow, unit: str, top: float) -> Row:
 def _short_state(item: QueueRow) -> str:
     """Return the most important mark of a row, because two do not fit into the column."""
     if item.findings and FLAGGED not in item.state:
-        return CHECK
+        return FINDING
     return next((mark for mark in MARKS if mark in item.state), item.state)
 
 

@@ -195,6 +195,7 @@ class ReviewView:
                 item.score,
                 ", ".join(sorted(marks.get((item.phase, item.z), ()))),
                 self._findings.get((item.phase, item.z), ""),
+                "" if item.phase is None else self._session.name_of(item.phase),
             )
             for item in self.queue
         ]
