@@ -244,10 +244,15 @@ def test_level_zero_is_the_prediction(bench) -> None:
     assert bench.session.edited_places() == []
 
 
-def test_numbers_follow_the_preview(bench) -> None:
+def test_a_preview_counts_when_it_is_kept(bench) -> None:
     before = bench.session.measured()["LV EDV"].value
     bench.corrections.show_level(WORST, LV, -0.5)
+    assert bench.session.measured()["LV EDV"].value == before
+    bench.corrections.accept_preview()
     assert bench.session.measured()["LV EDV"].value > before
+    bench.corrections.undo()
+    bench.session.take_log()
+    bench.corrections.show_level(WORST, LV, -0.5)
     bench.corrections.discard_preview()
     assert bench.session.measured()["LV EDV"].value == before
     assert bench.session.edited_places() == []
@@ -330,7 +335,8 @@ def test_without_steps_undo_and_redo_say_so(bench) -> None:
     said.clear()
     undo(bench.layer)
     redo(bench.layer)
-    assert not said
+    words = {"what": module.TOOL_WORDS[module.ABSENT], "slices": "slice 3, ED"}
+    assert said == [module.UNDONE.format(**words), module.REDONE.format(**words)]
 
 
 def test_ctrl_z_takes_back_an_unfinished_stroke(bench, qtbot) -> None:

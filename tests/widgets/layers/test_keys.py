@@ -24,7 +24,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_bayes_nnunet.widgets.layers.keys import KEYS, ReviewKeys, is_typing, key_text
+from napari_bayes_nnunet.widgets.layers.keys import (
+    ANSWER_KEYS,
+    KEYS,
+    ReviewKeys,
+    is_typing,
+    key_text,
+)
 
 PRESSES = {
     "next": (Qt.Key.Key_N, Qt.KeyboardModifier.NoModifier),
@@ -76,7 +82,7 @@ class Told:
         self.peeks: list[bool] = []
 
     def keys(self, viewer: Any) -> ReviewKeys:
-        names = [name for name in KEYS if name != "peek"]
+        names = [name for name in KEYS if name not in ("peek", *ANSWER_KEYS)]
         actions = {name: lambda name=name: self.names.append(name) for name in names}
         return ReviewKeys(viewer, actions, {"peek": self.peeks.append})
 
@@ -135,7 +141,7 @@ def test_known_keys_are_kept() -> None:
         "absent": "D", "previous phase": ",", "next phase": ".",
     }  # fmt: skip
     assert KEYS.items() >= kept.items()
-    assert PRESSES.keys() == KEYS.keys() - {"peek"}
+    assert PRESSES.keys() == KEYS.keys() - {"peek", *ANSWER_KEYS}
 
 
 @pytest.mark.parametrize("action", NEW)
@@ -239,7 +245,7 @@ def test_closing_restores_all_bindings(told) -> None:
     viewer.layers["image"].bind_key("j", lambda _: None)
     before = keymaps(viewer)
     keys = told.keys(viewer)
-    assert len(viewer.layers["contour handles"].keymap) == len(KEYS)
+    assert len(viewer.layers["contour handles"].keymap) == len(KEYS) - len(ANSWER_KEYS)
     assert keymaps(viewer) != before
     assert dict(foreign.keymap) == before[-1]
     keys.close()
@@ -264,7 +270,7 @@ def test_inserted_and_removed_layers_are_followed(told) -> None:
     viewer = ViewerModel()
     keys = told.keys(viewer)
     handles = viewer.add_layer(make("contour handles"))
-    assert len(handles.keymap) == len(KEYS)
+    assert len(handles.keymap) == len(KEYS) - len(ANSWER_KEYS)
     viewer.layers.remove(handles)
     assert handles.keymap == {}
     late = viewer.add_labels(VOLUME)
@@ -272,7 +278,7 @@ def test_inserted_and_removed_layers_are_followed(told) -> None:
     late.metadata["bayes"] = {"role": "edited"}
     viewer.layers.selection.active = None
     viewer.layers.selection.active = late
-    assert len(late.keymap) == len(KEYS)
+    assert len(late.keymap) == len(KEYS) - len(ANSWER_KEYS)
     keys.close()
     assert late.keymap == {}
     viewer.add_layer(handles)

@@ -32,10 +32,14 @@ from napari_bayes_nnunet.widgets.editing.corrections import (
     NO_POSTERIOR,
     NOT_A_STRUCTURE,
     NOT_KEPT,
+    NOTHING_TO_REDO,
+    NOTHING_TO_UNDO,
+    REDONE,
     SCRIBBLE,
+    UNDONE,
 )
 from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY, PatientLetters, has_letters
-from napari_bayes_nnunet.widgets.layers.keys import KEYS
+from napari_bayes_nnunet.widgets.layers.keys import ANSWER_KEYS, KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
@@ -49,6 +53,7 @@ from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
 from napari_bayes_nnunet.widgets.review.controller import (
     ACCEPTED,
     ALL_ACCEPTED,
+    ASKED,
     CINE_STOPPED,
     COMMENT_KEEPS_FLAG,
     LAST_OPEN,
@@ -56,7 +61,6 @@ from napari_bayes_nnunet.widgets.review.controller import (
     QUEUE_EMPTY,
     QUEUE_STARTS,
     QUEUE_WRAPPED,
-    UNDONE,
     WAS_COVERED,
     WAS_HIDDEN,
     ReviewController,
@@ -137,7 +141,7 @@ def test_doubtful_landmarks_show_a_message(review) -> None:
 def test_every_key_is_bound_and_restored(review) -> None:
     viewer, callbacks = review.viewer, ViewerModel().mouse_drag_callbacks
     bound = {str(key) for key in viewer.keymap}
-    assert len(bound) == len(KEYS)
+    assert len(bound) == len(KEYS) - len(ANSWER_KEYS)
     review.controller.close()
     assert not viewer.keymap
     assert not review.layer.keymap
@@ -204,12 +208,12 @@ def test_a_previewed_alternative_is_not_saved_or_exported(review, tmp_path) -> N
     folder = tmp_path / "heart"
     assert np.array_equal(read_study(folder).edited, review.session.study.prediction)
     review.controller.exporter.export_to(tmp_path / "out")
-    status = review.forms.export.status
-    review.qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+    status = review.forms.export
+    review.qtbot.waitUntil(lambda: "Saved" in status.message)
     labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
     assert np.array_equal(labels, review.session.study.prediction)
     assert review.controller.corrections.is_preview  # not yet accepted
-    assert review.session.edited_places() == [WORST]
+    assert review.session.edited_places() == []
 
 
 def test_contour_and_stroke_are_exported(review, tmp_path) -> None:
@@ -222,8 +226,8 @@ def test_contour_and_stroke_are_exported(review, tmp_path) -> None:
     assert not handles.is_active
     tools = [row.tool for row in review.session.peek_log() if row.tool]
     assert tools == [str(review.layer.mode), "contour"]
-    status = review.forms.export.status
-    review.qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+    status = review.forms.export
+    review.qtbot.waitUntil(lambda: "Saved" in status.message)
     labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
     assert np.array_equal(labels, review.session.labels)
 
@@ -232,9 +236,10 @@ def test_labels_on_black_can_be_reviewed(make_review) -> None:
     review = make_review(image=False)
     review.press("D")
     review.press("A")
+    review.press("A")  # the slice has a finding
     assert review.session.state.decisions[WORST].edited
     review.controller.exporter.add_to_training_set(image_of(review.session.study.folder).parent)
-    assert review.forms.export.status.text() == IMAGE_NEEDED
+    assert review.forms.export.message == IMAGE_NEEDED
 
 
 def test_the_queue_follows_the_form(review, tmp_path) -> None:
@@ -695,14 +700,39 @@ def test_leaving_for_another_structure_discards_a_level(review) -> None:
     assert steps_of(review.layer) == 0
 
 
-def test_undo_in_a_hidden_slice_shows_it(review) -> None:
+def test_undo_takes_back_one_thing_at_a_time_and_says_it(review, tmp_path) -> None:
+    corrections = review.controller.corrections
+    start, slice_ = review.now(WORST), "slice 3, ED"
     review.press("D")
+    edited = review.now(WORST)
     review.press("A")
+    review.press("A")  # the slice has a finding
     assert review.controller.picture.place != WORST
-    review.controller.corrections.undo()
+    corrections.undo()
     assert review.controller.picture.place == WORST
-    assert np.array_equal(review.now(WORST), predicted(review.session, WORST))
-    assert WORST not in review.session.state.decisions  # it needs another review
+    assert WORST not in review.session.state.decisions
+    assert np.array_equal(review.now(WORST), edited)
+    assert review.said[-1] == UNDONE.format(what="acceptance", slices=slice_)
+    review.saved()
+    assert WORST not in read_study(tmp_path / "heart").review.decisions
+    corrections.undo()
+    assert np.array_equal(review.now(WORST), start)
+    assert review.said[-1] == UNDONE.format(what="marked absent", slices=slice_)
+    corrections.undo()
+    assert review.said[-1] == NOTHING_TO_UNDO
+    corrections.redo()
+    assert np.array_equal(review.now(WORST), edited)
+    assert review.said[-1] == REDONE.format(what="marked absent", slices=slice_)
+    corrections.redo()
+    assert review.session.state.decisions[WORST].state == "accepted"
+    corrections.redo()
+    assert review.said[-1] == NOTHING_TO_REDO
+    corrections.undo()
+    review.press("K")
+    corrections.redo()  # of the acceptance, before which the reader has flagged the slice
+    assert review.session.state.decisions[WORST].state == "flagged"
+    corrections.undo()
+    assert WORST not in review.session.state.decisions
 
 
 def test_undo_in_a_hidden_slice_chooses_its_structure(review) -> None:
@@ -719,15 +749,6 @@ def test_undo_in_a_hidden_slice_chooses_its_structure(review) -> None:
         assert (review.controller.picture.place, form.structure) == (WORST, chosen)
 
 
-def test_undo_removes_the_message_of_the_edit(review) -> None:
-    said: list[str] = []
-    review.controller.said.connect(said.append)
-    review.press("D")
-    assert said[-1]
-    review.controller.corrections.undo()
-    assert said[-1] == ""
-
-
 @pytest.mark.parametrize("count", [1, 2])
 def test_undo_names_slices_that_were_not_on_screen(review, count) -> None:
     elsewhere = next(place_of(i) for i in review.controller.view.queue if place_of(i) != WORST)
@@ -736,8 +757,9 @@ def test_undo_names_slices_that_were_not_on_screen(review, count) -> None:
     corrections.put_all({place: np.zeros_like(review.now(place)) for place in places}, "absent")
     review.controller.picture.show_slice(elsewhere)
     corrections.undo()
-    named = review.session.title_of(WORST) if count == 1 else "2 slices"
-    assert review.said[-1] == UNDONE.format(slices=named)
+    assert review.controller.picture.place in places
+    named = "slice 3, ED" if count == 1 else "2 slices"
+    assert review.said[-1] == UNDONE.format(what="marked absent", slices=named)
 
 
 # Decisions on slices
@@ -929,6 +951,43 @@ def test_accept_keeps_the_previewed_alternative(review) -> None:
     assert review.session.state.decisions[WORST].edited
 
 
+def test_looking_at_answers_costs_nothing(review) -> None:
+    session, numbers = review.session, review.session.measured()
+    start, state = review.now(WORST), session.state
+    press_until_changed(review, start)
+    review.settle()
+    assert session.measured() == numbers
+    assert session.marks() == {}
+    assert session.state is state
+    assert session.peek_log() == []
+    assert steps_of(review.layer) == 0
+    review.press("Escape")
+    assert np.array_equal(review.now(WORST), start)
+    before = [*review.layer.keymap, *review.viewer.keymap]
+    press_until_changed(review, start)
+    shown = review.now(WORST)
+    review.press("Enter")
+    assert review.controller.picture.place == WORST
+    assert np.array_equal(review.now(WORST), shown)
+    assert steps_of(review.layer) == 1
+    assert session.marks() == {WORST: {"edited"}}
+    assert [*review.layer.keymap, *review.viewer.keymap] == before
+
+
+def test_accept_asks_once_if_the_slice_has_a_finding(review) -> None:
+    review.controller.picture.show_slice((ED, 1))
+    review.controller.corrections.remove((ED, 1), LV)
+    review.press("A")
+    assert review.said[-1] == ASKED.format(finding=review.controller.view.finding_in((ED, 1)))
+    assert review.controller.picture.place == (ED, 1)
+    review.press("N")
+    review.controller.picture.show_slice((ED, 1))
+    review.press("A")  # it asks in each visit
+    assert review.session.state.decisions == {}
+    review.press("A")
+    assert review.session.state.decisions[ED, 1].state == "accepted"
+
+
 def test_leaving_the_slice_discards_an_alternative(review) -> None:
     start = review.now(WORST)
     review.press("Q")
@@ -940,7 +999,6 @@ def test_leaving_the_slice_discards_an_alternative(review) -> None:
     assert steps_of(review.layer) == 0
     review.press("Shift-N")
     review.settle()
-    assert "from 5 models" in review.forms.corrections.alternative.text()
     assert not review.forms.corrections.buttons["use answer"].isEnabled()
 
 

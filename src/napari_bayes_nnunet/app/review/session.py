@@ -128,7 +128,7 @@ class ReviewSession:
             self.change(structure=None)
         self._edited = self._find_edited()
         self.preview: tuple[Place, NDArray[Any]] | None = None
-        """A slice with previewed labels, and its (Y, X) labels to save instead."""
+        """A slice with previewed labels, which count for nothing, and its (Y, X) labels to save."""
         self._alternatives: tuple[Place, list[Alternative]] | None = None
         self._presence: dict[tuple[Phase, int], NDArray[np.float64]] = {}
         self._scores: tuple[tuple[str, bool], ScoresByPhase] | None = None
@@ -153,8 +153,6 @@ class ReviewSession:
         other._checked, other._removals = dict(self._checked), dict(self._removals)
         other._use = copy.copy(self._use)
         other._use.rows = list(self._use.rows)
-        if self.preview is not None:
-            other.recount([self.preview[0]])
         return other
 
     # Phases and slices
@@ -482,6 +480,12 @@ class ReviewSession:
         self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
 
+    def put_back(self, place: Place, decision: Decision | None, *, tool: str) -> None:
+        """Undo or redo with ``tool`` what was decided on a slice: set an earlier decision."""
+        self.state = replace(self.state.with_decision(place, decision), finished=False)
+        self._set_reviewed(place, decision)
+        self._use.record(place, tool, self.state_of(place))
+
     def unflag(self, place: Place) -> None:
         """Remove a flag; a slice that was accepted before becomes accepted again."""
         self.decide(place, self._before_flag.pop(place, None))
@@ -555,7 +559,7 @@ class ReviewSession:
         return True
 
     def recount(self, places: Iterable[Place]) -> None:
-        """Measure changed slices again, including previewed ones."""
+        """Measure changed slices again."""
         for place in places:
             labels = self.labels_in(place)
             self._checked.pop(place, None)

@@ -28,6 +28,7 @@ from ...core.editing.slice_edits import (
 from ...core.problems import Problem
 from ...core.types import Mask, Phase, Place
 from ...io.study.arrays import select_phase
+from ...io.study.review_state import Decision
 from ..common.wording import in_the_window
 from ..layers.review_layers import set_slices
 from ..layers.viewing import index_of
@@ -63,10 +64,18 @@ VOLUMES: Final = "In this slice: {before:.1f} mL before, {after:.1f} mL now."
 ALREADY_INSIDE: Final = "This stroke is already inside the {}."
 ALREADY_OUTSIDE: Final = "This stroke is already outside the {}."
 NOT_KEPT: Final = (
-    "Answer {number} was not kept. To keep an answer, accept the slice while it is on screen."
+    "Answer {number} was not kept. To keep an answer, press Enter while it is on screen, or accept "
+    "the slice."
 )
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
+UNDONE: Final = "Undone: {what} ({slices})."
+REDONE: Final = "Done again: {what} ({slices})."
+TOOL_WORDS: Final[Mapping[str, str]] = {
+    "paint": "brush", "erase": "eraser", ALTERNATIVE: "answer of the models",
+    ABSENT: "marked absent", REVERT: "return to the prediction",
+}  # fmt: skip
+"""Steps whose names are not those of their tools."""
 NOTHING_TO_UNDO: Final = "There is nothing to undo."
 NOTHING_TO_REDO: Final = "There is nothing to redo."
 NO_POSTERIOR: Final = "The posterior of this phase is missing. Correct the slice by hand."
@@ -84,15 +93,30 @@ class _Preview:
     tool: str
 
 
+@dataclass(eq=False)
+class _Step:
+    """Step to undo or redo, on top of ``item`` of napari's history of the labels.
+
+    ``what`` it was in words. A decision has a ``place``, and the ``other`` one to put there.
+    """
+
+    what: str
+    item: Any = None
+    place: Place | None = None
+    other: Decision | None = None
+
+
 class Corrections(QObject):
     """Corrections of the layer "edited" of one session, one slice at a time.
 
     A level or an alternative is first a preview: ``accept_preview`` keeps it, ``discard_preview``
-    or Ctrl+Z restores the labels; both emit ``preview_ended``. ``changed`` is emitted after every
-    change of the labels, also by napari's tools; ``is_showing`` is then true if only a preview
-    appears or disappears. ``undone`` carries the slices of an undo or redo, which may not be on
-    screen, and ``undone_labels`` are the labels that it put or removed; ``said`` carries a message
-    on what a correction did, or why it is impossible.
+    or Ctrl+Z restores the labels; both emit ``preview_ended``. A preview costs nothing: it is not
+    measured, marked or logged. Decisions of the reader are steps of undo and redo, too.
+
+    ``changed`` is emitted after every change of the labels, also by napari's tools; ``is_showing``
+    is then true if only a preview appears or disappears. ``undone`` carries the slices of an undo
+    or redo, which may not be on screen, and ``undone_labels`` are the labels that it put or
+    removed; ``said`` carries a message on what a correction did, or why it is impossible.
     """
 
     changed = Signal()
@@ -112,6 +136,9 @@ class Corrections(QObject):
         # Place and label → level set last, and the (Y, X) mask drawn at it.
         self._levels: dict[tuple[Place, int], tuple[float, Mask]] = {}
         self._tool = ""
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+        self._taking = "", ""  # sentence and words of the step that is being undone or redone
         self.undone_labels: set[int] = set()
         self.is_showing = False
         self.threshold: float | None = None
@@ -213,20 +240,72 @@ class Corrections(QObject):
         if self._preview is None and self.watch.take_back():
             return
         if self._preview is not None:
-            self.discard_preview()
-        elif self._layer._undo_history:
-            self._layer.undo()
-        else:
+            self.said.emit(self.discard_preview())
+            return
+        layer = self._layer
+        histories = layer._undo_history, layer._redo_history
+        if not self._take_step(layer.undo, self._done, self._undone, *histories, UNDONE):
             self.said.emit(NOTHING_TO_UNDO)
 
     def redo(self) -> None:
         """Redo the step that was undone last."""
         self.watch.end_stroke()
         self.discard_preview()
-        if self._layer._redo_history:
-            self._layer.redo()
-        else:
+        layer = self._layer
+        histories = layer._redo_history, layer._undo_history
+        if not self._take_step(layer.redo, self._undone, self._done, *histories, REDONE):
             self.said.emit(NOTHING_TO_REDO)
+
+    def decide(self, place: Place, decide: Callable[[], object], what: str) -> None:
+        """Decide on a slice by ``decide``, as a step that undo takes back by itself."""
+        before = self._session.state.decisions.get(place)
+        decide()
+        if self._session.state.decisions.get(place) != before:
+            self._note_step(_Step(what, place=place, other=before))
+
+    def _note_step(self, step: _Step) -> None:
+        step.item = _top(self._layer._undo_history)
+        self._done.append(step)
+        self._undone.clear()
+
+    def _take_step(
+        self,
+        move: Callable[[], object],
+        steps: list[_Step],
+        others: list[_Step],
+        history: Sequence[Any],
+        other_history: Sequence[Any],
+        said: str,
+    ) -> bool:
+        """Take the last of ``steps`` back by ``move`` and say so; return False if there is none.
+
+        Changes that a script made in the labels are steps of napari's history only.
+        """
+        top = _top(history)
+        known = bool(steps) and steps[-1].item is top
+        if not known and top is None:
+            return False
+        step = steps.pop() if known else _Step("change", top)
+        self._taking = said, step.what
+        if step.place is None:
+            move()
+        else:
+            now = self._session.state.decisions.get(step.place)
+            self._session.put_back(step.place, step.other, tool=UNDO)
+            step.other = now
+            self._tell_undone([step.place])
+        self._taking = "", ""
+        step.item = _top(other_history)
+        others.append(step)
+        return True
+
+    def _tell_undone(self, places: Sequence[Place]) -> None:
+        self.undone.emit(places)
+        said, what = self._taking
+        title = self._session.title_of(places[0])
+        one = f"{title[0].lower()}{title[1:]}"
+        slices = one if len(places) == 1 else format_count(len(places), "slice")
+        self.said.emit(said.format(what=what, slices=slices))
 
     def revert(self, place: Place) -> None:
         """Return the slice to the prediction."""
@@ -430,6 +509,7 @@ class Corrections(QObject):
         self.watch.check()
         self._tool = ""
         if changed:
+            self._note_step(_Step(TOOL_WORDS.get(tool, tool)))
             self._session.note_change(slices, tool=tool, before=before)
             self.changed.emit()
         else:
@@ -493,18 +573,19 @@ class Corrections(QObject):
             return
         places = [change.place for change in changes]
         if self.is_showing:
-            self._session.recount(places)
             self.changed.emit()
             return
         self._follow(changes)
         tool = str(self._layer.mode) if painted else UNDO
         before = {change.place: self._before(change) for change in changes}
         self._session.note_change(places, tool=tool, before=before)
-        if not painted:
+        if painted:
+            self._note_step(_Step(TOOL_WORDS.get(tool, tool)))
+        else:
             self.undone_labels = {
                 int(label) for c in changes for label in np.union1d(c.before, c.after)
             }
-            self.undone.emit(places)
+            self._tell_undone(places)
         self.changed.emit()  # last, as it may have something to say
 
     def _follow(self, changes: Sequence[SliceChange]) -> None:
@@ -572,3 +653,8 @@ class Corrections(QObject):
         """Return the labels inside a wall: the contour of the myocardium also encloses the LV."""
         heart = self._session.heart_labels
         return [heart["LV"]] if label == heart.get("MYO") and "LV" in heart else []
+
+
+def _top(history: Sequence[Any]) -> Any:
+    """Return the last item of a history of napari, None if it is empty."""
+    return history[-1] if history else None

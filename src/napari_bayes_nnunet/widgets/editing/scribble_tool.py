@@ -17,7 +17,9 @@ from ..layers.keys import is_typing
 from ..layers.line_layer import Line, LineLayer, line_color
 from ..layers.viewing import shown_place
 
-SCRIBBLE_BUTTONS: Final = "Left button: inside\nRight button: outside"
+SCRIBBLE_BUTTONS: Final = (
+    "Draw inside the structure with the left button, outside with the right button."
+)
 """Meaning of the buttons, as in ITK-SNAP, where the right button erases."""
 LEFT, RIGHT = 1, 2
 STROKE_PIXELS: Final = 4.0

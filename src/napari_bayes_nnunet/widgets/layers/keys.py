@@ -46,6 +46,8 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "Correct": {
         "previous alternative": ("Q", "Previous answer of the models"),
         "next alternative": ("W", "Next answer of the models"),
+        "use answer": ("Enter", "Keep the answer on screen"),
+        "discard answer": ("Escape", "Return from the answer on screen"),
         "scribble": ("J", "Start or stop scribbling"),
         "interpolate": ("I", "Interpolate the structure"),
         "carry": ("Shift-T", "Carry the correction to other phases"),
@@ -66,6 +68,8 @@ KEYS: Final[Mapping[str, str]] = {
 }
 """Action → its key, which is shown on its button."""
 
+ANSWER_KEYS: Final = ("use answer", "discard answer")
+"""Actions whose keys belong to napari unless an answer is on screen."""
 TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 
 

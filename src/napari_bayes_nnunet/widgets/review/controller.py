@@ -25,10 +25,10 @@ from ..editing.carry import Carrying
 from ..editing.contour_handles import ContourHandles
 from ..editing.correction_form import END_BUTTONS
 from ..editing.corrections import LEVEL, Corrections
-from ..editing.scribble_tool import ScribbleTool
+from ..editing.scribble_tool import SCRIBBLE_BUTTONS, ScribbleTool
 from ..layers.captions import PatientLetters, has_letters
 from ..layers.cine_player import CinePlayer
-from ..layers.keys import KEYS, KeyAction, ReviewKeys
+from ..layers.keys import ANSWER_KEYS, KEYS, KeyAction, ReviewKeys
 from ..layers.viewing import shown_orientation
 from ..layers.window_level import WindowLevel
 from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
@@ -46,10 +46,10 @@ QUEUE_EMPTY: Final = "The queue is empty."
 QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
-ALL_ACCEPTED: Final = "All slices accepted. Continue with Save and export."
-UNDONE: Final = "Changed by undo or redo: {slices}."
+ALL_ACCEPTED: Final = "All slices accepted. Continue with Save."
+ASKED: Final = "{finding} Press A again to accept the slice all the same."
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
-REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save and export."
+REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
@@ -107,6 +107,8 @@ class ReviewController(QObject):
             self.session, opened.image, forms.export, self, end_drawing=self.end_drawing
         )
         self._actions = self._make_actions()
+        self._answer_keys: ReviewKeys | None = None  # while an answer is on screen
+        self._asked: Place | None = None  # slice with a finding that A was pressed in once
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self.view.show_place, self)
         self._save_soon = after_frame(self.saver.save, self)
@@ -132,6 +134,7 @@ class ReviewController(QObject):
             "previous alternative": ("alternatives", partial(self._step_alternative, -1)),
             "next alternative": ("alternatives", partial(self._step_alternative, 1)),
             "use answer": ("", self._use_answer),
+            "discard answer": ("", lambda: self.corrections.discard_preview()),
             "scribble": ("", self._toggle_scribble),
             "contour": ("contour", self._edit_contour),
             "apply contour": ("", self.contour.apply),
@@ -163,7 +166,7 @@ class ReviewController(QObject):
             part.said.connect(self.said)
         self.carrying.started.connect(self.reported)
         self.corrections.changed.connect(self._on_corrected)
-        self.corrections.preview_ended.connect(self._place_soon.throttle)
+        self.corrections.preview_ended.connect(self._on_preview_ended)
         self.corrections.undone.connect(self._on_undone)
         self.saver.changed.connect(self.carrying.refresh)
 
@@ -236,6 +239,8 @@ class ReviewController(QObject):
         self._connect()
         self._on_moved(self.view.place)  # which may have changed meanwhile
         keys = {name: partial(self.act, name) for name in self._actions if name in KEYS}
+        for name in ANSWER_KEYS:
+            del keys[name]  # otherwise they are keys of napari
         self.keys = ReviewKeys(self._viewer, keys, {"peek": self.outlines.peek})
         self.picture.edited.editable = not self.saver.read_only
 
@@ -267,7 +272,7 @@ class ReviewController(QObject):
                 part.close()
             for events in self._turned:
                 events.disconnect(self._on_turned)
-            for open_part in (self.keys, self.outlines, self.letters):
+            for open_part in (self._answer_keys, self.keys, self.outlines, self.letters):
                 if open_part is not None:
                     open_part.close()
             # Last, because discarding a preview counts as an edit.
@@ -282,6 +287,7 @@ class ReviewController(QObject):
     # After a change
 
     def _on_moved(self, place: Place) -> None:
+        self._asked = None
         lost = self.corrections.discard_preview()
         if self.contour.is_active and self.contour.place != place:
             self.contour.leave()
@@ -317,15 +323,12 @@ class ReviewController(QObject):
         self._save_soon.throttle()  # copying the labels would delay the image
 
     def _on_undone(self, places: list[Place]) -> None:
-        """Show a slice that undo or redo has changed; name the slices if not all were on screen."""
-        seen = self.view.place
-        if seen not in places:
+        """Show a slice that undo or redo has changed, and save a decision that came back."""
+        if self.view.place not in places:
             self.picture.go_to(places[0])
             if self.view.label not in self.corrections.undone_labels:
                 self._follow_queue()
-        title = self.session.title_of(places[0])
-        slices = title if len(places) == 1 else format_count(len(places), "slice")
-        self.said.emit("" if places == [seen] else UNDONE.format(slices=slices))
+        self._note_decision()
 
     # The pictures of the slices, which lie as the slices do on the screen
 
@@ -463,7 +466,12 @@ class ReviewController(QObject):
             return
         session, queue, place = self.session, self.view.queue, self.view.place
         self.corrections.accept_preview()
-        session.decide(place, "accepted")
+        finding = self.view.finding_in(place)
+        if finding and place != self._asked:
+            self._asked = place
+            self.said.emit(ASKED.format(finding=finding))
+            return
+        self.corrections.decide(place, lambda: session.decide(place, "accepted"), "acceptance")
         next_place = session.next_open(place, queue)
         session.change(finished=next_place is None)
         if next_place is not None:
@@ -488,9 +496,9 @@ class ReviewController(QObject):
         place = self.view.place
         decision = self.session.state.decisions.get(place)
         if decision is None or decision.state != "flagged":
-            self.session.decide(place, "flagged")
+            self.corrections.decide(place, lambda: self.session.decide(place, "flagged"), "flag")
         elif not decision.comment:
-            self.session.unflag(place)
+            self.corrections.decide(place, lambda: self.session.unflag(place), "removed flag")
         else:
             self.said.emit(COMMENT_KEEPS_FLAG)
             return
@@ -525,10 +533,19 @@ class ReviewController(QObject):
                 self.view.show_structure()  # the slider returns to the level that is drawn
 
     def _step_alternative(self, step: int) -> None:
-        """Preview the next or previous alternative."""
+        """Preview the next or previous alternative; Enter keeps it, Escape returns."""
         self.corrections.step_alternative(self.view.place, step)
+        if self.corrections.is_preview and self._answer_keys is None:
+            keys = {name: partial(self.act, name) for name in ANSWER_KEYS}
+            self._answer_keys = ReviewKeys(self._viewer, keys)
         self.view.show_alternative()
         self._soon.throttle()  # an answer like the labels on screen changes none of them
+
+    def _on_preview_ended(self) -> None:
+        if self._answer_keys is not None:
+            self._answer_keys.close()
+            self._answer_keys = None
+        self._place_soon.throttle()
 
     def _use_answer(self) -> None:
         self.corrections.accept_preview()
@@ -566,6 +583,7 @@ class ReviewController(QObject):
 
     def _on_scribble_active(self, active: bool) -> None:
         self.window_level.needs_shift = active
+        self.said.emit(SCRIBBLE_BUTTONS if active else "")
         self.forms.corrections.set_scribble_active(active)
 
     def _on_stroke(self, stroke: Mask, inside: bool) -> None:

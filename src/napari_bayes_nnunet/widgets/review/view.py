@@ -213,6 +213,10 @@ class ReviewView:
             item for item in self._session.with_findings(()) if (item.phase, item.z) not in known
         ]
 
+    def finding_in(self, place: Place) -> str:
+        """Return what contradicts anatomy or the cardiac cycle in a slice now, "" for nothing."""
+        return sentences_by_slice(self._session).get(place, "")
+
     def show_place(self) -> None:
         """Show the current slice in overview, table and buttons."""
         place = self.place
