@@ -155,9 +155,11 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("plugins")
-@pytest.mark.parametrize(("sample", "axes"), [("cine", "tzyx"), ("end_diastole", "zyx")])
+@pytest.mark.parametrize(
+    ("sample", "axes"), [("cine", "phase slice y x"), ("end_diastole", "slice y x")]
+)
 def test_napari_opens_the_samples(sample: str, axes: str) -> None:
     viewer = ViewerModel()
     (layer,) = viewer.open_sample(NAME, sample)
-    assert "".join(layer.axis_labels) == axes
+    assert " ".join(layer.axis_labels) == axes
     assert layer.data.shape[-3:] == (10, 192, 192)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtGui import QAction
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMenu,
     QMessageBox,
+    QPushButton,
     QScrollArea,
     QWidget,
 )
@@ -122,6 +124,12 @@ class Hand:
             if below is not None:
                 self.until(below.isVisible)
                 menu = below
+
+    def choose_below(self, button: QPushButton, action: QAction) -> None:
+        """Open the menu of a button, which holds up the click, and choose an entry."""
+        menu = button.menu()
+        QTimer.singleShot(OPENED_MS, lambda: self.click(menu, menu.actionGeometry(action).center()))
+        self.click(button)
 
     def answer(self, kind: type[Dialog], give: Callable[[Dialog], None]) -> None:
         """Answer the next dialog of a kind, which holds up the click that opens it."""

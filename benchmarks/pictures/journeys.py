@@ -17,7 +17,7 @@ from tests.helpers.windows.drops import drop
 
 from napari_bayes_nnunet.widgets.layers.series_dialog import StackChooser
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
-from napari_bayes_nnunet.widgets.review.forms import EXPORT, NUMBERS
+from napari_bayes_nnunet.widgets.review.forms import NUMBERS
 from napari_bayes_nnunet.widgets.segment.dock import SegmentWidget
 from napari_bayes_nnunet.widgets.segment.ensemble_form import DEMO_TITLE
 
@@ -39,7 +39,7 @@ def review_sample(hand: Hand, camera: Camera, folder: Path, *, quick: bool = Fal
     camera.take(segment, "segment")
     hand.choose_folder(folder)  # the sample lies inside the package
     review = open_review(hand, segment)
-    hand.press(Key.Key_A)
+    accept_first(hand, review)
     hand.press(Key.Key_N)  # to a slice for which the models give several answers
     hand.click(review.reading_button)
     hand.until(lambda: not review.forms.thumbnails.is_drawing)
@@ -49,14 +49,12 @@ def review_sample(hand: Hand, camera: Camera, folder: Path, *, quick: bool = Fal
     camera.take(review.forms.corrections, "review_correct")
     hand.press(Key.Key_A)
     hand.until(lambda: not review.controller.saver.has_unsaved)
-    for title in (NUMBERS, EXPORT):
-        hand.click(review.forms.sections[title].toggleButton())
+    hand.click(review.forms.sections[NUMBERS].toggleButton())
     hand.until(lambda: not review.forms.numbers.numbers.highlighted)
     camera.take(review.forms.numbers, "review_numbers")
     hand.choose_folder(folder / "export")
-    hand.click(review.forms.export.export_button)
-    hand.until(lambda: review.forms.export.status.text().startswith("Saved"))
-    camera.take(review.forms.export, "review_export")
+    hand.choose_below(review.forms.export, review.forms.export.export_action)
+    hand.until(lambda: "Saved" in review.forms.export.message)
     hand.click(review.close_button)
     return review
 
@@ -83,16 +81,15 @@ def export_dicom(
     segment = open_segment(hand, quick=quick)
     run_segment(hand, segment)
     review = open_review(hand, segment)
-    hand.press(Key.Key_A)
-    hand.click(review.forms.sections[EXPORT].toggleButton())
+    accept_first(hand, review)
 
     def look(box: QMessageBox) -> None:
         camera.take(box, "dicom_question")
 
     hand.choose_folder(folder / "export")
     hand.say_yes(look)
-    hand.click(review.forms.export.dicom_button)
-    hand.until(lambda: review.forms.export.status.text().startswith("Saved"))
+    hand.choose_below(review.forms.export, review.forms.export.dicom_action)
+    hand.until(lambda: "Saved" in review.forms.export.message)
     hand.click(review.close_button)
     return review
 
@@ -204,6 +201,13 @@ def open_review(hand: Hand, segment: SegmentWidget) -> ReviewWidget:
     review: ReviewWidget = hand.dock(ReviewWidget.TITLE)
     wait_for_study(hand, review)
     return review
+
+
+def accept_first(hand: Hand, review: ReviewWidget) -> None:
+    """Accept the first slice, with a second press if it has a finding."""
+    hand.press(Key.Key_A)
+    if not review.controller.session.state.decisions:
+        hand.press(Key.Key_A)
 
 
 def wait_for_study(hand: Hand, review: ReviewWidget) -> None:

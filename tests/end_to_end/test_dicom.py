@@ -91,8 +91,8 @@ def test_dropped_folder_is_segmented_reviewed_and_exported(
     answers = iter([str(tmp_path / "out")])  # the folder of the images is known
     monkeypatch.setattr(review, "_ask_folder", lambda *_: next(answers))
     monkeypatch.setattr(review, "_may_save", lambda *_: True)  # most slices are not accepted
-    review.forms.export.dicom_button.click()
-    wait.until(lambda: review.forms.export.status.text().startswith("Saved"))
+    review.forms.export.dicom_action.trigger()
+    wait.until(lambda: "Saved" in review.forms.export.message)
     check_export(tmp_path / "out", images, controller.session.labels_in(place), phase, z)
     assert not any(PATIENT in str(f) or NAME in str(f) for f in tmp_path.rglob("*"))
     review.close_study()

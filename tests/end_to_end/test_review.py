@@ -81,8 +81,8 @@ def test_review_survives_a_killed_window(image, tmp_path, make_napari_viewer, qt
     controller.corrections.discard_preview()
 
     out.mkdir()
-    dock.forms.export.export_button.click()
-    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved"))
+    dock.forms.export.export_action.trigger()
+    qtbot.waitUntil(lambda: "Saved" in dock.forms.export.message)
     check_files(out, image, expected)
     dock.close_study()
 

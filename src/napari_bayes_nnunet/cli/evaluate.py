@@ -100,5 +100,5 @@ def export_dicom_command(study: Path, images: Path, output: Path) -> None:
     session = ReviewSession(read_study(study))
     for file in export_session(session, images, output):
         click.echo(file)
-    if note := describe_open_slices(session):
+    if note := describe_open_slices(session, session.phases):
         click.echo(note, err=True)

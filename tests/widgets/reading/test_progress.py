@@ -8,9 +8,9 @@ import pytest
 
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.widgets.reading.progress import (
-    ACCEPTED_SHARE,
     BAR_STEPS,
     DONE_MARK,
+    NOT_IN_QUEUE,
     ReviewProgressPanel,
 )
 
@@ -38,17 +38,12 @@ def test_the_panel_is_hidden_without_a_study(widget: ReviewProgressPanel) -> Non
 
 def test_slices_and_share_are_shown(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress())
-    assert widget.slices.text() == "12 of 20 accepted"
-    assert widget.share.text() == ACCEPTED_SHARE.format(percent=63)
+    assert widget.slices.text() == f"{NOT_IN_QUEUE} · 12 of 20 accepted"
     assert widget.bar.value() == int(0.639 * BAR_STEPS)
-
-
-@pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (0.999, "99 %"), (1.0, "100 %")])
-def test_shares_are_rounded_down(widget: ReviewProgressPanel, share: float, text: str) -> None:
-    widget.set_progress(progress(uncertain_share=share))
-    assert widget.share.text().startswith(text)
+    widget.set_position(3)
+    assert widget.slices.text() == "Queue: 3 of 20 · 12 of 20 accepted"
 
 
 def test_a_finished_review_is_shown(widget: ReviewProgressPanel) -> None:
     widget.set_progress(progress(done=20))
-    assert widget.slices.text() == f"20 of 20 accepted {DONE_MARK}"
+    assert widget.slices.text().endswith(f"20 of 20 accepted {DONE_MARK}")

@@ -40,9 +40,9 @@ def test_alias_and_date_are_never_exported(tmp_path: Path, settings: Settings, q
     qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
     assert ALIAS in dock.title.text()
     dock.controller.accept()
-    for button in (dock.forms.export.export_button, dock.forms.export.dicom_button):
-        button.click()
-        qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved"))
+    for action in (dock.forms.export.export_action, dock.forms.export.dicom_action):
+        action.trigger()
+        qtbot.waitUntil(lambda: "Saved" in dock.forms.export.message)
         dock.forms.export.show_message("")
     dock.close_study()
     written = [file for file in tmp_path.rglob("*") if file.is_file()]

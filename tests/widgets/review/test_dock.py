@@ -15,7 +15,7 @@ from qtpy.QtGui import QCloseEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_bayes_nnunet.app.review.accepted_slices import describe_open_slices
+from napari_bayes_nnunet.app.review.accepted_slices import OPEN_SLICES, describe_open_slices
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
@@ -36,6 +36,8 @@ from napari_bayes_nnunet.widgets.review.dock import (
     CLOSE_AGAIN,
     NO_DICOM_IMAGES,
     REVIEW_SAVED,
+    SAID_IN_DICOM,
+    SAVING,
     ReviewWidget,
 )
 from napari_bayes_nnunet.widgets.review.messages import CHANGED, NO_STUDY, PROBLEMS, UNSAVED
@@ -196,8 +198,7 @@ def test_the_guide_is_below_the_queue_until_the_study_is_closed(dock, folder, qt
     forms = dock.forms
     assert forms.guide.text() == "Press A.\nHelp has all keys."
     column = forms.guide.parent().layout()
-    table, guide, finding = map(column.indexOf, (forms.table, forms.guide, forms.finding))
-    assert 0 <= table < guide < finding
+    assert 0 <= column.indexOf(forms.table) < column.indexOf(forms.guide)
     open_in(dock, folder, qtbot)
     assert dock.forms.guide.text() == ""
 
@@ -206,6 +207,7 @@ def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     labels = edit(dock)
     press(dock._viewer, "A")
+    press(dock._viewer, "A")  # the slice has a finding
     place, numbers = dock.controller.picture.place, dock.controller.session.measured()
     dock.close_study()
     open_in(dock, folder, qtbot)
@@ -388,18 +390,18 @@ def test_open_starts_next_to_the_study_closed_last(
 
 def test_exports_ask_for_their_folders(dock, folder, asked, tmp_path, qtbot) -> None:
     open_in(dock, folder, qtbot)
-    status = dock.forms.export.status
+    status = dock.forms.export
     asked.answers = ["", str(tmp_path / "out"), "", str(make_dataset(tmp_path / "data"))]
-    dock.forms.export.export_button.click()
-    assert status.text() == ""
-    dock.forms.export.export_button.click()
-    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+    dock.forms.export.export_action.trigger()
+    assert status.message == ""
+    dock.forms.export.export_action.trigger()
+    qtbot.waitUntil(lambda: "Saved" in status.message)
     assert (tmp_path / "out" / "heart_report.html").is_file()
-    assert dock.messages.line.message == status.text()  # also in sight if the section is not
-    dock.forms.export.training_button.click()
-    dock.forms.export.training_button.click()
-    qtbot.waitUntil(lambda: not status.text().endswith("…"))
-    assert not status.text().startswith("Added")
+    assert dock.messages.line.message == status.message  # also in sight if the section is not
+    dock.forms.export.training_action.trigger()
+    dock.forms.export.training_action.trigger()
+    qtbot.waitUntil(lambda: not status.message.endswith("…"))
+    assert not status.message.startswith("Added")
 
 
 def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -> None:
@@ -408,35 +410,35 @@ def test_dicom_export_asks_for_images_and_output(dock, asked, tmp_path, qtbot) -
     images, out = str(tmp_path / "in"), str(tmp_path / "out")
     asked.answers = ["", images, "", images, out]
     for _ in range(3):
-        assert dock.forms.export.status.text() == ""
-        dock.forms.export.dicom_button.click()
-    status = dock.forms.export.status
-    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+        assert dock.forms.export.message == ""
+        dock.forms.export.dicom_action.trigger()
+    status = dock.forms.export
+    qtbot.waitUntil(lambda: "Saved" in status.message)
     assert asked.titles[-2:] == [CHOOSE_DICOM_IMAGES, CHOOSE_DICOM_OUTPUT]
     assert (tmp_path / "out" / "heart_frame01_seg.dcm").is_file()
     dock._may_replace = lambda _, names: False
     asked.answers = [images, out]
-    dock.forms.export.dicom_button.click()
-    assert "heart_frame01_seg.dcm" in status.text()
+    dock.forms.export.dicom_action.trigger()
+    assert "heart_frame01_seg.dcm" in status.message
 
 
 def test_dicom_export_stops_at_a_folder_without_dicom(dock, folder, asked, tmp_path, qtbot) -> None:
     open_in(dock, folder, qtbot)
     asked.answers = [str(tmp_path)]
-    dock.forms.export.dicom_button.click()
+    dock.forms.export.dicom_action.trigger()
     assert asked.titles == [CHOOSE_DICOM_IMAGES]
-    assert dock.forms.export.status.text() == NO_DICOM_IMAGES.format(folder=tmp_path)
+    assert dock.forms.export.message == NO_DICOM_IMAGES.format(folder=tmp_path)
 
 
 def test_dicom_export_knows_the_open_images(dock, asked, tmp_path, qtbot) -> None:
     open_with_dicoms(dock, tmp_path, qtbot)
     asked.answers = [str(tmp_path / "out")]
-    dock.forms.export.dicom_button.click()
-    qtbot.waitUntil(lambda: dock.forms.export.status.text().startswith("Saved in"))
+    dock.forms.export.dicom_action.trigger()
+    qtbot.waitUntil(lambda: "Saved in" in dock.forms.export.message)
     assert asked.titles == [CHOOSE_DICOM_OUTPUT]
     (tmp_path / "in").rename(tmp_path / "moved")
     asked.answers = [""]
-    dock.forms.export.dicom_button.click()
+    dock.forms.export.dicom_action.trigger()
     assert asked.titles[-1] == CHOOSE_DICOM_IMAGES
 
 
@@ -446,7 +448,7 @@ def test_removed_dicom_images_stay_known(dock, asked, tmp_path, qtbot) -> None:
     qtbot.waitUntil(lambda: dock.controller is None)
     open_in(dock, study, qtbot)
     asked.answers = [""]
-    dock.forms.export.dicom_button.click()
+    dock.forms.export.dicom_action.trigger()
     assert asked.titles == [CHOOSE_DICOM_OUTPUT]
 
 
@@ -454,15 +456,27 @@ def test_dicom_export_asks_about_open_slices(make_dock, folder, asked, qtbot) ->
     doubts: list[str] = []
     dock = make_dock(may_save=lambda _, doubt: bool(doubts.append(doubt)))
     open_in(dock, folder, qtbot)
-    dock.forms.export.dicom_button.click()
+    dock.forms.export.dicom_action.trigger()
     session = dock.controller.session
-    assert doubts == [describe_open_slices(session)] != [""]
+    assert doubts == [f"{describe_open_slices(session, session.phases)} {SAID_IN_DICOM}"]
     assert not asked.titles
     accept(session, ED, ES)
     asked.answers = [""]
-    dock.forms.export.dicom_button.click()
+    dock.forms.export.dicom_action.trigger()
     assert len(doubts) == 1
     assert asked.titles == [CHOOSE_DICOM_IMAGES]
+
+
+def test_save_says_how_many_slices_are_open(dock, folder, qtbot) -> None:
+    open_in(dock, folder, qtbot)
+    press(dock._viewer, "A")
+    dock.forms.export.study_action.trigger()
+    assert dock.messages.line.message.startswith(OPEN_SLICES.format(open=7, total=8))
+    qtbot.waitUntil(lambda: not dock.controller.saver.has_unsaved)
+    assert read_study(folder).review.decisions[WORST].state == "accepted"
+    accept(dock.controller.session, ED, ES)
+    dock.forms.export.study_action.trigger()
+    assert dock.messages.line.message == SAVING.format(folder=folder)
 
 
 def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_path, qtbot) -> None:
@@ -475,12 +489,12 @@ def test_files_are_replaced_only_after_consent(make_dock, folder, asked, tmp_pat
     report.parent.mkdir()
     report.write_text("of another reader")
     asked.answers = [str(report.parent)] * 2
-    dock.forms.export.export_button.click()
+    dock.forms.export.export_action.trigger()
     assert shown == [["heart_report.html"]]
     assert report.read_text() == "of another reader"
-    dock.forms.export.export_button.click()
-    status = dock.forms.export.status
-    qtbot.waitUntil(lambda: status.text().startswith("Saved"))
+    dock.forms.export.export_action.trigger()
+    status = dock.forms.export
+    qtbot.waitUntil(lambda: "Saved" in status.message)
     assert report.read_text() != "of another reader"
     assert asked.starts == [str(tmp_path), str(report.parent)]
 
@@ -730,7 +744,9 @@ def test_a_review_with_keys_and_mouse(make_dock, folder, qtbot) -> None:
     )
     assert np.array_equal(plane(session, WORST), painted)
     dock._viewer.layers.selection.active = dock.controller.picture.image
-    key(dock, Qt.Key.Key_A)  # whichever of our layers is active
+    for _ in range(2):  # it may have a finding
+        if WORST not in session.state.decisions:
+            key(dock, Qt.Key.Key_A)  # whichever of our layers is active
     assert session.state.decisions[WORST].edited
     assert dock.controller.picture.place != WORST
     key(dock, Qt.Key.Key_T)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app.review.accepted_slices import OPEN_SLICES
 from napari_bayes_nnunet.app.review.corrected_studies import NOT_REVIEWED
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
@@ -19,8 +20,8 @@ from napari_bayes_nnunet.widgets.review import export
 from napari_bayes_nnunet.widgets.review.export import (
     FILES_SAVED_IN,
     IMAGE_NEEDED,
-    ExportForm,
     ReviewExporter,
+    SaveButton,
 )
 
 from ...helpers.data.cines import ED, ES, LV, WORST, accept, make_cine, write_dicoms
@@ -31,34 +32,30 @@ from ...helpers.windows.settling import settle
 
 
 @pytest.fixture
-def form(qtbot) -> ExportForm:
-    made = ExportForm()
+def form(qtbot) -> SaveButton:
+    made = SaveButton()
     qtbot.addWidget(made)
     return made
 
 
-def test_the_buttons_have_their_tooltips(form) -> None:
-    assert form.export_button.toolTip() == export.EXPORT_HELP
-    assert form.dicom_button.toolTip() == export.DICOM_HELP
-    assert form.training_button.toolTip() == export.TRAINING_HELP
-
-
-def test_the_last_message_is_shown(form) -> None:
-    form.show_message("Saving…")
-    form.show_message("Saved.")
-    assert form.status.text() == "Saved."
+def test_one_button_offers_all_that_can_be_saved(form) -> None:
+    offered = [action for action in form.menu().actions() if not action.isSeparator()]
+    assert [action.toolTip() for action in offered] == [
+        *(export.STUDY_HELP, export.EXPORT_HELP, export.DICOM_HELP, export.TRAINING_HELP),
+        export.NOTHING_SAVED,
+    ]
 
 
 def test_the_folder_of_saved_files_can_be_opened(qtbot, tmp_path) -> None:
     opened_paths: list[Path] = []
-    form = ExportForm(open_path=lambda path: bool(opened_paths.append(path)))
+    form = SaveButton(open_path=lambda path: bool(opened_paths.append(path)))
     qtbot.addWidget(form)
-    assert not form.folder_button.isEnabled()
+    assert not form.folder_action.isEnabled()
     form.show_saved([tmp_path / "a.csv", tmp_path / "b.html"])
-    assert form.status.text() == FILES_SAVED_IN.format(folder=tmp_path, names="a.csv, b.html")
-    form.folder_button.click()
+    assert form.message == FILES_SAVED_IN.format(folder=tmp_path, names="a.csv, b.html")
+    form.folder_action.trigger()
     assert opened_paths == [tmp_path]
-    assert form.status.text() == NOT_OPENED.format(path=tmp_path)
+    assert form.message == NOT_OPENED.format(path=tmp_path)
 
 
 @pytest.fixture
@@ -81,8 +78,8 @@ def message(form, qtbot) -> Callable[[], str]:
     """Return a function that waits for the message at the end of an export."""
 
     def wait() -> str:
-        qtbot.waitUntil(lambda: form.status.text() and not form.status.text().endswith("…"))
-        return str(form.status.text())
+        qtbot.waitUntil(lambda: form.message and not form.message.endswith("…"))
+        return str(form.message)
 
     return wait
 
@@ -101,13 +98,13 @@ def test_files_have_the_state_of_the_request(exporter, session, message, tmp_pat
     text = message()
     assert "heart_edited.nii.gz, heart_numbers.csv, heart_report.html" in text
     assert str(tmp_path / "out") in text
+    assert text.startswith(OPEN_SLICES.format(open=8, total=8))
     assert np.array_equal(read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels, expected)
 
 
 def test_a_preview_is_not_exported(exporter, session, message, tmp_path) -> None:
     session.preview = WORST, session.labels_in(WORST).copy()
     session.labels_in(WORST)[:] = LV
-    session.recount([WORST])
     exporter.export_to(tmp_path / "out")
     message()
     labels = read_labels(tmp_path / "out" / "heart_edited.nii.gz").voxels
@@ -144,7 +141,7 @@ def test_an_export_outlives_its_form(study, tmp_path, qtbot, monkeypatch) -> Non
         return [written]
 
     monkeypatch.setattr(export, "export_review", late)
-    form = ExportForm()
+    form = SaveButton()
     exporter = ReviewExporter(study.session, study.image, form)
     exporter.export_to(written.parent)
     form.deleteLater()
@@ -174,7 +171,7 @@ def test_only_accepted_phases_become_training_cases(exporter, session, message, 
 
 def test_training_cases_need_the_image(session, form, tmp_path: Path) -> None:
     ReviewExporter(session, None, form).add_to_training_set(tmp_path)
-    assert form.status.text() == IMAGE_NEEDED
+    assert form.message == IMAGE_NEEDED
 
 
 def test_dicom_files_are_exported(form, message, tmp_path) -> None:

@@ -12,13 +12,16 @@ from napari.settings import get_settings
 from qtpy.QtCore import QRect
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
+from napari_bayes_nnunet.io.study.study import read_study, save_work
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 from napari_bayes_nnunet.widgets.review.window_layout import THUMBNAIL_TITLE
 
-from ...helpers.data.cines import make_cine
+from ...helpers.data.cines import ES, LV, make_cine
 from ...helpers.windows.settling import settle
 
-SCREENS = [(1280, 800, 8), (1280, 800, 12), (1600, 1000, 18)]
+SCREENS = [(1280, 800, 9), (1280, 800, 14), (1600, 1000, 18)]
+LARGEST_FONT = 14
+"""Up to this size, the tools fit the screen as well."""
 
 
 @pytest.fixture
@@ -42,27 +45,37 @@ def shown_whole(part: QWidget) -> bool:
     return bool(part.visibleRegion().boundingRect() == QRect(0, 0, part.width(), part.height()))
 
 
+def with_finding(folder: Path) -> Path:
+    """Write a study in whose first slice the LV is missing between two others."""
+    study = read_study(make_cine(folder))
+    study.edited[ES - 1, 1][study.edited[ES - 1, 1] == LV] = 0
+    save_work(folder, study.edited, study.info.geometry, study.review)
+    return folder
+
+
 @pytest.mark.parametrize(("width", "height", "points"), SCREENS)
-def test_case_numbers_queue_and_thumbnails_fit_the_screen(
+def test_what_a_reader_needs_fits_the_screen(
     window_dock: ReviewWidget, sized: Any, tmp_path: Path, qtbot: Any, width, height, points
 ) -> None:
     dock = window_dock
     main = dock.window()
     sized(width, height, points)
-    dock.open(make_cine(tmp_path / "heart"))
+    dock.open(with_finding(tmp_path / "heart"))
     qtbot.waitUntil(lambda: not dock.is_opening)
     settle(qtbot, dock)
     QApplication.processEvents()
     assert (main.width(), main.height()) == (width, height)
     assert dock.title.font().pointSize() >= points
     slice_ = dock.forms.slice
-    buttons = [*slice_.buttons.values()]
-    for part in (*buttons, dock.title, dock.forms.key_numbers, dock.messages.line):
+    buttons = [*slice_.buttons.values(), dock.forms.export]
+    fixed = dock.title, dock.forms.key_numbers, dock.forms.finding, dock.forms.progress
+    tools = dock.forms.corrections if points <= LARGEST_FONT else dock.forms.progress
+    for part in (*buttons, *fixed, tools, dock.messages.line):
         assert shown_whole(part), part
     for button in buttons:
         assert button.width() >= button.sizeHint().width()
     (thumbnails,) = main.findChildren(QDockWidget, THUMBNAIL_TITLE)
     assert height > 800 or 60 < thumbnails.height() <= 150
     canvas = dock._viewer.window._qt_viewer.canvas.native
-    assert canvas.width() > width / 4
+    assert canvas.width() > 0.24 * width
     assert dock.width() < width / 2

@@ -85,12 +85,13 @@ def test_marks_follow_decisions_edits_and_undo(review) -> None:
     review.settle()
     assert states(review)[WORST] == "edited"
     review.press("A")
+    review.press("A")  # the slice has a finding now
     review.settle()
     assert states(review)[WORST] == "accepted, edited"
     assert "accepted" in review.forms.grid.reading(*WORST)
     review.controller.corrections.undo()
     review.settle()
-    assert states(review)[WORST] == ""
+    assert states(review)[WORST] == "edited"
     review.controller.corrections.redo()
     review.settle()
     assert states(review)[WORST] == "accepted, edited"  # the labels that were accepted
@@ -127,6 +128,7 @@ def test_new_study_starts_with_the_slices_of_findings(make_review, tmp_path) -> 
     assert (first.phase, first.z) == (ES, 1)
     assert review.controller.picture.place == (ES, 1)
     assert not review.forms.finding.isHidden()
+    review.press("A")
     review.press("A")  # dismisses it
     review.settle()
     assert review.forms.table.items[0].findings == ""
@@ -209,12 +211,12 @@ def test_accepting_moves_progress_without_judging_the_ef(review) -> None:
     assert "0 of 8" in progress.slices.text()
     # No spread and no advice to stop: neither rests on calibrated intervals.
     texts = [label.text() for label in progress.findChildren(QLabel) if not label.isHidden()]
-    assert texts == [progress.slices.text(), progress.share.text()]
+    assert texts == [progress.slices.text()]
     for _ in range(8):
         review.press("A")
     review.settle()
     assert "8 of 8" in progress.slices.text()
-    assert "100 %" in progress.share.text()
+    assert progress.bar.value() == progress.bar.maximum()
     assert progress.slices.text().endswith(DONE_MARK)
 
 
@@ -235,7 +237,7 @@ def test_alternatives_are_counted(review) -> None:
     text = review.forms.corrections.alternative
     count = len(review.session.alternatives_in(WORST))
     whole = text.text()
-    assert re.findall(r"\d+", whole) == [str(count), "5"]
+    assert re.findall(r"\d+", whole) == [str(count)]
     review.press("W")
     assert text.text() == whole  # the canvas names the one on screen
 

@@ -13,10 +13,7 @@ from ...core.review.queue import review_queue
 from ...core.types import Phase
 from .session import ReviewSession
 
-NOT_ALL_ACCEPTED: Final = (
-    "Not accepted: {open} of {total} slices. The descriptions of the DICOM files say how many "
-    "slices were accepted."
-)
+OPEN_SLICES: Final = "{open} of {total} slices are open."
 
 
 @dataclass(frozen=True)
@@ -94,9 +91,9 @@ def sum_accepted(counts: Mapping[Phase, AcceptedSlices]) -> AcceptedSlices:
     )
 
 
-def describe_open_slices(session: ReviewSession) -> str:
-    """Return a sentence on the slices of a DICOM export that are not accepted; "" for none."""
-    accepted = sum_accepted(count_accepted(session, session.phases))
+def describe_open_slices(session: ReviewSession, phases: Iterable[Phase] | None = None) -> str:
+    """Return a sentence on the slices of ``phases`` that are not accepted; "" for none."""
+    accepted = sum_accepted(count_accepted(session, phases))
     if not accepted.still_open:
         return ""
-    return NOT_ALL_ACCEPTED.format(open=accepted.still_open, total=accepted.total)
+    return OPEN_SLICES.format(open=accepted.still_open, total=accepted.total)

@@ -11,7 +11,6 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QPushButton,
     QSizePolicy,
@@ -24,23 +23,22 @@ from ...core.counts import format_count
 from ...core.fields import setting
 from ..common.dock import column_layout, form_layout, row_label
 from ..common.form import DataForm
-from ..layers.keys import KEYS
+from ..layers.keys import KEYS, key_text
 from .contour_handles import CONTOUR_HELP
 from .level_slider import ANSWER_SHOWN, LevelSlider
 from .presence_strip import PresenceStrip, SlicePresence
-from .scribble_tool import SCRIBBLE_BUTTONS
 from .slice_buttons import key_button
 from .structure_chips import LockBoxes, StructureChips
 
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
-NO_ALTERNATIVES: Final = "No answers in this slice"
-ALL_AGREE: Final = "All {models} nearly agree in this slice"
+NO_ALTERNATIVES: Final = "No answers"
+ALL_AGREE: Final = "Models nearly agree"
 COPIES: Final = ("slice above", "slice below", "previous phase", "next phase")
 
 CORRECTION_HELP: Final[Mapping[str, str]] = {
-    "level": "Grow or shrink the structure in this slice along the posterior. Double-click to "
-    "return to the prediction.",
+    "level": "Grow or shrink the structure in this slice along the posterior. Double-click the "
+    "slider to return to the prediction.",
     "alternatives": "Step through the answers of the models: their distinct segmentations of "
     "this slice, the most common first. Ctrl+Z discards the one on screen.",
     "base or apex": "Move the base or the apex of the structure by one slice. In a new slice it "
@@ -67,34 +65,37 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
 }
 """Part of the form → its tooltip."""
 END_BUTTONS: Final[Mapping[str, tuple[str, End, bool]]] = {
-    "base outwards": ("‹ Base", End.BASE, True),
-    "base inwards": ("Base ›", End.BASE, False),
-    "apex inwards": ("‹ Apex", End.APEX, False),
-    "apex outwards": ("Apex ›", End.APEX, True),
+    "base outwards": ("‹", End.BASE, True),
+    "base inwards": ("›", End.BASE, False),
+    "apex inwards": ("‹", End.APEX, False),
+    "apex outwards": ("›", End.APEX, True),
 }
 """Action → text of its button, the end it moves, and whether it moves outwards."""
 BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
-    "previous alternative": ("‹ Previous answer", "alternatives"),
-    "next alternative": ("Next answer ›", "alternatives"),
-    "use answer": ("Use this", "alternatives"),
+    "previous alternative": ("‹", "alternatives"),
+    "next alternative": ("›", "alternatives"),
+    "use answer": ("Use", "alternatives"),
     **{action: (text, "base or apex") for action, (text, _, _) in END_BUTTONS.items()},
-    "scribble": ("Draw", "scribble"),
-    "contour": ("Edit", "contour"),
+    "scribble": ("Scribble", "scribble"),
+    "contour": ("Contour", "contour"),
     "apply contour": ("Apply", "contour"),
     "cancel contour": ("Cancel", "contour"),
+    "absent": ("Absent", "absent"),
     "interpolate": ("Interpolate", "interpolate"),
-    "revert": ("Revert slice", "revert"),
-    "absent": ("Mark absent", "absent"),
-    "copy": ("Copy from…", "copy"),
-    "carry": ("Carry to phases", "carry"),
-    "most uncertain": ("Most uncertain", "most uncertain"),
-    "ED or ES": ("ED ↔ ES", "ED or ES"),
-    "play": ("Play", "play"),
+    "copy": ("Copy from", "copy"),
+    "revert": ("Revert", "revert"),
+    "carry": ("Carry", "carry"),
     "bring back": ("Bring back", "bring back"),
+    "ED or ES": ("ED ↔ ES", "ED or ES"),
+    "most uncertain": ("Most uncertain", "most uncertain"),
+    "play": ("Play", "play"),
 }
 """Action → text of its button, in the order of the form, and part of the form it belongs to."""
-IN_COLUMNS: Final = tuple(BUTTONS)[-9:]
-"""Buttons below the rows, in two columns."""
+IN_COLUMNS: Final = ("scribble", "contour", *tuple(BUTTONS)[-9:-2])
+"""Buttons below the rows, in columns."""
+LOOKS: Final = ("most uncertain", "play")
+"""Buttons that correct nothing."""
+COLUMNS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,9 @@ class CorrectionForm(QWidget):
         self.alternative.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.buttons = {action: self._make_button(action) for action in BUTTONS}
         self.buttons["scribble"].setCheckable(True)
-        self.scribble_buttons = QLabel(SCRIBBLE_BUTTONS)
+        self.limits = QWidget()
+        """Locks and the limit of the brush, which are placed elsewhere, as are the `LOOKS`."""
+        self.looks = QWidget()
         self.brush = DataForm(Brush)
         self._copies = self._copy_menu()
         self._reasons: dict[str, str] = {EVERY_STRUCTURE: NOTHING_TO_CORRECT}
@@ -157,8 +160,8 @@ class CorrectionForm(QWidget):
 
     def _make_button(self, action: str) -> QPushButton:
         text, _ = BUTTONS[action]
-        key = "accept" if action == "use answer" else action if action in KEYS else ""
-        button = key_button(text, key)
+        has_key = action in KEYS and action not in END_BUTTONS
+        button = key_button(text, action if has_key else "")
         if action != "copy":  # which has a menu
             button.clicked.connect(lambda: self.requested.emit(action))
         return button
@@ -203,10 +206,7 @@ class CorrectionForm(QWidget):
 
         The number 0 stands for the current labels; the canvas names the one on screen.
         """
-        models = format_count(total, "model")
-        text = f"{format_count(count, 'answer')} from {models}"
-        if count == 1 and total > 1:
-            text = ALL_AGREE.format(models=models)
+        text = ALL_AGREE if count == 1 and total > 1 else format_count(count, "answer")
         self.alternative.setText(text if count else NO_ALTERNATIVES)
         self._number = number
         self._enable()
@@ -251,6 +251,9 @@ class CorrectionForm(QWidget):
             widget.setEnabled(not reason)
             rate = self._rate if part == "play" else ""
             widget.setToolTip(reason or CORRECTION_HELP[part] + rate)
+        for action in END_BUTTONS:
+            button = self.buttons[action]
+            button.setToolTip(f"{button.toolTip()} Key: {key_text(action)}.")
         for name, action in self._copies.items():
             action.setEnabled(name not in self._reasons)
             action.setToolTip(self._reasons.get(name, ""))
@@ -264,12 +267,12 @@ class CorrectionForm(QWidget):
         }
         for name, usable in is_usable.items():
             self.buttons[name].setEnabled(self.buttons[name].isEnabled() and usable)
+            self.buttons[name].setVisible(usable or name == "use answer")
 
     def _parts(self) -> Iterator[tuple[QWidget, str]]:
         """Yield each widget with its part of the form."""
         yield self.level, "level"
         yield self.alternative, "alternatives"
-        yield self.scribble_buttons, "scribble"
         brush = self.brush.above.editor
         for widget in (brush.check.native, brush.box.native):
             yield widget, "uncertain brush"
@@ -292,31 +295,33 @@ class CorrectionForm(QWidget):
 
     def _lay_out(self) -> None:
         buttons = self.buttons
-        ends = QGridLayout()
-        ends.addWidget(self.strip, 0, 0, 1, 2)
-        for number, action in enumerate(END_BUTTONS):
-            ends.addWidget(buttons[action], 1 + number // 2, number % 2)
-        contour = [buttons[name] for name in ("contour", "apply contour", "cancel contour")]
-        rows = form_layout()
-        rows.addRow(row_label("Structure"), self.structures)
-        rows.addRow(row_label("Lock"), self.locks)
-        rows.addRow(row_label("Level"), self.level)
-        rows.addRow(row_label("Answers"), self.alternative)
-        rows.addRow(_side_by_side(buttons["previous alternative"], buttons["next alternative"]))
-        rows.addRow(row_label(""), buttons["use answer"])
-        rows.addRow(row_label("Base, apex"), ends)
-        rows.addRow(
-            row_label("Scribble"), _side_by_side(buttons["scribble"], self.scribble_buttons)
-        )
-        rows.addRow(row_label("Contour"), _side_by_side(*contour))
-        rows.addRow(self.brush.native)
+        for action in (*END_BUTTONS, "previous alternative", "next alternative", "use answer"):
+            buttons[action].setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            buttons[action].setMinimumWidth(1)  # styles give buttons a width that words need
+        answers = _side_by_side(
+            buttons["previous alternative"], self.alternative, buttons["next alternative"],
+            buttons["use answer"],
+        )  # fmt: skip
+        answers.setStretch(1, 1)
+        base, inwards, apex, outwards = (buttons[action] for action in END_BUTTONS)
+        ends = _side_by_side(base, inwards, self.strip, apex, outwards)
         columns = QGridLayout()
         columns.setContentsMargins(0, 0, 0, 0)
+        columns.setSpacing(4)
         for number, action in enumerate(IN_COLUMNS):
-            columns.addWidget(buttons[action], *divmod(number, 2))
-        for number in (0, 1):
-            columns.setColumnStretch(number, 1)
-        column_layout(self, rows, columns)
+            columns.addWidget(buttons[action], *divmod(number, COLUMNS))
+            columns.setColumnStretch(number % COLUMNS, 1)
+        contour = QHBoxLayout()  # in place of the button that starts the edit
+        contour.setSpacing(4)
+        for action in ("apply contour", "cancel contour"):
+            contour.addWidget(buttons[action])
+        columns.addLayout(contour, *divmod(IN_COLUMNS.index("contour"), COLUMNS))
+        column_layout(self, self.structures, self.level, answers, ends, columns).setSpacing(4)
+        rows = form_layout()
+        rows.addRow(row_label("Lock"), self.locks)
+        rows.addRow(self.brush.native)
+        column_layout(self.limits, rows)
+        column_layout(self.looks, _side_by_side(*(buttons[action] for action in LOOKS)))
 
 
 def _side_by_side(*widgets: QWidget) -> QHBoxLayout:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
-from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
 from superqt.utils import signals_blocked
 
-from ..common.dock import ThemeFont
+from ..reading.key_numbers import SteadyLabel
 
 SLIDER_STEPS = 255
 """Steps on each side of the prediction, as fine as probabilities are stored."""
 EDITED_BY_HAND = "Edited"
+WIDEST_VALUE = "0.88 smaller, 888.8 mL"
+"""Widest usual text next to the slider, which keeps its length."""
 ANSWER_SHOWN = "Answer {number}"
 CATCH = 3
 """Steps around 0 that count as the prediction."""
@@ -23,10 +25,10 @@ MOVING = (
 
 
 def level_text(margin: float) -> str:
-    """Return a margin in the words of the slider: "Level 0.32 larger"."""
+    """Return a margin in the words of the slider: "0.32 larger"."""
     if not margin:
         return "As predicted"
-    return f"Level {abs(margin):.2f} {'larger' if margin < 0 else 'smaller'}"
+    return f"{abs(margin):.2f} {'larger' if margin < 0 else 'smaller'}"
 
 
 class LevelSlider(QWidget):
@@ -47,20 +49,13 @@ class LevelSlider(QWidget):
         self.slider.setSingleStep(5)
         self.slider.setPageStep(25)
         self.slider.setAccessibleName("Level")
-        self.zero_button = QToolButton()
-        self.zero_button.setText("prediction")
-        self.zero_button.setAutoRaise(True)
-        self.zero_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        ThemeFont(self.zero_button)
-        self.value = QLabel()
-        self.value.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.value = SteadyLabel("", [WIDEST_VALUE], level="fine", style="")
         self._instead = ""
         self._volume: float | None = None
         self._lay_out()
         self.slider.valueChanged.connect(self._on_moved)
         self.slider.released.connect(self.level_released)
-        for signal in (self.slider.zero_requested, self.zero_button.clicked):
-            signal.connect(self._on_zero)
+        self.slider.zero_requested.connect(self._on_zero)
         self._show()
 
     @property
@@ -98,18 +93,12 @@ class LevelSlider(QWidget):
         self.value.setText(level + volume)
 
     def _lay_out(self) -> None:
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(0)
-        grid.addWidget(self.slider, 0, 0, 1, 3)
-        left, right = QLabel("smaller"), QLabel("larger")
-        right.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        grid.addWidget(left, 1, 0)
-        grid.addWidget(self.zero_button, 1, 1, Qt.AlignmentFlag.AlignHCenter)
-        grid.addWidget(right, 1, 2)
-        grid.addWidget(self.value, 2, 0, 1, 3)
-        for column in (0, 2):
-            grid.setColumnStretch(column, 1)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(QLabel("−"))
+        row.addWidget(self.slider, 1)
+        row.addWidget(QLabel("+"))
+        row.addWidget(self.value)
 
 
 class _Slider(QSlider):

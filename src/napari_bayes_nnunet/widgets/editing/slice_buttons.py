@@ -6,28 +6,21 @@ from collections.abc import Mapping
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from ..common.dock import ThemeFont
 from ..layers.keys import key_text
 
 COMMENT_HINT = "Comment on this slice"
 SLICE_BUTTONS: Final[Mapping[str, tuple[str, str, str]]] = {
-    "previous": (
-        "‹ Previous slice", "‹ Previous slice", "Show the previous slice of the queue.",
-    ),
-    "next": (
-        "Next slice ›", "Next slice ›",
-        "Show the next slice of the queue without accepting this one.",
-    ),
-    "accept": (
-        "Accept slice", "Accepted", "Accept the contours of this slice and show the next slice.",
-    ),
-    "flag": (
-        "Flag slice", "Flagged", "Flag this slice for another look, or remove the flag.",
-    ),
+    "previous": ("‹", "‹", "Show the previous slice of the queue. Key: Shift+N."),
+    "next": ("Next ›", "Next ›", "Show the next slice of the queue without accepting this one."),
+    "accept": ("Accept", "Accepted", "Accept the contours of this slice and show the next slice."),
+    "flag": ("Flag", "Flagged", "Flag this slice for another look, or remove the flag."),
 }  # fmt: skip
 """Action → text of its button, its text once it was done, and its help."""
+SHARES: Final = {"previous": 2, "next": 5, "accept": 7, "flag": 6}
+"""Widths of the buttons relative to each other, with room for every text."""
 
 
 class SliceButtons(QWidget):
@@ -48,16 +41,15 @@ class SliceButtons(QWidget):
         self.comment.setPlaceholderText(COMMENT_HINT)
         self.comment.setToolTip("Saved in the study. Press Return to go back to the image.")
         ThemeFont(self.comment)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        for number, (action, button) in enumerate(self.buttons.items()):
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for action, button in self.buttons.items():
             text, _, help_text = SLICE_BUTTONS[action]
-            button.setText(add_key(text, action))
+            button.setText(text if action == "previous" else add_key(text, action))
             button.setToolTip(help_text)
             button.clicked.connect(lambda _, a=action: self.requested.emit(a))
-            grid.addWidget(button, *divmod(number, 2))
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
+            row.addWidget(button, SHARES[action])
         self.comment.textEdited.connect(self.comment_changed)
 
     def set_slice(self, state: str, *, comment: str) -> None:
@@ -85,5 +77,5 @@ def key_button(text: str, action: str = "") -> QPushButton:
 
 
 def add_key(text: str, action: str) -> str:
-    """Return the text of a button with the key of its action: "Next slice ›  N"."""
+    """Return the text of a button with the key of its action: "Next ›  N"."""
     return f"{text}  {key_text(action)}"

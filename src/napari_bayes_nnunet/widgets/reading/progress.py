@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from ...core.review.progress import ReviewProgress
-from ..common.dock import column_layout
 from ..common.progress_row import ProgressBar
 
 BAR_STEPS = 1000
@@ -14,34 +13,46 @@ SHARE_HELP = (
     "by its uncertainty."
 )
 DONE_MARK = "✓"
-ACCEPTED_SHARE = "{percent} % of the uncertain volume"
+IN_QUEUE, NOT_IN_QUEUE = "Queue: {position} of {total}", "Not in the queue"
+PLACE_AND_ACCEPTED = "{place} · {done} of {total} accepted{mark}"
 
 
 class ReviewProgressPanel(QWidget):
-    """Accepted slices of the queue, and a bar of the uncertain volume that lies in them."""
+    """Position in the queue, accepted slices, and a bar of the uncertain volume in them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.slices = QLabel()
-        self.share = QLabel()
         self.bar = ProgressBar()
         self.bar.setRange(0, BAR_STEPS)
-        for widget in (self.bar, self.share):
-            widget.setToolTip(SHARE_HELP)
-        row = QHBoxLayout()
+        self.bar.setToolTip(SHARE_HELP)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.slices)
-        row.addStretch(1)
-        row.addWidget(self.share)
-        column_layout(self, row, self.bar).setSpacing(3)
+        row.addWidget(self.bar, 1)
+        self._progress: ReviewProgress | None = None
+        self._position: int | None = None
         self.set_progress(None)
 
     def set_progress(self, progress: ReviewProgress | None) -> None:
         """Show ``progress``, or hide the panel without a study."""
+        self._progress = progress
+        self._show()
+
+    def set_position(self, position: int | None) -> None:
+        """Show the position in the queue, from 1, of the slice on screen; None outside of it."""
+        self._position = position
+        self._show()
+
+    def _show(self) -> None:
+        progress, position = self._progress, self._position
         self.setVisible(progress is not None)
         if progress is None:
             return
-        share = progress.uncertain_share
-        done = f" {DONE_MARK}" if progress.done == progress.total else ""
-        self.slices.setText(f"{progress.done} of {progress.total} accepted{done}")
-        self.share.setText(ACCEPTED_SHARE.format(percent=int(100 * share)))
-        self.bar.setValue(int(BAR_STEPS * share))
+        done, total = progress.done, progress.total
+        place = IN_QUEUE.format(position=position, total=total) if position else NOT_IN_QUEUE
+        mark = f" {DONE_MARK}" if done == total else ""
+        self.slices.setText(
+            PLACE_AND_ACCEPTED.format(place=place, done=done, total=total, mark=mark)
+        )
+        self.bar.setValue(int(BAR_STEPS * progress.uncertain_share))

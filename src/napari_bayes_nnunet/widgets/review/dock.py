@@ -55,6 +55,7 @@ from .messages import NO_STUDY, ReviewMessages
 from .open_study import open_study
 from .saver import EVERY_MS, NOT_SAVED
 from .study_list import StudyList
+from .view import READ_ONLY
 from .window_layout import ReadingLayout, ThumbnailDock
 
 WARM_UP_AFTER_MS = 1000
@@ -76,6 +77,8 @@ READING_HELP = (
     "show them."
 )
 THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or the heat grid here."
+SAID_IN_DICOM = "The descriptions of the DICOM files say how many slices were accepted."
+SAVING = "The study is saved in {folder}."
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
 REVIEW_SAVED = "The review of {case} is saved."
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
@@ -334,9 +337,10 @@ class ReviewWidget(FolderDrop, DockContent):
         controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
         controller.saver.saved.connect(self._on_saved)
         export = controller.forms.export
-        export.export_button.clicked.connect(partial(self._export, controller))
-        export.dicom_button.clicked.connect(partial(self._export_dicom, controller))
-        export.training_button.clicked.connect(partial(self._add_to_training_set, controller))
+        export.study_action.triggered.connect(partial(self._save, controller))
+        export.export_action.triggered.connect(partial(self._export, controller))
+        export.dicom_action.triggered.connect(partial(self._export_dicom, controller))
+        export.training_action.triggered.connect(partial(self._add_to_training_set, controller))
 
     def _zoom_soon(self) -> None:
         """Zoom in on the heart, once the canvas has its size next to our docks."""
@@ -420,16 +424,23 @@ class ReviewWidget(FolderDrop, DockContent):
     def _lay_out(self) -> None:
         content = QWidget()
         column = QVBoxLayout(content)
+        column.setContentsMargins(8, 0, 8, 4)
         self._studies_section = CollapsibleSection("Studies of a folder", self.studies)
-        column.addWidget(self._studies_section)
         column.addWidget(self.image_button)
-        column.addWidget(self.messages.hint)
         self._forms_area = QVBoxLayout()
         column.addLayout(self._forms_area)
+        layouts = QHBoxLayout()
+        for button in (self.reading_button, self.thumbnails_button):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            layouts.addWidget(button)
+        column.addLayout(layouts)
+        column.addWidget(self._studies_section)
+        column.addWidget(self.messages.hint)
         column.addStretch(1)
         self._head, self._foot = QWidget(), QWidget()
         self._head_area = self._lay_out_head()
         self._foot_area = QVBoxLayout(self._foot)
+        self._foot_area.setContentsMargins(8, 0, 8, 4)
         self._foot_area.addWidget(line())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -445,22 +456,19 @@ class ReviewWidget(FolderDrop, DockContent):
         case = QHBoxLayout()
         case.addWidget(self.title, 1)
         case.addWidget(self.messages.saved)
-        buttons = QHBoxLayout()
-        layouts = self.reading_button, self.thumbnails_button
-        for button in (self.open_button, self.close_button, *layouts):
+        for button in (self.open_button, self.close_button):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            buttons.addWidget(button)
-        buttons.addStretch(1)
+            case.addWidget(button)
         column = QVBoxLayout(self._head)
+        column.setContentsMargins(8, 4, 8, 4)
         column.addLayout(case)
-        column.addLayout(buttons)
         return column
 
     def _place(self, forms: ReviewForms) -> None:
         """Place the forms of a study at the top, in the middle and at the bottom."""
         self._head_area.addWidget(forms.key_numbers)
         self._forms_area.addWidget(forms)
-        self._foot_area.addWidget(forms.slice)
+        self._foot_area.addWidget(forms.foot)
         self._thumbnails.shown_changed.connect(forms.show_thumbnails)
         forms.show_thumbnails(self._thumbnails.is_shown)
         forms.carried.shown_changed.connect(partial(self._thumbnails.cover, forms.carried))
@@ -482,6 +490,15 @@ class ReviewWidget(FolderDrop, DockContent):
         self.studies.study_chosen.connect(self.open)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
 
+    def _save(self, controller: ReviewController, _: bool) -> None:
+        """Save the study without waiting, and say how many slices are open."""
+        controller.end_drawing()
+        controller.saver.save()
+        saving = READ_ONLY if controller.saver.read_only else SAVING
+        saving = saving.format(folder=controller.session.study.folder)
+        doubt = describe_open_slices(controller.session)
+        controller.forms.export.show_message(f"{doubt} {saving}".strip())
+
     def _export(self, controller: ReviewController, _: bool) -> None:
         """Ask where to write labels, numbers and report, and write them."""
         chosen = self._choose_output(CHOOSE_OUTPUT)
@@ -491,8 +508,8 @@ class ReviewWidget(FolderDrop, DockContent):
     def _export_dicom(self, controller: ReviewController, _: bool) -> None:
         """Ask where to write DICOM SEG and SR, and write them."""
         controller.end_drawing()  # which may withdraw an acceptance
-        doubt = describe_open_slices(controller.session)
-        if doubt and not self._may_save(self, doubt):
+        doubt = describe_open_slices(controller.session, controller.session.phases)
+        if doubt and not self._may_save(self, f"{doubt} {SAID_IN_DICOM}"):
             return
         info = controller.session.study.info
         images = self._dicom_images(info.case) or self._choose_folder(CHOOSE_DICOM_IMAGES)

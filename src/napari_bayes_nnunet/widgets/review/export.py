@@ -7,16 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
+from ...app.review.accepted_slices import describe_open_slices
 from ...app.review.corrected_studies import add_to_training_set
 from ...app.review.export import export_review
 from ...app.review.session import ReviewSession
 from ...io.images.nifti import Volume
 from ..common.background import Background
 from ..common.dialogs import NOT_OPENED, open_path
-from ..common.dock import MessageLabel, column_layout
 
 EXPORT_HELP = (
     "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
@@ -32,16 +33,16 @@ TRAINING_HELP = (
 )
 
 
+STUDY_HELP = "Save the study now. It is also saved after every decision and every half minute."
 FILES_SAVED_IN = "Saved in {folder}: {names}."
 OPEN_FOLDER = "Open folder"
 NOTHING_SAVED = "Save something first; this opens its folder."
 
 
-class ExportForm(QWidget):
-    """Buttons of the exports; ``show_message`` shows the outcome.
+class SaveButton(QPushButton):
+    """Button with a menu of all that can be saved; ``reported`` carries the outcome.
 
-    ``open_path`` opens a folder and returns False on failure. ``reported`` carries each message,
-    because the form may be scrolled out of sight.
+    ``open_path`` opens a folder and returns False on failure.
     """
 
     reported = Signal(str)
@@ -49,38 +50,42 @@ class ExportForm(QWidget):
     def __init__(
         self, parent: QWidget | None = None, *, open_path: Callable[[Path], bool] = open_path
     ) -> None:
-        super().__init__(parent)
+        super().__init__("Save", parent)
         self._open_path = open_path
         self._folder: Path | None = None
-        self.export_button = QPushButton("Save labels, numbers and report…")
-        self.dicom_button = QPushButton("Save DICOM SEG and SR…")
-        self.training_button = QPushButton("Add to training set…")
-        self.folder_button = QPushButton(OPEN_FOLDER)
-        self.folder_button.setEnabled(False)
-        self.status = MessageLabel()
-        self.export_button.setToolTip(EXPORT_HELP)
-        self.dicom_button.setToolTip(DICOM_HELP)
-        self.training_button.setToolTip(TRAINING_HELP)
-        self.folder_button.setToolTip(NOTHING_SAVED)
-        buttons = self.export_button, self.dicom_button, self.training_button, self.folder_button
-        # The message is last, so that it moves no button.
-        column_layout(self, *buttons, self.status)
-        self.folder_button.clicked.connect(self._on_folder_clicked)
+        self.message = ""
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._menu = QMenu(self)
+        self._menu.setToolTipsVisible(True)
+        self.setMenu(self._menu)
+        self.study_action = self._add("Study", STUDY_HELP)
+        self.export_action = self._add("Labels, numbers and report…", EXPORT_HELP)
+        self.dicom_action = self._add("DICOM SEG and SR…", DICOM_HELP)
+        self.training_action = self._add("Add to training set…", TRAINING_HELP)
+        self._menu.addSeparator()
+        self.folder_action = self._add(OPEN_FOLDER, NOTHING_SAVED)
+        self.folder_action.setEnabled(False)
+        self.folder_action.triggered.connect(self._on_folder_wanted)
 
     def show_message(self, message: str) -> None:
-        """Show a message instead of the previous one."""
-        self.status.show_message(message)
+        """Report a message."""
+        self.message = message
         self.reported.emit(message)
 
-    def show_saved(self, files: Sequence[Path]) -> None:
-        """Show which files were written, and offer to open their folder."""
+    def show_saved(self, files: Sequence[Path], doubt: str = "") -> None:
+        """Report after a ``doubt`` which files were written, and offer to open their folder."""
         folder, names = files[0].parent, ", ".join(file.name for file in files)
-        self.show_message(FILES_SAVED_IN.format(folder=folder, names=names))
+        self.show_message(f"{doubt} {FILES_SAVED_IN.format(folder=folder, names=names)}".strip())
         self._folder = folder
-        self.folder_button.setEnabled(True)
-        self.folder_button.setToolTip(f"Open {folder} in the file manager.")
+        self.folder_action.setEnabled(True)
+        self.folder_action.setToolTip(f"Open {folder} in the file manager.")
 
-    def _on_folder_clicked(self) -> None:
+    def _add(self, text: str, help_text: str) -> QAction:
+        action = self._menu.addAction(text)
+        action.setToolTip(help_text)
+        return action
+
+    def _on_folder_wanted(self) -> None:
         folder = self._folder
         if folder is not None and not (folder.exists() and self._open_path(folder)):
             self.show_message(NOT_OPENED.format(path=folder))
@@ -99,7 +104,7 @@ class ReviewExporter(QObject):
         self,
         session: ReviewSession,
         image: Volume | None,
-        form: ExportForm,
+        form: SaveButton,
         parent: QObject | None = None,
         *,
         end_drawing: Callable[[], object] = lambda: None,
@@ -116,7 +121,8 @@ class ReviewExporter(QObject):
         session = self._snapshot()
         queue = session.queue(session.scores())
         work = partial(export_review, session, self._image, folder, queue=queue)
-        self._run(f"Saving to {folder}…", work, self._form.show_saved)
+        on_saved = partial(self._form.show_saved, doubt=describe_open_slices(session))
+        self._run(f"Saving to {folder}…", work, on_saved)
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
         """Write labels and numbers as DICOM into ``folder``; ``images`` are those of the study."""

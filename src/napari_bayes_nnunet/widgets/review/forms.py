@@ -21,20 +21,23 @@ from ..reading.stop_panel import StopPanel
 from ..reading.thumbnails import Thumbnails
 from ..reading.view_form import ViewForm
 from ..reading.volume_plot import VolumePlot
-from .export import ExportForm
+from .export import SaveButton
 
-QUEUE, CORRECT, PICTURE, UNCERTAINTY, NUMBERS, EXPORT = (
-    "Queue", "Correct", "Picture", "Uncertainty", "Numbers", "Save and export",
+QUEUE, LIMITS, PICTURE, UNCERTAINTY, NUMBERS = (
+    "Queue", "Locks and brush", "Picture", "Uncertainty", "Numbers",
 )  # fmt: skip
-OPEN_AT_FIRST = (QUEUE, CORRECT, PICTURE, UNCERTAINTY)
+SAVE_SHARE = 5
+"""Width of the save button relative to the other buttons of its row."""
+OPEN_AT_FIRST = (QUEUE, PICTURE, UNCERTAINTY)
 
 
 class ReviewForms(QWidget):
     """All forms of one study, which know neither study nor viewer.
 
     This widget holds the sections, which scroll; ``settings`` keep which of them are open.
-    ``key_numbers`` and ``slice`` have fixed places above and below the sections, ``thumbnails`` at
-    the bottom of the window, in place of the heat grid, and ``carried`` in place of these.
+    The corrections come first, so that they are in sight without scrolling. ``key_numbers`` have a
+    fixed place above them, and ``foot`` one below the sections; ``thumbnails`` have one at the
+    bottom of the window, in place of the heat grid, and ``carried`` in place of these.
     """
 
     def __init__(self, parent: QWidget | None = None, *, settings: Settings | None = None) -> None:
@@ -61,16 +64,18 @@ class ReviewForms(QWidget):
         self.view = ViewForm(settings)
         self.volumes = VolumePlot()
         self.numbers = NumbersForm()
-        self.export = ExportForm()
+        self.export = SaveButton()
         self.sections: dict[str, CollapsibleSection] = {}
-        self._column = column_layout(self)
-        queue = self.grid, self.table, self.guide, self.finding, self.stop, self.slice.comment
-        self._add(QUEUE, *queue, self.progress, self.queue)
-        self._add(CORRECT, self.corrections)
-        self._add(PICTURE, self.display)
+        self._column = column_layout(self, self.corrections)
+        queue = self.grid, self.table, self.guide, self.stop, self.slice.comment, self.queue
+        self._add(QUEUE, *queue)
+        self._add(LIMITS, self.corrections.limits)
+        self._add(PICTURE, self.display, self.corrections.looks)
         self._add(UNCERTAINTY, self.view)
         self._add(NUMBERS, self.volumes, self.numbers)
-        self._add(EXPORT, self.export)
+        self.slice.layout().addWidget(self.export, SAVE_SHARE)
+        self.foot = QWidget()
+        column_layout(self.foot, self.finding, self.progress, self.slice).setSpacing(4)
 
     def need_grid(self, is_needed: bool) -> None:
         """Show the heat grid also next to thumbnails, because more phases are reviewed."""
@@ -87,7 +92,7 @@ class ReviewForms(QWidget):
         if self.stop.was_changed:
             target = StopTarget(points=self.stop.target.value(), level=self.stop.level)
             self._settings.keep(stop_target=target)
-        for part in (self.key_numbers, self.slice, self.thumbnails, self.carried, self):
+        for part in (self.key_numbers, self.foot, self.thumbnails, self.carried, self):
             part.deleteLater()
 
     def _show_grid(self) -> None:

@@ -19,7 +19,7 @@ from ...io.study.usage_log import USE_LOG, UseRow, append_use
 from ..common.background import NO_MEMORY, Background
 
 EVERY_MS: Final = 30_000
-SAVED: Final = "Saved at {:%H:%M:%S}."
+SAVED: Final = "Saved {:%H:%M:%S}"
 NOT_SAVED: Final = "The study could not be saved. {reason}"
 OTHER_WORK: Final = (
     "Another program changed this study while it was open here. Its changes are not shown, but "

@@ -224,6 +224,8 @@ class ReviewView:
         decision, state = self._session.state.decisions.get(place), self._session.state_of(place)
         self.show_in_overview(place)
         self._forms.table.set_current(*place)
+        positions = {(item.phase, item.z): rank for rank, item in enumerate(self.queue, start=1)}
+        self._forms.progress.set_position(positions.get(place))
         comment = decision.comment if decision is not None else ""
         self._forms.slice.set_slice(state, comment=comment)
         self._forms.slice.set_queue(
