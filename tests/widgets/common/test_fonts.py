@@ -12,7 +12,6 @@ from napari_bayes_nnunet.widgets.common.folder_row import FolderRow
 from napari_bayes_nnunet.widgets.common.patient_pattern import PatientForm
 from napari_bayes_nnunet.widgets.common.rows_table import Column, Row, RowsTable
 from napari_bayes_nnunet.widgets.common.settings import Settings
-from napari_bayes_nnunet.widgets.editing.level_slider import LevelSlider
 from napari_bayes_nnunet.widgets.editing.presence_strip import PresenceStrip
 from napari_bayes_nnunet.widgets.editing.slice_buttons import SliceButtons
 from napari_bayes_nnunet.widgets.editing.structure_chips import StructureChips
@@ -27,17 +26,17 @@ from napari_bayes_nnunet.widgets.training.new_dataset_form import NewDatasetForm
 def test_small_buttons_and_the_comment_have_the_font_of_the_theme(qtbot: Any) -> None:
     window = QWidget()
     qtbot.addWidget(window)
-    chips, level, buttons = StructureChips(), LevelSlider(), SliceButtons()
+    chips, buttons = StructureChips(), SliceButtons()
     chips.set_structures({"RV": 1, "LV": 3})
     column = QVBoxLayout(window)
-    for part in (chips, level, buttons.comment):
+    for part in (chips, buttons.comment):
         column.addWidget(part)
     window.show()
     for points in (9, 18):
         style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
         window.setStyleSheet(style)
         QApplication.processEvents()
-        parts = (*chips.chips.values(), level.zero_button, buttons.comment)
+        parts = (*chips.chips.values(), buttons.comment)
         assert {part.font().pointSizeF() for part in parts} == {points}
 
 

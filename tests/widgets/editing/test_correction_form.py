@@ -72,7 +72,7 @@ def test_keys_are_printed_on_their_buttons(form) -> None:
     texts = [button.text() for button in form.findChildren(QPushButton)]
     for text in (
         *("‹  Q", "›  W", "Use  Enter", "Interpolate  I", "Revert  R", "Absent  D"),
-        *("ED ↔ ES  T", "Copy from"),
+        *("Brush  P", "Copy from"),
     ):
         assert text in texts
     for action in END_BUTTONS:

@@ -53,10 +53,21 @@ PRESSES = {
     "apex outwards": (Qt.Key.Key_R, Qt.KeyboardModifier.ShiftModifier),
     "scribble": (Qt.Key.Key_J, Qt.KeyboardModifier.NoModifier),
     "carry": (Qt.Key.Key_T, Qt.KeyboardModifier.ShiftModifier),
+    "next structure": (Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier),
+    "slice to base": (Qt.Key.Key_PageUp, Qt.KeyboardModifier.NoModifier),
+    "slice to apex": (Qt.Key.Key_PageDown, Qt.KeyboardModifier.NoModifier),
     "previous phase": (Qt.Key.Key_Comma, Qt.KeyboardModifier.NoModifier),
     "next phase": (Qt.Key.Key_Period, Qt.KeyboardModifier.NoModifier),
 }
-NEW = ("base outwards", "base inwards", "apex inwards", "apex outwards", "scribble", "carry")
+NEW = (
+    "base outwards",
+    "base inwards",
+    "apex inwards",
+    "apex outwards",
+    "scribble",
+    "carry",
+    "next structure",
+)
 """Actions with the keys chosen last."""
 VOLUME = np.zeros((4, 16, 20), np.uint8)
 LAYERS: dict[str, Callable[..., Layer]] = {

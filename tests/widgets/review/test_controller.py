@@ -58,6 +58,7 @@ from napari_bayes_nnunet.widgets.review.controller import (
     COMMENT_KEEPS_FLAG,
     LAST_OPEN,
     NOTHING_TO_COPY,
+    PAINTS,
     QUEUE_EMPTY,
     QUEUE_STARTS,
     QUEUE_WRAPPED,
@@ -949,6 +950,35 @@ def test_accept_keeps_the_previewed_alternative(review) -> None:
     assert np.array_equal(review.now(WORST), shown)
     assert steps_of(review.layer) == 1
     assert review.session.state.decisions[WORST].edited
+
+
+def test_keys_step_through_slices_and_structures(review) -> None:
+    review.controller.picture.show_slice((ED, 1))
+    towards_apex = 1 if review.session.base_is_first is not False else -1
+    review.press("PageDown")
+    assert review.controller.picture.place == (ED, 1 + towards_apex)
+    review.press("PageUp")
+    assert review.controller.picture.place == (ED, 1)
+    for _ in range(5):
+        review.press("PageUp")
+    assert review.controller.picture.place == (ED, 0 if towards_apex == 1 else 3)
+    names = [*review.session.structures]
+    review.forms.corrections.structure_chosen.emit(names[-1])
+    review.press("Shift-S")
+    assert review.forms.corrections.structure == names[0]
+    assert review.layer.selected_label == review.session.structures[names[0]]
+
+
+def test_a_tool_of_napari_that_changes_labels_is_said(review) -> None:
+    review.layer.mode = "paint"  # as by P
+    assert review.said[-1] == PAINTS.format(tool="brush")
+    brush = review.forms.corrections.buttons["brush"]
+    assert brush.isChecked()
+    review.controller.act("brush")
+    assert review.layer.mode == "pan_zoom"
+    assert not brush.isChecked()
+    review.controller.act("brush")
+    assert review.layer.mode == "paint"
 
 
 def test_looking_at_answers_costs_nothing(review) -> None:

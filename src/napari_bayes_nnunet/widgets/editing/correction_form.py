@@ -46,6 +46,7 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "scribble": "Draw a stroke: the structure takes the level or the answer that agrees with "
     "it and changes least. Ctrl with the left button draws outside. J or Escape ends.",
     "contour": CONTOUR_HELP,
+    "brush": "Paint the structure with napari's brush; 1 erases. P starts it, Z ends it.",
     "uncertain brush": "Limit brush, eraser, fill and polygon to voxels above this entropy (0 bit: "
     "the models are certain). They are hatched while such a tool is chosen.",
     "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
@@ -80,6 +81,7 @@ BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "contour": ("Contour", "contour"),
     "apply contour": ("Apply", "contour"),
     "cancel contour": ("Cancel", "contour"),
+    "brush": ("Brush  P", "brush"),
     "absent": ("Absent", "absent"),
     "interpolate": ("Interpolate", "interpolate"),
     "copy": ("Copy from", "copy"),
@@ -91,9 +93,9 @@ BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "play": ("Play", "play"),
 }
 """Action → text of its button, in the order of the form, and part of the form it belongs to."""
-IN_COLUMNS: Final = ("scribble", "contour", *tuple(BUTTONS)[-9:-2])
+IN_COLUMNS: Final = ("scribble", "contour", *tuple(BUTTONS)[-10:-3])
 """Buttons below the rows, in columns."""
-LOOKS: Final = ("most uncertain", "play")
+LOOKS: Final = ("ED or ES", "most uncertain", "play")
 """Buttons that correct nothing."""
 COLUMNS: Final = 3
 
@@ -139,7 +141,8 @@ class CorrectionForm(QWidget):
         # Or a longer text would widen the dock beyond its window.
         self.alternative.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.buttons = {action: self._make_button(action) for action in BUTTONS}
-        self.buttons["scribble"].setCheckable(True)
+        for action in ("scribble", "brush"):
+            self.buttons[action].setCheckable(True)
         self.limits = QWidget()
         """Locks and the limit of the brush, which are placed elsewhere, as are the `LOOKS`."""
         self.looks = QWidget()

@@ -294,6 +294,7 @@ class Corrections(QObject):
             self._session.put_back(step.place, step.other, tool=UNDO)
             step.other = now
             self._tell_undone([step.place])
+            self.changed.emit()
         self._taking = "", ""
         step.item = _top(other_history)
         others.append(step)

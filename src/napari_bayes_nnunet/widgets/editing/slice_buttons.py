@@ -19,7 +19,7 @@ SLICE_BUTTONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "flag": ("Flag", "Flagged", "Flag this slice for another look, or remove the flag."),
 }  # fmt: skip
 """Action → text of its button, its text once it was done, and its help."""
-SHARES: Final = {"previous": 2, "next": 5, "accept": 7, "flag": 6}
+SHARES: Final = {"previous": 2, "next": 5, "accept": 6, "flag": 5}
 """Widths of the buttons relative to each other, with room for every text."""
 
 
@@ -49,6 +49,7 @@ class SliceButtons(QWidget):
             button.setText(text if action == "previous" else add_key(text, action))
             button.setToolTip(help_text)
             button.clicked.connect(lambda _, a=action: self.requested.emit(a))
+            button.setMinimumWidth(1)  # no text widens the dock
             row.addWidget(button, SHARES[action])
         self.comment.textEdited.connect(self.comment_changed)
 
@@ -58,8 +59,8 @@ class SliceButtons(QWidget):
         ``state`` is "accepted", "flagged" or "".
         """
         for action, decided in (("accept", "accepted"), ("flag", "flagged")):
-            text = SLICE_BUTTONS[action][state == decided]
-            self.buttons[action].setText(add_key(text, action))
+            text, done, _ = SLICE_BUTTONS[action]
+            self.buttons[action].setText(done if state == decided else add_key(text, action))
         if comment != self.comment.text():
             self.comment.setText(comment)
 

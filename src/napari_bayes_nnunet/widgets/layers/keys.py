@@ -40,10 +40,13 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "most uncertain": ("G", "Centre on the most uncertain voxel"),
         "outline or fill": ("H", "Switch the fill on or off"),
         "ED or ES": ("T", "Switch between ED and ES"),
+        "slice to base": ("PageUp", "Next slice towards the base"),
+        "slice to apex": ("PageDown", "Next slice towards the apex"),
         "previous phase": (",", "Previous phase"),
         "next phase": (".", "Next phase"),
     },
     "Correct": {
+        "next structure": ("Shift-S", "Correct the next structure"),
         "previous alternative": ("Q", "Previous answer of the models"),
         "next alternative": ("W", "Next answer of the models"),
         "use answer": ("Enter", "Keep the answer on screen"),

@@ -28,6 +28,7 @@ class ReviewProgressPanel(QWidget):
         self.bar.setToolTip(SHARE_HELP)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
+        self.slices.setMinimumWidth(1)  # no text widens the dock
         row.addWidget(self.slices)
         row.addWidget(self.bar, 1)
         self._progress: ReviewProgress | None = None

@@ -24,7 +24,7 @@ from ..editing.brush_region import BrushRegion
 from ..editing.carry import Carrying
 from ..editing.contour_handles import ContourHandles
 from ..editing.correction_form import END_BUTTONS
-from ..editing.corrections import LEVEL, Corrections
+from ..editing.corrections import LEVEL, TOOL_WORDS, Corrections
 from ..editing.scribble_tool import SCRIBBLE_BUTTONS, ScribbleTool
 from ..layers.captions import PatientLetters, has_letters
 from ..layers.cine_player import CinePlayer
@@ -47,6 +47,9 @@ QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
 ALL_ACCEPTED: Final = "All slices accepted. Continue with Save."
+PAINTING: Final = ("paint", "erase", "fill", "polygon")
+"""Modes of napari in which the mouse changes the labels."""
+PAINTS: Final = "Clicks and drags change the labels now ({tool}). Press Z to end this."
 ASKED: Final = "{finding} Press A again to accept the slice all the same."
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
 REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save."
@@ -124,6 +127,10 @@ class ReviewController(QObject):
             "previous": ("", partial(self.step, -1)),
             "most uncertain": ("", self.centre),
             "ED or ES": ("ED or ES", self._show_other_landmark),
+            "slice to base": ("", partial(self._step_slice, -1)),
+            "slice to apex": ("", partial(self._step_slice, 1)),
+            "next structure": ("", self._choose_next_structure),
+            "brush": ("brush", self._toggle_brush),
             "previous phase": ("", partial(self.step_phase, -1)),
             "next phase": ("", partial(self.step_phase, 1)),
             "play": ("", self.player.toggle),
@@ -243,6 +250,7 @@ class ReviewController(QObject):
             del keys[name]  # otherwise they are keys of napari
         self.keys = ReviewKeys(self._viewer, keys, {"peek": self.outlines.peek})
         self.picture.edited.editable = not self.saver.read_only
+        self.picture.edited.events.mode.connect(self._on_mode)
 
     def _show_first_slice(self) -> None:
         """Show the slice at which the reader stopped, or the first slice of the queue."""
@@ -266,6 +274,7 @@ class ReviewController(QObject):
     def close(self) -> None:
         """Save and disconnect from the viewer. Raises DataError if saving fails."""
         try:
+            self.picture.edited.events.mode.disconnect(self._on_mode)
             self.contour.leave()
             tools = self.scribble, self.brush, self.contour, self.player, self.carrying
             for part in (*tools, self.corrections, self.window_level):
@@ -323,12 +332,12 @@ class ReviewController(QObject):
         self._save_soon.throttle()  # copying the labels would delay the image
 
     def _on_undone(self, places: list[Place]) -> None:
-        """Show a slice that undo or redo has changed, and save a decision that came back."""
+        """Show a slice that undo or redo has changed, and save soon, as after a decision."""
         if self.view.place not in places:
             self.picture.go_to(places[0])
             if self.view.label not in self.corrections.undone_labels:
                 self._follow_queue()
-        self._note_decision()
+        self._save_soon.throttle()
 
     # The pictures of the slices, which lie as the slices do on the screen
 
@@ -428,6 +437,15 @@ class ReviewController(QObject):
             self.picture.go_to(((phase - 1 + step) % count + 1, z))
             self._follow_queue()
 
+    def _step_slice(self, step: int) -> None:
+        """Stop the cine and show the next slice towards the apex (+1) or the base (-1)."""
+        self.player.pause()
+        phase, z = self.view.place
+        z += -step if self.session.base_is_first is False else step
+        if 0 <= z < self.session.slices:
+            self.picture.go_to((phase, z))
+            self._follow_queue()
+
     def centre(self) -> None:
         """Centre on the voxel on which the members disagree most."""
         place = self.view.place
@@ -524,6 +542,24 @@ class ReviewController(QObject):
         self.outlines.set_structure(name, draw=draw)
         if draw:
             self.view.show_structure()
+
+    def _choose_next_structure(self) -> None:
+        names = [*self.session.structures]
+        now = names.index(self.forms.corrections.structure)
+        self.choose_structure(names[(now + 1) % len(names)])
+
+    def _toggle_brush(self) -> None:
+        """Start or stop napari's brush."""
+        edited = self.picture.edited
+        self.picture.select_edited()
+        edited.mode = "pan_zoom" if edited.mode == "paint" else "paint"
+
+    def _on_mode(self) -> None:
+        """Say which tool of napari changes the labels from now on; its keys start it silently."""
+        mode = str(self.picture.edited.mode)
+        self.forms.corrections.buttons["brush"].setChecked(mode == "paint")
+        if mode in PAINTING:
+            self.said.emit(PAINTS.format(tool=TOOL_WORDS.get(mode, mode)))
 
     def show_level(self, margin: float) -> None:
         """Preview the structure at a level."""

@@ -26,7 +26,7 @@ from ..reading.queue_table import QueueRow
 from .forms import ReviewForms
 
 EDITS: Final = (
-    "level", "alternatives", "base or apex", "scribble", "contour", "uncertain brush",
+    "level", "alternatives", "base or apex", "scribble", "contour", "brush", "uncertain brush",
     "interpolate", "revert", "bring back", "absent", "carry", "copy",
 )  # fmt: skip
 """Parts of the form that change labels, which a study that can only be viewed does not allow."""
