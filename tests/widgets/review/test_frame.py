@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.info import LACKS_PHASES
+from napari_bayes_nnunet.widgets.common.dock import FittingScrollArea
 from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import saver as study_saver
@@ -290,14 +291,18 @@ def docks_of(dock: ReviewWidget) -> dict[str, tuple[bool, int]]:
     }
 
 
-def test_reading_layout_hides_docks_and_sliders_fit(
+def test_reading_layout_hides_docks_and_shows_tools(
     window_dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
 ) -> None:
     dock = window_dock
     open_in(dock, folder, qtbot)
     settle(qtbot, dock)
     before, controller = docks_of(dock), dock.controller
+    dock.findChild(FittingScrollArea).ensureWidgetVisible(dock.reading_button)
+    tools = dock.forms.corrections.structures
+    assert tools.visibleRegion().isEmpty()
     qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
+    assert not tools.visibleRegion().isEmpty()
     reading, width = docks_of(dock), dock.width()
     assert not any(reading[name][0] for name in LAYER_DOCKS)
     assert reading["Review"] == before["Review"]

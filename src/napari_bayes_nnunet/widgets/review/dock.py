@@ -404,6 +404,7 @@ class ReviewWidget(FolderDrop, DockContent):
             self._leave_layout()
         self._reads = is_on
         self._settings.keep(reading_layout=is_on)
+        self._area.verticalScrollBar().setValue(0)  # back to the tools
         self._zoom_soon()
 
     def _open_shown_study(self) -> None:
@@ -446,7 +447,8 @@ class ReviewWidget(FolderDrop, DockContent):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._head)
-        layout.addWidget(FittingScrollArea(content), 1)
+        self._area = FittingScrollArea(content)
+        layout.addWidget(self._area, 1)
         layout.addWidget(self._foot)
         layout.addWidget(self.messages.line)
         self.setAcceptDrops(True)
