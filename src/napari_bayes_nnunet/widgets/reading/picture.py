@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -373,6 +373,7 @@ class ReviewPicture(QObject):
         if volume is None:
             voxels = np.zeros(info.shape, np.uint8)
             volume = Volume(voxels, info.geometry, self._session.study.folder)
+        volume = replace(volume, patient=self._session.study.patient)
         image = add_image(self._viewer, layer_data(volume, case=info.case))
         assert isinstance(image, Image)
         if opened.image is None:

@@ -75,6 +75,7 @@ from ..layers.image_input import ImageInput
 from ..layers.metadata import (
     bayes_metadata,
     layer_case,
+    layer_patient,
     layer_phase_cases,
     layer_source,
     layer_voxels,
@@ -446,6 +447,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 channels=image.layers,
                 phase_cases=layer_phase_cases(layer),
                 image_notes=tuple(map(in_the_window, bayes_metadata(layer).get("notes", ()))),
+                patient=layer_patient(layer),
             )
         result.settings = settings  # equal settings may differ in the device
         if self.image.known_phases is not None:

@@ -48,6 +48,7 @@ from ..layers.metadata import (
     layer_case,
     layer_data,
     layer_geometry,
+    layer_patient,
     layer_phase_cases,
     layer_source,
     layer_spacing,
@@ -531,6 +532,7 @@ def join_phases(
         source=source.with_name(SOURCE_NAMES.format(first=cases[0], second=cases[1])),
         notes=tuple(n for layer in (first, second) for n in bayes_metadata(layer).get("notes", ())),
         doubt=bayes_metadata(first).get("doubt") or bayes_metadata(second).get("doubt"),
+        patient=layer_patient(first).joined_with(layer_patient(second)),
     )
     data, attributes, kind = layer_data(volume, case=examination_of(cases[0]))
     attributes["metadata"]["bayes"][PHASE_CASES] = cases
