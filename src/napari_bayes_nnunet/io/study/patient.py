@@ -18,7 +18,7 @@ from ..files.json_files import read_json
 
 PATIENT: Final = "patient.json"
 _FORMAT: Final = 1
-_REPAIR: Final = "Delete it; the study then shows its name in place of the patient."
+_REPAIR: Final = "Delete it to open the study without the data of its patient."
 _OWNER_ONLY: Final = 0o600
 
 

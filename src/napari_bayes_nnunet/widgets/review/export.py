@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ...app.review.corrected_studies import add_to_training_set
 from ...app.review.export import export_review
@@ -21,6 +21,10 @@ from ..common.dock import MessageLabel, column_layout
 EXPORT_HELP = (
     "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
     "(HTML)."
+)
+NAME_HELP = (
+    "Write name, birth year, sex and date from the DICOM header, or the file's name, into the "
+    "report. Labels and numbers stay without."
 )
 DICOM_HELP = (
     "Save the labels as DICOM SEG and the measurements as DICOM SR, for studies made from DICOM "
@@ -53,16 +57,19 @@ class ExportForm(QWidget):
         self._open_path = open_path
         self._folder: Path | None = None
         self.export_button = QPushButton("Save labels, numbers and report…")
+        self.names_patient = QCheckBox("Report with the patient's name")
         self.dicom_button = QPushButton("Save DICOM SEG and SR…")
         self.training_button = QPushButton("Add to training set…")
         self.folder_button = QPushButton(OPEN_FOLDER)
         self.folder_button.setEnabled(False)
         self.status = MessageLabel()
         self.export_button.setToolTip(EXPORT_HELP)
+        self.names_patient.setToolTip(NAME_HELP)
         self.dicom_button.setToolTip(DICOM_HELP)
         self.training_button.setToolTip(TRAINING_HELP)
         self.folder_button.setToolTip(NOTHING_SAVED)
-        buttons = self.export_button, self.dicom_button, self.training_button, self.folder_button
+        saves = self.export_button, self.names_patient, self.dicom_button
+        buttons = *saves, self.training_button, self.folder_button
         # The message is last, so that it moves no button.
         column_layout(self, *buttons, self.status)
         self.folder_button.clicked.connect(self._on_folder_clicked)
@@ -115,7 +122,10 @@ class ReviewExporter(QObject):
         """Write labels, numbers and report into ``folder``."""
         session = self._snapshot()
         queue = session.queue(session.scores())
-        work = partial(export_review, session, self._image, folder, queue=queue)
+        named = self._form.names_patient.isChecked()
+        work = partial(
+            export_review, session, self._image, folder, queue=queue, names_patient=named
+        )
         self._run(f"Saving to {folder}…", work, self._form.show_saved)
 
     def export_dicom_to(self, folder: Path, *, images: Path) -> None:
