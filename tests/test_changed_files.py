@@ -29,12 +29,19 @@ from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
 from napari_bayes_nnunet.app.segmentation.inspection import inspection_json, inspection_text
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.training.run_state import JobInfo
+from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_splits
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
 from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.files.json_files import parse_json
 from napari_bayes_nnunet.io.study.info import STUDY_FILE, read_study_info
+from napari_bayes_nnunet.io.study.patient import (
+    PATIENT,
+    PatientRecord,
+    read_patient,
+    write_patient,
+)
 from napari_bayes_nnunet.io.study.review_state import REVIEW, read_review, write_review
 from napari_bayes_nnunet.io.study.summary import summarise_study
 
@@ -120,6 +127,20 @@ def test_changed_review_is_read_or_refused(study: Path, tmp_path: Path) -> None:
         write_review(tmp_path, changed)
 
     assert_read_or_refused(study / REVIEW, read)
+
+
+def test_changed_patient_is_read_or_refused(study: Path) -> None:
+    def read() -> None:
+        problems: list[str] = []
+        record = read_patient(study, case="cine", problems=problems)
+        assert record.title
+        assert record.values
+        if problems:
+            raise DataError("{problem}", problem=problems[0])
+
+    whole = {"age": 66.0, "sex": "f", "height_cm": 170.0, "weight_kg": 60.0, "heart_rate": 60.0}
+    write_patient(study, PatientRecord(name="Quux", birth="1957", files=("a.nii",), **whole))
+    assert_read_or_refused(study / PATIENT, read)
 
 
 def test_changed_report_is_read_or_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,7 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 from napari_bayes_nnunet.io.search import case_image
 from napari_bayes_nnunet.io.study.info import find_image
+from napari_bayes_nnunet.io.study.patient import PATIENT
 from napari_bayes_nnunet.io.study.study import read_study
 from tests.helpers.data import dicoms
 from tests.helpers.data.models import made_image, make_model
@@ -821,16 +823,21 @@ class TestDicom:
         report = json.loads((tmp_path / "out" / f"{outcome.case}_frame01.json").read_text())
         assert note in report["notes"]
 
-    def test_no_name_of_the_patient_is_written(self, model, folder, tmp_path):
+    def test_patient_is_named_in_a_file_for_its_owner_only(self, model, folder, tmp_path):
         out = tmp_path / "out"
         (outcome,) = self.segment(model, folder, out, phases="1", save=frozenset({"study"}))
         assert outcome.failure == ""
         for file in (one for one in out.rglob("*") if one.is_file()):
             content = file.read_bytes()
             content = gzip.decompress(content) if file.suffix == ".gz" else content
+            if file == out / outcome.case / PATIENT:
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600
+                assert read_study(file.parent).patient.title.startswith("Doe^Jane (MRN-4711) · ")
+                continue
             for word in (b"Doe", b"Jane", b"MRN-4711", b"1950"):
                 assert word not in content, file
                 assert word.decode() not in str(file.relative_to(out))
+        assert (out / outcome.case / PATIENT).exists()
 
     def test_named_by_the_folder_on_request(self, model, folder, tmp_path):
         out = tmp_path / "out"

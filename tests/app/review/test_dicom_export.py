@@ -74,6 +74,25 @@ def test_labels_and_numbers_are_exported(study: Path, images: Path, tmp_path: Pa
     assert "Doe" not in files[3].read_text()
 
 
+def test_files_carry_patient_and_study_of_the_images(tmp_path: Path) -> None:
+    about = {
+        "PatientAge": "070Y", "PatientSize": 1.7, "PatientWeight": 70.5,
+        "IssuerOfPatientID": "Hospital", "StudyDescription": "Cardiac", "PatientSex": None,
+    }  # fmt: skip
+    geometry = write_dicoms(tmp_path / "in", **about)
+    folder = make_cine(tmp_path / "study", geometry=geometry, ed=ED, es=ES)
+    files = export_session(ReviewSession(read_study(folder)), tmp_path / "in", tmp_path / "out")
+    source = next(file for file in (tmp_path / "in").rglob("IM*"))
+    names = (
+        *("PatientName", "PatientID", "PatientBirthDate", "StudyInstanceUID", "StudyDate"),
+        *("StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", *about),
+    )
+    for file in (file for file in files if file.suffix == ".dcm"):
+        written, known = dcmread(file), dcmread(source)
+        known.PatientSex = ""  # required, even if it is not known
+        assert {n: written[n].value for n in names} == {n: known[n].value for n in names}
+
+
 def test_command_lists_the_files(study: Path, images: Path, tmp_path: Path) -> None:
     arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(main, arguments)

@@ -34,6 +34,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import Volume, read_labels, read_volume, write_labels
 from napari_bayes_nnunet.io.study.arrays import posterior_file
+from napari_bayes_nnunet.io.study.patient import PatientRecord, write_patient
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, append_use
 from napari_bayes_nnunet.sample_data import CINE
@@ -55,6 +56,19 @@ def session(folder) -> ReviewSession:
 @pytest.fixture
 def image(folder) -> Volume:
     return read_volume(image_of(folder))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_only_the_report_names_the_patient_if_asked(tmp_path, folder, image, asked) -> None:
+    write_patient(folder, PatientRecord(name="Quux^<Jo>", birth="1957-05-02"))
+    session = ReviewSession(read_study(folder))
+    *others, report = export_review(session, image, tmp_path / "out", queue=[], names_patient=asked)
+    page = report.read_text()
+    assert ("Quux^&lt;Jo&gt; · 1957" in page) is asked
+    assert ("Quux" in page) is asked
+    labels, numbers = others
+    assert b"Quux" not in nibabel.load(labels).header.binaryblock
+    assert "Quux" not in numbers.read_text()
 
 
 def edit(session: ReviewSession, place: tuple) -> None:

@@ -149,8 +149,8 @@ def test_a_decision_changes_one_slice_of_a_copy(tmp_path: Path) -> None:
 
 def test_a_review_is_begun_by_work() -> None:
     settings = ReviewState(ed=1, es=8, score="entropy", current=(1, 0), all_phases=True)
-    assert not settings.is_begun
-    assert replace(settings, finished=True).is_begun
-    assert replace(settings, landmarks_chosen=True).is_begun
-    assert replace(settings, patient=Patient(heart_rate=60)).is_begun
-    assert settings.with_decision((1, 0), FLAGGED).is_begun
+    assert not settings.is_begun()
+    assert replace(settings, finished=True).is_begun()
+    assert replace(settings, landmarks_chosen=True).is_begun()
+    assert replace(settings, patient=Patient(heart_rate=60)).is_begun()
+    assert settings.with_decision((1, 0), FLAGGED).is_begun()

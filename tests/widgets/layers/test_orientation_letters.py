@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.io.images.geometry import Geometry
-from napari_bayes_nnunet.widgets.layers.captions import PatientLetters, edge_letters
+from napari_bayes_nnunet.widgets.layers.captions import FrontCaption, edge_letters
 from napari_bayes_nnunet.widgets.layers.viewing import show_in_reading_orientation
 
 from ..conftest import CINE, OBLIQUE, image_layer
@@ -47,8 +47,8 @@ def viewer(tmp_path) -> ViewerModel:
 
 
 @pytest.fixture(autouse=True)
-def shown(viewer) -> PatientLetters:
-    return PatientLetters(viewer)
+def shown(viewer) -> FrontCaption:
+    return FrontCaption(viewer)
 
 
 def test_letters_follow_the_view(viewer) -> None:

@@ -117,6 +117,16 @@ def test_labels_by_name_or_folder(tmp_path: Path, name: str) -> None:
     assert layer.metadata["bayes"]["role"] == "labels"
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"), [([0, 1, 3], Labels), ([0, 1, 300], Image), ([0, 0.5, 1], Image)]
+)
+def test_few_whole_numbers_are_labels(tmp_path: Path, values: list[float], kind: type) -> None:
+    array = np.resize(np.array(values), VOLUME.shape)
+    write_image(tmp_path / "lv.nii.gz", array, VOLUME)
+    (layer,) = layers_of(tmp_path / "lv.nii.gz")
+    assert isinstance(layer, kind)
+
+
 def test_labels_by_the_intent_of_the_file(tmp_path: Path) -> None:
     write_labels(tmp_path / "a.nii.gz", np.full((3, 4, 5), 300), VOLUME)
     (layer,) = layers_of(tmp_path / "a.nii.gz")

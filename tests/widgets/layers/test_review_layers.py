@@ -171,7 +171,7 @@ def test_removing_a_layer_keeps_the_selection(viewer, image, edited) -> None:
 
 def test_closed_review_hidden_twice_stays_hidden(viewer, image, edited, tmp_path) -> None:
     """A new result arrives while another image is in front of the reviewed one."""
-    show_as_closed(edited, saved=True)
+    show_as_closed(edited)
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
     bring_to_front(viewer, other)
     hide_closed_review(viewer, image)
@@ -188,7 +188,7 @@ def test_new_result_is_shown_in_place_of_closed_review(
     layers = result_layers(viewer, image)
     for layer in layers.values():
         layer.visible = False
-    show_as_closed(edited, saved=True)
+    show_as_closed(edited)
     other = viewer.add_layer(image_layer(tmp_path, CINE, "other"))
     bring_to_front(viewer, other if other_in_front else image)
     put_result(viewer, image, make_result(CINE))

@@ -8,8 +8,9 @@ from qtpy.QtWidgets import QLabel
 from napari_bayes_nnunet.widgets.layers.keys import KEY_GROUPS, KEYS, key_text
 from napari_bayes_nnunet.widgets.reading.key_sheet import (
     KEYS_TITLE,
+    KeysAction,
     KeySheet,
-    add_keys_to_help,
+    menu_action,
     show_keys,
 )
 
@@ -32,7 +33,7 @@ def test_help_opens_the_sheet_also_after_a_rebuild(make_napari_viewer, make_dock
     menu = dock._viewer.window.help_menu
     window = dock.window()
     qtbot.waitUntil(lambda: KEYS_TITLE in [action.text() for action in menu.actions()])
-    add_keys_to_help(window)
+    menu_action(window, KeysAction)
     menu.rebuild()
     menu.popup(window.pos())
     (action,) = (action for action in menu.actions() if action.text() == KEYS_TITLE)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.widgets.common.form import NO_NUMBER
-from napari_bayes_nnunet.widgets.reading.patient_fields import PatientFields
+from napari_bayes_nnunet.widgets.reading.patient_fields import FROM_HEADER, PatientFields
 
 
 @pytest.fixture
@@ -49,6 +49,20 @@ def test_valid_values_are_emitted_at_once(fields: PatientFields, heard: Any, qtb
     write(fields, "heart_rate", " 61 ", qtbot)
     assert heard[-1] == fields.patient == Patient(height_cm=172, weight_kg=64.5, heart_rate=61)
     assert shown_problems(fields) == {}
+
+
+def test_fields_say_what_came_from_the_header(fields: PatientFields, qtbot: Any) -> None:
+    def from_header() -> set[str]:
+        tips = {field.name: field.editor.native.toolTip() for field in fields}
+        return {name for name, tip in tips.items() if tip.startswith(FROM_HEADER)}
+
+    header = Patient(height_cm=172, heart_rate=61)
+    fields.set_patient(Patient(height_cm=172, weight_kg=64, heart_rate=61), header)
+    assert from_header() == {"height_cm", "heart_rate"}
+    write(fields, "heart_rate", "70", qtbot)
+    assert from_header() == {"height_cm"}
+    fields.set_patient(Patient(height_cm=180), header)
+    assert from_header() == set()
 
 
 def test_an_emptied_field_is_unknown(fields: PatientFields, heard: Any, qtbot: Any) -> None:

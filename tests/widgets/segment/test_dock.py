@@ -44,6 +44,7 @@ from napari_bayes_nnunet.widgets.cohort.dialog import FROM_THE_DOCK
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH, PLUGIN
 from napari_bayes_nnunet.widgets.common.levels import level_color
 from napari_bayes_nnunet.widgets.common.settings import Display
+from napari_bayes_nnunet.widgets.layers.front import bring_to_front
 from napari_bayes_nnunet.widgets.layers.result_layers import kept_result
 from napari_bayes_nnunet.widgets.layers.review_layers import (
     UNDER_REVIEW,
@@ -289,6 +290,31 @@ def test_a_run_keeps_its_image(ready, tmp_path, qtbot) -> None:
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
     assert visible(dock) == {"a", "a entropy, bit", "a prediction", "a contours"}
     assert dock.run.save_button.isEnabled()
+
+
+def test_result_waits_while_another_image_is_reviewed(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, name="a"), flags=["--seconds", 0.2])
+    dock.run.segment_button.click()
+    image = dock.image.layer
+    other = dock._viewer.add_layer(image_layer(tmp_path, name="b"))
+    dock.image.choose(image)
+    edited = edited_layer(other, np.zeros(VOLUME.shape, np.uint8), {"LV": 1}, None)
+    edited.metadata["bayes"][UNDER_REVIEW] = True
+    dock._viewer.add_layer(edited)
+    bring_to_front(dock._viewer, other)  # as its review does
+    wait_until(lambda: not dock.is_running, qtbot)
+    assert visible(dock) == {"b", "b edited"}
+    dock.image.channels[0].activated.emit(0)
+    assert visible(dock) == {"a", "a entropy, bit", "a prediction", "a contours"}
+
+
+def test_numbers_are_called_a_prediction(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path))
+    assert dock.run.results.isHidden()
+    run(dock, qtbot)
+    assert not dock.run.results.kind.isHidden()
+    assert "prediction" in dock.run.results.kind.text().lower()
+    assert "prediction" in dock.run.save_button.toolTip()
 
 
 def test_a_removed_prediction_is_said_at_the_end(ready, tmp_path, qtbot) -> None:
@@ -918,7 +944,7 @@ def test_a_review_keeps_its_layers_until_it_is_closed(ready, tmp_path, qtbot) ->
     run(dock, qtbot)
     dock.image.channels[0].activated.emit(0)
     assert names(dock) == before
-    show_as_closed(edited, saved=True)
+    show_as_closed(edited)
     dock.image.channels[0].activated.emit(0)
     assert dock._viewer.layers["heart prediction (vanilla)"].data is dock.result.labels
     assert not edited.visible
@@ -935,7 +961,7 @@ def test_results_hidden_by_a_closed_review_are_shown_again(ready, tmp_path, qtbo
         layer.visible = False  # as the review does
     edited = edited_layer(image, result.labels.copy(), result.structures, None)
     dock._viewer.add_layer(edited)
-    show_as_closed(edited, saved=True)
+    show_as_closed(edited)
     dock.method.method.value = "vanilla"
     run(dock, qtbot)
     shown = {
@@ -1132,6 +1158,7 @@ def test_a_result_is_reviewed_next_to_its_image(ready, tmp_path, qtbot, review, 
     study = read_study(folder)
     assert set(study.posteriors) == {2, 5}
     assert study.info.image.name == "heart.nii.gz"
+    assert study.patient.title == "heart.nii.gz"
     np.testing.assert_array_equal(study.prediction, dock.result.labels)
 
 

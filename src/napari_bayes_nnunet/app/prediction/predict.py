@@ -520,7 +520,8 @@ class _Case:
             phases_from=self.entries.get("phases_from", ""),
         )
         voxels = None if from_file else image.voxels
-        write_study(self.request.output / self.name, info, posteriors, image=voxels, wait=WAITS)
+        output, whose = self.request.output / self.name, image.patient
+        write_study(output, info, posteriors, image=voxels, patient=whose, wait=WAITS)
 
 
 def _further_names(case: str, phases: Iterable[int | None]) -> list[str]:

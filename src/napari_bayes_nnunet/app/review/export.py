@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -40,11 +41,17 @@ def export_files(session: ReviewSession, folder: Path) -> list[Path]:
 
 
 def export_review(
-    session: ReviewSession, image: Volume | None, folder: Path, *, queue: list[QueueItem]
+    session: ReviewSession,
+    image: Volume | None,
+    folder: Path,
+    *,
+    queue: list[QueueItem],
+    names_patient: bool = False,
 ) -> list[Path]:
     """Write labels with the image's geometry, numbers as CSV and the report as HTML.
 
-    Raises DataError if a file cannot be written, or would not be read back the same.
+    Only the report names the patient, and only with ``names_patient``. Raises DataError if a file
+    cannot be written, or would not be read back the same.
     """
     labels, numbers, report = export_files(session, folder)
     info = session.study.info
@@ -53,7 +60,8 @@ def export_review(
     outcome = collect_outcome(session, image, queue)
     among = session.compared
     write_numbers(numbers, outcome.before, outcome.after, outcome.open_slices, among=among)
-    write_or_refuse(report, report_page(outcome))
+    patient = session.study.patient.title if names_patient else ""
+    write_or_refuse(report, report_page(replace(outcome, patient=patient)))
     return [labels, numbers, report]
 
 

@@ -64,7 +64,7 @@ class ReviewOutcome:
     own, and ``open_slices`` how many slices of the phases of each are still to accept.
     ``papillary`` is a sentence on how papillary muscles count. ``predictions``:
     phase → the report of its segmentation, as in the JSON file of a case. ``corrected`` is None if
-    the image is not available.
+    the image is not available. ``patient`` says whose heart it is, "" unless the reader wants that.
     """
 
     study: str
@@ -87,6 +87,7 @@ class ReviewOutcome:
     predictions: Mapping[int | None, Mapping[str, Any]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     letters: Letters | None = None
+    patient: str = ""
 
     @property
     def name(self) -> str:
@@ -137,7 +138,8 @@ def _facts(review: ReviewOutcome) -> list[str]:
     roles = (("ED", review.ed), ("ES", review.es))
     phases = [f"{name} is phase {phase}" for name, phase in roles if phase is not None]
     joined = [f"phase {n} is {case}" for n, case in enumerate(review.phase_cases, start=1)]
-    return [f"{review.made:%Y-%m-%d %H:%M}", *phases, *joined]
+    named = [review.patient] if review.patient else []
+    return [*named, f"{review.made:%Y-%m-%d %H:%M}", *phases, *joined]
 
 
 def _warnings(review: ReviewOutcome) -> Iterator[str]:

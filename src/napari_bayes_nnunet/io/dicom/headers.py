@@ -6,20 +6,23 @@ A classic file holds one image, an enhanced multi-frame file one per frame. Pixe
 from __future__ import annotations
 
 import math
+import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, EnhancedMRImageStorage, MRImageStorage
 
+from ..study.patient import PatientRecord
 from .limits import MOST_FRAMES, read_dicom_file
 
 Vector: TypeAlias = tuple[float, ...]
@@ -34,6 +37,7 @@ MONOCHROME: Final = ("MONOCHROME2", "MONOCHROME1")
 """Kinds of grey pixels: the highest value is white, or black."""
 ROUGH_DIRECTION: Final = 0.01
 """Largest error of the length of a direction, and of the cosine between rows and columns."""
+_SEXES: Final[dict[str, Literal["f", "m"]]] = {"F": "f", "M": "m"}
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 """First part of the classes of screenshots, and of images that another program has converted.
 
@@ -118,6 +122,53 @@ def images_of(file: Path) -> list[DicomImage]:
         if not _is_image(header):
             return []
         return [_image(file, header, frame) for frame in range(_frames(header))]
+
+
+def patient_of(header: pydicom.Dataset) -> PatientRecord:
+    """Return whose heart a file shows. Values that the standard does not allow are left out."""
+
+    def text(name: str) -> str:
+        return " ".join(str(header.get(name) or "").split()).strip("^ ")
+
+    birth, day = _iso_date(text("PatientBirthDate")), _iso_date(text("StudyDate"))
+    age = re.fullmatch(r"(\d{3})Y", text("PatientAge"))
+    height = _measure("PatientSize", header)
+    return PatientRecord(
+        name=text("PatientName"),
+        patient_id=text("PatientID"),
+        birth=birth,
+        age=int(age[1]) if age else _years_between(birth, day),
+        sex=_SEXES.get(text("PatientSex")),
+        date=day,
+        series=text("SeriesDescription") or text("ProtocolName"),
+        height_cm=None if height is None else round(100 * height, 1),
+        weight_kg=_measure("PatientWeight", header),
+        heart_rate=_measure("HeartRate", header),
+    )
+
+
+def _iso_date(text: str) -> str:
+    """Return a date as in "2024-03-12", the year of one like 20120000, "" for other texts."""
+    if not re.fullmatch(r"[12]\d{7}", text):
+        return ""
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:])).isoformat()
+    except ValueError:
+        return text[:4]
+
+
+def _years_between(birth: str, day: str) -> int | None:
+    """Return the full years between two ISO dates, None if one of them is not a whole date."""
+    if not len(birth) == len(day) == len("2024-03-12"):
+        return None
+    return int(day[:4]) - int(birth[:4]) - (day[5:] < birth[5:])
+
+
+def _measure(name: str, header: pydicom.Dataset) -> float | None:
+    try:
+        return _positive(_number(name, header))
+    except (TypeError, ValueError):
+        return None
 
 
 def functional_group(header: pydicom.Dataset, frame: int, name: str) -> pydicom.Dataset:

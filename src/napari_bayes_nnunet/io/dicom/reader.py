@@ -1,7 +1,7 @@
 """Short-axis cines of DICOM folders, read as volumes like those of NIfTI files.
 
 Slices and phases are found by their headers, never by file names or the order of files. The volume
-is named by a pseudonym of its series; a patient's name or number is not kept.
+is named by a pseudonym of its series; only its `PatientRecord` says whose heart it is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .. import DataError
 from ..files.special import may_be_file
 from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import BLANK_IMAGE, Volume
+from ..study.patient import PatientRecord
 from .files import is_dicom, list_files
 from .headers import (
     DAMAGED,
@@ -34,6 +35,7 @@ from .headers import (
     functional_group,
     has_valid_uids,
     images_of,
+    patient_of,
     syntax_name,
     tolerant_reading,
 )
@@ -189,13 +191,23 @@ def read_stack(
         raise DataError(BLANK_IMAGE, file=title)
     source = path.absolute().parent / (name or stack.pseudonym)
     notes = (*stack.notes, *_notes_on_files(images))
-    return Volume(voxels, geometry, source, notes, stack.no_cine_because or stack.doubt)
+    doubt = stack.no_cine_because or stack.doubt
+    return Volume(voxels, geometry, source, notes, doubt, _read_patient(stack))
 
 
 def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     """Return the (Y, X) middle slice of the first phase. Raises DataError if it is unreadable."""
     middle: DicomImage = stack.slices[len(stack.slices) // 2][0]
     return np.asarray(read_pixels([middle])[0])
+
+
+def _read_patient(stack: Stack) -> PatientRecord:
+    """Return whose heart a readable stack shows."""
+    with tolerant_reading():
+        record = patient_of(read_dicom_file(stack.first.file, stop_before_pixels=True))
+    beat = stack.first.beat
+    rate = record.heart_rate or (round(60000 / beat) if beat else None)
+    return replace(record, series=record.series or stack.series_name, heart_rate=rate)
 
 
 def read_study_date(stack: Stack) -> str:

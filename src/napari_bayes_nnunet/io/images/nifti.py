@@ -31,6 +31,7 @@ from ..files.given_path import given_path
 from ..files.limits import CHUNK, LFS_START, read_small_text
 from ..files.main_memory import free_main_memory
 from ..files.special import may_be_file, refuse_special
+from ..study.patient import NOBODY, PatientRecord
 from .geometry import Geometry, slices_on_fourth_axis, with_slices_on_third_axis
 from .integrity import HEADER_BYTES
 from .nibabel_types import nifti_classes, nifti_errors
@@ -91,7 +92,8 @@ class Volume:
 
     ``voxels`` has the stored integer type, or float32 where the file holds floats or a scaling.
     ``notes`` say what is unusual about its files. ``doubt`` is a clause on why its tags or its name
-    are not those of a short-axis cine, "" if its tags are, None if unknown.
+    are not those of a short-axis cine, "" if its tags are, None if unknown. ``patient`` says whose
+    heart it shows.
     """
 
     voxels: VoxelArray
@@ -99,6 +101,7 @@ class Volume:
     source: Path
     notes: tuple[Statement, ...] = ()
     doubt: str | None = None
+    patient: PatientRecord = NOBODY
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -204,7 +207,8 @@ def read_volume(
         raise DataError(DAMAGED_NIFTI, file=path, reason=error) from error
     _check_voxels(path, voxels, allow_blank)
     doubt = other_contrast(case_name(path)) or None
-    return Volume(voxels, geometry, path, _notes(path, geometry, as_slices), doubt)
+    notes, whose = _notes(path, geometry, as_slices), PatientRecord(files=(path.name,))
+    return Volume(voxels, geometry, path, notes, doubt, whose)
 
 
 def _notes(path: Path, geometry: Geometry, as_slices: bool | None) -> tuple[Statement, ...]:

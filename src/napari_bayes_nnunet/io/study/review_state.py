@@ -76,10 +76,12 @@ class ReviewState:
         """Return the number of slices with this decision."""
         return sum(decision.state == state for decision in self.decisions.values())
 
-    @property
-    def is_begun(self) -> bool:
-        """Whether the reader has entered anything that cannot be recomputed."""
-        is_entered = self.landmarks_chosen or self.patient != Patient()
+    def is_begun(self, started: Patient = Patient()) -> bool:  # noqa: B008 - it is frozen
+        """Return whether the reader has entered anything that cannot be recomputed.
+
+        The review has ``started`` with these values of the patient.
+        """
+        is_entered = self.landmarks_chosen or self.patient != started
         return bool(self.decisions) or self.finished or is_entered
 
 

@@ -1,8 +1,9 @@
 """Study: the folder of a segmented case for review and correction.
 
-STUDY/{study.json, prediction.nii.gz, a file for each of the `MAPS` such as entropy.nii.gz,
-posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, study.lock}, and image.nii.gz if the
-image did not come from a file. A study opens without the ensemble and without torch.
+STUDY/{study.json, patient.json, prediction.nii.gz, a file for each of the `MAPS` such as
+entropy.nii.gz, posterior/phase08.npz, edited.nii.gz, review.json, use_log.csv, study.lock}, and
+image.nii.gz if the image did not come from a file. A study opens without the ensemble and without
+torch.
 
 ``study.json`` is written last and makes the folder a study. A reader's work is saved atomically,
 first edited.nii.gz, then review.json, so no decision is ever without its labels. A decision has the
@@ -59,6 +60,7 @@ from .info import (
     read_study_info,
     write_study_info,
 )
+from .patient import NOBODY, PATIENT, PatientRecord, read_patient, write_patient
 from .review_state import REVIEW, ReviewState, read_review, write_review
 
 LOCK: Final = "study.lock"
@@ -97,7 +99,8 @@ class Study(HasMaps):
     with all corrections so far. ``maps``: name → float32, 0 in phases that were not segmented; all
     `NEEDED_MAPS`, and the others if they have a file. ``problems`` are sentences about unreadable
     or wrong files.
-    ``work``: `work_checksums` of the corrections and decisions that were read.
+    ``work``: `work_checksums` of the corrections and decisions that were read. ``patient`` says
+    whose heart it is.
     """
 
     folder: Path
@@ -109,6 +112,7 @@ class Study(HasMaps):
     review: ReviewState
     problems: tuple[str, ...] = ()
     work: Mapping[str, str] = field(default_factory=dict)
+    patient: PatientRecord = NOBODY
 
 
 def open_study_lock(folder: Path, *, wait: float = 0) -> BaseFileLock:
@@ -135,13 +139,14 @@ def write_study(
     posteriors: Mapping[Phase, StoredPosterior],
     *,
     image: VoxelArray | None = None,
+    patient: PatientRecord | None = None,
     wait: float = 0,
 ) -> None:
     """Write a new study, or replace one without a reader's work, whose files pass on permissions.
 
     ``image`` are voxels that did not come from a file (``info.image`` is None). Maps are rounded to
-    steps of 1/4096. A kill leaves either a complete study or none. ``wait`` is the time in
-    seconds to wait for another process that writes this study.
+    steps of 1/4096. ``patient`` says whose heart it is. A kill leaves either a complete study or
+    none. ``wait`` is the time in seconds to wait for another process that writes this study.
 
     Raises DataError if the folder holds a reader's work or other files, is open in a window or
     cannot be written to.
@@ -157,6 +162,8 @@ def write_study(
                 if image is not None and info.image is None:
                     write_image(folder / IMAGE, image, info.geometry)
                 _write_arrays(folder, info, posteriors)
+                if patient is not None:
+                    write_patient(folder, patient)
                 write_study_info(folder, info)
             (folder / _UNFINISHED).unlink(missing_ok=True)
             for file, mode in modes.items():
@@ -189,6 +196,7 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
         },
         review=review,
         work=work,
+        patient=read_patient(folder, case=info.case, problems=problems),
     )
     readable = _read_posteriors(study, problems) if posteriors else {}
     return replace(study, posteriors=readable, problems=tuple(problems))
@@ -197,11 +205,17 @@ def read_study(folder: Path, *, posteriors: bool = True) -> Study:
 def read_work(folder: Path, info: StudyInfo, problems: list[str]) -> tuple[VoxelArray, ReviewState]:
     """Return corrections and review as `read_study` does, and append to its ``problems``."""
     edited = _edited(folder, info, problems)
-    review = read_review(folder) or ReviewState(ed=info.ed, es=info.es)
+    review = read_review(folder) or _new_review(folder, info)
     review = _checked(folder, review, edited, problems)
     if edited is None:
         edited = read_labels_on(folder / PREDICTION, info.geometry)
     return edited, review
+
+
+def _new_review(folder: Path, info: StudyInfo) -> ReviewState:
+    """Return the review of a study opened for the first time, with what its header knows."""
+    known = read_patient(folder, case=info.case, problems=[]).values
+    return ReviewState(ed=info.ed, es=info.es, patient=known)
 
 
 def save_review(folder: Path, review: ReviewState) -> None:
@@ -267,7 +281,8 @@ def has_corrections(folder: Path) -> bool:
     """Return whether a reader has worked on the study; True if that cannot be read."""
     try:
         review = read_review(folder)
-        if review is not None and review.is_begun:
+        started = read_patient(folder, case="", problems=[]).values
+        if review is not None and review.is_begun(started):
             return True
         edited, prediction = folder / EDITED, folder / PREDICTION
         if not edited.exists() or filecmp.cmp(edited, prediction, shallow=False):
@@ -294,7 +309,7 @@ def _clear(folder: Path) -> None:
     With the prediction, labels can still be recognised as uncorrected after a kill.
     """
     write_text(folder / _UNFINISHED, "This study was not written completely.\n")
-    _remove(folder, STUDY_FILE, REVIEW, EDITED, PREDICTION)
+    _remove(folder, STUDY_FILE, PATIENT, REVIEW, EDITED, PREDICTION)
 
 
 @contextmanager
@@ -304,7 +319,8 @@ def _absent_after_error(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(OSError):
-            _remove(folder, STUDY_FILE, EDITED, *MAP_FILES.values(), IMAGE, PREDICTION)
+            files = EDITED, *MAP_FILES.values(), IMAGE, PREDICTION
+            _remove(folder, STUDY_FILE, PATIENT, *files)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer
@@ -403,6 +404,21 @@ class MessageLabel(LevelLabel):
             self.setAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide, not text)
         else:
             self.setVisible(bool(text))
+
+
+class WholeLabel(QLabel):
+    """Bold text, such as a file's name, that wraps after any sign of its and is never cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)  # names from files may look like HTML
+        self.setStyleSheet("font-weight: bold; padding: 1px 0")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def show_text(self, text: str) -> None:
+        """Show ``text``, which may have no spaces."""
+        self.setText(re.sub(r"(?<=[_.^-])", "\N{ZERO WIDTH SPACE}", text))
 
 
 class TwoLineMessage(MessageLabel):

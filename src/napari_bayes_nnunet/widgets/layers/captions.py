@@ -1,8 +1,9 @@
-"""Texts on the canvas: slice and phase, title of the map, scale bar, messages, patient letters."""
+"""Texts on the canvas: patient, slice and phase, title of the map, scale bar, messages, letters."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import chain
 from textwrap import fill, wrap
 from typing import Any, Final
 
@@ -13,9 +14,10 @@ from qtpy.QtCore import QObject, QTimer
 from ...core.steps import drain
 from ...core.types import Phase
 from ...io.images.geometry import Letters
+from ...io.study.patient import PatientRecord
 from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay
 from .front import image_in_front
-from .metadata import layer_geometry, layer_spacing
+from .metadata import layer_geometry, layer_patient, layer_spacing
 from .result_layers import UNCERTAINTY_MAPS, result_layers
 from .viewing import shown_place
 
@@ -23,6 +25,8 @@ _REVIEW: Final = "review"
 CAPTION_KEY: Final = f"{_REVIEW}_caption"
 TITLE_KEY: Final = f"{_REVIEW}_title"
 SCALE_KEY: Final = f"{_REVIEW}_scale_bar"
+STRIP_KEY: Final = "patient_strip"
+PATIENT_HIDDEN: Final = "Patient hidden"
 SLICE_TEXT: Final = "Slice {number} of {count}"
 PHASE_TEXT: Final = "phase {number} of {count}"
 PROVISIONAL_TEXT: Final = "provisional"
@@ -86,6 +90,7 @@ class CanvasCaption:
         put_overlay(self._viewer, self._text_key, self.text)
         for signal in self._signals():
             signal.connect(self._update)
+        self._viewer.layers.events.connect(self._on_layers)
         yield
         self._update()
         yield
@@ -125,6 +130,7 @@ class CanvasCaption:
         """Remove caption, title and scale bar."""
         for signal in self._signals():
             signal.disconnect(self._update)
+        self._viewer.layers.events.disconnect(self._on_layers)
         for signal in self._layer_signals():
             signal.disconnect(self._update_bar)
         ours = {self._text_key: self.text, self._title_key: self.title, self._bar_key: self.bar}
@@ -139,10 +145,13 @@ class CanvasCaption:
         layers, dims = self._viewer.layers.events, self._viewer.dims.events
         return layers.inserted, layers.removed, dims.order, dims.ndisplay
 
+    def _on_layers(self, event: Any) -> None:
+        if event.type in CHANGES:
+            self._update()
+
     def _update(self, event: object = None) -> None:
         parts = self._parts()
-        # Half of the width, because the middle of each edge has a letter.
-        fitting = max(1, self._viewer.canvas.size[1] // (2 * _LETTER_PX) - 2)
+        fitting = _fitting_letters(self._viewer)
         first = " · ".join(parts)
         lines = [first] if len(first) <= fitting else parts
         lines = [*lines, *wrap(self._note, fitting, break_long_words=False)]
@@ -163,6 +172,8 @@ class CanvasCaption:
         in_plane = {dims.ndim - 2, dims.ndim - 1}
         if image is None or image not in self._viewer.layers or {*dims.displayed} != in_plane:
             return []
+        if image_in_front(self._viewer, opaque=True) not in (None, image):
+            return []  # these would be words on another image
         phase, z = shown_place(self._viewer, image)
         parts = [SLICE_TEXT.format(number=z + 1, count=image.data.shape[-3])]
         if phase is not None:
@@ -315,11 +326,20 @@ def edge_letters(
     return {"top": top, "bottom": bottom, "left": left, "right": right}
 
 
-class PatientLetters:
-    """The letters of the image in front; hidden in 3D and if the orientation is unknown."""
+class FrontCaption:
+    """Whose heart the image in front shows, and its letters at the edges of the canvas.
+
+    The letters are hidden in 3D and if the orientation is unknown. The sliders go through this
+    image only: napari's own ranges are those of all layers, also of hidden ones of other patients.
+    """
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
+        self._is_hidden = False
+        self._strip = TextOverlay(
+            position="top_left", font_size=_FONT_SIZE, color="white", box_color=SHADE
+        )
+        put_overlay(viewer, STRIP_KEY, self._strip)
         self._overlays = {
             edge: TextOverlay(
                 position=position, font_size=LETTER_SIZE, color="white", box_color=SHADE
@@ -330,30 +350,53 @@ class PatientLetters:
             put_overlay(viewer, _key(edge), overlay)
         for signal in self._signals():
             signal.connect(self._update)
+        viewer.dims.events.range.connect(self._fit_sliders)
         viewer.layers.events.connect(self._on_layers)
         self._update()
 
+    def hide_patient(self, is_hidden: bool) -> None:
+        """Say only that the patient is hidden, or again whose heart it is."""
+        self._is_hidden = is_hidden
+        self._update()
+
     def close(self) -> None:
-        """Remove the letters."""
+        """Remove the patient and the letters; the sliders stay until the layers change."""
+        self._viewer.dims.events.range.disconnect(self._fit_sliders)
         for signal in self._signals():
             signal.disconnect(self._update)
         self._viewer.layers.events.disconnect(self._on_layers)
         for edge, overlay in self._overlays.items():
             remove_overlay(self._viewer, _key(edge), overlay)
+        remove_overlay(self._viewer, STRIP_KEY, self._strip)
 
     def _signals(self) -> tuple[Any, ...]:
-        dims = self._viewer.dims.events
-        return (dims.order, dims.ndisplay, dims.ndim, self._viewer.scene.camera.events.orientation)
+        dims, turned = self._viewer.dims.events, self._viewer.scene.camera.events.orientation
+        return dims.order, dims.ndisplay, dims.ndim, turned, self._viewer.canvas.events.size
 
     def _on_layers(self, event: Any) -> None:
         if event.type in CHANGES:
             self._update()
 
     def _update(self, event: object = None) -> None:
+        front = image_in_front(self._viewer, opaque=True) or image_in_front(self._viewer)
+        parts = () if front is None else shown_parts(layer_patient(front), self._is_hidden)
+        self._strip.text = "\n".join(line + _ROOM for line in _lines(parts, self._viewer))
+        self._strip.visible = bool(parts)
+        self._fit_sliders()
         letters = self._letters()
         for edge, overlay in self._overlays.items():
             overlay.text = letters.get(edge, "")
             overlay.visible = bool(letters)
+
+    def _fit_sliders(self, event: object = None) -> None:
+        image, dims = image_in_front(self._viewer), self._viewer.dims
+        if image is None:
+            return
+        low, high = image.extent.world
+        own = zip(low, high, image.extent.step, strict=True)
+        ranges = [(0.0, 0.0, 1.0)] * (dims.ndim - image.ndim) + [tuple(map(float, r)) for r in own]
+        if [tuple(known) for known in dims.range] != ranges:
+            dims.range = tuple(ranges)
 
     def _letters(self) -> dict[str, str]:
         image = image_in_front(self._viewer)
@@ -373,6 +416,26 @@ class PatientLetters:
 def has_letters(viewer: Any) -> bool:
     """Return whether a dock already shows letters in this viewer."""
     return any(_key(edge) in viewer.canvas.overlays for edge in EDGES)
+
+
+def shown_parts(patient: PatientRecord, is_hidden: bool) -> tuple[str, ...]:
+    """Return what may be shown of a patient, in the order of its importance."""
+    return (PATIENT_HIDDEN,) if is_hidden else patient.parts
+
+
+def _lines(parts: Sequence[str], viewer: Any) -> list[str]:
+    """Return parts in lines that leave the middle of the canvas to its letter; none is cut."""
+    fitting = max(_NARROWEST, _fitting_letters(viewer) - 4)  # capitals and digits are wide
+    lines: list[str] = []
+    for part in chain.from_iterable(wrap(part, fitting) for part in parts):
+        longer = f"{lines[-1]} · {part}" if lines else part
+        lines[-1:] = [longer] if len(longer) <= fitting else [*lines[-1:], part]
+    return lines
+
+
+def _fitting_letters(viewer: Any) -> int:
+    """Return the letters in half of the width, because the middle of each edge has one."""
+    return max(1, int(viewer.canvas.size[1]) // (2 * _LETTER_PX) - 2)
 
 
 def _key(edge: str) -> str:

@@ -6,7 +6,7 @@ import re
 from itertools import takewhile
 from typing import Any, Final
 
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 
 from .image_input import is_segmentable
 from .metadata import bayes_metadata, layer_case
@@ -27,13 +27,13 @@ COVERS_FROM: Final = 0.8
 def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
     """Return the uppermost visible image, None if there is none or images are side by side.
 
-    Results of this plugin and RGB images do not count. With ``opaque``, RGB images count, but no
+    Results of this plugin and pictures do not count. With ``opaque``, pictures count, but no
     see-through images.
     """
     if viewer.canvas.grid.enabled:
         return None
     for layer in reversed(viewer.layers):
-        counts = is_segmentable(layer) or (opaque and _is_rgb(layer))
+        counts = is_segmentable(layer) or (opaque and is_picture(layer))
         shown = counts and layer.visible and layer.opacity > 0
         if shown and (not opaque or _covers(layer)):
             assert isinstance(layer, Image)
@@ -93,8 +93,16 @@ def _covers(layer: Layer) -> bool:
     return layer.opacity >= COVERS_FROM and str(layer.blending) not in SEE_THROUGH
 
 
-def _is_rgb(layer: Layer) -> bool:
-    return isinstance(layer, Image) and bool(layer.rgb)
+def is_no_candidate(layer: Layer) -> bool:
+    """Return whether a layer is the user's, but cannot be segmented: a picture, or labels."""
+    is_mask = isinstance(layer, Labels) and bayes_metadata(layer).get("role", "labels") == "labels"
+    return is_mask or is_picture(layer)
+
+
+def is_picture(layer: Layer) -> bool:
+    """Return whether a layer is an image that cannot be segmented, such as a photo."""
+    is_ours = bool(bayes_metadata(layer))
+    return isinstance(layer, Image) and not is_ours and not is_segmentable(layer)
 
 
 def _is_of_another(viewer: Any, layer: Layer, image: Image) -> bool:
@@ -103,7 +111,7 @@ def _is_of_another(viewer: Any, layer: Layer, image: Image) -> bool:
     if owner := about.get("image"):
         return bool(owner != image.unique_id)
     if about.get("role") != "labels":
-        return is_segmentable(layer) or _is_rgb(layer)
+        return is_segmentable(layer) or is_picture(layer)
     # Files of labels are named after their image: patient011_frame01 and patient011_frame01_gt.
     shared = {
         other: _shared_words(layer_case(other), layer_case(layer))

@@ -12,12 +12,14 @@ from ...core.heart.intensity_window import image_window
 from ...core.types import Spacing
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import ENDINGS, Volume, case_name
+from ...io.study.patient import NOBODY, PatientRecord
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 PHASE_CASES: Final = "phase_cases"
-"""Key in our metadata of a layer."""
+PATIENT: Final = "patient"
+"""Keys in our metadata of a layer."""
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 
 
@@ -40,6 +42,7 @@ def layer_data(
                 "geometry": volume.geometry,
                 "doubt": volume.doubt,
                 "notes": volume.notes,
+                PATIENT: volume.patient,
             }
         },
     }
@@ -143,6 +146,15 @@ def dicom_path(layers: Iterable[Layer], case: str) -> str:
         if path and about.get("case") == case and Path(path).exists():
             return path
     return ""
+
+
+def layer_patient(layer: Layer) -> PatientRecord:
+    """Return whose heart a layer shows: by its header, or by the name of its file or of itself."""
+    record = bayes_metadata(layer).get(PATIENT)
+    if isinstance(record, PatientRecord) and record != NOBODY:
+        return record
+    source = layer_source(layer)
+    return PatientRecord(files=(layer.name if source is None else source.name,))
 
 
 def layer_source(layer: Image) -> Path | None:

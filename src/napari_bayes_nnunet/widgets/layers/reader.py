@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -31,6 +31,8 @@ OPENS_IN_REVIEW = (
 NO_LAYER: Any = (None,)
 """Return value by which napari knows that a file was read and has nothing to show."""
 DICOM_ENDING = ".dcm"
+MOST_LABELS: Final = 10
+"""Highest value of a file of labels; intensities reach further."""
 LABEL_NAME = re.compile(r"[_-](gt|seg|segmentation|labels?|mask)$", re.IGNORECASE)
 
 
@@ -117,7 +119,8 @@ def _choose_stack(path: Path) -> Stack | None:
 def _read_nifti(file: Path) -> LayerData:
     # The mutual information of a single member is zero everywhere, so blank maps are allowed.
     volume = read_volume(file, allow_blank=True)
-    if _is_label_file(volume) and holds_labels(volume.voxels):
+    is_mask = 0 < volume.voxels.max() <= MOST_LABELS
+    if (is_mask or _is_label_file(volume)) and holds_labels(volume.voxels):
         kind = np.uint16 if volume.voxels.max() > 255 else np.uint8
         return layer_data(replace(volume, voxels=volume.voxels.astype(kind)), role="labels")
     return layer_data(volume)

@@ -26,6 +26,7 @@ from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ...io.study.arrays import read_posterior, round_map
 from ...io.study.case_report import interval_rules
+from ...io.study.patient import PatientRecord
 from ...io.study.study import Study
 from ..common.wording import in_the_window
 from .image_input import ImageInput
@@ -76,7 +77,7 @@ class SegmentationResult(HasMaps):
     ``folder`` is that of the ensemble named ``ensemble``, ``made_by`` its content; for a study they
     are the study's folder and None, and only method and members of the ``settings`` are known.
     ``phase_cases`` are the names of all phases if they were joined from files of their own,
-    ``image_notes`` what was noticed when the image was read.
+    ``image_notes`` what was noticed when the image was read, ``patient`` whose heart it shows.
     ``phases`` has the state of each phase (from 1; None for a 3D image), ``requested`` the phases
     of a cine to segment last. ``posteriors`` has the members' results of finished phases, as
     copies, so that later results cannot change a study made from them. ``spacing`` (z, y, x) in mm
@@ -99,6 +100,7 @@ class SegmentationResult(HasMaps):
     phases_from: str = ""
     phase_cases: tuple[str, ...] = ()
     image_notes: tuple[str, ...] = ()
+    patient: PatientRecord | None = None
     phases: dict[int | None, PhaseState] = field(default_factory=dict)
     requested: set[int] = field(default_factory=set)
     posteriors: dict[int | None, StoredPosterior] = field(default_factory=dict)

@@ -125,6 +125,19 @@ def forget_result(viewer: Any, image: Image, method: str, *, is_reviewed: bool =
     _name_by_method(viewer, image)
 
 
+def remove_results(viewer: Any, image: Image) -> None:
+    """Remove the layers of results that are not kept with ``image``."""
+    kept = kept_results(image)
+    gone = [
+        layer
+        for layer in _all_layers(viewer, image)
+        if FORGOTTEN in bayes_metadata(layer) or _method(layer) not in kept
+    ]
+    with viewer.layers.batched_update():
+        for layer in gone:
+            viewer.layers.remove(layer)
+
+
 def _kept(image: Image) -> dict[str, Any]:
     kept = image.metadata.get(RESULT, {})
     return kept if kept.get("image") == image.unique_id else {}

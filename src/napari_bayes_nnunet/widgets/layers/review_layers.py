@@ -40,8 +40,8 @@ ReviewRole: TypeAlias = Literal[
 BRUSH_MM = 8.0
 """Initial width of the brush: about half the thickness of the myocardium."""
 HANDLE_PIXELS = 11
-CLOSED, CLOSED_UNSAVED = "study closed", "not saved"
-"""Ends of the name of corrected labels whose study was closed."""
+CLOSED_UNSAVED: Final = "not saved"
+"""End of the name of corrected labels whose study was closed, but could not be saved."""
 UNDER_REVIEW: Final = "reviewed"
 """Key in our metadata of corrected labels that the Review dock has made."""
 HANDLE_COLORS: Final = ("black", "white")
@@ -175,18 +175,28 @@ def find_layer(viewer: Any, image: Image, role: str) -> Layer | None:
     return None
 
 
-def show_as_closed(layer: Labels, *, saved: bool) -> None:
-    """Show corrected labels read-only after their study was closed, and say so in their name."""
+def show_as_closed(layer: Labels) -> None:
+    """Show unsaved labels read-only after their study was closed, and say so in their name."""
     layer.editable = False
     layer.metadata["bayes"]["closed"] = True
-    layer.name = f"{layer.name} ({CLOSED if saved else CLOSED_UNSAVED})"
+    layer.name = f"{layer.name} ({CLOSED_UNSAVED})"
 
 
 def is_reviewed(viewer: Any, image: Image) -> bool:
     """Return whether a review of ``image`` is open, whose layers must stay as they are."""
     layer = find_layer(viewer, image, "edited")
-    about = bayes_metadata(layer) if layer is not None else {}
-    return bool(about.get(UNDER_REVIEW)) and not about.get("closed")
+    return layer is not None and _is_under_review(layer)
+
+
+def other_is_reviewed(viewer: Any, image: Image) -> bool:
+    """Return whether a review of another image is open."""
+    is_open = any(_is_under_review(layer) for layer in viewer.layers)
+    return is_open and not is_reviewed(viewer, image)
+
+
+def _is_under_review(layer: Layer) -> bool:
+    about = bayes_metadata(layer)
+    return bool(about.get(UNDER_REVIEW)) and not about.get("closed") and not is_copy(layer)
 
 
 def hide_closed_review(viewer: Any, image: Image) -> None:

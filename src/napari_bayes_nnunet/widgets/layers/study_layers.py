@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from napari.layers import Image, Labels, Layer
@@ -45,7 +46,8 @@ def _read_image(study: Study) -> Image:
         name = info.image.name if info.image is not None else "The image"
         raise DataError(IMAGE_NOT_FOUND, image=name, folder=study.folder)
     volume = read_study_image(info, file)
-    image = Layer.create(*layer_data(volume, case=info.case))
+    data = layer_data(replace(volume, patient=study.patient), case=info.case)
+    image = Layer.create(*data)
     assert isinstance(image, Image)
     return image
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import Final
+from typing import ClassVar, Final, TypeVar
 
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QLabel, QMainWindow, QMenu, QWidget
@@ -17,8 +17,9 @@ SHEET_TITLE: Final = "Keys of the Review dock"
 OF_NAPARI: Final = {"Ctrl+Z": "Undo a correction", "Ctrl+Shift+Z": "Redo it"}
 """Keys of napari that a reader needs."""
 WITH_MOUSE: Final = {"Wheel": "Zoom", "Drag": "Move the image", "Right double-click": "Brightness"}
-HELP_MENU: Final = "napari/help"
-"""Identifier of napari's menu *Help*, which is also its name in Qt."""
+HELP_MENU, VIEW_MENU = "napari/help", "napari/view"
+"""Identifiers of napari's menus, which are also their names in Qt."""
+HIDE_KEY: Final = "Shift+H"
 
 
 class KeySheet(QDialog):
@@ -48,19 +49,22 @@ def key_groups() -> dict[str, dict[str, str]]:
         title: {key_text(action): text for action, (_, text) in actions.items()}
         for title, actions in KEY_GROUPS.items()
     }
+    sheet["Look"] |= {HIDE_KEY: "Hide whose heart it is, or show it"}
     return {**sheet, "napari": OF_NAPARI, "Mouse": WITH_MOUSE}
 
 
-class KeysAction(QAction):
-    """Entry *Keys* of the menu *Help*; its parent is the window.
+class MenuAction(QAction):
+    """Entry of one of napari's menus; its parent is the window.
 
     napari rebuilds its menus when a plugin is registered, and its manifests cannot contribute
-    to this one. So the entry joins the menu again whenever it is shown.
+    to these. So the entry joins the menu again whenever it is shown.
     """
 
+    MENU: ClassVar[str]
+    NAME: ClassVar[str]
+
     def __init__(self, window: QMainWindow) -> None:
-        super().__init__(KEYS_TITLE, window)
-        self.triggered.connect(self._on_triggered)
+        super().__init__(self.NAME, window)
         self._menu().aboutToShow.connect(self.join)
         self.join()
 
@@ -70,18 +74,38 @@ class KeysAction(QAction):
             self._menu().addAction(self)
 
     def _menu(self) -> QMenu:
-        menu: QMenu = self.parent().findChild(QMenu, HELP_MENU)
+        menu: QMenu = self.parent().findChild(QMenu, self.MENU)
         return menu
 
-    def _on_triggered(self) -> None:
-        show_keys(self.parent())
+
+class KeysAction(MenuAction):
+    """Entry *Keys* of the menu *Help*."""
+
+    MENU, NAME = HELP_MENU, KEYS_TITLE
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self.triggered.connect(lambda: show_keys(window))
 
 
-def add_keys_to_help(window: QMainWindow) -> None:
-    """Add *Keys* to napari's menu *Help*, unless it is there; other windows have no such menu."""
-    has_menu = window.findChild(QMenu, HELP_MENU) is not None
-    if has_menu and not any(isinstance(child, KeysAction) for child in window.children()):
-        KeysAction(window)
+class HidePatientAction(MenuAction):
+    """Switch *Hide patient* of the menu *View*, which is off in every new window."""
+
+    MENU, NAME = VIEW_MENU, "Hide patient"
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self.setCheckable(True)
+        self.setShortcut(HIDE_KEY)
+
+
+Action = TypeVar("Action", bound=MenuAction)
+
+
+def menu_action(window: QMainWindow, kind: type[Action]) -> Action | None:
+    """Return the entry of a menu of napari, made once; None for other windows, which lack it."""
+    made = next((child for child in window.children() if isinstance(child, kind)), None)
+    return made or (kind(window) if window.findChild(QMenu, kind.MENU) is not None else None)
 
 
 def show_keys(window: QWidget) -> KeySheet:

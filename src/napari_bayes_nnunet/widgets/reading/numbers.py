@@ -75,9 +75,9 @@ class NumbersForm(QWidget):
         self.nothing.show_message("" if numbers else NO_NUMBERS)
         self.numbers.set_numbers(numbers, predicted, open_slices)
 
-    def set_patient(self, patient: Patient) -> None:
-        """Show the data of the patient."""
-        self.patient.set_patient(patient)
+    def set_patient(self, patient: Patient, header: Patient = Patient()) -> None:  # noqa: B008
+        """Show the data of the patient, and which of them the DICOM ``header`` has."""
+        self.patient.set_patient(patient, header)
 
     def set_contributions(
         self, slices: Sequence[Contribution], *, ed: int | None = None, es: int | None = None

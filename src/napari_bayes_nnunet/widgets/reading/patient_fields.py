@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any, Final
 
 from psygnal import Signal
 
 from ...core.heart.function import Patient
 from ..common.form import DataForm
+
+FROM_HEADER: Final = "From the DICOM header."
 
 
 class PatientFields(DataForm):
@@ -20,6 +23,7 @@ class PatientFields(DataForm):
 
     def __init__(self) -> None:
         self._patient = Patient()
+        self._header: dict[str, Any] = {}
         super().__init__(Patient)
         self.changed.connect(self._on_edited)
         for field in self:
@@ -30,12 +34,20 @@ class PatientFields(DataForm):
         """Patient with the valid values."""
         return self._patient
 
-    def set_patient(self, patient: Patient) -> None:
-        """Show ``patient`` without a signal."""
-        self._patient = patient
+    def set_patient(self, patient: Patient, header: Patient = Patient()) -> None:  # noqa: B008
+        """Show ``patient`` without a signal, and which of the values the DICOM ``header`` has."""
+        self._patient, self._header = patient, asdict(header)
         with self.changed.blocked():
             self.update(asdict(patient))
         self.show_problems({})
+        self._show_sources()
+
+    def _show_sources(self) -> None:
+        """Say of the fields with a value of the header where it comes from."""
+        for field in self:
+            from_header = field.value is not None and field.value == self._header.get(field.name)
+            source = f"{FROM_HEADER} " if from_header else ""
+            field.editor.native.setToolTip(f"{source}{field.tooltip}")
 
     def _on_edited(self) -> None:
         """Keep the last valid value of a field while the user is typing."""
@@ -55,4 +67,5 @@ class PatientFields(DataForm):
     def _set_values(self, patient: Patient) -> None:
         if patient != self._patient:
             self._patient = patient
+            self._show_sources()
             self.patient_changed.emit(patient)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -20,13 +20,15 @@ from ...core.types import Place
 from ...io.images.nifti import Volume
 from ..common.settings import Display
 from ..layers.captions import CanvasCaption
-from ..layers.front import bring_to_front, image_in_front
+from ..layers.front import HIDDEN, bring_to_front, image_in_front
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
     ROLES,
     add_image,
     hold_tools,
+    kept_results,
+    remove_results,
     result_layers,
     set_voxel_size,
     steps_to_put,
@@ -101,13 +103,15 @@ class ReviewPicture(QObject):
 
     ``lost`` carries the name of the image or of the edited labels if the user removes this layer.
     The corrections are still in the session. ``said`` carries a message if the user moves one of
-    both layers, which is reverted, or copies the edited labels.
+    both layers, which is reverted, or copies the edited labels. ``left`` is emitted when this
+    plugin has brought another image to the front.
     """
 
     moved = Signal(object)
     scrolled = Signal()
     lost = Signal(str)
     said = Signal(str)
+    left = Signal()
 
     def __init__(
         self,
@@ -122,8 +126,9 @@ class ReviewPicture(QObject):
         self._session = opened.session
         viewer.dims.ndisplay = 2  # napari may also fail to add labels in 3D
         self._display = display
-        self._is_black = opened.image is None
-        self.image = self._find_image(opened.image) or self._add_image(opened)
+        found = self._find_image(opened.image)
+        self._is_own = found is None or "study" in bayes_metadata(found)
+        self.image = found or self._add_image(opened)
         self.edited = self._make_edited()
         self.caption = CanvasCaption(viewer, self.image)
         self._place: Place | None = None
@@ -140,6 +145,7 @@ class ReviewPicture(QObject):
         viewer.canvas.events.size.connect(self._on_resized)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.inserted.connect(self._on_inserted)
+        self.image.events.visible.connect(self._on_visible)
         self._is_placing = False
         self._placements: dict[Layer, dict[str, NDArray[Any]]] = {}
 
@@ -220,6 +226,8 @@ class ReviewPicture(QObject):
         if self.image.visible and layers.index(front) <= layers.index(self.image):
             return False
         bring_to_front(self._viewer, self.image)
+        if self._place is not None:
+            show_place(self._viewer, self.image, self._place)
         self.zoom_to_heart()
         return True
 
@@ -313,24 +321,25 @@ class ReviewPicture(QObject):
         self._viewer.canvas.events.size.disconnect(self._on_resized)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.image.events.visible.disconnect(self._on_visible)
         for events in self._placement_events():
             events.disconnect(self._on_placed)
 
     def leave(self, *, saved: bool) -> None:
-        """Close, and leave the edited labels on screen, which can no longer be changed.
+        """Close, and remove the layers of the study.
 
-        The uncorrected prediction must not take their place. Without the image there is nothing to
-        show, and the labels could be taken for those of another image, so they are removed; but
-        not if they are unsaved, because they are nowhere else.
+        An image that was open before the review stays, with the results of its own. Unsaved labels
+        stay with their image, read-only, because they are nowhere else.
         """
         self.close()
-        if saved and self._is_black:
-            results = result_layers(self._viewer, self.image).values()
-            remove_layers(self._viewer, self._contours, self.edited, *results, self.image)
-        elif saved and self.image not in self._viewer.layers:
-            remove_layers(self._viewer, self._contours, self.edited)
-        elif self.edited in self._viewer.layers:
-            show_as_closed(self.edited, saved=saved)
+        layers = self._viewer.layers
+        if not saved and self.edited in layers:
+            show_as_closed(self.edited)
+            return
+        remove_layers(self._viewer, self._contours, self.edited)
+        remove_results(self._viewer, self.image)
+        if self._is_own and not kept_results(self.image):
+            remove_layers(self._viewer, self.image)
 
     @property
     def _contours(self) -> Layer | None:
@@ -369,6 +378,7 @@ class ReviewPicture(QObject):
         if volume is None:
             voxels = np.zeros(info.shape, np.uint8)
             volume = Volume(voxels, info.geometry, self._session.study.folder)
+        volume = replace(volume, patient=self._session.study.patient)
         image = add_image(self._viewer, layer_data(volume, case=info.case))
         assert isinstance(image, Image)
         if opened.image is None:
@@ -413,7 +423,7 @@ class ReviewPicture(QObject):
 
     def _on_moved(self) -> None:
         place = self.place
-        if place != self._place:
+        if place != self._place and not self._is_covered:
             self._place = place
             self.moved.emit(place)
 
@@ -439,6 +449,15 @@ class ReviewPicture(QObject):
         about = bayes_metadata(event.value)
         if about.get("role") == "edited" and about.get("image") == self.image.unique_id:
             self.said.emit(COPY_IS_NOT_SAVED.format(layer=event.value.name))
+
+    @property
+    def _is_covered(self) -> bool:
+        """Whether another image is in front, whose slices are those of the sliders."""
+        return image_in_front(self._viewer, opaque=True) not in (None, self.image)
+
+    def _on_visible(self, event: object = None) -> None:
+        if not self.image.visible and HIDDEN in self.image.metadata:
+            self.left.emit()
 
     def _on_removed(self, event: Any) -> None:
         if self._is_closing or event.value not in (self.edited, self.image):

@@ -26,7 +26,7 @@ from ..editing.contour_handles import ContourHandles
 from ..editing.correction_form import END_BUTTONS
 from ..editing.corrections import LEVEL, TOOL_WORDS, Corrections
 from ..editing.scribble_tool import SCRIBBLE_BUTTONS, ScribbleTool
-from ..layers.captions import PatientLetters, has_letters
+from ..layers.captions import FrontCaption, has_letters
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ANSWER_KEYS, KEYS, KeyAction, ReviewKeys
 from ..layers.viewing import shown_orientation
@@ -66,12 +66,13 @@ class ReviewController(QObject):
     The steps of `open` show the study; until the last one is done, keys and forms do nothing and
     labels cannot be edited. ``said`` carries messages for the reader, ``reported`` those about a
     slice that is no longer on screen, and ``lost`` the name of a removed layer, after which the
-    study must be closed.
+    study must be closed. So it must after ``left``: another image was brought to the front.
     """
 
     said = Signal(str)
     reported = Signal(str)
     lost = Signal(str)
+    left = Signal()
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class ReviewController(QObject):
             self.session, self.corrections, forms.carried, self.make_pictures, self
         )
         self.window_level = WindowLevel(viewer)
-        self.letters = None if has_letters(viewer) else PatientLetters(viewer)
+        self.letters = None if has_letters(viewer) else FrontCaption(viewer)
         self.keys: ReviewKeys | None = None
         self.exporter = ReviewExporter(
             self.session, opened.image, forms.export, self, end_drawing=self.end_drawing
@@ -191,6 +192,7 @@ class ReviewController(QObject):
         self.picture.moved.connect(self._on_moved)
         self.picture.scrolled.connect(self._follow_queue)
         self.picture.lost.connect(self.lost)
+        self.picture.left.connect(self.left)
 
     def _connect_tools(self, forms: ReviewForms) -> None:
         """Connect the tools that need more than an action."""

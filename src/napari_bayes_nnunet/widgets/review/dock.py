@@ -19,11 +19,9 @@ from qtpy.QtWidgets import (
     QLayout,
     QMainWindow,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QElidingLabel
 
 from ...app.prediction.output_files import dicom_file_names
 from ...app.review.accepted_slices import describe_open_slices
@@ -37,6 +35,7 @@ from ..common.dock import (
     CollapsibleSection,
     DockContent,
     FittingScrollArea,
+    WholeLabel,
     line,
     main_window,
 )
@@ -44,10 +43,13 @@ from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings, existing, open_settings
 from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
+from ..layers.captions import PATIENT_HIDDEN, shown_parts
+from ..layers.front import bring_to_front, is_picture
+from ..layers.image_input import is_segmentable
 from ..layers.keys import is_typing
-from ..layers.metadata import bayes_metadata, dicom_path
+from ..layers.metadata import bayes_metadata, dicom_path, layer_patient
 from ..layers.result_layers import prepare_labels
-from ..reading.key_sheet import add_keys_to_help
+from ..reading.key_sheet import HIDE_KEY, HidePatientAction, KeysAction, menu_action
 from ..reading.picture import LayerRemovedError, OpenedStudy
 from .controller import ReviewController
 from .forms import ReviewForms
@@ -80,8 +82,12 @@ THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or 
 SAID_IN_DICOM = "The descriptions of the DICOM files say how many slices were accepted."
 SAVING = "The study is saved in {folder}."
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
+PICTURE_HIDDEN = (
+    "{layer} is neither a 3D image nor a cine, so it was hidden. Close the study to look at it."
+)
 REVIEW_SAVED = "The review of {case} is saved."
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
+HIDE_HELP = f"View → Hide patient ({HIDE_KEY}) hides this, as for screenshots."
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
 CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
@@ -147,9 +153,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self._save_failed_at = -math.inf
         self.controller: ReviewController | None = None
         self.studies = StudyList(settings=self._settings)
-        self.title = QElidingLabel()
-        self.title.setStyleSheet("font-weight: bold; padding: 1px 0")
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.title = WholeLabel()
+        self._hide_patient: HidePatientAction | None = None
         self.open_button = QPushButton("Open…")
         self.close_button = QPushButton("Close")
         self.reading_button = QPushButton("Reading layout")
@@ -335,6 +340,7 @@ class ReviewWidget(FolderDrop, DockContent):
     def _connect_study(self, controller: ReviewController) -> None:
         self.messages.connect_study(controller)
         controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
+        controller.left.connect(self._on_left, Qt.ConnectionType.QueuedConnection)
         controller.saver.saved.connect(self._on_saved)
         export = controller.forms.export
         export.study_action.triggered.connect(partial(self._save, controller))
@@ -365,11 +371,25 @@ class ReviewWidget(FolderDrop, DockContent):
         case, folder = opened.session.study.info.case, opened.session.study.folder
         self._settings.keep(last_study=str(folder))
         self._dicom_images(case)  # known even if the layer is removed
-        alias = self._settings.kept.study_aliases.get(case, "")
-        self.title.setText(f"{alias} ({case})" if alias else case)
-        self.title.setToolTip(f"{case}\n{folder}")
+        self._show_patient()
         if self._reads:
             self._enter_layout()
+
+    def _show_patient(self) -> None:
+        """Show whose study is open, or that this is hidden."""
+        is_hidden = self._hide_patient is not None and self._hide_patient.isChecked()
+        if self.controller is None:
+            return
+        if self.controller.letters is not None:
+            self.controller.letters.hide_patient(is_hidden)
+        study = self.controller.session.study
+        case, patient = study.info.case, study.patient
+        alias = self._settings.kept.study_aliases.get(case, "")
+        whose = PATIENT_HIDDEN if is_hidden else patient.identity
+        self.title.show_text(f"{alias} ({whose})" if alias and not is_hidden else whose)
+        about = f"{patient.title}\n{case}\n{study.folder}\n{HIDE_HELP}"
+        self.title.setToolTip(HIDE_HELP if is_hidden else about)
+        self._thumbnails.show_patient(" · ".join(shown_parts(patient, is_hidden)))
 
     def _enter_layout(self) -> None:
         self._layout.enter(main_window(self))
@@ -413,13 +433,30 @@ class ReviewWidget(FolderDrop, DockContent):
             self._open_study_of(layer)
 
     def _on_inserted(self, event: Any) -> None:
-        """Open the study of a new layer only, because layers stay when their study is closed."""
-        self._open_study_of(event.value)
+        """Open the study of a new layer, or close the study for another image."""
+        if self.controller is None:
+            self._open_study_of(event.value)
+        QTimer.singleShot(0, partial(self._make_way_for, event.value))  # after napari has added it
+
+    def _make_way_for(self, layer: Any) -> None:
+        """Open another study, or bring another image to the front, which closes this one.
+
+        A picture, which cannot be segmented, is hidden.
+        """
+        if self.controller is None or self.is_opening or layer not in self._viewer.layers:
+            return
+        picture = self.controller.picture
+        if "study" in bayes_metadata(layer):
+            self._open_study_of(layer)
+        elif is_segmentable(layer) and layer_patient(layer) != layer_patient(picture.image):
+            bring_to_front(self._viewer, layer)
+        elif is_picture(layer) and picture.uncover():
+            self.messages.ask(PICTURE_HIDDEN.format(layer=layer.name))
 
     def _open_study_of(self, layer: Any) -> None:
-        folder = bayes_metadata(layer).get("study")
-        is_free = self.controller is None and not self.is_opening
-        if folder and is_free and is_study(Path(folder)):
+        folder, controller = bayes_metadata(layer).get("study"), self.controller
+        is_open = controller is not None and controller.session.study.folder == Path(folder or "")
+        if folder and not is_open and not self.is_opening and is_study(Path(folder)):
             self.open(Path(folder))
 
     def _lay_out(self) -> None:
@@ -581,6 +618,12 @@ class ReviewWidget(FolderDrop, DockContent):
             saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
             self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))
 
+    def _on_left(self) -> None:
+        """Close the study for the image in front; if it cannot be saved, return to it."""
+        self.close_study()
+        if self.controller is not None:
+            self.controller.picture.uncover()
+
     def take_dropped(self, path: Path) -> None:
         """Open a dropped or chosen study, or list the studies of a folder."""
         if is_study(path):
@@ -617,7 +660,10 @@ class ReviewWidget(FolderDrop, DockContent):
         return bool(super().eventFilter(watched, event))
 
     def _on_docked(self, window: QMainWindow) -> None:
-        add_keys_to_help(window)
+        menu_action(window, KeysAction)
+        self._hide_patient = menu_action(window, HidePatientAction)
+        if self._hide_patient is not None:
+            self._hide_patient.toggled.connect(self._show_patient)
 
     def _on_taken_out(self) -> None:
         """Save and release the viewer; return to the window once if saving fails.

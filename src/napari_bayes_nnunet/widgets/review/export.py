@@ -23,6 +23,10 @@ EXPORT_HELP = (
     "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
     "(HTML)."
 )
+NAME_HELP = (
+    "Write name, birth year, sex and date from the DICOM header, or the file's name, into the "
+    "report. Labels and numbers stay without."
+)
 DICOM_HELP = (
     "Save the labels as DICOM SEG and the measurements as DICOM SR, for studies made from DICOM "
     "images. The files contain the patient's name."
@@ -63,6 +67,8 @@ class SaveButton(QPushButton):
         self.dicom_action = self._add("DICOM SEG and SR…", DICOM_HELP)
         self.training_action = self._add("Add to training set…", TRAINING_HELP)
         self._menu.addSeparator()
+        self.names_patient = self._add("Reports with the patient's name", NAME_HELP)
+        self.names_patient.setCheckable(True)
         self.folder_action = self._add(OPEN_FOLDER, NOTHING_SAVED)
         self.folder_action.setEnabled(False)
         self.folder_action.triggered.connect(self._on_folder_wanted)
@@ -120,7 +126,10 @@ class ReviewExporter(QObject):
         """Write labels, numbers and report into ``folder``."""
         session = self._snapshot()
         queue = session.queue(session.scores())
-        work = partial(export_review, session, self._image, folder, queue=queue)
+        named = self._form.names_patient.isChecked()
+        work = partial(
+            export_review, session, self._image, folder, queue=queue, names_patient=named
+        )
         on_saved = partial(self._form.show_saved, doubt=describe_open_slices(session))
         self._run(f"Saving to {folder}…", work, on_saved)
 

@@ -133,7 +133,7 @@ class ReviewView:
         self.show_landmarks()
         for overview in forms.overviews:
             overview.set_ends(session.base_is_first)
-        forms.numbers.set_patient(state.patient)
+        forms.numbers.set_patient(state.patient, self._session.study.patient.values)
         forms.corrections.set_structures(session.structures)
         forms.corrections.set_protected(state.protected)
         forms.corrections.set_largest_entropy(math.log2(session.study.info.classes))

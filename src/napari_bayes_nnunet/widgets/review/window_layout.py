@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
 
-from ..common.dock import main_window
+from ..common.dock import WholeLabel, main_window
 from ..common.settings import Settings
 from ..reading.thumbnails import Thumbnails
 
@@ -74,6 +74,23 @@ class ThumbnailArea(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._patient = WholeLabel()
+        self._patient.setParent(self)
+
+    def show_patient(self, text: str) -> None:
+        """Say above the content whose heart it shows."""
+        self._patient.show_text(text)
+        self._make_room()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the patient as many lines as the new width needs."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        height = self._patient.heightForWidth(self.width())
+        self._patient.setGeometry(0, 0, self.width(), height)
+        self.setViewportMargins(0, height, 0, 0)
 
     def set_content(self, content: QWidget) -> None:
         """Show this in place of the previous content, which is not deleted."""
@@ -109,6 +126,7 @@ class ThumbnailDock(QObject):
         self._is_wanted = True
         self._thumbnails: Thumbnails | None = None
         self._strip: QWidget | None = None
+        self._patient = ""
         self._area: ThumbnailArea | None = None
         self._corner = Qt.DockWidgetArea.BottomDockWidgetArea
         self._height, self._fitted = 0, 0  # chosen by the user, and by us
@@ -127,6 +145,12 @@ class ThumbnailDock(QObject):
             self.shown_changed.emit(self.is_shown)
         else:
             self._remove()  # closed in another window
+
+    def show_patient(self, text: str) -> None:
+        """Say above the thumbnails whose heart they show."""
+        self._patient = text
+        if self._area is not None:
+            self._area.show_patient(text)
 
     def cover(self, strip: QWidget, is_covered: bool) -> None:
         """Show a strip in place of the thumbnails, even if they are closed, or end this."""
@@ -156,6 +180,7 @@ class ThumbnailDock(QObject):
     def clear(self) -> None:
         """Show no thumbnails, but keep the dock for the next study."""
         self._thumbnails = self._strip = None
+        self.show_patient("")
 
     def close(self) -> None:
         """Remove the dock, because no study is open."""
@@ -207,6 +232,7 @@ class ThumbnailDock(QObject):
         if window is None:
             return
         self._area = area = ThumbnailArea()
+        area.show_patient(self._patient)
         area.set_content(content)
         window.add_dock_widget(area, name=THUMBNAIL_TITLE, area="bottom")
         dock, main = area.parent(), main_window(area)

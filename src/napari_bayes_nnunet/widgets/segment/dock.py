@@ -69,12 +69,13 @@ from ..common.process import JobProcess
 from ..common.settings import Display, Settings, existing, open_settings
 from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
-from ..layers.captions import PatientLetters, ResultCaption
+from ..layers.captions import FrontCaption, ResultCaption
 from ..layers.front import bring_to_front, is_set_aside, set_aside
 from ..layers.image_input import ImageInput
 from ..layers.metadata import (
     bayes_metadata,
     layer_case,
+    layer_patient,
     layer_phase_cases,
     layer_source,
     layer_voxels,
@@ -91,10 +92,15 @@ from ..layers.result_layers import (
     show_map,
     steps_to_put,
 )
-from ..layers.review_layers import hide_closed_review, is_reviewed, show_hidden_result
+from ..layers.review_layers import (
+    hide_closed_review,
+    is_reviewed,
+    other_is_reviewed,
+    show_hidden_result,
+)
 from ..layers.structure_contours import apply_display, find_contours, steps_to_show_contours
 from ..layers.viewing import current_phase, go_to_phase, turn_once
-from ..reading.key_sheet import add_keys_to_help
+from ..reading.key_sheet import HidePatientAction, KeysAction, menu_action
 from .ensemble_form import EnsembleForm
 from .image_form import ImageForm
 from .inference_child import InferenceChild
@@ -145,7 +151,7 @@ PREDICTION_REMOVED = (
     "The layer with the prediction was removed, so the result is not on screen. Segment again to "
     "show it. Save… and Review… still work."
 )
-FILES_SAVED = "Saved {count} files in {folder}."
+FILES_SAVED = "Saved {count} files of the prediction in {folder}."
 MAKING_STUDY = "Writing a study to {folder}…"
 STILL_WRITING = "The result is still being saved. Segment again when this has ended."
 REPLACE_FILES = "Replace these files in {folder}?\n\n{names}"
@@ -229,7 +235,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.display = DisplayForm(self._settings)
         self.turns = Turns(self)
         self._caption = ResultCaption(napari_viewer)
-        self._letters = PatientLetters(napari_viewer)
+        self._letters = FrontCaption(napari_viewer)
         self._background = Background(self)
         self._reader = Background(self)
         self._writer = Background(self)
@@ -349,8 +355,10 @@ class SegmentWidget(FolderDrop, DockContent):
     def _on_image_picked(self, layer: Image) -> None:
         """Show the picked image, with the result that a review has hidden, and make it active."""
         bring_to_front(self._viewer, *self.image.layers)
-        if self.result is not None and self.result in self._held:
-            self._on_result_chosen(self.result.settings.method)
+        result, layers = self.result, result_layers(self._viewer, layer).values()
+        is_hidden = result in self._held or not any(part.visible for part in layers)
+        if result is not None and is_hidden and not is_reviewed(self._viewer, layer):
+            self._on_result_chosen(result.settings.method)
         self._viewer.layers.selection.active = layer
 
     def _remove_outdated_refusal(self) -> None:
@@ -447,6 +455,7 @@ class SegmentWidget(FolderDrop, DockContent):
                 channels=image.layers,
                 phase_cases=layer_phase_cases(layer),
                 image_notes=tuple(map(in_the_window, bayes_metadata(layer).get("notes", ()))),
+                patient=layer_patient(layer),
             )
         result.settings = settings  # equal settings may differ in the device
         if self.image.known_phases is not None:
@@ -584,7 +593,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """Show layers and a segmented phase; if the user has left the image, on return."""
         yield from self._steps_to_put(layer, result)
         yield
-        if layer is not self.image.layer:
+        if layer is not self.image.layer or other_is_reviewed(self._viewer, layer):
             set_aside(self._viewer, layer)
         elif not is_reviewed(self._viewer, layer):
             bring_to_front(self._viewer, *self.image.layers)
@@ -825,7 +834,9 @@ class SegmentWidget(FolderDrop, DockContent):
             return
         try:
             check_savable(result)
-            folder = self._ask_for_folder(f"Save {result.case} in", folder_of_image(result))
+            folder = self._ask_for_folder(
+                f"Save the prediction of {result.case} in", folder_of_image(result)
+            )
             if folder is None:
                 return
             check_savable(result, folder)
@@ -957,7 +968,11 @@ class SegmentWidget(FolderDrop, DockContent):
         self.close_child()
 
     def _on_docked(self, window: QMainWindow) -> None:
-        add_keys_to_help(window)
+        menu_action(window, KeysAction)
+        hide = menu_action(window, HidePatientAction)
+        if hide is not None:
+            hide.toggled.connect(self._letters.hide_patient)
+            self._letters.hide_patient(hide.isChecked())
 
     def _on_taken_out(self) -> None:
         self.turns.finish()

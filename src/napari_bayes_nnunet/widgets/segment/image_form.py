@@ -34,7 +34,7 @@ from ..common.dock import ThemeFont, column_layout, form_layout, row_label
 from ..common.eliding_button import ElidingButton
 from ..common.form import DecimalKeys, NarrowComboBox, WheelGuard
 from ..common.wording import in_the_window
-from ..layers.front import bring_to_front, image_in_front
+from ..layers.front import bring_to_front, image_in_front, is_no_candidate
 from ..layers.image_input import (
     ImageInput,
     check_same_grid,
@@ -48,6 +48,7 @@ from ..layers.metadata import (
     layer_case,
     layer_data,
     layer_geometry,
+    layer_patient,
     layer_phase_cases,
     layer_source,
     layer_spacing,
@@ -82,6 +83,9 @@ PHASES_FOUND = "ED and ES (automatic)"
 PHASES_KNOWN = "ED {phases.ed} and ES {phases.es}"
 PHASES_TITLES = ("ED and ES", "all phases", "current phase", "chosen phases")
 OTHER_IN_FRONT = "{front} is in front of {image}. Segment brings {image} to the front."
+NO_CANDIDATE = (
+    "{layer} cannot be segmented, because it is a picture or labels. Choose a 3D image or a cine."
+)
 PHASE_COUNT = "{count} phases along the first axis."
 JOIN = "Join with {other} for the EF"
 JOIN_HELP = (
@@ -283,6 +287,7 @@ class ImageForm(QWidget):
         if scan and not {*scan} & {*self.layers}:
             self._list_layers(scan)
             self._on_image_chosen()
+        self._show_hint()
 
     def _images(self) -> list[Image]:
         return [layer for layer in self._viewer.layers if is_segmentable(layer)]
@@ -359,6 +364,9 @@ class ImageForm(QWidget):
             sentences.append(PHASES_FROM[self.phases_from])
         elif self.layer is not None and self.layer.ndim == 4:
             sentences.append(PHASE_COUNT.format(count=layer_voxels(self.layer).shape[0]))
+        active = self._viewer.layers.selection.active
+        if active is not None and is_no_candidate(active):
+            sentences.append(NO_CANDIDATE.format(layer=active.name))
         if self._cannot_join:
             sentences.append(self._cannot_join)
         front = image_in_front(self._viewer)
@@ -531,6 +539,7 @@ def join_phases(
         source=source.with_name(SOURCE_NAMES.format(first=cases[0], second=cases[1])),
         notes=tuple(n for layer in (first, second) for n in bayes_metadata(layer).get("notes", ())),
         doubt=bayes_metadata(first).get("doubt") or bayes_metadata(second).get("doubt"),
+        patient=layer_patient(first).joined_with(layer_patient(second)),
     )
     data, attributes, kind = layer_data(volume, case=examination_of(cases[0]))
     attributes["metadata"]["bayes"][PHASE_CASES] = cases

@@ -209,8 +209,8 @@ class RunForm(QWidget):
     def _explain(self) -> None:
         self.stop_button.setToolTip("Stop within a second and keep the result so far.")
         self.save_button.setToolTip(
-            "Save labels, uncertainty maps and a report in one folder, with the geometry of the "
-            "image."
+            "Save the prediction: labels, uncertainty maps and a report in one folder. Corrections "
+            "are saved in the Review dock."
         )
         self.review_button.setToolTip(
             "Review and correct the most uncertain slices. The study with the corrections is saved "
@@ -309,6 +309,7 @@ class CurveForm(QWidget):
 
 
 SHOW_HELP: Final = "Show the layers of this result and hide those of the others."
+PREDICTION: Final = "Prediction, without the corrections of a review"
 REMOVE_HELP: Final = "Remove this result and its layers."
 
 
@@ -329,7 +330,9 @@ class ResultsForm(QWidget):
         self.caveat.setWordWrap(True)
         self._rows = QVBoxLayout()
         self.curves = CurveForm()
-        column_layout(self, self._rows, self.curves, self.caveat)
+        self.kind = LevelLabel(PREDICTION, level="done")
+        self.kind.setWordWrap(True)
+        column_layout(self, self.kind, self._rows, self.curves, self.caveat)
         self.set_results({}, "")
 
     def set_results(self, results: Mapping[str, ResultNumbers], chosen: str) -> None:
@@ -343,7 +346,8 @@ class ResultsForm(QWidget):
             block.show_button.setChecked(method == chosen)
         self.curves.set_numbers(results.get(chosen, ResultNumbers(measured={})))
         has_numbers = any(numbers.measured for numbers in results.values())
-        self.caveat.setVisible(has_numbers)
+        for text in (self.kind, self.caveat):
+            text.setVisible(has_numbers)
         self.setVisible(bool(results))
 
     def _make_blocks(self, methods: list[str]) -> None:

@@ -1,0 +1,230 @@
+"""One patient at a time: whose heart is on the canvas, and nothing of another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import pytest
+from napari.layers import Image, Layer
+from qtpy.QtWidgets import QLabel
+
+from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.images.geometry import make_geometry
+from napari_bayes_nnunet.io.images.nifti import write_image
+from napari_bayes_nnunet.io.study.patient import PatientRecord, write_patient
+from napari_bayes_nnunet.io.study.review_state import Decision
+from napari_bayes_nnunet.io.study.study import read_study
+from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY, PATIENT_HIDDEN, STRIP_KEY
+from napari_bayes_nnunet.widgets.layers.front import bring_to_front
+from napari_bayes_nnunet.widgets.layers.reader import read_layers
+from napari_bayes_nnunet.widgets.layers.result_layers import keep_result
+from napari_bayes_nnunet.widgets.review import saver as study_saver
+from napari_bayes_nnunet.widgets.review.dock import PICTURE_HIDDEN, ReviewWidget
+from napari_bayes_nnunet.widgets.review.window_layout import ThumbnailArea
+from napari_bayes_nnunet.widgets.segment.image_form import NO_CANDIDATE, ImageForm
+
+from ...helpers.data.cines import AFFINE, CINE, SHAPE, VOLUME, WORST, image_of, make_cine, voxels_of
+from ...helpers.windows.reviewing import press
+from ...helpers.windows.settling import settle
+from ..conftest import make_result
+
+DOE = PatientRecord(
+    name="DOE^J", birth="1957-05-02", age=66, sex="m", date="2024-03-12", series="cine SAX"
+)
+LONG = "another_patient_" + 12 * "of_the_same_trial_" + "_frame01.nii.gz"
+SMALL = make_geometry((2, 3, 40, 48), (10, 2, 2), frame_time=30, affine=AFFINE)
+
+
+@pytest.fixture
+def dock(window_dock: ReviewWidget, qtbot: Any) -> Iterator[ReviewWidget]:
+    yield window_dock
+    hide = window_dock._hide_patient
+    if hide is not None:
+        hide.setChecked(False)
+
+
+@pytest.fixture
+def doe(tmp_path: Path) -> Path:
+    folder = make_cine(tmp_path / "doe")
+    write_patient(folder, DOE)
+    return folder
+
+
+def opened(dock: ReviewWidget, folder: Path, qtbot: Any) -> None:
+    dock.open(folder)
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
+
+
+def add_file(viewer: napari.Viewer, file: Path, geometry: Any = VOLUME) -> Image:
+    write_image(file, voxels_of(geometry.shape, seed=5), geometry)
+    (data,) = read_layers(str(file))
+    return viewer.add_layer(Layer.create(*data))
+
+
+def on_canvas(viewer: napari.Viewer, key: str = STRIP_KEY) -> str:
+    """Return the text of an overlay in one line, "" if it is not visible."""
+    overlay = viewer.canvas.overlays.get(key)
+    text = overlay.text if overlay is not None and overlay.visible else ""
+    return " · ".join(line.strip() for line in text.splitlines())
+
+
+def above_thumbnails(viewer: napari.Viewer) -> str:
+    (area,) = viewer.window._qt_window.findChildren(ThumbnailArea)
+    (label,) = (child for child in area.children() if isinstance(child, QLabel))
+    assert label.isVisible()
+    assert label.heightForWidth(label.width()) <= label.height()
+    return label.text().replace("\u200b", "")
+
+
+def steps(viewer: napari.Viewer) -> list[int]:
+    """Return the number of steps of each visible slider."""
+    dims = viewer.dims
+    return [int(n) for axis, n in enumerate(dims.nsteps) if axis not in dims.displayed and n > 1]
+
+
+def test_patient_is_on_canvas_and_above_thumbnails(dock, window, doe, qtbot) -> None:
+    opened(dock, doe, qtbot)
+    assert on_canvas(window) == DOE.title == above_thumbnails(window)
+    assert dock.title.text().replace("\u200b", "") == "DOE^J"
+    assert DOE.title in dock.title.toolTip()
+    window.dims.ndisplay = 3
+    assert on_canvas(window) == DOE.title
+    window.dims.ndisplay = 2
+
+
+def test_hidden_patient_is_nowhere_in_the_window(dock, window, doe, qtbot) -> None:
+    opened(dock, doe, qtbot)
+    qtbot.waitUntil(lambda: dock._hide_patient is not None)
+    dock._hide_patient.trigger()
+    assert on_canvas(window) == above_thumbnails(window) == dock.title.text() == PATIENT_HIDDEN
+    texts = [label.text() + label.toolTip() for label in dock.window().findChildren(QLabel)]
+    assert not [text for text in texts if "DOE" in text or "1957" in text]
+    opened(dock, doe, qtbot)  # another study stays hidden, too
+    assert on_canvas(window) == PATIENT_HIDDEN == dock.title.text()
+    dock._hide_patient.trigger()
+    assert on_canvas(window) == DOE.title == above_thumbnails(window)
+
+
+def test_long_name_of_a_file_is_never_cut(dock, window, doe, qtbot, tmp_path) -> None:
+    write_patient(doe, PatientRecord(files=(LONG, LONG.replace("01", "12"))))
+    opened(dock, doe, qtbot)
+    whole = f"{LONG} + {LONG.replace('01', '12')}"
+    shown = window.canvas.overlays[STRIP_KEY].text
+    assert "".join(shown.split()).replace("·", "") == "".join(whole.split())
+    assert above_thumbnails(window) == whole
+
+
+def test_second_study_leaves_nothing_of_the_first(dock, window, doe, tmp_path, qtbot) -> None:
+    other = make_cine(tmp_path / "other", geometry=VOLUME, phases=(None,), case="other")
+    opened(dock, doe, qtbot)
+    assert steps(window) == [CINE.shape[0], CINE.shape[1]]
+    opened(dock, other, qtbot)
+    assert {layer.name.split()[0] for layer in window.layers} == {"other"}
+    assert on_canvas(window) == above_thumbnails(window) == "other"
+    assert steps(window) == [VOLUME.shape[0]]
+    dock.close_study()
+    assert not window.layers
+    assert on_canvas(window) == on_canvas(window, CAPTION_KEY) == ""
+
+
+@pytest.mark.parametrize("how", ["opened", "brought to the front"])
+def test_another_image_closes_the_saved_study(dock, window, doe, tmp_path, qtbot, how) -> None:
+    waiting = add_file(window, tmp_path / "b.nii.gz", SMALL) if how != "opened" else None
+    opened(dock, doe, qtbot)
+    press(window, "A")
+    place = dock.controller.picture.place
+    if waiting is None:
+        waiting = add_file(window, tmp_path / "b.nii.gz", SMALL)
+    else:
+        bring_to_front(window, waiting)  # as Segment, Join and a choice in its list do
+    qtbot.waitUntil(lambda: dock.controller is None)
+    assert [layer for layer in window.layers if layer.visible] == [waiting]
+    assert [*window.layers] == [waiting]
+    settle(qtbot)
+    assert not window.window._qt_window.findChildren(ThumbnailArea)
+    assert (on_canvas(window, CAPTION_KEY), steps(window)) == ("", list(SMALL.shape[:2]))
+    saved = read_study(doe).review
+    assert (saved.decisions[WORST].state, saved.current) == ("accepted", place)
+
+
+def test_unsaved_study_stays_in_front_of_another_image(
+    dock, window, doe, tmp_path, qtbot, monkeypatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise DataError("Disk full.")
+
+    opened(dock, doe, qtbot)
+    press(window, "A")
+    with monkeypatch.context() as patch:
+        patch.setattr(study_saver, "save_work", failing)
+        other = add_file(window, tmp_path / "b.nii.gz")
+        qtbot.waitUntil(lambda: not other.visible)
+        settle(qtbot)
+        assert dock.controller.picture.image.visible
+        assert on_canvas(window) == DOE.title
+    assert dock.controller.session.state.decisions[WORST] == Decision(
+        **vars(dock.controller.session.state.decisions[WORST])
+    )
+
+
+def test_picture_is_hidden_and_said_to_be_none(dock, window, doe, qtbot) -> None:
+    opened(dock, doe, qtbot)
+    photo = window.add_image(np.zeros((30, 40, 3), np.uint8), rgb=True, name="photo")
+    qtbot.waitUntil(lambda: not photo.visible)
+    assert dock.messages.line.message == PICTURE_HIDDEN.format(layer="photo")
+    assert on_canvas(window) == DOE.title
+    window.layers.remove(photo)
+
+
+def test_image_shown_by_hand_has_no_words_of_the_study(dock, window, doe, tmp_path, qtbot) -> None:
+    other = add_file(window, tmp_path / "other.nii.gz")
+    opened(dock, doe, qtbot)
+    assert on_canvas(window, CAPTION_KEY)
+    window.layers.move(window.layers.index(other), len(window.layers))
+    other.visible = True
+    assert (on_canvas(window), on_canvas(window, CAPTION_KEY)) == ("other.nii.gz", "")
+    other.visible = False
+    assert (on_canvas(window), bool(on_canvas(window, CAPTION_KEY))) == (DOE.title, True)
+
+
+def test_dropped_study_opens_in_place_of_another(dock, window, doe, tmp_path, qtbot) -> None:
+    other = make_cine(tmp_path / "other", case="other")
+    opened(dock, doe, qtbot)
+    for data in read_layers(str(other)):
+        window.add_layer(data)
+
+    def is_other_open() -> bool:
+        is_open = dock.controller is not None and not dock.is_opening
+        return is_open and dock.controller.session.study.folder == other
+
+    qtbot.waitUntil(is_other_open)
+    assert on_canvas(window) == "other" == above_thumbnails(window)
+    dock.close_study()
+    assert not window.layers
+
+
+def test_image_with_a_result_outlives_its_review(dock, window, doe, qtbot) -> None:
+    (data,) = read_layers(str(image_of(doe)))
+    image = window.add_layer(Layer.create(*data))
+    keep_result(image, make_result(CINE))
+    opened(dock, doe, qtbot)
+    dock.close_study()
+    assert image in window.layers
+    assert {layer.name.split()[-1] for layer in window.layers if layer.visible} == {image.name}
+
+
+@pytest.mark.parametrize("kind", ["photo", "labels"])
+def test_no_candidate_is_said_to_be_none(window, qtbot, kind) -> None:
+    form = ImageForm(window)
+    qtbot.addWidget(form)
+    add: Callable[..., Layer] = window.add_image if kind == "photo" else window.add_labels
+    layer = add(np.zeros((64, 64, 3) if kind == "photo" else SHAPE, np.uint8), name=kind)
+    assert NO_CANDIDATE.format(layer=kind) in form.hint.text()
+    window.layers.remove(layer)
+    assert kind not in form.hint.text()
+    form.close_events()
+    window.layers.clear()
