@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
+from napari_bayes_nnunet.core.metrics.conformal import RemainingChange
 from napari_bayes_nnunet.core.review.queue import review_queue
-from napari_bayes_nnunet.core.review.stop_rule import RemainingChange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.study import read_study, save_work
 from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
@@ -140,7 +140,7 @@ def test_advice_follows_the_accepted_slices(review) -> None:
     rule = RemainingChange(
         spreads=(0.9 * spread, spread), bounds_80=(2.5, 9.0), bounds_90=(2.5, 9.0), patients=16
     )
-    review.session.review_rules = {"LV EF": rule}
+    review.session.numbers.rules = {"LV EF": rule}
     review.controller.view.show_advice()
     assert not panel.isHidden()
     assert not panel.finish_button.isEnabled()
