@@ -5,7 +5,8 @@
 STUDIES are written by predict --save study, one volume each; LABELS has NAME.nii.gz for each study
 NAME, whose dataset.json names the LV. Each slice of a patient's queue takes the LV of the
 reference, until the rule says stop for the LV EF. A patient is covered if the EF then differs by no
-more than the target from that with all slices corrected.
+more than the target from that with all slices corrected. A second table has the intervals of the
+numbers after some accepted slices.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import numpy as np
 from benchmarks.markdown import markdown_table
 from scipy.stats import binomtest
 
+from napari_bayes_nnunet.app.evaluation.stopping import SLICES_ACCEPTED
 from napari_bayes_nnunet.app.segmentation.calibration import read_calibrations
 from napari_bayes_nnunet.core.heart.slice_volumes import base_is_first, is_basal, slice_volumes
-from napari_bayes_nnunet.core.metrics.conformal import COVERAGES
+from napari_bayes_nnunet.core.metrics.conformal import COVERAGES, RemainingChange
 from napari_bayes_nnunet.core.review.stop_rule import (
     ReferencedVolume,
     ReviewPath,
@@ -37,8 +39,8 @@ from napari_bayes_nnunet.io.study.study import read_study
 TARGETS = 3, 5, 10
 
 
-def read_patients(studies: Path, labels: Path) -> dict[str, tuple[ReviewPath, int]]:
-    """Return the LV EF of each patient during the review, and the slices that it takes at least.
+def read_patients(studies: Path, labels: Path) -> dict[str, tuple[dict[str, ReviewPath], int]]:
+    """Return the numbers of each patient during the review, and the slices that it takes at least.
 
     These are the slices up to the last basal one with a high score. Patients whose EF is unknown at
     some step are left out.
@@ -68,24 +70,41 @@ def read_patients(studies: Path, labels: Path) -> dict[str, tuple[ReviewPath, in
     for name, phases in volumes.items():
         sizes = [float(volume.reference["LV"].sum()) for volume in phases.values()]
         ed, es = (1, 2) if sizes[0] >= sizes[1] else (2, 1)
-        path = numbers_during_review(phases, ed=ed, es=es).get("LV EF")
+        paths = numbers_during_review(phases, ed=ed, es=es)
         places = queue_places(phases)
         waits = [places.index(p) + 1 for p in urgent_places(places) if p in basal[name]]
-        if path is not None:
-            read[name] = path, max(waits, default=0)
+        if "LV EF" in paths:
+            read[name] = paths, max(waits, default=0)
     return read
+
+
+def intervals(rules: dict[str, RemainingChange], paths: list[dict[str, ReviewPath]]) -> str:
+    """Return a table of the numbers that lie in their interval once all slices are corrected."""
+    rows = []
+    for name in sorted({name for of_patient in paths for name in of_patient} & rules.keys()):
+        for level in COVERAGES:
+            cells = []
+            for done in SLICES_ACCEPTED:
+                known = [p[name] for p in paths if name in p and done < len(p[name].spreads) - 1]
+                widths = [rules[name].bound(min(p.spreads[: done + 1]), level) for p in known]
+                left = [abs(p.values[done] - p.values[-1]) for p in known]
+                held = sum(change <= width for change, width in zip(left, widths, strict=True))
+                cells.append(f"{held} of {len(known)}, ± {np.mean(widths):.1f}")
+            rows.append((name, f"{level} %", *cells))
+    return markdown_table(("", "level", *(f"after {done}" for done in SLICES_ACCEPTED)), rows)
 
 
 def main(ensemble: Path, studies: Path, labels: Path) -> None:
     """Print a row for each target and share of the patients."""
-    rule = next(c.review["LV EF"] for c in read_calibrations(ensemble) if "LV EF" in c.review)
-    patients = read_patients(studies, labels)
+    rules = next(c.review for c in read_calibrations(ensemble) if "LV EF" in c.review)
+    rule, patients = rules["LV EF"], read_patients(studies, labels)
+    lv_ef = [(paths["LV EF"], wait) for paths, wait in patients.values()]
     rows = []
     for target in TARGETS:
         for level in COVERAGES:
             stops, errors = [], []
             spread = rule.spread_for(target, level)
-            for path, wait in patients.values():
+            for path, wait in lv_ef:
                 length = len(path.spreads) - 1
                 stops.append(length if spread is None else max(path.first_step(spread), wait))
                 errors.append(abs(float(path.values[stops[-1]] - path.values[-1])))
@@ -93,12 +112,13 @@ def main(ensemble: Path, studies: Path, labels: Path) -> None:
             low, high = binomtest(covered, len(errors)).proportion_ci(0.95, method="exact")
             within = f"{covered} of {len(errors)} ({100 * low:.0f}–{100 * high:.0f} %)"
             rows.append((f"± {target}", f"{level} %", f"{np.mean(stops):.1f}", within, max(errors)))
-    length = np.mean([len(path.spreads) - 1 for path, _ in patients.values()])
-    first = np.array([abs(path.values[0] - path.values[-1]) for path, _ in patients.values()])
+    length = np.mean([len(path.spreads) - 1 for path, _ in lv_ef])
+    first = np.array([abs(path.values[0] - path.values[-1]) for path, _ in lv_ef])
     print(f"{len(patients)} patients, {length:.1f} slices in the queue on average")
     print(f"error of the prediction: mean {first.mean():.1f} points, largest {first.max():.1f}\n")
     heads = "target, points", "share", "slices", "within the target", "largest change"
     print(markdown_table(heads, [(*row[:4], f"{row[4]:.1f}") for row in rows]))
+    print(intervals(rules, [paths for paths, _ in patients.values()]))
 
 
 if __name__ == "__main__":

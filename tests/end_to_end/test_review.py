@@ -96,8 +96,8 @@ def check_files(out: Path, image: Path, labels: np.ndarray) -> None:
     (numbers,) = out.glob("*_numbers.csv")
     lines = numbers.read_text(encoding="utf-8").splitlines()
     rows = {row["name"]: row for row in csv.DictReader(lines)}
-    assert rows["LV EF"]["prediction"] != rows["LV EF"]["reviewed"]
+    assert rows["LV EF"]["prediction"] != rows["LV EF"]["value"]
     (report,) = out.glob("*_report.html")
     text = report.read_text(encoding="utf-8")
     assert text.count("data:image/png;base64,") >= 1
-    assert 'class="no-interval"' in text
+    assert 'class="draft"' in text

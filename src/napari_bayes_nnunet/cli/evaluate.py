@@ -73,7 +73,8 @@ def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: 
     than 3 mm from the reference contour. REPORT.csv has the errors left, Dice and the errors of EF,
     volumes and mass against the number of actions, REPORT_tools.csv what each tool contributes.
     REPORT_stop.csv says after how many slices a review may end, and whether its numbers change
-    later. REPORT.png draws the errors left, Dice and the error of the LV EF against the actions.
+    later; REPORT_intervals.csv whether the numbers lie in their intervals after some slices.
+    REPORT.png draws the errors left, Dice and the error of the LV EF against the actions.
     The arguments are those of evaluate-queue.
     """
     from ..app.evaluation.terminal import evaluate_reader_in_terminal

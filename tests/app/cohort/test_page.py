@@ -51,7 +51,7 @@ def test_row_has_its_numbers_warnings_and_picture(page, tmp_path):
     page.write([row("a", warnings=("Models <disagree>.",)), row("b", numbers={})])
     found = written(tmp_path)
     assert found.tables[0][1:] == [
-        ["", "a Models <disagree>.", "0.900", "80.0 ± 2.8"],
+        ["", "a Models <disagree>.", "0.900", "80.0"],
         ["", "b", "0.900", "–"],
     ]
     assert "<made>" in found.text
@@ -61,12 +61,14 @@ def test_row_has_its_numbers_warnings_and_picture(page, tmp_path):
 def test_only_what_the_table_has_is_explained(page, tmp_path):
     made = row("a")
     page.write([made])
-    assert "±" in written(tmp_path).text
+    plain = written(tmp_path).text
     numbers = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in made.numbers.items()}
     page.write([replace(made, numbers=numbers)])
     found = written(tmp_path).text
+    assert "90 % intervals" in found
+    assert "90 % intervals" not in plain
     assert "1.0 to 2.0" in found
-    assert "±" not in found
+    assert "±" not in plain + found
 
 
 def test_tiles_count_the_studies(page, tmp_path):

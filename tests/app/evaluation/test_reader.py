@@ -165,7 +165,7 @@ def test_tables_have_all_points_and_tools(evaluation):
 def test_report_is_written_and_replaced_only_by_itself(evaluation, tmp_path):
     check_reader_report(tmp_path / "reader.csv")
     files = write_reader_report(evaluation, tmp_path / "reader.csv")
-    tables = ["reader.csv", "reader_tools.csv", "reader_stop.csv"]
+    tables = ["reader.csv", "reader_tools.csv", "reader_stop.csv", "reader_intervals.csv"]
     assert [file.name for file in files] == [*tables, "reader.png"]
     assert all(file.stat().st_size > 0 for file in files)
     check_reader_report(tmp_path / "reader")

@@ -10,6 +10,7 @@ from napari_bayes_nnunet.app.evaluation.stopping import (
     WITH_TOOLS,
     ReadPatient,
     StopResult,
+    evaluate_intervals,
     evaluate_stopping,
 )
 from napari_bayes_nnunet.core.review.stop_rule import ReviewPath
@@ -70,3 +71,17 @@ def test_rule_that_never_reaches_the_target_reads_all() -> None:
 
 def test_nine_patients_are_too_few() -> None:
     assert evaluate_stopping([patient(n) for n in range(9)]) == []
+
+
+def test_intervals_are_judged_by_the_rule_of_the_others() -> None:
+    """Each is wrong until two slices are corrected: nine by 2 points, the last one by 6."""
+    patients = [*(patient(n, 2.0, slices=7) for n in range(9)), patient(9, 6.0, slices=7)]
+    results = {(r.slices, r.level): r for r in evaluate_intervals(patients)}
+    assert {slices for slices, _ in results} == {0, 5}  # none has a slice open after 10
+    first, later = results[0, 90], results[5, 90]
+    assert (first.number, first.held, first.patients) == ("LV EF", 9, 10)
+    assert first.half_width == pytest.approx((9 * 6 + 2) / 10)
+    assert (later.held, later.half_width) == (10, 0)
+    low, high = first.interval
+    assert low < 0.9 < high
+    assert evaluate_intervals(patients[:9]) == []

@@ -30,7 +30,7 @@ def test_interval_ends_when_no_slice_is_open(tmp_path: Path) -> None:
     posteriors = {phase: agreed_at_the_apex(phase) for phase in (ED, ES)}
     study = read_study(make_cine(tmp_path / "heart"))
     session = ReviewSession(replace(study, posteriors=posteriors))
-    session.numbers._rules = {"LV EF": RULE, "LV ESV": RULE, "LV EDV": RULE}
+    session.numbers.rules = {"LV EF": RULE, "LV ESV": RULE, "LV EDV": RULE}
     places = [(item.phase, item.z) for item in session.queue(session.scores())]
     assert (ED, 3) not in places  # so that nobody has to accept it
     before = session.predicted()

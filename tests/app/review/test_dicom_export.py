@@ -111,7 +111,7 @@ def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path:
         assert header.SeriesDescription.endswith(str(sum_accepted(counts)))
     header = dcmread(report)
     assert header.CompletionFlag == "PARTIAL"
-    assert header.CompletionFlagDescription == str(sum_accepted(counts))
+    assert header.CompletionFlagDescription == f"DRAFT, {sum_accepted(counts)}"
     accept(session, ED, ES)
     *_, report, _ = export_session(session, images, tmp_path / "all")
     assert dcmread(report).CompletionFlag == "COMPLETE"

@@ -95,7 +95,7 @@ def test_labels_numbers_and_report_are_written(session, image, tmp_path) -> None
     assert found.geometry.frame_time == image.geometry.frame_time
     with numbers.open(encoding="utf-8", newline="") as stream:
         rows = {row["name"]: row for row in csv.DictReader(stream)}
-    assert float(rows["LV EDV"]["reviewed"]) > float(rows["LV EDV"]["prediction"])
+    assert float(rows["LV EDV"]["value"]) > float(rows["LV EDV"]["prediction"])
     text = report.read_text(encoding="utf-8")
     assert "data:image/png;base64," in text
     assert "heart" in text
@@ -106,7 +106,9 @@ def test_numbers_have_the_open_slices_of_their_phases(session, image, tmp_path) 
     session.decide((ES, 0), "accepted")
     _, numbers, _ = exported(session, image, tmp_path / "out")
     with numbers.open(encoding="utf-8", newline="") as stream:
-        found = {row["name"]: row["open_slices"] for row in csv.DictReader(stream)}
+        rows = list(csv.DictReader(stream))
+    found = {row["name"]: row["open_slices"] for row in rows}
+    assert {row["state"] for row in rows} == {"DRAFT, 5 of 8 slices accepted"}
     assert [found[name] for name in ("LV EDV", "LV mass", "RV EDV")] == ["0", "0", "0"]
     assert [found[name] for name in ("LV ESV", "LV SV", "LV EF", "RV EF")] == ["3", "3", "3", "3"]
 

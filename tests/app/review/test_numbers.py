@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from time import process_time
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from napari_bayes_nnunet.app.review.numbers import StudyNumbers
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
-from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.core.heart.slice_volumes import PhaseVolumes
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
+from napari_bayes_nnunet.core.types import Place
 
 from ...helpers.data.cines import ED, ES, LV, SPACING, STRUCTURES, posterior
 
@@ -141,31 +144,55 @@ def test_edit_of_large_cine_is_measured_fast() -> None:
 
 
 RULE = IntervalRule(bias=0.0, half_width_80=3.0, half_width_90=5.0, patients=16)
-RULES = {"LV EF": RULE, "LV EDV": RULE}
 
 
-def test_intervals_end_with_the_first_change(posteriors, labels) -> None:
-    numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, RULES)
+def half_width(numbers: StudyNumbers, name: str, accepted: Sequence[Place] = ()) -> float:
+    low, high = numbers.measured(ED, ES, NOBODY, accepted)[name].intervals[90]
+    return (high - low) / 2
+
+
+def test_interval_never_widens_when_a_slice_is_accepted(posteriors, labels) -> None:
+    """The bound is twice the spread; accepting the first slice of the LV makes the spread rise."""
+    volumes = np.array([[10, 10, 10], [14, 6, 10], [6, 14, 12], [10, 10, 8]], float)
+    phases = {
+        phase: PhaseVolumes(
+            labels={"LV": scale * volumes[0]},
+            members={"LV": scale * volumes[1:]},
+            reviewed=np.zeros(3, np.bool_),
+        )
+        for phase, scale in ((ED, 2.0), (ES, 1.0))
+    }
+    spreads = tuple(np.linspace(0, 30, 3001))
+    bounds = tuple(2 * spread for spread in spreads)
+    rule = RemainingChange(spreads=spreads, bounds_80=bounds, bounds_90=bounds, patients=16)
+    numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, {"LV EDV": rule, "LV EF": RULE})
+    numbers._edited = phases
+    accepted: list[Place] = []
+    widths, spreads_left = [half_width(numbers, "LV EDV")], [4.0]
+    for z in range(3):
+        accepted.append((ED, z))
+        numbers.set_reviewed(ED, z, True)
+        widths.append(half_width(numbers, "LV EDV", accepted))
+        spreads_left.append(numbers.measured(ED, ES, NOBODY, accepted)["LV EDV"].spread)
+    assert spreads_left[0] < spreads_left[1] > spreads_left[2] > spreads_left[3] == 0
+    assert widths == pytest.approx([8, 8, 8, 0], abs=0.1)
+    assert half_width(numbers, "LV EF", accepted) == 5  # without a remaining change
+
+
+def test_correction_changes_the_number_and_keeps_its_interval(posteriors, labels) -> None:
+    rules = {"LV EF": RULE, "LV EDV": RULE, "RV EF": RULE}
+    numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, rules)
     before = numbers.predicted(ED, ES, NOBODY)
-    ef = before["LV EF"]
-    assert ef.intervals[90] == pytest.approx((ef.value - 5, ef.value + 5))
     assert numbers.measured(ED, ES, NOBODY) == before
     z = int(np.argmax((labels[ES] == LV).sum(axis=(1, 2))))
     labels[ES][z][labels[ES][z] == LV] = 0
     numbers.recount(ES, z, labels[ES][z])
     after = numbers.measured(ED, ES, NOBODY)
-    assert after["LV EF"].intervals == {}
-    assert after["LV EDV"].intervals == before["LV EDV"].intervals  # only ES has changed
+    for name in rules:
+        value = after[name].value
+        assert after[name].intervals[90] == pytest.approx((value - 5, value + 5))
+    assert after["LV EF"].value != before["LV EF"].value
+    assert {name: after[name] for name in ("LV EDV", "RV EF")} == {
+        name: before[name] for name in ("LV EDV", "RV EF")
+    }
     assert numbers.predicted(ED, ES, NOBODY) == before
-
-
-def test_a_change_of_the_lv_keeps_the_interval_of_the_rv(posteriors, labels) -> None:
-    numbers = StudyNumbers(posteriors, labels, SPACING, STRUCTURES, RULES | {"RV EF": RULE})
-    before = numbers.predicted(ED, ES, NOBODY)["RV EF"].intervals
-    z = int(np.argmax((labels[ES] == LV).sum(axis=(1, 2))))
-    labels[ES][z][labels[ES][z] == LV] = 0
-    numbers.recount(ES, z, labels[ES][z])
-    after = numbers.measured(ED, ES, NOBODY)
-    assert before
-    assert after["RV EF"].intervals == before
-    assert after["LV EF"].intervals == {}

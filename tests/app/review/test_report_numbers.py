@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from napari_bayes_nnunet.app.review.report_numbers import (
     REVIEWED,
     all_names,
+    format_interval,
+    format_large,
     format_number,
-    format_with_spread,
+    interval_level,
     number_rows,
     write_numbers,
     write_or_refuse,
@@ -21,47 +24,49 @@ from napari_bayes_nnunet.app.review.report_page import report_page
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.data.reviews import AFTER, BEFORE, CALIBRATED, OPEN, measured, numbers, review
+from ...helpers.data.reviews import AFTER, BEFORE, OPEN, measured, numbers, review
 
-WRITTEN = (
-    "ventricle", "title", "name", "before", "after", "spread_before", "spread_after", "change",
-)  # fmt: skip
+WRITTEN = ("ventricle", "title", "name", "before", "after", "interval", "change")
 
 
 def written(row: dict[str, str]) -> tuple[str, ...]:
     return tuple(row[name] for name in WRITTEN)
 
 
-def test_before_and_after_have_their_spread() -> None:
+def test_row_has_both_values_and_one_interval() -> None:
     rows = number_rows(BEFORE, AFTER, OPEN)
     left = ("Left ventricle", "End-diastolic volume", "LV EDV", "120.0", "118.0")
     assert [written(row) for row in rows] == [
-        (*left, "± 3.2", "± 1.0", "−2.0"),
-        ("Left ventricle", "Ejection fraction", "LV EF", "55.5", "57.8", "± 2.5", "± 1.2", "+2.2"),
-        ("Right ventricle", "Cardiac output", "RV CO", "5.13", "5.13", "± 0.25", "", "0"),
+        (*left, "", "−2.0"),
+        ("Left ventricle", "Ejection fraction", "LV EF", "55.5", "57.8", "50 to 66", "+2.2"),
+        ("Right ventricle", "Cardiac output", "RV CO", "5.13", "5.13", "", "0"),
     ]
     assert [row["open_slices"] for row in rows] == ["4", "9", REVIEWED]
     assert [row["unit"] for row in rows] == ["mL", "%", "L/min"]
 
 
-def test_prediction_has_its_interval() -> None:
-    rows = number_rows(CALIBRATED, AFTER, OPEN)
-    assert [row["interval_before"] for row in rows] == ["", "90 %: 50.5 to 60.5", ""]
-
-
 def test_number_of_one_side_has_no_change() -> None:
     rows = number_rows(numbers(measured("RV EDV", 90)), numbers(measured("LV EDV", 120, 2)), {})
     assert [written(row)[2:] for row in rows] == [
-        ("LV EDV", "–", "120.0", "–", "± 2.0", "–"),
-        ("RV EDV", "90.0", "–", "–", "–", "–"),
+        ("LV EDV", "–", "120.0", "", "–"),
+        ("RV EDV", "90.0", "–", "", "–"),
     ]
 
 
-def test_number_is_formatted_with_spread() -> None:
-    assert format_with_spread(AFTER["LV EF"], 9) == ("57.8", "± 1.2 %, 9 open")
-    assert format_with_spread(AFTER["LV EF"], 0) == ("57.8", f"%, {REVIEWED}")
-    assert format_with_spread(measured("LV EDV", 120), None) == ("120.0", "mL")
+def test_large_number_has_its_interval_or_is_reviewed() -> None:
+    assert format_large(AFTER["LV EF"], 9) == ("57.8", "%, 50 to 66")
+    assert format_large(AFTER["LV EF"], 0) == ("57.8", f"%, {REVIEWED}")
+    assert format_large(measured("LV EDV", 120, 3.0), None) == ("120.0", "mL")
     assert format_number(None) == format_number(measured("LV EDV", math.nan)) == "–"
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"), [((8.6, 29.6), "9–30"), ((53.8, 54.6), "53.8–54.6"), ((3, 5), "3–5")]
+)
+def test_narrow_interval_has_a_decimal(ends: tuple[float, float], text: str) -> None:
+    number = replace(measured("LV EF", 20), intervals={80: (0, 1), 90: ends})
+    assert format_interval(number, interval_level([number]), to="–") == text
+    assert format_interval(number, None) == format_interval(None, 90) == ""
 
 
 def test_names_after_review_come_first() -> None:
@@ -73,7 +78,7 @@ def test_names_after_review_come_first() -> None:
 
 def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
-    write_numbers(file, CALIBRATED, AFTER, OPEN)
+    write_numbers(file, BEFORE, AFTER, OPEN, state="DRAFT")
     with file.open(encoding="ascii", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["name"] for row in rows] == ["LV EDV", "LV EF", "RV CO"]
@@ -82,24 +87,25 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "title": "Left ventricle, ejection fraction",
         "unit": "%",
         "prediction": "55.5",
-        "prediction_spread": "2.5",
-        "reviewed": "57.75",
-        "reviewed_spread": "1.25",
+        "value": "57.75",
+        "low_80": "52",
+        "high_80": "63.5",
+        "low_90": "49.5",
+        "high_90": "66",
+        "state": "DRAFT",
         "open_slices": "9",
-        "prediction_low_80": "52",
-        "prediction_high_80": "59",
-        "prediction_low_90": "50.5",
-        "prediction_high_90": "60.5",
+        "prediction_models_sd": "2.5",
+        "models_sd": "1.25",
         "among_phases": "",
     }
-    assert rows[0]["prediction_low_80"] == ""
+    assert rows[0]["low_80"] == ""
 
 
 def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
-    write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {})
+    write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {}, state="reviewed")
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,,,,,,,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,,reviewed,,,,'
     )
 
 
@@ -114,7 +120,7 @@ def test_report_is_one_file(tmp_path: Path) -> None:
 def test_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for write in (
-        lambda file: write_numbers(file, BEFORE, AFTER, OPEN),
+        lambda file: write_numbers(file, BEFORE, AFTER, OPEN, state=""),
         lambda file: write_or_refuse(file, report_page(review())),
     ):
         with pytest.raises(DataError) as caught:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_bayes_nnunet.app.review.accepted_slices import AcceptedSlices
 from napari_bayes_nnunet.app.review.report_page import LabelChanges, report_page
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
@@ -39,7 +40,7 @@ def test_page_has_name_date_phases_and_limits() -> None:
     assert "patient007" in text
     for part in ("2026-07-01 10:32", "ED is phase 1", "ES is phase 8"):
         assert part in text
-    assert page.classes >= {"use", "no-interval"}
+    assert "use" in page.classes
     assert PAPILLARY in text
 
 
@@ -59,21 +60,35 @@ def test_folder_of_the_study_stays_private() -> None:
 
 def test_key_figures_come_first() -> None:
     progress = ReviewProgress(done=9, total=24, uncertain_share=0.839)
-    text = page_of(progress=progress).text
-    assert "LV EF 57.8 ± 1.2 %, 9 open prediction 55.5" in text
-    assert "Slices accepted 9 of 24 83 % of uncertain volume" in text
+    text = page_of(progress=progress, accepted=AcceptedSlices(9, 26)).text
+    assert "LV EF 57.8 %, 50 to 66 prediction 55.5" in text
+    assert "Slices accepted 9 of 26 83 % of uncertain volume" in text
+    assert "±" not in text
+
+
+def test_draft_is_said_first_and_on_each_printed_page() -> None:
+    page = page_of(accepted=AcceptedSlices(3, 20))
+    said = "DRAFT, 3 of 20 slices accepted"
+    assert page.text.index(said) < page.text.index("patient007")
+    assert f'data-state="{said}"' in page.source
+    _, printed = page.source.split("@media print", 1)
+    _, rule = printed.split(".draft::after", 1)
+    rule, _ = rule.split("}", 1)
+    assert "content: attr(data-state)" in rule
+    assert "position: fixed" in rule
+    assert "DRAFT" not in page_of(accepted=AcceptedSlices(20, 20)).text
 
 
 def test_numbers_stand_under_their_ventricle() -> None:
     table = page_of().tables[0]
     assert [row[0] for row in table if len(row) == 1] == ["Left ventricle", "Right ventricle"]
     assert table[0][1:] == [
-        *("Prediction", "± SD", "After review", "± SD", "Open slices", "Change", "Unit"),
+        *("Prediction", "After review", "90 % interval", "Open slices", "Change", "Unit"),
     ]
     assert table[2] == [
-        *("End-diastolic volume LV EDV", "120.0", "± 3.2", "118.0", "± 1.0", "4"),
-        *("−2.0", "mL"),
+        *("End-diastolic volume LV EDV", "120.0", "118.0", "", "4", "−2.0", "mL"),
     ]
+    assert table[3][3] == "50 to 66"
     assert table[5][0] == "Cardiac output RV CO"
 
 

@@ -49,10 +49,10 @@ from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.heart.measurements import Spread
 from napari_bayes_nnunet.core.heart.plausibility import MassRange
 from napari_bayes_nnunet.core.metrics.calibration import fit_temperature, foreground_box
-from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
 from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
 from napari_bayes_nnunet.core.problems import Action, Remedy, Statement
-from napari_bayes_nnunet.core.review.stop_rule import ReferencedVolume, RemainingChange
+from napari_bayes_nnunet.core.review.stop_rule import ReferencedVolume
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.patients import DEFAULT_PATIENT
@@ -70,7 +70,7 @@ from napari_bayes_nnunet.io.images.nifti import (
     write_image,
     write_labels,
 )
-from napari_bayes_nnunet.io.study.case_report import mass_range, review_rules
+from napari_bayes_nnunet.io.study.case_report import interval_rules, mass_range
 from tests.helpers.checks.problems import says
 from tests.helpers.data.models import make_model
 
@@ -541,9 +541,9 @@ def test_review_rules_and_mass_range_are_written_and_read(calibrated, tmp_path) 
     write_calibration(folder, fitted)
     assert read_calibrations(copy)[-1] == fitted
     reports = [{"calibration": json.loads(json.dumps(fitted.to_report()))}] * 2
-    assert review_rules(reports) == fitted.review
+    assert interval_rules(reports) == fitted.review
     assert mass_range(reports) == fitted.mass_range
-    assert review_rules([*reports, {"calibration": None}]) == {}
+    assert interval_rules([*reports, {"calibration": None}]) == {}
     rows = rows_of(copy)
     for row in rows:
         del row["review"], row["mass_range"]  # as written before there were any

@@ -336,6 +336,7 @@ def test_score_above_the_threshold_warns(checked, hearts, tmp_path) -> None:
     assert code == 0, text
     assert report["failure"] == {"score": 0.0, "threshold": -1.0, "warned": True}
     assert len(report["warnings"]) == 1
+    assert not any("interval_90" in volume for volume in report["volumes_ml"].values())
     *_, (report,) = predicted(copy, image_of(hearts), tmp_path / "plain", "--uncalibrated")
     assert report["failure"] is None
     assert (report["unlike_training"], report["no_cine"]) == (False, False)

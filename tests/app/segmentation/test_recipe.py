@@ -18,8 +18,7 @@ from napari_bayes_nnunet.app.segmentation.calibration import (
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.recipe import Recipe, are_of_one_examination
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
-from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
-from napari_bayes_nnunet.core.review.stop_rule import RemainingChange
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.files.checksum import sha256
 from tests.helpers.data.models import made_image, make_model

@@ -15,7 +15,7 @@ from napari_bayes_nnunet.core import InputError
 from napari_bayes_nnunet.core.heart.ef_contributions import ef_contributions
 from napari_bayes_nnunet.core.heart.function import Patient, heart_function
 from napari_bayes_nnunet.core.heart.slice_volumes import PhaseVolumes
-from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange
 
 KNOWN = Patient(height_cm=180, weight_kg=80, heart_rate=60)
 
@@ -214,11 +214,20 @@ def test_rules_give_the_intervals_also_of_derived_numbers() -> None:
     assert found["LV CI"].intervals[90] == pytest.approx((64 * 0.06 / area, 76 * 0.06 / area))
 
 
-def test_numbers_of_a_reviewed_phase_have_no_interval() -> None:
-    reviewed = replace(ES, reviewed=np.array([True, False]))
-    found = heart_function({1: ED, 8: reviewed}, ed=1, es=8, rules=RULES)
-    with_interval = [name for name, measured in found.items() if measured.intervals]
-    assert with_interval == ["LV EDV", "LV mass"]
+def test_interval_is_remaining_change_at_the_spread_left() -> None:
+    """Members: 116 and 128 mL, and 118 and 126 mL once the first slice is reviewed."""
+    spreads = statistics.stdev([118, 126]), statistics.stdev([116, 128])
+    rule = RemainingChange(spreads=spreads, bounds_80=(3, 6), bounds_90=(4, 200), patients=16)
+    rules = {"LV EDV": rule, "RV EDV": rule}
+    before = heart_function({1: ED}, ed=1, rules=rules, patient=KNOWN)
+    assert before["LV EDV"].intervals == {80: (114, 126), 90: (0, 320)}
+    assert before["LV EDVi"].intervals == {80: (57, 63), 90: (0, 160)}
+    reviewed = replace(ED, reviewed=np.array([True, False]))
+    assert heart_function({1: reviewed}, ed=1, rules=rules)["LV EDV"].intervals == {
+        80: (117, 123), 90: (116, 124),
+    }  # fmt: skip
+    one = phase(LV=[[60, 60], [58, 58]])  # without a spread
+    assert heart_function({1: one}, ed=1, rules=rules)["LV EDV"].intervals == {}
 
 
 def test_width_grows_with_the_spread() -> None:

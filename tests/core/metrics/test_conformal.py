@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
-from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, fit_interval
+from napari_bayes_nnunet.core.metrics.conformal import IntervalRule, RemainingChange, fit_interval
 
 
 def rule_of(residuals, *, patients=None, difficulties=None):
@@ -94,15 +94,31 @@ def test_interval_starts_at_zero() -> None:
 
 def test_interval_of_impossible_values_is_unknown() -> None:
     rule = IntervalRule(bias=-1, half_width_80=3, half_width_90=5, patients=9)
-    assert rule.intervals(-3) == {90: (0, 1)}
+    assert rule.intervals(-3) == {}
     assert rule.intervals(99, most=100) == {80: (95, 100), 90: (93, 100)}
-    assert rule.intervals(105, most=100) == {90: (99, 100)}
+    assert rule.intervals(105, most=100) == {}
+
+
+def test_interval_contains_the_number() -> None:
+    """The rest of a review ends at the number, so a bias that is left there cannot exclude it."""
+    rule = IntervalRule(bias=4, half_width_80=3, half_width_90=5, patients=9)
+    assert rule.intervals(50) == {80: (50, 57), 90: (49, 59)}
+    falling = IntervalRule(bias=-4, half_width_80=3, half_width_90=5, patients=9)
+    assert falling.intervals(50) == {80: (43, 50), 90: (41, 51)}
+
+
+def test_remaining_change_is_an_interval_within_the_limits() -> None:
+    rule = RemainingChange(spreads=(1, 2), bounds_80=(2, 5), bounds_90=(3, 9), patients=9)
+    assert rule.intervals(95, difficulty=1, most=100) == {80: (93, 97), 90: (92, 98)}
+    assert rule.intervals(95, difficulty=7, most=100) == {80: (90, 100), 90: (86, 100)}
+    assert rule.intervals(1, difficulty=2) == {80: (0, 6), 90: (0, 10)}
+    assert rule.intervals(-1, difficulty=2) == rule.intervals(95) == {}
 
 
 def test_interval_of_huge_numbers_is_unknown() -> None:
     huge = 1.7e308
     rule = IntervalRule(bias=huge, half_width_80=1, half_width_90=huge, patients=9)
-    assert rule.intervals(0) == {80: (huge, huge)}
+    assert rule.intervals(0) == {80: (0, huge)}
     scaled = IntervalRule(
         bias=0, half_width_80=huge, half_width_90=huge, patients=9, difficulty_floor=huge
     )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core import InputError
+from napari_bayes_nnunet.core.metrics.conformal import RemainingChange
 from napari_bayes_nnunet.core.review.stop_rule import (
     ReferencedVolume,
-    RemainingChange,
     ReviewPath,
     fit_remaining_change,
     numbers_during_review,

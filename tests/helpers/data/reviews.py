@@ -36,14 +36,12 @@ BEFORE = numbers(
 )
 AFTER = numbers(
     measured("LV EDV", 118.0, 1.0),
-    measured("LV EF", 57.75, 1.25, "%", "ejection fraction"),
+    replace(
+        measured("LV EF", 57.75, 1.25, "%", "ejection fraction"),
+        intervals={80: (52, 63.5), 90: (49.5, 66)},
+    ),
     measured("RV CO", 5.126, 0.25, "L/min", "cardiac output"),
 )
-
-CALIBRATED = {
-    **BEFORE,
-    "LV EF": replace(BEFORE["LV EF"], intervals={80: (52, 59), 90: (50.5, 60.5)}),
-}
 OPEN = {"LV EDV": 4, "LV EF": 9, "RV CO": 0}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,26 @@ def test_volumes_ef_and_mass(stack: Stack, tmp_path: Path) -> None:
     (series,) = study.ReferencedSeriesSequence
     uids = {one.ReferencedSOPInstanceUID for one in series.ReferencedSOPSequence}
     assert uids == {image.instance for image in images}
+
+
+def test_interval_is_the_uncertainty_of_a_number(stack: Stack, tmp_path: Path) -> None:
+    numbers = measured(LV_EF=18.6, LV_mass=99.5)
+    ends = {80: (14.0, 24.0), 90: (8.1, 29.8)}
+    numbers["LV EF"] = replace(numbers["LV EF"], intervals=ends)
+    images = [images[0] for images in stack.slices]
+    write_structured_report(tmp_path / "a.dcm", numbers, images, [], origin=ORIGIN)
+    groups: Any = hd.sr.srread(tmp_path / "a.dcm").content.get_image_measurement_groups()
+    found = {
+        (number.name.value, part.ConceptNameCodeSequence[0].CodeValue): float(
+            part.MeasuredValueSequence[0].NumericValue
+        )
+        for group in groups
+        for number in group.get_measurements()
+        for part in getattr(number[0], "ContentSequence", ())
+        if part.ValueType == "NUM"
+    }
+    lower, upper = "371885007", "371886008"  # range of measurement uncertainty
+    assert found == {("8811-2", upper): 11.2, ("8811-2", lower): 10.5}
 
 
 def test_numbers_that_are_not_known_are_left_out(stack: Stack, tmp_path: Path) -> None:

@@ -18,18 +18,16 @@ from napari_bayes_nnunet.widgets.reading.key_numbers import (
     AMONG_PHASES,
     BOTH_PHASES,
     CHANGED,
-    HIGH,
     INDEXED,
-    LOW,
+    INTERVAL,
+    LARGE,
     NO_KEY_NUMBERS,
     NO_VALUE,
     OPEN,
     ROW_TITLES,
-    SPREAD,
     VALUE,
     KeyNumbers,
 )
-from napari_bayes_nnunet.widgets.reading.numbers import INTERVAL_ENDED
 
 UNITS = {"LV EF": "%", "LV mass": "g", "RV EF": "%"}
 HEART = ("LV EDV", "LV ESV", "LV SV", "LV EF", "LV mass", "RV EDV", "RV EF", "LV CO")
@@ -58,10 +56,10 @@ def table(qtbot: Any) -> KeyNumbers:
     return made
 
 
-def test_value_spread_and_change_are_shown(table: KeyNumbers) -> None:
+def test_value_and_change_are_shown(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=48.25), numbers(LV_EF=50.0), ed=1, es=9)
-    assert table.texts("LV EF") == ("EF", "%", "48.2", "±11.2", "", "−1.8")
-    assert table.texts("LV EDV") == ("EDV", "mL", "123", "±11.2", "", "")
+    assert table.texts("LV EF") == ("EF", "%", "48.2", "", "", "−1.8")
+    assert table.texts("LV EDV") == ("EDV", "mL", "123", "", "", "")
     assert table.caption.text() == BOTH_PHASES.format(ed=1, es=9)
     table.set_numbers(numbers(LV_EF=62.04), numbers(LV_EF=62.0), ed=1, es=9)
     assert table.texts("LV EF")[-1] == ""
@@ -78,16 +76,24 @@ def test_ed_and_es_of_some_phases_are_said_to_be_the_largest_of_these(table: Key
     assert not table.caption.toolTip()
 
 
-def test_open_slices_stand_below_the_spread(table: KeyNumbers) -> None:
-    table.set_numbers(numbers(), numbers(), {"LV EF": 20, "LV EDV": 9}, ed=1, es=9)
-    assert table.texts("LV EF")[3:5] == ("±11.2", "20")
-    assert table.texts("LV EDV")[3:5] == ("±11.2", "9")
+def test_open_slices_stand_below_the_interval(table: KeyNumbers) -> None:
+    plain = numbers()
+    known = {**plain, "LV EF": replace(plain["LV EF"], intervals={90: (8.1, 29.8)})}
+    table.set_numbers(known, known, {"LV EF": 20, "LV EDV": 9}, ed=1, es=9)
+    assert table.texts("LV EF")[3:5] == ("8–30", "20")
+    assert table.texts("LV EDV")[3:5] == ("", "9")
 
 
-def test_a_reviewed_number_has_no_spread(table: KeyNumbers) -> None:
-    table.set_numbers(numbers(), numbers(), {"LV EF": 0}, ed=1, es=9)
-    assert table.texts("LV EF")[3:5] == ("", "0")
-    assert "±" not in table._columns["LV EF"][0].toolTip()
+def test_spread_of_the_models_is_only_in_the_tooltip(table: KeyNumbers) -> None:
+    table.set_numbers(numbers(), numbers(), {"LV EF": 0, "LV EDV": 9}, ed=1, es=9)
+    assert not any("±" in label.text() or "11.2" in label.text() for label in labels_of(table))
+    edv, ef = (table._columns[name][VALUE].toolTip() for name in ("LV EDV", "LV EF"))
+    assert "11.2" in edv
+    assert "11.2" not in ef  # it is reviewed
+
+
+def labels_of(table: KeyNumbers) -> list[QLabel]:
+    return table.findChildren(QLabel)
 
 
 def test_indexed_numbers_stand_below_without_moving_a_row(table: KeyNumbers) -> None:
@@ -119,7 +125,7 @@ def test_a_negative_number_has_a_minus_sign(table: KeyNumbers) -> None:
 
 def test_an_unknown_number_is_a_dash(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=math.nan), numbers(), ed=1, es=9)
-    assert table.texts("LV EF")[2:] == ("–", "±11.2", "", "")
+    assert table.texts("LV EF")[2:] == ("–", "", "", "")
 
 
 def test_without_numbers_the_reason_is_shown(table: KeyNumbers) -> None:
@@ -153,13 +159,18 @@ def test_a_change_moves_no_column(table: KeyNumbers, points: int) -> None:
     style = get_stylesheet("dark", extra_variables={"font_size": f"{points}pt"})
     table.setStyleSheet(style)
     table.setFixedWidth(DOCK_WIDTH - MARGINS)
-    table.set_numbers(numbers(), numbers(), dict.fromkeys(HEART, 20), ed=20, es=10)
+    wide = {
+        name: replace(n, intervals={90: (112, 136) if name in LARGE else (42, 64)})
+        for name, n in numbers().items()
+    }
+    table.set_numbers(wide, wide, dict.fromkeys(HEART, 20), ed=20, es=10)
     before = lefts()
     changed = numbers(LV_EF=88.8, LV_EDV=88.8, LV_ESV=9.9, LV_SV=0.0, LV_mass=88.8, RV_EF=88.8)
-    table.set_numbers(changed, numbers(LV_SV=88.8), dict.fromkeys(HEART, 0), ed=20, es=10)
+    predicted = {**wide, **numbers(LV_SV=88.8)} | {"LV EF": wide["LV EF"]}
+    table.set_numbers(changed, predicted, dict.fromkeys(HEART, 0), ed=20, es=10)
     assert lefts() == before
     at_ed = {name: changed[name] for name in ("LV EDV", "LV mass", "RV EDV")}
-    table.set_numbers(at_ed, {}, ed=20, es=10)
+    table.set_numbers(at_ed, wide, ed=20, es=10)
     assert lefts() == before
     assert table.texts("LV EF")[:3] == ("EF", "", NO_VALUE)
     assert table.texts("LV EDV")[2] == "88.8"
@@ -175,12 +186,15 @@ def test_the_table_is_no_wider_than_the_corrections(
     for part in (table, form):
         part.setStyleSheet(style)
         part.show()
-    wide = {90: (167.0, 245.0)}
-    changed = {
-        name: replace(number, intervals=wide)
-        for name, number in numbers(LV_EF=12.3, LV_mass=300.0).items()
-    }
-    shown = {name: replace(n, intervals=wide) for name, n in numbers(LV_EF=98.7).items()}
+
+    def wide(values: dict[str, Measured]) -> dict[str, Measured]:
+        return {
+            name: replace(n, intervals={90: (167, 245) if name in LARGE else (37, 45)})
+            for name, n in values.items()
+        }
+
+    shown = wide(numbers(LV_EF=98.7))
+    changed = wide(numbers(LV_EF=12.3, LV_mass=300.0))
     table.set_numbers(shown, changed, dict.fromkeys(HEART, 20), ed=20, es=10)
     width = max(form.minimumSizeHint().width(), DOCK_WIDTH - MARGINS)
     assert table.minimumSizeHint().width() <= width
@@ -189,29 +203,21 @@ def test_the_table_is_no_wider_than_the_corrections(
         assert label.fontMetrics().horizontalAdvance(label.text()) <= label.width()
 
 
-def interval(table: KeyNumbers, name: str) -> tuple[str, ...]:
-    """Return the lower and the upper end in the column of ``name``."""
-    return tuple(end.text().strip() for end in table._columns[name][LOW:SPREAD])
-
-
-def test_intervals_have_rows_if_there_are_any(table: KeyNumbers) -> None:
+def test_intervals_have_a_row_if_there_are_any(table: KeyNumbers) -> None:
     plain = numbers()
     ends = {80: (49.0, 58.0), 90: (47.6, 59.4)}
     predicted = {**plain, "LV EF": replace(plain["LV EF"], intervals=ends)}
     table.set_numbers(plain, plain)
-    assert table._columns["LV EF"][LOW].isHidden()
+    assert table._columns["LV EF"][INTERVAL].isHidden()
     table.set_numbers(predicted, predicted)
-    assert not table._columns["LV EF"][LOW].isHidden()
-    assert interval(table, "LV EF") == ("48", "59")
-    assert interval(table, "LV EDV") == ("", "")
-    help_text = table._columns["LV EF"][HIGH].toolTip()
+    assert not table._columns["LV EF"][INTERVAL].isHidden()
+    assert (table.texts("LV EF")[INTERVAL], table.texts("LV EDV")[INTERVAL]) == ("48–59", "")
+    help_text = table._columns["LV EF"][INTERVAL].toolTip()
     assert "47.6" in help_text
-    assert "49.0" in help_text
+    assert "49.0" not in help_text  # a number has one interval
     height = table.sizeHint().height()
-    table.set_numbers(plain, predicted)  # the first correction
-    assert interval(table, "LV EF") == ("", "")
-    assert INTERVAL_ENDED in table._columns["LV EF"][HIGH].toolTip()
-    assert INTERVAL_ENDED not in table._columns["LV EDV"][HIGH].toolTip()
+    table.set_numbers(plain, predicted)  # all are reviewed
+    assert table.texts("LV EF")[INTERVAL] == ""
     assert table.sizeHint().height() == height
 
 
@@ -229,12 +235,12 @@ def test_an_empty_row_has_no_title(table: KeyNumbers) -> None:
         return {label.text() for label, _ in table._titles.values()} - {" "}
 
     wide = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in numbers().items()}
-    low, high, spread, opened, changed = (
-        ROW_TITLES[row][0].format(level=90) for row in (LOW, HIGH, SPREAD, OPEN, CHANGED)
+    interval, opened, changed = (
+        ROW_TITLES[row][0].format(level=90) for row in (INTERVAL, OPEN, CHANGED)
     )
     table.set_numbers(wide, wide, dict.fromkeys(HEART, 2))
     height = table.sizeHint().height()
-    assert titles() == {low, high, spread, opened}
+    assert titles() == {interval, opened}
     table.set_numbers(numbers(LV_EF=40.0), wide, dict.fromkeys(HEART, 0))
     assert titles() == {opened, changed}
     assert table.sizeHint().height() == height
@@ -243,6 +249,6 @@ def test_an_empty_row_has_no_title(table: KeyNumbers) -> None:
 def test_few_patients_give_the_lower_level(table: KeyNumbers) -> None:
     few = {name: replace(n, intervals={80: (100.0, 140.0)}) for name, n in numbers().items()}
     table.set_numbers(few, few)
-    assert interval(table, "LV EF") == ("100", "140")
+    assert table.texts("LV EF")[INTERVAL] == "100–140"
     texts = [label.text() for label in table.findChildren(QLabel)]
-    assert ROW_TITLES[LOW][0].format(level=80) in texts
+    assert ROW_TITLES[INTERVAL][0].format(level=80) in texts

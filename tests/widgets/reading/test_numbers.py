@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_bayes_nnunet.app.review.export import PAPILLARY
 from napari_bayes_nnunet.core.heart.ef_contributions import Contribution
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.reading.numbers import (
     HEADINGS,
     INTERVAL_HELP,
+    INTERVAL_TEXT,
     NO_NUMBERS,
-    NOT_CLINICAL,
     OPEN_TEXT,
     REVIEWED_TEXT,
+    SPREAD_TEXT,
     VALUE,
     NumbersForm,
     NumbersTable,
@@ -57,8 +59,7 @@ def click(form: NumbersForm, row: int, qtbot: Any) -> None:
     qtbot.mouseClick(form.slices.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
 
 
-def test_the_caveats_of_the_numbers_are_shown(form: NumbersForm) -> None:
-    assert form.caveat.text() == NOT_CLINICAL
+def test_the_papillary_rule_is_shown(form: NumbersForm) -> None:
     assert form.papillary.text() == PAPILLARY
 
 
@@ -136,10 +137,15 @@ def table(qtbot: Any) -> NumbersTable:
     return made
 
 
-def test_a_row_has_name_value_spread_and_unit(table: NumbersTable) -> None:
-    assert table.texts("LV EDV") == ("LV EDV", "142.3", "± 3.1", "mL", "", "")
-    assert table.texts("LV EF") == ("LV EF", "57.0", "± 1.7", "%", "", "")
-    assert table.texts("LV CO") == ("LV CO", "5.20", "± 0.30", "mL", "", "")
+def test_a_row_has_name_value_unit_and_interval(table: NumbersTable) -> None:
+    assert table.texts("LV EDV") == ("LV EDV", "142.3", "mL", "", "", "")
+    assert table.texts("LV CO") == ("LV CO", "5.20", "mL", "", "", "")
+    known = replace(PREDICTED["LV EF"], intervals={80: (49, 56), 90: (47.6, 59.4)})
+    table.set_numbers(PREDICTED | numbers(known), PREDICTED, {"LV EF": 9})
+    assert table.texts("LV EF") == ("LV EF", "57.0", "%", "48–59", "9", "")
+    assert "90 %" in {label.text() for label in table.findChildren(QLabel)}
+    table.set_numbers(PREDICTED, PREDICTED)
+    assert "90 %" not in {label.text() for label in table.findChildren(QLabel) if label.isVisible()}
 
 
 @pytest.mark.parametrize(
@@ -157,23 +163,14 @@ def test_values_have_one_or_two_decimals(value: float, text: str) -> None:
     assert format_value(value) == text
 
 
-def test_an_unknown_spread_is_a_dash(table: NumbersTable) -> None:
-    table.set_numbers(numbers(measured("LV EDV", 142.34, math.nan)))
-    assert table.texts("LV EDV")[2] == "± –"
-
-
-def test_open_slices_stand_next_to_the_spread(table: NumbersTable) -> None:
-    table.set_numbers(PREDICTED, PREDICTED, {"LV EF": 9, "LV EDV": 0})
-    assert table.texts("LV EF")[2:5] == ("± 1.7", "%", "9")
-    assert table.texts("LV EDV")[2:5] == ("", "mL", "0")
-
-
 def test_intervals_and_open_slices_are_explained(table: NumbersTable) -> None:
     interval = replace(PREDICTED["LV EF"], intervals={90: (47.6, 59.4)})
     table.set_numbers(PREDICTED | numbers(interval), PREDICTED, {"LV EF": 9, "LV EDV": 0})
     help_text = table._lines["LV EF"][VALUE].toolTip()
     ends = {"level": 90, "low": "47.6", "high": "59.4", "unit": "%"}
-    assert INTERVAL_HELP.format(**ends) in help_text
+    assert INTERVAL_TEXT.format(**ends) in help_text
+    assert INTERVAL_HELP.format(level=90) in help_text
+    assert SPREAD_TEXT.format(spread="1.7", unit="%") in help_text
     assert OPEN_TEXT.format(9) in help_text
     assert REVIEWED_TEXT in table._lines["LV EDV"][VALUE].toolTip()
 
@@ -183,7 +180,7 @@ def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None
     assert table.highlighted == set()
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0, 3.1)), PREDICTED)
     assert table.highlighted == {"LV EDV"}
-    assert table.texts("LV EDV") == ("LV EDV", "145.0", "± 3.1", "mL", "", "142.3")
+    assert table.texts("LV EDV") == ("LV EDV", "145.0", "mL", "", "", "142.3")
     assert table.texts("LV EF")[-1] == ""
     qtbot.waitUntil(lambda: not table.highlighted)
     assert table.texts("LV EDV")[-1] == "142.3"
@@ -223,8 +220,13 @@ def test_names_and_headings_are_explained(table: NumbersTable) -> None:
 def test_all_numbers_fit_a_narrow_dock(table: NumbersTable) -> None:
     names = ("LV mass index", "RV volume index", "LV CO")
     table.set_numbers(
-        numbers(*(measured(name, 188.8, 22.2, "mL/m²") for name in names)),
+        numbers(
+            *(
+                replace(measured(name, 188.8, 22.2, "mL/m²"), intervals={90: (166.6, 211.0)})
+                for name in names
+            )
+        ),
         numbers(*(measured(name, 177.7, 22.2, "mL/m²") for name in names)),
         dict.fromkeys(names, 20),
     )
-    assert table.minimumSizeHint().width() <= 330
+    assert table.minimumSizeHint().width() <= DOCK_WIDTH - 22  # of the margins

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
+from napari_bayes_nnunet.core.metrics.conformal import RemainingChange
 from napari_bayes_nnunet.core.review.queue import review_queue
-from napari_bayes_nnunet.core.review.stop_rule import RemainingChange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
 from napari_bayes_nnunet.io.study.study import read_study, save_work
 from napari_bayes_nnunet.widgets.editing.corrections import NO_POSTERIOR
@@ -18,7 +18,7 @@ from napari_bayes_nnunet.widgets.editing.level_slider import (
     EDITED_BY_HAND,
     level_text,
 )
-from napari_bayes_nnunet.widgets.reading.numbers import NOT_CLINICAL
+from napari_bayes_nnunet.widgets.reading.key_numbers import INTERVAL
 from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
 from napari_bayes_nnunet.widgets.review import view
 from napari_bayes_nnunet.widgets.review.view import (
@@ -142,7 +142,7 @@ def test_advice_follows_the_accepted_slices(review) -> None:
     rule = RemainingChange(
         spreads=(0.9 * spread, spread), bounds_80=(2.5, 9.0), bounds_90=(2.5, 9.0), patients=16
     )
-    review.session.review_rules = {"LV EF": rule}
+    review.session.numbers.rules = {"LV EF": rule}
     review.controller.view.show_advice()
     assert not panel.isHidden()
     assert not panel.finish_button.isEnabled()
@@ -152,10 +152,34 @@ def test_advice_follows_the_accepted_slices(review) -> None:
     review.settle()
     review.controller.view.show_numbers()
     assert review.controller.view.advice.bound == 2.5
+    value = review.session.measured()["LV EF"].value
+    shown = review.forms.key_numbers.texts("LV EF")[INTERVAL]
+    assert shown == f"{value - 2.5:.0f}–{value + 2.5:.0f}"
+    assert f"{value:.1f} ±\u00a02.5" in panel.text.text()
     panel.finish_button.click()
     assert review.session.state.finished
     review.settle()
     assert not panel.finish_button.isEnabled()
+
+
+def test_slice_that_was_only_looked_at_changes_no_interval(review) -> None:
+    rule = RemainingChange(spreads=(99.0,), bounds_80=(4.0,), bounds_90=(9.0,), patients=16)
+    review.session.numbers.rules = {"LV EF": rule, "RV EF": rule}
+    review.controller.view.show_numbers()
+    before = review.session.measured()
+    texts = [review.forms.key_numbers.texts(name) for name in ("LV EF", "RV EF")]
+    assert all(text[INTERVAL] for text in texts)
+    for keys in ("W", "WW", "Q"):
+        for key in keys:
+            review.press(key)
+            review.settle()
+        for name in ("LV EF", "RV EF"):  # the answer on screen is measured, as wide as before
+            low, high = review.session.measured()[name].intervals[90]
+            assert high - low == pytest.approx(18)
+        review.press("N")
+        review.settle()
+        assert review.session.measured() == before
+        assert [review.forms.key_numbers.texts(name) for name in ("LV EF", "RV EF")] == texts
 
 
 def test_advice_is_found_once_after_a_change(review, monkeypatch) -> None:
@@ -199,11 +223,6 @@ def test_numbers_follow_every_edit_and_its_undo(review, monkeypatch) -> None:
             review.session.predicted()["LV EDV"].value,
         ]
     )
-
-
-def test_the_caveat_of_the_spread_is_shown(review) -> None:
-    assert review.forms.numbers.caveat.text() == NOT_CLINICAL
-    assert "Papillary" in review.forms.numbers.papillary.text()
 
 
 def test_accepting_moves_progress_without_judging_the_ef(review) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ from ...io.study.case_report import (
 from .. import AppError
 from ..prediction.function_entry import PhasePair, measure_reports, read_pairs
 from ..report.html import UNKNOWN, Tile, render_page
-from ..review.report_numbers import format_interval, format_number, format_spread
+from ..review.report_numbers import format_interval, format_number, interval_level
 
 Outcome: TypeAlias = Literal["done", "finished before", "failed"]
 
@@ -192,7 +193,10 @@ _UNITS: Final = {"EF": "percent", "mass": "g"}
 _LARGEST: Final = 2**28
 """Largest table to continue, in bytes, enough for half a million studies."""
 _BOUNDS: Final = tuple(f"_{end}_{level}" for level in COVERAGES for end in ("low", "high"))
-_CORRECTED: Final = (slice(2, 3 + len(NUMBERS) * (2 + len(_BOUNDS))), slice(-3, -2))
+_SPREAD: Final = "_models_sd"
+ONLY_PREDICTED: Final = "prediction"
+"""State of the numbers, of which no slice is accepted."""
+_CORRECTED: Final = (slice(2, 4 + len(NUMBERS) * (2 + len(_BOUNDS))), slice(-3, -2))
 """Columns of a row that other phases of the examination may change."""
 _FAILURE: Final = ("failure_score", "failure_threshold", "failure_warned")
 _ENDS: Final = ("seconds", "device", "warnings", "notes", "failure")
@@ -283,6 +287,8 @@ def _rows_in(file: Path) -> dict[str, list[Any]]:
     if not lines:
         return {}
     (found, *rows), head = lines, _head()
+    # Version 0.2.0 had another name for the spread of the models.
+    found = [re.sub("(?<!_models)_sd$", _SPREAD, name) for name in found]
     known = found[:3] == head[:3] and set(found) <= set(head)
     if not known or any(len(row) > len(found) for row in rows):
         raise AppError(FOREIGN_TABLE, file=file, reason=OTHER_COLUMNS)
@@ -309,8 +315,8 @@ def _text_of(content: bytes) -> str:
 
 def _head() -> list[str]:
     columns = [f"{name.lower().replace(' ', '_')}_{_unit(name)}" for name in NUMBERS]
-    numbers = [f"{column}{ending}" for column in columns for ending in ("", "_sd", *_BOUNDS)]
-    phases = ("ed_phase", "es_phase")
+    numbers = [f"{column}{ending}" for column in columns for ending in ("", _SPREAD, *_BOUNDS)]
+    phases = ("state", "ed_phase", "es_phase")
     return ["study", "outcome", "predicted_quality", *numbers, *phases, *_FAILURE, *_ENDS]
 
 
@@ -334,7 +340,8 @@ def _values(row: StudyRow) -> list[Any]:
     quality = "" if row.quality is None else f"{row.quality:.4f}"
     texts = (" ".join(row.warnings), " ".join(row.notes), str(row.failure))
     ends = (row.seconds, row.device, *texts)
-    return [row.case, row.outcome, quality, *numbers, row.ed, row.es, *_failure_of(row), *ends]
+    phases = ONLY_PREDICTED if row.numbers else "", row.ed, row.es
+    return [row.case, row.outcome, quality, *numbers, *phases, *_failure_of(row), *ends]
 
 
 def _failure_of(row: StudyRow) -> tuple[str, str, str]:
@@ -405,10 +412,8 @@ class CohortPage:
             pictures=[_picture(self._picture_of(row)) for row in shown[:MOST_PICTURES]],
             units={name: units[name] for name in NUMBERS if name in units},
             number=format_number,
-            spread=format_spread,
             interval=format_interval,
-            has_intervals=any(number.intervals for number in measured),
-            has_spreads=not all(number.intervals for number in measured),
+            level=interval_level(measured),
             unknown=UNKNOWN,
             settings=self._settings,
             left_out=[f"{sentence}." for sentence in self._left_out],

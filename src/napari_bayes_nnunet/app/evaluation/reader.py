@@ -30,7 +30,14 @@ from ...io.dataset.patients import DEFAULT_PATIENT
 from .evaluate import EvaluationProgress
 from .queue import SLICES
 from .referenced_studies import ReferencedStudies, ReferencedStudy
-from .stopping import TARGETS, ReadPatient, StopResult, evaluate_stopping
+from .stopping import (
+    TARGETS,
+    IntervalResult,
+    ReadPatient,
+    StopResult,
+    evaluate_intervals,
+    evaluate_stopping,
+)
 
 QUEUE, MOST_FIRST = "queue", "most errors first"
 ORDERS: Final = (QUEUE, SLICES, MOST_FIRST)
@@ -77,9 +84,10 @@ class ReaderEvaluation:
     ``one_action`` is the share of all gross errors removed by one action of any quick tool in each
     of the first 30 % of the slices of every patient, ``one_action_first`` the same with the
     `FIRST_TOOLS`. ``actions`` is the mean number of actions for a whole review of a patient.
-    ``stopping`` tells whether a review may end early. ``curves`` has for every order and column an
-    estimate for each entry of `ACTIONS`: ``gross_left`` is a share of all gross errors, 0 … 1,
-    ``dice`` the mean over volumes and structures, and those of `ERRORS` are mean absolute errors.
+    ``stopping`` tells whether a review may end early, ``intervals`` whether numbers lie in theirs.
+    ``curves`` has for every order and column an estimate for each entry of `ACTIONS`:
+    ``gross_left`` is a share of all gross errors, 0 … 1, ``dice`` the mean over volumes and
+    structures, and those of `ERRORS` are mean absolute errors.
     """
 
     curves: Mapping[str, Mapping[str, tuple[Estimate, ...]]]
@@ -93,6 +101,7 @@ class ReaderEvaluation:
     gross: int
     notes: tuple[str, ...]
     stopping: tuple[StopResult, ...] = ()
+    intervals: tuple[IntervalResult, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,6 +171,7 @@ def evaluate_reader(
         gross=int(sum(review.states[0]["gross"] for review in reviews[QUEUE])),
         notes=known.notes,
         stopping=tuple(evaluate_stopping(read)),
+        intervals=tuple(evaluate_intervals(read)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Report of a simulated review: three CSV tables, a figure and a summary."""
+"""Report of a simulated review: four CSV tables, a figure and a summary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ORACLE: Final = (
     "The reader is simulated and knows the reference, so this is what the tools allow, not what "
     "readers do."
 )
-_TABLES: Final = (".csv", "_tools.csv", "_stop.csv")
+_TABLES: Final = (".csv", "_tools.csv", "_stop.csv", "_intervals.csv")
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     QUEUE: {"color": "#0072b2", "linewidth": 2.4},
     SLICES: {"color": "grey", "linestyle": ":", "linewidth": 1.6},
@@ -42,16 +42,17 @@ _TITLES: Final = {
 
 def check_reader_report(report: Path) -> None:
     """Raise AppError, before long work, if the report cannot be written or replaces other files."""
-    begins = ("order,actions", "tool,corrections", "number,target")
+    begins = ("order,actions", "tool,corrections", "number,target", "number,slices")
     check_report(report, dict(zip(_TABLES, begins, strict=True)))
 
 
 def write_reader_report(evaluation: ReaderEvaluation, report: Path) -> tuple[Path, ...]:
-    """Write ``report``.csv, its tables _tools.csv and _stop.csv, and its figure; return them.
+    """Write ``report``.csv, its tables _tools, _stop and _intervals, and its figure; return them.
 
     ``report`` may end in .csv or .png. Raises AppError if the files cannot be written.
     """
-    texts = curves_csv(evaluation), tools_csv(evaluation), stop_csv(evaluation)
+    makers = curves_csv, tools_csv, stop_csv, intervals_csv
+    texts = [make(evaluation) for make in makers]
     return write_report(report, dict(zip(_TABLES, texts, strict=True)), partial(_draw, evaluation))
 
 
@@ -99,6 +100,20 @@ def stop_csv(evaluation: ReaderEvaluation) -> str:
         means = f"{result.slices:.2f}", f"{result.of_slices:.2f}"
         start = result.number, f"{result.target:g}", result.level, result.reader, *means
         rows.append((*start, result.covered, result.patients, *values))
+    return csv_text(rows)
+
+
+def intervals_csv(evaluation: ReaderEvaluation) -> str:
+    """Return CSV text with a row for each number, count of accepted slices and level.
+
+    The rule was fitted on the other patients; ``held`` of ``patients`` had their number after all
+    slices in the interval, ``low`` and ``high`` bound this share. ``half_width`` is the mean one.
+    """
+    columns = ("number", "slices", "level", "held", "patients", "low", "high", "half_width")
+    rows: list[Sequence[Any]] = [columns]
+    for r in evaluation.intervals:
+        values = [f"{v:.3f}" for v in (*r.interval, r.half_width)]
+        rows.append((r.number, r.slices, r.level, r.held, r.patients, *values))
     return csv_text(rows)
 
 

@@ -1,9 +1,10 @@
-"""Evaluation of the rule for the end of a review, fitted on all other patients."""
+"""Evaluation of the intervals and the end of a review, by a rule fitted on all other patients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,8 @@ TARGETS: Final[Mapping[str, tuple[float, ...]]] = {
     "LV mass": (5, 10),
 }
 """Targets of each number, in points, mL or g."""
+SLICES_ACCEPTED: Final = (0, 5, 10, 15)
+"""Accepted slices after which the intervals are judged."""
 CORRECTED, WITH_TOOLS = "corrects all", "leaves up to 3 mm"
 """Readers: one who draws the reference, and one who uses the tools and leaves small errors."""
 
@@ -73,6 +76,51 @@ def evaluate_stopping(patients: Sequence[ReadPatient]) -> list[StopResult]:
         for reader in (CORRECTED, WITH_TOOLS)
         for result in _result(patients, number, target, level, reader)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalResult:
+    """Coverage of the intervals of a ``number`` at a ``level``, %, after some accepted ``slices``.
+
+    ``held`` counts the ``patients``, each with open slices left, whose number after all slices lay
+    in the interval. ``half_width`` is the mean one, and ``interval`` the exact 95 % interval of the
+    share.
+    """
+
+    number: str
+    slices: int
+    level: Coverage
+    held: int
+    patients: int
+    half_width: float
+    interval: tuple[float, float]
+
+
+def evaluate_intervals(patients: Sequence[ReadPatient]) -> list[IntervalResult]:
+    """Return the coverage of all numbers; none for fewer than ten patients."""
+    results = []
+    for number in sorted({name for patient in patients for name in patient.numbers}):
+        paths = [patient.numbers[number] for patient in patients if number in patient.numbers]
+        rules = [fit_remaining_change([p for p in paths if p is not path]) for path in paths]
+        known = [(path, rule) for path, rule in zip(paths, rules, strict=True) if rule]
+        for slices, level in product(SLICES_ACCEPTED, COVERAGES):
+            reviewed = [(path, rule) for path, rule in known if slices < len(path.spreads) - 1]
+            widths = [rule.bound(min(p.spreads[: slices + 1]), level) for p, rule in reviewed]
+            left = [abs(path.values[slices] - path.values[-1]) for path, _ in reviewed]
+            held = sum(change <= width for change, width in zip(left, widths, strict=True))
+            if reviewed:
+                results.append(
+                    IntervalResult(
+                        number=number,
+                        slices=slices,
+                        level=level,
+                        held=held,
+                        patients=len(reviewed),
+                        half_width=float(np.mean(widths)),
+                        interval=exact_interval(held, len(reviewed)),
+                    )
+                )
+    return results
 
 
 def _result(

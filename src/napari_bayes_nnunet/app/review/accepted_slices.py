@@ -20,13 +20,18 @@ OPEN_SLICES: Final = "{open} of {total} slices are open."
 class AcceptedSlices:
     """Number of ``accepted`` slices, of the ``total`` that a reader has to accept."""
 
-    accepted: int
-    total: int
+    accepted: int = 0
+    total: int = 0
 
     @property
     def still_open(self) -> int:
         """Number of slices still to accept."""
         return self.total - self.accepted
+
+    @property
+    def state(self) -> str:
+        """State of the review: "DRAFT, 3 of 20 slices accepted", or "reviewed, …"."""
+        return f"{'DRAFT' if self.still_open else 'reviewed'}, {self}"
 
     def __str__(self) -> str:
         return f"{self.accepted} of {self.total} slices accepted"

@@ -71,17 +71,20 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
         _check(file, drawn, study)
     measured, open_slices = measure_review(session)
     among = session.compared
-    write_numbers(output / table, session.predicted(), measured, open_slices, among=among)
+    in_numbers = sum_accepted(count_accepted(session))
+    tables = session.predicted(), measured, open_slices
+    write_numbers(output / table, *tables, state=in_numbers.state, among=among)
     if not CONCEPTS.keys() & measured.keys():
         return [*files, output / table]
     slices = images_of_phase(stack, session.end_phases[0])
-    in_numbers = sum_accepted({phase: accepted[phase] for phase in session.queue_phases})
     write_structured_report(
         output / report,
         measured,
         slices,
         files,
-        origin=replace(origin, review=f"{in_numbers}{FOUND_IN.format(among) if among else ''}"),
+        origin=replace(
+            origin, review=f"{in_numbers.state}{FOUND_IN.format(among) if among else ''}"
+        ),
         is_reviewed=not in_numbers.still_open,
     )
     return [*files, output / report, output / table]

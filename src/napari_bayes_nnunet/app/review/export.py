@@ -21,7 +21,7 @@ from ...io.images.nifti import Volume, read_labels, write_labels
 from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
-from .accepted_slices import measure_review
+from .accepted_slices import count_accepted, measure_review, sum_accepted
 from .findings import list_sentences
 from .report_numbers import write_numbers, write_or_refuse
 from .report_page import CorrectedSlice, LabelChanges, ReviewOutcome, report_page
@@ -59,7 +59,8 @@ def export_review(
     export_labels(labels, session.labels_to_save(), info.geometry, source=source)
     outcome = collect_outcome(session, image, queue)
     among = session.compared
-    write_numbers(numbers, outcome.before, outcome.after, outcome.open_slices, among=among)
+    tables = outcome.before, outcome.after, outcome.open_slices
+    write_numbers(numbers, *tables, state=outcome.accepted.state, among=among)
     patient = session.study.patient.title if names_patient else ""
     write_or_refuse(report, report_page(replace(outcome, patient=patient)))
     return [labels, numbers, report]
@@ -86,6 +87,7 @@ def collect_outcome(
         es=state.es,
         phase_cases=info.phase_cases,
         curves=session.numbers.curves(),
+        accepted=sum_accepted(count_accepted(session)),
         progress=session.progress(queue),
         changes=_changes(session),
         corrected=None if image is None else _corrected(session, image),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.ef_contributions import Contribution, ef_contributions
-from ...core.heart.function import Measured, Patient, heart_function
+from ...core.heart.function import Intervals, Measured, Patient, heart_function
 from ...core.heart.measurements import voxel_ml
 from ...core.heart.slice_volumes import (
     PhaseVolumes,
@@ -21,7 +21,7 @@ from ...core.heart.slice_volumes import (
     label_volumes,
 )
 from ...core.heart.volume_curve import VolumeCurve, volume_curve
-from ...core.metrics.conformal import IntervalRule
+from ...core.metrics.conformal import NumberRule
 from ...core.review.progress import ReviewProgress, measure_progress, slice_uncertainty
 from ...core.types import Phase, Place
 
@@ -30,7 +30,7 @@ class StudyNumbers:
     """Volumes, function and progress for the prediction and for the edited labels.
 
     ``labels``: phase (from 1, or None) → edited (Z, Y, X); ``spacing`` (z, y, x) in mm. ``rules``
-    give the prediction intervals.
+    give the intervals.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class StudyNumbers:
         labels: Mapping[Phase, NDArray[np.uint8]],
         spacing: Sequence[float],
         structures: Mapping[str, int],
-        rules: Mapping[str, IntervalRule] | None = None,
+        rules: Mapping[str, NumberRule] | None = None,
     ) -> None:
-        self._rules = rules or {}
+        self.rules = rules or {}
         self._spacing = tuple(spacing)
         self._labels = heart_structures(structures)
         self._predicted = {
@@ -89,42 +89,39 @@ class StudyNumbers:
         """Volumes in the edited labels."""
         return self._edited
 
-    def measured(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
+    def measured(
+        self, ed: Phase, es: Phase, patient: Patient, accepted: Sequence[Place] = ()
+    ) -> dict[str, Measured]:
         """Return the heart's function from the edited labels, by name.
 
-        Numbers that are still those of the prediction have its intervals.
+        An interval is the narrowest since the first of the ``accepted`` slices: it never widens
+        when a slice is accepted, although the spread may rise, as deviations can cancel.
         """
-        before = self.predicted(ed, es, patient)
-        after = heart_function(self._edited, ed=ed, es=es, patient=patient)
+        *before, now = self.during(accepted, ed, es, patient)
         return {
-            name: replace(measured, intervals=before[name].intervals)
-            if name in before and measured.value == before[name].value
-            else measured
-            for name, measured in after.items()
+            name: replace(number, intervals=_narrowest([*(step[name] for step in before), number]))
+            for name, number in now.items()
         }
 
-    def spreads_during(
-        self, places: Sequence[Place], name: str, *, ed: Phase, es: Phase
-    ) -> list[float]:
-        """Return the spreads of a number after 0, 1 … of these slices, with the labels as now.
-
-        None of them counts as reviewed before. NaN where the number is unknown.
-        """
-        phases = {
-            phase: replace(volumes, reviewed=volumes.reviewed.copy())
-            for phase, volumes in self._edited.items()
-        }
-        for phase, z in places:
+    def during(
+        self, places: Sequence[Place], ed: Phase, es: Phase, patient: Patient
+    ) -> list[dict[str, Measured]]:
+        """Return the numbers after 0, 1 … of these slices were reviewed, with the labels as now."""
+        volumes = {p: v for p, v in self._edited.items() if p in (ed, es, None)}
+        phases = {p: replace(v, reviewed=v.reviewed.copy()) for p, v in volumes.items()}
+        options: dict[str, Any] = {"ed": ed, "es": es, "patient": patient, "rules": self.rules}
+        measured = [place for place in places if place[0] in phases]
+        for phase, z in measured:
             phases[phase].reviewed[z] = False
-        spreads = [_spread_of(name, phases, ed=ed, es=es)]
-        for phase, z in places:
+        steps = [heart_function(phases, **options)]
+        for phase, z in measured:
             phases[phase].reviewed[z] = True
-            spreads.append(_spread_of(name, phases, ed=ed, es=es))
-        return spreads
+            steps.append(heart_function(phases, **options))
+        return steps
 
     def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:
         """Return the heart's function from the prediction, with nothing reviewed."""
-        return heart_function(self._predicted, ed=ed, es=es, patient=patient, rules=self._rules)
+        return heart_function(self._predicted, ed=ed, es=es, patient=patient, rules=self.rules)
 
     def curves(self) -> list[VolumeCurve]:
         """Return the volume curves of LV and RV that have at least two phases."""
@@ -148,6 +145,12 @@ class StudyNumbers:
         )
 
 
-def _spread_of(name: str, volumes: VolumesByPhase, *, ed: Phase, es: Phase) -> float:
-    measured = heart_function(volumes, ed=ed, es=es).get(name)
-    return math.nan if measured is None else measured.spread
+def _narrowest(steps: Sequence[Measured]) -> Intervals:
+    """Return the narrowest interval of a number at each level; all have the same value."""
+    return {
+        level: min(
+            (step.intervals[level] for step in steps if level in step.intervals),
+            key=lambda ends: ends[1] - ends[0],
+        )
+        for level in steps[-1].intervals
+    }

@@ -1,14 +1,14 @@
-"""Numbers before and after review with their spread, in the report and as CSV."""
+"""Numbers before and after review with their interval, in the report and as CSV."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ...core.heart.function import Measured
-from ...core.metrics.conformal import COVERAGES
+from ...core.metrics.conformal import COVERAGES, Coverage
 from ...core.problems import Action
 from ...io.files.access import writing
 from ...io.files.atomic import write_text
@@ -16,12 +16,11 @@ from ...io.files.csv_text import csv_text
 from ..report.html import UNKNOWN
 
 _COLUMNS: Final = (
-    "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
-    "open_slices", "prediction_low_80", "prediction_high_80", "prediction_low_90",
-    "prediction_high_90", "among_phases",
+    "name", "title", "unit", "prediction", "value", "low_80", "high_80", "low_90", "high_90",
+    "state", "open_slices", "prediction_models_sd", "models_sd", "among_phases",
 )  # fmt: skip
 REVIEWED: Final = "reviewed"
-"""Word for a number if no slice of its phases is open; its spread is then no longer one."""
+"""Word for a number if no slice of its phases is open; it then has no interval."""
 
 
 def all_names(before: Mapping[str, Measured], after: Mapping[str, Measured]) -> list[str]:
@@ -34,29 +33,28 @@ def format_number(measured: Measured | None) -> str:
     return _rounded(measured.value, measured.unit) if measured else UNKNOWN
 
 
-def format_spread(measured: Measured | None) -> str:
-    """Return the standard deviation without its unit, such as "± 1.3"."""
-    if measured is None or math.isnan(measured.spread):
-        return UNKNOWN
-    return f"± {_rounded(measured.spread, measured.unit)}"
+def interval_level(numbers: Iterable[Measured]) -> Coverage | None:
+    """Return the level of the intervals to show: the highest of any number; None without any."""
+    return max((level for number in numbers for level in number.intervals), default=None)
 
 
-def format_interval(measured: Measured | None) -> str:
-    """Return the widest known interval, such as "90 %: 48.1 to 59.0", "" if none is known."""
-    if measured is None or not measured.intervals:
+def format_interval(measured: Measured | None, level: Coverage | None, to: str = " to ") -> str:
+    """Return an interval such as "48 to 59", or "" if it is unknown.
+
+    Its ends have as many decimals as its width needs.
+    """
+    ends = measured.intervals.get(level) if measured and level else None
+    if ends is None:
         return ""
-    level = max(measured.intervals)
-    low, high = (_rounded(end, measured.unit) for end in measured.intervals[level])
-    return f"{level} %: {low} to {high}"
+    digits = 0 if ends[1] - ends[0] >= 2 else 1
+    return to.join(f"{end:.{digits}f}" for end in ends)
 
 
-def format_with_spread(measured: Measured, open_slices: int | None) -> tuple[str, str]:
-    """Return the value, and its spread with the unit, such as "54.2" and "± 1.3 %, 9 open"."""
-    spread = format_spread(measured)
-    if open_slices == 0:
-        return format_number(measured), f"{measured.unit}, {REVIEWED}"
-    unit = f"{spread} {measured.unit}" if spread != UNKNOWN else measured.unit
-    return format_number(measured), unit if open_slices is None else f"{unit}, {open_slices} open"
+def format_large(measured: Measured, open_slices: int | None) -> tuple[str, str]:
+    """Return the value, and its unit with interval or "reviewed": "18.6" and "%, 9 to 30"."""
+    is_reviewed = open_slices == 0
+    known = REVIEWED if is_reviewed else format_interval(measured, interval_level([measured]))
+    return format_number(measured), ", ".join(filter(None, (measured.unit, known)))
 
 
 def number_rows(
@@ -69,14 +67,18 @@ def number_rows(
     "LV EDV" is 120.0 ``before`` and 118.0 ``after``, a ``change`` of −2.0; ``open_slices`` is how
     many slices of its phases are still to accept.
     """
+    level = interval_level(after.values())
     return [
-        _row(before.get(name), after.get(name), open_slices.get(name))
+        _row(before.get(name), after.get(name), open_slices.get(name), level)
         for name in all_names(before, after)
     ]
 
 
 def _row(
-    before: Measured | None, after: Measured | None, open_slices: int | None
+    before: Measured | None,
+    after: Measured | None,
+    open_slices: int | None,
+    level: Coverage | None,
 ) -> dict[str, str]:
     either = after or before
     assert either is not None
@@ -88,10 +90,8 @@ def _row(
         "help": either.help,
         "unit": either.unit,
         "before": format_number(before),
-        "spread_before": format_spread(before),
-        "interval_before": format_interval(before),
         "after": format_number(after),
-        "spread_after": format_spread(after) if open_slices != 0 else "",
+        "interval": format_interval(after, level),
         "open_slices": UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
         "change": _change(before, after),
     }
@@ -117,28 +117,29 @@ def write_numbers(
     after: Mapping[str, Measured],
     open_slices: Mapping[str, int],
     *,
+    state: str,
     among: int = 0,
 ) -> None:
     """Write the numbers of the prediction and after review as CSV, one per row.
 
-    An unknown number is an empty field; spreads are sample SDs over the members. ``open_slices``
-    are the slices still to accept by the name of a number, ``among`` the number of phases of which
-    ED and ES have the largest and the smallest LV, 0 if of all. Raises DataError if the file cannot
-    be written.
+    An unknown number is an empty field. ``open_slices`` are the slices still to accept by the name
+    of a number, ``state`` is that of the whole review, ``among`` the number of phases of which ED
+    and ES have the largest and the smallest LV, 0 if of all. Raises DataError if the file cannot be
+    written.
     """
     rows: list[Sequence[Any]] = [_COLUMNS]
     for name in all_names(before, after):
         either = after.get(name) or before[name]
         # Some spreadsheets do not read CSV as UTF-8.
         texts = (name, either.title, either.unit.replace("²", "2"))
-        cells = (*_cells(before.get(name)), *_cells(after.get(name)))
-        row = (*texts, *cells, open_slices.get(name, ""), *_ends(before.get(name)), among or "")
-        rows.append(row)
+        values, spreads = zip(*map(_cells, (before.get(name), after.get(name))), strict=True)
+        review = state, open_slices.get(name, "")
+        rows.append((*texts, *values, *_ends(after.get(name)), *review, *spreads, among or ""))
     write_or_refuse(file, csv_text(rows))
 
 
 def _ends(measured: Measured | None) -> list[str]:
-    """Return the lower and the upper end of each prediction interval."""
+    """Return the lower and the upper end of each interval."""
     unknown = (math.nan, math.nan)
     found = measured.intervals if measured else {}
     return [_number(end) for level in COVERAGES for end in found.get(level, unknown)]

@@ -26,7 +26,8 @@ from ...io.study.usage_log import UNCERTAIN_ABOVE, UseSummary
 from ..report.html import Tile, render_page
 from ..report.pictures import crop_around, curve_picture, slice_picture
 from ..segmentation.methods import METHODS
-from .report_numbers import format_number, format_with_spread, number_rows
+from .accepted_slices import AcceptedSlices
+from .report_numbers import format_large, format_number, interval_level, number_rows
 
 _KEY_FIGURES: Final = ("LV EF", "RV EF", "LV volume", "RV volume", "LV mass")
 
@@ -79,6 +80,7 @@ class ReviewOutcome:
     phase_cases: Sequence[str] = ()
     open_slices: Mapping[str, int] = field(default_factory=dict)
     curves: Sequence[VolumeCurve] = ()
+    accepted: AcceptedSlices = field(default_factory=AcceptedSlices)
     progress: ReviewProgress | None = None
     changes: LabelChanges = LabelChanges()
     corrected: Sequence[CorrectedSlice] | None = ()
@@ -116,6 +118,8 @@ def report_page(review: ReviewOutcome) -> str:
         facts=_facts(review),
         warnings=list(_warnings(review)),
         tiles=list(_tiles(review)),
+        draft=review.accepted.state if review.accepted.still_open else "",
+        level=interval_level(review.after.values()),
         numbers=number_rows(review.before, review.after, review.open_slices),
         curve=_curve(review),
         changes=_changes(review.changes),
@@ -153,13 +157,14 @@ def _warnings(review: ReviewOutcome) -> Iterator[str]:
 
 def _tiles(review: ReviewOutcome) -> Iterator[Tile]:
     for name in [name for name in _KEY_FIGURES if name in review.after][:3]:
-        value, unit = format_with_spread(review.after[name], review.open_slices.get(name))
+        value, unit = format_large(review.after[name], review.open_slices.get(name))
         before = review.before.get(name)
         yield Tile(name, value, unit, f"prediction {format_number(before)}" if before else "")
     progress = review.progress
     if progress is not None:
+        accepted = review.accepted
         share = f"{math.floor(100 * progress.uncertain_share)} % of uncertain volume"
-        yield Tile("Slices accepted", f"{progress.done}", f"of {progress.total}", share)
+        yield Tile("Slices accepted", f"{accepted.accepted}", f"of {accepted.total}", share)
 
 
 def _curve(review: ReviewOutcome) -> dict[str, Any] | None:

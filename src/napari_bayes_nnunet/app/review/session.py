@@ -39,7 +39,7 @@ from ...core.review.queue import (
 )
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
-from ...io.study.case_report import interval_rules, mass_range, review_rules
+from ...io.study.case_report import interval_rules, mass_range
 from ...io.study.review_state import Decision, ReviewState, State
 from ...io.study.study import Study
 from ...io.study.usage_log import UseRow, changed_voxels
@@ -137,7 +137,6 @@ class ReviewSession:
         self._removals: dict[Phase, list[Finding]] = {}
         self.heart_labels = heart_structures(self.structures)
         self._mass_range = mass_range(study.info.reports.values())
-        self.review_rules = review_rules(study.info.reports.values())
         self._before_flag: dict[Place, State] = {}
         self._flagged_by_comment: set[Place] = set()
         self._withdrawn: dict[Place, _Withdrawn] = {}
@@ -477,6 +476,8 @@ class ReviewSession:
             self._before_flag[place] = before.state
         comment = before.comment if before is not None else ""
         decision = self._decision(place, state, comment) if state is not None else None
+        if decision is not None and before is not None and before.state == state:
+            decision = replace(decision, when=before.when)  # the order of the accepted slices stays
         self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
 
@@ -508,7 +509,7 @@ class ReviewSession:
             state=state,
             comment=comment,
             seconds=round(self._use.seconds.get(place, 0.0), 1),
-            when=datetime.now().astimezone().isoformat(timespec="seconds"),
+            when=datetime.now().astimezone().isoformat(timespec="microseconds"),
             edited=place in self._edited,
         )
 
@@ -594,9 +595,16 @@ class ReviewSession:
 
     # The numbers
 
+    @property
+    def accepted(self) -> list[Place]:
+        """Accepted slices with a posterior, the first accepted one first."""
+        when = {p: d.when for p, d in self.state.decisions.items() if d.state == "accepted"}
+        return sorted(filter(self._counts, when), key=lambda p: (when[p], p[0] or 0, p[1]))
+
     def measured(self) -> dict[str, Measured]:
         """Return the numbers of the edited labels."""
-        return self.numbers.measured(self.state.ed, self.state.es, self.state.patient)
+        state = self.state
+        return self.numbers.measured(state.ed, state.es, state.patient, self.accepted)
 
     def predicted(self) -> dict[str, Measured]:
         """Return the numbers of the prediction."""
@@ -643,7 +651,11 @@ class ReviewSession:
         places = np.argwhere(changed).tolist()
         return {(None, p[0]) if len(p) == 1 else (p[0] + 1, p[1]) for p in places}
 
+    def _counts(self, place: Place) -> bool:
+        """Return whether a slice has a part in the numbers."""
+        return place[0] in self.study.posteriors and place[1] < self.slices
+
     def _set_reviewed(self, place: Place, decision: Decision | None) -> None:
-        if place[0] in self.study.posteriors and place[1] < self.slices:
+        if self._counts(place):
             accepted = decision is not None and decision.state == "accepted"
             self.numbers.set_reviewed(*place, accepted)

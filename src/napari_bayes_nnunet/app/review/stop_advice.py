@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+
 from ...core.counts import format_count
-from ...core.metrics.conformal import Coverage
+from ...core.heart.function import Patient
+from ...core.metrics.conformal import Coverage, RemainingChange
 from ...core.review.queue import review_queue
 from ...core.review.stop_rule import urgent_places
 from ...core.types import Place
 from ...io.study.case_report import is_no_cine, is_unlike_training, worst_failure
+from .accepted_slices import count_open_slices
 from .session import ReviewSession
 
 NUMBER: Final = "LV EF"
@@ -32,34 +36,18 @@ NEXT_SLICES: Final = 3
 class Obstacle(StrEnum):
     """Reason not to stop."""
 
-    NO_CINE = "no cine"
-    UNLIKE_TRAINING = "unlike training"
-    LIKELY_FAILED = "likely failed"
     FLAGGED = "flagged"
     FINDING = "finding"
     BASAL = "basal"
 
 
-_PREDICTED: Final = "{name} {value:.0f} ({low:.0f}–{high:.0f})"
-_CORRECTED: Final = "{name} {value:.0f} ±\u00a0{bound:.1f}"
-_SOON: Final = "; after the first {slices} of the queue about ±\u00a0{bound:.1f}."
-_MET: Final = (
-    "{name} {value:.0f} ±\u00a0{bound:.1f} ({level}\u00a0%): your target of ±\u00a0{target:g} is "
-    "met."
-)
+_NOW: Final = "{name} {value:.1f} ±\u00a0{bound:.1f} ({level}\u00a0%)"
+_SOON: Final = ". Reviewing the next {slices} narrows this to about ±\u00a0{bound:.1f}."
+_MET: Final = ": your target of ±\u00a0{target:g} is met."
 _OUT_OF_REACH: Final = (
-    " Your target of ±\u00a0{target:g} cannot be reached: at best ±\u00a0{floor:.1f} "
-    "({level}\u00a0%)."
+    " Your target of ±\u00a0{target:g} cannot be reached: at best ±\u00a0{floor:.1f}."
 )
-_OF_THE_CASE: Final = {
-    Obstacle.NO_CINE: "The image may not be a short-axis cine",
-    Obstacle.UNLIKE_TRAINING: "The image is unlike the training images",
-    Obstacle.LIKELY_FAILED: "The segmentation has probably failed",
-}
-"""Reasons for which no bound holds, whatever is reviewed."""
-_REVIEW_ALL: Final = (
-    "{reason}, so it is unknown how far the LV EF may still change. Review every slice."
-)
+_REVIEW_ALL: Final = "{reason}, so it is unknown how far the numbers are off. Review every slice."
 _OBSTACLES: Final = {
     Obstacle.FLAGGED: "{slice} is flagged. Settle it before you stop.",
     Obstacle.FINDING: "{slice} has a finding. Correct or accept it before you stop.",
@@ -71,16 +59,13 @@ _OBSTACLES: Final = {
 class StopAdvice:
     """Change of the LV EF, in points, that full correction may bring in ``level`` % of patients.
 
-    ``value`` is the LV EF now and ``interval`` its lowest and highest plausible value: those of the
-    prediction if it ``is_predicted``, else ``value`` ± ``bound``. ``bound`` is its largest change
-    from now on, and ``next_bound`` that after the next ``slices`` open slices. No target below
+    ``value`` is the LV EF now, ``bound`` its largest change from now on, which is half of its
+    interval, and ``next_bound`` that after the next ``slices`` open slices. No target below
     ``floor`` can be met. ``obstacle`` and its ``place`` stand against the end of the review, None
-    if nothing does. An obstacle of the whole case has no place, and then no bound holds.
+    if nothing does.
     """
 
     value: float
-    interval: tuple[float, float]
-    is_predicted: bool
     bound: float
     slices: int
     next_bound: float
@@ -106,35 +91,28 @@ def advise(
 ) -> StopAdvice | None:
     """Return the advice for the review as it is now.
 
-    None if the ensemble has no rule, the LV EF or its spread is unknown, ED and ES are swapped, or
-    all slices of the queue are accepted. The rule is for the queue of ED and ES by the default
-    score, so this is the queue that counts, whatever the reader sorts by.
+    None if the case has no rule, the LV EF or its spread is unknown, ED and ES are swapped, or all
+    slices of the queue are accepted. The rule is for the queue of ED and ES by the default score,
+    so this is the queue that counts, whatever the reader sorts by.
     """
-    rule, measured = session.review_rules.get(NUMBER), session.measured().get(NUMBER)
-    if rule is None or measured is None or math.isnan(measured.spread):
-        return None
-    if measured.value < 0:
-        return None
+    rule, state = session.numbers.rules.get(NUMBER), session.state
     places = [(item.phase, item.z) for item in review_queue(session.default_scores())]
-    accepted = {p for p, d in session.state.decisions.items() if d.state == "accepted"}
-    done = [place for place in places if place in accepted]
-    still_open = [place for place in places if place not in accepted]
-    if not still_open:
-        return None
+    still_open = [place for place in places if session.state_of(place) != "accepted"]
     following = still_open[:NEXT_SLICES]
-    ed, es = session.state.ed, session.state.es
-    spreads = session.numbers.spreads_during([*done, *following], NUMBER, ed=ed, es=es)
-    # A bound includes later changes, so it still holds if the spread rises again.
-    bound = rule.bound(min(spreads[: len(done) + 1]), level)
+    if not isinstance(rule, RemainingChange) or not following:
+        return None
+    steps = session.numbers.during([*session.accepted, *following], state.ed, state.es, Patient())
+    numbers = [step[NUMBER] for step in steps if NUMBER in step]
+    if not numbers or numbers[-1].value < 0 or math.isnan(numbers[-1].spread):
+        return None
+    spreads = np.array([number.spread for number in numbers])
     obstacle, place = _obstacle(session, places, still_open)
-    ends = (max(measured.value - bound, 0.0), min(measured.value + bound, 100.0))
     return StopAdvice(
-        value=measured.value,
-        interval=measured.intervals.get(level) or ends,
-        is_predicted=level in measured.intervals,
-        bound=bound,
+        value=numbers[-1].value,
+        # A bound includes later changes, so it still holds if the spread rises again.
+        bound=rule.bound(float(np.nanmin(spreads[: -len(following)])), level),
         slices=len(following),
-        next_bound=rule.bound(min(spreads), level),
+        next_bound=rule.bound(float(np.nanmin(spreads)), level),
         floor=rule.bound(0.0, level),
         target=target,
         level=level,
@@ -143,27 +121,20 @@ def advise(
     )
 
 
-def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
-    """Return the advice in one or two sentences."""
-    if advice.obstacle in _OF_THE_CASE:
-        return _REVIEW_ALL.format(reason=_OF_THE_CASE[advice.obstacle])
+def word_advice(session: ReviewSession, advice: StopAdvice | None) -> str:
+    """Return the advice in one to three sentences; "" if there is nothing to advise."""
+    if advice is None:
+        reason = _reason_without_bound(session)
+        is_open = any(count_open_slices(session).values())
+        return _REVIEW_ALL.format(reason=reason) if reason and is_open else ""
+    ends = {"target": advice.target, "floor": advice.floor, "level": advice.level}
+    now = _NOW.format(name=NUMBER, value=advice.value, bound=advice.bound, **ends)
     if not advice.is_met:
-        low, high = advice.interval
-        numbers = {"value": advice.value, "low": low, "high": high, "bound": advice.bound}
-        now = (_PREDICTED if advice.is_predicted else _CORRECTED).format(name=NUMBER, **numbers)
-        slices = format_count(advice.slices, "open slice")
-        is_told = advice.is_predicted or advice.next_bound < advice.bound  # else ± x; about ± x
-        soon = _SOON.format(slices=slices, bound=advice.next_bound) if is_told else "."
-        ends = {"target": advice.target, "floor": advice.floor, "level": advice.level}
-        is_out_of_reach = advice.floor > advice.target
-        return now + soon + (_OUT_OF_REACH.format(**ends) if is_out_of_reach else "")
-    met = _MET.format(
-        name=NUMBER,
-        value=advice.value,
-        bound=advice.bound,
-        target=advice.target,
-        level=advice.level,
-    )
+        slices = format_count(advice.slices, "slice")
+        narrows = advice.next_bound < advice.bound
+        now += _SOON.format(slices=slices, bound=advice.next_bound) if narrows else "."
+        return now + (_OUT_OF_REACH.format(**ends) if advice.floor > advice.target else "")
+    met = now + _MET.format(**ends)
     if advice.obstacle is None or advice.place is None:
         return met
     return f"{met} {_OBSTACLES[advice.obstacle].format(slice=session.title_of(advice.place))}"
@@ -172,8 +143,6 @@ def word_advice(session: ReviewSession, advice: StopAdvice) -> str:
 def _obstacle(
     session: ReviewSession, places: list[Place], still_open: list[Place]
 ) -> tuple[Obstacle | None, Place | None]:
-    if (of_the_case := _obstacle_of_the_case(session)) is not None:
-        return of_the_case, None
     flagged = [p for p, d in session.state.decisions.items() if d.state == "flagged"]
     if flagged:
         return Obstacle.FLAGGED, flagged[0]
@@ -184,12 +153,13 @@ def _obstacle(
     return (Obstacle.BASAL, basal[0]) if basal else (None, None)
 
 
-def _obstacle_of_the_case(session: ReviewSession) -> Obstacle | None:
-    """Return why no bound holds for this case, whatever is reviewed; None if bounds hold."""
+def _reason_without_bound(session: ReviewSession) -> str:
+    """Return why no bound holds for this case, whatever is reviewed; "" if bounds hold."""
     reports = list(session.study.info.reports.values())
-    if is_no_cine(reports):
-        return Obstacle.NO_CINE
-    if is_unlike_training(reports):
-        return Obstacle.UNLIKE_TRAINING
     failure = worst_failure(reports)
-    return Obstacle.LIKELY_FAILED if failure is not None and failure.warned else None
+    if is_no_cine(reports):
+        return "The image may not be a short-axis cine"
+    if is_unlike_training(reports):
+        return "The image is unlike the training images"
+    has_failed = failure is not None and failure.warned
+    return "The segmentation has probably failed" if has_failed else ""

@@ -24,14 +24,19 @@ from ...core.heart.slice_volumes import PhaseVolumes, heart_structures
 from ...core.metrics.bootstrap import exact_interval
 from ...core.metrics.calibration import fit_temperature, foreground_box
 from ...core.metrics.cine_rule import FEWEST_CINES
-from ...core.metrics.conformal import Coverage, IntervalRule, fit_interval
+from ...core.metrics.conformal import (
+    Coverage,
+    IntervalRule,
+    NumberRule,
+    RemainingChange,
+    fit_interval,
+)
 from ...core.metrics.expected_dice import DiceRule, fit_dice
 from ...core.metrics.failure import fit_failure, fit_least_dice
 from ...core.metrics.overlap import dice
 from ...core.problems import Problem, Statement, statement
 from ...core.review.stop_rule import (
     ReferencedVolume,
-    RemainingChange,
     ReviewPath,
     fit_remaining_change,
     numbers_during_review,
@@ -354,7 +359,7 @@ def fit_calibration(
             [case.mean_dice for case in cases],
             [case.patient for case in cases],
         ),
-        review=_review_rules(cases),
+        review=_review_rules(_review_paths(cases)),
         mass_range=mass_range,
         **calibration_key(folder, settings),
     )
@@ -423,7 +428,7 @@ def measure_pair(
     end_diastole: CalibrationCase,
     end_systole: CalibrationCase,
     *,
-    rules: Mapping[str, IntervalRule] | None = None,
+    rules: Mapping[str, NumberRule] | None = None,
 ) -> tuple[dict[str, Measured], dict[str, Measured]]:
     """Return the measurements of a result, with intervals by ``rules``, and of its reference."""
     phases: dict[Phase, CalibrationCase] = {1: end_diastole, 2: end_systole}
@@ -455,8 +460,8 @@ def dice_rules(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, DiceRule
     return rules
 
 
-def _review_rules(cases: Sequence[CalibrationCase]) -> dict[str, RemainingChange]:
-    """Return the change of each number that remains during a review, from one pair per patient."""
+def _review_paths(cases: Sequence[CalibrationCase]) -> dict[str, dict[str, ReviewPath]]:
+    """Return number → patient → the number during the review of a pair of the patient."""
     paths: dict[str, dict[str, ReviewPath]] = {}
     for end_diastole, end_systole in paired(cases):
         if end_diastole.slices is None or end_systole.slices is None:
@@ -464,7 +469,17 @@ def _review_rules(cases: Sequence[CalibrationCase]) -> dict[str, RemainingChange
         volumes = {1: end_diastole.slices, 2: end_systole.slices}
         for name, path in numbers_during_review(volumes, ed=1, es=2).items():
             paths.setdefault(name, {})[end_diastole.patient] = path
-    rules = {name: fit_remaining_change(list(of.values())) for name, of in sorted(paths.items())}
+    return paths
+
+
+def _review_rules(
+    paths: Mapping[str, Mapping[str, ReviewPath]], *, without: str = ""
+) -> dict[str, RemainingChange]:
+    """Return the change of each number that remains during a review of another patient."""
+    rules = {
+        name: fit_remaining_change([path for p, path in of_name.items() if p != without])
+        for name, of_name in sorted(paths.items())
+    }
     return {name: rule for name, rule in rules.items() if rule is not None}
 
 
@@ -563,7 +578,7 @@ def held_out_coverage(cases: Sequence[CalibrationCase]) -> list[HeldOut]:
     A patient with end-diastole and end-systole counts once. All that is fitted, also the bias and
     whether the width is scaled, is fitted without the patient. Empty with too few patients.
     """
-    return _coverage(cases, lambda patient: [c for c in cases if c.patient != patient])
+    return coverage_elsewhere(cases, cases)
 
 
 def coverage_elsewhere(
@@ -573,16 +588,14 @@ def coverage_elsewhere(
 
     The number of held patients is free, whereas that of `held_out_coverage` hardly varies.
     """
-    return _coverage(tested, lambda patient: fitted)
-
-
-def _coverage(
-    cases: Sequence[CalibrationCase], fitted_for: Callable[[str], Sequence[CalibrationCase]]
-) -> list[HeldOut]:
     found: dict[tuple[str, str, Coverage], list[tuple[float, tuple[float, float]]]] = {}
-    for end_diastole, end_systole in paired(cases):
-        fitted = fitted_for(end_diastole.patient)
-        for name, unit, truth, intervals in _numbers(end_diastole, end_systole, fitted):
+    paths = _review_paths(fitted)
+    for end_diastole, end_systole in paired(tested):
+        patient = end_diastole.patient
+        others = [case for case in fitted if case.patient != patient]
+        rules: dict[str, NumberRule] = {**function_rules(others)}
+        rules |= _review_rules(paths, without=patient)
+        for name, unit, truth, intervals in _numbers(end_diastole, end_systole, others, rules):
             for level, interval in intervals.items():
                 found.setdefault((name, unit, level), []).append((truth, interval))
     return [
@@ -613,9 +626,10 @@ def _numbers(
     end_diastole: CalibrationCase,
     end_systole: CalibrationCase,
     fitted: Sequence[CalibrationCase],
+    rules: Mapping[str, NumberRule],
 ) -> Iterator[tuple[str, str, float, Intervals]]:
     """Yield name, unit, truth and intervals of each number of a patient."""
-    predicted, truth = measure_pair(end_diastole, end_systole, rules=function_rules(fitted))
+    predicted, truth = measure_pair(end_diastole, end_systole, rules=rules)
     for name, measured in predicted.items():
         if name in truth:
             yield name, measured.unit, truth[name].value, measured.intervals

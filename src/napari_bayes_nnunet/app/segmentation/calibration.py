@@ -18,11 +18,10 @@ from annotated_types import Interval
 from ...core.choices import LargestComponent, Mirroring, Window
 from ...core.heart.plausibility import MassRange
 from ...core.metrics.calibration import RANGE
-from ...core.metrics.conformal import IntervalRule
+from ...core.metrics.conformal import IntervalRule, RemainingChange
 from ...core.metrics.expected_dice import DiceRule
 from ...core.metrics.failure import FAILED_DICE, FailureRule
 from ...core.problems import Action, Remedy, Setting, option
-from ...core.review.stop_rule import RemainingChange
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import EnsembleFolder, Member
 from ...io.ensemble.fingerprint import CALIBRATION_FILE

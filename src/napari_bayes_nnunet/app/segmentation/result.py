@@ -382,7 +382,7 @@ class Segmentation(HasMaps):
 
     def _intervals(self, structure: str) -> Intervals:
         rule = self.calibration.volumes.get(structure) if self.calibration else None
-        if rule is None or self.is_image_warned:
+        if rule is None or self.is_image_warned or (self.failure and self.failure.warned):
             return {}
         spread = self.volume_spread[structure].standard_deviation
         return rule.intervals(self.volumes[structure], difficulty=spread)

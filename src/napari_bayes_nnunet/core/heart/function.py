@@ -2,7 +2,7 @@
 
 The spread is the sample SD over the members, not a clinical confidence interval. In reviewed slices
 every member takes the reader's labels, so the spread is the uncertainty that remains. A calibrated
-ensemble also gives prediction intervals, for as long as no slice is reviewed.
+ensemble also gives an interval of each number, which narrows with this spread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from ..fields import check_values, setting
-from ..metrics.conformal import Coverage, IntervalRule
+from ..metrics.conformal import Coverage, NumberRule
 from ..types import Phase
 from .measurements import Structure
 from .slice_volumes import Values, VolumesByPhase, standard_deviation
@@ -148,7 +148,7 @@ def heart_function(
     ed: int | None = None,
     es: int | None = None,
     patient: Patient | None = None,
-    rules: Mapping[str, IntervalRule] | None = None,
+    rules: Mapping[str, NumberRule] | None = None,
 ) -> dict[str, Measured]:
     """Return the measurements of both ventricles by name ("LV EDV", "LV EF", …), in reading order.
 
@@ -158,7 +158,7 @@ def heart_function(
 
     EDV and ESV of an EF are of the same member. A spread is NaN if fewer than two members have the
     value, and for EF and SV if ED and ES have different numbers of members. ``rules``, by name,
-    give the intervals of numbers in whose phases no slice is reviewed.
+    give the intervals.
     """
     patient = patient or Patient()
     measurements = [
@@ -180,7 +180,7 @@ def _measured(
     ed: int | None,
     es: int | None,
     patient: Patient,
-    rules: Mapping[str, IntervalRule],
+    rules: Mapping[str, NumberRule],
 ) -> Iterator[Measured]:
     values = dict(_values(side, phases, ed, es, patient))
     measured_in = {name: _phases_of(name, phases, ed, es) for name in values}
@@ -189,7 +189,7 @@ def _measured(
         rule, unit = rules.get(f"{side} {name}"), 1.0
         if name == "mass" and None in phases:  # the rule of the mass is for end-diastole only
             rule, unit = rules.get("MYO volume"), MYOCARDIUM_G_PER_ML
-        if rule is not None and not any(phases[p].reviewed.any() for p in measured_in[name]):
+        if rule is not None:
             known = rule.intervals(
                 float(value[0]) / unit,
                 difficulty=float(standard_deviation(value[1:])) / unit,

@@ -7,6 +7,7 @@ its patient's volumes (hierarchical conformal prediction, Lee, Barber and Willet
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -59,16 +60,15 @@ class IntervalRule:
     ) -> tuple[float, float] | None:
         """Return the lowest and highest plausible value, from 0 to ``most``.
 
-        None for an unknown value, half-width or needed difficulty, and if no value is plausible.
+        The value itself is always one of them: it may be right by now, as its slices are reviewed.
+        None for a value outside these limits, and an unknown half-width or needed difficulty.
         """
         width = self.half_width(level)
-        if width is None or not math.isfinite(value):
+        if width is None:
             return None
         if self.difficulty_floor is not None:
             width *= self.difficulty_floor + difficulty
-        center = value + self.bias
-        low, high = max(center - width, 0.0), min(center + width, most)
-        return (low, high) if low <= high < math.inf else None
+        return _around(value, max(width - self.bias, 0.0), max(width + self.bias, 0.0), most)
 
     def intervals(
         self, value: float, *, difficulty: float = math.nan, most: float = math.inf
@@ -79,6 +79,64 @@ class IntervalRule:
             for level in COVERAGES
         }
         return {level: interval for level, interval in found.items() if interval is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemainingChange:
+    """Bounds of the change of a number during the rest of a review, and so its interval.
+
+    Once the spread of the models that is left is at most ``spreads[n]``, the change is at most
+    ``bounds_80[n]`` in 80 % and ``bounds_90[n]`` in 90 % of the patients, all in the unit of the
+    number. The last bound also holds for larger spreads. All three do not decrease. ``patients`` is
+    the number of patients they were fitted on. Raises InputError for anything else.
+    """
+
+    spreads: tuple[float, ...]
+    bounds_80: tuple[float, ...]
+    bounds_90: tuple[float, ...]
+    patients: int
+
+    def __post_init__(self) -> None:
+        columns = self.spreads, self.bounds_80, self.bounds_90
+        if len({len(column) for column in columns}) > 1 or not self.spreads or self.patients < 1:
+            raise InputError("Expected as many bounds as spreads, found {found}.", found=columns)
+        for column in columns:
+            values = np.array(column, np.float64)
+            if not np.isfinite(values).all() or values[0] < 0 or (np.diff(values) < 0).any():
+                raise InputError(
+                    "Expected numbers of at least 0 that do not decrease, found {found}.",
+                    found=column,
+                )
+
+    def intervals(
+        self, value: float, *, difficulty: float = math.nan, most: float = math.inf
+    ) -> dict[Coverage, tuple[float, float]]:
+        """Return level → ``value`` ± the bound at a spread of ``difficulty``, from 0 to ``most``.
+
+        Empty for a value outside these limits or an unknown spread.
+        """
+        if math.isnan(difficulty):
+            return {}
+        widths = {level: self.bound(difficulty, level) for level in COVERAGES}
+        found = {level: _around(value, w, w, most) for level, w in widths.items()}
+        return {level: interval for level, interval in found.items() if interval is not None}
+
+    def bound(self, spread: float, level: Coverage = 90) -> float:
+        """Return the bound of the change for a spread that is left."""
+        index = min(bisect_left(self.spreads, spread), len(self.spreads) - 1)
+        return self._bounds(level)[index]
+
+    def spread_for(self, target: float, level: Coverage = 90) -> float | None:
+        """Return the largest spread with a bound of at most ``target``; None if there is none."""
+        count = bisect_right(self._bounds(level), target)
+        return self.spreads[count - 1] if count else None
+
+    def _bounds(self, level: Coverage) -> tuple[float, ...]:
+        return self.bounds_80 if level == 80 else self.bounds_90
+
+
+NumberRule: TypeAlias = IntervalRule | RemainingChange
+"""Rule for the interval of a number: the second wherever it is known, as it ends with a review."""
 
 
 def fit_interval(
@@ -132,6 +190,12 @@ def conformal_quantile(
     """
     values = np.asarray(sizes, np.float64)
     return _quantile(values, np.ones(len(values)), len(values), level)
+
+
+def _around(value: float, below: float, above: float, most: float) -> tuple[float, float] | None:
+    """Return the ends of an interval, cut off at 0 and ``most``; None if the value is outside."""
+    low, high = max(value - below, 0.0), min(value + above, most)
+    return (low, high) if low <= value <= high < math.inf else None
 
 
 def _rule(

@@ -10,19 +10,17 @@ et al. 2024).
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from .. import InputError
 from ..ensemble.stored_posterior import StoredPosterior
 from ..heart.function import heart_function
 from ..heart.measurements import Structure
 from ..heart.slice_volumes import PhaseVolumes, Values, label_volumes
-from ..metrics.conformal import COVERAGES, Coverage, conformal_quantile
+from ..metrics.conformal import COVERAGES, Coverage, RemainingChange, conformal_quantile
 from ..types import LabelMap, Phase, Place, Spacing
 from .queue import DEFAULT_SCORE, review_queue, slice_scores, usable_score
 from .queue_yield import SHARE
@@ -32,47 +30,6 @@ REVIEW_PATIENTS: Final = 9
 _BOUND_STEP: Final = 0.1
 """Bounds are rounded up to multiples of this, in the unit of the number."""
 _SPREAD_DIGITS: Final = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class RemainingChange:
-    """Bounds of the change of a number during the rest of a review.
-
-    Once the spread of the models that is left is at most ``spreads[n]``, the change is at most
-    ``bounds_80[n]`` in 80 % and ``bounds_90[n]`` in 90 % of the patients, all in the unit of the
-    number. The last bound also holds for larger spreads. All three do not decrease. ``patients`` is
-    the number of patients they were fitted on. Raises InputError for anything else.
-    """
-
-    spreads: tuple[float, ...]
-    bounds_80: tuple[float, ...]
-    bounds_90: tuple[float, ...]
-    patients: int
-
-    def __post_init__(self) -> None:
-        columns = self.spreads, self.bounds_80, self.bounds_90
-        if len({len(column) for column in columns}) > 1 or not self.spreads or self.patients < 1:
-            raise InputError("Expected as many bounds as spreads, found {found}.", found=columns)
-        for column in columns:
-            values = np.array(column, np.float64)
-            if not np.isfinite(values).all() or values[0] < 0 or (np.diff(values) < 0).any():
-                raise InputError(
-                    "Expected numbers of at least 0 that do not decrease, found {found}.",
-                    found=column,
-                )
-
-    def bound(self, spread: float, level: Coverage = 90) -> float:
-        """Return the bound of the change for a spread that is left."""
-        index = min(bisect_left(self.spreads, spread), len(self.spreads) - 1)
-        return self._bounds(level)[index]
-
-    def spread_for(self, target: float, level: Coverage = 90) -> float | None:
-        """Return the largest spread with a bound of at most ``target``; None if there is none."""
-        count = bisect_right(self._bounds(level), target)
-        return self.spreads[count - 1] if count else None
-
-    def _bounds(self, level: Coverage) -> tuple[float, ...]:
-        return self.bounds_80 if level == 80 else self.bounds_90
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -52,7 +52,7 @@ def write_structured_report(
     origin: LabelOrigin,
     is_reviewed: bool = False,
 ) -> None:
-    """Write the ``measured`` volumes, EF and mass of both ventricles.
+    """Write the ``measured`` volumes, EF and mass of both ventricles, with their intervals.
 
     ``images`` are the slices of one phase, ``labels`` the segmentations that were measured. The
     report is marked as not verified, and as partial unless all measured slices were accepted
@@ -90,7 +90,12 @@ def write_structured_report(
 def _group(side: str, measured: Mapping[str, Measured], origin: LabelOrigin) -> Any:
     """Return the measurements of a ventricle, or None."""
     numbers = [
-        sr.Measurement(name=concept, value=round(measured[name].value, 2), unit=unit)
+        sr.Measurement(
+            name=concept,
+            value=round(measured[name].value, 2),
+            unit=unit,
+            properties=_uncertainty(measured[name]),
+        )
         for name, (concept, unit) in CONCEPTS.items()
         if name.startswith(side) and name in measured and math.isfinite(measured[name].value)
     ]
@@ -101,6 +106,17 @@ def _group(side: str, measured: Mapping[str, Measured], origin: LabelOrigin) -> 
         finding_sites=[sr.FindingSite(anatomic_location=SITES[side])],
         algorithm_id=sr.AlgorithmIdentification(name=origin.algorithm, version=origin.version),
         measurements=numbers,
+    )
+
+
+def _uncertainty(measured: Measured) -> Any:
+    """Return the distances from the value to the ends of its widest interval, or None."""
+    if not measured.intervals:
+        return None
+    low, high = measured.intervals[max(measured.intervals)]
+    return sr.MeasurementProperties(
+        upper_measurement_uncertainty=round(high - measured.value, 2),
+        lower_measurement_uncertainty=round(measured.value - low, 2),
     )
 
 

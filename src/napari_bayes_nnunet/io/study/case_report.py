@@ -13,10 +13,9 @@ from annotated_types import Interval
 from ...core.heart.function import Intervals, Measured
 from ...core.heart.measurements import canonical_structure
 from ...core.heart.plausibility import MassRange
-from ...core.metrics.conformal import IntervalRule
+from ...core.metrics.conformal import IntervalRule, NumberRule, RemainingChange
 from ...core.metrics.expected_dice import DiceRule
 from ...core.metrics.failure import FailureAssessment
-from ...core.review.stop_rule import RemainingChange
 from ..files.json_files import Count, Ordinal, parse_json, reading_json
 
 REPORT_FORMAT: Final = 2
@@ -188,23 +187,19 @@ def function_entry(measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]
     }
 
 
-def interval_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, IntervalRule]:
+def interval_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, NumberRule]:
     """Return the rules for the heart's measurements ("LV EF", "LV volume") of a case.
 
-    Empty unless all ``reports`` have the same.
+    Empty unless all ``reports`` have the same, and for a case that has probably failed.
     """
+    reports = list(reports)
+    failure = worst_failure(reports)
+    if failure is not None and failure.warned:
+        return {}
     calibration = _common_calibration(reports)
     volumes = {canonical_structure(name): rule for name, rule in calibration.volumes.items()}
     of_images = {f"{name} volume": rule for name, rule in volumes.items() if name is not None}
-    return {**of_images, **calibration.function}
-
-
-def review_rules(reports: Iterable[Mapping[str, Any]]) -> dict[str, RemainingChange]:
-    """Return the change of each measurement ("LV EF") that remains during a review of a case.
-
-    Empty unless all ``reports`` have the same.
-    """
-    return _common_calibration(reports).review
+    return {**of_images, **calibration.function, **calibration.review}
 
 
 def mass_range(reports: Iterable[Mapping[str, Any]]) -> MassRange | None:

@@ -9,12 +9,13 @@ from typing import Final
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
+from ...app.review.report_numbers import format_interval, interval_level
 from ...core.heart.function import Measured
 from ...core.metrics.conformal import Coverage
 from ...core.types import Phase
 from ..common.dock import LevelLabel
 from ..common.levels import Level
-from .numbers import OPEN_HELP, SPREAD_HELP, describe_number
+from .numbers import INTERVAL_HELP, OPEN_HELP, describe_number
 
 KEY_NUMBERS: Final[Mapping[str, str]] = {
     "LV EF": "EF",
@@ -37,30 +38,26 @@ AMONG_HELP: Final = (
     "of other phases. To find them, segment ED and ES automatically, or all phases."
 )
 ONE_PHASE_SHOWN: Final = "LV in this phase"
-INTERVAL_TITLE_HELP: Final = (
-    "Prediction interval: it contains the reference value in {level} % of patients like the "
-    "validation patients. A correction ends it."
-)
 BEAT_NUMBERS: Final[tuple[str, ...]] = ("LV EF", "LV EDV", "LV ESV", "LV SV")
 """Numbers whose columns appear together, before ED and ES are both known."""
 MISSING_HELP: Final = "This number needs ED and ES."
 INDEXED_HELP: Final = (
     "Divided by the body surface area, from height and weight in the section Numbers."
 )
-_ROWS = 9
-TITLE, UNIT, VALUE, LOW, HIGH, SPREAD, OPEN, CHANGED, INDEXED = range(_ROWS)
+_ROWS = 7
+TITLE, UNIT, VALUE, INTERVAL, OPEN, CHANGED, INDEXED = range(_ROWS)
 ROW_TITLES: Final = {
-    LOW: ("{level} %", INTERVAL_TITLE_HELP),
-    HIGH: ("to", INTERVAL_TITLE_HELP),
-    SPREAD: ("Spread", SPREAD_HELP),
+    INTERVAL: ("{level} %", INTERVAL_HELP),
     OPEN: ("Open", OPEN_HELP),
     CHANGED: ("Change", f"{CHANGE_HELP}."),
     INDEXED: ("Per m²", INDEXED_HELP),
 }
 
 
-WIDEST_TEXTS: Final = {VALUE: "88.8", LOW: "888", HIGH: "888", SPREAD: "±88.8", CHANGED: "−88.8"}
+WIDEST_TEXTS: Final = {VALUE: "88.8", INTERVAL: "88–88", CHANGED: "−88.8"}
 """Widest usual text of each row; a column is so wide that no number moves the next column."""
+LARGE: Final = {"LV EDV", "LV ESV", "LV volume", "LV mass", "RV volume"}
+"""Numbers whose intervals usually have ends above 100."""
 
 
 class SteadyLabel(LevelLabel):
@@ -82,10 +79,10 @@ class SteadyLabel(LevelLabel):
 
 
 class KeyNumbers(QWidget):
-    """EF, volumes and mass with their spread, in a table that keeps its height.
+    """EF, volumes and mass with their intervals, in a table that keeps its height.
 
-    ``in_review`` adds rows for the slices still to accept and for changes since the prediction. Two
-    rows have the prediction intervals if there are any, including those of ``predicted``.
+    ``in_review`` adds rows for the slices still to accept and for changes since the prediction. The
+    row of the intervals is hidden if there are none, also none of ``predicted``.
     """
 
     def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
@@ -98,7 +95,7 @@ class KeyNumbers(QWidget):
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(3)
+        self._grid.setHorizontalSpacing(4)
         self._grid.setVerticalSpacing(0)
         self.set_numbers({}, {})
 
@@ -108,9 +105,8 @@ class KeyNumbers(QWidget):
         return tuple(self._columns)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return title, unit, value, spread, open slices and change in the column of ``name``."""
-        labels = self._columns[name]
-        return tuple(label.text().strip() for label in (*labels[:LOW], *labels[SPREAD:INDEXED]))
+        """Return title, unit, value, interval, open slices and change in the column of ``name``."""
+        return tuple(label.text().strip() for label in self._columns[name][:INDEXED])
 
     def set_numbers(
         self,
@@ -127,8 +123,7 @@ class KeyNumbers(QWidget):
         ED and ES were found among ``compared`` phases of the cine, 0 if among all.
         """
         names = _column_names(numbers)
-        measured = [*numbers.values(), *predicted.values()]
-        coverage = max((level for number in measured for level in number.intervals), default=None)
+        coverage = interval_level([*numbers.values(), *predicted.values()])
         if names != list(self._columns) or not names or coverage != self._coverage:
             self._coverage = coverage
             self._make_columns(names)
@@ -156,10 +151,10 @@ class KeyNumbers(QWidget):
         while (item := self._grid.takeAt(0)) is not None:
             if item.widget() is not self.caption:
                 item.widget().deleteLater()
-        self._columns = {name: [_label(row) for row in range(self._rows)] for name in names}
+        self._columns = {name: [_label(name, row) for row in range(self._rows)] for name in names}
         self._grid.addWidget(self.caption, 0, 0, 1, len(names) + 1)
         self._titles = {}
-        hidden = () if self._coverage else (LOW, HIGH)
+        hidden = () if self._coverage else (INTERVAL,)
         # The spaces are the room between a title and the first number.
         titles = [f"{t.format(level=99)}  " for r, (t, _) in ROW_TITLES.items() if r < self._rows]
         for row, (text, help_text) in ROW_TITLES.items():
@@ -173,8 +168,7 @@ class KeyNumbers(QWidget):
             self._grid.setColumnStretch(number, 1)
             for row, label in enumerate(labels, start=1):
                 self._grid.addWidget(label, row, number)
-            for label in labels[LOW:SPREAD]:
-                label.setVisible(self._coverage is not None)
+            labels[INTERVAL].setVisible(self._coverage is not None)
 
 
 def _describe(
@@ -185,18 +179,15 @@ def _describe(
 ) -> tuple[dict[int, str], str]:
     """Return the texts of a number by row, with the interval of ``coverage`` %, and its help."""
     change = math.nan if predicted is None else measured.value - predicted.value
-    has_spread = open_slices != 0 and not math.isnan(measured.spread)
-    interval = () if coverage is None else measured.intervals.get(coverage, ())
     texts = {
         TITLE: KEY_NUMBERS[measured.name],
         UNIT: measured.unit,
         VALUE: _short(measured.value),
-        **{row: f"{end:.0f}" for row, end in zip((LOW, HIGH), interval, strict=False)},
-        SPREAD: f"±{_short(measured.spread)}" if has_spread else "",
+        INTERVAL: format_interval(measured, coverage, to="–"),
         OPEN: "" if open_slices is None else str(open_slices),
         CHANGED: _signed(change),
     }
-    lines = describe_number(measured, predicted, open_slices)
+    lines = describe_number(measured, open_slices)
     if texts[CHANGED]:
         lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
     return texts, "\n".join([*lines, measured.help])
@@ -212,11 +203,12 @@ def _column_names(numbers: Collection[str]) -> list[str]:
     return [name for name in KEY_NUMBERS if name in names]
 
 
-def _label(row: int) -> QLabel:
+def _label(name: str, row: int) -> QLabel:
     fonts = {VALUE: "; font-weight: bold", CHANGED: "; font-style: italic"}
     # With napari's padding the columns would not fit a narrow dock.
     level: Level = "done" if row == UNIT else "fine"
-    label = SteadyLabel(" ", [WIDEST_TEXTS.get(row, "")], level=level, style=fonts.get(row, ""))
+    widest = "188–188" if row == INTERVAL and name in LARGE else WIDEST_TEXTS.get(row, "")
+    label = SteadyLabel(" ", [widest], level=level, style=fonts.get(row, ""))
     label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return label
 

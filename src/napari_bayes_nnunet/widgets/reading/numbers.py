@@ -10,13 +10,14 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.review.export import PAPILLARY
+from ...app.review.report_numbers import format_interval, interval_level
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
+from ...core.metrics.conformal import Coverage
 from ..common.dock import LevelLabel, MessageLabel, column_layout
 from ..common.rows_table import Column, Row, RowsTable
 from .patient_fields import PatientFields
 
-NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
 NO_NUMBERS = "No numbers are available. They need the labels RV, MYO or LV."
 CONTRIBUTIONS_TITLE = "Slices that contribute most to the spread of the EF"
 CONTRIBUTIONS_HELP = (
@@ -47,7 +48,6 @@ class NumbersForm(QWidget):
         self.nothing = MessageLabel(NO_NUMBERS)
         self.numbers = NumbersTable()
         self.patient = PatientFields()
-        self.caveat = MessageLabel(NOT_CLINICAL)
         self.papillary = MessageLabel(PAPILLARY)
         self.contributions_title = QLabel(CONTRIBUTIONS_TITLE)
         self.contributions_title.setWordWrap(True)
@@ -56,7 +56,7 @@ class NumbersForm(QWidget):
         self.slices.setAccessibleName(CONTRIBUTIONS_TITLE)
         column_layout(
             # The fields come first, because indexed values below must not move them.
-            self, self.patient.native, self.nothing, self.numbers, self.caveat, self.papillary,
+            self, self.patient.native, self.nothing, self.numbers, self.papillary,
             self.contributions_title, self.slices,
         )  # fmt: skip
         self.slices.row_chosen.connect(self._on_row_chosen)
@@ -107,26 +107,24 @@ def _make_row(slice_: Contribution, name: str) -> Row:
     return Row((str(slice_.z + 1), name, f"{slice_.points:.1f} points"))
 
 
-SPREAD_HELP = (
-    "Standard deviation over the models in slices not yet accepted. Not a confidence interval. It "
-    "may rise when you accept a slice whose deviations offset those of others."
+INTERVAL_HELP = (
+    "In {level} % of patients like the validation patients the number lies in this range once all "
+    "slices are corrected. It narrows with each accepted slice."
 )
 OPEN_HELP = "Slices still to accept in the phases of this number. At 0 it is reviewed."
-INTERVAL_HELP = "Prediction interval of {level} %: {low} to {high} {unit}"
-INTERVAL_ENDED = (
-    "The prediction interval ended with the first correction, or when no slice was open any more."
-)
+INTERVAL_TEXT = "{level} % interval: {low} to {high} {unit}"
+SPREAD_TEXT = "Spread of the models: {spread} {unit}. This is no interval: they share errors."
 OPEN_TEXT = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT = "No slice of its phases is open: it is reviewed."
 HEADINGS = (
     ("", ""),
     ("Now", "Measured in the current contours."),
-    ("Spread", SPREAD_HELP),
+    ("", ""),
     ("", ""),
     ("Open", OPEN_HELP),
     ("Predicted", "Value predicted by the ensemble; empty if your corrections did not change it."),
 )
-NAME, VALUE, SPREAD, UNIT, OPEN, PREDICTED = range(6)
+NAME, VALUE, UNIT, INTERVAL, OPEN, PREDICTED = range(6)
 FLASH_MS = 1500
 FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
 _UNKNOWN = "–"
@@ -139,6 +137,7 @@ class NumbersTable(QWidget):
         super().__init__(parent)
         self._lines: dict[str, list[QLabel]] = {}
         """Name → labels of its row."""
+        self._level: Coverage | None = None
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(4)
@@ -155,7 +154,7 @@ class NumbersTable(QWidget):
         return {name for name, row in self._lines.items() if row[VALUE].styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return name, value, spread, unit, open slices and predicted value of ``name``."""
+        """Return name, value, unit, interval, open slices and predicted value of ``name``."""
         return tuple(label.text() for label in self._lines[name])
 
     def set_numbers(
@@ -165,7 +164,9 @@ class NumbersTable(QWidget):
         open_slices: Mapping[str, int] | None = None,
     ) -> None:
         """Show ``numbers`` with their open slices, and the ``predicted`` values that differ."""
-        if list(numbers) != list(self._lines):
+        level = interval_level([*numbers.values(), *(predicted or {}).values()])
+        if (list(numbers), level) != (list(self._lines), self._level):
+            self._level = level
             self._make_lines(numbers)
         self._end_highlight()
         for name, measured in numbers.items():
@@ -180,18 +181,17 @@ class NumbersTable(QWidget):
         row, value = self._lines[name], format_value(measured.value)
         if row[VALUE].text() not in ("", value):
             row[VALUE].setStyleSheet(FLASH)
-        spread = f"± {format_value(measured.spread, like=measured.value)}"
         before = "" if predicted is None else format_value(predicted.value)
         texts = {
             VALUE: value,
-            SPREAD: spread if open_slices != 0 else "",
             UNIT: measured.unit,
+            INTERVAL: format_interval(measured, self._level, to="–"),
             OPEN: "" if open_slices is None else str(open_slices),
             PREDICTED: "" if before == value else before,
         }
         for column, text in texts.items():
             row[column].setText(text)
-        help_text = "\n".join([*describe_number(measured, predicted, open_slices), measured.help])
+        help_text = "\n".join([*describe_number(measured, open_slices), measured.help])
         for label in row[: VALUE + 1]:
             label.setToolTip(help_text)
 
@@ -203,7 +203,10 @@ class NumbersTable(QWidget):
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().deleteLater()
         self._lines = {}
-        for column, (text, help_text) in enumerate(HEADINGS if names else ()):
+        headings = [*HEADINGS]
+        if self._level:
+            headings[INTERVAL] = f"{self._level} %", INTERVAL_HELP.format(level=self._level)
+        for column, (text, help_text) in enumerate(headings if names else ()):
             heading = LevelLabel(text, level="done")
             heading.setToolTip(help_text)
             self._grid.addWidget(heading, 0, column, _side(column))
@@ -221,18 +224,18 @@ def format_value(value: float, *, like: float | None = None) -> str:
     return f"{value:.2f}" if abs(value if like is None else like) < 9.995 else f"{value:.1f}"
 
 
-def describe_number(
-    measured: Measured, predicted: Measured | None, open_slices: int | None
-) -> list[str]:
-    """Return lines on a number: value and spread, intervals, and slices still to accept."""
-    has_spread = open_slices != 0 and not math.isnan(measured.spread)
-    spread = f" ± {format_value(measured.spread, like=measured.value)}" if has_spread else ""
-    lines = [f"{measured.title}: {format_value(measured.value)}{spread} {measured.unit}"]
-    for level, (low, high) in measured.intervals.items():
-        ends = {"low": format_value(low), "high": format_value(high), "unit": measured.unit}
-        lines.append(INTERVAL_HELP.format(level=level, **ends))
-    if predicted is not None and predicted.intervals and not measured.intervals:
-        lines.append(INTERVAL_ENDED)
+def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
+    """Return lines on a number: value, interval and its meaning, spread, and open slices."""
+    unit = measured.unit
+    lines = [f"{measured.title}: {format_value(measured.value)} {unit}"]
+    level = interval_level([measured])
+    if level is not None:
+        low, high = map(format_value, measured.intervals[level])
+        lines.append(INTERVAL_TEXT.format(level=level, low=low, high=high, unit=unit))
+        lines.append(INTERVAL_HELP.format(level=level))
+    if open_slices != 0 and not math.isnan(measured.spread):
+        spread = format_value(measured.spread, like=measured.value)
+        lines.append(SPREAD_TEXT.format(spread=spread, unit=unit))
     if open_slices is not None:
         lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
     return lines

@@ -21,7 +21,7 @@ TARGET_HELP: Final = (
 LEVEL_HELP: Final = "Share of patients like the validation patients in whom the target must hold."
 ADVICE_HELP: Final = (
     "Correcting all further slices changes the LV EF by no more than this, in the chosen share of "
-    "patients like the validation patients. A range in brackets is the prediction interval."
+    "patients like the validation patients. The interval of the LV EF is this range."
 )
 FINISH_HELP: Final = (
     "Mark the review as finished and leave the other slices as they are. Possible once the target "

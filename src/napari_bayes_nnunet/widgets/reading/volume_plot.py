@@ -19,7 +19,7 @@ from ..common.form import NarrowComboBox
 from ..common.plotting import EpochPlot, Legend, faint, pen, pg, readable
 
 _HELP = (
-    "Volume of each phase ± one standard deviation of the models. Drag the lines to set "
+    "Volume of each phase. Band: one standard deviation of the models. Drag the lines to set "
     "end-diastole (ED) and end-systole (ES). Dotted: proposal."
 )
 ED_HELP = "Phase of end-diastole, with the largest ventricle."
@@ -305,10 +305,8 @@ def _see_through(color: QColor) -> QColor:
 
 def _describe_volume(curve: VolumeCurve, phase: int) -> str:
     index = curve.phases.index(phase)
-    volume, spread = curve.volumes[index], curve.spreads[index]
-    spread_text = f" ± {spread:.1f}" if np.isfinite(spread) else ""
     provisional = " (provisional)" if phase in curve.provisional else ""
-    return f"{curve.structure} {volume:.1f}{spread_text} mL{provisional}"
+    return f"{curve.structure} {curve.volumes[index]:.1f} mL{provisional}"
 
 
 class PhaseLine(pg.InfiniteLine):

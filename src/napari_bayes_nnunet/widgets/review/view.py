@@ -293,7 +293,7 @@ class ReviewView:
         session, form = self._session, self._forms.stop
         self._advised = session.state
         advice = self.advice = advise(session, form.target.value(), form.level)
-        text = "" if advice is None else word_advice(session, advice)
+        text = word_advice(session, advice)
         may_stop = advice is not None and advice.may_stop and not self.read_only
         form.set_advice(text, may_stop=may_stop and not session.state.finished)
 

@@ -32,7 +32,6 @@ from ..common.eliding_button import ElidingButton
 from ..common.progress_row import ProgressBar
 from ..layers.result import ResultNumbers
 from ..reading.key_numbers import KeyNumbers
-from ..reading.numbers import NOT_CLINICAL
 
 if TYPE_CHECKING:
     from ..reading.volume_plot import CurvesPlot
@@ -326,13 +325,11 @@ class ResultsForm(QWidget):
         super().__init__(parent)
         self._group = QButtonGroup(self)
         self.blocks: dict[str, ResultBlock] = {}
-        self.caveat = LevelLabel(NOT_CLINICAL, level="done")
-        self.caveat.setWordWrap(True)
         self._rows = QVBoxLayout()
         self.curves = CurveForm()
         self.kind = LevelLabel(PREDICTION, level="done")
         self.kind.setWordWrap(True)
-        column_layout(self, self.kind, self._rows, self.curves, self.caveat)
+        column_layout(self, self.kind, self._rows, self.curves)
         self.set_results({}, "")
 
     def set_results(self, results: Mapping[str, ResultNumbers], chosen: str) -> None:
@@ -345,9 +342,7 @@ class ResultsForm(QWidget):
             block.head.setVisible(len(results) > 1)
             block.show_button.setChecked(method == chosen)
         self.curves.set_numbers(results.get(chosen, ResultNumbers(measured={})))
-        has_numbers = any(numbers.measured for numbers in results.values())
-        for text in (self.kind, self.caveat):
-            text.setVisible(has_numbers)
+        self.kind.setVisible(any(numbers.measured for numbers in results.values()))
         self.setVisible(bool(results))
 
     def _make_blocks(self, methods: list[str]) -> None:
