@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,20 @@ from napari_bayes_nnunet.app.review.report_numbers import (
     write_or_refuse,
 )
 from napari_bayes_nnunet.app.review.report_page import report_page
+from napari_bayes_nnunet.core.heart.normal_ranges import Comparison
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.data.reviews import AFTER, BEFORE, CALIBRATED, OPEN, measured, numbers, review
+from ...helpers.data.reviews import (
+    AFTER,
+    BEFORE,
+    CALIBRATED,
+    NORMAL,
+    OPEN,
+    measured,
+    numbers,
+    review,
+)
 
 WRITTEN = (
     "ventricle", "title", "name", "before", "after", "spread_before", "spread_after", "change",
@@ -91,15 +102,34 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "prediction_low_90": "50.5",
         "prediction_high_90": "60.5",
         "among_phases": "",
+        "compared_with": "",
+        "verdict": "",
+        "papillary_as_muscle": "",
     }
     assert rows[0]["prediction_low_80"] == ""
+
+
+def test_ranges_and_the_second_rule_are_written_in_ascii(tmp_path: Path) -> None:
+    file, lines = tmp_path / "numbers.csv", ("Men: 35.4 to 70.6 g/m² (mean ± 1.96 SD).",)
+    beside = (
+        replace(NORMAL, lines=lines, verdict="▲ high"),
+        Comparison(title="Muscle", text="24.3", lines=("In words.",), value=24.26),
+    )
+    names = ("LV mass index", "LV EF")
+    values = [replace(measured(n, 80), comparison=b) for n, b in zip(names, beside, strict=True)]
+    write_numbers(file, {}, numbers(*values), {})
+    with file.open(encoding="ascii", newline="") as stream:
+        mass, ef = csv.DictReader(stream)
+    assert mass["compared_with"] == "Men: 35.4 to 70.6 g/m2 (mean +- 1.96 SD)."
+    assert (mass["verdict"], mass["papillary_as_muscle"]) == ("high", "")
+    assert (ef["verdict"], ef["papillary_as_muscle"]) == ("", "24.26")
 
 
 def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {})
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,,,,,,,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,,60,,,,,,,,,,'
     )
 
 

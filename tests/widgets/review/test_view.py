@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
+from napari_bayes_nnunet.app.review.comparisons import PAPILLARY
 from napari_bayes_nnunet.core.review.queue import review_queue
 from napari_bayes_nnunet.core.review.stop_rule import RemainingChange
 from napari_bayes_nnunet.io.study.arrays import posterior_file
@@ -201,7 +202,7 @@ def test_numbers_follow_every_edit_and_its_undo(review, monkeypatch) -> None:
 
 def test_the_caveat_of_the_spread_is_shown(review) -> None:
     assert review.forms.numbers.caveat.text() == NOT_CLINICAL
-    assert "Papillary" in review.forms.numbers.papillary.text()
+    assert review.forms.numbers.rules.text() == PAPILLARY
 
 
 def test_accepting_moves_progress_without_judging_the_ef(review) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...core.heart.function import Measured
+from ...core.heart.normal_ranges import Comparison
 from ...core.metrics.conformal import COVERAGES
 from ...core.problems import Action
 from ...io.files.access import writing
@@ -18,7 +19,7 @@ from ..report.html import UNKNOWN
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "prediction_spread", "reviewed", "reviewed_spread",
     "open_slices", "prediction_low_80", "prediction_high_80", "prediction_low_90",
-    "prediction_high_90", "among_phases",
+    "prediction_high_90", "among_phases", "compared_with", "verdict", "papillary_as_muscle",
 )  # fmt: skip
 REVIEWED: Final = "reviewed"
 """Word for a number if no slice of its phases is open; its spread is then no longer one."""
@@ -63,7 +64,7 @@ def number_rows(
     before: Mapping[str, Measured],
     after: Mapping[str, Measured],
     open_slices: Mapping[str, int],
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Return a row for each number that is known before or after the review.
 
     "LV EDV" is 120.0 ``before`` and 118.0 ``after``, a ``change`` of −2.0; ``open_slices`` is how
@@ -77,7 +78,7 @@ def number_rows(
 
 def _row(
     before: Measured | None, after: Measured | None, open_slices: int | None
-) -> dict[str, str]:
+) -> dict[str, Any]:
     either = after or before
     assert either is not None
     ventricle, _, title = either.title.partition(", ")
@@ -94,6 +95,7 @@ def _row(
         "spread_after": format_spread(after) if open_slices != 0 else "",
         "open_slices": UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
         "change": _change(before, after),
+        "comparison": after and after.comparison,
     }
 
 
@@ -132,8 +134,11 @@ def write_numbers(
         # Some spreadsheets do not read CSV as UTF-8.
         texts = (name, either.title, either.unit.replace("²", "2"))
         cells = (*_cells(before.get(name)), *_cells(after.get(name)))
-        row = (*texts, *cells, open_slices.get(name, ""), *_ends(before.get(name)), among or "")
-        rows.append(row)
+        ends = (open_slices.get(name, ""), *_ends(before.get(name)), among or "")
+        beside = either.comparison or Comparison(title="", text="", lines=())
+        lines = " ".join(beside.lines).replace("²", "2").replace("±", "+-")
+        compared = (lines, beside.verdict[2:], _number(beside.value))
+        rows.append((*texts, *cells, *ends, *compared))
     write_or_refuse(file, csv_text(rows))
 
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
-from ...app.review.export import PAPILLARY
+from ...app.review.comparisons import AS_MUSCLE
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
+from ...io import DataError
+from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
+from ..common.dialogs import Choose, choose_csv
 from ..common.dock import LevelLabel, MessageLabel, column_layout
+from ..common.form import NarrowComboBox
+from ..common.patient_pattern import labelled_row
 from ..common.rows_table import Column, Row, RowsTable
+from ..common.settings import Settings
+from ..common.wording import in_the_window
 from .patient_fields import PatientFields
 
 NOT_CLINICAL = "The spread of the models is not a clinical confidence interval."
+CHOOSE_RANGES = "Choose a CSV file with normal ranges"
+RANGES = {PETERSEN: "Petersen 2017 (UK Biobank)", NO_RANGES: "None", "": "From a CSV file…"}
 NO_NUMBERS = "No numbers are available. They need the labels RV, MYO or LV."
 CONTRIBUTIONS_TITLE = "Slices that contribute most to the spread of the EF"
 CONTRIBUTIONS_HELP = (
@@ -34,26 +44,35 @@ _ROWS_SHOWN = 5
 class NumbersForm(QWidget):
     """Numbers, patient and contributing slices.
 
-    ``cell_chosen`` carries the phase and the slice (from 0) of a chosen row.
+    ``cell_chosen`` carries the phase and the slice (from 0) of a chosen row, ``ranges_chosen`` the
+    `NormalRanges`, which are remembered in ``settings``. ``ask_csv`` asks for a file of them.
     """
 
     cell_chosen = Signal(object, int)
+    ranges_chosen = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Settings | None = None, *, ask_csv: Choose = choose_csv) -> None:
+        super().__init__()
+        self._settings, self._ask_csv = settings or Settings(), ask_csv
         self._contributions: tuple[Contribution, ...] = ()
         self.nothing = MessageLabel(NO_NUMBERS)
         self.numbers = NumbersTable()
         self.patient = PatientFields()
         self.caveat = MessageLabel(NOT_CLINICAL)
-        self.papillary = MessageLabel(PAPILLARY)
+        self.ranges, self.problem = NarrowComboBox(), MessageLabel(level="blocking")
+        self._show_ranges()
+        self.ranges.activated.connect(self._on_ranges_activated)
+        self.as_muscle = QCheckBox("Also count papillary muscles as muscle")
+        self.as_muscle.setToolTip(AS_MUSCLE)
+        self.rules = MessageLabel()
         self.contributions_title = QLabel(CONTRIBUTIONS_TITLE)
         self.contributions_title.setWordWrap(True)
         self.contributions_title.setToolTip(CONTRIBUTIONS_HELP)
         self.slices = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN, is_steady=True)
         self.slices.setAccessibleName(CONTRIBUTIONS_TITLE)
         column_layout(
-            self, self.nothing, self.numbers, self.caveat, self.papillary, self.patient.native,
+            self, self.nothing, self.numbers, self.caveat, self.patient.native,
+            labelled_row("Normal ranges", self.ranges), self.problem, self.as_muscle, self.rules,
             self.contributions_title, self.slices,
         )  # fmt: skip
         self.slices.row_chosen.connect(self._on_row_chosen)
@@ -75,6 +94,21 @@ class NumbersForm(QWidget):
     def set_patient(self, patient: Patient) -> None:
         """Show the data of the patient."""
         self.patient.set_patient(patient)
+
+    def _show_ranges(self) -> None:
+        kept = self._settings.kept.normal_ranges
+        self.ranges.set_choices({kept: Path(kept).name, **RANGES})
+        self.ranges.choose(kept)
+
+    def _on_ranges_activated(self) -> None:
+        choice = self.ranges.currentData() or self._ask_csv(self, CHOOSE_RANGES, "")
+        self.problem.show_message("")
+        try:
+            self.ranges_chosen.emit(read_normal_ranges(choice or self._settings.kept.normal_ranges))
+            self._settings.keep(normal_ranges=choice or self._settings.kept.normal_ranges)
+        except DataError as error:
+            self.problem.show_message(in_the_window(error))
+        self._show_ranges()
 
     def set_contributions(
         self, slices: Sequence[Contribution], *, ed: int | None = None, es: int | None = None
@@ -112,6 +146,7 @@ INTERVAL_HELP = "Prediction interval of {level} %: {low} to {high} {unit}"
 INTERVAL_ENDED = (
     "The prediction interval ended with the first correction, or when no slice was open any more."
 )
+BESIDE_HELP = "Normal range. With the second papillary rule it is the value by this rule."
 OPEN_TEXT = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT = "No slice of its phases is open: it is reviewed."
 HEADINGS = (
@@ -119,10 +154,11 @@ HEADINGS = (
     ("Now", "Measured in the current contours."),
     ("Spread", SPREAD_HELP),
     ("", ""),
+    ("Normal", BESIDE_HELP),
     ("Open", OPEN_HELP),
     ("Predicted", "Value predicted by the ensemble; empty if your corrections did not change it."),
 )
-NAME, VALUE, SPREAD, UNIT, OPEN, PREDICTED = range(6)
+NAME, VALUE, SPREAD, UNIT, BESIDE, OPEN, PREDICTED, VERDICT = range(8)
 FLASH_MS = 1500
 FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
 _UNKNOWN = "–"
@@ -151,7 +187,7 @@ class NumbersTable(QWidget):
         return {name for name, row in self._lines.items() if row[VALUE].styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return name, value, spread, unit, open slices and predicted value of ``name``."""
+        """Return the texts of ``name`` from left to right, and its verdict."""
         return tuple(label.text() for label in self._lines[name])
 
     def set_numbers(
@@ -169,6 +205,9 @@ class NumbersTable(QWidget):
             self._fill(name, measured, before, is_open)
         if self.highlighted:
             self._timer.start()
+        if (item := self._grid.itemAtPosition(0, BESIDE)) is not None:
+            titles = (n.comparison.title for n in numbers.values() if n.comparison)
+            item.widget().setText(next(titles, ""))
 
     def _fill(
         self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
@@ -178,8 +217,11 @@ class NumbersTable(QWidget):
             row[VALUE].setStyleSheet(FLASH)
         spread = f"± {format_value(measured.spread, like=measured.value)}"
         before = "" if predicted is None else format_value(predicted.value)
+        beside = measured.comparison
         texts = {
             VALUE: value,
+            BESIDE: beside.text if beside else "",
+            VERDICT: beside.verdict if beside else "",
             SPREAD: spread if open_slices != 0 else "",
             UNIT: measured.unit,
             OPEN: "" if open_slices is None else str(open_slices),
@@ -205,9 +247,12 @@ class NumbersTable(QWidget):
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
             plain = (QLabel() for _ in HEADINGS[VALUE:PREDICTED])
-            self._lines[name] = [QLabel(name), *plain, LevelLabel(level="done")]
+            colored = LevelLabel(level="done"), LevelLabel(level="warning")
+            self._lines[name] = [QLabel(name), *plain, *colored]
             for column, label in enumerate(self._lines[name]):
-                self._grid.addWidget(label, row, column, _side(column))
+                # The verdict stands below the range, in a line that has no height without it.
+                cell = (2 * row + 1, BESIDE) if column == VERDICT else (2 * row, column)
+                self._grid.addWidget(label, *cell, _side(column))
 
 
 def format_value(value: float, *, like: float | None = None) -> str:
@@ -229,6 +274,8 @@ def describe_number(
         lines.append(INTERVAL_HELP.format(level=level, **ends))
     if predicted is not None and predicted.intervals and not measured.intervals:
         lines.append(INTERVAL_ENDED)
+    if measured.comparison is not None:
+        lines += [*measured.comparison.lines, *measured.comparison.notes]
     if open_slices is not None:
         lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
     return lines
