@@ -86,7 +86,11 @@ def evaluate_reader_command(studies: Path, labels: Path, output: Path, patient: 
 @click.argument("study", type=PATH)
 @click.argument("images", type=PATH)
 @output_option("Folder to write the DICOM files to.")
-def export_dicom_command(study: Path, images: Path, output: Path) -> None:
+@click.option(
+    "--normal-ranges", default="petersen2017", show_default=True, metavar="FILE",
+    help="CSV file with normal ranges for the numbers, or petersen2017, or none.",
+)  # fmt: skip
+def export_dicom_command(study: Path, images: Path, output: Path, normal_ranges: str) -> None:
     """Write the labels and measurements of STUDY as DICOM SEG and SR.
 
     IMAGES is the folder of the DICOM images from which the study was made. The files refer to these
@@ -96,9 +100,14 @@ def export_dicom_command(study: Path, images: Path, output: Path) -> None:
     from ..app.review.accepted_slices import describe_open_slices
     from ..app.review.dicom_export import export_session
     from ..app.review.session import ReviewSession
+    from ..io.heart.normal_ranges import read_normal_ranges
+    from ..io.study.info import find_image, read_study_image
     from ..io.study.study import read_study
 
-    session = ReviewSession(read_study(study))
+    stored = read_study(study)
+    image = find_image(stored.info, study)
+    session = ReviewSession(stored, read_study_image(stored.info, image).voxels if image else None)
+    session.ranges = read_normal_ranges(normal_ranges)
     for file in export_session(session, images, output):
         click.echo(file)
     if note := describe_open_slices(session, session.phases):

@@ -140,7 +140,7 @@ def check_values(settings: Any) -> None:
     for entry in fields(settings):
         value, about = getattr(settings, entry.name), entry.metadata
         if "choices" in about and value not in about["choices"]:
-            known = ", ".join(about["choices"])
+            known = ", ".join(filter(None, about["choices"]))
             raise InputError(NO_CHOICE, setting=name_of(entry), unknown=value, known=known)
         if "limits" in about and value is not None and not _is_within(value, about):
             raise InputError(

@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.review.accepted_slices import (
 from napari_bayes_nnunet.app.review.dicom_export import FOUND_IN, NOT_COMPARABLE, export_session
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.cli import main
+from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dicom.reader import read_dicom, read_stacks
 from napari_bayes_nnunet.io.dicom.seg import read_seg
@@ -98,6 +99,41 @@ def test_command_lists_the_files(study: Path, images: Path, tmp_path: Path) -> N
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     assert len(done.stdout.splitlines()) == 4
+
+
+def test_command_compares_with_a_set_of_ranges(study: Path, images: Path, tmp_path: Path) -> None:
+    state = read_study(study).review
+    save_review(study, replace(state, patient=Patient(sex="m"), papillary_as_muscle=False))
+    site = tmp_path / "site.csv"
+    head = "source,Site\npapillary muscles,blood\nquantity,unit,sex,kind,low,high,mean,sd\n"
+    site.write_text(f"{head}LV EDV,mL,m,95 % interval,1,2,,\n")
+
+    def compared(name: str, *options: str) -> tuple[str, str]:
+        arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / name), *options]
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 0, done.output
+        with (tmp_path / name / f"{CASE}_numbers.csv").open(newline="") as stream:
+            row = next(csv.DictReader(stream))
+        return row["compared_with"], row["verdict"]
+
+    assert compared("usual") == ("Men: 93 to 232 mL (abnormal beyond).", "low")
+    assert compared("own", "--normal-ranges", str(site)) == (
+        "Men: 1 to 2 mL (95 % interval).",
+        "high",
+    )
+    assert compared("without", "--normal-ranges", "none") == ("", "")
+    save_review(study, replace(state, papillary_as_muscle=True))
+    assert compared("muscle")[0].startswith("Papillary muscles as muscle: ")
+
+
+def test_command_refuses_wrong_ranges_first(study: Path, images: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("nothing\n")
+    arguments = ["export-dicom", str(study), str(images), "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*arguments, "--normal-ranges", str(wrong)])
+    assert done.exit_code == 1
+    assert "wrong.csv" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_descriptions_say_what_was_accepted(study: Path, images: Path, tmp_path: Path) -> None:

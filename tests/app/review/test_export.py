@@ -14,6 +14,7 @@ import pytest
 from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.review import export as label_export
 from napari_bayes_nnunet.app.review import export as module
+from napari_bayes_nnunet.app.review.comparisons import describe_rules
 from napari_bayes_nnunet.app.review.corrected_studies import add_to_training_set
 from napari_bayes_nnunet.app.review.export import (
     collect_outcome,
@@ -182,7 +183,7 @@ def test_outcome_has_decisions_and_all_use(session, image, folder) -> None:
     assert review.progress is not None
     assert review.progress.done == 1
     assert (review.ed, review.es) == (ED, ES)
-    assert review.papillary == module.PAPILLARY
+    assert review.rules == describe_rules(session)
     assert np.array_equal(review.corrected[0].image, image.voxels[ED - 1, WORST[1]])
     assert review.after["LV EDV"].value > review.before["LV EDV"].value
 

@@ -21,10 +21,11 @@ from napari_bayes_nnunet.app.review.report_numbers import (
     write_or_refuse,
 )
 from napari_bayes_nnunet.app.review.report_page import report_page
+from napari_bayes_nnunet.core.heart.normal_ranges import Comparison
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 
-from ...helpers.data.reviews import AFTER, BEFORE, OPEN, measured, numbers, review
+from ...helpers.data.reviews import AFTER, BEFORE, NORMAL, OPEN, measured, numbers, review
 
 WRITTEN = ("ventricle", "title", "name", "before", "after", "interval", "change")
 
@@ -97,15 +98,34 @@ def test_numbers_are_written_as_csv(tmp_path: Path) -> None:
         "prediction_models_sd": "2.5",
         "models_sd": "1.25",
         "among_phases": "",
+        "compared_with": "",
+        "verdict": "",
+        "papillary_as_muscle": "",
     }
     assert rows[0]["low_80"] == ""
+
+
+def test_ranges_and_the_second_rule_are_written_in_ascii(tmp_path: Path) -> None:
+    file, lines = tmp_path / "numbers.csv", ("Men: 35.4 to 70.6 g/m² (mean ± 1.96 SD).",)
+    beside = (
+        replace(NORMAL, lines=lines, verdict="▲ high"),
+        Comparison(title="Muscle", text="24.3", lines=("In words.",), value=24.26),
+    )
+    names = ("LV mass index", "LV EF")
+    values = [replace(measured(n, 80), comparison=b) for n, b in zip(names, beside, strict=True)]
+    write_numbers(file, {}, numbers(*values), {})
+    with file.open(encoding="ascii", newline="") as stream:
+        mass, ef = csv.DictReader(stream)
+    assert mass["compared_with"] == "Men: 35.4 to 70.6 g/m2 (mean +- 1.96 SD)."
+    assert (mass["verdict"], mass["papillary_as_muscle"]) == ("high", "")
+    assert (ef["verdict"], ef["papillary_as_muscle"]) == ("", "24.26")
 
 
 def test_unknown_numbers_are_empty_fields(tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     write_numbers(file, {}, numbers(measured("LV EDVi", 60, unit="mL/m²")), {}, state="reviewed")
     assert file.read_text(encoding="ascii").splitlines()[1] == (
-        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,,reviewed,,,,'
+        'LV EDVi,"Left ventricle, end-diastolic volume",mL/m2,,60,,,,,reviewed,,,,,,,'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 
 from napari_bayes_nnunet.app.review.accepted_slices import AcceptedSlices
 from napari_bayes_nnunet.app.review.report_page import LabelChanges, report_page
+from napari_bayes_nnunet.core.heart.normal_ranges import HIGH
 from napari_bayes_nnunet.core.heart.volume_curve import VolumeCurve
 from napari_bayes_nnunet.core.review.progress import ReviewProgress
 from napari_bayes_nnunet.io.study.review_state import Decision
 from napari_bayes_nnunet.io.study.usage_log import UseRow, summarise_use
 
 from ...helpers.checks.pages import Page
-from ...helpers.data.reviews import PAPILLARY, STRUCTURES, corrected, review
+from ...helpers.data.reviews import AFTER, BEFORE, NORMAL, RULES, STRUCTURES, corrected, review
 
 PREDICTION = {
     "ensemble": "Demo ensemble",
@@ -41,7 +43,7 @@ def test_page_has_name_date_phases_and_limits() -> None:
     for part in ("2026-07-01 10:32", "ED is phase 1", "ES is phase 8"):
         assert part in text
     assert "use" in page.classes
-    assert PAPILLARY in text
+    assert all(rule in text for rule in RULES)
 
 
 def test_page_names_the_files_of_joined_phases() -> None:
@@ -83,13 +85,26 @@ def test_numbers_stand_under_their_ventricle() -> None:
     table = page_of().tables[0]
     assert [row[0] for row in table if len(row) == 1] == ["Left ventricle", "Right ventricle"]
     assert table[0][1:] == [
-        *("Prediction", "After review", "90 % interval", "Open slices", "Change", "Unit"),
+        *("Prediction", "After review", "90 % interval", "Open slices", "Change", "Unit", "Normal"),
     ]
     assert table[2] == [
         *("End-diastolic volume LV EDV", "120.0", "118.0", "", "4", "−2.0", "mL"),
+        "Men: 93 to 232 mL (abnormal beyond).",
     ]
     assert table[3][3] == "50 to 66"
     assert table[5][0] == "Cardiac output RV CO"
+
+
+def test_a_verdict_stands_below_the_number() -> None:
+    after = AFTER | {"LV EDV": replace(AFTER["LV EDV"], comparison=replace(NORMAL, verdict=HIGH))}
+    page = page_of(after=after)
+    assert page.tables[0][2][3] == f"118.0 {HIGH}"
+    assert "flagged" in page.classes
+
+
+def test_a_table_without_ranges_has_no_heading_for_them() -> None:
+    page = page_of(after=BEFORE)
+    assert page.tables[0][0][-1] == ""
 
 
 def test_every_corrected_slice_has_its_picture() -> None:

@@ -183,6 +183,13 @@ def test_a_patient_no_human_could_be(field: str, value: float, limits: str) -> N
     assert error.value.values["limits"] == limits
 
 
+def test_a_sex_is_one_of_two_or_unknown() -> None:
+    assert [Patient(sex=sex).sex for sex in ("m", "f", None)] == ["m", "f", None]
+    with pytest.raises(InputError) as error:
+        Patient(sex="male")  # type: ignore[arg-type]
+    assert error.value.values["known"] == "f, m"
+
+
 def test_all_numbers_take_less_than_20_ms() -> None:
     rng = np.random.default_rng(0)
     phases = {

@@ -9,10 +9,11 @@ import numpy as np
 
 from napari_bayes_nnunet.app.review.report_page import CorrectedSlice, LabelChanges, ReviewOutcome
 from napari_bayes_nnunet.core.heart.function import Measured
+from napari_bayes_nnunet.core.heart.normal_ranges import Comparison
 from napari_bayes_nnunet.io.study.review_state import Decision
 
 STRUCTURES = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
-PAPILLARY = "Papillary muscles are counted as blood."
+RULES = ("Papillary muscles are counted as blood.", "Normal ranges: <Petersen>.")
 
 
 def measured(
@@ -34,8 +35,14 @@ BEFORE = numbers(
     measured("LV EF", 55.5, 2.5, "%", "ejection fraction"),
     measured("RV CO", 5.126, 0.25, "L/min", "cardiac output"),
 )
+NORMAL = Comparison(
+    title="Normal",
+    text="93–232",
+    lines=("Men: 93 to 232 mL (abnormal beyond).",),
+    notes=("Source.",),
+)
 AFTER = numbers(
-    measured("LV EDV", 118.0, 1.0),
+    replace(measured("LV EDV", 118.0, 1.0), comparison=NORMAL),
     replace(
         measured("LV EF", 57.75, 1.25, "%", "ejection fraction"),
         intervals={80: (52, 63.5), 90: (49.5, 66)},
@@ -65,7 +72,7 @@ def review(**changes: Any) -> ReviewOutcome:
         "before": BEFORE,
         "after": AFTER,
         "open_slices": OPEN,
-        "papillary": PAPILLARY,
+        "rules": RULES,
         "made": datetime(2026, 7, 1, 10, 32),
         "ed": 1,
         "es": 8,

@@ -29,7 +29,8 @@ from .settling import settle
 def opened(folder: Path, *, image: bool = True) -> OpenedStudy:
     """Return a study opened without a thread."""
     voxels = read_volume(image_of(folder)) if image else None
-    return OpenedStudy(ReviewSession(read_study(folder)), voxels, lock=open_study_lock(folder))
+    session = ReviewSession(read_study(folder), None if voxels is None else voxels.voxels)
+    return OpenedStudy(session, voxels, lock=open_study_lock(folder))
 
 
 def steps_of(layer: Labels) -> int:

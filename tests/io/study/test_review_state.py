@@ -31,7 +31,8 @@ REVIEW = ReviewState(
     ed=1,
     es=12,
     landmarks_chosen=True,
-    patient=Patient(height_cm=172, weight_kg=70.5),
+    patient=Patient(sex="f", age=61, height_cm=172, weight_kg=70.5),
+    papillary_as_muscle=True,
     score="entropy",
     structure="LV",
     leave_out_border=True,
@@ -112,6 +113,7 @@ def test_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
         '{"format": 1, "decisions": [{"phase": 1, "slice": 0, "state": "flagged"}]}',
         '{"format": 1, "decisions": [{"phase": 1, "slice": 1, "state": "perhaps"}]}',
         '{"format": 1, "decisions": [], "patient": {"height_cm": -3}}',
+        '{"format": 1, "decisions": [], "patient": {"sex": "w"}}',
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str) -> None:
@@ -154,3 +156,12 @@ def test_a_review_is_begun_by_work() -> None:
     assert replace(settings, landmarks_chosen=True).is_begun()
     assert replace(settings, patient=Patient(heart_rate=60)).is_begun()
     assert settings.with_decision((1, 0), FLAGGED).is_begun()
+
+
+def test_a_review_of_an_older_version_has_defaults(tmp_path) -> None:
+    old = '{"format": 1, "decisions": [], "patient": {"height_cm": 172}}'
+    (tmp_path / "review.json").write_text(old)
+    review = read_review(tmp_path)
+    assert review is not None
+    assert review.patient == Patient(height_cm=172, sex=None, age=None)
+    assert not review.papillary_as_muscle

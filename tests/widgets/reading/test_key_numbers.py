@@ -16,6 +16,7 @@ from napari_bayes_nnunet.widgets.editing.correction_form import CorrectionForm
 from napari_bayes_nnunet.widgets.reading.key_numbers import (
     AMONG_HELP,
     AMONG_PHASES,
+    BESIDE,
     BOTH_PHASES,
     CHANGED,
     INDEXED,
@@ -26,8 +27,11 @@ from napari_bayes_nnunet.widgets.reading.key_numbers import (
     OPEN,
     ROW_TITLES,
     VALUE,
+    VERDICT,
     KeyNumbers,
 )
+
+from ...helpers.data.reviews import NORMAL
 
 UNITS = {"LV EF": "%", "LV mass": "g", "RV EF": "%"}
 HEART = ("LV EDV", "LV ESV", "LV SV", "LV EF", "LV mass", "RV EDV", "RV EF", "LV CO")
@@ -58,8 +62,8 @@ def table(qtbot: Any) -> KeyNumbers:
 
 def test_value_and_change_are_shown(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=48.25), numbers(LV_EF=50.0), ed=1, es=9)
-    assert table.texts("LV EF") == ("EF", "%", "48.2", "", "", "−1.8")
-    assert table.texts("LV EDV") == ("EDV", "mL", "123", "", "", "")
+    assert table.texts("LV EF") == ("EF", "%", "48.2", "", "", "", "", "−1.8")
+    assert table.texts("LV EDV") == ("EDV", "mL", "123", "", "", "", "", "")
     assert table.caption.text() == BOTH_PHASES.format(ed=1, es=9)
     table.set_numbers(numbers(LV_EF=62.04), numbers(LV_EF=62.0), ed=1, es=9)
     assert table.texts("LV EF")[-1] == ""
@@ -80,8 +84,8 @@ def test_open_slices_stand_below_the_interval(table: KeyNumbers) -> None:
     plain = numbers()
     known = {**plain, "LV EF": replace(plain["LV EF"], intervals={90: (8.1, 29.8)})}
     table.set_numbers(known, known, {"LV EF": 20, "LV EDV": 9}, ed=1, es=9)
-    assert table.texts("LV EF")[3:5] == ("8–30", "20")
-    assert table.texts("LV EDV")[3:5] == ("", "9")
+    assert table.texts("LV EF")[3:7] == ("8–30", "", "", "20")
+    assert table.texts("LV EDV")[3:7] == ("", "", "", "9")
 
 
 def test_spread_of_the_models_is_only_in_the_tooltip(table: KeyNumbers) -> None:
@@ -120,12 +124,12 @@ def test_only_the_key_numbers_are_shown(table: KeyNumbers) -> None:
 
 def test_a_negative_number_has_a_minus_sign(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=-7.3), numbers(LV_EF=24.0), ed=1, es=9)
-    assert table.texts("LV EF")[2::3] == ("−7.3", "−31.3")
+    assert table.texts("LV EF")[2::5] == ("−7.3", "−31.3")
 
 
 def test_an_unknown_number_is_a_dash(table: KeyNumbers) -> None:
     table.set_numbers(numbers(LV_EF=math.nan), numbers(), ed=1, es=9)
-    assert table.texts("LV EF")[2:] == ("–", "", "", "")
+    assert table.texts("LV EF")[2:] == ("–", "", "", "", "", "")
 
 
 def test_without_numbers_the_reason_is_shown(table: KeyNumbers) -> None:
@@ -222,7 +226,8 @@ def test_intervals_have_a_row_if_there_are_any(table: KeyNumbers) -> None:
 
 
 def test_every_row_title_is_explained(table: KeyNumbers) -> None:
-    wide = {name: replace(n, intervals={90: (1.0, 2.0)}) for name, n in numbers().items()}
+    every = {"intervals": {90: (1.0, 2.0)}, "comparison": NORMAL}
+    wide = {name: replace(n, **every) for name, n in numbers().items()}
     changed = {**numbers(LV_EF=40.0), "LV SV": wide["LV SV"]}
     table.set_numbers(wide | {"LV EDVi": wide["LV EDV"]}, changed, dict.fromkeys(HEART, 2))
     titles = {title.format(level=90) for title, _ in ROW_TITLES.values()}
@@ -252,3 +257,30 @@ def test_few_patients_give_the_lower_level(table: KeyNumbers) -> None:
     assert table.texts("LV EF")[INTERVAL] == "100–140"
     texts = [label.text() for label in table.findChildren(QLabel)]
     assert ROW_TITLES[INTERVAL][0].format(level=80) in texts
+
+
+def rows(table: KeyNumbers, name: str) -> dict[int, str]:
+    """Return the shown texts of verdict and normal range in the column of ``name``."""
+    labels = {row: table._columns[name][row] for row in (VERDICT, BESIDE)}
+    return {row: label.text().strip() for row, label in labels.items() if not label.isHidden()}
+
+
+def test_a_normal_range_and_its_verdict_have_rows(table: KeyNumbers) -> None:
+    plain = numbers()
+    table.set_numbers(plain, plain)
+    assert rows(table, "LV EDV") == {}
+    high = replace(NORMAL, verdict="▲ high")
+    table.set_numbers({**plain, "LV EDV": replace(plain["LV EDV"], comparison=high)}, plain)
+    assert rows(table, "LV EDV") == {VERDICT: "▲ high", BESIDE: "93–232"}
+    assert rows(table, "LV EF") == {VERDICT: "", BESIDE: ""}
+    assert {*NORMAL.lines, *NORMAL.notes} <= {
+        *table._columns["LV EDV"][VALUE].toolTip().splitlines()
+    }
+    assert table._titles[BESIDE][0].text() == "Normal"
+
+
+def test_ranges_of_both_sexes_stand_in_two_lines(table: KeyNumbers) -> None:
+    both = replace(NORMAL, title="Men\nWomen", text="93–232\n80–175")
+    table.set_numbers({n: replace(m, comparison=both) for n, m in numbers().items()}, {})
+    assert rows(table, "LV EDV")[BESIDE] == "93–232\n80–175"
+    assert table._titles[BESIDE][0].text() == "Men\nWomen"

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLabel
 
-from napari_bayes_nnunet.app.review.export import PAPILLARY
 from napari_bayes_nnunet.core.heart.ef_contributions import Contribution
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.heart.normal_ranges import NormalRanges
+from napari_bayes_nnunet.io.heart.normal_ranges import NO_RANGES, PETERSEN
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
+from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.reading.numbers import (
+    BESIDE,
     HEADINGS,
     INTERVAL_HELP,
     INTERVAL_TEXT,
     NO_NUMBERS,
     OPEN_TEXT,
+    RANGES,
     REVIEWED_TEXT,
     SPREAD_TEXT,
     VALUE,
@@ -28,7 +33,7 @@ from napari_bayes_nnunet.widgets.reading.numbers import (
     format_value,
 )
 
-from ...helpers.data.reviews import measured, numbers
+from ...helpers.data.reviews import NORMAL, measured, numbers
 
 SLICES = [
     Contribution(phase=10, z=0, points=0.81),
@@ -59,16 +64,12 @@ def click(form: NumbersForm, row: int, qtbot: Any) -> None:
     qtbot.mouseClick(form.slices.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
 
 
-def test_the_papillary_rule_is_shown(form: NumbersForm) -> None:
-    assert form.papillary.text() == PAPILLARY
-
-
 def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:
     assert form.nothing.text() == NO_NUMBERS
     form.set_numbers(PREDICTED)
     assert form.nothing.isHidden()
     form.set_numbers(PREDICTED | numbers(measured("LV EDV", 150.0)), PREDICTED)
-    assert form.numbers.texts("LV EDV")[1::4] == ("150.0", "142.3")
+    assert form.numbers.texts("LV EDV")[1::5] == ("150.0", "142.3")
     form.set_numbers({})
     assert not form.nothing.isHidden()
 
@@ -138,11 +139,11 @@ def table(qtbot: Any) -> NumbersTable:
 
 
 def test_a_row_has_name_value_unit_and_interval(table: NumbersTable) -> None:
-    assert table.texts("LV EDV") == ("LV EDV", "142.3", "mL", "", "", "")
-    assert table.texts("LV CO") == ("LV CO", "5.20", "mL", "", "", "")
+    assert table.texts("LV EDV") == ("LV EDV", "142.3", "mL", "", "", "", "", "")
+    assert table.texts("LV CO") == ("LV CO", "5.20", "mL", "", "", "", "", "")
     known = replace(PREDICTED["LV EF"], intervals={80: (49, 56), 90: (47.6, 59.4)})
     table.set_numbers(PREDICTED | numbers(known), PREDICTED, {"LV EF": 9})
-    assert table.texts("LV EF") == ("LV EF", "57.0", "%", "48–59", "9", "")
+    assert table.texts("LV EF") == ("LV EF", "57.0", "%", "48–59", "", "9", "", "")
     assert "90 %" in {label.text() for label in table.findChildren(QLabel)}
     table.set_numbers(PREDICTED, PREDICTED)
     assert "90 %" not in {label.text() for label in table.findChildren(QLabel) if label.isVisible()}
@@ -180,10 +181,10 @@ def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None
     assert table.highlighted == set()
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0, 3.1)), PREDICTED)
     assert table.highlighted == {"LV EDV"}
-    assert table.texts("LV EDV") == ("LV EDV", "145.0", "mL", "", "", "142.3")
-    assert table.texts("LV EF")[-1] == ""
+    assert table.texts("LV EDV") == ("LV EDV", "145.0", "mL", "", "", "", "142.3", "")
+    assert table.texts("LV EF")[6] == ""
     qtbot.waitUntil(lambda: not table.highlighted)
-    assert table.texts("LV EDV")[-1] == "142.3"
+    assert table.texts("LV EDV")[6] == "142.3"
 
 
 def test_the_next_edit_highlights_its_own_change(table: NumbersTable) -> None:
@@ -191,13 +192,13 @@ def test_the_next_edit_highlights_its_own_change(table: NumbersTable) -> None:
     table.set_numbers(changed, PREDICTED)
     table.set_numbers(changed | numbers(measured("LV EF", 58.0)), PREDICTED)
     assert table.highlighted == {"LV EF"}
-    assert table.texts("LV EDV")[-1] == "142.3"
+    assert table.texts("LV EDV")[6] == "142.3"
 
 
 def test_an_undone_edit_hides_the_predicted_value(table: NumbersTable) -> None:
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0)), PREDICTED)
     table.set_numbers(PREDICTED, PREDICTED)
-    assert table.texts("LV EDV")[-1] == ""
+    assert table.texts("LV EDV")[6] == ""
 
 
 def test_other_numbers_replace_the_previous(table: NumbersTable, qtbot: Any) -> None:
@@ -230,3 +231,62 @@ def test_all_numbers_fit_a_narrow_dock(table: NumbersTable) -> None:
         dict.fromkeys(names, 20),
     )
     assert table.minimumSizeHint().width() <= DOCK_WIDTH - 22  # of the margins
+
+
+def test_a_range_follows_the_unit_with_its_verdict(table: NumbersTable) -> None:
+    number = measured("LV EDV", 240.0, math.nan)
+    table.set_numbers(numbers(replace(number, comparison=replace(NORMAL, verdict="▲ high"))))
+    assert table.texts("LV EDV")[1::3] == ("240.0", "93–232", "▲ high")
+    assert table._grid.itemAtPosition(0, BESIDE).widget().text() == "Normal"
+    assert NORMAL.lines[0] in table._lines["LV EDV"][VALUE].toolTip()
+    table.set_numbers(numbers(replace(number, comparison=replace(NORMAL, title="Muscle"))))
+    assert table._grid.itemAtPosition(0, BESIDE).widget().text() == "Muscle"
+    table.set_numbers(numbers(number))
+    assert table._grid.itemAtPosition(0, BESIDE).widget().text() == ""
+    assert table.texts("LV EDV")[4] == ""
+
+
+SITE = """source,Our hospital 2026
+papillary muscles,blood
+quantity,unit,sex,kind,low,high,mean,sd
+LV EDV,mL,m,95 % interval,90,220,,
+"""
+
+
+@pytest.fixture
+def chosen(qtbot: Any, tmp_path: Path) -> Any:
+    """Return a function that chooses an entry of the box; the dialog gives ``site.csv``."""
+    settings = Settings(tmp_path / "settings.json")
+    form = NumbersForm(settings, ask_csv=lambda *_: str(tmp_path / "site.csv"))
+    qtbot.addWidget(form)
+    heard: list[NormalRanges] = []
+    form.ranges_chosen.connect(heard.append)
+
+    def choose(text: str) -> tuple[str, str, list[NormalRanges]]:
+        """Return what is kept, the problem on screen, and the sets that were chosen."""
+        form.ranges.setCurrentIndex(form.ranges.findText(text))
+        form.ranges.activated.emit(form.ranges.currentIndex())
+        assert form.ranges.currentData() == settings.kept.normal_ranges
+        return settings.kept.normal_ranges, form.problem.text(), heard
+
+    return choose
+
+
+def test_chosen_normal_ranges_are_kept(chosen: Any, tmp_path: Path) -> None:
+    (tmp_path / "site.csv").write_text(SITE)
+    kept, problem, heard = chosen(RANGES[""])
+    assert (kept, problem) == (str(tmp_path / "site.csv"), "")
+    assert heard[-1].source == "Our hospital 2026"
+    assert chosen("site.csv")[0] == kept  # now an entry of its own
+    assert chosen(RANGES[NO_RANGES]) == (NO_RANGES, "", heard)
+    assert heard[-1].ranges == ()
+    assert chosen(RANGES[PETERSEN])[0] == PETERSEN
+    assert len(heard[-1].ranges) == 40
+
+
+def test_refused_normal_ranges_change_nothing(chosen: Any, tmp_path: Path) -> None:
+    (tmp_path / "site.csv").write_text(SITE.replace("blood", "muscle"))
+    kept, problem, heard = chosen(RANGES[""])
+    assert (kept, heard) == (PETERSEN, [])
+    assert "site.csv" in problem
+    assert chosen(RANGES[PETERSEN])[1] == ""

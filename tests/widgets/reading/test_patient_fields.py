@@ -1,4 +1,4 @@
-"""Form of height, weight and heart rate."""
+"""Form of sex, age, height, weight and heart rate."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ def test_half_a_number_keeps_the_last_value(fields: PatientFields, heard: Any, q
 @pytest.mark.parametrize(
     ("name", "text", "shown"),
     [
+        ("age", "131", ["0", "130 years", "131"]),
         ("height_cm", "1.72", ["20", "280 cm", "1.72"]),
         ("weight_kg", "-3", ["0.3", "650 kg", "-3"]),
         ("heart_rate", "9999", ["10", "400 beats/min", "9999"]),
@@ -98,7 +99,7 @@ def test_half_a_number_keeps_the_last_value(fields: PatientFields, heard: Any, q
 def test_an_invalid_value_is_explained_and_unknown(
     fields: PatientFields, heard: Any, name: str, text: str, shown: list[str], qtbot: Any
 ) -> None:
-    fields.set_patient(Patient(height_cm=172, weight_kg=64, heart_rate=61))
+    fields.set_patient(Patient(sex="f", age=61, height_cm=172, weight_kg=64, heart_rate=61))
     write(fields, name, text, qtbot)
     (problem,) = shown_problems(fields).items()
     assert problem[0] == name
@@ -119,16 +120,28 @@ def test_a_corrected_field_hides_its_problem(fields: PatientFields, qtbot: Any) 
 
 
 def test_a_patient_is_shown_without_a_signal(fields: PatientFields, heard: Any) -> None:
-    fields.set_patient(Patient(height_cm=172.25, heart_rate=61))
-    assert [field.editor.native.text() for field in fields] == ["172.25", "", "61"]
+    def shown() -> list[str]:
+        return [field.editor.native.text() for field in fields if field.name != "sex"]
+
+    fields.set_patient(Patient(sex="m", age=50, height_cm=172.25, heart_rate=61))
+    assert shown() == ["50", "172.25", "", "61"]
+    assert fields.sex.editor.native.currentText() == "male"
     fields.set_patient(Patient())
-    assert [field.editor.native.text() for field in fields] == ["", "", ""]
+    assert shown() == ["", "", "", ""]
+    assert fields.sex.editor.native.currentText() == "not known"
     assert heard == []
+
+
+def test_a_chosen_sex_is_emitted(fields: PatientFields, heard: Any, qtbot: Any) -> None:
+    box = fields.sex.editor.native
+    for key, sex in ((Qt.Key.Key_Down, "f"), (Qt.Key.Key_Down, "m"), (Qt.Key.Key_Home, None)):
+        qtbot.keyClick(box, key)
+        assert heard[-1] == fields.patient == Patient(sex=sex)
 
 
 def test_fields_have_tab_order_and_tooltips(fields: PatientFields, qtbot: Any) -> None:
     fields.native.activateWindow()
-    first, second, _ = (field.editor.native for field in fields)
+    first, second, *_ = (field.editor.native for field in fields)
     first.setFocus()
     qtbot.waitUntil(lambda: QApplication.focusWidget() is first)
     qtbot.keyClick(first, Qt.Key.Key_Tab)

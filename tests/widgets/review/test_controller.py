@@ -12,13 +12,16 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
 from napari_bayes_nnunet.app.report.number_warnings import NO_STROKE, SAME_PHASE
+from napari_bayes_nnunet.app.review.comparisons import AS_MUSCLE, PAPILLARY
 from napari_bayes_nnunet.app.review.ends import IS_LOCKED
 from napari_bayes_nnunet.app.review.session import ReviewSession
 from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION, VARIANCE
 from napari_bayes_nnunet.core.ensemble.stored_posterior import StoredPosterior
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.heart.normal_ranges import LOW
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import read_labels
 from napari_bayes_nnunet.io.study.arrays import posterior_file
@@ -281,6 +284,52 @@ def test_the_patient_is_saved(review, tmp_path) -> None:
     assert "LV CO" in review.session.measured()
     review.controller.saver.save_now()
     assert read_study(tmp_path / "heart").review.patient.heart_rate == 60
+
+
+def key_texts(review: Review, name: str) -> tuple[str, ...]:
+    """Return verdict and comparison in the column of a key number."""
+    return review.forms.key_numbers.texts(name)[4:6]
+
+
+def test_a_chosen_sex_and_set_change_the_ranges_on_screen(review) -> None:
+    form = review.forms.numbers
+    form.ranges_chosen.emit(read_normal_ranges(PETERSEN))
+    assert key_texts(review, "LV EDV") == (LOW, "93–232\n80–175")
+    form.patient.sex.editor.value = "f"
+    form.patient.age.editor.value = 50
+    review.settle()
+    assert key_texts(review, "LV EDV") == (LOW, "80–175")
+    assert "50" not in form.rules.text()
+    form.patient.age.editor.value = 90
+    review.settle()
+    assert key_texts(review, "LV EDV") == ("", "")
+    assert form.rules.text().endswith("90.")
+    form.ranges_chosen.emit(read_normal_ranges(NO_RANGES))
+    assert form.rules.text() == PAPILLARY
+
+
+def test_the_papillary_switch_is_saved_and_shows_both_numbers(review, tmp_path) -> None:
+    form = review.forms.numbers
+    labels = review.session.labels.copy()
+    assert not form.as_muscle.isChecked()
+    form.as_muscle.click()
+    review.settle()
+    value = review.forms.key_numbers.texts("LV EDV")
+    assert value[2] == f"{review.session.measured()['LV EDV'].value:.1f}"
+    assert float(value[5]) <= float(value[2])
+    assert value[3] == ""  # no spread
+    assert AS_MUSCLE in form.rules.text()
+    review.controller.saver.save_now()
+    assert read_study(tmp_path / "heart").review.papillary_as_muscle
+    assert np.array_equal(review.session.labels, labels)
+    form.as_muscle.click()
+    review.settle()
+    assert key_texts(review, "LV EDV") == ("", "")
+
+
+def test_the_papillary_switch_needs_the_image(make_review, tmp_path) -> None:
+    review = make_review(make_cine(tmp_path / "black"), image=False)
+    assert not review.forms.numbers.as_muscle.isEnabled()
 
 
 def test_closing_saves_and_discards_the_preview(review, tmp_path) -> None:

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari_bayes_nnunet.core.heart.intensity_window import heart_window
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io import DataError
+from napari_bayes_nnunet.io.heart.normal_ranges import NO_RANGES
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image, write_labels
 from napari_bayes_nnunet.io.study.arrays import EDITED, IMAGE, posterior_file
@@ -174,3 +175,11 @@ def test_a_missing_posterior_is_a_problem(folder) -> None:
 def test_a_folder_without_study_is_rejected(tmp_path) -> None:
     with pytest.raises(DataError):
         open_study(tmp_path)
+
+
+def test_a_study_opens_with_the_chosen_ranges(folder, tmp_path) -> None:
+    assert len(open_study(folder).session.ranges.ranges) == 40
+    assert open_study(folder, ranges=NO_RANGES).session.ranges.ranges == ()
+    opened = open_study(folder, ranges=str(tmp_path / "lost.csv"))
+    assert opened.session.ranges.ranges == ()
+    assert "lost.csv" in opened.problems[-1]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
+from napari_bayes_nnunet.app.review.comparisons import PAPILLARY
 from napari_bayes_nnunet.core.metrics.conformal import RemainingChange
 from napari_bayes_nnunet.core.review.queue import review_queue
 from napari_bayes_nnunet.io.study.arrays import posterior_file
@@ -223,6 +224,10 @@ def test_numbers_follow_every_edit_and_its_undo(review, monkeypatch) -> None:
             review.session.predicted()["LV EDV"].value,
         ]
     )
+
+
+def test_the_papillary_rule_is_shown(review) -> None:
+    assert review.forms.numbers.rules.text() == PAPILLARY
 
 
 def test_accepting_moves_progress_without_judging_the_ef(review) -> None:

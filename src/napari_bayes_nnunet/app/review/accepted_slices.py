@@ -11,6 +11,7 @@ from typing import Final
 from ...core.heart.function import Measured
 from ...core.review.queue import review_queue
 from ...core.types import Phase
+from .comparisons import add_comparisons
 from .session import ReviewSession
 
 OPEN_SLICES: Final = "{open} of {total} slices are open."
@@ -85,7 +86,7 @@ def measure_review(session: ReviewSession) -> tuple[dict[str, Measured], dict[st
         for name, measured in numbers.items()
         if not open_slices[name]
     }
-    return numbers | reviewed, open_slices
+    return add_comparisons(session, numbers | reviewed), open_slices
 
 
 def sum_accepted(counts: Mapping[Phase, AcceptedSlices]) -> AcceptedSlices:

@@ -22,12 +22,12 @@ from ...io.study.arrays import select_phase
 from ...io.study.info import find_image
 from ...io.study.usage_log import USE_LOG, changed_voxels, read_use, summarise_use
 from .accepted_slices import count_accepted, measure_review, sum_accepted
+from .comparisons import describe_rules
 from .findings import list_sentences
 from .report_numbers import write_numbers, write_or_refuse
 from .report_page import CorrectedSlice, LabelChanges, ReviewOutcome, report_page
 from .session import ReviewSession
 
-PAPILLARY = "Papillary muscles are assigned as in the labels the ensemble was trained on."
 FOUND_AMONG: Final = (
     "ED and ES are only the largest and smallest LV of {count} phases. If other phases are ED or "
     "ES, EF and volumes are wrong."
@@ -81,7 +81,7 @@ def collect_outcome(
         before=session.predicted(),
         after=measured,
         open_slices=open_slices,
-        papillary=PAPILLARY,
+        rules=describe_rules(session),
         made=datetime.now().astimezone(),
         ed=state.ed,
         es=state.es,

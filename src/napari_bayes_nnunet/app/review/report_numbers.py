@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...core.heart.function import Measured
+from ...core.heart.normal_ranges import Comparison
 from ...core.metrics.conformal import COVERAGES, Coverage
 from ...core.problems import Action
 from ...io.files.access import writing
@@ -17,7 +18,8 @@ from ..report.html import UNKNOWN
 
 _COLUMNS: Final = (
     "name", "title", "unit", "prediction", "value", "low_80", "high_80", "low_90", "high_90",
-    "state", "open_slices", "prediction_models_sd", "models_sd", "among_phases",
+    "state", "open_slices", "prediction_models_sd", "models_sd", "among_phases", "compared_with",
+    "verdict", "papillary_as_muscle",
 )  # fmt: skip
 REVIEWED: Final = "reviewed"
 """Word for a number if no slice of its phases is open; it then has no interval."""
@@ -61,7 +63,7 @@ def number_rows(
     before: Mapping[str, Measured],
     after: Mapping[str, Measured],
     open_slices: Mapping[str, int],
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Return a row for each number that is known before or after the review.
 
     "LV EDV" is 120.0 ``before`` and 118.0 ``after``, a ``change`` of −2.0; ``open_slices`` is how
@@ -79,7 +81,7 @@ def _row(
     after: Measured | None,
     open_slices: int | None,
     level: Coverage | None,
-) -> dict[str, str]:
+) -> dict[str, Any]:
     either = after or before
     assert either is not None
     ventricle, _, title = either.title.partition(", ")
@@ -94,6 +96,7 @@ def _row(
         "interval": format_interval(after, level),
         "open_slices": UNKNOWN if open_slices is None else str(open_slices or REVIEWED),
         "change": _change(before, after),
+        "comparison": after and after.comparison,
     }
 
 
@@ -134,7 +137,11 @@ def write_numbers(
         texts = (name, either.title, either.unit.replace("²", "2"))
         values, spreads = zip(*map(_cells, (before.get(name), after.get(name))), strict=True)
         review = state, open_slices.get(name, "")
-        rows.append((*texts, *values, *_ends(after.get(name)), *review, *spreads, among or ""))
+        beside = either.comparison or Comparison(title="", text="", lines=())
+        lines = " ".join(beside.lines).replace("²", "2").replace("±", "+-")
+        compared = (lines, beside.verdict[2:], _number(beside.value))
+        ends = _ends(after.get(name))
+        rows.append((*texts, *values, *ends, *review, *spreads, among or "", *compared))
     write_or_refuse(file, csv_text(rows))
 
 

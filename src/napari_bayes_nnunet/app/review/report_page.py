@@ -63,7 +63,7 @@ class ReviewOutcome:
     ``before`` are the numbers of the prediction with nothing reviewed, ``after`` those of the
     edited labels, ``phase_cases`` the names of all phases if they were joined from files of their
     own, and ``open_slices`` how many slices of the phases of each are still to accept.
-    ``papillary`` is a sentence on how papillary muscles count. ``predictions``:
+    ``rules`` are sentences on papillary muscles and normal ranges. ``predictions``:
     phase → the report of its segmentation, as in the JSON file of a case. ``corrected`` is None if
     the image is not available. ``patient`` says whose heart it is, "" unless the reader wants that.
     """
@@ -73,7 +73,7 @@ class ReviewOutcome:
     spacing: tuple[float, float, float]
     before: Mapping[str, Measured]
     after: Mapping[str, Measured]
-    papillary: str
+    rules: Sequence[str]
     made: datetime
     ed: int | None = None
     es: int | None = None

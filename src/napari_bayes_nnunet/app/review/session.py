@@ -19,6 +19,7 @@ from ...core.editing.presence import presence
 from ...core.ensemble.stored_posterior import SlicePosterior
 from ...core.heart.function import Measured
 from ...core.heart.measurements import voxel_ml
+from ...core.heart.normal_ranges import NormalRanges
 from ...core.heart.plausibility import (
     Fault,
     Finding,
@@ -108,11 +109,12 @@ class ReviewSession:
     """Work of one reader on one study, fast enough for a call after every edit; no files, no Qt.
 
     ``labels`` are the corrected labels, (Z, Y, X) or (T, Z, Y, X), in the array that the window
-    paints in. Call ``note_change`` after changing them.
+    paints in. Call ``note_change`` after changing them. ``ranges`` are the normal ranges for its
+    numbers, ``voxels`` those of the image, None if it is missing.
     """
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
+    def __init__(self, study: Study, voxels: NDArray[Any] | None = None) -> None:
+        self.study, self.voxels, self.ranges = study, voxels, NormalRanges()
         self.labels: NDArray[Any] = study.edited
         self.spacing = study.info.geometry.spacing
         self.structures = dict(study.info.structures)
@@ -604,11 +606,19 @@ class ReviewSession:
     def measured(self) -> dict[str, Measured]:
         """Return the numbers of the edited labels."""
         state = self.state
-        return self.numbers.measured(state.ed, state.es, state.patient, self.accepted)
+        measured = self.numbers.measured(state.ed, state.es, state.patient, self.accepted)
+        return self._by_rule(measured)
 
     def predicted(self) -> dict[str, Measured]:
         """Return the numbers of the prediction."""
-        return self.numbers.predicted(self.state.ed, self.state.es, self.state.patient)
+        state = self.state
+        return self._by_rule(self.numbers.predicted(state.ed, state.es, state.patient))
+
+    def _by_rule(self, numbers: dict[str, Measured]) -> dict[str, Measured]:
+        """Return numbers without intervals and spread if they are given by two papillary rules."""
+        if not self.state.papillary_as_muscle:
+            return numbers
+        return {name: replace(n, intervals={}, spread=math.nan) for name, n in numbers.items()}
 
     def progress(self, queue: list[QueueItem]) -> ReviewProgress:
         """Return the progress of the review."""

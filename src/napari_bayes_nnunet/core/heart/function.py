@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,21 +20,31 @@ from ..types import Phase
 from .measurements import Structure
 from .slice_volumes import Values, VolumesByPhase, standard_deviation
 
+if TYPE_CHECKING:  # it compares these numbers
+    from .normal_ranges import Comparison
+
 MYOCARDIUM_G_PER_ML: Final = 1.05
 Intervals: TypeAlias = Mapping[Coverage, tuple[float, float]]
 """Coverage in % → lowest and highest plausible value."""
 _NOT_KNOWN: Final = "not known"
+_SEXES: Final = {None: _NOT_KNOWN, "f": "female", "m": "male"}
 _SIDES: Final[dict[Structure, str]] = {"LV": "Left ventricle", "RV": "Right ventricle"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """Values for indexing and cardiac output, None if unknown.
+    """Values for indexing, cardiac output and normal ranges, None if unknown.
 
-    ``height_cm``, ``weight_kg``, ``heart_rate`` in beats per minute. Raises InputError for values
-    outside the human range.
+    ``sex``, "m" or "f", ``age`` in years, ``height_cm``, ``weight_kg``, ``heart_rate`` in beats per
+    minute. Raises InputError for values outside the human range.
     """
 
+    sex: Literal["m", "f"] | None = setting(
+        None, "For the normal ranges; those of both if not known.", label="Sex", choices=_SEXES
+    )
+    age: float | None = setting(
+        None, "Age at the scan.", label="Age", unit="years", limits=(0, 130), example=_NOT_KNOWN
+    )
     height_cm: float | None = setting(
         None,
         "With the weight: volumes and mass are also given per m² of body surface (Mosteller).",
@@ -79,7 +89,7 @@ class Measured:
 
     ``value`` is measured in the labels of ``phases``. ``spread`` is the sample SD over the members,
     NaN if unknown. ``intervals`` has the lowest and highest plausible value at each known level.
-    All are in ``unit``.
+    All are in ``unit``. ``comparison`` is what stands beside it, None if there is nothing.
     """
 
     name: str
@@ -90,6 +100,7 @@ class Measured:
     help: str
     phases: tuple[Phase, ...] = ()
     intervals: Intervals = field(default_factory=dict)
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ class _Quantity:
         )
 
 
-_QUANTITIES: Final = {
+QUANTITIES: Final = {
     "EDV": _Quantity("end-diastolic volume", "mL", "Volume in the phase taken as end-diastole."),
     "ESV": _Quantity("end-systolic volume", "mL", "Volume in the phase taken as end-systole."),
     "SV": _Quantity("stroke volume", "mL", "EDV − ESV."),
@@ -131,7 +142,7 @@ _QUANTITIES: Final = {
         f"Myocardium at end-diastole, or in the only phase, × {MYOCARDIUM_G_PER_ML} g/mL.",
     ),
 }
-_INDEXED: Final = {
+INDEXED: Final = {
     "EDV": "EDVi",
     "ESV": "ESVi",
     "SV": "SVi",
@@ -200,11 +211,11 @@ def _measured(
         intervals["CO"] = _scaled(intervals["SV"], patient.heart_rate / 1000)
     for name, value in values.items():
         of = measured_in[name], intervals.get(name, {})
-        yield _QUANTITIES[name].measured(side, name, value, *of)
+        yield QUANTITIES[name].measured(side, name, value, *of)
     area = patient.body_surface_area
     if area is None:
         return
-    for name, index in _INDEXED.items():
+    for name, index in INDEXED.items():
         if name in values:
             of = measured_in[name], _scaled(intervals.get(name, {}), 1 / area)
             yield _index_of(name, area).measured(side, index, values[name] / area, *of)
@@ -226,7 +237,7 @@ def _phases_of(
 
 
 def _index_of(name: str, area: float) -> _Quantity:
-    quantity = _QUANTITIES[name]
+    quantity = QUANTITIES[name]
     return _Quantity(
         _INDEX_TITLES.get(name, f"{quantity.title} index"),
         f"{quantity.unit}/m²",

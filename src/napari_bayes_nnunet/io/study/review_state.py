@@ -20,6 +20,7 @@ _FORMAT: Final = 1
 _REPAIR: Final = "Rename it to start the review again."
 _PLAIN: Final = (
     "score", "structure", "leave_out_border", "all_phases", "landmarks_chosen", "finished",
+    "papillary_as_muscle",
 )  # fmt: skip
 """Fields with the same name and value in the file."""
 
@@ -48,7 +49,8 @@ class ReviewState:
     ``score`` ("" for the default), ``structure`` (None for all), ``leave_out_border`` and
     ``all_phases`` (instead of ED and ES only) define the queue. ``landmarks_chosen`` is True if the
     reader has chosen ``ed`` and ``es``. ``protected`` structures do not change. ``current`` is the
-    slice on screen. ``other`` keeps entries of newer versions.
+    slice on screen. With ``papillary_as_muscle`` the numbers are also measured by that rule.
+    ``other`` keeps entries of newer versions.
     """
 
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class ReviewState:
     protected: tuple[str, ...] = ()
     current: Place | None = None
     finished: bool = False
+    papillary_as_muscle: bool = False
     other: Mapping[str, Any] = field(default_factory=dict)
 
     def with_decision(self, place: Place, decision: Decision | None) -> ReviewState:
@@ -120,6 +123,7 @@ class _ReviewFile:
     protected: tuple[str, ...] = ()
     current: _PlaceRow | None = None
     finished: bool = False
+    papillary_as_muscle: bool = False
 
 
 def read_review(folder: Path) -> ReviewState | None:

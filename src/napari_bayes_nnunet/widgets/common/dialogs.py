@@ -54,6 +54,11 @@ def choose_folder(parent: QWidget, title: str, start: str) -> str:
     return str(QFileDialog.getExistingDirectory(parent, title, start))
 
 
+def choose_csv(parent: QWidget, title: str, start: str) -> str:
+    """Ask for a CSV file."""
+    return str(QFileDialog.getOpenFileName(parent, title, start, "CSV (*.csv)")[0])
+
+
 def choose_image(parent: QWidget, title: str, start: str) -> str:
     """Ask for a NIfTI file."""
     return str(QFileDialog.getOpenFileName(parent, title, start, "NIfTI (*.nii *.nii.gz)")[0])

@@ -205,8 +205,8 @@ class ChoiceBox(ComboBox):
     """A combo box with a help text for each choice; its tooltip is that of the chosen one."""
 
     def __init__(self, texts: Mapping[Any, str], helps: Mapping[Any, str]) -> None:
-        self._texts = texts
-        super().__init__(choices=self._list_choices)
+        self._texts, self.null_string = texts, texts.get(None, "")
+        super().__init__(choices=self._list_choices, nullable=None in texts)
         let_shrink(self.native)
         self.changed.connect(self._show_help)
         self.set_choices(texts, helps)
@@ -242,7 +242,7 @@ class ChoiceBox(ComboBox):
         self._show_help()
 
     def _list_choices(self, _: object) -> list[tuple[str, Any]]:
-        return [(text, value) for value, text in self._texts.items()]
+        return [(text, value) for value, text in self._texts.items() if value is not None]
 
     def _show_help(self) -> None:
         if text := self.native.currentData(Qt.ItemDataRole.ToolTipRole):

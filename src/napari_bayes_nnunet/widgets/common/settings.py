@@ -18,6 +18,7 @@ from ...app.remote.device import RemoteDevice
 from ...io.files.atomic import write_json
 from ...io.files.json_files import parse_json
 from ...io.files.limits import read_small
+from ...io.heart.normal_ranges import PETERSEN
 
 MOST_RECENT: Final = 8
 _WAIT_S: Final = 2.0
@@ -57,6 +58,7 @@ class Kept:
 
     Folders may be missing (`existing`). ``study_aliases`` are the user's own names of cases, which
     are never exported, and ``study_dates`` the dates of studies, {} unless dates are shown.
+    ``normal_ranges`` is what `read_normal_ranges` reads.
     """
 
     recent_ensembles: tuple[str, ...] = ()
@@ -77,6 +79,7 @@ class Kept:
     shows_study_dates: bool = False
     study_dates: dict[str, str] = field(default_factory=dict)
     stop_target: StopTarget | None = None
+    normal_ranges: str = PETERSEN
 
 
 _KINDS: Final = get_type_hints(Kept)

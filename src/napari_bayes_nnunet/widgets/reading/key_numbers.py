@@ -15,7 +15,7 @@ from ...core.metrics.conformal import Coverage
 from ...core.types import Phase
 from ..common.dock import LevelLabel
 from ..common.levels import Level
-from .numbers import INTERVAL_HELP, OPEN_HELP, describe_number
+from .numbers import BESIDE_HELP, INTERVAL_HELP, OPEN_HELP, describe_number
 
 KEY_NUMBERS: Final[Mapping[str, str]] = {
     "LV EF": "EF",
@@ -44,17 +44,19 @@ MISSING_HELP: Final = "This number needs ED and ES."
 INDEXED_HELP: Final = (
     "Divided by the body surface area, from height and weight in the section Numbers."
 )
-_ROWS = 7
-TITLE, UNIT, VALUE, INTERVAL, OPEN, CHANGED, INDEXED = range(_ROWS)
+_ROWS = 9
+TITLE, UNIT, VALUE, INTERVAL, VERDICT, BESIDE, OPEN, CHANGED, INDEXED = range(_ROWS)
 ROW_TITLES: Final = {
     INTERVAL: ("{level} %", INTERVAL_HELP),
+    BESIDE: ("Normal", BESIDE_HELP),
     OPEN: ("Open", OPEN_HELP),
     CHANGED: ("Change", f"{CHANGE_HELP}."),
     INDEXED: ("Per m²", INDEXED_HELP),
 }
 
 
-WIDEST_TEXTS: Final = {VALUE: "88.8", INTERVAL: "88–88", CHANGED: "−88.8"}
+_LEVELS: Final[Mapping[int, Level]] = {UNIT: "done", VERDICT: "warning"}
+WIDEST_TEXTS: Final = {VALUE: "88.8", INTERVAL: "88–88", BESIDE: "88–888", CHANGED: "−88.8"}
 """Widest usual text of each row; a column is so wide that no number moves the next column."""
 LARGE: Final = {"LV EDV", "LV ESV", "LV volume", "LV mass", "RV volume"}
 """Numbers whose intervals usually have ends above 100."""
@@ -87,7 +89,7 @@ class KeyNumbers(QWidget):
 
     def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
         super().__init__(parent)
-        self._rows = _ROWS if in_review else OPEN
+        self._rows = _ROWS if in_review else VERDICT
         self._columns: dict[str, list[QLabel]] = {}
         """Name → labels of its column, from top to bottom."""
         self._titles: dict[int, tuple[QLabel, str]] = {}
@@ -105,7 +107,7 @@ class KeyNumbers(QWidget):
         return tuple(self._columns)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return title, unit, value, interval, open slices and change in the column of ``name``."""
+        """Return the texts in the column of ``name``, without the indexed number."""
         return tuple(label.text().strip() for label in self._columns[name][:INDEXED])
 
     def set_numbers(
@@ -137,9 +139,15 @@ class KeyNumbers(QWidget):
             for row, label in enumerate(labels):
                 label.setText(texts.get(row) or " ")  # an empty label has no height
                 label.setToolTip(help_text)
+        beside = [number.comparison for number in numbers.values() if number.comparison]
         for row, (label, title) in self._titles.items():
             is_empty = all(not labels[row].text().strip() for labels in self._columns.values())
+            title = beside[0].title if row == BESIDE and beside else title
             label.setText(" " if is_empty else title)  # the row keeps its height
+            label.setHidden(row == BESIDE and not beside)
+        for labels in self._columns.values():
+            for label in labels[VERDICT:OPEN]:
+                label.setVisible(bool(beside))
         has_phases = ed is not None and es is not None
         both = AMONG_PHASES if compared else BOTH_PHASES
         text = both.format(ed=ed, es=es, count=compared) if has_phases else ONE_PHASE_SHOWN
@@ -187,6 +195,8 @@ def _describe(
         OPEN: "" if open_slices is None else str(open_slices),
         CHANGED: _signed(change),
     }
+    if measured.comparison is not None:
+        texts |= {VERDICT: measured.comparison.verdict, BESIDE: measured.comparison.text}
     lines = describe_number(measured, open_slices)
     if texts[CHANGED]:
         lines.append(f"{CHANGE_HELP}: {texts[CHANGED]} {measured.unit}")
@@ -206,7 +216,7 @@ def _column_names(numbers: Collection[str]) -> list[str]:
 def _label(name: str, row: int) -> QLabel:
     fonts = {VALUE: "; font-weight: bold", CHANGED: "; font-style: italic"}
     # With napari's padding the columns would not fit a narrow dock.
-    level: Level = "done" if row == UNIT else "fine"
+    level = _LEVELS.get(row, "fine")
     widest = "188–188" if row == INTERVAL and name in LARGE else WIDEST_TEXTS.get(row, "")
     label = SteadyLabel(" ", [widest], level=level, style=fonts.get(row, ""))
     label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

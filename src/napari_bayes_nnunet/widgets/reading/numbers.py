@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
-from ...app.review.export import PAPILLARY
+from ...app.review.comparisons import AS_MUSCLE
 from ...app.review.report_numbers import format_interval, interval_level
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
 from ...core.metrics.conformal import Coverage
+from ...io import DataError
+from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
+from ..common.dialogs import Choose, choose_csv
 from ..common.dock import LevelLabel, MessageLabel, column_layout
+from ..common.form import NarrowComboBox
+from ..common.patient_pattern import labelled_row
 from ..common.rows_table import Column, Row, RowsTable
+from ..common.settings import Settings
+from ..common.wording import in_the_window
 from .patient_fields import PatientFields
 
+CHOOSE_RANGES = "Choose a CSV file with normal ranges"
+RANGES = {PETERSEN: "Petersen 2017 (UK Biobank)", NO_RANGES: "None", "": "From a CSV file…"}
 NO_NUMBERS = "No numbers are available. They need the labels RV, MYO or LV."
 CONTRIBUTIONS_TITLE = "Slices that contribute most to the spread of the EF"
 CONTRIBUTIONS_HELP = (
@@ -37,18 +47,26 @@ LEAST_POINTS = 0.05
 class NumbersForm(QWidget):
     """Numbers, patient and contributing slices.
 
-    ``cell_chosen`` carries the phase and the slice (from 0) of a chosen row.
+    ``cell_chosen`` carries the phase and the slice (from 0) of a chosen row, ``ranges_chosen`` the
+    `NormalRanges`, which are remembered in ``settings``. ``ask_csv`` asks for a file of them.
     """
 
     cell_chosen = Signal(object, int)
+    ranges_chosen = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, settings: Settings | None = None, *, ask_csv: Choose = choose_csv) -> None:
+        super().__init__()
+        self._settings, self._ask_csv = settings or Settings(), ask_csv
         self._contributions: tuple[Contribution, ...] = ()
         self.nothing = MessageLabel(NO_NUMBERS)
         self.numbers = NumbersTable()
         self.patient = PatientFields()
-        self.papillary = MessageLabel(PAPILLARY)
+        self.ranges, self.problem = NarrowComboBox(), MessageLabel(level="blocking")
+        self._show_ranges()
+        self.ranges.activated.connect(self._on_ranges_activated)
+        self.as_muscle = QCheckBox("Also count papillary muscles as muscle")
+        self.as_muscle.setToolTip(AS_MUSCLE)
+        self.rules = MessageLabel()
         self.contributions_title = QLabel(CONTRIBUTIONS_TITLE)
         self.contributions_title.setWordWrap(True)
         self.contributions_title.setToolTip(CONTRIBUTIONS_HELP)
@@ -56,7 +74,8 @@ class NumbersForm(QWidget):
         self.slices.setAccessibleName(CONTRIBUTIONS_TITLE)
         column_layout(
             # The fields come first, because indexed values below must not move them.
-            self, self.patient.native, self.nothing, self.numbers, self.papillary,
+            self, self.patient.native, labelled_row("Normal ranges", self.ranges), self.problem,
+            self.as_muscle, self.nothing, self.numbers, self.rules,
             self.contributions_title, self.slices,
         )  # fmt: skip
         self.slices.row_chosen.connect(self._on_row_chosen)
@@ -78,6 +97,21 @@ class NumbersForm(QWidget):
     def set_patient(self, patient: Patient, header: Patient = Patient()) -> None:  # noqa: B008
         """Show the data of the patient, and which of them the DICOM ``header`` has."""
         self.patient.set_patient(patient, header)
+
+    def _show_ranges(self) -> None:
+        kept = self._settings.kept.normal_ranges
+        self.ranges.set_choices({kept: Path(kept).name, **RANGES})
+        self.ranges.choose(kept)
+
+    def _on_ranges_activated(self) -> None:
+        choice = self.ranges.currentData() or self._ask_csv(self, CHOOSE_RANGES, "")
+        self.problem.show_message("")
+        try:
+            self.ranges_chosen.emit(read_normal_ranges(choice or self._settings.kept.normal_ranges))
+            self._settings.keep(normal_ranges=choice or self._settings.kept.normal_ranges)
+        except DataError as error:
+            self.problem.show_message(in_the_window(error))
+        self._show_ranges()
 
     def set_contributions(
         self, slices: Sequence[Contribution], *, ed: int | None = None, es: int | None = None
@@ -114,6 +148,7 @@ INTERVAL_HELP = (
 OPEN_HELP = "Slices still to accept in the phases of this number. At 0 it is reviewed."
 INTERVAL_TEXT = "{level} % interval: {low} to {high} {unit}"
 SPREAD_TEXT = "Spread of the models: {spread} {unit}. This is no interval: they share errors."
+BESIDE_HELP = "Normal range. With the second papillary rule it is the value by this rule."
 OPEN_TEXT = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT = "No slice of its phases is open: it is reviewed."
 HEADINGS = (
@@ -121,10 +156,11 @@ HEADINGS = (
     ("Now", "Measured in the current contours."),
     ("", ""),
     ("", ""),
+    ("Normal", BESIDE_HELP),
     ("Open", OPEN_HELP),
     ("Predicted", "Value predicted by the ensemble; empty if your corrections did not change it."),
 )
-NAME, VALUE, UNIT, INTERVAL, OPEN, PREDICTED = range(6)
+NAME, VALUE, UNIT, INTERVAL, BESIDE, OPEN, PREDICTED, VERDICT = range(8)
 FLASH_MS = 1500
 FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
 _UNKNOWN = "–"
@@ -154,7 +190,7 @@ class NumbersTable(QWidget):
         return {name for name, row in self._lines.items() if row[VALUE].styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return name, value, unit, interval, open slices and predicted value of ``name``."""
+        """Return the texts of ``name`` from left to right, and its verdict."""
         return tuple(label.text() for label in self._lines[name])
 
     def set_numbers(
@@ -174,6 +210,9 @@ class NumbersTable(QWidget):
             self._fill(name, measured, before, is_open)
         if self.highlighted:
             self._timer.start()
+        if (item := self._grid.itemAtPosition(0, BESIDE)) is not None:
+            titles = (n.comparison.title for n in numbers.values() if n.comparison)
+            item.widget().setText(next(titles, ""))
 
     def _fill(
         self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
@@ -182,8 +221,11 @@ class NumbersTable(QWidget):
         if row[VALUE].text() not in ("", value):
             row[VALUE].setStyleSheet(FLASH)
         before = "" if predicted is None else format_value(predicted.value)
+        beside = measured.comparison
         texts = {
             VALUE: value,
+            BESIDE: beside.text if beside else "",
+            VERDICT: beside.verdict if beside else "",
             UNIT: measured.unit,
             INTERVAL: format_interval(measured, self._level, to="–"),
             OPEN: "" if open_slices is None else str(open_slices),
@@ -212,9 +254,12 @@ class NumbersTable(QWidget):
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
             plain = (QLabel() for _ in HEADINGS[VALUE:PREDICTED])
-            self._lines[name] = [QLabel(name), *plain, LevelLabel(level="done")]
+            colored = LevelLabel(level="done"), LevelLabel(level="warning")
+            self._lines[name] = [QLabel(name), *plain, *colored]
             for column, label in enumerate(self._lines[name]):
-                self._grid.addWidget(label, row, column, _side(column))
+                # The verdict stands below the range, in a line that has no height without it.
+                cell = (2 * row + 1, BESIDE) if column == VERDICT else (2 * row, column)
+                self._grid.addWidget(label, *cell, _side(column))
 
 
 def format_value(value: float, *, like: float | None = None) -> str:
@@ -225,7 +270,7 @@ def format_value(value: float, *, like: float | None = None) -> str:
 
 
 def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
-    """Return lines on a number: value, interval and its meaning, spread, and open slices."""
+    """Return lines on a number: value, interval, spread, what it is compared with, open slices."""
     unit = measured.unit
     lines = [f"{measured.title}: {format_value(measured.value)} {unit}"]
     level = interval_level([measured])
@@ -236,6 +281,8 @@ def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
     if open_slices != 0 and not math.isnan(measured.spread):
         spread = format_value(measured.spread, like=measured.value)
         lines.append(SPREAD_TEXT.format(spread=spread, unit=unit))
+    if measured.comparison is not None:
+        lines += [*measured.comparison.lines, *measured.comparison.notes]
     if open_slices is not None:
         lines.append(OPEN_TEXT.format(open_slices) if open_slices else REVIEWED_TEXT)
     return lines

@@ -18,6 +18,7 @@ from qtpy.QtCore import QObject, Signal
 from ...core.counts import format_count
 from ...core.editing.closed_curve import draw_curve
 from ...core.heart.function import Patient
+from ...core.heart.normal_ranges import NormalRanges
 from ...core.types import Mask, Phase, Place
 from ..common.window_thread import after_frame
 from ..editing.brush_region import BrushRegion
@@ -169,6 +170,8 @@ class ReviewController(QObject):
         forms.stop.finish_requested.connect(self._finish)
         forms.slice.comment_changed.connect(self.comment)
         forms.numbers.patient.patient_changed.connect(self._on_patient_changed)
+        forms.numbers.ranges_chosen.connect(self._on_ranges_chosen)
+        forms.numbers.as_muscle.clicked.connect(self._on_papillary_toggled)
         forms.volumes.phases_changed.connect(self._on_landmarks_changed)
         for part in (self.corrections, self.picture, self.carrying):
             part.said.connect(self.said)
@@ -673,6 +676,14 @@ class ReviewController(QObject):
 
     def _on_patient_changed(self, patient: Patient) -> None:
         self.session.change(patient=patient)
+        self._note_edit()
+
+    def _on_ranges_chosen(self, ranges: NormalRanges) -> None:
+        self.session.ranges = ranges
+        self.view.show_numbers()
+
+    def _on_papillary_toggled(self, as_muscle: bool) -> None:
+        self.session.change(papillary_as_muscle=as_muscle)
         self._note_edit()
 
     def _on_landmarks_changed(self, ed: int, es: int) -> None:

@@ -257,7 +257,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _read(self, folder: Path, image: Path | None) -> None:
         self._image_error, self._opening = "", folder
-        work = partial(open_study, folder, image=image)
+        work = partial(open_study, folder, image=image, ranges=self._settings.kept.normal_ranges)
         on_read = partial(self._on_read, folder)
         self._background.run(work, on_read, partial(self._on_not_read, folder, image))
 

@@ -63,7 +63,7 @@ class ReviewForms(QWidget):
         self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
         self.view = ViewForm(settings)
         self.volumes = VolumePlot()
-        self.numbers = NumbersForm()
+        self.numbers = NumbersForm(settings)
         self.export = SaveButton()
         self.sections: dict[str, CollapsibleSection] = {}
         self._column = column_layout(self, self.corrections)

@@ -11,6 +11,7 @@ import numpy as np
 from ...app.review.session import ReviewSession
 from ...core.heart.intensity_window import heart_window
 from ...io import DataError
+from ...io.heart.normal_ranges import PETERSEN, read_normal_ranges
 from ...io.images.nifti import Volume
 from ...io.study.arrays import EDITED, IMAGE
 from ...io.study.info import find_image, read_study_image
@@ -21,8 +22,10 @@ from ..reading.picture import OpenedStudy
 ON_BLACK: Final = "The labels are shown on black."
 
 
-def open_study(folder: Path, *, image: Path | None = None) -> OpenedStudy:
+def open_study(folder: Path, *, image: Path | None = None, ranges: str = PETERSEN) -> OpenedStudy:
     """Read the study in ``folder``, with ``image`` if its image cannot be found.
+
+    ``ranges`` are the normal ranges to compare its numbers with, see `read_normal_ranges`.
 
     ``problems`` of the result lists what is wrong but does not prevent a review. The study is
     locked before it is read, so that no other window can save in between. Raises DataError.
@@ -32,7 +35,7 @@ def open_study(folder: Path, *, image: Path | None = None) -> OpenedStudy:
     except DataError as error:
         lock, lock_problem = None, in_the_window(error)
     try:
-        opened = _read_all(folder, image)
+        opened = _read_all(folder, image, ranges)
     except BaseException:
         if lock is not None:
             lock.release()
@@ -41,7 +44,7 @@ def open_study(folder: Path, *, image: Path | None = None) -> OpenedStudy:
     return replace(opened, lock=lock, problems=problems)
 
 
-def _read_all(folder: Path, image: Path | None) -> OpenedStudy:
+def _read_all(folder: Path, image: Path | None, ranges: str) -> OpenedStudy:
     study = read_study(folder)
     if study.edited.dtype != np.uint8:
         raise DataError(
@@ -52,7 +55,11 @@ def _read_all(folder: Path, image: Path | None) -> OpenedStudy:
         )
     volume, problem = _read_chosen(study, image) if image is not None else _find(study)
     problems = (*study.problems, problem) if problem else study.problems
-    session = ReviewSession(study)
+    session = ReviewSession(study, volume.voxels if volume is not None else None)
+    try:
+        session.ranges = read_normal_ranges(ranges)
+    except DataError as error:
+        problems = (*problems, in_the_window(error))
     session.scores()  # computed here, and kept, so that the window need not wait
     window = None
     if volume is not None:

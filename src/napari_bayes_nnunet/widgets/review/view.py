@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...app.review.accepted_slices import measure_review
+from ...app.review.comparisons import describe_rules
 from ...app.review.findings import sentences_by_slice
 from ...app.review.session import ReviewSession
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
@@ -133,7 +134,9 @@ class ReviewView:
         self.show_landmarks()
         for overview in forms.overviews:
             overview.set_ends(session.base_is_first)
-        forms.numbers.set_patient(state.patient, self._session.study.patient.values)
+        forms.numbers.set_patient(state.patient, session.study.patient.values)
+        forms.numbers.as_muscle.setChecked(state.papillary_as_muscle)
+        forms.numbers.as_muscle.setEnabled(session.voxels is not None)
         forms.corrections.set_structures(session.structures)
         forms.corrections.set_protected(state.protected)
         forms.corrections.set_largest_entropy(math.log2(session.study.info.classes))
@@ -262,6 +265,7 @@ class ReviewView:
         session, state = self._session, self._session.state
         (measured, open_slices), predicted = measure_review(session), session.predicted()
         self._forms.numbers.set_numbers(measured, predicted, open_slices)
+        self._forms.numbers.rules.show_message("\n".join(describe_rules(session)))
         self._forms.key_numbers.set_numbers(
             measured,
             predicted,
@@ -292,8 +296,9 @@ class ReviewView:
         """Show how far the LV EF may still change, and whether the review may stop."""
         session, form = self._session, self._forms.stop
         self._advised = session.state
-        advice = self.advice = advise(session, form.target.value(), form.level)
-        text = word_advice(session, advice)
+        muscle = session.state.papillary_as_muscle  # by which there are no intervals
+        advice = self.advice = None if muscle else advise(session, form.target.value(), form.level)
+        text = "" if advice is None else word_advice(session, advice)
         may_stop = advice is not None and advice.may_stop and not self.read_only
         form.set_advice(text, may_stop=may_stop and not session.state.finished)
 

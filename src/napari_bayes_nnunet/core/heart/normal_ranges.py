@@ -1,0 +1,122 @@
+"""Normal ranges of the numbers of a heart, and the comparison of a number with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .function import INDEXED, QUANTITIES, Measured, Patient
+
+KINDS: Final = ("abnormal beyond", "95 % interval", "mean and SD")
+"""Kinds of ranges; a number is compared with the first that is known."""
+SEXES: Final = {"m": "Men", "f": "Women"}
+LOW, HIGH = "▼ low", "▲ high"
+SDS: Final = 1.96
+"""Standard deviations from the mean to the limits of a range of the kind "mean and SD"."""
+SOURCE: Final = "Normal ranges: {source}."
+AGE_UNKNOWN: Final = "Age not known: the ranges are for {ages} years."
+OTHER_AGE: Final = "No normal ranges: they are for {ages} years, and the patient is {age}."
+UNITS: Final = {
+    f"{side} {name}{per}": quantity.unit + per.replace("BSA", "m2")
+    for side in ("LV", "RV")
+    for name, quantity in QUANTITIES.items()
+    for per in ("", "/BSA")
+    if name != "volume" and (not per or name in INDEXED)  # a volume is of an unknown phase
+}
+"""Unit of each quantity that can be compared, such as "LV EDV/BSA": "mL/m2"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalRange:
+    """Normal range of a ``quantity`` ("LV EDV/BSA") from ``low`` to ``high``, both included.
+
+    ``sex`` is "m" or "f", ``kind`` one of `KINDS`; ``ages`` are the first and the last year of age.
+    """
+
+    quantity: str
+    sex: str
+    kind: str
+    low: float
+    high: float
+    ages: tuple[float, float] = (0, math.inf)
+
+    def is_for(self, age: float | None) -> bool:
+        """Return whether the range is for an age in years; an unknown age counts as one."""
+        return age is None or self.ages[0] <= math.floor(age) <= self.ages[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalRanges:
+    """Set of normal ranges with its ``source``; papillary muscles count as blood in it."""
+
+    source: str = ""
+    ranges: Sequence[NormalRange] = ()
+
+    def describe(self, patient: Patient) -> tuple[str, ...]:
+        """Return sentences on the source, and on an age that limits a comparison."""
+        if not self.ranges:
+            return ()
+        first, last = min(r.ages[0] for r in self.ranges), max(r.ages[1] for r in self.ranges)
+        source, ages = SOURCE.format(source=self.source), f"{first:g} to {last:g}"
+        if patient.age is not None and not any(r.is_for(patient.age) for r in self.ranges):
+            return source, OTHER_AGE.format(ages=ages, age=math.floor(patient.age))
+        is_unknown = patient.age is None and last < math.inf
+        return source, *((AGE_UNKNOWN.format(ages=ages),) if is_unknown else ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Normal range of a number, or its value by another papillary rule.
+
+    ``title`` and ``text`` are short, "Normal" and "93–232", with a line each for men and women if
+    the sex is not known. ``lines`` say the same in full, ``notes`` where it is from. ``verdict`` is
+    "▼ low", "▲ high" or "", ``value`` that by the other rule.
+    """
+
+    title: str
+    text: str
+    lines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    verdict: str = ""
+    value: float = math.nan
+
+
+def compare(measured: Measured, patient: Patient, ranges: NormalRanges) -> Comparison | None:
+    """Return the comparison of a number with its range; None if no range fits the patient.
+
+    A number of an image of one unknown phase has none. With an unknown sex, a number is low or high
+    if it is so for both.
+    """
+    sexes = (patient.sex,) if patient.sex else (*SEXES,)
+    found = {sex: _find_range(measured.name, sex, patient.age, ranges) for sex in sexes}
+    known = {sex: normal for sex, normal in found.items() if normal is not None}
+    if not known or None in measured.phases:
+        return None
+    value = measured.value
+    sides = [LOW if value < n.low else HIGH if value > n.high else "" for n in known.values()]
+    verdict = sides[0] if sides == [sides[0]] * len(sexes) else ""
+    texts = {sex: f"{_short(n.low)}–{_short(n.high)}" for sex, n in known.items()}
+    limits = {sex: f"{n.low:.3g} to {n.high:.3g} {measured.unit}" for sex, n in known.items()}
+    kinds = {sex: n.kind.replace(" and SD", f" ± {SDS} SD") for sex, n in known.items()}
+    lines = (f"{SEXES[sex]}: {limits[sex]} ({kinds[sex]})." for sex in known)
+    title = "Normal" if patient.sex else "\n".join(SEXES.values())
+    text, notes = "\n".join(texts.get(sex, "–") for sex in sexes), ranges.describe(patient)
+    return Comparison(title=title, text=text, lines=(*lines,), notes=notes, verdict=verdict)
+
+
+def _find_range(name: str, sex: str, age: float | None, ranges: NormalRanges) -> NormalRange | None:
+    """Return the range of the first known kind; at an unknown age, it holds all ages."""
+    side, _, short = name.partition(" ")
+    quantities = {index: f"{plain}/BSA" for plain, index in INDEXED.items()}
+    of = f"{side} {quantities.get(short, short)}", sex
+    fitting = [r for r in ranges.ranges if (r.quantity, r.sex) == of and r.is_for(age)]
+    for kind in KINDS:
+        if same := [r for r in fitting if r.kind == kind]:
+            return replace(same[0], low=min(r.low for r in same), high=max(r.high for r in same))
+    return None
+
+
+def _short(limit: float) -> str:
+    return f"{limit:.0f}" if limit >= 10 else f"{limit:.1f}"
