@@ -67,7 +67,7 @@ def test_papillary_muscles_as_muscle_are_a_second_set(session: ReviewSession) ->
 
 def test_a_second_rule_ends_intervals_ranges_and_spread(session: ReviewSession) -> None:
     rule = IntervalRule(bias=0, half_width_80=3, half_width_90=5, patients=20)
-    session.numbers._rules = {"LV EF": rule}
+    session.numbers.rules = {"LV EF": rule}
     assert session.predicted()["LV EF"].intervals
     assert session.measured()["LV EF"].intervals
     session.change(papillary_as_muscle=True, patient=Patient(sex="m"))

@@ -113,7 +113,7 @@ def test_ranges_and_the_second_rule_are_written_in_ascii(tmp_path: Path) -> None
     )
     names = ("LV mass index", "LV EF")
     values = [replace(measured(n, 80), comparison=b) for n, b in zip(names, beside, strict=True)]
-    write_numbers(file, {}, numbers(*values), {})
+    write_numbers(file, {}, numbers(*values), {}, state="DRAFT")
     with file.open(encoding="ascii", newline="") as stream:
         mass, ef = csv.DictReader(stream)
     assert mass["compared_with"] == "Men: 35.4 to 70.6 g/m2 (mean +- 1.96 SD)."

@@ -98,7 +98,7 @@ def test_numbers_stand_under_their_ventricle() -> None:
 def test_a_verdict_stands_below_the_number() -> None:
     after = AFTER | {"LV EDV": replace(AFTER["LV EDV"], comparison=replace(NORMAL, verdict=HIGH))}
     page = page_of(after=after)
-    assert page.tables[0][2][3] == f"118.0 {HIGH}"
+    assert page.tables[0][2][2] == f"118.0 {HIGH}"
     assert "flagged" in page.classes
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtWidgets import QApplication
 
+from napari_bayes_nnunet.app.review.report_numbers import REVIEWED
 from napari_bayes_nnunet.core.heart.ef_contributions import Contribution
 from napari_bayes_nnunet.core.heart.function import Patient
 from napari_bayes_nnunet.core.heart.normal_ranges import NormalRanges
@@ -19,7 +20,9 @@ from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.reading.numbers import (
     BESIDE,
+    CHANGED,
     HEADINGS,
+    INTERVAL,
     INTERVAL_HELP,
     INTERVAL_TEXT,
     NO_NUMBERS,
@@ -28,6 +31,7 @@ from napari_bayes_nnunet.widgets.reading.numbers import (
     REVIEWED_TEXT,
     SPREAD_TEXT,
     VALUE,
+    VERDICT,
     NumbersForm,
     NumbersTable,
     format_value,
@@ -69,7 +73,7 @@ def test_numbers_are_shown_before_and_after_an_edit(form: NumbersForm) -> None:
     form.set_numbers(PREDICTED)
     assert form.nothing.isHidden()
     form.set_numbers(PREDICTED | numbers(measured("LV EDV", 150.0)), PREDICTED)
-    assert form.numbers.texts("LV EDV")[1::5] == ("150.0", "142.3")
+    assert form.numbers.texts("LV EDV")[VALUE::3] == ("150.0", "+7.7")
     form.set_numbers({})
     assert not form.nothing.isHidden()
 
@@ -139,14 +143,22 @@ def table(qtbot: Any) -> NumbersTable:
 
 
 def test_a_row_has_name_value_unit_and_interval(table: NumbersTable) -> None:
-    assert table.texts("LV EDV") == ("LV EDV", "142.3", "mL", "", "", "", "", "")
-    assert table.texts("LV CO") == ("LV CO", "5.20", "mL", "", "", "", "", "")
+    assert table.texts("LV EDV") == ("LV EDV", "142.3", "mL", "", "", "", "")
+    assert table.texts("LV CO") == ("LV CO", "5.20", "mL", "", "", "", "")
     known = replace(PREDICTED["LV EF"], intervals={80: (49, 56), 90: (47.6, 59.4)})
-    table.set_numbers(PREDICTED | numbers(known), PREDICTED, {"LV EF": 9})
-    assert table.texts("LV EF") == ("LV EF", "57.0", "%", "48–59", "", "9", "", "")
-    assert "90 %" in {label.text() for label in table.findChildren(QLabel)}
+    table.set_numbers(PREDICTED | numbers(known), PREDICTED, {"LV EF": 9, "LV EDV": 0})
+    assert table.texts("LV EF") == ("LV EF", "57.0", "%", "48–59", "", "", "")
+    assert table.texts("LV EDV")[INTERVAL] == REVIEWED
+    assert heading(table, INTERVAL) == "90 %"
+    few = replace(PREDICTED["LV EF"], intervals={80: (49, 56)})
+    table.set_numbers(PREDICTED | numbers(few), PREDICTED)
+    assert (heading(table, INTERVAL), table.texts("LV EF")[INTERVAL]) == ("80 %", "49–56")
     table.set_numbers(PREDICTED, PREDICTED)
-    assert "90 %" not in {label.text() for label in table.findChildren(QLabel) if label.isVisible()}
+    assert heading(table, INTERVAL) == ""
+
+
+def heading(table: NumbersTable, column: int) -> str:
+    return table._grid.itemAtPosition(0, column).widget().text()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +168,7 @@ def test_a_row_has_name_value_unit_and_interval(table: NumbersTable) -> None:
         (9.99, "9.99"),
         (9.999, "10.0"),
         (0.0, "0.00"),
-        (-3.2, "-3.20"),
+        (-3.2, "−3.20"),
         (math.nan, "–"),
     ],
 )
@@ -181,10 +193,11 @@ def test_a_changed_value_is_highlighted(table: NumbersTable, qtbot: Any) -> None
     assert table.highlighted == set()
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0, 3.1)), PREDICTED)
     assert table.highlighted == {"LV EDV"}
-    assert table.texts("LV EDV") == ("LV EDV", "145.0", "mL", "", "", "", "142.3", "")
-    assert table.texts("LV EF")[6] == ""
+    assert table.texts("LV EDV") == ("LV EDV", "145.0", "mL", "", "+2.7", "", "")
+    assert "142.3" in table._lines["LV EDV"][VALUE].toolTip()
+    assert table.texts("LV EF")[CHANGED] == ""
     qtbot.waitUntil(lambda: not table.highlighted)
-    assert table.texts("LV EDV")[6] == "142.3"
+    assert table.texts("LV EDV")[CHANGED] == "+2.7"
 
 
 def test_the_next_edit_highlights_its_own_change(table: NumbersTable) -> None:
@@ -192,13 +205,13 @@ def test_the_next_edit_highlights_its_own_change(table: NumbersTable) -> None:
     table.set_numbers(changed, PREDICTED)
     table.set_numbers(changed | numbers(measured("LV EF", 58.0)), PREDICTED)
     assert table.highlighted == {"LV EF"}
-    assert table.texts("LV EDV")[6] == "142.3"
+    assert table.texts("LV EDV")[CHANGED] == "+2.7"
 
 
-def test_an_undone_edit_hides_the_predicted_value(table: NumbersTable) -> None:
+def test_an_undone_edit_hides_the_change(table: NumbersTable) -> None:
     table.set_numbers(PREDICTED | numbers(measured("LV EDV", 145.0)), PREDICTED)
     table.set_numbers(PREDICTED, PREDICTED)
-    assert table.texts("LV EDV")[6] == ""
+    assert table.texts("LV EDV")[CHANGED] == ""
 
 
 def test_other_numbers_replace_the_previous(table: NumbersTable, qtbot: Any) -> None:
@@ -233,17 +246,18 @@ def test_all_numbers_fit_a_narrow_dock(table: NumbersTable) -> None:
     assert table.minimumSizeHint().width() <= DOCK_WIDTH - 22  # of the margins
 
 
-def test_a_range_follows_the_unit_with_its_verdict(table: NumbersTable) -> None:
+def test_a_range_stands_beside_its_verdict(table: NumbersTable) -> None:
     number = measured("LV EDV", 240.0, math.nan)
     table.set_numbers(numbers(replace(number, comparison=replace(NORMAL, verdict="▲ high"))))
-    assert table.texts("LV EDV")[1::3] == ("240.0", "93–232", "▲ high")
-    assert table._grid.itemAtPosition(0, BESIDE).widget().text() == "Normal"
+    texts = table.texts("LV EDV")
+    assert (texts[VALUE], texts[BESIDE], texts[VERDICT]) == ("240.0", "93–232", "▲ high")
+    assert heading(table, BESIDE) == "Normal"
     assert NORMAL.lines[0] in table._lines["LV EDV"][VALUE].toolTip()
     table.set_numbers(numbers(replace(number, comparison=replace(NORMAL, title="Muscle"))))
-    assert table._grid.itemAtPosition(0, BESIDE).widget().text() == "Muscle"
+    assert heading(table, BESIDE) == "Muscle"
     table.set_numbers(numbers(number))
-    assert table._grid.itemAtPosition(0, BESIDE).widget().text() == ""
-    assert table.texts("LV EDV")[4] == ""
+    assert heading(table, BESIDE) == ""
+    assert table.texts("LV EDV")[BESIDE] == ""
 
 
 SITE = """source,Our hospital 2026

@@ -46,6 +46,7 @@ from napari_bayes_nnunet.widgets.layers.keys import ANSWER_KEYS, KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
+from napari_bayes_nnunet.widgets.reading.numbers import BESIDE, INTERVAL, VALUE, VERDICT
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
     INCLUSION,
@@ -287,8 +288,9 @@ def test_the_patient_is_saved(review, tmp_path) -> None:
 
 
 def key_texts(review: Review, name: str) -> tuple[str, ...]:
-    """Return verdict and comparison in the column of a key number."""
-    return review.forms.key_numbers.texts(name)[4:6]
+    """Return verdict and comparison in the row of a key number."""
+    texts = review.forms.key_numbers.texts(name)
+    return texts[VERDICT], texts[BESIDE]
 
 
 def test_a_chosen_sex_and_set_change_the_ranges_on_screen(review) -> None:
@@ -315,9 +317,9 @@ def test_the_papillary_switch_is_saved_and_shows_both_numbers(review, tmp_path) 
     form.as_muscle.click()
     review.settle()
     value = review.forms.key_numbers.texts("LV EDV")
-    assert value[2] == f"{review.session.measured()['LV EDV'].value:.1f}"
-    assert float(value[5]) <= float(value[2])
-    assert value[3] == ""  # no spread
+    assert value[VALUE] == f"{review.session.measured()['LV EDV'].value:.1f}"
+    assert float(value[BESIDE]) <= float(value[VALUE])
+    assert value[INTERVAL] == ""
     assert AS_MUSCLE in form.rules.text()
     review.controller.saver.save_now()
     assert read_study(tmp_path / "heart").review.papillary_as_muscle

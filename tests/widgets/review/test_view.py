@@ -19,7 +19,7 @@ from napari_bayes_nnunet.widgets.editing.level_slider import (
     EDITED_BY_HAND,
     level_text,
 )
-from napari_bayes_nnunet.widgets.reading.key_numbers import INTERVAL
+from napari_bayes_nnunet.widgets.reading.numbers import INTERVAL
 from napari_bayes_nnunet.widgets.reading.progress import DONE_MARK
 from napari_bayes_nnunet.widgets.review import view
 from napari_bayes_nnunet.widgets.review.view import (

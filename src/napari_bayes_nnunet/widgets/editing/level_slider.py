@@ -7,7 +7,7 @@ from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
 from superqt.utils import signals_blocked
 
-from ..reading.key_numbers import SteadyLabel
+from ..reading.numbers import SteadyLabel
 
 SLIDER_STEPS = 255
 """Steps on each side of the prediction, as fine as probabilities are stored."""
@@ -49,7 +49,7 @@ class LevelSlider(QWidget):
         self.slider.setSingleStep(5)
         self.slider.setPageStep(25)
         self.slider.setAccessibleName("Level")
-        self.value = SteadyLabel("", [WIDEST_VALUE], level="fine", style="")
+        self.value = SteadyLabel(WIDEST_VALUE)
         self._instead = ""
         self._volume: float | None = None
         self._lay_out()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
 from ...app.review.comparisons import AS_MUSCLE
-from ...app.review.report_numbers import format_interval, interval_level
+from ...app.review.report_numbers import REVIEWED, format_interval, interval_level
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
 from ...core.metrics.conformal import Coverage
@@ -20,6 +21,7 @@ from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
 from ..common.dialogs import Choose, choose_csv
 from ..common.dock import LevelLabel, MessageLabel, column_layout
 from ..common.form import NarrowComboBox
+from ..common.levels import Level
 from ..common.patient_pattern import labelled_row
 from ..common.rows_table import Column, Row, RowsTable
 from ..common.settings import Settings
@@ -145,44 +147,86 @@ INTERVAL_HELP = (
     "In {level} % of patients like the validation patients the number lies in this range once all "
     "slices are corrected. It narrows with each accepted slice."
 )
-OPEN_HELP = "Slices still to accept in the phases of this number. At 0 it is reviewed."
 INTERVAL_TEXT = "{level} % interval: {low} to {high} {unit}"
 SPREAD_TEXT = "Spread of the models: {spread} {unit}. This is no interval: they share errors."
 BESIDE_HELP = "Normal range. With the second papillary rule it is the value by this rule."
 OPEN_TEXT = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT = "No slice of its phases is open: it is reviewed."
+CHANGE_HELP = "Change since the prediction."
+PREDICTED_TEXT = "Prediction: {value} {unit}"
+CHANGE = "Change"
 HEADINGS = (
     ("", ""),
     ("Now", "Measured in the current contours."),
     ("", ""),
     ("", ""),
+    (CHANGE, CHANGE_HELP),
     ("Normal", BESIDE_HELP),
-    ("Open", OPEN_HELP),
-    ("Predicted", "Value predicted by the ensemble; empty if your corrections did not change it."),
+    ("", ""),
 )
-NAME, VALUE, UNIT, INTERVAL, BESIDE, OPEN, PREDICTED, VERDICT = range(8)
+NAME, VALUE, UNIT, INTERVAL, CHANGED, BESIDE, VERDICT = range(len(HEADINGS))
+WIDEST_TEXTS = {VALUE: ["188.8"], INTERVAL: ["188–188", REVIEWED], CHANGED: ["+88.8"]}
+"""Widest usual texts of a column, so that no number moves the next column."""
+LEVELS: Final[Mapping[int, Level]] = {UNIT: "done", VERDICT: "warning"}
 FLASH_MS = 1500
-FLASH = "background: rgba(86, 180, 233, 110); border-radius: 2px"
-_UNKNOWN = "–"
+PLAIN = "padding: 0"  # with napari's padding the columns would not fit a narrow dock
+BOLD = f"{PLAIN}; font-weight: bold"
+FLASH = f"{BOLD}; background: rgba(86, 180, 233, 110); border-radius: 2px"
+UNKNOWN = "–"
+
+
+class SteadyLabel(QLabel):
+    """Label that is wide enough for each of the ``widest`` texts in the font in use."""
+
+    def __init__(self, *widest: str) -> None:
+        super().__init__()
+        self._widest = widest
+        self.setStyleSheet(PLAIN)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size that fits all texts."""
+        return self.sizeHint()
+
+    def sizeHint(self) -> QSize:
+        """Return the size that fits all texts."""
+        advance = self.fontMetrics().horizontalAdvance
+        widest = max(map(advance, self._widest), default=0) + 2  # Qt rounds up
+        return super().sizeHint().expandedTo(QSize(widest, 0))
 
 
 class NumbersTable(QWidget):
-    """Table of numbers; values that have changed are highlighted for a moment."""
+    """Table of numbers; values that have changed are highlighted for a moment.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Each row has the value, its interval, "reviewed" if none of its slices is open, the change since
+    the prediction, and what it is compared with. ``titles`` are those of the rows, by name.
+    """
+
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        titles: Mapping[str, str] | None = None,
+        spacing: int = 1,
+    ) -> None:
         super().__init__(parent)
+        self._titles = titles or {}
         self._lines: dict[str, list[QLabel]] = {}
         """Name → labels of its row."""
         self._level: Coverage | None = None
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(4)
-        self._grid.setVerticalSpacing(1)
-        self._grid.setColumnStretch(NAME, 1)
+        self._grid.setVerticalSpacing(spacing)
+        self._grid.setColumnStretch(VERDICT, 1)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(FLASH_MS)
         self._timer.timeout.connect(self._end_highlight)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the numbers, from top to bottom."""
+        return tuple(self._lines)
 
     @property
     def highlighted(self) -> set[str]:
@@ -190,7 +234,7 @@ class NumbersTable(QWidget):
         return {name for name, row in self._lines.items() if row[VALUE].styleSheet() == FLASH}
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return the texts of ``name`` from left to right, and its verdict."""
+        """Return the texts of ``name`` from left to right."""
         return tuple(label.text() for label in self._lines[name])
 
     def set_numbers(
@@ -199,7 +243,7 @@ class NumbersTable(QWidget):
         predicted: Mapping[str, Measured] | None = None,
         open_slices: Mapping[str, int] | None = None,
     ) -> None:
-        """Show ``numbers`` with their open slices, and the ``predicted`` values that differ."""
+        """Show ``numbers``, whether they are reviewed, and their change since ``predicted``."""
         level = interval_level([*numbers.values(), *(predicted or {}).values()])
         if (list(numbers), level) != (list(self._lines), self._level):
             self._level = level
@@ -213,6 +257,7 @@ class NumbersTable(QWidget):
         if (item := self._grid.itemAtPosition(0, BESIDE)) is not None:
             titles = (n.comparison.title for n in numbers.values() if n.comparison)
             item.widget().setText(next(titles, ""))
+            self._grid.itemAtPosition(0, CHANGED).widget().setText(CHANGE if predicted else "")
 
     def _fill(
         self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
@@ -220,26 +265,29 @@ class NumbersTable(QWidget):
         row, value = self._lines[name], format_value(measured.value)
         if row[VALUE].text() not in ("", value):
             row[VALUE].setStyleSheet(FLASH)
-        before = "" if predicted is None else format_value(predicted.value)
         beside = measured.comparison
+        interval = format_interval(measured, self._level, to="–")
         texts = {
             VALUE: value,
             BESIDE: beside.text if beside else "",
             VERDICT: beside.verdict if beside else "",
             UNIT: measured.unit,
-            INTERVAL: format_interval(measured, self._level, to="–"),
-            OPEN: "" if open_slices is None else str(open_slices),
-            PREDICTED: "" if before == value else before,
+            INTERVAL: REVIEWED if open_slices == 0 else interval,
+            CHANGED: "" if predicted is None else format_change(measured.value, predicted.value),
         }
         for column, text in texts.items():
             row[column].setText(text)
-        help_text = "\n".join([*describe_number(measured, open_slices), measured.help])
-        for label in row[: VALUE + 1]:
+        lines = describe_number(measured, open_slices)
+        if texts[CHANGED] and predicted is not None:
+            before = format_value(predicted.value)
+            lines.append(PREDICTED_TEXT.format(value=before, unit=measured.unit))
+        help_text = "\n".join([*lines, measured.help])
+        for label in row:
             label.setToolTip(help_text)
 
     def _end_highlight(self) -> None:
         for name in self.highlighted:
-            self._lines[name][VALUE].setStyleSheet("")
+            self._lines[name][VALUE].setStyleSheet(BOLD)
 
     def _make_lines(self, names: Mapping[str, Measured]) -> None:
         while (item := self._grid.takeAt(0)) is not None:
@@ -249,24 +297,38 @@ class NumbersTable(QWidget):
         if self._level:
             headings[INTERVAL] = f"{self._level} %", INTERVAL_HELP.format(level=self._level)
         for column, (text, help_text) in enumerate(headings if names else ()):
-            heading = LevelLabel(text, level="done")
+            heading = LevelLabel(text, level="done", style=PLAIN)
             heading.setToolTip(help_text)
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
-            plain = (QLabel() for _ in HEADINGS[VALUE:PREDICTED])
-            colored = LevelLabel(level="done"), LevelLabel(level="warning")
-            self._lines[name] = [QLabel(name), *plain, *colored]
+            line = [self._make_label(column) for column in range(len(HEADINGS))]
+            line[NAME].setText(self._titles.get(name, name))
+            line[VALUE].setStyleSheet(BOLD)
+            self._lines[name] = line
             for column, label in enumerate(self._lines[name]):
-                # The verdict stands below the range, in a line that has no height without it.
-                cell = (2 * row + 1, BESIDE) if column == VERDICT else (2 * row, column)
-                self._grid.addWidget(label, *cell, _side(column))
+                self._grid.addWidget(label, row, column, _side(column))
+
+    def _make_label(self, column: int) -> QLabel:
+        if column in LEVELS:
+            return LevelLabel(level=LEVELS[column], style=PLAIN)
+        is_known = column != INTERVAL or self._level is not None
+        return SteadyLabel(*WIDEST_TEXTS.get(column, ()) if is_known else ())
 
 
 def format_value(value: float, *, like: float | None = None) -> str:
     """Return a value with one decimal, two if it (or ``like``) is below 10; a dash for NaN."""
     if not math.isfinite(value):
-        return _UNKNOWN
-    return f"{value:.2f}" if abs(value if like is None else like) < 9.995 else f"{value:.1f}"
+        return UNKNOWN
+    digits = 2 if abs(value if like is None else like) < 9.995 else 1
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def format_change(after: float, before: float) -> str:
+    """Return a change with its sign and the decimals of the larger; "" if it is shown as 0."""
+    text = format_value(abs(after - before), like=max(after, before))
+    if not text.strip(f"0.{UNKNOWN}"):
+        return ""
+    return f"{'+' if after > before else '−'}{text}"
 
 
 def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
@@ -289,5 +351,5 @@ def describe_number(measured: Measured, open_slices: int | None) -> list[str]:
 
 
 def _side(column: int) -> Qt.AlignmentFlag:
-    is_text = column in (NAME, UNIT)
+    is_text = column in (NAME, UNIT, VERDICT)
     return Qt.AlignmentFlag.AlignLeft if is_text else Qt.AlignmentFlag.AlignRight
