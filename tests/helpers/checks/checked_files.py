@@ -67,6 +67,7 @@ from napari_bayes_nnunet.io.evaluation.predictions import MIRRORED_PROBABILITIES
 from napari_bayes_nnunet.io.evaluation.references import IGNORED_VOXELS
 from napari_bayes_nnunet.io.files.limits import LARGEST_TEXT
 from napari_bayes_nnunet.io.files.special import SPECIAL_FILE
+from napari_bayes_nnunet.io.heart.normal_ranges import WRONG_LINE
 from napari_bayes_nnunet.io.images.nifti import (
     MORE_THAN_HEADER,
     MOST_VOXELS,
@@ -271,6 +272,7 @@ CHECKS: tuple[Check, ...] = (
     Check(EVALUATION, "reference labels", "be possible for two cases", EVALUATE, refusal(SHARED_REFERENCE), "app/evaluation/test_evaluate.py::test_one_reference_for_two_patients_is_refused"),
     Check(EVALUATION, "reference labels", "be one of several for a case", EVALUATE, refusal(SEVERAL_REFERENCES), "io/evaluation/test_label_tree.py::test_several_references_of_a_case_are_refused"),
     Check(EVALUATION, "names of the cases", "not show which cases are of one patient", EVALUATE, note(NO_SHARED_PATIENT), "app/evaluation/test_evaluate.py::test_cases_without_shared_names_are_noted"),
+    Check(EVALUATION, "CSV file with normal ranges", "count papillary muscles by another rule, or have a wrong line", ("export-dicom", "Review (dock)"), refusal(WRONG_LINE), "io/heart/test_normal_ranges.py::test_a_wrong_line_is_named_with_what_to_write"),
     Check(OUTPUT, "folder of the images", "write results there", ("predict FOLDER",), refusal(OUTPUT_IS_INPUT), "app/cohort/test_run.py::test_results_among_the_images"),
     Check(OUTPUT, "folder of the DICOM images", "write results there", ("export-dicom",), refusal(OUTPUT_IS_INPUT), "app/review/test_dicom_export.py::test_folder_of_the_images_is_refused"),
     Check(OUTPUT, "folder of reference labels or of images", "write a report there", ("evaluate",), refusal(OUTPUT_IS_INPUT), "app/evaluation/test_request.py::test_preview_refuses_what_would_fail"),
