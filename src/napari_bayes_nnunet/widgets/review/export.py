@@ -22,7 +22,7 @@ EXPORT_HELP = (
     "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
     "(HTML)."
 )
-NAME_HELP = (
+NAMED_HELP = (
     "Write name, birth year, sex and date from the DICOM header, or the file's name, into the "
     "report. Labels and numbers stay without."
 )
@@ -64,7 +64,7 @@ class ExportForm(QWidget):
         self.folder_button.setEnabled(False)
         self.status = MessageLabel()
         self.export_button.setToolTip(EXPORT_HELP)
-        self.names_patient.setToolTip(NAME_HELP)
+        self.names_patient.setToolTip(NAMED_HELP)
         self.dicom_button.setToolTip(DICOM_HELP)
         self.training_button.setToolTip(TRAINING_HELP)
         self.folder_button.setToolTip(NOTHING_SAVED)
