@@ -47,6 +47,7 @@ MOST_CODE = {
     "room of a review": -571,
     "mended after the merge": 26,
     "normal ranges": 330,
+    "whose heart": 365,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -70,6 +71,7 @@ MOST_TEST_LINES = {
     "room of a review": -315,
     "mended after the merge": 148,
     "normal ranges": 708,
+    "whose heart": 463,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

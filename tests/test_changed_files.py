@@ -29,6 +29,7 @@ from napari_bayes_nnunet.app.segmentation.calibration import chosen_temperature
 from napari_bayes_nnunet.app.segmentation.inspection import inspection_json, inspection_text
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.app.training.run_state import JobInfo
+from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_splits
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
@@ -37,8 +38,7 @@ from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record
 from napari_bayes_nnunet.io.files.json_files import parse_json
 from napari_bayes_nnunet.io.study.info import STUDY_FILE, read_study_info
 from napari_bayes_nnunet.io.study.patient import (
-    PATIENT,
-    PatientRecord,
+    PATIENT_FILE,
     read_patient,
     write_patient,
 )
@@ -140,7 +140,7 @@ def test_changed_patient_is_read_or_refused(study: Path) -> None:
 
     whole = {"age": 66.0, "sex": "f", "height_cm": 170.0, "weight_kg": 60.0, "heart_rate": 60.0}
     write_patient(study, PatientRecord(name="Quux", birth="1957", files=("a.nii",), **whole))
-    assert_read_or_refused(study / PATIENT, read)
+    assert_read_or_refused(study / PATIENT_FILE, read)
 
 
 def test_changed_report_is_read_or_refused(tmp_path: Path) -> None:

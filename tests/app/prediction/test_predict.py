@@ -64,7 +64,7 @@ from napari_bayes_nnunet.io.images.nifti import (
 )
 from napari_bayes_nnunet.io.search import case_image
 from napari_bayes_nnunet.io.study.info import find_image
-from napari_bayes_nnunet.io.study.patient import PATIENT
+from napari_bayes_nnunet.io.study.patient import PATIENT_FILE
 from napari_bayes_nnunet.io.study.study import read_study
 from tests.helpers.data import dicoms
 from tests.helpers.data.models import made_image, make_model
@@ -605,7 +605,7 @@ def test_wrong_number_of_channels_is_named(image, tmp_path):
 
 
 def test_names_that_differ_in_case_only_raise(model, image, tmp_path):
-    twin = image.with_name(image.name.replace("patient", "PATIENT"))
+    twin = image.with_name(image.name.replace("patient", "PATIENT_FILE"))
     shutil.copyfile(image, twin)
     code, said = run(model, image, twin, "-o", tmp_path / "out")
     assert code == 1
@@ -830,14 +830,14 @@ class TestDicom:
         for file in (one for one in out.rglob("*") if one.is_file()):
             content = file.read_bytes()
             content = gzip.decompress(content) if file.suffix == ".gz" else content
-            if file == out / outcome.case / PATIENT:
+            if file == out / outcome.case / PATIENT_FILE:
                 assert stat.S_IMODE(file.stat().st_mode) == 0o600
                 assert read_study(file.parent).patient.title.startswith("Doe^Jane (MRN-4711) · ")
                 continue
             for word in (b"Doe", b"Jane", b"MRN-4711", b"1950"):
                 assert word not in content, file
                 assert word.decode() not in str(file.relative_to(out))
-        assert (out / outcome.case / PATIENT).exists()
+        assert (out / outcome.case / PATIENT_FILE).exists()
 
     def test_named_by_the_folder_on_request(self, model, folder, tmp_path):
         out = tmp_path / "out"

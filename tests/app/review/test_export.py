@@ -23,6 +23,7 @@ from napari_bayes_nnunet.app.review.export import (
     export_review,
 )
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.dataset.raw_dataset import (
@@ -35,7 +36,7 @@ from napari_bayes_nnunet.io.dataset.raw_dataset import (
 from napari_bayes_nnunet.io.images.geometry import Geometry, make_geometry
 from napari_bayes_nnunet.io.images.nifti import Volume, read_labels, read_volume, write_labels
 from napari_bayes_nnunet.io.study.arrays import posterior_file
-from napari_bayes_nnunet.io.study.patient import PatientRecord, write_patient
+from napari_bayes_nnunet.io.study.patient import write_patient
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.usage_log import USE_LOG, append_use
 from napari_bayes_nnunet.sample_data import CINE

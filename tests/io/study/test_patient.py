@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.io.dicom.reader import read_dicom
 from napari_bayes_nnunet.io.images.nifti import read_volume
-from napari_bayes_nnunet.io.study.patient import PATIENT, PatientRecord
+from napari_bayes_nnunet.io.study.patient import PATIENT_FILE
 from napari_bayes_nnunet.io.study.review_state import ReviewState
 from napari_bayes_nnunet.io.study.study import has_corrections, read_study, save_review, write_study
 from tests.helpers.data.dicoms import write_cine
@@ -79,10 +80,10 @@ def test_nifti_is_named_by_its_whole_file(tmp_path) -> None:
 
 def test_record_is_kept_for_its_owner_only(tmp_path) -> None:
     folder = make(tmp_path / "study")
-    assert stat.S_IMODE((folder / PATIENT).stat().st_mode) == 0o600
+    assert stat.S_IMODE((folder / PATIENT_FILE).stat().st_mode) == 0o600
     assert read_study(folder).patient == DOE
     make(folder, None)  # of another image, without a header
-    assert not (folder / PATIENT).exists()
+    assert not (folder / PATIENT_FILE).exists()
 
 
 def test_study_without_record_is_named_by_its_case(tmp_path) -> None:
@@ -94,10 +95,10 @@ def test_study_without_record_is_named_by_its_case(tmp_path) -> None:
 @pytest.mark.parametrize("text", ["{", '{"format": 1, "name": 5}', '{"format": 99}'])
 def test_damaged_record_is_said_and_the_study_opens(tmp_path, text) -> None:
     folder = make(tmp_path / "study")
-    (folder / PATIENT).write_text(text)
+    (folder / PATIENT_FILE).write_text(text)
     study = read_study(folder)
     assert study.patient.title == "heart"
-    assert [PATIENT in problem for problem in study.problems] == [True]
+    assert [PATIENT_FILE in problem for problem in study.problems] == [True]
 
 
 def test_first_opening_takes_the_values_of_the_header(tmp_path) -> None:
@@ -113,6 +114,6 @@ def test_first_opening_takes_the_values_of_the_header(tmp_path) -> None:
 
 def test_record_of_a_newer_version_is_read(tmp_path) -> None:
     folder = make(tmp_path / "study")
-    content = json.loads((folder / PATIENT).read_text())
-    (folder / PATIENT).write_text(json.dumps({**content, "diagnosis": "?"}))
+    content = json.loads((folder / PATIENT_FILE).read_text())
+    (folder / PATIENT_FILE).write_text(json.dumps({**content, "diagnosis": "?"}))
     assert read_study(folder).patient == DOE

@@ -12,10 +12,11 @@ import pytest
 from napari.layers import Image, Layer
 from qtpy.QtWidgets import QLabel
 
+from napari_bayes_nnunet.core.heart.patient_record import PatientRecord
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.images.geometry import make_geometry
 from napari_bayes_nnunet.io.images.nifti import write_image
-from napari_bayes_nnunet.io.study.patient import PatientRecord, write_patient
+from napari_bayes_nnunet.io.study.patient import write_patient
 from napari_bayes_nnunet.io.study.review_state import Decision
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY, PATIENT_HIDDEN, STRIP_KEY
@@ -25,7 +26,7 @@ from napari_bayes_nnunet.widgets.layers.result_layers import keep_result
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import PICTURE_HIDDEN, ReviewWidget
 from napari_bayes_nnunet.widgets.review.window_layout import ThumbnailArea
-from napari_bayes_nnunet.widgets.segment.image_form import NO_CANDIDATE, ImageForm
+from napari_bayes_nnunet.widgets.segment.image_form import CANNOT_BE_SEGMENTED, ImageForm
 
 from ...helpers.data.cines import AFFINE, CINE, SHAPE, VOLUME, WORST, image_of, make_cine, voxels_of
 from ...helpers.windows.reviewing import press
@@ -223,7 +224,7 @@ def test_no_candidate_is_said_to_be_none(window, qtbot, kind) -> None:
     qtbot.addWidget(form)
     add: Callable[..., Layer] = window.add_image if kind == "photo" else window.add_labels
     layer = add(np.zeros((64, 64, 3) if kind == "photo" else SHAPE, np.uint8), name=kind)
-    assert NO_CANDIDATE.format(layer=kind) in form.hint.text()
+    assert CANNOT_BE_SEGMENTED.format(layer=kind) in form.hint.text()
     window.layers.remove(layer)
     assert kind not in form.hint.text()
     form.close_events()

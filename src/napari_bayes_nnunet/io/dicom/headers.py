@@ -22,7 +22,7 @@ from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, EnhancedMRImageStorage, MRImageStorage
 
-from ..study.patient import PatientRecord
+from ...core.heart.patient_record import PatientRecord
 from .limits import MOST_FRAMES, read_dicom_file
 
 Vector: TypeAlias = tuple[float, ...]
@@ -124,7 +124,7 @@ def images_of(file: Path) -> list[DicomImage]:
         return [_image(file, header, frame) for frame in range(_frames(header))]
 
 
-def patient_of(header: pydicom.Dataset) -> PatientRecord:
+def patient_record(header: pydicom.Dataset) -> PatientRecord:
     """Return whose heart a file shows. Values that the standard does not allow are left out."""
 
     def text(name: str) -> str:

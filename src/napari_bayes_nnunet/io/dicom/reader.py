@@ -20,12 +20,12 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from ...core.counts import format_count
+from ...core.heart.patient_record import PatientRecord
 from ...core.problems import Action, Statement, statement
 from .. import DataError
 from ..files.special import may_be_file
 from ..images.geometry import Geometry, make_geometry
 from ..images.nifti import BLANK_IMAGE, Volume
-from ..study.patient import PatientRecord
 from .files import is_dicom, list_files
 from .headers import (
     DAMAGED,
@@ -35,7 +35,7 @@ from .headers import (
     functional_group,
     has_valid_uids,
     images_of,
-    patient_of,
+    patient_record,
     syntax_name,
     tolerant_reading,
 )
@@ -204,7 +204,7 @@ def read_thumbnail(stack: Stack) -> np.ndarray[tuple[int, ...], np.dtype[np.gene
 def _read_patient(stack: Stack) -> PatientRecord:
     """Return whose heart a readable stack shows."""
     with tolerant_reading():
-        record = patient_of(read_dicom_file(stack.first.file, stop_before_pixels=True))
+        record = patient_record(read_dicom_file(stack.first.file, stop_before_pixels=True))
     beat = stack.first.beat
     rate = record.heart_rate or (round(60000 / beat) if beat else None)
     return replace(record, series=record.series or stack.series_name, heart_rate=rate)

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ...core.heart.patient_record import NOBODY, PatientRecord
 from ...core.problems import Statement, statement
 from ...core.types import Spacing
 from .. import DataError
@@ -31,7 +32,6 @@ from ..files.given_path import given_path
 from ..files.limits import CHUNK, LFS_START, read_small_text
 from ..files.main_memory import free_main_memory
 from ..files.special import may_be_file, refuse_special
-from ..study.patient import NOBODY, PatientRecord
 from .geometry import Geometry, slices_on_fourth_axis, with_slices_on_third_axis
 from .integrity import HEADER_BYTES
 from .nibabel_types import nifti_classes, nifti_errors

@@ -5,80 +5,19 @@ It stays in the study: nothing of it is in reports, exports for research, settin
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from ...core import InputError
-from ...core.heart.function import Patient
+from ...core.heart.patient_record import PatientRecord
 from .. import DataError
 from ..files.atomic import write_json
 from ..files.json_files import read_json
 
-PATIENT: Final = "patient.json"
+PATIENT_FILE: Final = "patient.json"
 _FORMAT: Final = 1
 _REPAIR: Final = "Delete it to open the study without the data of its patient."
 _OWNER_ONLY: Final = 0o600
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatientRecord:
-    """Whose heart an image shows and when, as far as its DICOM header says; else "" or None.
-
-    ``birth`` and ``date`` of the study are ISO dates, or only years. ``age`` at the study is in
-    years. ``files`` are the names of NIfTI files, whose headers name no patient.
-    """
-
-    name: str = ""
-    patient_id: str = ""
-    birth: str = ""
-    age: float | None = None
-    sex: Literal["f", "m"] | None = None
-    date: str = ""
-    series: str = ""
-    height_cm: float | None = None
-    weight_kg: float | None = None
-    heart_rate: float | None = None
-    files: tuple[str, ...] = ()
-
-    @property
-    def identity(self) -> str:
-        """Name and ID, as in "DOE^J (4711)", or the names of the files."""
-        other_id = self.patient_id if self.patient_id != self.name else ""
-        known = f"{self.name} ({other_id})" if self.name and other_id else self.name or other_id
-        return known or " + ".join(self.files)
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Identity, year of birth with sex and age, date and series, as far as they are known."""
-        age = "" if self.age is None else f"{self.age:.0f} y"
-        sex = (self.sex or "").upper()
-        born = " ".join(filter(None, (self.birth[:4], sex)))
-        about = f"{born} ({age})" if born and age else born or age
-        return tuple(filter(None, (self.identity, about, self.date, self.series)))
-
-    @property
-    def title(self) -> str:
-        """One line such as "DOE^J · 1957 M (66 y) · 2024-03-12 · cine SAX"."""
-        return " · ".join(self.parts)
-
-    @property
-    def values(self) -> Patient:
-        """Values for indexing, without those outside the human range."""
-        patient = Patient()
-        for entry in fields(Patient):
-            with suppress(InputError):  # such as a height of 0, as scanners write if they have none
-                value = getattr(self, entry.name, None)
-                patient = replace(patient, **{entry.name: value})
-        return patient
-
-    def joined_with(self, other: PatientRecord) -> PatientRecord:
-        """Return the record of an image that was joined with one of the same patient."""
-        return replace(self, files=(*self.files, *other.files))
-
-
-NOBODY: Final = PatientRecord()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +27,7 @@ class _PatientFile(PatientRecord):
 
 def write_patient(folder: Path, record: PatientRecord) -> None:
     """Write ``patient.json`` atomically, for its owner only. Raises OSError if that fails."""
-    file = folder / PATIENT
+    file = folder / PATIENT_FILE
     file.touch(_OWNER_ONLY)  # whose permissions pass on to what replaces it
     write_json(file, {"format": _FORMAT, **asdict(record)})
 
@@ -99,7 +38,7 @@ def read_patient(folder: Path, *, case: str, problems: list[str]) -> PatientReco
     The case also stands for a file that cannot be read, which is appended to ``problems``.
     """
     try:
-        content = read_json(folder / PATIENT, _PatientFile, newest=_FORMAT, repair=_REPAIR)
+        content = read_json(folder / PATIENT_FILE, _PatientFile, newest=_FORMAT, repair=_REPAIR)
     except FileNotFoundError:
         return PatientRecord(files=(case,))
     except DataError as error:

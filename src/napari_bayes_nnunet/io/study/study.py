@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from ...core.counts import format_count
 from ...core.ensemble.maps import HasMaps
 from ...core.ensemble.stored_posterior import StoredPosterior
+from ...core.heart.patient_record import NOBODY, PatientRecord
 from ...core.types import Phase
 from .. import DataError
 from ..files.access import writing
@@ -60,7 +61,7 @@ from .info import (
     read_study_info,
     write_study_info,
 )
-from .patient import NOBODY, PATIENT, PatientRecord, read_patient, write_patient
+from .patient import PATIENT_FILE, read_patient, write_patient
 from .review_state import REVIEW, ReviewState, read_review, write_review
 
 LOCK: Final = "study.lock"
@@ -309,7 +310,7 @@ def _clear(folder: Path) -> None:
     With the prediction, labels can still be recognised as uncorrected after a kill.
     """
     write_text(folder / _UNFINISHED, "This study was not written completely.\n")
-    _remove(folder, STUDY_FILE, PATIENT, REVIEW, EDITED, PREDICTION)
+    _remove(folder, STUDY_FILE, PATIENT_FILE, REVIEW, EDITED, PREDICTION)
 
 
 @contextmanager
@@ -320,7 +321,7 @@ def _absent_after_error(folder: Path) -> Iterator[None]:
     except BaseException:
         with suppress(OSError):
             files = EDITED, *MAP_FILES.values(), IMAGE, PREDICTION
-            _remove(folder, STUDY_FILE, PATIENT, *files)
+            _remove(folder, STUDY_FILE, PATIENT_FILE, *files)
         raise
 
 

@@ -11,10 +11,10 @@ from napari.components.overlays import ScaleBarOverlay, TextOverlay
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer
 
+from ...core.heart.patient_record import PatientRecord
 from ...core.steps import drain
 from ...core.types import Phase
 from ...io.images.geometry import Letters
-from ...io.study.patient import PatientRecord
 from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay
 from .front import image_in_front
 from .metadata import layer_geometry, layer_patient, layer_spacing

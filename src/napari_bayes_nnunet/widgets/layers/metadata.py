@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from ...core.heart.intensity_window import image_window
+from ...core.heart.patient_record import NOBODY, PatientRecord
 from ...core.types import Spacing
 from ...io.images.geometry import Geometry
 from ...io.images.nifti import ENDINGS, Volume, case_name
-from ...io.study.patient import NOBODY, PatientRecord
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 PHASE_CASES: Final = "phase_cases"
-PATIENT: Final = "patient"
+WHOSE: Final = "patient"
 """Keys in our metadata of a layer."""
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 
@@ -42,7 +42,7 @@ def layer_data(
                 "geometry": volume.geometry,
                 "doubt": volume.doubt,
                 "notes": volume.notes,
-                PATIENT: volume.patient,
+                WHOSE: volume.patient,
             }
         },
     }
@@ -150,7 +150,7 @@ def dicom_path(layers: Iterable[Layer], case: str) -> str:
 
 def layer_patient(layer: Layer) -> PatientRecord:
     """Return whose heart a layer shows: by its header, or by the name of its file or of itself."""
-    record = bayes_metadata(layer).get(PATIENT)
+    record = bayes_metadata(layer).get(WHOSE)
     if isinstance(record, PatientRecord) and record != NOBODY:
         return record
     source = layer_source(layer)

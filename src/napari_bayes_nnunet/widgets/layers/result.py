@@ -18,6 +18,7 @@ from ...core.ensemble.maps import MAPS, HasMaps
 from ...core.ensemble.stored_posterior import StoredPosterior
 from ...core.heart.function import Measured, heart_function
 from ...core.heart.measurements import Structure
+from ...core.heart.patient_record import PatientRecord
 from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.heart.volume_curve import VolumeCurve, volume_curve
 from ...core.types import Phase
@@ -26,7 +27,6 @@ from ...io.images.geometry import Geometry
 from ...io.images.nifti import CardiacPhases
 from ...io.study.arrays import read_posterior, round_map
 from ...io.study.case_report import interval_rules
-from ...io.study.patient import PatientRecord
 from ...io.study.study import Study
 from ..common.wording import in_the_window
 from .image_input import ImageInput

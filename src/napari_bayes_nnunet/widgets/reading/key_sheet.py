@@ -99,10 +99,10 @@ class HidePatientAction(MenuAction):
         self.setShortcut(HIDE_KEY)
 
 
-Action = TypeVar("Action", bound=MenuAction)
+Entry = TypeVar("Entry", bound=MenuAction)
 
 
-def menu_action(window: QMainWindow, kind: type[Action]) -> Action | None:
+def menu_action(window: QMainWindow, kind: type[Entry]) -> Entry | None:
     """Return the entry of a menu of napari, made once; None for other windows, which lack it."""
     made = next((child for child in window.children() if isinstance(child, kind)), None)
     return made or (kind(window) if window.findChild(QMenu, kind.MENU) is not None else None)

@@ -23,7 +23,7 @@ EXPORT_HELP = (
     "Save the labels (NIfTI), the numbers (CSV) and a report with pictures of the corrected slices "
     "(HTML)."
 )
-NAME_HELP = (
+NAMED_HELP = (
     "Write name, birth year, sex and date from the DICOM header, or the file's name, into the "
     "report. Labels and numbers stay without."
 )
@@ -67,7 +67,7 @@ class SaveButton(QPushButton):
         self.dicom_action = self._add("DICOM SEG and SR…", DICOM_HELP)
         self.training_action = self._add("Add to training set…", TRAINING_HELP)
         self._menu.addSeparator()
-        self.names_patient = self._add("Reports with the patient's name", NAME_HELP)
+        self.names_patient = self._add("Report with the patient's name", NAMED_HELP)
         self.names_patient.setCheckable(True)
         self.folder_action = self._add(OPEN_FOLDER, NOTHING_SAVED)
         self.folder_action.setEnabled(False)

@@ -83,7 +83,7 @@ PHASES_FOUND = "ED and ES (automatic)"
 PHASES_KNOWN = "ED {phases.ed} and ES {phases.es}"
 PHASES_TITLES = ("ED and ES", "all phases", "current phase", "chosen phases")
 OTHER_IN_FRONT = "{front} is in front of {image}. Segment brings {image} to the front."
-NO_CANDIDATE = (
+CANNOT_BE_SEGMENTED = (
     "{layer} cannot be segmented, because it is a picture or labels. Choose a 3D image or a cine."
 )
 PHASE_COUNT = "{count} phases along the first axis."
@@ -366,7 +366,7 @@ class ImageForm(QWidget):
             sentences.append(PHASE_COUNT.format(count=layer_voxels(self.layer).shape[0]))
         active = self._viewer.layers.selection.active
         if active is not None and is_no_candidate(active):
-            sentences.append(NO_CANDIDATE.format(layer=active.name))
+            sentences.append(CANNOT_BE_SEGMENTED.format(layer=active.name))
         if self._cannot_join:
             sentences.append(self._cannot_join)
         front = image_in_front(self._viewer)

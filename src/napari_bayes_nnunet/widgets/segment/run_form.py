@@ -308,7 +308,7 @@ class CurveForm(QWidget):
 
 
 SHOW_HELP: Final = "Show the layers of this result and hide those of the others."
-PREDICTION: Final = "Prediction, without the corrections of a review"
+ONLY_PREDICTED: Final = "Prediction, without the corrections of a review"
 REMOVE_HELP: Final = "Remove this result and its layers."
 
 
@@ -327,7 +327,7 @@ class ResultsForm(QWidget):
         self.blocks: dict[str, ResultBlock] = {}
         self._rows = QVBoxLayout()
         self.curves = CurveForm()
-        self.kind = LevelLabel(PREDICTION, level="done")
+        self.kind = LevelLabel(ONLY_PREDICTED, level="done")
         self.kind.setWordWrap(True)
         column_layout(self, self.kind, self._rows, self.curves)
         self.set_results({}, "")

@@ -1,0 +1,69 @@
+"""Whose heart an image shows."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import Final, Literal
+
+from .. import InputError
+from .function import Patient
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientRecord:
+    """Whose heart an image shows and when, as far as its DICOM header says; else "" or None.
+
+    ``birth`` and ``date`` of the study are ISO dates, or only years. ``age`` at the study is in
+    years. ``files`` are the names of NIfTI files, whose headers name no patient.
+    """
+
+    name: str = ""
+    patient_id: str = ""
+    birth: str = ""
+    age: float | None = None
+    sex: Literal["f", "m"] | None = None
+    date: str = ""
+    series: str = ""
+    height_cm: float | None = None
+    weight_kg: float | None = None
+    heart_rate: float | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """Name and ID, as in "DOE^J (4711)", or the names of the files."""
+        other_id = self.patient_id if self.patient_id != self.name else ""
+        known = f"{self.name} ({other_id})" if self.name and other_id else self.name or other_id
+        return known or " + ".join(self.files)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Identity, year of birth with sex and age, date and series, as far as they are known."""
+        age = "" if self.age is None else f"{self.age:.0f} y"
+        sex = (self.sex or "").upper()
+        born = " ".join(filter(None, (self.birth[:4], sex)))
+        about = f"{born} ({age})" if born and age else born or age
+        return tuple(filter(None, (self.identity, about, self.date, self.series)))
+
+    @property
+    def title(self) -> str:
+        """One line such as "DOE^J · 1957 M (66 y) · 2024-03-12 · cine SAX"."""
+        return " · ".join(self.parts)
+
+    @property
+    def values(self) -> Patient:
+        """Values for indexing, without those outside the human range."""
+        patient = Patient()
+        for entry in fields(Patient):
+            with suppress(InputError):  # such as a height of 0, as scanners write if they have none
+                value = getattr(self, entry.name, None)
+                patient = replace(patient, **{entry.name: value})
+        return patient
+
+    def joined_with(self, other: PatientRecord) -> PatientRecord:
+        """Return the record of an image that was joined with one of the same patient."""
+        return replace(self, files=(*self.files, *other.files))
+
+
+NOBODY: Final = PatientRecord()
