@@ -46,6 +46,7 @@ MOST_CODE = {
     "widgets of Qt": -438,
     "room of a review": -571,
     "mended after the merge": 26,
+    "first minute": 135,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -68,6 +69,7 @@ MOST_TEST_LINES = {
     "widgets of Qt": -198,
     "room of a review": -315,
     "mended after the merge": 148,
+    "first minute": 120,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
