@@ -48,6 +48,7 @@ MOST_CODE = {
     "mended after the merge": 26,
     "normal ranges": 330,
     "whose heart": 365,
+    "first minute": 135,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -72,6 +73,7 @@ MOST_TEST_LINES = {
     "mended after the merge": 148,
     "normal ranges": 708,
     "whose heart": 463,
+    "first minute": 120,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -21,7 +21,7 @@ from ...core.heart.function import Patient
 from ...core.heart.normal_ranges import NormalRanges
 from ...core.types import Mask, Phase, Place
 from ..common.window_thread import after_frame
-from ..editing.brush_region import BrushRegion
+from ..editing.brush_region import PAINTING, BrushRegion
 from ..editing.carry import Carrying
 from ..editing.contour_handles import ContourHandles
 from ..editing.correction_form import END_BUTTONS
@@ -48,8 +48,6 @@ QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
 ALL_ACCEPTED: Final = "All slices accepted. Continue with Save."
-PAINTING: Final = ("paint", "erase", "fill", "polygon")
-"""Modes of napari in which the mouse changes the labels."""
 PAINTS: Final = "Clicks and drags change the labels now ({tool}). Press Z to end this."
 ASKED: Final = "{finding} Press A again to accept the slice all the same."
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."

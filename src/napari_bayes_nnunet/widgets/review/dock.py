@@ -186,7 +186,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._read(folder, image)
 
     def show_guide(self, text: str) -> None:
-        """Show lines of help below the table of the queue, until the study is closed."""
+        """Show lines of help above the corrections, until the study is closed."""
         self.forms.guide.show_message(text)
 
     def show_reading_layout(self) -> None:

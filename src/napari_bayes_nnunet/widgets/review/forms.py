@@ -66,8 +66,8 @@ class ReviewForms(QWidget):
         self.numbers = NumbersForm(settings)
         self.export = SaveButton()
         self.sections: dict[str, CollapsibleSection] = {}
-        self._column = column_layout(self, self.corrections)
-        queue = self.grid, self.table, self.guide, self.stop, self.slice.comment, self.queue
+        self._column = column_layout(self, self.guide, self.corrections)
+        queue = self.grid, self.table, self.stop, self.slice.comment, self.queue
         self._add(QUEUE, *queue)
         self._add(LIMITS, self.corrections.limits)
         self._add(PICTURE, self.display, self.corrections.looks)
