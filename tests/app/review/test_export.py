@@ -113,6 +113,12 @@ def test_numbers_have_the_open_slices_of_their_phases(session, image, tmp_path) 
     assert {row["state"] for row in rows} == {"DRAFT, 5 of 8 slices accepted"}
     assert [found[name] for name in ("LV EDV", "LV mass", "RV EDV")] == ["0", "0", "0"]
     assert [found[name] for name in ("LV ESV", "LV SV", "LV EF", "RV EF")] == ["3", "3", "3", "3"]
+    accept(session, ES)
+    _, numbers, report = exported(session, image, tmp_path / "out")
+    with numbers.open(encoding="utf-8", newline="") as stream:
+        states = {row["state"] for row in csv.DictReader(stream)}
+    assert states == {"reviewed, 8 of 8 slices accepted"}
+    assert "DRAFT" not in report.read_text(encoding="utf-8")
 
 
 def test_report_without_image_has_no_slices(session, tmp_path) -> None:
