@@ -183,8 +183,11 @@ def test_a_normal_range_and_its_verdict_stand_beside_the_number(table: KeyNumber
     assert "Normal" in {label.text() for label in table.findChildren(QLabel)}
 
 
-def test_ranges_of_both_sexes_stand_in_two_lines(table: KeyNumbers) -> None:
-    both = replace(NORMAL, title="Men\nWomen", text="93–232\n80–175")
+def test_ranges_of_both_sexes_stand_in_the_tooltip(table: KeyNumbers) -> None:
+    table.set_numbers(numbers(), {}, ed=1, es=9)
+    height = table.sizeHint().height()
+    both = replace(NORMAL, title="Men\nWomen", text="93–232\n80–175", verdict="▲ high")
     table.set_numbers({n: replace(m, comparison=both) for n, m in numbers().items()}, {})
-    assert table.texts("LV EDV")[BESIDE] == "93–232\n80–175"
-    assert "Men\nWomen" in {label.text() for label in table.findChildren(QLabel)}
+    assert table.texts("LV EDV")[BESIDE:] == ("", "▲ high")
+    assert NORMAL.lines[0] in table.table._lines["LV EDV"][VERDICT].toolTip()
+    assert table.sizeHint().height() == height

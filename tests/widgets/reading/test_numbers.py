@@ -263,6 +263,9 @@ def test_a_range_stands_beside_its_verdict(table: NumbersTable) -> None:
     assert NORMAL.lines[0] in table._lines["LV EDV"][VALUE].toolTip()
     table.set_numbers(numbers(replace(number, comparison=replace(NORMAL, title="Muscle"))))
     assert heading(table, BESIDE) == "Muscle"
+    both = replace(NORMAL, title="Men\nWomen", text="93–232\n80–175")
+    table.set_numbers(numbers(replace(number, comparison=both)))
+    assert (heading(table, BESIDE), table.texts("LV EDV")[BESIDE]) == (both.title, both.text)
     table.set_numbers(numbers(number))
     assert heading(table, BESIDE) == ""
     assert table.texts("LV EDV")[BESIDE] == ""

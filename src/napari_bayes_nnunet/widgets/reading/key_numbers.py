@@ -52,7 +52,7 @@ class KeyNumbers(QWidget):
         super().__init__(parent)
         self._in_review = in_review
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
-        self.table = NumbersTable(titles=KEY_NUMBERS, spacing=0)
+        self.table = NumbersTable(titles=KEY_NUMBERS, dense=True)
         column_layout(self, self.caption, self.table).setSpacing(0)
         self.set_numbers({}, {})
 

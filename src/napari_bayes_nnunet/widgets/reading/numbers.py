@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
@@ -15,6 +15,7 @@ from ...app.review.comparisons import AS_MUSCLE
 from ...app.review.report_numbers import REVIEWED, format_interval, interval_level
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Measured, Patient
+from ...core.heart.normal_ranges import Comparison
 from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
@@ -165,7 +166,7 @@ HEADINGS = (
     ("", ""),
 )
 NAME, VALUE, UNIT, INTERVAL, CHANGED, BESIDE, VERDICT = range(len(HEADINGS))
-WIDEST_TEXTS = {VALUE: ["188.8"], INTERVAL: ["188–188", REVIEWED], CHANGED: ["+88.8"]}
+WIDEST_TEXTS = {VALUE: ["188.8"], INTERVAL: ["188–188", REVIEWED], CHANGED: ["+88.8", CHANGE]}
 """Widest usual texts of a column, so that no number moves the next column."""
 LEVELS: Final[Mapping[int, Level]] = {UNIT: "done", VERDICT: "warning"}
 FLASH_MS = 1500
@@ -198,7 +199,8 @@ class NumbersTable(QWidget):
     """Table of numbers; values that have changed are highlighted for a moment.
 
     Each row has the value, its interval, "reviewed" if none of its slices is open, the change since
-    the prediction, and what it is compared with. ``titles`` are those of the rows, by name.
+    the prediction, and what it is compared with. ``titles`` are those of the rows, by name. In a
+    ``dense`` table rows have one line: only tooltips have normal ranges of both sexes.
     """
 
     def __init__(
@@ -206,17 +208,18 @@ class NumbersTable(QWidget):
         parent: QWidget | None = None,
         *,
         titles: Mapping[str, str] | None = None,
-        spacing: int = 1,
+        dense: bool = False,
     ) -> None:
         super().__init__(parent)
         self._titles = titles or {}
+        self._dense = dense
         self._lines: dict[str, list[QLabel]] = {}
         """Name → labels of its row."""
         self._level: Coverage | None = None
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(4)
-        self._grid.setVerticalSpacing(spacing)
+        self._grid.setVerticalSpacing(0 if dense else 1)
         self._grid.setColumnStretch(VERDICT, 1)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -255,9 +258,10 @@ class NumbersTable(QWidget):
         if self.highlighted:
             self._timer.start()
         if (item := self._grid.itemAtPosition(0, BESIDE)) is not None:
-            titles = (n.comparison.title for n in numbers.values() if n.comparison)
+            titles = (n.comparison.title for n in numbers.values() if self._shows(n.comparison))
             item.widget().setText(next(titles, ""))
-            self._grid.itemAtPosition(0, CHANGED).widget().setText(CHANGE if predicted else "")
+            has_changed = any(row[CHANGED].text() for row in self._lines.values())
+            self._grid.itemAtPosition(0, CHANGED).widget().setText(CHANGE if has_changed else "")
 
     def _fill(
         self, name: str, measured: Measured, predicted: Measured | None, open_slices: int | None
@@ -269,7 +273,7 @@ class NumbersTable(QWidget):
         interval = format_interval(measured, self._level, to="–")
         texts = {
             VALUE: value,
-            BESIDE: beside.text if beside else "",
+            BESIDE: beside.text if self._shows(beside) else "",
             VERDICT: beside.verdict if beside else "",
             UNIT: measured.unit,
             INTERVAL: REVIEWED if open_slices == 0 else interval,
@@ -284,6 +288,9 @@ class NumbersTable(QWidget):
         help_text = "\n".join([*lines, measured.help])
         for label in row:
             label.setToolTip(help_text)
+
+    def _shows(self, beside: Comparison | None) -> TypeGuard[Comparison]:
+        return beside is not None and not (self._dense and "\n" in beside.text)
 
     def _end_highlight(self) -> None:
         for name in self.highlighted:
@@ -312,7 +319,9 @@ class NumbersTable(QWidget):
         if column in LEVELS:
             return LevelLabel(level=LEVELS[column], style=PLAIN)
         is_known = column != INTERVAL or self._level is not None
-        return SteadyLabel(*WIDEST_TEXTS.get(column, ()) if is_known else ())
+        label = SteadyLabel(*WIDEST_TEXTS.get(column, ()) if is_known else ())
+        label.setAlignment(_side(column))
+        return label
 
 
 def format_value(value: float, *, like: float | None = None) -> str:
