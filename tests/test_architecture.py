@@ -46,7 +46,7 @@ MOST_CODE = {
     "widgets of Qt": -438,
     "room of a review": -571,
     "mended after the merge": 26,
-    "whose heart": 365,
+    "whose heart": 370,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -69,7 +69,7 @@ MOST_TEST_LINES = {
     "widgets of Qt": -198,
     "room of a review": -315,
     "mended after the merge": 148,
-    "whose heart": 463,
+    "whose heart": 468,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
