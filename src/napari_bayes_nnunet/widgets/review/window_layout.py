@@ -149,7 +149,7 @@ class ThumbnailDock(QObject):
     def show_patient(self, text: str) -> None:
         """Say above the thumbnails whose heart they show."""
         self._patient = text
-        if self._area is not None:
+        if self._area is not None and isalive(self._area):
             self._area.show_patient(text)
 
     def cover(self, strip: QWidget, is_covered: bool) -> None:
