@@ -46,7 +46,7 @@ MOST_CODE = {
     "widgets of Qt": -438,
     "room of a review": -571,
     "mended after the merge": 26,
-    "whose heart": 370,
+    "whose heart": 376,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
