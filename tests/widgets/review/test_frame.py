@@ -29,6 +29,7 @@ from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.study.info import LACKS_PHASES
 from napari_bayes_nnunet.widgets.common.dock import FittingScrollArea
 from napari_bayes_nnunet.widgets.common.settings import Settings, StopTarget
+from napari_bayes_nnunet.widgets.reading.numbers import CHANGED, VALUE
 from napari_bayes_nnunet.widgets.review import dock as review_dock
 from napari_bayes_nnunet.widgets.review import saver as study_saver
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
@@ -180,16 +181,16 @@ def test_the_key_numbers_follow_a_correction(dock: ReviewWidget, qtbot: Any) -> 
     assert str(ED) in numbers.caption.text()
     assert str(ES) in numbers.caption.text()
     before = numbers.texts("LV EF")
-    assert before[-1] == ""
+    assert before[CHANGED] == ""
     dock.controller.picture.show_slice((ED, 1))
     dock.forms.corrections.structures.chips["LV"].click()
     press(dock._viewer, "D")
     settle(qtbot, dock, dock.controller)
     after = numbers.texts("LV EF")
-    assert after[2] != before[2]
+    assert after[VALUE] != before[VALUE]
     measured, predicted = dock.controller.session.measured(), dock.controller.session.predicted()
     change = measured["LV EF"].value - predicted["LV EF"].value
-    assert float(after[-1].replace("−", "-")) == pytest.approx(change, abs=0.051)
+    assert float(after[CHANGED].replace("−", "-")) == pytest.approx(change, abs=0.051)
 
 
 def test_a_refusal_is_also_on_the_canvas(dock: ReviewWidget, qtbot: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
@@ -245,7 +246,10 @@ class ReviewWidget(FolderDrop, DockContent):
         finally:
             self._collections.end()
             controller.forms.discard()
-            controller.deleteLater()
+            if isalive(controller):
+                controller.deleteLater()
+        if not isalive(self):  # the window has closed
+            return
         self._show_parts(None)
         self._thumbnails.clear()
         if leaves_layout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QWidget
 
 from ..common.display_form import DisplayForm
@@ -92,7 +93,8 @@ class ReviewForms(QWidget):
         if self.stop.was_changed:
             target = StopTarget(points=self.stop.target.value(), level=self.stop.level)
             self._settings.keep(stop_target=target)
-        for part in (self.key_numbers, self.foot, self.thumbnails, self.carried, self):
+        parts = self.key_numbers, self.foot, self.thumbnails, self.carried, self
+        for part in filter(isalive, parts):  # the window may be closing
             part.deleteLater()
 
     def _show_grid(self) -> None:
