@@ -21,7 +21,7 @@ from napari_bayes_nnunet.app.review.report_numbers import (
     write_or_refuse,
 )
 from napari_bayes_nnunet.app.review.report_page import report_page
-from napari_bayes_nnunet.core.heart.normal_ranges import Comparison
+from napari_bayes_nnunet.core.heart.function import Comparison
 from napari_bayes_nnunet.core.problems import Action, Remedy
 from napari_bayes_nnunet.io import DataError
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_bayes_nnunet.app.review.report_page import CorrectedSlice, LabelChanges, ReviewOutcome
-from napari_bayes_nnunet.core.heart.function import Measured
-from napari_bayes_nnunet.core.heart.normal_ranges import Comparison
+from napari_bayes_nnunet.core.heart.function import Comparison, Measured
 from napari_bayes_nnunet.io.study.review_state import Decision
 
 STRUCTURES = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}

@@ -46,7 +46,13 @@ from napari_bayes_nnunet.widgets.layers.keys import ANSWER_KEYS, KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
 from napari_bayes_nnunet.widgets.layers.viewing import index_of
-from napari_bayes_nnunet.widgets.reading.numbers import BESIDE, INTERVAL, VALUE, VERDICT
+from napari_bayes_nnunet.widgets.reading.numbers import (
+    BESIDE,
+    INTERVAL,
+    VALUE,
+    VERDICT,
+    format_value,
+)
 from napari_bayes_nnunet.widgets.reading.picture import OpenedStudy
 from napari_bayes_nnunet.widgets.reading.uncertainty_view import (
     INCLUSION,
@@ -317,7 +323,7 @@ def test_the_papillary_switch_is_saved_and_shows_both_numbers(review, tmp_path) 
     form.as_muscle.click()
     review.settle()
     value = review.forms.key_numbers.texts("LV EDV")
-    assert value[VALUE] == f"{review.session.measured()['LV EDV'].value:.1f}"
+    assert value[VALUE] == format_value(review.session.measured()["LV EDV"].value)
     assert float(value[BESIDE]) <= float(value[VALUE])
     assert value[INTERVAL] == ""
     assert AS_MUSCLE in form.rules.text()

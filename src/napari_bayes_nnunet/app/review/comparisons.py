@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from ...core.heart.function import Measured, heart_function
+from ...core.heart.function import Comparison, Measured, heart_function
 from ...core.heart.measurements import volumes_ml
-from ...core.heart.normal_ranges import Comparison, compare
+from ...core.heart.normal_ranges import compare
 from ...core.heart.papillary import papillary_muscles
 from ...core.heart.slice_volumes import PhaseVolumes
 from ...core.types import Phase

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ...core.heart.function import Measured
-from ...core.heart.normal_ranges import Comparison
+from ...core.heart.function import Comparison, Measured
 from ...core.metrics.conformal import COVERAGES, Coverage
 from ...core.problems import Action
 from ...io.files.access import writing

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from ..metrics.conformal import Coverage, NumberRule
 from ..types import Phase
 from .measurements import Structure
 from .slice_volumes import Values, VolumesByPhase, standard_deviation
-
-if TYPE_CHECKING:  # it compares these numbers
-    from .normal_ranges import Comparison
 
 MYOCARDIUM_G_PER_ML: Final = 1.05
 Intervals: TypeAlias = Mapping[Coverage, tuple[float, float]]
@@ -81,6 +78,23 @@ class Patient:
         if self.height_cm is None or self.weight_kg is None:
             return None
         return math.sqrt(self.height_cm * self.weight_kg / 3600)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Normal range of a number, or its value by another papillary rule.
+
+    ``title`` and ``text`` are short, "Normal" and "93–232", with a line each for men and women if
+    the sex is not known. ``lines`` say the same in full, ``notes`` where it is from. ``verdict`` is
+    "▼ low", "▲ high" or "", ``value`` that by the other rule.
+    """
+
+    title: str
+    text: str
+    lines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    verdict: str = ""
+    value: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)

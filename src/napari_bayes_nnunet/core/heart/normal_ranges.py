@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .function import INDEXED, QUANTITIES, Measured, Patient
+from .function import INDEXED, QUANTITIES, Comparison, Measured, Patient
 
-KINDS: Final = ("abnormal beyond", "95 % interval", "mean and SD")
+RANGE_KINDS: Final = ("abnormal beyond", "95 % interval", "mean and SD")
 """Kinds of ranges; a number is compared with the first that is known."""
 SEXES: Final = {"m": "Men", "f": "Women"}
 LOW, HIGH = "▼ low", "▲ high"
@@ -32,7 +32,8 @@ UNITS: Final = {
 class NormalRange:
     """Normal range of a ``quantity`` ("LV EDV/BSA") from ``low`` to ``high``, both included.
 
-    ``sex`` is "m" or "f", ``kind`` one of `KINDS`; ``ages`` are the first and the last year of age.
+    ``sex`` is "m" or "f", ``kind`` one of `RANGE_KINDS`; ``ages`` are the first and the last year
+    of age.
     """
 
     quantity: str
@@ -66,23 +67,6 @@ class NormalRanges:
         return source, *((AGE_UNKNOWN.format(ages=ages),) if is_unknown else ())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Normal range of a number, or its value by another papillary rule.
-
-    ``title`` and ``text`` are short, "Normal" and "93–232", with a line each for men and women if
-    the sex is not known. ``lines`` say the same in full, ``notes`` where it is from. ``verdict`` is
-    "▼ low", "▲ high" or "", ``value`` that by the other rule.
-    """
-
-    title: str
-    text: str
-    lines: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    verdict: str = ""
-    value: float = math.nan
-
-
 def compare(measured: Measured, patient: Patient, ranges: NormalRanges) -> Comparison | None:
     """Return the comparison of a number with its range; None if no range fits the patient.
 
@@ -112,7 +96,7 @@ def _find_range(name: str, sex: str, age: float | None, ranges: NormalRanges) ->
     quantities = {index: f"{plain}/BSA" for plain, index in INDEXED.items()}
     of = f"{side} {quantities.get(short, short)}", sex
     fitting = [r for r in ranges.ranges if (r.quantity, r.sex) == of and r.is_for(age)]
-    for kind in KINDS:
+    for kind in RANGE_KINDS:
         if same := [r for r in fitting if r.kind == kind]:
             return replace(same[0], low=min(r.low for r in same), high=max(r.high for r in same))
     return None

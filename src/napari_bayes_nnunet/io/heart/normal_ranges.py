@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ...core.heart.normal_ranges import KINDS, SDS, SEXES, UNITS, NormalRange, NormalRanges
+from ...core.heart.normal_ranges import RANGE_KINDS, SDS, SEXES, UNITS, NormalRange, NormalRanges
 from .. import DataError
 from ..files.access import reading
 from ..files.csv_text import csv_rows
@@ -65,11 +65,11 @@ def _check_head(line: int, cells: Sequence[str]) -> None:
 def _range_of(cells: Mapping[str, str], earlier: Sequence[NormalRange]) -> NormalRange:
     """Return the range of a line. Raises ValueError with what to write if the line is wrong."""
     unit = UNITS.get(cells.get("quantity", ""), "")
-    known = {"quantity": (*UNITS,), "unit": (unit,), "sex": (*SEXES,), "kind": KINDS}
+    known = {"quantity": (*UNITS,), "unit": (unit,), "sex": (*SEXES,), "kind": RANGE_KINDS}
     for column, values in known.items():
         if cells.get(column) not in values:
             raise ValueError(f"{' or '.join(f'“{v}”' for v in values)} as its {column}")
-    if cells["kind"] == KINDS[-1]:
+    if cells["kind"] == RANGE_KINDS[-1]:
         mean, sd = _number(cells, "mean"), _number(cells, "sd")
         low, high = mean - SDS * sd, mean + SDS * sd
     else:

@@ -14,8 +14,7 @@ from superqt.utils import signals_blocked
 from ...app.review.comparisons import AS_MUSCLE
 from ...app.review.report_numbers import REVIEWED, format_interval, interval_level
 from ...core.heart.ef_contributions import Contribution
-from ...core.heart.function import Measured, Patient
-from ...core.heart.normal_ranges import Comparison
+from ...core.heart.function import Comparison, Measured, Patient
 from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
@@ -168,7 +167,7 @@ HEADINGS = (
 NAME, VALUE, UNIT, INTERVAL, CHANGED, BESIDE, VERDICT = range(len(HEADINGS))
 WIDEST_TEXTS = {VALUE: ["188.8"], INTERVAL: ["188–188", REVIEWED], CHANGED: ["+88.8", CHANGE]}
 """Widest usual texts of a column, so that no number moves the next column."""
-LEVELS: Final[Mapping[int, Level]] = {UNIT: "done", VERDICT: "warning"}
+COLUMN_LEVELS: Final[Mapping[int, Level]] = {UNIT: "done", VERDICT: "warning"}
 FLASH_MS = 1500
 PLAIN = "padding: 0"  # with napari's padding the columns would not fit a narrow dock
 BOLD = f"{PLAIN}; font-weight: bold"
@@ -316,8 +315,8 @@ class NumbersTable(QWidget):
                 self._grid.addWidget(label, row, column, _side(column))
 
     def _make_label(self, column: int) -> QLabel:
-        if column in LEVELS:
-            return LevelLabel(level=LEVELS[column], style=PLAIN)
+        if column in COLUMN_LEVELS:
+            return LevelLabel(level=COLUMN_LEVELS[column], style=PLAIN)
         is_known = column != INTERVAL or self._level is not None
         label = SteadyLabel(*WIDEST_TEXTS.get(column, ()) if is_known else ())
         label.setAlignment(_side(column))

@@ -308,7 +308,7 @@ class CurveForm(QWidget):
 
 
 SHOW_HELP: Final = "Show the layers of this result and hide those of the others."
-ONLY_PREDICTED: Final = "Prediction, without the corrections of a review"
+PREDICTED_NUMBERS: Final = "Prediction, without the corrections of a review"
 REMOVE_HELP: Final = "Remove this result and its layers."
 
 
@@ -327,7 +327,7 @@ class ResultsForm(QWidget):
         self.blocks: dict[str, ResultBlock] = {}
         self._rows = QVBoxLayout()
         self.curves = CurveForm()
-        self.kind = LevelLabel(ONLY_PREDICTED, level="done")
+        self.kind = LevelLabel(PREDICTED_NUMBERS, level="done")
         self.kind.setWordWrap(True)
         column_layout(self, self.kind, self._rows, self.curves)
         self.set_results({}, "")
