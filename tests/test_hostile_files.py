@@ -417,7 +417,8 @@ def test_no_file_runs_code(
         assert "epoch_0003.pth" in text
     if "delete" in check.threat:
         assert (place.path / "victim" / "file").exists()
-    ours = {"new", "new.csv", "new_tools.csv", "new_stop.csv", "new.png", "stdout", "stderr"}
+    tables = {f"new{part}.csv" for part in ("", "_tools", "_stop", "_intervals")}
+    ours = {"new", *tables, "new.png", "stdout", "stderr"}
     assert set(os.listdir(place.path)) - before <= ours
 
 

@@ -80,7 +80,7 @@ def test_study_opens_with_its_review(copy: Path, study: Path) -> None:
         assert getattr(state, name) == expected[name], name
     assert list(state.protected) == expected["protected"]
     assert list(state.current) == expected["current"]
-    assert vars(state.patient) == expected["patient"]
+    assert vars(state.patient) == {"sex": None, "age": None, **expected["patient"]}
     assert session.score == expected["score"]
 
 

@@ -38,7 +38,15 @@ def test_simulated_review_writes_tables_and_picture(folders, tmp_path):
     assert done.exit_code == 0, done.output
     assert list(map(int, re.findall(r"\d+", done.stdout)))[:3] == [2, 2, 12]
     names = {file.name for file in (tmp_path / "docs").iterdir()}
-    assert names == {"reader.csv", "reader_tools.csv", "reader_stop.csv", "reader.png"}
+    assert names == {
+        *(
+            "reader.csv",
+            "reader_tools.csv",
+            "reader_stop.csv",
+            "reader_intervals.csv",
+            "reader.png",
+        ),
+    }
 
 
 def test_patient_pattern_merges_cases(folders, tmp_path):

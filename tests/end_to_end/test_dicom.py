@@ -96,6 +96,7 @@ def test_dropped_folder_is_segmented_reviewed_and_exported(
     check_export(tmp_path / "out", images, controller.session.labels_in(place), phase, z)
     assert not any(PATIENT in str(f) or NAME in str(f) for f in tmp_path.rglob("*"))
     review.close_study()
+    dock.close_child()
 
 
 def check_export(out: Path, images: Path, drawn: np.ndarray, phase: int, z: int) -> None:

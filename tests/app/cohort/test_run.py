@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+import stat
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -36,6 +37,7 @@ from napari_bayes_nnunet.core.problems import Action, Remedy, Statement
 from napari_bayes_nnunet.io.ensemble.fingerprint import fingerprint
 from napari_bayes_nnunet.io.images.nifti import NO_NIFTI, TRUNCATED
 from napari_bayes_nnunet.io.search.studies import StudyInput
+from napari_bayes_nnunet.io.study.patient import PATIENT_FILE
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.io.study.summary import list_studies
 from tests.helpers.checks.problems import says
@@ -151,7 +153,9 @@ def test_table_has_all_studies_worst_first(run, tree):
 
 def test_nothing_names_a_patient(run):
     output, told = run
-    for file in [one for one in output.rglob("*") if one.is_file()]:
+    private = [*output.rglob(PATIENT_FILE)]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
+    for file in {one for one in output.rglob("*") if one.is_file()} - {*private}:
         content = PICTURE.sub(b"", file.read_bytes())
         assert b"Doe" not in content, file
         assert b"Smith" not in content, file

@@ -605,7 +605,7 @@ def test_wrong_number_of_channels_is_named(image, tmp_path):
 
 
 def test_names_that_differ_in_case_only_raise(model, image, tmp_path):
-    twin = image.with_name(image.name.replace("patient", "PATIENT_FILE"))
+    twin = image.with_name(image.name.replace("patient", "PATIENT"))
     shutil.copyfile(image, twin)
     code, said = run(model, image, twin, "-o", tmp_path / "out")
     assert code == 1

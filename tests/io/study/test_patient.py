@@ -22,7 +22,7 @@ DOE = PatientRecord(
     name="DOE^J", patient_id="47", birth="1957-05-02", age=66, sex="m", date="2024-03-12",
     series="cine SAX", height_cm=172, weight_kg=80.5, heart_rate=64,
 )  # fmt: skip
-KNOWN = Patient(height_cm=172, weight_kg=80.5, heart_rate=64)
+KNOWN = Patient(sex="m", age=66, height_cm=172, weight_kg=80.5, heart_rate=64)
 
 
 def make(folder: Path, record: PatientRecord | None = DOE) -> Path:
@@ -67,7 +67,8 @@ def test_header_says_whose_heart_it_is(tmp_path, entries, title, values) -> None
     record = read_dicom(tmp_path / "in").patient
     assert record.title == title
     height, weight, rate = values
-    assert record.values == Patient(height_cm=height, weight_kg=weight, heart_rate=rate)
+    known = {"height_cm": height, "weight_kg": weight, "heart_rate": rate}
+    assert record.values == Patient(sex=record.sex, age=record.age, **known)
 
 
 def test_nifti_is_named_by_its_whole_file(tmp_path) -> None:

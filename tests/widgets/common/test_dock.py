@@ -186,7 +186,8 @@ def cut_off(dock: DockContent) -> list[str]:
             kind, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
             room = box.style().subControlRect(kind, option, field, box).width()
             choices = [box.itemText(index) for index in range(box.count())]
-            texts += [c for c in choices if box.fontMetrics().horizontalAdvance(c) > room]
+            # Qt's own size for the choices may be a pixel short.
+            texts += [c for c in choices if box.fontMetrics().horizontalAdvance(c) > room + 1]
     return texts
 
 

@@ -10,6 +10,7 @@ import pytest
 from napari.qt import get_stylesheet
 from qtpy.QtWidgets import QLabel
 
+from napari_bayes_nnunet.app.report.html import UNKNOWN
 from napari_bayes_nnunet.core.heart.function import Measured
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
 from napari_bayes_nnunet.widgets.reading.key_numbers import (
@@ -26,7 +27,6 @@ from napari_bayes_nnunet.widgets.reading.numbers import (
     CHANGED,
     INTERVAL,
     NAME,
-    UNKNOWN,
     VALUE,
     VERDICT,
 )

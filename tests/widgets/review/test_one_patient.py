@@ -187,7 +187,8 @@ def test_image_shown_by_hand_has_no_words_of_the_study(dock, window, doe, tmp_pa
     assert on_canvas(window, CAPTION_KEY)
     window.layers.move(window.layers.index(other), len(window.layers))
     other.visible = True
-    assert (on_canvas(window), on_canvas(window, CAPTION_KEY)) == ("other.nii.gz", "")
+    words = ("other.nii.gz", "")
+    qtbot.waitUntil(lambda: (on_canvas(window), on_canvas(window, CAPTION_KEY)) == words)
     other.visible = False
     assert (on_canvas(window), bool(on_canvas(window, CAPTION_KEY))) == (DOE.title, True)
 

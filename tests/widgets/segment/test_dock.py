@@ -461,7 +461,7 @@ def test_numbers_are_shown_after_a_run(ready, tmp_path, qtbot) -> None:
     block = dock.run.results.blocks["multi"]
     assert not block.head.isVisible()
     numbers = dock.result.numbers().measured
-    assert set(block.numbers.names) == set(numbers) & set(KEY_NUMBERS) != set()
+    assert set(block.numbers.table.names) == set(numbers) & set(KEY_NUMBERS) != set()
     dock._viewer.add_layer(image_layer(tmp_path, name="other"))
     assert not dock.run.results.isVisible()
 

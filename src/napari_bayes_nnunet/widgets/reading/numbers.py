@@ -11,6 +11,7 @@ from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
+from ...app.report.html import UNKNOWN
 from ...app.review.comparisons import AS_MUSCLE
 from ...app.review.report_numbers import REVIEWED, format_interval, interval_level
 from ...core.heart.ef_contributions import Contribution
@@ -172,7 +173,6 @@ FLASH_MS = 1500
 PLAIN = "padding: 0"  # with napari's padding the columns would not fit a narrow dock
 BOLD = f"{PLAIN}; font-weight: bold"
 FLASH = f"{BOLD}; background: rgba(86, 180, 233, 110); border-radius: 2px"
-UNKNOWN = "–"
 
 
 class SteadyLabel(QLabel):

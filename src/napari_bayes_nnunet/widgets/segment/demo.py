@@ -220,6 +220,8 @@ class _Demo:
 
     def _on_ensemble_found(self, path: Path) -> None:
         self._dock.ensemble.found.disconnect(self._on_ensemble_found)
+        if self._dock.image.layer is None:  # the window has been closed
+            return
         self._dock.segment()
         if not self._dock.is_running:
             self._fail(self._dock.run.status.text())
