@@ -50,7 +50,7 @@ MOST_CODE = {
     "whose heart": 376,
     "first minute": 135,
     "one interval": 74,
-    "one table of numbers": -116,
+    "one table of numbers": -114,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -77,7 +77,7 @@ MOST_TEST_LINES = {
     "whose heart": 468,
     "first minute": 120,
     "one interval": 188,
-    "one table of numbers": -78,
+    "one table of numbers": -61,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
