@@ -86,8 +86,11 @@ def test_averages_needs_a_run(command, capsys) -> None:
 
 def test_output_is_bound_to_an_experiment_by_training_only(command, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(forecast, "measure_step", lambda preset, device, threads: 0.5)
+    monkeypatch.setattr(forecast, "free_bytes", lambda output: 2**40)
     assert command("--only", "estimate") == 0
     assert command("--only", "estimate", "--preset", "paper") == 0
+    monkeypatch.setattr(forecast, "free_bytes", lambda output: 2**30)
+    assert command("--only", "estimate", "--preset", "paper") == 1  # the disk is too small
     assert command("--only", "report") == 1  # there is nothing to report
     assert not (tmp_path / "output").exists()
 

@@ -51,10 +51,12 @@ class Heard:
         self.sentences: list[str] = []
         self.stages: list[str] = []
         self.ended: list[tuple[str, str]] = []
+        self.ran_at_the_end: list[bool] = []
         listen(dock.run, "show_progress", self.progress.append)
         listen(dock.run, "add_message", self.sentences.append)
         listen(dock.run, "show_stage", self.stages.append)
         dock.ended.connect(lambda outcome, text: self.ended.append((outcome, text)))
+        dock.ended.connect(lambda *_: self.ran_at_the_end.append(dock.is_running))
 
     def start(self, **changes: Any) -> Any:
         shape = changes.pop("shape", VOLUME.shape)
@@ -86,6 +88,7 @@ def test_a_volume_arrives_member_by_member(make, qtbot) -> None:
     assert heard.dock.is_running
     wait_end(heard, qtbot)
     assert heard.ended == [("finished", "")]
+    assert heard.ran_at_the_end == [False]
     assert heard.stages == [PREPARING, WAITING, "Loading the ensemble"]
     first, last = map(str, heard.progress)
     assert "1 of 2, 2 s" in first

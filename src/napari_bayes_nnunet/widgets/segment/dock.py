@@ -197,7 +197,7 @@ class SegmentWidget(FolderDrop, DockContent):
     it is held back until the review is closed.
 
     One segmentation at a time runs in the inference child. ``ended`` carries its outcome, as in
-    `JobEnded`, and a sentence on the failure or the progress made.
+    `JobEnded`, and a sentence on the failure or the progress made, once all layers are shown.
     """
 
     TITLE = "Segment"
@@ -719,21 +719,22 @@ class SegmentWidget(FolderDrop, DockContent):
         self.run.set_running(False)
         self._offer_result()
         self._show_numbers()
-        self.ended.emit(outcome, sentence)
         layer, result = job.layer, job.result
         is_kept = result in kept_results(layer).values()
+        shown = sentence
         if outcome == FINISHED:
-            sentence = FINISHED_IN.format(duration=duration_text(perf_counter() - job.started))
+            shown = FINISHED_IN.format(duration=duration_text(perf_counter() - job.started))
         elif outcome == STOPPED and not is_kept:
-            sentence = STOPPED_EARLY
+            shown = STOPPED_EARLY
         whose = f"{layer.name}: " if layer is not self.image.layer else ""
-        self.run.add_message(whose + sentence)
+        self.run.add_message(whose + shown)
         if is_kept:
             if (contours := find_contours(self._viewer, layer)) is not None:
                 contours.draw()  # with the posterior of the last phase
             self.run.add_message(self._where_is(layer))
         for note in result.notes if outcome == FINISHED and is_kept else ():
             self.run.add_message(note)
+        self.ended.emit(outcome, sentence)
 
     def _where_is(self, image: Image) -> str:
         """Return where to find a result that is not on screen, "" if there is no way to it."""
