@@ -135,6 +135,18 @@ def quick_results() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_status_thread() -> Iterator[None]:
+    """Keep napari's status thread still, as the fixtures of napari do.
+
+    It slices the list of layers, which connects the first layer that is added at that moment to a
+    list of its own (napari 0.9.2): its further events do not reach the viewer.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda *_: None)
+        yield
+
+
 @pytest.fixture
 def viewer(qapp: Any) -> ViewerModel:
     """Return a viewer without a window."""
