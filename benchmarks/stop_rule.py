@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from benchmarks.markdown import markdown_table
 from scipy.stats import binomtest
 
-from napari_bayes_nnunet.app.evaluation.stopping import SLICES_ACCEPTED
+from napari_bayes_nnunet.app.evaluation.stopping import SLICES_ACCEPTED, interval_result
 from napari_bayes_nnunet.app.segmentation.calibration import read_calibrations
 from napari_bayes_nnunet.core.heart.slice_volumes import base_is_first, is_basal, slice_volumes
 from napari_bayes_nnunet.core.metrics.conformal import COVERAGES, RemainingChange
@@ -82,15 +83,12 @@ def intervals(rules: dict[str, RemainingChange], paths: list[dict[str, ReviewPat
     """Return a table of the numbers that lie in their interval once all slices are corrected."""
     rows = []
     for name in sorted({name for of_patient in paths for name in of_patient} & rules.keys()):
+        known = [(of_patient[name], rules[name]) for of_patient in paths if name in of_patient]
         for level in COVERAGES:
-            cells = []
-            for done in SLICES_ACCEPTED:
-                known = [p[name] for p in paths if name in p and done < len(p[name].spreads) - 1]
-                widths = [rules[name].bound(min(p.spreads[: done + 1]), level) for p in known]
-                left = [abs(p.values[done] - p.values[-1]) for p in known]
-                held = sum(change <= width for change, width in zip(left, widths, strict=True))
-                cells.append(f"{held} of {len(known)}, ± {np.mean(widths):.1f}")
-            rows.append((name, f"{level} %", *cells))
+            of_level = partial(interval_result, name, known, level=level)
+            found = [result for done in SLICES_ACCEPTED for result in of_level(slices=done)]
+            cells = [f"{r.held} of {r.patients}, ± {r.half_width:.1f}" for r in found]
+            rows.append((name, f"{level} %", *cells, *[""] * (len(SLICES_ACCEPTED) - len(cells))))
     return markdown_table(("", "level", *(f"after {done}" for done in SLICES_ACCEPTED)), rows)
 
 

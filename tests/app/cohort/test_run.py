@@ -275,7 +275,8 @@ def test_two_runs_into_one_folder_have_the_function_of_both(ensemble, tmp_path):
     rows = {row["study"]: row for row in table(output)}
     edv, esv = lv_of(output, "p_ED", "p_ES")
     assert efs(output)["p_ED"] == pytest.approx(100 * (edv - esv) / edv, abs=0.01)
-    assert rows["p_ED"]["lv_volume_ml"] == first["lv_volume_ml"]
+    assert rows["p_ED"]["lv_edv_ml"] == first["lv_volume_ml"]
+    assert rows["p_ED"]["lv_volume_ml"] == ""  # the same number, with another interval
     assert rows["p_ED"]["notes"] == first["notes"]
     for place in ("p_frame05.nii.gz", "", ""):  # a third phase, which makes the pair doubtful
         run_here(ensemble, [images / place], output, skip_finished=True)

@@ -9,6 +9,7 @@ from napari_bayes_nnunet.app import AppError
 from napari_bayes_nnunet.app.review import ends as module
 from napari_bayes_nnunet.app.review.ends import End, EndStep, ShapeSource, move_end
 from napari_bayes_nnunet.app.review.session import ReviewSession
+from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.io.study.study import read_study
 
 from ...helpers.data.cines import ED, LV, MYO, RV, SHAPE, drawn, make_cine
@@ -88,6 +89,12 @@ def test_the_wall_goes_and_comes_with_the_cavity(session) -> None:
     assert (apical.labels[drawn(ED, 2)[3] == LV] == MYO).all()
 
 
+@pytest.fixture
+def no_position(monkeypatch) -> None:
+    monkeypatch.setattr(Geometry, "starts_at_base", None)
+
+
+@pytest.mark.usefixtures("no_position")
 def test_ends_follow_the_order_of_the_slices(session) -> None:
     for volume in (session.labels, session.study.prediction):
         volume[...] = volume[:, ::-1].copy()
@@ -96,6 +103,13 @@ def test_ends_follow_the_order_of_the_slices(session) -> None:
     assert step(session, End.APEX, outwards=False).place == BASE
 
 
+def test_position_of_the_stack_says_where_the_base_is(session) -> None:
+    for volume in (session.labels, session.study.prediction):
+        volume[...] = volume[:, ::-1].copy()
+    assert session.base_is_first is True
+
+
+@pytest.mark.usefixtures("no_position")
 def test_an_unknown_order_begins_with_the_base(session) -> None:
     session.study.prediction[...] = 0
     assert session.base_is_first is None

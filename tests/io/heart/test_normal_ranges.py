@@ -72,6 +72,7 @@ WRONG = {
     "missing column": (HEAD.replace("low,", "", 1) + FIRST, 3, "with low"),
     "no ranges": (HEAD, 4, "as its quantity"),
     "unknown quantity": (HEAD + FIRST.replace("EDV", "EDVI"), 4, "“LV EDV/BSA”"),
+    "not measured": (HEAD + FIRST.replace("LV EDV", "RV mass"), 4, "“LV EDV/BSA”"),
     "wrong unit": (HEAD + FIRST.replace("mL", "L"), 4, "“mL” as its unit"),
     "wrong sex": (HEAD + FIRST.replace(",m,", ",male,"), 4, "“m” or “f” as its sex"),
     "wrong kind": (HEAD + FIRST.replace("95 %", "90 %"), 4, "“abnormal beyond” or"),

@@ -180,6 +180,25 @@ def test_straight_axes_from_the_origin_have_no_reliable_letters() -> None:
     assert placed.reliable_letters == placed.letters
 
 
+@pytest.mark.parametrize(
+    ("to_last", "expected"),
+    [
+        ((-0.67, 0.67, -0.32), True),  # Sunnybrook
+        ((0.48, -0.62, 0.62), False),
+        ((0, 0, -1), None),  # straight axes
+        ((0.67, 0.67, 0.32), None),  # across the heart
+    ],
+)
+def test_base_is_known_by_the_position_of_the_stack(to_last: Any, expected: Any) -> None:
+    affine = np.eye(4)
+    affine[:3, 2] = 8 * np.array(to_last)
+    affine[:3, 0], affine[:3, 1] = np.linalg.svd([to_last])[2][1:]
+    affine[:3, 3] = 50
+    geometry = make_geometry((3, 4, 5), (8, 1, 1), affine=affine)
+    assert geometry.starts_at_base is expected
+    assert make_geometry((3, 4, 5), (8, 1, 1)).starts_at_base is None
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_impossible_directions_are_described(number: float) -> None:
     def change(header: Any) -> None:

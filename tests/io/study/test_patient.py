@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,18 @@ def test_study_without_record_is_named_by_its_case(tmp_path) -> None:
     study = read_study(make_study(tmp_path / "study"))
     assert (study.patient.title, study.problems) == ("heart", ())
     assert study.review.patient == Patient()
+
+
+def test_header_that_names_nobody_leaves_the_case(tmp_path) -> None:
+    nobody = replace(DOE, name="", patient_id="")
+    assert read_study(make(tmp_path / "study", nobody)).patient == replace(nobody, files=("heart",))
+
+
+def test_record_stays_for_its_owner_only(tmp_path) -> None:
+    folder = make(tmp_path / "study")
+    (folder / PATIENT_FILE).chmod(0o644)  # as an unpacked archive has it
+    make(folder)
+    assert stat.S_IMODE((folder / PATIENT_FILE).stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("text", ["{", '{"format": 1, "name": 5}', '{"format": 99}'])

@@ -48,7 +48,7 @@ def viewer(tmp_path) -> ViewerModel:
 
 @pytest.fixture(autouse=True)
 def shown(viewer) -> FrontCaption:
-    return FrontCaption(viewer)
+    return FrontCaption.shared(viewer)
 
 
 def test_letters_follow_the_view(viewer) -> None:
@@ -97,7 +97,12 @@ def test_letters_stay_next_to_a_5d_layer(viewer) -> None:
     assert letters(viewer) == "SIRL"
 
 
-def test_closing_removes_the_letters(viewer, shown) -> None:
-    shown.close()
+def test_letters_end_with_the_last_dock(viewer, shown) -> None:
+    other = FrontCaption.shared(viewer)
+    shown.release()
+    assert letters(viewer) == "SIRL"
+    viewer.dims.order = (0, 1, 3, 2)
+    assert letters(viewer) == "RLSI"
+    other.release()
     viewer.dims.ndisplay = 3
     assert not [key for key in viewer.canvas.overlays if key.startswith("patient_letter")]

@@ -41,7 +41,7 @@ from napari_bayes_nnunet.widgets.editing.corrections import (
     SCRIBBLE,
     UNDONE,
 )
-from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY, FrontCaption, has_letters
+from napari_bayes_nnunet.widgets.layers.captions import CAPTION_KEY
 from napari_bayes_nnunet.widgets.layers.keys import ANSWER_KEYS, KEYS
 from napari_bayes_nnunet.widgets.layers.result_layers import result_layers
 from napari_bayes_nnunet.widgets.layers.review_layers import CLOSED_UNSAVED
@@ -89,7 +89,6 @@ from ...helpers.data.cines import ED, ES, LV, MYO, RV, STRUCTURES, WORST, image_
 from ...helpers.windows.reviewing import (
     Review,
     make_review,
-    opened,
     paint,
     place_of,
     predicted,
@@ -108,23 +107,6 @@ def test_the_review_starts_at_the_worst_slice(review) -> None:
     assert review.controller.picture.place == WORST
     assert review.queue[0] == WORST
     assert review.viewer.layers.selection.active is review.layer
-
-
-def test_the_patient_directions_are_shown(review) -> None:
-    overlays = review.viewer.canvas.overlays
-    edges = ("top", "bottom", "left", "right")
-    shown = [overlays[f"patient_letter_{edge}"] for edge in edges]
-    assert all(overlay.visible and overlay.text for overlay in shown)
-    review.controller.close()
-    assert not has_letters(review.viewer)
-    review.viewer.layers.clear()
-    other = FrontCaption(review.viewer)  # as of the Segment dock
-    again = ReviewController(review.viewer, opened(review.session.study.folder), ReviewForms())
-    drain(again.open())
-    assert again.letters is None
-    again.close()
-    assert has_letters(review.viewer)
-    other.close()
 
 
 def test_the_review_continues_at_the_last_slice(make_review, tmp_path) -> None:
@@ -792,6 +774,53 @@ def test_undo_takes_back_one_thing_at_a_time_and_says_it(review, tmp_path) -> No
     assert WORST not in review.session.state.decisions
 
 
+def test_redo_is_over_after_a_decision(review) -> None:
+    start, corrections = review.now(WORST), review.controller.corrections
+    review.press("D")
+    corrections.undo()
+    review.press("K")
+    corrections.redo()
+    assert review.said[-1] == NOTHING_TO_REDO
+    assert np.array_equal(review.now(WORST), start)
+    assert review.session.state.decisions[WORST].state == "flagged"
+
+
+def test_accepting_again_is_no_step(review) -> None:
+    accepted = review.queue[-1]
+    for _ in range(2):
+        review.controller.picture.show_slice(accepted)
+        review.press("A")
+    review.controller.corrections.undo()
+    assert accepted not in review.session.state.decisions
+    review.controller.corrections.undo()
+    assert review.said[-1] == NOTHING_TO_UNDO
+
+
+def test_undo_takes_back_a_comment_before_the_decision(review) -> None:
+    decisions = lambda: review.session.state.decisions.get(WORST)  # noqa: E731
+    review.press("K")
+    for text in ("b", "base?"):
+        review.controller.comment(text)
+    review.controller.corrections.undo()
+    assert (decisions().state, decisions().comment) == ("flagged", "")
+    assert review.said[-1] == UNDONE.format(what="comment", slices="slice 3, ED")
+    review.controller.corrections.undo()
+    assert decisions() is None
+    review.controller.corrections.redo()
+    review.controller.corrections.redo()
+    assert (decisions().state, decisions().comment) == ("flagged", "base?")
+
+
+def test_flag_that_is_put_back_returns_to_accepted(review) -> None:
+    for key in ("A", "A", "K", "K"):  # the slice has a finding
+        review.controller.picture.show_slice(WORST)
+        review.press(key)
+    review.controller.corrections.undo()
+    assert review.session.state_of(WORST) == "flagged"
+    review.press("K")
+    assert review.session.state_of(WORST) == "accepted"
+
+
 def test_undo_in_a_hidden_slice_chooses_its_structure(review) -> None:
     form, items = review.forms.corrections, review.controller.view.queue
     items[0] = replace(items[0], structure="MYO")
@@ -923,13 +952,13 @@ def test_a_comment_keeps_its_flag(review) -> None:
     assert (decision.state, decision.comment) == ("accepted", "valve plane?")
 
 
-def test_a_flag_discards_an_alternative_and_says_so(review) -> None:
-    start = review.now(WORST)
+def test_a_flag_keeps_the_answer_on_screen(review) -> None:
     review.press("Q")
+    answer = review.now(WORST)
     review.press("K")
-    last = len(review.session.alternatives_in(WORST))
-    assert review.said[-1] == NOT_KEPT.format(number=last)
-    assert np.array_equal(review.now(WORST), start)
+    assert not review.controller.corrections.is_preview
+    assert np.array_equal(review.now(WORST), answer)
+    assert review.session.marks()[WORST] == {"edited", "flagged"}
 
 
 @pytest.mark.parametrize("key", ["Control-Z", "I"])
@@ -1069,6 +1098,9 @@ def test_accept_asks_once_if_the_slice_has_a_finding(review) -> None:
     review.press("N")
     review.controller.picture.show_slice((ED, 1))
     review.press("A")  # it asks in each visit
+    assert review.session.state.decisions == {}
+    review.controller.corrections.remove((ED, 1), RV)
+    review.press("A")  # another finding is another question
     assert review.session.state.decisions == {}
     review.press("A")
     assert review.session.state.decisions[ED, 1].state == "accepted"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
 from napari_bayes_nnunet.app.review.comparisons import PAPILLARY
+from napari_bayes_nnunet.app.review.stop_advice import word_advice
 from napari_bayes_nnunet.core.metrics.conformal import RemainingChange
 from napari_bayes_nnunet.core.review.queue import review_queue
 from napari_bayes_nnunet.io.study.arrays import posterior_file
@@ -161,6 +163,21 @@ def test_advice_follows_the_accepted_slices(review) -> None:
     assert review.session.state.finished
     review.settle()
     assert not panel.finish_button.isEnabled()
+
+
+def test_warned_case_is_to_be_reviewed_whole(review) -> None:
+    session, doubt = review.session, review.forms.key_numbers.doubt
+    assert doubt.isHidden()
+    info = session.study.info
+    unlike = {phase: {"calibration": {}, "unlike_training": True} for phase in info.reports}
+    session.study = replace(session.study, info=replace(info, reports=unlike))
+    review.controller.view.show_numbers()
+    assert not doubt.isHidden()
+    assert doubt.text() == word_advice(session, None)
+    for item in session.whole_queue():
+        session.decide((item.phase, item.z), "accepted")
+    review.controller.view.show_numbers()
+    assert doubt.isHidden()
 
 
 def test_slice_that_was_only_looked_at_changes_no_interval(review) -> None:

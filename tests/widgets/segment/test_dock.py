@@ -257,7 +257,10 @@ def test_the_image_opened_last_is_segmented(ready, tmp_path, qtbot) -> None:
 
 def test_segment_brings_the_chosen_image_to_the_front(ready, tmp_path, qtbot) -> None:
     dock = two_patients(ready, tmp_path)
+    assert visible(dock) == {"b"}
     dock._viewer.layers.selection.active = dock._viewer.layers["a"]
+    assert visible(dock) == {"a"}
+    dock._viewer.layers["b"].visible = True  # by hand
     assert dock.image.hint.text() == OTHER_IN_FRONT.format(front="b", image="a")
     begin(dock, qtbot)
     assert visible(dock) == {"a", "a entropy, bit", "a prediction", "a contours"}
@@ -280,7 +283,7 @@ def test_a_run_keeps_its_image(ready, tmp_path, qtbot) -> None:
     assert dock.image.layer.name == "b"
     assert dock.run.segment_button.title == SEGMENTING_IMAGE.format(title="a, ED and ES")
     wait_until(lambda: not dock.is_running, qtbot)
-    assert visible(dock) == {"a", "b"}  # no contours of a under b
+    assert visible(dock) == {"b"}
     assert dock._viewer.dims.point == point
     *_, finished, place = dock.run.status.text().splitlines()[:3]
     assert finished.startswith("a: ")
@@ -817,8 +820,8 @@ def test_image_can_be_removed_while_it_is_segmented(ready, tmp_path, qtbot) -> N
         dock._viewer.layers.remove("heart")
     assert dock.run.status.text().startswith(IMAGE_REMOVED)
     assert CHOOSE_TO_SEE.format(image="heart") not in dock.run.status.text()
-    assert names(dock) == ["heart entropy, bit", "heart prediction", "heart contours"]
-    assert visible(dock) == set()
+    settle(qtbot)
+    assert names(dock) == []
 
 
 def test_late_read_of_another_image_is_not_shown(ready, tmp_path, qtbot) -> None:
@@ -862,7 +865,7 @@ def test_ensemble_and_image_change_during_run(ready, tmp_path, qtbot) -> None:
 # The view
 
 
-def test_oblique_stacks_are_turned_once_and_have_letters(make_dock, tmp_path, qtbot) -> None:
+def test_oblique_stacks_are_turned_and_have_letters(make_dock, tmp_path, qtbot) -> None:
     affine = VOLUME.affine[:, [1, 0, 2, 3]]
     stack = make_geometry((4, 20, 16), (8, 1.25, 1.5), affine=affine)
     dock = make_dock(image_layer(tmp_path, stack))
@@ -877,7 +880,7 @@ def test_oblique_stacks_are_turned_once_and_have_letters(make_dock, tmp_path, qt
     dock.image.choose(other)
     assert not any(edge.visible for edge in edges)
     dock.image.choose(viewer.layers[0])
-    assert viewer.dims.order == (0, 1, 2)
+    assert viewer.dims.order == (0, 2, 1)
 
 
 def test_a_choice_in_another_dock_counts(make_dock, settings, qtbot) -> None:

@@ -113,10 +113,10 @@ def earlier_row(output: Path, case: str) -> StudyRow:
 def paired_row(row: StudyRow, pair: PhasePair) -> StudyRow:
     """Return the row of ED or ES with what both have together, of which ED gets the numbers."""
     function = pair.measured if row.case == pair.ed else {}
-    together = {name: function[name] for name in NUMBERS if name in function}
+    together = {name: function[name] for name in NUMBERS if name in function} or row.numbers
     report = pair.reports[row.case]
     quality, warnings = predicted_quality([report]), warnings_in([report])
-    return replace(row, numbers={**row.numbers, **together}, quality=quality, warnings=warnings)
+    return replace(row, numbers=together, quality=quality, warnings=warnings)
 
 
 def failed_row(case: str, failure: Statement | str) -> StudyRow:

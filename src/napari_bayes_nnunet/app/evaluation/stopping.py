@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.heart.slice_volumes import Values
 from ...core.metrics.bootstrap import exact_interval
-from ...core.metrics.conformal import COVERAGES, Coverage
+from ...core.metrics.conformal import COVERAGES, Coverage, RemainingChange
 from ...core.review.stop_rule import ReviewPath, fit_remaining_change
 
 TARGETS: Final[Mapping[str, tuple[float, ...]]] = {
@@ -104,23 +104,35 @@ def evaluate_intervals(patients: Sequence[ReadPatient]) -> list[IntervalResult]:
         rules = [fit_remaining_change([p for p in paths if p is not path]) for path in paths]
         known = [(path, rule) for path, rule in zip(paths, rules, strict=True) if rule]
         for slices, level in product(SLICES_ACCEPTED, COVERAGES):
-            reviewed = [(path, rule) for path, rule in known if slices < len(path.spreads) - 1]
-            widths = [rule.bound(min(p.spreads[: slices + 1]), level) for p, rule in reviewed]
-            left = [abs(path.values[slices] - path.values[-1]) for path, _ in reviewed]
-            held = sum(change <= width for change, width in zip(left, widths, strict=True))
-            if reviewed:
-                results.append(
-                    IntervalResult(
-                        number=number,
-                        slices=slices,
-                        level=level,
-                        held=held,
-                        patients=len(reviewed),
-                        half_width=float(np.mean(widths)),
-                        interval=exact_interval(held, len(reviewed)),
-                    )
-                )
+            results += interval_result(number, known, slices=slices, level=level)
     return results
+
+
+def interval_result(
+    number: str,
+    patients: Iterable[tuple[ReviewPath, RemainingChange]],
+    *,
+    slices: int,
+    level: Coverage,
+) -> list[IntervalResult]:
+    """Return the coverage by the rule of each patient; [] if none has more slices to review."""
+    reviewed = [(path, rule) for path, rule in patients if slices < len(path.spreads) - 1]
+    widths = [rule.bound(min(path.spreads[: slices + 1]), level) for path, rule in reviewed]
+    left = [abs(path.values[slices] - path.values[-1]) for path, _ in reviewed]
+    held = sum(change <= width for change, width in zip(left, widths, strict=True))
+    if not reviewed:
+        return []
+    return [
+        IntervalResult(
+            number=number,
+            slices=slices,
+            level=level,
+            held=held,
+            patients=len(reviewed),
+            half_width=float(np.mean(widths)),
+            interval=exact_interval(held, len(reviewed)),
+        )
+    ]
 
 
 def _result(

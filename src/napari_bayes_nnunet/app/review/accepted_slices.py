@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ...core.heart.function import Measured
-from ...core.review.queue import review_queue
 from ...core.types import Phase
 from .comparisons import add_comparisons
 from .session import ReviewSession
@@ -43,19 +42,17 @@ def count_accepted(
 ) -> dict[Phase, AcceptedSlices]:
     """Return the accepted slices of ``phases``, by default those of the queue.
 
-    The slices to accept are those in the queue of all structures, even if the reader has chosen
-    only one, and those with findings. Flagged slices are open even outside the queue. All slices
-    of a phase count if none is queued, because the posterior is missing or the members agree
-    everywhere.
+    The slices to accept are those of the whole queue. Flagged slices are open even outside the
+    queue. All slices of a phase count if none is queued, because the posterior is missing or the
+    members agree everywhere.
     """
+    phases = [*(session.queue_phases if phases is None else phases)]
     queued: dict[Phase, set[int]] = defaultdict(set)
-    for item in review_queue(session.scores()):
+    for item in session.whole_queue(phases):
         queued[item.phase].add(item.z)
-    for finding in session.findings():
-        queued[finding.place[0]].add(finding.place[1])
     decisions = session.state.decisions
     counts = {}
-    for phase in session.queue_phases if phases is None else phases:
+    for phase in phases:
         accepted = {z for (p, z), d in decisions.items() if p == phase and d.state == "accepted"}
         flagged = {z for (p, z), d in decisions.items() if p == phase and d.state == "flagged"}
         to_accept = (queued[phase] or set(range(session.slices))) | flagged

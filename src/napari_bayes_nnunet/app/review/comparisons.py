@@ -52,8 +52,9 @@ def _measure_as_muscle(session: ReviewSession) -> dict[str, Comparison | None]:
     if voxels is None or len(labels) < 2:
         return {}
     phases: dict[Phase, PhaseVolumes] = {}
+    labels_now = session.labels_to_save()  # looking at an answer changes no number
     for phase in session.end_phases:
-        image, drawn = select_phase(voxels, phase), select_phase(session.labels, phase)
+        image, drawn = select_phase(voxels, phase), select_phase(labels_now, phase)
         muscle = papillary_muscles(image, drawn, lv=labels["LV"], myo=labels["MYO"])
         by_rule = np.where(muscle, labels["MYO"], drawn)
         phases[phase] = PhaseVolumes.from_totals(volumes_ml(by_rule, session.spacing, labels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,14 +109,14 @@ class StudyNumbers:
         """Return the numbers after 0, 1 … of these slices were reviewed, with the labels as now."""
         volumes = {p: v for p, v in self._edited.items() if p in (ed, es, None)}
         phases = {p: replace(v, reviewed=v.reviewed.copy()) for p, v in volumes.items()}
-        options: dict[str, Any] = {"ed": ed, "es": es, "patient": patient, "rules": self.rules}
+        measure = partial(heart_function, phases, ed=ed, es=es, patient=patient, rules=self.rules)
         measured = [place for place in places if place[0] in phases]
         for phase, z in measured:
             phases[phase].reviewed[z] = False
-        steps = [heart_function(phases, **options)]
+        steps = [measure()]
         for phase, z in measured:
             phases[phase].reviewed[z] = True
-            steps.append(heart_function(phases, **options))
+            steps.append(measure())
         return steps
 
     def predicted(self, ed: Phase, es: Phase, patient: Patient) -> dict[str, Measured]:

@@ -181,8 +181,9 @@ class ReviewSession:
 
     @cached_property
     def base_is_first(self) -> bool | None:
-        """Whether the first slice is at the base; None if unknown."""
-        return base_is_first(self.study.prediction)
+        """Whether the first slice is at the base, by position or shape; None if unknown."""
+        by_position = self.study.info.geometry.starts_at_base
+        return base_is_first(self.study.prediction) if by_position is None else by_position
 
     def has_place(self, place: Place) -> bool:
         """Return whether the image has this slice, segmented or not."""
@@ -340,9 +341,10 @@ class ReviewSession:
             self._scores = key, scores
         return self._scores[1]
 
-    def default_scores(self) -> ScoresByPhase:
-        """Return the scores of ED and ES by the default score, for which reviews are calibrated."""
-        phases = [p for p in (self.state.ed, self.state.es) if p in self.study.posteriors]
+    def default_scores(self, phases: Iterable[Phase] | None = None) -> ScoresByPhase:
+        """Return scores by the default score, for which reviews are calibrated, of ED and ES."""
+        ends = self.state.ed, self.state.es
+        phases = [p for p in (ends if phases is None else phases) if p in self.study.posteriors]
         score, _ = usable_score(self.study.posteriors.values(), DEFAULT_SCORE)
         if (self.score, self.state.leave_out_border) == (score, False):
             return {phase: self.scores()[phase] for phase in phases}
@@ -357,18 +359,26 @@ class ReviewSession:
     def queue(self, scores: ScoresByPhase) -> list[QueueItem]:
         """Return the slices to review, the worst first."""
         known = {phase: scores[phase] for phase in self.queue_phases if phase in scores}
-        return self.with_findings(review_queue(known, structure=self.state.structure))
+        structure = self.state.structure
+        return self.with_findings(review_queue(known, structure=structure), structure)
 
-    def with_findings(self, queue: Sequence[QueueItem]) -> list[QueueItem]:
+    def whole_queue(self, phases: Iterable[Phase] | None = None) -> list[QueueItem]:
+        """Return the slices to accept in ``phases``, whatever the reader sorts by or has chosen."""
+        phases = self.queue_phases if phases is None else phases
+        return self.with_findings(review_queue(self.default_scores(phases)))
+
+    def with_findings(
+        self, queue: Sequence[QueueItem], structure: str | None = None
+    ) -> list[QueueItem]:
         """Return a queue that starts with the slices of findings, in the order of the queue.
 
         They name the structure of their first finding. Slices that were not queued follow them,
-        with a score of 0. With a chosen structure, only its findings count.
+        with a score of 0. With a ``structure``, only its findings count.
         """
         found: dict[Place, str] = {}
         for finding in self.findings():
             name = self.structure_name(self.heart_labels[finding.structure])
-            if self.state.structure in (None, name):
+            if structure in (None, name):
                 found.setdefault(finding.place, name)
         queued = {(item.phase, item.z) for item in queue}
         return [
@@ -485,7 +495,12 @@ class ReviewSession:
 
     def put_back(self, place: Place, decision: Decision | None, *, tool: str) -> None:
         """Undo or redo with ``tool`` what was decided on a slice: set an earlier decision."""
-        self.state = replace(self.state.with_decision(place, decision), finished=False)
+        before = self.state.decisions.get(place)
+        if decision is not None and decision.state == "flagged" and before is not None:
+            self._before_flag[place] = before.state
+        stays = decision is not None and before is not None and decision.state == before.state
+        self.change(finished=self.state.finished and stays)
+        self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
         self._use.record(place, tool, self.state_of(place))
 

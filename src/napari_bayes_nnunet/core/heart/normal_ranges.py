@@ -23,7 +23,9 @@ UNITS: Final = {
     for side in ("LV", "RV")
     for name, quantity in QUANTITIES.items()
     for per in ("", "/BSA")
-    if name != "volume" and (not per or name in INDEXED)  # a volume is of an unknown phase
+    if name != "volume"  # is of an unknown phase
+    and (side, name) != ("RV", "mass")  # is not measured
+    and (not per or name in INDEXED)
 }
 """Unit of each quantity that can be compared, such as "LV EDV/BSA": "mL/m2"."""
 
@@ -44,7 +46,7 @@ class NormalRange:
     ages: tuple[float, float] = (0, math.inf)
 
     def is_for(self, age: float | None) -> bool:
-        """Return whether the range is for an age in years; an unknown age counts as one."""
+        """Return whether the range holds at an age in years; at an unknown age it does."""
         return age is None or self.ages[0] <= math.floor(age) <= self.ages[1]
 
 
@@ -81,7 +83,7 @@ def compare(measured: Measured, patient: Patient, ranges: NormalRanges) -> Compa
     value = measured.value
     sides = [LOW if value < n.low else HIGH if value > n.high else "" for n in known.values()]
     verdict = sides[0] if sides == [sides[0]] * len(sexes) else ""
-    texts = {sex: f"{_short(n.low)}–{_short(n.high)}" for sex, n in known.items()}
+    texts = {sex: f"{n.low:.3g}–{n.high:.3g}" for sex, n in known.items()}
     limits = {sex: f"{n.low:.3g} to {n.high:.3g} {measured.unit}" for sex, n in known.items()}
     kinds = {sex: n.kind.replace(" and SD", f" ± {SDS} SD") for sex, n in known.items()}
     lines = (f"{SEXES[sex]}: {limits[sex]} ({kinds[sex]})." for sex in known)
@@ -100,7 +102,3 @@ def _find_range(name: str, sex: str, age: float | None, ranges: NormalRanges) ->
         if same := [r for r in fitting if r.kind == kind]:
             return replace(same[0], low=min(r.low for r in same), high=max(r.high for r in same))
     return None
-
-
-def _short(limit: float) -> str:
-    return f"{limit:.0f}" if limit >= 10 else f"{limit:.1f}"

@@ -61,6 +61,10 @@ class PatientRecord:
                 patient = replace(patient, **{entry.name: value})
         return patient
 
+    def or_named(self, name: str) -> PatientRecord:
+        """Return the record, with the name of its file if its header names nobody."""
+        return self if self.identity else replace(self, files=(name,))
+
     def joined_with(self, other: PatientRecord) -> PatientRecord:
         """Return the record of an image that was joined with one of the same patient."""
         return replace(self, files=(*self.files, *other.files))

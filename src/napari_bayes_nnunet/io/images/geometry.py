@@ -34,6 +34,11 @@ _SAME_PLACE = 0.1
 
 SAME_SPACING: Final = 0.01
 """Relative difference up to which pixdim and affine agree, because headers are rounded."""
+_ALONG_THE_HEART: Final = 0.7
+"""Least cosine between a short-axis stack and the direction to the apex.
+
+It was 0.96 to 0.99 in three hearts of two scanners; straight axes have 0.58.
+"""
 FILE_AXES: Final = "xyz"
 SpacingSource: TypeAlias = Literal["pixdim", "affine", "given"]
 
@@ -187,6 +192,17 @@ class Geometry:
         affine = self.affine
         turned = affine[:3, :3] - np.diag(affine[:3, :3].diagonal())
         return self.letters if turned.any() or affine[:3, 3].any() else None
+
+    @property
+    def starts_at_base(self) -> bool | None:
+        """Whether the first slice of a short-axis stack is at the base; None if that is unclear.
+
+        The apex of a heart points to the left, forward and down.
+        """
+        to_last = self.affine[:3, 2] / np.linalg.norm(self.affine[:3, 2])
+        towards_apex = float(to_last @ (-1, 1, -1)) / 3**0.5
+        is_clear = self.letters is not None and abs(towards_apex) > _ALONG_THE_HEART
+        return towards_apex > 0 if is_clear else None
 
     @property
     def is_label_image(self) -> bool:

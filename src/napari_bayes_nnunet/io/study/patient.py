@@ -28,7 +28,8 @@ class _PatientFile(PatientRecord):
 def write_patient(folder: Path, record: PatientRecord) -> None:
     """Write ``patient.json`` atomically, for its owner only. Raises OSError if that fails."""
     file = folder / PATIENT_FILE
-    file.touch(_OWNER_ONLY)  # whose permissions pass on to what replaces it
+    file.touch(_OWNER_ONLY)
+    file.chmod(_OWNER_ONLY)  # which passes on to what replaces it
     write_json(file, {"format": _FORMAT, **asdict(record)})
 
 
@@ -44,4 +45,5 @@ def read_patient(folder: Path, *, case: str, problems: list[str]) -> PatientReco
     except DataError as error:
         problems.append(str(error))
         return PatientRecord(files=(case,))
-    return PatientRecord(**{f.name: getattr(content, f.name) for f in fields(PatientRecord)})
+    record = PatientRecord(**{f.name: getattr(content, f.name) for f in fields(PatientRecord)})
+    return record.or_named(case)

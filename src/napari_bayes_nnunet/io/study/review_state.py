@@ -79,12 +79,12 @@ class ReviewState:
         """Return the number of slices with this decision."""
         return sum(decision.state == state for decision in self.decisions.values())
 
-    def is_begun(self, started: Patient = Patient()) -> bool:  # noqa: B008 - it is frozen
+    def is_begun(self, header: Patient = Patient()) -> bool:  # noqa: B008 - it is frozen
         """Return whether the reader has entered anything that cannot be recomputed.
 
-        The review has ``started`` with these values of the patient.
+        ``header`` has the values of the patient with which the review starts.
         """
-        is_entered = self.landmarks_chosen or self.patient != started
+        is_entered = self.landmarks_chosen or self.patient != header
         return bool(self.decisions) or self.finished or is_entered
 
 

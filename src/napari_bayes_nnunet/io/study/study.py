@@ -157,7 +157,8 @@ def write_study(
         folder.mkdir(parents=True, exist_ok=True)
         with open_study_lock(folder, wait=wait):
             check_replaceable(folder)  # a review may have begun meanwhile
-            modes = {file: file.stat().st_mode for file in folder.rglob("*") if file.is_file()}
+            kept = (file for file in folder.rglob("*") if file.is_file())
+            modes = {f: f.stat().st_mode for f in kept if f.name != PATIENT_FILE}
             _clear(folder)
             with _absent_after_error(folder):
                 if image is not None and info.image is None:

@@ -406,8 +406,27 @@ class MessageLabel(LevelLabel):
             self.setVisible(bool(text))
 
 
+class SteadyLabel(QLabel):
+    """Label that is wide enough for each of the ``widest`` texts in the font in use."""
+
+    def __init__(self, *widest: str) -> None:
+        super().__init__()
+        self._widest = widest
+        self.setStyleSheet("padding: 0")
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the size that fits all texts."""
+        return self.sizeHint()
+
+    def sizeHint(self) -> QSize:
+        """Return the size that fits all texts."""
+        advance = self.fontMetrics().horizontalAdvance
+        widest = max(map(advance, self._widest), default=0) + 2  # Qt rounds up
+        return super().sizeHint().expandedTo(QSize(widest, 0))
+
+
 class WholeLabel(QLabel):
-    """Bold text, such as a file's name, that wraps after any sign of its and is never cut."""
+    """Bold text, such as a file name, that wraps after _ . ^ and - and is never cut."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -93,7 +93,9 @@ BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "play": ("Play", "play"),
 }
 """Action → text of its button, in the order of the form, and part of the form it belongs to."""
-IN_COLUMNS: Final = ("scribble", "contour", *tuple(BUTTONS)[-10:-3])
+IN_COLUMNS: Final = (
+    "scribble", "contour", "brush", "absent", "interpolate", "copy", "revert", "carry", "bring back"
+)  # fmt: skip
 """Buttons below the rows, in columns."""
 LOOKS: Final = ("ED or ES", "most uncertain", "play")
 """Buttons that correct nothing."""

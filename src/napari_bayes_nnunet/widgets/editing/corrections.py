@@ -70,7 +70,7 @@ NOT_KEPT: Final = (
 NO_CONTOUR: Final = "The {} is not in this slice. Paint it, or use an answer of the models."
 NOT_A_STRUCTURE: Final = "{label} is not a structure of this study. Choose one of {structures}."
 UNDONE: Final = "Undone: {what} ({slices})."
-REDONE: Final = "Done again: {what} ({slices})."
+REDONE: Final = "Redone: {what} ({slices})."
 TOOL_WORDS: Final[Mapping[str, str]] = {
     "paint": "brush", "erase": "eraser", ALTERNATIVE: "answer of the models",
     ABSENT: "marked absent", REVERT: "return to the prediction",
@@ -257,16 +257,22 @@ class Corrections(QObject):
             self.said.emit(NOTHING_TO_REDO)
 
     def decide(self, place: Place, decide: Callable[[], object], what: str) -> None:
-        """Decide on a slice by ``decide``, as a step that undo takes back by itself."""
+        """Decide on a slice by ``decide``, as a step that undo takes back by itself.
+
+        The same thing on the same slice again, as each letter of a comment is, is the same step.
+        """
         before = self._session.state.decisions.get(place)
         decide()
-        if self._session.state.decisions.get(place) != before:
+        changed = _said(self._session.state.decisions.get(place)) != _said(before)
+        last = self._done[-1] if self._done else None
+        if changed and (last is None or (last.what, last.place) != (what, place)):
             self._note_step(_Step(what, place=place, other=before))
 
     def _note_step(self, step: _Step) -> None:
         step.item = _top(self._layer._undo_history)
         self._done.append(step)
         self._undone.clear()
+        self._layer._redo_history.clear()  # as napari does after a stroke
 
     def _take_step(
         self,
@@ -654,6 +660,11 @@ class Corrections(QObject):
         """Return the labels inside a wall: the contour of the myocardium also encloses the LV."""
         heart = self._session.heart_labels
         return [heart["LV"]] if label == heart.get("MYO") and "LV" in heart else []
+
+
+def _said(decision: Decision | None) -> tuple[str, str] | None:
+    """Return what a reader has said of a slice, without when, and after how many seconds."""
+    return None if decision is None else (decision.state, decision.comment)
 
 
 def _top(history: Sequence[Any]) -> Any:

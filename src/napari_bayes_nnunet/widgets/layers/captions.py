@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import chain
 from textwrap import fill, wrap
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+from weakref import WeakValueDictionary
 
 from napari.components.overlays import ScaleBarOverlay, TextOverlay
 from napari.layers import Image
@@ -16,10 +18,10 @@ from ...core.steps import drain
 from ...core.types import Phase
 from ...io.images.geometry import Letters
 from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay
-from .front import image_in_front
+from .front import image_in_front, image_of_labels, is_covered
 from .metadata import layer_geometry, layer_patient, layer_spacing
 from .result_layers import UNCERTAINTY_MAPS, result_layers
-from .viewing import shown_place
+from .viewing import fit_sliders, shown_place
 
 _REVIEW: Final = "review"
 CAPTION_KEY: Final = f"{_REVIEW}_caption"
@@ -172,7 +174,7 @@ class CanvasCaption:
         in_plane = {dims.ndim - 2, dims.ndim - 1}
         if image is None or image not in self._viewer.layers or {*dims.displayed} != in_plane:
             return []
-        if image_in_front(self._viewer, opaque=True) not in (None, image):
+        if is_covered(self._viewer, image):
             return []  # these would be words on another image
         phase, z = shown_place(self._viewer, image)
         parts = [SLICE_TEXT.format(number=z + 1, count=image.data.shape[-3])]
@@ -330,11 +332,22 @@ class FrontCaption:
     """Whose heart the image in front shows, and its letters at the edges of the canvas.
 
     The letters are hidden in 3D and if the orientation is unknown. The sliders go through this
-    image only: napari's own ranges are those of all layers, also of hidden ones of other patients.
+    image only. The docks of a viewer share one, see `shared`.
     """
+
+    _of_viewers: ClassVar[WeakValueDictionary[int, FrontCaption]] = WeakValueDictionary()
+
+    @classmethod
+    def shared(cls, viewer: Any) -> FrontCaption:
+        """Return the caption of a viewer; each dock that asks for it releases it once."""
+        caption = cls._of_viewers.get(id(viewer)) or cls(viewer)
+        cls._of_viewers[id(viewer)] = caption
+        caption._docks += 1
+        return caption
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
+        self._docks = 0
         self._is_hidden = False
         self._strip = TextOverlay(
             position="top_left", font_size=_FONT_SIZE, color="white", box_color=SHADE
@@ -353,14 +366,19 @@ class FrontCaption:
         viewer.dims.events.range.connect(self._fit_sliders)
         viewer.layers.events.connect(self._on_layers)
         self._update()
+        self._fit_sliders()
 
     def hide_patient(self, is_hidden: bool) -> None:
         """Say only that the patient is hidden, or again whose heart it is."""
         self._is_hidden = is_hidden
         self._update()
 
-    def close(self) -> None:
-        """Remove the patient and the letters; the sliders stay until the layers change."""
+    def release(self) -> None:
+        """Remove patient and letters with the last dock; the sliders stay as they are."""
+        self._docks -= 1
+        if self._docks:
+            return
+        del self._of_viewers[id(self._viewer)]
         self._viewer.dims.events.range.disconnect(self._fit_sliders)
         for signal in self._signals():
             signal.disconnect(self._update)
@@ -376,27 +394,23 @@ class FrontCaption:
     def _on_layers(self, event: Any) -> None:
         if event.type in CHANGES:
             self._update()
+            self._fit_sliders()
+
+    def _fit_sliders(self, event: object = None) -> None:
+        front = image_in_front(self._viewer)
+        if front is not None:
+            fit_sliders(self._viewer, front)
 
     def _update(self, event: object = None) -> None:
         front = image_in_front(self._viewer, opaque=True) or image_in_front(self._viewer)
+        front = front or image_of_labels(self._viewer)
         parts = () if front is None else shown_parts(layer_patient(front), self._is_hidden)
         self._strip.text = "\n".join(line + _ROOM for line in _lines(parts, self._viewer))
         self._strip.visible = bool(parts)
-        self._fit_sliders()
         letters = self._letters()
         for edge, overlay in self._overlays.items():
             overlay.text = letters.get(edge, "")
             overlay.visible = bool(letters)
-
-    def _fit_sliders(self, event: object = None) -> None:
-        image, dims = image_in_front(self._viewer), self._viewer.dims
-        if image is None:
-            return
-        low, high = image.extent.world
-        own = zip(low, high, image.extent.step, strict=True)
-        ranges = [(0.0, 0.0, 1.0)] * (dims.ndim - image.ndim) + [tuple(map(float, r)) for r in own]
-        if [tuple(known) for known in dims.range] != ranges:
-            dims.range = tuple(ranges)
 
     def _letters(self) -> dict[str, str]:
         image = image_in_front(self._viewer)
@@ -413,11 +427,6 @@ class FrontCaption:
         return edge_letters(letters, (rows, columns), directions)
 
 
-def has_letters(viewer: Any) -> bool:
-    """Return whether a dock already shows letters in this viewer."""
-    return any(_key(edge) in viewer.canvas.overlays for edge in EDGES)
-
-
 def shown_parts(patient: PatientRecord, is_hidden: bool) -> tuple[str, ...]:
     """Return what may be shown of a patient, in the order of its importance."""
     return (PATIENT_HIDDEN,) if is_hidden else patient.parts
@@ -427,7 +436,10 @@ def _lines(parts: Sequence[str], viewer: Any) -> list[str]:
     """Return parts in lines that leave the middle of the canvas to its letter; none is cut."""
     fitting = max(_NARROWEST, _fitting_letters(viewer) - 4)  # capitals and digits are wide
     lines: list[str] = []
-    for part in chain.from_iterable(wrap(part, fitting) for part in parts):
+    # Names of files have no spaces; they break after signs, as in `WholeLabel`.
+    spaced = (re.sub(r"(?<=[_.^-])(?=\w)", "\0 ", part) for part in parts)
+    wrapped = chain.from_iterable(wrap(part, fitting) for part in spaced)
+    for part in (re.sub("\0 ?", "", part) for part in wrapped):
         longer = f"{lines[-1]} · {part}" if lines else part
         lines[-1:] = [longer] if len(longer) <= fitting else [*lines[-1:], part]
     return lines

@@ -41,6 +41,17 @@ def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
     return None
 
 
+def image_of_labels(viewer: Any) -> Image | None:
+    """Return the image of visible layers of this plugin, which may itself be hidden."""
+    owners = {bayes_metadata(layer).get("image") for layer in viewer.layers if layer.visible}
+    return next((layer for layer in viewer.layers if layer.unique_id in owners), None)
+
+
+def is_covered(viewer: Any, image: Image) -> bool:
+    """Return whether another image lies over this one, or is shown in its place."""
+    return image_in_front(viewer, opaque=True) not in (None, image)
+
+
 def bring_to_front(viewer: Any, *images: Image) -> bool:
     """Show ``images``, the channels of one scan, and hide other images with their layers.
 

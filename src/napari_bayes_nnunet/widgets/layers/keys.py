@@ -50,7 +50,7 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "previous alternative": ("Q", "Previous answer of the models"),
         "next alternative": ("W", "Next answer of the models"),
         "use answer": ("Enter", "Keep the answer on screen"),
-        "discard answer": ("Escape", "Return from the answer on screen"),
+        "discard answer": ("Escape", "Drop the answer on screen"),
         "scribble": ("J", "Start or stop scribbling"),
         "interpolate": ("I", "Interpolate the structure"),
         "carry": ("Shift-T", "Carry the correction to other phases"),

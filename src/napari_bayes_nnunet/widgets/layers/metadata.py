@@ -150,11 +150,10 @@ def dicom_path(layers: Iterable[Layer], case: str) -> str:
 
 def layer_patient(layer: Layer) -> PatientRecord:
     """Return whose heart a layer shows: by its header, or by the name of its file or of itself."""
-    record = bayes_metadata(layer).get(WHOSE)
-    if isinstance(record, PatientRecord) and record != NOBODY:
-        return record
     source = layer_source(layer)
-    return PatientRecord(files=(layer.name if source is None else source.name,))
+    name = layer.name if source is None else source.name
+    patient: PatientRecord = bayes_metadata(layer).get(WHOSE, NOBODY)
+    return patient.or_named(name)
 
 
 def layer_source(layer: Image) -> Path | None:

@@ -138,6 +138,21 @@ def remove_results(viewer: Any, image: Image) -> None:
             viewer.layers.remove(layer)
 
 
+def remove_layers_of(viewer: Any, image: Image) -> None:
+    """Remove the layers of all results of an image that was removed, but for edited labels."""
+    gone = [
+        layer
+        for layer in viewer.layers
+        if image not in viewer.layers
+        and bayes_metadata(layer).get("image") == image.unique_id
+        and bayes_metadata(layer).get("role") != "edited"
+        and not is_copy(layer)
+    ]
+    with viewer.layers.batched_update():
+        for layer in gone:
+            viewer.layers.remove(layer)
+
+
 def _kept(image: Image) -> dict[str, Any]:
     kept = image.metadata.get(RESULT, {})
     return kept if kept.get("image") == image.unique_id else {}

@@ -68,6 +68,18 @@ def find_orientation(geometry: Geometry) -> StackOrientation:
     )
 
 
+def fit_sliders(viewer: Any, image: Image) -> None:
+    """Let the sliders go through ``image`` only.
+
+    napari's own ranges are those of all layers, also of hidden ones of other patients.
+    """
+    dims, (low, high) = viewer.dims, image.extent.world
+    own = zip(low, high, image.extent.step, strict=True)
+    ranges = [(0.0, 0.0, 1.0)] * (dims.ndim - image.ndim) + [tuple(map(float, r)) for r in own]
+    if [tuple(known) for known in dims.range] != ranges:
+        dims.range = tuple(ranges)
+
+
 @dataclass(frozen=True)
 class PlaneOrientation:
     """Display of (Y, X) slices: transposed first, then turned over along each side."""

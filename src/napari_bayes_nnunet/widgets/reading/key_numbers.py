@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from ...core.heart.function import Measured
 from ...core.types import Phase
-from ..common.dock import LevelLabel, column_layout
+from ..common.dock import LevelLabel, MessageLabel, column_layout
 from .numbers import NumbersTable
 
 KEY_NUMBERS: Final[Mapping[str, str]] = {
@@ -53,7 +53,8 @@ class KeyNumbers(QWidget):
         self._in_review = in_review
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
         self.table = NumbersTable(titles=KEY_NUMBERS, dense=True)
-        column_layout(self, self.caption, self.table).setSpacing(0)
+        self.doubt = MessageLabel(level="warning")  # why no number has an interval
+        column_layout(self, self.caption, self.table, self.doubt).setSpacing(0)
         self.set_numbers({}, {})
 
     def texts(self, name: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeGuard
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt.utils import signals_blocked
 
@@ -20,7 +20,7 @@ from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
 from ..common.dialogs import Choose, choose_csv
-from ..common.dock import LevelLabel, MessageLabel, column_layout
+from ..common.dock import LevelLabel, MessageLabel, SteadyLabel, column_layout
 from ..common.form import NarrowComboBox
 from ..common.levels import Level
 from ..common.patient_pattern import labelled_row
@@ -146,11 +146,13 @@ def _make_row(slice_: Contribution, name: str) -> Row:
 
 INTERVAL_HELP = (
     "In {level} % of patients like the validation patients the number lies in this range once all "
-    "slices are corrected. It narrows with each accepted slice."
+    "slices are corrected. It narrows as slices are accepted."
 )
 INTERVAL_TEXT = "{level} % interval: {low} to {high} {unit}"
-SPREAD_TEXT = "Spread of the models: {spread} {unit}. This is no interval: they share errors."
-BESIDE_HELP = "Normal range. With the second papillary rule it is the value by this rule."
+SPREAD_TEXT = (
+    "Spread of the models: {spread} {unit}. Not an interval, because the models share errors."
+)
+BESIDE_HELP = "Normal range, or the value with papillary muscles counted as muscle."
 OPEN_TEXT = "Slices still to accept in its phases: {}"
 REVIEWED_TEXT = "No slice of its phases is open: it is reviewed."
 CHANGE_HELP = "Change since the prediction."
@@ -173,25 +175,6 @@ FLASH_MS = 1500
 PLAIN = "padding: 0"  # with napari's padding the columns would not fit a narrow dock
 BOLD = f"{PLAIN}; font-weight: bold"
 FLASH = f"{BOLD}; background: rgba(86, 180, 233, 110); border-radius: 2px"
-
-
-class SteadyLabel(QLabel):
-    """Label that is wide enough for each of the ``widest`` texts in the font in use."""
-
-    def __init__(self, *widest: str) -> None:
-        super().__init__()
-        self._widest = widest
-        self.setStyleSheet(PLAIN)
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the size that fits all texts."""
-        return self.sizeHint()
-
-    def sizeHint(self) -> QSize:
-        """Return the size that fits all texts."""
-        advance = self.fontMetrics().horizontalAdvance
-        widest = max(map(advance, self._widest), default=0) + 2  # Qt rounds up
-        return super().sizeHint().expandedTo(QSize(widest, 0))
 
 
 class NumbersTable(QWidget):

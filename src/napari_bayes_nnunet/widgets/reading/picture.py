@@ -20,7 +20,7 @@ from ...core.types import Place
 from ...io.images.nifti import Volume
 from ..common.settings import Display
 from ..layers.captions import CanvasCaption
-from ..layers.front import HIDDEN, bring_to_front, image_in_front
+from ..layers.front import HIDDEN, bring_to_front, image_in_front, is_covered
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
@@ -423,7 +423,7 @@ class ReviewPicture(QObject):
 
     def _on_moved(self) -> None:
         place = self.place
-        if place != self._place and not self._is_covered:
+        if place != self._place and not is_covered(self._viewer, self.image):
             self._place = place
             self.moved.emit(place)
 
@@ -449,11 +449,6 @@ class ReviewPicture(QObject):
         about = bayes_metadata(event.value)
         if about.get("role") == "edited" and about.get("image") == self.image.unique_id:
             self.said.emit(COPY_IS_NOT_SAVED.format(layer=event.value.name))
-
-    @property
-    def _is_covered(self) -> bool:
-        """Whether another image is in front, whose slices are those of the sliders."""
-        return image_in_front(self._viewer, opaque=True) not in (None, self.image)
 
     def _on_visible(self, event: object = None) -> None:
         if not self.image.visible and HIDDEN in self.image.metadata:

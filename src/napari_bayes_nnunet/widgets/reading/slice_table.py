@@ -53,7 +53,7 @@ from .marks import MARKS, draw_mark
 Index: TypeAlias = QModelIndex | QPersistentModelIndex
 BASE, APEX = "base", "apex"
 NO_SCORE: Final = "no score"
-LOW, HIGH = "agree", "disagree"
+AGREE, DISAGREE = "agree", "disagree"
 """Ends of the scale of scores, whose numbers are in the tooltips."""
 SMALLER: Final = 0.85
 """Font size around the cells, relative to the dock."""
@@ -469,10 +469,10 @@ def draw_legend(
     ink, line = painter.pen(), painter.fontMetrics().height()
     advance, side = painter.fontMetrics().horizontalAdvance, line - 4
     x, base = corner.x(), corner.y() + painter.fontMetrics().ascent()
-    painter.drawText(x, base, LOW)
-    bar = QRect(x + advance(LOW) + GAP, corner.y() + 3, width, line - 6)
+    painter.drawText(x, base, AGREE)
+    bar = QRect(x + advance(AGREE) + GAP, corner.y() + 3, width, line - 6)
     scale.draw(painter, bar)
-    painter.drawText(bar.right() + GAP, base, HIGH)
+    painter.drawText(bar.right() + GAP, base, DISAGREE)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     for mark in MARKS:
         if stacked or mark == next(iter(MARKS)):

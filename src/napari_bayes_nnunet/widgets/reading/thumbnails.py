@@ -16,7 +16,7 @@ from ..common.levels import level_color
 from ..common.plotting import faint
 from .marks import ACCEPTED, FLAGGED, MARKS, draw_mark
 from .slice_pictures import SlicePicture, SlicePictures, render_picture
-from .slice_table import APEX, GAP, HIGH, LOW, SPACE, SliceTable, draw_legend
+from .slice_table import AGREE, APEX, DISAGREE, GAP, SPACE, SliceTable, draw_legend
 
 STEP_MS: Final = 30
 """Time after which drawing pauses, so that the window stays responsive.
@@ -199,7 +199,7 @@ class Thumbnails(SliceTable):
             painter.drawText(area, flags, NO_LANDMARKS)
             return
         advance, line = self.metrics.horizontalAdvance, self.metrics.height()
-        texts = [LOW + HIGH, *MARKS]
+        texts = [AGREE + DISAGREE, *MARKS]
         left = self._columns.length() + 2 * SPACE + advance(APEX)
         widest = max(map(advance, texts)) + LEGEND_WIDTH + 3 * GAP
         if left + widest + SPACE <= area.right() and len(texts) * line <= area.height():

@@ -27,7 +27,6 @@ from ..editing.contour_handles import ContourHandles
 from ..editing.correction_form import END_BUTTONS
 from ..editing.corrections import LEVEL, TOOL_WORDS, Corrections
 from ..editing.scribble_tool import SCRIBBLE_BUTTONS, ScribbleTool
-from ..layers.captions import FrontCaption, has_letters
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ANSWER_KEYS, KEYS, KeyAction, ReviewKeys
 from ..layers.viewing import shown_orientation
@@ -48,8 +47,8 @@ QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
 ALL_ACCEPTED: Final = "All slices accepted. Continue with Save."
-PAINTS: Final = "Clicks and drags change the labels now ({tool}). Press Z to end this."
-ASKED: Final = "{finding} Press A again to accept the slice all the same."
+PAINTS: Final = "Clicks and drags now change the labels ({tool}). Press Z to stop."
+ASKED: Final = "{finding} Press A again to accept the slice anyway."
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
 REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
@@ -104,14 +103,13 @@ class ReviewController(QObject):
             self.session, self.corrections, forms.carried, self.make_pictures, self
         )
         self.window_level = WindowLevel(viewer)
-        self.letters = None if has_letters(viewer) else FrontCaption(viewer)
         self.keys: ReviewKeys | None = None
         self.exporter = ReviewExporter(
             self.session, opened.image, forms.export, self, end_drawing=self.end_drawing
         )
         self._actions = self._make_actions()
         self._answer_keys: ReviewKeys | None = None  # while an answer is on screen
-        self._asked: Place | None = None  # slice with a finding that A was pressed in once
+        self._asked: tuple[Place, str] | None = None  # slice and finding at which A was pressed
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self.view.show_place, self)
         self._save_soon = after_frame(self.saver.save, self)
@@ -284,7 +282,7 @@ class ReviewController(QObject):
                 part.close()
             for events in self._turned:
                 events.disconnect(self._on_turned)
-            for open_part in (self._answer_keys, self.keys, self.outlines, self.letters):
+            for open_part in (self._answer_keys, self.keys, self.outlines):
                 if open_part is not None:
                     open_part.close()
             # Last, because discarding a preview counts as an edit.
@@ -488,12 +486,14 @@ class ReviewController(QObject):
         session, queue, place = self.session, self.view.queue, self.view.place
         self.corrections.accept_preview()
         finding = self.view.finding_in(place)
-        if finding and place != self._asked:
-            self._asked = place
+        if finding and self._asked != (place, finding):
+            self._asked = place, finding
             self.said.emit(ASKED.format(finding=finding))
             return
         self.corrections.decide(place, lambda: session.decide(place, "accepted"), "acceptance")
-        next_place = session.next_open(place, queue)
+        next_place = session.next_open(place, queue) or session.next_open(
+            place, session.whole_queue()
+        )
         session.change(finished=next_place is None)
         if next_place is not None:
             self.go_to_queued(*next_place)
@@ -513,13 +513,13 @@ class ReviewController(QObject):
 
     def _flag(self) -> None:
         """Flag the slice, or remove its flag."""
-        self.said.emit(self.corrections.discard_preview())
+        self.corrections.accept_preview()
         place = self.view.place
         decision = self.session.state.decisions.get(place)
         if decision is None or decision.state != "flagged":
             self.corrections.decide(place, lambda: self.session.decide(place, "flagged"), "flag")
         elif not decision.comment:
-            self.corrections.decide(place, lambda: self.session.unflag(place), "removed flag")
+            self.corrections.decide(place, lambda: self.session.unflag(place), "flag removal")
         else:
             self.said.emit(COMMENT_KEEPS_FLAG)
             return
@@ -529,7 +529,9 @@ class ReviewController(QObject):
     def comment(self, text: str) -> None:
         """Set the comment of the slice; a slice without a decision becomes flagged."""
         if self.allows("accept"):
-            self.session.comment_on(self.view.place, text)
+            place = self.view.place
+            decide = partial(self.session.comment_on, place, text)
+            self.corrections.decide(place, decide, "comment")
             self.saver.note_change()
         self.view.show_marks()
 

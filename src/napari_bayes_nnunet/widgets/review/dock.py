@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,8 +45,8 @@ from ..common.folder_drop import FolderDrop
 from ..common.settings import Settings, existing, open_settings
 from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
-from ..layers.captions import PATIENT_HIDDEN, shown_parts
-from ..layers.front import bring_to_front, is_picture
+from ..layers.captions import PATIENT_HIDDEN, FrontCaption, shown_parts
+from ..layers.front import bring_to_front, image_in_front, is_no_candidate, is_picture
 from ..layers.image_input import is_segmentable
 from ..layers.keys import is_typing
 from ..layers.metadata import bayes_metadata, dicom_path, layer_patient
@@ -81,14 +82,18 @@ READING_HELP = (
 )
 THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or the heat grid here."
 SAID_IN_DICOM = "The descriptions of the DICOM files say how many slices were accepted."
-SAVING = "The study is saved in {folder}."
+SAVING = "Saving the study in {folder}."
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
 PICTURE_HIDDEN = (
     "{layer} is neither a 3D image nor a cine, so it was hidden. Close the study to look at it."
 )
+LABELS_HIDDEN = (
+    "{layer} is not part of this study, so it was hidden. Corrections go to the edited labels."
+)
+MADE_WAY = "The study was closed for {image}. {saved} Open the study again to continue."
 REVIEW_SAVED = "The review of {case} is saved."
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
-HIDE_HELP = f"View → Hide patient ({HIDE_KEY}) hides this, as for screenshots."
+HIDE_HELP = f"View → Hide patient ({HIDE_KEY}) hides this, for example in screenshots."
 CHOOSE_STUDY = "Choose a study or a folder of studies"
 CHOOSE_IMAGE = "Choose the image of this study"
 CHOOSE_OUTPUT = "Choose a folder for labels, numbers and report"
@@ -141,6 +146,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.messages = ReviewMessages(napari_viewer, self)
         self._every_ms = every_ms
+        self._arrived: list[Any] = []  # new layers that may be of another heart
         self._opening: Path | None = None  # the study that is being read or shown
         self._image_error = ""
         self._background = Background(self)
@@ -156,6 +162,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.studies = StudyList(settings=self._settings)
         self.title = WholeLabel()
         self._hide_patient: HidePatientAction | None = None
+        self._strip = FrontCaption.shared(napari_viewer)
         self.open_button = QPushButton("Open…")
         self.close_button = QPushButton("Close")
         self.reading_button = QPushButton("Reading layout")
@@ -207,28 +214,31 @@ class ReviewWidget(FolderDrop, DockContent):
 
         If saving fails, the study stays open; closing it again discards unsaved changes.
         """
-        self._close_study(leaves_layout=True)
+        self._close_study(leaves_layout=True, may_discard=True)
 
-    def _close_study(self, *, leaves_layout: bool) -> None:
+    def _close_study(self, *, leaves_layout: bool, may_discard: bool = False) -> None:
         was_opening = self.is_opening
         self._cancel_opening()
         if self.controller is None and was_opening and leaves_layout:
             self._restore_window()
             self.messages.show(NO_STUDY)
-        elif self.controller is not None and self._is_saved():
+        elif self.controller is not None and self._is_saved(may_discard=may_discard):
             case = self.controller.session.study.info.case
             saved = [REVIEW_SAVED.format(case=case)] if self.controller.saver.has_saved else []
             self._remove_study("\n".join([*saved, NO_STUDY]), leaves_layout=leaves_layout)
 
-    def _is_saved(self) -> bool:
-        """Save now; return whether the study may be closed, and show why not."""
+    def _is_saved(self, *, may_discard: bool = True) -> bool:
+        """Save now; return whether the study may be closed, and show why not.
+
+        A second time it may be closed without, but only by the reader (``may_discard``).
+        """
         assert self.controller is not None
         try:
             self.controller.end_drawing()
             self.controller.corrections.discard_preview()
             self.controller.saver.save_now()
         except DataError as error:
-            if monotonic() - self._save_failed_at < DISCARD_S:
+            if may_discard and monotonic() - self._save_failed_at < DISCARD_S:
                 return True
             self._save_failed_at = monotonic()
             self.messages.ask(f"{NOT_SAVED.format(reason=in_the_window(error))} {CLOSE_AGAIN}")
@@ -261,6 +271,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _read(self, folder: Path, image: Path | None) -> None:
         self._image_error, self._opening = "", folder
+        self._arrived.clear()  # what was there before may stay
         work = partial(open_study, folder, image=image, ranges=self._settings.kept.normal_ranges)
         on_read = partial(self._on_read, folder)
         self._background.run(work, on_read, partial(self._on_not_read, folder, image))
@@ -300,6 +311,7 @@ class ReviewWidget(FolderDrop, DockContent):
         finally:
             self._opening = None  # only now, so that the new layers do not open another study
         self.study_shown.emit()
+        self._make_way()  # for what has arrived meanwhile
 
     def _steps_to_controller(self, opened: OpenedStudy) -> Generator[None, None, ReviewController]:
         """Show the layers of a study and fill its forms; close it if the steps end early."""
@@ -382,14 +394,13 @@ class ReviewWidget(FolderDrop, DockContent):
     def _show_patient(self) -> None:
         """Show whose study is open, or that this is hidden."""
         is_hidden = self._hide_patient is not None and self._hide_patient.isChecked()
+        self._strip.hide_patient(is_hidden)
         if self.controller is None:
             return
-        if self.controller.letters is not None:
-            self.controller.letters.hide_patient(is_hidden)
         study = self.controller.session.study
-        case, patient = study.info.case, study.patient
+        case, patient = study.info.case, layer_patient(self.controller.picture.image)
         alias = self._settings.kept.study_aliases.get(case, "")
-        whose = PATIENT_HIDDEN if is_hidden else patient.identity
+        whose = PATIENT_HIDDEN if is_hidden else re.sub(r"\.nii(\.gz)?", "", patient.identity)
         self.title.show_text(f"{alias} ({whose})" if alias and not is_hidden else whose)
         about = f"{patient.title}\n{case}\n{study.folder}\n{HIDE_HELP}"
         self.title.setToolTip(HIDE_HELP if is_hidden else about)
@@ -440,22 +451,33 @@ class ReviewWidget(FolderDrop, DockContent):
         """Open the study of a new layer, or close the study for another image."""
         if self.controller is None:
             self._open_study_of(event.value)
-        QTimer.singleShot(0, partial(self._make_way_for, event.value))  # after napari has added it
+        self._arrived.append(event.value)
+        QTimer.singleShot(0, self._make_way)  # after napari has added it
+
+    def _make_way(self) -> None:
+        """Make way for the layers that have arrived, once no study is being opened."""
+        if not self.is_opening:
+            arrived, self._arrived = self._arrived, []
+            for layer in arrived:
+                self._make_way_for(layer)
 
     def _make_way_for(self, layer: Any) -> None:
         """Open another study, or bring another image to the front, which closes this one.
 
-        A picture, which cannot be segmented, is hidden.
+        A picture, which cannot be segmented, and labels of another study are hidden.
         """
         if self.controller is None or self.is_opening or layer not in self._viewer.layers:
             return
         picture = self.controller.picture
         if "study" in bayes_metadata(layer):
             self._open_study_of(layer)
-        elif is_segmentable(layer) and layer_patient(layer) != layer_patient(picture.image):
+        elif is_segmentable(layer) and layer is not picture.image:
             bring_to_front(self._viewer, layer)
-        elif is_picture(layer) and picture.uncover():
-            self.messages.ask(PICTURE_HIDDEN.format(layer=layer.name))
+        elif is_no_candidate(layer):
+            layer.visible = False
+            picture.select_edited()  # to which brush and keys belong
+            hidden = PICTURE_HIDDEN if is_picture(layer) else LABELS_HIDDEN
+            self.messages.ask(hidden.format(layer=layer.name))
 
     def _open_study_of(self, layer: Any) -> None:
         folder, controller = bayes_metadata(layer).get("study"), self.controller
@@ -624,9 +646,15 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_left(self) -> None:
         """Close the study for the image in front; if it cannot be saved, return to it."""
-        self.close_study()
+        if self.controller is None:
+            return
+        image = image_in_front(self._viewer)
+        saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
+        self._close_study(leaves_layout=True)
         if self.controller is not None:
             self.controller.picture.uncover()
+        elif image is not None:
+            self.messages.ask(MADE_WAY.format(image=image.name, saved=saved))
 
     def take_dropped(self, path: Path) -> None:
         """Open a dropped or chosen study, or list the studies of a folder."""
@@ -668,6 +696,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._hide_patient = menu_action(window, HidePatientAction)
         if self._hide_patient is not None:
             self._hide_patient.toggled.connect(self._show_patient)
+            self._show_patient()
 
     def _on_taken_out(self) -> None:
         """Save and release the viewer; return to the window once if saving fails.
@@ -680,6 +709,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._cancel_opening()
         self._remove_study(NO_STUDY)
         self.messages.notice.close()
+        self._strip.release()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
 
     def _put_back(self) -> None:

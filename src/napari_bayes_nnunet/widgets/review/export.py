@@ -25,7 +25,7 @@ EXPORT_HELP = (
 )
 NAMED_HELP = (
     "Write name, birth year, sex and date from the DICOM header, or the file's name, into the "
-    "report. Labels and numbers stay without."
+    "report. Labels and numbers do not name the patient."
 )
 DICOM_HELP = (
     "Save the labels as DICOM SEG and the measurements as DICOM SR, for studies made from DICOM "

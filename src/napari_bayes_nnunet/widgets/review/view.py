@@ -212,9 +212,8 @@ class ReviewView:
         """
         self._findings = sentences_by_slice(self._session)
         known = {(item.phase, item.z) for item in self.queue}
-        self.queue += [
-            item for item in self._session.with_findings(()) if (item.phase, item.z) not in known
-        ]
+        found = self._session.with_findings((), self._session.state.structure)
+        self.queue += [item for item in found if (item.phase, item.z) not in known]
 
     def finding_in(self, place: Place) -> str:
         """Return what contradicts anatomy or the cardiac cycle in a slice now, "" for nothing."""
@@ -277,6 +276,7 @@ class ReviewView:
         self._forms.numbers.set_contributions(
             session.numbers.contributions(state.ed, state.es), ed=state.ed, es=state.es
         )
+        self._forms.key_numbers.doubt.show_message(word_advice(session, None))
         self._forms.volumes.set_curves(session.numbers.curves())
         self._forms.volumes.set_landmarks(state.ed, state.es)
         self._forms.progress.set_progress(session.progress(self.queue))

@@ -88,6 +88,7 @@ from ..layers.result_layers import (
     kept_results,
     prepare_labels,
     refresh_result,
+    remove_layers_of,
     result_layers,
     show_map,
     steps_to_put,
@@ -235,7 +236,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.display = DisplayForm(self._settings)
         self.turns = Turns(self)
         self._caption = ResultCaption(napari_viewer)
-        self._letters = FrontCaption(napari_viewer)
+        self._strip = FrontCaption.shared(napari_viewer)
         self._background = Background(self)
         self._reader = Background(self)
         self._writer = Background(self)
@@ -349,7 +350,7 @@ class SegmentWidget(FolderDrop, DockContent):
         turn_once(self._viewer, layer)
         self.display.refresh()  # this dock may be behind the one in which it was chosen
         apply_display(self._viewer, layer, self.display.display)
-        if is_set_aside(self._viewer, layer):
+        if not self._viewer.canvas.grid.enabled:
             bring_to_front(self._viewer, *self.image.layers)
 
     def _on_image_picked(self, layer: Image) -> None:
@@ -695,6 +696,8 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _on_layer_removed(self, event: Any) -> None:
         set_aside(self._viewer, event.value)  # its contours would lie on another image
+        # When napari has removed all that it is removing.
+        QTimer.singleShot(0, partial(remove_layers_of, self._viewer, event.value))
         if self._shown_job is not None and event.value is self._shown_job.layer:
             self.stop()
             self.run.show_messages(IMAGE_REMOVED)
@@ -972,8 +975,8 @@ class SegmentWidget(FolderDrop, DockContent):
         menu_action(window, KeysAction)
         hide = menu_action(window, HidePatientAction)
         if hide is not None:
-            hide.toggled.connect(self._letters.hide_patient)
-            self._letters.hide_patient(hide.isChecked())
+            hide.toggled.connect(self._strip.hide_patient)
+            self._strip.hide_patient(hide.isChecked())
 
     def _on_taken_out(self) -> None:
         self.turns.finish()
@@ -981,7 +984,7 @@ class SegmentWidget(FolderDrop, DockContent):
         self.cohort.close()
         if self.cohort_window is not None:
             self.cohort_window.close()
-        self._letters.close()
+        self._strip.release()
         self.turns.finish()
         self._caption.close()
         self.image.close_events()

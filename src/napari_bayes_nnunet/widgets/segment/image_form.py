@@ -241,7 +241,7 @@ class ImageForm(QWidget):
 
     def _lay_out(self) -> None:
         self.phases.addItems(["", "All phases", "Current phase", "These:"])
-        self.phases.setToolTip("Phases to segment, counted from 1; napari's slider counts from 0.")
+        self.phases.setToolTip("Phases to segment, counted from 1.")
         self.phase_numbers.setPlaceholderText("1,8 or 3-6")
         self.phase_numbers.hide()
         self.hint.setWordWrap(True)
