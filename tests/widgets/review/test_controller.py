@@ -809,6 +809,11 @@ def test_undo_takes_back_a_comment_before_the_decision(review) -> None:
     review.controller.corrections.redo()
     review.controller.corrections.redo()
     assert (decisions().state, decisions().comment) == ("flagged", "base?")
+    review.controller.corrections.undo()
+    review.controller.comment("apex?")
+    review.controller.corrections.redo()
+    assert review.said[-1] == NOTHING_TO_REDO
+    assert decisions().comment == "apex?"
 
 
 def test_flag_that_is_put_back_returns_to_accepted(review) -> None:
@@ -819,6 +824,33 @@ def test_flag_that_is_put_back_returns_to_accepted(review) -> None:
     assert review.session.state_of(WORST) == "flagged"
     review.press("K")
     assert review.session.state_of(WORST) == "accepted"
+
+
+def test_flag_that_is_put_back_can_be_removed(review) -> None:
+    for key in ("K", "A", "A"):
+        review.controller.picture.show_slice(WORST)
+        review.press(key)
+    review.controller.corrections.undo()
+    assert review.session.state_of(WORST) == "flagged"
+    review.press("K")
+    assert review.session.state_of(WORST) == ""
+
+
+def test_accept_and_next_go_on_to_slices_that_the_order_leaves_out(review) -> None:
+    view = review.controller.view
+    view.queue = view.queue[:2]  # as with a structure that is uncertain in two slices
+    named, whole = review.queue, set(review.session.to_accept())
+    assert set(named) < whole
+    for place in named[:-1]:
+        review.session.decide(place, "accepted")
+    review.controller.picture.show_slice(named[-1])
+    review.press("A")
+    assert ALL_ACCEPTED not in review.said
+    assert not review.session.state.finished
+    assert review.controller.picture.place in whole - set(named)
+    review.controller.picture.show_slice(named[-1])
+    review.press("N")
+    assert review.controller.picture.place in whole - set(named)
 
 
 def test_undo_in_a_hidden_slice_chooses_its_structure(review) -> None:

@@ -174,8 +174,8 @@ def test_warned_case_is_to_be_reviewed_whole(review) -> None:
     review.controller.view.show_numbers()
     assert not doubt.isHidden()
     assert doubt.text() == word_advice(session, None)
-    for item in session.whole_queue():
-        session.decide((item.phase, item.z), "accepted")
+    for place in session.to_accept():
+        session.decide(place, "accepted")
     review.controller.view.show_numbers()
     assert doubt.isHidden()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -40,24 +39,16 @@ class AcceptedSlices:
 def count_accepted(
     session: ReviewSession, phases: Iterable[Phase] | None = None
 ) -> dict[Phase, AcceptedSlices]:
-    """Return the accepted slices of ``phases``, by default those of the queue.
-
-    The slices to accept are those of the whole queue. Flagged slices are open even outside the
-    queue. All slices of a phase count if none is queued, because the posterior is missing or the
-    members agree everywhere.
-    """
+    """Return the accepted slices of ``phases``, by default those of the queue."""
     phases = [*(session.queue_phases if phases is None else phases)]
-    queued: dict[Phase, set[int]] = defaultdict(set)
-    for item in session.whole_queue(phases):
-        queued[item.phase].add(item.z)
-    decisions = session.state.decisions
-    counts = {}
-    for phase in phases:
-        accepted = {z for (p, z), d in decisions.items() if p == phase and d.state == "accepted"}
-        flagged = {z for (p, z), d in decisions.items() if p == phase and d.state == "flagged"}
-        to_accept = (queued[phase] or set(range(session.slices))) | flagged
-        counts[phase] = AcceptedSlices(len(to_accept & accepted), len(to_accept))
-    return counts
+    places = session.to_accept(phases)
+    accepted = [place for place in places if session.state_of(place) == "accepted"]
+    return {
+        phase: AcceptedSlices(
+            sum(place[0] == phase for place in accepted), sum(place[0] == phase for place in places)
+        )
+        for phase in phases
+    }
 
 
 def count_open_slices(session: ReviewSession) -> dict[Phase, int]:

@@ -63,6 +63,10 @@ class _Withdrawn:
     left: Decision | None
 
 
+Decided: TypeAlias = tuple[Decision | None, State | None]
+"""Decision on a slice, and its state before it was flagged."""
+
+
 class UseRecorder:
     """Clock of a review, with the ``rows`` not written yet and the ``seconds`` of every slice."""
 
@@ -139,7 +143,7 @@ class ReviewSession:
         self._removals: dict[Phase, list[Finding]] = {}
         self.heart_labels = heart_structures(self.structures)
         self._mass_range = mass_range(study.info.reports.values())
-        self._before_flag: dict[Place, State] = {}
+        self._before_flag: dict[Place, State | None] = {}
         self._flagged_by_comment: set[Place] = set()
         self._withdrawn: dict[Place, _Withdrawn] = {}
         self._use = UseRecorder({p: d.seconds for p, d in self.state.decisions.items()})
@@ -362,10 +366,21 @@ class ReviewSession:
         structure = self.state.structure
         return self.with_findings(review_queue(known, structure=structure), structure)
 
-    def whole_queue(self, phases: Iterable[Phase] | None = None) -> list[QueueItem]:
-        """Return the slices to accept in ``phases``, whatever the reader sorts by or has chosen."""
-        phases = self.queue_phases if phases is None else phases
-        return self.with_findings(review_queue(self.default_scores(phases)))
+    def to_accept(self, phases: Iterable[Phase] | None = None) -> list[Place]:
+        """Return the slices to accept in ``phases``, whatever the reader sorts by or has chosen.
+
+        They are those of the queue by the default score, the worst first, and those with findings
+        or flags. All slices of a phase count if none is queued, because the posterior is missing
+        or the members agree everywhere.
+        """
+        phases = [*(self.queue_phases if phases is None else phases)]
+        queue = self.with_findings(review_queue(self.default_scores(phases)))
+        queued = [(item.phase, item.z) for item in queue]
+        whole = [phase for phase in phases if phase not in {place[0] for place in queued}]
+        flagged = [p for p, d in self.state.decisions.items() if d.state == "flagged"]
+        rest = [(phase, z) for phase in whole for z in range(self.slices)]
+        places = dict.fromkeys([*queued, *flagged, *rest])
+        return [place for place in places if place[0] in phases]
 
     def with_findings(
         self, queue: Sequence[QueueItem], structure: str | None = None
@@ -444,13 +459,18 @@ class ReviewSession:
         return places[index] if 0 <= index < len(places) else None
 
     def next_open(self, place: Place, queue: list[QueueItem]) -> Place | None:
-        """Return the next place that is not accepted, wrapping around; None if all are."""
+        """Return the next place that is not accepted; None if all are.
+
+        After the end of the queue it is at its beginning, then among the other slices to accept.
+        """
         places = [(item.phase, item.z) for item in queue]
         start = places.index(place) + 1 if place in places else 0
-        for candidate in (*places[start:], *places[:start]):
-            if candidate != place and self.state_of(candidate) != "accepted":
-                return candidate
-        return None
+
+        def first(candidates: Iterable[Place]) -> Place | None:
+            still_open = (p for p in candidates if p != place and self.state_of(p) != "accepted")
+            return next(still_open, None)
+
+        return first([*places[start:], *places[:start]]) or first(self.to_accept())
 
     def edited_places(self) -> list[Place]:
         """Return the slices whose labels differ from the prediction, in order."""
@@ -493,11 +513,14 @@ class ReviewSession:
         self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
 
-    def put_back(self, place: Place, decision: Decision | None, *, tool: str) -> None:
+    def decided(self, place: Place) -> Decided:
+        """Return what is decided on a slice, and its state before a flag, for `put_back`."""
+        return self.state.decisions.get(place), self._before_flag.get(place)
+
+    def put_back(self, place: Place, decided: Decided, *, tool: str) -> None:
         """Undo or redo with ``tool`` what was decided on a slice: set an earlier decision."""
         before = self.state.decisions.get(place)
-        if decision is not None and decision.state == "flagged" and before is not None:
-            self._before_flag[place] = before.state
+        decision, self._before_flag[place] = decided
         stays = decision is not None and before is not None and decision.state == before.state
         self.change(finished=self.state.finished and stays)
         self.state = self.state.with_decision(place, decision)

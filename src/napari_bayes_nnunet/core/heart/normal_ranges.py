@@ -83,8 +83,9 @@ def compare(measured: Measured, patient: Patient, ranges: NormalRanges) -> Compa
     value = measured.value
     sides = [LOW if value < n.low else HIGH if value > n.high else "" for n in known.values()]
     verdict = sides[0] if sides == [sides[0]] * len(sexes) else ""
-    texts = {sex: f"{n.low:.3g}–{n.high:.3g}" for sex, n in known.items()}
-    limits = {sex: f"{n.low:.3g} to {n.high:.3g} {measured.unit}" for sex, n in known.items()}
+    ends = {sex: (_limit(n.low), _limit(n.high)) for sex, n in known.items()}
+    texts = {sex: "–".join(end) for sex, end in ends.items()}
+    limits = {sex: f"{' to '.join(end)} {measured.unit}" for sex, end in ends.items()}
     kinds = {sex: n.kind.replace(" and SD", f" ± {SDS} SD") for sex, n in known.items()}
     lines = (f"{SEXES[sex]}: {limits[sex]} ({kinds[sex]})." for sex in known)
     title = "Normal" if patient.sex else "\n".join(SEXES.values())
@@ -102,3 +103,7 @@ def _find_range(name: str, sex: str, age: float | None, ranges: NormalRanges) ->
         if same := [r for r in fitting if r.kind == kind]:
             return replace(same[0], low=min(r.low for r in same), high=max(r.high for r in same))
     return None
+
+
+def _limit(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

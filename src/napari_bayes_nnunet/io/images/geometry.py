@@ -199,10 +199,11 @@ class Geometry:
 
         The apex of a heart points to the left, forward and down.
         """
+        if self.letters is None:
+            return None
         to_last = self.affine[:3, 2] / np.linalg.norm(self.affine[:3, 2])
         towards_apex = float(to_last @ (-1, 1, -1)) / 3**0.5
-        is_clear = self.letters is not None and abs(towards_apex) > _ALONG_THE_HEART
-        return towards_apex > 0 if is_clear else None
+        return towards_apex > 0 if abs(towards_apex) > _ALONG_THE_HEART else None
 
     @property
     def is_label_image(self) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ...app.review.ends import IS_LOCKED, End, ShapeSource, move_end, walls_of
-from ...app.review.session import ReviewSession
+from ...app.review.session import Decided, ReviewSession
 from ...core import InputError
 from ...core.counts import format_count
 from ...core.editing.contour import apply_contour, contour_region, fit_handles
@@ -103,7 +103,7 @@ class _Step:
     what: str
     item: Any = None
     place: Place | None = None
-    other: Decision | None = None
+    other: Decided = (None, None)
 
 
 class Corrections(QObject):
@@ -261,11 +261,14 @@ class Corrections(QObject):
 
         The same thing on the same slice again, as each letter of a comment is, is the same step.
         """
-        before = self._session.state.decisions.get(place)
+        before = self._session.decided(place)
         decide()
-        changed = _said(self._session.state.decisions.get(place)) != _said(before)
+        if _said(self._session.state.decisions.get(place)) == _said(before[0]):
+            return
         last = self._done[-1] if self._done else None
-        if changed and (last is None or (last.what, last.place) != (what, place)):
+        if last is not None and (last.what, last.place) == (what, place):
+            self._note_step(self._done.pop())
+        else:
             self._note_step(_Step(what, place=place, other=before))
 
     def _note_step(self, step: _Step) -> None:
@@ -296,7 +299,7 @@ class Corrections(QObject):
         if step.place is None:
             move()
         else:
-            now = self._session.state.decisions.get(step.place)
+            now = self._session.decided(step.place)
             self._session.put_back(step.place, step.other, tool=UNDO)
             step.other = now
             self._tell_undone([step.place])

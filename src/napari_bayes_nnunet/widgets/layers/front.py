@@ -43,6 +43,8 @@ def image_in_front(viewer: Any, *, opaque: bool = False) -> Image | None:
 
 def image_of_labels(viewer: Any) -> Image | None:
     """Return the image of visible layers of this plugin, which may itself be hidden."""
+    if viewer.canvas.grid.enabled:
+        return None
     owners = {bayes_metadata(layer).get("image") for layer in viewer.layers if layer.visible}
     return next((layer for layer in viewer.layers if layer.unique_id in owners), None)
 

@@ -491,9 +491,7 @@ class ReviewController(QObject):
             self.said.emit(ASKED.format(finding=finding))
             return
         self.corrections.decide(place, lambda: session.decide(place, "accepted"), "acceptance")
-        next_place = session.next_open(place, queue) or session.next_open(
-            place, session.whole_queue()
-        )
+        next_place = session.next_open(place, queue)
         session.change(finished=next_place is None)
         if next_place is not None:
             self.go_to_queued(*next_place)

@@ -639,7 +639,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _on_lost(self, layer: str) -> None:
         """Close the study after the user has removed a layer and napari has updated its list."""
-        if self.controller is not None and self._is_saved():
+        if self.controller is not None and self._is_saved(may_discard=False):
             self._cancel_opening()  # which may still be showing the forms
             saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
             self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))

@@ -350,7 +350,8 @@ class SegmentWidget(FolderDrop, DockContent):
         turn_once(self._viewer, layer)
         self.display.refresh()  # this dock may be behind the one in which it was chosen
         apply_display(self._viewer, layer, self.display.display)
-        if not self._viewer.canvas.grid.enabled:
+        is_beside = self._viewer.canvas.grid.enabled or other_is_reviewed(self._viewer, layer)
+        if not is_beside or is_set_aside(self._viewer, layer):
             bring_to_front(self._viewer, *self.image.layers)
 
     def _on_image_picked(self, layer: Image) -> None:
