@@ -51,7 +51,7 @@ MOST_CODE = {
     "first minute": 135,
     "one interval": 74,
     "one table of numbers": -114,
-    "tried by a reader": 119,
+    "tried by a reader": 121,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -79,7 +79,7 @@ MOST_TEST_LINES = {
     "first minute": 120,
     "one interval": 188,
     "one table of numbers": -61,
-    "tried by a reader": 204,
+    "tried by a reader": 206,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

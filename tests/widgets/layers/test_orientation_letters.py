@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils._proxies import PublicOnlyProxy
 
 from napari_bayes_nnunet.io.images.geometry import Geometry
 from napari_bayes_nnunet.widgets.layers.captions import FrontCaption, edge_letters
@@ -98,7 +99,8 @@ def test_letters_stay_next_to_a_5d_layer(viewer) -> None:
 
 
 def test_letters_end_with_the_last_dock(viewer, shown) -> None:
-    other = FrontCaption.shared(viewer)
+    other = FrontCaption.shared(PublicOnlyProxy(viewer))  # as napari gives it to a dock
+    assert other is shown
     shown.release()
     assert letters(viewer) == "SIRL"
     viewer.dims.order = (0, 1, 3, 2)

@@ -17,7 +17,7 @@ from ...core.heart.patient_record import PatientRecord
 from ...core.steps import drain
 from ...core.types import Phase
 from ...io.images.geometry import Letters
-from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay
+from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay, unwrap
 from .front import image_in_front, image_of_labels, is_covered
 from .metadata import layer_geometry, layer_patient, layer_spacing
 from .result_layers import UNCERTAINTY_MAPS, result_layers
@@ -340,6 +340,7 @@ class FrontCaption:
     @classmethod
     def shared(cls, viewer: Any) -> FrontCaption:
         """Return the caption of a viewer; each dock that asks for it releases it once."""
+        viewer = unwrap(viewer)  # napari gives each dock another proxy of it
         caption = cls._of_viewers.get(id(viewer)) or cls(viewer)
         cls._of_viewers[id(viewer)] = caption
         caption._docks += 1
