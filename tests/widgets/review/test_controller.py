@@ -816,24 +816,18 @@ def test_undo_takes_back_a_comment_before_the_decision(review) -> None:
     assert decisions().comment == "apex?"
 
 
-def test_flag_that_is_put_back_returns_to_accepted(review) -> None:
-    for key in ("A", "A", "K", "K"):  # the slice has a finding
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [(("A", "A", "K", "K"), "accepted"), (("K", "A", "A"), "")],  # A twice, because of a finding
+)
+def test_flag_that_is_put_back_knows_what_was_before(review, keys, expected) -> None:
+    for key in keys:
         review.controller.picture.show_slice(WORST)
         review.press(key)
     review.controller.corrections.undo()
     assert review.session.state_of(WORST) == "flagged"
     review.press("K")
-    assert review.session.state_of(WORST) == "accepted"
-
-
-def test_flag_that_is_put_back_can_be_removed(review) -> None:
-    for key in ("K", "A", "A"):
-        review.controller.picture.show_slice(WORST)
-        review.press(key)
-    review.controller.corrections.undo()
-    assert review.session.state_of(WORST) == "flagged"
-    review.press("K")
-    assert review.session.state_of(WORST) == ""
+    assert review.session.state_of(WORST) == expected
 
 
 def test_accept_and_next_go_on_to_slices_that_the_order_leaves_out(review) -> None:

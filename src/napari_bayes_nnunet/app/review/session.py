@@ -346,7 +346,7 @@ class ReviewSession:
         return self._scores[1]
 
     def default_scores(self, phases: Iterable[Phase] | None = None) -> ScoresByPhase:
-        """Return scores by the default score, for which reviews are calibrated, of ED and ES."""
+        """Return the default scores, for which reviews are calibrated, by default of ED and ES."""
         ends = self.state.ed, self.state.es
         phases = [p for p in (ends if phases is None else phases) if p in self.study.posteriors]
         score, _ = usable_score(self.study.posteriors.values(), DEFAULT_SCORE)

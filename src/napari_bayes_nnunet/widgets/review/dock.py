@@ -471,7 +471,7 @@ class ReviewWidget(FolderDrop, DockContent):
         picture = self.controller.picture
         if "study" in bayes_metadata(layer):
             self._open_study_of(layer)
-        elif is_segmentable(layer) and layer is not picture.image:
+        elif is_segmentable(layer) and layer.unique_id != picture.image.unique_id:
             bring_to_front(self._viewer, layer)
         elif is_no_candidate(layer):
             layer.visible = False
