@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon, QImage
 from qtpy.QtWidgets import QApplication, QCheckBox, QDoubleSpinBox, QPushButton, QToolButton
 
 from napari_bayes_nnunet.widgets.common.dock import DOCK_WIDTH
@@ -15,13 +16,12 @@ from napari_bayes_nnunet.widgets.editing.correction_form import (
     BUTTONS,
     COPIES,
     CORRECTION_HELP,
-    END_BUTTONS,
     EVERY_STRUCTURE,
     NO_ALTERNATIVES,
     NOTHING_TO_CORRECT,
     CorrectionForm,
 )
-from napari_bayes_nnunet.widgets.layers.keys import key_text
+from napari_bayes_nnunet.widgets.editing.tool_strip import TOOLS
 
 HEART = {"RV": 1, "MYO": 2, "LV": 3}
 
@@ -30,7 +30,7 @@ HEART = {"RV": 1, "MYO": 2, "LV": 3}
 def form(qtbot) -> CorrectionForm:
     """Return a form ready for a study with ED and ES."""
     made = CorrectionForm()
-    for part in (made, made.limits, made.looks):  # two of them are elsewhere in the dock
+    for part in (made, made.tools, made.limits, made.looks):  # which have other places
         qtbot.addWidget(part)
     made.set_structures(HEART)
     made.set_unusable({})
@@ -69,14 +69,40 @@ def test_no_level_widens_the_form(form) -> None:
 
 
 def test_keys_are_printed_on_their_buttons(form) -> None:
-    texts = [button.text() for button in form.findChildren(QPushButton)]
+    buttons = (*form.findChildren(QPushButton), *form.tools.findChildren(QPushButton))
+    texts = [button.text() for button in buttons]
     for text in (
-        *("‹  Q", "›  W", "Use  Enter", "Interpolate  I", "Revert  R", "Absent  D"),
-        *("Brush  P", "Copy from"),
+        *("‹Q", "W›", "‹⇧Q", "⇧W›", "‹⇧E", "⇧R›", "Use  Enter", "Interpolate  I", "Revert  R"),
+        *(
+            "Scribble  J",
+            "Handles  C",
+            "Brush  P",
+            "Eraser  E",
+            "Move  Z",
+            "Absent  D",
+            "Copy from",
+        ),
     ):
         assert text in texts
-    for action in END_BUTTONS:
-        assert key_text(action) in form.buttons[action].toolTip()
+
+
+def test_one_tool_has_the_mouse_and_each_has_an_icon(form) -> None:
+    for tool in (*TOOLS, ""):
+        form.set_tool(tool)
+        assert [name for name in TOOLS if form.buttons[name].isChecked()] == [tool][: len(tool)]
+    pictures = {form.buttons[name].icon().pixmap(18, 18).cacheKey() for name in TOOLS}
+    assert len(pictures) == len(TOOLS)
+    icon = form.buttons["revert"].icon()
+    bright, faint = (
+        icon.pixmap(18, 18, mode).toImage() for mode in (QIcon.Mode.Normal, QIcon.Mode.Disabled)
+    )
+    assert strength(bright) > 1.5 * strength(faint) > 0
+
+
+def strength(picture: QImage) -> int:
+    """Return the sum of the opacity of all pixels."""
+    size = range(18)
+    return sum(picture.pixelColor(x, y).alpha() for x in size for y in size)
 
 
 def test_each_button_requests_its_action(form) -> None:
@@ -84,7 +110,7 @@ def test_each_button_requests_its_action(form) -> None:
     form.requested.connect(told.append)
     form.set_alternative(1, 4, 30)
     for active in (False, True):  # while a contour is edited, it can be applied or cancelled
-        form.set_contour_active(active)
+        form.set_tool("contour" if active else "move")
         for button in form.buttons.values():
             button.click() if button.menu() is None else None
     assert sorted({*told}) == sorted({*BUTTONS} - {"copy"})
@@ -116,7 +142,7 @@ def test_an_edited_contour_is_applied_or_cancelled(qtbot, form) -> None:
         return [button.isEnabled() and not button.isHidden() for button in three]
 
     assert enabled() == [True, False, False]
-    form.set_contour_active(True)
+    form.set_tool("contour")
     assert enabled() == [False, True, True]
     with qtbot.waitSignal(form.requested):
         form.buttons["apply contour"].click()

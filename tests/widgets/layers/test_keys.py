@@ -58,6 +58,17 @@ PRESSES = {
     "slice to apex": (Qt.Key.Key_PageDown, Qt.KeyboardModifier.NoModifier),
     "previous phase": (Qt.Key.Key_Comma, Qt.KeyboardModifier.NoModifier),
     "next phase": (Qt.Key.Key_Period, Qt.KeyboardModifier.NoModifier),
+    "fit": (Qt.Key.Key_F, Qt.KeyboardModifier.NoModifier),
+    "structure 1": (Qt.Key.Key_1, Qt.KeyboardModifier.NoModifier),
+    "structure 2": (Qt.Key.Key_2, Qt.KeyboardModifier.NoModifier),
+    "structure 3": (Qt.Key.Key_3, Qt.KeyboardModifier.NoModifier),
+    "structure 4": (Qt.Key.Key_4, Qt.KeyboardModifier.NoModifier),
+    "move": (Qt.Key.Key_Z, Qt.KeyboardModifier.NoModifier),
+    "contour": (Qt.Key.Key_C, Qt.KeyboardModifier.NoModifier),
+    "brush": (Qt.Key.Key_P, Qt.KeyboardModifier.NoModifier),
+    "eraser": (Qt.Key.Key_E, Qt.KeyboardModifier.NoModifier),
+    "shrink": (Qt.Key.Key_Minus, Qt.KeyboardModifier.NoModifier),
+    "grow": (Qt.Key.Key_Equal, Qt.KeyboardModifier.NoModifier),
 }
 NEW = (
     "base outwards",
@@ -195,14 +206,25 @@ def test_peeking_lasts_while_the_key_is_held(qtbot, window, canvas, told, qapp) 
 
 
 @pytest.mark.parametrize("window", [["edited"]], indirect=True, ids=["edited"])
-def test_foreign_layers_keep_their_keys(qtbot, window, canvas, told) -> None:
-    points = window.add_points(np.zeros((1, 3)), name="theirs")
-    assert window.layers.selection.active is points
-    assert points.keymap == {}
-    qtbot.keyClick(canvas, Qt.Key.Key_A)
+def test_keys_of_foreign_layers_are_given_back(qtbot, window, canvas, told) -> None:
+    labels = window.add_labels(VOLUME.copy(), name="theirs")
+    assert window.layers.selection.active is labels
+    for key in (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_F, Qt.Key.Key_P, Qt.Key.Key_E):
+        qtbot.keyClick(canvas, key)
+    assert told.names == ["structure 1", "structure 2", "fit", "brush", "eraser"]
+    assert labels.mode == "pan_zoom"
+
+
+def test_napari_has_its_keys_after_a_review(qtbot, make_napari_viewer, told) -> None:
+    viewer = make_napari_viewer(show=True)
+    labels = viewer.add_labels(VOLUME.copy())
+    told.keys(viewer).close()
+    canvas = viewer.window._qt_viewer.canvas.native
+    modes = {"1": "erase", "2": "paint", "F": "fill", "3": "polygon", "E": "erase", "P": "paint"}
+    for key, mode in modes.items():
+        qtbot.keyClick(canvas, getattr(Qt.Key, f"Key_{key}"))
+        assert labels.mode == mode
     assert told.names == []
-    qtbot.keyClick(canvas, Qt.Key.Key_N)
-    assert told.names == ["next"]
 
 
 @pytest.fixture
@@ -258,7 +280,7 @@ def test_closing_restores_all_bindings(told) -> None:
     keys = told.keys(viewer)
     assert len(viewer.layers["contour handles"].keymap) == len(KEYS) - len(ANSWER_KEYS)
     assert keymaps(viewer) != before
-    assert dict(foreign.keymap) == before[-1]
+    assert len(foreign.keymap) == len(KEYS) - len(ANSWER_KEYS)
     keys.close()
     assert keymaps(viewer) == before
     assert told.peeks == []
@@ -285,10 +307,6 @@ def test_inserted_and_removed_layers_are_followed(told) -> None:
     viewer.layers.remove(handles)
     assert handles.keymap == {}
     late = viewer.add_labels(VOLUME)
-    assert late.keymap == {}
-    late.metadata["bayes"] = {"role": "edited"}
-    viewer.layers.selection.active = None
-    viewer.layers.selection.active = late
     assert len(late.keymap) == len(KEYS) - len(ANSWER_KEYS)
     keys.close()
     assert late.keymap == {}

@@ -296,12 +296,14 @@ def test_reading_layout_hides_docks_and_shows_tools(
     window_dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
 ) -> None:
     dock = window_dock
+    settings.keep(reading_layout=False)  # it is on at first
+    dock._reads = False
     open_in(dock, folder, qtbot)
     settle(qtbot, dock)
     before, controller = docks_of(dock), dock.controller
+    tools = dock.forms.corrections.tools
+    assert not tools.visibleRegion().isEmpty()
     dock.findChild(FittingScrollArea).ensureWidgetVisible(dock.reading_button)
-    tools = dock.forms.corrections.structures
-    assert tools.visibleRegion().isEmpty()
     qtbot.mouseClick(dock.reading_button, Qt.MouseButton.LeftButton)
     assert not tools.visibleRegion().isEmpty()
     reading, width = docks_of(dock), dock.width()
@@ -334,27 +336,14 @@ def test_reading_layout_hides_docks_and_shows_tools(
     settle(qtbot)
 
 
-def test_demo_keeps_reading_layout(
-    dock: ReviewWidget, folder: Path, settings: Settings, qtbot: Any, monkeypatch: Any
-) -> None:
-    entered: list[Any] = []
-    monkeypatch.setattr(dock._layout, "enter", entered.append)
-    dock.show_reading_layout()
-    dock.close_study()
-    assert len(entered) == 1
-    open_in(dock, folder, qtbot)
-    assert len(entered) == 2
-    assert not settings.kept.reading_layout
-
-
 def test_a_refused_close_keeps_the_reading_layout(
     window_dock: ReviewWidget, folder: Path, qtbot: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(review_dock, "CLOSING_MS", 20)
     dock = window_dock
     open_in(dock, folder, qtbot)
-    dock.reading_button.click()
     reading = docks_of(dock)
+    assert not any(reading[name][0] for name in LAYER_DOCKS)
     dock.eventFilter(dock.window(), QCloseEvent())  # and the window stays open
     qtbot.waitUntil(lambda: dock.reading_button.isChecked() and docks_of(dock) == reading)
     dock.close_study()

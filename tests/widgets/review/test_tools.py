@@ -91,3 +91,87 @@ def test_key_brings_back_what_was_removed(
     assert not button.isEnabled()
     dock.close_study()
     settle(qtbot)
+
+
+def test_tools_beside_the_canvas_have_keys_and_a_pan_never_paints(
+    make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    dock = ReviewWidget(viewer, every_ms=1_000_000, settings=settings)
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    dock.open(make_cine(tmp_path / "heart"))
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
+    settle(qtbot, dock)
+    controller, form = dock.controller, dock.forms.corrections
+    session, edited, image = controller.session, controller.picture.edited, controller.picture.image
+    before = session.labels.copy()
+    mouse = CanvasMouse(viewer, qtbot)
+    assert form.tools.isVisible()
+    strip, canvas = form.tools, mouse.canvas
+    assert strip.mapToGlobal(strip.rect().topRight()).x() < canvas.mapToGlobal(canvas.pos()).x()
+
+    def drag() -> None:
+        mouse.drag(*(mouse.place_of(image, (ED - 1, 2, y, 30)) for y in (26, 34)))
+
+    def press(key: Any) -> None:
+        qtbot.keyClick(canvas, key)
+
+    for key, name in ((Qt.Key.Key_2, "MYO"), (Qt.Key.Key_3, "LV"), (Qt.Key.Key_1, "RV")):
+        press(key)
+        assert form.structure == name
+        assert edited.selected_label == session.structures[name]
+    for key in (Qt.Key.Key_4, Qt.Key.Key_F):  # napari's fill
+        press(key)
+        drag()
+    assert form.buttons["move"].isChecked()
+    assert np.array_equal(session.labels, before)
+    zoom = viewer.scene.camera.zoom
+    viewer.scene.camera.zoom = zoom / 3
+    press(Qt.Key.Key_F)
+    assert viewer.scene.camera.zoom > zoom / 2
+    for key, tool in ((Qt.Key.Key_P, "brush"), (Qt.Key.Key_E, "eraser")):
+        press(key)
+        assert form.buttons[tool].isChecked()
+        qtbot.keyPress(canvas, Qt.Key.Key_Space)  # napari: hold to pan
+        drag()
+        qtbot.keyRelease(canvas, Qt.Key.Key_Space)
+        assert np.array_equal(session.labels, before)
+        press(Qt.Key.Key_Z)
+        drag()
+        assert form.buttons["move"].isChecked()
+    assert np.array_equal(session.labels, before)
+    form.buttons["brush"].click()
+    drag()
+    assert not np.array_equal(session.labels, before)
+    assert form.buttons["brush"].isChecked()
+    dock.close_study()
+    settle(qtbot)
+    assert viewer.window._qt_window.centralWidget().layout().count() == 1
+
+
+def test_keys_grow_and_shrink_the_structure_as_undo_steps(
+    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
+) -> None:
+    window_dock.open(make_cine(tmp_path / "heart"))
+    qtbot.waitUntil(lambda: window_dock.controller is not None and not window_dock.is_opening)
+    settle(qtbot, window_dock)
+    controller = window_dock.controller
+    controller.choose_structure("RV")
+    place, session = controller.view.place, controller.session
+
+    def size() -> int:
+        return int((session.labels_in(place) == RV).sum())
+
+    before = size()
+    canvas = CanvasMouse(window, qtbot).canvas
+    sizes = []
+    for _ in range(4):
+        qtbot.keyClick(canvas, Qt.Key.Key_Equal)
+        sizes.append(size())
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > before
+    qtbot.keyClick(canvas, Qt.Key.Key_Minus)
+    assert size() == sizes[-2]
+    while controller.picture.edited._undo_history:
+        qtbot.keyClick(canvas, Qt.Key.Key_Z, CONTROL)
+    assert size() == before

@@ -73,7 +73,8 @@ class Kept:
     display: Display = field(default_factory=Display)
     uncertainty_view: str = ""
     open_sections: dict[str, bool] = field(default_factory=dict)
-    reading_layout: bool = False
+    napari_wheel: bool = False
+    reading_layout: bool = True
     thumbnails: bool = True
     study_aliases: dict[str, str] = field(default_factory=dict)
     shows_study_dates: bool = False

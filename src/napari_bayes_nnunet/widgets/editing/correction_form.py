@@ -23,12 +23,13 @@ from ...core.counts import format_count
 from ...core.fields import setting
 from ..common.dock import column_layout, form_layout, row_label
 from ..common.form import DataForm
-from ..layers.keys import KEYS, key_text
+from ..layers.keys import KEYS
 from .contour_handles import CONTOUR_HELP
 from .level_slider import ANSWER_SHOWN, LevelSlider
 from .presence_strip import PresenceStrip, SlicePresence
 from .slice_buttons import key_button
 from .structure_chips import LockBoxes, StructureChips
+from .tool_strip import PAIRS, TOOLS, ToolStrip, pair_text
 
 NOTHING_TO_CORRECT: Final = "Segment an image or open a study first."
 EVERY_STRUCTURE: Final = "all"
@@ -46,7 +47,8 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "scribble": "Draw a stroke: the structure takes the level or the answer that agrees with "
     "it and changes least. Ctrl with the left button draws outside. J or Escape ends.",
     "contour": CONTOUR_HELP,
-    "brush": "Paint the structure with napari's brush; 1 erases. P starts it, Z ends it.",
+    "move": "Drags move the image, the wheel shows other slices. Ends every other tool.",
+    "brush": "Paint the structure with napari's brush, or erase it. Z ends both.",
     "uncertain brush": "Limit brush, eraser, fill and polygon to voxels above this entropy (0 bit: "
     "the models are certain). They are hatched while such a tool is chosen.",
     "interpolate": "Interpolate the structure between the nearest corrected or accepted slices.",
@@ -73,15 +75,19 @@ END_BUTTONS: Final[Mapping[str, tuple[str, End, bool]]] = {
 }
 """Action → text of its button, the end it moves, and whether it moves outwards."""
 BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
+    "move": ("Move", "move"),
+    "scribble": ("Scribble", "scribble"),
+    "contour": ("Handles", "contour"),
+    "apply contour": ("Apply  Enter", "contour"),
+    "cancel contour": ("Cancel  Esc", "contour"),
+    "brush": ("Brush", "brush"),
+    "eraser": ("Eraser", "brush"),
+    "shrink": ("−", "level"),
+    "grow": ("+", "level"),
     "previous alternative": ("‹", "alternatives"),
     "next alternative": ("›", "alternatives"),
-    "use answer": ("Use", "alternatives"),
     **{action: (text, "base or apex") for action, (text, _, _) in END_BUTTONS.items()},
-    "scribble": ("Scribble", "scribble"),
-    "contour": ("Contour", "contour"),
-    "apply contour": ("Apply", "contour"),
-    "cancel contour": ("Cancel", "contour"),
-    "brush": ("Brush  P", "brush"),
+    "use answer": ("Use", "alternatives"),
     "absent": ("Absent", "absent"),
     "interpolate": ("Interpolate", "interpolate"),
     "copy": ("Copy from", "copy"),
@@ -93,9 +99,7 @@ BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "play": ("Play", "play"),
 }
 """Action → text of its button, in the order of the form, and part of the form it belongs to."""
-IN_COLUMNS: Final = (
-    "scribble", "contour", "brush", "absent", "interpolate", "copy", "revert", "carry", "bring back"
-)  # fmt: skip
+IN_COLUMNS: Final = "absent", "interpolate", "copy", "carry", "bring back"
 """Buttons below the rows, in columns."""
 LOOKS: Final = ("ED or ES", "most uncertain", "play")
 """Buttons that correct nothing."""
@@ -143,15 +147,15 @@ class CorrectionForm(QWidget):
         # Or a longer text would widen the dock beyond its window.
         self.alternative.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.buttons = {action: self._make_button(action) for action in BUTTONS}
-        for action in ("scribble", "brush"):
-            self.buttons[action].setCheckable(True)
+        self.tools = ToolStrip(self.structures, self.buttons)
+        """Structures and tools, which are placed beside the canvas."""
         self.limits = QWidget()
         """Locks and the limit of the brush, which are placed elsewhere, as are the `LOOKS`."""
         self.looks = QWidget()
         self.brush = DataForm(Brush)
         self._copies = self._copy_menu()
         self._reasons: dict[str, str] = {EVERY_STRUCTURE: NOTHING_TO_CORRECT}
-        self._is_contour_active = False
+        self._tool = "move"
         self._number = 0
         self._rate = ""
         self._lay_out()
@@ -165,8 +169,10 @@ class CorrectionForm(QWidget):
 
     def _make_button(self, action: str) -> QPushButton:
         text, _ = BUTTONS[action]
-        has_key = action in KEYS and action not in END_BUTTONS
-        button = key_button(text, action if has_key else "")
+        is_in_pair = any(action in pair for pair in PAIRS.values())
+        button = key_button(text, action if action in KEYS and not is_in_pair else "")
+        if is_in_pair:
+            button.setText(pair_text(text, action))
         if action != "copy":  # which has a menu
             button.clicked.connect(lambda: self.requested.emit(action))
         return button
@@ -220,13 +226,11 @@ class CorrectionForm(QWidget):
         """Show in which slices the structure is seen and drawn."""
         self.strip.set_presence(presence)
 
-    def set_scribble_active(self, active: bool) -> None:
-        """Show whether the mouse draws strokes."""
-        self.buttons["scribble"].setChecked(active)
-
-    def set_contour_active(self, active: bool) -> None:
-        """Set whether a contour is being edited."""
-        self._is_contour_active = active
+    def set_tool(self, tool: str) -> None:
+        """Show what the mouse does: one of `TOOLS`, "" for a tool of napari that has no button."""
+        self._tool = tool
+        for name in TOOLS:
+            self.buttons[name].setChecked(name == tool)
         self._enable()
 
     def set_largest_entropy(self, bits: float) -> None:
@@ -256,9 +260,6 @@ class CorrectionForm(QWidget):
             widget.setEnabled(not reason)
             rate = self._rate if part == "play" else ""
             widget.setToolTip(reason or CORRECTION_HELP[part] + rate)
-        for action in END_BUTTONS:
-            button = self.buttons[action]
-            button.setToolTip(f"{button.toolTip()} Key: {key_text(action)}.")
         for name, action in self._copies.items():
             action.setEnabled(name not in self._reasons)
             action.setToolTip(self._reasons.get(name, ""))
@@ -266,9 +267,9 @@ class CorrectionForm(QWidget):
             choice.setEnabled(not every)
         is_usable = {
             "use answer": self._number > 0,
-            "contour": not self._is_contour_active,
-            "apply contour": self._is_contour_active,
-            "cancel contour": self._is_contour_active,
+            "contour": self._tool != "contour",
+            "apply contour": self._tool == "contour",
+            "cancel contour": self._tool == "contour",
         }
         for name, usable in is_usable.items():
             self.buttons[name].setEnabled(self.buttons[name].isEnabled() and usable)
@@ -300,28 +301,16 @@ class CorrectionForm(QWidget):
 
     def _lay_out(self) -> None:
         buttons = self.buttons
-        for action in (*END_BUTTONS, "previous alternative", "next alternative", "use answer"):
-            buttons[action].setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-            buttons[action].setMinimumWidth(1)  # styles give buttons a width that words need
-        answers = _side_by_side(
-            buttons["previous alternative"], self.alternative, buttons["next alternative"],
-            buttons["use answer"],
-        )  # fmt: skip
-        answers.setStretch(1, 1)
-        base, inwards, apex, outwards = (buttons[action] for action in END_BUTTONS)
-        ends = _side_by_side(base, inwards, self.strip, apex, outwards)
+        buttons["use answer"].setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        answers = _side_by_side(self.alternative, buttons["use answer"])
+        answers.setStretch(0, 1)
         columns = QGridLayout()
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(4)
         for number, action in enumerate(IN_COLUMNS):
             columns.addWidget(buttons[action], *divmod(number, COLUMNS))
             columns.setColumnStretch(number % COLUMNS, 1)
-        contour = QHBoxLayout()  # in place of the button that starts the edit
-        contour.setSpacing(4)
-        for action in ("apply contour", "cancel contour"):
-            contour.addWidget(buttons[action])
-        columns.addLayout(contour, *divmod(IN_COLUMNS.index("contour"), COLUMNS))
-        column_layout(self, self.structures, self.level, answers, ends, columns).setSpacing(4)
+        column_layout(self, self.level, answers, self.strip, columns).setSpacing(4)
         rows = form_layout()
         rows.addRow(row_label("Lock"), self.locks)
         rows.addRow(self.brush.native)

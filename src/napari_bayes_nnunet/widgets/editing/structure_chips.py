@@ -11,15 +11,15 @@ from superqt.utils import signals_blocked
 
 from ...core.heart.structures import structure_colors, structure_title
 from ..common.dock import ThemeFont
+from ..layers.keys import STRUCTURE_KEYS, key_text
 
-_PER_ROW = 3
 SWATCH = 12
 """Size in pixels."""
 LOCK_HELP = "Lock {name}, so that no tool and no brush changes it."
 
 
 class StructureChips(QWidget):
-    """Chips of which exactly one is chosen; ``structure_chosen`` carries the user's choice."""
+    """Column of chips, one of them chosen; ``structure_chosen`` carries the user's choice."""
 
     structure_chosen = Signal(str)
 
@@ -41,7 +41,9 @@ class StructureChips(QWidget):
             self._group.removeButton(chip)
         colors = structure_colors(structures)
         chips = {name: self._chip(name, colors[structures[name]]) for name in structures}
-        _replace(self._grid, self.chips.values(), chips.values())
+        for chip, action in zip(chips.values(), STRUCTURE_KEYS, strict=False):
+            chip.setText(f"{chip.text()}  {key_text(action)}")
+        _replace(self._grid, self.chips.values(), chips.values(), per_row=1)
         self.chips = chips
         self.set_structure(chosen if chosen in structures else next(iter(structures), ""))
 
@@ -87,7 +89,7 @@ class LockBoxes(QWidget):
         """Set the structures, name → label without background; keep the locks."""
         protected = self.protected
         boxes = {name: self._box(name) for name in structures}
-        _replace(self._grid, self.boxes.values(), boxes.values())
+        _replace(self._grid, self.boxes.values(), boxes.values(), per_row=3)
         self.boxes = boxes
         self.set_protected(protected)
 
@@ -113,12 +115,14 @@ def _grid_in(parent: QWidget) -> QGridLayout:
     return grid
 
 
-def _replace(grid: QGridLayout, old: Iterable[QWidget], new: Iterable[QWidget]) -> None:
+def _replace(
+    grid: QGridLayout, old: Iterable[QWidget], new: Iterable[QWidget], *, per_row: int
+) -> None:
     for widget in old:
         grid.removeWidget(widget)
         widget.deleteLater()
     for number, widget in enumerate(new):
-        row, column = divmod(number, _PER_ROW)
+        row, column = divmod(number, per_row)
         grid.addWidget(widget, row, column)
         grid.setColumnStretch(column, 1)
 

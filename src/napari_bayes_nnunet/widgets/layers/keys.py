@@ -1,16 +1,17 @@
-"""Keys of the *Review* dock, one for each action, whichever of our layers is active.
+"""Keys of the *Review* dock, one for each action, whichever layer is active.
 
-napari asks the keymap of the active layer before that of the viewer, and some layer classes use
-the same letters (Points and Shapes: A R T S D I). So the keys are also bound on our layers.
+napari asks the keymap of the active layer before that of the viewer, and layer classes use the
+same keys (Points and Shapes: A R T S D I; Labels: 1 to 7 E P F Z for its tools). So the keys are
+also bound on all layers, and given back when the review ends.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -20,8 +21,6 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QTextEdit,
 )
-
-from .metadata import bayes_metadata
 
 KeyAction: TypeAlias = Callable[[], object]
 Hold: TypeAlias = Callable[[bool], object]
@@ -38,6 +37,7 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "peek": ("U", "Show the entropy (hold the key)"),
         "next view": ("Shift-U", "Next view of the uncertainty"),
         "most uncertain": ("G", "Centre on the most uncertain voxel"),
+        "fit": ("F", "Fit the heart to the canvas"),
         "outline or fill": ("H", "Switch the fill on or off"),
         "ED or ES": ("T", "Switch between ED and ES"),
         "slice to base": ("PageUp", "Next slice towards the base"),
@@ -46,12 +46,22 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "next phase": (".", "Next phase"),
     },
     "Correct": {
+        "structure 1": ("1", "Correct the first structure"),
+        "structure 2": ("2", "Correct the second structure"),
+        "structure 3": ("3", "Correct the third structure"),
+        "structure 4": ("4", "Correct the fourth structure"),
         "next structure": ("Shift-S", "Correct the next structure"),
+        "move": ("Z", "End the tool; drags move the image again"),
         "previous alternative": ("Q", "Previous answer of the models"),
         "next alternative": ("W", "Next answer of the models"),
         "use answer": ("Enter", "Keep the answer on screen"),
         "discard answer": ("Escape", "Drop the answer on screen"),
         "scribble": ("J", "Start or stop scribbling"),
+        "contour": ("C", "Show the handles of the contour"),
+        "brush": ("P", "Start or stop painting"),
+        "eraser": ("E", "Start or stop erasing"),
+        "shrink": ("-", "Shrink the structure along the posterior"),
+        "grow": ("=", "Grow the structure along the posterior"),
         "interpolate": ("I", "Interpolate the structure"),
         "carry": ("Shift-T", "Carry the correction to other phases"),
         "absent": ("D", "Mark the structure as absent"),
@@ -73,12 +83,14 @@ KEYS: Final[Mapping[str, str]] = {
 
 ANSWER_KEYS: Final = ("use answer", "discard answer")
 """Actions whose keys belong to napari unless an answer is on screen."""
+STRUCTURE_KEYS: Final = tuple(name for name in KEYS if name.startswith("structure "))
+"""Actions that choose a structure by its place in the list."""
 TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 
 
 def key_text(action: str) -> str:
     """Return the key of an action as it is written on buttons: "Shift+N"."""
-    return KEYS[action].replace("-", "+")
+    return re.sub("(?<=.)-", "+", KEYS[action])  # "-" is a key, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +111,7 @@ class _Binding:
 
 
 class ReviewKeys:
-    """Key bindings of a viewer and of our layers in it.
+    """Key bindings of a viewer and of all layers in it.
 
     ``actions`` run when a key is pressed, ``holds`` while it is held; their names are those in
     ``KEYS``.
@@ -117,10 +129,9 @@ class ReviewKeys:
         self._held: list[Hold] = []
         self._bind(viewer)
         for layer in viewer.layers:
-            self._bind_layer(layer)
+            self._bind(layer)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
-        viewer.layers.selection.events.active.connect(self._on_active_changed)
         self._application = QApplication.instance()
         self._application.applicationStateChanged.connect(self._on_application_state)
 
@@ -132,12 +143,7 @@ class ReviewKeys:
         self._end_holds()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._viewer.layers.selection.events.active.disconnect(self._on_active_changed)
         self._application.applicationStateChanged.disconnect(self._on_application_state)
-
-    def _bind_layer(self, layer: Layer) -> None:
-        if bayes_metadata(layer) and not any(binding.owner is layer for binding in self._bindings):
-            self._bind(layer)
 
     def _bind(self, owner: Any) -> None:
         for key, function in self._functions.items():
@@ -166,12 +172,7 @@ class ReviewKeys:
                 hold(False)
 
     def _on_inserted(self, event: Any) -> None:
-        self._bind_layer(event.value)
-
-    def _on_active_changed(self, event: Any) -> None:
-        """Bind a layer that became ours after it was inserted."""
-        if event.value is not None:
-            self._bind_layer(event.value)
+        self._bind(event.value)
 
     def _on_removed(self, event: Any) -> None:
         for binding in [b for b in self._bindings if b.owner is event.value]:

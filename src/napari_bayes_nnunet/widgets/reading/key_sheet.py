@@ -16,7 +16,13 @@ KEYS_TITLE: Final = "Keys"
 SHEET_TITLE: Final = "Keys of the Review dock"
 OF_NAPARI: Final = {"Ctrl+Z": "Undo a correction", "Ctrl+Shift+Z": "Redo it"}
 """Keys of napari that a reader needs."""
-WITH_MOUSE: Final = {"Wheel": "Zoom", "Drag": "Move the image", "Right double-click": "Brightness"}
+WITH_MOUSE: Final = {
+    "Wheel": "Next or previous slice",
+    "Shift+wheel": "Next or previous phase",
+    "Ctrl+wheel": "Zoom",
+    "Drag": "Move the image",
+    "Right double-click": "Brightness",
+}
 HELP_MENU, VIEW_MENU = "napari/help", "napari/view"
 """Identifiers of napari's menus, which are also their names in Qt."""
 HIDE_KEY: Final = "Shift+H"

@@ -28,8 +28,9 @@ from ..editing.correction_form import END_BUTTONS
 from ..editing.corrections import LEVEL, TOOL_WORDS, Corrections
 from ..editing.scribble_tool import SCRIBBLE_BUTTONS, ScribbleTool
 from ..layers.cine_player import CinePlayer
-from ..layers.keys import ANSWER_KEYS, KEYS, KeyAction, ReviewKeys
+from ..layers.keys import ANSWER_KEYS, KEYS, STRUCTURE_KEYS, KeyAction, ReviewKeys
 from ..layers.viewing import shown_orientation
+from ..layers.wheel import ReviewWheel
 from ..layers.window_level import WindowLevel
 from ..reading.picture import LayerRemovedError, OpenedStudy, ReviewPicture
 from ..reading.slice_pictures import SlicePictures
@@ -55,6 +56,8 @@ CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it.
 COMMENT_KEEPS_FLAG: Final = (
     "A slice with a comment stays flagged. Delete the comment, or accept the slice."
 )
+LEVEL_STEP: Final = 0.1
+"""Margin by which the keys grow or shrink a structure."""
 NOTHING_TO_COPY: Final = "There is no {} with labels to copy from."
 
 
@@ -103,6 +106,7 @@ class ReviewController(QObject):
             self.session, self.corrections, forms.carried, self.make_pictures, self
         )
         self.window_level = WindowLevel(viewer)
+        self.wheel: ReviewWheel | None = None
         self.keys: ReviewKeys | None = None
         self.exporter = ReviewExporter(
             self.session, opened.image, forms.export, self, end_drawing=self.end_drawing
@@ -127,8 +131,14 @@ class ReviewController(QObject):
             "ED or ES": ("ED or ES", self._show_other_landmark),
             "slice to base": ("", partial(self._step_slice, -1)),
             "slice to apex": ("", partial(self._step_slice, 1)),
+            "fit": ("", self.picture.zoom_to_heart),
+            **{name: ("", partial(self._choose, n)) for n, name in enumerate(STRUCTURE_KEYS)},
             "next structure": ("", self._choose_next_structure),
-            "brush": ("brush", self._toggle_brush),
+            "move": ("", self._end_tool),
+            "brush": ("brush", partial(self._toggle_brush, "paint")),
+            "eraser": ("brush", partial(self._toggle_brush, "erase")),
+            "shrink": ("level", partial(self._step_level, 1)),
+            "grow": ("level", partial(self._step_level, -1)),
             "previous phase": ("", partial(self.step_phase, -1)),
             "next phase": ("", partial(self.step_phase, 1)),
             "play": ("", self.player.toggle),
@@ -204,7 +214,7 @@ class ReviewController(QObject):
         form.brush_limited.connect(self._on_brush_limited)
         forms.carried.keep_requested.connect(partial(self.act, "carry"))
         self.contour.applied.connect(self._on_contour_applied)
-        self.contour.cancelled.connect(partial(form.set_contour_active, False))
+        self.contour.cancelled.connect(self._show_tool)
         self.scribble.active_changed.connect(self._on_scribble_active)
         self.scribble.pressed.connect(self.player.pause)
         self.scribble.drawn.connect(self._on_stroke)
@@ -246,10 +256,14 @@ class ReviewController(QObject):
             events.connect(self._on_turned)
         self._connect()
         self._on_moved(self.view.place)  # which may have changed meanwhile
+        self._show_tool()
         keys = {name: partial(self.act, name) for name in self._actions if name in KEYS}
         for name in ANSWER_KEYS:
             del keys[name]  # otherwise they are keys of napari
         self.keys = ReviewKeys(self._viewer, keys, {"peek": self.outlines.peek})
+        self.wheel = ReviewWheel(self._viewer, self._step_slice, self.step_phase)
+        self.wheel.is_napari = self.forms.napari_wheel.isChecked()
+        self.forms.napari_wheel.toggled.connect(partial(setattr, self.wheel, "is_napari"))
         self.picture.edited.editable = not self.saver.read_only
         self.picture.edited.events.mode.connect(self._on_mode)
 
@@ -282,7 +296,7 @@ class ReviewController(QObject):
                 part.close()
             for events in self._turned:
                 events.disconnect(self._on_turned)
-            for open_part in (self._answer_keys, self.keys, self.outlines):
+            for open_part in (self._answer_keys, self.keys, self.wheel, self.outlines):
                 if open_part is not None:
                     open_part.close()
             # Last, because discarding a preview counts as an edit.
@@ -546,23 +560,53 @@ class ReviewController(QObject):
         if draw:
             self.view.show_structure()
 
+    def _choose(self, number: int) -> None:
+        """Correct the structure with this number, from 0, if there are so many."""
+        for name in [*self.session.structures][number : number + 1]:
+            self.choose_structure(name)
+
     def _choose_next_structure(self) -> None:
         names = [*self.session.structures]
-        now = names.index(self.forms.corrections.structure)
-        self.choose_structure(names[(now + 1) % len(names)])
+        self._choose((names.index(self.forms.corrections.structure) + 1) % len(names))
 
-    def _toggle_brush(self) -> None:
-        """Start or stop napari's brush."""
+    def _toggle_brush(self, mode: str) -> None:
+        """Start or stop napari's brush or eraser."""
         edited = self.picture.edited
         self.picture.select_edited()
-        edited.mode = "pan_zoom" if edited.mode == "paint" else "paint"
+        edited.mode = "pan_zoom" if edited.mode == mode else mode
+        self._show_tool()  # a click on a button has changed it
+
+    def _end_tool(self) -> None:
+        """Let drags move the image again; handles that were moved are applied."""
+        self.scribble.stop()
+        self.contour.leave()
+        self.picture.select_edited()
+        self.picture.edited.mode = "pan_zoom"
+        self._show_tool()
 
     def _on_mode(self) -> None:
-        """Say which tool of napari changes the labels from now on; its keys start it silently."""
+        """Say which tool of napari changes the labels from now on."""
         mode = str(self.picture.edited.mode)
-        self.forms.corrections.buttons["brush"].setChecked(mode == "paint")
-        if mode in PAINTING:
-            self.said.emit(PAINTS.format(tool=TOOL_WORDS.get(mode, mode)))
+        self._show_tool()
+        tool = TOOL_WORDS.get(mode, mode)
+        self.said.emit(PAINTS.format(tool=tool) if mode in PAINTING else "")
+
+    def _show_tool(self) -> None:
+        """Show which tool has the mouse."""
+        tools = {"pan_zoom": "move", "paint": "brush", "erase": "eraser"}
+        tool = tools.get(str(self.picture.edited.mode), "")
+        if self.contour.is_active:
+            tool = "contour"
+        elif self.scribble.is_active:
+            tool = "scribble"
+        self.forms.corrections.set_tool(tool)
+
+    def _step_level(self, direction: int) -> None:
+        """Shrink (+1) or grow (−1) the structure by one step, as one undo step."""
+        place, label = self.view.place, self.view.label
+        margin = self.corrections.margin_at(place, label) or 0.0
+        self.show_level(max(-1.0, min(1.0, margin + direction * LEVEL_STEP)))
+        self.corrections.accept_preview(LEVEL)
 
     def show_level(self, margin: float) -> None:
         """Preview the structure at a level."""
@@ -598,10 +642,10 @@ class ReviewController(QObject):
         if handles is not None:
             self.contour.start(self.picture.image, handles, place=place, color=self.view.color)
             self._contour = label, draw_curve(handles)
-            self.forms.corrections.set_contour_active(True)
+        self._show_tool()
 
     def _on_contour_applied(self, handles: NDArray[np.float64]) -> None:
-        self.forms.corrections.set_contour_active(False)
+        self._show_tool()
         label, start = self._contour
         curve = draw_curve(handles)
         self.corrections.apply_contour(self.contour.place, label, curve, start=start)
@@ -618,12 +662,12 @@ class ReviewController(QObject):
             self.scribble.stop()
         elif self.allows("scribble"):
             self.scribble.start()
-        self.forms.corrections.set_scribble_active(self.scribble.is_active)
+        self._show_tool()
 
     def _on_scribble_active(self, active: bool) -> None:
         self.window_level.needs_shift = active
         self.said.emit(SCRIBBLE_BUTTONS if active else "")
-        self.forms.corrections.set_scribble_active(active)
+        self._show_tool()
 
     def _on_stroke(self, stroke: Mask, inside: bool) -> None:
         if self.allows("scribble"):

@@ -197,13 +197,6 @@ class ReviewWidget(FolderDrop, DockContent):
         """Show lines of help above the corrections, until the study is closed."""
         self.forms.guide.show_message(text)
 
-    def show_reading_layout(self) -> None:
-        """Use the reading layout from now on, but do not keep this choice for the next start."""
-        if self.controller is not None:
-            self._reads = True
-            self._enter_layout()
-            self._zoom_soon()
-
     def list_studies(self, folder: Path) -> None:
         """List the studies of ``folder``, the worst first."""
         self._studies_section.expand()
@@ -390,6 +383,9 @@ class ReviewWidget(FolderDrop, DockContent):
         self._show_patient()
         if self._reads:
             self._enter_layout()
+        window = main_window(self)
+        if window is not None:  # only now, because next to napari's docks it may widen the window
+            window.centralWidget().layout().insertWidget(0, controller.forms.corrections.tools)
 
     def _show_patient(self) -> None:
         """Show whose study is open, or that this is hidden."""

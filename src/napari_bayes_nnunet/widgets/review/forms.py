@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ..common.display_form import DisplayForm
 from ..common.dock import CollapsibleSection, MessageLabel, TwoLineMessage, column_layout
@@ -27,6 +28,11 @@ from .export import SaveButton
 QUEUE, LIMITS, PICTURE, UNCERTAINTY, NUMBERS = (
     "Queue", "Locks and brush", "Picture", "Uncertainty", "Numbers",
 )  # fmt: skip
+WHEEL, WHEEL_HELP = (
+    "Wheel zooms",
+    "As elsewhere in napari. Otherwise the wheel shows the next slice, with Shift the next phase, "
+    "and zooms with Ctrl.",
+)
 SAVE_SHARE = 5
 """Width of the save button relative to the other buttons of its row."""
 OPEN_AT_FIRST = (QUEUE, PICTURE, UNCERTAINTY)
@@ -62,6 +68,11 @@ class ReviewForms(QWidget):
         self.guide = MessageLabel()
         self.corrections = CorrectionForm()
         self.display = DisplayForm(settings, fill_key=KEYS["outline or fill"])
+        self.napari_wheel = QCheckBox(WHEEL)
+        self.napari_wheel.setToolTip(WHEEL_HELP)
+        self.napari_wheel.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.napari_wheel.setChecked(self._settings.kept.napari_wheel)
+        self.napari_wheel.toggled.connect(lambda is_on: self._settings.keep(napari_wheel=is_on))
         self.view = ViewForm(settings)
         self.volumes = VolumePlot()
         self.numbers = NumbersForm(settings)
@@ -71,7 +82,7 @@ class ReviewForms(QWidget):
         queue = self.grid, self.table, self.stop, self.slice.comment, self.queue
         self._add(QUEUE, *queue)
         self._add(LIMITS, self.corrections.limits)
-        self._add(PICTURE, self.display, self.corrections.looks)
+        self._add(PICTURE, self.display, self.napari_wheel, self.corrections.looks)
         self._add(UNCERTAINTY, self.view)
         self._add(NUMBERS, self.volumes, self.numbers)
         self.slice.layout().addWidget(self.export, SAVE_SHARE)
@@ -93,7 +104,8 @@ class ReviewForms(QWidget):
         if self.stop.was_changed:
             target = StopTarget(points=self.stop.target.value(), level=self.stop.level)
             self._settings.keep(stop_target=target)
-        parts = self.key_numbers, self.foot, self.thumbnails, self.carried, self
+        tools = self.corrections.tools
+        parts = self.key_numbers, self.foot, tools, self.thumbnails, self.carried, self
         for part in filter(isalive, parts):  # the window may be closing
             part.deleteLater()
 

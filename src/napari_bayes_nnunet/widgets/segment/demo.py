@@ -264,7 +264,6 @@ class _Demo:
 
         assert self._review is not None
         self._review.study_shown.disconnect(self._on_study_shown)
-        self._review.show_reading_layout()
         keys = {action.replace(" ", "_"): key_text(action) for action in KEYS}
         self._review.show_guide(GUIDE.format(**keys))
         if self._screenshot is not None:
