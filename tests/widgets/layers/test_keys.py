@@ -64,6 +64,7 @@ PRESSES = {
     "structure 3": (Qt.Key.Key_3, Qt.KeyboardModifier.NoModifier),
     "structure 4": (Qt.Key.Key_4, Qt.KeyboardModifier.NoModifier),
     "move": (Qt.Key.Key_Z, Qt.KeyboardModifier.NoModifier),
+    "push": (Qt.Key.Key_O, Qt.KeyboardModifier.NoModifier),
     "contour": (Qt.Key.Key_C, Qt.KeyboardModifier.NoModifier),
     "brush": (Qt.Key.Key_P, Qt.KeyboardModifier.NoModifier),
     "eraser": (Qt.Key.Key_E, Qt.KeyboardModifier.NoModifier),

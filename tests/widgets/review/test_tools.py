@@ -175,3 +175,49 @@ def test_keys_grow_and_shrink_the_structure_as_undo_steps(
     while controller.picture.edited._undo_history:
         qtbot.keyClick(canvas, Qt.Key.Key_Z, CONTROL)
     assert size() == before
+
+
+def test_a_round_tool_pushes_the_contour_and_a_drag_is_one_step(
+    window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
+) -> None:
+    window_dock.open(make_cine(tmp_path / "heart"))
+    qtbot.waitUntil(lambda: window_dock.controller is not None and not window_dock.is_opening)
+    settle(qtbot, window_dock)
+    controller, form = window_dock.controller, window_dock.forms.corrections
+    session, image = controller.session, controller.picture.image
+    mouse = CanvasMouse(window, qtbot)
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_3)
+    lv, place = session.structures["LV"], (ED, 1)
+    controller.picture.go_to(place)
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_O)
+    assert form.buttons["push"].isChecked()
+    before = session.labels_in(place).copy()
+    rows, columns = np.nonzero(before == lv)
+    y, right = round(float(rows.mean())), int(columns.max())
+
+    def drag(start: float, end: float) -> None:
+        at = [mouse.place_of(image, (ED - 1, place[1], y, x)) for x in (start, end)]
+        mouse.drag(*at, steps=6)
+
+    steps = len(controller.picture.edited._undo_history)
+    drag(right - 3, right + 1)
+    grown = session.labels_in(place).copy()
+    assert (grown == lv)[y, right + 2]
+    assert ((grown == lv) >= (before == lv)).all()  # pushed outwards
+    assert len(controller.picture.edited._undo_history) == steps + 1
+    drag(right + 8, right + 2)
+    pushed = session.labels_in(place) == lv
+    assert pushed.sum() < (grown == lv).sum()  # and inwards, from outside
+    assert not pushed[y, right - 1 :].any()
+    for _ in range(2):
+        qtbot.keyClick(mouse.canvas, Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(session.labels_in(place), before)
+    # A drag that Escape cuts off changes nothing
+    at = [mouse.place_of(image, (ED - 1, place[1], y, x)) for x in (right - 3, right + 1)]
+    mouse.press(at[0])
+    mouse.move(at[1])
+    assert not np.array_equal(session.labels_in(place), before)
+    qtbot.keyClick(mouse.canvas, Qt.Key.Key_Escape)
+    mouse.release(at[1])
+    assert np.array_equal(session.labels_in(place), before)
+    assert form.buttons["move"].isChecked()

@@ -25,6 +25,7 @@ from ..common.dock import column_layout, form_layout, row_label
 from ..common.form import DataForm
 from ..layers.keys import KEYS
 from .contour_handles import CONTOUR_HELP
+from .drawing_tools import PUSH_HELP
 from .level_slider import ANSWER_SHOWN, LevelSlider
 from .presence_strip import PresenceStrip, SlicePresence
 from .slice_buttons import key_button
@@ -46,6 +47,7 @@ CORRECTION_HELP: Final[Mapping[str, str]] = {
     "appears as predicted, or as most models draw it.",
     "scribble": "Draw a stroke: the structure takes the level or the answer that agrees with "
     "it and changes least. Ctrl with the left button draws outside. J or Escape ends.",
+    "push": f"{PUSH_HELP} O or Escape ends.",
     "contour": CONTOUR_HELP,
     "move": "Drags move the image, the wheel shows other slices. Ends every other tool.",
     "brush": "Paint the structure with napari's brush, or erase it. Z ends both.",
@@ -77,6 +79,7 @@ END_BUTTONS: Final[Mapping[str, tuple[str, End, bool]]] = {
 BUTTONS: Final[Mapping[str, tuple[str, str]]] = {
     "move": ("Move", "move"),
     "scribble": ("Scribble", "scribble"),
+    "push": ("Push", "push"),
     "contour": ("Handles", "contour"),
     "apply contour": ("Apply  Enter", "contour"),
     "cancel contour": ("Cancel  Esc", "contour"),

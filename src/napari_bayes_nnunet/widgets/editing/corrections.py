@@ -25,6 +25,7 @@ from ...core.editing.slice_edits import (
     interpolate_slice,
     nearest_sources,
 )
+from ...core.editing.smooth_contours import smooth_contours
 from ...core.problems import Problem
 from ...core.types import Mask, Phase, Place
 from ...io.study.arrays import select_phase
@@ -34,7 +35,7 @@ from ..layers.review_layers import set_slices
 from ..layers.viewing import index_of
 from .edit_watch import EditWatch, SliceChange
 
-LEVEL, ALTERNATIVE, CONTOUR = "level", "alternative", "contour"
+LEVEL, ALTERNATIVE, CONTOUR, PUSH = "level", "alternative", "contour", "push"
 INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
 BRING_BACK: Final = "bring back"
 ENDS: Final = "base or apex"
@@ -475,6 +476,11 @@ class Corrections(QObject):
 
     def fit_contour(self, place: Place, label: int) -> NDArray[np.float64] | None:
         """Return (k, 2) handles of a structure's contour; None if it is absent or locked."""
+        region = self._region(place, label)
+        return None if region is None else fit_handles(region)
+
+    def _region(self, place: Place, label: int) -> Mask | None:
+        """Return what the contour of a structure encloses; None if it is absent or locked."""
         self.accept_preview()
         if self._is_locked(label):
             return None
@@ -482,8 +488,7 @@ class Corrections(QObject):
         if not mask.any():
             self.said.emit(NO_CONTOUR.format(self._session.structure_name(label)))
             return None
-        handles: NDArray[np.float64] = fit_handles(mask)
-        return handles
+        return mask
 
     def apply_contour(
         self,
@@ -495,10 +500,33 @@ class Corrections(QObject):
     ) -> None:
         """Move a structure's border to a closed (m, 2) curve, ``start`` before the edit."""
         self.accept_preview()
-        if self._is_locked(label):
-            return
-        labels = apply_contour(
-            self._session.labels_in(place),
+        if not self._is_locked(label):
+            labels = self._session.labels_in(place)
+            self._put(place, self._with_contour(labels, label, curve, start), CONTOUR)
+
+    def outline(self, place: Place, label: int) -> NDArray[np.float64] | None:
+        """Return the closed (m, 2) contour of a structure; None if it is absent or locked."""
+        region = self._region(place, label)
+        if region is None:
+            return None
+        return max(smooth_contours(region.astype(np.uint8), [1])[1], key=len)
+
+    def show_push(
+        self, place: Place, label: int, curve: NDArray[np.float64], start: NDArray[np.float64]
+    ) -> None:
+        """Preview a structure whose contour is pushed from the closed curve ``start``."""
+        base = self._base(place, PUSH)
+        self._show(place, base, self._with_contour(base, label, curve, start), PUSH)
+
+    def _with_contour(
+        self,
+        labels: Plane,
+        label: int,
+        curve: NDArray[np.float64],
+        start: NDArray[np.float64] | None,
+    ) -> Plane:
+        return apply_contour(
+            labels,
             curve,
             label=label,
             start=start,
@@ -506,7 +534,6 @@ class Corrections(QObject):
             over=walls_of(self._session, label),
             protected=self._session.protected_labels,
         )
-        self._put(place, labels, CONTOUR)
 
     def put_all(self, slices: Mapping[Place, Plane], tool: str) -> bool:
         """Write slices as one undo step and log the change; return whether they differ."""

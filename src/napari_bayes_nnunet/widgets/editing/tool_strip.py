@@ -16,6 +16,7 @@ from ..layers.keys import key_text
 ICONS: Final[Mapping[str, str]] = {
     "move": "M12 3v18M3 12h18M9 6l3-3 3 3M9 18l3 3 3-3M6 9l-3 3 3 3M18 9l3 3-3 3",
     "scribble": "M3 17c3-9 6-9 6-3s3 6 5 0 4-6 7-3",
+    "push": "M3 12a6 6 0 1 0 12 0a6 6 0 1 0-12 0M15 12h6M18 9l3 3-3 3",
     "contour": "M12 5c5 0 7 3 7 7s-3 7-7 7-7-3-7-7 2-7 7-7zM10 3h4v4h-4zM3 10h4v4h-4z"
     "M17 10h4v4h-4zM10 17h4v4h-4z",
     "brush": "M20 3l-9 9M11 12c-3 0-4 2-4 4 0 2-2 4-4 4 4 2 10 1 10-5z",
@@ -34,7 +35,7 @@ PAIRS: Final[Mapping[str, tuple[str, str, str]]] = {
     "Apex": ("apex", "apex inwards", "apex outwards"),
 }
 """Row of two buttons → its icon and their actions."""
-TOOLS: Final = "move", "scribble", "contour", "brush", "eraser"
+TOOLS: Final = "move", "scribble", "push", "contour", "brush", "eraser"
 """Tools for the mouse, of which one is chosen."""
 ICON: Final = 18
 """Size in pixels."""

@@ -57,6 +57,7 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "use answer": ("Enter", "Keep the answer on screen"),
         "discard answer": ("Escape", "Drop the answer on screen"),
         "scribble": ("J", "Start or stop scribbling"),
+        "push": ("O", "Start or stop pushing the contour"),
         "contour": ("C", "Show the handles of the contour"),
         "brush": ("P", "Start or stop painting"),
         "eraser": ("E", "Start or stop erasing"),

@@ -25,8 +25,8 @@ from ..editing.brush_region import PAINTING, BrushRegion
 from ..editing.carry import Carrying
 from ..editing.contour_handles import ContourHandles
 from ..editing.correction_form import END_BUTTONS
-from ..editing.corrections import LEVEL, TOOL_WORDS, Corrections
-from ..editing.scribble_tool import SCRIBBLE_BUTTONS, ScribbleTool
+from ..editing.corrections import LEVEL, PUSH, TOOL_WORDS, Corrections
+from ..editing.drawing_tools import PUSH_HELP, SCRIBBLE_BUTTONS, PushTool, ScribbleTool
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ANSWER_KEYS, KEYS, STRUCTURE_KEYS, KeyAction, ReviewKeys
 from ..layers.viewing import shown_orientation
@@ -101,6 +101,8 @@ class ReviewController(QObject):
         self.contour = ContourHandles(viewer, self)
         self._contour: tuple[int, NDArray[np.float64]] = 0, np.zeros((0, 2))  # label, curve before
         self.scribble = ScribbleTool(viewer, image, edited, self)
+        self.push = PushTool(viewer, image, edited, self._outline, self)
+        self._drawing = {"scribble": self.scribble, "push": self.push}
         self.brush = BrushRegion(viewer, image, edited, self.corrections, self)
         self.carrying = Carrying(
             self.session, self.corrections, forms.carried, self.make_pictures, self
@@ -150,7 +152,7 @@ class ReviewController(QObject):
             "next alternative": ("alternatives", partial(self._step_alternative, 1)),
             "use answer": ("", self._use_answer),
             "discard answer": ("", lambda: self.corrections.discard_preview()),
-            "scribble": ("", self._toggle_scribble),
+            **{name: ("", partial(self._toggle_drawing, name)) for name in self._drawing},
             "contour": ("contour", self._edit_contour),
             "apply contour": ("", self.contour.apply),
             "cancel contour": ("", self.contour.cancel),
@@ -215,9 +217,12 @@ class ReviewController(QObject):
         forms.carried.keep_requested.connect(partial(self.act, "carry"))
         self.contour.applied.connect(self._on_contour_applied)
         self.contour.cancelled.connect(self._show_tool)
-        self.scribble.active_changed.connect(self._on_scribble_active)
-        self.scribble.pressed.connect(self.player.pause)
+        for name, tool in self._drawing.items():
+            tool.active_changed.connect(partial(self._on_drawing_active, name))
+            tool.pressed.connect(self.player.pause)
         self.scribble.drawn.connect(self._on_stroke)
+        self.push.pushed.connect(self._on_pushed)
+        self.push.released.connect(partial(self.corrections.accept_preview, PUSH))
 
     # Opening and closing
 
@@ -291,7 +296,9 @@ class ReviewController(QObject):
         try:
             self.picture.edited.events.mode.disconnect(self._on_mode)
             self.contour.leave()
-            tools = self.scribble, self.brush, self.contour, self.player, self.carrying
+            for tool in self._drawing.values():
+                tool.close()
+            tools = self.brush, self.contour, self.player, self.carrying
             for part in (*tools, self.corrections, self.window_level):
                 part.close()
             for events in self._turned:
@@ -476,7 +483,7 @@ class ReviewController(QObject):
 
     def _follow_queue(self) -> None:
         """Choose the structure of the queued slice, unless the reader draws one in all slices."""
-        is_drawing = self.scribble.is_active or self.picture.edited.mode != "pan_zoom"
+        is_drawing = self._tool in self._drawing or self.picture.edited.mode != "pan_zoom"
         if not self.player.is_playing and not is_drawing:
             self._choose_queued_structure()
 
@@ -554,8 +561,9 @@ class ReviewController(QObject):
         self.corrections.accept_preview(LEVEL)
         self.forms.corrections.set_structure(name)
         self.picture.set_structure(self.view.label)
-        for tool in (self.scribble, self.brush):
+        for tool in self._drawing.values():
             tool.set_color(self.view.color)
+        self.brush.set_color(self.view.color)
         self.outlines.set_structure(name, draw=draw)
         if draw:
             self.view.show_structure()
@@ -578,7 +586,7 @@ class ReviewController(QObject):
 
     def _end_tool(self) -> None:
         """Let drags move the image again; handles that were moved are applied."""
-        self.scribble.stop()
+        self._stop_drawing()
         self.contour.leave()
         self.picture.select_edited()
         self.picture.edited.mode = "pan_zoom"
@@ -593,13 +601,16 @@ class ReviewController(QObject):
 
     def _show_tool(self) -> None:
         """Show which tool has the mouse."""
-        tools = {"pan_zoom": "move", "paint": "brush", "erase": "eraser"}
-        tool = tools.get(str(self.picture.edited.mode), "")
+        self.forms.corrections.set_tool(self._tool)
+
+    @property
+    def _tool(self) -> str:
+        """The tool that has the mouse, "" for one of napari without a button."""
         if self.contour.is_active:
-            tool = "contour"
-        elif self.scribble.is_active:
-            tool = "scribble"
-        self.forms.corrections.set_tool(tool)
+            return "contour"
+        modes = {"pan_zoom": "move", "paint": "brush", "erase": "eraser"}
+        active = (name for name, tool in self._drawing.items() if tool.is_active)
+        return next(active, modes.get(str(self.picture.edited.mode), ""))
 
     def _step_level(self, direction: int) -> None:
         """Shrink (+1) or grow (−1) the structure by one step, as one undo step."""
@@ -636,7 +647,7 @@ class ReviewController(QObject):
 
     def _edit_contour(self) -> None:
         """Show handles on the outline of the structure."""
-        self.scribble.stop()
+        self._stop_drawing()
         place, label = self.view.place, self.view.label
         handles = self.corrections.fit_contour(place, label)
         if handles is not None:
@@ -656,18 +667,35 @@ class ReviewController(QObject):
         place, label, show = self.view.place, self.view.label, self.picture.show_slice
         self.corrections.move_end(place, label, end, outwards=outwards, show=show)
 
-    def _toggle_scribble(self) -> None:
-        """Start or stop drawing strokes with the mouse."""
-        if self.scribble.is_active:
-            self.scribble.stop()
-        elif self.allows("scribble"):
-            self.scribble.start()
+    def _toggle_drawing(self, name: str) -> None:
+        """Start or stop a tool that draws with the mouse."""
+        tool = self._drawing[name]
+        if tool.is_active:
+            tool.stop()
+        elif self.allows(name):
+            self._stop_drawing()
+            tool.start()
         self._show_tool()
 
-    def _on_scribble_active(self, active: bool) -> None:
-        self.window_level.needs_shift = active
-        self.said.emit(SCRIBBLE_BUTTONS if active else "")
+    def _stop_drawing(self) -> None:
+        for tool in self._drawing.values():
+            tool.stop()
+
+    def _on_drawing_active(self, name: str, active: bool) -> None:
+        self.window_level.needs_shift = self.scribble.is_active
+        self.corrections.discard_preview(PUSH)  # of a drag that the end of the tool cut off
+        helps = {"scribble": SCRIBBLE_BUTTONS, "push": PUSH_HELP}
+        self.said.emit(helps[name] if active else "")
         self._show_tool()
+
+    def _outline(self) -> NDArray[np.float64] | None:
+        """Return the contour to push, if it can be pushed now."""
+        if not self.allows("push"):
+            return None
+        return self.corrections.outline(self.view.place, self.view.label)
+
+    def _on_pushed(self, curve: NDArray[np.float64], start: NDArray[np.float64]) -> None:
+        self.corrections.show_push(self.view.place, self.view.label, curve, start)
 
     def _on_stroke(self, stroke: Mask, inside: bool) -> None:
         if self.allows("scribble"):

@@ -27,8 +27,8 @@ from ..reading.queue_table import QueueRow
 from .forms import ReviewForms
 
 EDITS: Final = (
-    "level", "alternatives", "base or apex", "scribble", "contour", "brush", "uncertain brush",
-    "interpolate", "revert", "bring back", "absent", "carry", "copy",
+    "level", "alternatives", "base or apex", "scribble", "push", "contour", "brush",
+    "uncertain brush", "interpolate", "revert", "bring back", "absent", "carry", "copy",
 )  # fmt: skip
 """Parts of the form that change labels, which a study that can only be viewed does not allow."""
 NO_SLICE_SHOWN: Final = (

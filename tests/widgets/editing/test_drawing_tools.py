@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_bayes_nnunet.widgets.editing.scribble_tool import CURSOR, OUTSIDE, ScribbleTool
+from napari_bayes_nnunet.widgets.editing.drawing_tools import CURSOR, OUTSIDE, ScribbleTool
 from napari_bayes_nnunet.widgets.layers.line_layer import line_color
 from napari_bayes_nnunet.widgets.layers.metadata import bayes_metadata
 from napari_bayes_nnunet.widgets.layers.review_layers import edited_layer, put_on_top
