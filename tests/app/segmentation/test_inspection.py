@@ -35,7 +35,7 @@ from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.ensemble.schedule import MemberSelection, RestartSchedule
 from napari_bayes_nnunet.core.metrics.conformal import IntervalRule
 from napari_bayes_nnunet.io import DataError
-from napari_bayes_nnunet.io.ensemble.ensemble_folder import POINTERS
+from napari_bayes_nnunet.io.ensemble.ensemble_folder import POINTERS, find_ensemble
 from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE as FILE
 from napari_bayes_nnunet.io.ensemble.run_folder import (
     RunFolder,
@@ -146,7 +146,7 @@ def test_json_of_a_run_is_plain_and_complete(tmp_path: Path) -> None:
 
 def test_calibrations_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    folder = inspect_ensemble(run.path, read_weights=False)
+    folder = find_ensemble(run.path)
     assert UNCALIBRATED in inspection_text(folder)
     settings = SegmentationSettings()
     assert uncalibrated_notes(folder, settings) == (UNCALIBRATED,)
@@ -182,7 +182,7 @@ def test_calibrations_are_shown(tmp_path: Path) -> None:
 
 
 def test_calibrations_of_demo_have_all_rows() -> None:
-    text = inspection_text(inspect_ensemble(DEMO, read_weights=False))
+    text = inspection_text(find_ensemble(DEMO))
     rows = [
         re.split(r"  +", line.strip()) for line in text.partition("Calibrations")[2].split("\n")
     ]
@@ -202,7 +202,7 @@ def test_second_look_refuses_weights_that_do_not_fit(tmp_path: Path) -> None:
     wrong = {"encoder.weight": torch.zeros(3)}
     write_member(run.member("0", 18), wrong, configuration="2d", mirroring_axes=None)
     add_member(run, "0", 18)
-    assert len(inspect_ensemble(run.path, read_weights=False).usable_members) == 4
+    assert len(find_ensemble(run.path).usable_members) == 4
     folder = inspect_ensemble(run.path)
     assert [m.epoch for m in folder.usable_members] == [8, 9, 19]
     row = inspection_json(folder)["members"][2]
@@ -218,7 +218,7 @@ def test_second_look_compares_checksums(tmp_path: Path) -> None:
     place = content.index(b"\0" * 64)  # inside a tensor of zeros
     content[place + 9] = 1
     file.write_bytes(content)
-    assert inspect_ensemble(run.path, read_weights=False).members[0].usable
+    assert find_ensemble(run.path).members[0].usable
     assert not inspect_ensemble(run.path).members[0].usable
 
 
@@ -226,7 +226,7 @@ def test_folder_without_cycles(tmp_path: Path) -> None:
     model = make_model(tmp_path / "plain")
     for fold in "01":
         make_weights(model / f"fold_{fold}" / "checkpoint_final.pth")
-    folder = inspect_ensemble(model, read_weights=False)
+    folder = find_ensemble(model)
     text = inspection_text(folder)
     assert "cross-validation ensemble" in text
     assert methods_in(text)["multi"] == "(All cycles) 2 members"
@@ -244,7 +244,7 @@ def test_folder_without_cycles(tmp_path: Path) -> None:
 def test_calibrations_of_a_resumed_training_are_replaced_and_those_of_other_folds_stay(
     tmp_path: Path,
 ) -> None:
-    folder = inspect_ensemble(make_run(tmp_path / "run").path, read_weights=False)
+    folder = find_ensemble(make_run(tmp_path / "run").path)
     key = calibration_key(folder, SegmentationSettings(mirroring="none"))
     last = [("multi", 0, 3), ("vanilla", 0, 3), ("multi", 1, 3), ("vanilla", 1, 3), ("multi", 0, 7)]
     for method, fold, epoch in last:
@@ -259,7 +259,7 @@ def test_several_trainings_and_what_was_left_out(tmp_path: Path) -> None:
     for seed in ("seed1", "seed2", "seed3"):
         make_weights(make_model(tmp_path / seed) / "fold_0" / "checkpoint_final.pth")
     (tmp_path / "seed2" / "plans.json").unlink()
-    text = inspection_text(inspect_ensemble(tmp_path, read_weights=False))
+    text = inspection_text(find_ensemble(tmp_path))
     assert "2 of 2 usable" in text
     assert "seed2" in text.partition("Left out\n")[2]
     assert "  seed3     0 " in text

@@ -81,7 +81,7 @@ def assert_posterior_of(found: RunningPosterior, all_members: list[NDArray[Any]]
     st.sampled_from([(2, 1), (4, 7), (3, 4, 5), (4, 2, 3, 4, 5)]),
 )
 def test_running_sums_are_those_of_all_members_at_once(array, count, kept, shape):
-    """Members may be added, merged with others, or join the sums of earlier ones."""
+    """Members may be added, or join the sums of earlier ones."""
     all_members = members(count, shape)
     half = posterior_of(all_members[:kept], array)
     posterior = RunningPosterior(
@@ -90,8 +90,7 @@ def test_running_sums_are_those_of_all_members_at_once(array, count, kept, shape
         square_sum=half.square_sum,
         count=half.count,
     )
-    posterior.merge(posterior_of(all_members[kept::2], array))
-    for p in all_members[kept + 1 :: 2]:
+    for p in all_members[kept:]:
         posterior.add(array(p))
     assert_posterior_of(posterior, all_members)
     member, variance = array(all_members[0]), np.asarray(posterior.variance())
@@ -197,16 +196,6 @@ def test_members_of_inference_mode_are_added_outside_it():
     np.testing.assert_allclose(posterior.mean(), np.mean(members(2), axis=0), atol=1e-6)
 
 
-def test_merging_into_an_empty_posterior_copies(array):
-    part, total = posterior_of(members(2), array), RunningPosterior()
-    total.merge(RunningPosterior())
-    total.merge(part)
-    total.merge(RunningPosterior())
-    part.add(array(members(1)[0]))
-    assert total.count == 2
-    np.testing.assert_array_equal(total.mean(), posterior_of(members(2), array).mean())
-
-
 def test_no_members_no_posterior():
     for read in reads(RunningPosterior()):
         with pytest.raises(InputError):
@@ -220,9 +209,6 @@ def test_another_shape_is_refused_and_leaves_the_sums(array):
     for shape in ((4, 3, 5, 7), (4, 1, 1, 6), (3, 3, 5, 6)):
         with pytest.raises(InputError) as error:
             posterior.add(array(members(1, shape)[0]))
-        assert error.value.values["found"] == shape
-        with pytest.raises(InputError) as error:
-            posterior.merge(posterior_of(members(1, shape), array))
         assert error.value.values["found"] == shape
     assert posterior.count == 2
     np.testing.assert_array_equal(posterior.probability_sum, before)

@@ -28,12 +28,10 @@ def widget(qtbot: Any) -> ReviewProgressPanel:
     return made
 
 
-def test_the_panel_is_hidden_without_a_study(widget: ReviewProgressPanel) -> None:
+def test_the_panel_is_hidden_until_a_study_is_open(widget: ReviewProgressPanel) -> None:
     assert widget.isHidden()
     widget.set_progress(progress())
     assert not widget.isHidden()
-    widget.set_progress(None)
-    assert widget.isHidden()
 
 
 def test_slices_and_share_are_shown(widget: ReviewProgressPanel) -> None:

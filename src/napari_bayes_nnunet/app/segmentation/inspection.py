@@ -22,13 +22,13 @@ _TARGETS = (3, 5)
 _COLUMNS = ("training", "fold", "cycle", "epoch", "learning rate", "size", "file", "state")
 
 
-def inspect_ensemble(path: Path, *, read_weights: bool = True) -> EnsembleFolder:
-    """Find the ensemble at ``path`` and check every member, by default also its weights.
+def inspect_ensemble(path: Path) -> EnsembleFolder:
+    """Find the ensemble at ``path`` and check every member and its weights.
 
     Raises DataError if there is no ensemble, ModelError if its network cannot be built.
     """
     folder = find_ensemble(path)
-    return folder.with_refused(MemberChecks(folder).reasons) if read_weights else folder
+    return folder.with_refused(MemberChecks(folder).reasons)
 
 
 def inspection_text(folder: EnsembleFolder) -> str:

@@ -28,16 +28,12 @@ IN_NEITHER_SOURCE: Final = (
 )
 
 
-def remove_structure(
-    labels: Labels, label: int | None = None, *, protected: Collection[int] = ()
-) -> Labels:
-    """Return (Y, X) labels without the structure ``label``, or without any structure.
+def remove_structure(labels: Labels, label: int, *, protected: Collection[int] = ()) -> Labels:
+    """Return (Y, X) labels without the structure ``label``.
 
     Its voxels become background, or the structure that encloses them (see `give_up_voxels`): the
     myocardium around the end of an LV is the cap of the apex. ``protected`` structures stay.
     """
-    if label is None:
-        return np.where(structure_mask(labels, protected), labels, np.uint8(0))
     gone = structure_mask(labels, {label}) & ~structure_mask(labels, protected)
     return give_up_voxels(labels, gone, protected=protected)
 

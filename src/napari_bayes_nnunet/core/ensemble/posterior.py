@@ -101,18 +101,6 @@ class RunningPosterior:
             whole *= (self.count + 1) / self.count
             whole[part] = sums
 
-    def merge(self, other: RunningPosterior) -> None:
-        """Add the sums of other members, which this posterior does not contain yet.
-
-        Raises InputError if the shapes differ.
-        """
-        if other.count == 0:
-            return
-        self._check_shape(other.probability_sum)
-        self._allocate(other.probability_sum)
-        self._add_all(other._sums)
-        self.count += other.count
-
     def mean(self) -> Array:
         """Return the (C, Z, Y, X) mean probabilities, float32 (Eq. 2).
 
@@ -158,7 +146,7 @@ class RunningPosterior:
         Raises InputError without members.
         """
         difference = self.untempered_entropy()
-        difference -= self.entropy_sum / self.count
+        difference -= self.expected_entropy()
         return difference.clip(0)
 
     def variance(self) -> Array:

@@ -33,10 +33,10 @@ class ReviewProgressPanel(QWidget):
         row.addWidget(self.bar, 1)
         self._progress: ReviewProgress | None = None
         self._position: int | None = None
-        self.set_progress(None)
+        self.hide()
 
-    def set_progress(self, progress: ReviewProgress | None) -> None:
-        """Show ``progress``, or hide the panel without a study."""
+    def set_progress(self, progress: ReviewProgress) -> None:
+        """Show ``progress``."""
         self._progress = progress
         self._show()
 
