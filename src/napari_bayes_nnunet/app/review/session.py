@@ -29,6 +29,7 @@ from ...core.heart.plausibility import (
 )
 from ...core.heart.slice_volumes import base_is_first, heart_structures, is_basal
 from ...core.heart.surroundings import find_heart, find_surroundings
+from ...core.heart.wall import SliceWall, measure_wall
 from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
     DEFAULT_SCORE,
@@ -141,6 +142,7 @@ class ReviewSession:
         self._default_scores: ScoresByPhase = {}
         self._checked: dict[Place, list[Finding]] = {}
         self._removals: dict[Phase, list[Finding]] = {}
+        self._walls: dict[Place, SliceWall | None] = {}
         self.heart_labels = heart_structures(self.structures)
         self._mass_range = mass_range(study.info.reports.values())
         self._before_flag: dict[Place, State | None] = {}
@@ -156,6 +158,7 @@ class ReviewSession:
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
         other._edited, other.preview = set(self._edited), None
         other._checked, other._removals = dict(self._checked), dict(self._removals)
+        other._walls = dict(self._walls)
         other._use = copy.copy(self._use)
         other._use.rows = list(self._use.rows)
         return other
@@ -188,6 +191,14 @@ class ReviewSession:
         """Whether the first slice is at the base, by position or shape; None if unknown."""
         by_position = self.study.info.geometry.starts_at_base
         return base_is_first(self.study.prediction) if by_position is None else by_position
+
+    @property
+    def seen_from_apex(self) -> bool | None:
+        """Whether slices, as stored, are seen from the apex; None if the file does not say."""
+        right_handed = self.study.info.geometry.is_right_handed
+        if right_handed is None or self.base_is_first is None:
+            return None
+        return right_handed != self.base_is_first
 
     def has_place(self, place: Place) -> bool:
         """Return whether the image has this slice, segmented or not."""
@@ -270,6 +281,21 @@ class ReviewSession:
         if (phase, label) not in self._presence:
             self._presence[phase, label] = presence(posterior, label)
         return self._presence[phase, label]
+
+    def wall_in(self, place: Place) -> SliceWall | None:
+        """Return the wall of a slice without its preview, cached until its labels change.
+
+        RV, MYO and LV must be structures of the study. Slices are taken as seen from the apex, as
+        scanners show them, if the file does not say otherwise.
+        """
+        if place not in self._walls:
+            is_shown = self.preview is not None and self.preview[0] == place
+            labels = self.preview[1] if self.preview and is_shown else self.labels_in(place)
+            from_apex = self.seen_from_apex is not False
+            self._walls[place] = measure_wall(
+                labels, self.spacing[1:], self.heart_labels, from_apex=from_apex
+            )
+        return self._walls[place]
 
     def structure_name(self, label: int) -> str:
         """Return the name of a structure."""
@@ -604,6 +630,7 @@ class ReviewSession:
         for place in places:
             labels = self.labels_in(place)
             self._checked.pop(place, None)
+            self._walls.pop(place, None)
             self._removals.pop(place[0], None)
             if place[0] in self.study.posteriors:
                 self.numbers.recount(*place, labels)
