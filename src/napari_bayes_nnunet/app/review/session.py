@@ -28,8 +28,9 @@ from ...core.heart.plausibility import (
     volume_findings,
 )
 from ...core.heart.slice_volumes import base_is_first, heart_structures, is_basal
+from ...core.heart.structures import HEART_STRUCTURES
 from ...core.heart.surroundings import find_heart, find_surroundings
-from ...core.heart.wall import SliceWall, measure_wall
+from ...core.heart.wall import Insertions, SliceWall, measure_wall
 from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
     DEFAULT_SCORE,
@@ -64,8 +65,8 @@ class _Withdrawn:
     left: Decision | None
 
 
-Decided: TypeAlias = tuple[Decision | None, State | None]
-"""Decision on a slice, and its state before it was flagged."""
+Decided: TypeAlias = tuple[Decision | None, State | None, Insertions | None]
+"""Decision on a slice, its state before it was flagged, and its moved insertions of the RV."""
 
 
 class UseRecorder:
@@ -285,9 +286,12 @@ class ReviewSession:
     def wall_in(self, place: Place) -> SliceWall | None:
         """Return the wall of a slice without its preview, cached until its labels change.
 
-        RV, MYO and LV must be structures of the study. Slices are taken as seen from the apex, as
-        scanners show them, if the file does not say otherwise.
+        Insertions are those that the reader has moved. Slices are taken as seen from the apex, as
+        scanners show them, if the file does not say otherwise. None if RV, MYO or LV are not
+        structures of the study.
         """
+        if len(self.heart_labels) < len(HEART_STRUCTURES):
+            return None
         if place not in self._walls:
             is_shown = self.preview is not None and self.preview[0] == place
             labels = self.preview[1] if self.preview and is_shown else self.labels_in(place)
@@ -295,7 +299,8 @@ class ReviewSession:
             self._walls[place] = measure_wall(
                 labels, self.spacing[1:], self.heart_labels, from_apex=from_apex
             )
-        return self._walls[place]
+        wall, moved = self._walls[place], self.state.insertions.get(place)
+        return replace(wall, insertions=moved) if wall and moved else wall
 
     def structure_name(self, label: int) -> str:
         """Return the name of a structure."""
@@ -540,18 +545,26 @@ class ReviewSession:
         self._set_reviewed(place, decision)
 
     def decided(self, place: Place) -> Decided:
-        """Return what is decided on a slice, and its state before a flag, for `put_back`."""
-        return self.state.decisions.get(place), self._before_flag.get(place)
+        """Return what is decided on a slice, for `put_back`."""
+        state = self.state
+        before_flag = self._before_flag.get(place)
+        return state.decisions.get(place), before_flag, state.insertions.get(place)
 
     def put_back(self, place: Place, decided: Decided, *, tool: str) -> None:
         """Undo or redo with ``tool`` what was decided on a slice: set an earlier decision."""
         before = self.state.decisions.get(place)
-        decision, self._before_flag[place] = decided
-        stays = decision is not None and before is not None and decision.state == before.state
+        decision, self._before_flag[place], insertions = decided
+        stays = getattr(decision, "state", None) == getattr(before, "state", None)
+        self.move_insertions(place, insertions)
         self.change(finished=self.state.finished and stays)
         self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
         self._use.record(place, tool, self.state_of(place))
+
+    def move_insertions(self, place: Place, insertions: Insertions | None) -> None:
+        """Set the insertions of the RV in a slice; None for those that are found."""
+        moved = {p: known for p, known in self.state.insertions.items() if p != place}
+        self.change(insertions=moved if insertions is None else {**moved, place: insertions})
 
     def unflag(self, place: Place) -> None:
         """Remove a flag; a slice that was accepted before becomes accepted again."""

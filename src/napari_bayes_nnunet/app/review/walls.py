@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from typing import Final
 
@@ -19,11 +19,13 @@ from .accepted_slices import open_slices_of
 from .report_numbers import format_number
 from .session import ReviewSession
 
-WALL_VALUES: Final = {"ED": "mm", "ES": "mm", "thickening": "%"}
-"""Unit of each value of a segment."""
-WALL_TITLES: Final = {
-    "ED": "Thickness at end-diastole", "ES": "Thickness at end-systole", "thickening": "Thickening",
-}  # fmt: skip
+WALL_VALUES: Final = {
+    "ED": ("Thickness at end-diastole", "mm"),
+    "ES": ("Thickness at end-systole", "mm"),
+    "thickening": ("Thickening", "%"),
+}
+"""Title and unit of each value of a segment."""
+WALL_TITLES: Final = {name: ", ".join(value) for name, value in WALL_VALUES.items()}
 METHOD: Final = (
     "Mean length of chords across the wall, perpendicular to its midline, in the slices in which "
     "the myocardium closes round the cavity. Thickening compares the slices that both phases have."
@@ -67,7 +69,7 @@ class Walls:
 
     def draw(self, name: str, **colors: str) -> str:
         """Return the bull's-eye of "ED", "ES" or "thickening" as SVG."""
-        return draw_bullseye(partial(self._value, name), WALL_VALUES[name], **colors)
+        return draw_bullseye(partial(self._value, name), WALL_VALUES[name][1], **colors)
 
     def _value(self, name: str, segment: int) -> float:
         number = self.numbers.get(f"AHA {segment} {name}")
@@ -79,17 +81,10 @@ def measure_walls(session: ReviewSession) -> Walls:
     return drain(steps_to_walls(session))
 
 
-def with_walls(
-    numbers: Mapping[str, Measured], open_slices: Mapping[str, int], walls: Walls
-) -> tuple[dict[str, Measured], dict[str, int]]:
-    """Return numbers and their open slices together with those of the segments."""
-    return {**numbers, **walls.numbers}, {**open_slices, **walls.open_slices}
-
-
 def steps_to_walls(session: ReviewSession) -> Generator[None, None, Walls]:
     """Return the wall as `measure_walls`, in a step for each slice."""
     ed, es, base_first = session.state.ed, session.state.es, session.base_is_first
-    if any(name not in session.heart_labels for name in HEART_STRUCTURES):
+    if len(session.heart_labels) < len(HEART_STRUCTURES):
         return Walls(notes=(NO_STRUCTURES,))
     if ed is None or ed not in session.phases:
         return Walls(notes=(NO_ED,))
@@ -119,18 +114,10 @@ def _numbers(
 ) -> Iterator[tuple[str, Measured]]:
     phases = {"ED": (ed,), "ES": (es,), "thickening": (ed, es)}
     for number, (segment, title) in enumerate(zip(segments, SEGMENTS, strict=True), start=1):
-        values = {"ED": segment.ed, "ES": segment.es, "thickening": segment.thickening}
-        for name, value in values.items():
+        for (name, (words, unit)), value in zip(WALL_VALUES.items(), astuple(segment), strict=True):
+            measured = Measured(
+                name=f"AHA {number} {name}", title=f"{title} wall, {words.lower()}", value=value,
+                spread=math.nan, unit=unit, help=METHOD, phases=phases[name],
+            )  # fmt: skip
             if math.isfinite(value):
-                yield (
-                    f"AHA {number} {name}",
-                    Measured(
-                        name=f"AHA {number} {name}",
-                        title=f"{title} wall, {WALL_TITLES[name].lower()}",
-                        value=value,
-                        spread=math.nan,
-                        unit=WALL_VALUES[name],
-                        help=METHOD,
-                        phases=phases[name],
-                    ),
-                )
+                yield measured.name, measured

@@ -7,10 +7,10 @@ from typing import Final
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPainter, QPaintEvent, QPalette
 from qtpy.QtSvg import QSvgRenderer
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...app.report.bullseye import SIDE
-from ...app.review.walls import WALL_TITLES, WALL_VALUES, Walls
+from ...app.review.walls import WALL_TITLES, Walls
 from ..common.dock import MessageLabel, column_layout
 from ..common.form import NarrowComboBox
 from ..common.rows_table import Column, Row, RowsTable
@@ -31,18 +31,13 @@ class WallForm(QWidget):
         super().__init__()
         self._walls = Walls()
         self.shown = NarrowComboBox()
-        self.shown.set_choices(
-            {name: f"{title}, {WALL_VALUES[name]}" for name, title in WALL_TITLES.items()}
-        )
+        self.shown.set_choices(WALL_TITLES)
         self.bullseye = Bullseye()
         self.table = RowsTable(_COLUMNS, rows_shown=16)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.notes = MessageLabel()
-        middle = QHBoxLayout()
-        middle.addStretch()
-        middle.addWidget(self.bullseye)
-        middle.addStretch()
-        column_layout(self, self.shown, middle, self.table, self.notes)
+        column = column_layout(self, self.shown, self.bullseye, self.table, self.notes)
+        column.setAlignment(self.bullseye, Qt.AlignmentFlag.AlignHCenter)
         self.shown.currentIndexChanged.connect(self._draw)
         self.set_walls(self._walls)
 

@@ -19,13 +19,15 @@ from ...core.counts import format_count
 from ...core.editing.closed_curve import draw_curve
 from ...core.heart.function import Patient
 from ...core.heart.normal_ranges import NormalRanges
+from ...core.heart.wall import Insertions
 from ...core.types import Mask, Phase, Place
 from ..common.window_thread import after_frame
 from ..editing.brush_region import PAINTING, BrushRegion
 from ..editing.carry import Carrying
 from ..editing.contour_handles import ContourHandles
 from ..editing.correction_form import END_BUTTONS
-from ..editing.corrections import LEVEL, TOOL_WORDS, Corrections
+from ..editing.corrections import COMMENT, LEVEL, TOOL_WORDS, Corrections
+from ..editing.insertion_points import InsertionPoints
 from ..editing.scribble_tool import SCRIBBLE_BUTTONS, ScribbleTool
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ANSWER_KEYS, KEYS, KeyAction, ReviewKeys
@@ -36,7 +38,7 @@ from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
 from .export import ReviewExporter
-from .forms import ReviewForms
+from .forms import WALL, ReviewForms
 from .saver import EVERY_MS, StudySaver
 from .view import NOT_SEGMENTED, ReviewView
 
@@ -98,6 +100,8 @@ class ReviewController(QObject):
         self.contour = ContourHandles(viewer, self)
         self._contour: tuple[int, NDArray[np.float64]] = 0, np.zeros((0, 2))  # label, curve before
         self.scribble = ScribbleTool(viewer, image, edited, self)
+        others = self.scribble, self.contour
+        self.insertions = InsertionPoints(viewer, image, others, self)
         self.brush = BrushRegion(viewer, image, edited, self.corrections, self)
         self.carrying = Carrying(
             self.session, self.corrections, forms.carried, self.make_pictures, self
@@ -208,6 +212,10 @@ class ReviewController(QObject):
         self.scribble.active_changed.connect(self._on_scribble_active)
         self.scribble.pressed.connect(self.player.pause)
         self.scribble.drawn.connect(self._on_stroke)
+        self.insertions.moved.connect(self._on_insertions_moved)
+        for shown in (self._soon.triggered, self._place_soon.triggered):
+            shown.connect(self._show_insertions)
+        forms.sections[WALL].toggled.connect(self._show_insertions)
 
     # Opening and closing
 
@@ -277,8 +285,8 @@ class ReviewController(QObject):
         try:
             self.picture.edited.events.mode.disconnect(self._on_mode)
             self.contour.leave()
-            tools = self.scribble, self.brush, self.contour, self.player, self.carrying
-            for part in (*tools, self.corrections, self.window_level):
+            tools = self.scribble, self.brush, self.contour, self.insertions
+            for part in (*tools, self.player, self.carrying, self.corrections, self.window_level):
                 part.close()
             for events in self._turned:
                 events.disconnect(self._on_turned)
@@ -529,7 +537,7 @@ class ReviewController(QObject):
         if self.allows("accept"):
             place = self.view.place
             decide = partial(self.session.comment_on, place, text)
-            self.corrections.decide(place, decide, "comment")
+            self.corrections.decide(place, decide, COMMENT)
             self.saver.note_change()
         self.view.show_marks()
 
@@ -624,6 +632,21 @@ class ReviewController(QObject):
         self.window_level.needs_shift = active
         self.said.emit(SCRIBBLE_BUTTONS if active else "")
         self.forms.corrections.set_scribble_active(active)
+
+    def _show_insertions(self, *_: object) -> None:
+        """Show the insertions of the RV in the slice on screen while the wall is shown."""
+        place = self.view.place
+        is_shown = self.forms.sections[WALL].isExpanded() and place[0] in self.session.end_phases
+        wall = self.session.wall_in(place) if is_shown else None
+        self.insertions.show(place, wall.insertions if wall else None)
+
+    def _on_insertions_moved(self, place: Place, insertions: Insertions) -> None:
+        if self.allows("accept"):
+            move = partial(self.session.move_insertions, place, insertions)
+            self.corrections.decide(place, move, "insertions of the RV")
+            self._note_decision()
+        else:
+            self._show_insertions()
 
     def _on_stroke(self, stroke: Mask, inside: bool) -> None:
         if self.allows("scribble"):
