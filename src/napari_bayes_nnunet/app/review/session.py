@@ -143,7 +143,8 @@ class ReviewSession:
         self._default_scores: ScoresByPhase = {}
         self._checked: dict[Place, list[Finding]] = {}
         self._removals: dict[Phase, list[Finding]] = {}
-        self._walls: dict[Place, SliceWall | None] = {}
+        self.walls: dict[Place, SliceWall | None] = {}
+        """Walls with found insertions in the slices measured by `wall_in` as they are now."""
         self.heart_labels = heart_structures(self.structures)
         self._mass_range = mass_range(study.info.reports.values())
         self._before_flag: dict[Place, State | None] = {}
@@ -159,7 +160,7 @@ class ReviewSession:
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
         other._edited, other.preview = set(self._edited), None
         other._checked, other._removals = dict(self._checked), dict(self._removals)
-        other._walls = dict(self._walls)
+        other.walls = dict(self.walls)
         other._use = copy.copy(self._use)
         other._use.rows = list(self._use.rows)
         return other
@@ -292,14 +293,14 @@ class ReviewSession:
         """
         if len(self.heart_labels) < len(HEART_STRUCTURES):
             return None
-        if place not in self._walls:
+        if place not in self.walls:
             is_shown = self.preview is not None and self.preview[0] == place
             labels = self.preview[1] if self.preview and is_shown else self.labels_in(place)
             from_apex = self.seen_from_apex is not False
-            self._walls[place] = measure_wall(
+            self.walls[place] = measure_wall(
                 labels, self.spacing[1:], self.heart_labels, from_apex=from_apex
             )
-        wall, moved = self._walls[place], self.state.insertions.get(place)
+        wall, moved = self.walls[place], self.state.insertions.get(place)
         return replace(wall, insertions=moved) if wall and moved else wall
 
     def structure_name(self, label: int) -> str:
@@ -643,7 +644,7 @@ class ReviewSession:
         for place in places:
             labels = self.labels_in(place)
             self._checked.pop(place, None)
-            self._walls.pop(place, None)
+            self.walls.pop(place, None)
             self._removals.pop(place[0], None)
             if place[0] in self.study.posteriors:
                 self.numbers.recount(*place, labels)

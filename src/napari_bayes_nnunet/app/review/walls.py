@@ -82,7 +82,7 @@ def measure_walls(session: ReviewSession) -> Walls:
 
 
 def steps_to_walls(session: ReviewSession) -> Generator[None, None, Walls]:
-    """Return the wall as `measure_walls`, in a step for each slice."""
+    """Return the wall as `measure_walls`, in a step for each new slice."""
     ed, es, base_first = session.state.ed, session.state.es, session.base_is_first
     if len(session.heart_labels) < len(HEART_STRUCTURES):
         return Walls(notes=(NO_STRUCTURES,))
@@ -93,10 +93,11 @@ def steps_to_walls(session: ReviewSession) -> Generator[None, None, Walls]:
     slices: dict[Phase, dict[int, SliceWall]] = {ed: {}, es: {}}
     for phase in slices.keys() & {*session.phases}:
         for z in range(session.slices):
+            if (phase, z) not in session.walls:
+                yield
             wall = session.wall_in((phase, z))
             if wall is not None:
                 slices[phase][z] = wall
-            yield
     after = {} if es == ed else slices[es]
     numbers = dict(_numbers(wall_segments(slices[ed], after, base_first=base_first), ed, es))
     still_open = open_slices_of(session, numbers)

@@ -15,12 +15,13 @@ from ..common.dock import MessageLabel, column_layout
 from ..common.form import NarrowComboBox
 from ..common.rows_table import Column, Row, RowsTable
 
+DRAG: Final = "Drag the RV insertions on the image: magenta is anterior, orange is inferior."
 BULLSEYE: Final = "Bull's-eye of the wall, with the apex in the middle and the septum on the left"
 _COLUMNS: Final = (
     Column("Segment", "Segments 1 to 16 of the American Heart Association."),
     Column("ED, mm", WALL_TITLES["ED"]),
     Column("ES, mm", WALL_TITLES["ES"]),
-    Column("Change, %", WALL_TITLES["thickening"]),
+    Column("Change", WALL_TITLES["thickening"]),
 )
 
 
@@ -49,7 +50,7 @@ class WallForm(QWidget):
         )
         for part in (self.shown, self.bullseye, self.table):
             part.setVisible(bool(walls.numbers))
-        self.notes.show_message("\n".join(walls.notes))
+        self.notes.show_message("\n".join([*([DRAG] if walls.numbers else []), *walls.notes]))
         self._draw()
 
     def changeEvent(self, event: QEvent) -> None:
