@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from napari_bayes_nnunet.core.heart.function import Patient
+from napari_bayes_nnunet.core.heart.wall import Insertions
 from napari_bayes_nnunet.io import DataError
 from napari_bayes_nnunet.io.files.json_files import DAMAGED_JSON, NEWER_JSON
 from napari_bayes_nnunet.io.study.review_state import (
@@ -40,6 +41,7 @@ REVIEW = ReviewState(
     protected=("RV",),
     current=(12, 2),
     finished=True,
+    insertions={(12, 2): Insertions(anterior=(20.5, 31.25), inferior=(48.0, 30.0))},
 )
 
 
@@ -154,6 +156,7 @@ def test_a_review_is_begun_by_work() -> None:
     assert not settings.is_begun()
     assert replace(settings, finished=True).is_begun()
     assert replace(settings, landmarks_chosen=True).is_begun()
+    assert replace(settings, insertions=REVIEW.insertions).is_begun()
     assert replace(settings, patient=Patient(heart_rate=60)).is_begun()
     assert settings.with_decision((1, 0), FLAGGED).is_begun()
 

@@ -63,18 +63,23 @@ def measure_review(session: ReviewSession) -> tuple[dict[str, Measured], dict[st
     nor interval.
     """
     numbers = session.measured()
-    phases = {phase for measured in numbers.values() for phase in measured.phases}
-    counts = count_accepted(session, phases)
-    open_slices = {
-        name: sum(counts[phase].still_open for phase in measured.phases)
-        for name, measured in numbers.items()
-    }
+    open_slices = open_slices_of(session, numbers)
     reviewed = {
         name: replace(measured, intervals={}, spread=math.nan)
         for name, measured in numbers.items()
         if not open_slices[name]
     }
     return add_comparisons(session, numbers | reviewed), open_slices
+
+
+def open_slices_of(session: ReviewSession, numbers: Mapping[str, Measured]) -> dict[str, int]:
+    """Return how many slices are still to accept in the phases of each number."""
+    phases = {phase for measured in numbers.values() for phase in measured.phases}
+    counts = count_accepted(session, phases)
+    return {
+        name: sum(counts[phase].still_open for phase in measured.phases)
+        for name, measured in numbers.items()
+    }
 
 
 def sum_accepted(counts: Mapping[Phase, AcceptedSlices]) -> AcceptedSlices:

@@ -26,6 +26,7 @@ from ..report.output_folder import refuse_folder_of_inputs
 from .accepted_slices import count_accepted, measure_review, sum_accepted
 from .report_numbers import write_numbers
 from .session import ReviewSession
+from .walls import measure_walls
 
 ALGORITHM = "Bayesian nnU-Net"
 FOUND_IN = ", ED and ES of {} phases only"
@@ -72,14 +73,16 @@ def export_session(session: ReviewSession, images: Path, output: Path) -> list[P
     measured, open_slices = measure_review(session)
     among = session.compared
     in_numbers = sum_accepted(count_accepted(session))
-    tables = session.predicted(), measured, open_slices
+    walls = measure_walls(session)
+    every, still_open = {**measured, **walls.numbers}, {**open_slices, **walls.open_slices}
+    tables = session.predicted(), every, still_open
     write_numbers(output / table, *tables, state=in_numbers.state, among=among)
     if not CONCEPTS.keys() & measured.keys():
         return [*files, output / table]
     slices = images_of_phase(stack, session.end_phases[0])
     write_structured_report(
         output / report,
-        measured,
+        every,
         slices,
         files,
         origin=replace(

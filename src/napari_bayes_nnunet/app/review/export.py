@@ -27,6 +27,7 @@ from .findings import list_sentences
 from .report_numbers import write_numbers, write_or_refuse
 from .report_page import CorrectedSlice, LabelChanges, ReviewOutcome, report_page
 from .session import ReviewSession
+from .walls import measure_walls
 
 FOUND_AMONG: Final = (
     "ED and ES are only the largest and smallest LV of {count} phases. If other phases are ED or "
@@ -59,8 +60,11 @@ def export_review(
     export_labels(labels, session.labels_to_save(), info.geometry, source=source)
     outcome = collect_outcome(session, image, queue)
     among = session.compared
-    tables = outcome.before, outcome.after, outcome.open_slices
-    write_numbers(numbers, *tables, state=outcome.accepted.state, among=among)
+    after = {**outcome.after, **outcome.walls.numbers}
+    still_open = {**outcome.open_slices, **outcome.walls.open_slices}
+    write_numbers(
+        numbers, outcome.before, after, still_open, state=outcome.accepted.state, among=among
+    )
     patient = session.study.patient.title if names_patient else ""
     write_or_refuse(report, report_page(replace(outcome, patient=patient)))
     return [labels, numbers, report]
@@ -81,6 +85,7 @@ def collect_outcome(
         before=session.predicted(),
         after=measured,
         open_slices=open_slices,
+        walls=measure_walls(session),
         rules=describe_rules(session),
         made=datetime.now().astimezone(),
         ed=state.ed,

@@ -28,6 +28,7 @@ from ..report.pictures import crop_around, curve_picture, slice_picture
 from ..segmentation.methods import METHODS
 from .accepted_slices import AcceptedSlices
 from .report_numbers import format_large, format_number, interval_level, number_rows
+from .walls import WALL_TITLES, Walls
 
 _KEY_FIGURES: Final = ("LV EF", "RV EF", "LV volume", "RV volume", "LV mass")
 
@@ -63,9 +64,10 @@ class ReviewOutcome:
     ``before`` are the numbers of the prediction with nothing reviewed, ``after`` those of the
     edited labels, ``phase_cases`` the names of all phases if they were joined from files of their
     own, and ``open_slices`` how many slices of the phases of each are still to accept.
-    ``rules`` are sentences on papillary muscles and normal ranges. ``predictions``:
-    phase → the report of its segmentation, as in the JSON file of a case. ``corrected`` is None if
-    the image is not available. ``patient`` says whose heart it is, "" unless the reader wants that.
+    ``walls`` are the segments of the wall. ``rules`` are sentences on papillary muscles and normal
+    ranges. ``predictions``: phase → the report of its segmentation, as in the JSON file of a case.
+    ``corrected`` is None if the image is not available. ``patient`` says whose heart it is, ""
+    unless the reader wants that.
     """
 
     study: str
@@ -75,6 +77,7 @@ class ReviewOutcome:
     after: Mapping[str, Measured]
     rules: Sequence[str]
     made: datetime
+    walls: Walls = field(default_factory=Walls)
     ed: int | None = None
     es: int | None = None
     phase_cases: Sequence[str] = ()
@@ -122,6 +125,7 @@ def report_page(review: ReviewOutcome) -> str:
         level=interval_level(review.after.values()),
         numbers=number_rows(review.before, review.after, review.open_slices),
         curve=_curve(review),
+        bullseyes={title: review.walls.draw(name) for name, title in WALL_TITLES.items()},
         changes=_changes(review.changes),
         slices=list(_corrected(review, colors)),
         colors={

@@ -28,7 +28,9 @@ from ...core.heart.plausibility import (
     volume_findings,
 )
 from ...core.heart.slice_volumes import base_is_first, heart_structures, is_basal
+from ...core.heart.structures import HEART_STRUCTURES
 from ...core.heart.surroundings import find_heart, find_surroundings
+from ...core.heart.wall import Insertions, SliceWall, measure_wall
 from ...core.review.progress import ReviewProgress
 from ...core.review.queue import (
     DEFAULT_SCORE,
@@ -63,8 +65,8 @@ class _Withdrawn:
     left: Decision | None
 
 
-Decided: TypeAlias = tuple[Decision | None, State | None]
-"""Decision on a slice, and its state before it was flagged."""
+Decided: TypeAlias = tuple[Decision | None, State | None, Insertions | None]
+"""Decision on a slice, its state before it was flagged, and its moved insertions of the RV."""
 
 
 class UseRecorder:
@@ -141,6 +143,8 @@ class ReviewSession:
         self._default_scores: ScoresByPhase = {}
         self._checked: dict[Place, list[Finding]] = {}
         self._removals: dict[Phase, list[Finding]] = {}
+        self.walls: dict[Place, SliceWall | None] = {}
+        """Walls with found insertions in the slices measured by `wall_in` as they are now."""
         self.heart_labels = heart_structures(self.structures)
         self._mass_range = mass_range(study.info.reports.values())
         self._before_flag: dict[Place, State | None] = {}
@@ -156,6 +160,7 @@ class ReviewSession:
         other.labels, other.numbers = self.labels_to_save(), self.numbers.snapshot()
         other._edited, other.preview = set(self._edited), None
         other._checked, other._removals = dict(self._checked), dict(self._removals)
+        other.walls = dict(self.walls)
         other._use = copy.copy(self._use)
         other._use.rows = list(self._use.rows)
         return other
@@ -188,6 +193,14 @@ class ReviewSession:
         """Whether the first slice is at the base, by position or shape; None if unknown."""
         by_position = self.study.info.geometry.starts_at_base
         return base_is_first(self.study.prediction) if by_position is None else by_position
+
+    @property
+    def seen_from_apex(self) -> bool | None:
+        """Whether slices, as stored, are seen from the apex; None if the file does not say."""
+        right_handed = self.study.info.geometry.is_right_handed
+        if right_handed is None or self.base_is_first is None:
+            return None
+        return right_handed != self.base_is_first
 
     def has_place(self, place: Place) -> bool:
         """Return whether the image has this slice, segmented or not."""
@@ -270,6 +283,25 @@ class ReviewSession:
         if (phase, label) not in self._presence:
             self._presence[phase, label] = presence(posterior, label)
         return self._presence[phase, label]
+
+    def wall_in(self, place: Place) -> SliceWall | None:
+        """Return the wall of a slice without its preview, cached until its labels change.
+
+        Insertions are those that the reader has moved. Slices are taken as seen from the apex, as
+        scanners show them, if the file does not say otherwise. None if RV, MYO or LV are not
+        structures of the study.
+        """
+        if len(self.heart_labels) < len(HEART_STRUCTURES):
+            return None
+        if place not in self.walls:
+            is_shown = self.preview is not None and self.preview[0] == place
+            labels = self.preview[1] if self.preview and is_shown else self.labels_in(place)
+            from_apex = self.seen_from_apex is not False
+            self.walls[place] = measure_wall(
+                labels, self.spacing[1:], self.heart_labels, from_apex=from_apex
+            )
+        wall, moved = self.walls[place], self.state.insertions.get(place)
+        return replace(wall, insertions=moved) if wall and moved else wall
 
     def structure_name(self, label: int) -> str:
         """Return the name of a structure."""
@@ -514,18 +546,26 @@ class ReviewSession:
         self._set_reviewed(place, decision)
 
     def decided(self, place: Place) -> Decided:
-        """Return what is decided on a slice, and its state before a flag, for `put_back`."""
-        return self.state.decisions.get(place), self._before_flag.get(place)
+        """Return what is decided on a slice, for `put_back`."""
+        state = self.state
+        before_flag = self._before_flag.get(place)
+        return state.decisions.get(place), before_flag, state.insertions.get(place)
 
     def put_back(self, place: Place, decided: Decided, *, tool: str) -> None:
         """Undo or redo with ``tool`` what was decided on a slice: set an earlier decision."""
         before = self.state.decisions.get(place)
-        decision, self._before_flag[place] = decided
-        stays = decision is not None and before is not None and decision.state == before.state
+        decision, self._before_flag[place], insertions = decided
+        stays = getattr(decision, "state", None) == getattr(before, "state", None)
+        self.move_insertions(place, insertions)
         self.change(finished=self.state.finished and stays)
         self.state = self.state.with_decision(place, decision)
         self._set_reviewed(place, decision)
         self._use.record(place, tool, self.state_of(place))
+
+    def move_insertions(self, place: Place, insertions: Insertions | None) -> None:
+        """Set the insertions of the RV in a slice; None for those that are found."""
+        moved = {p: known for p, known in self.state.insertions.items() if p != place}
+        self.change(insertions=moved if insertions is None else {**moved, place: insertions})
 
     def unflag(self, place: Place) -> None:
         """Remove a flag; a slice that was accepted before becomes accepted again."""
@@ -604,6 +644,7 @@ class ReviewSession:
         for place in places:
             labels = self.labels_in(place)
             self._checked.pop(place, None)
+            self.walls.pop(place, None)
             self._removals.pop(place[0], None)
             if place[0] in self.study.posteriors:
                 self.numbers.recount(*place, labels)

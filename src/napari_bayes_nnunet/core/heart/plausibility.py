@@ -123,7 +123,7 @@ def slice_findings(
         if (area := _second_piece(inside == label) * spacing[0] * spacing[1]) > PIECE_MM2
     ]
     if "LV" in heart and "MYO" in heart:
-        share = _open_share(inside == heart["LV"], inside == heart["MYO"])
+        share = open_share(inside == heart["LV"], inside == heart["MYO"])
         if share > OPEN_SHARE:
             found.append(Finding(fault=Fault.OPEN_WALL, place=place, structure="LV", amount=share))
     return found
@@ -177,7 +177,7 @@ def _second_piece(mask: NDArray[np.bool_]) -> int:
     return 0 if count < 2 else int(np.sort(np.bincount(parts[mask]))[-2])
 
 
-def _open_share(cavity: NDArray[np.bool_], wall: NDArray[np.bool_]) -> float:
+def open_share(cavity: NDArray[np.bool_], wall: NDArray[np.bool_]) -> float:
     """Return the share of the voxels around the cavity that are not wall; 0 without a cavity."""
     around = ndimage.binary_dilation(cavity) & ~cavity
     return float(np.mean(~wall[around])) if around.any() else 0.0

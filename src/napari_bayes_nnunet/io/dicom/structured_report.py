@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from ...core.heart.function import Measured
+from ...core.heart.wall import SEGMENTS
 from .. import DataError
 from .headers import DicomImage
 from .limits import read_dicom_file
@@ -39,6 +40,12 @@ CONCEPTS: Final[Mapping[str, tuple[Any, Any]]] = {
     "RV EF": (codes.LN.RightVentricularEjectionFractionByMR, PERCENT),
 }
 """LOINC concept and unit by the name of the measurement."""
+_SEGMENT: Final = "LeftVentricle{}Segment"
+SEGMENT_SITES: Final = [
+    getattr(codes.SCT, _SEGMENT.format(name.title().replace(" ", ""))) for name in SEGMENTS
+]
+"""SNOMED CT concepts of the segments 1 to 16 of the wall, of DICOM's context group 3717."""
+CYCLE_POINTS: Final = {"ED": codes.SCT.EndDiastole, "ES": codes.SCT.EndSystole}
 SITES: Final = {"LV": codes.SCT.LeftVentricle, "RV": codes.SCT.RightVentricle}
 NO_MEASUREMENTS: Final = "The report has no measurements. Segment ED and ES first."
 
@@ -54,11 +61,14 @@ def write_structured_report(
 ) -> None:
     """Write the ``measured`` volumes, EF and mass of both ventricles, with their intervals.
 
+    The wall has a group for each segment and phase; its thickening is in that of end-systole.
+
     ``images`` are the slices of one phase, ``labels`` the segmentations that were measured. The
     report is marked as not verified, and as partial unless all measured slices were accepted
     (``is_reviewed``). Raises DataError if no measurement is given or writing fails.
     """
     groups = [group for side in SITES if (group := _group(side, measured, origin))]
+    groups += _segment_groups(measured, origin)
     if not groups:
         raise DataError(NO_MEASUREMENTS)
     with dicom_write_errors(file):
@@ -99,13 +109,37 @@ def _group(side: str, measured: Mapping[str, Measured], origin: LabelOrigin) -> 
         for name, (concept, unit) in CONCEPTS.items()
         if name.startswith(side) and name in measured and math.isfinite(measured[name].value)
     ]
-    if not numbers:
-        return None
+    return _make_group(side, SITES[side], numbers, origin) if numbers else None
+
+
+def _segment_groups(measured: Mapping[str, Measured], origin: LabelOrigin) -> list[Any]:
+    """Return the groups of the segments, from "AHA 1 ED" on."""
+    groups = []
+    for number, site in enumerate(SEGMENT_SITES, start=1):
+        for phase, point in CYCLE_POINTS.items():
+            names = {f"AHA {number} {phase}": (codes.DCM.WallThickness, codes.UCUM.Millimeter)}
+            if phase == "ES":
+                names[f"AHA {number} thickening"] = codes.LN.PercentThickening, PERCENT
+            numbers = [
+                sr.Measurement(name=concept, value=round(measured[name].value, 2), unit=unit)
+                for name, (concept, unit) in names.items()
+                if name in measured
+            ]
+            at = sr.QualitativeEvaluation(name=codes.SCT.CardiovascularCyclePoint, value=point)
+            if numbers:
+                groups.append(_make_group(f"AHA {number} {phase}", site, numbers, origin, at))
+    return groups
+
+
+def _make_group(
+    name: str, site: Any, numbers: Sequence[Any], origin: LabelOrigin, *evaluations: Any
+) -> Any:
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=hd.UID(), identifier=side),
-        finding_sites=[sr.FindingSite(anatomic_location=SITES[side])],
+        tracking_identifier=sr.TrackingIdentifier(uid=hd.UID(), identifier=name),
+        finding_sites=[sr.FindingSite(anatomic_location=site)],
         algorithm_id=sr.AlgorithmIdentification(name=origin.algorithm, version=origin.version),
         measurements=numbers,
+        qualitative_evaluations=evaluations,
     )
 
 

@@ -206,6 +206,16 @@ class Geometry:
         return towards_apex > 0 if abs(towards_apex) > _ALONG_THE_HEART else None
 
     @property
+    def is_right_handed(self) -> bool | None:
+        """Whether x, y and z turn as right, anterior and superior do; None if that is unknown.
+
+        Slices with x to the right and y down are then seen in the direction of z.
+        """
+        if self.reliable_letters is None:
+            return None
+        return bool(np.linalg.det(self.affine[:3, :3]) > 0)
+
+    @property
     def is_label_image(self) -> bool:
         """Whether the header marks the voxels as labels (NIfTI intent code 1002)."""
         return int(self.parsed()["intent_code"]) == LABEL_INTENT

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from annotated_types import Interval
 
 from ...core.heart.function import Patient
+from ...core.heart.wall import Insertions
 from ...core.types import Phase, Place
 from ..files.access import writing
 from ..files.atomic import write_json
 from ..files.json_files import Ordinal, parse_json, reading_json
 
 State: TypeAlias = Literal["accepted", "flagged"]
+_Voxel: TypeAlias = Annotated[float, Interval(ge=-1e5, le=1e5)]
 
 REVIEW: Final = "review.json"
 _FORMAT: Final = 1
@@ -50,7 +54,8 @@ class ReviewState:
     ``all_phases`` (instead of ED and ES only) define the queue. ``landmarks_chosen`` is True if the
     reader has chosen ``ed`` and ``es``. ``protected`` structures do not change. ``current`` is the
     slice on screen. With ``papillary_as_muscle`` the numbers are also measured by that rule.
-    ``other`` keeps entries of newer versions.
+    ``insertions`` are those of the RV that the reader has moved. ``other`` keeps entries of newer
+    versions.
     """
 
     decisions: Mapping[Place, Decision] = field(default_factory=dict)
@@ -66,6 +71,7 @@ class ReviewState:
     current: Place | None = None
     finished: bool = False
     papillary_as_muscle: bool = False
+    insertions: Mapping[Place, Insertions] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
 
     def with_decision(self, place: Place, decision: Decision | None) -> ReviewState:
@@ -85,7 +91,7 @@ class ReviewState:
         ``header`` has the values of the patient with which the review starts.
         """
         is_entered = self.landmarks_chosen or self.patient != header
-        return bool(self.decisions) or self.finished or is_entered
+        return bool(self.decisions or self.insertions) or self.finished or is_entered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,14 @@ class _DecisionRow(Decision, _PlaceRow):
 
 
 @dataclass(frozen=True, kw_only=True)
+class _InsertionsRow(_PlaceRow):
+    """Insertions (y, x) of the RV with their slice."""
+
+    anterior: tuple[_Voxel, _Voxel]
+    inferior: tuple[_Voxel, _Voxel]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _ReviewFile:
     """Content of ``review.json``, of which older versions did not write all entries."""
 
@@ -124,6 +138,7 @@ class _ReviewFile:
     current: _PlaceRow | None = None
     finished: bool = False
     papillary_as_muscle: bool = False
+    insertions: tuple[_InsertionsRow, ...] = ()
 
 
 def read_review(folder: Path) -> ReviewState | None:
@@ -158,6 +173,10 @@ def _content(review: ReviewState) -> dict[str, Any]:
             {**_place_content(place), **asdict(decision)}
             for place, decision in sorted(review.decisions.items(), key=_in_order)
         ],
+        "insertions": [
+            {**_place_content(place), **asdict(insertions)}
+            for place, insertions in sorted(review.insertions.items(), key=_in_order)
+        ],
     }
 
 
@@ -171,6 +190,10 @@ def _review(content: _ReviewFile, entries: Mapping[str, Any]) -> ReviewState:
         patient=content.patient or Patient(),
         protected=content.protected,
         current=None if content.current is None else content.current.place,
+        insertions={
+            row.place: Insertions(anterior=row.anterior, inferior=row.inferior)
+            for row in content.insertions
+        },
         other={key: value for key, value in entries.items() if key not in known},
         **{name: getattr(content, name) for name in _PLAIN},
     )
@@ -180,6 +203,6 @@ def _place_content(place: Place) -> dict[str, Any]:
     return {"phase": place[0], "slice": place[1] + 1}
 
 
-def _in_order(item: tuple[Place, Decision]) -> tuple[int, int]:
+def _in_order(item: tuple[Place, Any]) -> tuple[int, int]:
     phase, z = item[0]
     return phase or 0, z

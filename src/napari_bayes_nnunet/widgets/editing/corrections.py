@@ -29,7 +29,6 @@ from ...core.editing.smooth_contours import smooth_contours
 from ...core.problems import Problem
 from ...core.types import Mask, Phase, Place
 from ...io.study.arrays import select_phase
-from ...io.study.review_state import Decision
 from ..common.wording import in_the_window
 from ..layers.review_layers import set_slices
 from ..layers.viewing import index_of
@@ -40,6 +39,7 @@ INTERPOLATE, COPY, ABSENT, REVERT = "interpolate", "copy", "absent", "revert"
 BRING_BACK: Final = "bring back"
 ENDS: Final = "base or apex"
 SCRIBBLE: Final = "scribble"
+COMMENT: Final = "comment"
 UNDO: Final = "undo or redo"
 UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
@@ -104,7 +104,7 @@ class _Step:
     what: str
     item: Any = None
     place: Place | None = None
-    other: Decided = (None, None)
+    other: Decided = (None, None, None)
 
 
 class Corrections(QObject):
@@ -260,14 +260,14 @@ class Corrections(QObject):
     def decide(self, place: Place, decide: Callable[[], object], what: str) -> None:
         """Decide on a slice by ``decide``, as a step that undo takes back by itself.
 
-        The same thing on the same slice again, as each letter of a comment is, is the same step.
+        The letters of a comment on a slice are one step.
         """
         before = self._session.decided(place)
         decide()
-        if _said(self._session.state.decisions.get(place)) == _said(before[0]):
+        if _said(self._session.decided(place)) == _said(before):
             return
         last = self._done[-1] if self._done else None
-        if last is not None and (last.what, last.place) == (what, place):
+        if last is not None and (last.what, last.place) == (what, place) and what == COMMENT:
             self._note_step(self._done.pop())
         else:
             self._note_step(_Step(what, place=place, other=before))
@@ -692,9 +692,10 @@ class Corrections(QObject):
         return [heart["LV"]] if label == heart.get("MYO") and "LV" in heart else []
 
 
-def _said(decision: Decision | None) -> tuple[str, str] | None:
+def _said(decided: Decided) -> tuple[Any, ...]:
     """Return what a reader has said of a slice, without when, and after how many seconds."""
-    return None if decision is None else (decision.state, decision.comment)
+    decision, _, insertions = decided
+    return insertions, *((decision.state, decision.comment) if decision else ())
 
 
 def _top(history: Sequence[Any]) -> Any:

@@ -33,6 +33,7 @@ ReviewRole: TypeAlias = Literal[
     "outlines",
     "contour",
     "contour handles",
+    "insertions",
     "stroke",
     "brush region",
 ]
@@ -115,13 +116,15 @@ def lines_layer(
     return layer
 
 
-def handles_layer(image: Image, points: NDArray[np.float64]) -> Points:
+def handles_layer(
+    image: Image, points: NDArray[np.float64], role: ReviewRole = "contour handles"
+) -> Points:
     """Make handles at (k, D) points in voxels, of constant size on the screen."""
     color, border = HANDLE_COLORS
     return Points(
         points,
         ndim=image.ndim,
-        **_common(image, "contour handles"),
+        **_common(image, role),
         size=1,
         canvas_size_limits=(HANDLE_PIXELS, HANDLE_PIXELS),
         face_color=color,

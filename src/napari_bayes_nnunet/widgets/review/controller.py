@@ -19,14 +19,16 @@ from ...core.counts import format_count
 from ...core.editing.closed_curve import draw_curve
 from ...core.heart.function import Patient
 from ...core.heart.normal_ranges import NormalRanges
+from ...core.heart.wall import Insertions
 from ...core.types import Mask, Phase, Place
 from ..common.window_thread import after_frame
 from ..editing.brush_region import PAINTING, BrushRegion
 from ..editing.carry import Carrying
 from ..editing.contour_handles import ContourHandles
 from ..editing.correction_form import END_BUTTONS
-from ..editing.corrections import LEVEL, PUSH, TOOL_WORDS, Corrections
+from ..editing.corrections import COMMENT, LEVEL, PUSH, TOOL_WORDS, Corrections
 from ..editing.drawing_tools import PUSH_HELP, SCRIBBLE_BUTTONS, PushTool, ScribbleTool
+from ..editing.insertion_points import InsertionPoints
 from ..layers.cine_player import CinePlayer
 from ..layers.keys import ANSWER_KEYS, KEYS, STRUCTURE_KEYS, KeyAction, ReviewKeys
 from ..layers.viewing import shown_orientation
@@ -37,7 +39,7 @@ from ..reading.slice_pictures import SlicePictures
 from ..reading.thumbnails import NO_LANDMARKS
 from ..reading.uncertainty_view import OutlineLayers
 from .export import ReviewExporter
-from .forms import ReviewForms
+from .forms import WALL, ReviewForms
 from .saver import EVERY_MS, StudySaver
 from .view import NOT_SEGMENTED, ReviewView
 
@@ -103,6 +105,8 @@ class ReviewController(QObject):
         self.scribble = ScribbleTool(viewer, image, edited, self)
         self.push = PushTool(viewer, image, edited, self._outline, self)
         self._drawing = {"scribble": self.scribble, "push": self.push}
+        others = self.scribble, self.push, self.contour
+        self.insertions = InsertionPoints(viewer, image, others, self)
         self.brush = BrushRegion(viewer, image, edited, self.corrections, self)
         self.carrying = Carrying(
             self.session, self.corrections, forms.carried, self.make_pictures, self
@@ -224,6 +228,10 @@ class ReviewController(QObject):
         self.scribble.drawn.connect(self._on_stroke)
         self.push.pushed.connect(self._on_pushed)
         self.push.released.connect(partial(self.corrections.accept_preview, PUSH))
+        self.insertions.moved.connect(self._on_insertions_moved)
+        for shown in (self._soon.triggered, self._place_soon.triggered):
+            shown.connect(self._show_insertions)
+        forms.sections[WALL].toggled.connect(self._show_insertions)
 
     # Opening and closing
 
@@ -299,8 +307,8 @@ class ReviewController(QObject):
             self.contour.leave()
             for tool in self._drawing.values():
                 tool.close()
-            tools = self.brush, self.contour, self.player, self.carrying
-            for part in (*tools, self.corrections, self.window_level):
+            tools = self.brush, self.contour, self.insertions
+            for part in (*tools, self.player, self.carrying, self.corrections, self.window_level):
                 part.close()
             for events in self._turned:
                 events.disconnect(self._on_turned)
@@ -552,7 +560,7 @@ class ReviewController(QObject):
         if self.allows("accept"):
             place = self.view.place
             decide = partial(self.session.comment_on, place, text)
-            self.corrections.decide(place, decide, "comment")
+            self.corrections.decide(place, decide, COMMENT)
             self.saver.note_change()
         self.view.show_marks()
 
@@ -698,6 +706,21 @@ class ReviewController(QObject):
 
     def _on_pushed(self, curve: NDArray[np.float64], start: NDArray[np.float64]) -> None:
         self.corrections.show_push(self.view.place, self.view.label, curve, start)
+
+    def _show_insertions(self, *_: object) -> None:
+        """Show the insertions of the RV in the slice on screen while the wall is shown."""
+        place = self.view.place
+        is_shown = self.forms.sections[WALL].isExpanded() and place[0] in self.session.end_phases
+        wall = self.session.wall_in(place) if is_shown else None
+        self.insertions.show(place, wall.insertions if wall else None)
+
+    def _on_insertions_moved(self, place: Place, insertions: Insertions) -> None:
+        if self.allows("accept"):
+            move = partial(self.session.move_insertions, place, insertions)
+            self.corrections.decide(place, move, "insertions of the RV")
+            self._note_decision()
+        else:
+            self._show_insertions()
 
     def _on_stroke(self, stroke: Mask, inside: bool) -> None:
         if self.allows("scribble"):

@@ -24,10 +24,11 @@ from ..reading.stop_panel import StopPanel
 from ..reading.thumbnails import Thumbnails
 from ..reading.view_form import ViewForm
 from ..reading.volume_plot import VolumePlot
+from ..reading.wall_form import WallForm
 from .export import SaveButton
 
-QUEUE, LIMITS, PICTURE, UNCERTAINTY, NUMBERS = (
-    "Queue", "Locks and brush", "Picture", "Uncertainty", "Numbers",
+QUEUE, LIMITS, PICTURE, UNCERTAINTY, NUMBERS, WALL = (
+    "Queue", "Locks and brush", "Picture", "Uncertainty", "Numbers", "Wall thickness",
 )  # fmt: skip
 WHEEL, WHEEL_HELP = (
     "Wheel zooms",
@@ -78,6 +79,7 @@ class ReviewForms(QWidget):
         self.view = ViewForm(settings)
         self.volumes = VolumePlot()
         self.numbers = NumbersForm(settings)
+        self.wall = WallForm()
         self.export = SaveButton()
         self.sections: dict[str, CollapsibleSection] = {}
         self._column = column_layout(self, self.guide, self.corrections)
@@ -87,6 +89,7 @@ class ReviewForms(QWidget):
         self._add(PICTURE, self.display, self.napari_wheel, self.corrections.looks)
         self._add(UNCERTAINTY, self.view)
         self._add(NUMBERS, self.volumes, self.numbers)
+        self._add(WALL, self.wall)
         self.slice.layout().addWidget(self.export, SAVE_SHARE)
         self.foot = QWidget()
         column_layout(self.foot, self.finding, self.progress, self.slice).setSpacing(4)

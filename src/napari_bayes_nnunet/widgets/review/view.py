@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from typing import Final
 
 import numpy as np
@@ -13,18 +14,20 @@ from ...app.review.comparisons import describe_rules
 from ...app.review.findings import sentences_by_slice
 from ...app.review.session import ReviewSession
 from ...app.review.stop_advice import StopAdvice, advise, word_advice
+from ...app.review.walls import steps_to_walls
 from ...core.counts import format_count
 from ...core.heart.structures import structure_colors
 from ...core.review.queue import QueueItem
 from ...core.types import Phase, Place
 from ...io.study.arrays import select_phase
 from ...io.study.review_state import ReviewState
+from ..common.window_thread import Turns
 from ..editing.corrections import NO_POSTERIOR, Corrections
 from ..editing.presence_strip import SlicePresence
 from ..layers.cine_player import CinePlayer
 from ..reading.picture import ReviewPicture
 from ..reading.queue_table import QueueRow
-from .forms import ReviewForms
+from .forms import WALL, ReviewForms
 
 EDITS: Final = (
     "level", "alternatives", "base or apex", "scribble", "push", "contour", "brush",
@@ -71,6 +74,8 @@ class ReviewView:
         self.advice: StopAdvice | None = None
         self._advised: ReviewState | None = None  # None if the labels have changed since
         self._findings: dict[Place, str] = {}
+        self._wall_turns = Turns(forms)
+        forms.sections[WALL].toggled.connect(self.show_walls)
         corrections.changed.connect(self._on_corrected)
 
     @property
@@ -291,8 +296,18 @@ class ReviewView:
         self._forms.volumes.set_curves(session.numbers.curves())
         self._forms.volumes.set_landmarks(state.ed, state.es)
         self._forms.progress.set_progress(session.progress(self.queue))
+        self.show_walls()
         if self._advised is not session.state:
             self.show_advice()
+
+    def show_walls(self, *_: object) -> None:
+        """Measure the wall in steps and show it, if its section is open."""
+        self._wall_turns.cancel()
+        if self._forms.sections[WALL].isExpanded():
+            self._wall_turns.run(self._steps_to_walls())
+
+    def _steps_to_walls(self) -> Generator[None, None, None]:
+        self._forms.wall.set_walls((yield from steps_to_walls(self._session)))
 
     def new_offer(self) -> str:
         """Show the advice; return an offer to stop if the last advice was not to stop, else ""."""
