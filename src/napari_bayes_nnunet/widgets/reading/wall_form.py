@@ -21,7 +21,7 @@ _COLUMNS: Final = (
     Column("Segment", "Segments 1 to 16 of the American Heart Association."),
     Column("ED, mm", WALL_TITLES["ED"]),
     Column("ES, mm", WALL_TITLES["ES"]),
-    Column("Change", WALL_TITLES["thickening"]),
+    Column("Change, %", WALL_TITLES["thickening"]),
 )
 
 
