@@ -21,7 +21,7 @@ from napari_bayes_nnunet.app.review.walls import (
     METHOD,
     NO_ED,
     NO_STRUCTURES,
-    TOO_FEW,
+    TOO_FEW_SLICES,
     measure_walls,
 )
 from napari_bayes_nnunet.core.heart.wall import SEGMENTS
@@ -128,7 +128,7 @@ def test_walls_are_named_by_the_position_of_the_patient(
         ({"structures": {"MYO": 2, "LV": 3}}, NO_STRUCTURES),
         ({"phases": (ES,), "ed": None, "es": None}, NO_ED),
         ({"phases": (None,), "geometry": VOLUME, "ed": None, "es": None}, NO_ED),
-        ({"removed": range(2)}, TOO_FEW),
+        ({"removed": range(2)}, TOO_FEW_SLICES),
         ({"removed": range(4), "geometry": make_geometry(CINE.shape, SPACING)}, BASE_UNKNOWN),
     ],
 )

@@ -1,6 +1,7 @@
 """Thickness of the wall: made shells of known thickness, and a real heart measured another way."""
 
 import math
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -12,6 +13,7 @@ from skimage.measure import find_contours
 from napari_bayes_nnunet.core.heart.wall import (
     CHORDS,
     SEGMENTS,
+    Insertions,
     SegmentWall,
     SliceWall,
     measure_wall,
@@ -98,6 +100,30 @@ def test_insertions_are_the_ends_of_the_rv() -> None:
 @pytest.mark.parametrize("labels", [shell() * 0, np.where(shell() == 2, 0, shell())])
 def test_slice_without_closed_wall_does_not_count(labels: np.ndarray) -> None:
     assert measure_wall(labels, SPACING, HEART, from_apex=True) is None
+
+
+def test_cavity_without_its_own_centre_is_measured() -> None:
+    """As of labels that nobody has corrected yet: muscle in the middle of the cavity."""
+    labels = shell()
+    y, x = np.mgrid[:100, :120] * np.array(SPACING)[:, None, None] - CENTRE[:, None, None]
+    labels[(np.hypot(y, x) < 12) & (x < 8)] = HEART["MYO"]
+    labels[(np.abs(y) < 5) & (x < 0) & (labels == HEART["LV"])] = HEART["MYO"]
+    wall = measured(labels)
+    assert np.isfinite(wall.thickness[:20]).all()
+    found = segments([labels] * 3)
+    assert math.isfinite(found["Mid anterolateral"].ed)
+
+
+def test_septum_is_between_crossed_insertions() -> None:
+    """An insertion dragged past the other does not turn the septum to the other side."""
+    wall = measured(shell())
+    found = wall.insertions
+    assert found is not None
+    crossed = Insertions(anterior=found.inferior, inferior=found.anterior)
+    assert wall.septum is not None
+    turned = replace(wall, insertions=crossed).septum
+    assert turned is not None
+    assert (turned - wall.septum) % 360 == pytest.approx(0, abs=1e-6)
 
 
 def test_outflow_tract_does_not_count() -> None:

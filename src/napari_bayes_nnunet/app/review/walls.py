@@ -38,7 +38,7 @@ DRAFT: Final = "Draft: {slices} of ED and ES are still to accept."
 NO_STRUCTURES: Final = "The segments need the labels RV, MYO and LV."
 NO_ED: Final = "The segments need end-diastole. Choose a segmented phase as ED."
 BASE_UNKNOWN: Final = "Base and apex cannot be told apart in this stack, so segments have no names."
-TOO_FEW: Final = (
+TOO_FEW_SLICES: Final = (
     "The segments need the RV, and three slices at end-diastole in which the myocardium closes "
     "round the cavity."
 )
@@ -107,7 +107,8 @@ def steps_to_walls(session: ReviewSession) -> Generator[None, None, Walls]:
         METHOD,
         *((FRONT_UNKNOWN,) if session.seen_from_apex is None else ()),
     )
-    return Walls(numbers=numbers, open_slices=still_open, notes=notes if numbers else (TOO_FEW,))
+    notes = notes if numbers else (TOO_FEW_SLICES,)
+    return Walls(numbers=numbers, open_slices=still_open, notes=notes)
 
 
 def _numbers(

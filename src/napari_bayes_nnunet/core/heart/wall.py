@@ -73,13 +73,15 @@ class SliceWall:
 
     @property
     def septum(self) -> float | None:
-        """Degree of the middle of the septum, None without insertions."""
+        """Degree of the middle of the septum, None without insertions.
+
+        It is the smaller of both arcs between them: 14 to 146 degrees in the references of ACDC.
+        """
         if self.insertions is None:
             return None
         points = np.array([self.insertions.anterior, self.insertions.inferior])
         anterior, inferior = _degrees(points, self.centre, self.spacing)
-        turn = 1 if self.from_apex else -1
-        return float(inferior + turn * (turn * (anterior - inferior) % 360) / 2)
+        return float(inferior + ((anterior - inferior + 180) % 360 - 180) / 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +118,16 @@ def measure_wall(
     centre = np.argwhere(cavity).mean(axis=0)
     rays = _rays(_ANGLES)
     origins = np.tile(centre * scale, (CHORDS, 1))
-    to_outside = _reach(origins, rays, outside)
-    middle = origins + (_reach(origins, rays, inside) + to_outside)[:, None] / 2 * rays
+    radius = (_reach(origins, rays, inside) + _reach(origins, rays, outside)) / 2
+    middle = origins + radius[:, None] * rays
     along = np.roll(middle, -_TANGENT, axis=0) - np.roll(middle, _TANGENT, axis=0)
     across = np.stack([along[:, 1], -along[:, 0]], axis=1)
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     across *= np.sign((across * rays).sum(axis=1, keepdims=True))
     ends = _ends_of_septum(labels == heart["RV"], whole, centre, scale)
     points = [
-        tuple((centre + to_outside[chord] * rays[chord] / scale).tolist())
-        for chord in (ends if from_apex else ends[::-1])
+        tuple((outside[np.linalg.norm(outside - end * scale, axis=1).argmin()] / scale).tolist())
+        for end in (ends if from_apex else ends[::-1])
     ]
     return SliceWall(
         thickness=_reach(middle, across, outside) + _reach(middle, -across, inside),
@@ -196,16 +198,16 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def _ends_of_septum(rv: Mask, whole: Mask, centre: _Values, scale: _Values) -> list[int]:
-    """Return the first and the last chord at which the RV touches the LV; [] if it does not."""
+def _ends_of_septum(rv: Mask, whole: Mask, centre: _Values, scale: _Values) -> NDArray[np.intp]:
+    """Return the (2, 2) first and last voxels at which the RV touches the LV, (0, 2) if none do."""
     near = ndimage.distance_transform_edt(~whole) <= _NEAR
-    touching = np.sort(_degrees(np.argwhere(rv & near), centre, scale))
-    if not len(touching):
-        return []
-    gaps = np.diff(touching, append=touching[0] + 360)
-    before = int(gaps.argmax())
-    first = touching[(before + 1) % len(touching)]
-    return [round(degree * CHORDS / 360) % CHORDS for degree in (first, touching[before])]
+    voxels = np.argwhere(rv & near)
+    if not len(voxels):
+        return voxels
+    degrees = _degrees(voxels, centre, scale)
+    order = np.argsort(degrees)
+    before = int(np.diff(degrees[order], append=degrees[order[0]] + 360).argmax())
+    return np.asarray(voxels[order[[(before + 1) % len(order), before]]])
 
 
 def _degrees(points: NDArray[Any], centre: Sequence[float] | _Values, scale: Any) -> _Values:
