@@ -53,7 +53,7 @@ from napari_bayes_nnunet.widgets.layers.review_layers import (
 )
 from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, find_contours
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
-from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS, PREDICTION
+from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS, PREDICTION_TITLE
 from napari_bayes_nnunet.widgets.segment import dock as segment_dock
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import (
@@ -338,7 +338,7 @@ def test_numbers_are_called_a_prediction(ready, tmp_path, qtbot) -> None:
     run(dock, qtbot)
     assert not dock.run.results.kind.isHidden()
     texts = {label.text() for label in dock.run.results.findChildren(QLabel)}
-    assert PREDICTION in texts
+    assert PREDICTION_TITLE in texts
     assert "Now" not in texts
     assert "prediction" in dock.run.save_button.toolTip()
 

@@ -38,7 +38,7 @@ _ROWS_SHOWN = 8
 _HINT = "Choose or drop a folder of studies"
 SEARCHING = "Looking for studies…"
 NO_STUDIES = "This folder contains no studies. Choose another folder."
-STUDY = "Study {number}"
+STUDY_NUMBER = "Study {number}"
 WARNING, UNKNOWN = "⚠", "–"
 
 
@@ -168,7 +168,7 @@ class StudyList(FolderDrop, QWidget):
     def _make_row(self, row: int) -> Row:
         study = self._studies[row]
         if self._is_hidden:
-            nameless = make_study_row(study, name=STUDY.format(number=row + 1))
+            nameless = make_study_row(study, name=STUDY_NUMBER.format(number=row + 1))
             return replace(nameless, help="\n".join(_problems(study)))
         return make_study_row(study, name=self._name_of(study))
 
