@@ -39,7 +39,7 @@ def test_row_has_both_values_and_one_interval() -> None:
     left = ("Left ventricle", "End-diastolic volume", "LV EDV", "120.0", "118.0")
     assert [written(row) for row in rows] == [
         (*left, "", "−2.0"),
-        ("Left ventricle", "Ejection fraction", "LV EF", "55.5", "57.8", "50 to 66", "+2.2"),
+        ("Left ventricle", "Ejection fraction", "LV EF", "55.5", "57.8", "49.5 to 66.0", "+2.2"),
         ("Right ventricle", "Cardiac output", "RV CO", "5.13", "5.13", "", "0"),
     ]
     assert [row["open_slices"] for row in rows] == ["4", "9", REVIEWED]
@@ -55,17 +55,20 @@ def test_number_of_one_side_has_no_change() -> None:
 
 
 def test_large_number_has_its_interval_or_is_reviewed() -> None:
-    assert format_large(AFTER["LV EF"], 9) == ("57.8", "%, 50 to 66")
+    assert format_large(AFTER["LV EF"], 9) == ("57.8", "%, 49.5 to 66.0")
     assert format_large(AFTER["LV EF"], 0) == ("57.8", f"%, {REVIEWED}")
     assert format_large(measured("LV EDV", 120, 3.0), None) == ("120.0", "mL")
     assert format_number(None) == format_number(measured("LV EDV", math.nan)) == "–"
 
 
 @pytest.mark.parametrize(
-    ("ends", "text"), [((8.6, 29.6), "9–30"), ((53.8, 54.6), "53.8–54.6"), ((3, 5), "3–5")]
+    ("unit", "ends", "text"),
+    [("%", (8.64, 29.6), "8.6–29.6"), ("L/min", (0.691, 3.57), "0.69–3.57")],
 )
-def test_narrow_interval_has_a_decimal(ends: tuple[float, float], text: str) -> None:
-    number = replace(measured("LV EF", 20), intervals={80: (0, 1), 90: ends})
+def test_interval_has_decimals_of_its_number(
+    unit: str, ends: tuple[float, float], text: str
+) -> None:
+    number = replace(measured("RV CO", 20), unit=unit, intervals={80: (0, 1), 90: ends})
     assert format_interval(number, interval_level([number]), to="–") == text
     assert format_interval(number, None) == format_interval(None, 90) == ""
 

@@ -63,7 +63,7 @@ def test_folder_of_the_study_stays_private() -> None:
 def test_key_figures_come_first() -> None:
     progress = ReviewProgress(done=9, total=24, uncertain_share=0.839)
     text = page_of(progress=progress, accepted=AcceptedSlices(9, 26)).text
-    assert "LV EF 57.8 %, 50 to 66 prediction 55.5" in text
+    assert "LV EF 57.8 %, 49.5 to 66.0 prediction 55.5" in text
     assert "Slices accepted 9 of 26 83 % of uncertain volume" in text
     assert "±" not in text
 
@@ -91,7 +91,7 @@ def test_numbers_stand_under_their_ventricle() -> None:
         *("End-diastolic volume LV EDV", "120.0", "118.0", "", "4", "−2.0", "mL"),
         "Men: 93 to 232 mL (abnormal beyond).",
     ]
-    assert table[3][3] == "50 to 66"
+    assert table[3][3] == "49.5 to 66.0"
     assert table[5][0] == "Cardiac output RV CO"
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from napari_bayes_nnunet.core.heart.function import Measured, Patient
 from napari_bayes_nnunet.core.heart.normal_ranges import (
     AGE_UNKNOWN,
+    ALL_NUMBERS,
     HIGH,
     LOW,
     OTHER_AGE,
@@ -96,14 +98,14 @@ def test_a_range_of_one_sex_gives_no_verdict_without_the_sex() -> None:
 def test_other_ages_have_no_range_and_it_is_said(age: float, known: bool) -> None:
     ranges, patient = read_normal_ranges(PETERSEN), Patient(sex="m", age=age)
     assert (compare(number("LV EDV", 1), patient, ranges) is not None) == known
-    said = OTHER_AGE.format(ages="45 to 74", age=math.floor(age)) in ranges.describe(patient)
+    said = OTHER_AGE.format(names=ALL_NUMBERS, age=math.floor(age)) in ranges.describe(patient)
     assert said == (not known)
 
 
 def test_an_unknown_age_is_said_with_the_source() -> None:
     found = compare(number("LV EDV", 1), Patient(sex="m"), read_normal_ranges(PETERSEN))
     assert found is not None
-    assert AGE_UNKNOWN.format(ages="45 to 74") in found.notes
+    assert AGE_UNKNOWN.format(names=ALL_NUMBERS, ages="45 to 74") in found.notes
     assert "10.1186/s12968-017-0327-9" in found.notes[0]
     known = compare(number("LV EDV", 1), Patient(sex="m", age=50), read_normal_ranges(PETERSEN))
     assert known is not None
@@ -140,6 +142,19 @@ def test_a_known_age_chooses_its_group() -> None:
     assert verdict("LV EDV", 190, Patient(sex="m", age=40), ranges) == HIGH
     assert verdict("LV EDV", 190, Patient(sex="m"), ranges) == ""
     assert verdict("LV EDV", 89, Patient(sex="m"), ranges) == LOW
+
+
+def test_numbers_without_a_range_at_an_age_are_named() -> None:
+    edv = groups((20, 39, 100, 200), (60, 79, 90, 180)).ranges
+    of_men = NormalRange(quantity="RV EF", sex="m", kind="95 % interval", low=50, high=70)
+    ranges = NormalRanges(source="Site", ranges=[*edv, of_men, replace(of_men, quantity="LV EF")])
+
+    def said(**patient: Any) -> tuple[str, ...]:
+        return ranges.describe(Patient(**patient))[1:]
+
+    assert said(sex="m", age=50) == (OTHER_AGE.format(names="LV EDV", age=50),)
+    assert said(sex="m") == (AGE_UNKNOWN.format(names="LV EDV", ages="20 to 79"),)
+    assert said(sex="m", age=39) == said(sex="f", age=50) == ()
 
 
 def test_a_set_without_ages_is_for_all() -> None:

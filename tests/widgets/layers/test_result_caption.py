@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_bayes_nnunet.core.ensemble.maps import ENTROPY, MUTUAL_INFORMATION
@@ -14,8 +15,10 @@ from napari_bayes_nnunet.widgets.layers.captions import (
     PHASE_TEXT,
     SLICE_TEXT,
     CanvasCaption,
+    FrontCaption,
     ResultCaption,
 )
+from napari_bayes_nnunet.widgets.layers.front import bring_to_front
 from napari_bayes_nnunet.widgets.layers.result_layers import (
     result_layers,
     show_map,
@@ -97,3 +100,25 @@ def test_closing_leaves_nothing(viewer, image) -> None:
     assert set(viewer.canvas.overlays) == before
     put_result(viewer, image, make_result(CINE))
     assert set(viewer.canvas.overlays) == before
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_scale_and_zoom_survive_a_photo(viewer, image, caption, is_first) -> None:
+    front = FrontCaption.shared(viewer)
+    bring_to_front(viewer, image)
+    viewer.layers.selection.active = image
+    assert caption.bar.visible
+    viewer.reset_view()
+    camera = viewer.scene.camera
+    zoom, center = camera.zoom, camera.center
+    if is_first:
+        viewer.layers.remove(image)
+    photo = viewer.add_image(np.zeros((600, 800, 3), np.uint8), rgb=True)
+    if is_first:
+        viewer.layers.insert(0, image)
+    assert not caption.bar.visible  # it would lie on the photo
+    bring_to_front(viewer, image)
+    assert not photo.visible
+    assert caption.bar.visible
+    assert (camera.zoom, camera.center) == (pytest.approx(zoom), pytest.approx(center))
+    front.release()

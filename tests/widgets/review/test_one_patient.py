@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,30 @@ def test_hidden_patient_is_nowhere_in_the_window(dock, window, doe, qtbot) -> No
     assert on_canvas(window) == DOE.title == above_thumbnails(window)
 
 
+def test_hidden_patient_is_not_in_the_list(dock, window, doe, qtbot) -> None:
+    dock._settings.add("study_aliases", {"heart": "Mrs. Doe"})
+    dock.list_studies(doe.parent)
+    qtbot.waitUntil(lambda: len(dock.studies.studies) == 1)
+    table = dock.studies.table
+    table.selectRow(0)
+
+    def shown() -> str:
+        row = table.rows[0]
+        return f"{row.cells} {row.help} {dock.studies.notes.alias.text()}"
+
+    assert "Mrs. Doe" in shown()
+    qtbot.waitUntil(lambda: dock._hide_patient is not None)
+    dock._hide_patient.trigger()
+    assert not [name for name in ("Mrs. Doe", "heart", str(doe)) if name in shown()]
+    dock.studies.update_study(doe)
+    dock.studies.refresh()
+    qtbot.waitUntil(lambda: not dock.studies.detail.text())
+    assert not [name for name in ("Mrs. Doe", "heart", str(doe)) if name in shown()]
+    dock._hide_patient.trigger()
+    assert "Mrs. Doe" in shown()
+    assert dock._settings.kept.study_aliases == {"heart": "Mrs. Doe"}
+
+
 def test_long_name_of_a_file_is_never_cut(dock, window, doe, qtbot, tmp_path) -> None:
     write_patient(doe, PatientRecord(files=(LONG, LONG.replace("01", "12"))))
     opened(dock, doe, qtbot)
@@ -125,6 +150,20 @@ def test_long_name_of_a_file_is_never_cut(dock, window, doe, qtbot, tmp_path) ->
     shown = window.canvas.overlays[STRIP_KEY].text
     assert "".join(shown.split()).replace("·", "") == "".join(whole.split())
     assert above_thumbnails(window) == whole
+
+
+def test_sign_between_parts_stands_in_none(dock, window, doe, qtbot) -> None:
+    whose = PatientRecord(name="MÜLLER-LÜDENSCHEIDT^ANNA", patient_id="MRN-1", date="2024-03-12")
+    patient = replace(whose, birth="1957", sex="f", series="cine_sax_trufi_retro")
+    write_patient(doe, patient)
+    opened(dock, doe, qtbot)
+    counts = []
+    for width in range(300, 1000, 20):
+        window.canvas.size = (600, width)
+        lines = [line.strip() for line in window.canvas.overlays[STRIP_KEY].text.splitlines()]
+        assert all(line in patient.title for line in lines)
+        counts.append(len(lines))
+    assert max(counts) > 5 > min(counts)
 
 
 def test_second_study_leaves_nothing_of_the_first(dock, window, doe, tmp_path, qtbot) -> None:

@@ -53,7 +53,7 @@ from napari_bayes_nnunet.widgets.layers.review_layers import (
 )
 from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, find_contours
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
-from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS
+from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS, PREDICTION_TITLE
 from napari_bayes_nnunet.widgets.segment import dock as segment_dock
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import (
@@ -307,8 +307,29 @@ def test_result_waits_while_another_image_is_reviewed(ready, tmp_path, qtbot) ->
     bring_to_front(dock._viewer, other)  # as its review does
     wait_until(lambda: not dock.is_running, qtbot)
     assert visible(dock) == {"b", "b edited"}
+    dock.image.choose(image)
     dock.image.channels[0].activated.emit(0)
     assert visible(dock) == {"a", "a entropy, bit", "a prediction", "a contours"}
+
+
+def test_numbers_are_those_of_the_reviewed_image(ready, tmp_path, qtbot) -> None:
+    dock = ready(image_layer(tmp_path, name="a"))
+    run(dock, qtbot)
+    image, numbers = dock.image.layer, dock.run.results
+    other = dock._viewer.add_layer(image_layer(tmp_path, name="b"))
+    dock._viewer.layers.selection.active = image
+    edited = edited_layer(other, np.zeros(VOLUME.shape, np.uint8), {"LV": 1}, None)
+    edited.metadata["bayes"][UNDER_REVIEW] = True
+    assert numbers.blocks
+    dock._viewer.add_layer(edited)
+    dock._viewer.layers.selection.active = edited
+    assert dock.image.layer is other
+    assert (dict(numbers.blocks), dock.run.status.text()) == ({}, "")
+    dock._viewer.layers.selection.active = image  # which is not in front
+    assert dock.image.layer is image
+    assert (dict(numbers.blocks), dock.run.status.text()) == ({}, "")
+    dock._viewer.layers.remove(edited)
+    assert list(numbers.blocks) == ["multi"]
 
 
 def test_numbers_are_called_a_prediction(ready, tmp_path, qtbot) -> None:
@@ -316,7 +337,9 @@ def test_numbers_are_called_a_prediction(ready, tmp_path, qtbot) -> None:
     assert dock.run.results.isHidden()
     run(dock, qtbot)
     assert not dock.run.results.kind.isHidden()
-    assert "prediction" in dock.run.results.kind.text().lower()
+    texts = {label.text() for label in dock.run.results.findChildren(QLabel)}
+    assert PREDICTION_TITLE in texts
+    assert "Now" not in texts
     assert "prediction" in dock.run.save_button.toolTip()
 
 

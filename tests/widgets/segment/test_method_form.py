@@ -198,9 +198,13 @@ def test_a_fitted_temperature_is_that_of_the_command(form, ensemble_folder) -> N
     assert form.settings.temperature == chosen_temperature(folder, SegmentationSettings()) == 1.6204
     form.temperature.value = 1.63
     assert form.settings.temperature == 1.63
+    assert "1.63" in form.summary
     form.fitted_button.click()
     assert form.settings.temperature == 1.6204
     assert form.summary == ""
+    form.members.value = 2
+    assert form.summary
+    assert "1.62" not in form.summary
 
 
 def test_damaged_temperatures_are_not_offered(form, ensemble_folder) -> None:

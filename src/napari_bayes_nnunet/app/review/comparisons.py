@@ -24,12 +24,14 @@ AS_MUSCLE: Final = (
     "“Muscle”: voxels of the LV cavity that are as dark in the image as the myocardium (Otsu's "
     "threshold, slice by slice) count as muscle. These are papillary muscles and trabeculae."
 )
+NOT_AS_MUSCLE: Final = "There are no intervals and no normal ranges by this rule."
 
 
 def describe_rules(session: ReviewSession) -> list[str]:
     """Return sentences on the papillary rule and on the normal ranges of a review."""
     ranges = session.ranges.describe(session.state.patient)
-    return [PAPILLARY, *((AS_MUSCLE,) if session.state.papillary_as_muscle else ranges)]
+    as_muscle = session.state.papillary_as_muscle
+    return [PAPILLARY, *((AS_MUSCLE, NOT_AS_MUSCLE) if as_muscle else ranges)]
 
 
 def add_comparisons(session: ReviewSession, numbers: Mapping[str, Measured]) -> dict[str, Measured]:

@@ -40,15 +40,11 @@ def interval_level(numbers: Iterable[Measured]) -> Coverage | None:
 
 
 def format_interval(measured: Measured | None, level: Coverage | None, to: str = " to ") -> str:
-    """Return an interval such as "48 to 59", or "" if it is unknown.
-
-    Its ends have as many decimals as its width needs.
-    """
+    """Return an interval such as "48.2 to 59.1", or "" if it is unknown."""
     ends = measured.intervals.get(level) if measured and level else None
-    if ends is None:
+    if measured is None or ends is None:
         return ""
-    digits = 0 if ends[1] - ends[0] >= 2 else 1
-    return to.join(f"{end:.{digits}f}" for end in ends)
+    return to.join(_rounded(end, measured.unit) for end in ends)
 
 
 def format_large(measured: Measured, open_slices: int | None) -> tuple[str, str]:

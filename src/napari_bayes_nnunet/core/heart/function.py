@@ -40,7 +40,7 @@ class Patient:
         None, "For the normal ranges; those of both if not known.", label="Sex", choices=_SEXES
     )
     age: float | None = setting(
-        None, "Age at the scan.", label="Age", unit="years", limits=(0, 130), example=_NOT_KNOWN
+        None, "Age at the scan.", label="Age", unit="years", limits=(0, 120), example=_NOT_KNOWN
     )
     height_cm: float | None = setting(
         None,

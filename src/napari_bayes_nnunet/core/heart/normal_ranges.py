@@ -15,9 +15,11 @@ SEXES: Final = {"m": "Men", "f": "Women"}
 LOW, HIGH = "▼ low", "▲ high"
 SDS: Final = 1.96
 """Standard deviations from the mean to the limits of a range of the kind "mean and SD"."""
+ALL_AGES: Final = (0.0, math.inf)
 SOURCE: Final = "Normal ranges: {source}."
-AGE_UNKNOWN: Final = "Age not known: the ranges are for {ages} years."
-OTHER_AGE: Final = "No normal ranges: they are for {ages} years, and the patient is {age}."
+AGE_UNKNOWN: Final = "Age not known: the normal ranges of {names} are for {ages} years."
+OTHER_AGE: Final = "The normal ranges of {names} are not for a patient aged {age}."
+ALL_NUMBERS: Final = "all numbers"
 UNITS: Final = {
     f"{side} {name}{per}": quantity.unit + per.replace("BSA", "m2")
     for side in ("LV", "RV")
@@ -43,7 +45,7 @@ class NormalRange:
     kind: str
     low: float
     high: float
-    ages: tuple[float, float] = (0, math.inf)
+    ages: tuple[float, float] = ALL_AGES
 
     def is_for(self, age: float | None) -> bool:
         """Return whether the range holds at an age in years; at an unknown age it does."""
@@ -58,15 +60,21 @@ class NormalRanges:
     ranges: Sequence[NormalRange] = ()
 
     def describe(self, patient: Patient) -> tuple[str, ...]:
-        """Return sentences on the source, and on an age that limits a comparison."""
+        """Return sentences on the source, and on numbers whose ranges are for other ages."""
         if not self.ranges:
             return ()
-        first, last = min(r.ages[0] for r in self.ranges), max(r.ages[1] for r in self.ranges)
-        source, ages = SOURCE.format(source=self.source), f"{first:g} to {last:g}"
-        if patient.age is not None and not any(r.is_for(patient.age) for r in self.ranges):
-            return source, OTHER_AGE.format(ages=ages, age=math.floor(patient.age))
-        is_unknown = patient.age is None and last < math.inf
-        return source, *((AGE_UNKNOWN.format(ages=ages),) if is_unknown else ())
+        age, source = patient.age, SOURCE.format(source=self.source)
+        own = [r for r in self.ranges if patient.sex in (None, r.sex)]
+        fitting = [r for r in own if (r.ages == ALL_AGES if age is None else r.is_for(age))]
+        known = {r.quantity for r in fitting}
+        others = [r for r in own if r.quantity not in known]
+        if not others:
+            return (source,)
+        names = ", ".join(dict.fromkeys(r.quantity for r in others)) if known else ALL_NUMBERS
+        if age is not None:
+            return source, OTHER_AGE.format(names=names, age=math.floor(age))
+        first, last = min(r.ages[0] for r in others), max(r.ages[1] for r in others)
+        return source, AGE_UNKNOWN.format(names=names, ages=f"{first:g} to {last:g}")
 
 
 def compare(measured: Measured, patient: Patient, ranges: NormalRanges) -> Comparison | None:

@@ -40,7 +40,8 @@ class PatientRecord:
     @property
     def parts(self) -> tuple[str, ...]:
         """Identity, year of birth with sex and age, date and series, as far as they are known."""
-        age = "" if self.age is None else f"{self.age:.0f} y"
+        years = self.values.age
+        age = "" if years is None else f"{years:.0f} y"
         sex = (self.sex or "").upper()
         born = " ".join(filter(None, (self.birth[:4], sex)))
         about = f"{born} ({age})" if born and age else born or age

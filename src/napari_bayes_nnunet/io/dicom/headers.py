@@ -131,13 +131,14 @@ def patient_record(header: pydicom.Dataset) -> PatientRecord:
         return " ".join(str(header.get(name) or "").split()).strip("^ ")
 
     birth, day = _iso_date(text("PatientBirthDate")), _iso_date(text("StudyDate"))
-    age = re.fullmatch(r"(\d{3})Y", text("PatientAge"))
+    stated = re.fullmatch(r"(\d{3})Y", text("PatientAge"))
+    age = _years_between(birth, day)
     height = _measure("PatientSize", header)
     return PatientRecord(
         name=text("PatientName"),
         patient_id=text("PatientID"),
         birth=birth,
-        age=int(age[1]) if age else _years_between(birth, day),
+        age=int(stated[1]) if age is None and stated else age,
         sex=_SEXES.get(text("PatientSex")),
         date=day,
         series=text("SeriesDescription") or text("ProtocolName"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import chain
-from textwrap import fill, wrap
+from textwrap import TextWrapper, fill, wrap
 from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
@@ -18,7 +18,7 @@ from ...core.steps import drain
 from ...core.types import Phase
 from ...io.images.geometry import Letters
 from ..common.canvas import SHADE, make_overlay, put_overlay, remove_overlay, unwrap
-from .front import image_in_front, image_of_labels, is_covered
+from .front import image_in_front, image_of_labels, is_covered, is_picture
 from .metadata import layer_geometry, layer_patient, layer_spacing
 from .result_layers import UNCERTAINTY_MAPS, result_layers
 from .viewing import fit_sliders, shown_place
@@ -167,6 +167,7 @@ class CanvasCaption:
             if text != overlay.text:
                 overlay.text = text
             overlay.visible = bool(parts and text)
+        self.bar.visible = self._has_scale()
 
     def _parts(self) -> list[str]:
         """Return slice and phase in words; nothing if no slice of the image is shown."""
@@ -211,6 +212,8 @@ class CanvasCaption:
         """Return whether lengths on the screen are known."""
         units, dims = self._viewer.layers.units, self._viewer.dims
         if self._image is None or units is None or layer_spacing(self._image) is None:
+            return False
+        if is_covered(self._viewer, self._image):
             return False
         return all(units[axis].is_compatible_with("millimeter") for axis in dims.displayed)
 
@@ -393,9 +396,19 @@ class FrontCaption:
         return dims.order, dims.ndisplay, dims.ndim, turned, self._viewer.canvas.events.size
 
     def _on_layers(self, event: Any) -> None:
+        if event.type == "inserted":
+            self._give_units()
         if event.type in CHANGES:
             self._update()
             self._fit_sliders()
+
+    def _give_units(self) -> None:
+        """Give pictures in pixels the units of the image, or napari would drop those of both."""
+        front = image_in_front(self._viewer)
+        for layer in filter(is_picture, self._viewer.layers):
+            in_pixels = "pixel" in map(str, layer.units)
+            if front is not None and in_pixels and layer.ndim <= front.ndim:
+                layer.units = front.units[front.ndim - layer.ndim :]
 
     def _fit_sliders(self, event: object = None) -> None:
         front = image_in_front(self._viewer)
@@ -437,13 +450,20 @@ def _lines(parts: Sequence[str], viewer: Any) -> list[str]:
     """Return parts in lines that leave the middle of the canvas to its letter; none is cut."""
     fitting = max(_NARROWEST, _fitting_letters(viewer) - 4)  # capitals and digits are wide
     lines: list[str] = []
-    # Names of files have no spaces; they break after signs, as in `WholeLabel`.
-    spaced = (re.sub(r"(?<=[_.^-])(?=\w)", "\0 ", part) for part in parts)
-    wrapped = chain.from_iterable(wrap(part, fitting) for part in spaced)
-    for part in (re.sub("\0 ?", "", part) for part in wrapped):
-        longer = f"{lines[-1]} · {part}" if lines else part
-        lines[-1:] = [longer] if len(longer) <= fitting else [*lines[-1:], part]
+    for part in parts:
+        longer = " · ".join([*lines[-1:], part])
+        if len(longer) <= fitting:
+            lines[-1:] = [longer]
+        else:
+            by_word = wrap(part, fitting, break_long_words=False, break_on_hyphens=False)
+            lines += chain.from_iterable(map(_BySigns(fitting).wrap, by_word))
     return lines
+
+
+class _BySigns(TextWrapper):
+    """Wrapper of names of files, which have no spaces; they break as in `WholeLabel`."""
+
+    wordsep_re = re.compile(r"(?<=[_.^-])(?=\w)")
 
 
 def _fitting_letters(viewer: Any) -> int:

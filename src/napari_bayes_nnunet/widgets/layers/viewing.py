@@ -114,7 +114,8 @@ def show_in_reading_orientation(viewer: Any, layer: Image) -> None:
     first = viewer.dims.ndim - 3
     viewer.dims.order = (*range(first), *(first + axis for axis in view.order))
     viewer.scene.camera.orientation2d = (view.vertical, view.horizontal)
-    viewer.reset_view()
+    # Not to pictures without slices, which have another size.
+    viewer.reset_view(layers=[shown for shown in viewer.layers if shown.ndim > 2])
 
 
 def turn_once(viewer: Any, layer: Image) -> None:

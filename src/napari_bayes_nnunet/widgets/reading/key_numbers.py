@@ -26,6 +26,7 @@ KEY_NUMBERS: Final[Mapping[str, str]] = {
     "RV volume": "RV",
 }
 """Name → title of its row, in the order of the rows."""
+PREDICTION_TITLE: Final = "Prediction"
 NO_KEY_NUMBERS: Final = "No numbers. They need RV, MYO or LV, and in a cine also ED and ES."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
 AMONG_PHASES: Final = "ED {ed}, ES {es}: largest, smallest LV of {count} phases"
@@ -45,14 +46,16 @@ NO_INDEX_HELP: Final = "This number needs height and weight. Enter them in the s
 class KeyNumbers(QWidget):
     """EF, volumes and mass in a table that keeps its height, below a line on their phases.
 
-    With ``in_review`` indexed volumes have a row before they are known.
+    With ``in_review`` indexed volumes have a row before they are known, else the numbers are those
+    of the prediction.
     """
 
     def __init__(self, parent: QWidget | None = None, *, in_review: bool = True) -> None:
         super().__init__(parent)
         self._in_review = in_review
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
-        self.table = NumbersTable(titles=KEY_NUMBERS, dense=True)
+        value_title = "Now" if in_review else PREDICTION_TITLE
+        self.table = NumbersTable(titles=KEY_NUMBERS, dense=True, value_title=value_title)
         self.doubt = MessageLabel(level="warning")  # why no number has an interval
         column_layout(self, self.caption, self.table, self.doubt).setSpacing(0)
         self.set_numbers({}, {})

@@ -16,6 +16,7 @@ from ...app.review.comparisons import AS_MUSCLE
 from ...app.review.report_numbers import REVIEWED, format_interval, interval_level
 from ...core.heart.ef_contributions import Contribution
 from ...core.heart.function import Comparison, Measured, Patient
+from ...core.heart.normal_ranges import HIGH
 from ...core.metrics.conformal import Coverage
 from ...io import DataError
 from ...io.heart.normal_ranges import NO_RANGES, PETERSEN, read_normal_ranges
@@ -168,8 +169,14 @@ HEADINGS = (
     ("", ""),
 )
 NAME, VALUE, UNIT, INTERVAL, CHANGED, BESIDE, VERDICT = range(len(HEADINGS))
-WIDEST_TEXTS = {VALUE: ["188.8"], INTERVAL: ["188–188", REVIEWED], CHANGED: ["+88.8", CHANGE]}
+WIDEST_TEXTS = {
+    VALUE: ["188.8"],
+    INTERVAL: ["188.8–188.8", REVIEWED],
+    CHANGED: ["+88.8", CHANGE],
+}
 """Widest usual texts of a column, so that no number moves the next column."""
+LATER_TEXTS = {NAME: ["LV mass index"], UNIT: ["L/min/m²"], BESIDE: ["48.8–88.8"], VERDICT: [HIGH]}
+"""Those of columns that grow once the patient is known, so that typing does not widen the dock."""
 COLUMN_LEVELS: Final[Mapping[int, Level]] = {UNIT: "done", VERDICT: "warning"}
 FLASH_MS = 1500
 PLAIN = "padding: 0"  # with napari's padding the columns would not fit a narrow dock
@@ -191,10 +198,13 @@ class NumbersTable(QWidget):
         *,
         titles: Mapping[str, str] | None = None,
         dense: bool = False,
+        value_title: str = "Now",
     ) -> None:
         super().__init__(parent)
         self._titles = titles or {}
+        self._value_title = value_title
         self._dense = dense
+        self._widest = WIDEST_TEXTS if dense else WIDEST_TEXTS | LATER_TEXTS
         self._lines: dict[str, list[QLabel]] = {}
         """Name → labels of its row."""
         self._level: Coverage | None = None
@@ -283,10 +293,16 @@ class NumbersTable(QWidget):
             item.widget().deleteLater()
         self._lines = {}
         headings = [*HEADINGS]
+        headings[VALUE] = self._value_title, HEADINGS[VALUE][1]
         if self._level:
             headings[INTERVAL] = f"{self._level} %", INTERVAL_HELP.format(level=self._level)
         for column, (text, help_text) in enumerate(headings if names else ()):
-            heading = LevelLabel(text, level="done", style=PLAIN)
+            is_empty = column in (NAME, UNIT, VERDICT)
+            heading = (
+                SteadyLabel(*self._widest.get(column, ()))
+                if is_empty
+                else LevelLabel(text, level="done", style=PLAIN)
+            )
             heading.setToolTip(help_text)
             self._grid.addWidget(heading, 0, column, _side(column))
         for row, name in enumerate(names, start=1):
@@ -301,7 +317,7 @@ class NumbersTable(QWidget):
         if column in COLUMN_LEVELS:
             return LevelLabel(level=COLUMN_LEVELS[column], style=PLAIN)
         is_known = column != INTERVAL or self._level is not None
-        label = SteadyLabel(*WIDEST_TEXTS.get(column, ()) if is_known else ())
+        label = SteadyLabel(*self._widest.get(column, ()) if is_known else ())
         label.setAlignment(_side(column))
         return label
 

@@ -400,6 +400,7 @@ class ReviewWidget(FolderDrop, DockContent):
         """Show whose study is open, or that this is hidden."""
         is_hidden = self._hide_patient is not None and self._hide_patient.isChecked()
         self._strip.hide_patient(is_hidden)
+        self.studies.hide_patient(is_hidden)
         if self.controller is None:
             return
         study = self.controller.session.study

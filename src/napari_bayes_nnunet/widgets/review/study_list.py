@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ _ROWS_SHOWN = 8
 _HINT = "Choose or drop a folder of studies"
 SEARCHING = "Looking for studies…"
 NO_STUDIES = "This folder contains no studies. Choose another folder."
+STUDY_NUMBER = "Study {number}"
 WARNING, UNKNOWN = "⚠", "–"
 
 
@@ -63,6 +65,7 @@ class StudyList(FolderDrop, QWidget):
         self._background = Background(self)
         self._pictures = Background(self)
         self._studies: list[StudySummary] = []
+        self._is_hidden = False
         self.folder = FolderRow("Folder of studies", hint=_HINT)
         self.table = RowsTable(_COLUMNS, rows_shown=_ROWS_SHOWN)
         self.detail = MessageLine()
@@ -108,6 +111,12 @@ class StudyList(FolderDrop, QWidget):
         if any(study.folder == folder for study in self._studies):
             self._background.run(partial(summarise_study, folder), self._on_summarised)
 
+    def hide_patient(self, is_hidden: bool) -> None:
+        """Show numbers in place of the names of studies, or the names again."""
+        if is_hidden != self._is_hidden:
+            self._is_hidden = is_hidden
+            self._on_notes_changed()
+
     def take_dropped(self, path: Path) -> None:
         """List the studies of a dropped folder."""
         self.set_folder(path)
@@ -141,7 +150,7 @@ class StudyList(FolderDrop, QWidget):
         for row, listed in enumerate(self._studies):
             if listed.folder == study.folder:
                 self._studies[row] = study
-                self.table.replace_row(row, make_study_row(study, name=self._name_of(study)))
+                self.table.replace_row(row, self._make_row(row))
 
     def _show(self, studies: list[StudySummary]) -> None:
         chosen = self._chosen()
@@ -154,8 +163,14 @@ class StudyList(FolderDrop, QWidget):
             self.table.selectRow(folders.index(chosen.folder))
 
     def _show_rows(self) -> None:
-        rows = [make_study_row(study, name=self._name_of(study)) for study in self._studies]
-        self.table.set_rows(rows)
+        self.table.set_rows([self._make_row(row) for row in range(len(self._studies))])
+
+    def _make_row(self, row: int) -> Row:
+        study = self._studies[row]
+        if self._is_hidden:
+            nameless = make_study_row(study, name=STUDY_NUMBER.format(number=row + 1))
+            return replace(nameless, help="\n".join(_problems(study)))
+        return make_study_row(study, name=self._name_of(study))
 
     def _on_notes_changed(self) -> None:
         """Show new names and dates, and keep the chosen row."""
@@ -166,7 +181,7 @@ class StudyList(FolderDrop, QWidget):
     def _show_card(self, study: StudySummary | None) -> None:
         """Show the picture, the alias and the date of the chosen study."""
         self.card.setVisible(study is not None)
-        case = study.case if study is not None else ""
+        case = study.case if study is not None and not self._is_hidden else ""
         self.notes.set_case(case)
         self.date.show_message(self._settings.kept.study_dates.get(case, ""))
         self.picture.clear()

@@ -316,6 +316,13 @@ class SegmentWidget(FolderDrop, DockContent):
         return kept_result(layer) if layer is not None else None
 
     @property
+    def _shown_result(self) -> SegmentationResult | None:
+        """The chosen result unless another image is reviewed: no numbers of two patients."""
+        layer = self.image.layer
+        is_other = layer is not None and other_is_reviewed(self._viewer, layer)
+        return None if is_other else self.result
+
+    @property
     def is_running(self) -> bool:
         """Whether a segmentation runs, or its last layers are still being shown."""
         return self._shown_job is not None
@@ -528,7 +535,7 @@ class SegmentWidget(FolderDrop, DockContent):
     def _on_answer(self, job: _Job, message: Message) -> None:
         """Handle a message on the segmentation that is running."""
         if isinstance(message, PhasesFound):
-            self._on_phases_found(job.result, message.end_diastole, message.end_systole)
+            self._on_phases_found(job, message.end_diastole, message.end_systole)
         elif isinstance(message, FirstLookReady):
             self._on_first_look(job, message)
         elif isinstance(message, SnapshotReady):
@@ -538,10 +545,12 @@ class SegmentWidget(FolderDrop, DockContent):
         elif isinstance(message, JobEnded):
             self._read(job, lambda: message, partial(self._on_all_read, job))
 
-    def _on_phases_found(self, result: SegmentationResult, ed: int, es: int) -> None:
+    def _on_phases_found(self, job: _Job, ed: int, es: int) -> None:
+        result = job.result
         result.known_phases, result.phases_from = CardiacPhases(ed, es), FOUND_BY_VOLUME
         result.requested = {ed, es}
-        self.run.add_message(PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME))
+        text = PHASES_BY_VOLUME.format(ed=ed, es=es, source=FOUND_BY_VOLUME)
+        self.run.add_message(self._whose(job.layer) + text)
         self.run.show_stage(WAITING)
 
     def _on_first_look(self, job: _Job, message: FirstLookReady) -> None:
@@ -699,6 +708,8 @@ class SegmentWidget(FolderDrop, DockContent):
         set_aside(self._viewer, event.value)  # its contours would lie on another image
         # When napari has removed all that it is removing.
         QTimer.singleShot(0, partial(remove_layers_of, self._viewer, event.value))
+        if bayes_metadata(event.value).get("role") == "edited":
+            self._show_numbers()  # which the review of another image has hidden
         if self._shown_job is not None and event.value is self._shown_job.layer:
             self.stop()
             self.run.show_messages(IMAGE_REMOVED)
@@ -730,15 +741,19 @@ class SegmentWidget(FolderDrop, DockContent):
             shown = FINISHED_IN.format(duration=duration_text(perf_counter() - job.started))
         elif outcome == STOPPED and not is_kept:
             shown = STOPPED_EARLY
-        whose = f"{layer.name}: " if layer is not self.image.layer else ""
+        whose = self._whose(layer)
         self.run.add_message(whose + shown)
         if is_kept:
             if (contours := find_contours(self._viewer, layer)) is not None:
                 contours.draw()  # with the posterior of the last phase
             self.run.add_message(self._where_is(layer))
         for note in result.notes if outcome == FINISHED and is_kept else ():
-            self.run.add_message(note)
+            self.run.add_message(whose + note)
         self.ended.emit(outcome, sentence)
+
+    def _whose(self, layer: Image) -> str:
+        """Return the beginning of a message on another image than the chosen one."""
+        return "" if layer is self.image.layer else f"{layer.name}: "
 
     def _where_is(self, image: Image) -> str:
         """Return where to find a result that is not on screen, "" if there is no way to it."""
@@ -783,7 +798,7 @@ class SegmentWidget(FolderDrop, DockContent):
         """Show what belongs to the chosen result: its numbers, notes and, if stopped, progress."""
         self._offer_result()
         self._show_numbers()
-        result = self.result
+        result = self._shown_result
         if self._job is not None or self.image.layer is None:
             return
         if result is None:
@@ -804,9 +819,9 @@ class SegmentWidget(FolderDrop, DockContent):
 
     def _show_numbers(self) -> None:
         """Show the numbers of all results of the chosen image, and the warnings of its result."""
-        layer, chosen = self.image.layer, self.result
+        layer, chosen = self.image.layer, self._shown_result
         self.run.warnings.show_message("\n".join(chosen.warnings if chosen else ()))
-        results = kept_results(layer) if layer is not None else {}
+        results = kept_results(layer) if layer is not None and chosen is not None else {}
         numbers = {method: result.numbers() for method, result in results.items()}
         method = chosen.settings.method if chosen else ""
         self.run.results.set_results(numbers, method)

@@ -282,8 +282,14 @@ class ImageForm(QWidget):
         self._on_image_chosen()
 
     def _on_active_changed(self, event: object = None) -> None:
-        """Follow the active image. It may be active before it is announced as new."""
-        scan = self._scan_of(self._viewer.layers.selection.active)
+        """Follow the active image, or that of active labels, such as those under review.
+
+        It may be active before it is announced as new.
+        """
+        active = self._viewer.layers.selection.active
+        owner = bayes_metadata(active).get("image") if active is not None else None
+        owned = (layer for layer in self._images() if layer.unique_id == owner)
+        scan = self._scan_of(next(owned, active))
         if scan and not {*scan} & {*self.layers}:
             self._list_layers(scan)
             self._on_image_chosen()

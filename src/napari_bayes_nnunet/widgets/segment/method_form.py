@@ -81,7 +81,11 @@ class MethodForm(DataForm):
         settings, usual = self.settings, self._usual
         on = "" if settings.device == usual.device else f", on {settings.device}"
         title = METHODS[settings.method].title
-        return f"{title}, {settings.options}{on}" if on or settings != usual else ""
+        if not on and settings == usual:
+            return ""
+        if settings.temperature == usual.temperature:
+            settings = replace(settings, temperature=1)  # the usual one is not named
+        return f"{title}, {settings.options}{on}"
 
     @property
     def _usual(self) -> SegmentationSettings:

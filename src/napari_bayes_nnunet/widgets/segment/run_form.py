@@ -308,7 +308,7 @@ class CurveForm(QWidget):
 
 
 SHOW_HELP: Final = "Show the layers of this result and hide those of the others."
-PREDICTED_NUMBERS: Final = "Prediction, without the corrections of a review"
+PREDICTED_NUMBERS: Final = "Without the corrections of a review"
 REMOVE_HELP: Final = "Remove this result and its layers."
 
 

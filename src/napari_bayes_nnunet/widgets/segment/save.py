@@ -177,7 +177,7 @@ def _unfinished(result: SegmentationResult, state: PhaseState) -> dict[str, Any]
 
 PACKAGE = Path(__file__).parents[2]
 FOLDER_ENDING = "_study"
-NOTHING_DONE = "No phase is finished. Wait until one is segmented, then start the review."
+NOTHING_DONE = "No phase is finished. Press Segment to finish one, then start the review."
 NEW_STUDY = "The study is in {folder}."
 BEGUN_STUDY = "{folder} has a study. It is opened with its earlier segmentation."
 OTHER_IMAGE_REVIEWED = (
