@@ -12,6 +12,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 import napari_bayes_nnunet
 from napari_bayes_nnunet import Ensemble, dice, find_ensemble, read_volume
+from napari_bayes_nnunet.app.segmentation.calibration import keeps_largest
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
@@ -74,6 +76,8 @@ def test_members_of_three_cycles_fit_in_20_mb():
 def test_the_student_learned_from_these_members():
     folder = find_ensemble(FOLDER)
     student = find_student(folder)
+    alone, settings = find_ensemble(FOLDER / "student"), SegmentationSettings()
+    assert keeps_largest(alone, settings) is keeps_largest(folder, settings) is True
     assert sha256(student.path) == student.sha256
     record = read_record(FOLDER / "student" / "ensemble.json")
     assert record.licence == folder.record.licence
