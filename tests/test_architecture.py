@@ -81,7 +81,7 @@ MOST_TEST_LINES = {
     "one interval": 188,
     "one table of numbers": -61,
     "tried by a reader": 206,
-    "gaps of no wrong number": 62,
+    "gaps of no wrong number": 64,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
