@@ -9,7 +9,8 @@ train --split``. ``table`` segments the validation cases of these runs, one for 
 default settings but for the mirrors. The intervals of each patient are fitted on the errors of all
 others, of whatever fold (cross-conformal prediction). By the ranks of the errors, the number of
 patients that they hold is then nearly fixed. So in a second table the intervals are fitted on the
-patients of one fold and tested on those of the others.
+patients of one fold and tested on those of the others. The last lines count, with rules fitted on
+the other patients, the warnings of structures that may have failed.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from napari_bayes_nnunet.app.segmentation.calibrate import (
     CalibrationCase,
     HeldOut,
     coverage_elsewhere,
+    dice_rules,
     held_out_coverage,
 )
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.choices import Mirroring
+from napari_bayes_nnunet.core.metrics.expected_dice import DiceRule
+from napari_bayes_nnunet.core.metrics.failure import FAILED_DICE, fit_least_dice
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.dataset.patients import patient_of
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.images.nifti import read_labels
+from napari_bayes_nnunet.io.study.case_report import expected_dice_entry
 
 from .held_back import SPLIT, read_image
 from .markdown import markdown_table
@@ -67,7 +72,34 @@ def table(dataset: Path, runs: list[Path], mirroring: Mirroring) -> str:
         ["", "level", "held", "95 %", "mean width"], map(_row, held_out_coverage(cases))
     )
     dice = sum(case.mean_dice for case in cases) / len(cases)
-    return f"{text}\n{patients} patients, mean Dice {dice:.3f}\n\n{_between_folds(folds)}"
+    text += f"\n{patients} patients, mean Dice {dice:.3f}\n\n{_between_folds(folds)}"
+    return f"{text}\n\n{weak_structures(cases)}"
+
+
+def weak_structures(cases: Sequence[CalibrationCase]) -> str:
+    """Return how many cases with and without a failed structure have a warning of one."""
+
+    def least_expected(rules: dict[str, dict[str, DiceRule]], case: CalibrationCase) -> float:
+        return min(
+            e["value"] for e in expected_dice_entry(rules, case.agreement, case.volumes).values()
+        )
+
+    named: dict[bool, list[bool]] = {True: [], False: []}
+    for left_out in {case.patient for case in cases}:
+        others = [case for case in cases if case.patient != left_out]
+        rules = dice_rules(others)
+        limit = fit_least_dice(
+            [least_expected(rules, case) for case in others],
+            [min(case.dice.values()) for case in others],
+            [case.patient for case in others],
+        )
+        for case in (case for case in cases if case.patient == left_out):
+            failed = min(case.dice.values()) < FAILED_DICE
+            named[failed].append(least_expected(rules, case) < limit)
+    return "\n".join(
+        f"{name}: {sum(named[failed])} of {len(named[failed])} named"
+        for name, failed in (("a structure failed", True), ("none failed", False))
+    )
 
 
 def _between_folds(folds: Sequence[Sequence[CalibrationCase]]) -> str:

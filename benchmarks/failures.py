@@ -33,6 +33,7 @@ from napari_bayes_nnunet.app.segmentation.image_kind import (
 )
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.heart.non_cines import NON_CINES, Source
+from napari_bayes_nnunet.core.metrics.bootstrap import bootstrap
 from napari_bayes_nnunet.core.metrics.detection import rank_correlation, worst_fifth_auroc
 from napari_bayes_nnunet.core.metrics.failure import FAILED_DICE, FailureRule, fit_failure
 from napari_bayes_nnunet.core.metrics.overlap import dice
@@ -243,6 +244,21 @@ def failure_table(rows: list[Row]) -> str:
     return markdown_table(head, lines)
 
 
+def auroc_intervals(rows: list[Row]) -> str:
+    """Return the AUROC of all signs in domain and under shift with 95 % intervals."""
+    judged, lines = nested_scores(rows), []
+    for name, is_domain in (("in domain", True), ("shifted", False)):
+        part = [row for row in judged if (row["condition"] == UNSHIFTED) is is_domain]
+
+        def auroc(counts: np.ndarray, part: list[Row] = part) -> float:
+            return worst_fifth([row for row, n in zip(part, counts, strict=True) for _ in range(n)])
+
+        found = bootstrap(auroc, [patient(row) for row in part])
+        low, high = found.interval
+        lines.append(f"AUROC worst fifth, {name}: {found.value:.2f} ({low:.2f} to {high:.2f})")
+    return "\n".join(lines)
+
+
 def share(flags: list[bool]) -> str:
     """Return "3 of 30 (10 %)"."""
     return f"{sum(flags)} of {len(flags)} ({100 * np.mean(flags):.0f} %)" if flags else "–"
@@ -327,7 +343,7 @@ def main() -> None:
         measure(flags.pop("ensemble"), flags.pop("dataset"), flags.pop("results"), **flags)
     else:
         rows = read_rows(flags["results"])
-        print(failure_table(rows), image_table(rows), sep="\n\n")
+        print(failure_table(rows), auroc_intervals(rows), image_table(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 import napari_bayes_nnunet
 from napari_bayes_nnunet import Ensemble, dice, find_ensemble, read_volume
+from napari_bayes_nnunet.app.segmentation.calibration import find_image_rule, keeps_largest
+from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
 from napari_bayes_nnunet.core.types import Spacing
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import Member
 from napari_bayes_nnunet.io.ensemble.run_folder import read_record
@@ -74,6 +76,8 @@ def test_members_of_three_cycles_fit_in_20_mb():
 def test_the_student_learned_from_these_members():
     folder = find_ensemble(FOLDER)
     student = find_student(folder)
+    alone, settings = find_ensemble(FOLDER / "student"), SegmentationSettings()
+    assert keeps_largest(alone, settings) is keeps_largest(folder, settings) is True
     assert sha256(student.path) == student.sha256
     record = read_record(FOLDER / "student" / "ensemble.json")
     assert record.licence == folder.record.licence
@@ -143,3 +147,16 @@ def test_a_lost_heart_is_said_if_the_settings_are_not_calibrated(ensemble, heart
     assert result.failure is None
     assert result.no_cine
     assert result.no_cine in result.warnings
+
+
+def test_a_cine_cropped_around_the_heart_is_a_cine(ensemble):
+    cine, labels = read_volume(CINE), read_labels(ED_LABELS).voxels
+    rows, columns = (
+        slice(places.min() - 20, places.max() + 20)
+        for places in np.nonzero((labels > 0).any(axis=0))
+    )
+    image = cine.voxels[ED - 1][np.newaxis, :, rows, columns]
+    assert max(image.shape[2:]) * cine.spacing[1] < 160
+    rule, _ = find_image_rule(ensemble.folder)
+    look = ensemble.heart_look(image, cine.spacing)
+    assert rule.why_no_cine(rule.signs(look)) == ""

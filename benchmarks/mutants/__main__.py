@@ -1,11 +1,12 @@
 """Mutants of the package: which lines of core, io and app/segmentation could be wrong unnoticed.
 
-``draw`` writes ``drawn.json``. ``map OUT [TESTS]`` finds the tests that execute each line (it needs
-the package ``coverage``). ``run OUT`` runs the tests of each mutant that has no result in
-OUT/results.jsonl yet, and ``table OUT`` prints the share killed, and the survivors with their
-reasons in ``survivors.json``. With ``--named``, both mean the mutants of ``named.json``, which are
-chosen by hand. Lines are found by their text, so that the lists serve after they have moved; make
-the map anew then, and run into a new OUT.
+``draw`` writes ``drawn.json``; lines that are gone are replaced. ``map OUT [TESTS]`` finds the
+tests that execute each line (it needs the package ``coverage``). ``run OUT`` runs the tests of each
+mutant that has no result in OUT/results.jsonl yet, without a map those of its room.
+``table OUT`` prints the share killed, and the survivors with their reasons in ``survivors.json``.
+With ``--named``, both mean the mutants of ``named.json``, which are chosen by hand. Lines are found
+by their text, so that the lists serve after they have moved; make the map anew then, and run into a
+new OUT.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def main() -> None:
 @click.option("--seed", default=39, show_default=True)
 @click.option("--count", default=150, show_default=True, help="Number of lines.")
 def draw_command(seed: int, count: int) -> None:
-    """Draw lines, and write a mutant of each."""
-    write_mutants(HERE / "drawn.json", draw(ROOT / PACKAGE, seed=seed, count=count))
+    """Draw lines, and write a mutant of each; keep those whose line still exists."""
+    drawn, earlier = HERE / "drawn.json", _mutants(named=False)
+    write_mutants(drawn, draw(ROOT / PACKAGE, seed=seed, count=count, earlier=earlier))
 
 
 @main.command("map")

@@ -7,8 +7,9 @@ import itertools
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -61,8 +62,11 @@ NOT_CHECKED: Final = re.compile(r"_?LOG(GER)?\.|log|warnings|TypeVar|cast$|super
 Span = tuple[int, int]
 
 
-def draw(package: Path, *, seed: int, count: int) -> list[Mutant]:
-    """Return one mutant of each of ``count`` lines, drawn from all lines of `ROOMS`."""
+def draw(package: Path, *, seed: int, count: int, earlier: Iterable[Mutant] = ()) -> list[Mutant]:
+    """Return one mutant of each of ``count`` lines, drawn from all lines of `ROOMS`.
+
+    Of an ``earlier`` draw, mutants whose line still exists are kept, wherever it is now.
+    """
     modules = [
         Module(file.relative_to(package).as_posix(), file.read_text(encoding="utf-8"))
         for room in ROOMS
@@ -71,14 +75,20 @@ def draw(package: Path, *, seed: int, count: int) -> list[Mutant]:
     places = [(number, line) for number, module in enumerate(modules) for line in module.changes]
     chance = random.Random(seed)
     chance.shuffle(places)
-    mutants: list[tuple[tuple[int, int], Mutant]] = []
+    names = {module.name: number for number, module in enumerate(modules)}
+    mutants: dict[tuple[int, int], Mutant] = {}
+    for mutant in earlier:
+        file, line = mutant.find(package) or (package, 0)
+        name = file.relative_to(package).as_posix()
+        if name in names:
+            mutants.setdefault((names[name], line + 1), replace(mutant, file=name))
     for number, line in places:
         changes = modules[number].changes[line]
         chance.shuffle(changes)
         valid = (modules[number].mutant(change) for change in changes)
-        if len(mutants) < count and (mutant := next(filter(None, valid), None)) is not None:
-            mutants.append(((number, line), mutant))
-    return [mutant for _, mutant in sorted(mutants, key=lambda drawn: drawn[0])]
+        if len(mutants) < count and (number, line) not in mutants:
+            mutants.update(((number, line), mutant) for mutant in islice(filter(None, valid), 1))
+    return [mutants[place] for place in sorted(mutants)]
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ class Module:
     """
 
     def __init__(self, name: str, source: str) -> None:
-        self._name, self._source = name, source
+        self.name, self._source = name, source
         self._lines = source.splitlines(keepends=True)
         self._starts = [0, *itertools.accumulate(map(len, self._lines))]
         self.changes: dict[int, list[Change]] = defaultdict(list)
@@ -121,7 +131,7 @@ class Module:
             return None
         indent = len(line) - len(line.lstrip())
         mutant = Mutant(
-            file=self._name,
+            file=self.name,
             function=change.function,
             line=line[indent:],
             replacement=replacement[indent:],

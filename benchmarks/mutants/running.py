@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,12 +60,15 @@ class LineMap:
 
 
 def tests_of_file(tree: Path, file: str) -> list[str]:
-    """Return the tests that repeat the place of a module in the package, or those of its room."""
+    """Return the tests with the name of a module, those of its layer that import it, its room."""
     path = Path(file)
-    folder = Path("tests", path.parent)
+    room, layer = Path("tests", path.parent), Path("tests", path.parts[0])
     names = (f"test_{path.stem}.py", f"test_{path.stem}_*.py")
-    found = {test for name in names for test in (tree / folder).glob(name)}
-    return sorted(test.relative_to(tree).as_posix() for test in found) or [folder.as_posix()]
+    found = [test for name in names for test in sorted((tree / room).glob(name))]
+    module = re.compile(rf"\b{re.escape('.'.join(path.with_suffix('').parts))}\b")
+    others = [test for test in sorted((tree / layer).rglob("test_*.py")) if test not in found]
+    found += [test for test in others if module.search(test.read_text(encoding="utf-8"))]
+    return [*(test.relative_to(tree).as_posix() for test in found), room.as_posix()]
 
 
 def run_mutants(

@@ -207,7 +207,7 @@ def test_a_cine_is_copied_only_to_leave_out_phases(tmp_path, phases, is_copied):
     cine = np.stack([made_image((2, 20, 24), seed=s) for s in range(8)])[None]
     seen = []
 
-    def first_looks(chosen, spacing, *, should_stop):
+    def first_looks(chosen, spacing, **options):
         seen.append(chosen)
         raise Stopped
 

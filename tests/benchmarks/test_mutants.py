@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from benchmarks.mutants import running
 from benchmarks.mutants.mutants import read_mutants, write_mutants
 from benchmarks.mutants.mutations import Module, draw
 
@@ -91,3 +92,28 @@ def test_drawn_lines_follow_from_seed_and_survive_file(tmp_path: Path) -> None:
     assert len({mutant.line for mutant in drawn}) == 4
     write_mutants(tmp_path / "a.json", drawn)
     assert read_mutants(tmp_path / "a.json") == drawn
+
+
+def test_lines_that_are_gone_are_drawn_anew(tmp_path: Path) -> None:
+    (tmp_path / "core").mkdir()
+    file = tmp_path / "core" / "shapes.py"
+    file.write_text(SOURCE)
+    earlier = draw(tmp_path, seed=1, count=4)
+    file.write_text(SOURCE.replace(earlier[-1].line, "return max(sizes)"))
+    file = file.rename(file.with_name("forms.py"))
+    drawn = draw(tmp_path, seed=1, count=4, earlier=earlier)
+    assert len({mutant.find(tmp_path) for mutant in drawn} - {None}) == 4
+    assert {m.replacement for m in earlier[:-1]} < {m.replacement for m in drawn}
+    assert {mutant.file for mutant in drawn} == {"core/forms.py"}
+
+
+def test_without_a_map_tests_that_import_the_module_are_run(tmp_path: Path) -> None:
+    room = tmp_path / "tests" / "core" / "heart"
+    room.mkdir(parents=True)
+    assert running.tests_of_file(tmp_path, "core/heart/shapes.py") == ["tests/core/heart"]
+    (room / "test_a.py").write_text("from napari_bayes_nnunet.core.heart.shapes import area\n")
+    (room / "test_b.py").write_text("from napari_bayes_nnunet.core.heart.shapes_2 import area\n")
+    (room / "test_shapes.py").write_text("")
+    names = ["tests/core/heart/test_shapes.py", "tests/core/heart/test_a.py"]
+    names += ["tests/core/heart"]  # for what no test imports by its name
+    assert running.tests_of_file(tmp_path, "core/heart/shapes.py") == names

@@ -220,8 +220,13 @@ class Worker:
         has_student = isinstance(ensemble, Ensemble) and ensemble.has_student
         if has_student and len(usable) >= FEWEST_FOR_LOOKS:
             looks["on_look"] = partial(self._send_look, request.job)
-        stops = self._stops(request.job)
-        ed, es = ensemble.find_phases(image, request.spacing, should_stop=stops, **looks)
+        ed, es = ensemble.find_phases(
+            image,
+            request.spacing,
+            largest_component=request.settings.largest_component,
+            should_stop=self._stops(request.job),
+            **looks,
+        )
         self._send(PhasesFound(job=request.job, end_diastole=ed, end_systole=es))
         return [ed, es]
 
@@ -244,8 +249,13 @@ class Worker:
         looks: list[FirstLook] = []
         is_whole = usable == [*range(1, image.shape[1] + 1)]
         cine = image if is_whole else image[:, [phase - 1 for phase in usable]]
-        should_stop = self._stops(request.job)
-        for look in ensemble.first_looks(cine, request.spacing, should_stop=should_stop):
+        seen = ensemble.first_looks(
+            cine,
+            request.spacing,
+            largest_component=request.settings.largest_component,
+            should_stop=self._stops(request.job),
+        )
+        for look in seen:
             self._send_look(request.job, usable[len(looks)], look)
             looks.append(look)
         unusable = [phase for phase in phases if phase not in usable]

@@ -7,6 +7,7 @@ image is preprocessed once for all members.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -238,6 +239,20 @@ class Predictor:
         tensor = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))
         padded, unpad = pad_nd_image(tensor, self.patch_size, "constant", {"value": 0}, True)
         return padded, (slice(None), *unpad[1:])
+
+    def patch_sides(self, shape: Sequence[int], spacing: tuple[float, ...]) -> tuple[int, int, int]:
+        """Return how many voxels of an image (Z, Y, X) a patch takes in its slices, 0 across them.
+
+        0 on every axis if the network does not compute slices.
+        """
+        sides = [0, 0, 0]
+        if self.slice_axis is not None and len(self.patch_size) == 2:
+            steps = self._configuration.spacing[-2:]
+            order = self._order(shape, spacing)
+            axes = [order[axis] for axis in self._plans.transpose_forward[1:]]
+            for axis, size, step in zip(axes, self.patch_size, steps, strict=True):
+                sides[axis] = math.ceil(size * step / spacing[axis])
+        return sides[0], sides[1], sides[2]
 
     def _order(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, int, int]:
         if self.slice_axis is None:

@@ -48,6 +48,7 @@ from napari_bayes_nnunet.core.ensemble.posterior import RunningPosterior
 from napari_bayes_nnunet.core.problems import Action, Problem
 from napari_bayes_nnunet.io.dataset.raw_dataset import read_dataset
 from napari_bayes_nnunet.io.ensemble.ensemble_folder import find_ensemble
+from napari_bayes_nnunet.io.ensemble.fingerprint import CALIBRATION_FILE
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder, read_record, write_record
 from napari_bayes_nnunet.io.ensemble.student_folder import find_student
 from napari_bayes_nnunet.io.images.nifti import read_channels
@@ -117,6 +118,8 @@ def test_the_record_names_the_ensemble(taught):
     assert record.teacher.plans_sha256 == ensemble.plans_sha256
     assert record.folds["0"]["training_cases"] == ensemble.record.training_cases("0")
     assert record.folds["0"]["validation_cases"] == ensemble.record.validation_cases("0")
+    for folder in (taught.path, taught.path.parent):
+        assert json.loads((folder / CALIBRATION_FILE).read_text())["one_component"] is True
     rates = [m.learning_rate for m in messages(taught) if m.kind == "epoch"]
     assert rates == [record.schedule.learning_rate(epoch) for epoch in range(4)]
     assert record.schedule.shape == "poly"

@@ -4,17 +4,22 @@ import json
 import shutil
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from napari_bayes_nnunet.app.messages import SegmentImage
 from napari_bayes_nnunet.app.remote.actor import BUILT_IN_FOLDER
 from napari_bayes_nnunet.app.segmentation.ensemble import Ensemble
 from napari_bayes_nnunet.app.segmentation.member_predictions import PreparedImages
 from napari_bayes_nnunet.app.segmentation.result import FirstLook, order_after
 from napari_bayes_nnunet.app.segmentation.settings import SegmentationSettings
+from napari_bayes_nnunet.app.worker import Worker
+from napari_bayes_nnunet.cli import main
 from napari_bayes_nnunet.core.heart.measurements import volumes_ml
 from napari_bayes_nnunet.core.steps import drain
 from napari_bayes_nnunet.io.ensemble.run_folder import RunFolder
@@ -71,6 +76,47 @@ def test_ends_are_those_of_the_looks(ensemble, cine) -> None:
     lv = [look.cavity for look in ensemble.first_looks(cine, SPACING)]
     assert ensemble.find_phases(cine, SPACING) == (np.argmax(lv) + 1, np.argmin(lv) + 1)
     assert len(ensemble._members.kept._kept) == 2  # which are segmented next
+
+
+@pytest.fixture(scope="module")
+def pieces(cine) -> np.ndarray:
+    """Two phases: two hearts side by side, and one that is larger than each of them."""
+    large, left, right = np.moveaxis(cine[..., 60:-68, 98:-30], 1, 0)
+    pairs = (left, right), (large, np.full_like(large, 3))
+    return np.stack([np.concatenate(pair, axis=-1) for pair in pairs], axis=1)
+
+
+@pytest.mark.parametrize(("kept", "ed"), [("auto", 2), ("off", 1)])
+def test_looks_have_the_pieces_that_are_kept(ensemble, pieces, tmp_path, kept, ed) -> None:
+    assert ensemble.find_phases(pieces, SPACING, largest_component=kept) == (ed, 3 - ed)
+    file = tmp_path / "cine.nii.gz"
+    affine = np.diag([*SPACING[::-1], 1])
+    nibabel.save(nibabel.Nifti1Image(np.moveaxis(pieces[0], 0, -1).swapaxes(0, 2), affine), file)
+    words = ["predict", str(BUILT_IN_FOLDER), str(file), "--phases", "ED,ES"]
+    words += ["-o", str(tmp_path / "out"), "--device", "cpu"]
+    words += ["--method", "vanilla", "--mirroring", "none", "--largest-component", kept]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "out" / "cine_frame01.json").read_text())
+    assert (report["ED"], report["ES"]) == (ed, 3 - ed)
+
+
+@pytest.mark.parametrize("phases", [None, [], [*range(1, 9)]])
+def test_looks_for_the_window_get_what_is_kept(tmp_path, phases) -> None:
+    asked = []
+
+    def look(cine, spacing, *, largest_component, **options):
+        asked.append(largest_component)
+        raise Stopped
+
+    settings = SegmentationSettings(largest_component="off")
+    given = {"spacing": SPACING, "folder": "", "settings": settings, "phases": phases}
+    request = SegmentImage(job=1, image="", **given)
+    here = SimpleNamespace(first_looks=look, find_phases=look)
+    cine = np.random.default_rng(1).random((1, 8, 2, 9, 9))
+    with pytest.raises(Stopped):
+        Worker(tmp_path, lambda message: None)._phases(request, here, cine)
+    assert asked == ["off"]
 
 
 @pytest.mark.parametrize("value", [0, np.nan])

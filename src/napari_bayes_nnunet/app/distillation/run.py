@@ -12,15 +12,18 @@ from ...core.durations import TimeLeft
 from ...core.ensemble.posterior import RunningPosterior
 from ...core.problems import Action, statement
 from ...io.dataset.raw_dataset import RawDataset
+from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.run_folder import Teacher, write_record
 from ...io.files.atomic import remove_leftovers, write_json
 from ...io.files.json_files import parse_json
 from ...nnunet import Stopped
 from .. import AppError
 from ..messages import EpochDone, Notice, StageStarted, text_fields
+from ..segmentation.calibration import keeps_largest, write_calibration
 from ..segmentation.member_predictions import InputImage, MemberPredictor
 from ..segmentation.methods import make_passes
 from ..segmentation.result import MemberSums
+from ..segmentation.settings import SegmentationSettings
 from ..signals import StopRequest
 from ..training.disk_space import size_text
 from ..training.run import PLANNING, CaseReports, Send, run_epochs, set_environment
@@ -50,6 +53,8 @@ def distill(job: DistillationJob, send: Send, stop: StopRequest) -> bool:
                 _preprocess(job, job.dataset, send)
             _compute_targets(job, send, stop)
             _train(job, send, stop)
+        kept = keeps_largest(job.folder, SegmentationSettings())
+        write_calibration(find_ensemble(job.run.path), one_component=kept)
     except Stopped:
         return False
     finally:

@@ -88,15 +88,15 @@ class PhaseImage:
 
 
 def choose_phases(
-    ensemble: Ensemble, text: str, image: Path, channels: tuple[Volume, ...]
+    ensemble: Ensemble, request: PredictionRequest, image: Path, channels: tuple[Volume, ...]
 ) -> tuple[list[int] | None, list[str], dict[str, Any]]:
     """Return the phases to segment (None: no cine), notes, and entries of the report.
 
-    ``text`` is "all", "ED,ES" or numbers. Raises AppError or DataError.
+    Raises AppError or DataError.
     """
     if not channels[0].is_cine:
         return None, [], {}
-    choice = parse_phases(text)
+    choice = parse_phases(request.phases)
     count = channels[0].phases
     if choice != "ED,ES":
         phases = list(range(1, count + 1)) if choice == "all" else list(map(int, choice))
@@ -107,7 +107,8 @@ def choose_phases(
         ed, es, source = info.ed, info.es, INFO_CFG
     else:
         stack = np.stack([channel.voxels for channel in channels])
-        ed, es = ensemble.find_phases(stack, channels[0].spacing)
+        kept = request.settings.largest_component
+        ed, es = ensemble.find_phases(stack, channels[0].spacing, largest_component=kept)
         source = FOUND_BY_VOLUME
         left_out = note_on_left_out(usable_phases(stack, channels[0].spacing), count)
     note = f"ED is phase {ed}, ES is phase {es} ({source})."
@@ -330,7 +331,7 @@ class _Case:
         if self.request.spacing is not None:
             channels = tuple(c.with_spacing(self.request.spacing) for c in channels)
         self._refuse_replacing([self.name])
-        phases, notes, entries = choose_phases(self.ensemble, self.request.phases, image, channels)
+        phases, notes, entries = choose_phases(self.ensemble, self.request, image, channels)
         self.frames = phase_images(self.name, channels, phases)
         done = tuple(frame.phase for frame in self.frames)
         self.entries = {**entries, **self.source.checksums, "notes": [*notes]}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from distributed import Worker, get_worker
 
-from ...core.choices import Mirroring
+from ...core.choices import LargestComponent, Mirroring
 from ...io import DataError
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
@@ -86,20 +86,38 @@ class RemoteRun:
             return ensemble.phases_at_once(np.broadcast_to(np.uint8(0), shape), mirroring)
 
     def find_phases(
-        self, reference: EnsembleReference, cine: PackedArray, spacing: tuple[float, float, float]
+        self,
+        reference: EnsembleReference,
+        cine: PackedArray,
+        spacing: tuple[float, float, float],
+        largest_component: LargestComponent,
     ) -> tuple[int, int]:
         """Return the phases of ED and ES."""
         voxels = cine.unpack()
         with self._ensemble(reference) as ensemble:
-            return ensemble.find_phases(voxels, spacing, should_stop=self._is_dropped)
+            return ensemble.find_phases(
+                voxels,
+                spacing,
+                largest_component=largest_component,
+                should_stop=self._is_dropped,
+            )
 
     def first_looks(
-        self, reference: EnsembleReference, cine: PackedArray, spacing: tuple[float, float, float]
+        self,
+        reference: EnsembleReference,
+        cine: PackedArray,
+        spacing: tuple[float, float, float],
+        largest_component: LargestComponent,
     ) -> list[PackedMaps[FirstLook]]:
         """Return a look at each phase."""
         voxels = cine.unpack()
         with self._ensemble(reference) as ensemble:
-            looks = ensemble.first_looks(voxels, spacing, should_stop=self._is_dropped)
+            looks = ensemble.first_looks(
+                voxels,
+                spacing,
+                largest_component=largest_component,
+                should_stop=self._is_dropped,
+            )
             return [PackedMaps.pack(FirstLook, look) for look in looks]
 
     def begin(

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...core.choices import Mirroring
+from ...core.choices import LargestComponent, Mirroring
 from ...core.types import Spacing
 from ...io.ensemble.ensemble_folder import find_ensemble
 from ...io.ensemble.fingerprint import fingerprint
@@ -67,25 +67,31 @@ class RemoteEnsemble:
             return int(count)
 
     def find_phases(
-        self, cine: NDArray[Any], spacing: Spacing, *, should_stop: Callable[[], bool] = never_stop
+        self,
+        cine: NDArray[Any],
+        spacing: Spacing,
+        *,
+        largest_component: LargestComponent = "auto",
+        should_stop: Callable[[], bool] = never_stop,
     ) -> tuple[int, int]:
         """Return ED and ES as `Ensemble.find_phases` does; the whole cine is sent."""
         with self._connected(should_stop) as connection:
-            packed = PackedArray.pack(cine)
-            ed, es = connection.call(
-                *("find_phases", self._reference, packed, spacing), should_stop=should_stop
-            )
+            call = ("find_phases", self._reference, PackedArray.pack(cine), spacing)
+            ed, es = connection.call(*call, largest_component, should_stop=should_stop)
         return ed, es
 
     def first_looks(
-        self, cine: NDArray[Any], spacing: Spacing, *, should_stop: Callable[[], bool] = never_stop
+        self,
+        cine: NDArray[Any],
+        spacing: Spacing,
+        *,
+        largest_component: LargestComponent = "auto",
+        should_stop: Callable[[], bool] = never_stop,
     ) -> Iterator[FirstLook]:
         """Yield the looks of `Ensemble.first_looks`, all at once; the whole cine is sent."""
         with self._connected(should_stop) as connection:
-            packed = PackedArray.pack(cine)
-            looks = connection.call(
-                *("first_looks", self._reference, packed, spacing), should_stop=should_stop
-            )
+            call = ("first_looks", self._reference, PackedArray.pack(cine), spacing)
+            looks = connection.call(*call, largest_component, should_stop=should_stop)
         for look in looks:
             yield look.unpack()
 

@@ -567,6 +567,7 @@ class Ensemble:
         cine: Image,
         spacing: Spacing,
         *,
+        largest_component: LargestComponent = "auto",
         should_stop: Callable[[], bool] = lambda: False,
         on_look: Callable[[int, FirstLook], None] = lambda phase, look: None,
     ) -> tuple[int, int]:
@@ -580,7 +581,9 @@ class Ensemble:
             raise AppError(LV_NOT_SEGMENTED)
         phases = usable_phases(cine, spacing) or range(1, cine.shape[1] + 1)
         seen = cine[:, [phase - 1 for phase in phases]] if len(phases) < cine.shape[1] else cine
-        looks = self.first_looks(seen, spacing, should_stop=should_stop)
+        looks = self.first_looks(
+            seen, spacing, largest_component=largest_component, should_stop=should_stop
+        )
         volumes = []
         for phase, look in zip(phases, looks, strict=True):
             on_look(phase, look)
@@ -615,21 +618,27 @@ class Ensemble:
         return choose_members(folder, "vanilla", 1)[0]
 
     def first_looks(
-        self, cine: Image, spacing: Spacing, *, should_stop: Callable[[], bool] = lambda: False
+        self,
+        cine: Image,
+        spacing: Spacing,
+        *,
+        largest_component: LargestComponent = "auto",
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[FirstLook]:
         """Yield a look of one network at each phase of a cine (channels, T, Z, Y, X).
 
         It is the student of the ensemble, or the last member if it has no student. It sees the
         whole image of the first phase, and of the others the window around the heart that it found
-        there; mirrors are not used. The preprocessed phases are kept for the first segmentation of
-        each, up to `MOST_KEPT` bytes.
+        there; mirrors are not used. ``largest_component`` is that of `SegmentationSettings`. The
+        preprocessed phases are kept for the first segmentation of each, up to `MOST_KEPT` bytes.
         """
         student = self.checks.student
         forward_pass = ForwardPass((student or self.last_member(),))
         ask = partial(
             self._members.predict, forward_pass, mirroring="none", should_stop=should_stop
         )
-        largest_only = keeps_largest(self.checks.found, SegmentationSettings())
+        settings = SegmentationSettings(largest_component=largest_component)
+        largest_only = keeps_largest(self.checks.found, settings)
         found: Mask | None = None
         self._members.kept.forget()
         together = self.phases_at_once(cine[:, 0], "none")

@@ -256,8 +256,11 @@ class MemberPredictor:
         *,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[HeartLook]:
-        """Yield what a member finds of the heart in each whole image, without mirrored copies."""
-        wholes = [replace(image, cutout=None, prepared=self.prepared(image)) for image in images]
+        """Yield what a member finds of the heart in each whole image, without mirrored copies.
+
+        An image cropped around the heart gets a dark margin (`in_dark_margin`).
+        """
+        wholes = [self._with_margin(image) for image in images]
         found = self.predict(
             ForwardPass((member,)), wholes, mirroring="none", should_stop=should_stop
         )
@@ -267,6 +270,15 @@ class MemberPredictor:
                 features=self.heart_features(member, image, labels),
                 muscle_to_blood=muscle_to_blood(image.channels[0], labels, structures),
             )
+
+    def _with_margin(self, image: InputImage) -> InputImage:
+        """Return the preprocessed whole image, with a margin if it is smaller than a patch."""
+        sides = self._predictor.patch_sides(image.channels.shape[1:], image.spacing)
+        wide = in_dark_margin(image.channels, sides)
+        known = self.prepared(image) if wide is image.channels else None
+        whole = replace(image, channels=wide, cutout=None, prepared=known)
+        self.prepared(whole)
+        return whole
 
     def heart_features(
         self, member: Member, image: InputImage, labels: LabelMap
@@ -361,6 +373,23 @@ class MemberPredictor:
         return self._opened[members]
 
 
+def in_dark_margin(channels: NDArray[Any], sides: Sequence[int]) -> NDArray[Any]:
+    """Return an image (channels, Z, Y, X) of at least these ``sides``, dark beside its voxels.
+
+    Without the dark lungs and air around the chest, nnU-Net's normalisation makes a cropped cine
+    darker and flatter than those of the training, and its contrast looks like another one.
+    """
+    missing = [max(0, side - own) for side, own in zip(sides, channels.shape[1:], strict=True)]
+    if not any(missing):
+        return channels
+    margins = [(part // 2, part - part // 2) for part in missing]
+    dark = np.percentile(channels, DARK, axis=(1, 2, 3))
+    padded = [np.pad(c, margins, constant_values=d) for c, d in zip(channels, dark, strict=True)]
+    return np.stack(padded)
+
+
+DARK: Final = 5
+"""Percentile of an image's intensities that fills a margin."""
 LIMIT = 2**30
 """Bytes: 30 members with 4 classes for two phases of 12 x 256 x 256 voxels take 720 MiB."""
 MIRRORS = 8
