@@ -44,14 +44,13 @@ from .saver import EVERY_MS, StudySaver
 from .view import NOT_SEGMENTED, ReviewView
 
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
-WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
 QUEUE_EMPTY: Final = "The queue is empty."
 QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
 ALL_ACCEPTED: Final = "All slices accepted. Continue with Save."
 PAINTS: Final = "Clicks and drags now change the labels ({tool}). Press Z to stop."
-ASKED: Final = "{finding} Press A again to accept the slice anyway."
+ASKED: Final = "{finding} Press Enter to accept the slice anyway."
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
 REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
@@ -69,13 +68,12 @@ class ReviewController(QObject):
     The steps of `open` show the study; until the last one is done, keys and forms do nothing and
     labels cannot be edited. ``said`` carries messages for the reader, ``reported`` those about a
     slice that is no longer on screen, and ``lost`` the name of a removed layer, after which the
-    study must be closed. So it must after ``left``: another image was brought to the front.
+    study must be closed.
     """
 
     said = Signal(str)
     reported = Signal(str)
     lost = Signal(str)
-    left = Signal()
 
     def __init__(
         self,
@@ -118,8 +116,8 @@ class ReviewController(QObject):
             self.session, opened.image, forms.export, self, end_drawing=self.end_drawing
         )
         self._actions = self._make_actions()
-        self._answer_keys: ReviewKeys | None = None  # while an answer is on screen
-        self._asked: tuple[Place, str] | None = None  # slice and finding at which A was pressed
+        self._brief_keys: ReviewKeys | None = None  # while an answer is on screen, or A has asked
+        self._is_asked = False  # whether to accept a slice with a finding
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self.view.show_place, self)
         self._save_soon = after_frame(self.saver.save, self)
@@ -149,6 +147,10 @@ class ReviewController(QObject):
             "next phase": ("", partial(self.step_phase, 1)),
             "play": ("", self.player.toggle),
             "accept": ("", self.accept),
+            "accept anyway": ("accept", self._accept),
+            "leave open": ("", lambda: self.said.emit("")),
+            "undo": ("", corrections.undo),
+            "redo": ("", corrections.redo),
             "flag": ("accept", self._flag),
             "next view": ("", self.forms.view.choose_next),
             "outline or fill": ("", self.forms.display.toggle_fill),
@@ -208,7 +210,6 @@ class ReviewController(QObject):
         self.picture.moved.connect(self._on_moved)
         self.picture.scrolled.connect(self._follow_queue)
         self.picture.lost.connect(self.lost)
-        self.picture.left.connect(self.left)
 
     def _connect_tools(self, forms: ReviewForms) -> None:
         """Connect the tools that need more than an action."""
@@ -286,8 +287,8 @@ class ReviewController(QObject):
         self.view.show_setup()
         self.view.score()
         place = self.session.first_place(self.view.queue)
+        self.picture.come_to_front()  # first, because the sliders are those of the image in front
         self.picture.go_to(place)
-        self.picture.zoom_to_heart()
         name = self.view.queued_structure(place)
         self.choose_structure(name or self.forms.corrections.structure, draw=False)
         self.player.set_layer(self.picture.image)
@@ -312,7 +313,7 @@ class ReviewController(QObject):
                 part.close()
             for events in self._turned:
                 events.disconnect(self._on_turned)
-            for open_part in (self._answer_keys, self.keys, self.wheel, self.outlines):
+            for open_part in (self._brief_keys, self.keys, self.wheel, self.outlines):
                 if open_part is not None:
                     open_part.close()
             # Last, because discarding a preview counts as an edit.
@@ -327,7 +328,7 @@ class ReviewController(QObject):
     # After a change
 
     def _on_moved(self, place: Place) -> None:
-        self._asked = None
+        self._ask(False)
         lost = self.corrections.discard_preview()
         if self.contour.is_active and self.contour.place != place:
             self.contour.leave()
@@ -350,6 +351,7 @@ class ReviewController(QObject):
             self._on_moved(self.view.place)
 
     def _on_corrected(self) -> None:
+        self._ask(False)
         if not self.corrections.is_showing:  # a preview is not saved
             self.saver.note_change()
         self._soon.throttle()
@@ -394,21 +396,20 @@ class ReviewController(QObject):
     def act(self, action: str) -> None:
         """Do what a key or a button asks for, if it is possible in the slice on screen."""
         part, do = self._actions[action]
+        self._ask(False)
         if not part or self.allows(part):
             do()
 
     def allows(self, part: str) -> bool:
         """Stop the cine; return whether an action is possible, and show the reason if not.
 
-        Nothing is decided or changed while another image covers this one, or while image or labels
-        are hidden. A contour being edited is ended first, because it would hide the result.
+        Nothing is decided or changed while image or labels are hidden. A contour being edited is
+        ended first, because it would hide the result.
         """
         display = self.forms.display
+        self._ask(False)
         self.player.stop()
         self.corrections.watch.end_stroke()  # else it would be a part of the action
-        if self.picture.uncover():
-            self.said.emit(WAS_COVERED)
-            return False
         if self.picture.reveal():
             if not display.fill.isChecked():
                 display.contours.setChecked(True)
@@ -507,20 +508,33 @@ class ReviewController(QObject):
     # Decisions
 
     def accept(self) -> None:
-        """Accept the slice as shown, and show the next slice that is not accepted."""
+        """Accept the slice as shown, and show the next one; ask first if it has a finding.
+
+        Only another key accepts it then, because the same one is pressed for slice after slice.
+        """
         if self.player.is_playing:
             self.player.stop()
             self.said.emit(CINE_STOPPED)
             return
         if not self.allows("accept"):
             return
+        finding = self.view.finding_in(self.view.place)
+        if finding:
+            self._ask(True)
+            self.said.emit(ASKED.format(finding=finding))
+        else:
+            self._accept()
+
+    def _ask(self, is_asked: bool) -> None:
+        """Ask whether to accept a slice with a finding, or end this question."""
+        if is_asked != self._is_asked:
+            self._is_asked = is_asked
+            self.forms.slice.ask(is_asked)
+            self._bind_brief_keys()
+
+    def _accept(self) -> None:
         session, queue, place = self.session, self.view.queue, self.view.place
         self.corrections.accept_preview()
-        finding = self.view.finding_in(place)
-        if finding and self._asked != (place, finding):
-            self._asked = place, finding
-            self.said.emit(ASKED.format(finding=finding))
-            return
         self.corrections.decide(place, lambda: session.decide(place, "accepted"), "acceptance")
         next_place = session.next_open(place, queue)
         session.change(finished=next_place is None)
@@ -558,6 +572,7 @@ class ReviewController(QObject):
     def comment(self, text: str) -> None:
         """Set the comment of the slice; a slice without a decision becomes flagged."""
         if self.allows("accept"):
+            self.corrections.accept_preview()
             place = self.view.place
             decide = partial(self.session.comment_on, place, text)
             self.corrections.decide(place, decide, COMMENT)
@@ -639,17 +654,24 @@ class ReviewController(QObject):
     def _step_alternative(self, step: int) -> None:
         """Preview the next or previous alternative; Enter keeps it, Escape returns."""
         self.corrections.step_alternative(self.view.place, step)
-        if self.corrections.is_preview and self._answer_keys is None:
-            keys = {name: partial(self.act, name) for name in ANSWER_KEYS}
-            self._answer_keys = ReviewKeys(self._viewer, keys)
+        self._bind_brief_keys()
         self.view.show_alternative()
         self._soon.throttle()  # an answer like the labels on screen changes none of them
 
     def _on_preview_ended(self) -> None:
-        if self._answer_keys is not None:
-            self._answer_keys.close()
-            self._answer_keys = None
+        self._bind_brief_keys()
         self._place_soon.throttle()
+
+    def _bind_brief_keys(self) -> None:
+        """Let Enter and Escape answer the question, or else keep or drop the answer on screen."""
+        if self._brief_keys is not None:
+            self._brief_keys.close()
+            self._brief_keys = None
+        is_answer = self.corrections.is_preview and not self.corrections.is_level_preview
+        actions = ("accept anyway", "leave open") if self._is_asked else ANSWER_KEYS
+        if self._is_asked or is_answer:
+            does = [partial(self.act, action) for action in actions]
+            self._brief_keys = ReviewKeys(self._viewer, dict(zip(ANSWER_KEYS, does, strict=True)))
 
     def _use_answer(self) -> None:
         self.corrections.accept_preview()
