@@ -25,6 +25,7 @@ from napari_bayes_nnunet.widgets.reading.picture import (
     COPY_IS_NOT_SAVED,
     LAYERS_STAY,
     MISSING_IMAGE,
+    NO_GRID,
     OpenedStudy,
     ReviewPicture,
 )
@@ -107,15 +108,6 @@ def test_deleted_contours_come_back_with_a_switch(viewer, make_picture) -> None:
     viewer.layers.remove(find_layer(viewer, picture.image, "contours"))
     picture.set_display(Display(fill=True))
     assert find_layer(viewer, picture.image, "contours").visible
-
-
-def test_an_rgb_image_covers_the_slice(viewer, make_picture) -> None:
-    picture = make_picture()
-    rgb = viewer.add_image(np.zeros((*SHAPE[-2:], 3), np.uint8), rgb=True, opacity=0.5)
-    assert not picture.uncover()
-    rgb.opacity = 1
-    assert picture.uncover()
-    assert not rgb.visible
 
 
 def test_going_to_a_slice_is_signalled_once(viewer, make_picture, qtbot) -> None:
@@ -374,17 +366,23 @@ def test_without_their_image_the_labels_go(viewer, make_picture) -> None:
 def test_study_is_opened_in_front_of_other_images(viewer, make_picture) -> None:
     other = viewer.add_image(np.ones((4, 40, 48)), name="other")
     picture = make_picture()
+    picture.come_to_front()
     assert not other.visible
     assert picture.image.visible
-    assert not picture.uncover()
-    other.visible = True  # below the image of the study
-    assert not picture.uncover()
-    viewer.layers.move(viewer.layers.index(other), len(viewer.layers))
-    other.opacity = 0.5  # on purpose, for comparison
-    assert not picture.uncover()
-    other.opacity = 1
-    assert picture.uncover()
-    assert not other.visible
+
+
+def test_grid_is_off_during_a_review(viewer, make_picture) -> None:
+    viewer.canvas.grid.enabled = True
+    picture = make_picture()
+    said: list[str] = []
+    picture.said.connect(said.append)
+    assert not viewer.canvas.grid.enabled
+    viewer.canvas.grid.enabled = True
+    assert not viewer.canvas.grid.enabled
+    assert said == [NO_GRID]
+    picture.close()
+    viewer.canvas.grid.enabled = True
+    assert viewer.canvas.grid.enabled
 
 
 @pytest.mark.parametrize("name", ["image", "edited", "contours"])

@@ -72,7 +72,6 @@ from napari_bayes_nnunet.widgets.review.controller import (
     QUEUE_EMPTY,
     QUEUE_STARTS,
     QUEUE_WRAPPED,
-    WAS_COVERED,
     WAS_HIDDEN,
     ReviewController,
 )
@@ -433,19 +432,6 @@ def test_without_a_slice_on_screen_nothing_is_decided(review, view) -> None:
     assert review.session.state.decisions == {}
     assert np.array_equal(review.session.labels, before)
     assert review.said[-1] == NO_SLICE_SHOWN
-
-
-@pytest.mark.parametrize("key", ["A", "K", "D", "Q", "I", "R"])
-def test_nothing_is_decided_under_another_image(review, key) -> None:
-    before = review.now()
-    other = review.viewer.add_image(np.ones((4, 40, 48)), name="other")
-    review.press(key)
-    assert review.said == [WAS_COVERED]
-    assert not other.visible
-    assert review.session.state.decisions == {}
-    assert np.array_equal(review.now(), before)
-    review.press("A")
-    assert review.session.state.decisions[WORST].state == "accepted"
 
 
 def test_an_unsegmented_phase_disables_the_tools(review) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QCloseEvent, QDropEvent
 from qtpy.QtTest import QTest
@@ -34,7 +34,11 @@ from napari_bayes_nnunet.widgets.review.dock import (
     CHOOSE_DICOM_IMAGES,
     CHOOSE_DICOM_OUTPUT,
     CLOSE_AGAIN,
+    IMAGE_WAITS,
+    LABELS_HIDDEN,
+    MADE_WAY,
     NO_DICOM_IMAGES,
+    PICTURE_HIDDEN,
     REVIEW_SAVED,
     SAID_IN_DICOM,
     SAVING,
@@ -827,3 +831,83 @@ def test_a_closed_dock_closes_its_study(make_dock, folder, qtbot) -> None:
     assert dock.controller is None
     assert np.array_equal(read_study(folder).edited, labels)
     assert np.array_equal(opened(folder).session.labels, labels)
+
+
+# Another heart, whose layers are shown by hand
+
+
+def add_other(dock: ReviewWidget) -> Image:
+    other: Image = dock._viewer.add_image(np.ones(SHAPE), name="other")
+    return other
+
+
+def visible(dock: ReviewWidget) -> list[Layer]:
+    return [layer for layer in dock._viewer.layers if layer.visible]
+
+
+@pytest.mark.parametrize("kind", ["photo", "labels", "mask", "prediction", "contours"])
+def test_layer_of_another_heart_cannot_be_shown(dock, folder, qtbot, kind) -> None:
+    other, viewer = add_other(dock), dock._viewer
+    open_in(dock, folder, qtbot)
+    shown = visible(dock)
+    about = {"bayes": {"image": other.unique_id, "role": kind}}
+    layer: Layer = {
+        "photo": lambda: Image(np.zeros((30, 40, 3), np.uint8), rgb=True, name=kind),
+        "labels": lambda: Labels(np.ones(SHAPE, np.uint8), name=kind),
+        "mask": lambda: Image(np.ones(SHAPE, np.uint8), name=kind),
+        "prediction": lambda: Labels(np.ones(SHAPE, np.uint8), name=kind, metadata=about),
+        "contours": lambda: Shapes(ndim=3, name=kind, metadata=about),
+    }[kind]()
+    layer.visible = False
+    viewer.add_layer(layer)
+    settle(qtbot)
+    hidden = PICTURE_HIDDEN if kind == "photo" else LABELS_HIDDEN
+    layer.visible = True
+    assert visible(dock) == shown  # at once
+    qtbot.waitUntil(lambda: dock.messages.line.message == hidden.format(layer=kind))
+    assert viewer.layers.selection.active is dock.controller.picture.edited
+
+
+@pytest.mark.parametrize("own", ["on", "off", "faint"])
+def test_another_image_shown_by_hand_closes_the_study(dock, folder, qtbot, own) -> None:
+    other = add_other(dock)
+    open_in(dock, folder, qtbot)
+    labels, image = edit(dock), dock.controller.picture.image
+    image.visible = own != "off"
+    image.opacity = 0.4 if own == "faint" else 1.0
+    other.visible = True
+    assert not other.visible  # no words, labels or tools of the study lie on it
+    qtbot.waitUntil(lambda: dock.controller is None)
+    assert visible(dock) == [other]
+    assert np.array_equal(read_study(folder).edited, labels)
+    assert dock.messages.line.message == MADE_WAY.format(image="other", saved=ALL_SAVED)
+
+
+def test_new_image_is_hidden_until_the_study_is_closed(dock, folder, qtbot, monkeypatch) -> None:
+    open_in(dock, folder, qtbot)
+    edit(dock)
+    shown = visible(dock)
+    with monkeypatch.context() as patch:
+        fail(patch)
+        other = add_other(dock)
+        assert visible(dock) == shown
+        waits = IMAGE_WAITS.format(image="other")
+        qtbot.waitUntil(lambda: dock.messages.line.message.endswith(waits))
+        assert visible(dock) == shown
+        assert dock.controller is not None
+    dock.close_study()
+    other.visible = True
+    settle(qtbot)
+    assert visible(dock) == [other]
+
+
+def test_study_opens_at_its_slice_behind_a_volume(dock, folder, qtbot) -> None:
+    open_in(dock, folder, qtbot)
+    dock.controller.picture.show_slice((ES, 1))
+    dock.close_study()
+    dock._viewer.add_layer(Layer.create(*read_layers(str(image_of(folder)))[0]))
+    other = add_other(dock)
+    dock._viewer.layers.selection.active = other
+    open_in(dock, folder, qtbot)
+    assert dock.controller.picture.place == (ES, 1)
+    assert dock.controller.session.state.current == (ES, 1)

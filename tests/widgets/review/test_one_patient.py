@@ -225,18 +225,6 @@ def test_labels_of_another_heart_are_hidden_and_get_no_stroke(
     assert (str(mask.mode), str(edited.mode)) == ("pan_zoom", "paint")
 
 
-def test_image_shown_by_hand_has_no_words_of_the_study(dock, window, doe, tmp_path, qtbot) -> None:
-    other = add_file(window, tmp_path / "other.nii.gz")
-    opened(dock, doe, qtbot)
-    assert on_canvas(window, CAPTION_KEY)
-    window.layers.move(window.layers.index(other), len(window.layers))
-    other.visible = True
-    words = ("other.nii.gz", "")
-    qtbot.waitUntil(lambda: (on_canvas(window), on_canvas(window, CAPTION_KEY)) == words)
-    other.visible = False
-    assert (on_canvas(window), bool(on_canvas(window, CAPTION_KEY))) == (DOE.title, True)
-
-
 def test_dropped_study_opens_in_place_of_another(dock, window, doe, tmp_path, qtbot) -> None:
     other = make_cine(tmp_path / "other", case="other")
     opened(dock, doe, qtbot)

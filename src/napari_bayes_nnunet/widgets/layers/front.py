@@ -67,9 +67,7 @@ def bring_to_front(viewer: Any, *images: Image) -> bool:
     for layer in list(viewer.layers):
         visible = layer.visible
         if layer not in images and _is_of_another(viewer, layer, first):
-            if visible:
-                layer.metadata[HIDDEN] = True
-            layer.visible = False
+            hide(layer)
         else:
             flags = [layer.metadata.pop(flag, False) for flag in (HIDDEN, SET_ASIDE)]
             if any(flags) and is_behind(layer):
@@ -81,6 +79,13 @@ def bring_to_front(viewer: Any, *images: Image) -> bool:
         show_in_reading_orientation(viewer, first)
         show_place(viewer, first, shown_place(viewer, first))
     return changed
+
+
+def hide(layer: Layer) -> None:
+    """Hide a layer until its image is brought to the front."""
+    if layer.visible:
+        layer.metadata[HIDDEN] = True
+    layer.visible = False
 
 
 def set_aside(viewer: Any, image: Image) -> None:
@@ -104,6 +109,17 @@ def is_set_aside(viewer: Any, image: Image) -> bool:
 
 def _covers(layer: Layer) -> bool:
     return layer.opacity >= COVERS_FROM and str(layer.blending) not in SEE_THROUGH
+
+
+def is_foreign(layer: Layer, image: Image) -> bool:
+    """Return whether a layer has no place in the review of ``image``.
+
+    It is another image, lies on another one, or is the user's and cannot be segmented.
+    """
+    if layer.unique_id == image.unique_id:
+        return False
+    owner = bayes_metadata(layer).get("image", image.unique_id)
+    return owner != image.unique_id or is_segmentable(layer) or is_no_candidate(layer)
 
 
 def is_no_candidate(layer: Layer) -> bool:

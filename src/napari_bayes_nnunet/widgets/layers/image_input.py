@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Image, Layer
@@ -22,6 +22,7 @@ from ...io.dataset.phase_pairs import named_ends, phase_number
 from ...io.files.disk import is_disk_full
 from ...io.images.nifti import CardiacPhases, read_info_cfg
 from .metadata import (
+    MOST_LABELS,
     bayes_metadata,
     layer_geometry,
     layer_phase_cases,
@@ -31,6 +32,8 @@ from .metadata import (
 
 SCRATCH_LIMIT = 8 * 2**30
 """Size limit of an image for the inference process, bytes."""
+IS_MASK: Final = "bayes_nnunet_mask"
+"""Key in the metadata of layers of other readers."""
 NO_ROOM_LEFT = (
     "The disk became full while the image was written to a temporary file. Choose fewer phases, or "
     "free some disk space."
@@ -100,7 +103,24 @@ def is_segmentable(layer: Layer) -> bool:
     """Return whether a layer is a grey-value image (3D or 4D) and not a result of this plugin."""
     if not isinstance(layer, Image) or layer.rgb or layer.ndim not in (3, 4):
         return False
-    return str(bayes_metadata(layer).get("role", "image")) == "image"
+    return str(bayes_metadata(layer).get("role", "image")) == "image" and not is_mask(layer)
+
+
+def is_mask(layer: Image) -> bool:
+    """Return whether another reader has opened labels as an image: whole numbers up to 10.
+
+    The voxels are looked at once, and only if they are in memory.
+    """
+    voxels = layer.data
+    if (
+        bayes_metadata(layer)
+        or not isinstance(voxels, np.ndarray)
+        or voxels.dtype.kind not in "bui"
+    ):
+        return False
+    if IS_MASK not in layer.metadata:
+        layer.metadata[IS_MASK] = bool(voxels.size and 0 < voxels.max() <= MOST_LABELS)
+    return bool(layer.metadata[IS_MASK])
 
 
 def load_voxels(array: Any) -> Any:

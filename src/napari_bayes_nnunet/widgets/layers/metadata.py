@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PHASE_CASES: Final = "phase_cases"
 WHOSE: Final = "patient"
 """Keys in our metadata of a layer."""
+MOST_LABELS: Final = 10
+"""Highest value of voxels that are labels; intensities reach further."""
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 
 

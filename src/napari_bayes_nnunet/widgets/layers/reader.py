@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ...io.images.nifti import ENDINGS, Volume, case_name, holds_labels, read_vo
 from ...io.study.info import is_study
 from ..common.settings import Settings
 from ..common.wording import in_the_window
-from .metadata import LayerData, layer_data
+from .metadata import MOST_LABELS, LayerData, layer_data
 
 if TYPE_CHECKING:
     from ...io.dicom.series import Stack
@@ -31,8 +31,6 @@ OPENS_IN_REVIEW = (
 NO_LAYER: Any = (None,)
 """Return value by which napari knows that a file was read and has nothing to show."""
 DICOM_ENDING = ".dcm"
-MOST_LABELS: Final = 10
-"""Highest value of a file of labels; intensities reach further."""
 LABEL_NAME = re.compile(r"[_-](gt|seg|segmentation|labels?|mask)$", re.IGNORECASE)
 
 

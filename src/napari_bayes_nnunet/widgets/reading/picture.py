@@ -20,7 +20,7 @@ from ...core.types import Place
 from ...io.images.nifti import Volume
 from ..common.settings import Display
 from ..layers.captions import CanvasCaption
-from ..layers.front import HIDDEN, bring_to_front, image_in_front, is_covered
+from ..layers.front import HIDDEN, bring_to_front
 from ..layers.metadata import bayes_metadata, layer_data
 from ..layers.result import SegmentationResult
 from ..layers.result_layers import (
@@ -64,6 +64,9 @@ LAYERS_STAY: Final = (
 COPY_IS_NOT_SAVED: Final = (
     "{layer} is a copy of the corrected labels. Changes to the copy are not saved in the study."
 )
+NO_GRID: Final = (
+    "A review shows one image, so the grid was switched off. Close the study to use it."
+)
 Center: TypeAlias = tuple[float, ...]
 
 
@@ -103,15 +106,13 @@ class ReviewPicture(QObject):
 
     ``lost`` carries the name of the image or of the edited labels if the user removes this layer.
     The corrections are still in the session. ``said`` carries a message if the user moves one of
-    both layers, which is reverted, or copies the edited labels. ``left`` is emitted when this
-    plugin has brought another image to the front.
+    both layers, which is reverted, or copies the edited labels, or shows the layers in a grid.
     """
 
     moved = Signal(object)
     scrolled = Signal()
     lost = Signal(str)
     said = Signal(str)
-    left = Signal()
 
     def __init__(
         self,
@@ -125,6 +126,7 @@ class ReviewPicture(QObject):
         self._viewer = viewer
         self._session = opened.session
         viewer.dims.ndisplay = 2  # napari may also fail to add labels in 3D
+        viewer.canvas.grid.enabled = False
         self._display = display
         found = self._find_image(opened.image)
         self._is_own = found is None or "study" in bayes_metadata(found)
@@ -145,14 +147,13 @@ class ReviewPicture(QObject):
         viewer.canvas.events.size.connect(self._on_resized)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.inserted.connect(self._on_inserted)
-        self.image.events.visible.connect(self._on_visible)
+        viewer.canvas.grid.events.enabled.connect(self._on_grid)
         self._is_placing = False
         self._placements: dict[Layer, dict[str, NDArray[Any]]] = {}
 
     def show(self) -> Generator[None, None, None]:
         """Add the layers, at most one in each step, because napari needs long for each of them."""
         viewer, posteriors = self._viewer, self._session.study.posteriors
-        bring_to_front(viewer, self.image)
         apply_display(viewer, self.image, self._display)
         yield
         yield from self.caption.show()
@@ -208,8 +209,7 @@ class ReviewPicture(QObject):
         self.note_place()
 
     def show_slice(self, place: Place) -> None:
-        """Show a slice with the image in front and the heart in view."""
-        self.uncover()
+        """Show a slice with the heart in view."""
         self._return_to_heart()
         self.go_to(place)
 
@@ -218,18 +218,13 @@ class ReviewPicture(QObject):
         self._soon.cancel()
         self._on_moved()
 
-    def uncover(self) -> bool:
-        """Bring the image to the front and return True if another image covered or replaced it."""
-        layers, front = self._viewer.layers, image_in_front(self._viewer, opaque=True)
-        if front is None or self.image not in layers:
-            return False
-        if self.image.visible and layers.index(front) <= layers.index(self.image):
-            return False
+    def come_to_front(self) -> None:
+        """Show the image, without other images, at the slice that was shown last."""
         bring_to_front(self._viewer, self.image)
+        self.image.visible = True
         if self._place is not None:
             show_place(self._viewer, self.image, self._place)
         self.zoom_to_heart()
-        return True
 
     def reveal(self) -> bool:
         """Show image and edited labels, and return True if one of them was hidden."""
@@ -321,7 +316,7 @@ class ReviewPicture(QObject):
         self._viewer.canvas.events.size.disconnect(self._on_resized)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self.image.events.visible.disconnect(self._on_visible)
+        self._viewer.canvas.grid.events.enabled.disconnect(self._on_grid)
         for events in self._placement_events():
             events.disconnect(self._on_placed)
 
@@ -423,7 +418,7 @@ class ReviewPicture(QObject):
 
     def _on_moved(self) -> None:
         place = self.place
-        if place != self._place and not is_covered(self._viewer, self.image):
+        if place != self._place and HIDDEN not in self.image.metadata:  # else another one moves
             self._place = place
             self.moved.emit(place)
 
@@ -450,9 +445,10 @@ class ReviewPicture(QObject):
         if about.get("role") == "edited" and about.get("image") == self.image.unique_id:
             self.said.emit(COPY_IS_NOT_SAVED.format(layer=event.value.name))
 
-    def _on_visible(self, event: object = None) -> None:
-        if not self.image.visible and HIDDEN in self.image.metadata:
-            self.left.emit()
+    def _on_grid(self, event: object = None) -> None:
+        if self._viewer.canvas.grid.enabled:
+            self._viewer.canvas.grid.enabled = False
+            self.said.emit(NO_GRID)
 
     def _on_removed(self, event: Any) -> None:
         if self._is_closing or event.value not in (self.edited, self.image):

@@ -42,7 +42,6 @@ from .saver import EVERY_MS, StudySaver
 from .view import NOT_SEGMENTED, ReviewView
 
 WAS_HIDDEN: Final = "The image or the labels were hidden. Check the slice, then repeat the action."
-WAS_COVERED: Final = "Another image covered this slice. Check the slice, then repeat the action."
 QUEUE_EMPTY: Final = "The queue is empty."
 QUEUE_STARTS: Final = "This is the first slice of the queue."
 QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
@@ -67,13 +66,12 @@ class ReviewController(QObject):
     The steps of `open` show the study; until the last one is done, keys and forms do nothing and
     labels cannot be edited. ``said`` carries messages for the reader, ``reported`` those about a
     slice that is no longer on screen, and ``lost`` the name of a removed layer, after which the
-    study must be closed. So it must after ``left``: another image was brought to the front.
+    study must be closed.
     """
 
     said = Signal(str)
     reported = Signal(str)
     lost = Signal(str)
-    left = Signal()
 
     def __init__(
         self,
@@ -201,7 +199,6 @@ class ReviewController(QObject):
         self.picture.moved.connect(self._on_moved)
         self.picture.scrolled.connect(self._follow_queue)
         self.picture.lost.connect(self.lost)
-        self.picture.left.connect(self.left)
 
     def _connect_tools(self, forms: ReviewForms) -> None:
         """Connect the tools that need more than an action."""
@@ -272,8 +269,8 @@ class ReviewController(QObject):
         self.view.show_setup()
         self.view.score()
         place = self.session.first_place(self.view.queue)
+        self.picture.come_to_front()  # first, because the sliders are those of the image in front
         self.picture.go_to(place)
-        self.picture.zoom_to_heart()
         name = self.view.queued_structure(place)
         self.choose_structure(name or self.forms.corrections.structure, draw=False)
         self.player.set_layer(self.picture.image)
@@ -382,15 +379,12 @@ class ReviewController(QObject):
     def allows(self, part: str) -> bool:
         """Stop the cine; return whether an action is possible, and show the reason if not.
 
-        Nothing is decided or changed while another image covers this one, or while image or labels
-        are hidden. A contour being edited is ended first, because it would hide the result.
+        Nothing is decided or changed while image or labels are hidden. A contour being edited is
+        ended first, because it would hide the result.
         """
         display = self.forms.display
         self.player.stop()
         self.corrections.watch.end_stroke()  # else it would be a part of the action
-        if self.picture.uncover():
-            self.said.emit(WAS_COVERED)
-            return False
         if self.picture.reveal():
             if not display.fill.isChecked():
                 display.contours.setChecked(True)

@@ -46,8 +46,8 @@ from ..common.settings import Settings, existing, open_settings
 from ..common.window_thread import ShortCollections, Turns
 from ..common.wording import in_the_window
 from ..layers.captions import PATIENT_HIDDEN, FrontCaption, shown_parts
-from ..layers.front import bring_to_front, image_in_front, is_no_candidate, is_picture
-from ..layers.image_input import is_segmentable
+from ..layers.front import bring_to_front, hide, is_foreign, is_picture
+from ..layers.image_input import is_mask, is_segmentable
 from ..layers.keys import is_typing
 from ..layers.metadata import bayes_metadata, dicom_path, layer_patient
 from ..layers.result_layers import prepare_labels
@@ -90,6 +90,7 @@ PICTURE_HIDDEN = (
 LABELS_HIDDEN = (
     "{layer} is not part of this study, so it was hidden. Corrections go to the edited labels."
 )
+IMAGE_WAITS = "{image} stays hidden until the study is closed."
 MADE_WAY = "The study was closed for {image}. {saved} Open the study again to continue."
 REVIEW_SAVED = "The review of {case} is saved."
 LEAVING = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
@@ -146,7 +147,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._thumbnails = ThumbnailDock(napari_viewer, self._settings, self)
         self.messages = ReviewMessages(napari_viewer, self)
         self._every_ms = every_ms
-        self._arrived: list[Any] = []  # new layers that may be of another heart
+        self._arrived: list[Any] = []  # new or shown layers that may be of another heart
         self._opening: Path | None = None  # the study that is being read or shown
         self._image_error = ""
         self._background = Background(self)
@@ -304,7 +305,7 @@ class ReviewWidget(FolderDrop, DockContent):
         finally:
             self._opening = None  # only now, so that the new layers do not open another study
         self.study_shown.emit()
-        self._make_way()  # for what has arrived meanwhile
+        QTimer.singleShot(0, self._make_way)  # for what has arrived meanwhile, after these steps
 
     def _steps_to_controller(self, opened: OpenedStudy) -> Generator[None, None, ReviewController]:
         """Show the layers of a study and fill its forms; close it if the steps end early."""
@@ -349,7 +350,6 @@ class ReviewWidget(FolderDrop, DockContent):
     def _connect_study(self, controller: ReviewController) -> None:
         self.messages.connect_study(controller)
         controller.lost.connect(self._on_lost, Qt.ConnectionType.QueuedConnection)
-        controller.left.connect(self._on_left, Qt.ConnectionType.QueuedConnection)
         controller.saver.saved.connect(self._on_saved)
         export = controller.forms.export
         export.study_action.triggered.connect(partial(self._save, controller))
@@ -447,7 +447,19 @@ class ReviewWidget(FolderDrop, DockContent):
         """Open the study of a new layer, or close the study for another image."""
         if self.controller is None:
             self._open_study_of(event.value)
-        self._arrived.append(event.value)
+        event.value.events.visible.connect(self._on_visible)
+        self._receive(event.value)
+
+    def _on_visible(self, event: Any) -> None:
+        """Treat a layer that is shown as a new one."""
+        if event.source.visible:
+            self._receive(event.source)
+
+    def _receive(self, layer: Any) -> None:
+        """Hide a layer of another heart before it is seen, then make way for it."""
+        self._arrived.append(layer)
+        if self.controller is not None and is_foreign(layer, self.controller.picture.image):
+            hide(layer)
         QTimer.singleShot(0, self._make_way)  # after napari has added it
 
     def _make_way(self) -> None:
@@ -458,22 +470,39 @@ class ReviewWidget(FolderDrop, DockContent):
                 self._make_way_for(layer)
 
     def _make_way_for(self, layer: Any) -> None:
-        """Open another study, or bring another image to the front, which closes this one.
+        """Open another study, or close this one for another image.
 
-        A picture, which cannot be segmented, and labels of another study are hidden.
+        A picture, which cannot be segmented, labels and results of another study stay hidden.
         """
         if self.controller is None or self.is_opening or layer not in self._viewer.layers:
             return
         picture = self.controller.picture
         if "study" in bayes_metadata(layer):
             self._open_study_of(layer)
-        elif is_segmentable(layer) and layer.unique_id != picture.image.unique_id:
-            bring_to_front(self._viewer, layer)
-        elif is_no_candidate(layer):
-            layer.visible = False
+        elif not is_foreign(layer, picture.image):
+            return
+        elif is_segmentable(layer):
+            self._leave_for(layer)
+        else:
+            hide(layer)
             picture.select_edited()  # to which brush and keys belong
-            hidden = PICTURE_HIDDEN if is_picture(layer) else LABELS_HIDDEN
+            is_photo = is_picture(layer) and not is_mask(layer)
+            hidden = PICTURE_HIDDEN if is_photo else LABELS_HIDDEN
             self.messages.ask(hidden.format(layer=layer.name))
+
+    def _leave_for(self, image: Any) -> None:
+        """Close the study, then show the image; if it cannot be saved, the image stays hidden."""
+        assert self.controller is not None
+        saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
+        hide(image)
+        self._close_study(leaves_layout=True)
+        if self.controller is not None:
+            self.controller.picture.come_to_front()
+            waits = IMAGE_WAITS.format(image=image.name)
+            self.messages.ask(f"{self.messages.line.message} {waits}")
+        else:
+            bring_to_front(self._viewer, image)
+            self.messages.ask(MADE_WAY.format(image=image.name, saved=saved))
 
     def _open_study_of(self, layer: Any) -> None:
         folder, controller = bayes_metadata(layer).get("study"), self.controller
@@ -550,6 +579,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self.image_button.clicked.connect(self._on_image_clicked)
         self.studies.study_chosen.connect(self.open)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
+        for layer in self._viewer.layers:
+            layer.events.visible.connect(self._on_visible)
 
     def _save(self, controller: ReviewController, _: bool) -> None:
         """Save the study without waiting, and say how many slices are open."""
@@ -640,18 +671,6 @@ class ReviewWidget(FolderDrop, DockContent):
             saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
             self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))
 
-    def _on_left(self) -> None:
-        """Close the study for the image in front; if it cannot be saved, return to it."""
-        if self.controller is None:
-            return
-        image = image_in_front(self._viewer)
-        saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
-        self._close_study(leaves_layout=True)
-        if self.controller is not None:
-            self.controller.picture.uncover()
-        elif image is not None:
-            self.messages.ask(MADE_WAY.format(image=image.name, saved=saved))
-
     def take_dropped(self, path: Path) -> None:
         """Open a dropped or chosen study, or list the studies of a folder."""
         if is_study(path):
@@ -707,6 +726,8 @@ class ReviewWidget(FolderDrop, DockContent):
         self.messages.notice.close()
         self._strip.release()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        for layer in self._viewer.layers:
+            layer.events.visible.disconnect(self._on_visible)
 
     def _put_back(self) -> None:
         self._viewer.window.add_dock_widget(self, name=self.dock_name)
