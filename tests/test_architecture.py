@@ -52,6 +52,7 @@ MOST_CODE = {
     "one interval": 74,
     "one table of numbers": -114,
     "tried by a reader": 121,
+    "only this heart": 60,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -80,6 +81,7 @@ MOST_TEST_LINES = {
     "one interval": 188,
     "one table of numbers": -61,
     "tried by a reader": 206,
+    "only this heart": 107,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

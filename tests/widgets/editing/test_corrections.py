@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app_model.types import KeyBinding
 from napari.components import ViewerModel
 
 from napari_bayes_nnunet.app.review.ends import IS_LOCKED, End
@@ -305,36 +304,32 @@ def test_alternatives_come_in_turn_with_current_labels(bench) -> None:
 
 
 def test_ctrl_z_discards_the_preview_before_undoing(bench) -> None:
-    undo = bench.layer.keymap[KeyBinding.from_int(module.UNDO_KEY)]
+    undo = bench.corrections.undo
     start = bench.now()
     bench.corrections.remove(WORST, RV)
     without = bench.now()
     bench.corrections.step_alternative(WORST, 1)
-    undo(bench.layer)
+    undo()
     assert np.array_equal(bench.now(), without)
-    undo(bench.layer)
+    undo()
     assert np.array_equal(bench.now(), start)
     bench.corrections.step_alternative(WORST, 1)
-    bench.layer.keymap[KeyBinding.from_int(module.REDO_KEY)](bench.layer)
+    bench.corrections.redo()
     assert np.array_equal(bench.now(), without)
-    bench.corrections.close()
-    assert KeyBinding.from_int(module.UNDO_KEY) not in bench.layer.keymap
 
 
 def test_without_steps_undo_and_redo_say_so(bench) -> None:
-    undo, redo = (
-        bench.layer.keymap[KeyBinding.from_int(key)] for key in (module.UNDO_KEY, module.REDO_KEY)
-    )
+    undo, redo = bench.corrections.undo, bench.corrections.redo
     said: list[str] = []
     bench.corrections.said.connect(said.append)
-    undo(bench.layer)
-    redo(bench.layer)
+    undo()
+    redo()
     assert said == [module.NOTHING_TO_UNDO, module.NOTHING_TO_REDO]
     bench.corrections.revert(WORST)
     bench.corrections.remove(WORST, RV)
     said.clear()
-    undo(bench.layer)
-    redo(bench.layer)
+    undo()
+    redo()
     words = {"what": module.TOOL_WORDS[module.ABSENT], "slices": "slice 3, ED"}
     assert said == [module.UNDONE.format(**words), module.REDONE.format(**words)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from time import thread_time
 
 import numpy as np
@@ -228,7 +229,7 @@ def test_labels_on_black_can_be_reviewed(make_review) -> None:
     review = make_review(image=False)
     review.press("D")
     review.press("A")
-    review.press("A")  # the slice has a finding
+    review.press("Enter")  # the slice has a finding
     assert review.session.state.decisions[WORST].edited
     review.controller.exporter.add_to_training_set(image_of(review.session.study.folder).parent)
     assert review.forms.export.message == IMAGE_NEEDED
@@ -731,7 +732,7 @@ def test_undo_takes_back_one_thing_at_a_time_and_says_it(review, tmp_path) -> No
     review.press("D")
     edited = review.now(WORST)
     review.press("A")
-    review.press("A")  # the slice has a finding
+    review.press("Enter")  # the slice has a finding
     assert review.controller.picture.place != WORST
     corrections.undo()
     assert review.controller.picture.place == WORST
@@ -804,7 +805,7 @@ def test_undo_takes_back_a_comment_before_the_decision(review) -> None:
 
 @pytest.mark.parametrize(
     ("keys", "expected"),
-    [(("A", "A", "K", "K"), "accepted"), (("K", "A", "A"), "")],  # A twice, because of a finding
+    [(("A", "K", "K"), "accepted"), (("K", "A"), "")],
 )
 def test_flag_that_is_put_back_knows_what_was_before(review, keys, expected) -> None:
     for key in keys:
@@ -1101,21 +1102,73 @@ def test_looking_at_answers_costs_nothing(review) -> None:
     assert [*review.layer.keymap, *review.viewer.keymap] == before
 
 
-def test_accept_asks_once_if_the_slice_has_a_finding(review) -> None:
-    review.controller.picture.show_slice((ED, 1))
+def test_only_enter_accepts_a_slice_with_a_finding(review) -> None:
+    show, state_of = partial(review.controller.picture.show_slice, (ED, 1)), review.session.state_of
+    show()
     review.controller.corrections.remove((ED, 1), LV)
-    review.press("A")
+    keys, button = [*review.layer.keymap], review.forms.slice.buttons["accept"]
+    for _ in range(5):  # or the key is held
+        review.press("A")
     assert review.said[-1] == ASKED.format(finding=review.controller.view.finding_in((ED, 1)))
     assert review.controller.picture.place == (ED, 1)
-    review.press("N")
-    review.controller.picture.show_slice((ED, 1))
-    review.press("A")  # it asks in each visit
+    assert button.text().startswith("Accept anyway")
+    for end in ("N", "Escape", "T", "D", "Control-Z"):
+        review.press(end)
+        assert button.text().startswith("Accept  A")
+        assert [*review.layer.keymap] == keys  # Enter is napari's again
+        show()
+        review.press("A")
     assert review.session.state.decisions == {}
-    review.controller.corrections.remove((ED, 1), RV)
-    review.press("A")  # another finding is another question
-    assert review.session.state.decisions == {}
+    review.press("Enter")
+    assert state_of((ED, 1)) == "accepted"
+    assert review.controller.picture.place != (ED, 1)
+    review.press("Control-Z")
+    show()
+    button.click()
+    button.click()
+    assert state_of((ED, 1)) == "accepted"
+
+
+def test_question_leaves_an_answer_as_it_is(review) -> None:
     review.press("A")
-    assert review.session.state.decisions[ED, 1].state == "accepted"
+    review.controller.picture.show_slice(WORST)
+    assert review.session.state_of(WORST) == "accepted"
+    saved = review.now(WORST)
+    review.controller.corrections.show_level(WORST, RV, -1.0)  # in two pieces
+    shown = review.now(WORST)
+    assert not np.array_equal(shown, saved)
+    review.press("A")
+    assert review.said[-1].startswith(review.controller.view.finding_in(WORST))
+    assert review.session.state_of(WORST) == "accepted"
+    assert np.array_equal(review.session.labels_to_save()[ED - 1, WORST[1]], saved)
+    review.press("Enter")
+    assert np.array_equal(review.now(WORST), shown)
+    assert review.session.state_of(WORST) == "accepted"
+    assert review.controller.picture.place != WORST
+
+
+def test_comment_keeps_the_answer_on_screen(review) -> None:
+    press_until_changed(review, review.now(WORST))
+    shown = review.now(WORST)
+    review.controller.comment("b")
+    review.press("N")
+    assert np.array_equal(review.now(WORST), shown)
+    assert review.session.state.decisions[WORST].comment == "b"
+
+
+def test_undo_and_redo_are_keys_of_every_layer(review) -> None:
+    start = review.now(WORST)
+    review.press("R")
+    review.press("D")
+    changed = review.now(WORST)
+    assert not np.array_equal(changed, start)
+    for layer in (*review.viewer.layers, None):
+        review.viewer.layers.selection.active = layer
+        review.press("Control-Z")
+        assert np.array_equal(review.now(WORST), start)
+        review.viewer.layers.selection.active = layer
+        review.press("Control-Shift-Z")
+        assert np.array_equal(review.now(WORST), changed)
 
 
 def test_leaving_the_slice_discards_an_alternative(review) -> None:

@@ -160,6 +160,15 @@ class ReviewSession:
         other._use.rows = list(self._use.rows)
         return other
 
+    def as_shown(self) -> ReviewSession:
+        """Return this session, or a copy in which the preview counts if there is one."""
+        if self.preview is None:
+            return self
+        (place, _), other = self.preview, self.snapshot()
+        other.labels, other.state = self.labels, self.state.with_decision(place, None)
+        other.recount([place])
+        return other
+
     # Phases and slices
 
     @property

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from app_model.types import KeyCode, KeyMod
 from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
@@ -40,8 +39,6 @@ BRING_BACK: Final = "bring back"
 ENDS: Final = "base or apex"
 SCRIBBLE: Final = "scribble"
 UNDO: Final = "undo or redo"
-UNDO_KEY: Final = KeyMod.CtrlCmd | KeyCode.KeyZ
-REDO_KEY: Final = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 REMOVED: Final = "Removed from this slice: {structures}."
 REVERTED: Final = "This slice is as predicted again."
 BROUGHT_BACK: Final = "What was removed is back in {slices}. Undo with Ctrl+Z."
@@ -145,8 +142,6 @@ class Corrections(QObject):
         self.watch = EditWatch(viewer, layer, self, limit=self._may_paint)
         self.watch.changed.connect(self._on_changed)
         viewer.mouse_drag_callbacks.insert(0, self._on_press)
-        layer.bind_key(UNDO_KEY, lambda _: self.undo(), overwrite=True)
-        layer.bind_key(REDO_KEY, lambda _: self.redo(), overwrite=True)
 
     @property
     def is_preview(self) -> bool:
@@ -539,8 +534,6 @@ class Corrections(QObject):
         self.discard_preview()
         self.watch.end_stroke()
         self.watch.close()
-        self._layer.bind_key(UNDO_KEY, None)
-        self._layer.bind_key(REDO_KEY, None)
         if self._on_press in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
 

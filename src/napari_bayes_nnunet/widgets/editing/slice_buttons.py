@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
@@ -19,6 +20,7 @@ SLICE_BUTTONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "flag": ("Flag", "Flagged", "Flag this slice for another look, or remove the flag."),
 }  # fmt: skip
 """Action → text of its button, its text once it was done, and its help."""
+ANYWAY: Final = "accept anyway"
 SHARES: Final = {"previous": 2, "next": 5, "accept": 6, "flag": 5}
 """Widths of the buttons relative to each other, with room for every text."""
 
@@ -48,21 +50,33 @@ class SliceButtons(QWidget):
             text, _, help_text = SLICE_BUTTONS[action]
             button.setText(text if action == "previous" else add_key(text, action))
             button.setToolTip(help_text)
-            button.clicked.connect(lambda _, a=action: self.requested.emit(a))
+            button.clicked.connect(partial(self._on_clicked, action))
             button.setMinimumWidth(1)  # no text widens the dock
             row.addWidget(button, SHARES[action])
         self.comment.textEdited.connect(self.comment_changed)
+        self._state, self._is_asked = "", False
+
+    def ask(self, is_asked: bool) -> None:
+        """Let the button *Accept* accept the slice anyway, or accept it again."""
+        self._is_asked = is_asked
+        self.set_slice(self._state, comment=self.comment.text())
 
     def set_slice(self, state: str, *, comment: str) -> None:
         """Show the decision on the slice; an unchanged comment keeps its cursor.
 
         ``state`` is "accepted", "flagged" or "".
         """
+        self._state = state
         for action, decided in (("accept", "accepted"), ("flag", "flagged")):
             text, done, _ = SLICE_BUTTONS[action]
             self.buttons[action].setText(done if state == decided else add_key(text, action))
+        if self._is_asked:
+            self.buttons["accept"].setText(add_key("Accept anyway", "use answer"))
         if comment != self.comment.text():
             self.comment.setText(comment)
+
+    def _on_clicked(self, action: str, _: bool) -> None:
+        self.requested.emit(ANYWAY if self._is_asked and action == "accept" else action)
 
     def set_queue(self, *, has_previous: bool, has_next: bool) -> None:
         """Enable the buttons *Previous* and *Next*."""

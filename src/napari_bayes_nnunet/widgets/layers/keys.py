@@ -54,8 +54,8 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "move": ("Z", "End the tool; drags move the image again"),
         "previous alternative": ("Q", "Previous answer of the models"),
         "next alternative": ("W", "Next answer of the models"),
-        "use answer": ("Enter", "Keep the answer on screen"),
-        "discard answer": ("Escape", "Drop the answer on screen"),
+        "use answer": ("Enter", "Keep the answer on screen; accept anyway if asked"),
+        "discard answer": ("Escape", "Drop the answer on screen; leave open if asked"),
         "scribble": ("J", "Start or stop scribbling"),
         "contour": ("C", "Show the handles of the contour"),
         "brush": ("P", "Start or stop painting"),
@@ -67,6 +67,8 @@ KEY_GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "absent": ("D", "Mark the structure as absent"),
         "revert": ("R", "Return the slice to the prediction"),
         "bring back": ("B", "Bring back what was removed apart from the heart"),
+        "undo": ("Control-Z", "Undo a correction or a decision"),
+        "redo": ("Control-Shift-Z", "Redo it"),
     },
     "Base and apex": {
         "base outwards": ("Shift-Q", "Move the base outwards"),
@@ -82,7 +84,7 @@ KEYS: Final[Mapping[str, str]] = {
 """Action → its key, which is shown on its button."""
 
 ANSWER_KEYS: Final = ("use answer", "discard answer")
-"""Actions whose keys belong to napari unless an answer is on screen."""
+"""Actions whose keys belong to napari unless an answer is on screen, or *Accept* has asked."""
 STRUCTURE_KEYS: Final = tuple(name for name in KEYS if name.startswith("structure "))
 """Actions that choose a structure by its place in the list."""
 TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
@@ -90,7 +92,7 @@ TEXT_FIELDS = (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox)
 
 def key_text(action: str) -> str:
     """Return the key of an action as it is written on buttons: "Shift+N"."""
-    return re.sub("(?<=.)-", "+", KEYS[action])  # "-" is a key, too
+    return re.sub("(?<=.)-", "+", KEYS[action]).replace("Control", "Ctrl")  # "-" is a key, too
 
 
 @dataclass(frozen=True, eq=False)

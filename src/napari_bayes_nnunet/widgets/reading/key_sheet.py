@@ -14,8 +14,6 @@ from ..layers.keys import KEY_GROUPS, key_text
 
 KEYS_TITLE: Final = "Keys"
 SHEET_TITLE: Final = "Keys of the Review dock"
-OF_NAPARI: Final = {"Ctrl+Z": "Undo a correction", "Ctrl+Shift+Z": "Redo it"}
-"""Keys of napari that a reader needs."""
 WITH_MOUSE: Final = {
     "Wheel": "Next or previous slice",
     "Shift+wheel": "Next or previous phase",
@@ -56,7 +54,7 @@ def key_groups() -> dict[str, dict[str, str]]:
         for title, actions in KEY_GROUPS.items()
     }
     sheet["Look"] |= {HIDE_KEY: "Hide whose heart it is, or show it"}
-    return {**sheet, "napari": OF_NAPARI, "Mouse": WITH_MOUSE}
+    return {**sheet, "Mouse": WITH_MOUSE}
 
 
 class MenuAction(QAction):

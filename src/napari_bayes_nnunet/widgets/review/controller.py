@@ -48,7 +48,7 @@ QUEUE_WRAPPED: Final = "The queue has ended. This is its first open slice."
 LAST_OPEN: Final = "This is the last open slice of the queue."
 ALL_ACCEPTED: Final = "All slices accepted. Continue with Save."
 PAINTS: Final = "Clicks and drags now change the labels ({tool}). Press Z to stop."
-ASKED: Final = "{finding} Press A again to accept the slice anyway."
+ASKED: Final = "{finding} Press Enter to accept the slice anyway."
 ACCEPTED: Final = "{slice}: accepted. {count} in the queue."
 REVIEW_FINISHED: Final = "Finished. Open slices stay as they are. Continue with Save."
 CINE_STOPPED: Final = "The cine was stopped. Look at this slice, then accept it."
@@ -110,8 +110,8 @@ class ReviewController(QObject):
             self.session, opened.image, forms.export, self, end_drawing=self.end_drawing
         )
         self._actions = self._make_actions()
-        self._answer_keys: ReviewKeys | None = None  # while an answer is on screen
-        self._asked: tuple[Place, str] | None = None  # slice and finding at which A was pressed
+        self._brief_keys: ReviewKeys | None = None  # while an answer is on screen, or A has asked
+        self._is_asked = False  # whether to accept a slice with a finding
         self._soon = after_frame(self.view.show_edited, self)
         self._place_soon = after_frame(self.view.show_place, self)
         self._save_soon = after_frame(self.saver.save, self)
@@ -141,6 +141,10 @@ class ReviewController(QObject):
             "next phase": ("", partial(self.step_phase, 1)),
             "play": ("", self.player.toggle),
             "accept": ("", self.accept),
+            "accept anyway": ("accept", self._accept),
+            "leave open": ("", lambda: self.said.emit("")),
+            "undo": ("", corrections.undo),
+            "redo": ("", corrections.redo),
             "flag": ("accept", self._flag),
             "next view": ("", self.forms.view.choose_next),
             "outline or fill": ("", self.forms.display.toggle_fill),
@@ -293,7 +297,7 @@ class ReviewController(QObject):
                 part.close()
             for events in self._turned:
                 events.disconnect(self._on_turned)
-            for open_part in (self._answer_keys, self.keys, self.wheel, self.outlines):
+            for open_part in (self._brief_keys, self.keys, self.wheel, self.outlines):
                 if open_part is not None:
                     open_part.close()
             # Last, because discarding a preview counts as an edit.
@@ -308,7 +312,7 @@ class ReviewController(QObject):
     # After a change
 
     def _on_moved(self, place: Place) -> None:
-        self._asked = None
+        self._ask(False)
         lost = self.corrections.discard_preview()
         if self.contour.is_active and self.contour.place != place:
             self.contour.leave()
@@ -331,6 +335,7 @@ class ReviewController(QObject):
             self._on_moved(self.view.place)
 
     def _on_corrected(self) -> None:
+        self._ask(False)
         if not self.corrections.is_showing:  # a preview is not saved
             self.saver.note_change()
         self._soon.throttle()
@@ -373,6 +378,7 @@ class ReviewController(QObject):
     def act(self, action: str) -> None:
         """Do what a key or a button asks for, if it is possible in the slice on screen."""
         part, do = self._actions[action]
+        self._ask(False)
         if not part or self.allows(part):
             do()
 
@@ -383,6 +389,7 @@ class ReviewController(QObject):
         ended first, because it would hide the result.
         """
         display = self.forms.display
+        self._ask(False)
         self.player.stop()
         self.corrections.watch.end_stroke()  # else it would be a part of the action
         if self.picture.reveal():
@@ -484,20 +491,33 @@ class ReviewController(QObject):
     # Decisions
 
     def accept(self) -> None:
-        """Accept the slice as shown, and show the next slice that is not accepted."""
+        """Accept the slice as shown, and show the next one; ask first if it has a finding.
+
+        Only another key accepts it then, because the same one is pressed for slice after slice.
+        """
         if self.player.is_playing:
             self.player.stop()
             self.said.emit(CINE_STOPPED)
             return
         if not self.allows("accept"):
             return
+        finding = self.view.finding_in(self.view.place)
+        if finding:
+            self._ask(True)
+            self.said.emit(ASKED.format(finding=finding))
+        else:
+            self._accept()
+
+    def _ask(self, is_asked: bool) -> None:
+        """Ask whether to accept a slice with a finding, or end this question."""
+        if is_asked != self._is_asked:
+            self._is_asked = is_asked
+            self.forms.slice.ask(is_asked)
+            self._bind_brief_keys()
+
+    def _accept(self) -> None:
         session, queue, place = self.session, self.view.queue, self.view.place
         self.corrections.accept_preview()
-        finding = self.view.finding_in(place)
-        if finding and self._asked != (place, finding):
-            self._asked = place, finding
-            self.said.emit(ASKED.format(finding=finding))
-            return
         self.corrections.decide(place, lambda: session.decide(place, "accepted"), "acceptance")
         next_place = session.next_open(place, queue)
         session.change(finished=next_place is None)
@@ -535,6 +555,7 @@ class ReviewController(QObject):
     def comment(self, text: str) -> None:
         """Set the comment of the slice; a slice without a decision becomes flagged."""
         if self.allows("accept"):
+            self.corrections.accept_preview()
             place = self.view.place
             decide = partial(self.session.comment_on, place, text)
             self.corrections.decide(place, decide, "comment")
@@ -612,17 +633,24 @@ class ReviewController(QObject):
     def _step_alternative(self, step: int) -> None:
         """Preview the next or previous alternative; Enter keeps it, Escape returns."""
         self.corrections.step_alternative(self.view.place, step)
-        if self.corrections.is_preview and self._answer_keys is None:
-            keys = {name: partial(self.act, name) for name in ANSWER_KEYS}
-            self._answer_keys = ReviewKeys(self._viewer, keys)
+        self._bind_brief_keys()
         self.view.show_alternative()
         self._soon.throttle()  # an answer like the labels on screen changes none of them
 
     def _on_preview_ended(self) -> None:
-        if self._answer_keys is not None:
-            self._answer_keys.close()
-            self._answer_keys = None
+        self._bind_brief_keys()
         self._place_soon.throttle()
+
+    def _bind_brief_keys(self) -> None:
+        """Let Enter and Escape answer the question, or else keep or drop the answer on screen."""
+        if self._brief_keys is not None:
+            self._brief_keys.close()
+            self._brief_keys = None
+        is_answer = self.corrections.is_preview and not self.corrections.is_level_preview
+        actions = ("accept anyway", "leave open") if self._is_asked else ANSWER_KEYS
+        if self._is_asked or is_answer:
+            does = [partial(self.act, action) for action in actions]
+            self._brief_keys = ReviewKeys(self._viewer, dict(zip(ANSWER_KEYS, does, strict=True)))
 
     def _use_answer(self) -> None:
         self.corrections.accept_preview()

@@ -216,8 +216,8 @@ class ReviewView:
         self.queue += [item for item in found if (item.phase, item.z) not in known]
 
     def finding_in(self, place: Place) -> str:
-        """Return what contradicts anatomy or the cardiac cycle in a slice now, "" for nothing."""
-        return sentences_by_slice(self._session).get(place, "")
+        """Return what contradicts anatomy or the cardiac cycle on screen, "" for nothing."""
+        return sentences_by_slice(self._session.as_shown()).get(place, "")
 
     def show_place(self) -> None:
         """Show the current slice in overview, table and buttons."""
