@@ -114,9 +114,10 @@ def _run(explain: bool) -> None:
                 dock.run.review_button.click()
             until(lambda: review.controller is not None and not review.is_opening, 1500)
         canvas = viewer.window._qt_viewer.canvas.native
-        for step, key in (("switch phases, T", Qt.Key.Key_T), ("accept, A", Qt.Key.Key_A)):
+        accept = Qt.Key.Key_A, Qt.Key.Key_Return  # Return, too, if the slice has a finding
+        for step, keys in (("switch phases, T", (Qt.Key.Key_T,)), ("accept, A", accept)):
             with watch.watching(step):
-                for _ in range(5):
+                for key in 5 * keys:
                     QTest.keyClick(canvas, key)
                     QTest.qWait(400)
         for step, late in watch.blocks.items():

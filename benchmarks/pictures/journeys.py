@@ -204,10 +204,10 @@ def open_review(hand: Hand, segment: SegmentWidget) -> ReviewWidget:
 
 
 def accept_first(hand: Hand, review: ReviewWidget) -> None:
-    """Accept the first slice, with a second press if it has a finding."""
+    """Accept the first slice, with Enter if it has a finding."""
     hand.press(Key.Key_A)
     if not review.controller.session.state.decisions:
-        hand.press(Key.Key_A)
+        hand.press(Key.Key_Return)
 
 
 def wait_for_study(hand: Hand, review: ReviewWidget) -> None:

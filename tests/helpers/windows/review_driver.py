@@ -171,7 +171,7 @@ def main() -> None:
     place = controller.picture.place
     reader.press(Qt.Key.Key_A)
     if controller.picture.place == place:  # the slice has a finding
-        reader.press(Qt.Key.Key_A)
+        reader.press(Qt.Key.Key_Return)
     assert controller.picture.place != place
     clock.until(lambda: not controller.saver.has_unsaved)
     summary = {

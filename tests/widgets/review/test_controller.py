@@ -229,7 +229,7 @@ def test_labels_on_black_can_be_reviewed(make_review) -> None:
     review = make_review(image=False)
     review.press("D")
     review.press("A")
-    review.press("A")  # the slice has a finding
+    review.press("Enter")  # the slice has a finding
     assert review.session.state.decisions[WORST].edited
     review.controller.exporter.add_to_training_set(image_of(review.session.study.folder).parent)
     assert review.forms.export.message == IMAGE_NEEDED
@@ -732,7 +732,7 @@ def test_undo_takes_back_one_thing_at_a_time_and_says_it(review, tmp_path) -> No
     review.press("D")
     edited = review.now(WORST)
     review.press("A")
-    review.press("A")  # the slice has a finding
+    review.press("Enter")  # the slice has a finding
     assert review.controller.picture.place != WORST
     corrections.undo()
     assert review.controller.picture.place == WORST

@@ -88,7 +88,7 @@ def test_marks_follow_decisions_edits_and_undo(review) -> None:
     review.settle()
     assert states(review)[WORST] == "edited"
     review.press("A")
-    review.press("A")  # the slice has a finding now
+    review.press("Enter")  # the slice has a finding now
     review.settle()
     assert states(review)[WORST] == "accepted, edited"
     assert "accepted" in review.forms.grid.reading(*WORST)
@@ -132,7 +132,7 @@ def test_new_study_starts_with_the_slices_of_findings(make_review, tmp_path) -> 
     assert review.controller.picture.place == (ES, 1)
     assert not review.forms.finding.isHidden()
     review.press("A")
-    review.press("A")  # dismisses it
+    review.press("Enter")  # dismisses it
     review.settle()
     assert review.forms.table.items[0].findings == ""
     assert review.forms.finding.isHidden()

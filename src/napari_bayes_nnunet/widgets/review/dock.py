@@ -309,7 +309,7 @@ class ReviewWidget(FolderDrop, DockContent):
         finally:
             self._opening = None  # only now, so that the new layers do not open another study
         self.study_shown.emit()
-        self._make_way()  # for what has arrived meanwhile
+        QTimer.singleShot(0, self._make_way)  # for what has arrived meanwhile, after these steps
 
     def _steps_to_controller(self, opened: OpenedStudy) -> Generator[None, None, ReviewController]:
         """Show the layers of a study and fill its forms; close it if the steps end early."""
