@@ -41,7 +41,6 @@ def review_sample(hand: Hand, camera: Camera, folder: Path, *, quick: bool = Fal
     review = open_review(hand, segment)
     accept_first(hand, review)
     hand.press(Key.Key_N)  # to a slice for which the models give several answers
-    hand.click(review.reading_button)
     hand.until(lambda: not review.forms.thumbnails.is_drawing)
     camera.take_window(hand.viewer, "review")
     hand.press(Key.Key_W)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from ...app.report.bullseye import SIDE
 from ...app.review.walls import WALL_TITLES, Walls
-from ..common.dock import MessageLabel, column_layout
+from ..common.dock import TwoLineMessage, column_layout
 from ..common.form import NarrowComboBox
 from ..common.rows_table import Column, Row, RowsTable
 
@@ -26,7 +26,10 @@ _COLUMNS: Final = (
 
 
 class WallForm(QWidget):
-    """Bull's-eye of one value of the segments, and a table of all values."""
+    """Bull's-eye of one value of the segments, and a table of all values.
+
+    Both have their room before they are measured, so that nothing below them moves.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +39,7 @@ class WallForm(QWidget):
         self.bullseye = Bullseye()
         self.table = RowsTable(_COLUMNS, rows_shown=16)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.notes = MessageLabel()
+        self.notes = TwoLineMessage()
         column = column_layout(self, self.shown, self.bullseye, self.table, self.notes)
         column.setAlignment(self.bullseye, Qt.AlignmentFlag.AlignHCenter)
         self.shown.currentIndexChanged.connect(self._draw)
@@ -48,9 +51,7 @@ class WallForm(QWidget):
         self.table.set_rows(
             [Row((f"{number} {title}", *values)) for number, title, *values in walls.rows()]
         )
-        for part in (self.shown, self.bullseye, self.table):
-            part.setVisible(bool(walls.numbers))
-        self.notes.show_message("\n".join([*([DRAG] if walls.numbers else []), *walls.notes]))
+        self.notes.show_message(" ".join([*walls.notes, *([DRAG] if walls.numbers else [])]))
         self._draw()
 
     def changeEvent(self, event: QEvent) -> None:
