@@ -70,6 +70,8 @@ PRESSES = {
     "eraser": (Qt.Key.Key_E, Qt.KeyboardModifier.NoModifier),
     "shrink": (Qt.Key.Key_Minus, Qt.KeyboardModifier.NoModifier),
     "grow": (Qt.Key.Key_Equal, Qt.KeyboardModifier.NoModifier),
+    "undo": (Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
+    "redo": (Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier),
 }
 NEW = (
     "base outwards",

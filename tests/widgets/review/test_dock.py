@@ -208,7 +208,7 @@ def test_a_reopened_study_continues_at_its_slice(dock, folder, qtbot) -> None:
     open_in(dock, folder, qtbot)
     labels = edit(dock)
     press(dock._viewer, "A")
-    press(dock._viewer, "A")  # the slice has a finding
+    press(dock._viewer, "Enter")  # the slice has a finding
     place, numbers = dock.controller.picture.place, dock.controller.session.measured()
     dock.close_study()
     open_in(dock, folder, qtbot)
@@ -745,9 +745,9 @@ def test_a_review_with_keys_and_mouse(make_dock, folder, qtbot) -> None:
     )
     assert np.array_equal(plane(session, WORST), painted)
     dock._viewer.layers.selection.active = dock.controller.picture.image
-    for _ in range(2):  # it may have a finding
-        if WORST not in session.state.decisions:
-            key(dock, Qt.Key.Key_A)  # whichever of our layers is active
+    key(dock, Qt.Key.Key_A)  # whichever of our layers is active
+    if WORST not in session.state.decisions:  # it has a finding
+        key(dock, Qt.Key.Key_Return)
     assert session.state.decisions[WORST].edited
     assert dock.controller.picture.place != WORST
     key(dock, Qt.Key.Key_T)

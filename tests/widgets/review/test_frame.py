@@ -124,6 +124,7 @@ def test_no_message_decision_or_edit_moves_a_control(
 ) -> None:
     for section in dock.forms.sections.values():
         section.expand()
+    settle(qtbot, dock, dock.controller)
     before = positions(dock)
     assert len(before) > 30
 

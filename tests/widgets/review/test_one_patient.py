@@ -245,8 +245,8 @@ def test_unsaved_study_stays_in_front_of_another_image(
 def test_picture_is_hidden_and_said_to_be_none(dock, window, doe, qtbot) -> None:
     opened(dock, doe, qtbot)
     photo = window.add_image(np.zeros((30, 40, 3), np.uint8), rgb=True, name="photo")
-    qtbot.waitUntil(lambda: not photo.visible)
-    assert dock.messages.line.message == PICTURE_HIDDEN.format(layer="photo")
+    said = PICTURE_HIDDEN.format(layer="photo")
+    qtbot.waitUntil(lambda: not photo.visible and dock.messages.line.message == said)
     assert on_canvas(window) == DOE.title
     window.layers.remove(photo)
 
@@ -256,8 +256,8 @@ def test_labels_of_another_heart_are_hidden_and_get_no_stroke(
 ) -> None:
     opened(dock, doe, qtbot)
     mask = window.add_labels(np.ones(SHAPE, np.uint8), name="other_gt")
-    qtbot.waitUntil(lambda: not mask.visible)
-    assert dock.messages.line.message == LABELS_HIDDEN.format(layer="other_gt")
+    said = LABELS_HIDDEN.format(layer="other_gt")
+    qtbot.waitUntil(lambda: not mask.visible and dock.messages.line.message == said)
     edited = dock.controller.picture.edited
     assert window.layers.selection.active is edited
     dock.forms.corrections.buttons["brush"].click()

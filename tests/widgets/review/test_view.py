@@ -157,7 +157,7 @@ def test_advice_follows_the_accepted_slices(review) -> None:
     assert review.controller.view.advice.bound == 2.5
     value = review.session.measured()["LV EF"].value
     shown = review.forms.key_numbers.texts("LV EF")[INTERVAL]
-    assert shown == f"{value - 2.5:.0f}–{value + 2.5:.0f}"
+    assert shown == f"{value - 2.5:.1f}–{value + 2.5:.1f}"
     assert f"{value:.1f} ±\u00a02.5" in panel.text.text()
     panel.finish_button.click()
     assert review.session.state.finished

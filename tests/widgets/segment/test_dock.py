@@ -53,7 +53,8 @@ from napari_bayes_nnunet.widgets.layers.review_layers import (
 )
 from napari_bayes_nnunet.widgets.layers.structure_contours import NEAREST, find_contours
 from napari_bayes_nnunet.widgets.layers.viewing import current_phase
-from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS, PREDICTION_TITLE
+from napari_bayes_nnunet.widgets.reading.key_numbers import KEY_NUMBERS
+from napari_bayes_nnunet.widgets.reading.numbers import PREDICTION_TITLE
 from napari_bayes_nnunet.widgets.segment import dock as segment_dock
 from napari_bayes_nnunet.widgets.segment import ensemble_form
 from napari_bayes_nnunet.widgets.segment.dock import (

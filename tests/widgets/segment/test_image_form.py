@@ -100,10 +100,11 @@ def test_the_form_follows_the_active_image(form, viewer, tmp_path) -> None:
     assert form.layer is first
     put_result(viewer, second, make_result(), shown="mutual information")
     for layer in list(viewer.layers)[2:]:
-        viewer.layers.selection.active = layer  # results are no images to segment
-        assert form.layer is first
+        viewer.layers.selection.active = first
+        viewer.layers.selection.active = layer  # a result is that of its image
+        assert form.layer is second
     viewer.layers.selection.active = None
-    assert form.layer is first
+    assert form.layer is second
 
 
 def test_a_form_made_later_shows_the_active_image(viewer, tmp_path, qtbot) -> None:

@@ -26,7 +26,6 @@ KEY_NUMBERS: Final[Mapping[str, str]] = {
     "RV volume": "RV",
 }
 """Name → title of its row, in the order of the rows."""
-PREDICTION_TITLE: Final = "Prediction"
 NO_KEY_NUMBERS: Final = "No numbers. They need RV, MYO or LV, and in a cine also ED and ES."
 BOTH_PHASES: Final = "LV: ED phase {ed}, ES phase {es}"
 AMONG_PHASES: Final = "ED {ed}, ES {es}: largest, smallest LV of {count} phases"
@@ -54,8 +53,7 @@ class KeyNumbers(QWidget):
         super().__init__(parent)
         self._in_review = in_review
         self.caption = LevelLabel(" ", level="done", style="padding: 0")
-        value_title = "Now" if in_review else PREDICTION_TITLE
-        self.table = NumbersTable(titles=KEY_NUMBERS, dense=True, value_title=value_title)
+        self.table = NumbersTable(titles=KEY_NUMBERS, dense=True, is_prediction=not in_review)
         self.doubt = MessageLabel(level="warning")  # why no number has an interval
         column_layout(self, self.caption, self.table, self.doubt).setSpacing(0)
         self.set_numbers({}, {})

@@ -178,6 +178,7 @@ WIDEST_TEXTS = {
 LATER_TEXTS = {NAME: ["LV mass index"], UNIT: ["L/min/m²"], BESIDE: ["48.8–88.8"], VERDICT: [HIGH]}
 """Those of columns that grow once the patient is known, so that typing does not widen the dock."""
 COLUMN_LEVELS: Final[Mapping[int, Level]] = {UNIT: "done", VERDICT: "warning"}
+PREDICTION_TITLE: Final = "Prediction"
 FLASH_MS = 1500
 PLAIN = "padding: 0"  # with napari's padding the columns would not fit a narrow dock
 BOLD = f"{PLAIN}; font-weight: bold"
@@ -189,7 +190,8 @@ class NumbersTable(QWidget):
 
     Each row has the value, its interval, "reviewed" if none of its slices is open, the change since
     the prediction, and what it is compared with. ``titles`` are those of the rows, by name. In a
-    ``dense`` table rows have one line: only tooltips have normal ranges of both sexes.
+    ``dense`` table rows have one line: only tooltips have normal ranges of both sexes. Numbers
+    that nobody has reviewed are called a prediction (``is_prediction``).
     """
 
     def __init__(
@@ -198,13 +200,15 @@ class NumbersTable(QWidget):
         *,
         titles: Mapping[str, str] | None = None,
         dense: bool = False,
-        value_title: str = "Now",
+        is_prediction: bool = False,
     ) -> None:
         super().__init__(parent)
         self._titles = titles or {}
-        self._value_title = value_title
+        self._value_title = PREDICTION_TITLE if is_prediction else HEADINGS[VALUE][0]
         self._dense = dense
         self._widest = WIDEST_TEXTS if dense else WIDEST_TEXTS | LATER_TEXTS
+        if is_prediction:  # which does not change
+            self._widest = {**self._widest, CHANGED: []}
         self._lines: dict[str, list[QLabel]] = {}
         """Name → labels of its row."""
         self._level: Coverage | None = None
@@ -316,8 +320,7 @@ class NumbersTable(QWidget):
     def _make_label(self, column: int) -> QLabel:
         if column in COLUMN_LEVELS:
             return LevelLabel(level=COLUMN_LEVELS[column], style=PLAIN)
-        is_known = column != INTERVAL or self._level is not None
-        label = SteadyLabel(*self._widest.get(column, ()) if is_known else ())
+        label = SteadyLabel(*self._widest.get(column, ()))
         label.setAlignment(_side(column))
         return label
 
