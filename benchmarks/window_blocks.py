@@ -89,8 +89,7 @@ def _run(explain: bool) -> None:
     watch = BlockWatch(explain)
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1600, 1000)
-    timer = QTimer()
-    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer = QTimer(timerType=Qt.TimerType.PreciseTimer)
     timer.timeout.connect(watch.tick)
     timer.start(TICK_MS)
     with tempfile.TemporaryDirectory() as temporary:
@@ -114,11 +113,11 @@ def _run(explain: bool) -> None:
                 dock.run.review_button.click()
             until(lambda: review.controller is not None and not review.is_opening, 1500)
         canvas = viewer.window._qt_viewer.canvas.native
-        accept = Qt.Key.Key_A, Qt.Key.Key_Return  # Return, too, if the slice has a finding
-        for step, keys in (("switch phases, T", (Qt.Key.Key_T,)), ("accept, A", accept)):
+        # Return, too, if the slice has a finding.
+        for step, keys in {"switch phases, T": ["T"], "accept, A": ["A", "Return"]}.items():
             with watch.watching(step):
                 for key in 5 * keys:
-                    QTest.keyClick(canvas, key)
+                    QTest.keyClick(canvas, getattr(Qt.Key, f"Key_{key}"))
                     QTest.qWait(400)
         for step, late in watch.blocks.items():
             over = sum(value > MOST_MS for value in late)

@@ -89,7 +89,7 @@ MOST_TEST_LINES = {
     "texts and numbers of the desk": 119,
     "gaps of no wrong number": 64,
     "tools beside the canvas": 360,
-    "one heart, one answer": 148,
+    "one heart, one answer": 153,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

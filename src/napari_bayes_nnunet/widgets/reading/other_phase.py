@@ -13,7 +13,7 @@ from ..common.dock import ThemeFont
 from .slice_pictures import SlicePicture, SlicePictures, render_picture
 
 OTHER_HELP: Final = "The same slice at the other of ED and ES. Click to correct it (T)."
-MARGIN: Final = 8
+TITLE_MARGIN: Final = 8
 """Pixels between the title and the edge."""
 
 
@@ -71,7 +71,7 @@ class OtherPhase(QWidget):
             painter.drawPixmap(place, render_picture(self._picture, size, colors, ratio=ratio))
         painter.setPen(Qt.GlobalColor.white)
         painter.drawText(
-            self.rect().adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN),
+            self.rect().adjusted(TITLE_MARGIN, TITLE_MARGIN, -TITLE_MARGIN, -TITLE_MARGIN),
             Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap,
             self._title,
         )
