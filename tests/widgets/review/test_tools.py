@@ -20,16 +20,26 @@ from ...helpers.windows.settling import settle
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
+def open_study(dock: ReviewWidget, folder: Path, qtbot: Any) -> Path:
+    """Open a study and wait until the window is still; return its folder."""
+    dock.open(folder)
+    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
+    settle(qtbot, dock)
+    return folder
+
+
+def shown_dock(viewer: Any, settings: Settings) -> ReviewWidget:
+    dock = ReviewWidget(viewer, every_ms=1_000_000, settings=settings)
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    return dock
+
+
 def test_mouse_and_keys_correct_and_undo(
     make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
 ) -> None:
     viewer = make_napari_viewer(show=True)
-    dock = ReviewWidget(viewer, every_ms=1_000_000, settings=settings)
-    viewer.window.add_dock_widget(dock, name="Review", area="right")
-    folder = make_cine(tmp_path / "heart")
-    dock.open(folder)
-    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
-    settle(qtbot, dock)
+    dock = shown_dock(viewer, settings)
+    folder = open_study(dock, make_cine(tmp_path / "heart"), qtbot)
     controller, form = dock.controller, dock.forms.corrections
     session, image = controller.session, controller.picture.image
     before = session.labels.copy()
@@ -75,11 +85,8 @@ def test_key_brings_back_what_was_removed(
     make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
 ) -> None:
     viewer = make_napari_viewer(show=True)
-    dock = ReviewWidget(viewer, every_ms=1_000_000, settings=settings)
-    viewer.window.add_dock_widget(dock, name="Review", area="right")
-    dock.open(make_cine(tmp_path / "heart", removed=[2, 3]))
-    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
-    settle(qtbot, dock)
+    dock = shown_dock(viewer, settings)
+    open_study(dock, make_cine(tmp_path / "heart", removed=[2, 3]), qtbot)
     session, button = dock.controller.session, dock.forms.corrections.buttons["bring back"]
     phase = dock.controller.picture.place[0]
     removed = session.removed_in(phase)
@@ -97,11 +104,8 @@ def test_tools_beside_the_canvas_have_keys_and_a_pan_never_paints(
     make_napari_viewer: Any, tmp_path: Path, settings: Settings, qtbot: Any
 ) -> None:
     viewer = make_napari_viewer(show=True)
-    dock = ReviewWidget(viewer, every_ms=1_000_000, settings=settings)
-    viewer.window.add_dock_widget(dock, name="Review", area="right")
-    dock.open(make_cine(tmp_path / "heart"))
-    qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
-    settle(qtbot, dock)
+    dock = shown_dock(viewer, settings)
+    open_study(dock, make_cine(tmp_path / "heart"), qtbot)
     controller, form = dock.controller, dock.forms.corrections
     session, edited, image = controller.session, controller.picture.edited, controller.picture.image
     before = session.labels.copy()
@@ -152,9 +156,7 @@ def test_tools_beside_the_canvas_have_keys_and_a_pan_never_paints(
 def test_keys_grow_and_shrink_the_structure_as_undo_steps(
     window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:
-    window_dock.open(make_cine(tmp_path / "heart"))
-    qtbot.waitUntil(lambda: window_dock.controller is not None and not window_dock.is_opening)
-    settle(qtbot, window_dock)
+    open_study(window_dock, make_cine(tmp_path / "heart"), qtbot)
     controller = window_dock.controller
     controller.choose_structure("RV")
     place, session = controller.view.place, controller.session
@@ -180,9 +182,7 @@ def test_keys_grow_and_shrink_the_structure_as_undo_steps(
 def test_a_round_tool_pushes_the_contour_and_a_drag_is_one_step(
     window: Any, window_dock: ReviewWidget, tmp_path: Path, qtbot: Any
 ) -> None:
-    window_dock.open(make_cine(tmp_path / "heart"))
-    qtbot.waitUntil(lambda: window_dock.controller is not None and not window_dock.is_opening)
-    settle(qtbot, window_dock)
+    open_study(window_dock, make_cine(tmp_path / "heart"), qtbot)
     controller, form = window_dock.controller, window_dock.forms.corrections
     session, image = controller.session, controller.picture.image
     mouse = CanvasMouse(window, qtbot)
