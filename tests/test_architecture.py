@@ -56,7 +56,7 @@ MOST_CODE = {
     "texts and numbers of the desk": 75,
     "gaps of no wrong number": 64,
     "tools beside the canvas": 342,
-    "one heart, one answer": 60,
+    "one heart, one answer": 61,
 }
 """Lines of code of the package, by what needs them."""
 MOST_TEST_LINES = {
@@ -89,7 +89,7 @@ MOST_TEST_LINES = {
     "texts and numbers of the desk": 119,
     "gaps of no wrong number": 64,
     "tools beside the canvas": 311,
-    "one heart, one answer": 153,
+    "one heart, one answer": 154,
 }
 """Lines of the tests, by what needs them."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

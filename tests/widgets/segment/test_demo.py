@@ -156,6 +156,7 @@ def ensemble(tmp_path: Path) -> Path:
 def test_a_picture_of_the_whole_window_is_saved(ensemble, tmp_path) -> None:
     done = demo(ensemble, picture=str(tmp_path / "new" / "picture.png"))
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr  # as the window closes
     picture = imread(tmp_path / "new" / "picture.png")[..., :3].astype(int)
     height, width = picture.shape[:2]
     assert width >= 1200

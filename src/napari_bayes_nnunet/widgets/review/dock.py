@@ -670,7 +670,9 @@ class ReviewWidget(FolderDrop, DockContent):
         if self.controller is not None and self._is_saved(may_discard=False):
             self._cancel_opening()  # which may still be showing the forms
             saved = NOTHING_SAVED if self.controller.saver.read_only else ALL_SAVED
-            self._remove_study(LAYER_REMOVED.format(layer=layer, saved=saved))
+            removed = LAYER_REMOVED.format(layer=layer, saved=saved)
+            # napari also removes the layers of a window that it closes, which then has no docks.
+            self._remove_study(removed, leaves_layout=self.window().isVisible())
 
     def take_dropped(self, path: Path) -> None:
         """Open a dropped or chosen study, or list the studies of a folder."""
