@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage
 
 from napari_bayes_nnunet.io.study.study import read_study
 from napari_bayes_nnunet.widgets.common.settings import Settings
 from napari_bayes_nnunet.widgets.layers.review_layers import find_layer
+from napari_bayes_nnunet.widgets.reading.other_phase import OtherPhase
 from napari_bayes_nnunet.widgets.review.dock import ReviewWidget
 
 from ...helpers.data.cines import ED, RV, WORST, make_cine
@@ -221,3 +223,50 @@ def test_a_round_tool_pushes_the_contour_and_a_drag_is_one_step(
     mouse.release(at[1])
     assert np.array_equal(session.labels_in(place), before)
     assert form.buttons["move"].isChecked()
+
+
+def test_ed_and_es_side_by_side(
+    window: Any, window_dock: ReviewWidget, settings: Settings, tmp_path: Path, qtbot: Any
+) -> None:
+    dock, folder = window_dock, make_cine(tmp_path / "heart")
+
+    def open_it() -> OtherPhase:
+        dock.open(folder)
+        qtbot.waitUntil(lambda: dock.controller is not None and not dock.is_opening)
+        settle(qtbot, dock)
+        return dock.forms.other
+
+    def picture(view: OtherPhase) -> np.ndarray:
+        grabbed = view.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
+        rows = grabbed.constBits().asarray(grabbed.sizeInBytes())
+        return np.array(rows, np.uint8)
+
+    other = open_it()
+    canvas, controller = CanvasMouse(window, qtbot).canvas, dock.controller
+    assert other.isVisible()
+    left = canvas.mapToGlobal(canvas.rect().topRight()).x()
+    assert left < other.mapToGlobal(other.rect().topLeft()).x()
+    state, (phase, z) = controller.session.state, controller.view.place
+    assert {phase, other.place[0]} == {state.ed, state.es}
+    qtbot.keyClick(canvas, Qt.Key.Key_PageUp if z else Qt.Key.Key_PageDown)
+    qtbot.waitUntil(lambda: other.place == (other.place[0], controller.view.place[1]))
+    assert other.place[1] != z
+    qtbot.mouseClick(other, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: other.place[0] == phase)
+    assert controller.view.place[0] != phase
+    before = picture(other)
+    assert before.any()
+    place = other.place
+    cleared = np.zeros_like(controller.session.labels_in(place))
+    controller.corrections.put_all({place: cleared}, "brush")
+    qtbot.waitUntil(lambda: not np.array_equal(picture(other), before))
+    dock.phases_button.click()
+    assert not other.isVisible()
+    assert not settings.kept.both_phases
+    for _ in range(5):
+        assert not open_it().isVisible()
+        dock.close_study()
+        settle(qtbot, dock)
+    main = window.window._qt_window
+    qtbot.waitUntil(lambda: main.findChildren(OtherPhase) == [])
+    assert main.centralWidget().layout().count() == 1

@@ -73,6 +73,7 @@ class Kept:
     display: Display = field(default_factory=Display)
     uncertainty_view: str = ""
     open_sections: dict[str, bool] = field(default_factory=dict)
+    both_phases: bool = True
     napari_wheel: bool = False
     reading_layout: bool = True
     thumbnails: bool = True

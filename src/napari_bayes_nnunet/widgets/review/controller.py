@@ -200,6 +200,7 @@ class ReviewController(QObject):
         for part in (*forms.overviews, forms.numbers):
             part.cell_chosen.connect(self.go_to_queued)
         forms.table.row_chosen.connect(self.go_to_queued)
+        forms.other.clicked.connect(partial(self.act, "ED or ES"))
         forms.carried.cell_chosen.connect(self._on_carried_chosen)
         forms.corrections.slice_chosen.connect(self._on_slice_chosen)
         forms.display.changed.connect(self.picture.set_display)
@@ -385,7 +386,9 @@ class ReviewController(QObject):
         return SlicePictures(self.session, image.data, window, orientation, around=around)
 
     def _on_turned(self, event: object = None) -> None:
-        self.forms.thumbnails.set_pictures(self.make_pictures())
+        pictures = self.make_pictures()
+        self.forms.thumbnails.set_pictures(pictures)
+        self.forms.other.set_pictures(pictures)
         self.carrying.redraw()
 
     # Before an action
@@ -451,12 +454,11 @@ class ReviewController(QObject):
 
     def _show_other_landmark(self) -> None:
         """Show the same slice at ES, or at ED if ES is on screen."""
-        ed, es = self.session.state.ed, self.session.state.es
-        if ed is None or es is None:
+        place = self.view.other_place
+        if place is None:
             self.said.emit(NO_LANDMARKS)
             return
-        phase, z = self.view.place
-        self.picture.show_slice((es if phase == ed else ed, z))
+        self.picture.show_slice(place)
         self._follow_queue()
 
     def step_phase(self, step: int) -> None:

@@ -81,6 +81,9 @@ READING_HELP = (
     "show them."
 )
 THUMBNAILS_HELP = "Show all slices of ED and ES at the bottom of the window, or the heat grid here."
+PHASES_HELP = "Show the same slice at ED and ES side by side. Corrections are made in the left one."
+CANVAS_SHARE, OTHER_SHARE = 2, 1
+"""Widths of canvas and other phase relative to each other."""
 SAID_IN_DICOM = "The descriptions of the DICOM files say how many slices were accepted."
 SAVING = "Saving the study in {folder}."
 ALL_SAVED, NOTHING_SAVED = "All changes are saved.", "Nothing was saved."
@@ -168,6 +171,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self.close_button = QPushButton("Close")
         self.reading_button = QPushButton("Reading layout")
         self.thumbnails_button = QPushButton("Thumbnails")
+        self.phases_button = QPushButton("ED and ES")
         self.image_button = QPushButton("Find image…")
         self._lay_out()
         self._connect()
@@ -369,7 +373,7 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _show_parts(self, opened: OpenedStudy | None) -> None:
         """Show the parts that belong to an open study, or hide them."""
-        buttons = self.close_button, self.reading_button, self.thumbnails_button
+        buttons = self.close_button, *self._layout_buttons
         for part in (*buttons, self.title, self.messages.line, self._foot):
             part.setVisible(opened is not None)
         self.image_button.setVisible(opened is not None and opened.image is None)
@@ -385,7 +389,12 @@ class ReviewWidget(FolderDrop, DockContent):
             self._enter_layout()
         window = main_window(self)
         if window is not None:  # only now, because next to napari's docks it may widen the window
-            window.centralWidget().layout().insertWidget(0, controller.forms.corrections.tools)
+            beside = window.centralWidget().layout()
+            beside.insertWidget(0, controller.forms.corrections.tools)
+            beside.addWidget(controller.forms.other, OTHER_SHARE)
+            beside.setStretch(1, CANVAS_SHARE)
+        self.phases_button.setEnabled(controller.view.other_place is not None)
+        self._show_phases(self._settings.kept.both_phases)
 
     def _show_patient(self) -> None:
         """Show whose study is open, or that this is hidden."""
@@ -428,6 +437,20 @@ class ReviewWidget(FolderDrop, DockContent):
 
     def _show_layout(self) -> None:
         self.reading_button.setChecked(self._layout.is_on)
+
+    @property
+    def _layout_buttons(self) -> tuple[QPushButton, ...]:
+        return self.reading_button, self.thumbnails_button, self.phases_button
+
+    def _on_phases_clicked(self, is_on: bool) -> None:
+        self._settings.keep(both_phases=is_on)
+        self._show_phases(is_on)
+        self._zoom_soon()
+
+    def _show_phases(self, are_shown: bool) -> None:
+        """Show ED and ES side by side, if the study has both."""
+        self.phases_button.setChecked(are_shown)
+        self.forms.other.setVisible(are_shown and self.phases_button.isEnabled())
 
     def _on_reading_clicked(self, is_on: bool) -> None:
         if is_on:
@@ -520,7 +543,7 @@ class ReviewWidget(FolderDrop, DockContent):
         self._forms_area = QVBoxLayout()
         column.addLayout(self._forms_area)
         layouts = QHBoxLayout()
-        for button in (self.reading_button, self.thumbnails_button):
+        for button in self._layout_buttons:
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             layouts.addWidget(button)
         column.addLayout(layouts)
@@ -573,6 +596,9 @@ class ReviewWidget(FolderDrop, DockContent):
         self.open_button.setToolTip("Open a study, or list the studies of a folder.")
         self.close_button.setToolTip("Save and close the study.")
         self.reading_button.clicked.connect(self._on_reading_clicked)
+        self.phases_button.setCheckable(True)
+        self.phases_button.setToolTip(PHASES_HELP)
+        self.phases_button.clicked.connect(self._on_phases_clicked)
         self.thumbnails_button.setCheckable(True)
         self.thumbnails_button.setToolTip(THUMBNAILS_HELP)
         self.thumbnails_button.clicked.connect(self._thumbnails.set_shown)

@@ -16,6 +16,7 @@ from ..layers.keys import KEYS
 from ..reading.heat_grid import HeatGrid
 from ..reading.key_numbers import KeyNumbers
 from ..reading.numbers import NumbersForm
+from ..reading.other_phase import OtherPhase
 from ..reading.progress import ReviewProgressPanel
 from ..reading.queue_form import QueueForm
 from ..reading.queue_table import QueueTable
@@ -55,6 +56,7 @@ class ReviewForms(QWidget):
         self.queue = QueueForm()
         self.grid = HeatGrid()
         self.thumbnails = Thumbnails()
+        self.other = OtherPhase()
         self.carried = CarriedStrip()
         self.overviews = (self.grid, self.thumbnails)
         self._needs_grid, self._has_thumbnails = False, False
@@ -107,8 +109,8 @@ class ReviewForms(QWidget):
         if self.stop.was_changed:
             target = StopTarget(points=self.stop.target.value(), level=self.stop.level)
             self._settings.keep(stop_target=target)
-        tools = self.corrections.tools
-        parts = self.key_numbers, self.foot, tools, self.thumbnails, self.carried, self
+        beside = self.corrections.tools, self.other
+        parts = self.key_numbers, self.foot, *beside, self.thumbnails, self.carried, self
         for part in filter(isalive, parts):  # the window may be closing
             part.deleteLater()
 

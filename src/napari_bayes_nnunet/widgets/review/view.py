@@ -93,6 +93,14 @@ class ReviewView:
         """Colour of the structure to correct."""
         return structure_colors(self._session.structures)[self.label]
 
+    @property
+    def other_place(self) -> Place | None:
+        """The slice on screen at ES, or at ED if ES is on screen; None without both."""
+        state, (phase, z) = self._session.state, self.place
+        if state.ed is None or state.es is None:
+            return None
+        return state.es if phase == state.ed else state.ed, z
+
     def why_not(self, part: str) -> str:
         """Return why an action is impossible in the slice on screen, or ""."""
         if not self._picture.shows_slices:
@@ -156,6 +164,7 @@ class ReviewView:
     def show_edited(self) -> None:
         """Show thumbnails, numbers and marks after a change of the labels."""
         self._forms.thumbnails.refresh()
+        self._forms.other.refresh()
         self.show_numbers()
         self.show_marks()
 
@@ -230,6 +239,8 @@ class ReviewView:
         self._forms.finding.show_message(self._findings.get(place, ""))
         decision, state = self._session.state.decisions.get(place), self._session.state_of(place)
         self.show_in_overview(place)
+        other = self.other_place
+        self._forms.other.show_slice(other, self._session.title_of(other) if other else "")
         self._forms.table.set_current(*place)
         positions = {(item.phase, item.z): rank for rank, item in enumerate(self.queue, start=1)}
         self._forms.progress.set_position(positions.get(place))
