@@ -43,6 +43,7 @@ viewer.close()
 OPEN = """
 import json, sys, threading, time
 import napari
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 requested = set()  # by the main thread only: a dock imports more in a thread, a while later
 class Recorder:
@@ -64,7 +65,8 @@ for name in sys.argv[1:]:
         time.perf_counter() - started, time.thread_time() - computed,
         sorted(requested & set(sys.modules) - before)])
 print(json.dumps([at_start, opened]))
-getattr(viewer.window, "_qt_window", viewer).close()
+QTimer.singleShot(0, getattr(viewer.window, "_qt_window", viewer).close)
+napari.run()  # ends as napari does, with the widgets deleted before the interpreter
 """
 
 
